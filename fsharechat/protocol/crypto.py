@@ -1,0 +1,112 @@
+"""The AES layer of login tokens and CONNECT passwords (protocol.md sections 3 and 4).
+
+AES-128-CBC with PKCS#7 padding and IV = key, as deployed clients have it. It is kept for them and trusted for
+nothing: TLS protects the wire, and the HMAC inside the user token proves the session.
+"""
+
+import base64
+import binascii
+import time
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+DEFAULT_KEY = bytes.fromhex("00112233445566777879 7A7B7C7D7E7F")
+STAMP_EPOCH = 1514736000
+STAMP_SIZE = 4
+MAX_AGE_HOURS = 24
+
+
+class CryptoError(ValueError):
+    """The text is not what the key would decrypt, or its stamp is too old."""
+
+
+def key_of(secret: str) -> bytes:
+    """Return the AES key of a session secret: the low byte of each of its first 16 characters."""
+    if len(secret) < 16:
+        raise CryptoError("a secret has at least 16 characters")
+    return bytes(ord(character) & 0xFF for character in secret[:16])
+
+
+def encrypt(key: bytes, plaintext: bytes) -> bytes:
+    padder = PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(key)).encryptor()
+    return encryptor.update(padder.update(plaintext) + padder.finalize()) + encryptor.finalize()
+
+
+def decrypt(key: bytes, ciphertext: bytes) -> bytes:
+    """Return the plaintext. Raises CryptoError when the length or the padding is wrong."""
+    if not ciphertext or len(ciphertext) % 16:
+        raise CryptoError("the ciphertext is not a whole number of blocks")
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(key)).decryptor()
+    unpadder = PKCS7(128).unpadder()
+    try:
+        return unpadder.update(decryptor.update(ciphertext) + decryptor.finalize()) + unpadder.finalize()
+    except ValueError as error:
+        raise CryptoError("wrong padding") from error
+
+
+def hours_now() -> int:
+    """Return the hours since the stamp's epoch."""
+    return (int(time.time()) - STAMP_EPOCH) // 3600
+
+
+def stamp(hours: int) -> bytes:
+    """Return the 4 bytes of a stamp: little-endian, the top byte always 0."""
+    return (hours & 0xFFFFFF).to_bytes(4, "little")
+
+
+def encrypt_stamped(key: bytes, plaintext: bytes, hours: int | None = None) -> bytes:
+    """Return `plaintext` encrypted behind a stamp of `hours` (now)."""
+    return encrypt(key, stamp(hours_now() if hours is None else hours) + plaintext)
+
+
+def decrypt_stamped(key: bytes, ciphertext: bytes, now: int | None = None) -> bytes:
+    """Return the plaintext behind the stamp.
+
+    Raises CryptoError when the stamp is more than 24 hours old. One in the future passes: web clients stamp
+    numbers that read as the far future.
+    """
+    plaintext = decrypt(key, ciphertext)
+    if len(plaintext) < STAMP_SIZE:
+        raise CryptoError("no stamp")
+    hours = int.from_bytes(plaintext[:3], "little")
+    if (hours_now() if now is None else now) - hours > MAX_AGE_HOURS:
+        raise CryptoError("the stamp is more than 24 hours old")
+    return plaintext[STAMP_SIZE:]
+
+
+def login_token(user_token: str, secret: str, db_secret: str, hours: int | None = None) -> str:
+    """Return the `token` of a login answer (section 3)."""
+    text = f"{user_token}|{secret}|{db_secret}".encode()
+    return base64.b64encode(encrypt_stamped(DEFAULT_KEY, text, hours)).decode()
+
+
+def open_login_token(token: str) -> tuple[str, str, str]:
+    """Return (user_token, secret, db_secret): what a client does with its login answer. Raises CryptoError."""
+    parts = decrypt(DEFAULT_KEY, b64decode(token))[STAMP_SIZE:].split(b"|")
+    if len(parts) != 3:
+        raise CryptoError("a token has three parts")
+    try:
+        user_token, secret, db_secret = (part.decode("ascii") for part in parts)
+    except UnicodeDecodeError as error:
+        raise CryptoError("a token is ASCII") from error
+    return user_token, secret, db_secret
+
+
+def connect_password(user_token: str, secret: str, hours: int | None = None) -> str:
+    """Return the `password` of a CONNECT (section 4)."""
+    return base64.b64encode(encrypt_stamped(key_of(secret), b64decode(user_token), hours)).decode()
+
+
+def open_connect_password(password: str, secret: str, now: int | None = None) -> bytes:
+    """Return the raw user token of a CONNECT password. Raises CryptoError."""
+    return decrypt_stamped(key_of(secret), b64decode(password), now)
+
+
+def b64decode(text: str) -> bytes:
+    """Decode base64 as clients write it (line breaks and all). Raises CryptoError."""
+    try:
+        return base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise CryptoError("not base64") from error

@@ -1,0 +1,89 @@
+"""The frames of TCP clients: a 10-byte header and a body (protocol.md section 1). No I/O."""
+
+from struct import Struct
+from typing import NamedTuple
+
+MAGIC = 0xF8
+VERSION = 2
+HEADER_SIZE = 10
+
+_HEADER = Struct(">BBBiBH")
+_pack = _HEADER.pack
+_unpack_from = _HEADER.unpack_from
+
+
+class Frame(NamedTuple):
+    """One frame. `signal` and `sub_signal` are plain numbers: an unknown one is for the reader to refuse."""
+
+    signal: int
+    sub_signal: int
+    message_id: int
+    body: bytes
+
+
+class FrameError(ValueError):
+    """The byte stream is not frames, or one is over the size limit; the connection cannot go on."""
+
+
+def encode(signal: int, sub_signal: int, message_id: int, body: bytes = b"") -> bytes:
+    """Return the bytes of one frame. `message_id` is 0-65535."""
+    return _pack(MAGIC, VERSION, signal, len(body), sub_signal, message_id) + body
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames, however it was chunked.
+
+    Holds at most one unfinished frame, so at most `max_body` + 10 bytes beside the chunk being fed.
+    """
+
+    __slots__ = ("_buffer", "_need", "max_body")
+
+    def __init__(self, max_body: int) -> None:
+        self.max_body = max_body
+        self._buffer = bytearray()
+        self._need = HEADER_SIZE
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Return the frames that `data` completes, oldest first.
+
+        Raises FrameError at the first header that is none; the frames before it in the same chunk are lost
+        with the connection, which the caller closes.
+        """
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._need:  # else a frame that comes a byte at a time is copied for each byte
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        frames: list[Frame] = []
+        position, end = 0, len(data)
+        while end - position >= HEADER_SIZE:
+            magic, version, signal, length, sub_signal, message_id = _unpack_from(data, position)
+            if magic != MAGIC or version != VERSION or not 0 <= length <= self.max_body:
+                raise _refusal(magic, version, length, self.max_body)
+            stop = position + HEADER_SIZE + length
+            if stop > end:
+                self._need = stop - position
+                break
+            body = data[position + HEADER_SIZE : stop]
+            frames.append(Frame(signal & 0x7F, sub_signal & 0x7F, message_id, body))
+            position = stop
+        else:
+            self._need = HEADER_SIZE
+        if position < end:
+            self._check_magic(data[position])
+            self._buffer += data[position:] if position else data
+        return frames
+
+    @staticmethod
+    def _check_magic(first: int) -> None:
+        if first != MAGIC:
+            raise FrameError(f"a frame starts with 0x{MAGIC:02X}, not 0x{first:02X}")
+
+
+def _refusal(magic: int, version: int, length: int, max_body: int) -> FrameError:
+    if magic != MAGIC:
+        return FrameError(f"a frame starts with 0x{MAGIC:02X}, not 0x{magic:02X}")
+    if version != VERSION:
+        return FrameError(f"frame version {version}, only {VERSION} is known")
+    return FrameError(f"a body of {length} bytes, the limit is {max_body}")
