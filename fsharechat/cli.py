@@ -1,0 +1,90 @@
+"""The command line: `fsharechat`, `fsharechat check` and `fsharechat chat`. It only parses and calls."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from fsharechat import __version__, log
+from fsharechat.settings import Settings, SettingsError, load, role_names
+
+T = TypeVar("T")
+
+DEFAULT_SETTINGS_FILE = Path("settings.toml")
+COMMANDS = """commands:
+  (none)    run the server
+  check     read the settings, reach every service they name, say what is wrong
+  chat      a chat client for the terminal; see fsharechat chat --help
+
+exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code (see COMMANDS)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["chat"]:
+        from fsharechat.client import terminal
+
+        return terminal.main(argv[1:])
+    args = _parser().parse_args(argv)
+    try:
+        settings = load(_settings_file(args.settings), vars(args), os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    log.configure(settings.log)
+    return _check(settings) if args.command == "check" else _serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fsharechat",
+        description="The FshareChat instant-messaging server.",
+        epilog=COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=["check"], metavar="check | chat")
+    parser.add_argument("--roles", metavar="A,B", help=f"the roles to run, of {','.join(role_names())}")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="the settings file; ./settings.toml if it exists"
+    )
+    parser.add_argument("--data", metavar="DIR", help="the folder that keeps the data")
+    parser.add_argument("--dev", action="store_true", help="for development: super code 66666, readable log")
+    parser.add_argument("--version", action="version", version=f"fsharechat {__version__}")
+    return parser
+
+
+def _settings_file(given: Path | None) -> Path | None:
+    if given is None and DEFAULT_SETTINGS_FILE.is_file():
+        return DEFAULT_SETTINGS_FILE
+    return given
+
+
+def _serve(settings: Settings) -> int:
+    from fsharechat import node
+
+    try:
+        return _run(node.run(settings))
+    except node.StartError as error:
+        print(f"fsharechat: {error}", file=sys.stderr)
+        return 1
+
+
+def _check(settings: Settings) -> int:
+    from fsharechat import node
+
+    results = _run(node.check(settings))
+    for result in results:
+        print(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)

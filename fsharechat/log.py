@@ -1,0 +1,95 @@
+"""Logging: lines for people on a terminal, JSON lines otherwise; `logging` goes the same way.
+
+Secrets, login codes and message texts are not logged in the first place; `mask_secrets` is the second fence.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from fsharechat.settings_schema import Log
+
+CODE_EVENT = "login code"
+"""The event under which the code provider `log` may show a code."""
+
+_SECRET_KEYS = frozenset({"password", "token", "secret"})
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_QUIET = ("aiohttp.access", "asyncio", "alembic")
+
+
+def configure(log: Log, stream: TextIO | None = None) -> None:
+    """Send what structlog and `logging` are told to `stream` (standard error), as `log` wants it.
+
+    An event below the level costs one call of an empty function: hold on to a bound logger in hot paths.
+    """
+    stream = stream or sys.stderr
+    readable = log.format == "console" or (log.format == "auto" and stream.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        mask_secrets,
+        _stamper(readable),
+    ]
+    render = _console(stream) if readable else _json()
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    _route_standard_library(stream, _LEVELS[log.level], shared, render)
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace secrets by ***. A `code` is one only as text: numbers are result codes."""
+    for key in _SECRET_KEYS & event.keys():
+        event[key] = "***"
+    if isinstance(event.get("code"), str) and event.get("event") != CODE_EVENT:
+        event["code"] = "***"
+    return event
+
+
+def _stamper(readable: bool) -> Processor:
+    if readable:
+        return structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+    return structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+
+def _console(stream: TextIO) -> list[Processor]:
+    plain = structlog.dev.plain_traceback
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=plain, pad_event_to=0, repr_native_str=True
+        )
+    ]
+
+
+def _json() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
+
+
+def _dumps(event: Mapping[str, Any], **_: Any) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _route_standard_library(
+    stream: TextIO, level: int, shared: list[Processor], render: list[Processor]
+) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(True)

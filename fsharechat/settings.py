@@ -1,0 +1,320 @@
+"""Reads the settings: flags over FSHARECHAT_SECTION__KEY variables over settings.toml over the defaults.
+
+The sections and their defaults are in settings_schema.py, and can be imported from here.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
+
+from fsharechat.settings_schema import (
+    ENV_PREFIX,
+    Api,
+    Blobs,
+    Bus,
+    Codes,
+    Connector,
+    Limits,
+    Log,
+    Metrics,
+    Node,
+    Registry,
+    Rpc,
+    Settings,
+    Store,
+    Tls,
+)
+
+__all__ = [
+    "Api",
+    "Blobs",
+    "Bus",
+    "Codes",
+    "Connector",
+    "Limits",
+    "Log",
+    "Metrics",
+    "Node",
+    "Registry",
+    "Rpc",
+    "Settings",
+    "SettingsError",
+    "Store",
+    "Tls",
+    "key_paths",
+    "load",
+    "role_names",
+]
+
+DEV_SUPER_CODE = "66666"
+
+KeyPath = tuple[str, ...]
+
+
+class SettingsError(Exception):
+    """Settings that the server cannot run on; the text has one line for each problem."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What one source says: values by section, and how a problem names the place of a key."""
+
+    values: dict[str, Any]
+    place: Callable[[KeyPath], str]
+
+
+def load(settings_file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
+    """Return the settings from `flags` over `environ` over `settings_file` over the defaults.
+
+    `flags` has the command line's own names: "roles" and "data" (None: not given) and "dev". With "dev" the
+    super code is 66666 where none is set, and the log format is console where it is "auto".
+    Raises SettingsError with every problem found.
+    """
+    problems: list[str] = []
+    layers = [_from_flags(flags), _from_environ(environ, problems), _from_file(settings_file, problems)]
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        _merge(merged, layer.values)
+    if flags.get("dev"):
+        _merge(merged, _dev_values(merged))
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        problems += [_problem(details, layers) for details in error.errors()]
+        raise SettingsError(problems) from None
+    problems += _unknown_roles(settings.node.roles, layers)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def role_names() -> list[str]:
+    """Return the names of the roles that are installed (entry point group `fsharechat.roles`)."""
+    return sorted({entry.name for entry in entry_points(group="fsharechat.roles")})
+
+
+def key_paths(model: type[BaseModel] = Settings, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Yield the path of every key, such as ("connector", "tls", "key")."""
+    for name, field in model.model_fields.items():
+        section = _section_of(field)
+        if section:
+            yield from key_paths(section, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def _from_flags(flags: Mapping[str, object]) -> _Layer:
+    given = {name: flags[name] for name in ("roles", "data") if flags.get(name) is not None}
+    return _Layer({"node": given} if given else {}, lambda path: f"flag --{path[-1]}")
+
+
+class _Variables(EnvSettingsSource):
+    """Reads the environment it is given, not the process's own."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._environ.items()}
+
+
+def _from_environ(environ: Mapping[str, str], problems: list[str]) -> _Layer:
+    known = {_variable(path) for path in key_paths()}
+    ours = {name.upper(): value for name, value in environ.items() if name.upper().startswith(ENV_PREFIX)}
+    for name in sorted(ours.keys() - known):
+        short = name.removeprefix(ENV_PREFIX)
+        near = _did_you_mean(short, [key.removeprefix(ENV_PREFIX) for key in known], ENV_PREFIX + "{}")
+        problems.append(f"environment variable {name}: no such key{near}")
+    values = _Variables({name: value for name, value in ours.items() if name in known})()
+    return _Layer(values, lambda path: f"environment variable {_variable(path)}")
+
+
+def _from_file(file: Path | None, problems: list[str]) -> _Layer:
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            with file.open("rb") as stream:
+                values = tomllib.load(stream)
+        except FileNotFoundError:
+            raise SettingsError([f"{file}: there is no such settings file"]) from None
+        except OSError as error:
+            raise SettingsError([f"{file}: cannot be read: {error.strerror}"]) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError([f"{file}: is not TOML: {error}"]) from None
+        _take_out_unknown(values, Settings, (), file, problems)
+    return _Layer(values, lambda path: f"file {file}")
+
+
+def _take_out_unknown(
+    values: dict[str, Any], model: type[BaseModel], path: KeyPath, file: Path, problems: list[str]
+) -> None:
+    for name in list(values):
+        field = model.model_fields.get(name)
+        section = _section_of(field) if field else None
+        if field is None:
+            what = "section" if not path or isinstance(values[name], dict) else "key"
+            label = _label((*path, name), section=what == "section")
+            form = _label((*path, "{}"), section=True) if what == "section" else "{}"
+            near = _did_you_mean(name, model.model_fields, form)
+            problems.append(f"{label}: no such {what}{near} (file {file})")
+            del values[name]
+        elif section and isinstance(values[name], dict):
+            _take_out_unknown(values[name], section, (*path, name), file, problems)
+
+
+def _dev_values(merged: dict[str, Any]) -> dict[str, Any]:
+    def unset(section: str, key: str, empty: str) -> bool:
+        values = merged.get(section, {})
+        return isinstance(values, dict) and values.get(key, empty) == empty
+
+    values = {}
+    if unset("codes", "super_code", ""):
+        values["codes"] = {"super_code": DEV_SUPER_CODE}
+    if unset("log", "format", "auto"):
+        values["log"] = {"format": "console"}
+    return values
+
+
+def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = deepcopy(value)
+
+
+def _problem(details: ErrorDetails, layers: list[_Layer]) -> str:
+    path = _known_part(details["loc"])
+    field = _field(path)
+    if _section_of(field):
+        return f"{_label(path, section=True)}: {_right(details, field)}{_where(path, layers)}"
+    return (
+        f"{_label(path)} = {_shown(path, details['input'])}: {_right(details, field)}{_where(path, layers)}"
+    )
+
+
+def _unknown_roles(roles: tuple[str, ...], layers: list[_Layer]) -> list[str]:
+    installed = role_names()
+    path = ("node", "roles")
+    where = _where(path, layers)
+    found = ", ".join(installed) or "none: is the project installed?"
+    return [
+        f"{_label(path)} = {role!r}: no such role; roles found: {found}{where}"
+        for role in roles
+        if role not in installed
+    ]
+
+
+def _right(details: ErrorDetails, field: FieldInfo) -> str:
+    """Return what would be right instead."""
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            return f"must be one of {context['expected']}"
+        case "string_type":
+            return "must be text in quotes"
+        case "path_type":
+            return "must be the path of a folder, in quotes"
+        case "string_pattern_mismatch":
+            return "must be at most 32 letters and digits"
+        case "string_too_short":
+            return "must not be empty"
+        case "model_type" | "model_attributes_type":
+            return "is a section, not a key"
+        case "tuple_type":
+            return 'must be a list of texts, such as ["a", "b"]'
+    if field.annotation not in (int, float):
+        return details["msg"]
+    return f"must be a {'whole number' if field.annotation is int else 'number'}{_bounds(field)}"
+
+
+def _bounds(field: FieldInfo) -> str:
+    bounds = []
+    for limit in field.metadata:
+        match limit:
+            case Ge(ge=value):
+                bounds.append(f"at least {value}")
+            case Gt(gt=value):
+                bounds.append(f"above {value}")
+            case Le(le=value):
+                bounds.append(f"at most {value}")
+    return f", {' and '.join(bounds)}" if bounds else ""
+
+
+def _shown(path: KeyPath, value: object) -> str:
+    """Return `value` as an error may show it: no secret, and no password of a URL."""
+    if _field(path).repr is False:
+        return "***"
+    return re.sub(r"(//[^:/@\s]*):[^/\s]*@", r"\1:***@", repr(value))
+
+
+def _label(path: KeyPath, section: bool = False) -> str:
+    if section:
+        return f"[{'.'.join(path)}]"
+    return f"[{'.'.join(path[:-1])}] {path[-1]}"
+
+
+def _variable(path: KeyPath) -> str:
+    return ENV_PREFIX + "__".join(path).upper()
+
+
+def _did_you_mean(name: str, known: Iterable[str], form: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {form.format(near[0])}?" if near else ""
+
+
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _known_part(loc: tuple[int | str, ...]) -> KeyPath:
+    """Cut what pydantic adds behind a key (the index in a list, the branch of a union)."""
+    path: KeyPath = ()
+    model: type[BaseModel] | None = Settings
+    for name in loc:
+        if model is None or not isinstance(name, str) or name not in model.model_fields:
+            break
+        path = (*path, name)
+        model = _section_of(model.model_fields[name])
+    return path
+
+
+def _field(path: KeyPath) -> FieldInfo:
+    model: type[BaseModel] = Settings
+    for name in path[:-1]:
+        model = _section_of(model.model_fields[name]) or model
+    return model.model_fields[path[-1]]
+
+
+def _where(path: KeyPath, layers: list[_Layer]) -> str:
+    """Return the places that set the key; for a section, the places of what is set in it."""
+    places = []
+    for layer in layers:
+        found: Any = layer.values
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        if isinstance(found, dict):
+            places += [layer.place((*path, name)) for name in found]
+        elif found is not None:
+            return f" ({layer.place(path)})"
+    return f" ({', '.join(dict.fromkeys(places))})" if places else ""

@@ -1,0 +1,254 @@
+"""The settings as types: every section, every key, its default and its bounds. settings.toml explains each.
+
+`Settings()` is the defaults and reads nothing; `fsharechat.settings.load` reads the sources.
+Times are in seconds, sizes in bytes.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+ENV_PREFIX = "FSHARECHAT_"
+MAX_NODE_ID = 63
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _words(value: object) -> object:
+    """Split `a,b` as flags and variables write lists."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+def _number_or(word: str, top: int) -> BeforeValidator:
+    """Accept `word` or a whole number from 0 to `top`."""
+
+    def check(value: object) -> object:
+        if value == word:
+            return value
+        text = str(value).strip()
+        if not isinstance(value, bool) and text.isascii() and text.isdecimal() and int(text) <= top:
+            return int(text)
+        raise ValueError(f'must be "{word}" or a whole number from 0 to {top}')
+
+    return BeforeValidator(check)
+
+
+def _only_memory(value: str) -> str:
+    if value != "memory":
+        raise ValueError('must be "memory"; this version has no other backend yet')
+    return value
+
+
+def _existing_file(value: str) -> str:
+    if value and not Path(value).is_file():
+        raise ValueError("must be the path of a PEM file; there is no such file")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_not_bool)]
+Number = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+Port = Annotated[Whole, Field(ge=0, le=65535)]
+Count = Annotated[Whole, Field(ge=1, le=1_000_000_000)]
+Seconds = Annotated[Number, Field(gt=0, le=31_536_000)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Host = Annotated[str, Field(min_length=1)]
+Secret = Annotated[str, Field(repr=False)]
+PemFile = Annotated[str, AfterValidator(_existing_file)]
+MemoryUrl = Annotated[str, AfterValidator(_only_memory)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Node(Section):
+    roles: Words = ("connector", "group", "api")
+    id: Annotated[int | Literal["auto"], _number_or("auto", MAX_NODE_ID)] = "auto"
+    data: Path = Path("./data")
+    cluster_secret: Secret = ""
+    drain_seconds: Annotated[Number, Field(ge=0, le=3600)] = 10
+
+    @field_validator("roles")
+    @classmethod
+    def _each_once(cls, roles: tuple[str, ...]) -> tuple[str, ...]:
+        if not roles or len(set(roles)) != len(roles):
+            raise ValueError("must name at least one role, and each only once")
+        return roles
+
+
+class Tls(Section):
+    certificate: PemFile = ""
+    key: PemFile = ""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key must be set together, or neither")
+        return self
+
+    @property
+    def on(self) -> bool:
+        """Return whether the connector serves TLS."""
+        return bool(self.certificate)
+
+
+class Connector(Section):
+    host: Host = "127.0.0.1"
+    tcp_port: Port = 6789
+    ws_port: Port = 9326
+    head_check_seconds: Seconds = 15
+    notify_repeat_seconds: Seconds = 5
+    authenticate_seconds: Seconds = 10
+    ping_grace_seconds: Seconds = 60
+    web_silence_seconds: Seconds = 90
+    max_body_bytes: Annotated[Whole, Field(ge=1024, le=(1 << 31) - 1)] = 1 << 20
+    send_buffer_bytes: Annotated[Whole, Field(ge=65536, le=1 << 40)] = 4 << 20
+    max_inflight: Count = 64
+    max_connections: Count = 100_000
+    max_unauthenticated: Count = 1000
+    tail_entries: Annotated[Whole, Field(ge=0, le=1_000_000)] = 256
+    tail_bytes: Annotated[Whole, Field(ge=0, le=1 << 40)] = 256 << 10
+    tls: Tls = Tls()
+
+
+class Api(Section):
+    host: Host = "127.0.0.1"
+    port: Port = 8081
+    key: Secret = ""
+    cors_origins: Words = ("*",)
+
+
+class Rpc(Section):
+    host: Host = "127.0.0.1"
+    port: Port = 0
+    timeout_seconds: Seconds = 10
+
+
+class Store(Section):
+    url: str = "sqlite:///fsharechat.db"
+    max_queue: Count = 20_000
+
+    @field_validator("url")
+    @classmethod
+    def _sqlite_file(cls, url: str) -> str:
+        if url.startswith("mysql"):
+            raise ValueError("must be sqlite:///FILE; this version does not have MySQL yet")
+        path = url.removeprefix("sqlite:///")
+        if path == url or not path.strip("/") or path.endswith("/") or ":memory:" in path or "?" in path:
+            raise ValueError("must be sqlite:///FILE, or sqlite:////FILE for an absolute path")
+        return url
+
+
+class Bus(Section):
+    url: MemoryUrl = "memory"
+
+
+class Registry(Section):
+    url: MemoryUrl = "memory"
+
+
+class Codes(Section):
+    provider: str = "log"
+    super_code: Annotated[Secret, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    lifetime_seconds: Seconds = 300
+    resend_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
+    per_day: Count = 10
+    wrong_guesses: Count = 5
+    lock_seconds: Seconds = 900
+
+    @field_validator("provider")
+    @classmethod
+    def _only_log(cls, provider: str) -> str:
+        if provider != "log":
+            raise ValueError('must be "log"; this version sends no codes by SMS or e-mail yet')
+        return provider
+
+
+class Blobs(Section):
+    url: str = ""
+    public_url: str = ""
+    access_key: Secret = ""
+    secret_key: Secret = ""
+
+    @field_validator("url")
+    @classmethod
+    def _none_yet(cls, url: str) -> str:
+        if url:
+            raise ValueError("must be empty; this version keeps no media yet")
+        return url
+
+
+class Limits(Section):
+    requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
+    seconds: Seconds = 5
+
+
+class Metrics(Section):
+    port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings, immutable. The constructor reads no file and no environment."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
+    )
+
+    node: Node = Node()
+    connector: Connector = Connector()
+    api: Api = Api()
+    rpc: Rpc = Rpc()
+    store: Store = Store()
+    bus: Bus = Bus()
+    registry: Registry = Registry()
+    codes: Codes = Codes()
+    blobs: Blobs = Blobs()
+    limits: Limits = Limits()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the constructor its arguments only: what is ambient is for `load` to read."""
+        return (init_settings,)
+
+    def data_path(self) -> Path:
+        """Return the data folder as an absolute path."""
+        return self.node.data.expanduser().absolute()
+
+    def store_path(self) -> Path:
+        """Return the absolute path of the SQLite file; a relative one is taken in the data folder."""
+        return self.data_path() / self.store.url.removeprefix("sqlite:///")

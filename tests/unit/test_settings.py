@@ -1,0 +1,251 @@
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from fsharechat.settings import Connector, Settings, SettingsError, Store, key_paths, load
+
+SHIPPED = Path(__file__).parents[2] / "settings.toml"
+
+
+def at(values: object, path: tuple[str, ...]) -> object:
+    for name in path:
+        values = values[name] if isinstance(values, dict) else getattr(values, name)
+    return values
+
+
+def paths(values: dict[str, object], path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    found: set[tuple[str, ...]] = set()
+    for name, value in values.items():
+        found |= paths(value, (*path, name)) if isinstance(value, dict) else {(*path, name)}
+    return found
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> Path:
+        file = tmp_path / "s.toml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def problems(file: Path | None = None, flags: dict[str, object] | None = None, **environ: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load(file, flags or {}, environ)
+    assert str(caught.value).splitlines() == caught.value.problems
+    return caught.value.problems
+
+
+def test_the_shipped_file_has_exactly_every_key_with_its_default():
+    values = tomllib.loads(SHIPPED.read_text())
+    assert paths(values) == set(key_paths())
+    defaults = Settings().model_dump(mode="json")
+    for path in key_paths():
+        if path != ("node", "data"):
+            assert at(values, path) == at(defaults, path), path
+    assert Path(values["node"]["data"]) == Settings().node.data
+    assert load(SHIPPED, {}, {}) == Settings()
+
+
+def test_every_shipped_key_has_a_comment():
+    lines = SHIPPED.read_text().splitlines()
+    bare = [line for above, line in pairwise(lines) if re.match(r"\w+ =", line) and not above.startswith("#")]
+    assert bare == ['secret_key = ""']
+
+
+def test_sources_in_order_of_strength(write):
+    file = write('[node]\ndata = "file"\n[connector]\ntcp_port = 1\nws_port = 1\n[connector.tls]\nkey = ""')
+    environ = {"FSHARECHAT_NODE__DATA": "env", "FSHARECHAT_CONNECTOR__TCP_PORT": "2", "PATH": "/bin"}
+    settings = load(file, {"data": "flag", "roles": None, "other": 1}, environ)
+    assert (settings.node.data, settings.connector.tcp_port, settings.connector.ws_port) == (
+        Path("flag"),
+        2,
+        1,
+    )
+    assert load(file, {}, environ).node.data == Path("env")
+    assert load(file, {}, {}).node.data == Path("file")
+    assert load(None, {}, {}) == Settings()
+
+
+def test_variables_of_every_kind(tmp_path):
+    pem = tmp_path / "pem"
+    pem.touch()
+    environ = {
+        "FSHARECHAT_NODE__ROLES": "api, group",
+        "FSHARECHAT_NODE__ID": "7",
+        "FSHARECHAT_METRICS__PORT": "0",
+        "FSHARECHAT_CONNECTOR__TLS__KEY": str(pem),
+        "FSHARECHAT_CONNECTOR__TLS__CERTIFICATE": str(pem),
+        "FSHARECHAT_CONNECTOR__HEAD_CHECK_SECONDS": "0.25",
+        "FSHARECHAT_API__CORS_ORIGINS": "https://a.example,https://b.example",
+        "FSHARECHAT_API__KEY": "007",
+    }
+    settings = load(None, {}, environ)
+    assert settings.node.roles == ("api", "group")
+    assert (settings.node.id, settings.metrics.port) == (7, 0)
+    assert settings.connector.tls.on
+    assert settings.connector.head_check_seconds == 0.25
+    assert settings.api.cors_origins == ("https://a.example", "https://b.example")
+    assert settings.api.key == "007"
+
+
+def test_the_constructor_reads_no_environment(monkeypatch):
+    monkeypatch.setenv("FSHARECHAT_CONNECTOR__TCP_PORT", "1")
+    assert Settings().connector.tcp_port == 6789
+
+
+def test_roles_from_a_flag():
+    assert load(None, {"roles": "connector"}, {}).node.roles == ("connector",)
+
+
+@pytest.mark.parametrize("file", [None, SHIPPED])
+def test_dev_fills_what_is_not_set(file):
+    settings = load(file, {"dev": True}, {})
+    assert (settings.codes.super_code, settings.log.format) == ("66666", "console")
+
+
+def test_dev_gives_way_to_what_is_set(write):
+    settings = load(write('[codes]\nsuper_code = "77"'), {"dev": True}, {"FSHARECHAT_LOG__FORMAT": "json"})
+    assert (settings.codes.super_code, settings.log.format) == ("77", "json")
+    assert load(None, {"dev": False}, {}).codes.super_code == ""
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "problem"),
+    [
+        (
+            "connector",
+            "tcp_port = 65536",
+            "tcp_port = 65536: must be a whole number, at least 0 and at most 65535",
+        ),
+        (
+            "connector",
+            "tcp_port = 1.5",
+            "tcp_port = 1.5: must be a whole number, at least 0 and at most 65535",
+        ),
+        ("connector", "tcp_port = true", "tcp_port = True: must be a number, not true or false"),
+        ("connector", 'host = ""', "host = '': must not be empty"),
+        ("connector", "authenticate_seconds = 0", "= 0: must be a number, above 0 and at most 31536000"),
+        ("connector", "authenticate_seconds = inf", "= inf: must be a number, above 0"),
+        ("connector", "authenticate_seconds = nan", "= nan: must be a number, above 0"),
+        ("connector", "max_inflight = 0", "max_inflight = 0: must be a whole number, at least 1"),
+        ("connector", "tls = 1", "[connector.tls]: is a section, not a key"),
+        (
+            "connector.tls",
+            'key = "/no/such"',
+            "key = '/no/such': must be the path of a PEM file; there is no such",
+        ),
+        ("node", "id = 64", 'id = 64: must be "auto" or a whole number from 0 to 63'),
+        ("node", "id = true", 'id = True: must be "auto" or a whole number from 0 to 63'),
+        ("node", 'id = "any"', "id = 'any': must be \"auto\" or a whole number from 0 to 63"),
+        ("node", "roles = []", "roles = []: must name at least one role, and each only once"),
+        (
+            "node",
+            'roles = ["api", "api"]',
+            "roles = ['api', 'api']: must name at least one role, and each only once",
+        ),
+        ("node", 'roles = ["apx"]', "roles = 'apx': no such role; roles found: api, connector, group"),
+        ("node", "roles = 1", 'roles = 1: must be a list of texts, such as ["a", "b"]'),
+        ("node", "data = 1", "data = 1: must be the path of a folder"),
+        (
+            "store",
+            'url = "mysql://u:hush@h/db"',
+            "'mysql://u:***@h/db': must be sqlite:///FILE; this version does not",
+        ),
+        ("store", 'url = "sqlite://"', "must be sqlite:///FILE, or sqlite:////FILE for an absolute path"),
+        (
+            "store",
+            'url = "sqlite:///:memory:"',
+            "must be sqlite:///FILE, or sqlite:////FILE for an absolute path",
+        ),
+        ("bus", 'url = "kafka://h:1"', 'must be "memory"; this version has no other backend yet'),
+        ("registry", 'url = "zookeeper://h:1"', 'must be "memory"; this version has no other backend yet'),
+        ("blobs", 'url = "http://h"', "url = 'http://h': must be empty; this version keeps no media yet"),
+        ("codes", 'provider = "smtp"', 'must be "log"; this version sends no codes by SMS or e-mail yet'),
+        ("codes", 'super_code = "hush hush"', "super_code = ***: must be at most 32 letters and digits"),
+        ("codes", "super_code = 66666", "super_code = ***: must be text in quotes"),
+        ("api", "key = 5", "key = ***: must be text in quotes"),
+        ("metrics", "port = 65536", 'port = 65536: must be "off" or a whole number from 0 to 65535'),
+        ("log", 'level = "loud"', "level = 'loud': must be one of 'debug', 'info', 'warning' or 'error'"),
+        ("connector", "tcp_prot = 1", "[connector] tcp_prot: no such key; did you mean tcp_port?"),
+        ("conector", "tcp_port = 1", "[conector]: no such section; did you mean [connector]?"),
+        ("connector.tsl", "key = 1", "[connector.tsl]: no such section; did you mean [connector.tls]?"),
+    ],
+)
+def test_one_line_says_what_is_wrong_where_and_what_would_be_right(write, section, line, problem):
+    file = write(f"[{section}]\n{line}\n")
+    (text,) = problems(file)
+    assert text.startswith(f"[{section}")
+    assert problem in text
+    assert text.endswith(f" (file {file})")
+    assert "hush" not in text
+
+
+def test_every_problem_has_its_line(write):
+    file = write('[connector]\ntcp_port = -1\n[limits]\nrequest = 1\n[log]\nformat = "xml"')
+    found = problems(file, {"roles": "a"}, FSHARECHAT_API__PORT="x", FSHARECHAT_API__PROT="1")
+    assert [re.split(r"[:=]", text)[0].strip() for text in found] == [
+        "environment variable FSHARECHAT_API__PROT",
+        "[limits] request",
+        "[connector] tcp_port",
+        "[api] port",
+        "[log] format",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("FSHARECHAT_CONECTOR__TCP_PORT", "; did you mean FSHARECHAT_CONNECTOR__TCP_PORT?"),
+        ("FSHARECHAT_API_KEY", "; did you mean FSHARECHAT_API__KEY?"),
+        ("FSHARECHAT_ZZZ", ""),
+    ],
+)
+def test_unknown_variables(name, hint):
+    assert problems(**{name: "hush"}) == [f"environment variable {name}: no such key{hint}"]
+
+
+def test_a_problem_names_the_strongest_source(write):
+    file = write("[connector]\ntcp_port = 1")
+    (text,) = problems(file, FSHARECHAT_CONNECTOR__TCP_PORT="x")
+    assert text.endswith("(environment variable FSHARECHAT_CONNECTOR__TCP_PORT)")
+    (text,) = problems(file, {"roles": "x"})
+    assert text.endswith("(flag --roles)")
+
+
+def test_tls_needs_both_files(write, tmp_path):
+    (tmp_path / "a.pem").touch()
+    (text,) = problems(write(f'[connector.tls]\nkey = "{tmp_path / "a.pem"}"'))
+    assert text.startswith("[connector.tls]: certificate and key must be set together, or neither (file ")
+
+
+def test_a_file_that_cannot_be_read(tmp_path, write):
+    assert problems(tmp_path / "none.toml") == [f"{tmp_path / 'none.toml'}: there is no such settings file"]
+    assert problems(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+    assert "is not TOML" in problems(write("[node\n"))[0]
+    assert "line 1" in problems(write("[node\n"))[0]
+
+
+def test_settings_cannot_be_changed():
+    settings = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.connector = Connector()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.connector.tcp_port = 1
+
+
+def test_secrets_stay_out_of_the_text_form():
+    settings = load(None, {}, {"FSHARECHAT_API__KEY": "hush", "FSHARECHAT_CODES__SUPER_CODE": "hush"})
+    assert settings.api.key == "hush"
+    assert "hush" not in repr(settings) + str(settings)
+
+
+def test_the_store_is_in_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Settings().store_path() == tmp_path / "data" / "fsharechat.db"
+    assert Settings(store=Store(url="sqlite:////srv/x.db")).store_path() == Path("/srv/x.db")
