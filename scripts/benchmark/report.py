@@ -1,0 +1,146 @@
+"""What is printed: the machine, a row a case, the memory of idle connections, and the design's figures."""
+
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .idle import IdleResult
+from .load import CaseResult
+from .stats import percentile
+
+_SYNCS = 40
+
+
+class Prototype(NamedTuple):
+    """What the design says of its prototype, and the aim of half its rate; None where it says nothing."""
+
+    per_second: float | None = None
+    cpu_us: float | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    aim: float | None = None
+
+
+PROTOTYPE = {
+    ("tcp", "50x8"): Prototype(per_second=28_000, cpu_us=33, aim=14_000),
+    ("ws", "50x8"): Prototype(per_second=16_000, cpu_us=57, aim=8_000),
+    ("tcp", "200x1"): Prototype(per_second=8_200, cpu_us=117),
+    ("ws", "200x1"): Prototype(per_second=6_700, cpu_us=139),
+    ("tcp", "10x1"): Prototype(p50_ms=2.0, p99_ms=4.4),
+    ("ws", "10x1"): Prototype(p50_ms=2.2, p99_ms=4.5),
+}
+
+
+def machine(folder: Path) -> dict[str, str]:
+    """Return what the numbers depend on. `folder` holds the server's data."""
+    return {
+        "cpu": f"{os.cpu_count()} x {_cpu_model()}, load {os.getloadavg()[0]:.2f}",
+        "kernel": platform.release(),
+        "python": f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        "disk": f"{filesystem_of(folder)}, a 4 KiB write and fdatasync takes {_sync_ms(folder):.2f} ms",
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def filesystem_of(folder: Path) -> str:
+    """Return the type of the file system that `folder` is on."""
+    best, kind = "", "unknown"
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, mount, found, *_ = line.split()
+        if folder.resolve().is_relative_to(mount) and len(mount) >= len(best):
+            best, kind = mount, found
+    return kind
+
+
+def _sync_ms(folder: Path) -> float:
+    """Return the median time of a small durable append."""
+    path = folder / "sync"
+    times = []
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        for _ in range(_SYNCS):
+            begin = time.perf_counter()
+            os.write(descriptor, bytes(4096))
+            os.fdatasync(descriptor)
+            times.append((time.perf_counter() - begin) * 1000)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+    return percentile(sorted(times), 50)
+
+
+def case_table(results: Iterable[CaseResult]) -> str:
+    """Return the table of the closed loops; the prototype's figure follows each number in parentheses."""
+    rows = [
+        [
+            "case",
+            "wire",
+            "msg/s",
+            "aim",
+            "p50 ms",
+            "p99 ms",
+            "ack p50",
+            "server us/msg",
+            "server cpu",
+            "own cpu",
+            "msg/MN",
+        ]
+    ]
+    for result in results:
+        known = PROTOTYPE.get((result.transport, result.case), Prototype())
+        rows.append(
+            [
+                result.case,
+                result.transport,
+                _beside(f"{result.per_second:,.0f}", known.per_second),
+                f"{known.aim:,.0f}" if known.aim else "-",
+                _beside(f"{result.p50_ms:.2f}", known.p50_ms),
+                _beside(f"{result.p99_ms:.2f}", known.p99_ms),
+                f"{result.ack_p50_ms:.2f}",
+                _beside(f"{result.server_cpu_us:.0f}", known.cpu_us),
+                f"{result.server_cpu_share:.0%}",
+                f"{result.generator_cpu_share:.0%}",
+                f"{result.messages_per_notification:.1f}",
+            ]
+        )
+    return _table(rows)
+
+
+def idle_table(results: Iterable[IdleResult]) -> str:
+    rows = [
+        ["idle", "wire", "bytes each", "PSS before", "PSS after", "RSS before", "RSS after", "connects/s"]
+    ]
+    for result in results:
+        sizes = (result.pss_before, result.pss_after, result.rss_before, result.rss_after)
+        rows.append(
+            [
+                f"{result.connections:,}",
+                result.transport,
+                f"{result.bytes_each:,.0f}",
+                *(f"{size / 2**20:.1f} MiB" for size in sizes),
+                f"{result.connections / result.connect_seconds:,.0f}",
+            ]
+        )
+    return _table(rows)
+
+
+def _beside(number: str, prototype: float | None) -> str:
+    return number if prototype is None else f"{number} ({prototype:,g})"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
