@@ -160,11 +160,15 @@ async def _idle(transports: tuple[str, ...], files: int) -> list[IdleResult]:
 async def _data_folder() -> AsyncIterator[Path]:
     """A new folder, kept when the run fails."""
     folder = Path(tempfile.mkdtemp(dir=_FOLDER))
+    keep = False
     try:
         yield folder / "data"
     except BenchError as error:
+        keep = True
         raise BenchError(f"{error}\nthe server's data and log are kept in {folder}") from None
-    shutil.rmtree(folder)
+    finally:
+        if not keep:
+            shutil.rmtree(folder)
 
 
 @asynccontextmanager

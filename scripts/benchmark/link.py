@@ -53,6 +53,7 @@ class Peer:
     def __init__(self, name: str, faults: list[str]) -> None:
         self.name = name
         self._faults = faults
+        self._at_fault = False
 
     def acked(self, message_id: int, code: int, now: float) -> None:
         """A PUB_ACK of an MS came; `code` 0 is success."""
@@ -67,8 +68,10 @@ class Peer:
         self.fault(f"got a pull answer it did not ask for, message id {message_id}, {len(texts)} messages")
 
     def fault(self, what: str) -> None:
-        if len(self._faults) < _MAX_FAULTS:
+        """Report what must not happen; only the first on a connection, the others follow from it."""
+        if not self._at_fault and len(self._faults) < _MAX_FAULTS:
             self._faults.append(f"{self.name} {what}")
+        self._at_fault = True
 
 
 class Link(asyncio.Protocol):

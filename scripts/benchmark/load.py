@@ -43,7 +43,6 @@ class Tally:
     delivered: int = 0
     notified: int = 0
     repeated: int = 0
-    progress: int = 0
     measuring: bool = False
     arrivals: list[float] = field(default_factory=list)
     acks: list[float] = field(default_factory=list)
@@ -97,7 +96,6 @@ class Sender(Peer):
         if code:
             return self.fault(f"had a message refused with code {code}")
         tally = self._tally
-        tally.progress += 1
         if tally.measuring:
             tally.acks.append(now - sent)
         if not self.stopped:
@@ -149,16 +147,14 @@ class Receiver(Peer):
         flying = self._flying
         for text in texts[known:]:
             if not flying or flying[0][0] != text:
-                self.fault(self._what_is_wrong(text))
-                return None
+                return self.fault(self._what_is_wrong(text))
             sent = flying.popleft()[1]
+            self._arrived += 1
             if tally.measuring:
                 tally.arrivals.append(now - sent)
         fresh = max(0, len(texts) - known)
-        self._arrived += fresh
         self._fetched = max(self._fetched, current)
         tally.delivered += fresh
-        tally.progress += fresh
         return None
 
     def _what_is_wrong(self, text: bytes) -> str:
@@ -215,12 +211,12 @@ def link_of(transport: str, account: Account, peer: Peer) -> Link:
 
 
 class _Watch:
-    """Ends a wait early: with what went wrong, or when nothing has moved for STALL_SECONDS."""
+    """Ends a wait early: with what went wrong, or when nothing has arrived for STALL_SECONDS."""
 
     def __init__(self, tally: Tally, server: Server) -> None:
         self._tally = tally
         self._server = server
-        self._progress = -1
+        self._delivered = -1
         self._moved = perf_counter()
 
     async def until(self, end: float) -> None:
@@ -230,12 +226,12 @@ class _Watch:
             self.check()
 
     def check(self) -> None:
-        if self._tally.faults:
-            raise BenchError("wrong delivery:\n  " + "\n  ".join(self._tally.faults))
         self._server.check_alive()
+        if self._tally.faults:
+            raise BenchError("wrong delivery or a lost connection:\n  " + "\n  ".join(self._tally.faults))
         now = perf_counter()
-        if self._tally.progress != self._progress:
-            self._progress, self._moved = self._tally.progress, now
+        if self._tally.delivered != self._delivered:
+            self._delivered, self._moved = self._tally.delivered, now
         elif now - self._moved > STALL_SECONDS:
             raise BenchError(f"nothing arrived for {STALL_SECONDS:.0f} s")
 

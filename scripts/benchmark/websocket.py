@@ -151,10 +151,10 @@ class WsLink(Link):
     def __init__(self, account: Account, peer: Peer) -> None:
         super().__init__(account, peer)
         self._upgrading = True
-        self._key = base64.b64encode(os.urandom(16))
+        self.key = base64.b64encode(os.urandom(16))
 
     def greet(self) -> None:
-        self.out.append(upgrade_request(self._key))
+        self.out.append(upgrade_request(self.key))
 
     def read(self, data: bytes, now: float) -> int:
         position = self._upgrade(data) if self._upgrading else 0
@@ -173,7 +173,7 @@ class WsLink(Link):
         head, found, _ = data.partition(b"\r\n\r\n")
         if not found:
             return 0
-        if not is_upgraded(head, self._key):
+        if not is_upgraded(head, self.key):
             raise ValueError(f"no upgrade to WebSocket: {head[:100]!r}")
         self._upgrading = False
         self.out.append(encode(envelope("CONNECT", "NONE", 0, self.account.connect_body())))
