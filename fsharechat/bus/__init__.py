@@ -1,0 +1,93 @@
+"""Events, one way: from group processes to connectors, from connectors to group processes, and among the latter.
+
+The bus may lose events and may repeat them; what must not be lost is in the store, and the head check of the
+connectors finds it (design: the life of a message).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from fsharechat.store.messages import Entry
+
+
+class Deliver(NamedTuple):
+    """A stored message, once, and the inbox entries it is for on one node.
+
+    `sender_client` is the device that sent it: it knows the message already. Empty for the server's own messages.
+    """
+
+    body: bytes
+    entries: Sequence[Entry]
+    sender: str
+    sender_client: str
+
+
+class Push(NamedTuple):
+    """A transparent message: to the devices of `uids` that are online now, and nowhere else."""
+
+    body: bytes
+    uids: Sequence[str]
+
+
+class Notify(NamedTuple):
+    """A notification of the contract (a PUBLISH) for the devices of one user, but not for `except_client`."""
+
+    sub_signal: int
+    body: bytes
+    uid: str
+    except_client: str = ""
+
+
+Event = Deliver | Push | Notify
+
+
+class Presence(NamedTuple):
+    """The device `client_id` of `uid` is connected to `node`; to none when `node` is -1.
+
+    `epoch` grows with each connection of a device, so that news of an older one is known as such.
+    """
+
+    uid: str
+    client_id: str
+    node: int
+    epoch: int
+
+
+OFFLINE = -1
+
+
+class Bus(ABC):
+    """Each `on_…` is called on the loop and must neither block nor raise."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Be ready to carry events."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Hand over what was published and let go."""
+
+    @abstractmethod
+    def deliver(self, node: int, events: Sequence[Event]) -> None:
+        """Send events to a connector, in order; all that one turn of the loop has for it in one call."""
+
+    @abstractmethod
+    async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
+        """Receive the events for this process's connector from now on."""
+
+    @abstractmethod
+    def announce(self, presence: Presence) -> None:
+        """Tell every group process where a device is."""
+
+    @abstractmethod
+    async def watch_presence(self, on_presence: Callable[[Presence], None]) -> None:
+        """Hear where devices are; returns when all that was announced before has been heard."""
+
+    @abstractmethod
+    def invalidate(self, keys: Iterable[str]) -> None:
+        """Tell every group process, this one too, that what it cached under `keys` has changed."""
+
+    @abstractmethod
+    async def watch_invalidations(self, on_keys: Callable[[Iterable[str]], None]) -> None:
+        """Hear what to drop from the caches."""

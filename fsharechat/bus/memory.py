@@ -1,0 +1,49 @@
+"""The bus of one process: plain calls, in order, nothing lost."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from fsharechat.bus import Bus, Event, Presence
+
+
+class MemoryBus(Bus):
+    def __init__(self) -> None:
+        self._on_events: dict[int, Callable[[Sequence[Event]], None]] = {}
+        self._on_presence: list[Callable[[Presence], None]] = []
+        self._on_keys: list[Callable[[Iterable[str]], None]] = []
+        self._present: dict[tuple[str, str], Presence] = {}
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        self._on_events.clear()
+        self._on_presence.clear()
+        self._on_keys.clear()
+
+    def deliver(self, node: int, events: Sequence[Event]) -> None:
+        if on_events := self._on_events.get(node):
+            on_events(events)
+
+    async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
+        self._on_events[node] = on_events
+
+    def announce(self, presence: Presence) -> None:
+        key = presence.uid, presence.client_id
+        if presence.node >= 0:
+            self._present[key] = presence
+        else:
+            self._present.pop(key, None)
+        for on_presence in self._on_presence:
+            on_presence(presence)
+
+    async def watch_presence(self, on_presence: Callable[[Presence], None]) -> None:
+        for presence in self._present.values():
+            on_presence(presence)
+        self._on_presence.append(on_presence)
+
+    def invalidate(self, keys: Iterable[str]) -> None:
+        for on_keys in self._on_keys:
+            on_keys(keys)
+
+    async def watch_invalidations(self, on_keys: Callable[[Iterable[str]], None]) -> None:
+        self._on_keys.append(on_keys)

@@ -1,0 +1,19 @@
+"""What a request can fail with, wherever it fails."""
+
+from fsharechat.protocol.signals import Code
+
+
+class Refusal(Exception):
+    """A request is refused with a code of the contract (protocol.md section 5)."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class StoreError(Exception):
+    """The store did not do what it was asked; nothing of it was kept unless the text says otherwise."""
+
+
+class StoreBusy(StoreError):
+    """More work waits for the store than its queue holds."""

@@ -1,0 +1,61 @@
+"""Counters of a process, served for Prometheus on `[metrics] port`.
+
+Roles count in plain integers, which costs the hot path nothing, and tell here how to read them.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class _Reading(NamedTuple):
+    family: type[CounterMetricFamily | GaugeMetricFamily]
+    name: str
+    help: str
+    read: Callable[[], float]
+
+
+class Metrics(Collector):
+    def __init__(self) -> None:
+        self._readings: list[_Reading] = []
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._runner: web.AppRunner | None = None
+
+    def counter(self, name: str, help: str, read: Callable[[], float]) -> None:
+        """Publish what `read` returns, which only grows, as fsharechat_`name`_total."""
+        self._readings.append(_Reading(CounterMetricFamily, f"fsharechat_{name}", help, read))
+
+    def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
+        """Publish what `read` returns as fsharechat_`name`."""
+        self._readings.append(_Reading(GaugeMetricFamily, f"fsharechat_{name}", help, read))
+
+    def collect(self) -> Iterator[Metric]:
+        for family, name, help, read in self._readings:
+            yield family(name, help, value=read())
+
+    async def serve(self, host: str, port: int) -> str:
+        """Serve GET /metrics; return the address. Raises OSError."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._page)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        name, taken = self._runner.addresses[0][:2]
+        return f"http://{name}:{taken}/metrics"
+
+    async def close(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def _page(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )

@@ -1,0 +1,81 @@
+"""Calls between roles: connectors and the api ask, group processes answer."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Method(IntEnum):
+    """What is asked beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
+
+    AUTHENTICATE = 128
+    """A CONNECT's body -> ConnectAckPayload, or a code (see roles/group/sessions.py)."""
+    FORGET = 129
+    """The caller's device logged out: nothing -> nothing."""
+    HEADS = 130
+    """An array of uids -> an object uid: last seq, without the users whose inbox is empty."""
+    SEND_CODE = 131
+    """{"mobile"} -> {"code", "message", "result"}."""
+    LOGIN = 132
+    """{"mobile", "code", "clientId"} -> {"code", "message", "result"}."""
+
+
+class Call(NamedTuple):
+    """A request. `uid` and `client_id` are authenticated (empty where nobody is), and never from the body.
+
+    `message_id` is the id that the connector gave to the message of an MS, else 0. `retried`: the same call may
+    have been carried out already.
+    """
+
+    method: int
+    uid: str
+    client_id: str
+    body: bytes
+    message_id: int = 0
+    retried: bool = False
+
+
+class Reply(NamedTuple):
+    """A code of the contract (protocol.md section 5), and the payload when it is 0."""
+
+    code: int
+    payload: bytes = b""
+
+
+Handler = Callable[[Call], "asyncio.Future[Reply]"]
+
+
+class Rpc(ABC):
+    @abstractmethod
+    async def open(self) -> None:
+        """Be ready to call and to serve."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish the calls under way and let go."""
+
+    @abstractmethod
+    async def serve(self, handler: Handler) -> None:
+        """Answer calls from now on.
+
+        The handler's future does not fail: what fails becomes a code. Where it is a task, it may be cancelled at
+        the deadline, and returns code 249 then.
+        """
+
+    @abstractmethod
+    async def unserve(self) -> None:
+        """Take no more calls, and return once those taken are answered."""
+
+    @abstractmethod
+    async def wait_ready(self) -> None:
+        """Return when there is somebody to call."""
+
+    @abstractmethod
+    def call(self, call: Call) -> "asyncio.Future[Reply]":
+        """Ask; calls of one user reach the group role in the order they are made.
+
+        The future does not fail: it gets code 4 when there is nobody to ask, and 249 when nobody answered before
+        the deadline.
+        """

@@ -1,0 +1,185 @@
+"""Messages, inboxes and heads (protocol.md section 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fsharechat.protocol.signals import ConversationType
+from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
+
+MAX_PULL_BYTES = 1 << 20
+"""The most that the messages of one answer weigh (protocol.md section 6)."""
+
+MAX_HISTORY = 200
+"""The most messages that one answer of history holds."""
+
+
+class Entry(NamedTuple):
+    """Message `message_id` is entry `seq` of the inbox of `uid`."""
+
+    uid: str
+    seq: int
+
+
+@dataclass(slots=True)
+class NewMessage:
+    """A message to store. `receivers` are those beside the sender, each once."""
+
+    id: int
+    sender: str
+    local_id: int
+    conversation: str
+    body: bytes
+    receivers: Sequence[str]
+    retried: bool = False
+    """The id may be stored already: a call that was cut off is made again."""
+
+
+class Stored(NamedTuple):
+    """Where a message is. `entries` is empty for a resend, whose first copy has the `id`."""
+
+    id: int
+    entries: list[Entry]
+
+
+class Pulled(NamedTuple):
+    """Inbox entries after some seq: bodies oldest first, the last seq they cover, and the inbox's last."""
+
+    bodies: list[bytes]
+    current: int
+    head: int
+
+
+def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
+    """Return what the messages of one conversation share: for a private one both users, in either order."""
+    if kind == ConversationType.PRIVATE:
+        first, second = sorted((target, sender))
+        return f"{kind}|{line}|{first}|{second}"
+    return f"{kind}|{line}|{target}"
+
+
+def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
+    """Store messages, with an inbox entry for each receiver and for the sender.
+
+    Takes a fixed number of statements, however many messages and receivers there are.
+    """
+    first = yield from _stored_before(dialect, batch)
+    fresh: list[NewMessage] = []
+    counts: dict[str, int] = {}
+    for message in batch:
+        if first.setdefault(_identity(message), message) is not message:
+            continue
+        fresh.append(message)
+        counts[message.sender] = counts.get(message.sender, 0) + 1
+        for uid in message.receivers:
+            counts[uid] = counts.get(uid, 0) + 1
+    entries = yield from _insert(dialect, fresh, counts)
+    return [Stored(_id(first[_identity(message)]), entries.pop(message.id, [])) for message in batch]
+
+
+def _identity(message: NewMessage) -> tuple[str, int] | int:
+    """Return what a resend of the message shares with it."""
+    return (message.sender, message.local_id) if message.local_id else message.id
+
+
+def _id(first: NewMessage | int) -> int:
+    return first if isinstance(first, int) else first.id
+
+
+def _stored_before(
+    dialect: Dialect, batch: Sequence[NewMessage]
+) -> Unit[dict[tuple[str, int] | int, NewMessage | int]]:
+    """Return the ids of the first copies that the store has of messages in the batch."""
+    first: dict[tuple[str, int] | int, NewMessage | int] = {}
+    local = [(message.sender, message.local_id) for message in batch if message.local_id]
+    if local:
+        condition = dialect.row_in("sender, local_id", 2, len(local))
+        sql = f"SELECT sender, local_id, id FROM messages WHERE {condition}"
+        for sender, local_id, id in (yield Query(sql, flat(local))).rows:
+            first[sender, local_id] = id
+    retried = [message.id for message in batch if message.retried and not message.local_id]
+    if retried:
+        for (id,) in (yield from select_in("SELECT id FROM messages WHERE id IN ({})", retried)):
+            first[id] = id
+    return first
+
+
+def _insert(
+    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int]
+) -> Unit[dict[int, list[Entry]]]:
+    if not fresh:
+        return {}
+    heads = yield from dialect.advance(counts)
+    last = {uid: heads[uid] - count for uid, count in counts.items()}
+    entries: dict[int, list[Entry]] = {}
+    inbox: list[Row] = []
+    for message in fresh:
+        mine = entries[message.id] = []
+        for uid in (message.sender, *message.receivers):
+            seq = last[uid] = last[uid] + 1
+            mine.append(Entry(uid, seq))
+            inbox.append((uid, seq, message.id))
+    yield from insert_many(
+        "messages",
+        ("id", "sender", "local_id", "conversation", "body"),
+        [(m.id, m.sender, m.local_id or None, m.conversation, m.body) for m in fresh],
+    )
+    yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
+    return entries
+
+
+_PULL = """
+SELECT i.seq, m.body FROM inbox i JOIN messages m ON m.id = i.message_id
+WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
+"""
+_PULL_PAGE = 256
+
+
+def pull(dialect: Dialect, uid: str, after: int) -> Unit[Pulled]:
+    """Return the entries with seq above `after`.
+
+    Over MAX_PULL_BYTES the newest are kept; an `after` above the head is answered as 0.
+    """
+    head = (yield from heads(dialect, [uid])).get(uid, 0)
+    if after > head:
+        after = 0
+    bodies: list[bytes] = []
+    size, upto = 0, head
+    while upto > after:
+        rows = (yield Query(_PULL, (uid, after, upto, _PULL_PAGE))).rows
+        for seq, body in rows:
+            size += len(body) + 6  # the tag and the length that stand before it
+            if size > MAX_PULL_BYTES and bodies:
+                after = upto = seq
+                break
+            bodies.append(body)
+            upto = seq - 1
+        if len(rows) < _PULL_PAGE:
+            break
+    bodies.reverse()
+    return Pulled(bodies, head, head)
+
+
+def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
+    """Return the last seq of each inbox that has any entry."""
+    rows = yield from select_in("SELECT uid, seq FROM heads WHERE uid IN ({})", uids)
+    return dict(rows)
+
+
+_HISTORY = "SELECT body FROM messages WHERE conversation = ? AND id < ? ORDER BY id DESC LIMIT ?"
+
+
+def history(_: Dialect, conversation: str, before: int, count: int) -> Unit[list[bytes]]:
+    """Return up to `count` (at most MAX_HISTORY) bodies of a conversation below the id `before`.
+
+    The newest comes first.
+    """
+    rows = (yield Query(_HISTORY, (conversation, before or 1 << 62, min(count, MAX_HISTORY)))).rows
+    bodies: list[bytes] = []
+    size = 0
+    for (body,) in rows:
+        size += len(body) + 6
+        if size > MAX_PULL_BYTES and bodies:
+            break
+        bodies.append(body)
+    return bodies

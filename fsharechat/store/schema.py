@@ -1,0 +1,143 @@
+"""The tables, for both dialects.
+
+Migrations bring a database to this state; the statements are in the modules of each subject. Tables that are
+read by their primary key alone are that key's index and nothing else (`sqlite_with_rowid=False`), as InnoDB has it
+anyway.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.mysql import LONGBLOB
+
+metadata = MetaData()
+
+UID = String(64)
+MS = BigInteger  # milliseconds since the Unix epoch
+BODY = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
+
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary(255), nullable=False),
+    comment="What the whole deployment shares, such as the key that signs user tokens.",
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column(
+        "number", String(255), nullable=False, unique=True, comment="The mobile number or e-mail of login."
+    ),
+    Column("name", String(255), nullable=False),
+    Column("display_name", String(255), nullable=False),
+    Column("portrait", Text, nullable=False),
+    Column("mobile", String(255), nullable=False),
+    Column("email", String(255), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("company", Text, nullable=False),
+    Column("social", Text, nullable=False),
+    Column("extra", Text, nullable=False),
+    Column("gender", Integer, nullable=False),
+    Column("type", Integer, nullable=False),
+    Column("status", SmallInteger, nullable=False, comment="UserStatus"),
+    Column("update_dt", MS, nullable=False),
+    Index("users_display_name", "display_name"),
+    Index("users_name", "name"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("client_id", String(255), primary_key=True),
+    Column("secret", String(64), nullable=False),
+    Column(
+        "db_secret", String(64), nullable=False, comment="Encrypts the device's own database: kept for good."
+    ),
+    Column("issued_ms", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+login_codes = Table(
+    "login_codes",
+    metadata,
+    Column("number", String(255), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, comment="Of the code; empty when there is none."),
+    Column("sent_ms", MS, nullable=False),
+    Column("day", Integer, nullable=False, comment="Days since the Unix epoch of `day_count`."),
+    Column("day_count", Integer, nullable=False),
+    Column("wrong", Integer, nullable=False, comment="Wrong guesses since the last right one or lock."),
+    Column("locked_until_ms", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+friends = Table(
+    "friends",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("friend_uid", UID, primary_key=True),
+    Column("state", SmallInteger, nullable=False, comment="FriendState"),
+    Column("alias", String(255), nullable=False),
+    Column("update_dt", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+friend_requests = Table(
+    "friend_requests",
+    metadata,
+    Column("from_uid", UID, primary_key=True),
+    Column("to_uid", UID, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False, comment="RequestStatus"),
+    Column("sent_ms", MS, nullable=False),
+    Column("handled_ms", MS, nullable=False, comment="0 while it is open."),
+    Column("update_dt", MS, nullable=False),
+    Column("from_read", Boolean, nullable=False),
+    Column("to_read", Boolean, nullable=False),
+    Index("friend_requests_to", "to_uid"),
+    sqlite_with_rowid=False,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sender", UID, nullable=False),
+    Column("local_id", BigInteger, comment="The sender's own id of it; NULL where it has none."),
+    Column("conversation", String(160), nullable=False, comment="See messages.conversation_key."),
+    Column("body", BODY, nullable=False, comment="The protobuf Message."),
+    UniqueConstraint("sender", "local_id", name="messages_local_id"),
+    Index("messages_history", "conversation", "id"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("seq", BigInteger, nullable=False, comment="The last seq of the user's inbox."),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,299 @@
+"""SQLite in WAL mode: one writer thread with group commit, a few reader threads."""
+
+import asyncio
+import queue
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate
+
+import structlog
+
+from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.store import messages
+from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.migrate import migrate
+from fsharechat.store.store import Done, Store, StoreStats
+from fsharechat.store.unit import Dialect, P, Query, Result, Row, T, Unit, chunks, flat, marks, rows_of_marks
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH = 1000
+"""Messages of one transaction: more would gain nothing and make the first of them wait."""
+
+READERS = 2
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""The writer thread asks for the GIL at every statement; the default of 5 ms a time is too long."""
+
+
+class SqliteDialect:
+    """The SQL of SQLite 3.35 and later."""
+
+    name = "sqlite"
+
+    def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
+        updates = ",".join(f"{column}=excluded.{column}" for column in columns)
+        names = ",".join((*keys, *columns))
+        values = marks(len(keys) + len(columns))
+        conflict = f"ON CONFLICT ({','.join(keys)}) DO UPDATE SET {updates}"
+        return f"INSERT INTO {table} ({names}) VALUES ({values}) {conflict}"
+
+    def insert_new(self, table: str, columns: Sequence[str]) -> str:
+        return (
+            f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks(len(columns))}) ON CONFLICT DO NOTHING"
+        )
+
+    def row_in(self, columns: str, width: int, count: int) -> str:
+        return f"({columns}) IN (VALUES {rows_of_marks(width, count)})"
+
+    def advance(self, counts: dict[str, int]) -> Unit[dict[str, int]]:
+        rows: list[Row] = []
+        for part in chunks(list(counts.items())):
+            sql = (
+                f"INSERT INTO heads (uid, seq) VALUES {rows_of_marks(2, len(part))} "
+                "ON CONFLICT (uid) DO UPDATE SET seq = seq + excluded.seq RETURNING uid, seq"
+            )
+            rows += (yield Query(sql, flat(part))).rows
+        return dict(rows)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A unit that waits to be run, and who waits for it."""
+
+    start: Callable[[], Unit[Any]]
+    future: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction does, and from `commit` on what came of it."""
+
+    works: list[_Work]
+    messages: list[NewMessage]
+    dones: list[Done]
+    results: list[Any | Exception] = field(default_factory=list)
+    stored: list[Stored | StoreError] = field(default_factory=list)
+
+
+class SqliteStore(Store):
+    """One file. Only one process may have it open for writing (the node locks its data folder)."""
+
+    def __init__(self, path: Path, max_queue: int) -> None:
+        self.dialect: Dialect = SqliteDialect()
+        self.stats = StoreStats()
+        self._path = path
+        self._max_queue = max_queue
+        self._works: list[_Work] = []
+        self._messages: list[NewMessage] = []
+        self._dones: list[Done] = []
+        self._running = False
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._reading = 0
+        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
+        self._readers = ThreadPoolExecutor(READERS, "store-reader", initializer=self._open_reader)
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(migrate, f"sqlite:///{self._path}")
+            self._connection = await asyncio.to_thread(self._connect)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        self._idle.set()
+        self._writer.start()
+
+    async def close(self) -> None:
+        self._closing = True
+        await self._idle.wait()
+        if self._writer.is_alive():
+            self._batches.put(None)
+            await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._connections:
+            connection.close()
+
+    async def read(
+        self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if self._closing:
+            raise StoreError("the store is closed")
+        if self._reading >= self._max_queue:
+            raise StoreBusy(f"{self._reading} reads wait for the store")
+        self._reading += 1
+        try:
+            return await self._loop.run_in_executor(
+                self._readers, self._run_read, lambda: unit(self.dialect, *args, **kwargs)
+            )
+        finally:
+            self._reading -= 1
+
+    async def write(
+        self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        self._check_room()
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._works.append(_Work(lambda: unit(self.dialect, *args, **kwargs), future))
+        self._wake()
+        return await future
+
+    def append(self, message: NewMessage, done: Done) -> None:
+        self._check_room()
+        self._messages.append(message)
+        self._dones.append(done)
+        self._wake()
+
+    # On the loop
+
+    def _check_room(self) -> None:
+        if self._closing:
+            raise StoreError("the store is closed")
+        waiting = len(self._messages) + len(self._works)
+        if waiting >= self._max_queue:
+            raise StoreBusy(f"{waiting} writes wait for the store")
+
+    def _wake(self) -> None:
+        if not self._running:
+            self._running = True
+            self._idle.clear()
+            # What else this turn of the loop brings goes into the same transaction.
+            self._loop.call_soon(self._next_batch)
+
+    def _next_batch(self) -> None:
+        if not self._messages and not self._works:
+            self._running = False
+            self._idle.set()
+            return
+        works, self._works = self._works, []
+        batch = _Batch(works, self._messages[:MAX_BATCH], self._dones[:MAX_BATCH])
+        del self._messages[:MAX_BATCH], self._dones[:MAX_BATCH]
+        self._batches.put(batch)
+
+    def _finish(self, batch: _Batch) -> None:
+        self._next_batch()  # first, so that the writer works while the callers are told
+        self.stats.batches += 1
+        self.stats.units += len(batch.works)
+        self.stats.messages += len(batch.messages)
+        for work, result in zip(batch.works, batch.results, strict=True):
+            if work.future.done():  # its caller was cancelled
+                continue
+            if isinstance(result, Exception):
+                work.future.set_exception(result)
+            else:
+                work.future.set_result(result)
+        for done, stored in zip(batch.dones, batch.stored, strict=True):
+            if isinstance(stored, StoreError):
+                self.stats.failed += 1
+            try:
+                done(stored)
+            except Exception:  # the others of the batch must be told all the same
+                log.exception("a listener for a stored message failed")
+
+    # In the writer thread
+
+    def _write_batches(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                self._commit(batch)
+            except Exception as error:
+                # Nothing of the batch is stored, and every caller is told; the next one may do better.
+                log.exception("store batch failed", messages=len(batch.messages), units=len(batch.works))
+                self._undo()
+                failure = error if isinstance(error, StoreError) else StoreError(str(error))
+                batch.results = [failure] * len(batch.works)
+                batch.stored = [failure] * len(batch.messages)
+            self._loop.call_soon_threadsafe(self._finish, batch)
+
+    def _commit(self, batch: _Batch) -> None:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        batch.results = [self._guarded(work.start) for work in batch.works]
+        if batch.messages:
+            execute("SAVEPOINT messages")
+            try:
+                batch.stored[:] = _run(self._connection, messages.append(self.dialect, batch.messages))
+            except sqlite3.IntegrityError:
+                # One of them cannot be stored: let it fail alone.
+                execute("ROLLBACK TO messages")
+                batch.stored[:] = [self._append_one(message) for message in batch.messages]
+        execute("COMMIT")
+
+    def _append_one(self, message: NewMessage) -> Stored | StoreError:
+        outcome = self._guarded(lambda: messages.append(self.dialect, [message]))
+        if isinstance(outcome, Exception):
+            return outcome if isinstance(outcome, StoreError) else StoreError(str(outcome))
+        return outcome[0]
+
+    def _guarded(self, start: Callable[[], Unit[T]]) -> T | Exception:
+        """Run a unit so that its failure undoes and concerns it alone."""
+        self._connection.execute("SAVEPOINT unit")
+        try:
+            result = _run(self._connection, start())
+        except Exception as error:  # noqa: BLE001 - it is handed to the unit's caller
+            self._connection.execute("ROLLBACK TO unit")
+            return StoreError(str(error)) if isinstance(error, sqlite3.Error) else error
+        self._connection.execute("RELEASE unit")
+        return result
+
+    def _undo(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            log.exception("store rollback failed")
+
+    # In the reader threads
+
+    def _open_reader(self) -> None:
+        self._local.connection = self._connect()
+        self._local.connection.execute("PRAGMA query_only = ON")
+
+    def _run_read(self, start: Callable[[], Unit[T]]) -> T:
+        connection: sqlite3.Connection = self._local.connection
+        try:
+            connection.execute("BEGIN")  # one snapshot for all statements of the unit
+            try:
+                return _run(connection, start())
+            finally:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(str(error)) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=512
+        )
+        self._connections.append(connection)
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",  # acknowledged means on the disk
+            "foreign_keys = ON",
+            "temp_store = MEMORY",
+            "cache_size = -65536",  # KiB
+            "wal_autocheckpoint = 4000",  # pages
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+
+def _run(connection: sqlite3.Connection, unit: Unit[T]) -> T:
+    try:
+        query = next(unit)
+        while True:
+            cursor = connection.execute(query.sql, query.params)
+            rows = cursor.fetchall()
+            query = unit.send(Result(rows, cursor.rowcount))
+    except StopIteration as stop:
+        value: T = stop.value
+        return value

@@ -1,0 +1,94 @@
+"""Units of work: SQL without I/O.
+
+A unit is a generator that yields statements and is sent their results. It does not know who runs it: SQLite runs
+it in its writer or reader thread without a hop a statement, MySQL awaits each statement. So every statement of
+fsharechat is written once, and a batch that must be tried again is simply begun again.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Row = tuple[Any, ...]
+
+
+class Query(NamedTuple):
+    """One statement with `?` for each parameter."""
+
+    sql: str
+    params: Sequence[object] = ()
+
+
+class Result(NamedTuple):
+    """The rows a statement gave, and how many rows it changed."""
+
+    rows: list[Row]
+    changed: int
+
+
+Unit = Generator[Query, Result, T]
+
+
+class Dialect(Protocol):
+    """Where the SQL of the engines differs."""
+
+    name: str
+
+    def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
+        """Return an INSERT of one row of `keys` + `columns` that updates `columns` where the key exists."""
+
+    def insert_new(self, table: str, columns: Sequence[str]) -> str:
+        """Return an INSERT of one row that does nothing, and changes 0 rows, where a unique key exists."""
+
+    def row_in(self, columns: str, width: int, count: int) -> str:
+        """Return a condition `(columns) IN (count rows of width parameters)`."""
+
+    def advance(self, counts: "dict[str, int]") -> "Unit[dict[str, int]]":
+        """Add to the inbox heads of users and return the new heads, with their rows locked in user order."""
+
+
+UnitFunction = Callable[Concatenate[Dialect, P], Unit[T]]
+
+MAX_ROWS = 2048
+"""Rows of one multi-row statement; SQLite takes 32,766 parameters a statement."""
+
+
+@lru_cache(maxsize=1024)
+def marks(count: int) -> str:
+    """Return `count` parameter marks: "?,?,?"."""
+    return ",".join("?" * count)
+
+
+@lru_cache(maxsize=1024)
+def rows_of_marks(width: int, count: int) -> str:
+    """Return `count` rows of `width` parameter marks: "(?,?),(?,?)"."""
+    row = f"({marks(width)})"
+    return ",".join([row] * count)
+
+
+def chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut rows into runs that one statement takes."""
+    for start in range(0, len(rows), MAX_ROWS):
+        yield rows[start : start + MAX_ROWS]
+
+
+def flat(rows: Iterable[Iterable[object]]) -> list[object]:
+    """Return the values of rows one after the other."""
+    return [value for row in rows for value in row]
+
+
+def insert_many(table: str, columns: Sequence[str], rows: Sequence[Row]) -> Unit[None]:
+    """Insert rows by as few statements as the engine allows."""
+    head = f"INSERT INTO {table} ({','.join(columns)}) VALUES "
+    for part in chunks(rows):
+        yield Query(head + rows_of_marks(len(columns), len(part)), flat(part))
+
+
+def select_in(sql: str, values: Sequence[object]) -> Unit[list[Row]]:
+    """Return the rows of `sql`, whose `{}` stands for a list of parameters, over all of `values`."""
+    found: list[Row] = []
+    for part in chunks(values):
+        found += (yield Query(sql.format(marks(len(part))), part)).rows
+    return found

@@ -1,0 +1,119 @@
+"""Users, and what the whole deployment shares."""
+
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fsharechat.protocol.signals import FriendState, UserStatus
+from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
+
+PAGE = 20
+"""Users on one page of a search."""
+
+_UID_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
+_UID_SIZE = 10
+
+PROFILE = (
+    "uid",
+    "name",
+    "display_name",
+    "portrait",
+    "mobile",
+    "email",
+    "address",
+    "company",
+    "social",
+    "extra",
+    "gender",
+    "type",
+    "update_dt",
+)
+"""The columns that are fields of the contract's User."""
+
+_COLUMNS = ", ".join(PROFILE)
+
+
+class Rights(NamedTuple):
+    """What decides whether a user may send, and who may send to them."""
+
+    status: int
+    blacklist: frozenset[str]
+
+
+def profiles(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Row]]:
+    """Return the PROFILE columns of those of the users that exist, by uid."""
+    rows = yield from select_in(f"SELECT {_COLUMNS} FROM users WHERE uid IN ({{}})", uids)
+    return {row[0]: row for row in rows}
+
+
+def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:
+    """Return a page (from 0) of the users whose login number or name is `keyword`.
+
+    With `fuzzy` also those whose display name contains it.
+    """
+    condition = "(number = ? OR name = ? OR display_name = ?"
+    params: list[object] = [keyword, keyword, keyword]
+    if fuzzy:
+        condition += " OR display_name LIKE ? ESCAPE '!'"
+        params.append(f"%{_escaped(keyword)}%")
+    sql = f"SELECT {_COLUMNS} FROM users WHERE {condition}) AND status <> ? ORDER BY uid LIMIT ? OFFSET ?"
+    return (yield Query(sql, (*params, UserStatus.BLOCKED, PAGE, page * PAGE))).rows
+
+
+def _escaped(text: str) -> str:
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
+def modify(_: Dialect, uid: str, changes: dict[str, object], now: int) -> Unit[None]:
+    """Set PROFILE columns of a user."""
+    assignments = ", ".join(f"{column} = ?" for column in (*changes, "update_dt"))
+    yield Query(f"UPDATE users SET {assignments} WHERE uid = ?", (*changes.values(), now, uid))
+
+
+def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
+    """Return the rights of a user; None when there is no such user."""
+    rows = (yield Query("SELECT status FROM users WHERE uid = ?", (uid,))).rows
+    if not rows:
+        return None
+    blocked = (
+        yield Query(
+            "SELECT friend_uid FROM friends WHERE uid = ? AND state = ?", (uid, FriendState.BLACKLISTED)
+        )
+    ).rows
+    return Rights(rows[0][0], frozenset(row[0] for row in blocked))
+
+
+def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, int, bool]]:
+    """Return (uid, status, created) of the user who logs in with `number`."""
+    created = False
+    while not (rows := (yield Query("SELECT uid, status FROM users WHERE number = ?", (number,))).rows):
+        uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
+        mobile, email = ("", number) if "@" in number else (number, "")
+        values = {
+            "uid": uid,
+            "number": number,
+            "name": number,
+            "display_name": number,
+            "portrait": "",
+            "mobile": mobile,
+            "email": email,
+            "address": "",
+            "company": "",
+            "social": "",
+            "extra": "",
+            "gender": 0,
+            "type": 0,
+            "status": UserStatus.NORMAL,
+            "update_dt": now,
+        }
+        insert = dialect.insert_new("users", list(values))
+        created = (yield Query(insert, list(values.values()))).changed > 0
+    uid, status = rows[0]
+    return uid, status, created
+
+
+def fact(dialect: Dialect, name: str, value: bytes) -> Unit[bytes]:
+    """Return what the deployment agreed on under `name`: `value`, if nothing was there yet."""
+    yield Query(dialect.insert_new("facts", ("name", "value")), (name, value))
+    stored: bytes = (yield Query("SELECT value FROM facts WHERE name = ?", (name,))).rows[0][0]
+    return stored

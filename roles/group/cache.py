@@ -1,0 +1,51 @@
+"""Rows that were read before, until they change or are crowded out."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class Cache(Generic[V]):
+    """Up to `size` values by key; the oldest load goes first.
+
+    A value that is invalidated while it is being loaded is given to those who wait, but not kept: what was read may
+    be from before the change.
+    """
+
+    def __init__(self, size: int, load: Callable[[str], Awaitable[V | None]]) -> None:
+        self._size = size
+        self._load = load
+        self._values: dict[str, V] = {}
+        self._loading: dict[str, int] = {}
+        self._changed: set[str] = set()
+
+    def peek(self, key: str) -> V | None:
+        """Return the value if it is here."""
+        return self._values.get(key)
+
+    async def get(self, key: str) -> V | None:
+        """Return the value; None (which is not kept) when there is none."""
+        value = self._values.get(key)
+        if value is not None:
+            return value
+        self._loading[key] = self._loading.get(key, 0) + 1
+        try:
+            value = await self._load(key)
+            if value is not None and key not in self._changed:
+                if len(self._values) >= self._size:
+                    del self._values[next(iter(self._values))]
+                self._values[key] = value
+            return value
+        finally:
+            self._loading[key] -= 1
+            if not self._loading[key]:
+                del self._loading[key]
+                self._changed.discard(key)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget values that have changed."""
+        for key in keys:
+            self._values.pop(key, None)
+            if key in self._loading:
+                self._changed.add(key)

@@ -1,0 +1,164 @@
+"""Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (protocol.md sections 7 and 8)."""
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.bodies import long_payload
+from fsharechat.protocol.ids import time_of
+from fsharechat.protocol.signals import (
+    Code,
+    ContentType,
+    ConversationType,
+    FriendState,
+    PersistFlag,
+    RequestStatus,
+    SubSignal,
+)
+from fsharechat.rpc import Call
+from fsharechat.store import friends, messages
+from fsharechat.store.friends import Request
+from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.store.unit import Dialect, Unit
+from roles.group.handlers import handles
+from roles.group.service import Group
+
+MAX_REASON = 1000
+MAX_ALIAS = 64
+
+TIPS = ("以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了")
+"""What stands behind the greeting of a new friendship (section 8)."""
+
+
+@handles(SubSignal.FAR, pb.AddFriendRequest)
+async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+    target = request.target_uid
+    if target == call.uid or len(request.reason) > MAX_REASON:
+        raise Refusal(Code.INVALID_PARAMETER)
+    rights = await group.rights.get(target)
+    if rights is None:
+        raise Refusal(Code.NOT_EXIST)
+    if call.uid in rights.blacklist:
+        raise Refusal(Code.BLACKLISTED)
+    now = group.now()
+    await group.store.write(_ask, call.uid, target, request.reason, now)
+    group.outbox.notify(SubSignal.FRN, long_payload(now), target)
+
+
+def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int) -> Unit[None]:
+    before = yield from friends.request(dialect, uid, target)
+    if before is not None:
+        if friends.is_open(before, now):
+            raise Refusal(Code.ALREADY_REQUESTED)
+        if friends.is_blocked(before, now):
+            raise Refusal(Code.REQUEST_BLOCKED)
+    if (yield from friends.state(dialect, uid, target)) == FriendState.FRIEND:
+        raise Refusal(Code.ALREADY_REQUESTED)
+    yield from friends.put_request(
+        dialect, Request(uid, target, reason, RequestStatus.SENT, now, 0, now, True, False)
+    )
+
+
+@handles(SubSignal.FHR, pb.HandleFriendRequest)
+async def handle_request(group: Group, call: Call, request: pb.HandleFriendRequest) -> None:
+    requester, now = request.target_uid, group.now()
+    if request.status == RequestStatus.REJECTED:
+        await group.store.write(_close, requester, call.uid, RequestStatus.REJECTED, now)
+        group.outbox.notify(SubSignal.FRN, long_payload(now), requester)
+    elif request.status == RequestStatus.ACCEPTED:
+        ids = [group.ids.next() for _ in range(1 + len(TIPS))]
+        greetings, stored = await group.store.write(_accept, requester, call.uid, ids, now)
+        group.changed((requester, call.uid))
+        group.deliver(greetings, stored)
+        for uid in (requester, call.uid):
+            group.outbox.notify(SubSignal.FN, long_payload(now), uid)
+    else:
+        raise Refusal(Code.INVALID_PARAMETER)
+
+
+def _close(dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int) -> Unit[Request]:
+    found = yield from friends.request(dialect, requester, uid)
+    if found is None or found.status != RequestStatus.SENT:
+        raise Refusal(Code.NOT_EXIST)
+    if not friends.is_open(found, now):
+        raise Refusal(Code.REQUEST_OVERTIME)
+    closed = found._replace(status=status, handled_ms=now, update_dt=now, to_read=True)
+    yield from friends.put_request(dialect, closed)
+    return closed
+
+
+def _accept(
+    dialect: Dialect, requester: str, uid: str, ids: list[int], now: int
+) -> Unit[tuple[list[NewMessage], list[Stored]]]:
+    closed = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now)
+    yield from friends.befriend(dialect, requester, uid, now)
+    contents = [
+        pb.MessageContent(
+            type=ContentType.TEXT,
+            searchable_content=closed.reason,
+            persist_flag=PersistFlag.STORED_AND_COUNTED,
+        ),
+        *(
+            pb.MessageContent(type=ContentType.TIP, content=tip, persist_flag=PersistFlag.STORED)
+            for tip in TIPS
+        ),
+    ]
+    greetings = [_private(id, requester, uid, content) for id, content in zip(ids, contents, strict=True)]
+    stored = yield from messages.append(dialect, greetings)
+    return greetings, stored
+
+
+def _private(id: int, sender: str, target: str, content: pb.MessageContent) -> NewMessage:
+    """Return a message of one user to another that the server writes."""
+    message = pb.Message(
+        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
+        from_user=sender,
+        content=content,
+        message_id=id,
+        server_timestamp=time_of(id),
+    )
+    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
+    return NewMessage(id, sender, 0, key, message.SerializeToString(), (target,))
+
+
+@handles(SubSignal.FRP, pb.Version)
+async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
+    found = await group.store.read(friends.requests, call.uid, request.version)
+    return pb.GetFriendRequestResult(
+        entry=[
+            pb.FriendRequest(
+                from_uid=one.from_uid,
+                to_uid=one.to_uid,
+                reason=one.reason,
+                status=one.status,
+                update_dt=one.update_dt,
+                from_read_status=bool(one.from_read),
+                to_read_status=bool(one.to_read),
+            )
+            for one in found
+        ]
+    )
+
+
+@handles(SubSignal.FRUS, pb.Version)
+async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
+    now = group.now()
+    await group.store.write(friends.mark_read, call.uid, request.version, now)
+    group.outbox.notify(SubSignal.FRN, long_payload(now), call.uid)
+
+
+@handles(SubSignal.FP, pb.Version)
+async def pull_friends(group: Group, call: Call, request: pb.Version) -> pb.GetFriendsResult:
+    rows = await group.store.read(friends.changed, call.uid, request.version)
+    return pb.GetFriendsResult(
+        entry=[pb.Friend(uid=uid, state=state, update_dt=dt, alias=alias) for uid, state, dt, alias in rows]
+    )
+
+
+@handles(SubSignal.FALS, pb.AddFriendRequest)
+async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+    """Keep `reason` as the alias of a friend."""
+    if len(request.reason) > MAX_ALIAS:
+        raise Refusal(Code.INVALID_PARAMETER)
+    now = group.now()
+    if not await group.store.write(friends.set_alias, call.uid, request.target_uid, request.reason, now):
+        raise Refusal(Code.NOT_EXIST)
+    group.outbox.notify(SubSignal.FN, long_payload(now), call.uid, except_client=call.client_id)

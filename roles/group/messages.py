@@ -1,0 +1,186 @@
+"""Sending, pulling and reading back messages: MS, MP and LRM (protocol.md sections 6 to 8)."""
+
+import asyncio
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from fsharechat.errors import Refusal, StoreError
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.bodies import pull_entry, pull_result, sent_payload
+from fsharechat.protocol.ids import time_of
+from fsharechat.protocol.signals import (
+    TRANSPARENT_TYPES,
+    Code,
+    ConversationType,
+    PersistFlag,
+    SubSignal,
+    UserStatus,
+)
+from fsharechat.rpc import Call, Reply
+from fsharechat.store import messages
+from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.store.users import Rights
+from roles.group.handlers import carry_out, handles, handles_direct
+from roles.group.service import Group
+
+log = structlog.get_logger(__name__)
+
+_NOT_A_MEMBER: dict[int, Code] = {
+    ConversationType.GROUP: Code.NOT_IN_GROUP,
+    ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
+    ConversationType.CHANNEL: Code.NOT_IN_CHANNEL,
+}
+
+
+@handles_direct(SubSignal.MS)
+def send(group: Group, call: Call) -> asyncio.Future[Reply]:
+    """Store a message, or push it when it is transparent; the payload is its id and time.
+
+    When everything that decides is cached this is done at once, without a task. A sender's messages keep their
+    order: behind one that has to wait for a read, the following ones wait too.
+    """
+    try:
+        message = _parsed(call)
+        sender = group.rights.peek(call.uid)
+        target = group.rights.peek(message.conversation.target)
+        if sender is None or target is None or call.uid in group.sending:
+            return _send_later(group, call, message)
+        return _send(group, call, message, sender, target)
+    except Refusal as refusal:
+        return _resolved(Reply(refusal.code))
+
+
+def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
+    before = group.sending.get(call.uid)
+
+    async def send_in_turn(group: Group, call: Call) -> Reply:
+        if before is not None:
+            await asyncio.wait([before])
+        if message.conversation.type != ConversationType.PRIVATE:
+            raise Refusal(_NOT_A_MEMBER.get(message.conversation.type, Code.INVALID_PARAMETER))
+        sender = await group.rights.get(call.uid)
+        target = await group.rights.get(message.conversation.target)
+        if sender is None or target is None:
+            raise Refusal(Code.NOT_EXIST)
+        stored = _send(group, call, message, sender, target)
+        release()
+        return await stored
+
+    task = asyncio.get_running_loop().create_task(carry_out(send_in_turn, group, call))
+    turn: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    group.sending[call.uid] = turn
+
+    def release(_: object = None) -> None:
+        """Let the next one go: this one is in the store's queue, or has failed."""
+        if not turn.done():
+            turn.set_result(Reply(Code.SUCCESS))
+            if group.sending.get(call.uid) is turn:
+                del group.sending[call.uid]
+
+    task.add_done_callback(release)
+    return task
+
+
+def _parsed(call: Call) -> pb.Message:
+    try:
+        message = pb.Message.FromString(call.body)
+    except DecodeError:
+        raise Refusal(Code.INVALID_DATA) from None
+    content = message.content
+    texts = (
+        message.conversation.target,
+        content.searchable_content,
+        content.content,
+        content.push_content,
+        content.remote_media_url,
+        *content.mentioned_target,
+        *message.to,
+        message.to_user,
+    )
+    for text in texts:
+        if type(text) is not str:  # the runtime gives what is not UTF-8 as bytes
+            raise Refusal(Code.INVALID_DATA)
+    return message
+
+
+def _send(
+    group: Group, call: Call, message: pb.Message, sender: Rights, target: Rights
+) -> asyncio.Future[Reply]:
+    """Check the rights and send. Raises Refusal; the future does not fail."""
+    conversation, content = message.conversation, message.content
+    if conversation.type != ConversationType.PRIVATE:
+        raise Refusal(_NOT_A_MEMBER.get(conversation.type, Code.INVALID_PARAMETER))
+    if sender.status != UserStatus.NORMAL:
+        raise Refusal(Code.MUTED if sender.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
+    if call.uid in target.blacklist:
+        raise Refusal(Code.BLACKLISTED)
+    timestamp = time_of(call.message_id)
+    message.from_user = call.uid
+    message.message_id = call.message_id
+    message.server_timestamp = timestamp
+    body = message.SerializeToString()
+    receivers = () if conversation.target == call.uid else (conversation.target,)
+    if _is_transparent(content):
+        group.outbox.push(body, receivers)
+        return _resolved(Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def stored(outcome: Stored | StoreError) -> None:
+        if isinstance(outcome, StoreError):
+            log.warning("message not stored", uid=call.uid, error=str(outcome))
+            reply = Reply(Code.SERVER_ERROR)
+        else:
+            if outcome.entries:
+                group.outbox.deliver(body, outcome.entries, call.uid, call.client_id)
+            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, time_of(outcome.id)))
+        if not future.done():  # the caller's deadline may have come first
+            future.set_result(reply)
+
+    new = NewMessage(
+        call.message_id,
+        call.uid,
+        message.local_message_id,
+        conversation_key(conversation.type, conversation.line, conversation.target, call.uid),
+        body,
+        receivers,
+        call.retried,
+    )
+    try:
+        group.store.append(new, stored)
+    except StoreError as error:
+        stored(error)
+    return future
+
+
+def _is_transparent(content: pb.MessageContent) -> bool:
+    """Return whether a message goes to devices that are online, and nowhere else.
+
+    A flag that is there and 0 says "not stored"; web clients send none, and mean a stored message.
+    """
+    if content.type in TRANSPARENT_TYPES:
+        return True
+    flag = content.persist_flag
+    return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
+
+
+def _resolved(reply: Reply) -> asyncio.Future[Reply]:
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    future.set_result(reply)
+    return future
+
+
+@handles(SubSignal.MP, pb.PullMessageRequest)
+async def pull(group: Group, call: Call, request: pb.PullMessageRequest) -> bytes:
+    pulled = await group.store.read(messages.pull, call.uid, max(request.id, 0))
+    return pull_result(map(pull_entry, pulled.bodies), pulled.current, pulled.head)
+
+
+@handles(SubSignal.LRM, pb.LoadRemoteMessages)
+async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> bytes:
+    where = request.conversation
+    if where.type != ConversationType.PRIVATE:
+        raise Refusal(_NOT_A_MEMBER.get(where.type, Code.INVALID_PARAMETER))
+    key = conversation_key(where.type, where.line, where.target, call.uid)
+    bodies = await group.store.read(messages.history, key, max(request.before_uid, 0), max(request.count, 0))
+    return pull_result(map(pull_entry, bodies), 0, 0)

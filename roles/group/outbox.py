@@ -1,0 +1,49 @@
+"""Events on their way to the connectors: one record for all that a turn of the loop has for a node."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from fsharechat.bus import Bus, Deliver, Event, Notify, Push
+from fsharechat.store.messages import Entry
+from roles.group.presence import PresenceTable
+
+
+class Outbox:
+    def __init__(self, bus: Bus, presence: PresenceTable) -> None:
+        self._bus = bus
+        self._nodes = presence.nodes
+        self._waiting: dict[int, list[Event]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def deliver(self, body: bytes, entries: Sequence[Entry], sender: str, sender_client: str) -> None:
+        """Tell the nodes of the entries' users of a stored message."""
+        by_node: dict[int, list[Entry]] = {}
+        for entry in entries:
+            for node in self._nodes(entry.uid):
+                by_node.setdefault(node, []).append(entry)
+        for node, part in by_node.items():
+            self._add(node, Deliver(body, part, sender, sender_client))
+
+    def push(self, body: bytes, uids: Iterable[str]) -> None:
+        """Send a transparent message to the devices of users that are online."""
+        by_node: dict[int, list[str]] = {}
+        for uid in uids:
+            for node in self._nodes(uid):
+                by_node.setdefault(node, []).append(uid)
+        for node, part in by_node.items():
+            self._add(node, Push(body, part))
+
+    def notify(self, sub_signal: int, body: bytes, uid: str, except_client: str = "") -> None:
+        """Send a notification to the devices of a user that are online."""
+        for node in self._nodes(uid):
+            self._add(node, Notify(sub_signal, body, uid, except_client))
+
+    def _add(self, node: int, event: Event) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.setdefault(node, []).append(event)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for node, events in waiting.items():
+            self._bus.deliver(node, events)

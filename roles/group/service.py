@@ -1,0 +1,79 @@
+"""What the handlers share, and the way a call takes to its handler."""
+
+import asyncio
+from collections.abc import Iterable
+
+from fsharechat.bus import Bus
+from fsharechat.codes import CodeSender
+from fsharechat.protocol.ids import IdGenerator, now_ms
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Reply
+from fsharechat.settings import Settings
+from fsharechat.store import users
+from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.store import Store
+from fsharechat.store.users import Rights
+from roles.group.cache import Cache
+from roles.group.handlers import DIRECT, HANDLERS, carry_out
+from roles.group.outbox import Outbox
+from roles.group.presence import PresenceTable
+from roles.group.tokens import TokenSigner
+
+CACHED_USERS = 200_000
+
+
+class Group:
+    """The business of the server: stateless but for caches, over a store that other group processes share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus,
+        ids: IdGenerator,
+        codes: CodeSender,
+        tokens: TokenSigner,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.bus = bus
+        self.ids = ids
+        self.codes = codes
+        self.tokens = tokens
+        self.presence = PresenceTable()
+        self.outbox = Outbox(bus, self.presence)
+        self.rights: Cache[Rights] = Cache(CACHED_USERS, lambda uid: store.read(users.rights, uid))
+        # Senders whose last message still waits for something else than the store; see messages.py.
+        self.sending: dict[str, asyncio.Future[Reply]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self) -> None:
+        """Hear what other processes tell; returns once all that counts has been heard."""
+        await self.bus.watch_presence(self.presence.update)
+        await self.bus.watch_invalidations(self.rights.drop)
+
+    def call(self, call: Call) -> asyncio.Future[Reply]:
+        """Answer a call (see Rpc.serve)."""
+        direct = DIRECT.get(call.method)
+        if direct is not None:
+            return direct(self, call)
+        handler = HANDLERS.get(call.method)
+        if handler is None:
+            future: asyncio.Future[Reply] = self._loop.create_future()
+            future.set_result(Reply(Code.NOT_IMPLEMENTED))
+            return future
+        return self._loop.create_task(carry_out(handler, self, call))
+
+    def changed(self, uids: Iterable[str]) -> None:
+        """Tell every group process that the rights of users have changed."""
+        self.bus.invalidate(list(uids))
+
+    def deliver(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
+        """Announce messages that the server itself has stored."""
+        for message, where in zip(messages, stored, strict=True):
+            self.outbox.deliver(message.body, where.entries, message.sender, "")
+
+    @staticmethod
+    def now() -> int:
+        """Return the server's time in ms."""
+        return now_ms()

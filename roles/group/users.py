@@ -1,0 +1,90 @@
+"""Finding users and changing one's own profile: US, UPUI and MMI (protocol.md section 7)."""
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
+from fsharechat.rpc import Call
+from fsharechat.store import users
+from fsharechat.store.unit import Row
+from roles.group.handlers import handles
+from roles.group.service import Group
+
+MAX_USERS = 2000
+"""Users that one UPUI may ask for."""
+
+MAX_PAGE = 1000
+
+_COLUMN = {
+    InfoType.DISPLAY_NAME: ("display_name", 64),
+    InfoType.PORTRAIT: ("portrait", 2048),
+    InfoType.GENDER: ("gender", 11),
+    InfoType.MOBILE: ("mobile", 64),
+    InfoType.EMAIL: ("email", 254),
+    InfoType.ADDRESS: ("address", 512),
+    InfoType.COMPANY: ("company", 512),
+    InfoType.SOCIAL: ("social", 512),
+    InfoType.EXTRA: ("extra", 16384),
+}
+"""What each kind of change sets, and how many characters it takes."""
+
+
+def profile(row: Row) -> pb.User:
+    """Return the User of a row of PROFILE columns: every field is set."""
+    return pb.User(**dict(zip(users.PROFILE, row, strict=True)))
+
+
+@handles(SubSignal.US, pb.SearchUserRequest)
+async def search(group: Group, _: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
+    keyword = request.keyword.strip()
+    page = min(max(request.page, 0), MAX_PAGE)
+    if not keyword:
+        return pb.SearchUserResult()
+    rows = await group.store.read(users.search, keyword, request.fuzzy != 0, page)
+    return pb.SearchUserResult(entry=map(profile, rows))
+
+
+@handles(SubSignal.UPUI, pb.PullUserRequest)
+async def pull(group: Group, _: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
+    if len(request.request) > MAX_USERS:
+        raise Refusal(Code.INVALID_PARAMETER)
+    rows = await group.store.read(users.profiles, [wanted.uid for wanted in request.request])
+    result = pb.PullUserResult()
+    for wanted in request.request:
+        row = rows.get(wanted.uid)
+        if row is None:
+            user, code = _nobody(wanted.uid), UserResultCode.NOT_FOUND
+        else:
+            user = profile(row)
+            known = 0 < user.update_dt <= wanted.update_dt
+            code = UserResultCode.NOT_MODIFIED if known else UserResultCode.OK
+        result.result.add(user=user, code=code)
+    return result
+
+
+def _nobody(uid: str) -> pb.User:
+    return pb.User(
+        uid=uid, name="", display_name="", portrait="", mobile="", email="", address="", company="", extra=""
+    )
+
+
+@handles(SubSignal.MMI, pb.ModifyMyInfoRequest)
+async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoRequest) -> None:
+    changes: dict[str, object] = {}
+    for entry in request.entry:
+        known = _COLUMN.get(entry.type)  # type: ignore[call-overload]  # any number may come
+        if known is None or len(entry.value) > known[1]:
+            raise Refusal(Code.INVALID_PARAMETER)
+        changes[known[0]] = _gender(entry.value) if entry.type == InfoType.GENDER else entry.value
+    if not changes:
+        raise Refusal(Code.INVALID_PARAMETER)
+    await group.store.write(users.modify, call.uid, changes, group.now())
+
+
+def _gender(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise Refusal(Code.INVALID_PARAMETER) from None
+    if not 0 <= number < 1 << 31:
+        raise Refusal(Code.INVALID_PARAMETER)
+    return number
