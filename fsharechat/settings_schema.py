@@ -67,7 +67,7 @@ def _existing_file(value: str) -> str:
 
 
 Whole = Annotated[int, BeforeValidator(_not_bool)]
-Number = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_not_bool)]
 Port = Annotated[Whole, Field(ge=0, le=65535)]
 Count = Annotated[Whole, Field(ge=1, le=1_000_000_000)]
 Seconds = Annotated[Number, Field(gt=0, le=31_536_000)]

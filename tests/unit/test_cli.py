@@ -1,0 +1,149 @@
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import uvloop
+
+import fsharechat
+from fsharechat import cli
+from fsharechat.settings import Settings
+
+
+class StartError(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path, monkeypatch):
+    """Keep the working directory, the environment and the log configuration out of it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.os, "environ", {})
+    monkeypatch.setattr(cli.log, "configure", lambda _: None)
+
+
+@pytest.fixture
+def node(monkeypatch):
+    """Stand in for fsharechat.node: `node.seen` are the settings it was called with."""
+
+    async def run(settings: Settings) -> int:
+        fake.seen = settings
+        fake.loop = asyncio.get_running_loop()
+        if fake.error:
+            raise StartError(fake.error)
+        return 0
+
+    async def check(settings: Settings) -> list[SimpleNamespace]:
+        fake.seen = settings
+        return fake.results
+
+    fake = SimpleNamespace(
+        run=run, check=check, StartError=StartError, seen=None, loop=None, error="", results=[]
+    )
+    monkeypatch.setitem(sys.modules, "fsharechat.node", fake)
+    monkeypatch.setattr(fsharechat, "node", fake, raising=False)
+    return fake
+
+
+def test_runs_the_server_on_uvloop_with_the_flags(node, tmp_path):
+    assert cli.main(["--roles", "connector,group,api", "--data", str(tmp_path / "d"), "--dev"]) == 0
+    assert node.seen.node.data == tmp_path / "d"
+    assert node.seen.codes.super_code == "66666"
+    assert isinstance(node.loop, uvloop.Loop)
+
+
+def test_defaults_without_flags_or_files(node):
+    assert cli.main([]) == 0
+    assert node.seen == Settings()
+
+
+def test_the_settings_file_of_the_working_directory(node, tmp_path):
+    (tmp_path / "settings.toml").write_text("[connector]\ntcp_port = 1")
+    (tmp_path / "other.toml").write_text("[connector]\ntcp_port = 2")
+    cli.main([])
+    assert node.seen.connector.tcp_port == 1
+    cli.main(["--settings", "other.toml"])
+    assert node.seen.connector.tcp_port == 2
+
+
+def test_the_environment(node, monkeypatch):
+    monkeypatch.setattr(cli.os, "environ", {"FSHARECHAT_CONNECTOR__TCP_PORT": "3"})
+    cli.main([])
+    assert node.seen.connector.tcp_port == 3
+
+
+@pytest.mark.parametrize("command", [[], ["check"]])
+def test_wrong_settings_end_with_2_and_run_nothing(node, command, capsys):
+    assert cli.main([*command, "--settings", "none.toml"]) == 2
+    assert capsys.readouterr() == ("", "none.toml: there is no such settings file\n")
+    assert node.seen is None
+
+
+def test_an_unknown_role_names_the_known_ones(node, capsys):
+    assert cli.main(["--roles", "connector,store"]) == 2
+    assert "'store': no such role; roles found: api, connector, group" in capsys.readouterr().err
+
+
+def test_what_cannot_start_is_one_line_and_1(node, capsys):
+    node.error = "[connector] tcp_port 6789: address in use"
+    assert cli.main([]) == 1
+    assert capsys.readouterr() == ("", "fsharechat: [connector] tcp_port 6789: address in use\n")
+
+
+@pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok  "), (False, 1, "FAIL")])
+def test_check_is_a_line_for_each_service(node, capsys, ok, code, word):
+    node.results = [
+        SimpleNamespace(name="bus", ok=True, detail="memory"),
+        SimpleNamespace(name="store", ok=ok, detail="a text"),
+    ]
+    assert cli.main(["check", "--dev"]) == code
+    assert capsys.readouterr().out == f"ok   bus: memory\n{word} store: a text\n"
+    assert node.seen.codes.super_code == "66666"
+
+
+def test_chat_gets_everything_behind_it(monkeypatch):
+    terminal = ModuleType("fsharechat.client.terminal")
+    terminal.main = lambda argv: len(argv)
+    client = ModuleType("fsharechat.client")
+    client.terminal = terminal
+    monkeypatch.setitem(sys.modules, "fsharechat.client", client)
+    monkeypatch.setitem(sys.modules, "fsharechat.client.terminal", terminal)
+    monkeypatch.setattr(fsharechat, "client", client, raising=False)
+    assert cli.main(["chat", "--number", "13800000001", "--help"]) == 3
+
+
+@pytest.mark.parametrize("argv", [["--nonsense"], ["start"], ["--dev", "chat"]])
+def test_wrong_flags_end_with_2(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 2
+    assert "usage: fsharechat" in capsys.readouterr().err
+
+
+def test_help_names_commands_flags_and_roles(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for word in (
+        "check",
+        "chat",
+        "--roles",
+        "--settings",
+        "--data",
+        "--dev",
+        "--version",
+        "api,connector,group",
+    ):
+        assert word in text
+
+
+def test_the_module_is_the_command(tmp_path):
+    command = [sys.executable, "-m", "fsharechat", "--version"]
+    root = Path(fsharechat.__file__).parents[1]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(root)}
+    )
+    assert (done.returncode, done.stdout) == (0, f"fsharechat {fsharechat.__version__}\n")

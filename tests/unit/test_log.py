@@ -1,0 +1,126 @@
+import io
+import json
+import logging
+import warnings
+
+import pytest
+import structlog
+
+from fsharechat import log
+from fsharechat.settings import Log
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _restore():
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def configured(stream: io.StringIO | None = None, **settings: str):
+    stream = stream or io.StringIO()
+    log.configure(Log.model_validate(settings), stream)
+    return stream, structlog.get_logger()
+
+
+def test_json_lines_where_there_is_no_terminal():
+    stream, logger = configured()
+    logger.warning("session closed", user="u1", body=b"\xff", count=3)
+    (line,) = lines(stream)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "session closed",
+        "level": "warning",
+        "user": "u1",
+        "body": "b'\\xff'",
+        "count": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("terminal", "format", "readable"),
+    [
+        (True, "auto", True),
+        (False, "auto", False),
+        (False, "console", True),
+        (True, "json", False),
+    ],
+)
+def test_who_reads_it(terminal, format, readable):
+    stream, logger = configured(Terminal() if terminal else io.StringIO(), format=format)
+    logger.info("hello")
+    assert stream.getvalue().startswith("{") != readable
+
+
+def test_an_event_is_one_readable_line_whatever_a_client_sends():
+    stream, logger = configured(format="console")
+    logger.info("connect", client_id="a\n12:00:00 [info] forged", user="\x1b[31mred")
+    assert len(stream.getvalue().splitlines()) == 1
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_the_level_filters_both_ways_in():
+    stream, logger = configured(level="warning")
+    logger.info("no")
+    logging.getLogger("x").info("no")
+    logger.error("yes")
+    logging.getLogger("x").error("yes")
+    assert [line["event"] for line in lines(stream)] == ["yes", "yes"]
+
+
+def test_the_standard_library_goes_the_same_way():
+    stream, _ = configured()
+    logging.getLogger("aiohttp.server").error("no %s", "luck")
+    logging.getLogger("asyncio").info("slow callback")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("careful", stacklevel=1)
+    first, second = lines(stream)
+    assert (first["event"], first["logger"], first["level"]) == ("no luck", "aiohttp.server", "error")
+    assert "careful" in str(second["event"])
+
+
+@pytest.mark.parametrize("key", ["password", "token", "secret", "code"])
+def test_secrets_are_masked(key):
+    stream, logger = configured()
+    logger.info("login", **{key: "123456"})
+    assert lines(stream)[0][key] == "***"
+    assert "123456" not in stream.getvalue()
+
+
+def test_result_codes_are_no_secrets():
+    stream, logger = configured()
+    logger.info("refused", code=248)
+    assert lines(stream)[0]["code"] == 248
+
+
+def test_the_code_provider_may_show_a_code():
+    stream, logger = configured()
+    logger.info(log.CODE_EVENT, number="13800000001", code="123456")
+    assert lines(stream)[0]["code"] == "123456"
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_traceback_shows_no_local_values(format):
+    stream, logger = configured(format=format)
+    try:
+        hush = "123" + "456"
+        raise ValueError(len(hush))
+    except ValueError:
+        logger.exception("broke")
+        logging.getLogger("x").exception("broke")
+    assert stream.getvalue().count("ValueError: 6") == 2
+    assert "123456" not in stream.getvalue()
