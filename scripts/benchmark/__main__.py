@@ -91,7 +91,8 @@ def _case(text: str) -> Case:
 
 
 async def _smoke(arguments: argparse.Namespace) -> None:
-    _FOLDER.mkdir(parents=True, exist_ok=True)
+    for folder in (_FOLDER, *(file.parent for file in (arguments.json, arguments.profile) if file)):
+        folder.mkdir(parents=True, exist_ok=True)
     if (kind := filesystem_of(_FOLDER)) in ("tmpfs", "ramfs"):
         raise BenchError(
             f"{_FOLDER} is on {kind}: a commit costs nothing there, so the numbers would mean nothing"
