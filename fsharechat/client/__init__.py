@@ -1,0 +1,68 @@
+"""An asyncio client of FshareChat servers, over TCP and WebSocket. See docs/client.md."""
+
+from fsharechat.client.client import Client
+from fsharechat.client.errors import (
+    ClientError,
+    Closed,
+    ConnectRefused,
+    Disconnected,
+    InvalidReply,
+    LoginError,
+    RequestError,
+    RequestTimeout,
+    SendUnconfirmed,
+)
+from fsharechat.client.login import login, send_code
+from fsharechat.client.models import (
+    Connected,
+    ConnectionLost,
+    Credentials,
+    Event,
+    FriendRequestsChanged,
+    FriendsChanged,
+    InboxGap,
+    MessageRecalled,
+    ReportsChanged,
+    SentMessage,
+    SettingsChanged,
+    StreamPart,
+    Transparent,
+    conversation_of,
+    group,
+    private,
+    text,
+)
+from fsharechat.client.options import Options
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "Closed",
+    "ConnectRefused",
+    "Connected",
+    "ConnectionLost",
+    "Credentials",
+    "Disconnected",
+    "Event",
+    "FriendRequestsChanged",
+    "FriendsChanged",
+    "InboxGap",
+    "InvalidReply",
+    "LoginError",
+    "MessageRecalled",
+    "Options",
+    "ReportsChanged",
+    "RequestError",
+    "RequestTimeout",
+    "SendUnconfirmed",
+    "SentMessage",
+    "SettingsChanged",
+    "StreamPart",
+    "Transparent",
+    "conversation_of",
+    "group",
+    "login",
+    "private",
+    "send_code",
+    "text",
+]

@@ -1,0 +1,357 @@
+"""The client: a user's device, connected for as long as it is open."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from google.protobuf.message import Message
+
+from fsharechat.client.connection import Connection
+from fsharechat.client.errors import Disconnected
+from fsharechat.client.inbox import Inbox, Stream
+from fsharechat.client.link import Link
+from fsharechat.client.models import (
+    Credentials,
+    Event,
+    MessagesWaiting,
+    Notice,
+    SentMessage,
+    private,
+    text,
+)
+from fsharechat.client.options import Backoff, Options
+from fsharechat.client.outbox import Outbox
+from fsharechat.client.transport import Body, Transport
+from fsharechat.client.transport_tcp import TcpTransport
+from fsharechat.client.transport_ws import WebSocketTransport
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import InfoType, RequestStatus, SubSignal
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+OnMessage = Callable[[pb.Message], Awaitable[None] | None]
+OnEvent = Callable[[Event], Awaitable[None] | None]
+Target = str | pb.Conversation
+"""Where a message goes: a conversation, or a user id for the private one."""
+
+
+class Client:
+    """One device of one user, over TCP or WebSocket.
+
+    It stays connected by itself: a lost connection is made again, what arrived meanwhile is pulled, and messages
+    being sent are sent again under the same local id, so that they are stored once. `messages()` yields each
+    message that comes to the user once, in the inbox's order, also those that the user's other devices send; what
+    this client sends itself it does not yield.
+
+        async with Client(credentials, tcp="im.example.org:6789") as client:
+            await client.send(friend, "hello")
+            async for message in client.messages():
+                print(message.from_user, message.content.searchable_content)
+
+    Errors: every method that asks the server raises RequestError when it refuses, RequestTimeout when it does not
+    answer, Disconnected when there is no connection or it breaks meanwhile, and what ended the client once it has
+    ended. It ends by `close`, and by itself when the server refuses the credentials (ConnectRefused), when a
+    callback raises, or, with `Options.reconnect` off, when the connection is lost (Disconnected).
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        tcp: str | None = None,
+        ws: str | None = None,
+        last_seq: int = 0,
+        on_message: OnMessage | None = None,
+        on_event: OnEvent | None = None,
+        options: Options | None = None,
+    ) -> None:
+        """Exactly one of `tcp` ("host:port") and `ws` ("ws://host:port/") says where the server is.
+
+        `last_seq` is where an earlier client of this device stopped (see the attribute of that name). The
+        callbacks, plain or async, take the place of `messages()` and `events()`; they are called one at a time.
+        """
+        if (tcp is None) == (ws is None):
+            raise ValueError("say either tcp or ws")
+        self.credentials = credentials
+        self.user_id = credentials.user_id
+        self.options = options or Options()
+        self._tcp = tcp
+        self._ws = ws
+        self._on_message = on_message
+        self._on_event = on_event
+        self._events: Stream[Event] = Stream(self.options.event_queue)
+        self._inbox = Inbox(
+            last_seq,
+            capacity=self.options.message_queue,
+            remember=self.options.remember_ids,
+            is_own=lambda message: self._outbox.note(message),
+            on_gap=self._events.offer,
+        )
+        self._link = Link(
+            credentials,
+            self._make_transport,
+            self.options,
+            serve=self._follow,
+            on_notice=self._take_notice,
+            on_event=self._events.offer,
+        )
+        self._make_transport()  # a wrong address is told now
+        self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
+        self._task: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def last_seq(self) -> int:
+        """The inbox position up to which the application has taken every message.
+
+        A message counts as taken when the next one is asked for, or when `on_message` has returned. Save it and
+        give it to the next Client of this device: then nothing is lost, and at most what was in hand comes twice.
+        """
+        return self._inbox.last_seq
+
+    @property
+    def connected(self) -> bool:
+        return self._link.connection is not None
+
+    @property
+    def dropped_events(self) -> int:
+        """Events dropped because nobody took them (`Options.event_queue`)."""
+        return self._events.dropped
+
+    async def connect(self, patience: float = 0.0) -> None:
+        """Connect and stay connected.
+
+        Raises Disconnected when the server cannot be reached within `patience` seconds (0: at the first attempt)
+        and ConnectRefused when it refuses. A client connects once; after its end take a new one.
+        """
+        if self._task is not None:
+            raise RuntimeError("a client connects once")
+        self._task = asyncio.create_task(self._run(patience), name=f"fsharechat client {self.user_id}")
+        try:
+            await self._link.wait_up(within=None)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self, *, forget: bool = False) -> None:
+        """Say goodbye and stop; closing twice does nothing. Requests in flight raise Disconnected.
+
+        With `forget` the server drops the session and the credentials are void (a log-out). Raises Disconnected,
+        after closing, when it could not be told.
+        """
+        if self._task is None or self._task.done():
+            return
+        try:
+            if (connection := self._link.connection) is not None:
+                await connection.disconnect(forget=forget)
+            elif forget:
+                raise Disconnected("the session is not forgotten: there is no connection")
+        except Disconnected:
+            if forget:
+                raise
+        finally:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def wait_closed(self) -> None:
+        """Wait until the client has ended; raises what ended it, unless that was `close`."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self._failure is not None:
+            raise self._failure
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+        if self._failure is not None and error is None:
+            raise self._failure
+
+    def messages(self) -> AsyncIterator[pb.Message]:
+        """Return the messages that come in: the same stream at each call.
+
+        It ends when the client is closed, and raises what else ended it. While the application does not take
+        them, at most `Options.message_queue` messages wait here and the others at the server.
+        """
+        if self._on_message is not None:
+            raise RuntimeError("the messages go to on_message")
+        return self._inbox
+
+    def events(self) -> AsyncIterator[Event]:
+        """Return the events (`models.Event`): the same stream at each call, ending as `messages()` does.
+
+        They are hints to ask the server again; when nobody takes them the oldest are dropped.
+        """
+        if self._on_event is not None:
+            raise RuntimeError("the events go to on_event")
+        return self._events
+
+    async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
+        """Send any request of protocol.md section 7: its TCP message, over either transport.
+
+        Returns the reply's message where the contract names one, else bytes (MS: id and time; UP: the version;
+        GC over TCP: the group id; others empty). Waits for a connection when there is none; `within` (seconds,
+        default `Options.request_timeout`) covers both. Raises ValueError when the body is incomplete or the
+        transport does not have the request.
+        """
+        seconds = self.options.request_timeout if within is None else within
+        connection = self._link.connection
+        if connection is None:
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            connection = await self._link.wait_up(seconds)
+            seconds -= loop.time() - started
+        return await connection.request(sub_signal, body, seconds)
+
+    async def send(
+        self,
+        target: Target,
+        content: str | pb.MessageContent,
+        *,
+        to: Iterable[str] = (),
+        local_id: int | None = None,
+        within: float | None = None,
+    ) -> SentMessage:
+        """Send a text or any other content, and return once the server has stored it.
+
+        Until it is answered it is sent again, with the same local id, after each lost connection and each time-out,
+        for `within` seconds (default `Options.send_timeout`). `to` limits a group message to some members.
+        `local_id` (1 to 2^63 - 1) repeats an earlier send: the first one's receipt is returned.
+
+        Raises RequestError when the server refuses, SendUnconfirmed when the time is over.
+        """
+        message = pb.Message(
+            conversation=private(target) if isinstance(target, str) else target,
+            from_user=self.user_id,
+            content=text(content) if isinstance(content, str) else content,
+            to=to,
+            local_message_id=local_id or self._outbox.next_local_id(),
+        )
+        sent = await self._outbox.send(message, self.options.send_timeout if within is None else within)
+        self._inbox.seen(sent.message_id)
+        return sent
+
+    async def pull(self, after_seq: int) -> pb.PullMessageResult:
+        """Ask for the inbox entries after `after_seq`, beside and without effect on `messages()` (section 6, MP)."""
+        return await self._ask(
+            SubSignal.MP, pb.PullMessageRequest(id=after_seq, type=0), pb.PullMessageResult
+        )
+
+    async def history(self, target: Target, before_id: int = 0, count: int = 20) -> list[pb.Message]:
+        """Return up to `count` messages of a conversation with ids below `before_id` (0: all), newest first."""
+        conversation = private(target) if isinstance(target, str) else target
+        request = pb.LoadRemoteMessages(conversation=conversation, before_uid=before_id, count=count)
+        result = await self._ask(SubSignal.LRM, request, pb.PullMessageResult)
+        return list(result.message)
+
+    async def search_users(self, keyword: str, *, fuzzy: bool = False, page: int = 0) -> list[pb.User]:
+        """Find users by number or name."""
+        request = pb.SearchUserRequest(keyword=keyword, fuzzy=int(fuzzy), page=page)
+        return list((await self._ask(SubSignal.US, request, pb.SearchUserResult)).entry)
+
+    async def user_infos(self, uids: Iterable[str]) -> list[pb.User]:
+        """Return the users that exist among `uids`."""
+        request = pb.PullUserRequest(request=[pb.UserRequest(uid=uid, update_dt=0) for uid in uids])
+        result = await self._ask(SubSignal.UPUI, request, pb.PullUserResult)
+        return [entry.user for entry in result.result if entry.code == 0]
+
+    async def modify_my_info(self, info: InfoType, value: str) -> None:
+        """Change one field of the user."""
+        entry = pb.InfoEntry(type=info, value=value)
+        await self.request(SubSignal.MMI, pb.ModifyMyInfoRequest(entry=[entry]))
+
+    async def add_friend(self, uid: str, reason: str = "") -> None:
+        """Ask a user to be friends."""
+        await self.request(SubSignal.FAR, pb.AddFriendRequest(target_uid=uid, reason=reason))
+
+    async def handle_friend_request(self, uid: str, status: RequestStatus = RequestStatus.ACCEPTED) -> None:
+        """Accept or reject the request of the user `uid`."""
+        await self.request(SubSignal.FHR, pb.HandleFriendRequest(target_uid=uid, status=status))
+
+    async def friends(self, version: int = 0) -> list[pb.Friend]:
+        """Return the friends, or those changed after `version` (ms)."""
+        result = await self._ask(SubSignal.FP, pb.Version(version=version), pb.GetFriendsResult)
+        return list(result.entry)
+
+    async def friend_requests(self, version: int = 0) -> list[pb.FriendRequest]:
+        """Return the friend requests sent and received, or those changed after `version` (ms)."""
+        result = await self._ask(SubSignal.FRP, pb.Version(version=version), pb.GetFriendRequestResult)
+        return list(result.entry)
+
+    async def mark_requests_read(self, version: int) -> None:
+        """Mark the friend requests up to `version` (ms) as read."""
+        await self.request(SubSignal.FRUS, pb.Version(version=version))
+
+    async def set_alias(self, uid: str, alias: str) -> None:
+        """Give a friend a name that only this user sees."""
+        await self.request(SubSignal.FALS, pb.AddFriendRequest(target_uid=uid, reason=alias))
+
+    async def recall(self, message_id: int) -> None:
+        """Take a message back at every receiver."""
+        await self.request(SubSignal.MR, pb.INT64Buf(id=message_id))
+
+    async def _run(self, patience: float) -> None:
+        """Everything that runs in the background: what fails here ends the client."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._link.run(patience))
+                if self._on_message is not None:
+                    group.create_task(_feed(self._inbox, self._on_message))
+                if self._on_event is not None:
+                    group.create_task(_feed(self._events, self._on_event))
+        except ExceptionGroup as errors:
+            self._failure = errors.exceptions[0] if len(errors.exceptions) == 1 else errors
+            log.error("the client of %s ended: %s", self.user_id, self._failure)
+        finally:
+            self._link.end(self._failure)
+            self._inbox.end(self._failure)
+            self._events.end(self._failure)
+
+    async def _follow(self, connection: Connection, ack: pb.ConnectAckPayload) -> None:
+        async def pull(after: int) -> pb.PullMessageResult:
+            request = pb.PullMessageRequest(id=after, type=0)
+            result = await connection.request(SubSignal.MP, request, self.options.request_timeout)
+            assert isinstance(result, pb.PullMessageResult)
+            return result
+
+        backoff = Backoff(self.options.backoff_first, self.options.backoff_max)
+        await self._inbox.follow(pull, ack.msg_head, backoff)
+
+    def _take_notice(self, notice: Notice) -> None:
+        if isinstance(notice, MessagesWaiting):
+            self._inbox.notify(notice.head)
+        else:
+            self._events.offer(notice)
+
+    def _make_transport(self) -> Transport:
+        options = self.options
+        if self._tcp is not None:
+            return TcpTransport(self._tcp, tls=options.tls, max_frame=options.max_frame)
+        assert self._ws is not None
+        return WebSocketTransport(
+            self._ws,
+            self.user_id,
+            heartbeat_interval=options.heartbeat_interval,
+            tls=options.tls,
+            max_frame=options.max_frame,
+        )
+
+    async def _ask(self, sub_signal: SubSignal, body: Message, kind: type[M]) -> M:
+        reply = await self.request(sub_signal, body)
+        assert isinstance(reply, kind)  # transport.REPLIES
+        return reply
+
+
+async def _feed(stream: AsyncIterator[Any], callback: Callable[[Any], Awaitable[None] | None]) -> None:
+    async for item in stream:
+        result = callback(item)
+        if inspect.isawaitable(result):
+            await result

@@ -1,0 +1,121 @@
+"""Keeps one connection up: connects, serves it, and connects again with growing delays when it is lost."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fsharechat.client.connection import Connection
+from fsharechat.client.errors import Closed, ConnectRefused, Disconnected
+from fsharechat.client.models import Connected, ConnectionLost, Credentials, Event, Notice
+from fsharechat.client.options import Backoff, Options
+from fsharechat.client.transport import Transport
+from fsharechat.protocol import messages_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+Serve = Callable[[Connection, pb.ConnectAckPayload], Coroutine[Any, Any, None]]
+
+
+class Link:
+    def __init__(
+        self,
+        credentials: Credentials,
+        make_transport: Callable[[], Transport],
+        options: Options,
+        *,
+        serve: Serve,
+        on_notice: Callable[[Notice], None],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        """`serve` runs beside each connection for as long as it lives, and is cancelled with it."""
+        self._credentials = credentials
+        self._make_transport = make_transport
+        self._options = options
+        self._serve = serve
+        self._on_notice = on_notice
+        self._on_event = on_event
+        self._connection: Connection | None = None
+        self._changed = (
+            asyncio.Event()
+        )  # set while there is a connection, and for good when there will be none
+        self._ended: BaseException | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that stands, if one does."""
+        return self._connection
+
+    @property
+    def ended(self) -> bool:
+        """Whether there will be no connection any more."""
+        return self._ended is not None
+
+    async def run(self, patience: float) -> None:
+        """Connect and stay connected until cancelled.
+
+        Raises ConnectRefused when trying again is pointless, and Disconnected when the first connection is not up
+        within `patience` seconds (0: the first attempt), or when one is lost and the options say not to reconnect.
+        """
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(self._options.backoff_first, self._options.backoff_max)
+        give_up = loop.time() + patience
+        was_up = False
+        while True:
+            connection = Connection(self._make_transport(), self._options, self._on_notice)
+            started = loop.time()
+            try:
+                ack = await connection.open(self._credentials)
+                was_up = True
+                reason: Disconnected | ConnectRefused = await self._stay(connection, ack)
+            except (Disconnected, ConnectRefused) as error:
+                reason = error
+            finally:
+                await connection.close()
+            if isinstance(reason, ConnectRefused) and reason.final:
+                raise reason
+            if not self._options.reconnect if was_up else loop.time() >= give_up:
+                raise reason
+            if loop.time() - started >= self._options.backoff_reset:
+                backoff.reset()
+            delay = backoff.next()
+            log.info("connecting again in %.2f s: %s", delay, reason)
+            await asyncio.sleep(delay)
+
+    async def wait_up(self, within: float | None) -> Connection:
+        """Return the connection, waiting for it for `within` seconds (None: for ever).
+
+        Those who wait go on in the order they came. Raises Disconnected, or what ended the link.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while self._connection is None:
+                    if self._ended is not None:
+                        raise self._ended
+                    await self._changed.wait()
+        except TimeoutError:
+            raise Disconnected(f"no connection in {within:g} s") from None
+        return self._connection
+
+    def end(self, failure: BaseException | None) -> None:
+        """Tell those who wait that there will be no connection."""
+        self._ended = failure or Closed("the client is closed")
+        self._changed.set()
+
+    async def _stay(self, connection: Connection, ack: pb.ConnectAckPayload) -> Disconnected:
+        """Serve a connection to its end and return the reason."""
+        self._connection = connection
+        self._changed.set()
+        self._on_event(Connected(ack))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(connection.wait_lost())
+                group.create_task(connection.stay_alive())
+                group.create_task(self._serve(connection, ack))
+        except* Disconnected as errors:
+            reason = Disconnected(str(errors.exceptions[0]))
+        finally:
+            self._connection = None
+            self._changed.clear()
+        self._on_event(ConnectionLost(str(reason)))
+        return reason

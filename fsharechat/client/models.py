@@ -1,0 +1,196 @@
+"""What a client hands to the application beside the protobuf messages: credentials, receipts and events."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import ContentType, ConversationType, PersistFlag
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a login gives: enough to connect, again and again, until the session is forgotten.
+
+    `user_token`, `secret` and `db_secret` are the parts of the login token (protocol.md section 3); `registered`
+    says that this login created the user.
+    """
+
+    user_id: str
+    user_token: str = field(repr=False)
+    secret: str = field(repr=False)
+    db_secret: str = field(repr=False)
+    client_id: str
+    registered: bool = False
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises ValueError when the text is not what `to_json` wrote."""
+        try:
+            return cls(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(f"not credentials: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Write them to a file that only its owner can read."""
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(self.to_json())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises OSError when there is no such file, ValueError when it does not hold credentials."""
+        return cls.from_json(path.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A stored message: the id and the time (ms since the epoch) the server gave it."""
+
+    message_id: int
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The connection stands (again). The heads in `ack` tell what changed meanwhile (protocol.md section 4)."""
+
+    ack: pb.ConnectAckPayload
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The connection broke; the client tries again by itself unless it was told not to."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InboxGap:
+    """A pull after `after_seq` left out `missing` entries, the older ones of a very large answer.
+
+    They can be had with `history` (protocol.md section 6: MP keeps the newest entries of 1 MiB).
+    """
+
+    after_seq: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transparent:
+    """A message that is stored nowhere: a call or typing (protocol.md section 6)."""
+
+    message: pb.Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecalled:
+    """RMN: `operator` recalled the message `message_id`."""
+
+    message_id: int
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
+class FriendRequestsChanged:
+    """FRN: there are friend requests newer than, or of, `version` (ms)."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FriendsChanged:
+    """FN: the list of friends changed at `version` (ms)."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsChanged:
+    """MRN: reports of `type` (1 delivered, 2 read) wait from `head` on; MRP asks for what follows `head` - 1."""
+
+    head: int
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """UN: another device of the user changed a setting at `version` (ms)."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPart:
+    """SAI: a piece of a robot's answer while it is being written."""
+
+    stream_id: str
+    delta: str
+    done: bool
+    robot: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesWaiting:
+    """MN: messages wait from `head` on. The client answers it itself; applications do not see it."""
+
+    head: int
+
+
+Notice = (
+    MessagesWaiting
+    | Transparent
+    | MessageRecalled
+    | FriendRequestsChanged
+    | FriendsChanged
+    | ReportsChanged
+    | SettingsChanged
+    | StreamPart
+)
+"""What the server says by itself."""
+
+Event = (
+    Connected
+    | ConnectionLost
+    | InboxGap
+    | Transparent
+    | MessageRecalled
+    | FriendRequestsChanged
+    | FriendsChanged
+    | ReportsChanged
+    | SettingsChanged
+    | StreamPart
+)
+"""What `Client.events` yields."""
+
+
+def private(uid: str, line: int = 0) -> pb.Conversation:
+    """Return the conversation with one user."""
+    return pb.Conversation(type=ConversationType.PRIVATE, target=uid, line=line)
+
+
+def group(group_id: str, line: int = 0) -> pb.Conversation:
+    """Return the conversation of a group."""
+    return pb.Conversation(type=ConversationType.GROUP, target=group_id, line=line)
+
+
+def text(content: str) -> pb.MessageContent:
+    """Return the content of a text message, stored and counted as unread."""
+    return pb.MessageContent(
+        type=ContentType.TEXT, searchable_content=content, persist_flag=PersistFlag.STORED_AND_COUNTED
+    )
+
+
+def conversation_of(message: pb.Message, me: str) -> pb.Conversation:
+    """Return the conversation a message belongs to as the user `me` sees it.
+
+    A private message names its receiver as the target, so for the receiver the conversation is the sender's.
+    """
+    conversation = message.conversation
+    if conversation.type == ConversationType.PRIVATE and message.from_user != me:
+        return private(message.from_user, conversation.line)
+    return conversation

@@ -1,0 +1,76 @@
+"""The knobs of a client, with their defaults and units."""
+
+import random
+import ssl
+from dataclasses import dataclass
+
+from fsharechat.protocol.signals import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a client behaves. Times are seconds.
+
+    The defaults suit an application on the Internet; `Options.fast()` suits tests against a local server.
+    """
+
+    connect_timeout: float = 10.0
+    """For one attempt: open the socket and get the CONNECT_ACK."""
+    request_timeout: float = 10.0
+    """For the answer to one request; also how long a request waits for a connection when there is none."""
+    send_timeout: float = 60.0
+    """How long `send` goes on resending a message before it gives up."""
+    retry_codes: frozenset[int] = frozenset({Code.SERVER_ERROR, Code.TIMEOUT})
+    """Refusals after which `send` tries again: those that do not say whether the message was stored."""
+    ping_interval: float = 30.0
+    """Between two PINGs over TCP (protocol.md section 4)."""
+    ping_timeout: float = 15.0
+    """For the answer to a PING; without it the connection counts as lost."""
+    heartbeat_interval: float = 25.0
+    """Between two heartbeats over WebSocket (protocol.md section 2)."""
+    reconnect: bool = True
+    """Whether to connect again when a connection is lost.
+
+    A server closes the connection that a newer one of the same client id replaces, and does not say so: with
+    two clients of one client id, both set to reconnect, they replace each other for ever. Turn it off where that
+    can happen; the client then ends with Disconnected.
+    """
+    backoff_first: float = 0.5
+    """The delay before the first attempt to reconnect; it doubles with each attempt. Half of it is random."""
+    backoff_max: float = 30.0
+    """The longest delay."""
+    backoff_reset: float = 10.0
+    """A connection that stood this long makes the delays start from the first one again."""
+    message_queue: int = 1000
+    """Messages held for the application; while so many wait, nothing more is pulled."""
+    event_queue: int = 1000
+    """Events held for the application; beyond it the oldest is dropped and counted in `dropped_events`."""
+    remember_ids: int = 100_000
+    """How many message ids are remembered, so that each message is yielded once."""
+    max_frame: int = 16 << 20
+    """The largest answer accepted, bytes."""
+    tls: ssl.SSLContext | None = None
+    """For TLS: over TCP it turns TLS on, over WebSocket it goes with a wss:// address."""
+
+    @classmethod
+    def fast(cls) -> "Options":
+        """Return options for tests: short delays between attempts, the other bounds as by default."""
+        return cls(backoff_first=0.02, backoff_max=0.2, backoff_reset=1.0)
+
+
+class Backoff:
+    """Exponential delays with jitter, so that many clients of a restarted server do not come back at once."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._first = first
+        self._longest = longest
+        self._delay = first
+
+    def reset(self) -> None:
+        self._delay = self._first
+
+    def next(self) -> float:
+        """Return the seconds to wait before the next attempt."""
+        delay = min(self._delay, self._longest)
+        self._delay = delay * 2
+        return delay * random.uniform(0.5, 1.0)

@@ -1,0 +1,89 @@
+"""What a connection needs of a transport, and what both transports share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from google.protobuf.message import Message
+
+from fsharechat.client.models import Notice
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Signal, SubSignal
+
+Body = Message | bytes
+"""A request's or a reply's payload as section 7 has it over TCP: the protobuf message, or the raw bytes where the
+contract names bytes."""
+
+REPLIES: Mapping[SubSignal, type[Message]] = {
+    SubSignal.US: pb.SearchUserResult,
+    SubSignal.UPUI: pb.PullUserResult,
+    SubSignal.FRP: pb.GetFriendRequestResult,
+    SubSignal.FP: pb.GetFriendsResult,
+    SubSignal.MP: pb.PullMessageResult,
+    SubSignal.LRM: pb.PullMessageResult,
+    SubSignal.GPGI: pb.PullGroupInfoResult,
+    SubSignal.GPGM: pb.PullGroupMemberResult,
+    SubSignal.GMURL: pb.GetMinioUploadUrlResult,
+    SubSignal.MRP: pb.PullMessageReportResult,
+    SubSignal.UG: pb.GetUserSettingResult,
+}
+"""The requests that are answered with a protobuf message; MS, UP and GC answer bytes, the others nothing."""
+
+
+class Packet(NamedTuple):
+    """One frame from the server. `content` is still as the transport has it; see `Transport.reply`."""
+
+    signal: int
+    sub_signal: int
+    message_id: int
+    content: Any
+
+
+class Receiver(Protocol):
+    """Who gets what a transport reads. Neither method may raise or block."""
+
+    def on_packet(self, packet: Packet) -> None: ...
+
+    def on_lost(self, reason: str) -> None: ...
+
+
+class Transport(ABC):
+    """One socket to the server, with the encoding that goes with it. It is opened once and closed once."""
+
+    answers_ping: ClassVar[bool]
+    """Whether the server answers a heartbeat (TCP's PING), or the socket itself tells when the peer is gone."""
+
+    @abstractmethod
+    async def open(self, receiver: Receiver) -> None:
+        """Connect. Raises Disconnected."""
+
+    @abstractmethod
+    def encode(self, signal: Signal, sub_signal: SubSignal, message_id: int, content: Any) -> Any:
+        """Return one frame. `content` is a Body, or a dict for CONNECT, DISCONNECT and PING.
+
+        Raises ValueError when a request cannot be said on this transport.
+        """
+
+    @abstractmethod
+    async def write(self, frame: Any) -> None:
+        """Write a frame of `encode`; waits while the peer does not read. Raises Disconnected."""
+
+    @abstractmethod
+    async def heartbeat(self) -> None:
+        """Write what keeps the connection alive when the server answers no PING. Raises Disconnected."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the socket after what was written has gone out, within a bound. Calls `on_lost` if it was open."""
+
+    @abstractmethod
+    def accepted(self, content: Any) -> pb.ConnectAckPayload:
+        """Decode the content of a CONNECT_ACK. Raises InvalidReply."""
+
+    @abstractmethod
+    def reply(self, sub_signal: SubSignal, content: Any) -> Body:
+        """Decode the content of a PUB_ACK. Raises RequestError when it refuses, InvalidReply when it is wrong."""
+
+    @abstractmethod
+    def notice(self, sub_signal: SubSignal, content: Any) -> Notice | None:
+        """Decode a notification; None when it is of a kind this client does not know. Raises InvalidReply."""

@@ -1,0 +1,193 @@
+"""Messages come once, in order, over any number of connections (protocol.md section 6)."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from fake_peer import CREDENTIALS, DROP, FRIEND, ME, TIMEOUT, FakePeer, stored
+
+from fsharechat.client import Client, InboxGap, Options
+from fsharechat.client.inbox import Stream
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import SubSignal
+
+FAST = Options.fast()
+
+
+async def take(client: Client, count: int) -> list[int]:
+    """Return the ids of the next messages."""
+    async with asyncio.timeout(TIMEOUT):
+        return [(await anext(client.messages())).message_id for _ in range(count)]
+
+
+async def test_a_connect_catches_up_from_the_cursor(peer: FakePeer, transport: str) -> None:
+    peer.inbox = [stored(n) for n in (11, 12, 13)]
+    async with Client(CREDENTIALS, **peer.address(transport), last_seq=1) as client:
+        assert await take(client, 2) == [12, 13]
+    assert peer.pulled_after() == [1]
+
+
+async def test_nothing_is_pulled_when_the_cursor_is_at_the_head(peer: FakePeer, transport: str) -> None:
+    peer.inbox = [stored(11)]
+    async with Client(CREDENTIALS, **peer.address(transport), last_seq=1) as client:
+        peer.deliver(stored(12))
+        assert await take(client, 1) == [12]
+    assert peer.pulled_after() == [1]  # the one of the MN
+
+
+async def test_an_mn_pulls_exactly_what_follows_the_seq_before_it(peer: FakePeer, transport: str) -> None:
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        await client.send(FRIEND, "one")
+        await client.send(FRIEND, "two")
+        peer.deliver(stored(2001))
+        assert await take(client, 1) == [2001]
+    assert peer.pulled_after() == [2]  # not 0: its own two sends are no news
+
+
+async def test_what_this_client_sent_is_not_yielded_and_what_another_device_sent_is(peer: FakePeer) -> None:
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        await client.send(FRIEND, "mine")
+        peer.deliver(stored(2001, sender=ME, local_id=5), notify=False)
+        peer.notify(1)
+        assert await take(client, 1) == [2001]
+
+
+async def test_each_message_comes_once_over_repeated_notifications_and_connections(peer: FakePeer) -> None:
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        peer.deliver(stored(11), stored(12))
+        peer.notify(1)
+        peer.notify(2)
+        assert await take(client, 2) == [11, 12]
+        peer.session.drop()
+        await peer.until(lambda: len(peer.sessions) == 2 and bool(peer.session.connects))
+        peer.deliver(stored(13), notify=False)
+        peer.notify(1)
+        assert await take(client, 1) == [13]
+
+
+async def test_a_connection_lost_during_a_pull_loses_nothing(peer: FakePeer, transport: str) -> None:
+    drops = iter([DROP, DROP])
+    peer.rule = lambda sub, body: next(drops, None) if sub is SubSignal.MP else None
+    peer.inbox = [stored(n) for n in range(1, 51)]
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        assert await take(client, 50) == list(range(1, 51))
+    assert len(peer.sessions) == 3
+
+
+async def test_messages_of_the_lost_connection_and_of_the_next_keep_their_order(peer: FakePeer) -> None:
+    options = replace(FAST, message_queue=3)
+    peer.inbox = [stored(n) for n in range(1, 11)]
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        assert await take(client, 1) == [1]  # the answer is stuck half-way in the queue
+        peer.session.drop()
+        peer.inbox += [stored(n) for n in range(11, 21)]
+        await peer.until(lambda: len(peer.sessions) == 2)
+        assert await take(client, 19) == list(range(2, 21))
+
+
+async def test_a_slow_application_stops_the_pulling(peer: FakePeer) -> None:
+    options = replace(FAST, message_queue=2)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        peer.deliver(*(stored(n) for n in range(1, 6)))
+        await peer.until(lambda: len(peer.asked(SubSignal.MP)) == 1)
+        for n in range(6, 30):
+            peer.deliver(stored(n))
+        # An answered request shows that the client has read all those notifications.
+        await client.send(FRIEND, "still here")
+        assert len(peer.asked(SubSignal.MP)) == 1
+        assert await take(client, 29) == list(range(1, 30))
+        assert peer.pulled_after() == [0, 5]
+
+
+async def test_last_seq_moves_when_the_application_has_taken_what_it_covers(peer: FakePeer) -> None:
+    peer.inbox = [stored(11), stored(12)]
+    async with Client(CREDENTIALS, tcp=peer.tcp) as client:
+        assert await take(client, 2) == [11, 12]
+        assert client.last_seq == 0  # 12 may not have been worked on
+        peer.deliver(stored(13))
+        assert await take(client, 1) == [13]
+        assert client.last_seq == 2
+
+
+async def test_a_callback_gets_each_message_and_moves_last_seq(peer: FakePeer) -> None:
+    got: list[int] = []
+
+    async def on_message(message: pb.Message) -> None:
+        got.append(message.message_id)
+        peer.touch()
+
+    peer.inbox = [stored(11), stored(12)]
+    async with Client(CREDENTIALS, tcp=peer.tcp, on_message=on_message) as client:
+        await peer.until(lambda: got == [11, 12])
+        peer.deliver(stored(13))
+        await peer.until(lambda: got == [11, 12, 13])
+        assert client.last_seq >= 2
+        with pytest.raises(RuntimeError):
+            client.messages()
+
+
+async def test_a_server_that_lost_its_data_is_read_from_the_start(peer: FakePeer) -> None:
+    peer.inbox = [stored(11)]
+    async with Client(CREDENTIALS, tcp=peer.tcp, last_seq=500) as client:
+        assert await take(client, 1) == [11]
+        peer.deliver(stored(12))
+        assert await take(client, 1) == [12]
+        assert client.last_seq == 1
+
+
+async def test_a_refused_pull_is_repeated(peer: FakePeer) -> None:
+    refusals = iter([(4, None), (250, None)])
+    peer.rule = lambda sub, body: next(refusals, None) if sub is SubSignal.MP else None
+    peer.inbox = [stored(11)]
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        assert await take(client, 1) == [11]
+    assert peer.pulled_after() == [0, 0, 0]
+
+
+async def test_a_cut_answer_is_told(peer: FakePeer) -> None:
+    cut = pb.PullMessageResult(message=[stored(15)], current=5, head=5)
+    peer.rule = lambda sub, body: (0, cut) if sub is SubSignal.MP else None
+    peer.head_offset = 5
+    async with Client(CREDENTIALS, tcp=peer.tcp, last_seq=1) as client:
+        assert await take(client, 1) == [15]
+        events = client.events()
+        await anext(events)  # Connected
+        assert await anext(events) == InboxGap(after_seq=1, missing=3)
+
+
+async def test_remembered_ids_are_bounded(peer: FakePeer) -> None:
+    options = replace(FAST, remember_ids=2)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        peer.deliver(stored(11), stored(12), stored(13))
+        assert await take(client, 3) == [11, 12, 13]
+        peer.notify(1)
+        assert await take(client, 1) == [11]  # forgotten, so it comes again
+
+
+async def test_a_stream_ends_after_what_it_holds() -> None:
+    stream: Stream[int] = Stream(10)
+    await stream.put(1)
+    stream.end()
+    assert [item async for item in stream] == [1]
+
+
+async def test_a_stream_raises_what_ended_it() -> None:
+    stream: Stream[int] = Stream(10)
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    stream.end(ValueError("the end"))
+    with pytest.raises(ValueError, match="the end"):
+        await waiting
+
+
+async def test_a_full_stream_makes_put_wait_and_offer_drop_the_oldest() -> None:
+    stream: Stream[int] = Stream(2)
+    for item in (1, 2, 3):
+        stream.offer(item)
+    assert stream.dropped == 1
+    putting = asyncio.ensure_future(stream.put(4))
+    await asyncio.sleep(0)
+    assert not putting.done()
+    assert await anext(stream) == 2
+    await putting
+    assert [await anext(stream), await anext(stream)] == [3, 4]
