@@ -1,0 +1,32 @@
+"""The api role: HTTP for login and monitoring."""
+
+from aiohttp import web
+
+from fsharechat.node import Node, StartError
+from roles.api.app import make_app
+
+
+class ApiRole:
+    name = "api"
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, str] = {}
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, node: Node) -> None:
+        settings = node.settings.api
+        await node.rpc.wait_ready()
+        self._runner = web.AppRunner(make_app(node), access_log=None, handle_signals=False)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, settings.host, settings.port, backlog=1024).start()
+        except OSError as error:
+            raise StartError(
+                f"[api] port = {settings.port}: cannot listen on {settings.host}: {error.strerror or error}"
+            ) from error
+        host, port = self._runner.addresses[0][:2]
+        self.addresses["http"] = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()

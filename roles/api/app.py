@@ -1,0 +1,95 @@
+"""The HTTP application: login (protocol.md section 3) and `/monitor/alive`."""
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from fsharechat.node import Node
+from fsharechat.protocol.signals import Code, LoginCode
+from fsharechat.rpc import Call, Method
+
+MAX_BODY = 64 * 1024
+MAX_TEXT = 255
+
+
+def make_app(node: Node) -> web.Application:
+    """Return the application; it asks the group role for everything."""
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[cors(node.settings.api.cors_origins)])
+    login = Login(node)
+    app.router.add_post("/send_code", login.send_code)
+    app.router.add_post("/login", login.login)
+    app.router.add_get("/monitor/alive", Monitor(node).alive)
+    return app
+
+
+def cors(origins: tuple[str, ...]) -> Middleware:
+    """Let pages of the given origins ("*": any) call: web clients are served from elsewhere."""
+
+    @web.middleware
+    async def allow(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        allowed = origin is not None and ("*" in origins or origin in origins)
+        granted = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if allowed and origin else {}
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            response: web.StreamResponse = web.Response(status=204 if allowed else 403)
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+            response.headers["Access-Control-Allow-Headers"] = request.headers.get(
+                "Access-Control-Request-Headers", "Content-Type"
+            )
+            response.headers["Access-Control-Max-Age"] = "86400"
+        else:
+            try:
+                response = await handler(request)
+            except web.HTTPException as error:
+                error.headers.update(granted)
+                raise
+        response.headers.update(granted)
+        return response
+
+    return allow
+
+
+class Login:
+    def __init__(self, node: Node) -> None:
+        self._rpc = node.rpc
+
+    async def send_code(self, request: web.Request) -> web.Response:
+        return await self._ask(request, Method.SEND_CODE, ("mobile",))
+
+    async def login(self, request: web.Request) -> web.Response:
+        return await self._ask(request, Method.LOGIN, ("mobile", "code", "clientId"))
+
+    async def _ask(self, request: web.Request, method: Method, keys: tuple[str, ...]) -> web.Response:
+        try:
+            body = orjson.loads(await request.read())
+        except orjson.JSONDecodeError:
+            return refused("the body must be JSON")
+        if not isinstance(body, dict):
+            return refused("the body must be a JSON object")
+        for key in keys:
+            value = body[key] = str(body.get(key, ""))
+            if not 0 < len(value) <= MAX_TEXT:
+                return refused(f"{key} must be a text of 1 to {MAX_TEXT} characters")
+        wanted = orjson.dumps({key: body[key] for key in keys})
+        reply = await self._rpc.call(Call(method, "", "", wanted))
+        if reply.code != Code.SUCCESS:
+            return answer(LoginCode.SERVER_ERROR, "server error", 200)
+        return web.Response(body=reply.payload, content_type="application/json")
+
+
+class Monitor:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def alive(self, _: web.Request) -> web.Response:
+        """Say whether the process is ready: {"code": 200}, or 503 while it starts or drains."""
+        code = 200 if self._node.ready else 503
+        return web.json_response({"code": code}, status=code)
+
+
+def refused(message: str) -> web.Response:
+    return answer(LoginCode.SERVER_ERROR, message, 400)
+
+
+def answer(code: LoginCode, message: str, status: int) -> web.Response:
+    return web.json_response({"code": int(code), "message": message, "result": None}, status=status)

@@ -1,0 +1,99 @@
+"""The connector role: sockets in, frames and JSON out."""
+
+import asyncio
+import errno
+import ssl
+
+from aiohttp import web
+
+from fsharechat.node import Node, StartError
+from fsharechat.protocol.ids import IdGenerator
+from fsharechat.registry import Lease, LeaseTaken
+from roles.connector.hub import Hub
+from roles.connector.tcp import TcpConnection
+from roles.connector.websocket import WebSocketServer
+
+BACKLOG = 1024
+
+
+class ConnectorRole:
+    name = "connector"
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, str] = {}
+        self._node: Node | None = None
+        self._lease: Lease | None = None
+        self._hub: Hub | None = None
+        self._tcp: asyncio.Server | None = None
+        self._web: web.AppRunner | None = None
+
+    async def start(self, node: Node) -> None:
+        self._node = node
+        settings = node.settings.connector
+        try:
+            self._lease = await node.registry.lease("connector", node.settings.node.id)
+        except LeaseTaken as error:
+            raise StartError(f"[node] id: {error}") from error
+        await node.rpc.wait_ready()
+        hub = self._hub = Hub(
+            node.settings, self._lease.node, node.rpc, node.bus, IdGenerator(self._lease.node)
+        )
+        await hub.start()
+        tls = self._tls()
+        try:
+            self._tcp = await asyncio.get_running_loop().create_server(
+                lambda: TcpConnection(hub), settings.host, settings.tcp_port, backlog=BACKLOG, ssl=tls
+            )
+        except OSError as error:
+            raise listen_error("[connector] tcp_port", settings.host, settings.tcp_port, error) from error
+        self._web = web.AppRunner(WebSocketServer(hub).app, access_log=None, handle_signals=False)
+        await self._web.setup()
+        try:
+            await web.TCPSite(
+                self._web, settings.host, settings.ws_port, backlog=BACKLOG, ssl_context=tls
+            ).start()
+        except OSError as error:
+            raise listen_error("[connector] ws_port", settings.host, settings.ws_port, error) from error
+        self.addresses["tcp"] = address(self._tcp.sockets[0].getsockname())
+        self.addresses["ws"] = f"{'wss' if tls else 'ws'}://{address(self._web.addresses[0])}/"
+        metrics = node.metrics
+        metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.sessions))
+        metrics.gauge("users_online", "Users with a device connected here.", lambda: len(hub.users))
+        metrics.counter("notifications", "MN frames sent.", lambda: hub.notified)
+        metrics.counter("connections_refused", "Connections beyond the limits.", lambda: hub.refused)
+
+    async def stop(self) -> None:
+        if self._tcp is not None:
+            self._tcp.close()
+        if self._web is not None:
+            for site in list(self._web.sites):
+                await site.stop()
+        if self._hub is not None:
+            await self._hub.stop()
+        if self._web is not None:
+            await self._web.cleanup()
+        if self._node is not None and self._lease is not None:
+            await self._node.registry.release(self._lease)
+
+    def _tls(self) -> ssl.SSLContext | None:
+        assert self._node is not None
+        tls = self._node.settings.connector.tls
+        if not tls.on:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(tls.certificate, tls.key)
+        except (OSError, ssl.SSLError) as error:
+            raise StartError(f"[connector.tls] certificate and key: {error}") from error
+        return context
+
+
+def address(name: tuple[object, ...]) -> str:
+    """Return host:port of a socket name."""
+    return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
+
+
+def listen_error(key: str, host: str, port: int, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError(f"{key} = {port}: another process listens on {host}:{port} already")
+    return StartError(f"{key} = {port}: cannot listen on {host}: {error.strerror or error}")

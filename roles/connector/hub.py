@@ -1,0 +1,245 @@
+"""What the sessions of a connector share, and what runs beside them: events, the head check, the sweep."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import orjson
+import structlog
+
+from fsharechat.bus import OFFLINE, Bus, Deliver, Event, Notify, Presence, Push
+from fsharechat.protocol.ids import IdGenerator, now_ms
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Method, Reply, Rpc
+from fsharechat.settings import Settings
+from roles.connector.limits import Buckets, BucketTable, RateLimit
+from roles.connector.session import Session, State, Transport
+from roles.connector.tail import TailMessage
+from roles.connector.user import OnlineUser
+
+log = structlog.get_logger(__name__)
+
+SWEEP_SECONDS = 1.0
+SWEEP_SLICE = 2000
+HEADS_BATCH = 1000
+FRESH_SECONDS = 1.0
+"""The head of a device that has just connected is checked so much later, when its presence has got round."""
+
+
+class Hub:
+    def __init__(self, settings: Settings, node: int, rpc: Rpc, bus: Bus, ids: IdGenerator) -> None:
+        self.settings = settings.connector
+        self.node = node
+        self.rpc = rpc
+        self.bus = bus
+        self.ids = ids
+        self.limit = RateLimit(settings.limits.requests, settings.limits.seconds)
+        self.buckets = BucketTable(settings.limits.seconds)
+        self.max_inflight = self.settings.max_inflight
+        self.users: dict[str, OnlineUser] = {}
+        self.sessions: set[Session] = set()
+        self.unauthenticated = 0
+        self.draining = False
+        self.inflight = 0
+        self.notified = 0
+        self.refused = 0
+        self.time: Callable[[], float] = asyncio.get_running_loop().time
+        self._tail_bounds = (self.settings.tail_entries, self.settings.tail_bytes)
+        self._epoch = 0
+        self._idle = asyncio.Event()
+        self._fresh: deque[tuple[float, str]] = deque()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # Life
+
+    async def start(self) -> None:
+        await self.bus.serve_node(self.node, self.on_events)
+        for work in (self._sweep_forever(), self._check_heads_forever(), self._check_fresh_forever()):
+            self._spawn(work)
+
+    async def stop(self) -> None:
+        """Read no more, finish the requests under way, then close every session."""
+        self.draining = True
+        for session in self.sessions:
+            session.transport.pause()
+        if self.inflight:
+            await self._idle.wait()
+        for session in list(self.sessions):
+            session.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_report_end)
+        self._tasks.append(task)
+
+    def finished(self) -> None:
+        """Count down a request under way."""
+        self.inflight -= 1
+        if self.draining and not self.inflight:
+            self._idle.set()
+
+    # Sessions come and go
+
+    def accept(self, transport: Transport) -> Session | None:
+        """Return the session of a new connection, or None when there are too many."""
+        if (
+            len(self.sessions) >= self.settings.max_connections
+            or self.unauthenticated >= self.settings.max_unauthenticated
+        ):
+            self.refused += 1
+            return None
+        session = Session(self, transport)
+        self.sessions.add(session)
+        self.unauthenticated += 1
+        return session
+
+    def opened(self, session: Session) -> None:
+        """Put an authenticated session in its place; an earlier one of the same device goes."""
+        self.unauthenticated -= 1
+        user = self.users.get(session.uid)
+        if user is None:
+            user = self.users[session.uid] = OnlineUser(session.uid, self._tail_bounds)
+        replaced = user.sessions.get(session.client_id)
+        user.sessions[session.client_id] = session
+        session.user = user
+        session.epoch = self._epoch = max(self._epoch + 1, now_ms())
+        if replaced is not None:
+            replaced.refuse("replaced by a new connection of the same device")
+        self.bus.announce(Presence(session.uid, session.client_id, self.node, session.epoch))
+        self._fresh.append((self.time() + FRESH_SECONDS, session.uid))
+        user.learn(session.fetched)
+        session.notify()
+
+    def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
+        self.sessions.discard(session)
+        if was is not State.OPEN:
+            self.unauthenticated -= 1
+            return
+        if buckets is not None:
+            self.buckets.keep(session.uid, session.client_id, buckets, self.time())
+        user, session.user = session.user, None
+        if user is not None and user.sessions.get(session.client_id) is session:
+            del user.sessions[session.client_id]
+            self.bus.announce(Presence(session.uid, session.client_id, OFFLINE, session.epoch))
+            if user.sessions:
+                user.trim()
+            else:
+                del self.users[session.uid]
+
+    def forget(self, session: Session) -> None:
+        """Log the device out for good (DISCONNECT with clear)."""
+        self.rpc.call(Call(Method.FORGET, session.uid, session.client_id, b"")).add_done_callback(
+            _report_forget
+        )
+
+    def pinged(self, session: Session, interval_ms: int) -> None:
+        """A client that pings is dead a while after its next PING was due (protocol.md section 4)."""
+        grace = self.settings.ping_grace_seconds
+        session.transport.silence_seconds = interval_ms / 1000 + grace
+
+    # Events
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Take what the bus brings for this node."""
+        for event in events:
+            if type(event) is Deliver:
+                self._on_deliver(event)
+            elif type(event) is Notify:
+                self._on_notify(event)
+            elif type(event) is Push:
+                message = TailMessage(event.body, "")
+                for uid in event.uids:
+                    for session in self._sessions_of(uid):
+                        session.transport.send_pulled(0, [message], 0, 0)
+
+    def _on_deliver(self, event: Deliver) -> None:
+        message = TailMessage(event.body, event.sender)
+        for uid, seq in event.entries:
+            user = self.users.get(uid)
+            if user is not None:
+                user.arrived(seq, message, event.sender_client if uid == event.sender else "")
+
+    def _on_notify(self, event: Notify) -> None:
+        for session in self._sessions_of(event.uid):
+            if session.client_id != event.except_client:
+                session.transport.send_notification(event.sub_signal, event.body)
+
+    def _sessions_of(self, uid: str) -> list[Session]:
+        user = self.users.get(uid)
+        return list(user.sessions.values()) if user is not None else []
+
+    # The head check (design: life of a message, 6)
+
+    async def _check_heads_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.head_check_seconds)
+            await self.check_heads(list(self.users))
+
+    async def _check_fresh_forever(self) -> None:
+        while True:
+            await asyncio.sleep(FRESH_SECONDS / 4)
+            due, now = [], self.time()
+            while self._fresh and self._fresh[0][0] <= now:
+                due.append(self._fresh.popleft()[1])
+            if due:
+                await self.check_heads(due)
+
+    async def check_heads(self, uids: list[str]) -> None:
+        """Compare what is known of the inboxes of users with the store."""
+        for start in range(0, len(uids), HEADS_BATCH):
+            batch = uids[start : start + HEADS_BATCH]
+            reply = await self.rpc.call(Call(Method.HEADS, "", "", orjson.dumps(batch)))
+            if reply.code != Code.SUCCESS:
+                log.warning("heads not checked", code=reply.code, users=len(batch))
+                continue
+            for uid, head in orjson.loads(reply.payload).items():
+                user = self.users.get(uid)
+                if user is not None:
+                    user.learn(head)
+
+    # The sweep
+
+    async def _sweep_forever(self) -> None:
+        refused = 0
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self.time()
+            self.buckets.sweep(now)
+            if self.refused > refused:
+                log.warning(
+                    "connections refused: too many",
+                    count=self.refused - refused,
+                    connections=len(self.sessions),
+                    unauthenticated=self.unauthenticated,
+                )
+                refused = self.refused
+            sessions = list(self.sessions)
+            for start in range(0, len(sessions), SWEEP_SLICE):
+                for session in sessions[start : start + SWEEP_SLICE]:
+                    self._look_at(session, now)
+                await asyncio.sleep(0)
+
+    def _look_at(self, session: Session, now: float) -> None:
+        settings = self.settings
+        if session.state is State.CLOSED:
+            return
+        if session.state is not State.OPEN and now - session.opened_at > settings.authenticate_seconds:
+            session.refuse("not logged in within the time")
+        elif now - session.heard_at > session.transport.silence_seconds:
+            session.refuse("silent")
+        elif session.asked_at is not None and now - session.asked_at > settings.notify_repeat_seconds:
+            session.repeat_notification()
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a task of the connector ended", exc_info=error)
+
+
+def _report_forget(future: asyncio.Future[Reply]) -> None:
+    if future.result().code != Code.SUCCESS:
+        log.warning("a device could not be logged out", code=future.result().code)

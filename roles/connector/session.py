@@ -1,0 +1,327 @@
+"""A connection of a device, whatever carries it: one type for TCP and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+import structlog
+from google.protobuf.message import DecodeError
+
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.bodies import notify_message
+from fsharechat.protocol.frames import Frame
+from fsharechat.protocol.ids import ClockError
+from fsharechat.protocol.signals import Code, Signal, SubSignal
+from fsharechat.rpc import Call, Method, Reply
+from roles.connector.limits import Buckets
+from roles.connector.tail import TailMessage
+from roles.connector.user import OnlineUser
+
+if TYPE_CHECKING:
+    from roles.connector.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+MAX_ID_LENGTH = 255
+_REQUESTS = frozenset(SubSignal) - {
+    SubSignal.NONE,
+    *(sub_signal for sub_signal in SubSignal if sub_signal.name.startswith("CONNECTION_")),
+}
+
+
+class Transport(Protocol):
+    """What a session needs of its connection. Nothing here blocks or raises; after `close` nothing is sent."""
+
+    peer: str
+    silence_seconds: float
+    """The connection is dead after so long without a byte from the client."""
+
+    def send_connect_ack(self, sub_signal: int, payload: bytes) -> None: ...
+    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None: ...
+    def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None: ...
+    def send_notification(self, sub_signal: int, body: bytes) -> None: ...
+    def send_ping(self, message_id: int, interval_ms: int) -> None: ...
+    def authenticated(self, uid: str) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class State(Enum):
+    NEW = 0
+    AUTHENTICATING = 1
+    OPEN = 2
+    CLOSED = 3
+
+
+class Session:
+    """Takes the frames of a device, asks the group role, and keeps the device's cursor.
+
+    The cursor (design: life of a message): `fetched` is the last seq the device has pulled or need not pull,
+    `asked_at` the time of an MN that it has not answered. While the user's head is above `fetched` and no MN or MP
+    is under way, an MN goes out.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_buckets",
+        "_hub",
+        "_inflight",
+        "_pulling",
+        "asked_at",
+        "client_id",
+        "epoch",
+        "fetched",
+        "heard_at",
+        "opened_at",
+        "ping_interval",
+        "state",
+        "transport",
+        "uid",
+        "user",
+    )
+
+    def __init__(self, hub: Hub, transport: Transport) -> None:
+        self._hub = hub
+        self.transport = transport
+        self.state = State.NEW
+        self.opened_at = self.heard_at = hub.time()
+        self.uid = ""
+        self.client_id = ""
+        self.epoch = 0
+        self.user: OnlineUser | None = None
+        self.fetched = 0
+        self.asked_at: float | None = None
+        self._pulling = 0
+        self._inflight = 0
+        self._backlog: deque[Frame] | None = None
+        self._buckets: Buckets | None = None
+
+    # From the client
+
+    def on_frame(self, frame: Frame) -> None:
+        """Carry out a frame, or keep it until there is room among the requests under way."""
+        if self._hub.draining:
+            return  # not acknowledged, so the client sends it again elsewhere
+        if self._inflight >= self._hub.max_inflight or self._backlog:
+            if self._backlog is None:
+                self._backlog = deque()
+            self._backlog.append(frame)  # bounded by the chunk it came with: nothing more is read
+            self.transport.pause()
+            return
+        self._carry_out(frame)
+
+    def _carry_out(self, frame: Frame) -> None:
+        signal = frame.signal
+        if self.state is State.CLOSED:
+            return
+        if signal == Signal.PUBLISH and self.state is State.OPEN:
+            self._publish(frame)
+        elif signal == Signal.PING:
+            self._ping(frame)
+        elif signal == Signal.CONNECT and self.state is State.NEW:
+            self._connect(frame)
+        elif signal == Signal.DISCONNECT and self.state is State.OPEN:
+            self._disconnect(frame)
+        else:
+            self.refuse(f"signal {signal} while {self.state.name.lower()}")
+
+    def refuse(self, reason: str) -> None:
+        """Close the connection for what the client did, with one log line."""
+        if self.state is not State.CLOSED:
+            log.info("connection closed", reason=reason, peer=self.transport.peer, uid=self.uid or None)
+            self.close()
+
+    def close(self) -> None:
+        """End the session and its connection."""
+        if self.state is not State.CLOSED:
+            was = self.state
+            self.state = State.CLOSED
+            self._backlog = None
+            self._hub.closed(self, was, self._buckets)
+            self.transport.close()
+
+    # Logging in and out (protocol.md section 4)
+
+    def _connect(self, frame: Frame) -> None:
+        try:
+            request = orjson.loads(frame.body)
+            uid, password, client_id = request["userName"], request["password"], request["clientIdentifier"]
+            texts = isinstance(uid, str) and isinstance(password, str) and isinstance(client_id, str)
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            texts = False
+        if not texts or len(uid) > MAX_ID_LENGTH or len(client_id) > MAX_ID_LENGTH:
+            self._refuse_connect(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
+            return
+        if not client_id:
+            self._refuse_connect(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
+            return
+        self.state = State.AUTHENTICATING
+        self.uid, self.client_id = uid, client_id
+        call = Call(Method.AUTHENTICATE, uid, client_id, password.encode("utf-8", "replace"))
+        self._hub.rpc.call(call).add_done_callback(self._on_authenticated)
+
+    def _on_authenticated(self, future: asyncio.Future[Reply]) -> None:
+        if self.state is not State.AUTHENTICATING:
+            return  # gone meanwhile
+        reply = future.result()
+        if reply.code != SubSignal.CONNECTION_ACCEPTED:
+            late = reply.code == Code.TIMEOUT
+            self._refuse_connect(SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE if late else reply.code)
+            return
+        self.fetched = pb.ConnectAckPayload.FromString(reply.payload).msg_head
+        self.state = State.OPEN
+        self.transport.authenticated(self.uid)
+        self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, reply.payload)
+        self._hub.opened(self)
+
+    def _refuse_connect(self, sub_signal: int) -> None:
+        self.transport.send_connect_ack(sub_signal, b"")
+        self.refuse(f"CONNECT: {SubSignal(sub_signal).name}")
+
+    def _disconnect(self, frame: Frame) -> None:
+        if frame.body[:1] == b"\x01":
+            self._hub.forget(self)
+        self.close()
+
+    def _ping(self, frame: Frame) -> None:
+        interval_ms = _interval(frame.body)
+        if interval_ms is not None:
+            self._hub.pinged(self, interval_ms)
+        self.transport.send_ping(frame.message_id, interval_ms or 0)
+
+    # Requests
+
+    def _publish(self, frame: Frame) -> None:
+        sub_signal = frame.sub_signal
+        message_id = 0
+        if sub_signal == SubSignal.MP:
+            self._pull(frame)
+            return
+        if not self._allowed(sub_signal):
+            self._answer(frame, Reply(Code.TOO_OFTEN))
+            return
+        if sub_signal == SubSignal.MS:
+            try:
+                message_id = self._hub.ids.next()
+            except ClockError as error:
+                log.error("no message id", error=str(error))
+                self._answer(frame, Reply(Code.SERVER_ERROR))
+                return
+        elif sub_signal not in _REQUESTS:
+            self._answer(frame, Reply(Code.NOT_IMPLEMENTED))
+            return
+        self._ask(frame, message_id)
+
+    def _ask(self, frame: Frame, message_id: int = 0) -> None:
+        self._inflight += 1
+        self._hub.inflight += 1
+        call = Call(frame.sub_signal, self.uid, self.client_id, frame.body, message_id)
+        self._hub.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
+
+    def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
+        self._inflight -= 1
+        self._hub.finished()
+        reply = future.result()
+        if self.state is State.OPEN:
+            self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
+            if frame.sub_signal == SubSignal.MP:
+                self._on_pulled(reply)
+        if self._backlog:
+            self._work_off()
+
+    def _work_off(self) -> None:
+        while self._backlog and self._inflight < self._hub.max_inflight:
+            self._carry_out(self._backlog.popleft())
+        if not self._backlog and self.state is not State.CLOSED and not self._hub.draining:
+            self.transport.resume()
+
+    def _answer(self, frame: Frame, reply: Reply) -> None:
+        self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
+
+    def invalid(self, sub_signal: int, message_id: int) -> None:
+        """Answer a request that could not be read."""
+        self._answer(Frame(Signal.PUBLISH, sub_signal, message_id, b""), Reply(Code.INVALID_DATA))
+
+    def _allowed(self, sub_signal: int) -> bool:
+        if self._buckets is None:
+            self._buckets = self._hub.buckets.take(self.uid, self.client_id)
+        return self._hub.limit.allows(self._buckets, sub_signal, self._hub.time())
+
+    # The cursor
+
+    def _pull(self, frame: Frame) -> None:
+        if self.asked_at is not None:
+            self.asked_at = None  # it answers the MN, so the limit does not count it
+        elif not self._allowed(SubSignal.MP):
+            self._answer(frame, Reply(Code.TOO_OFTEN))
+            return
+        try:
+            after = pb.PullMessageRequest.FromString(frame.body).id
+        except DecodeError:
+            self._answer(frame, Reply(Code.INVALID_DATA))
+            return
+        user = self.user
+        if user is not None and (messages := user.tail_after(after)) is not None:
+            self.transport.send_pulled(frame.message_id, messages, user.head, user.head)
+            self._fetched_upto(user.head)
+        else:
+            self._pulling += 1
+            self._ask(frame)
+
+    def _on_pulled(self, reply: Reply) -> None:
+        self._pulling -= 1
+        if reply.code == Code.SUCCESS:
+            current, head = pull_bounds(reply.payload)
+            self._fetched_upto(current)
+            if self.user is not None:
+                self.user.learn(head)
+            self.notify()
+        elif self.user is not None and self.user.head > self.fetched:
+            self.asked_at = self._hub.time()  # ask again in a while, not at once: the store may be away
+
+    def _fetched_upto(self, seq: int) -> None:
+        if seq > self.fetched:
+            self.fetched = seq
+            if self.user is not None:
+                self.user.trim()
+
+    def sent(self, seq: int, sender_client: str) -> bool:
+        """Move the cursor over an entry that this device sent, if it is the next one; return whether it was."""
+        if sender_client != self.client_id or seq != self.fetched + 1:
+            return False
+        self.fetched = seq
+        return True
+
+    def notify(self) -> None:
+        """Send an MN if there is something to fetch and the device has not been told."""
+        user = self.user
+        if user is not None and user.head > self.fetched and self.asked_at is None and not self._pulling:
+            self.asked_at = self._hub.time()
+            self._hub.notified += 1
+            self.transport.send_notification(SubSignal.MN, notify_message(self.fetched + 1))
+
+    def repeat_notification(self) -> None:
+        """Ask again: the MN or its answer may be lost."""
+        self.asked_at = None
+        self.notify()
+
+
+def pull_bounds(payload: bytes) -> tuple[int, int]:
+    """Return `current` and `head` of a PullMessageResult."""
+    result = pb.PullMessageResult.FromString(payload)
+    return result.current, result.head
+
+
+def _interval(body: bytes) -> int | None:
+    """Return the interval of a PING in ms, if it has a sensible one (up to a day)."""
+    try:
+        interval = orjson.loads(body)["interval"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return interval if type(interval) is int and 0 < interval <= 86_400_000 else None

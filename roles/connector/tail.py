@@ -1,0 +1,81 @@
+"""The newest entries of an online user's inbox, at hand, so that a pull reads no table."""
+
+from fsharechat.protocol.bodies import pull_entry
+from fsharechat.protocol.json import encode_message
+
+
+class TailMessage:
+    """A stored message and the forms in which devices get it, each made when the first device wants it.
+
+    The receivers of a message on one node share it.
+    """
+
+    __slots__ = ("_entry", "_json_received", "_json_sent", "body", "sender")
+
+    def __init__(self, body: bytes, sender: str) -> None:
+        self.body = body
+        self.sender = sender
+        self._entry: bytes | None = None
+        self._json_sent: bytes | None = None
+        self._json_received: bytes | None = None
+
+    def entry(self) -> bytes:
+        """Return it as an element of a PullMessageResult."""
+        if self._entry is None:
+            self._entry = pull_entry(self.body)
+        return self._entry
+
+    def json(self, viewer: str) -> bytes:
+        """Return it as an escaped JSON object for the pull of `viewer`."""
+        if viewer == self.sender:
+            if self._json_sent is None:
+                self._json_sent = encode_message(self.body, True)
+            return self._json_sent
+        if self._json_received is None:
+            self._json_received = encode_message(self.body, False)
+        return self._json_received
+
+
+class Tail:
+    """Entries by seq, bounded in number and bytes: the oldest go first."""
+
+    __slots__ = ("_entries", "_max_bytes", "_max_entries", "size")
+
+    def __init__(self, max_entries: int, max_bytes: int) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._entries: dict[int, TailMessage] = {}
+        self.size = 0
+        """Bytes of the bodies held."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, seq: int, message: TailMessage) -> None:
+        if seq in self._entries:  # the bus may repeat itself
+            return
+        self._entries[seq] = message
+        self.size += len(message.body)
+        while self._entries and (self.size > self._max_bytes or len(self._entries) > self._max_entries):
+            self._drop(next(iter(self._entries)))
+
+    def drop_upto(self, seq: int) -> None:
+        """Forget what every device has fetched."""
+        # Entries are nearly always in order of seq; one that came late and stands behind goes a little later.
+        while self._entries and (oldest := next(iter(self._entries))) <= seq:
+            self._drop(oldest)
+
+    def after(self, seq: int, head: int) -> list[TailMessage] | None:
+        """Return the entries `seq` + 1 to `head`, or None when one of them is not here, or there are none."""
+        if not 0 <= head - seq - 1 < len(self._entries):
+            return None
+        found = []
+        for wanted in range(seq + 1, head + 1):
+            message = self._entries.get(wanted)
+            if message is None:
+                return None
+            found.append(message)
+        return found
+
+    def _drop(self, seq: int) -> None:
+        self.size -= len(self._entries.pop(seq).body)

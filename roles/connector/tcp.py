@@ -1,0 +1,128 @@
+"""TCP clients: frames over an asyncio.Protocol (protocol.md section 1)."""
+
+import asyncio
+from typing import cast
+
+from fsharechat.protocol import frames
+from fsharechat.protocol.bodies import pull_result
+from fsharechat.protocol.frames import FrameDecoder, FrameError
+from fsharechat.protocol.signals import Code, Signal, SubSignal
+from fsharechat.rpc import Reply
+from roles.connector.hub import Hub
+from roles.connector.session import Session
+from roles.connector.tail import TailMessage
+
+UNAUTHENTICATED_BODY = 16 * 1024
+"""The largest body (bytes) before a CONNECT was accepted."""
+
+CLOSE_SECONDS = 5.0
+"""A client that does not read gets so long to take what was sent before the end."""
+
+SILENCE_SECONDS = 90.0
+"""A client is dead after so long without a byte, until its first PING says otherwise."""
+
+_SUCCESS = bytes([Code.SUCCESS])
+
+
+class TcpConnection(asyncio.Protocol):
+    """The transport of a session."""
+
+    __slots__ = ("_closing", "_decoder", "_hub", "_session", "_transport", "peer", "silence_seconds")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, hub.settings.max_body_bytes))
+        self._session: Session | None = None
+        self._transport: asyncio.Transport | None = None
+        self._closing = False
+        self.peer = ""
+        self.silence_seconds = SILENCE_SECONDS
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.peer = peer_name(transport)
+        self._session = self._hub.accept(self)
+        if self._session is None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        session = self._session
+        if session is None or self._closing:
+            return
+        session.heard_at = self._hub.time()
+        try:
+            arrived = self._decoder.feed(data)
+        except FrameError as error:
+            session.refuse(str(error))
+            return
+        for frame in arrived:
+            session.on_frame(frame)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self._transport = None
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def pause_writing(self) -> None:
+        self.pause()
+
+    def resume_writing(self) -> None:
+        self.resume()
+
+    # Transport
+
+    def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
+        self._write(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
+
+    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
+        body = bytes((reply.code,)) + reply.payload
+        self._write(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
+
+    def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None:
+        body = _SUCCESS + pull_result([message.entry() for message in messages], current, head)
+        self._write(frames.encode(Signal.PUB_ACK, SubSignal.MP, message_id, body))
+
+    def send_notification(self, sub_signal: int, body: bytes) -> None:
+        self._write(frames.encode(Signal.PUBLISH, sub_signal, 0, body))
+
+    def send_ping(self, message_id: int, interval_ms: int) -> None:
+        self._write(frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms))
+
+    def authenticated(self, uid: str) -> None:
+        self._decoder.max_body = self._hub.settings.max_body_bytes
+
+    def pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+            if self._transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+
+    def _write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        transport.write(data)
+        if transport.get_write_buffer_size() > self._hub.settings.send_buffer_bytes:
+            self._transport = None
+            transport.abort()
+            if self._session is not None:
+                self._session.refuse("reads too slowly")
+
+
+def peer_name(transport: asyncio.BaseTransport) -> str:
+    """Return host:port of the other side, for the log."""
+    peer = transport.get_extra_info("peername")
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "?"

@@ -1,0 +1,169 @@
+"""Web clients: JSON text frames over WebSocket, served by aiohttp (protocol.md section 2)."""
+
+import asyncio
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from fsharechat.protocol import json
+from fsharechat.protocol.json import HEARTBEAT, JsonError
+from fsharechat.protocol.signals import Signal
+from fsharechat.rpc import Reply
+from roles.connector.hub import Hub
+from roles.connector.session import Session, State
+from roles.connector.tail import TailMessage
+from roles.connector.tcp import CLOSE_SECONDS, peer_name
+
+CLOSE_TIMEOUT_SECONDS = 2.0
+"""How long the server waits for the client's part of the closing handshake."""
+
+
+class WebSocketServer:
+    """The aiohttp application of a connector: paths `/` and `/ws`."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.app = web.Application()
+        self.app.router.add_get("/", self._serve)
+        self.app.router.add_get("/ws", self._serve)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(
+            max_msg_size=self._hub.settings.max_body_bytes, compress=False, timeout=CLOSE_TIMEOUT_SECONDS
+        )
+        if not socket.can_prepare(request):
+            return web.Response(
+                status=426, text="This is a WebSocket endpoint.\n", headers={"Upgrade": "websocket"}
+            )
+        connection = WebSocketConnection(self._hub, socket, request)
+        session = self._hub.accept(connection)
+        if session is None:
+            return web.Response(status=503, text="Too many connections, try again later.\n")
+        try:
+            await socket.prepare(request)
+            await connection.serve(session)
+        finally:
+            session.close()
+            await connection.closed()
+        return socket
+
+
+class WebSocketConnection:
+    """The transport of a session."""
+
+    __slots__ = (
+        "_closer",
+        "_hub",
+        "_may_read",
+        "_request",
+        "_session",
+        "_socket",
+        "_uid",
+        "peer",
+        "silence_seconds",
+    )
+
+    def __init__(self, hub: Hub, socket: web.WebSocketResponse, request: web.Request) -> None:
+        self._hub = hub
+        self._socket = socket
+        self._request = request
+        self._uid = ""
+        self._session: Session | None = None
+        self._may_read: asyncio.Event | None = None
+        self._closer: asyncio.Task[bool] | None = None
+        self.peer = peer_name(request.transport) if request.transport else "?"
+        self.silence_seconds = hub.settings.web_silence_seconds
+
+    async def serve(self, session: Session) -> None:
+        """Read until either side closes."""
+        self._session = session
+        async for message in self._socket:
+            session.heard_at = self._hub.time()
+            if message.type is not WSMsgType.TEXT:
+                session.refuse("a WebSocket frame that is not text")
+                return
+            text: str = message.data
+            if text != HEARTBEAT:
+                self._read(session, text)
+            if self._may_read is not None:
+                await self._may_read.wait()
+        if self._socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+            session.refuse(f"a WebSocket frame of more than {self._hub.settings.max_body_bytes} bytes")
+
+    @staticmethod
+    def _read(session: Session, text: str) -> None:
+        try:
+            frame = json.decode_request(text)
+        except JsonError as error:
+            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is State.OPEN:
+                session.invalid(error.sub_signal, error.message_id)
+            else:
+                session.refuse(str(error))
+            return
+        session.on_frame(frame)
+
+    async def closed(self) -> None:
+        """Return when the connection is gone."""
+        if self._closer is not None:
+            await self._closer
+
+    # Transport
+
+    def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
+        self._write(json.encode_connect_ack(sub_signal, payload or None))
+
+    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
+        self._write(
+            json.encode_reply(
+                sub_signal, message_id, reply.code, reply.payload, viewer=self._uid, request=request
+            )
+        )
+
+    def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None:
+        uid = self._uid
+        self._write(json.encode_pull(message_id, [message.json(uid) for message in messages], current, head))
+
+    def send_notification(self, sub_signal: int, body: bytes) -> None:
+        self._write(json.encode_notification(sub_signal, body))
+
+    def send_ping(self, message_id: int, interval_ms: int) -> None:
+        self._write(json.encode_ping(message_id, b"interval %d" % interval_ms))
+
+    def authenticated(self, uid: str) -> None:
+        self._uid = uid
+
+    def pause(self) -> None:
+        if self._may_read is None:
+            self._may_read = asyncio.Event()
+
+    def resume(self) -> None:
+        if self._may_read is not None:
+            self._may_read.set()
+            self._may_read = None
+
+    def close(self) -> None:
+        self.resume()
+        if self._closer is None and self._socket.prepared:
+            self._closer = asyncio.get_running_loop().create_task(self._socket.close())
+            if (transport := self._request.transport) is not None and transport.get_write_buffer_size():
+                asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)
+
+    def _write(self, text: str) -> None:
+        transport = self._request.transport
+        if transport is None or self._closer is not None:
+            return
+        # aiohttp's writer is a coroutine a frame; a frame of the server is its length and its bytes.
+        transport.write(text_frame(text.encode()))
+        if transport.get_write_buffer_size() > self._hub.settings.send_buffer_bytes:
+            transport.abort()
+            if self._session is not None:
+                self._session.refuse("reads too slowly")
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return an unmasked WebSocket text frame (RFC 6455 section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 1 << 16:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
