@@ -28,6 +28,8 @@ TRANSPORTS = ("tcp", "ws")
 IDLE_CONNECTIONS = 5_000
 _DEVICES = 10
 _SPARE_FILES = 200
+_NOISE = 0.2
+"""Share of a core beside server and generator from which a row is not to be trusted."""
 _FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "bench"
 
 
@@ -190,6 +192,11 @@ def _print_oddities(results: list[CaseResult]) -> None:
         if result.repeated_notifications:
             repeated = result.repeated_notifications
             print(f"{result.case} over {result.transport}: {repeated} MNs stood for messages already fetched")
+        if result.others_cpu_share > _NOISE:
+            share = result.others_cpu_share
+            print(
+                f"{result.case} over {result.transport}: other processes took {share:.0%} of a core meanwhile"
+            )
         if result.generator_cpu_share > 0.9:
             print(f"{result.case} over {result.transport}: the generator was the limit, not the server")
 

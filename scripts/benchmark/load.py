@@ -64,6 +64,7 @@ class CaseResult:
     server_cpu_us: float
     server_cpu_share: float
     generator_cpu_share: float
+    others_cpu_share: float
     messages_per_notification: float
     repeated_notifications: int
 
@@ -267,11 +268,12 @@ async def _measure(
 ) -> CaseResult:
     tally.measuring = True
     begin, delivered, notified = perf_counter(), tally.delivered, tally.notified
-    server_cpu, own_cpu = server.cpu_seconds(), time.process_time()
+    server_cpu, own_cpu, all_cpu = server.cpu_seconds(), time.process_time(), server.machine_cpu_seconds()
     await watch.until(begin + seconds)
     tally.measuring = False
     elapsed, messages = perf_counter() - begin, tally.delivered - delivered
     server_cpu, own_cpu = server.cpu_seconds() - server_cpu, time.process_time() - own_cpu
+    all_cpu = server.machine_cpu_seconds() - all_cpu
     if not messages:
         raise BenchError(f"nothing arrived in {elapsed:.1f} s")
     arrivals, acks = sorted(tally.arrivals), sorted(tally.acks)
@@ -287,6 +289,7 @@ async def _measure(
         server_cpu_us=server_cpu / messages * 1e6,
         server_cpu_share=server_cpu / elapsed,
         generator_cpu_share=own_cpu / elapsed,
+        others_cpu_share=max(0.0, all_cpu - server_cpu - own_cpu) / elapsed,
         messages_per_notification=messages / max(1, tally.notified - notified),
         repeated_notifications=tally.repeated,
     )

@@ -94,6 +94,7 @@ def case_table(results: Iterable[CaseResult]) -> str:
             "server us/msg",
             "server cpu",
             "own cpu",
+            "others",
             "msg/MN",
         ]
     ]
@@ -111,6 +112,7 @@ def case_table(results: Iterable[CaseResult]) -> str:
                 _beside(f"{result.server_cpu_us:.0f}", known.cpu_us),
                 f"{result.server_cpu_share:.0%}",
                 f"{result.generator_cpu_share:.0%}",
+                f"{result.others_cpu_share:.0%}",
                 f"{result.messages_per_notification:.1f}",
             ]
         )

@@ -102,6 +102,14 @@ class Server:
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
+    @staticmethod
+    def machine_cpu_seconds() -> float:
+        """Return the CPU time that all processes of the machine have had so far, and what it was kept waiting for."""
+        user, nice, system, _, _, irq, softirq, steal, *_ = (
+            int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        )
+        return (user + nice + system + irq + softirq + steal) / _TICKS
+
     def memory(self) -> tuple[int, int]:
         """Return its resident and its proportional set size in bytes."""
         sizes = {}
