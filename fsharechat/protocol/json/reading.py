@@ -1,0 +1,147 @@
+"""Typed reading of what clients wrote: every function returns the type it names or raises JsonError.
+
+Error texts name the field and never its value, since values may be message texts or passwords.
+"""
+
+import binascii
+import re
+from typing import Any
+
+import orjson
+
+Object = dict[str, Any]
+
+_EXACT = 1 << 53  # beyond it a float has lost digits, so it may not be the number that was written
+_DECIMAL = re.compile(r"-?[0-9]{1,19}")
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+class JsonError(ValueError):
+    """The text is not a request.
+
+    `signal`, `sub_signal` and `message_id` are what could be read of it, 0 where nothing could.
+    """
+
+    signal: int = 0
+    sub_signal: int = 0
+    message_id: int = 0
+
+
+def loads(text: str) -> Any:
+    """Parse JSON text.
+
+    A lone surrogate escape, which a browser writes for half an emoji, reads as U+FFFD: it has no UTF-8 form.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        repaired = _ESCAPE.sub(_without_lone_surrogate, text)
+    try:
+        return orjson.loads(repaired)
+    except orjson.JSONDecodeError as error:
+        raise JsonError("not JSON") from error
+
+
+def _without_lone_surrogate(escape: re.Match[str]) -> str:
+    return r"\ufffd" if escape[1] else escape[0]
+
+
+def string(source: Object, key: str) -> str:
+    """Return a string, "" when it is missing or null."""
+    value = source.get(key)
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    raise JsonError(f"{key} is not a string")
+
+
+def loose_string(source: Object, key: str) -> str:
+    """Return a string that clients may write as an integer: the value of a setting, a gender."""
+    value = source.get(key)
+    return str(value) if type(value) is int else string(source, key)
+
+
+def int32(source: Object, key: str) -> int:
+    """Return an integer of 32 bits, 0 when it is missing, null or "". Numeric strings are integers too."""
+    value = source.get(key)
+    if type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF:
+        return value
+    return _integer(value, key, 1 << 31)
+
+
+def int64(source: Object, key: str) -> int:
+    """Return an integer of 64 bits, 0 when it is missing, null or "". Ids come as strings (section 2)."""
+    return _integer(source.get(key), key, 1 << 63)
+
+
+def _integer(value: object, key: str, bound: int) -> int:
+    if value is None or value == "":
+        return 0
+    number = _whole(value)
+    if number is None:
+        raise JsonError(f"{key} is not an integer")
+    if not -bound <= number < bound:
+        raise JsonError(f"{key} is out of range")
+    return number
+
+
+def _whole(value: object) -> int | None:
+    if type(value) is int:
+        return value
+    if type(value) is str and _DECIMAL.fullmatch(value):
+        return int(value)
+    if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return None
+
+
+def flag(source: Object, key: str) -> bool:
+    """Return whether a flag, written as a number or a boolean, is set."""
+    value = source.get(key)
+    return value if type(value) is bool else int32(source, key) != 0
+
+
+def strings(source: Object, key: str) -> list[str]:
+    """Return a list of strings, empty when it is missing, null or "" (clients write `tos` so)."""
+    value = source.get(key)
+    return [] if value is None or value == "" else string_list(value, key)
+
+
+def string_list(value: object, key: str) -> list[str]:
+    """Return `value` if it is a list of strings; `key` names it in the error."""
+    if type(value) is list and all(type(item) is str for item in value):
+        return value
+    raise JsonError(f"{key} is not an array of strings")
+
+
+def base64_bytes(source: Object, key: str) -> bytes:
+    """Return what a base64 text holds, nothing when it is missing, null or "". Line breaks are allowed."""
+    text = string(source, key)
+    if not text:
+        return b""
+    try:
+        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError as error:
+        raise JsonError(f"{key} is not base64") from error
+
+
+def nested(source: Object, key: str) -> Object:
+    """Return an object inside `source`; it has to be there."""
+    value = source.get(key)
+    if type(value) is dict:
+        return value
+    raise JsonError(f"{key} is not an object")
+
+
+def objects(source: Object, key: str) -> list[Object]:
+    """Return a list of objects, empty when it is missing, null or ""."""
+    value = source.get(key)
+    if value is None or value == "":
+        return []
+    if type(value) is list and all(type(item) is dict for item in value):
+        return value
+    raise JsonError(f"{key} is not an array of objects")
