@@ -43,7 +43,10 @@ class Check(NamedTuple):
 
 
 class Node:
-    """What the roles of one process share. Backends are open while the roles run."""
+    """What the roles of one process share, and their life: `async with` boots and drains them.
+
+    Backends may be replaced before that, which tests use to lose what a real bus would lose.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -52,40 +55,44 @@ class Node:
         self.rpc: Rpc = LocalRpc(settings.rpc.timeout_seconds)
         self.store: Store = SqliteStore(settings.store_path(), settings.store.max_queue)
         self.metrics = Metrics()
+        self.addresses: dict[str, str] = {}
         self.ready = False
+        self._stack = AsyncExitStack()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Boot the roles, say `ready`, and drain when `stop` is set. Raises StartError."""
-        names = self.settings.node.roles
-        self._check_roles(names)
-        drain = self.settings.node.drain_seconds
-        async with AsyncExitStack() as stack:
-            stack.enter_context(DataFolder(self.settings.data_path()))
-            try:
-                for backend in (self.store, self.registry, self.bus, self.rpc):
-                    await backend.open()
-                    stack.push_async_callback(backend.close)
-            except StoreError as error:
-                raise StartError(f"[store] {error}") from error
-            addresses: dict[str, str] = {}
-            for name in sorted(names, key=_position):
-                booted = role.load(name)
-                stack.push_async_callback(self._stop_role, booted, drain)
-                await booted.start(self)
-                addresses |= booted.addresses
-            addresses |= await self._serve_metrics()
-            stack.push_async_callback(self.metrics.close)
-            # What start-up made stays until the end: the collector need not walk through it again and again.
-            gc.collect()
-            gc.freeze()
-            self.ready = True
-            where = "".join(f" {name}={address}" for name, address in addresses.items())
-            print(f"ready roles={','.join(names)}{where}", flush=True)
-            log.info("ready", roles=list(names), **addresses)
-            await stop.wait()
-            self.ready = False
-            log.info("draining", seconds=drain)
+    async def __aenter__(self) -> "Node":
+        """Open the backends and boot the roles. Raises StartError."""
+        self._check_roles(self.settings.node.roles)
+        try:
+            await self._boot()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        self.ready = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Drain the roles and close the backends."""
+        self.ready = False
+        log.info("draining", seconds=self.settings.node.drain_seconds)
+        await self._stack.aclose()
         log.info("stopped")
+
+    async def _boot(self) -> None:
+        stack = self._stack
+        stack.enter_context(DataFolder(self.settings.data_path()))
+        try:
+            for backend in (self.store, self.registry, self.bus, self.rpc):
+                stack.push_async_callback(backend.close)
+                await backend.open()
+        except StoreError as error:
+            raise StartError(f"[store] {error}") from error
+        for name in sorted(self.settings.node.roles, key=_position):
+            booted = role.load(name)
+            stack.push_async_callback(self._stop_role, booted)
+            await booted.start(self)
+            self.addresses |= booted.addresses
+        self.addresses |= await self._serve_metrics()
+        stack.push_async_callback(self.metrics.close)
 
     def _check_roles(self, names: tuple[str, ...]) -> None:
         missing = {"connector", "group", "api"} - set(names)
@@ -104,7 +111,8 @@ class Node:
         except OSError as error:
             raise StartError(f"[metrics] port {port}: {error.strerror}") from error
 
-    async def _stop_role(self, booted: role.Role, seconds: float) -> None:
+    async def _stop_role(self, booted: role.Role) -> None:
+        seconds = self.settings.node.drain_seconds
         try:
             async with asyncio.timeout(seconds):
                 await booted.stop()
@@ -151,7 +159,15 @@ async def run(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(_log_loop_error)
-    await Node(settings).run(stop)
+    async with Node(settings) as node:
+        # What start-up made stays until the end: the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
+        names = settings.node.roles
+        where = "".join(f" {name}={address}" for name, address in node.addresses.items())
+        print(f"ready roles={','.join(names)}{where}", flush=True)
+        log.info("ready", roles=list(names), **node.addresses)
+        await stop.wait()
     return 0
 
 

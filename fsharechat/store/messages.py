@@ -93,8 +93,8 @@ def _stored_before(
     first: dict[tuple[str, int] | int, NewMessage | int] = {}
     local = [(message.sender, message.local_id) for message in batch if message.local_id]
     if local:
-        condition = dialect.row_in("sender, local_id", 2, len(local))
-        sql = f"SELECT sender, local_id, id FROM messages WHERE {condition}"
+        keys = ("sender", "local_id")
+        sql = dialect.find_rows("messages", (*keys, "id"), keys, len(local))
         for sender, local_id, id in (yield Query(sql, flat(local))).rows:
             first[sender, local_id] = id
     retried = [message.id for message in batch if message.retried and not message.local_id]

@@ -48,8 +48,15 @@ class SqliteDialect:
             f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks(len(columns))}) ON CONFLICT DO NOTHING"
         )
 
-    def row_in(self, columns: str, width: int, count: int) -> str:
-        return f"({columns}) IN (VALUES {rows_of_marks(width, count)})"
+    def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
+        # A condition `(keys) IN (VALUES …)` would scan the table; a CROSS JOIN keeps the order that it is written in.
+        names = ",".join(keys)
+        found = ",".join(f"t.{column}" for column in columns)
+        same = " AND ".join(f"t.{key}=w.{key}" for key in keys)
+        return (
+            f"WITH w({names}) AS (VALUES {rows_of_marks(len(keys), count)}) "
+            f"SELECT {found} FROM w CROSS JOIN {table} t ON {same}"
+        )
 
     def advance(self, counts: dict[str, int]) -> Unit[dict[str, int]]:
         rows: list[Row] = []
@@ -95,6 +102,7 @@ class SqliteStore(Store):
         self._running = False
         self._closing = False
         self._idle = asyncio.Event()
+        self._idle.set()
         self._reading = 0
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
@@ -111,7 +119,6 @@ class SqliteStore(Store):
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{self._path}: {error}") from error
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        self._idle.set()
         self._writer.start()
 
     async def close(self) -> None:

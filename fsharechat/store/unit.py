@@ -42,8 +42,8 @@ class Dialect(Protocol):
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
         """Return an INSERT of one row that does nothing, and changes 0 rows, where a unique key exists."""
 
-    def row_in(self, columns: str, width: int, count: int) -> str:
-        """Return a condition `(columns) IN (count rows of width parameters)`."""
+    def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
+        """Return a SELECT of `columns` of the rows whose `keys` are one of `count` rows of parameters."""
 
     def advance(self, counts: "dict[str, int]") -> "Unit[dict[str, int]]":
         """Add to the inbox heads of users and return the new heads, with their rows locked in user order."""
