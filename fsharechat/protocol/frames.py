@@ -51,7 +51,8 @@ class FrameDecoder:
         """
         if self._buffer:
             self._buffer += data
-            if len(self._buffer) < self._need:  # else a frame that comes a byte at a time is copied for each byte
+            # Without this a frame that comes a byte at a time would be copied for each byte.
+            if len(self._buffer) < self._need:
                 return []
             data = bytes(self._buffer)
             self._buffer.clear()

@@ -91,6 +91,8 @@ class IdGenerator:
         deadline = time.monotonic() + (MAX_STEP_BACK_MS + 1) / 1000 + 0.05
         while (ms := self._clock()) <= last_ms:
             if time.monotonic() > deadline:
-                raise ClockError(f"the clock stands still or falls: it should be past {last_ms} ms and reads {ms}")
+                raise ClockError(
+                    f"the clock stands still or falls: it should be past {last_ms} ms and reads {ms}"
+                )
             time.sleep(0.0002)
         return ms
