@@ -1,29 +1,33 @@
 """Calls within one process: plain function calls, with the deadline that a network would need."""
 
 import asyncio
+from collections import deque
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Handler, Reply, Rpc
 
+SWEEP_SECONDS = 1.0
+
 
 class LocalRpc(Rpc):
-    """`timeout` is in seconds; a call is given up between one and two timeouts after it was made."""
+    """`timeout` is in seconds; a call is given up within a second after that."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._handler: Handler | None = None
         self._ready = asyncio.Event()
-        self._young: set[asyncio.Future[Reply]] = set()
-        self._old: set[asyncio.Future[Reply]] = set()
-        self._sweep: asyncio.TimerHandle | None = None
+        # Instead of a timer for each call: what was asked since the last sweep, and what was open at earlier ones.
+        self._asked: list[asyncio.Future[Reply]] = []
+        self._open: deque[tuple[float, list[asyncio.Future[Reply]]]] = deque()
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sweep = self._loop.call_later(self._timeout, self._expire)
+        self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     async def close(self) -> None:
-        if self._sweep:
-            self._sweep.cancel()
+        if self._sweeper:
+            self._sweeper.cancel()
 
     async def serve(self, handler: Handler) -> None:
         self._handler = handler
@@ -32,7 +36,8 @@ class LocalRpc(Rpc):
     async def unserve(self) -> None:
         self._handler = None
         self._ready.clear()
-        if pending := self._young | self._old:
+        pending = {future for _, futures in self._open for future in futures} | set(self._asked)
+        if pending := {future for future in pending if not future.done()}:
             await asyncio.wait(pending, timeout=self._timeout)
 
     async def wait_ready(self) -> None:
@@ -44,21 +49,22 @@ class LocalRpc(Rpc):
             future.set_result(Reply(Code.SERVER_ERROR))
             return future
         future = self._handler(call)
-        if not future.done():
-            self._young.add(future)
-            future.add_done_callback(self._forget)
+        self._asked.append(future)
         return future
 
-    def _forget(self, future: asyncio.Future[Reply]) -> None:
-        self._young.discard(future)
-        self._old.discard(future)
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        if still_open := [future for future in self._asked if not future.done()]:
+            self._open.append((now + self._timeout, still_open))
+        self._asked = []
+        while self._open and self._open[0][0] <= now:
+            for future in self._open.popleft()[1]:
+                self._give_up(future)
+        self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
-    def _expire(self) -> None:
-        """Give up the calls that were there a timeout ago already: two sets instead of a timer for each call."""
-        for future in list(self._old):
-            if isinstance(future, asyncio.Task):
-                future.cancel()
-            else:
-                future.set_result(Reply(Code.TIMEOUT))
-        self._young, self._old = set(), self._young
-        self._sweep = self._loop.call_later(self._timeout, self._expire)
+    @staticmethod
+    def _give_up(future: asyncio.Future[Reply]) -> None:
+        if isinstance(future, asyncio.Task):
+            future.cancel()  # the handler makes code 249 of it
+        elif not future.done():
+            future.set_result(Reply(Code.TIMEOUT))

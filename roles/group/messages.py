@@ -133,7 +133,8 @@ def _send(
         else:
             if outcome.entries:
                 group.outbox.deliver(body, outcome.entries, call.uid, call.client_id)
-            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, time_of(outcome.id)))
+            when = timestamp if outcome.id == call.message_id else time_of(outcome.id)
+            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, when))
         if not future.done():  # the caller's deadline may have come first
             future.set_result(reply)
 
