@@ -49,8 +49,17 @@ def long_payload(value: int) -> bytes:
     return _LONG.pack(value)
 
 
-def check_text(message: Message) -> None:
-    """Raise DecodeError when a string of the message is not UTF-8: the runtime gives such a one as bytes."""
+def check_whole(message: Message) -> None:
+    """Raise DecodeError when a parsed message lacks a required field or has a string that is not UTF-8.
+
+    The runtime's parser lets both through, and gives such a string as bytes.
+    """
+    if not message.IsInitialized():
+        raise DecodeError(f"a {message.DESCRIPTOR.name} lacks a required field")
+    _check_text(message)
+
+
+def _check_text(message: Message) -> None:
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_STRING:
             for text in value if field.is_repeated else (value,):
@@ -58,4 +67,4 @@ def check_text(message: Message) -> None:
                     raise DecodeError(f"{field.full_name} is not UTF-8")
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             for inner in value if field.is_repeated else (value,):
-                check_text(inner)
+                _check_text(inner)

@@ -8,7 +8,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from fsharechat.errors import Refusal, StoreError
-from fsharechat.protocol.bodies import check_text
+from fsharechat.protocol.bodies import check_whole
 from fsharechat.protocol.ids import ClockError
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
@@ -42,7 +42,7 @@ def handles(
     ) -> Callable[["Group", Call, M], Awaitable[Answer]]:
         async def handle(group: "Group", call: Call) -> Reply:
             parsed = request.FromString(call.body)
-            check_text(parsed)
+            check_whole(parsed)
             answer = await function(group, call, parsed)
             if isinstance(answer, Message):
                 return Reply(Code.SUCCESS, answer.SerializeToString())

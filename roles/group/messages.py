@@ -87,6 +87,9 @@ def _parsed(call: Call) -> pb.Message:
         message = pb.Message.FromString(call.body)
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
+    message.from_user = call.uid  # whatever the client wrote
+    if not message.IsInitialized():
+        raise Refusal(Code.INVALID_DATA)
     content = message.content
     texts = (
         message.conversation.target,
@@ -116,7 +119,6 @@ def _send(
     if call.uid in target.blacklist:
         raise Refusal(Code.BLACKLISTED)
     timestamp = time_of(call.message_id)
-    message.from_user = call.uid
     message.message_id = call.message_id
     message.server_timestamp = timestamp
     body = message.SerializeToString()

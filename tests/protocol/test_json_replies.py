@@ -123,9 +123,8 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
         pb.PullUserResult(
             result=[
                 pb.UserResult(user=USER, code=0),
-                pb.UserResult(user=pb.User(uid="nobody"), code=1),
                 pb.UserResult(user=pb.User(uid="unchanged"), code=2),
-                pb.UserResult(user=pb.User(uid="v"), code=0),
+                pb.UserResult(user=pb.User(uid="v"), code=1),
             ]
         ).SerializeToString(),
         f"[{USER_TEXT},{BARE_USER_TEXT}]",

@@ -71,9 +71,12 @@ def _search_result(payload: bytes, viewer: str, request: bytes) -> str:
 
 
 def _users(payload: bytes, viewer: str, request: bytes) -> str:
-    """Leave out the unknown and the not modified: they hold a uid alone and would read as nameless users."""
+    """Leave out the not modified, which hold a uid alone.
+
+    An unknown user stays, as an object with a uid and nothing else: a client that asks for one looks at the first.
+    """
     results = pb.PullUserResult.FromString(payload).result
-    return _text([_user(result.user) for result in results if result.code == UserResultCode.OK])
+    return _text([_user(result.user) for result in results if result.code != UserResultCode.NOT_MODIFIED])
 
 
 def _user(user: pb.User) -> dict[str, Any]:
