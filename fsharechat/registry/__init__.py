@@ -1,36 +1,67 @@
-"""Who is alive: node ids as leases, of which each has one holder at a time."""
+"""Who is alive: node ids as leases, of which each has one holder at a time, and the holders' addresses."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+Members = Mapping[int, str]
+"""The addresses of the processes of one kind, by node id."""
 
 
 class LeaseTaken(Exception):
-    """Another process holds the node id."""
+    """Another process holds the node id; the text names it."""
 
 
-class Lease(NamedTuple):
-    """A node id (0-63) that is this process's until it is released or lost."""
+class RegistryError(Exception):
+    """The registry cannot be reached; the text says why."""
 
-    kind: str
-    node: int
+
+class Lease(ABC):
+    """A node id (0-63) among the processes of one kind ("connector", "group").
+
+    It may be lost, and come back, while the process runs: look at `held` before each thing that needs the id.
+    """
+
+    def __init__(self, kind: str, node: int) -> None:
+        self.kind = kind
+        self.node = node
+
+    @property
+    @abstractmethod
+    def held(self) -> bool:
+        """Whether the id is certainly this process's at this moment.
+
+        False in good time before another process can have it, also in a process that was stopped and wakes up.
+        """
+
+    @abstractmethod
+    def on_change(self, tell: Callable[[bool], None]) -> None:
+        """Have `tell` called on the loop with False when the lease is lost, with True when it is held again."""
+
+    @abstractmethod
+    async def release(self) -> None:
+        """Give the id back for good."""
 
 
 class Registry(ABC):
     @abstractmethod
     async def open(self) -> None:
-        """Be ready to lease."""
+        """Be ready to lease. Raises RegistryError."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Give up every lease."""
+        """Give up every lease and let go."""
 
     @abstractmethod
-    async def lease(self, kind: str, node: int | Literal["auto"]) -> Lease:
-        """Lease a node id among the processes of one kind ("connector", "group"); "auto" is the lowest free one.
+    async def lease(self, kind: str, node: int | Literal["auto"], address: str) -> Lease:
+        """Lease a node id for the process that others reach at `address`; "auto" takes the lowest free one.
 
-        Raises LeaseTaken, which names the holder, when the id (or every id) is held.
+        Raises LeaseTaken, which names the holder, when the id (or every id) is held, and RegistryError.
         """
 
     @abstractmethod
-    async def release(self, lease: Lease) -> None:
-        """Give the id back."""
+    async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
+        """Have `on_members` called on the loop with the members of a kind: now, and after each change.
+
+        While the registry cannot be reached the members stay what they were.
+        """

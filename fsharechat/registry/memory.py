@@ -1,29 +1,61 @@
 """The registry of one process."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from fsharechat.protocol.ids import NODES
-from fsharechat.registry import Lease, LeaseTaken, Registry
+from fsharechat.registry import Lease, LeaseTaken, Members, Registry
+
+
+class MemoryLease(Lease):
+    def __init__(self, registry: "MemoryRegistry", kind: str, node: int) -> None:
+        super().__init__(kind, node)
+        self._registry = registry
+        self._held = True
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    def on_change(self, tell: Callable[[bool], None]) -> None:
+        """Nothing ever changes: a process cannot lose itself."""
+
+    async def release(self) -> None:
+        if self._held:
+            self._held = False
+            self._registry.remove(self.kind, self.node)
 
 
 class MemoryRegistry(Registry):
     def __init__(self) -> None:
-        self._held: set[Lease] = set()
+        self._members: dict[str, dict[int, str]] = {}
+        self._watchers: dict[str, list[Callable[[Members], None]]] = {}
 
     async def open(self) -> None:
         pass
 
     async def close(self) -> None:
-        self._held.clear()
+        self._members.clear()
+        self._watchers.clear()
 
-    async def lease(self, kind: str, node: int | Literal["auto"]) -> Lease:
-        wanted = range(NODES) if node == "auto" else (node,)
-        for candidate in wanted:
-            lease = Lease(kind, candidate)
-            if lease not in self._held:
-                self._held.add(lease)
-                return lease
-        raise LeaseTaken(f"node id {node} of a {kind} is held by this process")
+    async def lease(self, kind: str, node: int | Literal["auto"], address: str) -> Lease:
+        members = self._members.setdefault(kind, {})
+        for candidate in range(NODES) if node == "auto" else (node,):
+            if candidate not in members:
+                members[candidate] = address
+                self._tell(kind)
+                return MemoryLease(self, kind, candidate)
+        raise LeaseTaken(f"node id {node} of a {kind} is held by {members.get(candidate)}")
 
-    async def release(self, lease: Lease) -> None:
-        self._held.discard(lease)
+    async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
+        self._watchers.setdefault(kind, []).append(on_members)
+        on_members(dict(self._members.get(kind, {})))
+
+    def remove(self, kind: str, node: int) -> None:
+        """Take a member out whose lease was released."""
+        self._members.get(kind, {}).pop(node, None)
+        self._tell(kind)
+
+    def _tell(self, kind: str) -> None:
+        for on_members in self._watchers.get(kind, []):
+            on_members(dict(self._members[kind]))

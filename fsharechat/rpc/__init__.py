@@ -48,6 +48,9 @@ Handler = Callable[[Call], "asyncio.Future[Reply]"]
 
 
 class Rpc(ABC):
+    address: str
+    """Where other processes reach this one, as host:port; "local" where none can. Known once it is open."""
+
     @abstractmethod
     async def open(self) -> None:
         """Be ready to call and to serve."""

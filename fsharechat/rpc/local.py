@@ -12,6 +12,8 @@ SWEEP_SECONDS = 1.0
 class LocalRpc(Rpc):
     """`timeout` is in seconds; a call is given up within a second after that."""
 
+    address = "local"
+
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._handler: Handler | None = None

@@ -31,7 +31,7 @@ class ConnectorRole:
         self._node = node
         settings = node.settings.connector
         try:
-            self._lease = await node.registry.lease("connector", node.settings.node.id)
+            self._lease = await node.registry.lease("connector", node.settings.node.id, node.rpc.address)
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
         await node.rpc.wait_ready()
@@ -72,8 +72,8 @@ class ConnectorRole:
             await self._hub.stop()
         if self._web is not None:
             await self._web.cleanup()
-        if self._node is not None and self._lease is not None:
-            await self._node.registry.release(self._lease)
+        if self._lease is not None:
+            await self._lease.release()
 
     def _tls(self) -> ssl.SSLContext | None:
         assert self._node is not None

@@ -29,7 +29,7 @@ class GroupRole:
     async def start(self, node: Node) -> None:
         self._node = node
         try:
-            self._lease = await node.registry.lease("group", node.settings.node.id)
+            self._lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
             key = await node.store.write(users.fact, "token_key", secrets.token_bytes(32))
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
@@ -55,5 +55,5 @@ class GroupRole:
     async def stop(self) -> None:
         if self._node:
             await self._node.rpc.unserve()
-            if self._lease:
-                await self._node.registry.release(self._lease)
+        if self._lease:
+            await self._lease.release()
