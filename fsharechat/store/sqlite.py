@@ -7,9 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate
+from typing import Concatenate
 
 import structlog
 
@@ -17,13 +16,11 @@ from fsharechat.errors import StoreBusy, StoreError
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
-from fsharechat.store.store import Done, Store, StoreStats
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, P, Query, Result, Row, T, Unit, chunks, flat, marks, rows_of_marks
+from fsharechat.store.writer import Batch
 
 log = structlog.get_logger(__name__)
-
-MAX_BATCH = 1000
-"""Messages of one transaction: more would gain nothing and make the first of them wait."""
 
 READERS = 2
 
@@ -69,42 +66,17 @@ class SqliteDialect:
         return dict(rows)
 
 
-@dataclass(slots=True)
-class _Work:
-    """A unit that waits to be run, and who waits for it."""
-
-    start: Callable[[], Unit[Any]]
-    future: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one transaction does, and from `commit` on what came of it."""
-
-    works: list[_Work]
-    messages: list[NewMessage]
-    dones: list[Done]
-    results: list[Any | Exception] = field(default_factory=list)
-    stored: list[Stored | StoreError] = field(default_factory=list)
-
-
 class SqliteStore(Store):
     """One file. Only one process may have it open for writing (the node locks its data folder)."""
 
     def __init__(self, path: Path, max_queue: int) -> None:
+        super().__init__(max_queue)
         self.dialect: Dialect = SqliteDialect()
-        self.stats = StoreStats()
         self._path = path
-        self._max_queue = max_queue
-        self._works: list[_Work] = []
-        self._messages: list[NewMessage] = []
-        self._dones: list[Done] = []
-        self._running = False
+        self._max_reads = max_queue
         self._closing = False
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._reading = 0
-        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "store-reader", initializer=self._open_reader)
         self._local = threading.local()
@@ -123,7 +95,7 @@ class SqliteStore(Store):
 
     async def close(self) -> None:
         self._closing = True
-        await self._idle.wait()
+        await self._commits.close()
         if self._writer.is_alive():
             self._batches.put(None)
             await asyncio.to_thread(self._writer.join)
@@ -136,7 +108,7 @@ class SqliteStore(Store):
     ) -> T:
         if self._closing:
             raise StoreError("the store is closed")
-        if self._reading >= self._max_queue:
+        if self._reading >= self._max_reads:
             raise StoreBusy(f"{self._reading} reads wait for the store")
         self._reading += 1
         try:
@@ -146,66 +118,8 @@ class SqliteStore(Store):
         finally:
             self._reading -= 1
 
-    async def write(
-        self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        self._check_room()
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._works.append(_Work(lambda: unit(self.dialect, *args, **kwargs), future))
-        self._wake()
-        return await future
-
-    def append(self, message: NewMessage, done: Done) -> None:
-        self._check_room()
-        self._messages.append(message)
-        self._dones.append(done)
-        self._wake()
-
-    # On the loop
-
-    def _check_room(self) -> None:
-        if self._closing:
-            raise StoreError("the store is closed")
-        waiting = len(self._messages) + len(self._works)
-        if waiting >= self._max_queue:
-            raise StoreBusy(f"{waiting} writes wait for the store")
-
-    def _wake(self) -> None:
-        if not self._running:
-            self._running = True
-            self._idle.clear()
-            # What else this turn of the loop brings goes into the same transaction.
-            self._loop.call_soon(self._next_batch)
-
-    def _next_batch(self) -> None:
-        if not self._messages and not self._works:
-            self._running = False
-            self._idle.set()
-            return
-        works, self._works = self._works, []
-        batch = _Batch(works, self._messages[:MAX_BATCH], self._dones[:MAX_BATCH])
-        del self._messages[:MAX_BATCH], self._dones[:MAX_BATCH]
+    def _start_batch(self, batch: Batch) -> None:
         self._batches.put(batch)
-
-    def _finish(self, batch: _Batch) -> None:
-        self._next_batch()  # first, so that the writer works while the callers are told
-        self.stats.batches += 1
-        self.stats.units += len(batch.works)
-        self.stats.messages += len(batch.messages)
-        for work, result in zip(batch.works, batch.results, strict=True):
-            if work.future.done():  # its caller was cancelled
-                continue
-            if isinstance(result, Exception):
-                work.future.set_exception(result)
-            else:
-                work.future.set_result(result)
-        for done, stored in zip(batch.dones, batch.stored, strict=True):
-            if isinstance(stored, StoreError):
-                self.stats.failed += 1
-            try:
-                done(stored)
-            except Exception:  # the others of the batch must be told all the same
-                log.exception("a listener for a stored message failed")
 
     # In the writer thread
 
@@ -217,12 +131,10 @@ class SqliteStore(Store):
                 # Nothing of the batch is stored, and every caller is told; the next one may do better.
                 log.exception("store batch failed", messages=len(batch.messages), units=len(batch.works))
                 self._undo()
-                failure = error if isinstance(error, StoreError) else StoreError(str(error))
-                batch.results = [failure] * len(batch.works)
-                batch.stored = [failure] * len(batch.messages)
-            self._loop.call_soon_threadsafe(self._finish, batch)
+                batch.fail(error)
+            self._loop.call_soon_threadsafe(self._commits.finish, batch)
 
-    def _commit(self, batch: _Batch) -> None:
+    def _commit(self, batch: Batch) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         batch.results = [self._guarded(work.start) for work in batch.works]

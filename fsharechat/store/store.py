@@ -2,31 +2,24 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Concatenate
 
-from fsharechat.errors import StoreError
-from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.messages import NewMessage
 from fsharechat.store.unit import Dialect, P, T, Unit
-
-Done = Callable[[Stored | StoreError], None]
-
-
-@dataclass(slots=True)
-class StoreStats:
-    """What the writer did since the start: for the metrics."""
-
-    batches: int = 0
-    messages: int = 0
-    units: int = 0
-    failed: int = 0
+from fsharechat.store.writer import Batch, Done, GroupCommit, StoreStats
 
 
 class Store(ABC):
     """Owns the truth: runs units of work and appends messages, many in one transaction."""
 
     dialect: Dialect
-    stats: StoreStats
+
+    def __init__(self, max_queue: int) -> None:
+        self._commits = GroupCommit(max_queue, self._start_batch)
+
+    @property
+    def stats(self) -> StoreStats:
+        return self._commits.stats
 
     @abstractmethod
     async def open(self) -> None:
@@ -42,7 +35,6 @@ class Store(ABC):
     ) -> T:
         """Run a unit that only reads. Raises StoreError."""
 
-    @abstractmethod
     async def write(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -50,11 +42,16 @@ class Store(ABC):
 
         An exception of the unit undoes that unit alone and is raised here. Raises StoreError.
         """
+        return await self._commits.write(lambda: unit(self.dialect, *args, **kwargs))
 
-    @abstractmethod
     def append(self, message: NewMessage, done: Done) -> None:
         """Store a message and its inbox entries with the next group commit, in the order of the calls.
 
         `done` is called on the loop once the message is durable, with where it went, or with what failed.
         Raises StoreBusy when too much waits already.
         """
+        self._commits.append(message, done)
+
+    @abstractmethod
+    def _start_batch(self, batch: Batch) -> None:
+        """Begin to carry out a batch, without blocking; GroupCommit.finish is to be called with it on the loop."""

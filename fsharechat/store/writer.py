@@ -1,0 +1,138 @@
+"""The group commit: what waits while one transaction runs goes into the next one, and is told when it is durable."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.unit import T, Unit
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH = 1000
+"""Messages of one transaction: more would gain nothing and make the first of them wait."""
+
+Done = Callable[[Stored | StoreError], None]
+
+
+@dataclass(slots=True)
+class StoreStats:
+    """What the writer did since the start: for the metrics."""
+
+    batches: int = 0
+    messages: int = 0
+    units: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Work:
+    """A unit that waits to be run, and who waits for it."""
+
+    start: Callable[[], Unit[Any]]
+    future: asyncio.Future[Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction does, and after it what came of each part."""
+
+    works: list[Work]
+    messages: list[NewMessage]
+    dones: list[Done]
+    results: list[Any | Exception] = field(default_factory=list)
+    stored: list[Stored | StoreError] = field(default_factory=list)
+
+    def fail(self, error: Exception) -> None:
+        """Let every part fail: nothing of the batch is known to be stored."""
+        failure = error if isinstance(error, StoreError) else StoreError(str(error))
+        self.results = [failure] * len(self.works)
+        self.stored = [failure] * len(self.messages)
+
+
+class GroupCommit:
+    """Queues work on the loop and hands it to an engine, one batch at a time.
+
+    `run` starts a batch without blocking; the engine calls `finish` on the loop when it has come to an end.
+    """
+
+    def __init__(self, max_queue: int, run: Callable[[Batch], None]) -> None:
+        self.stats = StoreStats()
+        self._max_queue = max_queue
+        self._run = run
+        self._works: list[Work] = []
+        self._messages: list[NewMessage] = []
+        self._dones: list[Done] = []
+        self._running = False
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def write(self, start: Callable[[], Unit[T]]) -> asyncio.Future[T]:
+        """Queue a unit. Raises StoreBusy."""
+        self._check_room()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._works.append(Work(start, future))
+        self._wake()
+        return future
+
+    def append(self, message: NewMessage, done: Done) -> None:
+        """Queue a message. Raises StoreBusy."""
+        self._check_room()
+        self._messages.append(message)
+        self._dones.append(done)
+        self._wake()
+
+    async def close(self) -> None:
+        """Take no more, and return when what was taken has come to an end."""
+        self._closing = True
+        await self._idle.wait()
+
+    def finish(self, batch: Batch) -> None:
+        """Tell the callers of a batch, once its `results` and `stored` are known."""
+        self._next_batch()  # first, so that the engine works meanwhile
+        self.stats.batches += 1
+        self.stats.units += len(batch.works)
+        self.stats.messages += len(batch.messages)
+        for work, result in zip(batch.works, batch.results, strict=True):
+            if work.future.done():  # its caller was cancelled
+                continue
+            if isinstance(result, Exception):
+                work.future.set_exception(result)
+            else:
+                work.future.set_result(result)
+        for done, stored in zip(batch.dones, batch.stored, strict=True):
+            if isinstance(stored, StoreError):
+                self.stats.failed += 1
+            try:
+                done(stored)
+            except Exception:  # the others of the batch must be told all the same
+                log.exception("a listener for a stored message failed")
+
+    def _check_room(self) -> None:
+        if self._closing:
+            raise StoreError("the store is closed")
+        waiting = len(self._messages) + len(self._works)
+        if waiting >= self._max_queue:
+            raise StoreBusy(f"{waiting} writes wait for the store")
+
+    def _wake(self) -> None:
+        if not self._running:
+            self._running = True
+            self._idle.clear()
+            # What else this turn of the loop brings goes into the same transaction.
+            asyncio.get_running_loop().call_soon(self._next_batch)
+
+    def _next_batch(self) -> None:
+        if not self._messages and not self._works:
+            self._running = False
+            self._idle.set()
+            return
+        works, self._works = self._works, []
+        batch = Batch(works, self._messages[:MAX_BATCH], self._dones[:MAX_BATCH])
+        del self._messages[:MAX_BATCH], self._dones[:MAX_BATCH]
+        self._run(batch)
