@@ -9,9 +9,8 @@ from fsharechat.errors import StoreError
 from fsharechat.node import Node, StartError
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
-from fsharechat.store import users
-from roles.group import friends, login, messages  # noqa: F401 - they announce their handlers
-from roles.group import users as _users  # noqa: F401
+from fsharechat.store import users as user_rows
+from roles.group import friends, login, messages, users  # noqa: F401 - they announce their handlers
 from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 
@@ -30,7 +29,7 @@ class GroupRole:
         self._node = node
         try:
             self._lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
-            key = await node.store.write(users.fact, "token_key", secrets.token_bytes(32))
+            key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
         except StoreError as error:
