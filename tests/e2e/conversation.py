@@ -1,0 +1,128 @@
+"""Two people meet and talk, on whatever serves the given addresses: one process, or a cluster."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+
+from fsharechat.client import Credentials, FriendRequestsChanged, FriendsChanged, SentMessage
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import ContentType, FriendState, RequestStatus
+from tests.devices import Device, log_in, text_of
+from tests.server import Addresses
+
+CodeFor = Callable[[str], Awaitable[str]]
+"""Asks for a login code for a number, and finds out what it is."""
+
+REASON = "你好，我是安娜"
+TIPS = ["以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了"]
+PAGE = 150
+
+
+async def converse(
+    at: Addresses, code_for: CodeFor, *, anna_by: str, ben_by: str, numbers: Sequence[str], texts: int
+) -> None:
+    """Drive a friendship from the login to the history pages, and check that everybody sees all of it.
+
+    Anna has a phone and, on the other transport, a tablet, both connected from the start, and a laptop that
+    connects when all is over. `anna_by` and `ben_by` are "tcp" or "ws"; `numbers` are two that never logged in.
+    """
+    anna_number, ben_number = numbers
+    anna = await log_in(at, anna_number, "anna-phone")
+    ben = await log_in(at, ben_number, "ben-phone", await code_for(ben_number))
+    tablet = await log_in(at, anna_number, "anna-tablet")
+    assert (anna.registered, ben.registered, tablet.registered) == (True, True, False)
+    assert tablet.user_id == anna.user_id != ben.user_id
+
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        anna_phone = await enter(Device(anna, at, anna_by))
+        anna_tablet = await enter(Device(tablet, at, "ws" if anna_by == "tcp" else "tcp"))
+        ben_phone = await enter(Device(ben, at, ben_by))
+
+        await _become_friends(anna_phone, anna_tablet, ben_phone, ben_number)
+        sent = await _talk(anna_phone, ben_phone, texts)
+        total = 3 + 2 * texts
+        await _see_everything(anna_phone, anna_tablet, ben_phone, sent)
+        for device, other in ((anna_phone, ben), (anna_tablet, ben), (ben_phone, anna)):
+            await _read_back(device, other, total)
+
+        laptop = await log_in(at, anna_number, "anna-laptop")
+        anna_laptop = await enter(Device(laptop, at, ben_by))
+        await anna_laptop.until_received(total)
+        assert anna_laptop.ids() == anna_tablet.ids()
+        assert anna_laptop.gaps() == []
+
+
+async def _become_friends(anna: Device, anna_tablet: Device, ben: Device, ben_number: str) -> None:
+    found = await anna.search_users(ben_number)
+    assert [user.uid for user in found] == [ben.user_id]
+    await anna.add_friend(ben.user_id, REASON)
+    await ben.until_seen(FriendRequestsChanged)
+    (request,) = await ben.friend_requests()
+    assert (request.from_uid, request.to_uid, request.reason) == (anna.user_id, ben.user_id, REASON)
+    assert request.status == RequestStatus.SENT
+
+    await ben.handle_friend_request(anna.user_id)
+    for device, friend in ((anna, ben), (anna_tablet, ben), (ben, anna)):
+        await device.until_seen(FriendsChanged)
+        (entry,) = await device.friends()
+        assert (entry.uid, entry.state) == (friend.user_id, FriendState.FRIEND)
+        await device.until_received(3)
+        assert [_greeting(message) for message in device.received] == [
+            (anna.user_id, ben.user_id, ContentType.TEXT, REASON),
+            *((anna.user_id, ben.user_id, ContentType.TIP, tip) for tip in TIPS),
+        ]
+
+
+def _greeting(message: pb.Message) -> tuple[str, str, int, str]:
+    content = message.content
+    said = content.searchable_content if content.type == ContentType.TEXT else content.content
+    return message.from_user, message.conversation.target, content.type, said
+
+
+async def _talk(anna: Device, ben: Device, texts: int) -> dict[str, list[SentMessage]]:
+    async with asyncio.TaskGroup() as tasks:
+        by_anna = tasks.create_task(anna.send_all(ben.user_id, _texts("anna", texts)))
+        by_ben = tasks.create_task(ben.send_all(anna.user_id, _texts("ben", texts)))
+    return {anna.user_id: by_anna.result(), ben.user_id: by_ben.result()}
+
+
+def _texts(who: str, count: int) -> list[str]:
+    return [f"{who} 第 {n} 句" for n in range(count)]
+
+
+async def _see_everything(
+    anna: Device, anna_tablet: Device, ben: Device, sent: dict[str, list[SentMessage]]
+) -> None:
+    texts = len(sent[ben.user_id])
+    await anna.until_received(3 + texts)
+    await ben.until_received(3 + texts)
+    await anna_tablet.until_received(3 + 2 * texts)
+    assert anna.texts_of(ben.user_id) == _texts("ben", texts)
+    assert ben.texts_of(anna.user_id)[3:] == _texts("anna", texts)
+    assert anna_tablet.texts_of(anna.user_id)[3:] == _texts("anna", texts)
+    assert anna_tablet.texts_of(ben.user_id) == _texts("ben", texts)
+
+    for device in (anna, anna_tablet, ben):
+        assert device.gaps() == []
+        inbox = await device.pull(0)
+        order = [message.message_id for message in inbox.message]
+        # A seq for each: as many entries as the last seq says, and none twice.
+        assert inbox.current == inbox.head == len(order) == len(set(order)) == 3 + 2 * texts
+        came = set(device.ids())
+        assert device.ids() == [id for id in order if id in came]
+        half = await device.pull(texts)
+        assert [message.message_id for message in half.message] == order[texts:]
+        for sender, receipts in sent.items():
+            mine = [m.message_id for m in inbox.message if m.from_user == sender and m.local_message_id]
+            assert mine == [receipt.message_id for receipt in receipts]
+
+
+async def _read_back(device: Device, other: Credentials, total: int) -> None:
+    """Page through the history: all of it, each message once, the newest first."""
+    pages = await device.whole_history(other.user_id, PAGE)
+    ids = [message.message_id for message in pages]
+    assert len(ids) == total
+    assert ids == sorted(set(ids), reverse=True)
+    inbox = await device.pull(0)
+    assert {m.message_id: text_of(m) for m in pages} == {m.message_id: text_of(m) for m in inbox.message}
