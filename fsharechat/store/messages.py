@@ -67,8 +67,9 @@ def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
     fresh: list[NewMessage] = []
     counts: dict[str, int] = {}
     for message in batch:
-        if first.setdefault(_identity(message), message) is not message:
-            continue
+        known = first.setdefault(_identity(message), message) is not message
+        if known and (message.local_id or message.retried):
+            continue  # (a foreign id is no resend, and fails at the insert)
         fresh.append(message)
         counts[message.sender] = counts.get(message.sender, 0) + 1
         for uid in message.receivers:

@@ -1,0 +1,89 @@
+"""A resend finds the first copy and stores nothing (protocol.md section 6)."""
+
+import pytest
+from store_kit import append, append_all, heads, inbox, new
+
+from fsharechat.errors import StoreError
+from fsharechat.store.store import Store
+
+
+async def test_a_later_resend_answers_the_first_id_and_makes_no_entries(store: Store) -> None:
+    first = new("ann", "bob", local_id=7)
+    await append(store, first)
+    assert await append(store, new("ann", "bob", local_id=7)) == (first.id, [])
+    assert await inbox(store, "bob") == ([first.body], 1, 1)
+
+
+async def test_a_resend_in_the_same_batch_answers_the_first_id_and_makes_no_entries(store: Store) -> None:
+    first, again, other = (new("ann", "bob", local_id=local_id) for local_id in (7, 7, 8))
+    stored = await append_all(store, first, again, other)
+    assert [where.id for where in stored] == [first.id, first.id, other.id]
+    assert [len(where.entries) for where in stored] == [2, 0, 2]
+    assert await inbox(store, "bob") == ([first.body, other.body], 2, 2)
+
+
+async def test_a_resend_among_new_messages_leaves_no_hole(store: Store) -> None:
+    first = new("ann", "bob", local_id=7)
+    await append(store, first)
+    batch = [new("ann", "bob", local_id=local_id) for local_id in (6, 7, 8)]
+    assert [where.id for where in await append_all(store, *batch)] == [batch[0].id, first.id, batch[2].id]
+    assert (await inbox(store, "bob")).bodies == [first.body, batch[0].body, batch[2].body]
+
+
+async def test_resends_that_overtake_each_other_agree_on_one_copy(store: Store) -> None:
+    # In flight in different transactions: not one of them is answered when the next is sent.
+    futures = []
+    for _ in range(10):
+        copies = [new("ann", "bob", local_id=local_id) for local_id in (1, 2, 3)]
+        futures.append([append(store, copy) for copy in copies])
+        await store.read(lambda _: (yield from ()))  # lets a transaction start
+    stored = [[await future for future in copies] for copies in futures]
+    assert {tuple(where.id for where in copies) for copies in stored} == {
+        tuple(where.id for where in stored[0])
+    }
+    assert await heads(store, "ann", "bob") == {"ann": 3, "bob": 3}
+
+
+async def test_local_ids_of_different_senders_are_different(store: Store) -> None:
+    stored = await append_all(store, new("ann", "bob", local_id=7), new("bob", "ann", local_id=7))
+    assert [len(where.entries) for where in stored] == [2, 2]
+
+
+async def test_messages_without_a_local_id_are_never_resends(store: Store) -> None:
+    same = [new("ann", "bob", local_id=0, body=b"same") for _ in range(3)]
+    stored = await append_all(store, *same)
+    stored.append(await append(store, new("ann", "bob", local_id=0, body=b"same")))
+    assert len({where.id for where in stored}) == 4
+    assert await heads(store, "bob") == {"bob": 4}
+
+
+@pytest.mark.parametrize("local_id", [0, 7])
+async def test_a_retried_call_finds_what_it_stored_before_it_was_cut_off(store: Store, local_id: int) -> None:
+    first = new("ann", "bob", local_id=local_id)
+    await append(store, first)
+    again = new("ann", "bob", id=first.id, local_id=local_id, retried=True)
+    assert await append(store, again) == (first.id, [])
+    assert await heads(store, "bob") == {"bob": 1}
+
+
+async def test_a_retried_call_in_the_batch_of_the_first_makes_no_entries(store: Store) -> None:
+    first = new("ann", "bob")
+    stored = await append_all(store, first, new("ann", "bob", id=first.id, retried=True))
+    assert [len(where.entries) for where in stored] == [2, 0]
+
+
+async def test_a_retried_call_whose_first_attempt_stored_nothing_stores(store: Store) -> None:
+    stored = await append(store, new("ann", "bob", retried=True))
+    assert len(stored.entries) == 2
+
+
+async def test_a_foreign_id_is_not_taken_for_a_resend(store: Store) -> None:
+    first = new("ann", "bob")
+    foreign = new("cid", "bob", id=first.id)
+    kept, refused = append(store, first), append(store, foreign)  # in one batch
+    assert len((await kept).entries) == 2
+    with pytest.raises(StoreError):
+        await refused
+    with pytest.raises(StoreError):
+        await append(store, foreign)
+    assert await inbox(store, "bob") == ([first.body], 1, 1)
