@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from fsharechat.errors import StoreError
@@ -14,11 +14,14 @@ from fsharechat.errors import StoreError
 def migrate(url: str) -> None:
     """Run the migrations that the database at the SQLAlchemy `url` lacks. Blocks.
 
+    On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was.
     Raises StoreError, also when a newer version of fsharechat has written the database.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        _take_whole_steps(engine)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
@@ -29,3 +32,9 @@ def migrate(url: str) -> None:
         raise StoreError(f"the schema could not be brought up to date: {error}") from error
     finally:
         engine.dispose()
+
+
+def _take_whole_steps(engine: Engine) -> None:
+    """Put everything into one transaction; left to itself, the driver commits each change of a table at once."""
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

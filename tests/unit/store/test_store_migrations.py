@@ -1,0 +1,59 @@
+"""Migrations lead to the schema that the statements are written for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, text
+
+from fsharechat.errors import StoreError
+from fsharechat.store.migrate import migrate
+from fsharechat.store.schema import metadata
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def differences(url: str) -> list[Any]:
+    with connected(url) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+
+def version(url: str) -> str:
+    with connected(url) as connection:
+        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+def test_a_new_database_has_the_schema_of_the_statements(empty_url: str) -> None:
+    assert differences(empty_url) != []
+    migrate(empty_url)
+    assert differences(empty_url) == []
+
+
+def test_migrating_again_changes_nothing(empty_url: str) -> None:
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        connection.execute(text("INSERT INTO heads (uid, seq) VALUES ('ann', 1)"))
+    before = version(empty_url)
+    migrate(empty_url)
+    assert version(empty_url) == before
+    with connected(empty_url) as connection:
+        assert connection.execute(text("SELECT uid, seq FROM heads")).all() == [("ann", 1)]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty_url: str) -> None:
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"another version of fsharechat.*9999"):
+        migrate(empty_url)
+    assert version(empty_url) == "9999"

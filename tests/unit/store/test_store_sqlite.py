@@ -1,0 +1,152 @@
+"""What only the SQLite engine has: its file, its plans, its threads."""
+
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store_kit import append, fact_names, new, put_fact, recorded, select
+from structlog.testing import capture_logs
+
+from fsharechat.errors import StoreError
+from fsharechat.protocol.signals import UserStatus
+from fsharechat.store import friends, messages, sessions, users
+from fsharechat.store.migrate import migrate
+from fsharechat.store.sqlite import SqliteDialect, SqliteStore
+from fsharechat.store.unit import Query
+
+DIALECT = SqliteDialect()
+
+HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
+    "append": (
+        messages.append,
+        ([new("ann", "bob", local_id=n) for n in range(1, 3)] + [new("ann", "bob", retried=True)],),
+    ),
+    "append many": (messages.append, ([new("ann", f"bob{n}", local_id=n) for n in range(1, 1001)],)),
+    "pull": (messages.pull, ("bob", 0)),
+    "heads": (messages.heads, (["ann", "bob"],)),
+    "history": (messages.history, ("a conversation", 0, 20)),
+    "connect": (sessions.find, ("ann", "phone")),
+    "heads of a session": (sessions.heads, ("ann",)),
+    "rights": (users.rights, ("ann",)),
+    "profiles": (users.profiles, (["ann", "bob"],)),
+    "login": (users.get_or_create, ("13800000000", 1)),
+    "exact search": (users.search, ("ann", False, 0)),
+    "friends": (friends.changed, ("ann", 0)),
+    "befriend": (friends.befriend, ("ann", "bob", 1)),
+    "requests": (friends.requests, ("ann", 0)),
+    "requests read": (friends.mark_read, ("ann", 1, 1)),
+}
+
+ROWS_OF_THE_STATEMENT = re.compile("SCAN (w|CONSTANT ROW|[0-9]+ CONSTANT ROWS)$")
+
+
+@pytest.fixture
+async def path(sqlite_file: Callable[[str], Path]) -> Path:
+    return sqlite_file("store.db")
+
+
+async def opened(path: Path) -> SqliteStore:
+    store = SqliteStore(path, 100)
+    await store.open()
+    return store
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_hot_statements_use_an_index(path: Path, name: str) -> None:
+    unit, args = HOT[name]
+    store = await opened(path)
+    await append(store, new("ann", "bob"))
+    seen: list[Query] = []
+    await store.write(recorded, seen, unit, *args)
+    assert seen
+    for query in seen:
+        plan = await store.read(select, f"EXPLAIN QUERY PLAN {query.sql}", *query.params)
+        scans = [row[3] for row in plan if row[3].startswith("SCAN")]
+        assert [scan for scan in scans if not ROWS_OF_THE_STATEMENT.match(scan)] == [], query.sql[:200]
+    await store.close()
+
+
+async def test_a_scan_would_be_seen(path: Path) -> None:
+    store = await opened(path)
+    (row,) = await store.read(select, "EXPLAIN QUERY PLAN SELECT sender FROM messages WHERE body = ?", b"")
+    assert row[3].startswith("SCAN messages")
+    await store.close()
+
+
+async def test_acknowledged_means_on_the_disk(path: Path) -> None:
+    store = await opened(path)
+    for pragma, wanted in (("journal_mode", "wal"), ("synchronous", 2)):
+        assert await store.write(select, f"PRAGMA {pragma}") == [(wanted,)]
+    await append(store, new("ann", "bob"))
+    # Another connection, while the store is open and nothing was closed: what a killed process leaves behind.
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT COUNT(*) FROM messages").fetchall() == [(1,)]
+    other.close()
+    await store.close()
+
+
+async def test_a_unit_that_only_reads_cannot_write(path: Path) -> None:
+    store = await opened(path)
+    with pytest.raises(StoreError, match="readonly"):
+        await store.read(put_fact, "written")
+    assert await fact_names(store) == []
+    await store.close()
+
+
+async def test_a_transaction_that_cannot_start_fails_whole_and_the_next_one_works(path: Path) -> None:
+    store = await opened(path)
+    with sqlite3.connect(path) as other, capture_logs() as logs:
+        other.execute("BEGIN IMMEDIATE")  # another process has the file
+        store._connection.execute("PRAGMA busy_timeout = 1")
+        with pytest.raises(StoreError, match="locked"):
+            await store.write(put_fact, "one")
+        with pytest.raises(StoreError, match="locked"):
+            await append(store, new("ann", "bob"))
+        other.execute("ROLLBACK")
+    other.close()
+    assert [line["event"] for line in logs] == ["store batch failed"] * 2
+    assert store.stats.failed == 1
+    await store.write(put_fact, "two")
+    await append(store, new("ann", "bob"))
+    assert await fact_names(store) == ["two"]
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(b"this is no database, though it is long enough to be read as one" * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        await opened(path)
+
+
+async def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file"):
+        await opened(tmp_path / "file" / "store.db")
+
+
+async def test_a_new_file_gets_the_schema(tmp_path: Path) -> None:
+    store = await opened(tmp_path / "folder" / "store.db")
+    assert await store.write(users.get_or_create, "13800000000", 1) != ("", UserStatus.NORMAL, True)
+    await store.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "store.db") as database:
+        database.execute("CREATE TABLE users (uid VARCHAR(8))")  # in the way of the first migration
+    with pytest.raises(StoreError, match="schema could not be brought up to date"):
+        migrate(f"sqlite:///{tmp_path / 'store.db'}")
+    assert database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("users",)]
+    database.close()
+
+
+async def test_a_store_that_was_never_opened_can_be_closed(path: Path) -> None:
+    await SqliteStore(path, 100).close()
+
+
+def test_find_rows_keeps_the_order_of_keys_and_columns() -> None:
+    sql = DIALECT.find_rows("messages", ("sender", "id"), ("sender", "local_id"), 2)
+    assert sql.startswith("WITH w(sender,local_id) AS (VALUES (?,?),(?,?)) SELECT t.sender,t.id ")
