@@ -1,14 +1,19 @@
 """Brings a database to the schema of this version, step by step, with Alembic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fsharechat.errors import StoreError
+
+LOCK_SECONDS = 120
+"""How long a process waits for another one that is migrating the same database."""
 
 
 def migrate(url: str) -> None:
@@ -23,7 +28,7 @@ def migrate(url: str) -> None:
     if engine.dialect.name == "sqlite":
         _take_whole_steps(engine)
     try:
-        with engine.begin() as connection:
+        with engine.begin() as connection, _alone(connection):
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
@@ -38,3 +43,19 @@ def _take_whole_steps(engine: Engine) -> None:
     """Put everything into one transaction; left to itself, the driver commits each change of a table at once."""
     event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Keep other processes from migrating meanwhile. SQLite's one process has its data folder to itself."""
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    if not connection.scalar(
+        text("SELECT GET_LOCK('fsharechat.migrate', :seconds)"), {"seconds": LOCK_SECONDS}
+    ):
+        raise StoreError(f"another process has been migrating the database for more than {LOCK_SECONDS} s")
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK('fsharechat.migrate')"))

@@ -134,6 +134,14 @@ inbox = Table(
     sqlite_with_rowid=False,
 )
 
+writers = Table(
+    "writers",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("batch", BigInteger, nullable=False, comment="The last batch that the writer has committed."),
+    sqlite_with_rowid=False,
+)
+
 heads = Table(
     "heads",
     metadata,

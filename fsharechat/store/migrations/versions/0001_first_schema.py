@@ -1,5 +1,7 @@
 """The first schema: users, sessions, friends, messages and inboxes."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -8,15 +10,20 @@ revision = "0001"
 down_revision = None
 
 
+def create_table(name: str, *parts: Any, **options: Any) -> None:
+    """Create a table; on MySQL with texts that are compared as they are written."""
+    op.create_table(name, *parts, mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin", **options)
+
+
 def upgrade() -> None:
-    op.create_table(
+    create_table(
         "facts",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.LargeBinary(length=255), nullable=False),
         sa.PrimaryKeyConstraint("name"),
         comment="What the whole deployment shares, such as the key that signs user tokens.",
     )
-    op.create_table(
+    create_table(
         "friend_requests",
         sa.Column("from_uid", sa.String(length=64), nullable=False),
         sa.Column("to_uid", sa.String(length=64), nullable=False),
@@ -31,7 +38,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("friend_requests_to", "friend_requests", ["to_uid"], unique=False)
-    op.create_table(
+    create_table(
         "friends",
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column("friend_uid", sa.String(length=64), nullable=False),
@@ -41,14 +48,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("uid", "friend_uid"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "heads",
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False, comment="The last seq of the user's inbox."),
         sa.PrimaryKeyConstraint("uid"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "inbox",
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -56,7 +63,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("uid", "seq"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "login_codes",
         sa.Column("number", sa.String(length=255), nullable=False),
         sa.Column(
@@ -75,7 +82,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "messages",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("sender", sa.String(length=64), nullable=False),
@@ -100,7 +107,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("sender", "local_id", name="messages_local_id"),
     )
     op.create_index("messages_history", "messages", ["conversation", "id"], unique=False)
-    op.create_table(
+    create_table(
         "sessions",
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column("client_id", sa.String(length=255), nullable=False),
@@ -115,7 +122,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("uid", "client_id"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "users",
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column(
@@ -139,3 +146,12 @@ def upgrade() -> None:
     )
     op.create_index("users_display_name", "users", ["display_name"], unique=False)
     op.create_index("users_name", "users", ["name"], unique=False)
+    create_table(
+        "writers",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column(
+            "batch", sa.BigInteger(), nullable=False, comment="The last batch that the writer has committed."
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_with_rowid=False,
+    )

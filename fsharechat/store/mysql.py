@@ -1,0 +1,230 @@
+"""MySQL, MariaDB and Galera: one writing connection with group commit, a few reading ones."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Concatenate
+from urllib.parse import quote
+
+import structlog
+
+from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.store import messages
+from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.migrate import migrate
+from fsharechat.store.mysql_connection import (
+    Conflict,
+    ConnectionLost,
+    Duplicate,
+    Hosts,
+    MysqlConnection,
+    Unreachable,
+)
+from fsharechat.store.mysql_dialect import MysqlDialect
+from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, P, T, Unit
+from fsharechat.store.writer import Batch
+from fsharechat.urls import ServiceUrl
+
+log = structlog.get_logger(__name__)
+
+READERS = 4
+TRIES = 6
+"""A batch that met a conflict or lost its connection is run so often before its callers are told."""
+
+PAUSE_SECONDS = 0.02
+"""Before the second try; doubled before each further one."""
+
+
+class MysqlStore(Store):
+    """A database that several processes write. Each has a row in `writers`, the witness of its last commit."""
+
+    def __init__(self, url: ServiceUrl, max_queue: int) -> None:
+        super().__init__(max_queue)
+        self.dialect: Dialect = MysqlDialect()
+        self._url = url
+        self._hosts = Hosts(url)
+        self._max_reads = max_queue
+        self._reading = 0
+        self._closing = False
+        self._idle: asyncio.LifoQueue[MysqlConnection | None] = asyncio.LifoQueue()
+        self._writing: MysqlConnection | None = None
+        self._writer = secrets.token_hex(16)
+        self._batch_number = 0
+        self._committing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await (await self._hosts.connect()).close()  # a clear error before anything else
+        await asyncio.to_thread(self._migrate)
+        for _ in range(READERS):
+            self._idle.put_nowait(None)
+
+    async def close(self) -> None:
+        self._closing = True
+        await self._commits.close()
+        if self._committing is not None:
+            await self._committing
+        if self._writing is not None and self._writing.usable:
+            try:
+                await self._writing.execute("DELETE FROM writers WHERE id = ?", (self._writer,))
+            except StoreError as error:
+                log.info("the row of this writer stays", error=str(error))
+            await self._writing.close()
+        while not self._idle.empty():
+            connection = self._idle.get_nowait()
+            if connection is not None:
+                await connection.close()
+
+    async def read(
+        self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        if self._closing:
+            raise StoreError("the store is closed")
+        if self._reading >= self._max_reads:
+            raise StoreBusy(f"{self._reading} reads wait for the store")
+        self._reading += 1
+        try:
+            connection = await self._idle.get()
+            try:
+                if connection is not None and connection.usable:
+                    try:
+                        return await connection.run(unit(self.dialect, *args, **kwargs))
+                    except (ConnectionLost, Conflict) as error:
+                        log.info("a read is tried again", error=str(error))
+                if connection is None or not connection.usable:
+                    connection = await self._hosts.connect()
+                return await connection.run(unit(self.dialect, *args, **kwargs))
+            finally:
+                self._idle.put_nowait(connection)
+        finally:
+            self._reading -= 1
+
+    # The writer: one batch at a time
+
+    def _start_batch(self, batch: Batch) -> None:
+        self._committing = asyncio.get_running_loop().create_task(self._carry_out(batch))
+
+    async def _carry_out(self, batch: Batch) -> None:
+        try:
+            await self._commit_with_tries(batch)
+        except StoreError as error:
+            log.warning(
+                "store batch failed", error=str(error), messages=len(batch.messages), units=len(batch.works)
+            )
+            batch.fail(error)
+        except Exception as error:
+            log.exception("store batch failed", messages=len(batch.messages), units=len(batch.works))
+            batch.fail(error)
+            self._drop_writing()
+        self._commits.finish(batch)
+
+    async def _commit_with_tries(self, batch: Batch) -> None:
+        self._batch_number += 1
+        in_doubt = False
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+            try:
+                connection = await self._writing_connection()
+                if in_doubt and await self._was_committed(connection):
+                    return
+                in_doubt = False
+                await self._work(connection, batch)
+                in_doubt = True  # until the answer is here, only the database knows
+                await connection.execute("COMMIT")
+                return
+            except (Conflict, ConnectionLost, Unreachable) as error:
+                if isinstance(error, Conflict):
+                    in_doubt = False  # the engine says that it is undone, also when it says so at the commit
+                    await self._roll_back()
+                if attempt == TRIES - 1:
+                    raise
+                log.info("store batch is tried again", attempt=attempt + 1, error=str(error))
+
+    async def _work(self, connection: MysqlConnection, batch: Batch) -> None:
+        """Do all of a batch but the commit."""
+        await connection.execute("BEGIN")
+        await connection.execute(
+            "INSERT INTO writers (id, batch) VALUES (?, ?) ON DUPLICATE KEY UPDATE batch = VALUES(batch)",
+            (self._writer, self._batch_number),
+        )
+        batch.results = [await self._guarded(connection, work.start) for work in batch.works]
+        if batch.messages:
+            await self._append(connection, batch)
+
+    async def _append(self, connection: MysqlConnection, batch: Batch) -> None:
+        await connection.execute("SAVEPOINT messages")
+        try:
+            batch.stored = list(await connection.run(messages.append(self.dialect, batch.messages)))
+            return
+        except Duplicate as error:
+            # Another process stores the same message, or two have one id. Looked at one by one, the first kind is
+            # found as stored, and the second fails alone.
+            log.info("messages are stored one by one", error=str(error))
+        await connection.execute("ROLLBACK TO messages")
+        batch.stored = [
+            _outcome(await self._guarded(connection, partial(_append_one, self.dialect, message)))
+            for message in batch.messages
+        ]
+
+    async def _guarded(self, connection: MysqlConnection, start: Callable[[], Unit[T]]) -> T | Exception:
+        """Run a unit so that its failure undoes and concerns it alone, unless it is one of the whole transaction."""
+        await connection.execute("SAVEPOINT unit")
+        try:
+            result = await connection.run(start())
+        except (Conflict, ConnectionLost):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is handed to the unit's caller
+            await connection.execute("ROLLBACK TO unit")
+            return error
+        await connection.execute("RELEASE SAVEPOINT unit")
+        return result
+
+    async def _was_committed(self, connection: MysqlConnection) -> bool:
+        """Look whether the batch whose commit was cut off is in the database.
+
+        FOR UPDATE waits for the end of the transaction that was cut off, if the server has not noticed yet.
+        """
+        result = await connection.execute(
+            "SELECT batch FROM writers WHERE id = ? FOR UPDATE", (self._writer,)
+        )
+        committed = bool(result.rows) and result.rows[0][0] == self._batch_number
+        log.info("a commit was cut off", committed=committed)
+        return committed
+
+    async def _writing_connection(self) -> MysqlConnection:
+        if self._writing is None or not self._writing.usable:
+            self._writing = await self._hosts.connect()
+        return self._writing
+
+    async def _roll_back(self) -> None:
+        if self._writing is not None and self._writing.usable:
+            try:
+                await self._writing.execute("ROLLBACK")
+            except StoreError:
+                self._drop_writing()
+
+    def _drop_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.abandon()
+            self._writing = None
+
+    def _migrate(self) -> None:
+        reasons = []
+        for host, port in self._url.hosts:
+            login = f"{quote(self._url.user, safe='')}:{quote(self._url.password, safe='')}"
+            try:
+                migrate(f"mysql+pymysql://{login}@{host}:{port}/{quote(self._url.path)}?charset=utf8mb4")
+                return
+            except StoreError as error:
+                reasons.append(f"{host}:{port}: {error}")
+        raise StoreError("; ".join(reasons))
+
+
+def _append_one(dialect: Dialect, message: NewMessage) -> Unit[Stored]:
+    return (yield from messages.append(dialect, [message]))[0]
+
+
+def _outcome(result: Stored | Exception) -> Stored | StoreError:
+    return result if isinstance(result, (Stored, StoreError)) else StoreError(str(result))

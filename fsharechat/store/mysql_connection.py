@@ -1,0 +1,177 @@
+"""Connections to MySQL: several hosts, every step bounded in time, units run statement by statement."""
+
+import asyncio
+import time
+from functools import lru_cache
+from typing import Any
+
+import aiomysql
+import pymysql
+import structlog
+
+from fsharechat.errors import StoreError
+from fsharechat.store.unit import Result, T, Unit
+from fsharechat.urls import ServiceUrl
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 3.0
+STATEMENT_SECONDS = 6.0
+"""A statement that takes longer has lost its server (or the server its disk); the connection is given up."""
+
+RETRY_SECONDS = 0.5
+"""After all hosts refused, requests fail at once for so long before the next attempt."""
+
+# On a Galera cluster (the comment is read by MariaDB alone) a read waits for what other nodes committed before it.
+_VARIABLES = "SET SESSION sql_mode = 'STRICT_ALL_TABLES' /*M!100400 , SESSION wsrep_sync_wait = 1 */"
+
+# The gap locks of the default level make concurrent writers deadlock.
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+_DEADLOCK = frozenset(
+    {1205, 1213, 1020}
+)  # lock wait timeout; deadlock or Galera conflict; record has changed
+_SERVER_GONE = frozenset({1047, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2006, 2013, 2014, 2055})
+
+
+class Unreachable(StoreError):
+    """No host took a connection."""
+
+
+class ConnectionLost(StoreError):
+    """The connection broke; what its transaction did is undone, unless the break was at the commit."""
+
+
+class Conflict(StoreError):
+    """The engine undid the whole transaction for the sake of another one; it may be run again."""
+
+
+class Duplicate(StoreError):
+    """A unique key exists: another writer was faster, or the same thing is written twice."""
+
+
+class Hosts:
+    """Opens connections to the first host that takes one, beginning with the last that did."""
+
+    def __init__(self, url: ServiceUrl) -> None:
+        self._url = url
+        self._first = 0
+        self._quiet_until = 0.0
+        self._reason = ""
+
+    async def connect(self) -> "MysqlConnection":
+        """Raises Unreachable."""
+        if time.monotonic() < self._quiet_until:
+            raise Unreachable(self._reason)
+        hosts = self._url.hosts
+        reasons = []
+        for step in range(len(hosts)):
+            index = (self._first + step) % len(hosts)
+            try:
+                connection = await self._connect_to(*hosts[index])
+            except (OSError, TimeoutError, StoreError, pymysql.err.MySQLError) as error:
+                reasons.append(f"{hosts[index][0]}:{hosts[index][1]}: {_text(error)}")
+                continue
+            if step:
+                log.warning("another database host is used", host=hosts[index][0], reasons=reasons)
+            self._first = index
+            return connection
+        self._reason = "; ".join(reasons)
+        self._quiet_until = time.monotonic() + RETRY_SECONDS
+        raise Unreachable(self._reason)
+
+    async def _connect_to(self, host: str, port: int) -> "MysqlConnection":
+        async with asyncio.timeout(CONNECT_SECONDS):
+            raw = await aiomysql.connect(
+                host=host,
+                port=port,
+                user=self._url.user,
+                password=self._url.password,
+                db=self._url.path,
+                charset="utf8mb4",
+                autocommit=True,
+                init_command=_VARIABLES,
+            )
+        connection = MysqlConnection(raw)
+        await connection.execute(_ISOLATION)
+        return connection
+
+
+class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
+    async def _show_warnings(self, conn: Any) -> None:
+        """Do not ask for warnings: MySQL 8 has one for each VALUES() of an upsert, MariaDB knows no other way."""
+
+
+class MysqlConnection:
+    """One connection. After ConnectionLost it is of no more use."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.usable = True
+
+    async def execute(self, sql: str, params: object = ()) -> Result:
+        """Run one statement with `?` marks. Raises ConnectionLost, Conflict, Duplicate or StoreError."""
+        try:
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                # The cursor is not closed: it holds nothing, and its close might wait for a server that is gone.
+                cursor = await self._raw.cursor(_Cursor)
+                await cursor.execute(_with_percent_marks(sql), params)
+                rows = list(await cursor.fetchall()) if cursor.description else []
+                return Result(rows, cursor.rowcount)
+        except (OSError, EOFError, TimeoutError, pymysql.err.InterfaceError) as error:
+            self.abandon()
+            raise ConnectionLost(_text(error)) from error
+        except pymysql.err.MySQLError as error:
+            raise self._translated(error) from error
+        except BaseException:  # cancelled in the middle: nobody knows what the server will send next
+            self.abandon()
+            raise
+
+    async def run(self, unit: Unit[T]) -> T:
+        """Run the statements of a unit. Raises what `execute` and the unit raise."""
+        try:
+            query = next(unit)
+            while True:
+                query = unit.send(await self.execute(query.sql, query.params))
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        finally:
+            unit.close()
+
+    def abandon(self) -> None:
+        """Drop the connection without a word."""
+        self.usable = False
+        self._raw.close()
+
+    async def close(self) -> None:
+        """End the connection properly, if it still can be."""
+        if self.usable:
+            self.usable = False
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self._raw.ensure_closed()
+            except (OSError, TimeoutError, pymysql.err.MySQLError):
+                self._raw.close()
+
+    def _translated(self, error: pymysql.err.MySQLError) -> StoreError:
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+        if number in _DEADLOCK:
+            return Conflict(_text(error))
+        if number in _SERVER_GONE:
+            self.abandon()
+            return ConnectionLost(_text(error))
+        if isinstance(error, pymysql.err.IntegrityError):
+            return Duplicate(_text(error))
+        return StoreError(_text(error))
+
+
+@lru_cache(maxsize=1024)
+def _with_percent_marks(sql: str) -> str:
+    return sql.replace("%", "%%").replace("?", "%s")
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__

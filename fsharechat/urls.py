@@ -1,0 +1,50 @@
+"""Urls of services that run on several hosts: `scheme://user:password@a:1,b:2,c/path`."""
+
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+
+class UrlError(ValueError):
+    """Not a url of the wanted kind; the text says what is wrong and shows no password."""
+
+
+@dataclass(frozen=True)
+class ServiceUrl:
+    scheme: str
+    hosts: tuple[tuple[str, int], ...]
+    user: str = ""
+    password: str = field(default="", repr=False)
+    path: str = ""
+
+    @property
+    def addresses(self) -> str:
+        """Return "a:1,b:2", as many client libraries take it."""
+        return ",".join(f"{host}:{port}" for host, port in self.hosts)
+
+
+def parse(url: str, scheme: str, default_port: int) -> ServiceUrl:
+    """Return the parts of a url; a host without a port gets `default_port`. Raises UrlError."""
+    head, separator, rest = url.partition("://")
+    if not separator or head != scheme:
+        raise UrlError(f"must be {scheme}://host:{default_port}")
+    place, slash, path = rest.partition("/")
+    login, at, hosts = place.rpartition("@")
+    user, _, password = login.partition(":") if at else ("", "", "")
+    return ServiceUrl(
+        scheme,
+        tuple(_host(name, default_port) for name in hosts.split(",")),
+        unquote(user),
+        unquote(password),
+        unquote(path) if slash else "",
+    )
+
+
+def _host(text: str, default_port: int) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.path or parts.query:
+        raise UrlError(f"{text!r} is not a host or host:port")
+    return host, default_port if port is None else port
