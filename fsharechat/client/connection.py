@@ -28,16 +28,31 @@ FORGET_TIMEOUT = 5.0
 class Connection:
     """A transport with a CONNECT through it. It lives once: when it is lost, another one takes its place."""
 
-    def __init__(self, transport: Transport, options: Options, on_notice: Callable[[Notice], None]) -> None:
-        """`on_notice` gets what the server says by itself; it must not block."""
+    def __init__(
+        self,
+        transport: Transport,
+        options: Options,
+        *,
+        on_notice: Callable[[Notice], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        """`on_notice` gets what the server says by itself; `on_end` is called when the connection is lost or closed,
+        before any of its requests learns of it. Neither may block.
+        """
         self._transport = transport
         self._options = options
         self._on_notice = on_notice
+        self._on_end = on_end
         self._accepted: asyncio.Future[pb.ConnectAckPayload] = asyncio.get_running_loop().create_future()
         self._pending: dict[int, tuple[SubSignal, asyncio.Future[Any]]] = {}
         self._last_id = 0
         self._lost = asyncio.Event()
         self._reason = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was lost or closed."""
+        return self._lost.is_set()
 
     async def open(self, credentials: Credentials) -> pb.ConnectAckPayload:
         """Connect and authenticate, with a password stamped now.
@@ -159,7 +174,7 @@ class Connection:
             self._accepted.set_exception(ConnectRefused(packet.sub_signal))
 
     async def _exchange(self, signal: Signal, sub_signal: SubSignal, content: Any, within: float) -> Any:
-        if self._reason:
+        if self.ended:
             raise Disconnected(self._reason)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         message_id = self._take_id(sub_signal, future)
@@ -170,7 +185,7 @@ class Connection:
             raise
         try:
             async with asyncio.timeout(within):
-                await self._transport.write(frame)
+                await self._put(frame)
                 return await future
         except TimeoutError:
             raise RequestTimeout(f"{signal.name}/{sub_signal.name}", within) from None
@@ -198,12 +213,21 @@ class Connection:
         return {"interval": int(self._options.ping_interval * 1000)}
 
     async def _write(self, signal: Signal, message_id: int, content: Any) -> None:
-        await self._transport.write(self._transport.encode(signal, SubSignal.NONE, message_id, content))
+        await self._put(self._transport.encode(signal, SubSignal.NONE, message_id, content))
+
+    async def _put(self, frame: Any) -> None:
+        try:
+            await self._transport.write(frame)
+        except Disconnected as error:
+            self._fail(str(error))  # the transport may tell it only later
+            raise
 
     def _fail(self, reason: str) -> None:
-        if self._reason:
+        if self.ended:
             return
+        self._lost.set()
         self._reason = reason
+        self._on_end()
         for _, future in self._pending.values():
             if not future.done():
                 future.set_exception(Disconnected(reason))
@@ -211,4 +235,3 @@ class Connection:
         if not self._accepted.done():
             self._accepted.set_exception(Disconnected(reason))
             self._accepted.exception()  # it counts as seen: `open` may have failed before it waited for it
-        self._lost.set()

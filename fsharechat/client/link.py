@@ -62,7 +62,9 @@ class Link:
         give_up = loop.time() + patience
         was_up = False
         while True:
-            connection = Connection(self._make_transport(), self._options, self._on_notice)
+            connection = Connection(
+                self._make_transport(), self._options, on_notice=self._on_notice, on_end=self._down
+            )
             started = loop.time()
             try:
                 ack = await connection.open(self._credentials)
@@ -104,18 +106,38 @@ class Link:
 
     async def _stay(self, connection: Connection, ack: pb.ConnectAckPayload) -> Disconnected:
         """Serve a connection to its end and return the reason."""
-        self._connection = connection
-        self._changed.set()
+        if not connection.ended:  # it may have ended right behind the CONNECT_ACK
+            self._connection = connection
+            self._changed.set()
         self._on_event(Connected(ack))
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(connection.wait_lost())
-                group.create_task(connection.stay_alive())
-                group.create_task(self._serve(connection, ack))
-        except* Disconnected as errors:
-            reason = Disconnected(str(errors.exceptions[0]))
-        finally:
-            self._connection = None
-            self._changed.clear()
+        reason = await _first_disconnect(
+            connection.wait_lost(), connection.stay_alive(), self._serve(connection, ack)
+        )
         self._on_event(ConnectionLost(str(reason)))
         return reason
+
+    def _down(self) -> None:
+        self._connection = None
+        self._changed.clear()
+
+
+async def _first_disconnect(*work: Coroutine[Any, Any, None]) -> Disconnected:
+    """Run `work` side by side until one raises Disconnected, cancel the others and return it.
+
+    Any other exception is raised. It is no TaskGroup: before Python 3.13 one whose task fails takes a cancellation
+    from outside at that moment for its own, and `close` would wait for ever.
+    """
+    tasks = [asyncio.ensure_future(part) for part in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, Disconnected):
+            raise error
+    first = errors[0]
+    assert isinstance(first, Disconnected)
+    return first

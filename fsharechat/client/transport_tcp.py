@@ -86,7 +86,7 @@ class TcpTransport(Transport, asyncio.Protocol):
         assert self._receiver is not None
         self._gone.set()
         self._writable.set()
-        self._receiver.on_lost(str(exc) if exc else self._reason)
+        self._receiver.on_lost(repr(exc) if exc else self._reason)
 
     def encode(self, signal: Signal, sub_signal: SubSignal, message_id: int, content: Any) -> bytes:
         if isinstance(content, Message):

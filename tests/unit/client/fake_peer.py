@@ -79,14 +79,14 @@ class FakePeer:
     async def __aenter__(self) -> Self:
         self._tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
         self._tcp_tasks: set[asyncio.Task[None]] = set()
-        self.tcp = "127.0.0.1:{}".format(self._tcp.sockets[0].getsockname()[1])
+        self.tcp = f"127.0.0.1:{self._tcp.sockets[0].getsockname()[1]}"
         app = web.Application()
         app.router.add_get("/", self._serve_ws)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        self.ws = "ws://127.0.0.1:{}/".format(self._runner.addresses[0][1])
+        self.ws = f"ws://127.0.0.1:{self._runner.addresses[0][1]}/"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -268,11 +268,16 @@ class WebSession(FakeSession):
         self.socket = socket
         self.request = request
         self.frames: list[dict[str, Any]] = []
+        self.sending: set[asyncio.Task[None]] = set()
 
     def send(self, signal: Signal, sub: SubSignal, message_id: int, body: bytes | str) -> None:
+        task = asyncio.get_running_loop().create_task(self.say(signal, sub, message_id, body))
+        self.sending.add(task)
+        task.add_done_callback(self.sending.discard)
+
+    async def say(self, signal: Signal, sub: SubSignal, message_id: int, body: bytes | str) -> None:
         frame = {"signal": signal.name, "subSignal": sub.name, "messageId": message_id, "content": body}
-        # Small frames: the writer takes them without waiting.
-        asyncio.get_running_loop().create_task(self.socket.send_str(orjson.dumps(frame).decode()))
+        await self.socket.send_str(orjson.dumps(frame).decode())
 
     def drop(self) -> None:
         if self.request.transport is not None:
@@ -289,11 +294,11 @@ class WebSession(FakeSession):
         if frame["signal"] == "CONNECT":
             self.connects.append(content)
             if peer.refusal is not None:
-                self.send(Signal.CONNECT_ACK, peer.refusal, 0, "")
+                await self.say(Signal.CONNECT_ACK, peer.refusal, 0, "")
                 await self.socket.close()
                 return
             ack = {"messageHead": str(len(peer.inbox) + peer.head_offset), "friendHead": 7}
-            self.send(Signal.CONNECT_ACK, SubSignal.CONNECTION_ACCEPTED, 0, orjson.dumps(ack).decode())
+            await self.say(Signal.CONNECT_ACK, SubSignal.CONNECTION_ACCEPTED, 0, orjson.dumps(ack).decode())
         elif frame["signal"] == "DISCONNECT":
             self.disconnect = content["clearSession"]
             await self.socket.close()
@@ -307,7 +312,7 @@ class WebSession(FakeSession):
             elif answer is not IGNORE:
                 code, payload = answer  # type: ignore[misc]
                 reply = "" if code else orjson.dumps(_to_web(sub, payload)).decode()
-                self.send(Signal.PUB_ACK, sub, frame["messageId"], reply)
+                await self.say(Signal.PUB_ACK, sub, frame["messageId"], reply)
 
 
 def _from_web(sub: SubSignal, content: Any) -> Any:

@@ -1,0 +1,154 @@
+"""A message is sent until it is answered, always under the same local id (protocol.md section 6)."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, ME, FakePeer, stored
+
+from fsharechat.client import (
+    Client,
+    Closed,
+    Options,
+    RequestError,
+    SendUnconfirmed,
+    SentMessage,
+    group,
+    text,
+)
+from fsharechat.protocol.signals import PersistFlag, SubSignal
+
+FAST = Options.fast()
+
+
+async def test_a_send_returns_the_receipt(peer: FakePeer, transport: str) -> None:
+    async with Client(CREDENTIALS, **peer.address(transport)) as client:
+        sent = await client.send(FRIEND, "你好")
+    assert sent == SentMessage(message_id=1000, timestamp=1_700_000_000_000)
+    message = peer.asked(SubSignal.MS)[0]
+    assert (message.conversation.type, message.conversation.target) == (0, FRIEND)
+    assert (message.from_user, message.content.searchable_content) == (ME, "你好")
+    assert 0 < message.local_message_id < 1 << 63
+
+
+async def test_a_group_message_may_go_to_some_members(peer: FakePeer) -> None:
+    async with Client(CREDENTIALS, tcp=peer.tcp) as client:
+        await client.send(group("g1"), text("psst"), to=["a", "b"], local_id=77)
+    message = peer.asked(SubSignal.MS)[0]
+    assert (message.conversation.type, message.conversation.target) == (1, "g1")
+    assert (list(message.to), message.local_message_id) == (["a", "b"], 77)
+    assert message.content.persist_flag == PersistFlag.STORED_AND_COUNTED
+
+
+async def test_local_ids_differ_between_clients_of_one_user(peer: FakePeer) -> None:
+    for _ in range(2):
+        async with Client(CREDENTIALS, tcp=peer.tcp) as client:
+            await asyncio.gather(*(client.send(FRIEND, str(n)) for n in range(50)))
+    assert len({message.local_message_id for message in peer.asked(SubSignal.MS)}) == 100
+
+
+async def test_a_send_whose_answer_is_lost_is_resent_and_stored_once(peer: FakePeer, transport: str) -> None:
+    lost = iter([True])
+
+    def rule(sub: SubSignal, body: object) -> object:
+        if sub is SubSignal.MS and next(lost, False):
+            peer._store(body)  # type: ignore[arg-type]
+            return DROP
+        # Without the inbox the client has to ask.
+        return IGNORE if sub is SubSignal.MP else None
+
+    peer.rule = rule
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        sent = await client.send(FRIEND, "once")
+    first, second = peer.asked(SubSignal.MS)
+    assert first.local_message_id == second.local_message_id
+    assert sent.message_id == 1000
+    assert len(peer.inbox) == 1
+
+
+async def test_resends_keep_the_order(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: IGNORE
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client, asyncio.TaskGroup() as tasks:
+        for n in range(20):
+            tasks.create_task(client.send(FRIEND, str(n)))
+        await peer.until(lambda: len(peer.asked(SubSignal.MS)) == 20)
+        peer.rule = lambda sub, body: None
+        peer.session.drop()
+    texts = [message.content.searchable_content for message in peer.asked(SubSignal.MS)]
+    assert texts == [str(n) for n in range(20)] * 2
+
+
+async def test_a_send_found_in_the_inbox_needs_no_other_answer(peer: FakePeer) -> None:
+    def rule(sub: SubSignal, body: object) -> object:
+        if sub is SubSignal.MS:
+            peer._store(body)  # type: ignore[arg-type]
+            return IGNORE
+        return None
+
+    peer.rule = rule
+    options = replace(FAST, request_timeout=0.05)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        sending = asyncio.ensure_future(client.send(FRIEND, "once"))
+        await peer.until(lambda: bool(peer.asked(SubSignal.MS)))
+        peer.deliver(stored(2001))
+        peer.notify(1)
+        assert (await sending).message_id == 1000
+        assert (await anext(client.messages())).message_id == 2001  # and not 1000
+
+
+async def test_a_send_is_resent_after_a_time_out(peer: FakePeer) -> None:
+    silences = iter([IGNORE, IGNORE])
+    peer.rule = lambda sub, body: next(silences, None)
+    options = replace(FAST, request_timeout=0.02)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        await client.send(FRIEND, "patience")
+    assert len({message.local_message_id for message in peer.asked(SubSignal.MS)}) == 1
+    assert len(peer.asked(SubSignal.MS)) == 3
+    assert len(peer.sessions) == 1
+
+
+async def test_a_send_gives_up(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: IGNORE
+    options = replace(FAST, request_timeout=0.02)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        with pytest.raises(SendUnconfirmed) as caught:
+            await client.send(FRIEND, "nobody answers", within=0.1)
+        local_id = caught.value.local_message_id
+        peer.rule = lambda sub, body: None
+        await client.send(FRIEND, "nobody answers", local_id=local_id)
+    assert {message.local_message_id for message in peer.asked(SubSignal.MS)} == {local_id}
+
+
+async def test_a_final_refusal_is_raised_at_once(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: (246, None)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        with pytest.raises(RequestError) as caught:
+            await client.send(FRIEND, "unwanted")
+    assert caught.value.code == 246
+    assert len(peer.asked(SubSignal.MS)) == 1
+
+
+async def test_a_refusal_that_says_nothing_final_is_followed_by_a_resend(peer: FakePeer) -> None:
+    refusals = iter([(4, None), (249, None)])
+    peer.rule = lambda sub, body: next(refusals, None)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        await client.send(FRIEND, "later")
+    assert len(peer.asked(SubSignal.MS)) == 3
+
+
+async def test_a_refusal_to_the_end_is_raised(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: (4, None)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        with pytest.raises(RequestError):
+            await client.send(FRIEND, "never", within=0.1)
+
+
+async def test_close_ends_the_sends(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: IGNORE
+    client = Client(CREDENTIALS, tcp=peer.tcp, options=FAST)
+    await client.connect()
+    sending = asyncio.ensure_future(client.send(FRIEND, "cut short"))
+    await peer.until(lambda: bool(peer.asked(SubSignal.MS)))
+    await client.close()
+    with pytest.raises(Closed):
+        await sending
