@@ -44,6 +44,7 @@ class MemoryBus(Bus):
         self._on_presence.append(on_presence)
 
     def invalidate(self, keys: Iterable[str]) -> None:
+        keys = tuple(keys)  # each watcher goes through them
         for on_keys in self._on_keys:
             on_keys(keys)
 

@@ -23,18 +23,26 @@ class MemoryLease(Lease):
     async def release(self) -> None:
         if self._held:
             self._held = False
-            self._registry.remove(self.kind, self.node)
+            self._registry.remove(self)
+
+    def lose(self) -> None:
+        """Be a lease of a registry that is closed."""
+        self._held = False
 
 
 class MemoryRegistry(Registry):
     def __init__(self) -> None:
         self._members: dict[str, dict[int, str]] = {}
+        self._leases: set[MemoryLease] = set()
         self._watchers: dict[str, list[Callable[[Members], None]]] = {}
 
     async def open(self) -> None:
         pass
 
     async def close(self) -> None:
+        for lease in self._leases:
+            lease.lose()
+        self._leases.clear()
         self._members.clear()
         self._watchers.clear()
 
@@ -43,18 +51,21 @@ class MemoryRegistry(Registry):
         for candidate in range(NODES) if node == "auto" else (node,):
             if candidate not in members:
                 members[candidate] = address
+                lease = MemoryLease(self, kind, candidate)
+                self._leases.add(lease)
                 self._tell(kind)
-                return MemoryLease(self, kind, candidate)
+                return lease
         raise LeaseTaken(f"node id {node} of a {kind} is held by {members.get(candidate)}")
 
     async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
         self._watchers.setdefault(kind, []).append(on_members)
         on_members(dict(self._members.get(kind, {})))
 
-    def remove(self, kind: str, node: int) -> None:
-        """Take a member out whose lease was released."""
-        self._members.get(kind, {}).pop(node, None)
-        self._tell(kind)
+    def remove(self, lease: MemoryLease) -> None:
+        """Take out the member whose lease was released."""
+        self._leases.discard(lease)
+        self._members[lease.kind].pop(lease.node)
+        self._tell(lease.kind)
 
     def _tell(self, kind: str) -> None:
         for on_members in self._watchers.get(kind, []):

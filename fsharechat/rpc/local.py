@@ -10,7 +10,7 @@ SWEEP_SECONDS = 1.0
 
 
 class LocalRpc(Rpc):
-    """`timeout` is in seconds; a call is given up within a second after that."""
+    """`timeout` is in seconds; a call is given up at most two sweeps later."""
 
     address = "local"
 

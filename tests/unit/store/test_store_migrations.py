@@ -47,7 +47,7 @@ def test_migrating_again_changes_nothing(empty_url: str) -> None:
     migrate(empty_url)
     assert version(empty_url) == before
     with connected(empty_url) as connection:
-        assert connection.execute(text("SELECT uid, seq FROM heads")).all() == [("ann", 1)]
+        assert connection.execute(text("SELECT seq FROM heads")).scalar_one() == 1
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty_url: str) -> None:

@@ -1,0 +1,52 @@
+"""Both ends of the rpc, and handlers."""
+
+import asyncio
+from typing import NamedTuple
+
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Reply, Rpc
+
+
+class Ends(NamedTuple):
+    """The rpc as the group role and as its callers have it; one object within one process."""
+
+    group: Rpc
+    caller: Rpc
+
+
+class Desk:
+    """A handler that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.replies: list[asyncio.Future[Reply]] = []
+        self._arrived = asyncio.Event()
+
+    def __call__(self, call: Call) -> asyncio.Future[Reply]:
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.calls.append(call)
+        self.replies.append(reply)
+        self._arrived.set()
+        return reply
+
+    async def arrived(self, count: int) -> None:
+        """Return when so many calls are here."""
+        async with asyncio.timeout(5):
+            while len(self.calls) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def answer(self, n: int, reply: Reply) -> None:
+        """Answer the call that came as number `n`, unless it was given up."""
+        if not self.replies[n].done():
+            self.replies[n].set_result(reply)
+
+
+def echo(call: Call) -> asyncio.Future[Reply]:
+    reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    reply.set_result(Reply(Code.SUCCESS, call.body))
+    return reply
+
+
+def call(body: bytes = b"", uid: str = "ann") -> Call:
+    return Call(18, uid, "phone", body)

@@ -1,0 +1,126 @@
+"""What every kind of rpc does."""
+
+import asyncio
+
+from rpc_kit import Desk, Ends, call, echo
+
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Reply
+
+
+async def test_a_call_arrives_unchanged_and_so_does_its_reply(ends: Ends) -> None:
+    desk = Desk()
+    await ends.group.serve(desk)
+    sent = Call(250, "飞享", "phone|\x00", bytes(range(256)), (1 << 63) - 1, True)
+    reply = ends.caller.call(sent)
+    await desk.arrived(1)
+    assert desk.calls == [sent]
+    desk.answer(0, Reply(Code.MUTED, b"\x00\xff"))
+    assert await reply == Reply(Code.MUTED, b"\x00\xff")
+
+
+async def test_each_caller_gets_its_own_reply_whatever_their_order(ends: Ends) -> None:
+    desk = Desk()
+    await ends.group.serve(desk)
+    replies = [ends.caller.call(call(b"%d" % n)) for n in range(20)]
+    await desk.arrived(20)
+    for n in reversed(range(20)):
+        desk.answer(n, Reply(Code.SUCCESS, desk.calls[n].body))
+    assert [(await reply).payload for reply in replies] == [b"%d" % n for n in range(20)]
+
+
+async def test_calls_of_one_user_arrive_in_the_order_they_are_made(ends: Ends) -> None:
+    desk = Desk()
+    await ends.group.serve(desk)
+    replies = [ends.caller.call(call(b"%d" % n)) for n in range(50)]
+    await desk.arrived(50)
+    assert [one.body for one in desk.calls] == [b"%d" % n for n in range(50)]
+    for n in range(50):
+        desk.answer(n, Reply(Code.SUCCESS))
+    await asyncio.gather(*replies)
+
+
+async def test_a_large_body_goes_both_ways(ends: Ends) -> None:
+    await ends.group.serve(echo)
+    body = bytes(3 << 20)
+    assert (await ends.caller.call(call(body))).payload == body
+
+
+async def test_with_nobody_to_ask_the_code_is_4(ends: Ends) -> None:
+    assert await ends.caller.call(call()) == Reply(Code.SERVER_ERROR)
+
+
+async def test_ready_is_when_there_is_somebody_to_ask(ends: Ends) -> None:
+    ready = asyncio.create_task(ends.caller.wait_ready())
+    await asyncio.sleep(0)
+    assert not ready.done()
+    await ends.group.serve(echo)
+    await asyncio.wait_for(ready, 5)
+    assert (await ends.caller.call(call(b"now"))).payload == b"now"
+
+
+async def test_nobody_answers_before_the_deadline(ends: Ends) -> None:
+    desk = Desk()
+    await ends.group.serve(desk)
+    slow = ends.caller.call(call(b"slow"))
+    assert await asyncio.wait_for(slow, 5) == Reply(Code.TIMEOUT)
+    desk.answer(0, Reply(Code.SUCCESS))  # too late for anybody
+    quick = ends.caller.call(call(b"quick"))
+    await desk.arrived(2)
+    desk.answer(1, Reply(Code.SUCCESS, b"quick"))
+    assert (await quick).payload == b"quick"
+
+
+async def test_a_handler_that_is_a_task_ends_at_the_deadline(ends: Ends) -> None:
+    ended = asyncio.Event()
+
+    async def wait(_: Call) -> Reply:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.set()
+        return Reply(Code.TIMEOUT)
+
+    await ends.group.serve(lambda one: asyncio.get_running_loop().create_task(wait(one)))
+    assert await asyncio.wait_for(ends.caller.call(call()), 5) == Reply(Code.TIMEOUT)
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_deadlines_are_kept_one_after_the_other(ends: Ends) -> None:
+    await ends.group.serve(Desk())
+    for _ in range(2):
+        assert await asyncio.wait_for(ends.caller.call(call()), 5) == Reply(Code.TIMEOUT)
+
+
+async def test_unserve_refuses_new_calls_and_waits_for_those_taken(ends: Ends) -> None:
+    desk = Desk()
+    await ends.group.serve(desk)
+    taken = ends.caller.call(call(b"taken"))
+    await desk.arrived(1)
+    gone = asyncio.create_task(ends.group.unserve())
+    await asyncio.sleep(0)
+    assert await ends.caller.call(call(b"late")) == Reply(Code.SERVER_ERROR)
+    assert not gone.done()
+    desk.answer(0, Reply(Code.SUCCESS, b"done"))
+    await asyncio.wait_for(gone, 5)
+    assert taken.done()
+    assert (await taken).payload == b"done"
+    assert len(desk.calls) == 1
+
+
+async def test_unserve_does_not_wait_for_ever(ends: Ends) -> None:
+    desk = Desk()
+    await ends.group.serve(desk)
+    never = ends.caller.call(call())
+    await desk.arrived(1)
+    await asyncio.wait_for(ends.group.unserve(), 5)
+    assert await asyncio.wait_for(never, 5) == Reply(Code.TIMEOUT)
+
+
+async def test_who_was_away_can_serve_again(ends: Ends) -> None:
+    await ends.group.serve(echo)
+    await ends.group.unserve()
+    assert await ends.caller.call(call()) == Reply(Code.SERVER_ERROR)
+    await ends.group.serve(echo)
+    await asyncio.wait_for(ends.caller.wait_ready(), 5)
+    assert (await ends.caller.call(call(b"again"))).payload == b"again"
