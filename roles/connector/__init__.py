@@ -3,8 +3,7 @@
 import asyncio
 import errno
 import ssl
-
-from aiohttp import web
+from typing import Any
 
 from fsharechat.node import Node, StartError
 from fsharechat.protocol.ids import IdGenerator
@@ -14,6 +13,8 @@ from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketServer
 
 BACKLOG = 1024
+TLS_CLOSE_SECONDS = 5.0
+"""A TLS client gets so long to say goodbye."""
 
 
 class ConnectorRole:
@@ -25,7 +26,7 @@ class ConnectorRole:
         self._lease: Lease | None = None
         self._hub: Hub | None = None
         self._tcp: asyncio.Server | None = None
-        self._web: web.AppRunner | None = None
+        self._web: WebSocketServer | None = None
 
     async def start(self, node: Node) -> None:
         self._node = node
@@ -39,23 +40,26 @@ class ConnectorRole:
             node.settings, self._lease.node, node.rpc, node.bus, IdGenerator(self._lease.node)
         )
         await hub.start()
-        tls = self._tls()
+        tls: dict[str, Any] = {}
+        if (context := self._tls()) is not None:
+            tls = {
+                "ssl": context,
+                "ssl_handshake_timeout": settings.authenticate_seconds,
+                "ssl_shutdown_timeout": TLS_CLOSE_SECONDS,
+            }
         try:
             self._tcp = await asyncio.get_running_loop().create_server(
-                lambda: TcpConnection(hub), settings.host, settings.tcp_port, backlog=BACKLOG, ssl=tls
+                lambda: TcpConnection(hub), settings.host, settings.tcp_port, backlog=BACKLOG, **tls
             )
         except OSError as error:
             raise listen_error("[connector] tcp_port", settings.host, settings.tcp_port, error) from error
-        self._web = web.AppRunner(WebSocketServer(hub).app, access_log=None, handle_signals=False)
-        await self._web.setup()
+        self._web = WebSocketServer(hub)
         try:
-            await web.TCPSite(
-                self._web, settings.host, settings.ws_port, backlog=BACKLOG, ssl_context=tls
-            ).start()
+            name = await self._web.listen(settings.host, settings.ws_port, BACKLOG, **tls)
         except OSError as error:
             raise listen_error("[connector] ws_port", settings.host, settings.ws_port, error) from error
         self.addresses["tcp"] = address(self._tcp.sockets[0].getsockname())
-        self.addresses["ws"] = f"{'wss' if tls else 'ws'}://{address(self._web.addresses[0])}/"
+        self.addresses["ws"] = f"{'wss' if tls else 'ws'}://{address(name)}/"
         metrics = node.metrics
         metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.sessions))
         metrics.gauge("users_online", "Users with a device connected here.", lambda: len(hub.users))
@@ -66,12 +70,11 @@ class ConnectorRole:
         if self._tcp is not None:
             self._tcp.close()
         if self._web is not None:
-            for site in list(self._web.sites):
-                await site.stop()
+            self._web.stop_listening()
         if self._hub is not None:
             await self._hub.stop()
         if self._web is not None:
-            await self._web.cleanup()
+            await self._web.close()
         if self._lease is not None:
             await self._lease.release()
 

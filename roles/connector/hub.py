@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 import structlog
 
-from fsharechat.bus import OFFLINE, Bus, Deliver, Event, Notify, Presence, Push
+from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push
 from fsharechat.protocol.ids import IdGenerator, now_ms
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
+from roles.connector.gate import Gate
 from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.session import Session, State, Transport
 from roles.connector.tail import TailMessage
@@ -40,6 +41,8 @@ class Hub:
         self.users: dict[str, OnlineUser] = {}
         self.sessions: set[Session] = set()
         self.unauthenticated = 0
+        self.waiting: set[Gate] = set()
+        """Web connections that have not asked for a WebSocket yet."""
         self.draining = False
         self.inflight = 0
         self.notified = 0
@@ -86,16 +89,29 @@ class Hub:
 
     def accept(self, transport: Transport) -> Session | None:
         """Return the session of a new connection, or None when there are too many."""
-        if (
-            len(self.sessions) >= self.settings.max_connections
-            or self.unauthenticated >= self.settings.max_unauthenticated
-        ):
-            self.refused += 1
+        if not self._has_room():
             return None
         session = Session(self, transport)
         self.sessions.add(session)
         self.unauthenticated += 1
         return session
+
+    def admit(self, gate: Gate) -> bool:
+        """Count a new web connection, unless there are too many."""
+        if not self._has_room():
+            return False
+        self.waiting.add(gate)
+        return True
+
+    def _has_room(self) -> bool:
+        strangers = self.unauthenticated + len(self.waiting)
+        if (
+            strangers < self.settings.max_unauthenticated
+            and len(self.sessions) + len(self.waiting) < self.settings.max_connections
+        ):
+            return True
+        self.refused += 1
+        return False
 
     def opened(self, session: Session) -> None:
         """Put an authenticated session in its place; an earlier one of the same device goes."""
@@ -124,7 +140,7 @@ class Hub:
         user, session.user = session.user, None
         if user is not None and user.sessions.get(session.client_id) is session:
             del user.sessions[session.client_id]
-            self.bus.announce(Presence(session.uid, session.client_id, OFFLINE, session.epoch))
+            self.bus.announce(Presence(session.uid, session.client_id, self.node, session.epoch, online=False))
             if user.sessions:
                 user.trim()
             else:
@@ -217,6 +233,9 @@ class Hub:
                     unauthenticated=self.unauthenticated,
                 )
                 refused = self.refused
+            for gate in list(self.waiting):
+                if now - gate.opened_at > self.settings.authenticate_seconds:
+                    gate.refuse("no WebSocket handshake within the time")
             sessions = list(self.sessions)
             for start in range(0, len(sessions), SWEEP_SLICE):
                 for session in sessions[start : start + SWEEP_SLICE]:

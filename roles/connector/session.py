@@ -109,6 +109,8 @@ class Session:
         if self._hub.draining:
             return  # not acknowledged, so the client sends it again elsewhere
         if self._inflight >= self._hub.max_inflight or self._backlog:
+            if self.state is State.CLOSED:
+                return  # nothing would ever resume reading
             if self._backlog is None:
                 self._backlog = deque()
             self._backlog.append(frame)  # bounded by the chunk it came with: nothing more is read
@@ -236,9 +238,11 @@ class Session:
             self._work_off()
 
     def _work_off(self) -> None:
+        if self._hub.draining:
+            return
         while self._backlog and self._inflight < self._hub.max_inflight:
             self._carry_out(self._backlog.popleft())
-        if not self._backlog and self.state is not State.CLOSED and not self._hub.draining:
+        if not self._backlog and self.state is not State.CLOSED:
             self.transport.resume()
 
     def _answer(self, frame: Frame, reply: Reply) -> None:
@@ -256,9 +260,8 @@ class Session:
     # The cursor
 
     def _pull(self, frame: Frame) -> None:
-        if self.asked_at is not None:
-            self.asked_at = None  # it answers the MN, so the limit does not count it
-        elif not self._allowed(SubSignal.MP):
+        # One that answers an MN is not counted: the server must not provoke a refusal.
+        if self.asked_at is None and not self._allowed(SubSignal.MP):
             self._answer(frame, Reply(Code.TOO_OFTEN))
             return
         try:
@@ -266,6 +269,7 @@ class Session:
         except DecodeError:
             self._answer(frame, Reply(Code.INVALID_DATA))
             return
+        self.asked_at = None
         user = self.user
         if user is not None and (messages := user.tail_after(after)) is not None:
             self.transport.send_pulled(frame.message_id, messages, user.head, user.head)

@@ -8,6 +8,7 @@ from fsharechat.protocol.bodies import pull_result
 from fsharechat.protocol.frames import FrameDecoder, FrameError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
+from roles.connector.gate import peer_name
 from roles.connector.hub import Hub
 from roles.connector.session import Session
 from roles.connector.tail import TailMessage
@@ -27,7 +28,17 @@ _SUCCESS = bytes([Code.SUCCESS])
 class TcpConnection(asyncio.Protocol):
     """The transport of a session."""
 
-    __slots__ = ("_closing", "_decoder", "_hub", "_session", "_transport", "peer", "silence_seconds")
+    __slots__ = (
+        "_closing",
+        "_decoder",
+        "_full",
+        "_held",
+        "_hub",
+        "_session",
+        "_transport",
+        "peer",
+        "silence_seconds",
+    )
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -35,6 +46,8 @@ class TcpConnection(asyncio.Protocol):
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
         self._closing = False
+        self._full = False  # the client does not take what is sent to it
+        self._held = False  # the session wants no more for now
         self.peer = ""
         self.silence_seconds = SILENCE_SECONDS
 
@@ -68,10 +81,12 @@ class TcpConnection(asyncio.Protocol):
             self._session = None
 
     def pause_writing(self) -> None:
-        self.pause()
+        self._full = True
+        self._read_or_not()
 
     def resume_writing(self) -> None:
-        self.resume()
+        self._full = False
+        self._read_or_not()
 
     # Transport
 
@@ -96,12 +111,12 @@ class TcpConnection(asyncio.Protocol):
         self._decoder.max_body = self._hub.settings.max_body_bytes
 
     def pause(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._held = True
+        self._read_or_not()
 
     def resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._held = False
+        self._read_or_not()
 
     def close(self) -> None:
         self._closing = True
@@ -109,6 +124,14 @@ class TcpConnection(asyncio.Protocol):
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+
+    def _read_or_not(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._full or self._held:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _write(self, data: bytes) -> None:
         transport = self._transport
@@ -120,9 +143,3 @@ class TcpConnection(asyncio.Protocol):
             transport.abort()
             if self._session is not None:
                 self._session.refuse("reads too slowly")
-
-
-def peer_name(transport: asyncio.BaseTransport) -> str:
-    """Return host:port of the other side, for the log."""
-    peer = transport.get_extra_info("peername")
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "?"

@@ -1,50 +1,101 @@
 """Web clients: JSON text frames over WebSocket, served by aiohttp (protocol.md section 2)."""
 
 import asyncio
+import logging
+from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from fsharechat.protocol import json
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Reply
+from roles.connector.gate import Gate
 from roles.connector.hub import Hub
 from roles.connector.session import Session, State
 from roles.connector.tail import TailMessage
-from roles.connector.tcp import CLOSE_SECONDS, peer_name
+from roles.connector.tcp import CLOSE_SECONDS
 
 CLOSE_TIMEOUT_SECONDS = 2.0
 """How long the server waits for the client's part of the closing handshake."""
 
 
 class WebSocketServer:
-    """The aiohttp application of a connector: paths `/` and `/ws`."""
+    """Serves the paths `/` and `/ws`."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self.app = web.Application()
-        self.app.router.add_get("/", self._serve)
-        self.app.router.add_get("/ws", self._serve)
+        app = web.Application()
+        app.router.add_get("/", self._serve)
+        app.router.add_get("/ws", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=HttpLog())
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int, backlog: int, **tls: Any) -> tuple[Any, ...]:
+        """Listen, and return the name of the socket. Raises OSError."""
+        await self._runner.setup()
+        http = self._runner.server
+        assert http is not None
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Gate(self._hub, http()), host, port, backlog=backlog, **tls
+        )
+        name: tuple[Any, ...] = self._server.sockets[0].getsockname()
+        return name
+
+    def stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Let go of what is still connected, sessions excepted: the hub ends those."""
+        await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        hub = self._hub
+        transport = request.transport
+        gate = transport.get_protocol() if transport is not None else None
+        if not isinstance(gate, Gate):
+            return plain(503, "The connection is gone.\n")
+        hub.waiting.discard(gate)  # from here the session counts
         socket = web.WebSocketResponse(
-            max_msg_size=self._hub.settings.max_body_bytes, compress=False, timeout=CLOSE_TIMEOUT_SECONDS
+            max_msg_size=hub.settings.max_body_bytes, compress=False, timeout=CLOSE_TIMEOUT_SECONDS
         )
-        if not socket.can_prepare(request):
-            return web.Response(
-                status=426, text="This is a WebSocket endpoint.\n", headers={"Upgrade": "websocket"}
-            )
-        connection = WebSocketConnection(self._hub, socket, request)
-        session = self._hub.accept(connection)
+        connection = WebSocketConnection(hub, socket, request, gate)
+        session = hub.accept(connection)
         if session is None:
-            return web.Response(status=503, text="Too many connections, try again later.\n")
+            hub.waiting.add(gate)
+            return plain(503, "Too many connections, try again later.\n")
         try:
             await socket.prepare(request)
             await connection.serve(session)
+        except web.HTTPBadRequest:
+            hub.waiting.add(gate)
+            return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
+        except ConnectionError:
+            pass  # gone meanwhile, which is no fault
         finally:
             session.close()
             await connection.closed()
         return socket
+
+
+def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    """Return an answer for those who want no WebSocket, or get none; it is the last on its connection."""
+    response = web.Response(status=status, text=text, headers=headers)
+    response.force_close()
+    return response
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, without what clients did wrong: that is a line of the gate, and no error of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+
+    def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
+        if not isinstance(exc_info, HttpProcessingError):
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
 class WebSocketConnection:
@@ -52,6 +103,7 @@ class WebSocketConnection:
 
     __slots__ = (
         "_closer",
+        "_gate",
         "_hub",
         "_may_read",
         "_request",
@@ -62,32 +114,35 @@ class WebSocketConnection:
         "silence_seconds",
     )
 
-    def __init__(self, hub: Hub, socket: web.WebSocketResponse, request: web.Request) -> None:
+    def __init__(self, hub: Hub, socket: web.WebSocketResponse, request: web.Request, gate: Gate) -> None:
         self._hub = hub
         self._socket = socket
         self._request = request
+        self._gate: Gate | None = gate
         self._uid = ""
         self._session: Session | None = None
         self._may_read: asyncio.Event | None = None
         self._closer: asyncio.Task[bool] | None = None
-        self.peer = peer_name(request.transport) if request.transport else "?"
+        self.peer = gate.peer
         self.silence_seconds = hub.settings.web_silence_seconds
 
     async def serve(self, session: Session) -> None:
         """Read until either side closes."""
+        if session.state is State.CLOSED:
+            return
         self._session = session
+        if self._gate is not None:
+            self._gate.session = session
         async for message in self._socket:
             session.heard_at = self._hub.time()
             if message.type is not WSMsgType.TEXT:
-                session.refuse("a WebSocket frame that is not text")
+                session.refuse(_fault(message))
                 return
             text: str = message.data
             if text != HEARTBEAT:
                 self._read(session, text)
             if self._may_read is not None:
                 await self._may_read.wait()
-        if self._socket.close_code == WSCloseCode.MESSAGE_TOO_BIG:
-            session.refuse(f"a WebSocket frame of more than {self._hub.settings.max_body_bytes} bytes")
 
     @staticmethod
     def _read(session: Session, text: str) -> None:
@@ -130,6 +185,9 @@ class WebSocketConnection:
 
     def authenticated(self, uid: str) -> None:
         self._uid = uid
+        if self._gate is not None:
+            self._gate.open()
+            self._gate = None
 
     def pause(self) -> None:
         if self._may_read is None:
@@ -157,6 +215,12 @@ class WebSocketConnection:
             transport.abort()
             if self._session is not None:
                 self._session.refuse("reads too slowly")
+
+
+def _fault(message: WSMessage) -> str:
+    if message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
+        return f"WebSocket: {WSCloseCode(message.data.code).name}"
+    return "a WebSocket frame that is not text"
 
 
 def text_frame(payload: bytes) -> bytes:
