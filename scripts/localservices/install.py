@@ -1,0 +1,167 @@
+"""Installs what is missing: Debian packages, jars, Go programs."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import xml.sax.saxutils
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from .errors import ServicesError, Unavailable
+from .places import download_locked, downloads
+
+_APT_SECONDS = 900
+_MAVEN_SECONDS = 600
+_GO_SECONDS = 1800
+_ADMIN_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+_COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+
+
+class Installer:
+    """Makes programs and jars available, and says what it does."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._updated = False
+
+    def require(self, packages: Sequence[str], present: Callable[[], bool]) -> None:
+        """Install Debian packages, unless what they are for is there."""
+        if present():
+            return
+        names = " ".join(packages)
+        by_hand = f"on Debian and Ubuntu: sudo apt-get update && sudo apt-get install {names}"
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            raise Unavailable(f"{names}: not installed, and only root can install it; {by_hand}")
+        with download_locked(self._say):
+            self._update()
+            self._say(f"apt-get install {names}")
+            self._apt("install", "-q", "-y", "--no-install-recommends", *packages)
+        if not present():
+            raise Unavailable(f"{names}: installed, but what is needed of it was not found")
+
+    def _update(self) -> None:
+        if not self._updated:
+            self._say("apt-get update")
+            self._apt("update", "-q")
+            self._updated = True
+
+    def _apt(self, *arguments: str) -> None:
+        # With SYSTEMD_OFFLINE a package does not start its service: these are not the servers that are meant.
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
+        command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments]
+        run(command, seconds=_APT_SECONDS, environment=environment, error=Unavailable)
+
+    def java(self) -> None:
+        """A Java runtime, 17 or later."""
+        package = "openjdk-17-jre-headless"
+        if not _has_java() and os.geteuid() == 0 and shutil.which("apt-cache"):
+            self._update()
+            if not _apt_knows(package):  # later releases of Debian have later ones only
+                package = "default-jre-headless"
+        self.require([package], _has_java)
+
+    def jars(self, folder: str, artifacts: Sequence[str], excluded: Sequence[str] = ()) -> Path:
+        """Have `artifacts` (GROUP:NAME:VERSION) and all that they need in `folder` of the downloads."""
+        target = downloads() / folder
+        if target.is_dir():
+            return target
+        self.require(["maven"], lambda: program("mvn") is not None)
+        with download_locked(self._say):
+            if target.is_dir():
+                return target
+            self._say(f"downloading the jars of {folder} with Maven")
+            with tempfile.TemporaryDirectory(dir=downloads(), prefix="jars-") as temporary:
+                pom = Path(temporary) / "pom.xml"
+                pom.write_text(_pom(artifacts, excluded))
+                jars = Path(temporary) / "jars"
+                command = [program("mvn") or "mvn", "-q", "-B", "-C", "-f", str(pom), _COPY_JARS]
+                command += ["-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
+                run(command, seconds=_MAVEN_SECONDS, error=Unavailable)
+                jars.rename(target)
+        return target
+
+    def go_program(self, name: str, package: str, version: str) -> Path:
+        """Have a Go program built in the downloads, once for each version."""
+        target = downloads() / f"{name}-{version}"
+        if target.is_file():
+            return target
+        go = program("go")
+        if go is None:
+            raise Unavailable(f"{name} is built with Go 1.24 or later, which is not installed")
+        with download_locked(self._say):
+            if target.is_file():
+                return target
+            self._say(f"building {name} {version}: takes minutes, once")
+            with tempfile.TemporaryDirectory(dir=downloads(), prefix="go-") as temporary:
+                environment = {"GOBIN": temporary}
+                command = [go, "install", f"{package}@{version}"]
+                run(command, seconds=_GO_SECONDS, environment=environment, error=Unavailable)
+                (Path(temporary) / name).rename(target)
+        return target
+
+
+def program(name: str) -> str | None:
+    """The path of a program, also of one for administrators, whose folders a user's PATH may lack."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_ADMIN_FOLDERS}")
+
+
+def run(
+    command: Sequence[str],
+    *,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+    error: type[ServicesError] = ServicesError,
+) -> str:
+    """Run a command to its end and return its output, which joins the error when it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise error(f"{' '.join(command)}: not done after {seconds:g} s") from None
+    if done.returncode:
+        last = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-15:])
+        raise error(f"{' '.join(command)}: exit code {done.returncode}\n{last}")
+    return done.stdout
+
+
+def _has_java() -> bool:
+    java = program("java")
+    if java is None:
+        return False
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', shown)
+    return version is not None and int(version[1]) >= 17
+
+
+def _apt_knows(package: str) -> bool:
+    shown = subprocess.run(["apt-cache", "show", package], capture_output=True, check=False)
+    return shown.returncode == 0
+
+
+def _pom(artifacts: Sequence[str], excluded: Sequence[str]) -> str:
+    exclusions = "".join(f"<exclusion>{_coordinates(name)}</exclusion>" for name in excluded)
+    dependencies = "".join(
+        f"<dependency>{_coordinates(artifact)}<exclusions>{exclusions}</exclusions></dependency>"
+        for artifact in artifacts
+    )
+    project = _coordinates("local:jars:1")
+    return (
+        f"<project><modelVersion>4.0.0</modelVersion>{project}<packaging>pom</packaging>"
+        f"<dependencies>{dependencies}</dependencies></project>"
+    )
+
+
+def _coordinates(artifact: str) -> str:
+    parts = zip(("groupId", "artifactId", "version"), artifact.split(":"), strict=False)
+    return "".join(f"<{tag}>{xml.sax.saxutils.escape(value)}</{tag}>" for tag, value in parts)

@@ -1,0 +1,112 @@
+"""Kafka, one process that is broker and controller (KRaft)."""
+
+import asyncio
+import base64
+import logging
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from .install import Installer, program, run
+from .places import downloads
+from .service import HOST, JAVA_LOGGING, Daemon, Say, Service
+
+_VERSION = "4.1.0"
+_JARS = (f"org.apache.kafka:kafka_2.13:{_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
+_FOLDER = f"kafka-{_VERSION}"
+_FORMAT_SECONDS = 120
+
+
+class KafkaDaemon(Daemon):
+    def __init__(self, name: str, folder: Path, ports: Sequence[int], jars: Path) -> None:
+        super().__init__(name, folder)
+        self._port, self._controller = ports
+        self._jars = jars
+        self._configuration = folder / "server.properties"
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return {"clients": self._port, "the controller": self._controller}
+
+    def prepare(self, say: Say) -> None:
+        # Topics are made by the server under test, with the settings that they need; hence none by themselves.
+        # The session of a killed broker must end before its successor is let in; hence a short one.
+        self._configuration.write_text(
+            f"""\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{HOST}:{self._controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{HOST}:{self._port},CONTROLLER://{HOST}:{self._controller}
+advertised.listeners=PLAINTEXT://{HOST}:{self._port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={self.data}
+auto.create.topics.enable=false
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=4000
+group.initial.rebalance.delay.ms=0
+log.index.size.max.bytes=1048576
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+share.coordinator.state.topic.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+"""
+        )
+        if not (self.data / "meta.properties").exists():
+            say(f"{self.name}: making its data folder")
+            shutil.rmtree(self.data, ignore_errors=True)
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._configuration)]
+            run([*self._java(), *tool], seconds=_FORMAT_SECONDS)
+
+    def command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", str(self._configuration)]
+
+    def _java(self) -> list[str]:
+        heap = ["-Xms128m", "-Xmx512m", "-Djava.awt.headless=true"]
+        # At level info Kafka writes its whole configuration, several times.
+        warnings = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+        return [program("java") or "java", *heap, *JAVA_LOGGING, warnings, "-cp", f"{self._jars}/*"]
+
+    def ready(self) -> bool:
+        return asyncio.run(_has_brokers(self._port))
+
+
+class Kafka(Service):
+    name: ClassVar[str] = "kafka"
+    port_count: ClassVar[int] = 2
+    ready_seconds: ClassVar[float] = 90.0
+
+    def install(self, installer: Installer) -> None:
+        installer.java()
+        installer.jars(_FOLDER, _JARS)
+
+    @property
+    def daemons(self) -> Sequence[KafkaDaemon]:
+        jars = downloads() / _FOLDER
+        return [KafkaDaemon(self.name, self.folder / self.name, self.ports, jars)]
+
+    def variables(self) -> dict[str, str]:
+        return {"FSHARECHAT_BUS__URL": f"kafka://{HOST}:{self.ports[0]}"}
+
+
+async def _has_brokers(port: int) -> bool:
+    """Whether a metadata request names a broker."""
+    from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]
+    from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    client = AIOKafkaClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=2000)
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    except KafkaError:
+        return False
+    finally:
+        await client.close()

@@ -1,0 +1,177 @@
+"""What a service is: a name, its ports, what it needs installed, and one process or several."""
+
+import socket
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from . import process
+from .errors import ServicesError
+from .install import Installer
+from .process import Identity
+
+HOST = "127.0.0.1"
+JAVA_LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
+    "-Dorg.slf4j.simpleLogger.showShortLogName=true",
+)
+"""What makes slf4j-simple write a usable log to standard error."""
+_LOG_LINES = 15
+_POLL = 0.1
+
+Say = Callable[[str], None]
+
+
+class Daemon(ABC):
+    """One process of a service, with a folder of its own."""
+
+    stop_seconds: ClassVar[float] = 30.0
+    """How long it may take to stop before it is killed."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "log"
+        self._identity_file = folder / "process.json"
+
+    @property
+    @abstractmethod
+    def ports(self) -> Mapping[str, int]:
+        """The TCP ports that it listens on, by purpose; the first one is its clients'."""
+
+    @abstractmethod
+    def prepare(self, say: Say) -> None:
+        """Write its configuration and, the first time, its data folder."""
+
+    @abstractmethod
+    def command(self) -> list[str]: ...
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether it answers as a client needs it; takes a few seconds at most."""
+
+    def environment(self) -> dict[str, str]:
+        """Variables for the process, beside those of the script."""
+        return {}
+
+    @property
+    def running(self) -> Identity | None:
+        identity = process.read_identity(self._identity_file)
+        return identity if identity is not None and identity.alive else None
+
+    @property
+    def state(self) -> str:
+        """`ready`, `not answering`, `died` or `stopped`."""
+        if self.running:
+            return "ready" if self.ready() else "not answering"
+        return "died" if self._identity_file.exists() else "stopped"
+
+    def launch(self, say: Say) -> None:
+        """Start it, if it does not run; it may not be ready yet."""
+        if self.running:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for purpose, port in self.ports.items():
+            if not port_is_free(port):
+                raise ServicesError(
+                    f"{self.name}: another program listens on port {port}, which is for {purpose}"
+                )
+        self.prepare(say)
+        say(f"{self.name}: starting on port {next(iter(self.ports.values()))}")
+        identity = process.launch(
+            self.command(), environment=self.environment(), folder=self.folder, log=self.log
+        )
+        process.write_identity(self._identity_file, identity)
+
+    def wait(self, seconds: float, cancelled: threading.Event) -> None:
+        """Wait until it is ready."""
+        deadline = time.monotonic() + seconds
+        while not self.ready():
+            if self.running is None:
+                raise ServicesError(f"{self.name} ended while it started; {self.log_tail()}")
+            if time.monotonic() > deadline:
+                raise ServicesError(f"{self.name} was not ready after {seconds:g} s; {self.log_tail()}")
+            if cancelled.wait(_POLL):
+                raise ServicesError(f"{self.name}: interrupted")
+
+    def stop(self, say: Say) -> None:
+        if identity := self.running:
+            say(f"{self.name}: stopping")
+            if not process.terminate(identity, self.stop_seconds):
+                say(f"{self.name}: did not stop in {self.stop_seconds:g} s, killed")
+        self._identity_file.unlink(missing_ok=True)
+
+    def kill(self, say: Say) -> None:
+        if identity := self.running:
+            say(f"{self.name}: killing")
+            process.kill(identity)
+        self._identity_file.unlink(missing_ok=True)
+
+    def log_tail(self, lines: int = _LOG_LINES) -> str:
+        try:
+            text = self.log.read_text(errors="replace")
+        except FileNotFoundError:
+            return "it has no log"
+        last = "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+        return f"the last lines of {self.log}:\n{last}"
+
+
+class Service(ABC):
+    """A kind of service; an instance is that service in one set."""
+
+    name: ClassVar[str]
+    port_count: ClassVar[int]
+    ready_seconds: ClassVar[float] = 60.0
+
+    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
+        """Take the folder of the set, and `port_count` ports."""
+        self.folder = folder
+        self.ports = ports
+
+    @abstractmethod
+    def install(self, installer: Installer) -> None:
+        """Install what is missing of the programs that it needs."""
+
+    @property
+    @abstractmethod
+    def daemons(self) -> Sequence[Daemon]: ...
+
+    @abstractmethod
+    def variables(self) -> dict[str, str]:
+        """Environment variables that lead a client to it: the keys of settings.toml where there are some."""
+
+    def start(self, say: Say, cancelled: threading.Event, wanted: Collection[str] = ()) -> None:
+        """Start what does not run, or only the processes `wanted`, and wait until it is ready."""
+        for daemon in self.start_order(say):
+            if wanted and daemon.name not in wanted:
+                continue
+            started = time.monotonic()
+            new = daemon.running is None
+            daemon.launch(say)
+            daemon.wait(self.ready_seconds, cancelled)
+            if new:
+                say(f"{daemon.name}: ready after {time.monotonic() - started:.1f} s")
+
+    def start_order(self, say: Say) -> Sequence[Daemon]:
+        """The processes in the order to start them in: each only when the one before it is ready."""
+        return self.daemons
+
+    def stop(self, say: Say) -> None:
+        for daemon in reversed(self.daemons):
+            daemon.stop(say)
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
