@@ -96,15 +96,7 @@ class Server:
     async def start(self) -> None:
         """Start it and wait until it is ready."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        with self._output.open("wb") as output, self._errors.open("ab") as errors:
-            process = self._process = subprocess.Popen(
-                _command(self.data, "--dev"),
-                env=_environment(self._settings),
-                cwd=self.data.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-            )
+        process = self._process = self._spawn()
         await until(lambda: self._ready() or process.poll() is not None, lambda: f"not ready\n{self._tail()}")
         assert self._ready(), f"the server ended with exit code {process.poll()}\n{self._tail()}"
 
@@ -152,6 +144,17 @@ class Server:
                 await self.stop()
         finally:
             self._put_away()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._output.open("wb") as output, self._errors.open("ab") as errors:
+            return subprocess.Popen(
+                _command(self.data, "--dev"),
+                env=_environment(self._settings),
+                cwd=self.data.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+            )
 
     def _put_away(self) -> None:
         if self._process is not None:

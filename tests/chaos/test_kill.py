@@ -1,0 +1,164 @@
+"""Sending goes on while the server is killed and started again: acknowledged is stored, and stored once."""
+
+import asyncio
+import random
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from fsharechat.client import SentMessage
+from tests.devices import FAST, Device, log_in, text_of
+from tests.server import BOUND, Addresses, Server, until
+
+pytestmark = pytest.mark.slow
+
+SEED = 20260
+UNANSWERED = 8
+PAGE = 200
+# However long a start takes on a busy machine, nobody gives up.
+PATIENT = replace(FAST, send_timeout=10 * BOUND, request_timeout=BOUND)
+
+
+class Sender:
+    """A device that sends numbered texts to one user, several at a time, each until it is acknowledged."""
+
+    def __init__(self, device: Device, to: str) -> None:
+        self.device = device
+        self.to = to
+        self.sent: dict[str, int] = {}
+        """The local id of each text, in the order of sending."""
+        self.acknowledged: dict[str, SentMessage] = {}
+        self._numbers = count()
+        self._cut_off: dict[str, int] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send all the time until `stop`; return when everything is acknowledged."""
+        room = asyncio.Semaphore(UNANSWERED)
+        async with asyncio.TaskGroup() as tasks:
+            while not stop.is_set():
+                await room.acquire()
+                text = f"{self.device.credentials.client_id} {next(self._numbers)}"
+                self.sent[text] = len(self.sent) + 1
+                task = tasks.create_task(self._send(text))
+                task.add_done_callback(lambda _: room.release())
+
+    async def _send(self, text: str) -> None:
+        self.acknowledged[text] = await self.device.send(self.to, text, local_id=self.sent[text])
+
+    async def send_again(self, dice: random.Random, texts: int) -> None:
+        """Repeat some acknowledged messages: each must be found, not stored again."""
+        some = dice.sample(list(self.acknowledged), min(texts, len(self.acknowledged)))
+        for text in some:
+            again = await self.device.send(self.to, text, local_id=self.sent[text])
+            assert again == self.acknowledged[text], f"{text!r} was acknowledged, and stored again"
+
+    def note_the_kill(self) -> None:
+        """Remember what is unanswered now, and the time (ms)."""
+        now = time.time_ns() // 1_000_000
+        self._cut_off |= {text: now for text in self.sent if text not in self.acknowledged}
+
+    @property
+    def resent(self) -> int:
+        return self.device.asked.total() - len(self.device.asked)
+
+    @property
+    def found(self) -> int:
+        """How many were stored but not answered when the server was killed: a resend found their first copy."""
+        return sum(self.acknowledged[text].timestamp <= then for text, then in self._cut_off.items())
+
+
+@pytest.mark.parametrize("rounds", [20])
+async def test_kill_and_restart_lose_and_double_nothing(
+    rounds: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dice = random.Random(SEED)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(Server(tmp_path / "data"))
+        receivers = [
+            await stack.enter_async_context(await _device(server.at, f"1390000000{n}", transport))
+            for n, transport in enumerate(("tcp", "ws"))
+        ]
+        senders = [
+            Sender(
+                await stack.enter_async_context(await _device(server.at, f"1380000000{n}", transport)),
+                to.user_id,
+            )
+            for n, (transport, to) in enumerate((t, r) for t in ("tcp", "ws") for r in receivers)
+        ]
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as sending:
+            for sender in senders:
+                sending.create_task(sender.run(stop))
+            for _ in range(rounds):
+                await _kill_while_busy(server, senders, dice)
+            stop.set()
+        await _everything_came(senders, receivers)
+        await _everything_is_stored_once(senders)
+        with capsys.disabled():
+            _print_table(rounds, senders, receivers)
+
+
+async def _device(at: Addresses, number: str, transport: str) -> Device:
+    return Device(await log_in(at, number, f"{transport}-{number}"), at, transport, options=PATIENT)
+
+
+async def _kill_while_busy(server: Server, senders: list[Sender], dice: random.Random) -> None:
+    """Kill the server at a random moment of a busy time, start it again, and see that it knows what it knew."""
+    some = dice.randint(20, 200)
+    goal = {sender: len(sender.acknowledged) + some for sender in senders}
+    await until(
+        lambda: all(len(sender.acknowledged) >= goal[sender] for sender in senders),
+        lambda: f"acknowledged: {[len(sender.acknowledged) for sender in senders]}",
+    )
+    # The goal is reached by the answers to one commit; the kill is to hit any moment of those that follow.
+    await asyncio.sleep(dice.uniform(0, 0.05))
+    await server.kill()
+    for sender in senders:
+        sender.note_the_kill()
+    await server.start()
+    for sender in senders:
+        await sender.send_again(dice, 10)
+
+
+async def _everything_came(senders: list[Sender], receivers: list[Device]) -> None:
+    """Each receiver got every acknowledged message once, under its id, in the order of its sender."""
+    for receiver in receivers:
+        mine = [sender for sender in senders if sender.to == receiver.user_id]
+        await receiver.until_received(sum(len(sender.acknowledged) for sender in mine))
+        assert receiver.gaps() == []
+        assert len(receiver.received) == len(set(receiver.ids())) == len(receiver.pulled)
+        for sender in mine:
+            came = [m for m in receiver.received if m.from_user == sender.device.user_id]
+            assert sender.sent.keys() == sender.acknowledged.keys()
+            assert [text_of(message) for message in came] == list(sender.sent)
+            for message in came:
+                assert message.message_id == sender.acknowledged[text_of(message)].message_id
+
+
+async def _everything_is_stored_once(senders: list[Sender]) -> None:
+    for sender in senders:
+        history = await sender.device.whole_history(sender.to, PAGE)
+        stored = [(text_of(message), message.message_id) for message in reversed(history)]
+        assert stored == [(text, sender.acknowledged[text].message_id) for text in sender.sent]
+
+
+def _print_table(rounds: int, senders: list[Sender], receivers: list[Device]) -> None:
+    acknowledged = sum(len(sender.acknowledged) for sender in senders)
+    delivered = sum(len(receiver.received) for receiver in receivers)
+    wire = sum(receiver.pulled.total() for receiver in receivers)
+    figures = {
+        "rounds": rounds,
+        "sent": sum(len(sender.sent) for sender in senders),
+        "acknowledged": acknowledged,
+        "resent": sum(sender.resent for sender in senders),
+        "first copy found": sum(sender.found for sender in senders),
+        "delivered": delivered,
+        "duplicates on the wire": wire - delivered,
+        "lost": acknowledged - delivered,
+    }
+    print("\n" + " | ".join(figures))
+    print(" | ".join(f"{figure:>{len(name)}}" for name, figure in figures.items()))
