@@ -11,6 +11,10 @@ from typing import NamedTuple
 from fsharechat.store.messages import Entry
 
 
+class BusError(Exception):
+    """The bus cannot be reached; the text says why."""
+
+
 class Deliver(NamedTuple):
     """A stored message, once, and the inbox entries it is for on one node.
 
@@ -39,22 +43,28 @@ class Notify(NamedTuple):
     except_client: str = ""
 
 
-Event = Deliver | Push | Notify
+class Kick(NamedTuple):
+    """A device has connected to another node: its session here goes, if its epoch is not above this one."""
+
+    uid: str
+    client_id: str
+    epoch: int
+
+
+Event = Deliver | Push | Notify | Kick
 
 
 class Presence(NamedTuple):
-    """The device `client_id` of `uid` is connected to `node`; to none when `node` is -1.
+    """The device `client_id` of `uid` is connected to `node`, or (`online` false) no longer.
 
-    `epoch` grows with each connection of a device, so that news of an older one is known as such.
+    `epoch` grows with each connection that the node takes.
     """
 
     uid: str
     client_id: str
     node: int
     epoch: int
-
-
-OFFLINE = -1
+    online: bool = True
 
 
 class Bus(ABC):
@@ -62,11 +72,11 @@ class Bus(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Be ready to carry events."""
+        """Be ready to carry events. Raises BusError."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Hand over what was published and let go."""
+        """Hand over what was published, within a bound, and let go."""
 
     @abstractmethod
     def deliver(self, node: int, events: Sequence[Event]) -> None:
@@ -74,11 +84,11 @@ class Bus(ABC):
 
     @abstractmethod
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
-        """Receive the events for this process's connector from now on."""
+        """Receive the events for this process's connector from now on, and none from before."""
 
     @abstractmethod
     def announce(self, presence: Presence) -> None:
-        """Tell every group process where a device is."""
+        """Tell every group process where a device is; news of one device arrives in the order it happened."""
 
     @abstractmethod
     async def watch_presence(self, on_presence: Callable[[Presence], None]) -> None:

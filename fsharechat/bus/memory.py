@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from fsharechat.bus import OFFLINE, Bus, Event, Presence
+from fsharechat.bus import Bus, Event, Presence
 
 
 class MemoryBus(Bus):
@@ -29,12 +29,10 @@ class MemoryBus(Bus):
 
     def announce(self, presence: Presence) -> None:
         key = presence.uid, presence.client_id
-        known = self._present.get(key)
-        if known is None or presence.epoch >= known.epoch:
-            if presence.node == OFFLINE:
-                self._present.pop(key, None)
-            else:
-                self._present[key] = presence
+        if presence.online:
+            self._present[key] = presence
+        elif key in self._present and self._present[key].node == presence.node:
+            del self._present[key]
         for on_presence in self._on_presence:
             on_presence(presence)
 

@@ -171,6 +171,8 @@ class Hub:
                 for uid in event.uids:
                     for session in self._sessions_of(uid):
                         session.transport.send_pulled(0, [message], 0, 0)
+            elif type(event) is Kick:
+                self._on_kick(event)
 
     def _on_deliver(self, event: Deliver) -> None:
         message = TailMessage(event.body, event.sender)
@@ -183,6 +185,12 @@ class Hub:
         for session in self._sessions_of(event.uid):
             if session.client_id != event.except_client:
                 session.transport.send_notification(event.sub_signal, event.body)
+
+    def _on_kick(self, event: Kick) -> None:
+        user = self.users.get(event.uid)
+        session = user.sessions.get(event.client_id) if user is not None else None
+        if session is not None and session.epoch <= event.epoch:
+            session.refuse("the device has connected to another node")
 
     def _sessions_of(self, uid: str) -> list[Session]:
         user = self.users.get(uid)

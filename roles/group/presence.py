@@ -1,29 +1,45 @@
 """Which nodes have devices of a user, as the presence events tell."""
 
-from fsharechat.bus import OFFLINE, Presence
+from collections.abc import Container
+
+from fsharechat.bus import Presence
 
 
 class PresenceTable:
-    """Takes presence events in any order: of two about one device the later epoch counts."""
+    """Keeps the last place that was announced for each device: (node, epoch)."""
 
     def __init__(self) -> None:
-        self._devices: dict[str, dict[str, Presence]] = {}
+        self._devices: dict[str, dict[str, tuple[int, int]]] = {}
         self._nodes: dict[str, tuple[int, ...]] = {}
 
-    def update(self, presence: Presence) -> None:
-        devices = self._devices.setdefault(presence.uid, {})
-        known = devices.get(presence.client_id)
-        if known is None or presence.epoch >= known.epoch:
-            if presence.node == OFFLINE:
-                devices.pop(presence.client_id, None)
-            else:
-                devices[presence.client_id] = presence
-        if devices:
-            self._nodes[presence.uid] = tuple({device.node for device in devices.values()})
-        else:
-            del self._devices[presence.uid]
-            self._nodes.pop(presence.uid, None)
+    def update(self, presence: Presence) -> tuple[int, int] | None:
+        """Take note; return the place on another node from which the device has moved away."""
+        uid, client_id, node, epoch, online = presence
+        devices = self._devices.setdefault(uid, {})
+        before = devices.get(client_id)
+        moved = before if online and before is not None and before[0] != node else None
+        if online:
+            devices[client_id] = (node, epoch)
+        elif before is not None and before[0] == node:
+            del devices[client_id]
+        self._index(uid)
+        return moved
+
+    def keep_nodes(self, alive: Container[int]) -> None:
+        """Forget the devices of the nodes that are not alive any more."""
+        for uid, devices in list(self._devices.items()):
+            for client_id, (node, _) in list(devices.items()):
+                if node not in alive:
+                    del devices[client_id]
+            self._index(uid)
 
     def nodes(self, uid: str) -> tuple[int, ...]:
         """Return the nodes that have a device of the user, in no order."""
         return self._nodes.get(uid, ())
+
+    def _index(self, uid: str) -> None:
+        if devices := self._devices[uid]:
+            self._nodes[uid] = tuple({node for node, _ in devices.values()})
+        else:
+            del self._devices[uid]
+            self._nodes.pop(uid, None)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
-from fsharechat.bus import Bus
+from fsharechat.bus import Bus, Kick, Presence
 from fsharechat.codes import CodeSender
 from fsharechat.protocol.ids import IdGenerator, now_ms
 from fsharechat.protocol.signals import Code
@@ -49,7 +49,7 @@ class Group:
 
     async def start(self) -> None:
         """Hear what other processes tell; returns once all that counts has been heard."""
-        await self.bus.watch_presence(self.presence.update)
+        await self.bus.watch_presence(self._on_presence)
         await self.bus.watch_invalidations(self.rights.drop)
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
@@ -63,6 +63,12 @@ class Group:
             future.set_result(Reply(Code.NOT_IMPLEMENTED))
             return future
         return self._loop.create_task(carry_out(handler, self, call))
+
+    def _on_presence(self, presence: Presence) -> None:
+        moved_from = self.presence.update(presence)
+        if moved_from is not None:
+            node, epoch = moved_from
+            self.bus.deliver(node, [Kick(presence.uid, presence.client_id, epoch)])
 
     def changed(self, uids: Iterable[str]) -> None:
         """Tell every group process that the rights of users have changed."""

@@ -72,3 +72,7 @@ def note(text: str) -> Notify:
 
 def online(client_id: str, node: int, epoch: int) -> Presence:
     return Presence("ann", client_id, node, epoch)
+
+
+def offline(client_id: str, node: int) -> Presence:
+    return Presence("ann", client_id, node, 1, online=False)

@@ -1,8 +1,8 @@
 """What every kind of bus does."""
 
-from bus_kit import Buses, Events, Heard, Keys, note, online
+from bus_kit import Buses, Events, Heard, Keys, note, offline, online
 
-from fsharechat.bus import OFFLINE, Deliver, Notify, Presence, Push
+from fsharechat.bus import Deliver, Notify, Presence, Push
 from fsharechat.store.messages import Entry
 
 
@@ -51,12 +51,13 @@ async def test_every_group_process_hears_where_devices_are(buses: Buses) -> None
     other: Heard[Presence] = Heard()
     await buses.group.watch_presence(one)
     await buses.other_group.watch_presence(other)
-    news = [online("phone", 5, 1), online("tablet", 6, 1), online("phone", OFFLINE, 1)]
+    news = [online("phone", 5, 1), online("tablet", 6, 1), offline("phone", 5)]
     for presence in news:
         buses.connector.announce(presence)
     for heard in (one, other):
         told = await heard.take(3)
-        assert [p for p in told if p.client_id == "phone"] == [news[0], news[2]]
+        phone = [p for p in told if p.client_id == "phone"]
+        assert [(p.node, p.online) for p in phone] == [(5, True), (5, False)]
         assert [p for p in told if p.client_id == "tablet"] == [news[1]]
 
 
@@ -64,19 +65,22 @@ async def test_who_comes_later_knows_at_once_who_is_online(buses: Buses) -> None
     early: Heard[Presence] = Heard()
     await buses.group.watch_presence(early)
     buses.connector.announce(online("gone", 5, 1))
-    buses.connector.announce(online("gone", OFFLINE, 1))
+    buses.connector.announce(offline("gone", 5))
     buses.connector.announce(online("moved", 5, 1))
     buses.connector.announce(online("moved", 6, 2))
-    buses.connector.announce(online("moved", OFFLINE, 1))  # the end of the first connection, told late
+    buses.connector.announce(offline("moved", 5))  # the end of the first connection, told late
     await early.take(5)
     late: Heard[Presence] = Heard()
     await buses.other_group.watch_presence(late)
     known: dict[str, Presence] = {}
     while late.waiting:  # all of it was heard before watch_presence returned
         presence = await late.next()
-        if presence.client_id not in known or presence.epoch >= known[presence.client_id].epoch:
+        before = known.get(presence.client_id)
+        if presence.online:
             known[presence.client_id] = presence
-    assert [p for p in known.values() if p.node != OFFLINE] == [online("moved", 6, 2)]
+        elif before is not None and before.node == presence.node:
+            del known[presence.client_id]
+    assert list(known.values()) == [online("moved", 6, 2)]
 
 
 async def test_every_group_process_hears_what_changed_the_own_one_too(buses: Buses) -> None:

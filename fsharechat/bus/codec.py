@@ -1,0 +1,98 @@
+"""Events as bytes: protobuf records of events.proto."""
+
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+
+from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push
+from fsharechat.bus import events_pb2 as pb
+from fsharechat.store.messages import Entry
+
+
+class RecordError(ValueError):
+    """Bytes that are no record."""
+
+
+def encode_events(events: Sequence[Event]) -> bytes:
+    record = pb.Record()
+    add = record.event.add
+    for event in events:
+        if isinstance(event, Deliver):
+            message = add().deliver
+            message.body = event.body
+            message.sender = event.sender
+            message.sender_client = event.sender_client
+            for uid, seq in event.entries:
+                message.entries.add(uid=uid, seq=seq)
+        elif isinstance(event, Push):
+            add(push=pb.Push(body=event.body, uids=event.uids))
+        elif isinstance(event, Notify):
+            add(notify=pb.Notify(**event._asdict()))
+        else:
+            add(kick=pb.Kick(**event._asdict()))
+    return record.SerializeToString()
+
+
+def decode_events(data: bytes) -> list[Event]:
+    """Return the events of a record. Raises RecordError."""
+    try:
+        record = pb.Record.FromString(data)
+    except DecodeError as error:
+        raise RecordError(str(error)) from error
+    return [event for event in map(_event, record.event) if event is not None]
+
+
+def _event(event: pb.Event) -> Event | None:
+    """Return one event; None for a kind that a newer process has sent."""
+    if event.HasField("deliver"):
+        one = event.deliver
+        entries = [Entry(entry.uid, entry.seq) for entry in one.entries]
+        return Deliver(one.body, entries, one.sender, one.sender_client)
+    if event.HasField("push"):
+        return Push(event.push.body, list(event.push.uids))
+    if event.HasField("notify"):
+        note = event.notify
+        return Notify(note.sub_signal, note.body, note.uid, note.except_client)
+    if event.HasField("kick"):
+        return Kick(event.kick.uid, event.kick.client_id, event.kick.epoch)
+    return None
+
+
+def presence_key(presence: Presence) -> bytes:
+    """Return what the records of one device on one node share.
+
+    The node is in it so that a connector can take back only what it has said itself.
+    """
+    return f"{presence.node}\0{presence.uid}\0{presence.client_id}".encode()
+
+
+def encode_presence(presence: Presence) -> bytes | None:
+    """Return the value of a presence record: none, a tombstone, when the device has gone."""
+    if not presence.online:
+        return None
+    uid, client_id, node, epoch, _ = presence
+    return pb.Presence(uid=uid, client_id=client_id, node=node, epoch=epoch).SerializeToString()
+
+
+def decode_presence(key: bytes, value: bytes | None) -> Presence:
+    """Raises RecordError."""
+    try:
+        if value is not None:
+            one = pb.Presence.FromString(value)
+            return Presence(one.uid, one.client_id, one.node, one.epoch)
+        node, uid, client_id = key.decode().split("\0")
+        return Presence(uid, client_id, int(node), 0, online=False)
+    except (DecodeError, ValueError) as error:
+        raise RecordError(str(error)) from error
+
+
+def encode_keys(keys: Sequence[str]) -> bytes:
+    return pb.Changed(keys=keys).SerializeToString()
+
+
+def decode_keys(data: bytes) -> list[str]:
+    """Raises RecordError."""
+    try:
+        return list(pb.Changed.FromString(data).keys)
+    except DecodeError as error:
+        raise RecordError(str(error)) from error

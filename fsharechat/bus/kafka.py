@@ -1,0 +1,268 @@
+"""The bus on Kafka: three topics (design: who owns what).
+
+`fsharechat.deliver`, a partition a node, carries what connectors are to tell their devices; `fsharechat.presence`,
+compacted, where each device is; `fsharechat.invalidate` what the caches of the group processes must drop.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from fsharechat.bus import Bus, BusError, Event, Presence, codec
+from fsharechat.bus.codec import RecordError
+from fsharechat.bus.kafka_topics import DELIVER, INVALIDATE, PRESENCE, PRESENCE_PARTITIONS, create_topics
+from fsharechat.urls import ServiceUrl
+
+log = structlog.get_logger(__name__)
+
+QUEUE = 20_000
+"""Records that may wait for Kafka; beyond, the newest are dropped, and the head check finds what they told of."""
+
+PRESENCE_BATCH = 500
+CLOSE_SECONDS = 5.0
+START_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
+"""Between attempts to reach a Kafka that is away."""
+
+MAX_REQUEST_BYTES = 16 << 20
+
+
+class _Record(NamedTuple):
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+
+
+class KafkaBus(Bus):
+    def __init__(self, url: ServiceUrl) -> None:
+        self._servers = url.addresses
+        self._queue: asyncio.Queue[_Record] = asyncio.Queue(QUEUE)
+        self._producer: AIOKafkaProducer | None = None
+        # Presence is not dropped: nobody would say it again. Of one device only the last news wait.
+        self._presence: dict[bytes, _Record] = {}
+        self._news = asyncio.Event()
+        self._told = asyncio.Event()
+        self._told.set()
+        self._on_keys: list[Callable[[Iterable[str]], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.dropped = 0
+
+    async def open(self) -> None:
+        await create_topics(self._servers)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            max_request_size=MAX_REQUEST_BYTES,
+            request_timeout_ms=10_000,
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._producer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._producer.stop()
+            raise BusError(f"{self._servers}: {error or 'no answer'}") from error
+        self._spawn(self._send_forever())
+        self._spawn(self._send_presence_forever())
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._queue.join()
+                await self._told.wait()
+        except TimeoutError:
+            log.warning("events not sent before the end", records=self._queue.qsize())
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._producer is not None:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._producer.stop()
+            except (KafkaError, TimeoutError) as error:
+                log.warning("kafka producer not stopped", error=str(error))
+
+    def deliver(self, node: int, events: Sequence[Event]) -> None:
+        self._put(_Record(DELIVER, node, None, codec.encode_events(events)))
+
+    async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
+        await self._consume(
+            [TopicPartition(DELIVER, node)], lambda record: on_events(codec.decode_events(record.value))
+        )
+
+    def announce(self, presence: Presence) -> None:
+        # The device decides the partition, so that its news stay in order whichever node they are from.
+        device = f"{presence.uid}\0{presence.client_id}".encode()
+        partition = zlib.crc32(device) % PRESENCE_PARTITIONS
+        key, value = codec.presence_key(presence), codec.encode_presence(presence)
+        self._presence.pop(key, None)  # the newest goes last
+        self._presence[key] = _Record(PRESENCE, partition, key, value)
+        self._told.clear()
+        self._news.set()
+
+    async def watch_presence(self, on_presence: Callable[[Presence], None]) -> None:
+        await self._consume(
+            [TopicPartition(PRESENCE, number) for number in range(PRESENCE_PARTITIONS)],
+            lambda record: on_presence(codec.decode_presence(record.key, record.value)),
+            from_beginning=True,
+        )
+
+    def invalidate(self, keys: Iterable[str]) -> None:
+        keys = list(keys)
+        self._drop_cached(keys)  # here at once: the caller may ask again before Kafka has said it
+        self._put(_Record(INVALIDATE, 0, None, codec.encode_keys(keys)))
+
+    async def watch_invalidations(self, on_keys: Callable[[Iterable[str]], None]) -> None:
+        self._on_keys.append(on_keys)
+        if len(self._on_keys) == 1:
+            await self._consume(
+                [TopicPartition(INVALIDATE, 0)],
+                lambda record: self._drop_cached(codec.decode_keys(record.value)),
+            )
+
+    def _drop_cached(self, keys: Sequence[str]) -> None:
+        for on_keys in self._on_keys:
+            on_keys(keys)
+
+    # Sending
+
+    def _put(self, record: _Record) -> None:
+        try:
+            self._queue.put_nowait(record)
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def _send_forever(self) -> None:
+        assert self._producer is not None
+        dropped = 0
+        while True:
+            record = await self._queue.get()
+            try:
+                sent = await self._producer.send(
+                    record.topic, record.value, key=record.key, partition=record.partition
+                )
+                sent.add_done_callback(_report_sent)
+            except KafkaError as error:
+                log.warning("event not sent", topic=record.topic, error=str(error))
+            finally:
+                self._queue.task_done()
+            if self.dropped > dropped:
+                log.warning("events dropped: too many wait for kafka", count=self.dropped - dropped)
+                dropped = self.dropped
+
+    async def _send_presence_forever(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._presence:
+                batch = list(self._presence.values())[:PRESENCE_BATCH]
+                results = await asyncio.gather(*map(self._send_and_wait, batch), return_exceptions=True)
+                failed = [result for result in results if isinstance(result, BaseException)]
+                for record, result in zip(batch, results, strict=True):
+                    if (
+                        not isinstance(result, BaseException)
+                        and self._presence.get(record.key or b"") is record
+                    ):
+                        del self._presence[record.key or b""]
+                if failed:
+                    log.warning("presence not sent, trying again", records=len(failed), error=str(failed[0]))
+                    await asyncio.sleep(PAUSE_SECONDS)
+            self._told.set()
+
+    async def _send_and_wait(self, record: _Record) -> None:
+        assert self._producer is not None
+        await self._producer.send_and_wait(
+            record.topic, record.value, key=record.key, partition=record.partition
+        )
+
+    # Receiving
+
+    async def _consume(
+        self,
+        partitions: list[TopicPartition],
+        take: Callable[[ConsumerRecord[bytes, bytes]], None],
+        from_beginning: bool = False,
+    ) -> None:
+        """Give the records of partitions to `take` from now on; with `from_beginning` after all that are there."""
+        consumer = await self._started_consumer(partitions, from_beginning)
+        if from_beginning:
+            ends = await consumer.end_offsets(partitions)
+            while any([await consumer.position(place) < end for place, end in ends.items()]):
+                await _take_some(consumer, take)
+        self._spawn(_take_forever(consumer, take))
+
+    async def _started_consumer(
+        self, partitions: list[TopicPartition], from_beginning: bool
+    ) -> AIOKafkaConsumer:
+        while True:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._servers,
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest" if from_beginning else "latest",
+                max_partition_fetch_bytes=MAX_REQUEST_BYTES,
+                fetch_max_wait_ms=250,
+            )
+            try:
+                async with asyncio.timeout(START_SECONDS * 2):
+                    await consumer.start()
+                    consumer.assign(partitions)
+                    if from_beginning:
+                        await consumer.seek_to_beginning(*partitions)
+                    else:
+                        await consumer.seek_to_end(*partitions)
+                    for place in partitions:
+                        await consumer.position(place)  # so that what comes from here on is seen
+                return consumer
+            except (KafkaError, TimeoutError) as error:
+                log.warning("waiting for kafka", topic=partitions[0].topic, error=str(error) or "no answer")
+                await consumer.stop()
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_report_end)
+        self._tasks.add(task)
+
+
+async def _take_forever(
+    consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
+) -> None:
+    try:
+        while True:
+            try:
+                await _take_some(consumer, take)
+            except KafkaError as error:
+                log.warning("events not received", error=str(error))
+                await asyncio.sleep(PAUSE_SECONDS)
+    finally:
+        await consumer.stop()
+
+
+async def _take_some(
+    consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
+) -> None:
+    for records in (await consumer.getmany(timeout_ms=500)).values():
+        for record in records:
+            try:
+                take(record)
+            except RecordError as error:
+                log.error("a record that is none of ours", topic=record.topic, error=str(error))
+
+
+def _report_sent(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled() and (error := future.exception()):
+        log.warning("event not sent", error=str(error))
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a task of the bus ended", exc_info=error)
