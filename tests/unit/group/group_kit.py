@@ -1,0 +1,134 @@
+"""Asks a group role as connectors do, and hears what it tells them."""
+
+from collections.abc import Sequence
+
+from google.protobuf.message import Message
+
+from fsharechat.bus import Event, Notify, Presence
+from fsharechat.node import Node
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.ids import IdGenerator
+from fsharechat.protocol.signals import (
+    Code,
+    ContentType,
+    ConversationType,
+    FriendState,
+    SubSignal,
+    UserStatus,
+)
+from fsharechat.rpc import Call, Reply
+from fsharechat.store import users
+from fsharechat.store.unit import Dialect, Query, Unit
+
+NODE = 3
+"""The connector whose devices are online here."""
+
+
+class Office:
+    """`events` is what connector NODE was told, `records` the same as the bus carried it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.now = 1_700_000_000_000
+        self.events: list[Event] = []
+        self.records: list[Sequence[Event]] = []
+        self.ids = IdGenerator(NODE)
+        self._numbers = iter(range(13_800_000_000, 13_900_000_000))
+        self._epoch = 0
+
+    async def listen(self) -> None:
+        await self.node.bus.serve_node(NODE, self._hear)
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        self.records.append(events)
+        self.events.extend(events)
+
+    async def user(self, name: str = "") -> str:
+        """Return the uid of a new user."""
+        uid, _, _ = await self.node.store.write(users.get_or_create, str(next(self._numbers)), 1)
+        if name:
+            await self.node.store.write(users.modify, uid, {"display_name": name}, 2)
+        return uid
+
+    def online(self, *uids: str, client: str = "phone") -> None:
+        """Put a device of each user on NODE."""
+        for uid in uids:
+            self._epoch += 1
+            self.node.bus.announce(Presence(uid, client, NODE, self._epoch))
+
+    async def set_status(self, uid: str, status: UserStatus) -> None:
+        def change(_: Dialect) -> Unit[None]:
+            yield Query("UPDATE users SET status = ? WHERE uid = ?", (status, uid))
+
+        await self.node.store.write(change)
+        self.node.bus.invalidate([uid])
+
+    async def blacklist(self, uid: str, other: str) -> None:
+        """Let `uid` want nothing of `other`."""
+
+        def insert(_: Dialect) -> Unit[None]:
+            sql = "INSERT INTO friends (uid, friend_uid, state, alias, update_dt) VALUES (?, ?, ?, '', 1)"
+            yield Query(sql, (uid, other, FriendState.BLACKLISTED))
+
+        await self.node.store.write(insert)
+        self.node.bus.invalidate([uid])
+
+    async def ask(
+        self,
+        uid: str,
+        method: int,
+        body: Message | bytes = b"",
+        *,
+        client: str = "phone",
+        message_id: int = 0,
+        retried: bool = False,
+    ) -> Reply:
+        raw = body.SerializeToString() if isinstance(body, Message) else body
+        if method == SubSignal.MS and not message_id:
+            message_id = self.ids.next()
+        return await self.node.rpc.call(Call(method, uid, client, raw, message_id, retried))
+
+    async def code(self, uid: str, method: int, body: Message | bytes = b"") -> int:
+        """Ask for what has no payload; return the code."""
+        reply = await self.ask(uid, method, body)
+        assert reply.payload == b""
+        return reply.code
+
+    async def payload(self, uid: str, method: int, body: Message | bytes = b"") -> bytes:
+        reply = await self.ask(uid, method, body)
+        assert reply.code == Code.SUCCESS
+        return reply.payload
+
+    async def inbox(self, uid: str, after: int = 0) -> pb.PullMessageResult:
+        return pb.PullMessageResult.FromString(
+            await self.payload(uid, SubSignal.MP, pb.PullMessageRequest(id=after, type=0))
+        )
+
+    def notified(self) -> list[tuple[int, str]]:
+        """Return and forget the sub-signals of the notifications so far, and for whom they were."""
+        heard = [(event.sub_signal, event.uid) for event in self.events if isinstance(event, Notify)]
+        self.events.clear()
+        return heard
+
+
+def text(
+    target: str,
+    words: str = "hello",
+    *,
+    kind: int = ConversationType.PRIVATE,
+    content_type: int = ContentType.TEXT,
+    flag: int | None = 3,
+    local_id: int = 0,
+    from_user: str = "somebody else",
+) -> pb.Message:
+    """Return the body of an MS; `flag` None leaves the field out, as web clients do."""
+    return pb.Message(
+        conversation=pb.Conversation(type=kind, target=target, line=0),
+        from_user=from_user,
+        content=pb.MessageContent(type=content_type, searchable_content=words, persist_flag=flag),
+        local_message_id=local_id,
+    )
+
+
+def words(result: pb.PullMessageResult) -> list[str]:
+    return [message.content.searchable_content for message in result.message]
