@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 DEV_SUPER_CODE = "66666"
+SECRET_SIZE = 16
 
 KeyPath = tuple[str, ...]
 
@@ -98,7 +99,7 @@ def load(settings_file: Path | None, flags: Mapping[str, object], environ: Mappi
     except ValidationError as error:
         problems += [_problem(details, layers) for details in error.errors()]
         raise SettingsError(problems) from None
-    problems += _unknown_roles(settings.node.roles, layers)
+    problems += _unknown_roles(settings.node.roles, layers) or _misfits(settings, layers)
     if problems:
         raise SettingsError(problems)
     return settings
@@ -220,6 +221,29 @@ def _unknown_roles(roles: tuple[str, ...], layers: list[_Layer]) -> list[str]:
         for role in roles
         if role not in installed
     ]
+
+
+def _misfits(settings: Settings, layers: list[_Layer]) -> list[str]:
+    """Return what is wrong between keys that are right each for itself."""
+    if (settings.bus.url == "memory") != (settings.registry.url == "memory"):
+        path: KeyPath = ("bus", "url")
+        other = _shown(("registry", "url"), settings.registry.url)
+        problem = f'with [registry] url = {other}; both must be "memory", for one process, or neither, for a cluster'
+        value: object = settings.bus.url
+    elif settings.in_one_process and "group" not in settings.node.roles:
+        path, value = ("node", "roles"), ",".join(settings.node.roles)
+        problem = (
+            'the group role would run in another process, which [bus] and [registry] url = "memory" do not reach; '
+            "set them, or run the group role in this process too"
+        )
+    elif not settings.in_one_process and len(settings.node.cluster_secret) < SECRET_SIZE:
+        path, value = ("node", "cluster_secret"), settings.node.cluster_secret
+        problem = (
+            f"must be the same text of at least {SECRET_SIZE} characters in every process of the cluster"
+        )
+    else:
+        return []
+    return [f"{_label(path)} = {_shown(path, value)}: {problem}{_where(path, layers)}"]
 
 
 def _right(details: ErrorDetails, field: FieldInfo) -> str:

@@ -23,8 +23,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from fsharechat import urls
+from fsharechat.urls import UrlError
+
 ENV_PREFIX = "FSHARECHAT_"
 MAX_NODE_ID = 63
+MYSQL_PORT = 3306
+KAFKA_PORT = 9092
+ZOOKEEPER_PORT = 2181
 
 
 def _not_bool(value: object) -> object:
@@ -54,10 +60,18 @@ def _number_or(word: str, top: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _only_memory(value: str) -> str:
-    if value != "memory":
-        raise ValueError('must be "memory"; this version has no other backend yet')
-    return value
+def _memory_or(scheme: str, default_port: int) -> AfterValidator:
+    """Accept "memory" or a url of that scheme, with one host or several."""
+
+    def check(value: str) -> str:
+        if value != "memory":
+            try:
+                urls.parse(value, scheme, default_port)
+            except UrlError as error:
+                raise ValueError(f'{error}; or "memory", for one process') from None
+        return value
+
+    return AfterValidator(check)
 
 
 def _existing_file(value: str) -> str:
@@ -75,7 +89,6 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Host = Annotated[str, Field(min_length=1)]
 Secret = Annotated[str, Field(repr=False)]
 PemFile = Annotated[str, AfterValidator(_existing_file)]
-MemoryUrl = Annotated[str, AfterValidator(_only_memory)]
 
 
 class Section(BaseModel):
@@ -151,21 +164,30 @@ class Store(Section):
 
     @field_validator("url")
     @classmethod
-    def _sqlite_file(cls, url: str) -> str:
-        if url.startswith("mysql"):
-            raise ValueError("must be sqlite:///FILE; this version does not have MySQL yet")
+    def _sqlite_or_mysql(cls, url: str) -> str:
+        if url.startswith("mysql:"):
+            try:
+                parsed = urls.parse(url, "mysql", MYSQL_PORT)
+            except UrlError as error:
+                raise ValueError(str(error)) from None
+            if not parsed.user or not parsed.path or "/" in parsed.path:
+                raise ValueError("must be mysql://user:password@host/database")
+            return url
         path = url.removeprefix("sqlite:///")
         if path == url or not path.strip("/") or path.endswith("/") or ":memory:" in path or "?" in path:
-            raise ValueError("must be sqlite:///FILE, or sqlite:////FILE for an absolute path")
+            raise ValueError(
+                "must be sqlite:///FILE, sqlite:////FILE for an absolute path, or mysql://user:password@host/database"
+            )
         return url
 
 
 class Bus(Section):
-    url: MemoryUrl = "memory"
+    url: Annotated[str, _memory_or("kafka", KAFKA_PORT)] = "memory"
 
 
 class Registry(Section):
-    url: MemoryUrl = "memory"
+    url: Annotated[str, _memory_or("zookeeper", ZOOKEEPER_PORT)] = "memory"
+    session_seconds: Annotated[Number, Field(ge=2, le=60)] = 10
 
 
 class Codes(Section):
@@ -244,6 +266,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Leave the constructor its arguments only: what is ambient is for `load` to read."""
         return (init_settings,)
+
+    @property
+    def in_one_process(self) -> bool:
+        """Whether the roles meet within this process, and not over Kafka and ZooKeeper."""
+        return self.bus.url == "memory"
 
     def data_path(self) -> Path:
         """Return the data folder as an absolute path."""

@@ -100,7 +100,7 @@ def test_the_constructor_reads_no_environment(monkeypatch):
 
 
 def test_roles_from_a_flag():
-    assert load(None, {"roles": "connector"}, {}).node.roles == ("connector",)
+    assert load(None, {"roles": "connector,group"}, {}).node.roles == ("connector", "group")
 
 
 @pytest.mark.parametrize("file", [None, SHIPPED])
@@ -154,17 +154,32 @@ def test_dev_gives_way_to_what_is_set(write):
         ("node", "data = 1", "data = 1: must be the path of a folder"),
         (
             "store",
-            'url = "mysql://u:hush@h/db"',
-            "'mysql://u:***@h/db': must be sqlite:///FILE; this version does not",
+            'url = "mysql://u:hush@h/"',
+            "'mysql://u:***@h/': must be mysql://user:password@host/database",
         ),
-        ("store", 'url = "sqlite://"', "must be sqlite:///FILE, or sqlite:////FILE for an absolute path"),
+        (
+            "store",
+            'url = "mysql://u:hush@h:port/db"',
+            "'mysql://u:***@h:port/db': 'h:port' is not a host or host:port",
+        ),
+        (
+            "store",
+            'url = "sqlite://"',
+            "must be sqlite:///FILE, sqlite:////FILE for an absolute path, or mysql://",
+        ),
         (
             "store",
             'url = "sqlite:///:memory:"',
-            "must be sqlite:///FILE, or sqlite:////FILE for an absolute path",
+            "must be sqlite:///FILE, sqlite:////FILE for an absolute path, or mysql://",
         ),
-        ("bus", 'url = "kafka://h:1"', 'must be "memory"; this version has no other backend yet'),
-        ("registry", 'url = "zookeeper://h:1"', 'must be "memory"; this version has no other backend yet'),
+        ("bus", 'url = "redis://h:1"', 'must be kafka://host:9092; or "memory", for one process'),
+        (
+            "registry",
+            'url = "zookeeper://h:x"',
+            "'h:x' is not a host or host:port; or \"memory\", for one process",
+        ),
+        ("bus", 'url = "kafka://h:1"', 'must be "memory", for one process, or neither, for a cluster'),
+        ("node", 'roles = ["api"]', "the group role would run in another process"),
         ("blobs", 'url = "http://h"', "url = 'http://h': must be empty; this version keeps no media yet"),
         ("codes", 'provider = "smtp"', 'must be "log"; this version sends no codes by SMS or e-mail yet'),
         ("codes", 'super_code = "hush hush"', "super_code = ***: must be at most 32 letters and digits"),
