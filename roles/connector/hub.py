@@ -47,6 +47,7 @@ class Hub:
         self.inflight = 0
         self.notified = 0
         self.refused = 0
+        self._refused_logged = 0
         self.time: Callable[[], float] = asyncio.get_running_loop().time
         self._tail_bounds = (self.settings.tail_entries, self.settings.tail_bytes)
         self._epoch = 0
@@ -228,27 +229,28 @@ class Hub:
     # The sweep
 
     async def _sweep_forever(self) -> None:
-        refused = 0
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            now = self.time()
-            self.buckets.sweep(now)
-            if self.refused > refused:
-                log.warning(
-                    "connections refused: too many",
-                    count=self.refused - refused,
-                    connections=len(self.sessions),
-                    unauthenticated=self.unauthenticated,
-                )
-                refused = self.refused
-            for gate in list(self.waiting):
-                if now - gate.opened_at > self.settings.authenticate_seconds:
-                    gate.refuse("no WebSocket handshake within the time")
-            sessions = list(self.sessions)
-            for start in range(0, len(sessions), SWEEP_SLICE):
-                for session in sessions[start : start + SWEEP_SLICE]:
-                    self._look_at(session, now)
-                await asyncio.sleep(0)
+            await self._sweep(self.time())
+
+    async def _sweep(self, now: float) -> None:
+        self.buckets.sweep(now)
+        if self.refused > self._refused_logged:
+            log.warning(
+                "connections refused: too many",
+                count=self.refused - self._refused_logged,
+                connections=len(self.sessions) + len(self.waiting),
+                unauthenticated=self.unauthenticated + len(self.waiting),
+            )
+            self._refused_logged = self.refused
+        for gate in list(self.waiting):
+            if now - gate.opened_at > self.settings.authenticate_seconds:
+                gate.refuse("no WebSocket handshake within the time")
+        sessions = list(self.sessions)
+        for start in range(0, len(sessions), SWEEP_SLICE):
+            for session in sessions[start : start + SWEEP_SLICE]:
+                self._look_at(session, now)
+            await asyncio.sleep(0)
 
     def _look_at(self, session: Session, now: float) -> None:
         settings = self.settings

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import notify_message
 from fsharechat.protocol.frames import Frame
-from fsharechat.protocol.ids import ClockError
+from fsharechat.protocol.ids import IdError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from roles.connector.limits import Buckets
@@ -211,7 +211,7 @@ class Session:
         if sub_signal == SubSignal.MS:
             try:
                 message_id = self._hub.ids.next()
-            except ClockError as error:
+            except IdError as error:
                 log.error("no message id", error=str(error))
                 self._answer(frame, Reply(Code.SERVER_ERROR))
                 return

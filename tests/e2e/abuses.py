@@ -1,0 +1,229 @@
+"""What strangers and misbehaving clients do to a server; each checks what becomes of its own connections."""
+
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import aiohttp
+import orjson
+from in_process import Booted
+
+from fsharechat.protocol import frames
+from fsharechat.protocol.signals import Signal, SubSignal
+from tests.wire import (
+    BINARY_FRAME,
+    TEXT_FRAME,
+    connect_body,
+    shake_hands,
+    text_message,
+    web_text,
+    ws_frame,
+)
+
+Abuse = Callable[[Booted], Awaitable[None]]
+ABUSES: dict[str, Abuse] = {}
+
+BIG = 10 << 20
+_HEADER = frames.encode(Signal.CONNECT, 0, 1, b"x" * 100)
+
+
+def abuse(function: Abuse) -> Abuse:
+    ABUSES[function.__name__] = function
+    return function
+
+
+async def hang_up_on(server: Booted, data: bytes, reason: str, *, user: str = "") -> None:
+    """Send bytes over TCP, logged in or not, and see that connection closed with one line."""
+    wire = await server.online_tcp(user) if user else await server.tcp()
+    try:
+        wire.writer.write(data)
+        await wire.until_closed()
+        await server.until_logged(wire, reason)
+    finally:
+        await wire.close()
+
+
+async def hang_up_web(server: Booted, data: bytes, reason: str, *, shake: bool = True) -> None:
+    """Send bytes over a WebSocket that is not logged in, and see that connection closed with one line."""
+    wire = await server.raw_web()
+    try:
+        if shake:
+            await shake_hands(wire)
+        wire.writer.write(data)
+        with suppress(ValueError):  # what comes is no frames of ours
+            await wire.until_closed()
+        await server.until_logged(wire, reason)
+    finally:
+        await wire.close()
+
+
+@abuse
+async def random_bytes(server: Booted) -> None:
+    for seed in range(10):
+        noise = random.Random(seed).randbytes(1 + seed * 40)
+        await hang_up_on(server, noise, "a frame starts with")
+        await hang_up_on(server, noise, "a frame starts with", user="dora")
+
+
+@abuse
+async def headers_that_are_none(server: Booted) -> None:
+    await hang_up_on(server, b"\x47" + _HEADER[1:], "a frame starts with")
+    await hang_up_on(server, _HEADER[:1] + b"\x01" + _HEADER[2:], "frame version 1")
+    for length in (2**31 - 1, -1, -(2**31), 16 * 1024 + 1):
+        claimed = _HEADER[:3] + length.to_bytes(4, "big", signed=True) + _HEADER[7:]
+        await hang_up_on(server, claimed, f"a body of {length} bytes")
+
+
+@abuse
+async def half_frames(server: Booted) -> None:
+    before = server.metric("sessions")
+    wires = [await server.tcp() for _ in _HEADER]
+    for size, wire in enumerate(wires):
+        wire.writer.write(_HEADER[:size])
+        await wire.writer.drain()
+    for wire in wires:
+        await wire.close()
+    await server.until_sessions(int(before))
+
+
+@abuse
+async def frames_that_clients_do_not_send(server: Booted) -> None:
+    for signal in (s for s in range(128) if s not in (Signal.CONNECT, Signal.PING)):
+        data = frames.encode(signal, 0, 1, b"")
+        await hang_up_on(server, data, f"signal {signal} while new")
+    for signal in (Signal.NONE, Signal.CONNECT, Signal.CONNECT_ACK, Signal.PUB_ACK, 11, 127):
+        await hang_up_on(
+            server, frames.encode(signal, 0, 1, b"{}"), f"signal {signal} while open", user="dora"
+        )
+
+
+@abuse
+async def connects_that_are_none(server: Booted) -> None:
+    good = {"userName": "u", "password": "p", "clientIdentifier": "c"}
+    for body in (
+        b"",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"[" * 10_000,
+        *(orjson.dumps({**good, key: value}) for key in good for value in (None, 1, [], {})),
+        *(orjson.dumps({key: "x" for key in good if key != left_out}) for left_out in good),
+        orjson.dumps({**good, "userName": "u" * 256}),
+        orjson.dumps({**good, "clientIdentifier": "c" * 256}),
+    ):
+        await hang_up_on(server, frames.encode(Signal.CONNECT, 0, 1, body), "BAD_USER_NAME_OR_PASSWORD")
+    for content in (
+        None,
+        [],
+        1,
+        {},
+        {"userName": 1},
+        {"userName": "", "password": "", "clientIdentifier": []},
+    ):
+        wire = await server.web()
+        await wire.send("CONNECT", content=content)
+        await wire.until_closed()
+        await server.until_logged(wire, "")
+        await wire.close()
+
+
+@abuse
+async def http_that_is_none(server: Booted) -> None:
+    await hang_up_web(server, b"\x00\x01\x02\r\n\r\n", "no WebSocket handshake", shake=False)
+    await hang_up_web(server, b"GET / HTTP/9.9 x\r\n\r\n", "no WebSocket handshake", shake=False)
+    await hang_up_web(server, b"GET / HTTP/1.1\r\nno colon\r\n\r\n", "no WebSocket handshake", shake=False)
+    await hang_up_web(
+        server, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 200 + b"\r\n", "no WebSocket handshake", shake=False
+    )
+    await hang_up_web(server, b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000, "65536 bytes", shake=False)
+    for request, answer in ((b"GET / HTTP/1.1\r\n", b"426"), (b"GET /elsewhere HTTP/1.1\r\n", b"404")):
+        wire = await server.raw_web()
+        wire.writer.write(request + b"Host: test\r\n\r\n")
+        assert answer in await wire.reader.readline()
+        await wire.close()
+        await server.until_logged(wire, "no WebSocket handshake")
+
+
+@abuse
+async def websocket_frames_that_are_none(server: Booted) -> None:
+    heartbeat = ws_frame(TEXT_FRAME, "心跳内容".encode())
+    await hang_up_web(server, ws_frame(BINARY_FRAME, _HEADER), "not text")
+    await hang_up_web(server, heartbeat + ws_frame(TEXT_FRAME, b"\xff\xfe"), "INVALID_TEXT")
+    await hang_up_web(server, ws_frame(3, b""), "PROTOCOL_ERROR")
+    await hang_up_web(server, ws_frame(9, b"x" * 126), "PROTOCOL_ERROR")
+    await hang_up_web(server, ws_frame(0, b"more"), "PROTOCOL_ERROR")
+    for length in (2**31 - 1, 2**63 - 1, 2**64 - 1, BIG):
+        await hang_up_web(server, ws_frame(TEXT_FRAME, b"x", length=length), "MESSAGE_TOO_BIG")
+
+
+@abuse
+async def json_that_is_no_request(server: Booted) -> None:
+    for text in ("", "{", "null", "[]", "1", '"PING"', "[" * 10_000, '{"signal": 9}', '{"signal": "PUSH"}'):
+        await hang_up_web(server, ws_frame(TEXT_FRAME, text.encode()), "")
+
+
+@abuse
+async def a_lot_before_logging_in(server: Booted) -> None:
+    part = ws_frame(TEXT_FRAME, b"x" * 50_000, fin=False)
+    await hang_up_web(server, part + part, "65536 bytes before")
+    await hang_up_web(server, ws_frame(TEXT_FRAME, b"x" * 70_000), "65536 bytes before")
+
+
+@abuse
+async def a_huge_text(server: Booted) -> None:
+    wire = await server.online_tcp("dora")
+    request = text_message("nobody", "x" * BIG)
+    with suppress(ConnectionError):
+        wire.send(Signal.PUBLISH, SubSignal.MS, 1, request)
+    await wire.until_closed()
+    await server.until_logged(wire, f"a body of {len(request)} bytes")
+    web = await server.online_web("emil")
+    with suppress(ConnectionError, aiohttp.ClientError):
+        await web.send("PUBLISH", "MS", 1, web_text("nobody", "x" * BIG))
+    await web.until_closed()
+    await server.until_logged(web, "MESSAGE_TOO_BIG")
+    await wire.close()
+    await web.close()
+
+
+@abuse
+async def stolen_tokens(server: Booted) -> None:
+    dora, emil = await server.login("dora"), await server.login("emil")
+    await server.login("dora", "tablet")
+    altered = connect_body(dora)["password"]
+    assert isinstance(altered, str)
+    altered = altered[:10] + ("A" if altered[10] != "A" else "B") + altered[11:]
+    for transport in ("tcp", "web"):
+        for changes in (
+            {"clientIdentifier": "tablet"},
+            {"userName": emil.user_id},
+            {"password": altered},
+            {"password": connect_body(emil)["password"]},
+            {"password": ""},
+            {"password": "不是"},
+        ):
+            wire = await server.open("tcp" if transport == "tcp" else "ws")
+            assert (
+                await wire.connect(dora, **changes) == SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
+            )
+            await wire.until_closed()
+            await server.until_logged(wire, "BAD_USER_NAME_OR_PASSWORD")
+            await wire.close()
+
+
+@abuse
+async def connections_that_come_and_go(server: Booted) -> None:
+    before = server.metric("sessions")
+    body = orjson.dumps(connect_body(await server.login("dora")))
+    for _ in range(40):
+        wire, web = await server.tcp(), await server.raw_web()
+        wire.send(Signal.CONNECT, body=body)
+        web.writer.write(b"GET / HTTP/1.1\r\n")
+        await wire.close()
+        await web.close()
+    for _ in range(10):
+        web = await server.raw_web()
+        await shake_hands(web)
+        await web.close()
+    await server.until_sessions(int(before))
