@@ -64,7 +64,10 @@ def stack_of(frame: FrameType | None) -> list[str]:
 
 
 def summary(lines: Iterable[str], top: int = 25) -> str:
-    """Return a table for each thread: the functions with most samples, alone and with what they called."""
+    """Return a table for each thread: the functions with most samples, alone and with what they called.
+
+    The thread that did most comes first; one that was always in the same function did nothing but wait.
+    """
     own: dict[str, Counter[str]] = {}
     total: dict[str, Counter[str]] = {}
     for line in lines:
@@ -74,7 +77,9 @@ def summary(lines: Iterable[str], top: int = 25) -> str:
         for name in set(names):
             total.setdefault(thread, Counter())[name] += int(count)
     text: list[str] = []
-    for thread, counts in own.items():
+    for thread, counts in sorted(own.items(), key=lambda item: -len(item[1])):
+        if len(counts) == 1:
+            continue
         samples = counts.total()
         text.append(f"thread {thread}: {samples} samples\n   self  total")
         text += (

@@ -314,8 +314,11 @@ def test_profile_summary() -> None:
         return stack_of(sys._getframe())
 
     assert inner()[-1].endswith("test_profile_summary.<locals>.inner")
-    table = summary(["main;a.outer;a.inner 3", "main;a.outer 1", "writer;b.wait 2"])
+    table = summary(
+        ["main;a.outer;a.inner 3", "main;a.outer 1", "idle;b.wait 9", "writer;b.wait 2", "writer;c.write 1"]
+    )
     assert "thread main: 4 samples" in table
     assert "  75.0%  75.0%  a.inner" in table
     assert "  25.0% 100.0%  a.outer" in table
-    assert "thread writer: 2 samples" in table
+    assert "thread writer: 3 samples" in table
+    assert "idle" not in table
