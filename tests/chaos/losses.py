@@ -1,0 +1,108 @@
+"""What a bus and a network may lose, lost on purpose, and the same at each run."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from fsharechat.bus import Deliver, Event
+from fsharechat.bus.memory import MemoryBus
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import SubSignal
+from roles.connector.hub import Hub
+from roles.connector.tcp import TcpConnection
+from roles.connector.websocket import WebSocketConnection
+from tests.devices import text_of
+from tests.server import until
+
+SEED = 29
+"""One with which the last word of some pairs and the first notification to some devices are lost."""
+
+
+def is_lost(*what: object) -> bool:
+    """Tell whether something is among the 10 % that get lost; whatever the timing, it is the same things."""
+    return crc32(repr((SEED, *what)).encode()) % 10 == 0
+
+
+class LosingBus(MemoryBus):
+    """Loses 10 % of the events that announce stored messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.carried = 0
+        self.lost: set[str] = set()
+        """The texts whose events were lost."""
+
+    def deliver(self, node: int, events: Sequence[Event]) -> None:
+        super().deliver(node, [event for event in events if self._carries(event)])
+
+    def _carries(self, event: Event) -> bool:
+        if isinstance(event, Deliver):
+            text = text_of(pb.Message.FromString(event.body))
+            if is_lost("event", text):
+                self.lost.add(text)
+                return False
+            self.carried += 1
+        return True
+
+
+class LostNotifications:
+    """Loses 10 % of the MN frames to each device."""
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for kind in (TcpConnection, WebSocketConnection):
+            monkeypatch.setattr(kind, "send_notification", self._losing(kind.send_notification))
+
+    def _losing(self, send: Callable[[Any, int, bytes], None]) -> Callable[[Any, int, bytes], None]:
+        def send_notification(connection: Any, sub_signal: int, body: bytes) -> None:
+            device = connection._session.client_id
+            if sub_signal == SubSignal.MN:
+                number = self.sent[device]
+                self.sent[device] += 1
+                if is_lost("MN", device, number):
+                    self.lost[device] += 1
+                    return
+            send(connection, sub_signal, body)
+
+        return send_notification
+
+
+class WatchedHub(Hub):
+    """A hub whose head checks can be counted, and stopped."""
+
+    checked = 0
+    """How many users the checks so far were for, each counted as often as it was checked."""
+    full_checks = 0
+    """How many checks of all users have begun."""
+    _last: asyncio.Event | None = None
+    _last_has_begun = False
+
+    async def check_heads(self, uids: list[str]) -> None:
+        is_full = set(uids) >= self.users.keys()
+        self.full_checks += is_full
+        if self._last is None:
+            await super().check_heads(uids)
+            self.checked += len(uids)
+        elif is_full and not self._last_has_begun:
+            self._last_has_begun = True
+            await super().check_heads(uids)
+            self._last.set()
+
+    async def last_check(self) -> None:
+        """Wait for the next check of all users; after it there is none any more."""
+        self._last = asyncio.Event()
+        await until(self._last.is_set, "no head check")
+
+    def all_is_told(self) -> bool:
+        """Tell whether, by what the hub knows, every device has everything."""
+        return all(
+            session.user is not None and session.user.head <= session.fetched and session.asked_at is None
+            for session in self.sessions
+        )
