@@ -103,6 +103,7 @@ class Client:
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
+        self._was_connected = False
 
     @property
     def last_seq(self) -> int:
@@ -309,13 +310,16 @@ class Client:
                     group.create_task(_feed(self._events, self._on_event))
         except ExceptionGroup as errors:
             self._failure = errors.exceptions[0] if len(errors.exceptions) == 1 else errors
-            log.error("the client of %s ended: %s", self.user_id, self._failure)
+            if self._was_connected:  # else `connect` raises it
+                log.error("the client of %s ended: %s", self.user_id, self._failure)
         finally:
             self._link.end(self._failure)
             self._inbox.end(self._failure)
             self._events.end(self._failure)
 
     async def _follow(self, connection: Connection, ack: pb.ConnectAckPayload) -> None:
+        self._was_connected = True
+
         async def pull(after: int) -> pb.PullMessageResult:
             request = pb.PullMessageRequest(id=after, type=0)
             result = await connection.request(SubSignal.MP, request, self.options.request_timeout)

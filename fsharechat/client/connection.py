@@ -172,6 +172,7 @@ class Connection:
             self._accepted.set_result(self._transport.accepted(packet.content))
         else:
             self._accepted.set_exception(ConnectRefused(packet.sub_signal))
+            self._accepted.exception()  # it counts as seen, as in `_fail`
 
     async def _exchange(self, signal: Signal, sub_signal: SubSignal, content: Any, within: float) -> Any:
         if self.ended:

@@ -21,7 +21,7 @@ from fsharechat.client.models import (
 from fsharechat.client.transport import Body
 from fsharechat.client.transport_tcp import stream_part
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import SubSignal, UserResultCode
 
 Json = Any
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, binascii.Error)
@@ -122,6 +122,13 @@ def _user(item: Json) -> pb.User:
     )
 
 
+def _user_result(item: Json) -> pb.UserResult:
+    user = _user(item)
+    # The web form has no code: a user that does not exist has nothing but its uid.
+    found = bool(user.name or user.display_name or user.update_dt)
+    return pb.UserResult(user=user, code=UserResultCode.OK if found else UserResultCode.NOT_FOUND)
+
+
 def _friend_request(item: Json, me: str) -> pb.FriendRequest:
     found = pb.FriendRequest(
         from_uid=item["from"],
@@ -197,10 +204,7 @@ _REPLIES: Mapping[SubSignal, Callable[[Json, str], Body]] = {
     SubSignal.MP: _pull,
     SubSignal.LRM: _pull,
     SubSignal.US: lambda a, me: pb.SearchUserResult(entry=[_user(item) for item in a]),
-    # The array leaves out users that do not exist, so each entry's code is 0.
-    SubSignal.UPUI: lambda a, me: pb.PullUserResult(
-        result=[pb.UserResult(user=_user(item), code=0) for item in a]
-    ),
+    SubSignal.UPUI: lambda a, me: pb.PullUserResult(result=[_user_result(item) for item in a]),
     SubSignal.FRP: lambda a, me: pb.GetFriendRequestResult(entry=[_friend_request(item, me) for item in a]),
     SubSignal.FP: lambda a, me: pb.GetFriendsResult(entry=[_friend(item) for item in a]),
     SubSignal.GPGI: lambda a, me: pb.PullGroupInfoResult(info=[_group(item) for item in a]),

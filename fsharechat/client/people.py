@@ -1,0 +1,104 @@
+"""Who is who for the terminal client: friends, their names, and open friend requests."""
+
+from collections.abc import Iterable
+
+from fsharechat.client.client import Client
+from fsharechat.client.errors import ClientError
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import FriendState, RequestStatus
+
+
+class Ambiguous(Exception):
+    """Several people have that name; the argument lists them."""
+
+
+class People:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._users: dict[str, pb.User] = {}
+        self.friends: dict[str, pb.Friend] = {}
+        self.requests: dict[tuple[str, str], pb.FriendRequest] = {}
+
+    async def refresh_friends(self) -> list[str]:
+        """Ask for the friends; returns the uids of those that are new since the last time."""
+        entries = [friend for friend in await self._client.friends() if friend.state == FriendState.FRIEND]
+        new = [friend.uid for friend in entries if friend.uid not in self.friends]
+        self.friends = {friend.uid: friend for friend in entries}
+        await self.learn(new)
+        return new
+
+    async def refresh_requests(self) -> list[pb.FriendRequest]:
+        """Ask for the friend requests; returns the open ones to this user that are new since the last time."""
+        entries = await self._client.friend_requests()
+        known, self.requests = self.requests, {(entry.from_uid, entry.to_uid): entry for entry in entries}
+        await self.learn(uid for entry in entries for uid in (entry.from_uid, entry.to_uid))
+        return [
+            entry
+            for entry in self.open_requests()
+            if (old := known.get((entry.from_uid, entry.to_uid))) is None or old.update_dt != entry.update_dt
+        ]
+
+    def open_requests(self) -> list[pb.FriendRequest]:
+        """Return the requests this user may answer, newest first."""
+        mine = [
+            entry
+            for entry in self.requests.values()
+            if entry.to_uid == self._client.user_id and entry.status == RequestStatus.SENT
+        ]
+        return sorted(mine, key=lambda entry: entry.update_dt, reverse=True)
+
+    async def learn(self, uids: Iterable[str], *, again: bool = False) -> None:
+        """Ask for the users among `uids` that are not known yet, or for all of them."""
+        wanted = sorted({uid for uid in uids if again or uid not in self._users})
+        if wanted:
+            for user in await self._client.user_infos(wanted):
+                self._users[user.uid] = user
+
+    async def name_of(self, uid: str) -> str:
+        """Return a name to show, asking the server about a stranger; without a connection it is the uid."""
+        try:
+            await self.learn([uid])
+        except ClientError:
+            return self.name(uid)
+        return self.name(uid)
+
+    def name(self, uid: str) -> str:
+        """Return the alias, else the display name, else the number, else the uid."""
+        friend = self.friends.get(uid)
+        if friend is not None and friend.alias:
+            return printable(friend.alias)
+        user = self._users.get(uid)
+        if user is None:
+            return printable(uid)
+        return printable(user.display_name or user.mobile or user.name or uid)
+
+    def find(self, name: str, among: Iterable[str]) -> str | None:
+        """Return the uid among these that has this name, number, or uid; a unique beginning of a name will do.
+
+        Raises Ambiguous.
+        """
+        uids = list(among)
+        wanted = name.casefold()
+        for uid in uids:
+            if uid == name or (uid in self._users and self._users[uid].mobile == name):
+                return uid
+        for matches in (
+            [uid for uid in uids if self.name(uid).casefold() == wanted],
+            [uid for uid in uids if self.name(uid).casefold().startswith(wanted)],
+        ):
+            if len(matches) > 1:
+                raise Ambiguous(", ".join(self.describe(uid) for uid in matches))
+            if matches:
+                return matches[0]
+        return None
+
+    def describe(self, uid: str) -> str:
+        """Return the name with the number, where that says more."""
+        user = self._users.get(uid)
+        name = self.name(uid)
+        return f"{name} ({user.mobile})" if user is not None and user.mobile not in ("", name) else name
+
+
+def printable(text: str) -> str:
+    """Return `text` without control characters: what others write must not steer this terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,75 @@
+"""What the terminal client keeps between two runs: the credentials and the inbox position, by number and server."""
+
+import fcntl
+import json
+import os
+import re
+from pathlib import Path
+from typing import IO, Self
+
+from fsharechat.client.models import Credentials
+
+
+class InUse(Exception):
+    """Another running client uses this state; two of one client id would replace each other for ever."""
+
+
+def default_folder() -> Path:
+    """Return ~/.local/state/fsharechat, or its like where XDG_STATE_HOME says so."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "fsharechat"
+
+
+class State:
+    """One file in `folder`, locked while open. Use it as a context manager."""
+
+    def __init__(self, folder: Path, number: str, server: str) -> None:
+        """`server` is any text that tells servers apart, such as the HTTP address."""
+        name = re.sub(r"[^\w.@+-]+", "_", f"{number}_{server.partition('://')[2] or server}")
+        self._path = folder / f"{name}.json"
+        self._lock: IO[str] | None = None
+        self.credentials: Credentials | None = None
+        self.last_seq = 0
+
+    def __enter__(self) -> Self:
+        """Raises InUse, and OSError when the folder cannot be used."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = open(self._path.with_suffix(".lock"), "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise InUse from None
+        self._read()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def save(self, last_seq: int) -> None:
+        """Write the file, whole or not at all, readable by its owner only."""
+        if self.credentials is None:
+            return
+        self.last_seq = last_seq
+        text = json.dumps({"credentials": json.loads(self.credentials.to_json()), "last_seq": last_seq})
+        new = self._path.with_suffix(".new")
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(self._path)
+
+    def forget(self) -> None:
+        """Drop credentials the server no longer takes, and the position that goes with them."""
+        self.credentials = None
+        self.last_seq = 0
+        self._path.unlink(missing_ok=True)
+
+    def _read(self) -> None:
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            self.credentials = Credentials.from_json(json.dumps(kept["credentials"]))
+            self.last_seq = int(kept["last_seq"])
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError):
+            self.forget()  # a damaged file: a new login mends it

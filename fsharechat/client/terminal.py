@@ -1,0 +1,185 @@
+"""`fsharechat chat`: a chat client for the terminal."""
+
+import argparse
+import asyncio
+import logging
+import re
+import secrets
+import sys
+from pathlib import Path
+
+from fsharechat.client.chat import Chat, Quit
+from fsharechat.client.client import Client
+from fsharechat.client.console import Console, console
+from fsharechat.client.errors import ClientError, ConnectRefused, Disconnected, LoginError
+from fsharechat.client.login import login, send_code
+from fsharechat.client.models import Credentials
+from fsharechat.client.options import Options
+from fsharechat.client.state import InUse, State, default_folder
+from fsharechat.protocol.signals import LoginCode
+
+CODE_ATTEMPTS = 3
+OPTIONS = Options(backoff_max=5.0)
+
+
+class Failure(Exception):
+    """The chat cannot start or go on; the text says why in plain words."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the terminal client; returns the exit code: 0 left by the user, 1 it could not go on, 2 wrong flags."""
+    args = _parser().parse_args(argv)
+    logging.getLogger("fsharechat").addHandler(logging.NullHandler())  # what matters is said in plain words
+    screen = console()
+    try:
+        asyncio.run(_main(args, screen))
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        return 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fsharechat chat", description="A chat client for the terminal.")
+    parser.add_argument("--number", help="your mobile number or e-mail address; asked for when not given")
+    parser.add_argument("--code", help="the login code; without it one is sent to you and asked for")
+    parser.add_argument(
+        "--http", default="http://127.0.0.1:8081", metavar="URL", help="for the login (%(default)s)"
+    )
+    server = parser.add_mutually_exclusive_group()
+    server.add_argument(
+        "--tcp", default="127.0.0.1:6789", metavar="HOST:PORT", help="the server (%(default)s)"
+    )
+    server.add_argument("--ws", metavar="URL", help="the server by WebSocket, in place of --tcp")
+    parser.add_argument(
+        "--client-id", metavar="ID", help="the name of this device; made up at the first login"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        default=default_folder(),
+        help="keeps your login and how far you have read (%(default)s)",
+    )
+    return parser
+
+
+async def _main(args: argparse.Namespace, screen: Console) -> None:
+    with screen.guard():
+        number = args.number or (await screen.ask("Your number: ")).strip()
+        try:
+            with State(args.state, number, args.http) as state:
+                await _session(args, number, state, screen)
+        except InUse:
+            raise Failure(
+                f"{number} is open in another terminal already. Give this one its own state: --state DIR"
+            ) from None
+        except OSError as error:
+            raise Failure(f"The state folder {args.state} cannot be used: {error}") from error
+
+
+async def _session(args: argparse.Namespace, number: str, state: State, screen: Console) -> None:
+    """Log in if need be, connect, and chat until the user leaves."""
+    if state.credentials is not None and args.client_id not in (None, state.credentials.client_id):
+        state.forget()
+    if state.credentials is not None:
+        try:
+            await _chat(args, state, state.credentials, screen)
+        except ConnectRefused:
+            screen.say("The saved login is not valid any more; logging in again.")
+            state.forget()
+        else:
+            return
+    credentials = await _login(args, number, screen)
+    state.credentials = credentials
+    state.save(0)
+    try:
+        await _chat(args, state, credentials, screen)
+    except ConnectRefused as error:
+        state.forget()
+        raise Failure(f"The server does not let you in: {error}.") from error
+
+
+async def _login(args: argparse.Namespace, number: str, screen: Console) -> Credentials:
+    client_id = args.client_id or f"terminal-{secrets.token_hex(8)}"
+    try:
+        if args.code is not None:
+            return await login(args.http, number, args.code, client_id)
+        await send_code(args.http, number)
+        for _ in range(CODE_ATTEMPTS - 1):
+            try:
+                return await login(args.http, number, await _ask_code(number, screen), client_id)
+            except LoginError as error:
+                if error.code != LoginCode.WRONG_CODE:
+                    raise
+                screen.say("That code is wrong; try again.")
+        return await login(args.http, number, await _ask_code(number, screen), client_id)
+    except Disconnected as error:
+        raise Failure(f"{_sentence(str(error))}\nIs the server running? --http says where it is.") from error
+    except ClientError as error:
+        raise Failure(f"The login failed: {error}.") from error
+
+
+async def _ask_code(number: str, screen: Console) -> str:
+    return re.sub(r"\s", "", await screen.ask(f"The code sent to {number}: "))
+
+
+async def _chat(args: argparse.Namespace, state: State, credentials: Credentials, screen: Console) -> None:
+    """Connect and chat until the user leaves. Raises ConnectRefused when the credentials are not taken."""
+    server = args.ws or args.tcp
+    where = {"ws": args.ws} if args.ws else {"tcp": args.tcp}
+    try:
+        client = Client(credentials, last_seq=state.last_seq, options=OPTIONS, **where)
+        await client.connect()
+    except ValueError as error:
+        raise Failure(_sentence(str(error))) from error
+    except Disconnected as error:
+        raise Failure(
+            f"{_sentence(str(error))}\nIs the server running? --tcp or --ws says where it is."
+        ) from error
+    try:
+        await _converse(client, Chat(client, server, screen.say, screen.refresh), state, screen)
+    except ConnectRefused as error:
+        raise Failure(f"You were logged out: {error}.") from error
+    except ClientError as error:
+        raise Failure(f"The chat ended: {error}.") from error
+    finally:
+        await client.close()
+        state.save(client.last_seq)
+
+
+async def _converse(client: Client, chat: Chat, state: State, screen: Console) -> None:
+    async def typed() -> None:
+        async for line in screen.lines(chat.prompt):
+            try:
+                await chat.on_line(line)
+            except Quit:
+                break
+        await chat.finish()
+
+    async def messages() -> None:
+        async for message in client.messages():
+            await chat.on_message(message)
+            if client.last_seq != state.last_seq:
+                state.save(client.last_seq)
+
+    async def events() -> None:
+        async for event in client.events():
+            await chat.on_event(event)
+
+    await chat.start()
+    tasks = [asyncio.ensure_future(work) for work in (typed(), messages(), events())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."

@@ -1,0 +1,101 @@
+"""The terminal client's start, its state between runs, and its input when there is no terminal."""
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_peer import CREDENTIALS
+
+from fsharechat.client import terminal
+from fsharechat.client.console import Pipe
+from fsharechat.client.state import InUse, State, default_folder
+
+
+def test_state_comes_back(tmp_path: Path) -> None:
+    with State(tmp_path / "new", "138", "http://h:1") as state:
+        assert state.credentials is None
+        state.save(3)  # nothing to keep yet
+        assert not list((tmp_path / "new").glob("*.json"))
+        state.credentials = CREDENTIALS
+        state.save(7)
+    with State(tmp_path / "new", "138", "http://h:1") as state:
+        assert state.credentials == CREDENTIALS
+        assert state.last_seq == 7
+    (path,) = (tmp_path / "new").glob("*.json")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_state_is_apart_for_each_number_and_server(tmp_path: Path) -> None:
+    with State(tmp_path, "138", "http://h:1") as state:
+        state.credentials = replace(CREDENTIALS, user_id="first")
+        state.save(1)
+        for number, server in (("139", "http://h:1"), ("138", "http://h:2")):
+            with State(tmp_path, number, server) as other:
+                assert other.credentials is None
+
+
+def test_state_is_used_by_one_client_at_a_time(tmp_path: Path) -> None:
+    with State(tmp_path, "138", "s"), pytest.raises(InUse), State(tmp_path, "138", "s"):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"credentials": {}, "last_seq": 1}'])
+def test_a_damaged_state_is_dropped(tmp_path: Path, text: str) -> None:
+    with State(tmp_path, "138", "s") as state:
+        state.credentials = CREDENTIALS
+        state.save(7)
+    (path,) = tmp_path.glob("*.json")
+    path.write_text(text)
+    with State(tmp_path, "138", "s") as state:
+        assert (state.credentials, state.last_seq) == (None, 0)
+
+
+def test_the_state_folder_follows_the_desktop_conventions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/elsewhere")
+    assert default_folder() == Path("/elsewhere/fsharechat")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert default_folder() == Path.home() / ".local/state/fsharechat"
+
+
+async def read_all(pipe: Pipe) -> list[str]:
+    return [line async for line in pipe.lines(lambda: ">")]
+
+
+async def test_lines_from_a_pipe_however_they_are_cut() -> None:
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, b"first\r\nsec")
+        lines = Pipe(reader).lines(lambda: ">")
+        assert await anext(lines) == "first"
+        os.write(writer, "ond 你\nthe rest".encode())
+        os.close(writer)
+        assert [line async for line in lines] == ["second 你", "the rest"]
+    finally:
+        os.close(reader)
+
+
+async def test_lines_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("one\n\ntwo\n")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        assert await read_all(Pipe(descriptor)) == ["one", "", "two"]
+    finally:
+        os.close(descriptor)
+
+
+def test_an_unreachable_server_is_said_in_plain_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--number", "13800000001", "--code", "1", "--http", "http://127.0.0.1:1"]
+    assert terminal.main([*flags, "--state", str(tmp_path)]) == 1
+    assert "Is the server running?" in capsys.readouterr().err
+
+
+def test_a_state_in_use_is_said_in_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with State(tmp_path, "13800000001", "http://127.0.0.1:1"):
+        flags = ["--number", "13800000001", "--code", "1", "--http", "http://127.0.0.1:1"]
+        assert terminal.main([*flags, "--state", str(tmp_path)]) == 1
+    assert "open in another terminal" in capsys.readouterr().err

@@ -1,0 +1,322 @@
+"""What the terminal client does with commands, messages and events."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fake_peer import CREDENTIALS, FRIEND, ME, FakePeer, stored
+
+from fsharechat.client import Client, ConnectionLost, FriendRequestsChanged, FriendsChanged, Options
+from fsharechat.client.chat import Chat, Quit, plain
+from fsharechat.client.errors import RequestError
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, ContentType, SubSignal
+
+STRANGER = "uid-stranger"
+NOW = 4_000_000_000_000
+
+
+class Server:
+    """What the fake peer answers about people."""
+
+    def __init__(self) -> None:
+        self.users = {
+            ME: pb.User(uid=ME, name="me", display_name="Me", mobile="13800000001"),
+            FRIEND: pb.User(uid=FRIEND, name="f", display_name="Bob", mobile="13800000002"),
+            STRANGER: pb.User(uid=STRANGER, name="s", mobile="13800000003"),
+        }
+        self.friends: list[pb.Friend] = []
+        self.requests: list[pb.FriendRequest] = []
+        self.refusals: dict[SubSignal, int] = {}
+        self.history: list[pb.Message] = []
+
+    def befriend(self, uid: str, alias: str = "") -> None:
+        self.friends.append(pb.Friend(uid=uid, state=0, update_dt=1, alias=alias))
+
+    def request(self, uid: str, reason: str, update_dt: int) -> None:
+        self.requests.append(
+            pb.FriendRequest(from_uid=uid, to_uid=ME, reason=reason, status=0, update_dt=update_dt)
+        )
+
+    def rule(self, sub: SubSignal, body: Any) -> object:
+        if sub in self.refusals:
+            return self.refusals[sub], None
+        match sub:
+            case SubSignal.FP:
+                return 0, pb.GetFriendsResult(entry=self.friends)
+            case SubSignal.FRP:
+                return 0, pb.GetFriendRequestResult(entry=self.requests)
+            case SubSignal.UPUI:
+                asked = pb.PullUserRequest.FromString(body).request
+                users = [self.users.get(entry.uid) for entry in asked]
+                return 0, pb.PullUserResult(result=[pb.UserResult(user=u, code=0) for u in users if u])
+            case SubSignal.US:
+                found = [
+                    user for user in self.users.values() if body.keyword in (user.mobile, user.display_name)
+                ]
+                return 0, pb.SearchUserResult(entry=found)
+            case SubSignal.LRM:
+                return 0, pb.PullMessageResult(message=self.history[: body.count], current=0, head=0)
+            case SubSignal.FAR | SubSignal.FHR | SubSignal.FRUS | SubSignal.FALS | SubSignal.MMI:
+                return 0, None
+        return None
+
+
+class Screen:
+    def __init__(self, chat: Chat, client: Client, shown: list[str]) -> None:
+        self.chat = chat
+        self.client = client
+        self.shown = shown
+
+    async def enter(self, line: str) -> list[str]:
+        """Enter a line and return what it shows."""
+        before = len(self.shown)
+        await self.chat.on_line(line)
+        await self.chat.finish()
+        return self.shown[before:]
+
+    async def receive(self, message: pb.Message) -> list[str]:
+        before = len(self.shown)
+        await self.chat.on_message(message)
+        return self.shown[before:]
+
+
+@pytest.fixture
+def server(peer: FakePeer) -> Server:
+    server = Server()
+    peer.rule = server.rule
+    return server
+
+
+@pytest.fixture
+async def screen(peer: FakePeer, server: Server) -> AsyncIterator[Screen]:
+    shown: list[str] = []
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=Options.fast(), on_message=lambda m: None) as client:
+        yield Screen(Chat(client, "a-server", shown.append, lambda: None), client, shown)
+
+
+def incoming(text: str, sender: str = FRIEND, **content: Any) -> pb.Message:
+    message = stored(11, text, sender=sender)
+    message.server_timestamp = NOW
+    for name, value in content.items():
+        setattr(message.content, name, value)
+    return message
+
+
+async def test_the_greeting_names_the_user_and_what_to_do_first(screen: Screen) -> None:
+    await screen.chat.start()
+    assert screen.shown == [
+        "You are Me (13800000001). /help lists the commands.",
+        "You have no friends here yet: /add NUMBER asks somebody.",
+    ]
+
+
+async def test_open_requests_are_told_at_the_start(screen: Screen, server: Server) -> None:
+    server.request(STRANGER, "it is me", 5)
+    await screen.chat.start()
+    assert screen.shown[1] == "13800000003 wants to be your friend: it is me  (/accept or /reject)"
+
+
+async def test_a_text_needs_an_open_conversation(screen: Screen) -> None:
+    assert (await screen.enter("hello"))[0].startswith("! You are talking to nobody")
+
+
+async def test_a_text_goes_to_the_open_conversation(screen: Screen, server: Server, peer: FakePeer) -> None:
+    server.befriend(FRIEND)
+    await screen.chat.start()
+    assert await screen.enter("/open bob") == ["-- talking to Bob --"]
+    assert screen.chat.prompt() == "Bob>"
+    shown = await screen.enter("hello there")
+    assert shown[0].endswith("you: hello there")
+    sent = peer.asked(SubSignal.MS)[0]
+    assert (sent.conversation.target, sent.content.searchable_content) == (FRIEND, "hello there")
+
+
+async def test_a_text_that_is_not_sent_is_told_with_the_reason(screen: Screen, server: Server) -> None:
+    server.befriend(FRIEND)
+    server.refusals[SubSignal.MS] = Code.BLACKLISTED
+    await screen.enter("/open Bob")
+    assert await screen.enter("hello") == [
+        "! Not sent: 'hello': The server says no: blacklisted by the other side."
+    ]
+
+
+async def test_the_first_message_opens_its_conversation(screen: Screen) -> None:
+    shown = await screen.receive(incoming("hi"))
+    assert shown[0] == "-- talking to Bob --"
+    assert shown[1].endswith("Bob: hi")
+    assert screen.chat.prompt() == "Bob>"
+
+
+async def test_messages_of_other_conversations_are_shown_and_counted(screen: Screen, server: Server) -> None:
+    server.befriend(STRANGER)
+    await screen.chat.start()
+    await screen.receive(incoming("hi"))
+    for text in ("one", "two"):
+        shown = await screen.receive(incoming(text, STRANGER))
+        assert shown[0].startswith("[13800000003] ")
+    assert screen.chat.prompt() == "(13800000003 2) Bob>"
+    assert (await screen.enter("/friends")) == ["13800000003, 2 unread"]
+    await screen.enter("/open 13800000003")
+    assert screen.chat.prompt() == "13800000003>"
+
+
+async def test_what_a_first_login_finds_in_the_inbox_is_counted_and_not_shown(screen: Screen) -> None:
+    old = incoming("from long ago")
+    old.server_timestamp = 1_500_000_000_000
+    assert await screen.receive(old) == []
+    assert screen.chat.prompt() == "(Bob 1) >"
+
+
+async def test_others_cannot_steer_the_terminal(screen: Screen) -> None:
+    shown = await screen.receive(incoming("\x1b[2Jgone\x07"))
+    assert shown[1].endswith("Bob: \N{REPLACEMENT CHARACTER}[2Jgone\N{REPLACEMENT CHARACTER}")
+
+
+@pytest.mark.parametrize(
+    ("content", "end"),
+    [
+        ({"type": ContentType.TIP, "content": "a tip"}, "-- a tip --"),
+        ({"type": ContentType.RECALLED, "content": FRIEND}, "Bob: (recalled)"),
+        ({"type": ContentType.IMAGE}, "Bob: [image]"),
+        ({"type": 999}, "Bob: [message of type 999]"),
+    ],
+)
+async def test_other_kinds_of_messages(screen: Screen, content: dict[str, Any], end: str) -> None:
+    assert (await screen.receive(incoming("", **content)))[1].endswith(end)
+
+
+async def test_add_asks_the_one_who_has_the_number(screen: Screen, peer: FakePeer) -> None:
+    await screen.chat.start()
+    assert (await screen.enter("/add 13800000002 it is me"))[0].startswith("Asked Bob (13800000002)")
+    asked = pb.AddFriendRequest.FromString(peer.asked(SubSignal.FAR)[0])
+    assert (asked.target_uid, asked.reason) == (FRIEND, "it is me")
+    await screen.enter("/add 13800000003")
+    assert pb.AddFriendRequest.FromString(peer.asked(SubSignal.FAR)[1]).reason == "Hello, I am Me."
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/add", "Say whom"),
+        ("/add 13899999999", "Nobody found"),
+        ("/add Twin", "Which one: Twin (13800000008), Twin (13800000009)?"),
+        ("/add Me", "Nobody found"),
+        ("/accept", "no open friend request"),
+        ("/open", "Say whom"),
+        ("/open Eve", "None of your friends is called Eve"),
+        ("/history", "talking to nobody"),
+        ("/history ten", "Say how many"),
+        ("/name", "Say which"),
+        ("/alias Bob", "quotes"),
+        ('/alias "Bob', "quotes"),
+        ("/alias Eve Evil", "None of your friends"),
+        ("/nonsense", "There is no /nonsense"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(screen: Screen, server: Server, line: str, words: str) -> None:
+    for uid, mobile in (("t1", "13800000008"), ("t2", "13800000009")):
+        server.users[uid] = pb.User(uid=uid, name=uid, display_name="Twin", mobile=mobile)
+    shown = await screen.enter(line)
+    assert len(shown) == 1
+    assert shown[0].startswith("! ")
+    assert words in shown[0]
+
+
+async def test_asking_a_friend_again_is_pointless(screen: Screen, server: Server) -> None:
+    server.befriend(FRIEND)
+    await screen.chat.start()
+    assert (await screen.enter("/add 13800000002"))[0].startswith("! Bob is your friend already")
+
+
+async def test_asking_twice_is_told_in_plain_words(screen: Screen, server: Server) -> None:
+    server.refusals[SubSignal.FAR] = Code.ALREADY_REQUESTED
+    assert await screen.enter("/add 13800000002") == ["! You have asked already; wait for the answer."]
+
+
+async def test_accept_takes_the_newest_request_or_the_named_one(
+    screen: Screen, server: Server, peer: FakePeer
+) -> None:
+    server.request(FRIEND, "older", 5)
+    server.request(STRANGER, "newer", 6)
+    await screen.enter("/accept")
+    await screen.enter("/accept Bob")
+    await screen.enter("/reject 13800000002")
+    handled = [(body.target_uid, body.status) for body in peer.asked(SubSignal.FHR)]
+    assert handled == [(STRANGER, 1), (FRIEND, 1), (FRIEND, 2)]
+
+
+async def test_requests_are_listed_and_marked_as_read(screen: Screen, server: Server, peer: FakePeer) -> None:
+    server.request(FRIEND, "please", NOW)
+    server.requests.append(
+        pb.FriendRequest(from_uid=ME, to_uid=STRANGER, reason="hi", status=2, update_dt=NOW + 1)
+    )
+    shown = await screen.enter("/requests")
+    assert shown[0].endswith("from Bob (13800000002): please (open)")
+    assert shown[1].endswith("to 13800000003: hi (rejected)")
+    assert pb.Version.FromString(peer.asked(SubSignal.FRUS)[0]).version == NOW + 1
+
+
+async def test_a_new_friend_is_told_once_and_opened(screen: Screen, server: Server) -> None:
+    await screen.chat.start()
+    screen.shown.clear()
+    server.befriend(FRIEND)
+    await screen.chat.on_event(FriendsChanged(1))
+    await screen.chat.on_event(FriendsChanged(2))
+    assert screen.shown == [
+        "Bob (13800000002) is now your friend: /open Bob",
+        "-- talking to Bob --",
+    ]
+
+
+async def test_a_new_request_is_told_once(screen: Screen, server: Server) -> None:
+    await screen.chat.start()
+    screen.shown.clear()
+    server.request(FRIEND, "please", 5)
+    await screen.chat.on_event(FriendRequestsChanged(5))
+    await screen.chat.on_event(FriendRequestsChanged(5))
+    assert screen.shown == ["Bob (13800000002) wants to be your friend: please  (/accept or /reject)"]
+
+
+async def test_a_lost_connection_is_told(screen: Screen) -> None:
+    await screen.chat.on_event(ConnectionLost("gone"))
+    assert screen.shown == ["-- connection lost (gone), trying again --"]
+    assert not screen.chat.prompt().startswith("(offline)")
+    await screen.client.close()
+    assert screen.chat.prompt().startswith("(offline)")
+
+
+async def test_history_shows_the_oldest_first(screen: Screen, server: Server) -> None:
+    server.befriend(FRIEND)
+    server.history = [incoming("newest"), incoming("middle"), incoming("oldest")]
+    await screen.enter("/open Bob")
+    shown = await screen.enter("/history 2")
+    assert [line.rpartition(": ")[2] for line in shown] == ["middle", "newest"]
+
+
+async def test_an_alias_comes_before_the_display_name(screen: Screen, server: Server, peer: FakePeer) -> None:
+    server.befriend(FRIEND)
+    await screen.chat.start()
+    server.friends[0].alias = "Big Bob"
+    assert await screen.enter('/alias Bob "Big Bob"') == ["Bob is now Big Bob."]
+    asked = pb.AddFriendRequest.FromString(peer.asked(SubSignal.FALS)[0])
+    assert (asked.target_uid, asked.reason) == (FRIEND, "Big Bob")
+
+
+async def test_the_display_name_changes(screen: Screen, server: Server, peer: FakePeer) -> None:
+    await screen.chat.start()
+    server.users[ME].display_name = "New Me"
+    assert await screen.enter("/name New Me") == ["You are now called New Me."]
+    entry = pb.ModifyMyInfoRequest.FromString(peer.asked(SubSignal.MMI)[0]).entry[0]
+    assert (entry.type, entry.value) == (0, "New Me")
+
+
+async def test_who_and_help_and_quit(screen: Screen) -> None:
+    assert "Connected to a-server." in await screen.enter("/who")
+    assert "/alias NAME ALIAS" in (await screen.enter("/help"))[0]
+    with pytest.raises(Quit):
+        await screen.enter("/quit")
+
+
+def test_a_refusal_without_a_code_is_plain_too() -> None:
+    assert plain(RequestError(SubSignal.FAR, None)) == "The server says no: the server refused it."
