@@ -33,7 +33,7 @@ class Cache(Generic[V]):
         try:
             value = await self._load(key)
             if value is not None and key not in self._changed:
-                if len(self._values) >= self._size:
+                if key not in self._values and len(self._values) >= self._size:
                     del self._values[next(iter(self._values))]
                 self._values[key] = value
             return value

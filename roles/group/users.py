@@ -63,7 +63,16 @@ async def pull(group: Group, _: Call, request: pb.PullUserRequest) -> pb.PullUse
 
 def _nobody(uid: str) -> pb.User:
     return pb.User(
-        uid=uid, name="", display_name="", portrait="", mobile="", email="", address="", company="", extra=""
+        uid=uid,
+        name="",
+        display_name="",
+        portrait="",
+        mobile="",
+        email="",
+        address="",
+        company="",
+        social="",
+        extra="",
     )
 
 

@@ -1,0 +1,40 @@
+"""A whole process on free ports, and an HTTP client."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+from api_kit import Site
+from structlog.testing import capture_logs
+
+from fsharechat import settings as s
+from fsharechat.node import Node
+from roles.group.service import Group
+
+
+@pytest.fixture
+def codes() -> s.Codes:
+    """Return the settings of login codes; modules that want a super code override this."""
+    return s.Codes()
+
+
+@pytest.fixture
+async def site(
+    tmp_path: Path,
+    sqlite_file: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    codes: s.Codes,
+) -> AsyncIterator[Site]:
+    sqlite_file("data/fsharechat.db")
+    settings = s.Settings(
+        node=s.Node(data=tmp_path / "data"),
+        connector=s.Connector(tcp_port=0, ws_port=0),
+        api=s.Api(port=0, cors_origins=("https://chat.example", "https://other.example")),
+        codes=codes,
+    )
+    with capture_logs() as logs:
+        async with Node(settings) as node, ClientSession(node.addresses["http"]) as http:
+            opened = Site(node, http, logs)
+            monkeypatch.setattr(Group, "now", staticmethod(lambda: opened.now))
+            yield opened

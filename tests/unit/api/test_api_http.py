@@ -1,0 +1,125 @@
+"""HTTP around the login: pages from elsewhere, bad bodies, being alive."""
+
+import aiohttp
+import pytest
+from api_kit import Site
+from structlog.testing import capture_logs
+
+from fsharechat.protocol.signals import LoginCode
+from fsharechat.rpc import Method
+from roles.group.handlers import HANDLERS
+
+ORIGIN = "https://chat.example"
+
+
+async def test_a_preflight_of_an_allowed_page_is_granted(site: Site) -> None:
+    headers = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type, x-requested-with",
+    }
+    for path in ("/send_code", "/login"):
+        async with site.http.options(path, headers=headers) as response:
+            assert response.status == 204
+            assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+            assert "POST" in response.headers["Access-Control-Allow-Methods"]
+            assert response.headers["Access-Control-Allow-Headers"] == "content-type, x-requested-with"
+            assert int(response.headers["Access-Control-Max-Age"]) > 0
+            assert response.headers["Vary"] == "Origin"
+
+
+async def test_a_preflight_of_another_page_is_refused(site: Site) -> None:
+    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    async with site.http.options("/login", headers=headers) as response:
+        assert response.status == 403
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize("body", [{"mobile": "13812345678"}, {"mobile": "x"}, b"no JSON"], ids=str)
+async def test_every_answer_may_be_read_by_an_allowed_page_alone(site: Site, body: object) -> None:
+    allowed = await site.post("/send_code", body, Origin=ORIGIN)
+    assert allowed.headers["Access-Control-Allow-Origin"] == ORIGIN
+    other = await site.post("/send_code", body, Origin="https://evil.example")
+    assert "Access-Control-Allow-Origin" not in other.headers
+    plain = await site.post("/send_code", body)
+    assert "Access-Control-Allow-Origin" not in plain.headers
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/login"), ("GET", "/nothing"), ("POST", "/nothing")])
+async def test_an_error_of_http_may_be_read_by_an_allowed_page(site: Site, method: str, path: str) -> None:
+    async with site.http.request(method, path, headers={"Origin": ORIGIN}) as response:
+        assert response.status in (404, 405)
+        assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"mobile=13812345678",
+        b"\xff\xfe",
+        b"[]",
+        b'"13812345678"',
+        b"null",
+        b"{}",
+        b'{"mobile": ""}',
+        b'{"mobile": "' + b"1" * 256 + b'"}',
+        b"[" * 5000,
+        b'{"mobile": "\\ud800"}',
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+async def test_a_body_that_is_no_request_is_a_bad_request(site: Site, body: bytes) -> None:
+    for path in ("/send_code", "/login"):
+        answer = await site.post(path, body)
+        assert (answer.status, answer.code, answer.body["result"]) == (400, LoginCode.SERVER_ERROR, None)
+        assert answer.body["message"]
+
+
+@pytest.mark.parametrize("missing", ["mobile", "code", "clientId"])
+async def test_a_login_has_all_of_its_fields(site: Site, missing: str) -> None:
+    body = {"mobile": "13812345678", "code": "123456", "clientId": "phone"}
+    del body[missing]
+    answer = await site.post("/login", body)
+    assert answer.status == 400
+    assert missing in answer.body["message"]
+
+
+async def test_a_body_that_is_too_large_is_not_read(site: Site) -> None:
+    async with site.http.post("/login", data=b" " * 65_537) as response:
+        assert response.status == 413
+
+
+async def test_a_fault_behind_it_is_a_server_error_without_details(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a detail")
+
+    monkeypatch.setitem(HANDLERS, Method.SEND_CODE, fail)  # type: ignore[misc]
+    with capture_logs() as logs:
+        answer = await site.send_code()
+    assert (answer.code, answer.body["message"]) == (LoginCode.SERVER_ERROR, "server error")
+    assert [line["event"] for line in logs] == ["request failed"]
+
+
+async def test_a_store_that_is_away_is_a_server_error(site: Site) -> None:
+    code = await site.new_code()
+    await site.node.store.close()
+    site.now += 60_000
+    assert (await site.send_code()).code == LoginCode.SERVER_ERROR
+    assert (await site.login(code)).code == LoginCode.SERVER_ERROR
+
+
+async def test_alive_is_200_when_ready_and_503_when_not(site: Site) -> None:
+    for ready, status in ((True, 200), (False, 503)):
+        site.node.ready = ready
+        async with site.http.get("/monitor/alive") as response:
+            assert (response.status, await response.json()) == (status, {"code": status})
+
+
+async def test_a_process_that_has_stopped_listens_no_more(site: Site) -> None:
+    await site.node.__aexit__()
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await site.send_code()

@@ -1,0 +1,141 @@
+"""/send_code and /login (protocol.md section 3)."""
+
+import pytest
+from api_kit import NUMBER, Site
+
+from fsharechat.protocol import crypto
+from fsharechat.protocol.signals import LoginCode
+
+SUCCESS = LoginCode.SUCCESS
+
+
+async def test_a_login_with_the_printed_code_works(site: Site) -> None:
+    sent = await site.send_code()
+    assert (sent.status, sent.body) == (200, {"code": 0, "message": "success", "result": None})
+    code = site.printed_code()
+    assert len(code) == 6
+    assert code.isdecimal()
+    answer = await site.login(code)
+    assert (answer.status, answer.body["code"], answer.body["message"]) == (200, 0, "success")
+    assert answer.headers["Content-Type"].startswith("application/json")
+    result = answer.body["result"]
+    assert result.keys() == {"userId", "token", "register"}
+    assert result["register"] is True
+    user_token, secret, db_secret = crypto.open_login_token(result["token"])
+    assert crypto.connect_password(user_token, secret)
+    assert len(secret) >= 16
+    assert db_secret
+
+
+async def test_the_code_is_printed_with_its_number_and_nowhere_else(site: Site) -> None:
+    code = await site.new_code()
+    await site.login(code)
+    (line,) = [line for line in site.logs if code in map(str, line.values())]
+    assert (line["event"], line["number"], line["log_level"]) == ("login code", NUMBER, "info")
+
+
+async def test_the_second_login_is_of_the_same_user_who_is_not_new(site: Site) -> None:
+    first = (await site.login(await site.new_code())).body["result"]
+    site.now += 60_000
+    second = (await site.login(await site.new_code(), client_id="web")).body["result"]
+    assert (second["userId"], second["register"]) == (first["userId"], False)
+    assert second["token"] != first["token"]
+
+
+async def test_an_e_mail_address_is_a_number_too_whatever_its_case(site: Site) -> None:
+    code = await site.new_code("Ann.Li@Example.com")
+    first = await site.login(code, " ann.li@example.COM ")
+    assert first.code == SUCCESS
+    site.now += 60_000
+    second = await site.login(await site.new_code("ann.li@example.com"), "ann.li@example.com")
+    assert second.body["result"]["userId"] == first.body["result"]["userId"]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "12812345678",
+        "1381234567",
+        "138123456789",
+        "+8613812345678",
+        "1381234567x",
+        "１３８１２３４５６７８",
+        "ann",
+        "ann@",
+        "@example.com",
+        "ann@example",
+        "ann@@example.com",
+        "ann li@example.com",
+        "a" * 65 + "@example.com",
+        "ann@" + "x" * 247 + ".com",
+        None,
+        True,
+        [NUMBER],
+        {"mobile": NUMBER},
+    ],
+    ids=str,
+)
+async def test_what_is_no_number_is_refused(site: Site, number: object) -> None:
+    for answer in (await site.send_code(number), await site.login("123456", number)):
+        assert answer.code == LoginCode.INVALID_NUMBER
+        assert answer.body["result"] is None
+    assert [line for line in site.logs if line["event"] == "login code"] == []
+
+
+async def test_a_number_that_is_a_json_number_is_taken(site: Site) -> None:
+    assert (await site.send_code(int(NUMBER))).code == SUCCESS
+    assert (await site.login(site.printed_code(), int(NUMBER))).code == SUCCESS
+
+
+async def test_a_wrong_code_is_refused_and_the_right_one_works_after_it(site: Site) -> None:
+    code = await site.new_code()
+    wrong = await site.login(site.wrong_code())
+    assert (wrong.status, wrong.code, wrong.body["result"]) == (200, LoginCode.WRONG_CODE, None)
+    assert (await site.login(code)).code == SUCCESS
+
+
+async def test_a_code_works_once(site: Site) -> None:
+    code = await site.new_code()
+    assert (await site.login(code)).code == SUCCESS
+    assert (await site.login(code)).code == LoginCode.CODE_EXPIRED
+
+
+async def test_a_code_is_of_one_number(site: Site) -> None:
+    code = await site.new_code()
+    await site.new_code("13912345678")
+    assert (await site.login(code, "13912345678")).code == LoginCode.WRONG_CODE
+
+
+async def test_a_code_expires(site: Site) -> None:
+    code = await site.new_code()
+    site.now += 300_000
+    assert (await site.login(code)).code == LoginCode.CODE_EXPIRED
+
+
+async def test_wrong_guesses_lock_the_number_for_the_right_code_too(site: Site) -> None:
+    code = await site.new_code()
+    for _ in range(5):
+        assert (await site.login(site.wrong_code())).code == LoginCode.WRONG_CODE
+    assert (await site.login(code)).code == LoginCode.TOO_OFTEN
+    site.now += 60_000
+    assert (await site.send_code()).code == LoginCode.TOO_OFTEN
+    other = await site.new_code("13912345678")
+    assert (await site.login(other, "13912345678")).code == SUCCESS
+    site.now += 900_000
+    assert (await site.login(await site.new_code())).code == SUCCESS
+
+
+async def test_one_code_a_minute_and_ten_a_day(site: Site) -> None:
+    for _ in range(10):
+        assert (await site.send_code()).code == SUCCESS
+        assert (await site.send_code()).code == LoginCode.TOO_OFTEN
+        site.now += 60_000
+    assert (await site.send_code()).code == LoginCode.TOO_OFTEN
+    assert (await site.send_code("13912345678")).code == SUCCESS
+    site.now += 86_400_000
+    assert (await site.send_code()).code == SUCCESS
+
+
+async def test_no_login_without_a_code_where_there_is_no_super_code(site: Site) -> None:
+    for code in ("66666", "000000", "None"):
+        assert (await site.login(code)).code == LoginCode.CODE_EXPIRED

@@ -1,0 +1,44 @@
+"""The super code, where one is set (protocol.md section 3)."""
+
+import pytest
+from api_kit import Site
+
+from fsharechat import settings as s
+from fsharechat.protocol.signals import LoginCode
+
+
+@pytest.fixture
+def codes() -> s.Codes:
+    return s.Codes(super_code="Sesam66")
+
+
+async def test_the_super_code_lets_everybody_in_without_a_code_sent(site: Site) -> None:
+    first = await site.login("Sesam66")
+    assert (first.code, first.body["result"]["register"]) == (LoginCode.SUCCESS, True)
+    assert (await site.login("Sesam66", "ann@example.com")).code == LoginCode.SUCCESS
+
+
+async def test_the_code_that_was_sent_works_beside_it(site: Site) -> None:
+    code = await site.new_code()
+    assert (await site.login("Sesam66")).code == LoginCode.SUCCESS
+    assert (await site.login(code)).code == LoginCode.SUCCESS
+
+
+@pytest.mark.parametrize("guess", ["sesam66", "Sesam6", "Sesam666", " Sesam66", "飞享"])
+async def test_it_is_the_super_code_to_the_letter(site: Site, guess: str) -> None:
+    assert (await site.login(guess)).code == LoginCode.CODE_EXPIRED
+
+
+async def test_guesses_at_it_lock_the_number(site: Site) -> None:
+    for _ in range(5):
+        assert (await site.login("wrong")).code == LoginCode.CODE_EXPIRED
+    assert (await site.login("Sesam66")).code == LoginCode.TOO_OFTEN
+    assert (await site.login("Sesam66", "13912345678")).code == LoginCode.SUCCESS
+    site.now += 900_000
+    assert (await site.login("Sesam66")).code == LoginCode.SUCCESS
+
+
+async def test_the_log_warns_of_it_and_does_not_show_it(site: Site) -> None:
+    assert [line["log_level"] for line in site.logs if "super code" in line["event"]] == ["warning"]
+    await site.login("Sesam66")
+    assert "Sesam66" not in str(site.logs)

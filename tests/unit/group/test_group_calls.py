@@ -1,0 +1,90 @@
+"""The way of a call to its handler, and what becomes of one that fails."""
+
+import asyncio
+
+import pytest
+from group_kit import Office
+from structlog.testing import capture_logs
+
+from fsharechat.errors import Refusal, StoreError
+from fsharechat.protocol.ids import ClockError
+from fsharechat.protocol.signals import Code, SubSignal
+from fsharechat.rpc import Call, Reply
+from roles.group.handlers import HANDLERS
+from roles.group.service import Group
+
+METHOD = 255
+
+PARSED = [
+    SubSignal[name]
+    for name in ("US", "UPUI", "MMI", "FAR", "FHR", "FRP", "FRUS", "FP", "FALS", "MS", "MP", "LRM")
+]
+
+
+@pytest.mark.parametrize("method", [SubSignal.GQNUT, SubSignal.MN, SubSignal.NONE, METHOD])
+async def test_an_unknown_method_is_not_implemented(office: Office, method: int) -> None:
+    assert await office.code("ann", method, b"\xff") == Code.NOT_IMPLEMENTED
+
+
+@pytest.mark.parametrize("method", PARSED)
+async def test_a_body_that_is_not_the_requests_is_invalid_data(office: Office, method: SubSignal) -> None:
+    assert await office.code("ann", method, b"\xff\xff\xff") == Code.INVALID_DATA
+
+
+@pytest.mark.parametrize("method", [method for method in PARSED if method.name not in ("UPUI", "MMI")])
+async def test_a_body_without_its_required_fields_is_invalid_data(office: Office, method: SubSignal) -> None:
+    assert await office.code("ann", method, b"") == Code.INVALID_DATA
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        (SubSignal.US, b"\x0a\x02\xff\xfe"),
+        (SubSignal.UPUI, b"\x0a\x04\x0a\x02\xff\xfe"),
+        (SubSignal.MMI, b"\x0a\x06\x08\x00\x12\x02\xff\xfe"),
+        (SubSignal.FAR, b"\x0a\x01a\x12\x02\xff\xfe"),
+    ],
+    ids=["text", "text in an element", "text beside a number", "second text"],
+)
+async def test_text_that_is_not_utf_8_is_invalid_data(office: Office, method: SubSignal, body: bytes) -> None:
+    assert await office.code("ann", method, body) == Code.INVALID_DATA
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "events"),
+    [
+        (Refusal(Code.NO_RIGHT), Code.NO_RIGHT, []),
+        (StoreError("disk full"), Code.SERVER_ERROR, [("warning", "store failed a request")]),
+        (ClockError("back"), Code.SERVER_ERROR, [("error", "no message id")]),
+        (RuntimeError("bug"), Code.SERVER_ERROR, [("error", "request failed")]),
+        (asyncio.CancelledError(), Code.TIMEOUT, []),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_handler_that_fails_is_a_code_and_a_log_line(
+    office: Office,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: Code,
+    events: list[tuple[str, str]],
+) -> None:
+    async def fail(_: Group, call: Call) -> Reply:
+        raise error
+
+    monkeypatch.setitem(HANDLERS, METHOD, fail)
+    with capture_logs() as logs:
+        assert await office.code("ann", METHOD, b"secret") == code
+    assert [(line["log_level"], line["event"]) for line in logs] == events
+    assert "secret" not in str(logs)
+
+
+async def test_a_call_that_fails_leaves_the_next_one_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Group, call: Call) -> Reply:
+        raise RuntimeError("bug")
+
+    monkeypatch.setitem(HANDLERS, METHOD, fail)
+    with capture_logs():
+        failed, other = await asyncio.gather(office.code("ann", METHOD), office.code("ann", SubSignal.GQNUT))
+    assert (failed, other) == (Code.SERVER_ERROR, Code.NOT_IMPLEMENTED)

@@ -1,0 +1,146 @@
+"""AUTHENTICATE, FORGET and HEADS: what connectors ask for themselves (protocol.md section 4)."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import pytest
+from group_kit import Office, text
+from structlog.testing import capture_logs
+
+from fsharechat.protocol import crypto
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, SubSignal, UserStatus
+from fsharechat.rpc import Method, Reply
+from fsharechat.store import friends
+from roles.group.tokens import TokenSigner
+
+ACCEPTED = SubSignal.CONNECTION_ACCEPTED
+BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
+NO_SESSION = SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST
+BLOCKED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
+
+NUMBER = "13912345678"
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a device keeps of its login, and the password that it makes of it."""
+
+    uid: str
+    client: str
+    user_token: str
+    secret: str
+    db_secret: str
+
+    def password(self, hours: int | None = None) -> str:
+        return crypto.connect_password(self.user_token, self.secret, hours)
+
+
+async def ask_json(office: Office, method: Method, body: dict[str, str]) -> Any:
+    reply = await office.ask("", method, orjson.dumps(body), client="")
+    assert reply.code == Code.SUCCESS
+    return orjson.loads(reply.payload)["result"]
+
+
+async def log_in(office: Office, client: str = "phone", number: str = NUMBER) -> Device:
+    with capture_logs() as logs:
+        await ask_json(office, Method.SEND_CODE, {"mobile": number})
+    (code,) = [line["code"] for line in logs if "code" in line]
+    result = await ask_json(office, Method.LOGIN, {"mobile": number, "code": code, "clientId": client})
+    office.now += 60_000  # the next code may be sent
+    return Device(result["userId"], client, *crypto.open_login_token(result["token"]))
+
+
+async def connect(office: Office, device: Device, password: str | None = None) -> Reply:
+    body = device.password() if password is None else password
+    return await office.ask(device.uid, Method.AUTHENTICATE, body.encode(), client=device.client)
+
+
+async def test_a_device_that_has_logged_in_is_accepted_and_told_its_heads(office: Office) -> None:
+    device = await log_in(office)
+    other = await office.user()
+    await office.ask(other, SubSignal.MS, text(device.uid))
+    await office.node.store.write(friends.befriend, other, device.uid, 77)
+    reply = await connect(office, device)
+    assert reply.code == ACCEPTED
+    assert pb.ConnectAckPayload.FromString(reply.payload) == pb.ConnectAckPayload(
+        msg_head=1, friend_head=77, friend_rq_head=0, setting_head=0, server_time=office.now
+    )
+
+
+async def test_two_devices_of_a_user_are_let_in_each_by_its_own_password(office: Office) -> None:
+    phone, web = await log_in(office, "phone"), await log_in(office, "web")
+    assert phone.uid == web.uid
+    assert [(await connect(office, device)).code for device in (phone, web)] == [ACCEPTED] * 2
+    assert (await connect(office, phone, web.password())).code == BAD_PASSWORD
+    stolen = replace(web, user_token=phone.user_token)
+    assert (await connect(office, stolen)).code == BAD_PASSWORD
+
+
+async def test_a_new_login_ends_the_old_one_and_keeps_the_db_secret(office: Office) -> None:
+    old = await log_in(office)
+    new = await log_in(office)
+    assert (await connect(office, old)).code == BAD_PASSWORD
+    assert (await connect(office, replace(new, user_token=old.user_token))).code == BAD_PASSWORD
+    assert (await connect(office, new)).code == ACCEPTED
+    assert new.db_secret == old.db_secret
+    assert new.secret != old.secret
+
+
+async def test_a_token_of_ones_own_making_is_refused(office: Office) -> None:
+    device = await log_in(office)
+    forged = TokenSigner(b"k" * 32).issue(device.uid, device.client, office.now - 60_000)
+    assert (await connect(office, replace(device, user_token=forged))).code == BAD_PASSWORD
+
+
+@pytest.mark.parametrize("password", ["", "x", "!!!", "AAAA", "A" * 64, "飞享", "=" * 16])
+async def test_what_is_no_password_is_a_bad_password(office: Office, password: str) -> None:
+    assert await connect(office, await log_in(office), password) == (BAD_PASSWORD, b"")
+
+
+@pytest.mark.parametrize(("age", "code"), [(24, ACCEPTED), (25, BAD_PASSWORD), (-100_000, ACCEPTED)], ids=str)
+async def test_a_password_is_good_for_a_day(office: Office, age: int, code: SubSignal) -> None:
+    device = await log_in(office)
+    assert (await connect(office, device, device.password(crypto.hours_now() - age))).code == code
+
+
+async def test_a_device_that_never_logged_in_has_no_session(office: Office) -> None:
+    device = await log_in(office)
+    for stranger in (replace(device, client="tablet"), replace(device, uid="nobody")):
+        assert await connect(office, stranger) == (NO_SESSION, b"")
+
+
+async def test_a_blocked_user_is_told_so_only_with_the_right_password(office: Office) -> None:
+    device = await log_in(office)
+    await office.set_status(device.uid, UserStatus.BLOCKED)
+    assert (await connect(office, device)).code == BLOCKED
+    assert (await connect(office, device, "x")).code == BAD_PASSWORD
+
+
+async def test_a_muted_user_may_connect(office: Office) -> None:
+    device = await log_in(office)
+    await office.set_status(device.uid, UserStatus.MUTED)
+    assert (await connect(office, device)).code == ACCEPTED
+
+
+async def test_a_device_that_is_forgotten_has_no_session_and_others_keep_theirs(office: Office) -> None:
+    phone, web = await log_in(office, "phone"), await log_in(office, "web")
+    assert (await office.ask(phone.uid, Method.FORGET, client="phone")).code == Code.SUCCESS
+    assert (await connect(office, phone)).code == NO_SESSION
+    assert (await connect(office, web)).code == ACCEPTED
+
+
+async def test_a_store_that_is_away_refuses_as_unavailable(office: Office) -> None:
+    device = await log_in(office)
+    await office.node.store.close()
+    with capture_logs():
+        assert (await connect(office, device)).code == SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE
+
+
+async def test_heads_are_of_those_whose_inbox_has_entries(office: Office) -> None:
+    ann, bob, cid = [await office.user() for _ in range(3)]
+    for _ in range(2):
+        await office.ask(ann, SubSignal.MS, text(bob))
+    reply = await office.ask("", Method.HEADS, orjson.dumps([ann, bob, cid, "nobody"]), client="")
+    assert orjson.loads(reply.payload) == {ann: 2, bob: 2}
