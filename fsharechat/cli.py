@@ -77,9 +77,9 @@ def _serve(settings: Settings) -> int:
 
 
 def _check(settings: Settings) -> int:
-    from fsharechat import node
+    from fsharechat import check
 
-    results = _run(node.check(settings))
+    results = _run(check.check(settings))
     for result in results:
         print(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
     return 0 if all(result.ok for result in results) else 1

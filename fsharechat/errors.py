@@ -1,5 +1,7 @@
 """What a request can fail with, wherever it fails."""
 
+import errno
+
 from fsharechat.protocol.signals import Code
 
 
@@ -17,3 +19,10 @@ class StoreError(Exception):
 
 class StoreBusy(StoreError):
     """More work waits for the store than its queue holds."""
+
+
+def listen_problem(host: str, port: int, error: OSError) -> str:
+    """Return, for the operator, why a server cannot listen."""
+    if error.errno == errno.EADDRINUSE:
+        return f"another process listens on {host}:{port} already"
+    return f"cannot listen on {host}: {error.strerror or error}"

@@ -20,6 +20,8 @@ CODE_EVENT = "login code"
 _SECRET_KEYS = frozenset({"password", "token", "secret"})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _QUIET = ("aiohttp.access", "asyncio", "alembic")
+_MUTE = ("aiozk",)
+"""Tells with tracebacks, and again and again, what registry/zookeeper/session.py says in a line."""
 
 
 def configure(log: Log, stream: TextIO | None = None) -> None:
@@ -92,4 +94,6 @@ def _route_standard_library(
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in _MUTE:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     logging.captureWarnings(True)

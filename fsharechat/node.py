@@ -5,41 +5,32 @@ import fcntl
 import gc
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import structlog
 
-from fsharechat import role
-from fsharechat.bus import Bus
-from fsharechat.bus.memory import MemoryBus
+from fsharechat import backends, role
+from fsharechat.bus import BusError
 from fsharechat.errors import StoreError
 from fsharechat.metrics import Metrics
-from fsharechat.registry import Registry
-from fsharechat.registry.memory import MemoryRegistry
-from fsharechat.rpc import Rpc
-from fsharechat.rpc.local import LocalRpc
+from fsharechat.registry import RegistryError
+from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings
-from fsharechat.store.sqlite import SqliteStore
-from fsharechat.store.store import Store
 
 log = structlog.get_logger(__name__)
 
 ORDER = ("group", "connector", "api")
 """Roles start in this order and stop in the other, so that those who ask have somebody to ask."""
 
+WAIT_SECONDS = 2.0
+"""Between attempts to reach a server of the cluster that is not there yet."""
+
 
 class StartError(Exception):
     """The process cannot start; the text is for the operator."""
-
-
-class Check(NamedTuple):
-    """What `fsharechat check` found out about one thing the settings name."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 class Node:
@@ -50,27 +41,32 @@ class Node:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.bus: Bus = MemoryBus()
-        self.registry: Registry = MemoryRegistry()
-        self.rpc: Rpc = LocalRpc(settings.rpc.timeout_seconds)
-        self.store: Store = SqliteStore(settings.store_path(), settings.store.max_queue)
+        self.store = backends.make_store(settings)
+        self.registry = backends.make_registry(settings)
+        self.bus = backends.make_bus(settings)
+        self.rpc = backends.make_rpc(settings, self.registry)
         self.metrics = Metrics()
         self.addresses: dict[str, str] = {}
         self.ready = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Node":
-        """Open the backends and boot the roles. Raises StartError."""
-        self._check_roles(self.settings.node.roles)
+        await self.boot()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+
+    async def boot(self) -> None:
+        """Open the backends and boot the roles. Raises StartError; what was begun is undone then."""
         try:
             await self._boot()
         except BaseException:
             await self._stack.aclose()
             raise
         self.ready = True
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def drain(self) -> None:
         """Drain the roles and close the backends."""
         self.ready = False
         log.info("draining", seconds=self.settings.node.drain_seconds)
@@ -78,15 +74,16 @@ class Node:
         log.info("stopped")
 
     async def _boot(self) -> None:
-        stack = self._stack
-        stack.enter_context(DataFolder(self.settings.data_path()))
-        try:
-            for backend in (self.store, self.registry, self.bus, self.rpc):
-                stack.push_async_callback(backend.close)
-                await backend.open()
-        except StoreError as error:
-            raise StartError(f"[store] {error}") from error
-        for name in sorted(self.settings.node.roles, key=_position):
+        stack, roles = self._stack, self.settings.node.roles
+        if "group" in roles:
+            if self.settings.on_sqlite:
+                stack.enter_context(DataFolder(self.settings.data_path()))
+            stack.push_async_callback(self.store.close)
+            await self._open("store", self.store.open)
+        for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
+            stack.push_async_callback(backend.close)
+            await self._open(section, backend.open)
+        for name in sorted(roles, key=_position):
             booted = role.load(name)
             stack.push_async_callback(self._stop_role, booted)
             await booted.start(self)
@@ -94,13 +91,19 @@ class Node:
         self.addresses |= await self._serve_metrics()
         stack.push_async_callback(self.metrics.close)
 
-    def _check_roles(self, names: tuple[str, ...]) -> None:
-        missing = {"connector", "group", "api"} - set(names)
-        if missing:
-            raise StartError(
-                f"[node] roles: {', '.join(sorted(missing))} would be in another process, which the memory bus "
-                "and registry cannot reach; run all three roles in this one"
-            )
+    async def _open(self, section: str, open_backend: Callable[[], Awaitable[None]]) -> None:
+        """Open a backend; in a cluster wait for its servers, which may be the next thing to start."""
+        while True:
+            try:
+                await open_backend()
+                return
+            except (StoreError, BusError, RegistryError) as error:
+                if self.settings.in_one_process:
+                    raise StartError(f"[{section}] {error}") from error
+                log.warning("waiting", section=section, reason=str(error))
+            except RpcError as error:
+                raise StartError(f"[{section}] {error}") from error
+            await asyncio.sleep(WAIT_SECONDS)
 
     async def _serve_metrics(self) -> dict[str, str]:
         port = self.settings.metrics.port
@@ -159,32 +162,23 @@ async def run(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(_log_loop_error)
-    async with Node(settings) as node:
-        # What start-up made stays until the end: the collector need not walk through it again and again.
-        gc.collect()
-        gc.freeze()
-        names = settings.node.roles
-        where = "".join(f" {name}={address}" for name, address in node.addresses.items())
-        print(f"ready roles={','.join(names)}{where}", flush=True)
-        log.info("ready", roles=list(names), **node.addresses)
-        await stop.wait()
+    node = Node(settings)
+    stopping, booting = loop.create_task(stop.wait()), loop.create_task(node.boot())
+    await asyncio.wait((stopping, booting), return_when=asyncio.FIRST_COMPLETED)
+    if not booting.done():
+        booting.cancel()
+        await asyncio.wait((booting,))
+        return 0
+    await booting
+    # What start-up made stays until the end: the collector need not walk through it again and again.
+    gc.collect()
+    gc.freeze()
+    where = "".join(f" {name}={address}" for name, address in node.addresses.items())
+    print(f"ready roles={','.join(settings.node.roles)}{where}", flush=True)
+    log.info("ready", roles=list(settings.node.roles), **node.addresses)
+    await stopping
+    await node.drain()
     return 0
-
-
-async def check(settings: Settings) -> list[Check]:
-    """Reach everything the settings name, as `fsharechat check` shows it."""
-    store = SqliteStore(settings.store_path(), settings.store.max_queue)
-    try:
-        with DataFolder(settings.data_path()):
-            await store.open()
-            await store.close()
-    except (StartError, StoreError) as error:
-        return [Check("store", False, str(error))]
-    return [
-        Check("store", True, f"{settings.store_path()} opens, and its schema is up to date"),
-        Check("bus", True, "memory, in this process"),
-        Check("registry", True, "memory, in this process"),
-    ]
 
 
 def _position(name: str) -> int:

@@ -272,6 +272,10 @@ class Settings(BaseSettings):
         """Whether the roles meet within this process, and not over Kafka and ZooKeeper."""
         return self.bus.url == "memory"
 
+    @property
+    def on_sqlite(self) -> bool:
+        return self.store.url.startswith("sqlite:")
+
     def data_path(self) -> Path:
         """Return the data folder as an absolute path."""
         return self.node.data.expanduser().absolute()

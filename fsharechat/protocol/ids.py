@@ -9,8 +9,16 @@ COUNTERS = 1 << 15
 MAX_STEP_BACK_MS = 5
 
 
-class ClockError(RuntimeError):
+class IdError(RuntimeError):
+    """No id can be given now; the text says why."""
+
+
+class ClockError(IdError):
     """The clock went back further than ids can wait for; no id is given until it has caught up."""
+
+
+class LeaseError(IdError):
+    """The node id may be another process's by now."""
 
 
 def compose(ms: int, node: int, n: int) -> int:
@@ -36,13 +44,20 @@ class IdGenerator:
     """Gives out ids that are unique for `node` and never fall.
 
     `first` and `last` bound the counter: connectors use the lower half, group processes the upper one, so that a
-    connector and a group process with the same lease never meet (design: who owns what).
+    connector and a group process with the same lease never meet (design: who owns what). `held` tells whether the
+    process still has its node id.
     """
 
-    __slots__ = ("_base", "_clock", "_first", "_last", "_ms", "_n", "node")
+    __slots__ = ("_base", "_clock", "_first", "_held", "_last", "_ms", "_n", "node")
 
     def __init__(
-        self, node: int, *, first: int = 0, last: int = COUNTERS // 2 - 1, clock: Callable[[], int] = now_ms
+        self,
+        node: int,
+        *,
+        first: int = 0,
+        last: int = COUNTERS // 2 - 1,
+        clock: Callable[[], int] = now_ms,
+        held: Callable[[], bool] = lambda: True,
     ) -> None:
         if not 0 <= node < NODES:
             raise ValueError(f"a node id is 0-{NODES - 1}, not {node}")
@@ -52,21 +67,27 @@ class IdGenerator:
         self._first = first
         self._last = last
         self._clock = clock
+        self._held = held
         self._ms = 0
         self._base = 0
         self._n = first
 
     @classmethod
-    def for_group(cls, node: int, clock: Callable[[], int] = now_ms) -> "IdGenerator":
+    def for_group(
+        cls, node: int, clock: Callable[[], int] = now_ms, held: Callable[[], bool] = lambda: True
+    ) -> "IdGenerator":
         """Return the generator of a group process: the upper half of the counter."""
-        return cls(node, first=COUNTERS // 2, last=COUNTERS - 1, clock=clock)
+        return cls(node, first=COUNTERS // 2, last=COUNTERS - 1, clock=clock, held=held)
 
     def next(self) -> int:
         """Return the next id.
 
         A clock that steps back by at most 5 ms, and a millisecond whose counter is used up, are waited for (a few
-        milliseconds at the most). Raises ClockError when the clock stepped back further.
+        milliseconds at the most). Raises ClockError when the clock stepped back further, and LeaseError when the
+        process does not hold its node id.
         """
+        if not self._held():
+            raise LeaseError(f"the lease of node id {self.node} is lost")
         ms = self._clock()
         if ms > self._ms:
             self._start(ms)

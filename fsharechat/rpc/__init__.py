@@ -47,13 +47,17 @@ class Reply(NamedTuple):
 Handler = Callable[[Call], "asyncio.Future[Reply]"]
 
 
+class RpcError(Exception):
+    """The settings do not allow calls between processes; the text is for the operator and names the key."""
+
+
 class Rpc(ABC):
     address: str
-    """Where other processes reach this one, as host:port; "local" where none can. Known once it is open."""
+    """Where other processes reach this one, as host:port; its name in logs where none can. Known once it is open."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Be ready to call and to serve."""
+        """Be ready to call and to serve. Raises RpcError."""
 
     @abstractmethod
     async def close(self) -> None:

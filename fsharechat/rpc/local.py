@@ -1,35 +1,37 @@
-"""Calls within one process: plain function calls, with the deadline that a network would need."""
+"""Calls within one process: plain function calls, with the deadline and the bound that a network would need."""
 
 import asyncio
-from collections import deque
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Handler, Reply, Rpc
+from fsharechat.rpc.deadlines import Deadlines
 
 SWEEP_SECONDS = 1.0
+MAX_UNDER_WAY = 32_768
 
 
 class LocalRpc(Rpc):
-    """`timeout` is in seconds; a call is given up at most two sweeps later."""
+    """`timeout` is in seconds; a call is given up within a second (SWEEP_SECONDS) after that.
+
+    Beyond about `limit` calls under way, new ones get code 4.
+    """
 
     address = "local"
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, limit: int = MAX_UNDER_WAY) -> None:
         self._timeout = timeout
+        self._limit = limit
         self._handler: Handler | None = None
         self._ready = asyncio.Event()
-        # Instead of a timer for each call: what was asked since the last sweep, and what was open at earlier ones.
-        self._asked: list[asyncio.Future[Reply]] = []
-        self._open: deque[tuple[float, list[asyncio.Future[Reply]]]] = deque()
-        self._sweeper: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._time = self._loop.time
+        self._deadlines = Deadlines(_give_up, SWEEP_SECONDS, self._limit)
+        self._deadlines.start()
 
     async def close(self) -> None:
-        if self._sweeper:
-            self._sweeper.cancel()
+        self._deadlines.stop()
 
     async def serve(self, handler: Handler) -> None:
         self._handler = handler
@@ -38,35 +40,46 @@ class LocalRpc(Rpc):
     async def unserve(self) -> None:
         self._handler = None
         self._ready.clear()
-        pending = {future for _, futures in self._open for future in futures} | set(self._asked)
-        if pending := {future for future in pending if not future.done()}:
+        if pending := {future for _, future in self.under_way()}:
             await asyncio.wait(pending, timeout=self._timeout)
 
     async def wait_ready(self) -> None:
         await self._ready.wait()
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
-        if self._handler is None:
-            future: asyncio.Future[Reply] = self._loop.create_future()
-            future.set_result(Reply(Code.SERVER_ERROR))
-            return future
-        future = self._handler(call)
-        self._asked.append(future)
+        handler = self._handler
+        if handler is None or self._deadlines.crowded:
+            return self._refused()
+        future = handler(call)
+        self._deadlines.watch(self._time() + self._timeout, call.uid, future)
         return future
 
-    def _sweep(self) -> None:
-        now = self._loop.time()
-        if still_open := [future for future in self._asked if not future.done()]:
-            self._open.append((now + self._timeout, still_open))
-        self._asked = []
-        while self._open and self._open[0][0] <= now:
-            for future in self._open.popleft()[1]:
-                self._give_up(future)
-        self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+    def call_within(self, call: Call, seconds: float) -> asyncio.Future[Reply]:
+        """Call with a deadline of its own."""
+        handler = self._handler
+        if handler is None or self._deadlines.crowded:
+            return self._refused()
+        future = handler(call)
+        self._deadlines.watch(self._time() + seconds, call.uid, future)
+        return future
 
-    @staticmethod
-    def _give_up(future: asyncio.Future[Reply]) -> None:
-        if isinstance(future, asyncio.Task):
-            future.cancel()  # the handler makes code 249 of it
-        elif not future.done():
-            future.set_result(Reply(Code.TIMEOUT))
+    def _refused(self) -> asyncio.Future[Reply]:
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        future.set_result(Reply(Code.SERVER_ERROR))
+        return future
+
+    @property
+    def taking(self) -> bool:
+        """Whether a call would be carried out: there is a handler, and it has room."""
+        return self._handler is not None and not self._deadlines.crowded
+
+    def under_way(self) -> list[tuple[str, asyncio.Future[Reply]]]:
+        """Return the users and the futures of the calls that are not done, oldest first."""
+        return self._deadlines.under_way()
+
+
+def _give_up(future: asyncio.Future[Reply]) -> None:
+    if isinstance(future, asyncio.Task):
+        future.cancel()  # the handler makes code 249 of it
+    elif not future.done():
+        future.set_result(Reply(Code.TIMEOUT))

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
 from roles.api.app import make_app
 
@@ -21,9 +22,8 @@ class ApiRole:
         try:
             await web.TCPSite(self._runner, settings.host, settings.port, backlog=1024).start()
         except OSError as error:
-            raise StartError(
-                f"[api] port = {settings.port}: cannot listen on {settings.host}: {error.strerror or error}"
-            ) from error
+            problem = listen_problem(settings.host, settings.port, error)
+            raise StartError(f"[api] port = {settings.port}: {problem}") from error
         host, port = self._runner.addresses[0][:2]
         self.addresses["http"] = f"http://{host}:{port}"
 

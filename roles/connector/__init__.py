@@ -7,7 +7,7 @@ from typing import Any
 
 from fsharechat.node import Node, StartError
 from fsharechat.protocol.ids import IdGenerator
-from fsharechat.registry import Lease, LeaseTaken
+from fsharechat.registry import Lease, LeaseTaken, RegistryError
 from roles.connector.hub import Hub
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketServer
@@ -32,14 +32,17 @@ class ConnectorRole:
         self._node = node
         settings = node.settings.connector
         try:
-            self._lease = await node.registry.lease("connector", node.settings.node.id, node.rpc.address)
+            lease = await node.registry.lease("connector", node.settings.node.id, node.rpc.address)
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
+        except RegistryError as error:
+            raise StartError(f"[registry] {error}") from error
+        self._lease = lease
         await node.rpc.wait_ready()
-        hub = self._hub = Hub(
-            node.settings, self._lease.node, node.rpc, node.bus, IdGenerator(self._lease.node)
-        )
+        ids = IdGenerator(lease.node, held=lambda: lease.held)
+        hub = self._hub = Hub(node.settings, lease.node, node.rpc, node.bus, ids)
         await hub.start()
+        lease.on_change(hub.on_lease)
         tls: dict[str, Any] = {}
         if (context := self._tls()) is not None:
             tls = {

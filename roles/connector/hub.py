@@ -44,6 +44,7 @@ class Hub:
         self.waiting: set[Gate] = set()
         """Web connections that have not asked for a WebSocket yet."""
         self.draining = False
+        self.suspended = False
         self.inflight = 0
         self.notified = 0
         self.refused = 0
@@ -104,7 +105,19 @@ class Hub:
         self.waiting.add(gate)
         return True
 
+    def on_lease(self, held: bool) -> None:
+        """Stop taking work while the node id may be another process's, and begin anew when it is ours again."""
+        self.suspended = not held
+        if held:
+            log.info("the node id is held again", node=self.node)
+            return
+        log.error("the node id is lost: no connections until it is held again", node=self.node)
+        for session in list(self.sessions):
+            session.close()
+
     def _has_room(self) -> bool:
+        if self.suspended:
+            return False
         strangers = self.unauthenticated + len(self.waiting)
         if (
             strangers < self.settings.max_unauthenticated
@@ -141,7 +154,9 @@ class Hub:
         user, session.user = session.user, None
         if user is not None and user.sessions.get(session.client_id) is session:
             del user.sessions[session.client_id]
-            self.bus.announce(Presence(session.uid, session.client_id, self.node, session.epoch, online=False))
+            self.bus.announce(
+                Presence(session.uid, session.client_id, self.node, session.epoch, online=False)
+            )
             if user.sessions:
                 user.trim()
             else:

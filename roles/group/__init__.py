@@ -1,5 +1,6 @@
 """The group role: the business of the server, asked by connectors and the api."""
 
+import asyncio
 import secrets
 
 import structlog
@@ -8,7 +9,8 @@ from fsharechat.codes.log import LogCodes
 from fsharechat.errors import StoreError
 from fsharechat.node import Node, StartError
 from fsharechat.protocol.ids import IdGenerator
-from fsharechat.registry import Lease, LeaseTaken
+from fsharechat.registry import Lease, LeaseTaken, RegistryError
+from fsharechat.rpc import Rpc
 from fsharechat.store import users as user_rows
 from roles.group import friends, login, messages, users  # noqa: F401 - they announce their handlers
 from roles.group.service import Group
@@ -24,14 +26,18 @@ class GroupRole:
         self.addresses: dict[str, str] = {}
         self._node: Node | None = None
         self._lease: Lease | None = None
+        self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, node: Node) -> None:
         self._node = node
         try:
-            self._lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
+            lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
+            self._lease = lease
             key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
+        except RegistryError as error:
+            raise StartError(f"[registry] {error}") from error
         except StoreError as error:
             raise StartError(f"[store] {error}") from error
         if node.settings.codes.super_code:
@@ -40,19 +46,41 @@ class GroupRole:
             node.settings,
             node.store,
             node.bus,
-            IdGenerator.for_group(self._lease.node),
+            IdGenerator.for_group(lease.node, held=lambda: lease.held),
             LogCodes(),
             TokenSigner(key),
         )
-        await group.start()
+        await group.start(node.registry)
         await node.rpc.serve(group.call)
+        self._keeper = asyncio.get_running_loop().create_task(self._follow_lease(lease, node.rpc, group))
         stats = node.store.stats
         node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
         node.metrics.counter("store_messages", "Messages given to the store.", lambda: stats.messages)
         node.metrics.counter("store_failed", "Messages that the store could not keep.", lambda: stats.failed)
 
     async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait((self._keeper,))
         if self._node:
             await self._node.rpc.unserve()
         if self._lease:
             await self._lease.release()
+
+    @staticmethod
+    async def _follow_lease(lease: Lease, rpc: Rpc, group: Group) -> None:
+        """Take calls only while the node id is held: while it is not, the other group processes do."""
+        changed = asyncio.Event()
+        lease.on_change(lambda _: changed.set())
+        serving = True
+        while True:
+            await changed.wait()
+            changed.clear()
+            if serving and not lease.held:
+                log.error("the node id is lost: no calls until it is held again", node=lease.node)
+                await rpc.unserve()
+                serving = False
+            elif not serving and lease.held:
+                log.info("the node id is held again", node=lease.node)
+                await rpc.serve(group.call)
+                serving = True

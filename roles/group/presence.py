@@ -1,6 +1,6 @@
 """Which nodes have devices of a user, as the presence events tell."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from fsharechat.bus import Presence
 
@@ -26,10 +26,17 @@ class PresenceTable:
         return moved
 
     def keep_nodes(self, alive: Container[int]) -> None:
-        """Forget the devices of the nodes that are not alive any more."""
+        """Forget the devices of all other nodes."""
+        self._forget(lambda node: node not in alive)
+
+    def drop_nodes(self, gone: Container[int]) -> None:
+        """Forget the devices of these nodes."""
+        self._forget(lambda node: node in gone)
+
+    def _forget(self, is_gone: Callable[[int], bool]) -> None:
         for uid, devices in list(self._devices.items()):
             for client_id, (node, _) in list(devices.items()):
-                if node not in alive:
+                if is_gone(node):
                     del devices[client_id]
             self._index(uid)
 

@@ -7,6 +7,7 @@ from fsharechat.bus import Bus, Kick, Presence
 from fsharechat.codes import CodeSender
 from fsharechat.protocol.ids import IdGenerator, now_ms
 from fsharechat.protocol.signals import Code
+from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
 from fsharechat.settings import Settings
 from fsharechat.store import users
@@ -43,14 +44,16 @@ class Group:
         self.presence = PresenceTable()
         self.outbox = Outbox(bus, self.presence)
         self.rights: Cache[Rights] = Cache(CACHED_USERS, lambda uid: store.read(users.rights, uid))
+        self._connectors: set[int] | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
         self.sending: dict[str, asyncio.Future[Reply]] = {}
         self._loop = asyncio.get_running_loop()
 
-    async def start(self) -> None:
+    async def start(self, registry: Registry) -> None:
         """Hear what other processes tell; returns once all that counts has been heard."""
         await self.bus.watch_presence(self._on_presence)
         await self.bus.watch_invalidations(self.rights.drop)
+        await registry.watch("connector", self._on_connectors)
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
         """Answer a call (see Rpc.serve)."""
@@ -69,6 +72,14 @@ class Group:
         if moved_from is not None:
             node, epoch = moved_from
             self.bus.deliver(node, [Kick(presence.uid, presence.client_id, epoch)])
+
+    def _on_connectors(self, members: Members) -> None:
+        """Drop the sessions of connectors that have gone; at first those of all that are not there."""
+        if self._connectors is None:
+            self.presence.keep_nodes(members)
+        elif gone := self._connectors - members.keys():
+            self.presence.drop_nodes(gone)
+        self._connectors = set(members)
 
     def changed(self, uids: Iterable[str]) -> None:
         """Tell every group process that the rights of users have changed."""

@@ -42,6 +42,7 @@ def node(monkeypatch):
     fake = SimpleNamespace(
         run=run, check=check, StartError=StartError, seen=None, loop=None, error="", results=[]
     )
+    monkeypatch.setattr("fsharechat.check.check", check)
     monkeypatch.setitem(sys.modules, "fsharechat.node", fake)
     monkeypatch.setattr(fsharechat, "node", fake, raising=False)
     return fake

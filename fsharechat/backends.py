@@ -1,0 +1,50 @@
+"""Which implementation serves what the settings name. Those of a cluster are imported only where they are used."""
+
+from fsharechat import urls
+from fsharechat.bus import Bus
+from fsharechat.registry import Registry
+from fsharechat.rpc import Rpc
+from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, Settings
+from fsharechat.store.store import Store
+
+
+def make_store(settings: Settings) -> Store:
+    max_queue = settings.store.max_queue
+    if settings.on_sqlite:
+        from fsharechat.store.sqlite import SqliteStore
+
+        return SqliteStore(settings.store_path(), max_queue)
+    from fsharechat.store.mysql import MysqlStore
+
+    return MysqlStore(urls.parse(settings.store.url, "mysql", MYSQL_PORT), max_queue)
+
+
+def make_bus(settings: Settings) -> Bus:
+    if settings.in_one_process:
+        from fsharechat.bus.memory import MemoryBus
+
+        return MemoryBus()
+    from fsharechat.bus.kafka import KafkaBus
+
+    return KafkaBus(urls.parse(settings.bus.url, "kafka", KAFKA_PORT))
+
+
+def make_registry(settings: Settings) -> Registry:
+    if settings.in_one_process:
+        from fsharechat.registry.memory import MemoryRegistry
+
+        return MemoryRegistry()
+    from fsharechat.registry.zookeeper import ZooKeeperRegistry
+
+    return ZooKeeperRegistry(settings.registry.url, settings.registry.session_seconds)
+
+
+def make_rpc(settings: Settings, registry: Registry) -> Rpc:
+    if settings.in_one_process:
+        from fsharechat.rpc.local import LocalRpc
+
+        return LocalRpc(settings.rpc.timeout_seconds)
+    from fsharechat.rpc.tcp import TcpRpc
+
+    serves = "group" in settings.node.roles
+    return TcpRpc(settings.rpc, settings.node.cluster_secret, registry, listen=serves)

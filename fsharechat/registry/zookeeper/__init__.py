@@ -1,0 +1,172 @@
+"""The registry in ZooKeeper: a node id is an ephemeral node `<root>/<kind>/<id>`, which goes with its process.
+
+Every folder and node is open to whoever reaches ZooKeeper: keep its port in the cluster's own network.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+import structlog
+
+from fsharechat.protocol.ids import NODES
+from fsharechat.registry import Lease, LeaseTaken, Members, Registry, RegistryError
+from fsharechat.registry.zookeeper import nodes
+from fsharechat.registry.zookeeper.lease import ZooKeeperLease, clock
+from fsharechat.registry.zookeeper.session import Session, pause
+
+SCHEME = "zookeeper://"
+ROOT = "/fsharechat"
+PORT = 2181
+OPEN_SECONDS = 5.0
+REREAD_SECONDS = 10.0
+"""Members are read again this often without an event too: aiozk was seen to lose some."""
+PATIENCE = 1.5
+"""Session timeouts to wait for a fixed id: a dead holder's session lasts one, and up to a tick (half of one) more."""
+
+log = structlog.get_logger(__name__)
+
+
+class ZooKeeperRegistry(Registry):
+    """The registry at `zookeeper://host[:port][,host[:port]…][/folder]`. Raises ValueError for another url.
+
+    `session_timeout`, in seconds, is how long the id of a process that died stays taken. A lease without contact to
+    ZooKeeper is given up after 0.6 of it. ZooKeeper grants 2 to 20 of its ticks.
+    """
+
+    def __init__(self, url: str, session_timeout: float = 10.0) -> None:
+        servers, folder = parse_url(url)
+        self._root = folder + ROOT
+        self._session = Session(servers, session_timeout)
+        self._leases: dict[tuple[str, int], ZooKeeperLease | None] = {}  # None: being taken
+        self._followers: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        await self._session.open(OPEN_SECONDS)
+
+    async def close(self) -> None:
+        for follower in self._followers:
+            follower.cancel()
+        if self._followers:
+            await asyncio.wait(self._followers)
+        self._followers.clear()
+        for lease in [lease for lease in self._leases.values() if lease is not None]:
+            await lease.abandon()
+        self._leases.clear()
+        await self._session.close()
+
+    async def lease(self, kind: str, node: int | Literal["auto"], address: str) -> Lease:
+        """Lease a node id. A fixed one that is held is waited for: its holder may have died just now."""
+        holder = nodes.Holder.this_process(address)
+        if node == "auto":
+            return await self._take_lowest(kind, holder)
+        return await self._take_fixed(kind, node, holder)
+
+    async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
+        follower = _Follower(self._session, f"{self._root}/{kind}", on_members)
+        await follower.read()
+        on_members(dict(follower.members))
+        self._followers.add(asyncio.create_task(follower.run()))
+
+    async def _take_lowest(self, kind: str, holder: nodes.Holder) -> Lease:
+        held = await nodes.members(self._session, f"{self._root}/{kind}")
+        for candidate in range(NODES):
+            if candidate not in held and (lease := await self._try(kind, candidate, holder)):
+                return lease
+        raise LeaseTaken(f"all {NODES} node ids of a {kind} are held")
+
+    async def _take_fixed(self, kind: str, node: int, holder: nodes.Holder) -> Lease:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE * self._session.timeout
+        first: nodes.Holder | None = None
+        while True:
+            lease = await self._try(kind, node, holder)
+            if lease is not None:
+                return lease
+            other = await self._holder(kind, node)
+            if other is None:
+                continue
+            if first is None:
+                first = other
+                log.warning("the node id is held; waiting for it", kind=kind, node=node, holder=str(other))
+            # One that came meanwhile is alive, and so is one of this process.
+            if other != first or (kind, node) in self._leases or loop.time() > deadline:
+                raise LeaseTaken(f"node id {node} of a {kind} is held by {other}")
+            await asyncio.sleep(self._session.beat)
+
+    async def _try(self, kind: str, node: int, holder: nodes.Holder) -> ZooKeeperLease | None:
+        """Take an id, or return None if it is held, in another process or in this one."""
+        key = (kind, node)
+        if key in self._leases:
+            return None
+        self._leases[key] = None
+        path = f"{self._root}/{kind}/{node}"
+        sent = clock()
+        try:
+            if await nodes.take(self._session, path, holder):
+                self._leases[key] = ZooKeeperLease(
+                    self._session, kind, node, path, holder, sent, lambda: self._forget(key)
+                )
+        finally:
+            if self._leases.get(key) is None:
+                self._leases.pop(key, None)
+        return self._leases.get(key)
+
+    async def _holder(self, kind: str, node: int) -> nodes.Holder | None:
+        mine = self._leases.get((kind, node))
+        return mine.holder if mine else await nodes.holder_of(self._session, f"{self._root}/{kind}/{node}")
+
+    def _forget(self, key: tuple[str, int]) -> None:
+        self._leases.pop(key, None)
+
+
+class _Follower:
+    """Tells the members of one kind when they have changed."""
+
+    def __init__(self, session: Session, folder: str, on_members: Callable[[Members], None]) -> None:
+        self.members: dict[int, str] = {}
+        self._session = session
+        self._folder = folder
+        self._on_members = on_members
+        self._wake = session.waker()
+
+    async def read(self) -> None:
+        """Raises RegistryError."""
+        holders = await nodes.members(self._session, self._folder, self._on_event)
+        self.members = {node: holder.address for node, holder in holders.items()}
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            await pause(self._wake, REREAD_SECONDS)
+            known = self.members
+            with suppress(RegistryError):  # the members stay what they were; the next connection wakes us
+                await self.read()
+            if self.members != known:
+                asyncio.get_running_loop().call_soon(self._on_members, dict(self.members))
+
+    def _on_event(self, _path: str) -> None:
+        self._wake.set()
+
+
+def parse_url(url: str) -> tuple[list[str], str]:
+    """Return the servers ("host:port") and the folder ("" or "/folder") of a registry url. Raises ValueError."""
+    if not url.startswith(SCHEME):
+        raise ValueError(f"must be {SCHEME}host:port, several hosts with commas between them")
+    hosts, _, folder = url.removeprefix(SCHEME).partition("/")
+    servers = [_server(host.strip()) for host in hosts.split(",")]
+    parts = [part for part in folder.split("/") if part]
+    return servers, "".join(f"/{part}" for part in parts)
+
+
+def _server(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    if not colon or host.endswith("]"):
+        name, port = host, str(PORT)
+    inside = name[1:-1] if name.startswith("[") and name.endswith("]") else name.replace(":", " ")
+    if not inside or set(inside) & set(" []@/") or not (port.isascii() and port.isdecimal()):
+        raise ValueError(f"{host!r} is no host, or host:port, or [address]:port")
+    if not 0 < int(port) < 65536:
+        raise ValueError(f"{host!r}: a port is 1-65535")
+    return f"{name}:{port}"

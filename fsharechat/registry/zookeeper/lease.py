@@ -1,0 +1,146 @@
+"""A node id that an ephemeral node holds, and how long it is certainly ours."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from fsharechat.registry import Lease, RegistryError
+from fsharechat.registry.zookeeper import nodes
+from fsharechat.registry.zookeeper.session import Session, pause
+
+# A session ends one timeout after the leader last heard of it. What a follower hears, the leader learns up to half a
+# tick later (a quarter of the shortest timeout that ZooKeeper grants), or never if the follower dies with it: then
+# the request of a beat before counts (an eighth). That leaves five eighths.
+SAFE = 0.6
+"""Part of the session timeout for which an id is ours, from the moment a request was sent that proved it."""
+SAFE_FROM_PREVIOUS = 0.725
+"""The same from the proof before that: it bounds the first one after a time without any."""
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+log = structlog.get_logger(__name__)
+
+
+def clock() -> float:
+    """Seconds on a clock that never jumps, and goes on while the machine sleeps if the system has such a one."""
+    return time.clock_gettime(_CLOCK)
+
+
+class ZooKeeperLease(Lease):
+    """A lease that keeps itself. `sent` is when (`clock`) the request was sent that made the node at `path`."""
+
+    def __init__(
+        self,
+        session: Session,
+        kind: str,
+        node: int,
+        path: str,
+        holder: nodes.Holder,
+        sent: float,
+        forget: Callable[[], None],
+    ) -> None:
+        super().__init__(kind, node)
+        self._session = session
+        self._path = path
+        self._holder = holder
+        self._forget = forget
+        self._listeners: list[Callable[[bool], None]] = []
+        self._told = True
+        self._until = 0.0
+        self._sent = sent
+        self._end: asyncio.TimerHandle | None = None
+        self._other: nodes.Holder | None = None
+        self._proven(sent)
+        self._keeper: asyncio.Task[None] | None = asyncio.create_task(self._keep())
+
+    @property
+    def held(self) -> bool:
+        return clock() < self._until
+
+    @property
+    def holder(self) -> nodes.Holder:
+        return self._holder
+
+    def on_change(self, tell: Callable[[bool], None]) -> None:
+        self._listeners.append(tell)
+
+    async def release(self) -> None:
+        if self._keeper is None:
+            return
+        await self.abandon()
+        try:
+            await nodes.give_back(self._session, self._path)
+        except RegistryError as error:
+            log.warning("a node id is given back only with the session", **self._names(), why=str(error))
+        finally:
+            self._forget()
+
+    async def abandon(self) -> None:
+        """Use the id no longer; its node goes with the session."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait({keeper})
+        self._until = 0.0
+        if self._end is not None:
+            self._end.cancel()
+
+    async def _keep(self) -> None:
+        wake = self._session.waker()
+        wait = self._session.beat
+        while True:
+            await pause(wake, wait)
+            # A process that was stopped comes here first: say what is lost before asking takes its time.
+            self._tell()
+            try:
+                wait = await self._prove(wait)
+            except RegistryError as error:
+                log.debug("a lease cannot be renewed", **self._names(), why=str(error))
+                wait = self._session.beat
+
+    async def _prove(self, wait: float) -> float:
+        """Ask whether the node is ours, make it again if not, and return the seconds until the next time."""
+        sent = clock()
+        if await nodes.owns(self._session, self._path):
+            self._proven(sent)
+            return self._session.beat if self.held else self._session.beat / 4
+        self._until = 0.0
+        self._tell()
+        sent = clock()
+        if await nodes.take(self._session, self._path, self._holder):
+            self._sent = sent
+            self._proven(sent)
+            self._other = None
+            return self._session.beat
+        other = await nodes.holder_of(self._session, self._path)
+        if other is not None and other != self._other:
+            log.error("the node id is held elsewhere; waiting for it", **self._names(), holder=str(other))
+        self._other = other
+        return min(2 * wait, self._session.timeout)
+
+    def _proven(self, sent: float) -> None:
+        timeout = self._session.timeout
+        self._until = min(sent + SAFE * timeout, self._sent + SAFE_FROM_PREVIOUS * timeout)
+        self._sent = sent
+        if self._end is not None:
+            self._end.cancel()
+        # A little late: the loop's clock is not quite this one.
+        self._end = asyncio.get_running_loop().call_later(self._until - clock() + 0.001, self._tell)
+        self._tell()
+
+    def _tell(self) -> None:
+        held = self.held
+        if held == self._told:
+            return
+        self._told = held
+        if held:
+            log.info("the node id is held again", **self._names())
+        else:
+            log.error("the lease of the node id is lost", **self._names())
+        for tell in self._listeners:
+            asyncio.get_running_loop().call_soon(tell, held)
+
+    def _names(self) -> dict[str, object]:
+        return {"kind": self.kind, "node": self.node}

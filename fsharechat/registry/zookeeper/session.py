@@ -1,0 +1,248 @@
+"""A ZooKeeper session that outlives its connections.
+
+aiozk (0.32) has a way of its own to reconnect, which does not fit what leases need:
+
+- that a server closed the connection it notices only by an unanswered ping, a whole session timeout later;
+- a server that accepts a connection and says nothing keeps it waiting for ever, and so does a connection that breaks
+  while watches are restored;
+- between its rounds over the servers it waits 4 s and more, up to 60 s: the session is over by then;
+- it repeats requests by itself, perhaps in another session than the one they were meant for.
+
+So here one aiozk client is one connection, with every wait bounded. At the first sign of trouble it is thrown away,
+and the next one, to the next server, takes the session over by its id and password. That needs a few attributes of
+aiozk that are not documented: pyproject.toml holds on to the version.
+"""
+
+import asyncio
+import os
+import random
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import structlog
+from aiozk import RetryPolicy, ZKClient, exc
+from aiozk.states import States
+
+from fsharechat.registry import RegistryError
+
+T = TypeVar("T")
+
+BEATS = 8
+"""Requests in one session timeout. SAFE in lease.py counts on it."""
+MIN_PATIENCE = 1.0
+"""Seconds that an answer may take, however short the session is."""
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Session:
+    """One session on one of `servers` ("host:port") at a time. `timeout` is in seconds; the server may change it."""
+
+    def __init__(self, servers: Sequence[str], timeout: float) -> None:
+        self.timeout = timeout
+        self._wanted = timeout
+        self._servers = tuple(servers)
+        self._id = 0
+        self._password = b"\x00"
+        self._client: ZKClient | None = None
+        self._broken: asyncio.Future[str] | None = None
+        self._connected = asyncio.Event()
+        self._wakers: weakref.WeakSet[asyncio.Event] = weakref.WeakSet()
+        self._failures: dict[str, str] = {}
+        self._run_task: asyncio.Task[None] | None = None
+
+    @property
+    def beat(self) -> float:
+        """Seconds between two requests that keep the session, or a lease, alive."""
+        return self.timeout / BEATS
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that an answer may take: two beats, so that there is time for another server after it."""
+        return max(MIN_PATIENCE, 2 * self.beat)
+
+    async def open(self, seconds: float) -> None:
+        """Connect, and stay connected from then on. Raises RegistryError when no server answers in `seconds`."""
+        self._run_task = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connected.wait()
+        except TimeoutError:
+            await self.close()
+            raise RegistryError(self._unreachable()) from None
+
+    async def close(self) -> None:
+        """End the session, and with it every ephemeral node, if ZooKeeper can be told so."""
+        if self._run_task is not None:
+            self._run_task.cancel()
+            await asyncio.wait({self._run_task})
+            self._run_task = None
+        client, self._client = self._client, None
+        self._connected.clear()
+        if client is None:
+            return
+        with suppress(TimeoutError, exc.ZKError):
+            async with asyncio.timeout(self._patience):
+                await client.close()
+        _throw_away(client)
+
+    def waker(self) -> asyncio.Event:
+        """Return an event that is set whenever a connection was made: changes of before it may have been missed."""
+        wake = asyncio.Event()
+        self._wakers.add(wake)
+        return wake
+
+    async def call(self, ask: Callable[[ZKClient], Awaitable[T]]) -> T:
+        """Have `ask` talk to ZooKeeper, once. Raises RegistryError: then it may have been done or not."""
+        patience = self._patience
+        try:
+            async with asyncio.timeout(patience):
+                await self._connected.wait()
+        except TimeoutError:
+            raise RegistryError(self._unreachable()) from None
+        client, broken = self._client, self._broken
+        if client is None or broken is None:  # it broke before this task had its turn
+            raise RegistryError(self._unreachable())
+        task = asyncio.ensure_future(ask(client))
+        task.add_done_callback(_take_error)
+        ends: set[asyncio.Future[Any]] = {task, broken}
+        try:
+            await asyncio.wait(ends, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            answered = task.done()
+            task.cancel()
+        if not answered:
+            _set(broken, f"no answer in {patience:g} s")
+            raise RegistryError(f"ZooKeeper: {broken.result()}")
+        try:
+            return task.result()
+        except exc.ZKError as error:
+            raise RegistryError(f"ZooKeeper: {error or type(error).__name__}") from error
+
+    async def _run(self) -> None:
+        while True:
+            server, client = await self._reconnect()
+            self._adopt(client)
+            log.info("connected to ZooKeeper", server=server, session=f"{self._id:#x}", timeout=self.timeout)
+            why = await self._until_broken()
+            self._connected.clear()
+            self._client = None
+            _throw_away(client)
+            log.warning("the connection to ZooKeeper broke", server=server, why=why)
+
+    async def _reconnect(self) -> tuple[str, ZKClient]:
+        pause = FIRST_PAUSE
+        told = False
+        while True:
+            for server in random.sample(self._servers, len(self._servers)):
+                try:
+                    return server, await self._connect(server)
+                except RegistryError as error:
+                    self._failures[server] = str(error)
+            if not told:
+                log.warning("ZooKeeper is away; will try until it is back", why=self._unreachable())
+                told = True
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(2 * pause, self.beat, LONGEST_PAUSE)
+
+    async def _connect(self, server: str) -> ZKClient:
+        patience = self._patience
+        await _reach(server, patience)
+        client = ZKClient(
+            server, session_timeout=self._wanted, retry_policy=RetryPolicy.once(), read_timeout=patience
+        )
+        # Not `last_zxid`: a server that lags behind it hangs up, and aiozk takes that for the end of the session.
+        # What must not be old is read after a `sync`.
+        client.session.session_id = self._id
+        client.session.password = self._password
+        try:
+            async with asyncio.timeout(patience):
+                await client.start()
+        except BaseException as error:
+            _throw_away(client)
+            if isinstance(error, TimeoutError):
+                raise RegistryError(
+                    f"accepts connections, but gave no session in {patience:g} s"
+                    " (is it ZooKeeper, with its command `srvr` allowed?)"
+                ) from None
+            raise
+        return client
+
+    def _adopt(self, client: ZKClient) -> None:
+        session = client.session
+        if self._id and session.session_id != self._id:
+            log.warning("the ZooKeeper session was lost; there is a new one", lost=f"{self._id:#x}")
+        self._id, self._password, self.timeout = session.session_id, session.password, session.timeout
+        self._client = client
+        broken = self._broken = asyncio.get_running_loop().create_future()
+        for end in (session.conn.read_loop_task, session.state.wait_for(States.SUSPENDED, States.LOST)):
+            end.add_done_callback(lambda _: _set(broken, "it was closed"))
+        self._failures.clear()
+        self._connected.set()
+        for wake in self._wakers:
+            wake.set()
+
+    async def _until_broken(self) -> str:
+        """Keep the session alive, and return why the connection broke."""
+        assert self._broken is not None
+        while not self._broken.done():
+            await asyncio.wait({self._broken}, timeout=self.beat)
+            with suppress(RegistryError):  # `call` has marked the connection as broken if it was not answered
+                await self.call(lambda client: client.exists("/"))
+        return self._broken.result()
+
+    def _unreachable(self) -> str:
+        failures = (f"{server}: {self._failures.get(server, 'no answer yet')}" for server in self._servers)
+        return f"ZooKeeper cannot be reached at {'; '.join(failures)}"
+
+
+async def pause(wake: asyncio.Event, seconds: float) -> None:
+    """Wait until `wake` is set, `seconds` at most, and clear it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    wake.clear()
+
+
+async def _reach(server: str, seconds: float) -> None:
+    """Raise RegistryError with the reason when `server` takes no connections: aiozk would keep it to its log."""
+    host, _, port = server.rpartition(":")
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except TimeoutError:
+        raise RegistryError(f"no connection in {seconds:g} s") from None
+    except OSError as error:
+        known = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise RegistryError(known or str(error)) from None
+    writer.close()
+
+
+def _throw_away(client: ZKClient) -> None:
+    """End a connection and aiozk's tasks, but not the ZooKeeper session, as aiozk's `close` would."""
+    session = client.session
+    session.closing = True
+    tasks = [session.repair_loop_task, session.heartbeat_task]
+    if session.conn is not None:
+        tasks.append(session.conn.read_loop_task)
+        session.conn.writer.transport.abort()
+    for task in filter(None, tasks):
+        task.add_done_callback(_take_error)
+        task.cancel()
+    if session.heartbeat_handle is not None:
+        session.heartbeat_handle.cancel()
+
+
+def _set(future: asyncio.Future[str], value: str) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _take_error(task: asyncio.Future[T]) -> None:
+    """Look at the exception of a task that nobody waits for any more, or asyncio complains about it."""
+    if not task.cancelled():
+        task.exception()

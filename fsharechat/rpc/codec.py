@@ -1,0 +1,189 @@
+"""What two processes say to each other: the clients' frames, with other bodies. No I/O.
+
+A connection starts with the handshake (AUTH); then the caller sends calls (PUBLISH) and pings, the callee replies
+(PUB_ACK) in any order and says whether it serves (PUSH). The frame's 16-bit id tells the calls of a connection apart.
+"""
+
+import hmac
+from enum import IntEnum
+from struct import Struct
+from struct import error as StructError
+from typing import Any, NamedTuple
+
+from fsharechat.protocol import frames
+from fsharechat.protocol.frames import HEADER_SIZE
+from fsharechat.protocol.signals import Signal
+from fsharechat.rpc import Call, Reply
+
+VERSION = 1
+NONCE_SIZE = 32
+MAC_SIZE = 32
+HANDSHAKE_BODY = 128
+"""The largest body (bytes) before the handshake is over."""
+
+BODY_OVERHEAD = 64 * 1024
+"""What a body may be larger than the largest of a client: the fields of a call, the wrapping of an answer."""
+
+_RETRIED = 1
+# method, flags, lengths of uid and client id, message id, remaining time (ms); then uid, client id, body
+_CALL = Struct(">BBHHqI")
+_CALL_SIZE = _CALL.size
+_CHALLENGE = Struct(f">B{NONCE_SIZE}s")
+_PROOF = Struct(f">{NONCE_SIZE}s{MAC_SIZE}sI")
+_ACCEPTED = Struct(f">{MAC_SIZE}sI")
+_SIGNAL_CALL = int(Signal.PUBLISH)
+_SIGNAL_REPLY = int(Signal.PUB_ACK)
+
+
+class CodecError(ValueError):
+    """A body is not what its signal says, or does not fit; the text has no contents."""
+
+
+class Step(IntEnum):
+    """The sub-signals of AUTH, in their order: callee, caller, callee."""
+
+    CHALLENGE = 0
+    PROOF = 1
+    ACCEPTED = 2
+
+
+class Notice(IntEnum):
+    """The sub-signals of PUSH. A caller answers DRAINING by DRAIN_HEARD, behind its last call."""
+
+    SERVING = 0
+    DRAINING = 1
+    DRAIN_HEARD = 2
+
+
+class Probe(IntEnum):
+    """The sub-signals of PING."""
+
+    PING = 0
+    PONG = 1
+
+
+class Refused(IntEnum):
+    """The sub-signals of DISCONNECT: why the callee ends the handshake."""
+
+    WRONG_SECRET = 1
+
+
+class Challenge(NamedTuple):
+    version: int
+    nonce: bytes
+
+
+class Proof(NamedTuple):
+    """`max_body`: the largest body (bytes) that the sender takes."""
+
+    nonce: bytes
+    mac: bytes
+    max_body: int
+
+
+class Accepted(NamedTuple):
+    mac: bytes
+    max_body: int
+
+
+def encode_call(number: int, call: Call, milliseconds: int) -> bytes:
+    """Return the frame of a call that is to be answered within the time. Raises CodecError."""
+    uid = call.uid.encode("utf-8", "surrogatepass")
+    client_id = call.client_id.encode("utf-8", "surrogatepass")
+    try:
+        head = _CALL.pack(call.method, call.retried, len(uid), len(client_id), call.message_id, milliseconds)
+    except StructError as error:
+        raise CodecError(f"a call that cannot be sent: {error}") from None
+    return frames.encode(_SIGNAL_CALL, 0, number, b"".join((head, uid, client_id, call.body)))
+
+
+def decode_call(body: bytes) -> tuple[Call, int]:
+    """Return a call, and the ms that are left for it. Raises CodecError."""
+    if len(body) < _CALL_SIZE:
+        raise CodecError(f"a call of {len(body)} bytes")
+    method, flags, uid_size, client_size, message_id, milliseconds = _CALL.unpack_from(body)
+    uid_end = _CALL_SIZE + uid_size
+    client_end = uid_end + client_size
+    if client_end > len(body):
+        raise CodecError("a call whose ids are longer than it")
+    try:
+        uid = body[_CALL_SIZE:uid_end].decode("utf-8", "surrogatepass")
+        client_id = body[uid_end:client_end].decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise CodecError("a call whose ids are not UTF-8") from None
+    call = Call(method, uid, client_id, body[client_end:], message_id, flags & _RETRIED == _RETRIED)
+    return call, milliseconds
+
+
+def encode_reply(number: int, reply: Reply) -> bytes:
+    """Return the frame of a reply."""
+    return frames.encode(_SIGNAL_REPLY, 0, number, bytes((reply.code,)) + reply.payload)
+
+
+def decode_reply(body: bytes) -> Reply:
+    """Return a reply. Raises CodecError."""
+    if not body:
+        raise CodecError("a reply without a code")
+    return Reply(body[0], body[1:])
+
+
+def encode_notice(notice: Notice) -> bytes:
+    return frames.encode(Signal.PUSH, notice, 0)
+
+
+def encode_probe(probe: Probe) -> bytes:
+    return frames.encode(Signal.PING, probe, 0)
+
+
+def encode_refused(refused: Refused) -> bytes:
+    return frames.encode(Signal.DISCONNECT, refused, 0)
+
+
+def encode_challenge(challenge: Challenge) -> bytes:
+    return frames.encode(Signal.AUTH, Step.CHALLENGE, 0, _CHALLENGE.pack(*challenge))
+
+
+def decode_challenge(body: bytes) -> Challenge:
+    """Return a challenge of any version. Raises CodecError."""
+    if body and body[0] != VERSION:
+        return Challenge(body[0], b"")
+    return Challenge(*_unpack(_CHALLENGE, body))
+
+
+def encode_proof(proof: Proof) -> bytes:
+    return frames.encode(Signal.AUTH, Step.PROOF, 0, _PROOF.pack(*proof))
+
+
+def decode_proof(body: bytes) -> Proof:
+    """Return the caller's proof. Raises CodecError."""
+    return Proof(*_unpack(_PROOF, body))
+
+
+def encode_accepted(accepted: Accepted) -> bytes:
+    return frames.encode(Signal.AUTH, Step.ACCEPTED, 0, _ACCEPTED.pack(*accepted))
+
+
+def decode_accepted(body: bytes) -> Accepted:
+    """Return the callee's proof. Raises CodecError."""
+    return Accepted(*_unpack(_ACCEPTED, body))
+
+
+def caller_mac(secret: bytes, callee_nonce: bytes, caller_nonce: bytes) -> bytes:
+    """Return what proves to the callee that the caller knows the secret."""
+    return hmac.digest(secret, b"fsharechat rpc caller" + callee_nonce + caller_nonce, "sha256")
+
+
+def callee_mac(secret: bytes, callee_nonce: bytes, caller_nonce: bytes) -> bytes:
+    """Return what proves to the caller that the callee knows the secret."""
+    return hmac.digest(secret, b"fsharechat rpc callee" + callee_nonce + caller_nonce, "sha256")
+
+
+def body_size(frame: bytes) -> int:
+    """Return the size of the body of an encoded frame."""
+    return len(frame) - HEADER_SIZE
+
+
+def _unpack(struct: Struct, body: bytes) -> tuple[Any, ...]:
+    if len(body) != struct.size:
+        raise CodecError(f"a handshake of {len(body)} bytes, not {struct.size}")
+    return struct.unpack(body)

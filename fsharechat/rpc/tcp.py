@@ -1,0 +1,166 @@
+"""Calls between the processes of a cluster, over persistent connections that carry many calls at a time."""
+
+import asyncio
+import os
+import socket
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from fsharechat.registry import Members, Registry
+from fsharechat.rpc import Call, Handler, Reply, Rpc, RpcError, codec
+from fsharechat.rpc.link import Limits
+from fsharechat.rpc.local import LocalRpc
+from fsharechat.rpc.tcp_client import ClientConnection
+from fsharechat.rpc.tcp_peer import Peer
+from fsharechat.rpc.tcp_router import Router
+from fsharechat.rpc.tcp_server import Server
+from fsharechat.settings_schema import Rpc as RpcSettings
+
+log = structlog.get_logger(__name__)
+
+MAX_PAYLOAD = 1 << 20
+"""What an answer may have in bytes, however small the bodies of clients are (protocol.md section 6)."""
+
+_LIMITS = Limits()
+_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
+
+
+class TcpRpc(Rpc):
+    """Calls the group role of this process if it has one with room, else that of the other processes."""
+
+    def __init__(
+        self,
+        settings: RpcSettings,
+        cluster_secret: str,
+        registry: Registry,
+        *,
+        listen: bool = True,
+        max_body: int = 1 << 20,
+        limits: Limits = _LIMITS,
+    ) -> None:
+        """`listen`: whether this process will serve; without it no port is opened. `max_body`: the largest body of
+        a client, bytes.
+        """
+        self.address = f"process {os.getpid()} on {socket.gethostname()}"
+        self._settings = settings
+        self._secret = cluster_secret.encode()
+        self._registry = registry
+        self._listen = listen
+        self._limits = replace(limits, max_body=max(max_body, MAX_PAYLOAD) + codec.BODY_OVERHEAD)
+        self._local = LocalRpc(settings.timeout_seconds)
+        self._serving = False
+        self._at_home = False
+        self._closing = False
+        self._ready = asyncio.Event()
+        self._peers: dict[str, Peer] = {}
+        self._retiring: dict[asyncio.Task[None], Peer] = {}
+        self._ticker: asyncio.TimerHandle | None = None
+
+    # Life
+
+    async def open(self) -> None:
+        if not self._secret:
+            raise RpcError(
+                "[node] cluster_secret is empty: the processes of a cluster recognise each other by it; "
+                "set the same long random text in all of them"
+            )
+        self._loop = asyncio.get_running_loop()
+        self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
+        self._server = Server(self._secret, self._local.call_within, self._limits)
+        await self._local.open()
+        self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
+        if self._listen:
+            await self._open_port()
+        await self._registry.watch("group", self._on_members)
+
+    async def _open_port(self) -> None:
+        host, port = self._settings.host, self._settings.port
+        if host in _WILDCARDS:
+            raise RpcError(
+                f"[rpc] host = {host!r}: give the address at which the other processes reach this one"
+            )
+        try:
+            port = await self._server.listen(host, port)
+        except OSError as error:
+            raise RpcError(f"[rpc] port {port} on {host}: {error.strerror or error}") from error
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def close(self) -> None:
+        if self._ticker is None:
+            return
+        self._closing = True
+        if self._serving:
+            await self.unserve()
+        await self._router.close()
+        peers = [*self._peers.values(), *self._retiring.values()]
+        await asyncio.gather(*(peer.close() for peer in peers), *self._retiring)
+        await self._server.close()
+        await self._local.close()
+        self._ticker.cancel()
+
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
+        self._server.tick()
+        for peer in (*self._peers.values(), *self._retiring.values()):
+            peer.tick()
+
+    # The group role of this process
+
+    async def serve(self, handler: Handler) -> None:
+        await self._local.serve(handler)
+        self._serving = True
+        self._server.serve()
+        self._look()
+
+    async def unserve(self) -> None:
+        self._serving = False
+        self._look()
+        await self._server.drain()
+        await self._local.unserve()
+
+    # Calls
+
+    async def wait_ready(self) -> None:
+        await self._ready.wait()
+
+    def call(self, call: Call) -> asyncio.Future[Reply]:
+        if self._serving and self._local.taking:
+            if call.uid not in self._router.lanes:
+                self._at_home = True
+                return self._local.call(call)
+        elif self._at_home:
+            # The group role here takes no more: whoever has a call with it waits for that before the next one.
+            self._at_home = False
+            for uid, future in self._local.under_way():
+                self._router.hold(uid, future)
+        return self._router.call(call)
+
+    def _look(self) -> None:
+        if self._serving or self._router.ready:
+            self._ready.set()
+        else:
+            self._ready.clear()
+
+    # The other processes
+
+    def _on_members(self, members: Members) -> None:
+        if self._closing:
+            return
+        wanted = set(members.values()) - {self.address}
+        for address in wanted - self._peers.keys():
+            self._peers[address] = Peer(address, partial(self._connection, address), self._limits)
+        for address in self._peers.keys() - wanted:
+            peer = self._peers.pop(address)
+            task = self._loop.create_task(peer.retire())
+            self._retiring[task] = peer
+            task.add_done_callback(self._retired)
+
+    def _connection(self, address: str) -> ClientConnection:
+        return ClientConnection(address, self._secret, self._router, self._limits)
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        del self._retiring[task]
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a process that left was not taken leave of", exc_info=error)

@@ -1,0 +1,183 @@
+"""The calling end of a connection to a group process."""
+
+import asyncio
+import hmac
+import secrets
+from typing import Protocol
+
+import structlog
+
+from fsharechat.protocol.frames import Frame
+from fsharechat.protocol.signals import Signal
+from fsharechat.rpc import Reply, codec
+from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
+from fsharechat.rpc.lanes import Asked
+from fsharechat.rpc.link import Limits, Link
+
+log = structlog.get_logger(__name__)
+
+LATE_SECONDS = 5.0
+"""A process that has not answered a call so long after its deadline, not even with 249, is broken."""
+
+_REPLY = int(Signal.PUB_ACK)
+_NUMBERS = 0xFFFF
+
+
+class HandshakeError(Exception):
+    """The two processes do not get together; the text says why."""
+
+
+class Router(Protocol):
+    """What a connection tells of itself."""
+
+    def serving(self, connection: "ClientConnection") -> None: ...
+    def leaving(self, connection: "ClientConnection") -> None: ...
+    def answered(self, asked: Asked, reply: Reply) -> None: ...
+    def broken(self, calls: list[Asked]) -> None: ...
+
+
+class ClientConnection(Link):
+    """Calls go out and replies come in, up to `limits.under_way_peer` at a time."""
+
+    def __init__(self, address: str, secret: bytes, router: Router, limits: Limits) -> None:
+        super().__init__(limits)
+        self.address = address
+        self.taking = False
+        """Whether the process takes calls: it serves, and does not drain."""
+        self.used = 0
+        """When it was chosen last; the router counts."""
+        self.accepted: asyncio.Future[None] = self._loop.create_future()
+        """Done when the handshake is; fails with HandshakeError."""
+        self.gone = asyncio.Event()
+        self.pending: dict[int, Asked] = {}
+        """By the number that the reply will have. Calls that were given up stay until then: their numbers are
+        taken, and a process that does not answer looks as busy as it is."""
+        self._number = 0
+        self._router = router
+        self._secret = secret
+        self._callee_nonce = b""
+        self._nonce = secrets.token_bytes(codec.NONCE_SIZE)
+        self._peer_max_body = 0
+        self._trusted = False
+        self._retired = False
+
+    @property
+    def full(self) -> bool:
+        """Whether it can have no more calls for now."""
+        return (
+            self.paused
+            or len(self.pending) >= self.limits.under_way_peer
+            or self._out_bytes > self.limits.write_buffer
+        )
+
+    def ask(self, asked: Asked, milliseconds: int) -> None:
+        """Send a call. Raises CodecError when it cannot be sent, to this process."""
+        number = self._number
+        while number in self.pending:
+            number = (number + 1) & _NUMBERS
+        frame = codec.encode_call(number, asked.call, milliseconds)
+        if codec.body_size(frame) > self._peer_max_body:
+            raise CodecError(f"a call of {len(frame)} bytes, {self.address} takes {self._peer_max_body}")
+        self._number = (number + 1) & _NUMBERS
+        self.pending[number] = asked
+        self.send(frame)
+
+    def retire(self) -> None:
+        """Make no more calls, and end when those under way are answered."""
+        self._retired = True
+        if self.taking:
+            self.taking = False
+            self._router.leaving(self)
+        if not self.pending:
+            self.finish()
+
+    def abandon(self) -> None:
+        """End the connection, of which nobody waits for the handshake any more."""
+        if hasattr(self, "transport"):
+            self.drop("abandoned")
+        else:
+            self.gone.set()
+
+    def tick(self) -> None:
+        super().tick()
+        if self.ended or not self._trusted:
+            return
+        if self.silence > self.limits.silent_ticks:
+            self.drop(f"silent for {self.limits.silent_seconds:g} s")
+        else:
+            self.send(codec.encode_probe(Probe.PING))
+        oldest = next(iter(self.pending.values()), None)
+        if oldest is not None and oldest.deadline + LATE_SECONDS < self._loop.time():
+            self.drop("a call was not answered, not even after its deadline")
+
+    # Link
+
+    def on_frame(self, frame: Frame) -> None:
+        if frame.signal == _REPLY:
+            reply = codec.decode_reply(frame.body)
+            asked = self.pending.pop(frame.message_id, None)
+            if asked is None:
+                raise CodecError("a reply to no call")
+            self._router.answered(asked, reply)
+            if self._retired and not self.pending:
+                self.finish()
+        elif frame.signal == Signal.AUTH and not self._trusted:
+            self._shake_hands(frame)
+        elif frame.signal == Signal.PUSH and self._trusted:
+            self._on_notice(frame.sub_signal)
+        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.Refused.WRONG_SECRET:
+            self.drop("its cluster secret is another one than ours ([node] cluster_secret)")
+        elif frame.signal != Signal.PING or frame.sub_signal != Probe.PONG:
+            raise CodecError(f"an unexpected frame: signal {frame.signal}, {frame.sub_signal}")
+
+    def lost(self, reason: str) -> None:
+        self.gone.set()
+        if not self._trusted:
+            if not self.accepted.done():
+                self.accepted.set_exception(HandshakeError(reason))
+            return
+        was_taking = self.taking
+        if was_taking:
+            self.taking = False
+            self._router.leaving(self)
+        calls = [asked for asked in self.pending.values() if asked.lane is not None]
+        self.pending.clear()
+        if was_taking or calls or self.reason:
+            log.warning("group process lost", address=self.address, reason=reason, calls=len(calls))
+        self._router.broken(calls)
+
+    def _shake_hands(self, frame: Frame) -> None:
+        if frame.sub_signal == Step.CHALLENGE and not self._callee_nonce:
+            challenge = codec.decode_challenge(frame.body)
+            if challenge.version != codec.VERSION:
+                self.drop(f"it speaks version {challenge.version} of the rpc, we speak {codec.VERSION}")
+                return
+            self._callee_nonce = challenge.nonce
+            mac = codec.caller_mac(self._secret, challenge.nonce, self._nonce)
+            self.send(codec.encode_proof(codec.Proof(self._nonce, mac, self.limits.max_body)))
+        elif frame.sub_signal == Step.ACCEPTED and self._callee_nonce:
+            accepted = codec.decode_accepted(frame.body)
+            expected = codec.callee_mac(self._secret, self._callee_nonce, self._nonce)
+            if not hmac.compare_digest(accepted.mac, expected):
+                self.drop("it does not know the cluster secret, so it is none of ours")
+                return
+            self._peer_max_body = accepted.max_body
+            self._trusted = True
+            self.opened()
+            if not self.accepted.done():
+                self.accepted.set_result(None)
+        else:
+            raise CodecError(f"an unexpected step of the handshake: {frame.sub_signal}")
+
+    def _on_notice(self, notice: int) -> None:
+        if notice == Notice.SERVING:
+            if not self.taking and not self._retired:
+                self.taking = True
+                log.info("group process reached", address=self.address)
+                self._router.serving(self)
+        elif notice == Notice.DRAINING:
+            if self.taking:
+                self.taking = False
+                log.info("group process drains", address=self.address, calls=len(self.pending))
+                self._router.leaving(self)
+            self.send(codec.encode_notice(Notice.DRAIN_HEARD))

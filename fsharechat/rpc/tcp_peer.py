@@ -1,0 +1,94 @@
+"""A group process that the registry names: the connection to it, made again whenever it is lost."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from fsharechat.rpc.link import Limits
+from fsharechat.rpc.tcp_client import ClientConnection, HandshakeError
+
+log = structlog.get_logger(__name__)
+
+
+class Peer:
+    """Keeps a connection to `address` (host:port) until it is closed or retired."""
+
+    def __init__(self, address: str, connection: Callable[[], ClientConnection], limits: Limits) -> None:
+        """`connection` makes a connection that is not open yet."""
+        self.address = address
+        self.connection: ClientConnection | None = None
+        self._make = connection
+        self._limits = limits
+        self._told = ""
+        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
+        self._task.add_done_callback(self._report_end)
+
+    def tick(self) -> None:
+        if self.connection is not None:
+            self.connection.tick()
+
+    async def retire(self) -> None:
+        """Make no more calls to the process, and return when those under way are over."""
+        await self._stop_connecting()
+        if self.connection is not None:
+            self.connection.retire()
+            await self.connection.gone.wait()
+
+    async def close(self) -> None:
+        """End the connection, whatever is under way."""
+        await self._stop_connecting()
+        if self.connection is not None:
+            self.connection.finish()
+            await self.connection.gone.wait()
+
+    async def _stop_connecting(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _keep_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        delay = first = self._limits.reconnect_seconds
+        while True:
+            start = loop.time()
+            try:
+                connection = await self._connect()
+            except (OSError, TimeoutError, HandshakeError, ValueError) as error:
+                self._tell(error)
+            else:
+                self._told = ""
+                self.connection = connection
+                await connection.gone.wait()
+                self.connection = None
+                if loop.time() - start > self._limits.reconnect_max_seconds:
+                    delay = first
+            await asyncio.sleep(delay * random.uniform(0.5, 1))
+            delay = min(delay * 2, self._limits.reconnect_max_seconds)
+
+    async def _connect(self) -> ClientConnection:
+        """Connect and shake hands. Raises OSError, TimeoutError, HandshakeError, and ValueError for no address."""
+        host, _, port = self.address.rpartition(":")
+        connection = self._make()
+        try:
+            async with asyncio.timeout(self._limits.silent_seconds):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, host.strip("[]"), int(port)
+                )
+                await connection.accepted
+        except BaseException:
+            connection.abandon()
+            await connection.gone.wait()
+            raise
+        return connection
+
+    def _tell(self, error: Exception) -> None:
+        """Log why there is no connection, once while it stays the same."""
+        reason = str(error) or f"no answer within {self._limits.silent_seconds:g} s"
+        if reason != self._told:
+            self._told = reason
+            log.warning("group process not reached", address=self.address, reason=reason)
+
+    def _report_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            log.error("no longer connecting", address=self.address, exc_info=error)

@@ -1,0 +1,250 @@
+"""The answering end: the port of a group process, and the connections of its callers."""
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from fsharechat.protocol.frames import Frame
+from fsharechat.protocol.signals import Code, Signal
+from fsharechat.rpc import Call, Reply, codec
+from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
+from fsharechat.rpc.link import Limits, Link
+
+log = structlog.get_logger(__name__)
+
+Answer = Callable[[Call, float], "asyncio.Future[Reply]"]
+"""Carries out a call within so many seconds."""
+
+MAX_STRANGERS = 256
+"""Connections that have not proved anything yet; beyond, new ones are closed."""
+
+_CALL = int(Signal.PUBLISH)
+
+
+class ServerConnection(Link):
+    """Calls come in and replies go out, in the order of their being ready."""
+
+    def __init__(self, server: "Server") -> None:
+        super().__init__(server.limits)
+        self.trusted = False
+        """Whether the handshake is over."""
+        self.may_call = False
+        """Whether calls may come: the caller was told so, and has not heard anything else since."""
+        self._server = server
+        self._nonce = secrets.token_bytes(codec.NONCE_SIZE)
+        self._under_way = 0
+        self._reading = True
+        self._peer_max_body = 0
+
+    def notify(self, notice: Notice) -> None:
+        """Tell the caller whether this process serves."""
+        self.may_call = self.may_call or notice is Notice.SERVING
+        self.send(codec.encode_notice(notice))
+
+    def tick(self) -> None:
+        super().tick()
+        limit = self.limits.idle_ticks if self.trusted else self.limits.silent_ticks
+        # That this side does not read (see _read_on) is no silence, unless it is because the other does not.
+        if self.silence > limit and (self._reading or self.paused):
+            what = "silent" if self.trusted else "no handshake"
+            self.drop(f"{what} for {limit * self.limits.tick_seconds:g} s")
+
+    # Link
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._server.admit(self):
+            self.send(codec.encode_challenge(codec.Challenge(codec.VERSION, self._nonce)))
+
+    def data_received(self, data: bytes) -> None:
+        self._server.check_clock()
+        super().data_received(data)
+
+    def on_frame(self, frame: Frame) -> None:
+        if frame.signal == _CALL and self.trusted:
+            call, milliseconds = codec.decode_call(frame.body)
+            self._under_way += 1
+            future = self._server.answer(call, milliseconds / 1000)
+            if future.done():
+                self._reply(frame.message_id, future)
+            else:
+                future.add_done_callback(partial(self._reply, frame.message_id))
+            if self._under_way > self.limits.under_way_peer:
+                self._read_on()
+        elif frame.signal == Signal.AUTH and frame.sub_signal == Step.PROOF and not self.trusted:
+            self._shake_hands(frame.body)
+        elif frame.signal == Signal.PING and frame.sub_signal == Probe.PING and self.trusted:
+            self.send(codec.encode_probe(Probe.PONG))
+        elif frame.signal == Signal.PUSH and frame.sub_signal == Notice.DRAIN_HEARD and self.trusted:
+            self.may_call = False
+            self._server.look_at_drain()
+        else:
+            raise CodecError(f"an unexpected frame: signal {frame.signal}, {frame.sub_signal}")
+
+    def lost(self, reason: str) -> None:
+        if self.reason:
+            log.warning("rpc connection closed", peer=self.peer, reason=reason)
+        self._server.removed(self)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._read_on()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read_on()
+
+    def _flush(self) -> None:
+        super()._flush()
+        if not self.ended and self.transport.get_write_buffer_size() > self.limits.reply_buffer:
+            self.drop("it does not read its replies")
+
+    def _shake_hands(self, body: bytes) -> None:
+        proof = codec.decode_proof(body)
+        secret = self._server.secret
+        if not hmac.compare_digest(proof.mac, codec.caller_mac(secret, self._nonce, proof.nonce)):
+            self.send(codec.encode_refused(codec.Refused.WRONG_SECRET))
+            self.finish("its cluster secret is another one than ours ([node] cluster_secret)")
+            return
+        self._peer_max_body = proof.max_body
+        self.trusted = True
+        self.opened()
+        mac = codec.callee_mac(secret, self._nonce, proof.nonce)
+        self.send(codec.encode_accepted(codec.Accepted(mac, self.limits.max_body)))
+        if self._server.serving:
+            self.notify(Notice.SERVING)
+
+    def _reply(self, number: int, future: "asyncio.Future[Reply]") -> None:
+        self._under_way -= 1
+        if not self._reading:
+            self._read_on()
+        if self.ended:
+            return
+        if future.cancelled():
+            reply = Reply(Code.TIMEOUT)  # a task that the deadline met before its first step
+        elif (error := future.exception()) is not None:
+            log.error("a call failed", exc_info=error)
+            reply = Reply(Code.SERVER_ERROR)
+        else:
+            reply = future.result()
+        if len(reply.payload) >= self._peer_max_body:
+            log.error("reply too large", peer=self.peer, bytes=len(reply.payload), limit=self._peer_max_body)
+            reply = Reply(Code.SERVER_ERROR)
+        self.send(codec.encode_reply(number, reply))
+
+    def _read_on(self) -> None:
+        """Read while there is room for calls, and for their replies."""
+        room = not self.paused and self._under_way <= self.limits.under_way_peer
+        if room is self._reading or self.ended:
+            return
+        self._reading = room
+        self.silence = 0
+        if room:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+
+class Server:
+    """Listens for callers, and has their calls carried out by `answer`."""
+
+    def __init__(self, secret: bytes, answer: Answer, limits: Limits) -> None:
+        self.secret = secret
+        self.limits = limits
+        self.answer = answer
+        self.serving = False
+        """Whether callers may call."""
+        self._connections: set[ServerConnection] = set()
+        self._listener: asyncio.Server | None = None
+        self._loop = asyncio.get_running_loop()
+        self._ticked = self._loop.time()
+        self._drained = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listen; return the port, which may be given as 0. Raises OSError."""
+        self._listener = await self._loop.create_server(lambda: ServerConnection(self), host, port)
+        taken: int = self._listener.sockets[0].getsockname()[1]
+        return taken
+
+    def serve(self) -> None:
+        """Tell all callers that they may call."""
+        self.serving = True
+        for connection in self._trusted():
+            connection.notify(Notice.SERVING)
+
+    async def drain(self) -> None:
+        """Tell all callers that they may not, and return when each has heard it and sends no more."""
+        self.serving = False
+        self._drained.clear()
+        for connection in self._trusted():
+            connection.notify(Notice.DRAINING)
+        self.look_at_drain()
+        try:
+            async with asyncio.timeout(self.limits.silent_seconds):
+                await self._drained.wait()
+        except TimeoutError:
+            for connection in self._trusted():
+                if connection.may_call:
+                    connection.drop("it did not hear that this process drains")
+
+    async def close(self) -> None:
+        """Close the port and every connection, once what was written is read; within a bound."""
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._connections):
+            connection.finish()
+        self._gone.clear()
+        if self._connections:
+            try:
+                async with asyncio.timeout(self.limits.silent_seconds):
+                    await self._gone.wait()
+            except TimeoutError:
+                for connection in list(self._connections):
+                    connection.transport.abort()
+                await self._gone.wait()
+
+    def tick(self) -> None:
+        self.check_clock()
+        self._ticked = self._loop.time()
+        for connection in list(self._connections):
+            connection.tick()
+
+    def check_clock(self) -> None:
+        """Cut all connections when this process was stopped for so long that callers gave it up.
+
+        The calls that wait in the sockets have been made to another process meanwhile.
+        """
+        stopped = self._loop.time() - self._ticked
+        if stopped > self.limits.silent_seconds:
+            self._ticked = self._loop.time()
+            log.warning("this process stood still; its callers come back", seconds=round(stopped, 1))
+            for connection in list(self._connections):
+                connection.drop("this process stood still")
+
+    # What connections tell
+
+    def admit(self, connection: ServerConnection) -> bool:
+        """Return whether there is room for a new connection; else it is closed."""
+        self._connections.add(connection)
+        if sum(not other.trusted for other in self._connections) > MAX_STRANGERS:
+            connection.drop("too many connections without a handshake")
+        return not connection.ended
+
+    def removed(self, connection: ServerConnection) -> None:
+        self._connections.discard(connection)
+        self.look_at_drain()
+        if not self._connections:
+            self._gone.set()
+
+    def look_at_drain(self) -> None:
+        """Let `drain` go on when no more calls can come."""
+        if not any(connection.may_call for connection in self._trusted()):
+            self._drained.set()
+
+    def _trusted(self) -> list[ServerConnection]:
+        return [connection for connection in self._connections if connection.trusted]
