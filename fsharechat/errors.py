@@ -1,4 +1,4 @@
-"""What a request can fail with, wherever it fails."""
+"""What requests and starts can fail with, wherever they fail."""
 
 import errno
 

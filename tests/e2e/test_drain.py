@@ -1,0 +1,115 @@
+"""The end of a server that is told to stop, and the start of one that must not run."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from fsharechat.client import Disconnected, SentMessage
+from tests.devices import FAST, Device, log_in, text_of
+from tests.server import Server, run_command, until
+
+pytestmark = pytest.mark.slow
+
+UNANSWERED = 8
+ONCE = replace(FAST, reconnect=False)
+
+
+class Load:
+    """Devices that send until the connection is gone, and what was acknowledged to each."""
+
+    def __init__(self, devices: list[Device], to: str) -> None:
+        self.acknowledged: dict[str, SentMessage] = {}
+        self._devices = devices
+        self._to = to
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for device in self._devices:
+                numbers = count()
+                for _ in range(UNANSWERED):
+                    tasks.create_task(self._send(device, numbers))
+
+    async def _send(self, device: Device, numbers: "count[int]") -> None:
+        with suppress(Disconnected):
+            for number in numbers:
+                text = f"{device.credentials.client_id} {number}"
+                self.acknowledged[text] = await device.send(self._to, text)
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_under_load_loses_nothing_acknowledged(tmp_path: Path, by: signal.Signals) -> None:
+    async with Server(tmp_path / "data") as server:
+        reader = await log_in(server.at, "13900000001", "reader")
+        senders = [
+            await log_in(server.at, f"1380000000{n}", transport) for n, transport in enumerate(("tcp", "ws"))
+        ]
+        async with AsyncExitStack() as stack:
+            devices = [Device(one, server.at, one.client_id, options=ONCE) for one in senders]
+            for device in devices:
+                await device.connect()
+                stack.push_async_callback(device.close)
+            load = Load(devices, reader.user_id)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(load.run())
+                await until(lambda: len(load.acknowledged) > 500, "no load")
+                await server.stop(by)
+        assert "role did not drain in time" not in server.errors
+
+        await server.start()
+        async with Device(reader, server.at, "tcp") as device:
+            stored = {
+                text_of(message): message.message_id
+                for sender in senders
+                for message in await device.whole_history(sender.user_id, 200)
+            }
+            received = {text_of(message): message.message_id for message in (await device.pull(0)).message}
+        assert received == stored
+        assert {text: sent.message_id for text, sent in load.acknowledged.items()}.items() <= stored.items()
+
+
+async def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    async with Server(tmp_path / "data") as server:
+        code, _, errors = await _run(server.data)
+        assert code == 1
+        assert f"process {server.pid} runs on this folder already" in errors.splitlines()[-1]
+        assert str(server.data) in errors.splitlines()[-1]
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("key", ["CONNECTOR__TCP_PORT", "CONNECTOR__WS_PORT", "API__PORT"])
+async def test_a_second_server_on_the_same_port_is_refused(tmp_path: Path, key: str) -> None:
+    async with Server(tmp_path / "data") as server:
+        address = {"CONNECTOR__TCP_PORT": server.at.tcp, "CONNECTOR__WS_PORT": server.at.ws}
+        port = address.get(key, server.at.http).strip("/").rpartition(":")[2]
+        code, output, errors = await _run(tmp_path / "other", **{key: port})
+        assert code == 1
+        section, name = key.lower().split("__")
+        wanted = (
+            f"fsharechat: [{section}] {name} = {port}: another process listens on 127.0.0.1:{port} already"
+        )
+        assert errors.splitlines()[-1] == wanted
+        assert "ready" not in output
+        assert "Traceback" not in errors
+
+
+async def test_check_says_whether_a_server_could_run(tmp_path: Path) -> None:
+    code, output, _ = await asyncio.to_thread(run_command, tmp_path / "data", "check")
+    assert code == 0
+    assert {line[:5] for line in output.splitlines()} == {"ok   "}
+    async with Server(tmp_path / "data") as server:
+        code, output, errors = await asyncio.to_thread(run_command, server.data, "check")
+        assert code == 1
+        assert f"process {server.pid} runs on this folder already" in output
+        assert "FAIL store: " in output
+        assert "Traceback" not in output + errors
+
+
+async def _run(data: Path, **settings: str) -> tuple[int, str, str]:
+    """Run a server that is expected to give up."""
+    ports = {"CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0", "API__PORT": "0", **settings}
+    return await asyncio.to_thread(run_command, data, "--dev", settings=ports)
