@@ -1,19 +1,52 @@
-"""The kinds of rpc that the suite runs over: TCP joins by one more parameter."""
+"""The kinds of rpc that the suite runs over, and what the tests of the network's have to themselves."""
 
 from collections.abc import AsyncIterator
 
 import pytest
+from rpc_cluster import Cluster
 from rpc_kit import Ends
 
 from fsharechat.rpc import local
 from fsharechat.rpc.local import LocalRpc
 
+SHORT = 0.3
 
-@pytest.fixture(params=["local"])
-async def ends(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ends]:
-    """Return both ends, open, with a deadline that tests can wait for."""
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    """Return what makes processes of a cluster, and closes them."""
+    async with Cluster() as made:
+        yield made
+
+
+@pytest.fixture(params=["local", "tcp", "tcp at home"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what carries the calls."""
     monkeypatch.setattr(local, "SWEEP_SECONDS", 0.02)
-    rpc = LocalRpc(0.1)
-    await rpc.open()
-    yield Ends(group=rpc, caller=rpc)
-    await rpc.close()
+    return str(request.param)
+
+
+@pytest.fixture
+async def ends(kind: str, cluster: Cluster) -> AsyncIterator[Ends]:
+    """Return both ends, open, with a deadline that never comes."""
+    async for made in _ends(kind, cluster):
+        yield made
+
+
+@pytest.fixture
+async def hasty(kind: str, cluster: Cluster) -> AsyncIterator[Ends]:
+    """Return both ends, open, with a deadline that tests can wait for."""
+    cluster.timeout = SHORT
+    async for made in _ends(kind, cluster):
+        yield made
+
+
+async def _ends(kind: str, cluster: Cluster) -> AsyncIterator[Ends]:
+    if kind == "local":
+        rpc = LocalRpc(cluster.timeout)
+        await rpc.open()
+        yield Ends(group=rpc, caller=rpc)
+        await rpc.close()
+    else:
+        group = await cluster.group()
+        yield Ends(group, group if kind == "tcp at home" else await cluster.caller())

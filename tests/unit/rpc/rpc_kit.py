@@ -4,7 +4,7 @@ import asyncio
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Call, Reply, Rpc
+from fsharechat.rpc import Call, Handler, Reply, Rpc
 
 
 class Ends(NamedTuple):
@@ -12,6 +12,12 @@ class Ends(NamedTuple):
 
     group: Rpc
     caller: Rpc
+
+    async def serve(self, handler: Handler) -> None:
+        """Serve, and return when the caller has heard of it."""
+        await self.group.serve(handler)
+        async with asyncio.timeout(5):
+            await self.caller.wait_ready()
 
 
 class Desk:
@@ -40,6 +46,17 @@ class Desk:
         """Answer the call that came as number `n`, unless it was given up."""
         if not self.replies[n].done():
             self.replies[n].set_result(reply)
+
+
+async def nobody_to_ask(rpc: Rpc) -> None:
+    """Return when the caller has heard that nobody serves."""
+    async with asyncio.timeout(5):
+        while True:
+            ready = asyncio.create_task(rpc.wait_ready())
+            await asyncio.sleep(0.001)
+            if not ready.done():
+                ready.cancel()
+                return
 
 
 def echo(call: Call) -> asyncio.Future[Reply]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rpc_kit import Desk, Ends, call, echo
+from rpc_kit import Desk, Ends, call, echo, nobody_to_ask
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
@@ -10,7 +10,7 @@ from fsharechat.rpc import Call, Reply
 
 async def test_a_call_arrives_unchanged_and_so_does_its_reply(ends: Ends) -> None:
     desk = Desk()
-    await ends.group.serve(desk)
+    await ends.serve(desk)
     sent = Call(250, "飞享", "phone|\x00", bytes(range(256)), (1 << 63) - 1, True)
     reply = ends.caller.call(sent)
     await desk.arrived(1)
@@ -21,7 +21,7 @@ async def test_a_call_arrives_unchanged_and_so_does_its_reply(ends: Ends) -> Non
 
 async def test_each_caller_gets_its_own_reply_whatever_their_order(ends: Ends) -> None:
     desk = Desk()
-    await ends.group.serve(desk)
+    await ends.serve(desk)
     replies = [ends.caller.call(call(b"%d" % n)) for n in range(20)]
     await desk.arrived(20)
     for n in reversed(range(20)):
@@ -31,7 +31,7 @@ async def test_each_caller_gets_its_own_reply_whatever_their_order(ends: Ends) -
 
 async def test_calls_of_one_user_arrive_in_the_order_they_are_made(ends: Ends) -> None:
     desk = Desk()
-    await ends.group.serve(desk)
+    await ends.serve(desk)
     replies = [ends.caller.call(call(b"%d" % n)) for n in range(50)]
     await desk.arrived(50)
     assert [one.body for one in desk.calls] == [b"%d" % n for n in range(50)]
@@ -41,7 +41,7 @@ async def test_calls_of_one_user_arrive_in_the_order_they_are_made(ends: Ends) -
 
 
 async def test_a_large_body_goes_both_ways(ends: Ends) -> None:
-    await ends.group.serve(echo)
+    await ends.serve(echo)
     body = bytes(3 << 20)
     assert (await ends.caller.call(call(body))).payload == body
 
@@ -59,19 +59,19 @@ async def test_ready_is_when_there_is_somebody_to_ask(ends: Ends) -> None:
     assert (await ends.caller.call(call(b"now"))).payload == b"now"
 
 
-async def test_nobody_answers_before_the_deadline(ends: Ends) -> None:
+async def test_nobody_answers_before_the_deadline(hasty: Ends) -> None:
     desk = Desk()
-    await ends.group.serve(desk)
-    slow = ends.caller.call(call(b"slow"))
+    await hasty.serve(desk)
+    slow = hasty.caller.call(call(b"slow"))
     assert await asyncio.wait_for(slow, 5) == Reply(Code.TIMEOUT)
     desk.answer(0, Reply(Code.SUCCESS))  # too late for anybody
-    quick = ends.caller.call(call(b"quick"))
+    quick = hasty.caller.call(call(b"quick"))
     await desk.arrived(2)
     desk.answer(1, Reply(Code.SUCCESS, b"quick"))
     assert (await quick).payload == b"quick"
 
 
-async def test_a_handler_that_is_a_task_ends_at_the_deadline(ends: Ends) -> None:
+async def test_a_handler_that_is_a_task_ends_at_the_deadline(hasty: Ends) -> None:
     ended = asyncio.Event()
 
     async def wait(_: Call) -> Reply:
@@ -81,24 +81,24 @@ async def test_a_handler_that_is_a_task_ends_at_the_deadline(ends: Ends) -> None
             ended.set()
         return Reply(Code.TIMEOUT)
 
-    await ends.group.serve(lambda one: asyncio.get_running_loop().create_task(wait(one)))
-    assert await asyncio.wait_for(ends.caller.call(call()), 5) == Reply(Code.TIMEOUT)
+    await hasty.serve(lambda one: asyncio.get_running_loop().create_task(wait(one)))
+    assert await asyncio.wait_for(hasty.caller.call(call()), 5) == Reply(Code.TIMEOUT)
     await asyncio.wait_for(ended.wait(), 5)
 
 
-async def test_deadlines_are_kept_one_after_the_other(ends: Ends) -> None:
-    await ends.group.serve(Desk())
+async def test_deadlines_are_kept_one_after_the_other(hasty: Ends) -> None:
+    await hasty.serve(Desk())
     for _ in range(2):
-        assert await asyncio.wait_for(ends.caller.call(call()), 5) == Reply(Code.TIMEOUT)
+        assert await asyncio.wait_for(hasty.caller.call(call()), 5) == Reply(Code.TIMEOUT)
 
 
 async def test_unserve_refuses_new_calls_and_waits_for_those_taken(ends: Ends) -> None:
     desk = Desk()
-    await ends.group.serve(desk)
+    await ends.serve(desk)
     taken = ends.caller.call(call(b"taken"))
     await desk.arrived(1)
     gone = asyncio.create_task(ends.group.unserve())
-    await asyncio.sleep(0)
+    await nobody_to_ask(ends.caller)
     assert await ends.caller.call(call(b"late")) == Reply(Code.SERVER_ERROR)
     assert not gone.done()
     desk.answer(0, Reply(Code.SUCCESS, b"done"))
@@ -108,19 +108,18 @@ async def test_unserve_refuses_new_calls_and_waits_for_those_taken(ends: Ends) -
     assert len(desk.calls) == 1
 
 
-async def test_unserve_does_not_wait_for_ever(ends: Ends) -> None:
+async def test_unserve_does_not_wait_for_ever(hasty: Ends) -> None:
     desk = Desk()
-    await ends.group.serve(desk)
-    never = ends.caller.call(call())
+    await hasty.serve(desk)
+    never = hasty.caller.call(call())
     await desk.arrived(1)
-    await asyncio.wait_for(ends.group.unserve(), 5)
+    await asyncio.wait_for(hasty.group.unserve(), 5)
     assert await asyncio.wait_for(never, 5) == Reply(Code.TIMEOUT)
 
 
 async def test_who_was_away_can_serve_again(ends: Ends) -> None:
-    await ends.group.serve(echo)
+    await ends.serve(echo)
     await ends.group.unserve()
     assert await ends.caller.call(call()) == Reply(Code.SERVER_ERROR)
-    await ends.group.serve(echo)
-    await asyncio.wait_for(ends.caller.wait_ready(), 5)
+    await ends.serve(echo)
     assert (await ends.caller.call(call(b"again"))).payload == b"again"
