@@ -97,7 +97,7 @@ async def test_a_fault_behind_it_is_a_server_error_without_details(
     async def fail(*_: object) -> None:
         raise RuntimeError("a detail")
 
-    monkeypatch.setitem(HANDLERS, Method.SEND_CODE, fail)  # type: ignore[misc]
+    monkeypatch.setitem(HANDLERS, Method.SEND_CODE, fail)
     with capture_logs() as logs:
         answer = await site.send_code()
     assert (answer.code, answer.body["message"]) == (LoginCode.SERVER_ERROR, "server error")

@@ -53,7 +53,7 @@ def interleaved(draw: st.DrawFn) -> tuple[list[Presence], dict[str, set[int]]]:
 
 
 @given(interleaved())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_each_user_is_where_the_last_connections_of_their_devices_are(
     history: tuple[list[Presence], dict[str, set[int]]],
 ) -> None:
