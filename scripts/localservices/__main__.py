@@ -160,11 +160,10 @@ def _existing(name: str) -> ServiceSet:
 
 
 def _start_named(chosen: ServiceSet, names: list[str]) -> None:
-    for name in names:
-        wanted = {daemon.name for daemon in chosen.daemons(name)}
-        for service in chosen.present():
-            if any(daemon.name in wanted for daemon in service.daemons):
-                service.start(say, threading.Event(), wanted)
+    wanted = {daemon.name for name in names for daemon in chosen.daemons(name)}
+    for service in chosen.present():
+        if any(daemon.name in wanted for daemon in service.daemons):
+            service.start(say, threading.Event(), wanted)
 
 
 def _stop_named(chosen: ServiceSet, names: list[str]) -> None:

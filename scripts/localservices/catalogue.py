@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from .coturn import Coturn
 from .errors import ServicesError
+from .galera import Galera
 from .kafka import Kafka
 from .mariadb import MariaDb
+from .minio import Minio
 from .places import ROOT, SETS, locked
 from .service import Daemon, Service, port_is_free
 from .zookeeper import ZooKeeper
 
-SERVICES: tuple[type[Service], ...] = (MariaDb, ZooKeeper, Kafka)
+SERVICES: tuple[type[Service], ...] = (MariaDb, ZooKeeper, Kafka, Coturn, Minio, Galera)
 """Their order gives each its ports in the block of a set."""
-DEFAULT = ("mariadb", "zookeeper", "kafka")
+DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")
+"""What `up` starts when it is told no names: the others take long, or much memory."""
 
 # Below the ports that systems give to outgoing connections (from 32768 on).
 _FIRST_PORT = 20_000

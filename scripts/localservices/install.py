@@ -34,7 +34,7 @@ class Installer:
         by_hand = f"on Debian and Ubuntu: sudo apt-get update && sudo apt-get install {names}"
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise Unavailable(f"{names}: not installed, and only root can install it; {by_hand}")
-        with download_locked(self._say):
+        with download_locked("apt", self._say):
             self._update()
             self._say(f"apt-get install {names}")
             self._apt("install", "-q", "-y", "--no-install-recommends", *packages)
@@ -68,7 +68,7 @@ class Installer:
         if target.is_dir():
             return target
         self.require(["maven"], lambda: program("mvn") is not None)
-        with download_locked(self._say):
+        with download_locked(folder, self._say):
             if target.is_dir():
                 return target
             self._say(f"downloading the jars of {folder} with Maven")
@@ -90,7 +90,7 @@ class Installer:
         go = program("go")
         if go is None:
             raise Unavailable(f"{name} is built with Go 1.24 or later, which is not installed")
-        with download_locked(self._say):
+        with download_locked(name, self._say):
             if target.is_file():
                 return target
             self._say(f"building {name} {version}: takes minutes, once")

@@ -98,8 +98,8 @@ class Kafka(Service):
 
 async def _has_brokers(port: int) -> bool:
     """Whether a metadata request names a broker."""
-    from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]
-    from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+    from aiokafka.client import AIOKafkaClient
+    from aiokafka.errors import KafkaError
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     client = AIOKafkaClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=2000)

@@ -40,9 +40,9 @@ def locked(name: str, say: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def download_locked(say: Callable[[str], None]) -> Iterator[None]:
-    """Keep other runs of the script, in any checkout, from downloading the same."""
-    with _held(downloads() / "lock", say):
+def download_locked(name: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep other runs of the script, in any checkout, from downloading or installing the same."""
+    with _held(downloads() / f"{name}.lock", say):
         yield
 
 

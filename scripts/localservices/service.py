@@ -148,7 +148,7 @@ class Service(ABC):
 
     def start(self, say: Say, cancelled: threading.Event, wanted: Collection[str] = ()) -> None:
         """Start what does not run, or only the processes `wanted`, and wait until it is ready."""
-        for daemon in self.start_order(say):
+        for daemon in self.daemons:
             if wanted and daemon.name not in wanted:
                 continue
             started = time.monotonic()
@@ -157,10 +157,6 @@ class Service(ABC):
             daemon.wait(self.ready_seconds, cancelled)
             if new:
                 say(f"{daemon.name}: ready after {time.monotonic() - started:.1f} s")
-
-    def start_order(self, say: Say) -> Sequence[Daemon]:
-        """The processes in the order to start them in: each only when the one before it is ready."""
-        return self.daemons
 
     def stop(self, say: Say) -> None:
         for daemon in reversed(self.daemons):

@@ -1,0 +1,211 @@
+"""A Galera cluster: three MariaDB servers that hold the same data, each of which takes writes."""
+
+import os
+import re
+import shlex
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from .errors import ServicesError, Unavailable
+from .install import Installer, program, run
+from .mariadb import MariaDbDaemon, has_mariadb, url
+from .service import HOST, Say, Service
+
+_NODES = 3
+_PORTS_EACH = 4
+_PROVIDERS = (
+    "/usr/lib/galera/*.so",
+    "/usr/lib/galera-4/*.so",
+    "/usr/lib*/*/galera*/*.so",
+    "/usr/lib64/galera*/*.so",
+)
+_RECOVER_SECONDS = 120
+_SYNCED = "4"
+_ROOT_METHOD = "rsync_as_root"
+
+
+class GaleraDaemon(MariaDbDaemon):
+    """One server of the cluster."""
+
+    stop_seconds: ClassVar[float] = 60.0
+
+    def __init__(self, name: str, folder: Path, ports: Sequence[int], cluster: Sequence[int]) -> None:
+        """`cluster`: the ports on which the servers talk to each other, this one's too."""
+        super().__init__(name, folder, ports[0])
+        _, self._group, self._incremental, self._snapshot = ports
+        self._cluster = cluster
+        self._programs = folder / "bin"
+        self.bootstrap = False
+        """Whether it starts a new cluster, not joins the others."""
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return {
+            "clients": self.port,
+            "the cluster": self._group,
+            "incremental transfers": self._incremental,
+            "snapshots": self._snapshot,
+        }
+
+    def environment(self) -> dict[str, str]:
+        # The server itself puts the system's programs first.
+        return {"PATH": f"{os.environ.get('PATH', os.defpath)}:{self._programs}"}
+
+    def prepare(self, say: Say) -> None:
+        super().prepare(say)
+        if _is_root():
+            self._write_transfer()
+        if self.bootstrap:
+            # It was found to have the last state: let it, and let it wait for no one.
+            (self.data / "gvwstate.dat").unlink(missing_ok=True)
+            state = self.data / "grastate.dat"
+            if state.exists():
+                state.write_text(re.sub(r"(safe_to_bootstrap:) \d", r"\1 1", state.read_text()))
+
+    def _write_transfer(self) -> None:
+        # A server that joins receives the data by an rsync daemon, which Debian's script starts. Run by root, it
+        # would write as the user nobody, who may not do so here, and the script has no setting for that. So root
+        # has a method of its own: the same script, with an rsync that stays root.
+        self._programs.mkdir(exist_ok=True)
+        rsync, method = program("rsync"), program("wsrep_sst_rsync")
+        for name, lines in {
+            "rsync": f"""\
+[ "${{1:-}}" = --daemon ] || exec {rsync} "$@"
+shift
+exec {rsync} --daemon --dparam=uid=0 --dparam=gid=0 "$@"
+""",
+            f"wsrep_sst_{_ROOT_METHOD}": f"""\
+PATH={shlex.quote(str(self._programs))}:$PATH
+export PATH
+exec {method} "$@"
+""",
+        }.items():
+            script = self._programs / name
+            script.write_text(f"#!/bin/sh\n{lines}")
+            script.chmod(0o755)
+
+    def command(self) -> list[str]:
+        addresses = ",".join(f"{HOST}:{port}" for port in self._cluster)
+        options = (
+            f"base_port={self._group}",
+            f"gmcast.listen_addr=tcp://{HOST}:{self._group}",
+            f"ist.recv_addr={HOST}:{self._incremental}",
+            "gcache.size=32M",
+        )
+        return [
+            *super().command(),
+            "--binlog-format=ROW",
+            "--innodb-autoinc-lock-mode=2",
+            "--wsrep-on=ON",
+            f"--wsrep-provider={_provider()}",
+            f"--wsrep-provider-options={';'.join(options)}",
+            "--wsrep-cluster-name=fsharechat",
+            f"--wsrep-cluster-address=gcomm://{addresses}",
+            f"--wsrep-node-name={self.name}",
+            f"--wsrep-node-address={HOST}:{self._group}",
+            f"--wsrep-sst-method={_ROOT_METHOD if _is_root() else 'rsync'}",
+            f"--wsrep-sst-receive-address={HOST}:{self._snapshot}",
+            *(["--wsrep-new-cluster"] if self.bootstrap else []),
+        ]
+
+    def ready(self) -> bool:
+        names = "'wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state'"
+        rows = self.query(f"SHOW GLOBAL STATUS WHERE Variable_name IN ({names})")
+        found = {str(name): value for name, value in rows or ()}
+        wanted = {"wsrep_ready": "ON", "wsrep_cluster_status": "Primary", "wsrep_local_state": _SYNCED}
+        return found == wanted
+
+    def position(self) -> tuple[bool, int]:
+        """How far its data are: whether it was the last to stop in order, and the last transaction it has."""
+        state = self.data / "grastate.dat"
+        if not state.exists():
+            return False, -1
+        text = state.read_text()
+        last = re.search(r"safe_to_bootstrap: 1", text) is not None
+        seqno = re.search(r"seqno: +(-?\d+)", text)
+        if seqno is not None and int(seqno[1]) >= 0:
+            return last, int(seqno[1])
+        # It was killed: only the database itself knows.
+        output = run([*self.command(), "--wsrep-recover"], seconds=_RECOVER_SECONDS)
+        recovered = re.search(r"Recovered position: +[0-9a-f-]+:(-?\d+)", output)
+        return last, int(recovered[1]) if recovered else -1
+
+
+class Galera(Service):
+    name: ClassVar[str] = "galera"
+    port_count: ClassVar[int] = _NODES * _PORTS_EACH
+    ready_seconds: ClassVar[float] = 180.0
+
+    def install(self, installer: Installer) -> None:
+        packages = ["mariadb-server", "galera-4", "rsync"]
+        installer.require(
+            packages,
+            lambda: (
+                has_mariadb()
+                and program("wsrep_sst_rsync") is not None
+                and program("rsync") is not None
+                and _find_provider() is not None
+            ),
+        )
+
+    @property
+    def daemons(self) -> Sequence[GaleraDaemon]:
+        ports = [self.ports[node * _PORTS_EACH : (node + 1) * _PORTS_EACH] for node in range(_NODES)]
+        cluster = [group for _, group, _, _ in ports]
+        names = [f"{self.name}.{node + 1}" for node in range(_NODES)]
+        return [
+            GaleraDaemon(name, self.folder / name, own, cluster)
+            for name, own in zip(names, ports, strict=True)
+        ]
+
+    def variables(self) -> dict[str, str]:
+        return {"FSHARECHAT_STORE__URL": url([daemon.port for daemon in self.daemons])}
+
+    def start(self, say: Say, cancelled: threading.Event, wanted: Collection[str] = ()) -> None:
+        """Start the cluster by the server that has the last state, then the others, which join it."""
+        daemons = self.daemons
+        new = [daemon for daemon in daemons if daemon.running is None]
+        if len(new) == len(daemons):
+            first = max(new, key=lambda daemon: daemon.position())
+            if wanted and first.name not in wanted:
+                raise ServicesError(
+                    f"no server of the cluster runs; {first.name} has the last state: start it"
+                )
+            first.bootstrap = True
+            self._launch([first], say, cancelled)
+            new.remove(first)
+        self._launch([daemon for daemon in new if not wanted or daemon.name in wanted], say, cancelled)
+        if not wanted:
+            for daemon in daemons:
+                daemon.wait(self.ready_seconds, cancelled)
+
+    def _launch(self, daemons: Sequence[GaleraDaemon], say: Say, cancelled: threading.Event) -> None:
+        # All of them before waiting for one: after a crash it may take several to have a majority again.
+        started = time.monotonic()
+        for daemon in daemons:
+            daemon.launch(say)
+        for daemon in daemons:
+            daemon.wait(self.ready_seconds, cancelled)
+            say(f"{daemon.name}: ready after {time.monotonic() - started:.1f} s")
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _find_provider() -> str | None:
+    for pattern in _PROVIDERS:
+        for path in sorted(Path("/").glob(pattern.lstrip("/"))):
+            if path.name == "libgalera_smm.so":
+                return str(path)
+    return None
+
+
+def _provider() -> str:
+    provider = _find_provider()
+    if provider is None:
+        raise Unavailable("libgalera_smm.so was not found; it is of the package galera-4")
+    return provider
