@@ -18,6 +18,7 @@ from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.session import Session, State, Transport
 from roles.connector.tail import TailMessage
 from roles.connector.user import OnlineUser
+from roles.connector.writes import TurnWrites
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,12 @@ SWEEP_SLICE = 2000
 HEADS_BATCH = 1000
 FRESH_SECONDS = 1.0
 """The head of a device that has just connected is checked so much later, when its presence has got round."""
+
+AHEAD_SECONDS = 0.5
+"""The store knows of an entry before its event is here: so long after the check the event counts as lost.
+
+Without this a device would be told to fetch what it has just sent itself.
+"""
 
 
 class Hub:
@@ -37,6 +44,7 @@ class Hub:
         self.ids = ids
         self.limit = RateLimit(settings.limits.requests, settings.limits.seconds)
         self.buckets = BucketTable(settings.limits.seconds)
+        self.writes = TurnWrites()
         self.max_inflight = self.settings.max_inflight
         self.users: dict[str, OnlineUser] = {}
         self.sessions: set[Session] = set()
@@ -54,6 +62,7 @@ class Hub:
         self._epoch = 0
         self._idle = asyncio.Event()
         self._fresh: deque[tuple[float, str]] = deque()
+        self._ahead: deque[tuple[float, str, int]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
 
     # Life
@@ -223,32 +232,41 @@ class Hub:
         while True:
             await asyncio.sleep(FRESH_SECONDS / 4)
             due, now = [], self.time()
+            while self._ahead and self._ahead[0][0] <= now:
+                _, uid, head = self._ahead.popleft()
+                if (user := self.users.get(uid)) is not None:
+                    user.learn(head)
             while self._fresh and self._fresh[0][0] <= now:
                 due.append(self._fresh.popleft()[1])
             if due:
                 await self.check_heads(due)
 
     async def check_heads(self, uids: list[str]) -> None:
-        """Compare what is known of the inboxes of users with the store."""
+        """Compare what is known of the inboxes of users with the store; see AHEAD_SECONDS for what follows."""
         for start in range(0, len(uids), HEADS_BATCH):
             batch = uids[start : start + HEADS_BATCH]
-            reply = await self.rpc.call(Call(Method.HEADS, "", "", orjson.dumps(batch)))
+            call = self.rpc.call(Call(Method.HEADS, "", "", orjson.dumps(batch)))
+            # Shielded: it may be a task that answers its cancellation with a code, and then ours would be lost.
+            reply = await asyncio.shield(call)
             if reply.code != Code.SUCCESS:
                 log.warning("heads not checked", code=reply.code, users=len(batch))
                 continue
+            due = self.time() + AHEAD_SECONDS
             for uid, head in orjson.loads(reply.payload).items():
                 user = self.users.get(uid)
-                if user is not None:
-                    user.learn(head)
+                if user is not None and head > user.head:
+                    self._ahead.append((due, uid, head))
 
     # The sweep
 
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            await self._sweep(self.time())
+            await self.sweep()
 
-    async def _sweep(self, now: float) -> None:
+    async def sweep(self) -> None:
+        """Look at every connection: drop those whose time is over, repeat notifications."""
+        now = self.time()
         self.buckets.sweep(now)
         if self.refused > self._refused_logged:
             log.warning(

@@ -119,6 +119,7 @@ class TcpConnection(asyncio.Protocol):
         self._read_or_not()
 
     def close(self) -> None:
+        self._hub.writes.flush(self)
         self._closing = True
         if self._transport is not None:
             self._transport.close()
@@ -134,6 +135,10 @@ class TcpConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _write(self, data: bytes) -> None:
+        if not self._closing:
+            self._hub.writes.add(self, data)
+
+    def write_now(self, data: bytes) -> None:
         transport = self._transport
         if transport is None or self._closing:
             return

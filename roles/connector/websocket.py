@@ -200,17 +200,22 @@ class WebSocketConnection:
 
     def close(self) -> None:
         self.resume()
+        self._hub.writes.flush(self)
         if self._closer is None and self._socket.prepared:
             self._closer = asyncio.get_running_loop().create_task(self._socket.close())
             if (transport := self._request.transport) is not None and transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)
 
     def _write(self, text: str) -> None:
+        if self._closer is None:
+            # aiohttp's writer is a coroutine a frame; a frame of the server is its length and its bytes.
+            self._hub.writes.add(self, text_frame(text.encode()))
+
+    def write_now(self, data: bytes) -> None:
         transport = self._request.transport
         if transport is None or self._closer is not None:
             return
-        # aiohttp's writer is a coroutine a frame; a frame of the server is its length and its bytes.
-        transport.write(text_frame(text.encode()))
+        transport.write(data)
         if transport.get_write_buffer_size() > self._hub.settings.send_buffer_bytes:
             transport.abort()
             if self._session is not None:

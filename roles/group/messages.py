@@ -3,7 +3,8 @@
 import asyncio
 
 import structlog
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, EncodeError
 
 from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
@@ -48,10 +49,12 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
             return _send_later(group, call, message)
         return _send(group, call, message, sender, target)
     except Refusal as refusal:
-        return _resolved(Reply(refusal.code))
+        return _resolved(group, Reply(refusal.code))
 
 
 def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
+    if not message.IsInitialized():
+        raise Refusal(Code.INVALID_DATA)
     before = group.sending.get(call.uid)
 
     async def send_in_turn(group: Group, call: Call) -> Reply:
@@ -67,8 +70,8 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
         release()
         return await stored
 
-    task = asyncio.get_running_loop().create_task(carry_out(send_in_turn, group, call))
-    turn: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    task = group.loop.create_task(carry_out(send_in_turn, group, call))
+    turn: asyncio.Future[Reply] = group.loop.create_future()
     group.sending[call.uid] = turn
 
     def release(_: object = None) -> None:
@@ -88,21 +91,10 @@ def _parsed(call: Call) -> pb.Message:
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
-    if not message.IsInitialized():
+    if type(message.conversation.target) is not str:  # the runtime gives what is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
-    content = message.content
-    texts = (
-        message.conversation.target,
-        content.searchable_content,
-        content.content,
-        content.push_content,
-        content.remote_media_url,
-        *content.mentioned_target,
-        *message.to,
-        message.to_user,
-    )
-    for text in texts:
-        if type(text) is not str:  # the runtime gives what is not UTF-8 as bytes
+    for field, value in message.content.ListFields():
+        if type(value) is bytes and field.type == FieldDescriptor.TYPE_STRING:
             raise Refusal(Code.INVALID_DATA)
     return message
 
@@ -121,12 +113,15 @@ def _send(
     timestamp = time_of(call.message_id)
     message.message_id = call.message_id
     message.server_timestamp = timestamp
-    body = message.SerializeToString()
+    try:
+        body = message.SerializeToString()
+    except EncodeError:  # a required field is missing
+        raise Refusal(Code.INVALID_DATA) from None
     receivers = () if conversation.target == call.uid else (conversation.target,)
     if _is_transparent(content):
         group.outbox.push(body, receivers)
-        return _resolved(Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
-    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        return _resolved(group, Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
+    future: asyncio.Future[Reply] = group.loop.create_future()
 
     def stored(outcome: Stored | StoreError) -> None:
         if isinstance(outcome, StoreError):
@@ -167,8 +162,8 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
 
 
-def _resolved(reply: Reply) -> asyncio.Future[Reply]:
-    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:
+    future: asyncio.Future[Reply] = group.loop.create_future()
     future.set_result(reply)
     return future
 

@@ -47,7 +47,7 @@ class Group:
         self._connectors: set[int] | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
         self.sending: dict[str, asyncio.Future[Reply]] = {}
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
 
     async def start(self, registry: Registry) -> None:
         """Hear what other processes tell; returns once all that counts has been heard."""
@@ -62,10 +62,10 @@ class Group:
             return direct(self, call)
         handler = HANDLERS.get(call.method)
         if handler is None:
-            future: asyncio.Future[Reply] = self._loop.create_future()
+            future: asyncio.Future[Reply] = self.loop.create_future()
             future.set_result(Reply(Code.NOT_IMPLEMENTED))
             return future
-        return self._loop.create_task(carry_out(handler, self, call))
+        return self.loop.create_task(carry_out(handler, self, call))
 
     def _on_presence(self, presence: Presence) -> None:
         moved_from = self.presence.update(presence)

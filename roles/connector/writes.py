@@ -1,0 +1,36 @@
+"""One write a connection and turn of the loop: each write is a system call."""
+
+import asyncio
+from typing import Protocol
+
+
+class Connection(Protocol):
+    def write_now(self, data: bytes) -> None:
+        """Hand bytes to the socket."""
+
+
+class TurnWrites:
+    """Gathers what this turn of the loop has for each connection."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Connection, list[bytes]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def add(self, connection: Connection, data: bytes) -> None:
+        parts = self._waiting.get(connection)
+        if parts is not None:
+            parts.append(data)
+            return
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting[connection] = [data]
+
+    def flush(self, connection: Connection) -> None:
+        """Write what waits for one connection, which is about to be closed."""
+        if parts := self._waiting.pop(connection, None):
+            connection.write_now(b"".join(parts))
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for connection, parts in waiting.items():
+            connection.write_now(parts[0] if len(parts) == 1 else b"".join(parts))
