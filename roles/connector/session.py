@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MAX_ID_LENGTH = 255
-_REQUESTS = frozenset(SubSignal) - {
-    SubSignal.NONE,
-    *(sub_signal for sub_signal in SubSignal if sub_signal.name.startswith("CONNECTION_")),
-}
+_REFUSALS = frozenset(s for s in SubSignal if s.name.startswith("CONNECTION_REFUSED_"))
+_REQUESTS = frozenset(SubSignal) - _REFUSALS - {SubSignal.NONE, SubSignal.CONNECTION_ACCEPTED}
 
 
 class Transport(Protocol):
@@ -173,8 +171,8 @@ class Session:
             return  # gone meanwhile
         reply = future.result()
         if reply.code != SubSignal.CONNECTION_ACCEPTED:
-            late = reply.code == Code.TIMEOUT
-            self._refuse_connect(SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE if late else reply.code)
+            refused = reply.code in _REFUSALS  # else nobody answered, or nobody who understood
+            self._refuse_connect(reply.code if refused else SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
             return
         self.fetched = pb.ConnectAckPayload.FromString(reply.payload).msg_head
         self.state = State.OPEN

@@ -1,0 +1,36 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from connector_fakes import Connector, FakeClock, Make, ScriptedRpc
+
+from fsharechat.bus import Presence
+from fsharechat.bus.memory import MemoryBus
+from fsharechat.protocol.ids import IdGenerator
+from fsharechat.settings import Settings
+from roles.connector.hub import Hub
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    """Return what makes a hub, without the tasks beside it, with settings by section."""
+    made: list[Connector] = []
+
+    def make(**sections: dict[str, object]) -> Connector:
+        rpc, bus, clock = ScriptedRpc(), MemoryBus(), FakeClock()
+        presences: list[Presence] = []
+        hub = Hub(Settings.model_validate(sections), 1, rpc, bus, IdGenerator(1))
+        hub.time = clock
+        bus.announce = presences.append  # type: ignore[method-assign]
+        made.append(Connector(hub, rpc, bus, clock, presences))
+        return made[-1]
+
+    yield make
+    for connector in made:
+        connector.hub.inflight = 0
+        await connector.hub.stop()
+
+
+@pytest.fixture
+async def connector(make: Make) -> Connector:
+    """A hub with the default settings."""
+    return make()

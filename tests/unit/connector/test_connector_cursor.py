@@ -1,0 +1,225 @@
+"""The cursor of a session and the head of a user (design: the life of a message, 5)."""
+
+import pytest
+from connector_fakes import Connector, Make, Sent, body_of, pulled
+
+from fsharechat.protocol.signals import Code, SubSignal
+
+
+async def test_an_mn_carries_the_lowest_seq_not_fetched(connector: Connector):
+    phone = await connector.device(head=7)
+    connector.deliver(8)
+    assert phone.transport.mns() == [8]
+
+
+async def test_one_mn_stands_for_many_entries(connector: Connector):
+    phone = await connector.device()
+    bodies = [connector.deliver(seq) for seq in range(1, 51)]
+    assert phone.transport.mns() == [1]
+    phone.pull(0, message_id=9)
+    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 9, (bodies, 50, 50))]
+    assert phone.session.fetched == 50
+    assert connector.rpc.of(SubSignal.MP) == []
+
+
+async def test_the_next_mn_goes_out_after_the_pull(connector: Connector):
+    phone = await connector.device()
+    connector.deliver(1)
+    phone.pull(0)
+    phone.transport.take()
+    connector.deliver(2)
+    assert phone.transport.mns() == [2]
+
+
+async def test_no_mn_while_a_pull_is_under_way(connector: Connector):
+    phone = await connector.device(head=3)
+    phone.pull(0)  # a first login: the group role reads the store
+    connector.deliver(4)
+    connector.deliver(5)
+    assert phone.transport.take() == []
+    await connector.rpc.reply(payload=pulled(range(1, 5), 4, 4))
+    assert phone.transport.take("reply")[0].body.payload == pulled(range(1, 5), 4, 4)
+    assert phone.session.fetched == 4
+
+
+async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector):
+    phone = await connector.device(head=3)
+    phone.pull(0)
+    connector.deliver(4)
+    await connector.rpc.reply(payload=pulled(range(1, 4), 3, 3))
+    assert phone.transport.mns() == [4]
+
+
+async def test_the_head_of_an_answer_counts_where_its_event_was_lost(connector: Connector):
+    phone = await connector.device(head=3)
+    tablet = await connector.device(client_id="tablet", head=3)
+    phone.pull(0)
+    await connector.rpc.reply(payload=pulled(range(1, 4), 3, 5))
+    assert phone.transport.mns() == [4]
+    assert tablet.transport.mns() == [4]
+
+
+async def test_an_own_message_in_turn_moves_the_cursor_silently(connector: Connector):
+    phone = await connector.device(head=3)
+    tablet = await connector.device(client_id="tablet", head=3)
+    connector.deliver(4, sender="anna", sender_client="phone")
+    connector.deliver(5, sender="anna", sender_client="phone")
+    assert phone.transport.take() == []
+    assert phone.session.fetched == 5
+    assert tablet.transport.mns() == [4]
+    connector.deliver(6)
+    assert phone.transport.mns() == [6]
+
+
+async def test_an_own_message_behind_one_not_fetched_does_not_move_the_cursor(connector: Connector):
+    phone = await connector.device(head=3)
+    connector.deliver(4)
+    connector.deliver(5, sender="anna", sender_client="phone")
+    assert phone.transport.mns() == [4]
+    assert phone.session.fetched == 3
+    phone.pull(3)
+    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 1, ([body_of(4), body_of(5)], 5, 5))]
+
+
+async def test_a_message_of_the_same_client_id_of_another_user_is_no_own_one(connector: Connector):
+    phone = await connector.device(head=3)
+    connector.deliver(4, sender="ben", sender_client="phone")
+    assert phone.transport.mns() == [4]
+
+
+async def test_a_repeated_event_is_not_told_again(connector: Connector):
+    phone = await connector.device()
+    connector.deliver(1)
+    phone.pull(0)
+    phone.transport.take()
+    connector.deliver(1)
+    assert phone.transport.take() == []
+
+
+async def test_events_out_of_order_are_one_mn_and_one_pull(connector: Connector):
+    phone = await connector.device()
+    connector.deliver(2)
+    assert phone.transport.mns() == [1]
+    connector.deliver(1)
+    phone.pull(0)
+    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 1, ([body_of(1), body_of(2)], 2, 2))]
+
+
+async def test_the_tail_keeps_what_the_slower_device_has_not_fetched(connector: Connector):
+    phone = await connector.device()
+    tablet = await connector.device(client_id="tablet")
+    body = connector.deliver(1)
+    phone.pull(0)
+    tablet.pull(0)
+    answer = Sent("pulled", SubSignal.MP, 1, ([body], 1, 1))
+    assert answer in phone.transport.take()
+    assert answer in tablet.transport.take()
+    assert connector.hub.users["anna"].tail_after(0) is None
+
+
+@pytest.mark.parametrize("after", [0, 3, 6, 7, 2**62, -1], ids=str)
+async def test_what_the_tail_cannot_answer_is_asked_of_the_group_role(connector: Connector, after: int):
+    phone = await connector.device(head=4)
+    connector.deliver(5)
+    connector.deliver(7)
+    phone.transport.take()
+    phone.pull(after)
+    if after == 6:
+        assert phone.transport.take("pulled") != []
+    else:
+        assert len(connector.rpc.of(SubSignal.MP)) == 1
+        assert phone.transport.take() == []
+
+
+async def test_an_evicted_tail_is_asked_of_the_group_role(make: Make):
+    connector = make(connector={"tail_entries": 2})
+    phone = await connector.device()
+    for seq in (1, 2, 3):
+        connector.deliver(seq)
+    phone.pull(0)
+    await connector.rpc.reply(payload=pulled((1, 2, 3), 3, 3))
+    assert phone.session.fetched == 3
+    connector.deliver(4)
+    phone.transport.take()
+    phone.pull(3)
+    assert phone.transport.take("pulled") != []
+
+
+async def test_an_unanswered_mn_is_repeated_after_a_while(connector: Connector):
+    phone = await connector.device()
+    seconds = connector.hub.settings.notify_repeat_seconds
+    connector.deliver(1)
+    connector.deliver(2)
+    assert phone.transport.mns() == [1]
+    connector.clock.now += seconds - 0.1
+    await connector.hub.sweep()
+    assert phone.transport.mns() == []
+    connector.clock.now += 0.2
+    await connector.hub.sweep()
+    assert phone.transport.mns() == [1]
+    await connector.hub.sweep()
+    assert phone.transport.mns() == []
+    phone.pull(0)
+    phone.transport.take()
+    connector.clock.now += 2 * seconds
+    await connector.hub.sweep()
+    assert phone.transport.mns() == []
+
+
+async def test_a_failed_pull_is_tried_again_in_a_while_and_not_at_once(connector: Connector):
+    phone = await connector.device()
+    connector.deliver(2)
+    phone.transport.take()
+    for _ in range(3):
+        phone.pull(0)
+        await connector.rpc.reply(Code.SERVER_ERROR)
+        assert phone.transport.codes() == [(1, Code.SERVER_ERROR)]
+        connector.deliver(3)
+        await connector.hub.sweep()
+        assert phone.transport.mns() == []
+        connector.clock.now += connector.hub.settings.notify_repeat_seconds + 0.1
+        await connector.hub.sweep()
+        assert phone.transport.mns() == [1]
+
+
+async def test_a_pull_that_cannot_be_read_is_no_answer_to_an_mn(connector: Connector):
+    phone = await connector.device()
+    connector.deliver(1)
+    phone.transport.take()
+    phone.publish(SubSignal.MP, b"\xff")
+    assert phone.transport.codes() == [(1, Code.INVALID_DATA)]
+    connector.clock.now += connector.hub.settings.notify_repeat_seconds + 0.1
+    await connector.hub.sweep()
+    assert phone.transport.mns() == [1]
+
+
+async def test_a_pull_that_answers_an_mn_is_not_counted(make: Make):
+    connector = make(limits={"requests": 2, "seconds": 5})
+    phone = await connector.device()
+    for seq in range(1, 21):
+        connector.deliver(seq)
+        phone.pull(seq - 1)
+    assert len(phone.transport.take("pulled")) == 20
+    for _ in range(3):
+        phone.pull(20)
+    assert phone.transport.codes() == [(1, Code.TOO_OFTEN)]
+    for _ in range(2):
+        await connector.rpc.reply(payload=pulled((), 20, 20))
+    connector.deliver(21)
+    phone.pull(20)
+    assert len(phone.transport.take("pulled")) == 1
+
+
+async def test_a_device_that_is_behind_is_told_at_once(connector: Connector):
+    tablet = await connector.device(client_id="tablet", head=5)
+    connector.deliver(6)
+    tablet.transport.take()
+    phone = connector.accept()
+    await connector.log_in(phone, head=5)
+    assert phone.transport.mns() == [6]
+
+
+async def test_a_connect_that_knows_more_tells_the_other_devices(connector: Connector):
+    tablet = await connector.device(client_id="tablet", head=5)
+    await connector.device(head=8)
+    assert tablet.transport.mns() == [6]

@@ -1,0 +1,222 @@
+"""What runs beside the sessions: limits of connections, the sweep, the head check, draining."""
+
+import asyncio
+import gc
+from contextlib import suppress
+
+import pytest
+from connector_fakes import Connector, Make, RecordingTransport, Sent, ack, connect, turn
+from structlog.testing import capture_logs
+
+from fsharechat.protocol.signals import Code, Signal, SubSignal
+from fsharechat.rpc import Call, Method, Reply
+from roles.connector import hub as hub_module
+from tests.server import until
+
+
+class FakeGate:
+    """A web connection that has not asked for a WebSocket yet."""
+
+    def __init__(self, opened_at: float) -> None:
+        self.opened_at = opened_at
+        self.reasons: list[str] = []
+
+    def refuse(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "FRESH_SECONDS", 0.08)
+    monkeypatch.setattr(hub_module, "AHEAD_SECONDS", 0.02, raising=False)
+    monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.01)
+
+
+async def running(connector: Connector) -> Connector:
+    """Start the tasks beside the sessions, on the real clock."""
+    connector.hub.time = asyncio.get_running_loop().time
+    await connector.hub.start()
+    return connector
+
+
+async def test_connections_beyond_the_limits_are_refused_with_one_line_for_all(make: Make):
+    connector = make(connector={"max_connections": 4, "max_unauthenticated": 2})
+    hub = connector.hub
+    first, _ = connector.accept(), connector.accept()
+    for _ in range(10):
+        assert hub.accept(first.transport) is None
+    with capture_logs() as logs:
+        await hub.sweep()
+        await hub.sweep()
+    assert [(line["event"], line["count"]) for line in logs] == [("connections refused: too many", 10)]
+    await connector.log_in(first)
+    connector.accept()
+    assert hub.accept(first.transport) is None
+    assert hub.refused == 11
+
+
+async def test_web_connections_without_a_websocket_count_as_strangers(make: Make):
+    connector = make(connector={"max_unauthenticated": 3, "max_connections": 100})
+    hub = connector.hub
+    connector.accept()
+    gates = [FakeGate(0.0) for _ in range(3)]
+    assert [hub.admit(gate) for gate in gates] == [True, True, False]  # type: ignore[arg-type]
+    assert hub.accept(RecordingTransport()) is None
+    hub.waiting.discard(gates[0])  # type: ignore[arg-type]
+    connector.accept()
+    assert hub.accept(RecordingTransport()) is None
+    hub.waiting.clear()
+
+
+async def test_those_who_do_not_log_in_are_dropped_in_time(connector: Connector):
+    new, asking, phone = connector.accept(), connector.accept(), await connector.device()
+    asking.send(Signal.CONNECT, connect(client_id="x"))
+    gate = FakeGate(connector.clock.now)
+    connector.hub.waiting.add(gate)  # type: ignore[arg-type]
+    connector.clock.now += 9.9
+    await connector.hub.sweep()
+    assert not new.transport.closed
+    assert not asking.transport.closed
+    assert gate.reasons == []
+    connector.clock.now += 0.2
+    with capture_logs() as logs:
+        await connector.hub.sweep()
+    assert new.transport.closed
+    assert asking.transport.closed
+    assert not phone.transport.closed
+    assert gate.reasons == ["no WebSocket handshake within the time"]
+    assert [line["reason"] for line in logs] == ["not logged in within the time"] * 2
+    connector.hub.waiting.clear()
+    await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack())
+
+
+async def test_those_who_are_silent_are_dropped_by_their_own_time(connector: Connector):
+    phone, web = await connector.device(), await connector.device(client_id="web")
+    phone.send(Signal.PING, b'{"interval": 200000}')
+    connector.clock.now += 91
+    await connector.hub.sweep()
+    assert web.transport.closed
+    assert not phone.transport.closed
+    connector.clock.now += 170
+    await connector.hub.sweep()
+    assert phone.transport.closed
+    assert connector.hub.users == {}
+
+
+async def test_the_sweep_holds_on_to_nobody(connector: Connector):
+    await running(connector)
+    phone = await connector.device()
+    await until(lambda: connector.hub.unauthenticated == 0, "logged in")
+    session = phone.session
+    session.close()
+    del phone
+    await connector.hub.sweep()
+    gc.collect()
+    holders = [h for h in gc.get_referrers(session) if "coroutine" in type(h).__name__]
+    assert holders == [h for h in holders if h.__name__.startswith("test_")]
+
+
+async def test_a_fresh_device_has_its_head_checked(connector: Connector, quick: None):
+    await running(connector)
+    connector.heads({"anna": 6, "ben": 3})
+    connected = asyncio.get_running_loop().time()
+    phone = await connector.device(head=5)
+    await connector.device(uid="ben", head=3)
+    assert connector.rpc.of(Method.HEADS) == []
+    await until(lambda: phone.transport.sent != [], "no MN")
+    assert asyncio.get_running_loop().time() - connected >= 0.08
+    assert phone.transport.mns() == [6]
+
+
+async def test_every_head_is_checked_from_time_to_time(make: Make, quick: None):
+    connector = await running(make(connector={"head_check_seconds": 0.05}))
+    connector.heads({})
+    phone = await connector.device(head=5)
+    ben = await connector.device(uid="ben", head=3)
+    await until(lambda: len(connector.rpc.of(Method.HEADS)) > 3, "no checks")
+    assert phone.transport.take() == []
+    connector.heads({"anna": 9, "ben": 3})
+    await until(lambda: phone.transport.sent != [], "no MN")
+    assert phone.transport.mns() == [6]
+    assert ben.transport.take() == []
+
+
+async def test_a_head_check_that_fails_is_tried_again(make: Make, quick: None):
+    connector = await running(make(connector={"head_check_seconds": 0.05}))
+    connector.fail_heads()
+    phone = await connector.device(head=5)
+    with capture_logs() as logs:
+        await until(lambda: len(connector.rpc.of(Method.HEADS)) > 2, "no checks")
+    assert {line["event"] for line in logs} == {"heads not checked"}
+    connector.heads({"anna": 6})
+    await until(lambda: phone.transport.sent != [], "no MN")
+
+
+async def test_draining_answers_what_is_under_way_and_takes_nothing_new(make: Make):
+    connector = make(connector={"max_inflight": 2})
+    phone, idle = await connector.device(), await connector.device(client_id="idle")
+    for n in range(3):
+        phone.publish(SubSignal.US, message_id=n)
+    stopping = asyncio.create_task(connector.hub.stop())
+    await turn()
+    assert phone.transport.paused
+    phone.publish(SubSignal.US, message_id=9)
+    idle.send(Signal.PING)
+    await connector.rpc.reply()
+    assert not stopping.done()
+    await connector.rpc.reply()
+    await stopping
+    assert phone.transport.codes() == [(0, 0), (1, 0)]
+    assert len(connector.rpc.of(SubSignal.US)) == 2
+    assert idle.transport.take() == []
+    assert phone.transport.closed
+    assert idle.transport.closed
+    assert connector.hub.sessions == set()
+
+
+async def test_draining_does_not_wait_for_a_head_check(connector: Connector, quick: None):
+    """The call may be a task that answers its cancellation with a code."""
+    await running(connector)
+    asked = asyncio.Event()
+
+    async def answer() -> Reply:
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return Reply(Code.TIMEOUT)
+
+    tasks = []
+
+    def call(call: Call) -> asyncio.Future[Reply]:
+        tasks.append(asyncio.get_running_loop().create_task(answer()))
+        return tasks[-1]
+
+    await connector.device()
+    connector.rpc.call = call  # type: ignore[method-assign]
+    await asked.wait()
+    async with asyncio.timeout(10):
+        await connector.hub.stop()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_device_that_goes_says_so(connector: Connector):
+    phone = await connector.device()
+    came = connector.presences[-1]
+    phone.session.close()
+    phone.session.close()
+    went = connector.presences[-1]
+    assert len(connector.presences) == 2
+    assert (went.uid, went.client_id, went.epoch) == (came.uid, came.client_id, came.epoch)
+    assert went != came
+
+
+async def test_what_the_other_devices_have_fetched_goes_with_the_slowest(connector: Connector):
+    phone, tablet = await connector.device(), await connector.device(client_id="tablet")
+    body = connector.deliver(1)
+    phone.pull(0)
+    assert Sent("pulled", SubSignal.MP, 1, ([body], 1, 1)) in phone.transport.take()
+    assert connector.hub.users["anna"].tail_after(0) is not None
+    tablet.session.close()
+    assert connector.hub.users["anna"].tail_after(0) is None
