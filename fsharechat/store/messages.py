@@ -129,11 +129,17 @@ def _insert(
     return entries
 
 
-_PULL = """
-SELECT i.seq, m.body FROM inbox i JOIN messages m ON m.id = i.message_id
+_SIZES = """
+SELECT i.seq, LENGTH(m.body) FROM inbox i JOIN messages m ON m.id = i.message_id
 WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
 """
-_PULL_PAGE = 256
+_BODIES = """
+SELECT m.body FROM inbox i JOIN messages m ON m.id = i.message_id
+WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq
+"""
+_SIZES_PAGE = 2048
+_FEW = 16
+"""So many bodies are read without a look at their sizes."""
 
 
 def pull(dialect: Dialect, uid: str, after: int) -> Unit[Pulled]:
@@ -144,21 +150,36 @@ def pull(dialect: Dialect, uid: str, after: int) -> Unit[Pulled]:
     head = (yield from heads(dialect, [uid])).get(uid, 0)
     if after > head:
         after = 0
-    bodies: list[bytes] = []
-    size, upto = 0, head
-    while upto > after:
-        rows = (yield Query(_PULL, (uid, after, upto, _PULL_PAGE))).rows
-        for seq, body in rows:
-            size += len(body) + 6  # the tag and the length that stand before it
-            if size > MAX_PULL_BYTES and bodies:
-                after = upto = seq
-                break
-            bodies.append(body)
-            upto = seq - 1
-        if len(rows) < _PULL_PAGE:
-            break
+    if head - after > _FEW:
+        after = yield from _within_bytes(uid, after, head)
+    rows = (yield Query(_BODIES, (uid, after, head))).rows
+    bodies = _newest([body for (body,) in reversed(rows)])
     bodies.reverse()
     return Pulled(bodies, head, head)
+
+
+def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
+    """Return the seq above which the entries up to `head` weigh MAX_PULL_BYTES or a little more."""
+    size, upto = 0, head
+    while upto > after:
+        rows = (yield Query(_SIZES, (uid, after, upto, _SIZES_PAGE))).rows
+        for seq, length in rows:
+            size, upto = size + length, int(seq) - 1
+            if size > MAX_PULL_BYTES:
+                return upto
+        if len(rows) < _SIZES_PAGE:
+            break
+    return after
+
+
+def _newest(bodies: Sequence[bytes]) -> list[bytes]:
+    """Return the first bodies that weigh MAX_PULL_BYTES together, and one at least."""
+    size = 0
+    for count, body in enumerate(bodies):
+        size += len(body) + 6  # the tag and the length that stand before it
+        if size > MAX_PULL_BYTES and count:
+            return list(bodies[:count])
+    return list(bodies)
 
 
 def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
@@ -167,20 +188,25 @@ def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
     return dict(rows)
 
 
-_HISTORY = "SELECT body FROM messages WHERE conversation = ? AND id < ? ORDER BY id DESC LIMIT ?"
+_HISTORY_SIZES = (
+    "SELECT id, LENGTH(body) FROM messages WHERE conversation = ? AND id < ? ORDER BY id DESC LIMIT ?"
+)
+_HISTORY = "SELECT body FROM messages WHERE conversation = ? AND id < ? AND id >= ? ORDER BY id DESC"
 
 
 def history(_: Dialect, conversation: str, before: int, count: int) -> Unit[list[bytes]]:
     """Return up to `count` (at most MAX_HISTORY) bodies of a conversation below the id `before`.
 
-    The newest comes first.
+    The newest comes first; over MAX_PULL_BYTES the newest are kept.
     """
-    rows = (yield Query(_HISTORY, (conversation, before or 1 << 62, min(count, MAX_HISTORY)))).rows
-    bodies: list[bytes] = []
-    size = 0
-    for (body,) in rows:
-        size += len(body) + 6
-        if size > MAX_PULL_BYTES and bodies:
+    before = before or 1 << 62
+    sizes = (yield Query(_HISTORY_SIZES, (conversation, before, min(count, MAX_HISTORY)))).rows
+    if not sizes:
+        return []
+    size = oldest = 0
+    for id, length in sizes:
+        size, oldest = size + length, id
+        if size > MAX_PULL_BYTES:
             break
-        bodies.append(body)
-    return bodies
+    rows = (yield Query(_HISTORY, (conversation, before, oldest))).rows
+    return _newest([body for (body,) in rows])

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import Concatenate
+from typing import Concatenate, NamedTuple
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Pulled, Stored, conversation_key
 from fsharechat.store.store import Store
-from fsharechat.store.unit import Dialect, P, Query, Row, T, Unit
+from fsharechat.store.unit import Dialect, P, Query, Result, Row, T, Unit
 
 _ids = count(1)
 
@@ -73,9 +73,20 @@ async def heads(store: Store, *uids: str) -> dict[str, int]:
     return await store.read(messages.heads, uids)
 
 
+class Exchange(NamedTuple):
+    """A statement of a unit and what came of it."""
+
+    query: Query
+    result: Result
+
+    @property
+    def bytes_read(self) -> int:
+        return sum(len(value) for row in self.result.rows for value in row if isinstance(value, bytes))
+
+
 def recorded(
     dialect: Dialect,
-    seen: list[Query],
+    seen: list[Exchange],
     unit: Callable[Concatenate[Dialect, P], Unit[T]],
     *args: P.args,
     **kwargs: P.kwargs,
@@ -85,8 +96,8 @@ def recorded(
     try:
         query = next(inner)
         while True:
-            seen.append(query)
-            query = inner.send((yield query))
+            seen.append(Exchange(query, (yield query)))
+            query = inner.send(seen[-1].result)
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_kit import append, fact_names, new, put_fact, recorded, select
+from store_kit import Exchange, append, append_all, fact_names, new, put_fact, recorded, select
 from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError
@@ -15,7 +15,6 @@ from fsharechat.protocol.signals import UserStatus
 from fsharechat.store import friends, messages, sessions, users
 from fsharechat.store.migrate import migrate
 from fsharechat.store.sqlite import SqliteDialect, SqliteStore
-from fsharechat.store.unit import Query
 
 DIALECT = SqliteDialect()
 
@@ -58,11 +57,11 @@ async def opened(path: Path) -> SqliteStore:
 async def test_hot_statements_use_an_index(path: Path, name: str) -> None:
     unit, args = HOT[name]
     store = await opened(path)
-    await append(store, new("ann", "bob"))
-    seen: list[Query] = []
+    await append_all(store, *[new("ann", "bob") for _ in range(20)])  # enough to be read with care
+    seen: list[Exchange] = []
     await store.write(recorded, seen, unit, *args)
     assert seen
-    for query in seen:
+    for query, _ in seen:
         plan = await store.read(select, f"EXPLAIN QUERY PLAN {query.sql}", *query.params)
         scans = [row[3] for row in plan if row[3].startswith("SCAN")]
         assert [scan for scan in scans if not ROWS_OF_THE_STATEMENT.match(scan)] == [], query.sql[:200]

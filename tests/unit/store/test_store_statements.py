@@ -1,16 +1,16 @@
-"""Appending takes a fixed number of statements, however many messages and receivers there are."""
+"""What an append and a pull cost: statements and bytes, however much there is in the store."""
 
 import pytest
-from store_kit import new, recorded
+from store_kit import Exchange, append_all, new, recorded
 
 from fsharechat.store import messages
-from fsharechat.store.messages import NewMessage
+from fsharechat.store.messages import MAX_PULL_BYTES, NewMessage
 from fsharechat.store.store import Store
-from fsharechat.store.unit import MAX_ROWS, Query
+from fsharechat.store.unit import MAX_ROWS
 
 
 async def statements(store: Store, batch: list[NewMessage]) -> int:
-    seen: list[Query] = []
+    seen: list[Exchange] = []
     await store.write(recorded, seen, messages.append, batch)
     return len(seen)
 
@@ -37,3 +37,22 @@ async def test_a_batch_of_resends_takes_one_statement(store: Store) -> None:
 
 async def test_messages_without_local_ids_are_not_looked_for(store: Store) -> None:
     assert await statements(store, [new("ann", "bob")]) == 3
+
+
+@pytest.mark.parametrize("small", [0, 300], ids=["large", "small after large"])
+async def test_a_pull_and_a_page_of_history_read_little_more_than_they_answer(
+    store: Store, small: int
+) -> None:
+    sizes = [MAX_PULL_BYTES // 2] * 20 + [10] * small
+    await append_all(store, *[new("ann", "bob", body=bytes(size)) for size in sizes])
+    for unit, args in ((messages.pull, ("bob", 0)), (messages.history, ("a conversation", 0, 200))):
+        seen: list[Exchange] = []
+        await store.read(recorded, seen, unit, *args)
+        assert sum(exchange.bytes_read for exchange in seen) < 2 * MAX_PULL_BYTES
+
+
+async def test_a_pull_of_a_few_entries_takes_two_statements(store: Store) -> None:
+    await append_all(store, *[new("ann", "bob") for _ in range(10)])
+    seen: list[Exchange] = []
+    await store.read(recorded, seen, messages.pull, "bob", 0)
+    assert len(seen) == 2
