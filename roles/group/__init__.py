@@ -26,6 +26,7 @@ class GroupRole:
         self.addresses: dict[str, str] = {}
         self._node: Node | None = None
         self._lease: Lease | None = None
+        self._group: Group | None = None
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, node: Node) -> None:
@@ -50,6 +51,7 @@ class GroupRole:
             LogCodes(),
             TokenSigner(key),
         )
+        self._group = group
         await group.start(node.registry)
         await node.rpc.serve(group.call)
         self._keeper = asyncio.get_running_loop().create_task(self._follow_lease(lease, node.rpc, group))
@@ -64,6 +66,8 @@ class GroupRole:
             await asyncio.wait((self._keeper,))
         if self._node:
             await self._node.rpc.unserve()
+        if self._group is not None:
+            self._group.stop()
         if self._lease:
             await self._lease.release()
 

@@ -1,4 +1,4 @@
-"""Rows that were read before, until they change or are crowded out."""
+"""Rows that were read before, until they change, grow old or are crowded out."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
@@ -10,32 +10,33 @@ class Cache(Generic[V]):
     """Up to `size` values by key; the oldest load goes first.
 
     A value that is invalidated while it is being loaded is given to those who wait, but not kept: what was read may
-    be from before the change.
+    be from before the change. And since the news of a change may be lost with the process that would have told it,
+    `age` is called now and then, and no value outlives two such calls.
     """
 
     def __init__(self, size: int, load: Callable[[str], Awaitable[V | None]]) -> None:
         self._size = size
         self._load = load
         self._values: dict[str, V] = {}
+        self._aged: dict[str, V] = {}
         self._loading: dict[str, int] = {}
         self._changed: set[str] = set()
 
     def peek(self, key: str) -> V | None:
         """Return the value if it is here."""
-        return self._values.get(key)
+        value = self._values.get(key)
+        return self._aged.get(key) if value is None else value
 
     async def get(self, key: str) -> V | None:
         """Return the value; None (which is not kept) when there is none."""
-        value = self._values.get(key)
+        value = self.peek(key)
         if value is not None:
             return value
         self._loading[key] = self._loading.get(key, 0) + 1
         try:
             value = await self._load(key)
             if value is not None and key not in self._changed:
-                if key not in self._values and len(self._values) >= self._size:
-                    del self._values[next(iter(self._values))]
-                self._values[key] = value
+                self._keep(key, value)
             return value
         finally:
             self._loading[key] -= 1
@@ -47,5 +48,16 @@ class Cache(Generic[V]):
         """Forget values that have changed."""
         for key in keys:
             self._values.pop(key, None)
+            self._aged.pop(key, None)
             if key in self._loading:
                 self._changed.add(key)
+
+    def age(self) -> None:
+        """Forget what was loaded before the last call."""
+        self._values, self._aged = {}, self._values
+
+    def _keep(self, key: str, value: V) -> None:
+        if len(self._values) + len(self._aged) >= self._size:
+            eldest = self._aged or self._values
+            del eldest[next(iter(eldest))]
+        self._values[key] = value

@@ -21,6 +21,8 @@ from roles.group.presence import PresenceTable
 from roles.group.tokens import TokenSigner
 
 CACHED_USERS = 200_000
+CACHE_SECONDS = 60.0
+"""What is cached may be wrong for up to twice as long, if the process that changed it died before it could say so."""
 
 
 class Group:
@@ -45,6 +47,7 @@ class Group:
         self.outbox = Outbox(bus, self.presence)
         self.rights: Cache[Rights] = Cache(CACHED_USERS, lambda uid: store.read(users.rights, uid))
         self._connectors: set[int] | None = None
+        self._ageing: asyncio.TimerHandle | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
         self.sending: dict[str, asyncio.Future[Reply]] = {}
         self.loop = asyncio.get_running_loop()
@@ -54,6 +57,15 @@ class Group:
         await self.bus.watch_presence(self._on_presence)
         await self.bus.watch_invalidations(self.rights.drop)
         await registry.watch("connector", self._on_connectors)
+        self._age_cache()
+
+    def stop(self) -> None:
+        if self._ageing is not None:
+            self._ageing.cancel()
+
+    def _age_cache(self) -> None:
+        self.rights.age()
+        self._ageing = self.loop.call_later(CACHE_SECONDS, self._age_cache)
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
         """Answer a call (see Rpc.serve)."""

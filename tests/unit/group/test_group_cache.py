@@ -101,3 +101,20 @@ async def test_a_value_that_two_read_at_once_crowds_out_nobody(rows: Rows) -> No
     await cache.get("a")
     await asyncio.gather(cache.get("b"), cache.get("b"))
     assert [cache.peek(key) for key in "ab"] == ["1", "2"]
+
+
+async def test_no_value_outlives_two_agings(rows: Rows) -> None:
+    cache = Cache(10, rows.load)
+    await cache.get("a")
+    cache.age()
+    assert cache.peek("a") == "1"
+    cache.age()
+    assert cache.peek("a") is None
+
+
+async def test_an_aged_value_can_be_dropped(rows: Rows) -> None:
+    cache = Cache(10, rows.load)
+    await cache.get("a")
+    cache.age()
+    cache.drop(["a"])
+    assert cache.peek("a") is None
