@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -36,6 +37,15 @@ class Identity:
         return Identity.of(self.pid) == self
 
     @property
+    def paused(self) -> bool:
+        """Whether it stands still, by SIGSTOP."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    @property
     def seconds(self) -> float:
         """How long it has been running."""
         uptime = float(Path("/proc/uptime").read_text().split()[0])
@@ -64,6 +74,8 @@ def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, 
             start_new_session=True,
         )
     identity = Identity.of(process.pid)
+    # Should it end before the script does, its exit code is taken; the script does not wait for that.
+    threading.Thread(target=process.wait, daemon=True).start()
     # One that is gone already is told from a running one by its start.
     return identity or Identity(process.pid, -1)
 
@@ -100,6 +112,16 @@ def kill(identity: Identity) -> None:
         except ProcessLookupError:
             return
         _gone(identity, 10)
+
+
+def pause(identity: Identity) -> None:
+    """Stop a process where it is, by SIGSTOP."""
+    _send(identity, signal.SIGSTOP)
+
+
+def resume(identity: Identity) -> None:
+    """Let a process go on that was paused."""
+    _send(identity, signal.SIGCONT)
 
 
 def _send(identity: Identity, number: signal.Signals) -> None:

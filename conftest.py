@@ -1,0 +1,3 @@
+"""Fixtures for every test, whatever its folder."""
+
+pytest_plugins = ["tests.services"]
