@@ -8,6 +8,7 @@ from typing import Any
 import aiomysql
 import pymysql
 import structlog
+from pymysql.constants import CLIENT
 
 from fsharechat.errors import StoreError
 from fsharechat.store.unit import Result, T, Unit
@@ -90,6 +91,7 @@ class Hosts:
                 db=self._url.path,
                 charset="utf8mb4",
                 autocommit=True,
+                client_flag=CLIENT.FOUND_ROWS,  # a row that is set to what it was counts as changed, as on SQLite
                 init_command=_VARIABLES,
             )
         connection = MysqlConnection(raw)

@@ -19,7 +19,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.mysql import LONGBLOB
+from sqlalchemy.dialects.mysql import LONGBLOB, VARBINARY
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
 
@@ -28,11 +29,15 @@ MS = BigInteger  # milliseconds since the Unix epoch
 BODY = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
+def few_bytes(size: int) -> TypeEngine[bytes]:
+    return LargeBinary(size).with_variant(VARBINARY(size), "mysql", "mariadb")
+
+
 facts = Table(
     "facts",
     metadata,
     Column("name", String(64), primary_key=True),
-    Column("value", LargeBinary(255), nullable=False),
+    Column("value", few_bytes(255), nullable=False),
     comment="What the whole deployment shares, such as the key that signs user tokens.",
 )
 
@@ -77,7 +82,7 @@ login_codes = Table(
     "login_codes",
     metadata,
     Column("number", String(255), primary_key=True),
-    Column("digest", LargeBinary(32), nullable=False, comment="Of the code; empty when there is none."),
+    Column("digest", few_bytes(32), nullable=False, comment="Of the code; empty when there is none."),
     Column("sent_ms", MS, nullable=False),
     Column("day", Integer, nullable=False, comment="Days since the Unix epoch of `day_count`."),
     Column("day_count", Integer, nullable=False),

@@ -40,7 +40,7 @@ class Dialect(Protocol):
         """Return an INSERT of one row of `keys` + `columns` that updates `columns` where the key exists."""
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
-        """Return an INSERT of one row that does nothing, and changes 0 rows, where a unique key exists."""
+        """Return an INSERT of one row that does nothing where a unique key exists; look what is there afterwards."""
 
     def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
         """Return a SELECT of `columns` of the rows whose `keys` are one of `count` rows of parameters."""

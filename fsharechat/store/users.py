@@ -85,12 +85,12 @@ def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
 
 def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, int, bool]]:
     """Return (uid, status, created) of the user who logs in with `number`."""
-    created = False
+    new_uid = ""
     while not (rows := (yield Query("SELECT uid, status FROM users WHERE number = ?", (number,))).rows):
-        uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
+        new_uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
         mobile, email = ("", number) if "@" in number else (number, "")
         values = {
-            "uid": uid,
+            "uid": new_uid,
             "number": number,
             "name": number,
             "display_name": number,
@@ -106,10 +106,9 @@ def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, in
             "status": UserStatus.NORMAL,
             "update_dt": now,
         }
-        insert = dialect.insert_new("users", list(values))
-        created = (yield Query(insert, list(values.values()))).changed > 0
+        yield Query(dialect.insert_new("users", list(values)), list(values.values()))
     uid, status = rows[0]
-    return uid, status, created
+    return uid, status, uid == new_uid
 
 
 def fact(dialect: Dialect, name: str, value: bytes) -> Unit[bytes]:

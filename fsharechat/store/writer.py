@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 MAX_BATCH = 1000
 """Messages of one transaction: more would gain nothing and make the first of them wait."""
 
+MAX_BATCH_BYTES = 4 << 20
+"""Bodies of one transaction: MySQL takes statements of 16 MiB, in which a body is written as twice as many digits."""
+
 Done = Callable[[Stored | StoreError], None]
 
 
@@ -133,6 +136,16 @@ class GroupCommit:
             self._idle.set()
             return
         works, self._works = self._works, []
-        batch = Batch(works, self._messages[:MAX_BATCH], self._dones[:MAX_BATCH])
-        del self._messages[:MAX_BATCH], self._dones[:MAX_BATCH]
+        count = self._next_count()
+        batch = Batch(works, self._messages[:count], self._dones[:count])
+        del self._messages[:count], self._dones[:count]
         self._run(batch)
+
+    def _next_count(self) -> int:
+        """Return how many of the waiting messages make the next batch."""
+        size = 0
+        for count, message in enumerate(self._messages):
+            size += len(message.body)
+            if count == MAX_BATCH or (size > MAX_BATCH_BYTES and count):
+                return count
+        return len(self._messages)

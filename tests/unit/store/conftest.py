@@ -1,19 +1,43 @@
-"""The engines that the store suite runs over. MySQL joins by one more parameter of `engine`."""
+"""The engines that the store suite runs over."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 from store_kit import Engine
 
+from fsharechat import urls
+from fsharechat.store.migrate import migrate
+from fsharechat.store.mysql import MysqlStore
+from fsharechat.store.schema import metadata
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.store import Store
+from fsharechat.urls import ServiceUrl
+from tests.services import Services
+
+ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.slow)]
+
+_databases = count(1)
 
 
-@pytest.fixture(params=["sqlite"])
-def engine(sqlite_file: Callable[[str], Path]) -> Engine:
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Return an engine on a database with the schema and no rows."""
+    if request.param == "mysql":
+        url: ServiceUrl = request.getfixturevalue("empty_mysql")
+        return Engine(lambda max_queue: MysqlStore(url, max_queue))
+    sqlite_file: Callable[[str], Path] = request.getfixturevalue("sqlite_file")
     path = sqlite_file("store.db")
     return Engine(lambda max_queue: SqliteStore(path, max_queue))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for fixture in ("engine", "empty_url"):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, ENGINES, indirect=True)
 
 
 @pytest.fixture
@@ -24,7 +48,54 @@ async def store(engine: Engine) -> AsyncIterator[Store]:
     await opened.close()
 
 
-@pytest.fixture(params=["sqlite"])
-def empty_url(tmp_path: Path) -> str:
+@pytest.fixture
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the SQLAlchemy URL of a database without tables."""
+    if request.param == "mysql":
+        return sqlalchemy_url(request.getfixturevalue("new_mysql_database")())
     return f"sqlite:///{tmp_path / 'empty.db'}"
+
+
+@pytest.fixture(scope="session")
+def new_mysql_database(services: Services) -> Iterator[Callable[[], ServiceUrl]]:
+    """Return what makes a database of its own on the real server."""
+    server = urls.parse(services("mariadb").url("mariadb"), "mysql", 3306)
+    made: list[str] = []
+
+    def run(sql: str) -> None:
+        engine = create_engine(sqlalchemy_url(server))
+        with engine.begin() as connection:
+            connection.execute(text(sql))
+        engine.dispose()
+
+    def make() -> ServiceUrl:
+        name = f"fsharechat_test_{next(_databases)}"
+        run(f"DROP DATABASE IF EXISTS {name}")
+        run(f"CREATE DATABASE {name}")
+        made.append(name)
+        return replace(server, path=name)
+
+    yield make
+    for name in made:
+        run(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(scope="session")
+def migrated_mysql(new_mysql_database: Callable[[], ServiceUrl]) -> ServiceUrl:
+    url = new_mysql_database()
+    migrate(sqlalchemy_url(url))
+    return url
+
+
+@pytest.fixture
+def empty_mysql(migrated_mysql: ServiceUrl) -> ServiceUrl:
+    engine = create_engine(sqlalchemy_url(migrated_mysql))
+    with engine.begin() as connection:
+        for table in metadata.tables:
+            connection.execute(text(f"DELETE FROM {table}"))
+    engine.dispose()
+    return migrated_mysql
+
+
+def sqlalchemy_url(url: ServiceUrl) -> str:
+    return f"mysql+pymysql://{url.user}:{url.password}@{url.addresses}/{url.path}?charset=utf8mb4"

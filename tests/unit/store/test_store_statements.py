@@ -15,6 +15,11 @@ async def statements(store: Store, batch: list[NewMessage]) -> int:
     return len(seen)
 
 
+def returned(store: Store, users: int) -> int:
+    """Return the statements that read the new heads, where the one that advances them cannot return them."""
+    return chunks(users) if store.dialect.name == "mysql" else 0
+
+
 def chunks(rows: int) -> int:
     return -(-rows // MAX_ROWS)
 
@@ -25,7 +30,8 @@ async def test_only_full_statements_make_more_statements(store: Store, count: in
     batch = [new(f"sender{n}", *crowd, local_id=1) for n in range(count)]
     entries, users = count * (1 + receivers), count + receivers
     # Look for earlier copies; insert the messages; and the rows of heads and inbox.
-    assert await statements(store, batch) == 1 + chunks(count) + chunks(users) + chunks(entries)
+    expected = 1 + chunks(count) + chunks(users) + chunks(entries)
+    assert await statements(store, batch) == expected + returned(store, users)
 
 
 async def test_a_batch_of_resends_takes_one_statement(store: Store) -> None:
@@ -36,7 +42,7 @@ async def test_a_batch_of_resends_takes_one_statement(store: Store) -> None:
 
 
 async def test_messages_without_local_ids_are_not_looked_for(store: Store) -> None:
-    assert await statements(store, [new("ann", "bob")]) == 3
+    assert await statements(store, [new("ann", "bob")]) == 3 + returned(store, 2)
 
 
 @pytest.mark.parametrize("small", [0, 300], ids=["large", "small after large"])

@@ -19,7 +19,13 @@ def upgrade() -> None:
     create_table(
         "facts",
         sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("value", sa.LargeBinary(length=255), nullable=False),
+        sa.Column(
+            "value",
+            sa.LargeBinary(length=255)
+            .with_variant(sa.VARBINARY(length=255), "mariadb")
+            .with_variant(sa.VARBINARY(length=255), "mysql"),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("name"),
         comment="What the whole deployment shares, such as the key that signs user tokens.",
     )
@@ -68,7 +74,9 @@ def upgrade() -> None:
         sa.Column("number", sa.String(length=255), nullable=False),
         sa.Column(
             "digest",
-            sa.LargeBinary(length=32),
+            sa.LargeBinary(length=32)
+            .with_variant(sa.VARBINARY(length=32), "mariadb")
+            .with_variant(sa.VARBINARY(length=32), "mysql"),
             nullable=False,
             comment="Of the code; empty when there is none.",
         ),
