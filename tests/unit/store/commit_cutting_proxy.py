@@ -1,0 +1,62 @@
+"""A proxy before MySQL that cuts a connection at its COMMIT: a real server cannot be made to do it at that moment."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Literal
+
+Cut = Literal["before", "after"]
+
+
+@dataclass
+class CommitCuttingProxy:
+    """Forwards bytes; each of `cuts` ends the connection of one COMMIT, before or after the server has it."""
+
+    host: str
+    port: int
+    cuts: list[Cut] = field(default_factory=list)
+    commits: int = 0
+    refusing: bool = False
+
+    async def start(self) -> int:
+        """Return the port to connect to."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.close()
+            return
+        to_reader, to_writer = await asyncio.open_connection(self.host, self.port)
+        back = asyncio.create_task(_copy(to_reader, writer))
+        try:
+            while data := await reader.read(65536):
+                is_commit = data[4:] == b"\x03COMMIT"
+                self.commits += is_commit
+                cut = self.cuts.pop(0) if is_commit and self.cuts else None
+                if cut == "before":
+                    return
+                if cut == "after":
+                    back.cancel()  # the answer must not reach the client
+                    to_writer.write(data)
+                    await to_writer.drain()
+                    await to_reader.read(1)  # the server has answered: it is committed
+                    return
+                to_writer.write(data)
+                await to_writer.drain()
+        except ConnectionError:
+            pass  # one side is gone, so the other goes too
+        finally:
+            back.cancel()
+            to_writer.close()
+            writer.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()

@@ -1,0 +1,155 @@
+"""What only a database that several processes share can do wrong."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+from commit_cutting_proxy import CommitCuttingProxy, Cut
+from store_kit import append, new
+
+from fsharechat.errors import Refusal, StoreError
+from fsharechat.protocol.signals import Code
+from fsharechat.store import messages, users
+from fsharechat.store.mysql import MysqlStore
+from fsharechat.store.unit import Dialect, Unit
+from fsharechat.urls import ServiceUrl
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def proxy(empty_mysql: ServiceUrl) -> AsyncIterator[CommitCuttingProxy]:
+    cutting = CommitCuttingProxy(*empty_mysql.hosts[0])
+    yield cutting
+    await cutting.stop()
+
+
+@pytest.fixture
+async def behind(proxy: CommitCuttingProxy, empty_mysql: ServiceUrl) -> AsyncIterator[MysqlStore]:
+    """Return a store that reaches its database through the proxy."""
+    port = await proxy.start()
+    store = MysqlStore(replace(empty_mysql, hosts=(("127.0.0.1", port),)), 1000)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_writers_of_several_processes_leave_no_hole_and_no_double(empty_mysql: ServiceUrl) -> None:
+    stores = [MysqlStore(empty_mysql, 10_000) for _ in range(4)]
+    for store in stores:
+        await store.open()
+    people = [f"user{n}" for n in range(20)]
+    chance = random.Random(1)
+
+    async def send(store: MysqlStore, number: int) -> None:
+        for n in range(100):
+            sender, *receivers = chance.sample(people, chance.randint(2, 6))
+            await append(store, new(sender, *receivers, local_id=number * 1000 + n + 1))
+
+    await asyncio.gather(*(send(store, n) for n, store in enumerate(stores * 8)))
+    heads = await stores[0].read(messages.heads, people)
+    for uid in people:
+        pulled = await stores[1].read(messages.pull, uid, 0)
+        assert len(pulled.bodies) == pulled.head == heads[uid]
+    assert sum(store.stats.failed for store in stores) == 0
+    for store in stores:
+        await store.close()
+
+
+async def test_a_resend_to_another_process_at_the_same_time_finds_the_first_copy(
+    empty_mysql: ServiceUrl,
+) -> None:
+    one, other = MysqlStore(empty_mysql, 1000), MysqlStore(empty_mysql, 1000)
+    await one.open()
+    await other.open()
+    for n in range(1, 51):
+        first, second = await asyncio.gather(
+            append(one, new("ann", "bob", local_id=n)), append(other, new("ann", "bob", local_id=n))
+        )
+        assert first.id == second.id
+        assert bool(first.entries) != bool(second.entries)
+    assert await one.read(messages.heads, ["bob"]) == {"bob": 50}
+    await one.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_commit_that_was_cut_off_is_resolved_by_looking(
+    behind: MysqlStore, proxy: CommitCuttingProxy, cut: Cut
+) -> None:
+    await append(behind, new("ann", "bob"))
+    proxy.cuts = [cut]
+    stored = await append(behind, new("ann", "bob", body=b"once"))
+    assert [entry.seq for entry in stored.entries] == [2, 2]
+    assert not proxy.cuts
+    pulled = await behind.read(messages.pull, "bob", 0)
+    assert pulled.head == 2
+    assert pulled.bodies[1:] == [b"once"]
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_unit_whose_commit_was_cut_off_is_done_once(
+    behind: MysqlStore, proxy: CommitCuttingProxy, cut: Cut
+) -> None:
+    async def number_of_heads() -> int:
+        return (await behind.read(messages.heads, ["ann"])).get("ann", 0)
+
+    def count_up(dialect: Dialect) -> Unit[int]:
+        return (yield from dialect.advance({"ann": 1}))["ann"]
+
+    assert await behind.write(count_up) == 1
+    proxy.cuts = [cut]
+    assert await behind.write(count_up) == 2
+    assert await number_of_heads() == 2
+
+
+async def test_a_database_that_is_away_fails_requests_and_is_found_again(
+    behind: MysqlStore, proxy: CommitCuttingProxy
+) -> None:
+    await append(behind, new("ann", "bob"))
+    proxy.refusing = True
+    proxy.cuts = ["before"]
+    with pytest.raises(StoreError):
+        await append(behind, new("ann", "bob", body=b"lost"))
+    proxy.refusing = False
+    while True:
+        try:
+            stored = await append(behind, new("ann", "bob", body=b"kept"))
+            break
+        except StoreError:
+            await asyncio.sleep(0.05)
+    assert [entry.seq for entry in stored.entries] == [2, 2]
+
+
+async def test_a_refusal_in_a_shared_batch_concerns_its_unit_alone(behind: MysqlStore) -> None:
+    def refuse(_: Dialect) -> Unit[None]:
+        yield from messages.heads(_, ["ann"])
+        raise Refusal(Code.NOT_EXIST)
+
+    outcomes = await asyncio.gather(
+        behind.write(refuse),
+        behind.write(users.fact, "name", b"value"),
+        append(behind, new("ann", "bob")),
+        return_exceptions=True,
+    )
+    assert isinstance(outcomes[0], Refusal)
+    assert outcomes[1] == b"value"
+    assert cast(messages.Stored, outcomes[2]).entries
+
+
+async def test_the_next_host_is_taken_when_one_is_dead(empty_mysql: ServiceUrl) -> None:
+    dead = ("127.0.0.1", 1)
+    store = MysqlStore(replace(empty_mysql, hosts=(dead, *empty_mysql.hosts)), 1000)
+    await store.open()
+    assert (await append(store, new("ann", "bob"))).entries
+    await store.close()
+
+
+async def test_no_host_is_one_clear_error(empty_mysql: ServiceUrl) -> None:
+    store = MysqlStore(replace(empty_mysql, hosts=(("127.0.0.1", 1), ("127.0.0.1", 2))), 1000)
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1: .*; 127\.0\.0\.1:2: "):
+        await store.open()
+    await store.close()
