@@ -1,0 +1,1 @@
+"""A cluster of fsharechat on this machine; `scripts/cluster` runs it."""
