@@ -3,7 +3,8 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from itertools import cycle
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -62,14 +63,17 @@ class Client:
         self,
         credentials: Credentials,
         *,
-        tcp: str | None = None,
-        ws: str | None = None,
+        tcp: str | Sequence[str] | None = None,
+        ws: str | Sequence[str] | None = None,
         last_seq: int = 0,
         on_message: OnMessage | None = None,
         on_event: OnEvent | None = None,
         options: Options | None = None,
     ) -> None:
         """Exactly one of `tcp` ("host:port") and `ws` ("ws://host:port/") says where the server is.
+
+        Of several addresses the first is used, and the next one, in a circle, whenever there is no connection or it
+        is lost. Give each client an order of its own, and they spread over the servers.
 
         `last_seq` is where an earlier client of this device stopped (see the attribute of that name). The
         callbacks, plain or async, take the place of `messages()` and `events()`; they are called one at a time.
@@ -79,8 +83,12 @@ class Client:
         self.credentials = credentials
         self.user_id = credentials.user_id
         self.options = options or Options()
-        self._tcp = tcp
-        self._ws = ws
+        given = tcp if tcp is not None else ws
+        assert given is not None
+        addresses = [given] if isinstance(given, str) else list(given)
+        if not addresses:
+            raise ValueError("say at least one address")
+        self._over_tcp = tcp is not None
         self._on_message = on_message
         self._on_event = on_event
         self._events: Stream[Event] = Stream(self.options.event_queue)
@@ -99,7 +107,9 @@ class Client:
             on_notice=self._take_notice,
             on_event=self._events.offer,
         )
-        self._make_transport()  # a wrong address is told now
+        for address in addresses:
+            self._transport_to(address)  # a wrong address is told now
+        self._addresses = cycle(addresses)
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
@@ -336,12 +346,14 @@ class Client:
             self._events.offer(notice)
 
     def _make_transport(self) -> Transport:
+        return self._transport_to(next(self._addresses))
+
+    def _transport_to(self, address: str) -> Transport:
         options = self.options
-        if self._tcp is not None:
-            return TcpTransport(self._tcp, tls=options.tls, max_frame=options.max_frame)
-        assert self._ws is not None
+        if self._over_tcp:
+            return TcpTransport(address, tls=options.tls, max_frame=options.max_frame)
         return WebSocketTransport(
-            self._ws,
+            address,
             self.user_id,
             heartbeat_interval=options.heartbeat_interval,
             tls=options.tls,

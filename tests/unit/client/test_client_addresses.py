@@ -1,0 +1,40 @@
+"""Several addresses: a client goes on to the next one when a server is lost or does not answer."""
+
+import pytest
+from fake_peer import CREDENTIALS, FRIEND, FakePeer
+
+from fsharechat.client import Client, Disconnected, Options
+
+FAST = Options.fast()
+
+
+async def test_the_first_address_is_used_and_the_next_one_when_it_is_lost(transport: str) -> None:
+    async with FakePeer() as first, FakePeer() as second:
+        at = {transport: [getattr(first, transport), getattr(second, transport)]}
+        async with Client(CREDENTIALS, options=FAST, **at) as client:
+            assert (len(first.sessions), len(second.sessions)) == (1, 0)
+            first.session.drop()
+            await second.until(lambda: bool(second.sessions))
+            await client.send(FRIEND, "over the second")
+            assert len(first.sessions) == 1
+            second.session.drop()
+            await first.until(lambda: len(first.sessions) == 2)
+            await client.send(FRIEND, "over the first again")
+
+
+async def test_an_address_that_takes_no_connections_is_passed_over(peer: FakePeer, transport: str) -> None:
+    async with FakePeer() as gone:
+        at = {transport: [getattr(gone, transport), getattr(peer, transport)]}
+    client = Client(CREDENTIALS, options=FAST, **at)
+    with pytest.raises(Disconnected):  # the first attempt is one address
+        await client.connect()
+    again = Client(CREDENTIALS, options=FAST, **at)
+    await again.connect(patience=5)
+    await again.send(FRIEND, "over the second")
+    await again.close()
+
+
+@pytest.mark.parametrize("addresses", [[], ["127.0.0.1:1", "nowhere"]])
+def test_every_address_is_looked_at_when_the_client_is_made(addresses: list[str]) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Client(CREDENTIALS, tcp=addresses)
