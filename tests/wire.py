@@ -14,7 +14,7 @@ from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.crypto import connect_password
 from fsharechat.protocol.frames import Frame, FrameDecoder
-from fsharechat.protocol.signals import Code, Signal, SubSignal
+from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 
 BOUND = 30.0
 """Seconds that an answer may take before it counts as none: far more than a busy machine needs."""
@@ -226,12 +226,14 @@ class WebWire:
         await self._session.close()
 
 
-def text_message(target: str, text: str, local_id: int = 0) -> bytes:
+def text_message(
+    target: str, text: str, local_id: int = 0, flag: int = PersistFlag.STORED_AND_COUNTED
+) -> bytes:
     """Return the body of an MS."""
     return pb.Message(
         conversation=pb.Conversation(type=0, target=target, line=0),
         from_user="",
-        content=pb.MessageContent(type=1, searchable_content=text, persist_flag=3),
+        content=pb.MessageContent(type=1, searchable_content=text, persist_flag=flag),
         local_message_id=local_id,
     ).SerializeToString()
 

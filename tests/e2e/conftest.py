@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import uvloop
-from in_process import Booted, Chat, Faults
-
-BootedWith = Callable[..., Awaitable[Booted]]
+from in_process import Boot, Booted, Chat, Faults
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -29,7 +27,7 @@ def faults(caplog: pytest.LogCaptureFixture) -> Iterator[Faults]:
 
 
 @pytest.fixture
-async def boot(tmp_path: Path, faults: Faults) -> AsyncIterator[BootedWith]:
+async def boot(tmp_path: Path, faults: Faults) -> AsyncIterator[Boot]:
     """Return what boots a server with some settings, by section."""
     async with AsyncExitStack() as stack:
 
@@ -40,7 +38,7 @@ async def boot(tmp_path: Path, faults: Faults) -> AsyncIterator[BootedWith]:
 
 
 @pytest.fixture
-async def server(boot: BootedWith) -> Booted:
+async def server(boot: Boot) -> Booted:
     """A server with the default settings."""
     return await boot()
 

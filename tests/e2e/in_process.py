@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,6 +140,10 @@ class Booted:
         """Wait for the line of a connection, and check what it says."""
         await until(lambda: bool(self.faults.reasons(wire.name)), f"no line for {wire.name}: {reason}")
         assert reason in self.faults.reasons(wire.name)[0]
+
+
+Boot = Callable[..., Awaitable[Booted]]
+"""Boots a server with some settings, by section."""
 
 
 class Chat:

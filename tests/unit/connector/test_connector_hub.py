@@ -116,8 +116,8 @@ async def test_the_sweep_holds_on_to_nobody(connector: Connector):
     assert holders == [h for h in holders if h.__name__.startswith("test_")]
 
 
-async def test_a_fresh_device_has_its_head_checked(connector: Connector, quick: None):
-    await running(connector)
+async def test_a_fresh_device_has_its_head_checked(make: Make, quick: None):
+    connector = await running(make(connector={"head_check_seconds": 3600}))
     connector.heads({"anna": 6, "ben": 3})
     connected = asyncio.get_running_loop().time()
     phone = await connector.device(head=5)

@@ -1,0 +1,333 @@
+"""Connections from the login to the end, over both transports (protocol.md sections 1, 2 and 4)."""
+
+import asyncio
+import sqlite3
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import orjson
+import pytest
+from certificate import make_certificate
+from in_process import ACCEPTED, Boot, Booted, Chat
+
+from fsharechat.protocol import frames
+from fsharechat.protocol.crypto import connect_password, hours_now
+from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal, UserStatus
+from roles.connector import hub
+from tests.server import until
+from tests.wire import TcpWire, WebWire, connect_body, text_message
+
+REJECTED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
+BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
+NO_SESSION = SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST
+
+
+@pytest.fixture(params=["tcp", "ws"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "SWEEP_SECONDS", 0.05)
+
+
+async def alive(wire: TcpWire | WebWire) -> bool:
+    """Return whether a connection answers."""
+    with suppress(EOFError, ConnectionError):
+        if isinstance(wire, TcpWire):
+            return bool((await wire.ping()).body)
+        await wire.send("PING", message_id=3, content={"interval": 30000})
+        return bool((await wire.frame("PING"))["content"])
+    return False
+
+
+# Refusals
+
+
+async def test_an_empty_client_id_is_rejected(server: Booted, transport: str) -> None:
+    wire = await server.open(transport)
+    assert await wire.connect(await server.login("anna"), clientIdentifier="") == REJECTED
+    await wire.until_closed()
+
+
+@pytest.mark.parametrize("changes", [{"clientIdentifier": "never seen"}, {"userName": "nobody"}])
+async def test_a_session_that_does_not_exist_is_told(
+    server: Booted, transport: str, changes: dict[str, str]
+) -> None:
+    wire = await server.open(transport)
+    assert await wire.connect(await server.login("anna"), **changes) == NO_SESSION
+    await wire.until_closed()
+
+
+async def test_a_wrong_password_is_told(server: Booted, transport: str) -> None:
+    anna = await server.login("anna")
+    wire = await server.open(transport)
+    wrong = connect_password(anna.user_token, "another secret of 24 let")
+    assert await wire.connect(anna, password=wrong) == BAD_PASSWORD
+    await wire.until_closed()
+
+
+@pytest.mark.parametrize(
+    ("hours", "answer"),
+    [(0, ACCEPTED), (-24, ACCEPTED), (-26, BAD_PASSWORD), (1, ACCEPTED), (0x7FFFFF, ACCEPTED)],
+)
+async def test_the_stamp_may_be_a_day_old_or_of_any_future(
+    server: Booted, transport: str, hours: int, answer: int
+) -> None:
+    anna = await server.login("anna")
+    stamp = hours if hours == 0x7FFFFF else hours_now() + hours
+    wire = await server.open(transport)
+    password = connect_password(anna.user_token, anna.secret, stamp)
+    assert await wire.connect(anna, password=password) == answer
+
+
+async def test_a_blocked_user_is_rejected(server: Booted, transport: str) -> None:
+    anna = await server.login("anna")
+    with sqlite3.connect(server.node.settings.store_path()) as db:
+        db.execute("UPDATE users SET status = ? WHERE uid = ?", (UserStatus.BLOCKED, anna.user_id))
+    db.close()
+    wire = await server.open(transport)
+    assert await wire.connect(anna) == REJECTED
+    await wire.until_closed()
+
+
+async def test_a_new_login_of_a_device_ends_the_old_token(server: Booted, transport: str) -> None:
+    old = await server.login("anna")
+    new = await server.login("anna")
+    wire = await server.open(transport)
+    assert await wire.connect(old) == BAD_PASSWORD
+    wire = await server.open(transport)
+    assert await wire.connect(new) == ACCEPTED
+
+
+async def test_a_device_that_logged_out_has_no_session(server: Booted, transport: str) -> None:
+    anna = await server.login("anna")
+    wire = await server.open(transport)
+    await wire.connect(anna)
+    await disconnect(wire, clear=True)
+    answer = [0]
+
+    async def refused() -> bool:
+        again = await server.open(transport)
+        answer[0] = await again.connect(anna)
+        return answer[0] != ACCEPTED
+
+    async with asyncio.timeout(30):  # the server forgets after it has closed
+        while not await refused():
+            pass
+    assert answer == [NO_SESSION]
+
+
+async def test_a_device_that_only_left_may_come_back(server: Booted, transport: str) -> None:
+    anna = await server.login("anna")
+    for _ in range(3):
+        wire = await server.open(transport)
+        assert await wire.connect(anna) == ACCEPTED
+        await disconnect(wire, clear=False)
+
+
+async def disconnect(wire: TcpWire | WebWire, *, clear: bool) -> None:
+    if isinstance(wire, TcpWire):
+        wire.send(Signal.DISCONNECT, body=bytes([clear]))
+    else:
+        await wire.send("DISCONNECT", content={"clearSession": int(clear)})
+    await wire.until_closed()
+
+
+# The order of things
+
+
+async def test_connect_and_ping_back_to_back(server: Booted) -> None:
+    anna = await server.login("anna")
+    wire = await server.tcp()
+    connect = frames.encode(Signal.CONNECT, 0, 7, orjson.dumps(connect_body(anna)))
+    wire.writer.write(connect + frames.encode(Signal.PING, 0, 8, b'{"interval": 30000}'))
+    answers = {frame.signal: frame for frame in (await wire.frame(), await wire.frame())}
+    accepted = answers[Signal.CONNECT_ACK]
+    assert (accepted.sub_signal, accepted.message_id) == (ACCEPTED, 0)
+    assert answers[Signal.PING].message_id == 8
+    assert answers[Signal.PING].body.decode()
+
+
+async def test_a_ping_before_the_login_is_answered(server: Booted, transport: str) -> None:
+    assert await alive(await server.open(transport))
+
+
+async def test_a_request_before_the_login_closes(server: Booted, transport: str) -> None:
+    wire = await server.open(transport)
+    if isinstance(wire, TcpWire):
+        wire.send(Signal.PUBLISH, SubSignal.MS, 1, text_message("x", "x"))
+    else:
+        await wire.send("PUBLISH", "MP", 1, {"messageId": "1", "pullType": 1})
+    await wire.until_closed()
+    assert wire.kept() == []
+    await server.until_logged(wire, "while new")
+
+
+async def test_a_second_connect_closes(server: Booted, transport: str) -> None:
+    anna = await server.login("anna")
+    wire = await server.open(transport)
+    await wire.connect(anna)
+    with suppress(EOFError):
+        await wire.connect(anna)
+    await wire.until_closed()
+    await server.until_logged(wire, "while open")
+
+
+@pytest.mark.parametrize(("first", "second"), [("tcp", "ws"), ("ws", "tcp"), ("tcp", "tcp"), ("ws", "ws")])
+async def test_a_new_connection_of_a_device_replaces_the_old_one(
+    server: Booted, first: str, second: str
+) -> None:
+    anna = await server.login("anna")
+    old, new = await server.open(first), await server.open(second)
+    assert await old.connect(anna) == ACCEPTED
+    assert await new.connect(anna) == ACCEPTED
+    await old.until_closed()
+    await server.until_logged(old, "replaced")
+    ben = await server.online("tcp", "ben")
+    assert await ben.send_text(anna.user_id, "to the new one")
+    assert await new.pull(await new.next_mn() - 1) == (["to the new one"], 1)
+
+
+async def test_two_devices_of_a_user_are_online_side_by_side(server: Booted) -> None:
+    phone, web = await server.online("tcp", "anna", "phone"), await server.online("ws", "anna", "web")
+    ben = await server.online("ws", "ben")
+    anna_id, ben_id = (await server.login("anna", "x")).user_id, (await server.login("ben", "x")).user_id
+    assert await ben.send_text(anna_id, "to both")
+    for device in (phone, web):
+        assert await device.pull(await device.next_mn() - 1) == (["to both"], 1)
+    assert await phone.send_text(ben_id, "an own one")
+    assert await web.next_mn() == 2
+    assert await web.pull(1) == (["an own one"], 2)
+    assert await alive(phone)
+    assert phone.kept() == []  # no MN for what it sent itself
+
+
+# Silence
+
+
+async def test_who_does_not_log_in_is_dropped(boot: Boot, quick_sweep: None, transport: str) -> None:
+    server = await boot(connector={"authenticate_seconds": 0.3})
+    wire = await server.open(transport)
+    assert await alive(wire)
+    await wire.until_closed()
+    await server.until_logged(wire, "not logged in within the time")
+
+
+async def test_who_does_not_even_ask_for_a_websocket_is_dropped(boot: Boot, quick_sweep: None) -> None:
+    server = await boot(connector={"authenticate_seconds": 0.3})
+    silent, slow = await server.raw_web(), await server.raw_web()
+    slow.writer.write(b"GET / HTTP/1.1\r\nHost: ")
+    for wire in (silent, slow):
+        await wire.until_closed()
+        await server.until_logged(wire, "no WebSocket handshake within the time")
+
+
+async def test_a_tcp_client_is_dead_after_its_interval_and_the_grace(boot: Boot, quick_sweep: None) -> None:
+    server = await boot(connector={"ping_grace_seconds": 0.3})
+    wire, patient = await server.online_tcp("anna"), await server.online_tcp("ben")
+    await patient.ping()
+    began = asyncio.get_running_loop().time()
+    wire.send(Signal.PING, 0, 1, b'{"interval": 400}')
+    await wire.until_closed()
+    assert asyncio.get_running_loop().time() - began >= 0.7
+    await server.until_logged(wire, "silent")
+    assert await alive(patient)
+
+
+async def test_a_heartbeat_keeps_a_web_client_and_gets_no_answer(boot: Boot, quick_sweep: None) -> None:
+    server = await boot(connector={"web_silence_seconds": 0.6})
+    wire, silent = await server.online_web("anna"), await server.online_web("ben")
+    closed = asyncio.create_task(silent.until_closed())
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - began < 1.5:
+        await wire.socket.send_str("心跳内容")
+        await asyncio.wait([closed], timeout=0.1)
+    await closed
+    await server.until_logged(silent, "silent")
+    assert await alive(wire)
+    assert wire.kept() == []
+
+
+# Too much
+
+
+async def test_a_flood_of_connections_is_refused_and_others_chat_on(boot: Boot) -> None:
+    server = await boot(connector={"max_unauthenticated": 40})
+    async with Chat.between(server):
+        flood = [await server.tcp() for _ in range(60)] + [await server.raw_web() for _ in range(60)]
+        await until(lambda: server.metric("connections_refused") == 80, "not refused")
+        for wire in flood[40:]:
+            await wire.until_closed()
+        assert await alive(flood[0])
+        for wire in flood:
+            await wire.close()
+        await server.until_sessions(2)
+        late = await server.online_tcp("dora")  # there is room again
+        assert await alive(late)
+
+
+async def test_a_flood_of_connects_leaves_others_alone(server: Booted, chat: Chat) -> None:
+    dora = await server.login("dora")
+    good, bad = orjson.dumps(connect_body(dora)), orjson.dumps(connect_body(dora, password="AAAA"))
+
+    async def connect(body: bytes) -> int:
+        wire = await server.tcp()
+        wire.send(Signal.CONNECT, body=body)
+        try:
+            return (await wire.frame(Signal.CONNECT_ACK)).sub_signal
+        finally:
+            await wire.close()
+
+    answers = await asyncio.gather(*(connect(body) for _ in range(100) for body in (good, bad)))
+    assert sorted(answers) == [ACCEPTED] * 100 + [BAD_PASSWORD] * 100
+    await server.until_sessions(2)
+
+
+async def test_who_never_reads_is_dropped_and_others_chat_on(boot: Boot, transport: str) -> None:
+    server = await boot(connector={"send_buffer_bytes": 65536}, limits={"requests": 0})
+    async with Chat.between(server):
+        dora = await server.login("dora")
+        wire = await server.open(transport)
+        assert await wire.connect(dora) == ACCEPTED
+        emil = await server.online_tcp("emil")
+        pushed_at_once = text_message(dora.user_id, "x" * 200_000, flag=PersistFlag.TRANSPARENT)
+        async with asyncio.timeout(60):
+            while not server.faults.reasons(wire.name):
+                assert (await emil.request(SubSignal.MS, pushed_at_once))[0] == Code.SUCCESS
+        await server.until_logged(wire, "reads too slowly")
+
+
+# TLS
+
+
+async def test_both_ports_serve_tls(boot: Boot, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    server = await boot(connector={"tls": {"certificate": str(certificate), "key": str(key)}})
+    trusts = ssl.create_default_context(cafile=certificate)
+    assert server.node.addresses["ws"].startswith("wss://")
+    anna, ben = await server.tcp(trusts), await server.web(trusts)
+    anna_login, ben_login = await server.login("anna"), await server.login("ben")
+    assert await anna.connect(anna_login) == ACCEPTED
+    assert await ben.connect(ben_login) == ACCEPTED
+    text = "秘" * 100_000  # over the bounds of those who are not logged in
+    assert await anna.send_text(ben_login.user_id, text)
+    assert await ben.pull(await ben.next_mn() - 1) == ([text], 1)
+    assert await ben.send_text(anna_login.user_id, text)
+    assert await anna.pull(await anna.next_mn() - 1) == ([text], 2)
+    assert (anna.writer.get_extra_info("cipher") or ("",))[0]
+
+
+async def test_plain_text_on_the_tls_ports_is_no_fault(boot: Boot, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    server = await boot(connector={"tls": {"certificate": str(certificate), "key": str(key)}})
+    for wire in (await server.tcp(), await server.raw_web()):
+        wire.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with suppress(frames.FrameError):
+            await wire.until_closed()
+    with pytest.raises(aiohttp.ClientError):
+        await server.web(ssl.create_default_context())
+    assert await alive(await server.tcp(ssl.create_default_context(cafile=certificate)))
