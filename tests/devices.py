@@ -118,6 +118,17 @@ class Device(Client):
         return [task.result() for task in sending]
 
 
+def check_same(found: Sequence[object], wanted: Sequence[object], what: str) -> None:
+    """Fail when two sequences differ, showing where: they may be long."""
+    at = next((n for n, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]), None)
+    if at is None and len(found) == len(wanted):
+        return
+    at = min(len(found), len(wanted)) if at is None else at
+    raise AssertionError(
+        f"{what}: {len(found)} for {len(wanted)}; from number {at}: {found[at : at + 5]} for {wanted[at : at + 5]}"
+    )
+
+
 def text_of(message: pb.Message) -> str:
     return message.content.searchable_content
 

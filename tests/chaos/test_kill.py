@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import SentMessage
-from tests.devices import FAST, Device, log_in, text_of
+from tests.devices import FAST, Device, check_same, log_in, text_of
 from tests.server import BOUND, Addresses, Server, until
 
 pytestmark = pytest.mark.slow
@@ -60,6 +60,10 @@ class Sender:
         """Remember what is unanswered now, and the time (ms)."""
         now = time.time_ns() // 1_000_000
         self._cut_off |= {text: now for text in self.sent if text not in self.acknowledged}
+
+    def texts_and_ids(self) -> list[tuple[str, int]]:
+        """Return what was sent, in that order, and the id that each was acknowledged with."""
+        return [(text, self.acknowledged[text].message_id) for text in self.sent]
 
     @property
     def resent(self) -> int:
@@ -130,20 +134,22 @@ async def _everything_came(senders: list[Sender], receivers: list[Device]) -> No
         mine = [sender for sender in senders if sender.to == receiver.user_id]
         await receiver.until_received(sum(len(sender.acknowledged) for sender in mine))
         assert receiver.gaps() == []
-        assert len(receiver.received) == len(set(receiver.ids())) == len(receiver.pulled)
+        counts = len(receiver.received), len(set(receiver.ids())), len(receiver.pulled)
+        assert counts == (len(receiver.received),) * 3, "a message came twice"
         for sender in mine:
-            came = [m for m in receiver.received if m.from_user == sender.device.user_id]
-            assert sender.sent.keys() == sender.acknowledged.keys()
-            assert [text_of(message) for message in came] == list(sender.sent)
-            for message in came:
-                assert message.message_id == sender.acknowledged[text_of(message)].message_id
+            came = [
+                (text_of(message), message.message_id)
+                for message in receiver.received
+                if message.from_user == sender.device.user_id
+            ]
+            check_same(came, sender.texts_and_ids(), "what came")
 
 
 async def _everything_is_stored_once(senders: list[Sender]) -> None:
     for sender in senders:
         history = await sender.device.whole_history(sender.to, PAGE)
         stored = [(text_of(message), message.message_id) for message in reversed(history)]
-        assert stored == [(text, sender.acknowledged[text].message_id) for text in sender.sent]
+        check_same(stored, sender.texts_and_ids(), "what is stored")
 
 
 def _print_table(rounds: int, senders: list[Sender], receivers: list[Device]) -> None:

@@ -15,7 +15,7 @@ from fsharechat.node import Node
 from fsharechat.settings import Settings
 from roles import connector
 from roles.connector import hub as hub_module
-from tests.devices import FAST, Device, log_in
+from tests.devices import FAST, Device, check_same, log_in
 from tests.server import BOUND, SUPER_CODE, Addresses, until
 
 pytestmark = pytest.mark.slow
@@ -85,8 +85,8 @@ class World:
         await until(lambda: not self.missing(), lambda: f"missing: {self.missing()}")
         for pair in self.pairs:
             for listener in pair.listeners:
-                assert pair.texts_at(listener) == pair.texts
-                assert len(set(listener.ids())) == len(listener.received) == len(pair.texts)
+                check_same(pair.texts_at(listener), pair.texts, "what came")
+                assert len(set(listener.ids())) == len(pair.texts)
 
     def lost_last_words(self) -> list[Pair]:
         """Return the pairs whose last word the bus lost."""

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from fsharechat.client import Credentials, FriendRequestsChanged, FriendsChanged, SentMessage
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, FriendState, RequestStatus
-from tests.devices import Device, log_in, text_of
+from tests.devices import Device, check_same, log_in, text_of
 from tests.server import Addresses
 
 CodeFor = Callable[[str], Awaitable[str]]
@@ -19,16 +19,25 @@ PAGE = 150
 
 
 async def converse(
-    at: Addresses, code_for: CodeFor, *, anna_by: str, ben_by: str, numbers: Sequence[str], texts: int
+    at: Addresses,
+    code_for: CodeFor,
+    *,
+    anna_by: str,
+    ben_by: str,
+    numbers: Sequence[str],
+    texts: int,
+    elsewhere: Addresses | None = None,
 ) -> None:
     """Drive a friendship from the login to the history pages, and check that everybody sees all of it.
 
     Anna has a phone and, on the other transport, a tablet, both connected from the start, and a laptop that
     connects when all is over. `anna_by` and `ben_by` are "tcp" or "ws"; `numbers` are two that never logged in.
+    Where there is an `elsewhere`, Ben and the tablet are there.
     """
+    elsewhere = elsewhere or at
     anna_number, ben_number = numbers
     anna = await log_in(at, anna_number, "anna-phone")
-    ben = await log_in(at, ben_number, "ben-phone", await code_for(ben_number))
+    ben = await log_in(elsewhere, ben_number, "ben-phone", await code_for(ben_number))
     tablet = await log_in(at, anna_number, "anna-tablet")
     assert (anna.registered, ben.registered, tablet.registered) == (True, True, False)
     assert tablet.user_id == anna.user_id != ben.user_id
@@ -36,8 +45,8 @@ async def converse(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         anna_phone = await enter(Device(anna, at, anna_by))
-        anna_tablet = await enter(Device(tablet, at, "ws" if anna_by == "tcp" else "tcp"))
-        ben_phone = await enter(Device(ben, at, ben_by))
+        anna_tablet = await enter(Device(tablet, elsewhere, "ws" if anna_by == "tcp" else "tcp"))
+        ben_phone = await enter(Device(ben, elsewhere, ben_by))
 
         await _become_friends(anna_phone, anna_tablet, ben_phone, ben_number)
         sent = await _talk(anna_phone, ben_phone, texts)
@@ -49,7 +58,7 @@ async def converse(
         laptop = await log_in(at, anna_number, "anna-laptop")
         anna_laptop = await enter(Device(laptop, at, ben_by))
         await anna_laptop.until_received(total)
-        assert anna_laptop.ids() == anna_tablet.ids()
+        check_same(anna_laptop.ids(), anna_tablet.ids(), "what the laptop got")
         assert anna_laptop.gaps() == []
 
 
@@ -98,10 +107,10 @@ async def _see_everything(
     await anna.until_received(3 + texts)
     await ben.until_received(3 + texts)
     await anna_tablet.until_received(3 + 2 * texts)
-    assert anna.texts_of(ben.user_id) == _texts("ben", texts)
-    assert ben.texts_of(anna.user_id)[3:] == _texts("anna", texts)
-    assert anna_tablet.texts_of(anna.user_id)[3:] == _texts("anna", texts)
-    assert anna_tablet.texts_of(ben.user_id) == _texts("ben", texts)
+    check_same(anna.texts_of(ben.user_id), _texts("ben", texts), "what Anna got")
+    check_same(ben.texts_of(anna.user_id)[3:], _texts("anna", texts), "what Ben got")
+    check_same(anna_tablet.texts_of(anna.user_id)[3:], _texts("anna", texts), "Anna on her tablet")
+    check_same(anna_tablet.texts_of(ben.user_id), _texts("ben", texts), "Ben on Anna's tablet")
 
     for device in (anna, anna_tablet, ben):
         assert device.gaps() == []
@@ -110,12 +119,12 @@ async def _see_everything(
         # A seq for each: as many entries as the last seq says, and none twice.
         assert inbox.current == inbox.head == len(order) == len(set(order)) == 3 + 2 * texts
         came = set(device.ids())
-        assert device.ids() == [id for id in order if id in came]
+        check_same(device.ids(), [id for id in order if id in came], "the order of arrival")
         half = await device.pull(texts)
-        assert [message.message_id for message in half.message] == order[texts:]
+        check_same([message.message_id for message in half.message], order[texts:], "the second half")
         for sender, receipts in sent.items():
             mine = [m.message_id for m in inbox.message if m.from_user == sender and m.local_message_id]
-            assert mine == [receipt.message_id for receipt in receipts]
+            check_same(mine, [receipt.message_id for receipt in receipts], "one sender's messages")
 
 
 async def _read_back(device: Device, other: Credentials, total: int) -> None:
@@ -123,6 +132,7 @@ async def _read_back(device: Device, other: Credentials, total: int) -> None:
     pages = await device.whole_history(other.user_id, PAGE)
     ids = [message.message_id for message in pages]
     assert len(ids) == total
-    assert ids == sorted(set(ids), reverse=True)
+    check_same(ids, sorted(set(ids), reverse=True), "the order of the history")
     inbox = await device.pull(0)
-    assert {m.message_id: text_of(m) for m in pages} == {m.message_id: text_of(m) for m in inbox.message}
+    wanted = sorted(((m.message_id, text_of(m)) for m in inbox.message), reverse=True)
+    check_same([(m.message_id, text_of(m)) for m in pages], wanted, "the history")
