@@ -24,6 +24,10 @@ class Limits:
     """A process that answered no ping for so many ticks is dead."""
     idle_ticks: int = 24
     """A caller from which nothing came for so many ticks, not even a ping, is dead."""
+    late_seconds: float = 5.0
+    """A process that has not answered a call so long after its deadline, not even with 249, is broken."""
+    under_way_here: int = 32_768
+    """Calls that the group role of this process has taken, from here and elsewhere; beyond, they get code 4."""
     under_way: int = 16_384
     """Calls of this process that wait for other processes; beyond, they get code 4."""
     under_way_bytes: int = 256 << 20

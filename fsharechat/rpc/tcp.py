@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
@@ -49,7 +50,7 @@ class TcpRpc(Rpc):
         self._registry = registry
         self._listen = listen
         self._limits = replace(limits, max_body=max(max_body, MAX_PAYLOAD) + codec.BODY_OVERHEAD)
-        self._local = LocalRpc(settings.timeout_seconds)
+        self._local = LocalRpc(settings.timeout_seconds, limits.under_way_here)
         self._serving = False
         self._at_home = False
         self._closing = False
@@ -95,7 +96,9 @@ class TcpRpc(Rpc):
             await self.unserve()
         await self._router.close()
         peers = [*self._peers.values(), *self._retiring.values()]
-        await asyncio.gather(*(peer.close() for peer in peers), *self._retiring)
+        for peer in peers:
+            peer.close()
+        await asyncio.gather(*(peer.gone() for peer in peers), *self._retiring)
         await self._server.close()
         await self._local.close()
         self._ticker.cancel()
@@ -105,6 +108,38 @@ class TcpRpc(Rpc):
         self._server.tick()
         for peer in (*self._peers.values(), *self._retiring.values()):
             peer.tick()
+
+    # What can be counted
+
+    @property
+    def processes(self) -> int:
+        """Return how many other processes take calls of this one."""
+        return self._router.processes
+
+    @property
+    def callers(self) -> int:
+        """Return how many connections there are from other processes."""
+        return self._server.connections
+
+    @property
+    def users_under_way(self) -> Collection[str]:
+        """Return the users that have calls under way to other processes."""
+        return self._router.lanes.keys()
+
+    @property
+    def retried(self) -> int:
+        """Return how many calls were made again because a connection broke."""
+        return self._router.retried
+
+    @property
+    def refused(self) -> int:
+        """Return how many calls to other processes got code 4: nobody to ask, or too many under way."""
+        return self._router.refused
+
+    @property
+    def timed_out(self) -> int:
+        """Return how many calls to other processes got code 249."""
+        return self._router.timed_out
 
     # The group role of this process
 
@@ -138,7 +173,7 @@ class TcpRpc(Rpc):
         return self._router.call(call)
 
     def _look(self) -> None:
-        if self._serving or self._router.ready:
+        if self._serving or self._router.processes:
             self._ready.set()
         else:
             self._ready.clear()
@@ -153,7 +188,8 @@ class TcpRpc(Rpc):
             self._peers[address] = Peer(address, partial(self._connection, address), self._limits)
         for address in self._peers.keys() - wanted:
             peer = self._peers.pop(address)
-            task = self._loop.create_task(peer.retire())
+            peer.retire()
+            task = self._loop.create_task(peer.gone())
             self._retiring[task] = peer
             task.add_done_callback(self._retired)
 

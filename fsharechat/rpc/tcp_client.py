@@ -16,9 +16,6 @@ from fsharechat.rpc.link import Limits, Link
 
 log = structlog.get_logger(__name__)
 
-LATE_SECONDS = 5.0
-"""A process that has not answered a call so long after its deadline, not even with 249, is broken."""
-
 _REPLY = int(Signal.PUB_ACK)
 _NUMBERS = 0xFFFF
 
@@ -93,6 +90,7 @@ class ClientConnection(Link):
 
     def abandon(self) -> None:
         """End the connection, of which nobody waits for the handshake any more."""
+        self.accepted.cancel()
         if hasattr(self, "transport"):
             self.drop("abandoned")
         else:
@@ -107,7 +105,7 @@ class ClientConnection(Link):
         else:
             self.send(codec.encode_probe(Probe.PING))
         oldest = next(iter(self.pending.values()), None)
-        if oldest is not None and oldest.deadline + LATE_SECONDS < self._loop.time():
+        if oldest is not None and oldest.deadline + self.limits.late_seconds < self._loop.time():
             self.drop("a call was not answered, not even after its deadline")
 
     # Link

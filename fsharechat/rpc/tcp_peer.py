@@ -29,23 +29,23 @@ class Peer:
         if self.connection is not None:
             self.connection.tick()
 
-    async def retire(self) -> None:
-        """Make no more calls to the process, and return when those under way are over."""
-        await self._stop_connecting()
+    def retire(self) -> None:
+        """Make no more calls to the process; the connection ends when those under way are over."""
+        self._task.cancel()
         if self.connection is not None:
             self.connection.retire()
-            await self.connection.gone.wait()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the connection, whatever is under way."""
-        await self._stop_connecting()
+        self._task.cancel()
         if self.connection is not None:
             self.connection.finish()
-            await self.connection.gone.wait()
 
-    async def _stop_connecting(self) -> None:
-        self._task.cancel()
+    async def gone(self) -> None:
+        """Return when the connection is no more, after `retire` or `close`."""
         await asyncio.wait([self._task])
+        if self.connection is not None:
+            await self.connection.gone.wait()
 
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()

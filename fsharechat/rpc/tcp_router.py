@@ -25,7 +25,7 @@ class Router:
     """
 
     def __init__(self, timeout: float, limits: Limits, changed: Callable[[], None]) -> None:
-        """`timeout` is the deadline of each call, seconds; `changed` is called when `ready` may have changed."""
+        """`timeout` is the deadline of each call, seconds; `changed` is called when `processes` has changed."""
         self.retried = 0
         self.refused = 0
         self.timed_out = 0
@@ -45,9 +45,9 @@ class Router:
         self._deadlines.start()
 
     @property
-    def ready(self) -> bool:
-        """Whether some process takes calls."""
-        return bool(self._targets)
+    def processes(self) -> int:
+        """Return how many processes take calls."""
+        return len(self._targets)
 
     async def close(self) -> None:
         """Return when the calls under way are answered, or their deadlines have come."""

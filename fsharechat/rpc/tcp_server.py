@@ -171,6 +171,11 @@ class Server:
         taken: int = self._listener.sockets[0].getsockname()[1]
         return taken
 
+    @property
+    def connections(self) -> int:
+        """Return how many connections there are."""
+        return len(self._connections)
+
     def serve(self) -> None:
         """Tell all callers that they may call."""
         self.serving = True

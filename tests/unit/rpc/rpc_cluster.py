@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
+from rpc_kit import Desk
+
 from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.rpc.link import Limits
@@ -24,25 +26,34 @@ class Cluster:
         self.timeout = 10.0
         self.secret = SECRET
         self.limits = PATIENT
+        self.local_limit = 1000
         self._rpcs: list[TcpRpc] = []
         self._wires: list[Wire] = []
+        self._desks: list[Desk] = []
         self.leases: dict[str, Lease] = {}
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for desk in self._desks:
+            desk.close()
         for rpc in reversed(self._rpcs):
             async with asyncio.timeout(20):
                 await rpc.close()
         for wire in self._wires:
             await wire.close()
 
-    def make(self, *, listen: bool, port: int = 0) -> TcpRpc:
+    def make(self, *, listen: bool, host: str = "127.0.0.1", port: int = 0) -> TcpRpc:
         """Return a process that is not open; `open` it, and it is closed in the end."""
-        settings = RpcSettings(port=port, timeout_seconds=self.timeout)
+        settings = RpcSettings(host=host, port=port, timeout_seconds=self.timeout)
         rpc = TcpRpc(
-            settings, self.secret, self.registry, listen=listen, max_body=4 << 20, limits=self.limits
+            settings,
+            self.secret,
+            self.registry,
+            listen=listen,
+            max_body=4 << 20,
+            limits=replace(self.limits, under_way_here=self.local_limit),
         )
         self._rpcs.append(rpc)
         return rpc
@@ -62,6 +73,12 @@ class Cluster:
         self._wires.append(wire)
         await self.announce(await wire.open())
         return rpc, wire
+
+    def desk(self) -> Desk:
+        """Return a handler that keeps nobody waiting in the end."""
+        desk = Desk()
+        self._desks.append(desk)
+        return desk
 
     async def announce(self, address: str) -> None:
         if address not in self.leases:

@@ -27,9 +27,13 @@ class Desk:
         self.calls: list[Call] = []
         self.replies: list[asyncio.Future[Reply]] = []
         self._arrived = asyncio.Event()
+        self._closed = False
 
     def __call__(self, call: Call) -> asyncio.Future[Reply]:
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            reply.set_result(Reply(Code.SERVER_ERROR))
+            return reply
         self.calls.append(call)
         self.replies.append(reply)
         self._arrived.set()
@@ -46,6 +50,12 @@ class Desk:
         """Answer the call that came as number `n`, unless it was given up."""
         if not self.replies[n].done():
             self.replies[n].set_result(reply)
+
+    def close(self) -> None:
+        """Answer whatever has not been answered, and what is still to come."""
+        self._closed = True
+        for n in range(len(self.replies)):
+            self.answer(n, Reply(Code.SERVER_ERROR))
 
 
 async def nobody_to_ask(rpc: Rpc) -> None:

@@ -1,0 +1,107 @@
+"""Ends of a connection that do as the test says, right or wrong."""
+
+import asyncio
+import secrets
+from typing import Self
+
+from rpc_cluster import SECRET
+
+from fsharechat.protocol.frames import Frame, FrameDecoder
+from fsharechat.protocol.signals import Signal
+from fsharechat.rpc import Call, codec
+
+
+class Raw:
+    """One end of a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._decoder = FrameDecoder(8 << 20)
+        self._frames: list[Frame] = []
+
+    @classmethod
+    async def connect(cls, address: str) -> Self:
+        host, _, port = address.rpartition(":")
+        return cls(*await asyncio.open_connection(host, int(port)))
+
+    async def frame(self) -> Frame:
+        """Return the next frame that arrives."""
+        async with asyncio.timeout(10):
+            while not self._frames:
+                data = await self.reader.read(65536)
+                assert data, "the connection was closed"
+                self._frames += self._decoder.feed(data)
+        return self._frames.pop(0)
+
+    async def closed(self) -> bytes:
+        """Return what else arrives before the other side closes the connection."""
+        async with asyncio.timeout(10):
+            try:
+                return await self.reader.read()
+            except ConnectionError:
+                return b""
+            finally:
+                self.close()
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+class RawCaller(Raw):
+    async def challenge(self) -> codec.Challenge:
+        frame = await self.frame()
+        assert (frame.signal, frame.sub_signal) == (Signal.AUTH, codec.Step.CHALLENGE)
+        return codec.decode_challenge(frame.body)
+
+    async def shake_hands(self, max_body: int = 8 << 20) -> None:
+        """Do as a caller does, up to the notice that the other side serves."""
+        nonce = secrets.token_bytes(codec.NONCE_SIZE)
+        mac = codec.caller_mac(SECRET.encode(), (await self.challenge()).nonce, nonce)
+        self.writer.write(codec.encode_proof(codec.Proof(nonce, mac, max_body)))
+        assert (await self.frame()).sub_signal == codec.Step.ACCEPTED
+        assert (await self.frame()).sub_signal == codec.Notice.SERVING
+
+    def call(self, number: int, body: bytes = b"", milliseconds: int = 10_000) -> None:
+        self.writer.write(codec.encode_call(number, Call(18, "ann", "phone", body), milliseconds))
+
+
+class RawCallees:
+    """A port whose connections the test answers."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._arrived: asyncio.Queue[Raw] = asyncio.Queue()
+        self._all: list[Raw] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for raw in self._all:
+            raw.close()
+        await asyncio.gather(*(raw.closed() for raw in self._all))
+
+    async def next(self) -> Raw:
+        """Return the next connection that is made."""
+        return await asyncio.wait_for(self._arrived.get(), 10)
+
+    async def shaken(self) -> Raw:
+        """Return the next connection, after the handshake, and serving."""
+        raw = await self.next()
+        nonce = secrets.token_bytes(codec.NONCE_SIZE)
+        raw.writer.write(codec.encode_challenge(codec.Challenge(codec.VERSION, nonce)))
+        proof = codec.decode_proof((await raw.frame()).body)
+        mac = codec.callee_mac(SECRET.encode(), nonce, proof.nonce)
+        raw.writer.write(codec.encode_accepted(codec.Accepted(mac, 8 << 20)))
+        raw.writer.write(codec.encode_notice(codec.Notice.SERVING))
+        return raw
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raw = Raw(reader, writer)
+        self._all.append(raw)
+        self._arrived.put_nowait(raw)

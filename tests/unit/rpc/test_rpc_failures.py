@@ -1,0 +1,270 @@
+"""What becomes of calls when processes die, stand still and come back."""
+
+import asyncio
+import socket
+import time
+from dataclasses import replace
+
+from rpc_cluster import IMPATIENT, PATIENT, Cluster, Wire, until
+from rpc_kit import Desk, call, echo
+from rpc_raw import RawCallees, RawCaller
+from structlog.testing import capture_logs
+
+from fsharechat.protocol.signals import Code, Signal
+from fsharechat.rpc import Call, Reply, codec
+from fsharechat.rpc.tcp import TcpRpc
+
+DONE = Reply(Code.SUCCESS)
+
+
+async def wired_groups(cluster: Cluster, count: int) -> tuple[TcpRpc, list[Desk], list[Wire]]:
+    """Return a caller, the desks of the group processes it has reached, and the wires to them."""
+    desks, wires = [], []
+    for _ in range(count):
+        group, wire = await cluster.wired_group()
+        desk = cluster.desk()
+        await group.serve(desk)
+        desks.append(desk)
+        wires.append(wire)
+    caller = await cluster.caller()
+    await until(lambda: caller.processes == count)
+    return caller, desks, wires
+
+
+async def test_calls_of_a_killed_process_go_to_another_in_order(cluster: Cluster) -> None:
+    caller, desks, wires = await wired_groups(cluster, 2)
+    asked = [caller.call(call(b"%d" % n, uid=f"user {n % 4}")) for n in range(20)]
+    await until(lambda: sum(len(desk.calls) for desk in desks) == 20)
+    lost = list(desks[0].calls)
+    before = len(desks[1].calls)
+    assert lost
+    with capture_logs() as logs:
+        wires[0].cut()
+        await desks[1].arrived(20)
+    again = desks[1].calls[before:]
+    assert [one._replace(retried=False) for one in again] == sorted(
+        lost, key=lambda one: [first.uid for first in lost].index(one.uid)
+    )
+    assert all(one.retried for one in again)
+    assert not any(one.retried for one in lost + desks[1].calls[:before])
+    for n in range(20):
+        desks[1].answer(n, Reply(Code.SUCCESS, desks[1].calls[n].body))
+    replies = await asyncio.gather(*asked)
+    assert [reply.payload for reply in replies] == [b"%d" % n for n in range(20)]
+    told = [line["calls"] for line in logs if line["event"] == "group process lost" and line["calls"]]
+    assert told == [len(lost)]
+    assert caller.retried == len(lost)
+
+
+async def test_later_calls_of_a_user_follow_those_that_moved(cluster: Cluster) -> None:
+    caller, desks, wires = await wired_groups(cluster, 2)
+    caller.call(call(b"first"))
+    await until(lambda: sum(len(desk.calls) for desk in desks) == 1)
+    here, there = (0, 1) if desks[0].calls else (1, 0)
+    wires[here].cut()
+    caller.call(call(b"second"))
+    await desks[there].arrived(2)
+    caller.call(call(b"third"))
+    await desks[there].arrived(3)
+    assert [one.body for one in desks[there].calls] == [b"first", b"second", b"third"]
+
+
+async def test_with_no_other_process_calls_wait_for_it_to_come_back(cluster: Cluster) -> None:
+    caller, [desk], [wire] = await wired_groups(cluster, 1)
+    asked = [caller.call(call(b"%d" % n)) for n in range(3)]
+    await desk.arrived(3)
+    wire.cut()
+    await until(lambda: caller.processes == 0)
+    assert await caller.call(call(b"new")) == Reply(Code.SERVER_ERROR)
+    assert not any(one.done() for one in asked)
+    wire.go()
+    await desk.arrived(6)
+    assert [one.body for one in desk.calls[3:]] == [b"0", b"1", b"2"]
+    for n in range(3, 6):
+        desk.answer(n, DONE)
+    assert await asyncio.gather(*asked) == [DONE] * 3
+
+
+async def test_with_no_other_process_calls_end_at_their_deadline(cluster: Cluster) -> None:
+    cluster.timeout = 0.5
+    caller, [desk], [wire] = await wired_groups(cluster, 1)
+    asked = [caller.call(call(b"%d" % n)) for n in range(3)]
+    await desk.arrived(3)
+    wire.cut()
+    replies = await asyncio.wait_for(asyncio.gather(*asked), 10)
+    assert replies == [Reply(Code.TIMEOUT)] * 3
+    assert list(caller.users_under_way) == []
+
+
+async def test_a_call_over_which_processes_break_is_given_up(cluster: Cluster) -> None:
+    caller, desks, wires = await wired_groups(cluster, 4)
+    asked = caller.call(call(b"poison"))
+    for tries in range(PATIENT.tries):
+        await until(lambda tries=tries: sum(len(desk.calls) for desk in desks) == tries + 1)  # type: ignore[misc]
+        [has_it] = [n for n, desk in enumerate(desks) if desk.calls and not wires[n].refusing]
+        wires[has_it].cut()
+    assert await asyncio.wait_for(asked, 10) == Reply(Code.SERVER_ERROR)
+    assert sum(len(desk.calls) for desk in desks) == PATIENT.tries
+
+
+async def test_a_process_that_stands_still_is_left(cluster: Cluster) -> None:
+    cluster.limits = IMPATIENT
+    caller, desks, wires = await wired_groups(cluster, 2)
+    asked = [caller.call(call(b"%d" % n, uid=f"user {n}")) for n in range(10)]
+    await until(lambda: sum(len(desk.calls) for desk in desks) == 10)
+    wires[0].stop()
+    await desks[1].arrived(10)
+    assert sum(one.retried for one in desks[1].calls) == 5
+    for n in range(10):
+        desks[1].answer(n, DONE)
+    assert await asyncio.wait_for(asyncio.gather(*asked), 10) == [DONE] * 10
+    wires[0].go()
+    await until(lambda: caller.processes == 2)
+
+
+async def test_a_process_with_nothing_to_answer_is_not_taken_for_dead(cluster: Cluster) -> None:
+    cluster.limits = IMPATIENT
+    caller, [desk], [wire] = await wired_groups(cluster, 1)
+    asked = caller.call(call())
+    await desk.arrived(1)
+    before = wire.connections
+    await asyncio.sleep(IMPATIENT.silent_seconds * 3)
+    desk.answer(0, DONE)
+    assert await asked == DONE
+    assert wire.connections == before
+
+
+async def test_a_process_that_comes_back_at_its_address_is_found(cluster: Cluster) -> None:
+    group = await cluster.group()
+    await group.serve(echo)
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    for n in range(3):
+        port = int(group.address.rpartition(":")[2])
+        await group.close()
+        await until(lambda: caller.processes == 0)
+        group = await cluster.group(port)
+        await group.serve(echo)
+        await asyncio.wait_for(caller.wait_ready(), 10)
+        assert (await caller.call(call(b"%d" % n))).payload == b"%d" % n
+
+
+async def test_a_member_that_is_no_address_does_no_harm(cluster: Cluster) -> None:
+    for nonsense in ("nonsense", "", "127.0.0.1:", "127.0.0.1:99999", "no such host.invalid:1"):
+        await cluster.announce(nonsense)
+    await (await cluster.group()).serve(echo)
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    assert (await caller.call(call(b"fine"))).payload == b"fine"
+
+
+async def test_a_process_that_answers_pings_alone_is_left_after_the_deadline(cluster: Cluster) -> None:
+    cluster.timeout = 0.1
+    cluster.limits = replace(PATIENT, late_seconds=0.1)
+    async with RawCallees() as callees:
+        await cluster.announce(callees.address)
+        caller = await cluster.caller()
+        raw = await callees.shaken()
+        await asyncio.wait_for(caller.wait_ready(), 10)
+        asked = caller.call(call())
+        while (frame := await raw.frame()).signal == Signal.PING:
+            raw.writer.write(codec.encode_probe(codec.Probe.PONG))
+        assert codec.decode_call(frame.body)[0] == call()
+        assert await asyncio.wait_for(asked, 10) == Reply(Code.TIMEOUT)
+        assert list(caller.users_under_way) == []
+        await callees.shaken()
+
+
+async def test_calls_from_before_this_process_stood_still_are_not_carried_out(cluster: Cluster) -> None:
+    cluster.limits = IMPATIENT
+    desk = cluster.desk()
+    group = await cluster.group()
+    await group.serve(desk)
+    raw = await RawCaller.connect(group.address)
+    await raw.shake_hands()
+    own: socket.socket = raw.writer.get_extra_info("socket")
+    data = codec.encode_call(1, call(), 10_000)
+    assert own.fileno() >= 0
+    raw.writer.write(data)  # it is in the socket before the loop gets to read it
+    time.sleep(IMPATIENT.silent_seconds * 1.5)  # noqa: ASYNC251 - the whole process stands still
+    await raw.closed()
+    assert desk.calls == []
+
+
+async def test_the_time_that_is_left_goes_with_the_call(cluster: Cluster) -> None:
+    ended: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def wait(_: Call) -> Reply:
+        start = loop.time()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append(loop.time() - start)
+        return Reply(Code.TIMEOUT)
+
+    group = await cluster.group()
+    await group.serve(lambda one: loop.create_task(wait(one)))
+    raw = await RawCaller.connect(group.address)
+    await raw.shake_hands()
+    raw.call(1, milliseconds=100)
+    frame = await raw.frame()
+    assert codec.decode_reply(frame.body) == Reply(Code.TIMEOUT)
+    assert 0.09 < ended[0] < cluster.timeout / 2
+    raw.close()
+
+
+async def test_a_retried_call_has_only_the_time_that_is_left(cluster: Cluster) -> None:
+    cluster.timeout = 1.0
+    async with RawCallees() as callees:
+        await cluster.announce(callees.address)
+        caller = await cluster.caller()
+        left = []
+        raw = await callees.shaken()
+        await asyncio.wait_for(caller.wait_ready(), 10)
+        caller.call(call())
+        for _ in range(2):
+            while (frame := await raw.frame()).signal != Signal.PUBLISH:
+                pass
+            left.append(codec.decode_call(frame.body)[1])
+            raw.close()
+            raw = await callees.shaken()
+        assert left[0] == cluster.timeout * 1000
+        assert 0 < left[1] < left[0]
+
+
+async def test_a_caller_that_cancels_harms_nobody(cluster: Cluster) -> None:
+    caller, [desk], _ = await wired_groups(cluster, 1)
+    gone = caller.call(call(b"gone"))
+    stays = caller.call(call(b"stays"))
+    await desk.arrived(2)
+    gone.cancel()
+    desk.answer(0, DONE)
+    desk.answer(1, DONE)
+    assert await stays == DONE
+    await until(lambda: not caller.users_under_way)
+
+
+async def test_a_handler_that_fails_costs_that_call_alone(cluster: Cluster) -> None:
+    def handler(one: Call) -> asyncio.Future[Reply]:
+        if one.body == b"raise":
+            raise RuntimeError("a mistake")
+        reply = echo(one)
+        if one.body == b"fail":
+            reply = asyncio.get_running_loop().create_future()
+            reply.set_exception(RuntimeError("a mistake"))
+        elif one.body == b"cancel":
+            reply = asyncio.get_running_loop().create_future()
+            reply.cancel()
+        return reply
+
+    await (await cluster.group()).serve(handler)
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    with capture_logs() as logs:
+        bodies = (b"raise", b"fail", b"cancel", b"fine")
+        replies = await asyncio.gather(*(caller.call(call(body)) for body in bodies))
+    codes = [Code.SERVER_ERROR, Code.SERVER_ERROR, Code.TIMEOUT, Code.SUCCESS]
+    assert [reply.code for reply in replies] == codes
+    assert [line["event"] for line in logs] == ["a call failed"] * 2
+    assert caller.retried == 0
