@@ -52,7 +52,7 @@ def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:
     With `fuzzy` also those whose display name contains it.
     """
     condition = "(number = ? OR name = ? OR display_name = ?"
-    params: list[object] = [keyword, keyword, keyword]
+    params: list[object] = [keyword.lower(), keyword, keyword]  # numbers are kept in lower case
     if fuzzy:
         condition += " OR display_name LIKE ? ESCAPE '!'"
         params.append(f"%{_escaped(keyword)}%")

@@ -99,7 +99,12 @@ async def test_the_oldest_value_makes_room(rows: Rows) -> None:
 async def test_a_value_that_two_read_at_once_crowds_out_nobody(rows: Rows) -> None:
     cache = Cache(2, rows.load)
     await cache.get("a")
-    await asyncio.gather(cache.get("b"), cache.get("b"))
+    rows.go.clear()
+    reading = [asyncio.create_task(cache.get("b")) for _ in range(2)]
+    await asyncio.sleep(0)
+    rows.go.set()
+    await asyncio.gather(*reading)
+    assert rows.loads == ["a", "b", "b"]
     assert [cache.peek(key) for key in "ab"] == ["1", "2"]
 
 

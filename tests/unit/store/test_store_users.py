@@ -99,6 +99,11 @@ async def test_an_exact_search_finds_number_and_names_as_a_whole(store: Store) -
     assert await found(store, "1380000000") == set()
 
 
+async def test_an_e_mail_address_is_found_whatever_its_case(store: Store) -> None:
+    ann = await named(store, "ann@example.com", "Ann")
+    assert await found(store, "Ann@Example.com") == {ann}
+
+
 async def test_a_fuzzy_search_finds_parts_of_the_display_name(store: Store) -> None:
     ann, lim = await named(store, "13800000000", "Ann Li"), await named(store, "13900000000", "Ann Lim")
     assert await found(store, "nn L", fuzzy=True) == {ann, lim}
