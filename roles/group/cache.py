@@ -57,7 +57,7 @@ class Cache(Generic[V]):
         self._values, self._aged = {}, self._values
 
     def _keep(self, key: str, value: V) -> None:
-        if len(self._values) + len(self._aged) >= self._size:
+        if key not in self._values and len(self._values) + len(self._aged) >= self._size:
             eldest = self._aged or self._values
             del eldest[next(iter(eldest))]
         self._values[key] = value
