@@ -101,7 +101,7 @@ def services() -> Iterator[Services]:
     if name := os.environ.get("TEST_SERVICES_SET"):
         yield Services(name)
         return
-    _take_down_orphans()
+    take_down_orphans()
     own = Services(f"test-{os.getpid()}")
     try:
         yield own
@@ -109,7 +109,7 @@ def services() -> Iterator[Services]:
         own.down()
 
 
-def _take_down_orphans() -> None:
+def take_down_orphans() -> None:
     """Take down the sets of test sessions that ended without doing it themselves."""
     for folder in (ROOT / ".cache" / "services").glob("test-*"):
         owner = _OF_A_SESSION.fullmatch(folder.name)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import xml.sax.saxutils
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from .places import download_locked, downloads
 
 _APT_SECONDS = 900
 _MAVEN_SECONDS = 600
+_RETRY_SECONDS = 5
 _GO_SECONDS = 1800
 _ADMIN_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -51,7 +53,7 @@ class Installer:
         # With SYSTEMD_OFFLINE a package does not start its service: these are not the servers that are meant.
         environment = {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
         command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments]
-        run(command, seconds=_APT_SECONDS, environment=environment, error=Unavailable)
+        run(command, seconds=_APT_SECONDS, environment=environment, error=Unavailable, attempts=2)
 
     def java(self) -> None:
         """A Java runtime, 17 or later."""
@@ -76,9 +78,11 @@ class Installer:
                 pom = Path(temporary) / "pom.xml"
                 pom.write_text(_pom(artifacts, excluded))
                 jars = Path(temporary) / "jars"
-                command = [program("mvn") or "mvn", "-q", "-B", "-C", "-f", str(pom), _COPY_JARS]
+                command = [program("mvn") or "mvn", "-q", "-B", "-C", "-Dstyle.color=never", "-f", str(pom)]
+                # A repository of its own, since the user's may be one that cannot be written.
+                command += [f"-Dmaven.repo.local={temporary}/repository", _COPY_JARS]
                 command += ["-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
-                run(command, seconds=_MAVEN_SECONDS, error=Unavailable)
+                run(command, seconds=_MAVEN_SECONDS, error=Unavailable, attempts=2)
                 jars.rename(target)
         return target
 
@@ -113,8 +117,12 @@ def run(
     seconds: float,
     environment: Mapping[str, str] | None = None,
     error: type[ServicesError] = ServicesError,
+    attempts: int = 1,
 ) -> str:
-    """Run a command to its end and return its output, which joins the error when it fails."""
+    """Run a command to its end and return its output, which joins the error when it fails.
+
+    A failed download is worth a second attempt.
+    """
     try:
         done = subprocess.run(
             command,
@@ -129,6 +137,9 @@ def run(
         )
     except subprocess.TimeoutExpired:
         raise error(f"{' '.join(command)}: not done after {seconds:g} s") from None
+    if done.returncode and attempts > 1:
+        time.sleep(_RETRY_SECONDS)
+        return run(command, seconds=seconds, environment=environment, error=error, attempts=attempts - 1)
     if done.returncode:
         last = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-15:])
         raise error(f"{' '.join(command)}: exit code {done.returncode}\n{last}")

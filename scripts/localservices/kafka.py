@@ -81,7 +81,7 @@ transaction.state.log.min.isr=1
 class Kafka(Service):
     name: ClassVar[str] = "kafka"
     port_count: ClassVar[int] = 2
-    ready_seconds: ClassVar[float] = 90.0
+    ready_seconds: ClassVar[float] = 180.0
 
     def install(self, installer: Installer) -> None:
         installer.java()

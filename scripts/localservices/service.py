@@ -127,7 +127,7 @@ class Service(ABC):
 
     name: ClassVar[str]
     port_count: ClassVar[int]
-    ready_seconds: ClassVar[float] = 60.0
+    ready_seconds: ClassVar[float] = 120.0
 
     def __init__(self, folder: Path, ports: Sequence[int]) -> None:
         """Take the folder of the set, and `port_count` ports."""

@@ -18,7 +18,7 @@ import pymysql
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.services import ROOT, Services, run
+from tests.services import ROOT, Services, run, take_down_orphans
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -118,8 +118,8 @@ def test_two_sets_side_by_side(own: Services) -> None:
         other.down()
 
 
-def test_mariadb_is_set_up_for_the_store(own: Services) -> None:
-    port = own("mariadb").port("mariadb")
+def test_mariadb_is_set_up_for_the_store(services: Services) -> None:
+    port = services("mariadb").port("mariadb")
     wanted = ("utf8mb4", "utf8mb4_bin", 1)
     assert sql(
         port, "SELECT @@character_set_database, @@collation_database, @@innodb_flush_log_at_trx_commit"
@@ -172,15 +172,27 @@ def test_galera_is_one_cluster_and_survives_kills(own: Services) -> None:
     assert [sql(port, *kept) for port in ports] == [((1,), (2,))] * 3
 
 
-def test_coturn_relays_for_those_who_know_the_secret(own: Services) -> None:
-    variables = own("coturn").variables("coturn")
+def test_coturn_relays_for_those_who_know_the_secret(services: Services) -> None:
+    variables = services("coturn").variables("coturn")
     user = f"{int(time.time()) + 600}:somebody"
     digest = hmac.digest(variables["TURN_SECRET"].encode(), user.encode(), hashlib.sha1)
     client = shutil.which("turnutils_uclient")
     assert client is not None
 
     def relay(password: str) -> str:
-        command = [client, "-t", "-y", "-n", "1", "-u", user, "-w", password, "-p", str(own.port("coturn"))]
+        command = [
+            client,
+            "-t",
+            "-y",
+            "-n",
+            "1",
+            "-u",
+            user,
+            "-w",
+            password,
+            "-p",
+            str(services.port("coturn")),
+        ]
         done = subprocess.run(
             [*command, "127.0.0.1"], capture_output=True, text=True, timeout=60, check=False
         )
@@ -196,6 +208,15 @@ if os.environ.get("TEST_MINIO") or list(downloads().glob("minio-v*")):  # buildi
         url = own("minio").url("minio")
         async with aiohttp.ClientSession() as session, session.get(f"{url}/bucket/key") as answer:
             assert answer.status == 403
+
+
+def test_sets_of_dead_test_sessions_are_taken_down() -> None:
+    orphan = Services(f"test-{10**9}")  # no process has that id
+    orphan("coturn")
+    pid = orphan.process("coturn")["pid"]
+    take_down_orphans()
+    assert not folder(orphan).exists()
+    assert Identity.of(pid) is None
 
 
 def test_a_service_that_does_not_start_shows_its_log(own: Services) -> None:
