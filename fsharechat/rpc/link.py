@@ -64,6 +64,8 @@ class Link(asyncio.Protocol):
         """Ticks since something arrived."""
         self.reason = ""
         """Why this side ended the connection, if it did for a reason worth a line in the log."""
+        self.connected = False
+        """Whether it was ever connected; `transport` is there from then on."""
         self.ended = False
         self.peer = "?"
         self.paused = False
@@ -129,6 +131,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.connected = True
         self.transport.set_write_buffer_limits(high=self.limits.write_buffer)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):

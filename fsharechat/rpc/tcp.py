@@ -72,9 +72,14 @@ class TcpRpc(Rpc):
         self._server = Server(self._secret, self._local.call_within, self._limits)
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
-        if self._listen:
-            await self._open_port()
-        await self._registry.watch("group", self._on_members)
+        self._closing = False
+        try:
+            if self._listen:
+                await self._open_port()
+            await self._registry.watch("group", self._on_members)
+        except BaseException:
+            await self.close()  # so that it can be tried again
+            raise
 
     async def _open_port(self) -> None:
         host, port = self._settings.host, self._settings.port
@@ -102,6 +107,7 @@ class TcpRpc(Rpc):
         await self._server.close()
         await self._local.close()
         self._ticker.cancel()
+        self._ticker = None
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)

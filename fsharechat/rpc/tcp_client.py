@@ -91,7 +91,7 @@ class ClientConnection(Link):
     def abandon(self) -> None:
         """End the connection, of which nobody waits for the handshake any more."""
         self.accepted.cancel()
-        if hasattr(self, "transport"):
+        if self.connected:
             self.drop("abandoned")
         else:
             self.gone.set()

@@ -148,6 +148,7 @@ async def test_a_call_that_the_process_would_not_take_is_invalid(cluster: Cluste
 
 
 async def test_numbers_of_calls_go_round_without_meeting(cluster: Cluster) -> None:
+    cluster.timeout = 100.0
     desk = cluster.desk()
     await (await cluster.group()).serve(lambda one: desk(one) if one.uid == "slow" else echo(one))
     caller = await cluster.caller()

@@ -38,6 +38,20 @@ async def test_a_port_that_is_taken_is_named(cluster: Cluster) -> None:
         await cluster.make(listen=True, port=port).open()
 
 
+async def test_what_did_not_open_can_be_opened_later(cluster: Cluster) -> None:
+    holder = await cluster.group()
+    rpc = cluster.make(listen=True, port=int(holder.address.rpartition(":")[2]))
+    with pytest.raises(RpcError):
+        await rpc.open()
+    await holder.close()
+    await rpc.open()
+    await cluster.announce(rpc.address)
+    await rpc.serve(echo)
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    assert (await caller.call(call(b"open"))).payload == b"open"
+
+
 async def test_only_who_serves_has_an_address(cluster: Cluster) -> None:
     group = await cluster.group()
     host, _, port = group.address.rpartition(":")

@@ -164,6 +164,22 @@ async def test_behind_a_process_that_drains_a_user_waits_for_its_answers(cluster
     assert len(desks[here].calls) == 1
 
 
+async def test_a_call_that_is_cancelled_while_it_waits_is_not_made(cluster: Cluster) -> None:
+    caller, groups, desks = await two_groups(cluster)
+    caller.call(call(b"first"))
+    await until(lambda: total(desks) == 1)
+    here, there = (0, 1) if desks[0].calls else (1, 0)
+    drained = asyncio.create_task(groups[here].unserve())
+    await until(lambda: caller.processes == 1)
+    second = caller.call(call(b"second"))
+    caller.call(call(b"third"))
+    second.cancel()
+    desks[here].answer(0, DONE)
+    await asyncio.wait_for(drained, 10)
+    await desks[there].arrived(1)
+    assert [one.body for one in desks[there].calls] == [b"third"]
+
+
 async def test_a_process_that_left_the_registry_gets_no_new_call_but_its_answers_count(
     cluster: Cluster,
 ) -> None:
