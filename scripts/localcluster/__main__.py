@@ -53,7 +53,6 @@ def up(arguments: argparse.Namespace) -> int:
         return code
     with locked(f"cluster-{arguments.set}", say):
         cluster = Cluster.load(arguments.set) or Cluster.new(arguments.set)
-        before = (cluster.dev, cluster.fixed_ids, cluster.environment)
         cluster.dev, cluster.fixed_ids = arguments.dev, arguments.fixed_ids
         # They lead to the services of this set, and each process has ports of its own.
         ours = {*cluster.services(), "FSHARECHAT_NODE__CLUSTER_SECRET", "FSHARECHAT_NODE__ID"}
@@ -64,11 +63,9 @@ def up(arguments: argparse.Namespace) -> int:
             cluster.member(name).stop(say)
             cluster.remove_member(name)
         cluster.write_settings()
-        changed = before != (cluster.dev, cluster.fixed_ids, cluster.environment)
-        if changed and any(member.running for member in cluster.members()):
-            say(
-                "other settings than before: those that run already get them by `scripts/cluster restart all`"
-            )
+        for member in cluster.members():
+            if member.outdated:
+                member.stop(say)
         _start(cluster.members())
     members = cluster.members()
     print(f"{report.table(members)}\n\n{report.guide(cluster, members)}")

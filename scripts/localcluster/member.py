@@ -1,10 +1,11 @@
 """One process of the cluster."""
 
+import json
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from localservices import process
 from localservices.errors import ServicesError
@@ -47,7 +48,7 @@ class Member(Daemon):
         self.number = int(number)
         self._ports = ports
         self._launch = launch
-        self._begin_file = folder / "begin"
+        self._run_file = folder / "run.json"
 
     @property
     def ports(self) -> Mapping[str, int]:
@@ -70,7 +71,22 @@ class Member(Daemon):
 
     def prepare(self, say: Say) -> None:
         size = self.log.stat().st_size if self.log.exists() else 0
-        self._begin_file.write_text(str(size))
+        self._run_file.touch(mode=0o600)
+        self._run_file.write_text(json.dumps({"log": size, "given": self._given()}))
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it runs with other settings than it would be started with now."""
+        return self.running is not None and self._run().get("given") != self._given()
+
+    def _given(self) -> list[Any]:
+        return [self.command(), self.environment(), self._launch.settings.read_text()]
+
+    def _run(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._run_file.read_text()))
+        except (FileNotFoundError, ValueError):
+            return {}
 
     def command(self) -> list[str]:
         command = [sys.executable, "-P", "-m", "fsharechat", "--roles", self.role]
@@ -87,11 +103,10 @@ class Member(Daemon):
     def ready(self) -> bool:
         """Whether it has said so since it was started last."""
         try:
-            begin = int(self._begin_file.read_text())
             with self.log.open("rb") as log:
-                log.seek(begin)
+                log.seek(self._run()["log"])
                 return _READY.search(log.read()) is not None
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, KeyError):
             return False
 
     def stop(self, say: Say) -> None:
