@@ -25,9 +25,10 @@ _REQUEST_COLUMNS = Request._fields[2:]
 _SELECT_REQUEST = f"SELECT {', '.join(Request._fields)} FROM friend_requests"
 
 
-def request(_: Dialect, from_uid: str, to_uid: str) -> Unit[Request | None]:
-    """Return the last request from one user to another."""
-    rows = (yield Query(f"{_SELECT_REQUEST} WHERE from_uid = ? AND to_uid = ?", (from_uid, to_uid))).rows
+def request(dialect: Dialect, from_uid: str, to_uid: str) -> Unit[Request | None]:
+    """Return the last request from one user to another, for a unit that will change it."""
+    sql = f"{_SELECT_REQUEST} WHERE from_uid = ? AND to_uid = ?{dialect.locking}"
+    rows = (yield Query(sql, (from_uid, to_uid))).rows
     return Request(*rows[0]) if rows else None
 
 

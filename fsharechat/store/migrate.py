@@ -23,7 +23,7 @@ def migrate(url: str) -> None:
     Raises StoreError, also when a newer version of fsharechat has written the database.
     """
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         _take_whole_steps(engine)

@@ -7,6 +7,7 @@ from fsharechat.store.unit import Query, Unit, chunks, flat, marks, rows_of_mark
 
 class MysqlDialect:
     name = "mysql"
+    locking = " FOR UPDATE"
 
     def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
         updates = ",".join(f"{column}=VALUES({column})" for column in columns)

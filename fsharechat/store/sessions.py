@@ -89,15 +89,15 @@ class _Codes(NamedTuple):
     locked_until_ms: int = 0
 
 
-def _codes(number: str) -> Unit[_Codes]:
-    sql = f"SELECT {', '.join(_CODE_COLUMNS)} FROM login_codes WHERE number = ?"
+def _codes(dialect: Dialect, number: str) -> Unit[_Codes]:
+    sql = f"SELECT {', '.join(_CODE_COLUMNS)} FROM login_codes WHERE number = ?{dialect.locking}"
     rows = (yield Query(sql, (number,))).rows
     return _Codes(*rows[0]) if rows else _Codes()
 
 
 def new_code(dialect: Dialect, number: str, digest: bytes, now: int, rules: CodeRules) -> Unit[LoginCode]:
     """Keep a code that is to be sent, if the number may have another one: SUCCESS or TOO_OFTEN."""
-    codes = yield from _codes(number)
+    codes = yield from _codes(dialect, number)
     today = now // DAY_MS
     sent_today = codes.day_count if codes.day == today else 0
     if now < codes.locked_until_ms or now < codes.sent_ms + rules.resend_ms or sent_today >= rules.per_day:
@@ -115,7 +115,7 @@ def use_code(
     `is_super`: whether the guess is the super code; None where the server has none. A right code is used up. After
     `wrong_guesses` wrong ones the code is void and the number locked for a while.
     """
-    codes = yield from _codes(number)
+    codes = yield from _codes(dialect, number)
     if now < codes.locked_until_ms:
         return LoginCode.TOO_OFTEN
     alive = codes.digest != b"" and now < codes.sent_ms + rules.lifetime_ms

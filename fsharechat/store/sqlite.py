@@ -32,6 +32,7 @@ class SqliteDialect:
     """The SQL of SQLite 3.35 and later."""
 
     name = "sqlite"
+    locking = ""  # there is one writer
 
     def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
         updates = ",".join(f"{column}=excluded.{column}" for column in columns)

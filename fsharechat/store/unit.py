@@ -35,6 +35,8 @@ class Dialect(Protocol):
     """Where the SQL of the engines differs."""
 
     name: str
+    locking: str
+    """What ends a SELECT whose rows no other writer may change before this unit is done."""
 
     def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
         """Return an INSERT of one row of `keys` + `columns` that updates `columns` where the key exists."""

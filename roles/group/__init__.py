@@ -56,6 +56,7 @@ class GroupRole:
         await node.rpc.serve(group.call)
         self._keeper = asyncio.get_running_loop().create_task(self._follow_lease(lease, node.rpc, group))
         stats = node.store.stats
+        node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
         node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
         node.metrics.counter("store_messages", "Messages given to the store.", lambda: stats.messages)
         node.metrics.counter("store_failed", "Messages that the store could not keep.", lambda: stats.failed)

@@ -39,14 +39,16 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
     if call.uid in rights.blacklist:
         raise Refusal(Code.BLACKLISTED)
     now = group.now()
-    await group.store.write(_ask, call.uid, target, request.reason, now)
+    await group.store.write(_ask, call.uid, target, request.reason, now, call.retried)
     group.outbox.notify(SubSignal.FRN, long_payload(now), target)
 
 
-def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int) -> Unit[None]:
+def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[None]:
     before = yield from friends.request(dialect, uid, target)
     if before is not None:
         if friends.is_open(before, now):
+            if retried and before.reason == reason:
+                return  # the first try did it
             raise Refusal(Code.ALREADY_REQUESTED)
         if friends.is_blocked(before, now):
             raise Refusal(Code.REQUEST_BLOCKED)
@@ -61,11 +63,11 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int) -> Unit
 async def handle_request(group: Group, call: Call, request: pb.HandleFriendRequest) -> None:
     requester, now = request.target_uid, group.now()
     if request.status == RequestStatus.REJECTED:
-        await group.store.write(_close, requester, call.uid, RequestStatus.REJECTED, now)
+        await group.store.write(_close, requester, call.uid, RequestStatus.REJECTED, now, call.retried)
         group.outbox.notify(SubSignal.FRN, long_payload(now), requester)
     elif request.status == RequestStatus.ACCEPTED:
         ids = [group.ids.next() for _ in range(1 + len(TIPS))]
-        greetings, stored = await group.store.write(_accept, requester, call.uid, ids, now)
+        greetings, stored = await group.store.write(_accept, requester, call.uid, ids, now, call.retried)
         group.changed((requester, call.uid))
         group.deliver(greetings, stored)
         for uid in (requester, call.uid):
@@ -74,8 +76,13 @@ async def handle_request(group: Group, call: Call, request: pb.HandleFriendReque
         raise Refusal(Code.INVALID_PARAMETER)
 
 
-def _close(dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int) -> Unit[Request]:
+def _close(
+    dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int, retried: bool
+) -> Unit[Request | None]:
+    """Answer an open request; None when the first try of a retried call did."""
     found = yield from friends.request(dialect, requester, uid)
+    if retried and found is not None and found.status == status:
+        return None
     if found is None or found.status != RequestStatus.SENT:
         raise Refusal(Code.NOT_EXIST)
     if not friends.is_open(found, now):
@@ -86,9 +93,15 @@ def _close(dialect: Dialect, requester: str, uid: str, status: RequestStatus, no
 
 
 def _accept(
-    dialect: Dialect, requester: str, uid: str, ids: list[int], now: int
+    dialect: Dialect, requester: str, uid: str, ids: list[int], now: int, retried: bool
 ) -> Unit[tuple[list[NewMessage], list[Stored]]]:
-    closed = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now)
+    closed = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now, retried)
+    if closed is None:
+        return [], []
+    crossing = yield from friends.request(dialect, uid, requester)
+    if crossing is not None and friends.is_open(crossing, now):
+        answered = crossing._replace(status=RequestStatus.ACCEPTED, handled_ms=now, update_dt=now)
+        yield from friends.put_request(dialect, answered)
     yield from friends.befriend(dialect, requester, uid, now)
     contents = [
         pb.MessageContent(

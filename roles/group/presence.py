@@ -40,6 +40,10 @@ class PresenceTable:
                     del devices[client_id]
             self._index(uid)
 
+    def __len__(self) -> int:
+        """Return how many devices are known."""
+        return sum(map(len, self._devices.values()))
+
     def nodes(self, uid: str) -> tuple[int, ...]:
         """Return the nodes that have a device of the user, in no order."""
         return self._nodes.get(uid, ())

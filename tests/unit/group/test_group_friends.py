@@ -205,3 +205,30 @@ async def test_who_cannot_be_asked(office: Office, pair: tuple[str, str]) -> Non
     assert await ask(office, ann, bob) == Code.BLACKLISTED
     assert office.events == []
     assert await ask(office, bob, ann, "x" * 1000) == Code.SUCCESS
+
+
+async def test_a_retried_answer_is_given_once(office: Office, pair: tuple[str, str]) -> None:
+    ann, bob = pair
+    request = pb.HandleFriendRequest(target_uid=ann, status=ACCEPTED)
+    await ask(office, ann, bob)
+    assert (await office.ask(bob, FHR, request, retried=True)).code == Code.SUCCESS
+    assert (await office.ask(bob, FHR, request, retried=True)).code == Code.SUCCESS
+    assert (await office.inbox(bob)).head == 3
+    assert (await office.ask(bob, FHR, request)).code == Code.NOT_EXIST
+
+
+async def test_a_retried_request_is_made_once(office: Office, pair: tuple[str, str]) -> None:
+    ann, bob = pair
+    await ask(office, ann, bob, "hello")
+    again = pb.AddFriendRequest(target_uid=bob, reason="hello")
+    assert (await office.ask(ann, FAR, again, retried=True)).code == Code.SUCCESS
+    assert (await office.ask(ann, FAR, again)).code == Code.ALREADY_REQUESTED
+
+
+async def test_of_two_crossing_requests_one_answer_is_enough(office: Office, pair: tuple[str, str]) -> None:
+    ann, bob = pair
+    await ask(office, ann, bob)
+    await ask(office, bob, ann)
+    assert await answer(office, bob, ann) == Code.SUCCESS
+    assert await answer(office, ann, bob) == Code.NOT_EXIST
+    assert (await office.inbox(bob)).head == 3
