@@ -63,5 +63,5 @@ class Registry(ABC):
     async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
         """Have `on_members` called on the loop with the members of a kind: now, and after each change.
 
-        Raises RegistryError if they cannot be had now. While the registry cannot be reached the members stay what they were.
+        While the registry cannot be reached the members stay what they were. Raises RegistryError if that is now.
         """

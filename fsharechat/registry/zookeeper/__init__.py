@@ -10,14 +10,14 @@ from typing import Literal
 
 import structlog
 
+from fsharechat import urls
 from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, Registry, RegistryError
 from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.lease import ZooKeeperLease, clock
 from fsharechat.registry.zookeeper.session import Session, pause
 
-SCHEME = "zookeeper://"
-ROOT = "/fsharechat"
+ROOT = "fsharechat"
 PORT = 2181
 OPEN_SECONDS = 5.0
 REREAD_SECONDS = 10.0
@@ -29,16 +29,19 @@ log = structlog.get_logger(__name__)
 
 
 class ZooKeeperRegistry(Registry):
-    """The registry at `zookeeper://host[:port][,host[:port]…][/folder]`. Raises ValueError for another url.
+    """The registry at `zookeeper://host[:port][,host[:port]…][/folder]`. Raises UrlError.
 
     `session_timeout`, in seconds, is how long the id of a process that died stays taken. A lease without contact to
     ZooKeeper is given up after 0.6 of it. ZooKeeper grants 2 to 20 of its ticks.
     """
 
     def __init__(self, url: str, session_timeout: float = 10.0) -> None:
-        servers, folder = parse_url(url)
-        self._root = folder + ROOT
-        self._session = Session(servers, session_timeout)
+        parsed = urls.parse(url, "zookeeper", PORT)
+        if parsed.user:
+            raise urls.UrlError("ZooKeeper is used without a login")
+        folders = [part for part in parsed.path.split("/") if part]
+        self._root = "/" + "/".join([*folders, ROOT])
+        self._session = Session(parsed.hosts, session_timeout)
         self._leases: dict[tuple[str, int], ZooKeeperLease | None] = {}  # None: being taken
         self._followers: set[asyncio.Task[None]] = set()
 
@@ -148,25 +151,3 @@ class _Follower:
 
     def _on_event(self, _path: str) -> None:
         self._wake.set()
-
-
-def parse_url(url: str) -> tuple[list[str], str]:
-    """Return the servers ("host:port") and the folder ("" or "/folder") of a registry url. Raises ValueError."""
-    if not url.startswith(SCHEME):
-        raise ValueError(f"must be {SCHEME}host:port, several hosts with commas between them")
-    hosts, _, folder = url.removeprefix(SCHEME).partition("/")
-    servers = [_server(host.strip()) for host in hosts.split(",")]
-    parts = [part for part in folder.split("/") if part]
-    return servers, "".join(f"/{part}" for part in parts)
-
-
-def _server(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    if not colon or host.endswith("]"):
-        name, port = host, str(PORT)
-    inside = name[1:-1] if name.startswith("[") and name.endswith("]") else name.replace(":", " ")
-    if not inside or set(inside) & set(" []@/") or not (port.isascii() and port.isdecimal()):
-        raise ValueError(f"{host!r} is no host, or host:port, or [address]:port")
-    if not 0 < int(port) < 65536:
-        raise ValueError(f"{host!r}: a port is 1-65535")
-    return f"{name}:{port}"

@@ -40,12 +40,12 @@ log = structlog.get_logger(__name__)
 
 
 class Session:
-    """One session on one of `servers` ("host:port") at a time. `timeout` is in seconds; the server may change it."""
+    """One session on one of `servers` (host, port) at a time. `timeout` is in seconds; the server may change it."""
 
-    def __init__(self, servers: Sequence[str], timeout: float) -> None:
+    def __init__(self, servers: Sequence[tuple[str, int]], timeout: float) -> None:
         self.timeout = timeout
         self._wanted = timeout
-        self._servers = tuple(servers)
+        self._servers = {_joined(host, port): (host, port) for host, port in servers}
         self._id = 0
         self._password = b"\x00"
         self._client: ZKClient | None = None
@@ -124,8 +124,9 @@ class Session:
             raise RegistryError(f"ZooKeeper: {error or type(error).__name__}") from error
 
     async def _run(self) -> None:
+        server = ""
         while True:
-            server, client = await self._reconnect()
+            server, client = await self._reconnect(failed=server)
             self._adopt(client)
             log.info("connected to ZooKeeper", server=server, session=f"{self._id:#x}", timeout=self.timeout)
             why = await self._until_broken()
@@ -134,11 +135,12 @@ class Session:
             _throw_away(client)
             log.warning("the connection to ZooKeeper broke", server=server, why=why)
 
-    async def _reconnect(self) -> tuple[str, ZKClient]:
+    async def _reconnect(self, failed: str) -> tuple[str, ZKClient]:
         pause = FIRST_PAUSE
         told = False
         while True:
-            for server in random.sample(self._servers, len(self._servers)):
+            # By chance, so that clients spread; the one that has just failed last, for it may fail slowly again.
+            for server in sorted(self._servers, key=lambda name: (name == failed, random.random())):
                 try:
                     return server, await self._connect(server)
                 except RegistryError as error:
@@ -151,7 +153,7 @@ class Session:
 
     async def _connect(self, server: str) -> ZKClient:
         patience = self._patience
-        await _reach(server, patience)
+        await _reach(*self._servers[server], patience)
         client = ZKClient(
             server, session_timeout=self._wanted, retry_policy=RetryPolicy.once(), read_timeout=patience
         )
@@ -180,7 +182,7 @@ class Session:
         self._client = client
         broken = self._broken = asyncio.get_running_loop().create_future()
         for end in (session.conn.read_loop_task, session.state.wait_for(States.SUSPENDED, States.LOST)):
-            end.add_done_callback(lambda _: _set(broken, "it was closed"))
+            end.add_done_callback(lambda _: _set(broken, "the connection was closed"))
         self._failures.clear()
         self._connected.set()
         for wake in self._wakers:
@@ -208,12 +210,16 @@ async def pause(wake: asyncio.Event, seconds: float) -> None:
     wake.clear()
 
 
-async def _reach(server: str, seconds: float) -> None:
-    """Raise RegistryError with the reason when `server` takes no connections: aiozk would keep it to its log."""
-    host, _, port = server.rpartition(":")
+def _joined(host: str, port: int) -> str:
+    """Return a server as aiozk wants it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _reach(host: str, port: int, seconds: float) -> None:
+    """Raise RegistryError with the reason when a server takes no connections: aiozk would keep it to its log."""
     try:
         async with asyncio.timeout(seconds):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         raise RegistryError(f"no connection in {seconds:g} s") from None
     except OSError as error:

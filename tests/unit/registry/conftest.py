@@ -1,16 +1,24 @@
-"""The kinds of registry that the suite runs over: ZooKeeper joins by one more parameter."""
+"""The kinds of registry that the suite runs over."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from fsharechat.registry import Registry
+from fsharechat.registry import Registry, zookeeper
 from fsharechat.registry.memory import MemoryRegistry
+from fsharechat.registry.zookeeper import ZooKeeperRegistry
+from tests.zookeeper import ZooKeeper
 
 
-@pytest.fixture(params=["memory"])
-async def registry() -> AsyncIterator[Registry]:
-    opened = MemoryRegistry()
+@pytest.fixture(params=["memory", pytest.param("zookeeper", marks=pytest.mark.slow)])
+async def registry(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Registry]:
+    opened: Registry = MemoryRegistry()
+    if request.param == "zookeeper":
+        monkeypatch.setattr(zookeeper, "REREAD_SECONDS", 3600.0)  # so that only a watch can tell
+        server: ZooKeeper = request.getfixturevalue("zookeeper")
+        opened = ZooKeeperRegistry(f"{server.url}/suite/{request.node.originalname}")
     await opened.open()
     yield opened
     await opened.close()

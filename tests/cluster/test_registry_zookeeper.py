@@ -1,0 +1,363 @@
+"""The registry on a real ZooKeeper: several processes, dead ones, stopped ones, and a ZooKeeper that goes away."""
+
+import asyncio
+import gc
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiozk import ZKClient
+
+from fsharechat.registry import Lease, LeaseTaken, Members, RegistryError
+from fsharechat.registry import zookeeper as zookeeper_registry
+from fsharechat.registry.zookeeper import ZooKeeperRegistry
+from fsharechat.registry.zookeeper.session import Session
+from tests.cluster.holder import __name__ as HOLDER
+from tests.server import until
+from tests.services import ROOT
+from tests.zookeeper import Wire, ZooKeeper
+
+pytestmark = pytest.mark.slow
+
+SHORT = 2.0
+"""Seconds of a session that a test waits for to end."""
+LONG = 15.0
+"""Seconds of a session that must not end in a test."""
+
+Open = Callable[..., Awaitable[ZooKeeperRegistry]]
+
+
+@pytest.fixture(autouse=True)
+async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
+    """Fail a test after which asyncio has to say something, such as an exception that nobody looked at."""
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    yield said
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not said
+
+
+@pytest.fixture(autouse=True)
+def only_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the members from being read again after a while: that would hide a watch that does not work."""
+    monkeypatch.setattr(zookeeper_registry, "REREAD_SECONDS", 3600.0)
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def url(zookeeper: ZooKeeper, request: pytest.FixtureRequest) -> str:
+    """A folder for the test alone, which is not there yet."""
+    return f"{zookeeper.url}/{request.node.name.translate(str.maketrans('[]', '--'))}/chat"
+
+
+@pytest.fixture
+def open_registry(stack: AsyncExitStack, url: str) -> Open:
+    async def open_one(seconds: float = SHORT, at: str = "") -> ZooKeeperRegistry:
+        """Open a registry; `at` replaces the hosts of the url."""
+        registry = ZooKeeperRegistry(f"zookeeper://{at}/{url.split('/', 3)[3]}" if at else url, seconds)
+        stack.push_async_callback(registry.close)
+        await registry.open()
+        return registry
+
+    return open_one
+
+
+@pytest.fixture
+async def wire(zookeeper: ZooKeeper, stack: AsyncExitStack) -> Wire:
+    wire = Wire(zookeeper.port)
+    await wire.mend()
+    stack.push_async_callback(wire.cut)
+    return wire
+
+
+class Holder:
+    """A process of tests/cluster/holder.py."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, stack: AsyncExitStack, url: str, node: int | str, address: str) -> "Holder":
+        """Start one that has its lease already."""
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", HOLDER, url, str(SHORT), "connector", str(node), address],
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        holder = cls(process)
+        stack.push_async_callback(holder.kill)
+        assert (await holder.line()).startswith("leased")
+        return holder
+
+    async def line(self) -> str:
+        assert self._process.stdout is not None
+        return (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode().strip()
+
+    async def freeze(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it does not stop")
+
+    def wake(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    async def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.communicate()
+
+
+class Deaf(asyncio.Event):
+    def set(self) -> None:
+        pass
+
+
+class Log:
+    """What a registry told, with `held` of the lease at that moment."""
+
+    def __init__(self) -> None:
+        self.changes: list[bool] = []
+        self.members: list[dict[int, str]] = []
+
+    def of(self, lease: Lease) -> "Log":
+        lease.on_change(self.changes.append)
+        return self
+
+    async def watching(self, registry: ZooKeeperRegistry, kind: str = "connector") -> "Log":
+        def tell(members: Members) -> None:
+            self.members.append(dict(members))
+
+        await registry.watch(kind, tell)
+        return self
+
+
+async def test_a_second_process_is_refused_and_told_who_holds_the_id(
+    stack: AsyncExitStack, url: str, open_registry: Open
+) -> None:
+    await Holder.start(stack, url, 5, "10.0.0.7:7000")
+    registry = await open_registry()
+    with pytest.raises(
+        LeaseTaken, match=r"node id 5 of a connector is held by 10\.0\.0\.7:7000 \(process \d+"
+    ):
+        await asyncio.wait_for(registry.lease("connector", 5, "10.0.0.8:7000"), 3 * SHORT)
+
+
+async def test_processes_that_race_for_auto_get_the_lowest_ids_once_each(open_registry: Open) -> None:
+    registries = [await open_registry(LONG) for _ in range(10)]
+    leases = await asyncio.gather(*[one.lease("group", "auto", f"a:{n}") for n, one in enumerate(registries)])
+    assert sorted(lease.node for lease in leases) == list(range(10))
+    log = await Log().watching(registries[0], "group")
+    assert log.members == [{lease.node: f"a:{n}" for n, lease in enumerate(leases)}]
+
+
+@pytest.mark.parametrize("by", ["release", "close"])
+async def test_an_id_that_is_given_back_is_free_at_once(open_registry: Open, by: str) -> None:
+    first, second = await open_registry(LONG), await open_registry(LONG)
+    lease = await first.lease("connector", 5, "a:1")
+    await (lease.release() if by == "release" else first.close())
+    assert not lease.held
+    began = time.monotonic()
+    assert (await second.lease("connector", 5, "a:2")).held
+    assert time.monotonic() - began < LONG / 8  # it did not have to ask twice
+
+
+async def test_the_id_of_a_killed_process_is_free_when_its_session_ends(
+    stack: AsyncExitStack, url: str, open_registry: Open
+) -> None:
+    holder = await Holder.start(stack, url, 5, "a:1")
+    registry = await open_registry()
+    log = await Log().watching(registry)
+    await holder.kill()
+    # As the same process does that was started again.
+    lease = await registry.lease("connector", 5, "a:2")
+    assert lease.held
+    await until(lambda: log.members[-1] == {5: "a:2"}, lambda: f"members: {log.members}")
+    assert log.members[0] == {5: "a:1"}
+
+
+async def test_a_short_outage_of_zookeeper_costs_no_lease(zookeeper: ZooKeeper, open_registry: Open) -> None:
+    registry = await open_registry(LONG)
+    lease = await registry.lease("connector", 5, "a:1")
+    log = await Log().of(lease).watching(registry)
+    await zookeeper.stop()
+    assert lease.held
+    await zookeeper.start()
+    assert lease.held
+    other = await open_registry()
+    expected = {5: "a:1"}
+    for node in (6, 7):  # the watch goes on, also when it has been read again after the outage
+        await other.lease("connector", node, "a:2")
+        expected[node] = "a:2"
+        await until(lambda: log.members[-1] == expected, lambda: f"members: {log.members}")
+    assert log.members[0] == {5: "a:1"}
+    assert len(log.members) == 3
+    assert log.changes == []
+    with pytest.raises(LeaseTaken):  # it was renewed: the session of before is still there
+        await other.lease("connector", 5, "a:2")
+    assert lease.held
+
+
+async def test_a_long_outage_of_zookeeper_costs_the_lease_until_it_is_back(
+    zookeeper: ZooKeeper, open_registry: Open
+) -> None:
+    lease = await (await open_registry()).lease("connector", 5, "a:1")
+    log = Log().of(lease)
+    await zookeeper.stop()
+    try:
+        await until(lambda: log.changes == [False], "the lease goes on without ZooKeeper")
+        assert not lease.held
+    finally:
+        await zookeeper.start()
+    await until(lambda: log.changes == [False, True], lambda: f"changes: {log.changes}")
+    assert lease.held
+    assert lease.node == 5
+
+
+@pytest.mark.parametrize("how", ["refused", "silence"])
+async def test_a_holder_without_network_stops_before_another_has_the_id_and_waits_for_it(
+    wire: Wire, open_registry: Open, how: str
+) -> None:
+    lost = await (await open_registry(at=wire.host)).lease("connector", 5, "a:1")
+    log = Log().of(lost)
+    other = await open_registry()
+    if how == "silence":
+        wire.fall_silent()
+    else:
+        await wire.cut()
+    taking = asyncio.create_task(other.lease("connector", 5, "a:2"))
+    taken = []
+    taking.add_done_callback(lambda _: taken.append(lost.held))
+    await until(lambda: not lost.held, "it holds on")
+    assert not taking.done()
+    lease = await taking
+    assert taken == [False]
+
+    await wire.mend()
+    log.members = (await Log().watching(other)).members
+    with pytest.raises(LeaseTaken):  # the one that lost it is connected, and asks for it
+        await (await open_registry(at=wire.host)).lease("connector", 5, "a:3")
+    assert not lost.held
+    assert log.changes == [False]
+    await lease.release()
+    await until(lambda: log.changes == [False, True], lambda: f"changes: {log.changes}")
+    assert lost.held
+    await until(lambda: log.members[-1] == {5: "a:1"}, lambda: f"members: {log.members}")
+
+
+async def test_a_stopped_process_knows_when_it_wakes_that_it_lost_its_id(
+    stack: AsyncExitStack, url: str, open_registry: Open
+) -> None:
+    holder = await Holder.start(stack, url, 5, "a:1")
+    await holder.freeze()
+    lease = await (await open_registry()).lease("connector", 5, "a:2")
+    holder.wake()
+    assert await holder.line() == "held False"
+    assert await holder.line() == "told False"
+    assert lease.held
+    await lease.release()
+    assert await holder.line() == "told True"
+
+
+async def test_a_node_that_was_deleted_is_a_lost_lease_and_made_again(
+    zookeeper: ZooKeeper, stack: AsyncExitStack, url: str, open_registry: Open
+) -> None:
+    lease = await (await open_registry(LONG)).lease("connector", 5, "a:1")
+    log = Log().of(lease)
+    hand = ZKClient(f"127.0.0.1:{zookeeper.port}")
+    stack.push_async_callback(hand.close)
+    await hand.start()
+    await hand.delete(f"/{url.split('/', 3)[3]}/fsharechat/connector/5", force=True)
+    await until(lambda: log.changes == [False, True], lambda: f"changes: {log.changes}")
+    assert lease.held
+
+
+async def test_a_watch_hears_what_changed_while_it_was_cut_off(wire: Wire, open_registry: Open) -> None:
+    cut_off, other = await open_registry(at=wire.host), await open_registry()
+    first = await other.lease("connector", 5, "a:1")
+    log = await Log().watching(cut_off)
+    await wire.cut()
+    await other.lease("connector", 6, "a:2")
+    await first.release()
+    assert log.members == [{5: "a:1"}]
+    await wire.mend()
+    await until(lambda: len(log.members) > 1, "it heard nothing")
+    assert log.members == [{5: "a:1"}, {6: "a:2"}]
+
+
+async def test_members_are_read_again_though_no_event_came(
+    open_registry: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zookeeper_registry, "REREAD_SECONDS", 0.1)
+    monkeypatch.setattr(Session, "waker", lambda _: Deaf())
+    log = await Log().watching(await open_registry(LONG))
+    await (await open_registry(LONG)).lease("connector", 5, "a:1")
+    await until(lambda: log.members == [{}, {5: "a:1"}], lambda: f"members: {log.members}")
+
+
+async def test_members_stay_while_zookeeper_is_away_and_the_dead_among_them_go_when_it_is_back(
+    stack: AsyncExitStack, url: str, zookeeper: ZooKeeper, open_registry: Open
+) -> None:
+    holder = await Holder.start(stack, url, 5, "a:1")
+    registry = await open_registry()
+    await registry.lease("connector", 6, "a:2")
+    log = await Log().watching(registry)
+    await zookeeper.stop()
+    await holder.kill()
+    assert log.members == [{5: "a:1", 6: "a:2"}]
+    await zookeeper.start()
+    await until(lambda: len(log.members) > 1, "it heard nothing")
+    assert log.members == [{5: "a:1", 6: "a:2"}, {6: "a:2"}]
+
+
+@pytest.mark.parametrize("how", ["refused", "silence"])
+async def test_when_one_of_several_hosts_dies_the_session_moves_on(
+    zookeeper: ZooKeeper, stack: AsyncExitStack, wire: Wire, open_registry: Open, how: str
+) -> None:
+    second = Wire(zookeeper.port)
+    await second.mend()
+    stack.push_async_callback(second.cut)
+    registry = await open_registry(LONG, at=f"{wire.host},127.0.0.1:1,{second.host}")
+    lease = await registry.lease("connector", 5, "a:1")
+    log = await Log().of(lease).watching(registry)
+    used, spare = (wire, second) if wire.connections else (second, wire)
+    before = spare.connections
+    if how == "silence":
+        used.fall_silent()
+    else:
+        await used.cut()
+    await until(lambda: spare.connections > before, "it does not move on")
+    other = await open_registry(LONG)
+    await other.lease("connector", 6, "a:2")
+    await until(lambda: log.members[-1] == {5: "a:1", 6: "a:2"}, lambda: f"members: {log.members}")
+    assert lease.held
+    assert log.changes == []
+
+
+async def test_nothing_listens(open_registry: Open) -> None:
+    began = time.monotonic()
+    with pytest.raises(
+        RegistryError, match=r"127\.0\.0\.1:1: Connection refused; 127\.0\.0\.1:2: Connection"
+    ):
+        await open_registry(at="127.0.0.1:1,127.0.0.1:2")
+    assert time.monotonic() - began < 8
+
+
+async def test_something_listens_that_says_nothing(wire: Wire, open_registry: Open) -> None:
+    wire.fall_silent()
+    began = time.monotonic()
+    with pytest.raises(RegistryError, match=f"{wire.host}: accepts connections, but gave no session"):
+        await open_registry(10.0, at=wire.host)
+    assert time.monotonic() - began < 8

@@ -1,0 +1,17 @@
+"""The services that tests of several kinds share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.zookeeper import ZooKeeper
+
+
+@pytest.fixture(scope="session")
+def zookeeper() -> Iterator[ZooKeeper]:
+    server = ZooKeeper()
+    try:
+        server.up()
+        yield server
+    finally:
+        server.down()
