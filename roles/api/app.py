@@ -67,7 +67,7 @@ class Login:
         if not isinstance(body, dict):
             return refused("the body must be a JSON object")
         for key in keys:
-            value = body[key] = str(body.get(key) or "")
+            value = body[key] = str(body.get(key, ""))
             if not 0 < len(value) <= MAX_TEXT:
                 return refused(f"{key} must be a text of 1 to {MAX_TEXT} characters")
         wanted = orjson.dumps({key: body[key] for key in keys})
