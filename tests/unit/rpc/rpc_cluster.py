@@ -159,5 +159,5 @@ class Wire:
 async def until(condition: Callable[[], bool]) -> None:
     """Return when the condition holds."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what it waits for has no event
+        while not condition():
             await asyncio.sleep(0.001)
