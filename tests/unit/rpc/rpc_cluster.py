@@ -149,6 +149,7 @@ class Wire:
                 await self._moving.wait()
                 writer.write(data)
                 await writer.drain()
+            await self._moving.wait()  # the end of a connection does not get through either
         except ConnectionError:
             writer.transport.abort()
         finally:

@@ -34,6 +34,13 @@ class Raw:
                 self._frames += self._decoder.feed(data)
         return self._frames.pop(0)
 
+    async def answer_pings(self) -> None:
+        """Answer pings, and nothing else, until the other side closes the connection."""
+        while data := await self.reader.read(65536):
+            for frame in self._decoder.feed(data):
+                if frame.signal == Signal.PING:
+                    self.writer.write(codec.encode_probe(codec.Probe.PONG))
+
     async def closed(self) -> bytes:
         """Return what else arrives before the other side closes the connection."""
         async with asyncio.timeout(10):

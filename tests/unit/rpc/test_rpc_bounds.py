@@ -83,6 +83,18 @@ async def test_what_a_process_does_not_read_is_bounded(cluster: Cluster) -> None
     assert len(asked) < 1000
 
 
+async def test_what_one_turn_of_the_loop_sends_is_bounded(cluster: Cluster) -> None:
+    cluster.limits = replace(PATIENT, write_buffer=256 << 10)
+    await (await cluster.group()).serve(echo)
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    asked = [caller.call(call(bytes(64 << 10), uid="ann")) for _ in range(20)]
+    replies = await asyncio.gather(*asked)
+    assert replies[0].code == Code.SUCCESS
+    assert replies[-1] == REFUSED
+    assert (await caller.call(call(uid="ann"))).code == Code.SUCCESS
+
+
 async def test_a_caller_that_does_not_read_its_replies_is_cut(cluster: Cluster) -> None:
     cluster.limits = replace(PATIENT, write_buffer=64 << 10, reply_buffer=2 << 20)
     group = await cluster.group()
