@@ -7,15 +7,16 @@ compacted, where each device is; `fsharechat.invalidate` what the caches of the 
 import asyncio
 import zlib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from fsharechat.bus import Bus, BusError, Event, Presence, codec
+from fsharechat.bus import Bus, Event, Presence, codec
 from fsharechat.bus.codec import RecordError
+from fsharechat.bus.kafka_producer import MAX_REQUEST_BYTES, Producer, Record
 from fsharechat.bus.kafka_topics import DELIVER, INVALIDATE, PRESENCE, PRESENCE_PARTITIONS, create_topics
 from fsharechat.urls import ServiceUrl
 
@@ -30,23 +31,14 @@ START_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 """Between attempts to reach a Kafka that is away."""
 
-MAX_REQUEST_BYTES = 16 << 20
-
-
-class _Record(NamedTuple):
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
-
 
 class KafkaBus(Bus):
     def __init__(self, url: ServiceUrl) -> None:
         self._servers = url.addresses
-        self._queue: asyncio.Queue[_Record] = asyncio.Queue(QUEUE)
-        self._producer: AIOKafkaProducer | None = None
+        self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE)
+        self._producer = Producer(self._servers)
         # Presence is not dropped: nobody would say it again. Of one device only the last news wait.
-        self._presence: dict[bytes, _Record] = {}
+        self._presence: dict[bytes, Record] = {}
         self._news = asyncio.Event()
         self._told = asyncio.Event()
         self._told.set()
@@ -56,20 +48,7 @@ class KafkaBus(Bus):
 
     async def open(self) -> None:
         await create_topics(self._servers)
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=0,
-            max_request_size=MAX_REQUEST_BYTES,
-            request_timeout_ms=10_000,
-        )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._producer.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._producer.stop()
-            raise BusError(f"{self._servers}: {error or 'no answer'}") from error
+        await self._producer.start()
         self._spawn(self._send_forever())
         self._spawn(self._send_presence_forever())
 
@@ -83,15 +62,10 @@ class KafkaBus(Bus):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._producer is not None:
-            try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._producer.stop()
-            except (KafkaError, TimeoutError) as error:
-                log.warning("kafka producer not stopped", error=str(error))
+        await self._producer.stop()
 
     def deliver(self, node: int, events: Sequence[Event]) -> None:
-        self._put(_Record(DELIVER, node, None, codec.encode_events(events)))
+        self._put(Record(DELIVER, node, None, codec.encode_events(events)))
 
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
         await self._consume(
@@ -104,7 +78,7 @@ class KafkaBus(Bus):
         partition = zlib.crc32(device) % PRESENCE_PARTITIONS
         key, value = codec.presence_key(presence), codec.encode_presence(presence)
         self._presence.pop(key, None)  # the newest goes last
-        self._presence[key] = _Record(PRESENCE, partition, key, value)
+        self._presence[key] = Record(PRESENCE, partition, key, value)
         self._told.clear()
         self._news.set()
 
@@ -118,7 +92,7 @@ class KafkaBus(Bus):
     def invalidate(self, keys: Iterable[str]) -> None:
         keys = list(keys)
         self._drop_cached(keys)  # here at once: the caller may ask again before Kafka has said it
-        self._put(_Record(INVALIDATE, 0, None, codec.encode_keys(keys)))
+        self._put(Record(INVALIDATE, 0, None, codec.encode_keys(keys)))
 
     async def watch_invalidations(self, on_keys: Callable[[Iterable[str]], None]) -> None:
         self._on_keys.append(on_keys)
@@ -134,22 +108,18 @@ class KafkaBus(Bus):
 
     # Sending
 
-    def _put(self, record: _Record) -> None:
+    def _put(self, record: Record) -> None:
         try:
             self._queue.put_nowait(record)
         except asyncio.QueueFull:
             self.dropped += 1
 
     async def _send_forever(self) -> None:
-        assert self._producer is not None
         dropped = 0
         while True:
             record = await self._queue.get()
             try:
-                sent = await self._producer.send(
-                    record.topic, record.value, key=record.key, partition=record.partition
-                )
-                sent.add_done_callback(_report_sent)
+                (await self._producer.send(record)).add_done_callback(_report_sent)
             except KafkaError as error:
                 log.warning("event not sent", topic=record.topic, error=str(error))
             finally:
@@ -177,11 +147,8 @@ class KafkaBus(Bus):
                     await asyncio.sleep(PAUSE_SECONDS)
             self._told.set()
 
-    async def _send_and_wait(self, record: _Record) -> None:
-        assert self._producer is not None
-        await self._producer.send_and_wait(
-            record.topic, record.value, key=record.key, partition=record.partition
-        )
+    async def _send_and_wait(self, record: Record) -> None:
+        await (await self._producer.send(record))
 
     # Receiving
 

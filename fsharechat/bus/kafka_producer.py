@@ -1,0 +1,148 @@
+"""A producer that is made anew when Kafka no longer takes what it sends."""
+
+import asyncio
+from typing import Any, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+
+from fsharechat.bus import BusError
+
+log = structlog.get_logger(__name__)
+
+START_SECONDS = 5.0
+STOP_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
+"""At least so long a producer is kept."""
+
+REQUEST_SECONDS = 10.0
+MAX_REQUEST_BYTES = 16 << 20
+
+
+class Record(NamedTuple):
+    """One record on its way."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Producer:
+    """An idempotent producer (aiokafka's), and its successor when it has failed.
+
+    aiokafka (0.14) counts the records of a batch that it gives up, Kafka does not: from then on Kafka refuses all
+    that comes for that partition, for ever (OutOfOrderSequenceNumber). It gives a batch up when the partition has no
+    leader, as after each restart of Kafka. So whenever a batch has failed a new producer takes over.
+    """
+
+    def __init__(self, servers: str) -> None:
+        self._servers = servers
+        self._current: AIOKafkaProducer | None = None
+        self._since = 0.0
+        self._failed = ""
+        self._renewing = asyncio.Lock()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Reach Kafka. Raises BusError."""
+        try:
+            self._current = await self._made()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BusError(f"{self._servers}: {error or 'no answer'}") from error
+
+    async def stop(self) -> None:
+        """Send what was taken, within a bound, and let go."""
+        for task in self._ending:
+            task.cancel()
+        if self._ending:
+            await asyncio.wait(self._ending)
+        if self._current is not None:
+            await _end(self._current)
+
+    async def send(self, record: Record) -> "asyncio.Future[Any]":
+        """Take a record; the future is done when Kafka has it, or failed. Raises KafkaError.
+
+        Waits, for REQUEST_SECONDS at most, while as much as a request holds waits already.
+        """
+        if self._failed:
+            await self._renew()
+        producer = self._current
+        if producer is None:
+            raise KafkaError("the producer was not started")
+        try:
+            sent: asyncio.Future[Any] = await producer.send(
+                record.topic, record.value, key=record.key, partition=record.partition
+            )
+        except (KafkaTimeoutError, MessageSizeTooLargeError):  # it was not taken
+            raise
+        except Exception as error:  # whatever ended aiokafka's own task is raised here
+            self._note(producer, error)
+            raise error if isinstance(error, KafkaError) else KafkaError(repr(error)) from error
+        sent.add_done_callback(lambda done: self._look_at(producer, done))
+        return sent
+
+    def _look_at(self, producer: AIOKafkaProducer, sent: "asyncio.Future[Any]") -> None:
+        if not sent.cancelled() and (error := sent.exception()) is not None:
+            self._note(producer, error)
+
+    def _note(self, producer: AIOKafkaProducer, error: BaseException) -> None:
+        if producer is self._current and not self._failed:
+            self._failed = str(error) or type(error).__name__
+            log.warning("events not sent; a new kafka producer takes over", error=self._failed)
+
+    async def _renew(self) -> None:
+        """Raises KafkaError when there is no new producer yet."""
+        async with self._renewing:
+            if not self._failed:
+                return
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(max(0.0, self._since + PAUSE_SECONDS - loop.time()))
+            self._since = loop.time()
+            try:
+                new = await self._made()
+            except (OSError, TimeoutError) as error:
+                raise KafkaError(f"{self._servers}: {error or 'no answer'}") from error
+            old, self._current, self._failed = self._current, new, ""
+            if old is not None:
+                task = loop.create_task(_end(old))
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
+
+    async def _made(self) -> AIOKafkaProducer:
+        """Raises KafkaError, OSError or TimeoutError."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            max_request_size=MAX_REQUEST_BYTES,
+            request_timeout_ms=int(REQUEST_SECONDS * 1000),
+        )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._since = asyncio.get_running_loop().time()
+        return producer
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Send what waits, within a bound, and let go; what was not sent fails."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+        return
+    except (KafkaError, TimeoutError) as error:
+        log.warning("a kafka producer ends with events unsent", error=str(error) or "no answer")
+    # Else it would go on trying for ever, and those who wait for its answers would wait as long.
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer._sender.close()
+            await producer.client.close()
+    except (KafkaError, TimeoutError) as error:
+        log.warning("a kafka producer does not end", error=str(error) or "no answer")
+    producer._message_accumulator.fail_all(KafkaError("the producer has ended"))
