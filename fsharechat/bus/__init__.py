@@ -57,7 +57,8 @@ Event = Deliver | Push | Notify | Kick
 class Presence(NamedTuple):
     """The device `client_id` of `uid` is connected to `node`, or (`online` false) no longer.
 
-    `epoch` grows with each connection that the node takes.
+    `epoch` grows with each connection that the node takes. Without a uid and a client id: the node begins, and has no
+    device from before that epoch. A connector that is killed and started again leaves its sessions to be dropped so.
     """
 
     uid: str

@@ -43,6 +43,8 @@ class ConnectorRole:
         hub = self._hub = Hub(node.settings, lease.node, node.rpc, node.bus, ids)
         await hub.start()
         lease.on_change(hub.on_lease)
+        if not lease.held:  # lost while the rest was waited for
+            hub.on_lease(False)
         tls: dict[str, Any] = {}
         if (context := self._tls()) is not None:
             tls = {
@@ -65,6 +67,7 @@ class ConnectorRole:
         self.addresses["ws"] = f"{'wss' if tls else 'ws'}://{address(name)}/"
         metrics = node.metrics
         metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.sessions))
+        metrics.gauge("devices_online", "Devices that are logged in here.", lambda: hub.devices)
         metrics.gauge("users_online", "Users with a device connected here.", lambda: len(hub.users))
         metrics.counter("notifications", "MN frames sent.", lambda: hub.notified)
         metrics.counter("connections_refused", "Connections beyond the limits.", lambda: hub.refused)

@@ -69,6 +69,8 @@ class Hub:
 
     async def start(self) -> None:
         await self.bus.serve_node(self.node, self.on_events)
+        self._epoch = now_ms()
+        self.bus.announce(Presence("", "", self.node, self._epoch))
         for work in (self._sweep_forever(), self._check_heads_forever(), self._check_fresh_forever()):
             self._spawn(work)
 
@@ -95,6 +97,11 @@ class Hub:
         self.inflight -= 1
         if self.draining and not self.inflight:
             self._idle.set()
+
+    @property
+    def devices(self) -> int:
+        """Return how many devices are logged in."""
+        return len(self.sessions) - self.unauthenticated
 
     # Sessions come and go
 

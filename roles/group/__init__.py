@@ -79,8 +79,6 @@ class GroupRole:
         lease.on_change(lambda _: changed.set())
         serving = True
         while True:
-            await changed.wait()
-            changed.clear()
             if serving and not lease.held:
                 log.error("the node id is lost: no calls until it is held again", node=lease.node)
                 await rpc.unserve()
@@ -89,3 +87,5 @@ class GroupRole:
                 log.info("the node id is held again", node=lease.node)
                 await rpc.serve(group.call)
                 serving = True
+            await changed.wait()
+            changed.clear()

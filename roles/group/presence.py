@@ -11,10 +11,18 @@ class PresenceTable:
     def __init__(self) -> None:
         self._devices: dict[str, dict[str, tuple[int, int]]] = {}
         self._nodes: dict[str, tuple[int, ...]] = {}
+        self._begun: dict[int, int] = {}
+        """The epoch with which each node began: what it said before is of another process, which has died."""
 
     def update(self, presence: Presence) -> tuple[int, int] | None:
         """Take note; return the place on another node from which the device has moved away."""
         uid, client_id, node, epoch, online = presence
+        if not uid:
+            self._begun[node] = epoch
+            self._forget(lambda place, known: place == node and known < epoch)
+            return None
+        if online and epoch < self._begun.get(node, 0):
+            return None  # the news of different devices may come in another order than they were told
         devices = self._devices.setdefault(uid, {})
         before = devices.get(client_id)
         moved = before if online and before is not None and before[0] != node else None
@@ -27,16 +35,16 @@ class PresenceTable:
 
     def keep_nodes(self, alive: Container[int]) -> None:
         """Forget the devices of all other nodes."""
-        self._forget(lambda node: node not in alive)
+        self._forget(lambda node, _: node not in alive)
 
     def drop_nodes(self, gone: Container[int]) -> None:
         """Forget the devices of these nodes."""
-        self._forget(lambda node: node in gone)
+        self._forget(lambda node, _: node in gone)
 
-    def _forget(self, is_gone: Callable[[int], bool]) -> None:
+    def _forget(self, is_gone: Callable[[int, int], bool]) -> None:
         for uid, devices in list(self._devices.items()):
-            for client_id, (node, _) in list(devices.items()):
-                if is_gone(node):
+            for client_id, (node, epoch) in list(devices.items()):
+                if is_gone(node, epoch):
                     del devices[client_id]
             self._index(uid)
 

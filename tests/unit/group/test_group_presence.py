@@ -101,3 +101,16 @@ def test_the_end_of_what_nobody_knew_changes_nothing() -> None:
     table = PresenceTable()
     table.update(Presence("ann", "phone", 1, 1, online=False))
     assert table.nodes("ann") == ()
+
+
+def test_a_node_that_begins_has_no_device_from_before() -> None:
+    table = PresenceTable()
+    table.update(Presence("ann", "phone", 1, 5))
+    table.update(Presence("ann", "web", 2, 5))
+    table.update(Presence("bob", "phone", 1, 8))  # its news came before those of the node
+    table.update(Presence("", "", 1, 7))
+    assert (table.nodes("ann"), table.nodes("bob"), len(table)) == ((2,), (1,), 2)
+    table.update(Presence("ann", "phone", 1, 6))  # and those of this one after it
+    assert table.nodes("ann") == (2,)
+    table.update(Presence("ann", "phone", 1, 9))
+    assert sorted(table.nodes("ann")) == [1, 2]
