@@ -30,7 +30,9 @@ class Identity:
         except (FileNotFoundError, ProcessLookupError):
             return None
         fields = stat.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
+        # Of a killed JVM the first thread may be dead while others still hold its ports.
+        is_dead = fields[0] in "ZX" and int(fields[17]) <= 1
+        return None if is_dead else cls(pid, int(fields[19]))
 
     @property
     def alive(self) -> bool:
