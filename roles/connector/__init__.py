@@ -6,6 +6,7 @@ import ssl
 from typing import Any
 
 from fsharechat.node import Node, StartError
+from fsharechat.process import raise_open_files
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken, RegistryError
 from roles.connector.hub import Hub
@@ -40,7 +41,7 @@ class ConnectorRole:
         self._lease = lease
         await node.rpc.wait_ready()
         ids = IdGenerator(lease.node, held=lambda: lease.held)
-        hub = self._hub = Hub(node.settings, lease.node, node.rpc, node.bus, ids)
+        hub = self._hub = Hub(node.settings, lease.node, node.rpc, node.bus, ids, raise_open_files())
         await hub.start()
         lease.on_change(hub.on_lease)
         if not lease.held:  # lost while the rest was waited for

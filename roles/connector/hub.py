@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push
+from fsharechat.process import SPARE_FILES
 from fsharechat.protocol.ids import IdGenerator, now_ms
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
@@ -36,7 +37,10 @@ Without this a device would be told to fetch what it has just sent itself.
 
 
 class Hub:
-    def __init__(self, settings: Settings, node: int, rpc: Rpc, bus: Bus, ids: IdGenerator) -> None:
+    def __init__(
+        self, settings: Settings, node: int, rpc: Rpc, bus: Bus, ids: IdGenerator, open_files: int
+    ) -> None:
+        """`open_files`: how many this process may have."""
         self.settings = settings.connector
         self.node = node
         self.rpc = rpc
@@ -46,6 +50,15 @@ class Hub:
         self.buckets = BucketTable(settings.limits.seconds)
         self.writes = TurnWrites()
         self.max_inflight = self.settings.max_inflight
+        self.max_connections = min(self.settings.max_connections, open_files - SPARE_FILES)
+        # Strangers alone must not be able to use up what the operating system grants.
+        self.max_unauthenticated = min(self.settings.max_unauthenticated, max(1, self.max_connections // 2))
+        if self.max_connections < self.settings.max_connections:
+            log.info(
+                "fewer connections than [connector] max_connections: raise the limit of open files",
+                connections=self.max_connections,
+                open_files=open_files,
+            )
         self.users: dict[str, OnlineUser] = {}
         self.sessions: set[Session] = set()
         self.unauthenticated = 0
@@ -136,8 +149,8 @@ class Hub:
             return False
         strangers = self.unauthenticated + len(self.waiting)
         if (
-            strangers < self.settings.max_unauthenticated
-            and len(self.sessions) + len(self.waiting) < self.settings.max_connections
+            strangers < self.max_unauthenticated
+            and len(self.sessions) + len(self.waiting) < self.max_connections
         ):
             return True
         self.refused += 1

@@ -18,7 +18,7 @@ async def make() -> AsyncIterator[Make]:
     def make(**sections: dict[str, object]) -> Connector:
         rpc, bus, clock = ScriptedRpc(), MemoryBus(), FakeClock()
         presences: list[Presence] = []
-        hub = Hub(Settings.model_validate(sections), 1, rpc, bus, IdGenerator(1))
+        hub = Hub(Settings.model_validate(sections), 1, rpc, bus, IdGenerator(1), 10_000)
         hub.time = clock
         bus.announce = presences.append  # type: ignore[method-assign]
         made.append(Connector(hub, rpc, bus, clock, presences))

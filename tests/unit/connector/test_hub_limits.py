@@ -1,0 +1,25 @@
+"""How many connections a connector takes."""
+
+from typing import Any, cast
+
+from fsharechat.protocol.ids import IdGenerator
+from fsharechat.settings import Settings
+from roles.connector.hub import Hub
+
+
+def make_hub(open_files: int, **connector: int) -> Hub:
+    nothing = cast(Any, None)
+    return Hub(
+        Settings.model_validate({"connector": connector}), 1, nothing, nothing, IdGenerator(1), open_files
+    )
+
+
+async def test_no_more_connections_than_files_may_be_open() -> None:
+    hub = make_hub(1024)
+    assert hub.max_connections < 1024
+    assert hub.max_unauthenticated <= hub.max_connections // 2
+
+
+async def test_the_settings_count_where_there_are_files_enough() -> None:
+    hub = make_hub(1_000_000, max_connections=5000, max_unauthenticated=70)
+    assert (hub.max_connections, hub.max_unauthenticated) == (5000, 70)
