@@ -120,7 +120,8 @@ class MysqlConnection:
                 await cursor.execute(_with_percent_marks(sql), params)
                 rows = list(await cursor.fetchall()) if cursor.description else []
                 return Result(rows, cursor.rowcount)
-        except (OSError, EOFError, TimeoutError, pymysql.err.InterfaceError) as error:
+        except (OSError, EOFError, TimeoutError, RuntimeError, pymysql.err.InterfaceError) as error:
+            # uvloop raises RuntimeError when it is to write to a socket that has been closed, as after a restart.
             self.abandon()
             raise ConnectionLost(_text(error)) from error
         except pymysql.err.MySQLError as error:
