@@ -8,20 +8,23 @@ It runs on services of its own, so that it shares no database, no topics and no 
 up for the whole test session. With TEST_CLUSTER_SET=NAME in the environment that cluster is used and left running.
 """
 
+import asyncio
 import json
 import os
 import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import aiohttp
 import pytest
 
 from fsharechat.client import send_code
-from tests.server import Addresses, until
+from tests.server import BOUND, Addresses, until
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {"FSHARECHAT_LIMITS__REQUESTS": "0", "FSHARECHAT_LOG__FORMAT": "json"}
@@ -40,6 +43,7 @@ class Cluster:
     def __init__(self, name: str) -> None:
         self.name = name
         self._unavailable = ""
+        self._info: dict[str, Any] = {}
         self._seen: dict[str, int] = {}
 
     def up(
@@ -57,21 +61,21 @@ class Cluster:
             self._unavailable = done.stderr.strip()
             pytest.skip(self._unavailable)
         _check(done)
+        self._info = self.info()
         return self
 
     def at(self, number: int = 0) -> Addresses:
         """Where clients of one connector, and of the api process of the same number (modulo all), go."""
-        info = self.info()
-        http = info["http"]
-        return Addresses(info["tcp"][number], info["ws"][number], http[number % len(http)])
+        http = self._info["http"]
+        return Addresses(self._info["tcp"][number], self._info["ws"][number], http[number % len(http)])
 
     def info(self) -> dict[str, Any]:
-        """What `scripts/cluster env --json` says."""
+        """What `scripts/cluster env --json` says now."""
         return dict(json.loads(self._do("env", "--json")))
 
     def names(self, role: str = "") -> list[str]:
         """The names of the processes, or of those of a role."""
-        return [name for name, one in self.info()["members"].items() if role in ("", one["role"])]
+        return [name for name, one in self._info["members"].items() if role in ("", one["role"])]
 
     def states(self) -> dict[str, str]:
         """The state of each process: "ready", "starting", "paused", "died", "stopped", "not answering"."""
@@ -79,7 +83,31 @@ class Cluster:
 
     def log(self, name: str) -> str:
         """All that a process wrote since the cluster was brought up."""
-        return Path(self.info()["members"][name]["log"]).read_text(errors="replace")
+        return Path(self._info["members"][name]["log"]).read_text(errors="replace")
+
+    async def metric(self, name: str, of: str) -> float:
+        """A metric of one process, by its name without the prefix."""
+        url = self._info["members"][of]["addresses"]["metrics"]
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            text = await answer.text()
+        found = re.search(rf"^fsharechat_{name} (\S+)$", text, re.MULTILINE)
+        assert found, f"{of} has no metric {name}"
+        return float(found[1])
+
+    async def until_known(self) -> None:
+        """Wait until every group process knows exactly the devices that are online."""
+        groups, connectors = self.names("group"), self.names("connector")
+        counts: list[float] = []
+
+        async def agreed() -> bool:
+            online = sum([await self.metric("devices_online", one) for one in connectors])
+            counts[:] = [online, *[await self.metric("devices_known", one) for one in groups]]
+            return len(set(counts)) == 1
+
+        deadline = time.monotonic() + BOUND
+        while not await agreed():
+            assert time.monotonic() < deadline, f"devices online, and known to each group process: {counts}"
+            await asyncio.sleep(0.02)
 
     def faults(self) -> list[str]:
         """What processes logged as errors, and tracebacks, since this was asked last."""

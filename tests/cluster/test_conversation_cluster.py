@@ -3,7 +3,10 @@
 import pytest
 
 from tests.cluster_kit import MakeCluster, new_numbers
-from tests.e2e.conversation import converse
+
+pytest.register_assert_rewrite("tests.e2e.conversation")
+
+from tests.e2e.conversation import converse  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +23,7 @@ async def test_two_people_on_two_connectors_meet_and_talk(
         it.at(0),
         it.code_for,
         elsewhere=it.at(1),
+        online=it.until_known,
         anna_by=anna_by,
         ben_by=ben_by,
         numbers=new_numbers(2),

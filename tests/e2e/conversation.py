@@ -27,12 +27,14 @@ async def converse(
     numbers: Sequence[str],
     texts: int,
     elsewhere: Addresses | None = None,
+    online: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Drive a friendship from the login to the history pages, and check that everybody sees all of it.
 
     Anna has a phone and, on the other transport, a tablet, both connected from the start, and a laptop that
     connects when all is over. `anna_by` and `ben_by` are "tcp" or "ws"; `numbers` are two that never logged in.
-    Where there is an `elsewhere`, Ben and the tablet are there.
+    Where there is an `elsewhere`, Ben and the tablet are there. `online` returns when every process knows where the
+    three devices are: what is no message does not reach a device before.
     """
     elsewhere = elsewhere or at
     anna_number, ben_number = numbers
@@ -48,6 +50,8 @@ async def converse(
         anna_tablet = await enter(Device(tablet, elsewhere, "ws" if anna_by == "tcp" else "tcp"))
         ben_phone = await enter(Device(ben, elsewhere, ben_by))
 
+        if online is not None:
+            await online()
         await _become_friends(anna_phone, anna_tablet, ben_phone, ben_number)
         sent = await _talk(anna_phone, ben_phone, texts)
         total = 3 + 2 * texts
