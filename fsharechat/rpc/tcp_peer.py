@@ -54,7 +54,7 @@ class Peer:
             start = loop.time()
             try:
                 connection = await self._connect()
-            except (OSError, TimeoutError, HandshakeError, ValueError) as error:
+            except (OSError, TimeoutError, HandshakeError, ValueError, OverflowError) as error:
                 self._tell(error)
             else:
                 self._told = ""
@@ -67,7 +67,10 @@ class Peer:
             delay = min(delay * 2, self._limits.reconnect_max_seconds)
 
     async def _connect(self) -> ClientConnection:
-        """Connect and shake hands. Raises OSError, TimeoutError, HandshakeError, and ValueError for no address."""
+        """Connect and shake hands.
+
+        Raises OSError, TimeoutError, HandshakeError; ValueError and OverflowError for what is no address.
+        """
         host, _, port = self.address.rpartition(":")
         connection = self._make()
         try:

@@ -61,13 +61,20 @@ class RawCaller(Raw):
         assert (frame.signal, frame.sub_signal) == (Signal.AUTH, codec.Step.CHALLENGE)
         return codec.decode_challenge(frame.body)
 
-    async def shake_hands(self, max_body: int = 8 << 20) -> None:
-        """Do as a caller does, up to the notice that the other side serves."""
+    async def shake_hands(self, *, serving: bool = True, max_body: int = 8 << 20) -> None:
+        """Do as a caller does, up to the notice that the other side serves, if it does."""
         nonce = secrets.token_bytes(codec.NONCE_SIZE)
         mac = codec.caller_mac(SECRET.encode(), (await self.challenge()).nonce, nonce)
         self.writer.write(codec.encode_proof(codec.Proof(nonce, mac, max_body)))
         assert (await self.frame()).sub_signal == codec.Step.ACCEPTED
-        assert (await self.frame()).sub_signal == codec.Notice.SERVING
+        if serving:
+            assert await self.notice() == codec.Notice.SERVING
+
+    async def notice(self) -> int:
+        """Return what the next frame, a notice, says."""
+        frame = await self.frame()
+        assert frame.signal == Signal.PUSH
+        return frame.sub_signal
 
     def call(self, number: int, body: bytes = b"", milliseconds: int = 10_000) -> None:
         self.writer.write(codec.encode_call(number, Call(18, "ann", "phone", body), milliseconds))

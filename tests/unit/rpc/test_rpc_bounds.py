@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
+from fsharechat.rpc.deadlines import CROWDED_SECONDS
 from fsharechat.rpc.link import Limits, Link
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp import TcpRpc
@@ -174,13 +175,15 @@ async def test_numbers_of_calls_go_round_without_meeting(cluster: Cluster) -> No
 
 
 async def test_calls_within_the_process_are_bounded_too() -> None:
-    rpc = LocalRpc(10.0, limit=8)
+    rpc = LocalRpc(100.0, limit=8)
     await rpc.open()
     desk = Desk()
     await rpc.serve(desk)
     asked = [rpc.call(call()) for _ in range(8)]
     assert rpc.call(call()).result() == REFUSED
     assert len(desk.calls) == 8
+    await asyncio.sleep(CROWDED_SECONDS * 3)
+    assert rpc.call(call()).result() == REFUSED
     for n in range(8):
         desk.answer(n, DONE)
     assert await asyncio.gather(*asked) == [DONE] * 8

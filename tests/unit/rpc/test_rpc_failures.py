@@ -149,12 +149,16 @@ async def test_a_process_that_comes_back_at_its_address_is_found(cluster: Cluste
         assert (await caller.call(call(b"%d" % n))).payload == b"%d" % n
 
 
-async def test_a_member_that_is_no_address_does_no_harm(cluster: Cluster) -> None:
-    for nonsense in ("nonsense", "", "127.0.0.1:", "127.0.0.1:99999", "no such host.invalid:1"):
-        await cluster.announce(nonsense)
+async def test_a_member_that_is_no_address_is_told_and_does_no_harm(cluster: Cluster) -> None:
+    nonsense = ("nonsense", "127.0.0.1:", "127.0.0.1:99999", ":")
+    for address in nonsense:
+        await cluster.announce(address)
     await (await cluster.group()).serve(echo)
-    caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    with capture_logs() as logs:
+        caller = await cluster.caller()
+        await asyncio.wait_for(caller.wait_ready(), 10)
+        await until(lambda: {line["address"] for line in logs} >= set(nonsense))
+    assert {line["event"] for line in logs} == {"group process not reached", "group process reached"}
     assert (await caller.call(call(b"fine"))).payload == b"fine"
 
 

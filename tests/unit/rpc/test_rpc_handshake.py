@@ -155,9 +155,17 @@ CALL = codec.encode_call(1, Call(18, "ann", "phone", b""), 1000)
         codec.encode_notice(codec.Notice.DRAIN_HEARD),
         frames.encode(Signal.AUTH, codec.Step.PROOF, 0, b"short"),
         frames.encode(Signal.AUTH, codec.Step.PROOF, 0, bytes(codec.HANDSHAKE_BODY + 1)),
-        pack(">BBBiBH", 0xF8, 2, Signal.AUTH, (1 << 31) - 1, 1, 0),
+        pack(">BBBiBH", 0xF8, 2, Signal.AUTH, codec.HANDSHAKE_BODY + 1, 1, 0),
     ],
-    ids=["http", "a call", "a ping", "a notice", "a short proof", "a long proof", "a huge proof"],
+    ids=[
+        "http",
+        "a call",
+        "a ping",
+        "a notice",
+        "a short proof",
+        "a long proof",
+        "the start of a long proof",
+    ],
 )
 async def test_a_stranger_is_shown_out(cluster: Cluster, data: bytes) -> None:
     desk = cluster.desk()
@@ -170,6 +178,7 @@ async def test_a_stranger_is_shown_out(cluster: Cluster, data: bytes) -> None:
         assert await stranger.closed() == b""
         await until(lambda: bool(lines(logs, "rpc connection closed")))
     assert len(logs) == 1
+    assert "no handshake" not in logs[0]["reason"]  # at once, not when the time for the handshake is over
     assert desk.calls == []
 
 

@@ -1,13 +1,16 @@
 """Which process gets a call: the least loaded, one for the calls of a user that are under way, none that drains."""
 
 import asyncio
+from dataclasses import replace
 from itertools import count
 
 from rpc_cluster import IMPATIENT, Cluster, until
 from rpc_kit import Desk, call, echo, nobody_to_ask
+from rpc_raw import RawCaller
+from structlog.testing import capture_logs
 
-from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Call, Reply
+from fsharechat.protocol.signals import Code, Signal
+from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.tcp import TcpRpc
 
 DONE = Reply(Code.SUCCESS)
@@ -198,14 +201,34 @@ async def test_a_process_that_left_the_registry_gets_no_new_call_but_its_answers
     await until(lambda: groups[0].callers == 0)
 
 
-async def test_draining_does_not_wait_for_a_caller_that_stands_still(cluster: Cluster) -> None:
-    cluster.limits = IMPATIENT
-    group, wire = await cluster.wired_group()
+async def test_a_caller_hears_when_it_may_call_and_when_not(cluster: Cluster) -> None:
+    group = await cluster.group()
+    raw = await RawCaller.connect(group.address)
+    await raw.shake_hands(serving=False)
+    raw.writer.write(codec.encode_probe(codec.Probe.PING))
+    assert (await raw.frame()).signal == Signal.PING  # and nothing before it
     await group.serve(echo)
-    caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
-    wire.stop()
-    await asyncio.wait_for(group.unserve(), 10)
+    assert await raw.notice() == codec.Notice.SERVING
+    drained = asyncio.create_task(group.unserve())
+    assert await raw.notice() == codec.Notice.DRAINING
+    raw.call(1, b"on its way")
+    assert codec.decode_reply((await raw.frame()).body) == Reply(Code.SUCCESS, b"on its way")
+    assert not drained.done()
+    raw.writer.write(codec.encode_notice(codec.Notice.DRAIN_HEARD))
+    await asyncio.wait_for(drained, 10)
+    raw.close()
+
+
+async def test_draining_does_not_wait_for_a_caller_that_stands_still(cluster: Cluster) -> None:
+    cluster.limits = replace(IMPATIENT, idle_ticks=10_000)
+    group = await cluster.group()
+    await group.serve(echo)
+    raw = await RawCaller.connect(group.address)
+    await raw.shake_hands()
+    with capture_logs() as logs:
+        await asyncio.wait_for(group.unserve(), 10)
+        await raw.closed()
+    assert ["drains" in line["reason"] for line in logs] == [True]
 
 
 # The group role in the same process
