@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from fsharechat import backends
@@ -11,7 +12,13 @@ from fsharechat.node import DataFolder, StartError
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
 
-CHECK_SECONDS = 8.0
+CHECK_SECONDS = 6.0
+LEAVE_SECONDS = 1.0
+"""Then for letting go of what was reached."""
+
+_STORE = "opens, and its schema is up to date"
+_ANSWERS = "answers"
+_MEMORY = "memory, in this process"
 
 
 class Check(NamedTuple):
@@ -23,20 +30,19 @@ class Check(NamedTuple):
 
 
 async def check(settings: Settings) -> list[Check]:
-    """Reach the store, the registry and the bus, all at once and within CHECK_SECONDS."""
+    """Reach the store, the registry and the bus, all at once and within CHECK_SECONDS and LEAVE_SECONDS."""
     registry, bus = backends.make_registry(settings), backends.make_bus(settings)
     checks = [
-        _look(
-            "store", f"{_shown(settings)} opens, and its schema is up to date", lambda: _open_store(settings)
-        ),
-        _look("registry", _reached(settings.registry.url), registry.open, registry.close),
-        _look("bus", _reached(settings.bus.url), bus.open, bus.close),
+        _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
+        _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
+        _look("bus", settings.bus.url, _ANSWERS, bus.open, bus.close),
     ]
     return await asyncio.gather(*checks)
 
 
 async def _look(
     name: str,
+    place: str,
     fine: str,
     reach: Callable[[], Awaitable[None]],
     leave: Callable[[], Awaitable[None]] | None = None,
@@ -44,14 +50,16 @@ async def _look(
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await reach()
-        return Check(name, True, fine)
+        return Check(name, True, _MEMORY if place == "memory" else f"{place} {fine}")
     except (StartError, StoreError, RegistryError, BusError) as error:
         return Check(name, False, str(error))
     except TimeoutError:
-        return Check(name, False, f"no answer within {CHECK_SECONDS:g} s")
+        return Check(name, False, f"{place}: no answer within {CHECK_SECONDS:g} s")
     finally:
         if leave is not None:
-            await leave()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await leave()
 
 
 async def _open_store(settings: Settings) -> None:
@@ -68,7 +76,3 @@ async def _open_store(settings: Settings) -> None:
 def _shown(settings: Settings) -> str:
     """Return where the store is, without its password."""
     return str(settings.store_path()) if settings.on_sqlite else settings.store.url.rpartition("@")[2]
-
-
-def _reached(url: str) -> str:
-    return "memory, in this process" if url == "memory" else f"{url} answers"

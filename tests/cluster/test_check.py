@@ -1,0 +1,116 @@
+"""`fsharechat check` for a cluster whose services are not all there."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fsharechat.check import CHECK_SECONDS, LEAVE_SECONDS
+from tests.server import run_command
+from tests.services import Services
+
+pytestmark = pytest.mark.slow
+
+PROMISED_SECONDS = 10
+START_SECONDS = 2
+"""What the program needs beside, to begin and to end."""
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that is taken, so that nobody else begins to listen there, and refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+def settings_file(folder: Path, store: str, bus: str, registry: str) -> Path:
+    file = folder / "cluster.toml"
+    file.write_text(
+        f"""\
+[node]
+roles = ["connector"]
+cluster_secret = "a secret of the tests"
+[store]
+url = "{store}"
+[bus]
+url = "kafka://{bus}"
+[registry]
+url = "zookeeper://{registry}"
+"""
+    )
+    return file
+
+
+async def check(file: Path) -> tuple[int, dict[str, str]]:
+    """Return the exit code, and what was said of each service."""
+    code, output, errors = await asyncio.to_thread(
+        run_command, file.parent / "data", "check", "--settings", str(file)
+    )
+    assert "Traceback" not in output + errors, errors
+    found = {}
+    for line in output.splitlines():
+        word, name, detail = line.split(maxsplit=2)
+        found[name.removesuffix(":")] = f"{word} {detail}"
+    return code, found
+
+
+def test_check_has_less_time_than_it_promises() -> None:
+    assert START_SECONDS + CHECK_SECONDS + LEAVE_SECONDS < PROMISED_SECONDS
+
+
+async def test_check_names_every_service_that_refuses(tmp_path: Path, closed_port: int) -> None:
+    at = f"127.0.0.1:{closed_port}"
+    code, found = await check(settings_file(tmp_path, f"mysql://u:secret@{at}/im", at, at))
+    assert code == 1
+    assert found.keys() == {"store", "registry", "bus"}
+    for detail in found.values():
+        assert detail.startswith("FAIL")
+        assert at in detail
+        assert "secret" not in detail
+
+
+async def test_check_names_every_service_that_is_silent(
+    tmp_path: Path, silent_port: int, closed_port: int
+) -> None:
+    at = f"127.0.0.1:{silent_port}"
+    second = f"127.0.0.1:{closed_port}"
+    code, found = await check(
+        settings_file(tmp_path, f"mysql://u:secret@{at},{second}/im", f"{at},{second}", at)
+    )
+    assert code == 1
+    assert found.keys() == {"store", "registry", "bus"}
+    for detail in found.values():
+        assert detail.startswith("FAIL")
+        assert at in detail
+    assert second in found["store"]
+
+
+async def test_check_tells_what_is_there_from_what_is_not(
+    services: Services, tmp_path: Path, closed_port: int
+) -> None:
+    store = services("mariadb").url("mariadb")
+    at = f"127.0.0.1:{closed_port}"
+    code, found = await check(settings_file(tmp_path, store, at, at))
+    assert code == 1
+    assert found["store"].startswith("ok")
+    assert at in found["bus"]
+    assert at in found["registry"]
+
+    for wrong, why in (
+        (store.replace(":fsharechat@", ":wrong@"), "Access denied"),
+        (store.rpartition("/")[0] + "/fsharechat_none", "Unknown database"),
+    ):
+        code, found = await check(settings_file(tmp_path, wrong, at, at))
+        assert code == 1
+        assert found["store"].startswith("FAIL")
+        assert why in found["store"]
