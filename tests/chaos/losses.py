@@ -79,18 +79,14 @@ class WatchedHub(Hub):
 
     checked = 0
     """How many users the checks so far were for, each counted as often as it was checked."""
-    full_checks = 0
-    """How many checks of all users have begun."""
     _last: asyncio.Event | None = None
     _last_has_begun = False
 
     async def check_heads(self, uids: list[str]) -> None:
-        is_full = set(uids) >= self.users.keys()
-        self.full_checks += is_full
         if self._last is None:
             await super().check_heads(uids)
             self.checked += len(uids)
-        elif is_full and not self._last_has_begun:
+        elif not self._last_has_begun and set(uids) >= self.users.keys():
             self._last_has_begun = True
             await super().check_heads(uids)
             self._last.set()

@@ -20,7 +20,7 @@ SEED = 20260
 UNANSWERED = 8
 PAGE = 200
 # However long a start takes on a busy machine, nobody gives up.
-PATIENT = replace(FAST, send_timeout=10 * BOUND, request_timeout=BOUND)
+PATIENT = replace(FAST, send_timeout=2 * BOUND, request_timeout=BOUND)
 
 
 class Sender:
@@ -112,7 +112,7 @@ async def _device(at: Addresses, number: str, transport: str) -> Device:
 
 async def _kill_while_busy(server: Server, senders: list[Sender], dice: random.Random) -> None:
     """Kill the server at a random moment of a busy time, start it again, and see that it knows what it knew."""
-    some = dice.randint(20, 200)
+    some = dice.randint(10, 100)
     goal = {sender: len(sender.acknowledged) + some for sender in senders}
     await until(
         lambda: all(len(sender.acknowledged) >= goal[sender] for sender in senders),
@@ -125,7 +125,7 @@ async def _kill_while_busy(server: Server, senders: list[Sender], dice: random.R
         sender.note_the_kill()
     await server.start()
     for sender in senders:
-        await sender.send_again(dice, 10)
+        await sender.send_again(dice, 5)
 
 
 async def _everything_came(senders: list[Sender], receivers: list[Device]) -> None:

@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pytest
-from conversation import converse
 
 from tests.server import Server
+
+pytest.register_assert_rewrite("conversation")
+
+from conversation import converse  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
