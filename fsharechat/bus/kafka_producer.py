@@ -54,12 +54,10 @@ class Producer:
 
     async def stop(self) -> None:
         """Send what was taken, within a bound, and let go."""
-        for task in self._ending:
-            task.cancel()
+        if self._current is not None:
+            self._end(self._current)
         if self._ending:
             await asyncio.wait(self._ending)
-        if self._current is not None:
-            await _end(self._current)
 
     async def send(self, record: Record) -> "asyncio.Future[Any]":
         """Take a record; the future is done when Kafka has it, or failed. Raises KafkaError.
@@ -106,9 +104,17 @@ class Producer:
                 raise KafkaError(f"{self._servers}: {error or 'no answer'}") from error
             old, self._current, self._failed = self._current, new, ""
             if old is not None:
-                task = loop.create_task(_end(old))
-                self._ending.add(task)
-                task.add_done_callback(self._ending.discard)
+                self._end(old)
+
+    def _end(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.get_running_loop().create_task(_end(producer))
+        self._ending.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a kafka producer did not end well", exc_info=error)
 
     async def _made(self) -> AIOKafkaProducer:
         """Raises KafkaError, OSError or TimeoutError."""

@@ -1,0 +1,66 @@
+"""Real Kafka that no longer follows the sequence of a producer, as after some of its restarts: events go on."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from aiokafka import TopicPartition
+
+from fsharechat import urls
+from fsharechat.bus import Event, Notify, Presence
+from fsharechat.bus.kafka import KafkaBus
+from fsharechat.bus.kafka_topics import DELIVER, PRESENCE, PRESENCE_PARTITIONS
+from fsharechat.settings_schema import KAFKA_PORT
+from tests.server import BOUND
+from tests.services import Services
+
+pytestmark = pytest.mark.slow
+
+NODE = 5
+
+
+def lose_count(bus: KafkaBus, place: TopicPartition) -> None:
+    """Have aiokafka count a record that Kafka never gets, as when it gives a batch up."""
+    current = bus._producer._current
+    assert current is not None
+    current._txn_manager.increment_sequence_number(place, 1)
+
+
+async def test_events_and_presence_go_on_when_the_sequence_is_broken(services: Services) -> None:
+    url = urls.parse(services("kafka").url("kafka"), "kafka", KAFKA_PORT)
+    sender, receiver = KafkaBus(url), KafkaBus(url)
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    places: asyncio.Queue[Presence] = asyncio.Queue()
+
+    def take(some: Sequence[Event]) -> None:
+        for event in some:
+            events.put_nowait(event)
+
+    for bus in (sender, receiver):
+        await bus.open()
+    try:
+        async with asyncio.timeout(BOUND):
+            await receiver.serve_node(NODE, take)
+            await receiver.watch_presence(places.put_nowait)
+            while not places.empty():
+                places.get_nowait()
+            sender.deliver(NODE, [note(0)])
+            assert await events.get() == note(0)
+            lose_count(sender, TopicPartition(DELIVER, NODE))
+            number = 1
+            while events.empty():  # some are lost before the failure is known
+                sender.deliver(NODE, [note(number)])
+                number += 1
+                await asyncio.sleep(0.1)
+            for partition in range(PRESENCE_PARTITIONS):
+                lose_count(sender, TopicPartition(PRESENCE, partition))
+            here = Presence("ann", "phone", NODE, 1)
+            sender.announce(here)  # of this nothing may be lost
+            assert await places.get() == here
+    finally:
+        for bus in (sender, receiver):
+            await bus.close()
+
+
+def note(number: int) -> Notify:
+    return Notify(20, str(number).encode(), "ann")
