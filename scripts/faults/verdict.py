@@ -1,0 +1,136 @@
+"""What became of every message, fault by fault, and whether that is as promised."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .scenario import GHOST_SECONDS, Fault
+from .swarm import Sent, Swarm
+
+SHOWN = 5
+
+
+@dataclass
+class Verdict:
+    """What was found wrong; empty is well."""
+
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, what: str, cases: Sequence[str]) -> None:
+        if cases:
+            more = f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else ""
+            self.wrong.append(f"{len(cases)} {what}: {'; '.join(cases[:SHOWN])}{more}")
+
+
+async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: Verdict) -> None:
+    """Compare what was acknowledged with what came and with what the inboxes hold."""
+    ledger = swarm.ledger
+    verdict.add(
+        "messages not acknowledged", [_name(s) for s in ledger.messages.values() if not s.acknowledged]
+    )
+    verdict.add("messages lost", [_name(sent) for sent in ledger.missing()])
+    verdict.add("strange messages", ledger.strange)
+    for member in swarm.members:
+        ids = [message_id for *_, message_id in member.came]
+        verdict.add(f"messages twice to {member.number}", _repeated(ids))
+        verdict.add(f"messages to {member.number} out of order", _disordered(member.came))
+        await _judge_inbox(swarm, member.number, verdict)
+    verdict.add("messages stored twice", [_name(s) for s in ledger.messages.values() if len(s.ids) > 1])
+    verdict.add(
+        f"kills with ghosts after {GHOST_SECONDS:g} s",
+        [f"{fault.what}: {fault.ghosts}" for fault in faults if fault.ghosts],
+    )
+
+
+async def _judge_inbox(swarm: Swarm, number: int, verdict: Verdict) -> None:
+    """The inbox has no hole, holds what was sent to the user and by the user once, and came in its order."""
+    member = swarm.members[number]
+    result = await member.pull(member.begin)
+    if not result.current - member.begin == result.head - member.begin == len(result.message):
+        verdict.add(
+            "inboxes with holes", [f"{number}: {len(result.message)} from {member.begin} to {result.head}"]
+        )
+    entries = []
+    mine = []
+    for message in result.message:
+        sent = swarm.ledger.messages.get(message.content.searchable_content)
+        if sent is None:
+            verdict.add("unknown entries", [f"{number}: {message.content.searchable_content!r}"])
+            continue
+        sent.ids.add(message.message_id)
+        (mine if sent.sender == number else entries).append((sent.sender, sent.number, message.message_id))
+    verdict.add(f"entries of {number} out of order", _disordered(entries) + _disordered(mine))
+    if entries != member.came:
+        verdict.add("inboxes that came in another order", [f"{number}"])
+    wanted = {s.message_id for s in swarm.ledger.messages.values() if s.sender == number and s.acknowledged}
+    if wanted - {message_id for *_, message_id in mine}:
+        verdict.add("own messages missing", [f"{number}"])
+
+
+def _disordered(entries: Sequence[tuple[int, int, int]]) -> list[str]:
+    """Return what came after a later one of the same sender, by its number or its id."""
+    last: dict[int, tuple[int, int]] = {}
+    found = []
+    for sender, number, message_id in entries:
+        before = last.get(sender, (0, 0))
+        if number <= before[0] or message_id <= before[1]:
+            found.append(f"{number} after {before[0]} of {sender}")
+        last[sender] = (number, message_id)
+    return found
+
+
+def _repeated(ids: Sequence[int]) -> list[str]:
+    seen: set[int] = set()
+    return [str(one) for one in ids if one in seen or seen.add(one)]  # type: ignore[func-returns-value]
+
+
+def _name(sent: Sent) -> str:
+    return f"{sent.sender}->{sent.to} number {sent.number}"
+
+
+def table(swarm: Swarm, faults: Sequence[Fault], begun: float, rate: float) -> str:
+    """Return a row a fault, and one of all."""
+    head = [
+        "fault",
+        "at s",
+        "undone s",
+        "acked",
+        "resent",
+        "slowest send s",
+        "recovered s",
+        "lost",
+        "doubled",
+        "ghosts",
+    ]
+    rows = [head]
+    messages = list(swarm.ledger.messages.values())
+    for fault in faults:
+        rows.append([fault.what, f"{fault.begun - begun:.0f}", f"{fault.undone - fault.begun:.1f}"])
+        rows[-1] += _figures(swarm, messages, fault.begun, fault.end)
+        rows[-1].append("" if fault.ghosts is None else str(fault.ghosts))
+    last = max((sent.arrived or 0.0 for sent in messages), default=begun)
+    ghosts = sum(fault.ghosts or 0 for fault in faults)
+    all_of_it = [f"all, {len(faults)} faults, {rate:g}/s", f"{last - begun:.0f}", ""]
+    rows.append([*all_of_it, *_figures(swarm, messages, begun, last + 1), str(ghosts)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join([lines[0], *lines[1:-1], "-" * len(lines[0]), lines[-1]])
+
+
+def _figures(swarm: Swarm, messages: Sequence[Sent], begin: float, end: float) -> list[str]:
+    """Count what happened from `begin` to `end`."""
+    acknowledged = [s for s in messages if s.acknowledged is not None and begin <= s.acknowledged < end]
+    # What is older than the fault waits for it from its begin on, and what outlasts it for the next one.
+    living = [s for s in messages if s.started < end and (s.arrived is None or s.arrived > begin)]
+    sends = [min(s.acknowledged or end, end) - max(s.started, begin) for s in living]
+    arrivals = [min(s.arrived or end, end) - max(s.started, begin) for s in living]
+    return [
+        str(len(acknowledged)),
+        str(sum(begin <= moment < end for moment in swarm.ledger.resent)),
+        f"{max(sends, default=0):.1f}",
+        f"{max(arrivals, default=0):.1f}",
+        str(sum(s.arrived is None for s in acknowledged)),
+        str(sum(len(s.ids) > 1 for s in messages if begin <= s.started < end)),
+    ]
