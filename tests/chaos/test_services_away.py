@@ -1,0 +1,204 @@
+"""A service of the cluster is away under load: what goes on meanwhile, and that all heals by itself."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fsharechat.client import RequestError, private, text
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, SubSignal
+from tests.cluster_kit import Cluster, MakeCluster, new_numbers
+from tests.devices import FAST, Device, log_in
+from tests.server import BOUND, until
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from faults.swarm import Swarm
+from faults.verdict import Verdict, judge
+from faults.world import World
+from localservices import process
+
+pytestmark = pytest.mark.slow
+
+CLIENTS = 40
+RATE = 60.0
+KAFKA_SECONDS = float(os.environ.get("TEST_KAFKA_SECONDS", "25"))
+MYSQL_SECONDS = 10.0
+SHORT_SECONDS = 2.0
+LONGEST_SHORT_SECONDS = 4.0
+"""A lease of 10 s stands longer than this without ZooKeeper."""
+QUICK = 1.0
+"""Seconds in which no head check brings a message, but an event does."""
+Sending = Callable[[int], Awaitable[None]]
+
+
+@asynccontextmanager
+async def under_load(it: Cluster) -> AsyncIterator[tuple[World, Swarm]]:
+    """A swarm that sends; at the end all of it must have arrived, once and in order, and no process been replaced."""
+    world = World(it.name)
+    swarm = Swarm(world.addresses())
+    verdict = Verdict()
+    try:
+        await swarm.log_in(CLIENTS)
+        swarm.start(RATE)
+        await _acknowledged(swarm, CLIENTS)
+        yield world, swarm
+        settled = await swarm.stop(BOUND)
+        assert settled, (
+            f"{swarm.ledger.unacknowledged()} not acknowledged, {len(swarm.ledger.missing())} lost"
+        )
+        await judge(swarm, [], verdict)
+        assert verdict.wrong + await world.health() + world.complaints() == []
+    finally:
+        await swarm.close()
+        it.faults()  # what was logged meanwhile is no other test's concern
+
+
+async def _acknowledged(swarm: Swarm, more: int) -> None:
+    """Wait until so many messages that are sent from now on are acknowledged."""
+    begin = time.monotonic()
+
+    def count() -> int:
+        swarm.check()
+        messages = swarm.ledger.messages.values()
+        return sum(sent.started > begin and sent.acknowledged is not None for sent in messages)
+
+    await until(lambda: count() >= more, lambda: f"{count()} of {more} acknowledged")
+
+
+async def _arrived(swarm: Swarm) -> None:
+    """Wait until all that is acknowledged by now has arrived."""
+    waiting = swarm.ledger.missing()
+    await until(
+        lambda: all(sent.arrived for sent in waiting),
+        lambda: f"{sum(sent.arrived is None for sent in waiting)} of {len(waiting)} have not arrived",
+    )
+
+
+async def _quick_again(swarm: Swarm) -> None:
+    """Wait until messages arrive as events bring them: a whole round to everybody."""
+    wanted = set(range(CLIENTS))
+
+    def slow() -> set[int]:
+        recent = [s for s in swarm.ledger.messages.values() if s.started > begin and s.arrived]
+        return wanted - {s.to for s in recent if (s.arrived or 0.0) - s.started < QUICK}
+
+    begin = time.monotonic()
+    await until(lambda: not slow(), lambda: f"messages to {sorted(slow())} come by the head check only")
+
+
+async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluster: MakeCluster) -> None:
+    async with under_load(cluster(2, 2)) as (world, swarm):
+        refused = len(swarm.ledger.refused)
+        await world.stop_service("kafka")
+        try:
+            end = time.monotonic() + KAFKA_SECONDS
+            while time.monotonic() < end:
+                await _acknowledged(swarm, CLIENTS)
+            await _arrived(swarm)
+        finally:
+            await world.start_service("kafka")
+        assert len(swarm.ledger.refused) == refused
+        await _quick_again(swarm)
+
+
+async def test_without_mysql_requests_get_a_code_and_nothing_is_half_done(cluster: MakeCluster) -> None:
+    it = cluster(2, 2)
+    numbers = new_numbers(2)
+    ann = Device(
+        await log_in(it.at(0), numbers[0], "ann"),
+        it.at(0),
+        "tcp",
+        options=replace(FAST, request_timeout=BOUND),
+    )
+    bob = Device(await log_in(it.at(1), numbers[1], "bob"), it.at(1), "ws")
+    async with under_load(it) as (world, swarm), ann, bob:
+        await ann.send(bob.user_id, "before")
+        await world.stop_service("mariadb")
+        try:
+            end = time.monotonic() + MYSQL_SECONDS
+            tries = 0
+            while time.monotonic() < end:
+                tries += 1
+                message = pb.Message(
+                    conversation=private(bob.user_id),
+                    from_user=ann.user_id,
+                    content=text(f"meanwhile {tries}"),
+                    local_message_id=tries,
+                )
+                for sub_signal, body in (
+                    (SubSignal.MS, message),
+                    (SubSignal.MP, pb.PullMessageRequest(id=0, type=0)),
+                    (
+                        SubSignal.LRM,
+                        pb.LoadRemoteMessages(conversation=private(bob.user_id), before_uid=0, count=9),
+                    ),
+                    (SubSignal.FP, pb.Version(version=0)),
+                ):
+                    with pytest.raises(RequestError) as refusal:
+                        await ann.request(sub_signal, body)
+                    assert refusal.value.code == Code.SERVER_ERROR
+        finally:
+            await world.start_service("mariadb")
+        await ann.send(bob.user_id, "after")
+        await bob.until_received(2)
+        assert bob.texts_of(ann.user_id) == ["before", "after"]
+        inbox = await bob.pull(0)
+        assert inbox.current == inbox.head == len(inbox.message) == 2
+        assert [message.content.searchable_content for message in await ann.history(bob.user_id)] == [
+            "after",
+            "before",
+        ]
+        await _acknowledged(swarm, CLIENTS)
+
+
+async def test_a_short_silence_of_zookeeper_is_not_noticed(cluster: MakeCluster) -> None:
+    it = cluster(2, 2)
+    async with under_load(it) as (world, swarm):
+        begun = {name: len(it.log(name)) for name in it.names()}
+        resent = len(swarm.ledger.resent) + len(swarm.ledger.refused)
+        if await _silence(world) > LONGEST_SHORT_SECONDS:
+            pytest.fail("this machine is too busy for a short silence of ZooKeeper")
+        await _acknowledged(swarm, CLIENTS)
+        assert len(swarm.ledger.resent) + len(swarm.ledger.refused) == resent
+        assert [
+            name for name in it.names() if "lease of the node id is lost" in it.log(name)[begun[name] :]
+        ] == []
+
+
+async def _silence(world: World) -> float:
+    """Have ZooKeeper stand still for a short while; return how long it was."""
+    identity = world.service("zookeeper").daemons[0].running
+    assert identity is not None
+    begun = time.monotonic()
+    process.pause(identity)
+    try:
+        await asyncio.sleep(SHORT_SECONDS)
+    finally:
+        process.resume(identity)
+    return time.monotonic() - begun
+
+
+async def test_without_zookeeper_for_long_nobody_works_until_it_is_back(cluster: MakeCluster) -> None:
+    it = cluster(2, 2)
+    async with under_load(it) as (world, swarm):
+        await world.stop_service("zookeeper")
+        try:
+            await until(lambda: not swarm.connected(), lambda: f"{swarm.connected()} are connected")
+            acknowledged = len(swarm.ledger.messages) - swarm.ledger.unacknowledged()
+            for name in it.names("connector"):
+                assert await it.metric("devices_online", name) == 0
+            assert len(swarm.ledger.messages) - swarm.ledger.unacknowledged() == acknowledged
+            assert not swarm.connected()
+        finally:
+            await world.start_service("zookeeper")
+        await until(lambda: swarm.connected() == CLIENTS, lambda: f"{swarm.connected()} are connected")
+        await _acknowledged(swarm, CLIENTS)
+        await _quick_again(swarm)
