@@ -81,6 +81,10 @@ class Cluster:
         """The state of each process: "ready", "starting", "paused", "died", "stopped", "not answering"."""
         return {name: one["state"] for name, one in self.info()["members"].items()}
 
+    def pids(self) -> dict[str, int | None]:
+        """The process id of each that runs."""
+        return {name: one["pid"] for name, one in self.info()["members"].items()}
+
     def log(self, name: str) -> str:
         """All that a process wrote since the cluster was brought up."""
         return Path(self._info["members"][name]["log"]).read_text(errors="replace")

@@ -33,7 +33,7 @@ class ConnectorRole:
         self._node = node
         settings = node.settings.connector
         try:
-            lease = await node.registry.lease("connector", node.settings.node.id, node.rpc.address)
+            lease = await node.registry.lease("connector", node.settings.node.id, _name(node))
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
         except RegistryError as error:
@@ -96,6 +96,12 @@ class ConnectorRole:
         except (OSError, ssl.SSLError) as error:
             raise StartError(f"[connector.tls] certificate and key: {error}") from error
         return context
+
+
+def _name(node: Node) -> str:
+    """Return by what people find this connector: where its clients come, if that is known before it listens."""
+    settings = node.settings.connector
+    return address((settings.host, settings.tcp_port)) if settings.tcp_port else node.rpc.address
 
 
 def address(name: tuple[object, ...]) -> str:

@@ -1,0 +1,104 @@
+"""What a cluster promises of its parts: an id has one holder, a device is in one place."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fsharechat.client import ConnectionLost, Disconnected
+from tests.cluster_kit import Cluster, MakeCluster, new_numbers
+from tests.devices import FAST, Device, log_in
+from tests.server import run_command
+
+pytestmark = pytest.mark.slow
+
+ONCE = replace(FAST, reconnect=False)
+
+
+@pytest.mark.parametrize(("role", "purpose"), [("connector", "tcp"), ("group", "rpc")])
+async def test_a_node_id_has_one_holder(
+    cluster: MakeCluster, tmp_path: Path, role: str, purpose: str
+) -> None:
+    it = cluster(2, 2)
+    code, output, errors = await asyncio.to_thread(
+        run_command, tmp_path / "data", "--roles", role, settings=_like(it, NODE__ID="0")
+    )
+    assert code == 1, errors
+    assert "ready" not in output
+    (said,) = [line for line in errors.splitlines() if line.startswith("fsharechat: ")]
+    assert said.startswith(f"fsharechat: [node] id: node id 0 of a {role} is held by ")
+    holders = [one["addresses"][purpose] for one in it.info()["members"].values() if one["role"] == role]
+    assert sum(f"{address} (process " in said for address in holders) == 1, said
+    assert it.states() == dict.fromkeys(it.names(), "ready")
+
+
+@pytest.mark.parametrize(("first_by", "then_by"), [("tcp", "ws"), ("ws", "tcp")])
+async def test_a_device_that_connects_elsewhere_leaves_where_it_was(
+    cluster: MakeCluster, first_by: str, then_by: str
+) -> None:
+    it = cluster(2, 2)
+    ann, ben = new_numbers(2)
+    mine, other = await log_in(it.at(0), ann, "phone"), await log_in(it.at(1), ben, "phone")
+    async with AsyncExitStack() as stack:
+        sender = await stack.enter_async_context(Device(other, it.at(0), "tcp"))
+        stack.enter_context(pytest.raises(Disconnected))  # which is what becomes of the first place
+        before = await stack.enter_async_context(Device(mine, it.at(0), first_by, options=ONCE))
+        await it.until_known()
+        online = [await it.metric("devices_online", one) for one in it.names("connector")]
+        await sender.send(mine.user_id, "before")
+        await before.until_received(1)
+        async with Device(mine, it.at(1), then_by, last_seq=before.last_seq) as now:
+            await before.until_seen(ConnectionLost)
+            await it.until_known()
+            moved = [await it.metric("devices_online", one) for one in it.names("connector")]
+            assert moved == [online[0] - 1, online[1] + 1]
+            await sender.send(mine.user_id, "after")
+            await now.until_received(1)
+            assert now.texts_of(other.user_id) == ["after"]
+        assert before.texts_of(other.user_id) == ["before"]
+    await it.until_known()
+    reasons = [
+        line for line in it.log("connector-0").splitlines() if mine.user_id in line and "closed" in line
+    ]
+    assert "the device has connected to another node" in reasons[-1]
+
+
+async def test_commands_of_scripts_cluster(cluster: MakeCluster) -> None:
+    it = cluster(2, 2)
+    everything = it.names()
+    assert it.states() == dict.fromkeys(everything, "ready")
+
+    it.pause("group-0")
+    assert it.states()["group-0"] == "paused"
+    it.resume("group-0")
+    assert it.states()["group-0"] == "ready"
+
+    before = it.pids()
+    it.kill("connector-1")
+    it.stop("api-1")
+    assert it.states() == {name: _after(name, ("connector-1", "api-1")) for name in everything}
+    it.start("all")
+    assert it.states() == dict.fromkeys(everything, "ready")
+    after = it.pids()
+    assert {name for name in everything if before[name] != after[name]} == {"connector-1", "api-1"}
+
+    cluster(1, 1, apis=1)
+    assert it.states() == dict.fromkeys(("group-0", "connector-0", "api-0"), "ready")
+    cluster(2, 2)
+    assert it.states() == dict.fromkeys(everything, "ready")
+    mine = await log_in(it.at(1), new_numbers(1)[0], "phone")
+    async with Device(mine, it.at(1), "tcp"):
+        await it.until_known()
+
+
+def _after(name: str, stopped: tuple[str, ...]) -> str:
+    return "stopped" if name in stopped else "ready"
+
+
+def _like(it: Cluster, **more: str) -> dict[str, str]:
+    """The settings of one more process of the cluster, without their prefix."""
+    variables = {name.removeprefix("FSHARECHAT_"): value for name, value in it.info()["variables"].items()}
+    free = {"CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0", "REGISTRY__SESSION_SECONDS": "4"}
+    return {**variables, **free, **more}
