@@ -227,7 +227,8 @@ class Server:
         stopped = self._loop.time() - self._ticked
         if stopped > self.limits.silent_seconds:
             self._ticked = self._loop.time()
-            log.warning("this process stood still; its callers come back", seconds=round(stopped, 1))
+            if self._connections:
+                log.warning("this process stood still; its callers come back", seconds=round(stopped, 1))
             for connection in list(self._connections):
                 connection.drop("this process stood still")
 
