@@ -69,6 +69,12 @@ class Cluster:
         http = self._info["http"]
         return Addresses(self._info["tcp"][number], self._info["ws"][number], http[number % len(http)])
 
+    def anywhere(self, first: int) -> Addresses:
+        """All connectors, beginning with one of them, for clients that go to the next when they lose one."""
+        order = [(first + n) % len(self._info["tcp"]) for n in range(len(self._info["tcp"]))]
+        tcp, ws = (",".join(self._info[kind][number] for number in order) for kind in ("tcp", "ws"))
+        return Addresses(tcp, ws, self.at(first).http)
+
     def info(self) -> dict[str, Any]:
         """What `scripts/cluster env --json` says now."""
         return dict(json.loads(self._do("env", "--json")))

@@ -24,15 +24,18 @@ _FOR_MACHINES = {"LOG__FORMAT": "json"}
 
 
 class Addresses(NamedTuple):
-    """Where a server, or a cluster of them, serves clients: host:port, a ws:// address and an http:// one."""
+    """Where a server, or a cluster of them, serves clients: host:port, a ws:// address and an http:// one.
+
+    There may be several of the first two, with commas between them: a client that loses one goes to the next.
+    """
 
     tcp: str
     ws: str
     http: str
 
-    def of(self, transport: str) -> dict[str, str]:
+    def of(self, transport: str) -> dict[str, list[str]]:
         """Return what `Client` wants to be told, for "tcp" or "ws"."""
-        return {"tcp": {"tcp": self.tcp}, "ws": {"ws": self.ws}}[transport]
+        return {"tcp": {"tcp": self.tcp.split(",")}, "ws": {"ws": self.ws.split(",")}}[transport]
 
 
 async def until(condition: Callable[[], bool], what: str | Callable[[], str], within: float = BOUND) -> None:
