@@ -82,11 +82,14 @@ class ClientConnection(Link):
     def retire(self) -> None:
         """Make no more calls, and end when those under way are answered."""
         self._retired = True
-        if self.taking:
-            self.taking = False
-            self._router.leaving(self)
+        self._take_no_more()
         if not self.pending:
             self.finish()
+
+    def close(self) -> None:
+        """End now, whatever is under way."""
+        self._take_no_more()
+        self.finish()
 
     def abandon(self) -> None:
         """End the connection, of which nobody waits for the handshake any more."""
@@ -134,10 +137,7 @@ class ClientConnection(Link):
             if not self.accepted.done():
                 self.accepted.set_exception(HandshakeError(reason))
             return
-        was_taking = self.taking
-        if was_taking:
-            self.taking = False
-            self._router.leaving(self)
+        was_taking = self._take_no_more()
         calls = [asked for asked in self.pending.values() if asked.lane is not None]
         self.pending.clear()
         if was_taking or calls or self.reason:
@@ -174,8 +174,14 @@ class ClientConnection(Link):
                 log.info("group process reached", address=self.address)
                 self._router.serving(self)
         elif notice == Notice.DRAINING:
-            if self.taking:
-                self.taking = False
+            if self._take_no_more():
                 log.info("group process drains", address=self.address, calls=len(self.pending))
-                self._router.leaving(self)
             self.send(codec.encode_notice(Notice.DRAIN_HEARD))
+
+    def _take_no_more(self) -> bool:
+        """Be no choice for calls any more; return whether it was one."""
+        if not self.taking:
+            return False
+        self.taking = False
+        self._router.leaving(self)
+        return True

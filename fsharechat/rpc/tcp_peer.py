@@ -39,7 +39,7 @@ class Peer:
         """End the connection, whatever is under way."""
         self._task.cancel()
         if self.connection is not None:
-            self.connection.finish()
+            self.connection.close()
 
     async def gone(self) -> None:
         """Return when the connection is no more, after `retire` or `close`."""

@@ -149,6 +149,14 @@ async def test_a_process_that_comes_back_at_its_address_is_found(cluster: Cluste
         assert (await caller.call(call(b"%d" % n))).payload == b"%d" % n
 
 
+async def test_a_caller_that_closes_loses_nobody(cluster: Cluster) -> None:
+    caller, _, _ = await wired_groups(cluster, 1)
+    with capture_logs() as logs:
+        await caller.close()
+    assert logs == []
+    assert await caller.call(call()) == Reply(Code.SERVER_ERROR)
+
+
 async def test_a_member_that_is_no_address_is_told_and_does_no_harm(cluster: Cluster) -> None:
     nonsense = ("nonsense", "127.0.0.1:", "127.0.0.1:99999", ":")
     for address in nonsense:
