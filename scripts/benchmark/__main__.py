@@ -8,20 +8,24 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 import uvloop
 
+from .cluster import Layout, cluster
 from .idle import WARM_UP_CONNECTIONS, IdleResult, run_idle
 from .link import BenchError
 from .load import Case, CaseResult, run_case
 from .login import log_in
-from .report import case_table, filesystem_of, idle_table, machine
+from .report import case_table, cpu_table, filesystem_of, idle_table, machine
 from .sampler import summary
-from .server import Server
+from .server import FOLDER, Server
+from .single import all_in_one
 
 CASES = (Case(50, 8), Case(200, 1), Case(10, 1))
 TRANSPORTS = ("tcp", "ws")
@@ -30,7 +34,9 @@ _DEVICES = 10
 _SPARE_FILES = 200
 _NOISE = 0.2
 """Share of a core beside server and generator from which a row is not to be trusted."""
-_FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "bench"
+_SERVICES_WARM_UP = Case(50, 8)
+_SERVICES_WARM_UP_SECONDS = 8.0
+"""Load before the first case on a cluster: Kafka's runtime compiles what is used often."""
 
 
 def main() -> int:
@@ -63,18 +69,26 @@ def _arguments() -> argparse.Namespace:
         metavar="PAIRSxWINDOW",
         help="this case instead of the three; again for more",
     )
+    smoke.add_argument(
+        "--cluster",
+        type=_layout,
+        nargs="?",
+        const=Layout(1, 1),
+        metavar="NxM",
+        help="also on a cluster of N connectors and M group processes (1x1) on real services",
+    )
     smoke.add_argument("--no-idle", action="store_true", help="leave out the memory of idle connections")
     smoke.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     smoke.add_argument(
         "--profile",
         type=Path,
         metavar="FILE",
-        help="sample the server's stacks into FILE; needs --only and one --case",
+        help="sample the all-in-one server's stacks into FILE; needs --only and one --case",
     )
     arguments = parser.parse_args()
-    if arguments.profile is not None and (arguments.only is None or len(arguments.case or ()) != 1):
-        parser.error("--profile needs --only and exactly one --case")
     if arguments.profile is not None:
+        if arguments.only is None or len(arguments.case or ()) != 1 or arguments.cluster is not None:
+            parser.error("--profile needs --only and exactly one --case, and does without --cluster")
         arguments.profile = arguments.profile.resolve()
     if arguments.seconds <= 0:
         parser.error("--seconds must be above 0")
@@ -92,32 +106,46 @@ def _case(text: str) -> Case:
     return case
 
 
+def _layout(text: str) -> Layout:
+    try:
+        return Layout.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 async def _smoke(arguments: argparse.Namespace) -> None:
-    for folder in (_FOLDER, *(file.parent for file in (arguments.json, arguments.profile) if file)):
+    for folder in (FOLDER, *(file.parent for file in (arguments.json, arguments.profile) if file)):
         folder.mkdir(parents=True, exist_ok=True)
-    if (kind := filesystem_of(_FOLDER)) in ("tmpfs", "ramfs"):
+    if (kind := filesystem_of(FOLDER)) in ("tmpfs", "ramfs"):
         raise BenchError(
-            f"{_FOLDER} is on {kind}: a commit costs nothing there, so the numbers would mean nothing"
+            f"{FOLDER} is on {kind}: a commit costs nothing there, so the numbers would mean nothing"
         )
-    facts = machine(_FOLDER)
+    facts = machine(FOLDER)
     for name, value in facts.items():
         print(f"{name}: {value}")
     files = _raise_file_limit()
     transports = (arguments.only,) if arguments.only else TRANSPORTS
-    cases = [
-        await _run_case(case, transport, arguments.seconds, arguments.profile)
+    runs = [
+        _Run(case, transport, arguments.seconds)
         for case in arguments.case or CASES
         for transport in transports
     ]
+    users = count()
+    cases = [await _on_all_in_one(run, users, arguments.profile) for run in runs]
+    if arguments.cluster is not None:
+        on_cluster = await _on_cluster(arguments.cluster, runs, users)
+        cases = [result for both in zip(cases, on_cluster, strict=True) for result in both]
     print(f"\nClosed loop, 100-byte texts, {arguments.seconds:g} s (in parentheses the design's prototype):")
     print(case_table(cases))
     _print_oddities(cases)
+    if table := cpu_table(cases):
+        print(f"\nCPU time for each message by kind of process, microseconds:\n{table}")
     idle: list[IdleResult] = []
     if arguments.profile is not None:
         print(f"\nProfile ({arguments.profile}; the rates above are slowed down by it):")
         print(summary(arguments.profile.read_text().splitlines()))
     elif not arguments.no_idle:
-        idle = await _idle(transports, files)
+        idle = await _idle(transports, files, users)
         print("\nIdle connections, authenticated:")
         print(idle_table(idle))
     if arguments.json is not None:
@@ -132,40 +160,65 @@ def _raise_file_limit() -> int:
     return hard
 
 
-async def _run_case(case: Case, transport: str, seconds: float, profile: Path | None) -> CaseResult:
-    print(f"{case} over {transport} ...", flush=True)
-    async with _data_folder() as data, _running(data, profile) as server:
-        accounts = await log_in(server.http, 2 * case.pairs)
-        return await run_case(case, transport, server, accounts, seconds)
+class _Run(NamedTuple):
+    case: Case
+    transport: str
+    seconds: float
+
+    async def on(self, server: Server, users: Iterator[int]) -> CaseResult:
+        """Run it by new users."""
+        print(f"{self.case} over {self.transport} on {server.name} ...", flush=True)
+        accounts = await log_in(server.http, list(islice(users, 2 * self.case.pairs)))
+        return await run_case(self.case, self.transport, server, accounts, self.seconds)
 
 
-async def _idle(transports: tuple[str, ...], files: int) -> list[IdleResult]:
+async def _on_all_in_one(run: _Run, users: Iterator[int], profile: Path | None) -> CaseResult:
+    with _data_folder() as data:
+        async with all_in_one(data, profile) as server:
+            return await run.on(server, users)
+
+
+async def _on_cluster(layout: Layout, runs: Sequence[_Run], users: Iterator[int]) -> list[CaseResult]:
+    """Run all on one cluster, since it takes long to start, and longer until its services are warm."""
+    with _data_folder() as folder:
+        async with cluster(folder, layout) as server:
+            print("warming up the services:", flush=True)
+            warm_up = _Run(_SERVICES_WARM_UP, runs[0].transport, _SERVICES_WARM_UP_SECONDS)
+            await warm_up.on(server, users)
+            return [await run.on(server, users) for run in runs]
+
+
+async def _idle(transports: tuple[str, ...], files: int, users: Iterator[int]) -> list[IdleResult]:
     """Log in on one server and measure on fresh ones, without memory that logins have freed."""
-    count = min(IDLE_CONNECTIONS, files - WARM_UP_CONNECTIONS - _SPARE_FILES)
-    if count < IDLE_CONNECTIONS:
+    connections = min(IDLE_CONNECTIONS, files - WARM_UP_CONNECTIONS - _SPARE_FILES)
+    if connections < IDLE_CONNECTIONS:
         print(
-            f"only {files} open files are allowed, so {count} idle connections instead of {IDLE_CONNECTIONS}"
+            f"only {files} open files are allowed, so {connections} idle connections "
+            f"instead of {IDLE_CONNECTIONS}"
         )
-    async with _data_folder() as data:
+    with _data_folder() as data:
         print("logging in for the idle connections ...", flush=True)
-        async with _running(data) as server:
-            users = -(-(count + WARM_UP_CONNECTIONS) // _DEVICES)
-            accounts = (await log_in(server.http, users, _DEVICES))[: count + WARM_UP_CONNECTIONS]
+        async with all_in_one(data) as server:
+            needed = connections + WARM_UP_CONNECTIONS
+            numbers = list(islice(users, -(-needed // _DEVICES)))
+            accounts = (await log_in(server.http, numbers, _DEVICES))[:needed]
         results = []
         for transport in transports:
-            print(f"{count} idle over {transport} ...", flush=True)
-            async with _running(data) as server:
+            print(f"{connections} idle over {transport} ...", flush=True)
+            async with all_in_one(data) as server:
                 results.append(await run_idle(transport, server, accounts))
     return results
 
 
-@asynccontextmanager
-async def _data_folder() -> AsyncIterator[Path]:
+@contextmanager
+def _data_folder() -> Iterator[Path]:
     """A new folder, kept when the run fails."""
-    folder = Path(tempfile.mkdtemp(dir=_FOLDER))
+    folder = Path(tempfile.mkdtemp(dir=FOLDER))
+    data = folder / "data"
+    data.mkdir()
     keep = False
     try:
-        yield folder / "data"
+        yield data
     except BenchError as error:
         keep = True
         raise BenchError(f"{error}\nthe server's data and log are kept in {folder}") from None
@@ -174,31 +227,15 @@ async def _data_folder() -> AsyncIterator[Path]:
             shutil.rmtree(folder)
 
 
-@asynccontextmanager
-async def _running(data: Path, profile: Path | None = None) -> AsyncIterator[Server]:
-    """A running server on `data`; its last log lines join an error."""
-    server = Server(data, profile)
-    try:
-        await server.start()
-        yield server
-    except BenchError as error:
-        raise BenchError(f"{error}\nthe server's last log lines:\n{server.log_tail()}") from None
-    finally:
-        await server.stop()
-
-
 def _print_oddities(results: list[CaseResult]) -> None:
     for result in results:
+        name = f"{result.case} over {result.transport} on {result.server}"
         if result.repeated_notifications:
-            repeated = result.repeated_notifications
-            print(f"{result.case} over {result.transport}: {repeated} MNs stood for messages already fetched")
+            print(f"{name}: {result.repeated_notifications} MNs stood for messages already fetched")
         if result.others_cpu_share > _NOISE:
-            share = result.others_cpu_share
-            print(
-                f"{result.case} over {result.transport}: other processes took {share:.0%} of a core meanwhile"
-            )
+            print(f"{name}: other processes took {result.others_cpu_share:.0%} of a core meanwhile")
         if result.generator_cpu_share > 0.9:
-            print(f"{result.case} over {result.transport}: the generator was the limit, not the server")
+            print(f"{name}: the generator was the limit, not the server")
 
 
 def _with_bytes(result: IdleResult) -> dict[str, object]:

@@ -37,20 +37,23 @@ async def run_idle(transport: str, server: Server, accounts: Sequence[Account]) 
     """
     faults: list[str] = []
     links = [
-        link_of(transport, account, Peer(f"idle connection {number}", faults))
+        (
+            link_of(transport, account, Peer(f"idle connection {number}", faults)),
+            server.address(transport, number),
+        )
         for number, account in enumerate(accounts)
     ]
     try:
-        await connect(links[:WARM_UP_CONNECTIONS], server.address(transport))
+        await connect(links[:WARM_UP_CONNECTIONS])
         await asyncio.sleep(_SETTLE_SECONDS)
         rss_before, pss_before = server.memory()
         begin = perf_counter()
-        await connect(links[WARM_UP_CONNECTIONS:], server.address(transport))
+        await connect(links[WARM_UP_CONNECTIONS:])
         connect_seconds = perf_counter() - begin
         await asyncio.sleep(_SETTLE_SECONDS)
         rss_after, pss_after = server.memory()
     finally:
-        for link in links:
+        for link, _ in links:
             link.close()
     if faults:
         raise BenchError("idle connections were disturbed:\n  " + "\n  ".join(faults))

@@ -7,15 +7,16 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import NamedTuple, Self
 
 from .link import Account, BenchError, Builder, Link, Peer
-from .server import Server
+from .server import Address, Server, machine_cpu_seconds
 from .stats import percentile
 from .tcp import TcpBuilder, TcpLink
 from .texts import message_id_of, parse
 from .websocket import WsBuilder, WsLink
 
-WARM_UP_SECONDS = 1.0
+WARM_UP_SECONDS = 2.0
 STALL_SECONDS = 20.0
 _LATE_SECONDS = 0.5
 _SLICE_SECONDS = 0.1
@@ -53,6 +54,8 @@ class Tally:
 class CaseResult:
     """One row of the table, over the measured window. CPU shares are of one core."""
 
+    server: str
+    """The kind of server, of a cluster with its layout."""
     transport: str
     case: str
     seconds: float
@@ -61,8 +64,12 @@ class CaseResult:
     p50_ms: float
     p99_ms: float
     ack_p50_ms: float
-    server_cpu_us: float
-    server_cpu_share: float
+    our_cpu_us: float
+    """CPU time of our processes for each message, microseconds."""
+    group_cpu_us: dict[str, float]
+    """The same of each group of processes, those of services too."""
+    our_cpu_share: float
+    services_cpu_share: float
     generator_cpu_share: float
     others_cpu_share: float
     messages_per_notification: float
@@ -183,13 +190,13 @@ def _pair(
     return sender, receiver
 
 
-async def connect(links: Iterable[Link], address: tuple[str, int]) -> None:
-    """Connect and authenticate `links`, a bounded number at a time. Raises BenchError when one is refused."""
+async def connect(links: Iterable[tuple[Link, Address]]) -> None:
+    """Connect and authenticate each link, a bounded number at a time. Raises BenchError when one is refused."""
     loop = asyncio.get_running_loop()
     waiting = iter(links)
 
     async def work() -> None:
-        for link in waiting:
+        for link, address in waiting:
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     await loop.create_connection(lambda link=link: link, *address)  # type: ignore[misc]
@@ -240,11 +247,17 @@ class _Watch:
 async def run_case(
     case: Case, transport: str, server: Server, accounts: Sequence[Account], seconds: float
 ) -> CaseResult:
-    """Run one case on a fresh server. Raises BenchError on wrong delivery or a stall."""
+    """Run one case by `accounts` that nobody has written to. Raises BenchError on wrong delivery or a stall.
+
+    Sender and receiver of a pair are on different connectors when there are several.
+    """
     tally = Tally()
     pairs = [_pair(number, case, transport, accounts, tally) for number in range(case.pairs)]
-    links = [peer.link for pair in pairs for peer in pair]
-    await connect(links, server.address(transport))
+    links: list[tuple[Link, Address]] = []
+    for number, (sender, receiver) in enumerate(pairs):
+        links.append((sender.link, server.address(transport, number)))
+        links.append((receiver.link, server.address(transport, number + 1)))
+    await connect(links)
     gc.collect()
     gc.disable()
     try:
@@ -258,7 +271,7 @@ async def run_case(
         await _drain([sender for sender, _ in pairs], tally, watch)
     finally:
         gc.enable()
-        for link in links:
+        for link, _ in links:
             link.close()
     return result
 
@@ -268,16 +281,18 @@ async def _measure(
 ) -> CaseResult:
     tally.measuring = True
     begin, delivered, notified = perf_counter(), tally.delivered, tally.notified
-    server_cpu, own_cpu, all_cpu = server.cpu_seconds(), time.process_time(), server.machine_cpu_seconds()
+    cpu = _CpuTimes.now(server)
     await watch.until(begin + seconds)
     tally.measuring = False
     elapsed, messages = perf_counter() - begin, tally.delivered - delivered
-    server_cpu, own_cpu = server.cpu_seconds() - server_cpu, time.process_time() - own_cpu
-    all_cpu = server.machine_cpu_seconds() - all_cpu
+    cpu = _CpuTimes.now(server).since(cpu)
     if not messages:
         raise BenchError(f"nothing arrived in {elapsed:.1f} s")
+    ours = sum(cpu.groups[group.name] for group in server.groups if group.ours)
+    theirs = sum(cpu.groups.values()) - ours
     arrivals, acks = sorted(tally.arrivals), sorted(tally.acks)
     return CaseResult(
+        server=server.name,
         transport=transport,
         case=str(case),
         seconds=elapsed,
@@ -286,13 +301,32 @@ async def _measure(
         p50_ms=percentile(arrivals, 50) * 1000,
         p99_ms=percentile(arrivals, 99) * 1000,
         ack_p50_ms=percentile(acks, 50) * 1000,
-        server_cpu_us=server_cpu / messages * 1e6,
-        server_cpu_share=server_cpu / elapsed,
-        generator_cpu_share=own_cpu / elapsed,
-        others_cpu_share=max(0.0, all_cpu - server_cpu - own_cpu) / elapsed,
+        our_cpu_us=ours / messages * 1e6,
+        group_cpu_us={name: spent / messages * 1e6 for name, spent in cpu.groups.items()},
+        our_cpu_share=ours / elapsed,
+        services_cpu_share=theirs / elapsed,
+        generator_cpu_share=cpu.generator / elapsed,
+        others_cpu_share=max(0.0, cpu.machine - ours - theirs - cpu.generator) / elapsed,
         messages_per_notification=messages / max(1, tally.notified - notified),
         repeated_notifications=tally.repeated,
     )
+
+
+class _CpuTimes(NamedTuple):
+    """CPU times in seconds: of each group of processes, of the generator, of all on the machine."""
+
+    groups: dict[str, float]
+    generator: float
+    machine: float
+
+    @classmethod
+    def now(cls, server: Server) -> Self:
+        groups = {group.name: group.cpu_seconds() for group in server.groups}
+        return cls(groups, time.process_time(), machine_cpu_seconds())
+
+    def since(self, before: Self) -> Self:
+        groups = {name: seconds - before.groups[name] for name, seconds in self.groups.items()}
+        return type(self)(groups, self.generator - before.generator, self.machine - before.machine)
 
 
 async def _drain(senders: Sequence[Sender], tally: Tally, watch: _Watch) -> None:

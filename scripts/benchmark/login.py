@@ -14,9 +14,9 @@ _AT_ONCE = 16
 _SECONDS = 30.0
 
 
-async def log_in(http: str, users: int, devices: int = 1) -> Sequence[Account]:
-    """Return `devices` accounts for each of `users` users, the users side by side. Raises BenchError."""
-    wanted = [(user, device) for device in range(devices) for user in range(users)]
+async def log_in(http: str, users: Sequence[int], devices: int = 1) -> Sequence[Account]:
+    """Return `devices` accounts for each of `users` (their numbers), the users side by side. Raises BenchError."""
+    wanted = [(user, device) for device in range(devices) for user in users]
     accounts: dict[tuple[int, int], Account] = {}
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     connector = aiohttp.TCPConnector(limit=_AT_ONCE)

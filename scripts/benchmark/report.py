@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from . import cluster, single
 from .idle import IdleResult
 from .load import CaseResult
 from .stats import percentile
@@ -15,23 +16,27 @@ from .stats import percentile
 _SYNCS = 40
 
 
-class Prototype(NamedTuple):
-    """What the design says of its prototype, and the aim of half its rate; None where it says nothing."""
+class Known(NamedTuple):
+    """What the design says of its prototype, None where it says nothing, and what is aimed at."""
 
     per_second: float | None = None
     cpu_us: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
-    aim: float | None = None
+    aim: str = "-"
 
 
-PROTOTYPE = {
-    ("tcp", "50x8"): Prototype(per_second=28_000, cpu_us=33, aim=14_000),
-    ("ws", "50x8"): Prototype(per_second=16_000, cpu_us=57, aim=8_000),
-    ("tcp", "200x1"): Prototype(per_second=8_200, cpu_us=117),
-    ("ws", "200x1"): Prototype(per_second=6_700, cpu_us=139),
-    ("tcp", "10x1"): Prototype(p50_ms=2.0, p99_ms=4.4),
-    ("ws", "10x1"): Prototype(p50_ms=2.2, p99_ms=4.5),
+KNOWN = {
+    (single.KIND, "tcp", "50x8"): Known(per_second=28_000, cpu_us=33, aim="14,000"),
+    (single.KIND, "ws", "50x8"): Known(per_second=16_000, cpu_us=57, aim="8,000"),
+    (single.KIND, "tcp", "200x1"): Known(per_second=8_200, cpu_us=117),
+    (single.KIND, "ws", "200x1"): Known(per_second=6_700, cpu_us=139),
+    (single.KIND, "tcp", "10x1"): Known(p50_ms=2.0, p99_ms=4.4),
+    (single.KIND, "ws", "10x1"): Known(p50_ms=2.2, p99_ms=4.5),
+    (cluster.KIND, "tcp", "50x8"): Known(aim="4,000"),
+    (cluster.KIND, "ws", "50x8"): Known(aim="4,000"),
+    (cluster.KIND, "tcp", "10x1"): Known(aim="p50 10 ms"),
+    (cluster.KIND, "ws", "10x1"): Known(aim="p50 10 ms"),
 }
 
 
@@ -84,36 +89,49 @@ def case_table(results: Iterable[CaseResult]) -> str:
     """Return the table of the closed loops; the prototype's figure follows each number in parentheses."""
     rows = [
         [
-            "case",
-            "wire",
-            "msg/s",
-            "aim",
-            "p50 ms",
-            "p99 ms",
-            "ack p50",
-            "server us/msg",
-            "server cpu",
-            "own cpu",
-            "others",
-            "msg/MN",
+            *("case", "wire", "server", "msg/s", "aim", "p50 ms", "p99 ms", "ack p50", "our us/msg"),
+            *("our cpu", "services", "own cpu", "others", "msg/MN"),
         ]
     ]
     for result in results:
-        known = PROTOTYPE.get((result.transport, result.case), Prototype())
+        known = KNOWN.get((result.server.split()[0], result.transport, result.case), Known())
         rows.append(
             [
                 result.case,
                 result.transport,
+                result.server,
                 _beside(f"{result.per_second:,.0f}", known.per_second),
-                f"{known.aim:,.0f}" if known.aim else "-",
+                known.aim,
                 _beside(f"{result.p50_ms:.2f}", known.p50_ms),
                 _beside(f"{result.p99_ms:.2f}", known.p99_ms),
                 f"{result.ack_p50_ms:.2f}",
-                _beside(f"{result.server_cpu_us:.0f}", known.cpu_us),
-                f"{result.server_cpu_share:.0%}",
+                _beside(f"{result.our_cpu_us:.0f}", known.cpu_us),
+                f"{result.our_cpu_share:.0%}",
+                f"{result.services_cpu_share:.0%}",
                 f"{result.generator_cpu_share:.0%}",
                 f"{result.others_cpu_share:.0%}",
                 f"{result.messages_per_notification:.1f}",
+            ]
+        )
+    return _table(rows)
+
+
+def cpu_table(results: Sequence[CaseResult]) -> str:
+    """Return the table of microseconds for each message, by kind of process, of servers of several kinds.
+
+    It is empty when there is none.
+    """
+    several = [result for result in results if len(result.group_cpu_us) > 1]
+    if not several:
+        return ""
+    names = list(dict.fromkeys(name for result in several for name in result.group_cpu_us))
+    rows = [["case", "wire", "server", *names]]
+    for result in several:
+        figures = (result.group_cpu_us.get(name) for name in names)
+        rows.append(
+            [
+                *(result.case, result.transport, result.server),
+                *("-" if figure is None else f"{figure:.0f}" for figure in figures),
             ]
         )
     return _table(rows)
