@@ -47,4 +47,10 @@ def make_rpc(settings: Settings, registry: Registry) -> Rpc:
     from fsharechat.rpc.tcp import TcpRpc
 
     serves = "group" in settings.node.roles
-    return TcpRpc(settings.rpc, settings.node.cluster_secret, registry, listen=serves)
+    return TcpRpc(
+        settings.rpc,
+        settings.node.cluster_secret,
+        registry,
+        listen=serves,
+        max_body=settings.connector.max_body_bytes,
+    )
