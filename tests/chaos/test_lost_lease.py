@@ -1,0 +1,137 @@
+"""A connector that stood still until another one had its node id: it gives out no message id when it wakes."""
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fsharechat.client import ClientError, SentMessage
+from fsharechat.client.transport import Body
+from fsharechat.protocol.ids import node_of
+from fsharechat.protocol.signals import SubSignal
+from fsharechat.registry import Members
+from fsharechat.registry.zookeeper import ZooKeeperRegistry
+from tests.cluster_kit import Cluster, MakeCluster, new_numbers
+from tests.devices import FAST, Device, log_in
+from tests.server import BOUND, until
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from faults.world import World
+
+pytestmark = pytest.mark.slow
+
+NODE = 0
+WAITING = 20
+# Nobody gives up on the connector that stands still, and nobody goes elsewhere.
+STUBBORN = replace(FAST, request_timeout=BOUND, send_timeout=BOUND, ping_interval=BOUND, ping_timeout=BOUND)
+
+
+class Connectors:
+    """Who holds which node id, as the registry tells."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._registry = ZooKeeperRegistry(world.variables()["FSHARECHAT_REGISTRY__URL"])
+        self.members: Members = {}
+
+    async def __aenter__(self) -> "Connectors":
+        await self._registry.open()
+        await self._registry.watch("connector", self._note)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._registry.close()
+
+    def _note(self, members: Members) -> None:
+        self.members = members
+
+    def holder(self, node: int) -> str:
+        """Return the name of the process that holds an id, "" if none does."""
+        address = self.members.get(node)
+        for member in self._world.members("connector"):
+            if address in member.addresses.values():
+                return member.name
+        return ""
+
+
+class Recorder(Device):
+    """Notes the id of every message that it was told to be stored, also of a send that was tried again since."""
+
+    ids_given: list[int]
+
+    async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
+        reply = await super().request(sub_signal, body, within=within)
+        if sub_signal is SubSignal.MS and isinstance(reply, bytes):
+            self.ids_given.append(int.from_bytes(reply[:8], "big"))
+        return reply
+
+
+async def test_who_wakes_without_its_lease_gives_out_no_id(cluster: MakeCluster) -> None:
+    it = cluster(2, 2)
+    world = World(it.name)
+    async with Connectors(world) as connectors:
+        await until(lambda: len(connectors.members) == 2, lambda: f"{connectors.members}")
+        sleeper = connectors.holder(NODE)
+        assert sleeper, f"{connectors.members}"
+        other = next(name for name in it.names("connector") if name != sleeper)
+        numbers = new_numbers(2)
+        ann, bob = [
+            await _device(it, number, name) for number, name in zip(numbers, (sleeper, other), strict=True)
+        ]
+        waiting: list[asyncio.Task[SentMessage]] = []
+        try:
+            it.stop(other)
+            await ann.connect(patience=BOUND)
+            assert node_of((await ann.send(bob.user_id, "before")).message_id) == NODE
+            it.pause(sleeper)
+            # What is in its socket when it wakes it reads at once.
+            waiting += [asyncio.create_task(_say(ann, bob.user_id, f"waiting {n}")) for n in range(WAITING)]
+            await until(lambda: not connectors.holder(NODE), "the id is still held")
+            it.start(other)
+            await until(lambda: connectors.holder(NODE) == other, lambda: f"{connectors.members}")
+            await bob.connect(patience=BOUND)
+            assert node_of((await bob.send(ann.user_id, "in its place")).message_id) == NODE
+            it.resume(sleeper)
+            await until(lambda: not ann.connected, "the connector that lost its id keeps its sessions")
+            for n in range(WAITING):
+                await bob.send(ann.user_id, f"since {n}")
+            assert connectors.holder(NODE) == other
+            assert len(ann.ids_given) == 1, "it gave out ids that are another process's"
+        finally:
+            await _give_back(it, connectors, sleeper, other)
+        receipts = [await task for task in waiting]
+        everything = [receipt.message_id for receipt in receipts] + bob.ids_given + ann.ids_given[:1]
+        assert len(set(everything)) == len(everything)
+        await bob.until_received(1 + WAITING)
+        assert len(await ann.whole_history(bob.user_id, 50)) == 1 + WAITING + 1 + WAITING
+        await ann.close()
+        await bob.close()
+    it.faults()  # what was logged meanwhile is no other test's concern
+
+
+async def _device(it: Cluster, number: str, connector: str) -> Recorder:
+    at = it.at(it.names("connector").index(connector))
+    device = Recorder(await log_in(at, number, connector), at, "tcp", options=STUBBORN)
+    device.ids_given = []
+    return device
+
+
+async def _say(device: Device, to: str, text: str) -> SentMessage:
+    """Send until it is acknowledged."""
+    while True:
+        try:
+            return await device.send(to, text, local_id=1 + hash(text) % (1 << 60))
+        except ClientError:
+            await asyncio.sleep(0.1)
+
+
+async def _give_back(it: Cluster, connectors: Connectors, sleeper: str, other: str) -> None:
+    """Let the one that slept have its id again, and the other one a new id."""
+    it.resume(sleeper)
+    it.stop(other)
+    await until(lambda: connectors.holder(NODE) == sleeper, lambda: f"{connectors.members}")
+    it.start(other)
+    await until(lambda: len(connectors.members) == 2, lambda: f"{connectors.members}")
