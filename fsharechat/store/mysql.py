@@ -195,7 +195,7 @@ class MysqlStore(Store):
 
     async def _writing_connection(self) -> MysqlConnection:
         if self._writing is None or not self._writing.usable:
-            self._writing = await self._hosts.connect()
+            self._writing = await self._hosts.connect_writer()
         return self._writing
 
     async def _roll_back(self) -> None:

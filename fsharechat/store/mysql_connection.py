@@ -29,6 +29,11 @@ _VARIABLES = "SET SESSION sql_mode = 'STRICT_ALL_TABLES' /*M!100400 , SESSION ws
 # The gap locks of the default level make concurrent writers deadlock.
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
+# A process that stands still, or whose machine is gone without a word, holds its locks, and the other writers wait
+# for them: the server ends its transaction. MySQL (the last comment) can only end connections, those at rest too.
+_WRITER = """SET SESSION sql_mode = @@sql_mode
+    /*M!100300 , SESSION idle_write_transaction_timeout = 3 */ /*!80000 , SESSION wait_timeout = 3 */"""
+
 _DEADLOCK = frozenset(
     {1205, 1213, 1020}
 )  # lock wait timeout; deadlock or Galera conflict; record has changed
@@ -59,6 +64,12 @@ class Hosts:
         self._first = 0
         self._quiet_until = 0.0
         self._reason = ""
+
+    async def connect_writer(self) -> "MysqlConnection":
+        """Return a connection whose transactions do not outlive a process that stands still. Raises StoreError."""
+        connection = await self.connect()
+        await connection.execute(_WRITER)
+        return connection
 
     async def connect(self) -> "MysqlConnection":
         """Raises Unreachable."""

@@ -76,6 +76,24 @@ async def test_a_resend_to_another_process_at_the_same_time_finds_the_first_copy
     await other.close()
 
 
+async def test_a_process_that_stands_still_in_a_transaction_does_not_hold_up_the_others(
+    empty_mysql: ServiceUrl,
+) -> None:
+    frozen, other = MysqlStore(empty_mysql, 1000), MysqlStore(empty_mysql, 1000)
+    await frozen.open()
+    await other.open()
+    await append(frozen, new("ann", "bob"))
+    connection = await frozen._writing_connection()
+    await connection.execute("BEGIN")
+    await connection.run(frozen.dialect.advance({"bob": 1}))
+    stored = await append(other, new("cat", "bob"))
+    assert {entry.uid: entry.seq for entry in stored.entries} == {"cat": 1, "bob": 2}
+    stored = await append(frozen, new("ann", "bob"))  # it wakes
+    assert {entry.uid: entry.seq for entry in stored.entries} == {"ann": 2, "bob": 3}
+    await frozen.close()
+    await other.close()
+
+
 @pytest.mark.parametrize("cut", ["before", "after"])
 async def test_a_commit_that_was_cut_off_is_resolved_by_looking(
     behind: MysqlStore, proxy: CommitCuttingProxy, cut: Cut
