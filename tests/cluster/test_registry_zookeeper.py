@@ -28,6 +28,8 @@ SHORT = 2.0
 """Seconds of a session that a test waits for to end."""
 LONG = 15.0
 """Seconds of a session that must not end in a test."""
+LONGEST = 60.0
+"""The same for one in which ZooKeeper is restarted: the most that it grants."""
 
 Open = Callable[..., Awaitable[ZooKeeperRegistry]]
 
@@ -189,7 +191,7 @@ async def test_the_id_of_a_killed_process_is_free_when_its_session_ends(
 
 
 async def test_a_short_outage_of_zookeeper_costs_no_lease(zookeeper: ZooKeeper, open_registry: Open) -> None:
-    registry = await open_registry(LONG)
+    registry = await open_registry(LONGEST)
     lease = await registry.lease("connector", 5, "a:1")
     log = await Log().of(lease).watching(registry)
     await zookeeper.stop()
@@ -355,9 +357,34 @@ async def test_nothing_listens(open_registry: Open) -> None:
     assert time.monotonic() - began < 8
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            b"This ZooKeeper instance is not currently serving requests\n",
+            "says 'This ZooKeeper instance is not",
+        ),
+        (b"srvr is not executed because it is not in the whitelist.\n", "says 'srvr is not executed"),
+        (b"", "hangs up"),
+    ],
+)
+async def test_something_listens_that_does_not_serve(
+    stack: AsyncExitStack, open_registry: Open, answer: bytes, reason: str
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4)
+        writer.write(answer)
+        writer.close()
+
+    server = await stack.enter_async_context(await asyncio.start_server(refuse, "127.0.0.1", 0))
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(RegistryError, match=f"127.0.0.1:{port}: {reason}"):
+        await open_registry(at=f"127.0.0.1:{port}")
+
+
 async def test_something_listens_that_says_nothing(wire: Wire, open_registry: Open) -> None:
     wire.fall_silent()
     began = time.monotonic()
-    with pytest.raises(RegistryError, match=f"{wire.host}: accepts connections, but gave no session"):
+    with pytest.raises(RegistryError, match=f"{wire.host}: no answer in 2.5 s"):
         await open_registry(10.0, at=wire.host)
     assert time.monotonic() - began < 8

@@ -35,6 +35,7 @@ MIN_PATIENCE = 1.0
 """Seconds that an answer may take, however short the session is."""
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
+MAX_ANSWER = 4096
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +154,7 @@ class Session:
 
     async def _connect(self, server: str) -> ZKClient:
         patience = self._patience
-        await _reach(*self._servers[server], patience)
+        await _probe(*self._servers[server], patience)
         client = ZKClient(
             server, session_timeout=self._wanted, retry_policy=RetryPolicy.once(), read_timeout=patience
         )
@@ -167,10 +168,7 @@ class Session:
         except BaseException as error:
             _throw_away(client)
             if isinstance(error, TimeoutError):
-                raise RegistryError(
-                    f"accepts connections, but gave no session in {patience:g} s"
-                    " (is it ZooKeeper, with its command `srvr` allowed?)"
-                ) from None
+                raise RegistryError(f"gave no session in {patience:g} s") from None
             raise
         return client
 
@@ -215,17 +213,29 @@ def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-async def _reach(host: str, port: int, seconds: float) -> None:
-    """Raise RegistryError with the reason when a server takes no connections: aiozk would keep it to its log."""
+async def _probe(host: str, port: int, seconds: float) -> None:
+    """Raise RegistryError with the reason when a server does not serve.
+
+    aiozk sends the same command `srvr`, but keeps the reason to its log, and waits 4 s before it asks a server again
+    that is just starting.
+    """
+    answer = b""
     try:
         async with asyncio.timeout(seconds):
-            _, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(b"srvr")
+                answer = await reader.read(MAX_ANSWER)
+            finally:
+                writer.close()
     except TimeoutError:
-        raise RegistryError(f"no connection in {seconds:g} s") from None
+        raise RegistryError(f"no answer in {seconds:g} s") from None
     except OSError as error:
         known = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise RegistryError(known or str(error)) from None
-    writer.close()
+    if not answer.startswith(b"Zookeeper version"):
+        text = answer.decode(errors="replace").partition("\n")[0].strip()
+        raise RegistryError(f"says {text[:100]!r}" if text else "hangs up: is it ZooKeeper?")
 
 
 def _throw_away(client: ZKClient) -> None:
