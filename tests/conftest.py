@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.services import take_down_orphans
 from tests.zookeeper import ZooKeeper
 
 
 @pytest.fixture(scope="session")
 def zookeeper() -> Iterator[ZooKeeper]:
+    take_down_orphans()
     server = ZooKeeper()
     try:
         server.up()
