@@ -86,7 +86,10 @@ class Node:
         for name in sorted(roles, key=_position):
             booted = role.load(name)
             stack.push_async_callback(self._stop_role, booted)
-            await booted.start(self)
+            try:
+                await booted.start(self)
+            except (StoreError, BusError, RegistryError) as error:
+                raise StartError(f"the {name} role cannot start: {error}") from error
             self.addresses |= booted.addresses
         self.addresses |= await self._serve_metrics()
         stack.push_async_callback(self.metrics.close)

@@ -8,7 +8,7 @@ from typing import Any
 from fsharechat.node import Node, StartError
 from fsharechat.process import raise_open_files
 from fsharechat.protocol.ids import IdGenerator
-from fsharechat.registry import Lease, LeaseTaken, RegistryError
+from fsharechat.registry import Lease, LeaseTaken
 from roles.connector.hub import Hub
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketServer
@@ -36,8 +36,6 @@ class ConnectorRole:
             lease = await node.registry.lease("connector", node.settings.node.id, _name(node))
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
-        except RegistryError as error:
-            raise StartError(f"[registry] {error}") from error
         self._lease = lease
         await node.rpc.wait_ready()
         ids = IdGenerator(lease.node, held=lambda: lease.held)

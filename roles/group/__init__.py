@@ -6,10 +6,9 @@ import secrets
 import structlog
 
 from fsharechat.codes.log import LogCodes
-from fsharechat.errors import StoreError
 from fsharechat.node import Node, StartError
 from fsharechat.protocol.ids import IdGenerator
-from fsharechat.registry import Lease, LeaseTaken, RegistryError
+from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
 from fsharechat.store import users as user_rows
 from roles.group import friends, login, messages, users  # noqa: F401 - they announce their handlers
@@ -37,10 +36,6 @@ class GroupRole:
             key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
-        except RegistryError as error:
-            raise StartError(f"[registry] {error}") from error
-        except StoreError as error:
-            raise StartError(f"[store] {error}") from error
         if node.settings.codes.super_code:
             log.warning("a super code is set: who knows it can log in as anybody")
         group = Group(
