@@ -40,7 +40,7 @@ async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
         await swarm.log_in(run.clients)
         begun = time.monotonic()
         swarm.start(run.rate)
-        faults = Storm(world, run.every, random.Random(run.seed), say, run.only)
+        faults = Storm(world, run.every, random.Random(run.seed), say, run.only, swarm.spread)
         await faults.run(run.seconds)
         swarm.check()
         say("quiet; waiting until everything has arrived")

@@ -13,6 +13,8 @@ CUT = 4.0
 GHOST_SECONDS = 15.0
 """So long after the end of a connector its sessions must be gone everywhere."""
 GHOST_PATIENCE = 2.0
+GHOST_WAIT = 30.0
+SAME_MOMENT = 0.5
 KILLED = 0.5
 """Part of the restarts of services that begin with SIGKILL."""
 
@@ -39,15 +41,22 @@ class Storm:
     """Strikes the cluster until it is told to stop."""
 
     def __init__(
-        self, world: World, every: float, dice: random.Random, say: Say, only: Sequence[str] = ()
+        self,
+        world: World,
+        every: float,
+        dice: random.Random,
+        say: Say,
+        only: Sequence[str],
+        after_each: Callable[[], Awaitable[None]],
     ) -> None:
-        """`only` names the kinds of faults, of STRIKES; else all."""
+        """`only` names the kinds of faults, of STRIKES; none: all. `after_each` is awaited when a fault is undone."""
         self.faults: list[Fault] = []
         self.world = world
         self.dice = dice
         self._every = every
         self._say = say
         self._only = only or tuple(STRIKES)
+        self._after_each = after_each
         self._watches: set[asyncio.Task[None]] = set()
 
     async def run(self, seconds: float) -> None:
@@ -63,6 +72,7 @@ class Storm:
             fault.what = await strike(self)
             fault.undone = time.monotonic()
             self._say(f"{fault.what}: undone after {fault.undone - fault.begun:.1f} s")
+            await self._after_each()
             await asyncio.sleep(max(0.0, min(fault.begun + self._every, end) - time.monotonic()))
             fault.end = time.monotonic()
         if self._watches:
@@ -91,24 +101,35 @@ class Storm:
 
     async def _look_for_ghosts(self, fault: Fault) -> None:
         await asyncio.sleep(fault.begun + GHOST_SECONDS - time.monotonic())
-        until = time.monotonic() + GHOST_PATIENCE
-        while True:
+        # By now another fault may be under way: a process that does not answer, or sessions that are just moving.
+        give_up = time.monotonic() + GHOST_WAIT
+        until = give_up
+        while time.monotonic() < until:
             found = await ghosts(self.world)
             if found is not None:
-                fault.ghosts = found if fault.ghosts is None else min(found, fault.ghosts)
-            if fault.ghosts == 0 or time.monotonic() > until:
-                return
+                if fault.ghosts is None:
+                    until = time.monotonic() + GHOST_PATIENCE
+                fault.ghosts = min(found, fault.ghosts) if fault.ghosts is not None else found
+                if not found:
+                    return
             await asyncio.sleep(0.1)
 
 
 async def ghosts(world: World) -> int | None:
-    """Return how many sessions a group process knows that no connector has; None if one does not answer."""
+    """Return how many sessions a group process knows that no connector has.
+
+    None if one does not answer, or so slowly that its answer is of another moment than those of the others.
+    """
+    members = [*world.members("connector"), *world.members("group")]
+    begun = time.monotonic()
     try:
-        connected = [(await world.metrics(member))["devices_online"] for member in world.members("connector")]
-        known = [(await world.metrics(member))["devices_known"] for member in world.members("group")]
-    except (OSError, TimeoutError, KeyError):
+        pages = await asyncio.gather(*(world.metrics(member) for member in members))
+    except (OSError, TimeoutError):
         return None
-    return max(0, int(max(known) - sum(connected)))
+    if time.monotonic() - begun > SAME_MOMENT:
+        return None
+    connected = sum(page.get("devices_online", 0.0) for page in pages)
+    return max(0, int(max(page.get("devices_known", 0.0) for page in pages) - connected))
 
 
 async def _kill_connector(storm: Storm) -> str:

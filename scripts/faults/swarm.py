@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from fsharechat.client import Client, ClientError, Credentials, Options, RequestError, SendUnconfirmed, login
-from fsharechat.client.transport import Body
+from fsharechat.client.transport import Body, Transport
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
 
@@ -85,6 +85,9 @@ class Member(Client):
     ) -> None:
         self.number = number
         self.transport = transport
+        self.home = addresses[0]
+        self.at = ""
+        """The address of the connection, the one that stands or the one that is tried."""
         self.begin = 0
         """The head of the inbox before the first message of this run."""
         self.came: list[tuple[int, int, int]] = []
@@ -117,6 +120,16 @@ class Member(Client):
             if self._attempts[body.local_message_id] > 1:
                 self._ledger.resent.append(time.monotonic())
         return await super().request(sub_signal, body, within=within)
+
+    async def go_home(self) -> None:
+        """Leave a connector that is not this client's own; the way back is through the list of addresses."""
+        connection = self._link.connection
+        if self.at != self.home and connection is not None:
+            await connection.close()
+
+    def _transport_to(self, address: str) -> Transport:
+        self.at = address
+        return super()._transport_to(address)
 
     async def _say(self, number: int, other: "Member") -> None:
         text = f"{self._ledger.run} {self.number} {number} {other.number}"
@@ -198,6 +211,10 @@ class Swarm:
         async with asyncio.TaskGroup() as tasks:
             for member in self.members:
                 tasks.create_task(member.run(self.members, period, self._stop))
+
+    async def spread(self) -> None:
+        """Have the clients that went elsewhere go back to their own connectors."""
+        await asyncio.gather(*(member.go_home() for member in self.members))
 
     def check(self) -> None:
         """Raise what ended the sending, or a client, if something did."""
