@@ -1,10 +1,10 @@
 """The connector role: sockets in, frames and JSON out."""
 
 import asyncio
-import errno
 import ssl
 from typing import Any
 
+from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
 from fsharechat.process import raise_open_files
 from fsharechat.protocol.ids import IdGenerator
@@ -56,12 +56,14 @@ class ConnectorRole:
                 lambda: TcpConnection(hub), settings.host, settings.tcp_port, backlog=BACKLOG, **tls
             )
         except OSError as error:
-            raise listen_error("[connector] tcp_port", settings.host, settings.tcp_port, error) from error
+            problem = listen_problem(settings.host, settings.tcp_port, error)
+            raise StartError(f"[connector] tcp_port = {settings.tcp_port}: {problem}") from error
         self._web = WebSocketServer(hub)
         try:
             name = await self._web.listen(settings.host, settings.ws_port, BACKLOG, **tls)
         except OSError as error:
-            raise listen_error("[connector] ws_port", settings.host, settings.ws_port, error) from error
+            problem = listen_problem(settings.host, settings.ws_port, error)
+            raise StartError(f"[connector] ws_port = {settings.ws_port}: {problem}") from error
         self.addresses["tcp"] = address(self._tcp.sockets[0].getsockname())
         self.addresses["ws"] = f"{'wss' if tls else 'ws'}://{address(name)}/"
         metrics = node.metrics
@@ -105,9 +107,3 @@ def _name(node: Node) -> str:
 def address(name: tuple[object, ...]) -> str:
     """Return host:port of a socket name."""
     return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
-
-
-def listen_error(key: str, host: str, port: int, error: OSError) -> StartError:
-    if error.errno == errno.EADDRINUSE:
-        return StartError(f"{key} = {port}: another process listens on {host}:{port} already")
-    return StartError(f"{key} = {port}: cannot listen on {host}: {error.strerror or error}")
