@@ -164,7 +164,29 @@ class KafkaBus(Bus):
             ends = await consumer.end_offsets(partitions)
             while any([await consumer.position(place) < end for place, end in ends.items()]):
                 await _take_some(consumer, take)
-        self._spawn(_take_forever(consumer, take))
+        self._spawn(self._take_forever(consumer, partitions, take, from_beginning))
+
+    async def _take_forever(
+        self,
+        consumer: AIOKafkaConsumer,
+        partitions: list[TopicPartition],
+        take: Callable[[ConsumerRecord[bytes, bytes]], None],
+        from_beginning: bool,
+    ) -> None:
+        try:
+            while True:
+                try:
+                    await _take_some(consumer, take)
+                except KafkaError as error:
+                    log.warning("events not received", error=str(error))
+                    await asyncio.sleep(PAUSE_SECONDS)
+                except Exception:
+                    log.exception("a kafka consumer failed; a new one takes over", topic=partitions[0].topic)
+                    await consumer.stop()
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    consumer = await self._started_consumer(partitions, from_beginning)
+        finally:
+            await consumer.stop()
 
     async def _started_consumer(
         self, partitions: list[TopicPartition], from_beginning: bool
@@ -198,20 +220,6 @@ class KafkaBus(Bus):
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(_report_end)
         self._tasks.add(task)
-
-
-async def _take_forever(
-    consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
-) -> None:
-    try:
-        while True:
-            try:
-                await _take_some(consumer, take)
-            except KafkaError as error:
-                log.warning("events not received", error=str(error))
-                await asyncio.sleep(PAUSE_SECONDS)
-    finally:
-        await consumer.stop()
 
 
 async def _take_some(

@@ -1,4 +1,4 @@
-"""Real Kafka that no longer follows the sequence of a producer, as after some of its restarts: events go on."""
+"""The bus on real Kafka when aiokafka, or what listens, fails in the middle: events go on."""
 
 import asyncio
 from collections.abc import Sequence
@@ -60,6 +60,34 @@ async def test_events_and_presence_go_on_when_the_sequence_is_broken(services: S
     finally:
         for bus in (sender, receiver):
             await bus.close()
+
+
+async def test_events_go_on_when_their_consumer_failed(services: Services) -> None:
+    url = urls.parse(services("kafka").url("kafka"), "kafka", KAFKA_PORT)
+    bus = KafkaBus(url)
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    failures = 0
+
+    def fail_once(some: Sequence[Event]) -> None:
+        nonlocal failures
+        if not failures:
+            failures += 1
+            raise AttributeError("a mistake")
+        for event in some:
+            events.put_nowait(event)
+
+    await bus.open()
+    try:
+        async with asyncio.timeout(BOUND):
+            await bus.serve_node(NODE, fail_once)
+            number = 0
+            while events.empty():  # some are lost until the new consumer is there
+                bus.deliver(NODE, [note(number)])
+                number += 1
+                await asyncio.sleep(0.1)
+        assert failures == 1
+    finally:
+        await bus.close()
 
 
 def note(number: int) -> Notify:
