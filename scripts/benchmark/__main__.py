@@ -35,7 +35,7 @@ _SPARE_FILES = 200
 _NOISE = 0.2
 """Share of a core beside server and generator from which a row is not to be trusted."""
 _SERVICES_WARM_UP = Case(50, 8)
-_SERVICES_WARM_UP_SECONDS = 8.0
+_SERVICES_WARM_UP_SECONDS = 15.0
 """Load before the first case on a cluster: Kafka's runtime compiles what is used often."""
 
 
