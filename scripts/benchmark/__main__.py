@@ -232,6 +232,8 @@ def _print_oddities(results: list[CaseResult]) -> None:
         name = f"{result.case} over {result.transport} on {result.server}"
         if result.repeated_notifications:
             print(f"{name}: {result.repeated_notifications} MNs stood for messages already fetched")
+        if result.echoed_notifications:
+            print(f"{name}: {result.echoed_notifications} MNs told senders of their own messages")
         if result.others_cpu_share > _NOISE:
             print(f"{name}: other processes took {result.others_cpu_share:.0%} of a core meanwhile")
         if result.generator_cpu_share > 0.9:

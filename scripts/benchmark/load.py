@@ -18,7 +18,7 @@ from .websocket import WsBuilder, WsLink
 
 SETTLE_SECONDS = 2.0
 """Between the last connection and the first message. A message to a device whose presence is still on its way to the
-group processes is told of by the head check, also to its sender: no fault, but not what is measured."""
+group processes is told of by the head check: no fault, but not what is measured."""
 WARM_UP_SECONDS = 1.0
 STALL_SECONDS = 20.0
 _LATE_SECONDS = 0.5
@@ -47,6 +47,7 @@ class Tally:
     delivered: int = 0
     notified: int = 0
     repeated: int = 0
+    echoed: int = 0
     measuring: bool = False
     arrivals: list[float] = field(default_factory=list)
     acks: list[float] = field(default_factory=list)
@@ -77,21 +78,50 @@ class CaseResult:
     others_cpu_share: float
     messages_per_notification: float
     repeated_notifications: int
+    echoed_notifications: int
+    """MNs that told senders of their own messages: their events came later than a head check."""
 
 
-class Sender(Peer):
+class Client(Peer):
+    """One of a pair: asks for what it is told of."""
+
+    def __init__(self, name: str, builder: Builder, tally: Tally) -> None:
+        super().__init__(name, tally.faults)
+        self.link: Link
+        self._builder = builder
+        self._tally = tally
+        self._pulls: dict[int, int] = {}
+        self._next_pull = 0
+
+    def ask(self, head: int) -> None:
+        """Ask for what follows head - 1."""
+        self._next_pull = self._next_pull % 50_000 + 1
+        self._pulls[self._next_pull] = head
+        self.link.out.append(self._builder.pull(head, self._next_pull))
+
+    def pulled(self, message_id: int, texts: Sequence[bytes], current: int, now: float) -> None:
+        head = self._pulls.pop(message_id, None)
+        if head is None:
+            return super().pulled(message_id, texts, current, now)
+        if current != head - 1 + len(texts):
+            self.fault(f"asked for what follows {head - 1}, got {len(texts)} messages and current {current}")
+        return self.take(head, texts, current, now)
+
+    def take(self, head: int, texts: Sequence[bytes], current: int, now: float) -> None:
+        """Take the answer: the entries of the inbox from `head` up to `current`."""
+        raise NotImplementedError
+
+
+class Sender(Client):
     """Keeps `window` messages without an answer, as long as it is not stopped."""
 
     def __init__(self, pair: int, window: int, builder: Builder, tally: Tally) -> None:
-        super().__init__(f"sender {pair}", tally.faults)
-        self.link: Link
+        super().__init__(f"sender {pair}", builder, tally)
         self.flying: deque[tuple[bytes, float]] = deque()
         """(text, time of sending) of what has not arrived, oldest first."""
         self.open: dict[int, float] = {}
         """message id → time of sending of what has no answer."""
         self.stopped = False
-        self._builder = builder
-        self._tally = tally
         self._window = window
         self._seq = 0
 
@@ -113,6 +143,18 @@ class Sender(Peer):
             self._send(now)
         return None
 
+    def notified(self, head: int, now: float) -> None:
+        """Its inbox holds what it has sent, of which it is told when the event of it is late."""
+        if head > self._seq:
+            return super().notified(head, now)
+        self._tally.echoed += 1
+        return self.ask(head)
+
+    def take(self, head: int, texts: Sequence[bytes], current: int, now: float) -> None:
+        sent = [self._builder.message(seq)[1] for seq in range(head - 1, min(current, self._seq))]
+        if texts != sent:
+            self.fault(f"got entries {head} to {current} of its inbox, which are not what it has sent")
+
     def _send(self, now: float) -> None:
         frame, text = self._builder.message(self._seq)
         self.open[message_id_of(self._seq)] = now
@@ -121,20 +163,15 @@ class Sender(Peer):
         self.link.out.append(frame)
 
 
-class Receiver(Peer):
+class Receiver(Client):
     """Fetches what it is told of, as deployed clients do, and compares it with what its sender has sent."""
 
     def __init__(self, pair: int, sender: Sender, builder: Builder, tally: Tally) -> None:
-        super().__init__(f"receiver {pair}", tally.faults)
-        self.link: Link
+        super().__init__(f"receiver {pair}", builder, tally)
         self._pair = pair
         self._flying = sender.flying
-        self._builder = builder
-        self._tally = tally
         self._fetched = 0
         self._arrived = 0
-        self._pulls: dict[int, int] = {}
-        self._next_pull = 0
 
     def notified(self, head: int, now: float) -> None:
         """Ask for what follows head - 1. A head already fetched is a repeated MN, known messages follow."""
@@ -143,16 +180,9 @@ class Receiver(Peer):
         elif head != self._fetched + 1:
             self.fault(f"got an MN of head {head} and has fetched only {self._fetched}")
         self._tally.notified += 1
-        self._next_pull = self._next_pull % 50_000 + 1
-        self._pulls[self._next_pull] = head
-        self.link.out.append(self._builder.pull(head, self._next_pull))
+        self.ask(head)
 
-    def pulled(self, message_id: int, texts: Sequence[bytes], current: int, now: float) -> None:
-        head = self._pulls.pop(message_id, None)
-        if head is None:
-            return super().pulled(message_id, texts, current, now)
-        if current != head - 1 + len(texts):
-            self.fault(f"asked for what follows {head - 1}, got {len(texts)} messages and current {current}")
+    def take(self, head: int, texts: Sequence[bytes], current: int, now: float) -> None:
         known = max(0, self._fetched - head + 1)
         tally = self._tally
         flying = self._flying
@@ -313,6 +343,7 @@ async def _measure(
         others_cpu_share=max(0.0, cpu.machine - ours - theirs - cpu.generator) / elapsed,
         messages_per_notification=messages / max(1, tally.notified - notified),
         repeated_notifications=tally.repeated,
+        echoed_notifications=tally.echoed,
     )
 
 

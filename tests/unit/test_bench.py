@@ -297,13 +297,23 @@ async def test_deliveries_that_are_faults(seqs: list[int], current: int, says: s
     assert says in pair.tally.faults[0]
 
 
+async def test_a_sender_may_be_told_of_what_it_has_sent() -> None:
+    pair = Pair()
+    pair.sender.notified(2, 1.0)
+    pair.sender.pulled(1, [pair.text(1), pair.text(2)], 3, 1.0)
+    assert (pair.tally.echoed, pair.tally.delivered, pair.tally.faults) == (1, 0, [])
+    pair.sender.notified(4, 2.0)
+    pair.sender.pulled(2, [pair.text(2)], 4, 2.0)
+    assert "not what it has sent" in pair.tally.faults[0]
+
+
 async def test_foreign_damaged_and_unasked_messages_are_faults() -> None:
     foreign, damaged, unasked, skipping, idle = Pair(), Pair(), Pair(told=False), Pair(told=False), Pair()
     foreign.receiver.pulled(1, [texts.TextParts(1).text(0)], 1, 1.0)
     damaged.receiver.pulled(1, [damaged.text(0)[:-1] + b"?"], 1, 1.0)
     unasked.receiver.pulled(1, [unasked.text(0)], 1, 1.0)
     skipping.receiver.notified(2, 1.0)
-    idle.sender.notified(1, 1.0)
+    idle.sender.notified(5, 1.0)
     found = [pair.tally.faults[0] for pair in (foreign, damaged, unasked, skipping, idle)]
     wanted = ["message of pair 1", "damaged text", "did not ask for", "fetched only 0", "nobody wrote to it"]
     assert [text for text, says in zip(found, wanted, strict=True) if says not in text] == []

@@ -85,6 +85,7 @@ def result_of(server: str, groups: dict[str, float]) -> CaseResult:
         others_cpu_share=0.0,
         messages_per_notification=1.0,
         repeated_notifications=0,
+        echoed_notifications=0,
     )
 
 
