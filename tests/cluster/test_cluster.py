@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import ConnectionLost, Disconnected
+from fsharechat.registry import Members
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
 from tests.cluster_kit import Cluster, MakeCluster, new_numbers
 from tests.devices import FAST, Device, log_in
@@ -18,12 +19,16 @@ pytestmark = pytest.mark.slow
 ONCE = replace(FAST, reconnect=False)
 
 
-@pytest.mark.parametrize("role", ["connector", "group"])
-async def test_a_node_id_has_one_holder(cluster: MakeCluster, tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize(("role", "purpose"), [("connector", "tcp"), ("group", "rpc")])
+async def test_a_node_id_has_one_holder(
+    cluster: MakeCluster, tmp_path: Path, role: str, purpose: str
+) -> None:
     it = cluster(2, 2)
+    members: list[Members] = []
     registry = ZooKeeperRegistry(it.info()["variables"]["FSHARECHAT_REGISTRY__URL"])
     await registry.open()
     try:
+        await registry.watch(role, members.append)
         await registry.lease(role, 40, "127.0.0.1:9")
         code, output, errors = await asyncio.to_thread(
             run_command, tmp_path / "data", "--roles", role, settings=_like(it, NODE__ID="40")
@@ -34,6 +39,8 @@ async def test_a_node_id_has_one_holder(cluster: MakeCluster, tmp_path: Path, ro
     assert "ready" not in output
     (said,) = [line for line in errors.splitlines() if line.startswith("fsharechat: ")]
     assert said.startswith(f"fsharechat: [node] id: node id 40 of a {role} is held by 127.0.0.1:9 (process ")
+    info = it.info()["members"]
+    assert {info[name]["addresses"][purpose] for name in it.names(role)} <= set(members[0].values())
     assert it.states() == dict.fromkeys(it.names(), "ready")
 
 
