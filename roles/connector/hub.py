@@ -220,7 +220,7 @@ class Hub:
                 self._on_kick(event)
 
     def _on_deliver(self, event: Deliver) -> None:
-        message = TailMessage(event.body, event.sender)
+        message = TailMessage(event.body, event.sender, event.sender_client)
         for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is not None:

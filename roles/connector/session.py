@@ -280,8 +280,10 @@ class Session:
         self._pulling -= 1
         if reply.code == Code.SUCCESS:
             current, head = pull_bounds(reply.payload)
-            self._fetched_upto(current)
             if self.user is not None:
+                # What the device has sent itself while the store was read is nothing to tell it of.
+                current = self.user.past_own(current, self.client_id)
+                self._fetched_upto(current)
                 self.user.learn(head)
             self.notify()
         elif self.user is not None and self.user.head > self.fetched:

@@ -10,11 +10,13 @@ class TailMessage:
     The receivers of a message on one node share it.
     """
 
-    __slots__ = ("_entry", "_json_received", "_json_sent", "body", "sender")
+    __slots__ = ("_entry", "_json_received", "_json_sent", "body", "sender", "sender_client")
 
-    def __init__(self, body: bytes, sender: str) -> None:
+    def __init__(self, body: bytes, sender: str, sender_client: str = "") -> None:
+        """`sender_client` is the device that sent it; empty for what the server itself wrote."""
         self.body = body
         self.sender = sender
+        self.sender_client = sender_client
         self._entry: bytes | None = None
         self._json_sent: bytes | None = None
         self._json_received: bytes | None = None
@@ -64,6 +66,9 @@ class Tail:
         # Entries are nearly always in order of seq; one that came late and stands behind goes a little later.
         while self._entries and (oldest := next(iter(self._entries))) <= seq:
             self._drop(oldest)
+
+    def get(self, seq: int) -> TailMessage | None:
+        return self._entries.get(seq)
 
     def after(self, seq: int, head: int) -> list[TailMessage] | None:
         """Return the entries `seq` + 1 to `head`, or None when one of them is not here, or there are none."""

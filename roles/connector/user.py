@@ -47,6 +47,15 @@ class OnlineUser:
         """Return all entries after `seq`, or None when the tail does not hold them without a gap."""
         return self._tail.after(seq, self.head) if self._tail is not None else None
 
+    def past_own(self, seq: int, client_id: str) -> int:
+        """Return the last of the entries right behind `seq` that a device of this user has sent itself."""
+        if self._tail is not None:
+            while (message := self._tail.get(seq + 1)) is not None and message.sender_client == client_id:
+                if message.sender != self.uid:
+                    break
+                seq += 1
+        return seq
+
     def trim(self) -> None:
         """Let go of what every device has fetched."""
         if self._tail is not None:

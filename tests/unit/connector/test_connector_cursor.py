@@ -50,6 +50,19 @@ async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector):
     assert phone.transport.mns() == [4]
 
 
+async def test_what_a_device_sent_itself_during_a_pull_is_not_told_behind_it(connector: Connector):
+    phone = await connector.device(head=3)
+    tablet = await connector.device(client_id="tablet", head=3)
+    phone.pull(0)
+    connector.deliver(4)
+    connector.deliver(5, sender="anna", sender_client="phone")
+    connector.deliver(6, sender="anna", sender_client="phone")
+    await connector.rpc.reply(payload=pulled(range(1, 5), 4, 4))
+    assert phone.transport.mns() == []
+    assert phone.session.fetched == 6
+    assert tablet.transport.mns() == [4]
+
+
 async def test_the_head_of_an_answer_counts_where_its_event_was_lost(connector: Connector):
     phone = await connector.device(head=3)
     tablet = await connector.device(client_id="tablet", head=3)
