@@ -5,7 +5,7 @@ import base64
 import logging
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,8 +61,7 @@ transaction.state.log.min.isr=1
         if not (self.data / "meta.properties").exists():
             say(f"{self.name}: making its data folder")
             shutil.rmtree(self.data, ignore_errors=True)
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._configuration)]
+            tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(self._configuration)]
             run([*self._java(), *tool], seconds=_FORMAT_SECONDS)
 
     def command(self) -> list[str]:
@@ -76,6 +75,13 @@ transaction.state.log.min.isr=1
 
     def ready(self) -> bool:
         return asyncio.run(_has_brokers(self._port))
+
+
+def cluster_id(random: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
+    """Return an id as Kafka has them: a UUID in base64url, without a `-` in front, which reads as a flag."""
+    while (text := base64.urlsafe_b64encode(random().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
 
 
 class Kafka(Service):
