@@ -189,3 +189,53 @@ class InfoType(IntEnum):
     COMPANY = 6
     SOCIAL = 7
     EXTRA = 8
+
+
+class GroupType(IntEnum):
+    """What the members of a group may do (section 5)."""
+
+    NORMAL = 0
+    FREE = 1
+    RESTRICTED = 2
+
+
+class MemberType(IntEnum):
+    NORMAL = 0
+    MANAGER = 1
+    OWNER = 2
+    SILENCED = 3
+    REMOVED = 4
+
+
+class GroupInfoType(IntEnum):
+    """Which field of a group ModifyGroupInfo changes."""
+
+    NAME = 0
+    PORTRAIT = 1
+    EXTRA = 2
+
+
+class MediaType(IntEnum):
+    """Which bucket a file goes to (section 8)."""
+
+    GENERAL = 0
+    IMAGE = 1
+    VOICE = 2
+    VIDEO = 3
+    FILE = 4
+    PORTRAIT = 5
+    FAVORITE = 6
+
+
+class ReportType(IntEnum):
+    DELIVERED = 1
+    READ = 2
+
+
+class SettingScope(IntEnum):
+    """What a user's setting is about (section 8)."""
+
+    CONVERSATION_MUTED = 1
+    ALL_MUTED = 2
+    CONVERSATION_ON_TOP = 3
+    GROUP_SAVED = 6
