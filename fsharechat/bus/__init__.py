@@ -43,6 +43,25 @@ class Notify(NamedTuple):
     except_client: str = ""
 
 
+class Recalled(NamedTuple):
+    """A stored message has a new body, which says that `operator` has recalled it.
+
+    It is for those of `uids` who are online on one node; the operator's own devices get no RMN.
+    """
+
+    message_id: int
+    body: bytes
+    uids: Sequence[str]
+    operator: str
+
+
+class Reported(NamedTuple):
+    """Users have reports of a kind (ReportType) up to these seqs of their own."""
+
+    kind: int
+    entries: Sequence[Entry]
+
+
 class Kick(NamedTuple):
     """A device has connected to another node: its session here goes, if its epoch is not above this one."""
 
@@ -51,7 +70,7 @@ class Kick(NamedTuple):
     epoch: int
 
 
-Event = Deliver | Push | Notify | Kick
+Event = Deliver | Push | Notify | Recalled | Reported | Kick
 
 
 class Presence(NamedTuple):

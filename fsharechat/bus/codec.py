@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push
+from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported
 from fsharechat.bus import events_pb2 as pb
 from fsharechat.store.messages import Entry
 
@@ -28,6 +28,13 @@ def encode_events(events: Sequence[Event]) -> bytes:
             add(push=pb.Push(body=event.body, uids=event.uids))
         elif isinstance(event, Notify):
             add(notify=pb.Notify(**event._asdict()))
+        elif isinstance(event, Recalled):
+            add(recalled=pb.Recalled(**event._asdict()))
+        elif isinstance(event, Reported):
+            reported = add().reported
+            reported.kind = event.kind
+            for uid, seq in event.entries:
+                reported.entries.add(uid=uid, seq=seq)
         else:
             add(kick=pb.Kick(**event._asdict()))
     return record.SerializeToString()
@@ -53,6 +60,12 @@ def _event(event: pb.Event) -> Event | None:
     if event.HasField("notify"):
         note = event.notify
         return Notify(note.sub_signal, note.body, note.uid, note.except_client)
+    if event.HasField("recalled"):
+        gone = event.recalled
+        return Recalled(gone.message_id, gone.body, list(gone.uids), gone.operator)
+    if event.HasField("reported"):
+        report = event.reported
+        return Reported(report.kind, [Entry(entry.uid, entry.seq) for entry in report.entries])
     if event.HasField("kick"):
         return Kick(event.kick.uid, event.kick.client_id, event.kick.epoch)
     return None

@@ -13,16 +13,20 @@ class Record(_message.Message):
     def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("deliver", "push", "notify", "kick")
+    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported")
     DELIVER_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
     KICK_FIELD_NUMBER: _ClassVar[int]
+    RECALLED_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_FIELD_NUMBER: _ClassVar[int]
     deliver: Deliver
     push: Push
     notify: Notify
     kick: Kick
-    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ...) -> None: ...
+    recalled: Recalled
+    reported: Reported
+    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("uid", "seq")
@@ -63,6 +67,26 @@ class Notify(_message.Message):
     uid: str
     except_client: str
     def __init__(self, sub_signal: _Optional[int] = ..., body: _Optional[bytes] = ..., uid: _Optional[str] = ..., except_client: _Optional[str] = ...) -> None: ...
+
+class Recalled(_message.Message):
+    __slots__ = ("message_id", "body", "uids", "operator")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    UIDS_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    message_id: int
+    body: bytes
+    uids: _containers.RepeatedScalarFieldContainer[str]
+    operator: str
+    def __init__(self, message_id: _Optional[int] = ..., body: _Optional[bytes] = ..., uids: _Optional[_Iterable[str]] = ..., operator: _Optional[str] = ...) -> None: ...
+
+class Reported(_message.Message):
+    __slots__ = ("kind", "entries")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    kind: int
+    entries: _containers.RepeatedCompositeFieldContainer[Entry]
+    def __init__(self, kind: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ...) -> None: ...
 
 class Kick(_message.Message):
     __slots__ = ("uid", "client_id", "epoch")

@@ -152,5 +152,84 @@ heads = Table(
     metadata,
     Column("uid", UID, primary_key=True),
     Column("seq", BigInteger, nullable=False, comment="The last seq of the user's inbox."),
+    Column("friends_dt", MS, nullable=False, server_default="0", comment="The version of the friends."),
+    Column("requests_dt", MS, nullable=False, server_default="0", comment="The version of friend requests."),
+    Column("settings_dt", MS, nullable=False, server_default="0", comment="The version of the settings."),
+    Column(
+        "delivered_seq", BigInteger, nullable=False, server_default="0", comment="The last delivery report."
+    ),
+    Column("read_seq", BigInteger, nullable=False, server_default="0", comment="The last read report."),
+    sqlite_with_rowid=False,
+)
+
+chat_groups = Table(
+    "chat_groups",
+    metadata,
+    Column("id", UID, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("portrait", Text, nullable=False),
+    Column("owner", UID, nullable=False),
+    Column("type", SmallInteger, nullable=False, comment="GroupType"),
+    Column("extra", Text, nullable=False),
+    Column("member_count", Integer, nullable=False, comment="Of those who are not removed."),
+    Column("dismissed", Boolean, nullable=False),
+    Column("update_dt", MS, nullable=False),
+    Column("member_update_dt", MS, nullable=False),
+    comment="Groups of users; `groups` is a reserved word of MySQL.",
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", UID, primary_key=True),
+    Column("uid", UID, primary_key=True),
+    Column("alias", String(255), nullable=False),
+    Column("type", SmallInteger, nullable=False, comment="MemberType; those removed keep their row."),
+    Column("joined_ms", MS, nullable=False, comment="When the user became a member, the last time."),
+    Column("update_dt", MS, nullable=False),
+    Index("group_members_uid", "uid", "type"),
+    sqlite_with_rowid=False,
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("uid", UID, primary_key=True, comment="Who is told."),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="ReportType"),
+    Column("conversation", SmallInteger, primary_key=True, autoincrement=False, comment="ConversationType"),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    Column("target", UID, primary_key=True, comment="The conversation as `uid` sees it."),
+    Column("reporter", UID, primary_key=True),
+    Column("date", MS, nullable=False, comment="Fetched or read up to here."),
+    Column("seq", BigInteger, nullable=False, comment="In the reports of that kind for `uid`."),
+    Index("reports_seq", "uid", "kind", "seq"),
+    sqlite_with_rowid=False,
+)
+
+report_cursors = Table(
+    "report_cursors",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("client_id", String(255), primary_key=True),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="ReportType"),
+    Column("seq", BigInteger, nullable=False, comment="The last report that the device has fetched."),
+    sqlite_with_rowid=False,
+)
+
+user_settings = Table(
+    "user_settings",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("scope", Integer, primary_key=True, autoincrement=False, comment="SettingScope"),
+    Column("name", String(255), primary_key=True, comment="The key of the contract."),
+    Column("value", Text, nullable=False),
+    Column("update_dt", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+sensitive_words = Table(
+    "sensitive_words",
+    metadata,
+    Column("word", String(255), primary_key=True),
     sqlite_with_rowid=False,
 )

@@ -56,15 +56,26 @@ class SqliteDialect:
             f"SELECT {found} FROM w CROSS JOIN {table} t ON {same}"
         )
 
-    def advance(self, counts: dict[str, int]) -> Unit[dict[str, int]]:
+    def advance(self, counts: dict[str, int], column: str = "seq") -> Unit[dict[str, int]]:
         rows: list[Row] = []
         for part in chunks(list(counts.items())):
-            sql = (
-                f"INSERT INTO heads (uid, seq) VALUES {rows_of_marks(2, len(part))} "
-                "ON CONFLICT (uid) DO UPDATE SET seq = seq + excluded.seq RETURNING uid, seq"
-            )
-            rows += (yield Query(sql, flat(part))).rows
+            sql = _on_heads(column, len(part), f"{column} + excluded.{column}")
+            rows += (yield Query(f"{sql} RETURNING uid, {column}", flat(part))).rows
         return dict(rows)
+
+    def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[None]:
+        for part in chunks([(uid, now) for uid in uids]):
+            yield Query(_on_heads(column, len(part), f"MAX({column} + 1, excluded.{column})"), flat(part))
+
+
+def _on_heads(column: str, count: int, update: str) -> str:
+    """Return the statement that takes `count` rows (uid, value) into a column of the heads."""
+    if column == "seq":
+        insert = f"INSERT INTO heads (uid, seq) VALUES {rows_of_marks(2, count)}"
+    else:
+        values = ",".join(["(?,0,?)"] * count)
+        insert = f"INSERT INTO heads (uid, seq, {column}) VALUES {values}"
+    return f"{insert} ON CONFLICT (uid) DO UPDATE SET {column} = {update}"
 
 
 class SqliteStore(Store):

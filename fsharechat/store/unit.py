@@ -47,8 +47,11 @@ class Dialect(Protocol):
     def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
         """Return a SELECT of `columns` of the rows whose `keys` are one of `count` rows of parameters."""
 
-    def advance(self, counts: "dict[str, int]") -> "Unit[dict[str, int]]":
-        """Add to the inbox heads of users and return the new heads, with their rows locked in user order."""
+    def advance(self, counts: "dict[str, int]", column: str = "seq") -> "Unit[dict[str, int]]":
+        """Add to a column of the heads of users and return what it is now, with their rows locked in user order."""
+
+    def raise_heads(self, column: str, uids: "Sequence[str]", now: int) -> "Unit[None]":
+        """Set a version of users to `now`, or to one more than it is if that is later; locks as `advance` does."""
 
 
 UnitFunction = Callable[Concatenate[Dialect, P], Unit[T]]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from fsharechat.bus import Bus, Deliver, Event, Notify, Push
+from fsharechat.bus import Bus, Deliver, Event, Notify, Push, Recalled, Reported
 from fsharechat.store.messages import Entry
 from roles.group.presence import PresenceTable
 
@@ -17,26 +17,42 @@ class Outbox:
 
     def deliver(self, body: bytes, entries: Sequence[Entry], sender: str, sender_client: str) -> None:
         """Tell the nodes of the entries' users of a stored message."""
-        by_node: dict[int, list[Entry]] = {}
-        for entry in entries:
-            for node in self._nodes(entry.uid):
-                by_node.setdefault(node, []).append(entry)
-        for node, part in by_node.items():
+        for node, part in self._entries_by_node(entries).items():
             self._add(node, Deliver(body, part, sender, sender_client))
 
     def push(self, body: bytes, uids: Iterable[str]) -> None:
         """Send a transparent message to the devices of users that are online."""
-        by_node: dict[int, list[str]] = {}
-        for uid in uids:
-            for node in self._nodes(uid):
-                by_node.setdefault(node, []).append(uid)
-        for node, part in by_node.items():
+        for node, part in self._users_by_node(uids).items():
             self._add(node, Push(body, part))
 
     def notify(self, sub_signal: int, body: bytes, uid: str, except_client: str = "") -> None:
         """Send a notification to the devices of a user that are online."""
         for node in self._nodes(uid):
             self._add(node, Notify(sub_signal, body, uid, except_client))
+
+    def recall(self, message_id: int, body: bytes, uids: Iterable[str], operator: str) -> None:
+        """Tell the nodes of users that a message they may have has the body `body` now."""
+        for node, part in self._users_by_node(uids).items():
+            self._add(node, Recalled(message_id, body, part, operator))
+
+    def report(self, kind: int, entries: Sequence[Entry]) -> None:
+        """Tell the nodes of the entries' users how far their reports of a kind go."""
+        for node, part in self._entries_by_node(entries).items():
+            self._add(node, Reported(kind, part))
+
+    def _entries_by_node(self, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
+        by_node: dict[int, list[Entry]] = {}
+        for entry in entries:
+            for node in self._nodes(entry.uid):
+                by_node.setdefault(node, []).append(entry)
+        return by_node
+
+    def _users_by_node(self, uids: Iterable[str]) -> dict[int, list[str]]:
+        by_node: dict[int, list[str]] = {}
+        for uid in uids:
+            for node in self._nodes(uid):
+                by_node.setdefault(node, []).append(uid)
+        return by_node
 
     def _add(self, node: int, event: Event) -> None:
         if not self._waiting:

@@ -1,18 +1,13 @@
 """The first schema: users, sessions, friends, messages and inboxes."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
+from fsharechat.store.migrations.versions import create_table
+
 revision = "0001"
 down_revision = None
-
-
-def create_table(name: str, *parts: Any, **options: Any) -> None:
-    """Create a table; on MySQL with texts that are compared as they are written."""
-    op.create_table(name, *parts, mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin", **options)
 
 
 def upgrade() -> None:

@@ -1,0 +1,10 @@
+"""The steps of the schema, each once it has been released as it is."""
+
+from typing import Any
+
+from alembic import op
+
+
+def create_table(name: str, *parts: Any, **options: Any) -> None:
+    """Create a table; on MySQL with texts that are compared as they are written."""
+    op.create_table(name, *parts, mysql_charset="utf8mb4", mysql_collate="utf8mb4_bin", **options)

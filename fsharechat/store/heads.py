@@ -1,0 +1,47 @@
+"""How far the inbox, the reports and the versions of each user are: one row a user, read by one look.
+
+A device compares these with what it knows (protocol.md section 4), and so does the connector for it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fsharechat.store.unit import Dialect, Query, Unit, marks, select_in
+
+
+class Heads(NamedTuple):
+    """The last seq of the inbox, the versions (ms) of three lists, and the last seq of each kind of report."""
+
+    seq: int = 0
+    friends: int = 0
+    requests: int = 0
+    settings: int = 0
+    delivered: int = 0
+    read: int = 0
+
+
+_COLUMNS = "seq, friends_dt, requests_dt, settings_dt, delivered_seq, read_seq"
+
+FRIENDS = "friends_dt"
+REQUESTS = "requests_dt"
+SETTINGS = "settings_dt"
+
+
+def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
+    """Return the heads of the users for whom there is anything yet."""
+    rows = yield from select_in(f"SELECT uid, {_COLUMNS} FROM heads WHERE uid IN ({{}})", uids)
+    return {uid: Heads(*values) for uid, *values in rows}
+
+
+def next_version(dialect: Dialect, column: str, uids: Sequence[str], now: int) -> Unit[int]:
+    """Return a version above all that the users (few) have had in that list, and make it theirs.
+
+    It is the time `now` in ms unless two changes fall into one: what changes gets it as its update_dt, so that a
+    device which asks for what is newer than its version misses nothing.
+    """
+    yield from dialect.raise_heads(column, uids, now)
+    where = f"uid IN ({marks(len(uids))})"
+    version: int = (yield Query(f"SELECT MAX({column}) FROM heads WHERE {where}", uids)).rows[0][0]
+    if len(uids) > 1:
+        yield Query(f"UPDATE heads SET {column} = ? WHERE {where}", (version, *uids))
+    return version
