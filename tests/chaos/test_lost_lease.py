@@ -73,10 +73,8 @@ async def test_who_wakes_without_its_lease_gives_out_no_id(cluster: MakeCluster)
     it = cluster(2, 2)
     world = World(it.name)
     async with Connectors(world) as connectors:
-        await until(lambda: len(connectors.members) == 2, lambda: f"{connectors.members}")
-        sleeper = connectors.holder(NODE)
-        assert sleeper, f"{connectors.members}"
-        other = next(name for name in it.names("connector") if name != sleeper)
+        sleeper, other = it.names("connector")
+        await _number(it, connectors, sleeper, other)
         numbers = new_numbers(2)
         ann, bob = [
             await _device(it, number, name) for number, name in zip(numbers, (sleeper, other), strict=True)
@@ -110,6 +108,16 @@ async def test_who_wakes_without_its_lease_gives_out_no_id(cluster: MakeCluster)
         await ann.close()
         await bob.close()
     it.faults()  # what was logged meanwhile is no other test's concern
+
+
+async def _number(it: Cluster, connectors: Connectors, first: str, second: str) -> None:
+    """Start the connectors anew, so that the first has the id NODE: which ones they had depends on earlier tests."""
+    it.stop(first, second)
+    await until(lambda: not connectors.members, lambda: f"{connectors.members}")
+    for name in (first, second):
+        it.start(name)
+    await until(lambda: len(connectors.members) == 2, lambda: f"{connectors.members}")
+    assert connectors.holder(NODE) == first, f"{connectors.members}"
 
 
 async def _device(it: Cluster, number: str, connector: str) -> Recorder:
