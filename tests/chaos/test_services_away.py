@@ -34,6 +34,7 @@ MYSQL_SECONDS = 10.0
 SHORT_SECONDS = 2.0
 LONGEST_SHORT_SECONDS = 4.0
 """A lease of 10 s stands longer than this without ZooKeeper."""
+TRIES = 10
 QUICK = 1.0
 """Seconds in which no head check brings a message, but an event does."""
 Sending = Callable[[int], Awaitable[None]]
@@ -162,10 +163,16 @@ async def test_without_mysql_requests_get_a_code_and_nothing_is_half_done(cluste
 async def test_a_short_silence_of_zookeeper_is_not_noticed(cluster: MakeCluster) -> None:
     it = cluster(2, 2)
     async with under_load(it) as (world, swarm):
-        begun = {name: len(it.log(name)) for name in it.names()}
-        resent = len(swarm.ledger.resent) + len(swarm.ledger.refused)
-        if await _silence(world) > LONGEST_SHORT_SECONDS:
-            pytest.fail("this machine is too busy for a short silence of ZooKeeper")
+        for _ in range(TRIES):
+            begun = {name: len(it.log(name)) for name in it.names()}
+            resent = len(swarm.ledger.resent) + len(swarm.ledger.refused)
+            if await _silence(world) <= LONGEST_SHORT_SECONDS:
+                break
+            # The machine was too busy for a short one: what it did to them is no fault. Until they are over it:
+            await until(lambda: swarm.connected() == CLIENTS, lambda: f"{swarm.connected()} are connected")
+            await _acknowledged(swarm, CLIENTS)
+        else:
+            pytest.fail(f"this machine is too busy for a short silence of ZooKeeper, {TRIES} times")
         await _acknowledged(swarm, CLIENTS)
         assert len(swarm.ledger.resent) + len(swarm.ledger.refused) == resent
         assert [
