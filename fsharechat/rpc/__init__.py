@@ -11,11 +11,11 @@ class Method(IntEnum):
     """What is asked beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
 
     AUTHENTICATE = 128
-    """A CONNECT's body -> ConnectAckPayload, or a code (see roles/group/sessions.py)."""
+    """The password of a CONNECT -> Welcome (welcome.py), or the sub-signal of the refusal as the code."""
     FORGET = 129
     """The caller's device logged out: nothing -> nothing."""
     HEADS = 130
-    """An array of uids -> an object uid: last seq, without the users whose inbox is empty."""
+    """An array of uids -> an object uid: array of Heads, without the users for whom there is nothing yet."""
     SEND_CODE = 131
     """{"mobile"} -> {"code", "message", "result"}."""
     LOGIN = 132

@@ -33,6 +33,12 @@ def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
     return {uid: Heads(*values) for uid, *values in rows}
 
 
+def reports_fetched(_: Dialect, uid: str, client_id: str) -> Unit[dict[int, int]]:
+    """Return, by kind (ReportType), the last report that a device has fetched; none where it never has."""
+    sql = "SELECT kind, seq FROM report_cursors WHERE uid = ? AND client_id = ?"
+    return dict((yield Query(sql, (uid, client_id))).rows)
+
+
 def next_version(dialect: Dialect, column: str, uids: Sequence[str], now: int) -> Unit[int]:
     """Return a version above all that the users (few) have had in that list, and make it theirs.
 

@@ -210,3 +210,14 @@ def history(_: Dialect, conversation: str, before: int, count: int) -> Unit[list
             break
     rows = (yield Query(_HISTORY, (conversation, before, oldest))).rows
     return _newest([body for (body,) in rows])
+
+
+def body_for_change(dialect: Dialect, id: int) -> Unit[bytes | None]:
+    """Return the body of a message, for a unit that will change it; None when there is no such message."""
+    rows = (yield Query(f"SELECT body FROM messages WHERE id = ?{dialect.locking}", (id,))).rows
+    return rows[0][0] if rows else None
+
+
+def replace_body(_: Dialect, id: int, body: bytes) -> Unit[None]:
+    """Let a message say something else, wherever it is read from now on."""
+    yield Query("UPDATE messages SET body = ? WHERE id = ?", (body, id))

@@ -16,8 +16,8 @@ LOCK_SECONDS = 120
 """How long a process waits for another one that is migrating the same database."""
 
 
-def migrate(url: str) -> None:
-    """Run the migrations that the database at the SQLAlchemy `url` lacks. Blocks.
+def migrate(url: str, upto: str = "head") -> None:
+    """Run the migrations that the database at the SQLAlchemy `url` lacks, up to a revision. Blocks.
 
     On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was.
     Raises StoreError, also when a newer version of fsharechat has written the database.
@@ -30,7 +30,7 @@ def migrate(url: str) -> None:
     try:
         with engine.begin() as connection, _alone(connection):
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, upto)
     except CommandError as error:
         raise StoreError(f"the database was made by another version of fsharechat: {error}") from error
     except SQLAlchemyError as error:

@@ -16,14 +16,6 @@ class Session(NamedTuple):
     issued_ms: int
 
 
-class Heads(NamedTuple):
-    """How far the logs of a user go: a device compares them with its own (ConnectAckPayload)."""
-
-    message: int
-    friend: int
-    friend_request: int
-
-
 class CodeRules(NamedTuple):
     """Limits of login codes (protocol.md section 3), in milliseconds and pieces."""
 
@@ -62,19 +54,6 @@ def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Se
 def forget(_: Dialect, uid: str, client_id: str) -> Unit[None]:
     """Log a device out."""
     yield Query("DELETE FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
-
-
-def heads(_: Dialect, uid: str) -> Unit[Heads]:
-    """Return how far a user's logs go."""
-    found = []
-    for sql, params in (
-        ("SELECT MAX(seq) FROM heads WHERE uid = ?", (uid,)),
-        ("SELECT MAX(update_dt) FROM friends WHERE uid = ?", (uid,)),
-        ("SELECT MAX(update_dt) FROM friend_requests WHERE from_uid = ? OR to_uid = ?", (uid, uid)),
-    ):
-        rows = (yield Query(sql, params)).rows
-        found.append(rows[0][0] or 0)
-    return Heads(*found)
 
 
 _CODE_COLUMNS = ("digest", "sent_ms", "day", "day_count", "wrong", "locked_until_ms")

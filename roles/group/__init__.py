@@ -5,13 +5,15 @@ import secrets
 
 import structlog
 
-from fsharechat.codes.log import LogCodes
+from fsharechat import backends
+from fsharechat.codes import CodeError
+from fsharechat.codes.delivery import Delivery
 from fsharechat.node import Node, StartError
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
 from fsharechat.store import users as user_rows
-from roles.group import friends, login, messages, users  # noqa: F401 - they announce their handlers
+from roles.group import connect, friends, login, messages, users  # noqa: F401 - they announce their handlers
 from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 
@@ -26,6 +28,7 @@ class GroupRole:
         self._node: Node | None = None
         self._lease: Lease | None = None
         self._group: Group | None = None
+        self._codes: Delivery | None = None
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, node: Node) -> None:
@@ -34,16 +37,19 @@ class GroupRole:
             lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
             self._lease = lease
             key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
+            self._codes = backends.make_codes(node.settings)
         except LeaseTaken as error:
             raise StartError(f"[node] id: {error}") from error
+        except CodeError as error:
+            raise StartError(str(error)) from error
         if node.settings.codes.super_code:
             log.warning("a super code is set: who knows it can log in as anybody")
         group = Group(
             node.settings,
             node.store,
             node.bus,
-            IdGenerator.for_group(lease.node, held=lambda: lease.held),
-            LogCodes(),
+            _ids(lease),
+            self._codes,
             TokenSigner(key),
         )
         self._group = group
@@ -64,6 +70,8 @@ class GroupRole:
             await self._node.rpc.unserve()
         if self._group is not None:
             self._group.stop()
+        if self._codes is not None:
+            await self._codes.close()
         if self._lease:
             await self._lease.release()
 
@@ -74,13 +82,20 @@ class GroupRole:
         lease.on_change(lambda _: changed.set())
         serving = True
         while True:
+            if group.ids.node != lease.node:
+                group.ids = _ids(lease)
             if serving and not lease.held:
-                log.error("the node id is lost: no calls until it is held again", node=lease.node)
+                log.error("the node id is lost: no calls until there is one again", node=lease.node)
                 await rpc.unserve()
                 serving = False
             elif not serving and lease.held:
-                log.info("the node id is held again", node=lease.node)
                 await rpc.serve(group.call)
                 serving = True
             await changed.wait()
             changed.clear()
+
+
+def _ids(lease: Lease) -> IdGenerator:
+    """Return what makes ids of the node id that is leased now, for as long as it is."""
+    node = lease.node
+    return IdGenerator.for_group(node, held=lambda: lease.holds(node))

@@ -1,5 +1,7 @@
 """Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (protocol.md sections 7 and 8)."""
 
+from typing import NamedTuple
+
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload
@@ -16,6 +18,7 @@ from fsharechat.protocol.signals import (
 from fsharechat.rpc import Call
 from fsharechat.store import friends, messages
 from fsharechat.store.friends import Request
+from fsharechat.store.heads import FRIENDS, REQUESTS, heads, next_version
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles
@@ -38,71 +41,87 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
         raise Refusal(Code.NOT_EXIST)
     if call.uid in rights.blacklist:
         raise Refusal(Code.BLACKLISTED)
-    now = group.now()
-    await group.store.write(_ask, call.uid, target, request.reason, now, call.retried)
-    group.outbox.notify(SubSignal.FRN, long_payload(now), target)
+    version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)
+    group.outbox.notify(SubSignal.FRN, long_payload(version), target)
 
 
-def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[None]:
+def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[int]:
+    """Keep a request; return its version."""
     before = yield from friends.request(dialect, uid, target)
     if before is not None:
         if friends.is_open(before, now):
             if retried and before.reason == reason:
-                return  # the first try did it
+                return before.update_dt  # the first try did it
             raise Refusal(Code.ALREADY_REQUESTED)
         if friends.is_blocked(before, now):
             raise Refusal(Code.REQUEST_BLOCKED)
     if (yield from friends.state(dialect, uid, target)) == FriendState.FRIEND:
         raise Refusal(Code.ALREADY_REQUESTED)
+    version = yield from next_version(dialect, REQUESTS, (uid, target), now)
     yield from friends.put_request(
-        dialect, Request(uid, target, reason, RequestStatus.SENT, now, 0, now, True, False)
+        dialect, Request(uid, target, reason, RequestStatus.SENT, now, 0, version, True, False)
     )
+    return version
 
 
 @handles(SubSignal.FHR, pb.HandleFriendRequest)
 async def handle_request(group: Group, call: Call, request: pb.HandleFriendRequest) -> None:
     requester, now = request.target_uid, group.now()
     if request.status == RequestStatus.REJECTED:
-        await group.store.write(_close, requester, call.uid, RequestStatus.REJECTED, now, call.retried)
-        group.outbox.notify(SubSignal.FRN, long_payload(now), requester)
+        closed, _ = await group.store.write(
+            _close, requester, call.uid, RequestStatus.REJECTED, now, call.retried
+        )
+        group.outbox.notify(SubSignal.FRN, long_payload(closed.update_dt), requester)
     elif request.status == RequestStatus.ACCEPTED:
         ids = [group.ids.next() for _ in range(1 + len(TIPS))]
-        greetings, stored = await group.store.write(_accept, requester, call.uid, ids, now, call.retried)
+        done = await group.store.write(_accept, requester, call.uid, ids, now, call.retried)
         group.changed((requester, call.uid))
-        group.deliver(greetings, stored)
+        group.deliver(done.greetings, done.stored)
         for uid in (requester, call.uid):
-            group.outbox.notify(SubSignal.FN, long_payload(now), uid)
+            group.outbox.notify(SubSignal.FN, long_payload(done.version), uid)
     else:
         raise Refusal(Code.INVALID_PARAMETER)
 
 
 def _close(
     dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int, retried: bool
-) -> Unit[Request | None]:
-    """Answer an open request; None when the first try of a retried call did."""
+) -> Unit[tuple[Request, bool]]:
+    """Answer an open request; return it, and whether it was open: a retried call's first try may have done it."""
     found = yield from friends.request(dialect, requester, uid)
     if retried and found is not None and found.status == status:
-        return None
+        return found, False
     if found is None or found.status != RequestStatus.SENT:
         raise Refusal(Code.NOT_EXIST)
     if not friends.is_open(found, now):
         raise Refusal(Code.REQUEST_OVERTIME)
-    closed = found._replace(status=status, handled_ms=now, update_dt=now, to_read=True)
+    version = yield from next_version(dialect, REQUESTS, (requester, uid), now)
+    closed = found._replace(status=status, handled_ms=now, update_dt=version, to_read=True)
     yield from friends.put_request(dialect, closed)
-    return closed
+    return closed, True
+
+
+class _Accepted(NamedTuple):
+    """The version of the friends of both, and the messages that begin the conversation."""
+
+    version: int
+    greetings: list[NewMessage]
+    stored: list[Stored]
 
 
 def _accept(
     dialect: Dialect, requester: str, uid: str, ids: list[int], now: int, retried: bool
-) -> Unit[tuple[list[NewMessage], list[Stored]]]:
-    closed = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now, retried)
-    if closed is None:
-        return [], []
+) -> Unit[_Accepted]:
+    closed, fresh = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now, retried)
+    if not fresh:
+        return _Accepted((yield from heads(dialect, [uid]))[uid].friends, [], [])
     crossing = yield from friends.request(dialect, uid, requester)
     if crossing is not None and friends.is_open(crossing, now):
-        answered = crossing._replace(status=RequestStatus.ACCEPTED, handled_ms=now, update_dt=now)
+        answered = crossing._replace(
+            status=RequestStatus.ACCEPTED, handled_ms=now, update_dt=closed.update_dt
+        )
         yield from friends.put_request(dialect, answered)
-    yield from friends.befriend(dialect, requester, uid, now)
+    version = yield from next_version(dialect, FRIENDS, (requester, uid), now)
+    yield from friends.befriend(dialect, requester, uid, version)
     contents = [
         pb.MessageContent(
             type=ContentType.TEXT,
@@ -116,7 +135,7 @@ def _accept(
     ]
     greetings = [_private(id, requester, uid, content) for id, content in zip(ids, contents, strict=True)]
     stored = yield from messages.append(dialect, greetings)
-    return greetings, stored
+    return _Accepted(version, greetings, stored)
 
 
 def _private(id: int, sender: str, target: str, content: pb.MessageContent) -> NewMessage:
@@ -153,9 +172,14 @@ async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.Get
 
 @handles(SubSignal.FRUS, pb.Version)
 async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
-    now = group.now()
-    await group.store.write(friends.mark_read, call.uid, request.version, now)
-    group.outbox.notify(SubSignal.FRN, long_payload(now), call.uid)
+    version = await group.store.write(_mark_read, call.uid, request.version, group.now())
+    group.outbox.notify(SubSignal.FRN, long_payload(version), call.uid)
+
+
+def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
+    version = yield from next_version(dialect, REQUESTS, [uid], now)
+    yield from friends.mark_read(dialect, uid, upto, version)
+    return version
 
 
 @handles(SubSignal.FP, pb.Version)
@@ -171,7 +195,12 @@ async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> N
     """Keep `reason` as the alias of a friend."""
     if len(request.reason) > MAX_ALIAS:
         raise Refusal(Code.INVALID_PARAMETER)
-    now = group.now()
-    if not await group.store.write(friends.set_alias, call.uid, request.target_uid, request.reason, now):
+    version = await group.store.write(_set_alias, call.uid, request.target_uid, request.reason, group.now())
+    group.outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
+
+
+def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int) -> Unit[int]:
+    version = yield from next_version(dialect, FRIENDS, [uid], now)
+    if not (yield from friends.set_alias(dialect, uid, friend_uid, alias, version)):
         raise Refusal(Code.NOT_EXIST)
-    group.outbox.notify(SubSignal.FN, long_payload(now), call.uid, except_client=call.client_id)
+    return version

@@ -10,10 +10,9 @@ import structlog
 from fsharechat.codes import CodeError
 from fsharechat.errors import StoreError
 from fsharechat.protocol import crypto
-from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, LoginCode, SubSignal, UserStatus
+from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method, Reply
-from fsharechat.store import messages, sessions, users
+from fsharechat.store import sessions, users
 from fsharechat.store.sessions import CodeRules, Session
 from roles.group.handlers import handles_raw
 from roles.group.service import Group
@@ -112,49 +111,3 @@ def is_super_code(group: Group, code: str) -> bool | None:
     """Return whether a guess is the super code; None where none is set."""
     super_code = group.settings.codes.super_code
     return hmac.compare_digest(code.encode(), super_code.encode()) if super_code else None
-
-
-@handles_raw(Method.AUTHENTICATE)
-async def authenticate(group: Group, call: Call) -> Reply:
-    """Check the password of a CONNECT. The code of the reply is the sub-signal of the CONNECT_ACK."""
-    try:
-        found = await group.store.read(sessions.find, call.uid, call.client_id)
-        if found is None:
-            return Reply(SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST)
-        session, status = found
-        if not _proves(group, call, session):
-            return Reply(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
-        if status == UserStatus.BLOCKED:
-            return Reply(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
-        heads = await group.store.read(sessions.heads, call.uid)
-    except StoreError as error:
-        log.warning("store failed a request", method="connect", error=str(error))
-        return Reply(SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
-    payload = pb.ConnectAckPayload(
-        msg_head=heads.message,
-        friend_head=heads.friend,
-        friend_rq_head=heads.friend_request,
-        setting_head=0,
-        server_time=group.now(),
-    )
-    return Reply(SubSignal.CONNECTION_ACCEPTED, payload.SerializeToString())
-
-
-def _proves(group: Group, call: Call, session: Session) -> bool:
-    try:
-        token = crypto.open_connect_password(call.body.decode(), session.secret)
-    except (crypto.CryptoError, UnicodeDecodeError):
-        return False
-    return group.tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
-
-
-@handles_raw(Method.FORGET)
-async def forget(group: Group, call: Call) -> Reply:
-    await group.store.write(sessions.forget, call.uid, call.client_id)
-    return Reply(Code.SUCCESS)
-
-
-@handles_raw(Method.HEADS)
-async def inbox_heads(group: Group, call: Call) -> Reply:
-    heads = await group.store.read(messages.heads, orjson.loads(call.body))
-    return Reply(Code.SUCCESS, orjson.dumps(heads))

@@ -10,9 +10,12 @@ from structlog.testing import capture_logs
 
 from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, SubSignal, UserStatus
+from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
 from fsharechat.rpc import Method, Reply
-from fsharechat.store import friends
+from fsharechat.rpc.welcome import Welcome
+from fsharechat.store import heads
+from fsharechat.store.heads import Heads
+from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.tokens import TokenSigner
 
 ACCEPTED = SubSignal.CONNECTION_ACCEPTED
@@ -61,12 +64,31 @@ async def test_a_device_that_has_logged_in_is_accepted_and_told_its_heads(office
     device = await log_in(office)
     other = await office.user()
     await office.ask(other, SubSignal.MS, text(device.uid))
-    await office.node.store.write(friends.befriend, other, device.uid, 77)
+    for version, column in ((77, heads.FRIENDS), (66, heads.REQUESTS), (55, heads.SETTINGS)):
+        await office.node.store.write(heads.next_version, column, [device.uid], version)
     reply = await connect(office, device)
     assert reply.code == ACCEPTED
-    assert pb.ConnectAckPayload.FromString(reply.payload) == pb.ConnectAckPayload(
-        msg_head=1, friend_head=77, friend_rq_head=0, setting_head=0, server_time=office.now
+    welcome = Welcome.decode(reply.payload)
+    assert welcome[:3] == (Heads(1, 77, 66, 55, 0, 0), 0, 0)
+    assert pb.ConnectAckPayload.FromString(welcome.ack) == pb.ConnectAckPayload(
+        msg_head=1, friend_head=77, friend_rq_head=66, setting_head=55, server_time=office.now
     )
+
+
+async def test_a_welcome_says_which_reports_there_are_and_which_the_device_has(office: Office) -> None:
+    device = await log_in(office)
+    await office.node.store.write(_reports, device, delivered=7, read=9)
+    welcome = Welcome.decode((await connect(office, device)).payload)
+    assert (welcome.heads.delivered, welcome.heads.read, welcome.delivered, welcome.read) == (7, 9, 6, 5)
+
+
+def _reports(dialect: Dialect, device: "Device", delivered: int, read: int) -> Unit[None]:
+    """Keep that so many reports are there, and that the device has fetched some."""
+    yield from dialect.advance({device.uid: delivered}, "delivered_seq")
+    yield from dialect.advance({device.uid: read}, "read_seq")
+    sql = dialect.upsert("report_cursors", ("uid", "client_id", "kind"), ("seq",))
+    for kind, seq in ((ReportType.DELIVERED, 6), (ReportType.READ, 5)):
+        yield Query(sql, (device.uid, device.client, kind, seq))
 
 
 async def test_two_devices_of_a_user_are_let_in_each_by_its_own_password(office: Office) -> None:
@@ -143,4 +165,4 @@ async def test_heads_are_of_those_whose_inbox_has_entries(office: Office) -> Non
     for _ in range(2):
         await office.ask(ann, SubSignal.MS, text(bob))
     reply = await office.ask("", Method.HEADS, orjson.dumps([ann, bob, cid, "nobody"]), client="")
-    assert orjson.loads(reply.payload) == {ann: 2, bob: 2}
+    assert orjson.loads(reply.payload) == {ann: [2, 0, 0, 0, 0, 0], bob: [2, 0, 0, 0, 0, 0]}

@@ -57,3 +57,25 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty_url: str)
     with pytest.raises(StoreError, match=r"another version of fsharechat.*9999"):
         migrate(empty_url)
     assert version(empty_url) == "9999"
+
+
+def test_the_versions_of_friends_and_requests_are_taken_over(empty_url: str) -> None:
+    migrate(empty_url, "0001")
+    with connected(empty_url) as connection:
+        for uid in ("ann", "bob", "cid"):
+            profile = ", ".join(f"'{value}'" for value in [uid] * 2 + [""] * 8)
+            connection.execute(
+                text(
+                    "INSERT INTO users (uid, number, name, display_name, portrait, mobile, email, address, company, "
+                    f"social, extra, gender, type, status, update_dt) VALUES ({profile}, '', 0, 0, 0, 1)"
+                )
+            )
+        connection.execute(text("INSERT INTO heads VALUES ('ann', 3)"))
+        connection.execute(
+            text("INSERT INTO friends VALUES ('ann', 'bob', 0, '', 50), ('ann', 'cid', 0, '', 60)")
+        )
+        connection.execute(text("INSERT INTO friend_requests VALUES ('ann', 'bob', '', 0, 1, 0, 70, 1, 1)"))
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        rows = connection.execute(text("SELECT uid, seq, friends_dt, requests_dt FROM heads ORDER BY uid"))
+        assert [tuple(row) for row in rows] == [("ann", 3, 60, 70), ("bob", 0, 0, 70), ("cid", 0, 0, 0)]

@@ -1,10 +1,7 @@
 """Sessions of devices: secrets, and the heads that a CONNECT answers."""
 
-from store_kit import append, new
-
 from fsharechat.protocol.signals import UserStatus
-from fsharechat.store import friends, sessions, users
-from fsharechat.store.friends import Request
+from fsharechat.store import sessions, users
 from fsharechat.store.sessions import Session
 from fsharechat.store.store import Store
 
@@ -47,15 +44,3 @@ async def test_sessions_are_of_one_device_of_one_user(store: Store) -> None:
 async def test_a_session_of_nobody_is_not_found(store: Store) -> None:
     await store.write(sessions.renew, "nobody", "phone", OLD)
     assert await store.read(sessions.find, "nobody", "phone") is None
-
-
-async def test_heads_are_those_of_messages_friends_and_requests(store: Store) -> None:
-    assert await store.read(sessions.heads, "ann") == (0, 0, 0)
-    await append(store, new("bob", "ann"))
-    await append(store, new("bob", "ann"))
-    await store.write(friends.befriend, "ann", "bob", 30)
-    await store.write(friends.befriend, "ann", "cid", 40)
-    await store.write(friends.put_request, Request("ann", "dan", "", 0, 50, 0, 50, True, False))
-    await store.write(friends.put_request, Request("eve", "ann", "", 0, 60, 0, 60, True, False))
-    await store.write(friends.put_request, Request("eve", "dan", "", 0, 70, 0, 70, True, False))
-    assert await store.read(sessions.heads, "ann") == (2, 40, 60)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import UserStatus
-from fsharechat.store import friends, messages, sessions, users
+from fsharechat.store import friends, heads, messages, sessions, users
 from fsharechat.store.migrate import migrate
 from fsharechat.store.sqlite import SqliteDialect, SqliteStore
 
@@ -28,7 +28,8 @@ HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "heads": (messages.heads, (["ann", "bob"],)),
     "history": (messages.history, ("a conversation", 0, 20)),
     "connect": (sessions.find, ("ann", "phone")),
-    "heads of a session": (sessions.heads, ("ann",)),
+    "heads of a session": (heads.heads, (["ann"],)),
+    "reports of a device": (heads.reports_fetched, ("ann", "phone")),
     "rights": (users.rights, ("ann",)),
     "profiles": (users.profiles, (["ann", "bob"],)),
     "login": (users.get_or_create, ("13800000000", 1)),

@@ -1,0 +1,28 @@
+"""What the group role answers a CONNECT that it accepts."""
+
+from struct import Struct
+from typing import NamedTuple
+
+from fsharechat.store.heads import Heads
+
+_NUMBERS = Struct(">8q")
+
+
+class Welcome(NamedTuple):
+    """The payload of Method.AUTHENTICATE: what the device gets, and where the connector's cursors begin."""
+
+    heads: Heads
+    delivered: int
+    """The last delivery report that the device has fetched."""
+    read: int
+    """The last read report that the device has fetched."""
+    ack: bytes
+    """The ConnectAckPayload."""
+
+    def encode(self) -> bytes:
+        return _NUMBERS.pack(*self.heads, self.delivered, self.read) + self.ack
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Welcome":
+        *heads, delivered, read = _NUMBERS.unpack_from(payload)
+        return cls(Heads(*heads), delivered, read, payload[_NUMBERS.size :])

@@ -1,0 +1,74 @@
+"""What connectors ask for themselves: who a device is, that it has logged out, and how far the logs of users go."""
+
+import orjson
+import structlog
+
+from fsharechat.errors import StoreError
+from fsharechat.protocol import crypto
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
+from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc.welcome import Welcome
+from fsharechat.store import heads, sessions
+from fsharechat.store.heads import Heads
+from fsharechat.store.sessions import Session
+from fsharechat.store.unit import Dialect, Unit
+from roles.group.handlers import handles_raw
+from roles.group.service import Group
+
+log = structlog.get_logger(__name__)
+
+
+@handles_raw(Method.AUTHENTICATE)
+async def authenticate(group: Group, call: Call) -> Reply:
+    """Check the password of a CONNECT. The code of the reply is the sub-signal of the CONNECT_ACK."""
+    try:
+        found = await group.store.read(sessions.find, call.uid, call.client_id)
+        if found is None:
+            return Reply(SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST)
+        session, status = found
+        if not _proves(group, call, session):
+            return Reply(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
+        if status == UserStatus.BLOCKED:
+            return Reply(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
+        reached, fetched = await group.store.read(_positions, call.uid, call.client_id)
+    except StoreError as error:
+        log.warning("store failed a request", method="connect", error=str(error))
+        return Reply(SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
+    payload = pb.ConnectAckPayload(
+        msg_head=reached.seq,
+        friend_head=reached.friends,
+        friend_rq_head=reached.requests,
+        setting_head=reached.settings,
+        server_time=group.now(),
+    )
+    delivered, read = fetched.get(ReportType.DELIVERED, 0), fetched.get(ReportType.READ, 0)
+    welcome = Welcome(reached, delivered, read, payload.SerializeToString())
+    return Reply(SubSignal.CONNECTION_ACCEPTED, welcome.encode())
+
+
+def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, dict[int, int]]]:
+    """Return the heads of a user, and the reports that a device has fetched."""
+    found = yield from heads.heads(dialect, [uid])
+    fetched = yield from heads.reports_fetched(dialect, uid, client_id)
+    return found.get(uid, Heads()), fetched
+
+
+def _proves(group: Group, call: Call, session: Session) -> bool:
+    try:
+        token = crypto.open_connect_password(call.body.decode(), session.secret)
+    except (crypto.CryptoError, UnicodeDecodeError):
+        return False
+    return group.tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
+
+
+@handles_raw(Method.FORGET)
+async def forget(group: Group, call: Call) -> Reply:
+    await group.store.write(sessions.forget, call.uid, call.client_id)
+    return Reply(Code.SUCCESS)
+
+
+@handles_raw(Method.HEADS)
+async def all_heads(group: Group, call: Call) -> Reply:
+    found = await group.store.read(heads.heads, orjson.loads(call.body))
+    return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))

@@ -1,0 +1,54 @@
+"""One row of heads a user: the inbox, the versions of what belongs to the user, the reports."""
+
+import pytest
+from store_kit import append, new
+
+from fsharechat.store import heads
+from fsharechat.store.heads import FRIENDS, REQUESTS, SETTINGS, Heads
+from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, Unit
+
+
+async def of(store: Store, uid: str) -> Heads:
+    return (await store.read(heads.heads, [uid])).get(uid, Heads())
+
+
+def advance(dialect: Dialect, counts: dict[str, int], column: str) -> Unit[dict[str, int]]:
+    return (yield from dialect.advance(counts, column))
+
+
+async def test_who_has_nothing_yet_has_no_heads(store: Store) -> None:
+    await append(store, new("bob", "ann"))
+    assert await store.read(heads.heads, ["ann", "cid"]) == {"ann": Heads(seq=1)}
+
+
+async def test_each_version_and_seq_goes_its_own_way(store: Store) -> None:
+    await append(store, new("bob", "ann"))
+    assert await store.write(heads.next_version, FRIENDS, ["ann"], 50) == 50
+    assert await store.write(heads.next_version, REQUESTS, ["ann"], 40) == 40
+    assert await store.write(heads.next_version, SETTINGS, ["ann"], 30) == 30
+    assert await store.write(advance, {"ann": 2}, "delivered_seq") == {"ann": 2}
+    assert await store.write(advance, {"ann": 1, "cid": 4}, "read_seq") == {"ann": 1, "cid": 4}
+    assert await store.write(advance, {"ann": 3}, "delivered_seq") == {"ann": 5}
+    await append(store, new("bob", "ann"))
+    assert await of(store, "ann") == Heads(2, 50, 40, 30, 5, 1)
+    assert await of(store, "bob") == Heads(seq=2)
+    assert await of(store, "cid") == Heads(read=4)
+
+
+@pytest.mark.parametrize(("now", "version"), [(99, 101), (100, 101), (101, 101), (102, 102)])
+async def test_a_version_grows_also_when_the_clock_stands_still_or_goes_back(
+    store: Store, now: int, version: int
+) -> None:
+    await store.write(heads.next_version, SETTINGS, ["ann"], 100)
+    assert await store.write(heads.next_version, SETTINGS, ["ann"], now) == version
+
+
+async def test_a_version_for_several_is_new_to_each(store: Store) -> None:
+    await store.write(heads.next_version, FRIENDS, ["ann"], 500)
+    assert await store.write(heads.next_version, FRIENDS, ["bob", "ann"], 100) == 501
+    assert (await of(store, "ann")).friends == (await of(store, "bob")).friends == 501
+
+
+async def test_a_device_has_fetched_no_reports_until_it_has(store: Store) -> None:
+    assert await store.read(heads.reports_fetched, "ann", "phone") == {}
