@@ -1,0 +1,92 @@
+"""Taking a message back: MR (protocol.md section 8)."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import (
+    Code,
+    ContentType,
+    ConversationType,
+    MemberType,
+    PersistFlag,
+    SubSignal,
+)
+from fsharechat.rpc import Call
+from fsharechat.store import messages
+from fsharechat.store.unit import Dialect, Query, Unit
+from roles.group.handlers import handles
+from roles.group.service import Group
+
+_MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
+_NO_MEMBERS: Mapping[str, int] = {}
+
+
+class Recall(NamedTuple):
+    """What a message has become, who may have it, and who took it back; `changed`: just now."""
+
+    body: bytes
+    uids: list[str]
+    operator: str
+    changed: bool
+
+
+@handles(SubSignal.MR, pb.INT64Buf)
+async def recall(group: Group, call: Call, request: pb.INT64Buf) -> None:
+    done = await group.store.write(_recall, call.uid, request.id)
+    if done.changed or call.retried:  # the first try may have died before it could tell anybody
+        group.outbox.recall(request.id, done.body, done.uids, done.operator)
+
+
+def _recall(dialect: Dialect, uid: str, message_id: int) -> Unit[Recall]:
+    """Put a notice in the place of a message; what is one already stays as it is."""
+    stored = yield from messages.body_for_change(dialect, message_id)
+    if stored is None:
+        raise Refusal(Code.NOT_EXIST)
+    message = pb.Message.FromString(stored)
+    members = _NO_MEMBERS
+    if message.conversation.type == ConversationType.GROUP:
+        members = yield from _members(message.conversation.target)
+    uids = _parties(message, members)
+    if uid != message.from_user and members.get(uid) not in _MAY_RECALL:
+        knows = uid in uids and members.get(uid) != MemberType.REMOVED
+        raise Refusal(Code.NO_RIGHT if knows else Code.NOT_EXIST)
+    content = message.content
+    if content.type == ContentType.RECALLED and content.data == _data(message_id):
+        return Recall(stored, uids, content.content, changed=False)
+    content.CopyFrom(_notice(uid, message_id))
+    body = message.SerializeToString()
+    yield from messages.replace_body(dialect, message_id, body)
+    return Recall(body, uids, uid, changed=True)
+
+
+def _notice(operator: str, message_id: int) -> pb.MessageContent:
+    return pb.MessageContent(
+        type=ContentType.RECALLED,
+        content=operator,
+        data=_data(message_id),
+        persist_flag=PersistFlag.STORED,
+    )
+
+
+def _data(message_id: int) -> bytes:
+    return str(message_id).encode()
+
+
+def _parties(message: pb.Message, members: Mapping[str, int]) -> list[str]:
+    """Return whoever may have the message: those who were removed from the group since, too."""
+    directed = [uid for uid in (message.to_user, *message.to) if uid]
+    if message.conversation.type != ConversationType.GROUP:
+        receivers = [message.conversation.target]
+    elif directed:
+        receivers = [uid for uid in directed if uid in members]
+    else:
+        receivers = list(members)
+    return list(dict.fromkeys((message.from_user, *receivers)))
+
+
+def _members(group_id: str) -> Unit[dict[str, int]]:
+    """Return the MemberType of everybody who is or was a member of a group."""
+    sql = "SELECT uid, type FROM group_members WHERE group_id = ?"
+    return dict((yield Query(sql, (group_id,))).rows)
