@@ -9,10 +9,12 @@ from typing import Any, Self
 
 import orjson
 from aiohttp import WSMsgType, web
+from google.protobuf.message import Message
 
 from fsharechat.client import Credentials
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.json import decode_request, encode_notification, encode_reply
 from fsharechat.protocol.signals import Signal, SubSignal
 
 ME = "uid-me"
@@ -61,14 +63,32 @@ class FakeSession:
     def drop(self) -> None:
         raise NotImplementedError
 
+    def answer(self, sub: SubSignal, message_id: int, request: bytes, answer: object) -> None:
+        """Reply as FakePeer.answer says."""
+        if answer is DROP:
+            self.drop()
+        elif answer is not IGNORE:
+            code, payload = answer  # type: ignore[misc]
+            if isinstance(payload, Message):
+                payload = payload.SerializeToString()
+            self.reply(sub, message_id, request, code, payload or b"")
+
+    def reply(self, sub: SubSignal, message_id: int, request: bytes, code: int, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def take_request(self, sub: SubSignal, message_id: int, body: bytes) -> None:
+        parsed = REQUESTS[sub].FromString(body)
+        self.peer.requests.append((sub, parsed, message_id))
+        self.answer(sub, message_id, body, self.peer.answer(sub, parsed))
+
 
 class FakePeer:
-    """Listens on TCP and WebSocket. Over WebSocket it knows only CONNECT, MS and MP."""
+    """Listens on TCP and WebSocket, with the same bodies: over WebSocket they go through the server's own JSON."""
 
     def __init__(self) -> None:
         self.inbox: list[pb.Message] = []
         self.sessions: list[FakeSession] = []
-        self.requests: list[tuple[SubSignal, bytes | Any, int]] = []
+        self.requests: list[tuple[SubSignal, Any, int]] = []
         self.by_local_id: dict[int, int] = {}
         self.refusal: SubSignal | None = None
         self.silent = False
@@ -132,11 +152,17 @@ class FakePeer:
             self.notify(head)
 
     def notify(self, head: int) -> None:
-        self.push(
-            SubSignal.MN,
-            pb.NotifyMessage(type=0, head=head).SerializeToString(),
-            orjson.dumps({"messageHead": str(head), "type": 0}).decode(),
-        )
+        self.tell(SubSignal.MN, pb.NotifyMessage(type=0, head=head))
+
+    def tell(self, sub: SubSignal, body: Message | int) -> None:
+        """Send a notification; the number is a version."""
+        data = body.to_bytes(8, "big") if isinstance(body, int) else body.SerializeToString()
+        self.push(sub, data, orjson.loads(encode_notification(sub, data))["content"])
+
+    def pass_on(self, message: pb.Message) -> None:
+        """Push a transparent message."""
+        result = pb.PullMessageResult(message=[message], current=0, head=0)
+        self.session.answer(SubSignal.MP, 0, b"", (0, result))
 
     def push(self, sub: SubSignal, body: bytes, text: str) -> None:
         tcp = isinstance(self.session, TcpSession)
@@ -206,12 +232,34 @@ class FakePeer:
         return socket
 
 
-REQUESTS: dict[SubSignal, Any] = {
+REQUESTS: dict[SubSignal, type[Message]] = {
     SubSignal.MS: pb.Message,
     SubSignal.MP: pb.PullMessageRequest,
     SubSignal.LRM: pb.LoadRemoteMessages,
+    SubSignal.MR: pb.INT64Buf,
     SubSignal.US: pb.SearchUserRequest,
+    SubSignal.UPUI: pb.PullUserRequest,
+    SubSignal.MMI: pb.ModifyMyInfoRequest,
+    SubSignal.FAR: pb.AddFriendRequest,
     SubSignal.FHR: pb.HandleFriendRequest,
+    SubSignal.FRP: pb.Version,
+    SubSignal.FRUS: pb.Version,
+    SubSignal.FP: pb.Version,
+    SubSignal.FALS: pb.AddFriendRequest,
+    SubSignal.GC: pb.CreateGroupRequest,
+    SubSignal.GPGI: pb.PullUserRequest,
+    SubSignal.GPGM: pb.PullGroupMemberRequest,
+    SubSignal.GAM: pb.AddGroupMemberRequest,
+    SubSignal.GKM: pb.RemoveGroupMemberRequest,
+    SubSignal.GQ: pb.QuitGroupRequest,
+    SubSignal.GD: pb.DismissGroupRequest,
+    SubSignal.GMI: pb.ModifyGroupInfoRequest,
+    SubSignal.GMURL: pb.GetMinioUploadUrlRequest,
+    SubSignal.MDR: pb.DeliveryReport,
+    SubSignal.MRR: pb.ReadReport,
+    SubSignal.MRP: pb.PullMessageReportRequest,
+    SubSignal.UG: pb.Version,
+    SubSignal.UP: pb.ModifyUserSettingReq,
 }
 
 
@@ -247,20 +295,10 @@ class TcpSession(FakeSession):
             self.disconnect = frame.body[0]
             self.writer.close()
         elif frame.signal == Signal.PUBLISH:
-            sub = SubSignal(frame.sub_signal)
-            kind = REQUESTS.get(sub)
-            body = frame.body if kind is None else kind.FromString(frame.body)
-            peer.requests.append((sub, body, frame.message_id))
-            self.reply(sub, frame.message_id, peer.answer(sub, body))
+            self.take_request(SubSignal(frame.sub_signal), frame.message_id, frame.body)
 
-    def reply(self, sub: SubSignal, message_id: int, answer: object) -> None:
-        if answer is DROP:
-            self.drop()
-        elif answer is not IGNORE:
-            code, payload = answer  # type: ignore[misc]
-            if payload is not None and not isinstance(payload, bytes):
-                payload = payload.SerializeToString()
-            self.send(Signal.PUB_ACK, sub, message_id, bytes([code]) + (payload or b""))
+    def reply(self, sub: SubSignal, message_id: int, request: bytes, code: int, payload: bytes) -> None:
+        self.send(Signal.PUB_ACK, sub, message_id, bytes([code]) + payload)
 
 
 class WebSession(FakeSession):
@@ -272,14 +310,19 @@ class WebSession(FakeSession):
         self.sending: set[asyncio.Task[None]] = set()
 
     def send(self, signal: Signal, sub: SubSignal, message_id: int, body: bytes | str) -> None:
-        task = asyncio.get_running_loop().create_task(self.say(signal, sub, message_id, body))
+        self.write(_frame(signal, sub, message_id, body))
+
+    def write(self, text: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._write(text))
         self.sending.add(task)
         task.add_done_callback(self.sending.discard)
 
     async def say(self, signal: Signal, sub: SubSignal, message_id: int, body: bytes | str) -> None:
-        frame = {"signal": signal.name, "subSignal": sub.name, "messageId": message_id, "content": body}
+        await self._write(_frame(signal, sub, message_id, body))
+
+    async def _write(self, text: str) -> None:
         with contextlib.suppress(ConnectionError):  # the client may be gone
-            await self.socket.send_str(orjson.dumps(frame).decode())
+            await self.socket.send_str(text)
 
     def drop(self) -> None:
         if self.request.transport is not None:
@@ -305,35 +348,16 @@ class WebSession(FakeSession):
             self.disconnect = content["clearSession"]
             await self.socket.close()
         elif frame["signal"] == "PUBLISH":
-            sub = SubSignal[frame["subSignal"]]
-            body = _from_web(sub, content)
-            peer.requests.append((sub, body, frame["messageId"]))
-            answer = peer.answer(sub, body)
-            if answer is DROP:
-                self.drop()
-            elif answer is not IGNORE:
-                code, payload = answer  # type: ignore[misc]
-                reply = "" if code else orjson.dumps(_to_web(sub, payload)).decode()
-                await self.say(Signal.PUB_ACK, sub, frame["messageId"], reply)
+            decoded = decode_request(text)
+            self.take_request(SubSignal(decoded.sub_signal), decoded.message_id, decoded.body)
+
+    def reply(self, sub: SubSignal, message_id: int, request: bytes, code: int, payload: bytes) -> None:
+        self.write(encode_reply(sub, message_id, code, payload, viewer=ME, request=request))
 
 
-def _from_web(sub: SubSignal, content: Any) -> Any:
-    if sub is SubSignal.MP:
-        seq = int(content["messageId"])
-        pull = seq - 1 if content["pullType"] == 1 else seq + content["sendMessageCount"]
-        return pb.PullMessageRequest(id=pull, type=content["type"])
-    if sub is SubSignal.MS:
-        return pb.Message(
-            conversation=pb.Conversation(
-                type=content["conversationType"], target=content["target"], line=content["line"]
-            ),
-            from_user=content["from"],
-            content=pb.MessageContent(
-                type=content["content"]["type"], searchable_content=content["content"]["searchableContent"]
-            ),
-            local_message_id=int(content["localMessageId"]),
-        )
-    return content
+def _frame(signal: Signal, sub: SubSignal, message_id: int, body: bytes | str) -> str:
+    frame = {"signal": signal.name, "subSignal": sub.name, "messageId": message_id, "content": body}
+    return orjson.dumps(frame).decode()
 
 
 def web_message(message: pb.Message) -> dict[str, Any]:
@@ -363,20 +387,3 @@ def web_message(message: pb.Message) -> dict[str, Any]:
             "mentionedTargets": [],
         },
     }
-
-
-def _to_web(sub: SubSignal, payload: Any) -> Any:
-    if sub is SubSignal.MS:
-        return {
-            "messageId": str(int.from_bytes(payload[:8], "big")),
-            "timestamp": int.from_bytes(payload[8:], "big"),
-        }
-    if sub is SubSignal.MP:
-        return {
-            "current": str(payload.current),
-            "head": str(payload.head),
-            "messageCount": len(payload.message),
-            "count": len(payload.message),
-            "messageResponseList": [web_message(message) for message in payload.message],
-        }
-    return payload

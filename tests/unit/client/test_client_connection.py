@@ -173,7 +173,7 @@ async def test_a_late_answer_is_not_taken_for_that_of_another_request(peer: Fake
         peer.rule = lambda sub, body: (0, pb.SearchUserResult(entry=[pb.User(uid="second")]))
         session = peer.session
         assert isinstance(session, TcpSession)
-        session.reply(SubSignal.US, late, (0, pb.SearchUserResult(entry=[pb.User(uid="first")])))
+        session.answer(SubSignal.US, late, b"", (0, pb.SearchUserResult(entry=[pb.User(uid="first")])))
         assert [user.uid for user in await client.search_users("x")] == ["second"]
         assert len(peer.sessions) == 1
 

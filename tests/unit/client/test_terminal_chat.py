@@ -47,7 +47,7 @@ class Server:
             case SubSignal.FRP:
                 return 0, pb.GetFriendRequestResult(entry=self.requests)
             case SubSignal.UPUI:
-                asked = pb.PullUserRequest.FromString(body).request
+                asked = body.request
                 users = [self.users.get(entry.uid) for entry in asked]
                 return 0, pb.PullUserResult(result=[pb.UserResult(user=u, code=0) for u in users if u])
             case SubSignal.US:
@@ -189,10 +189,10 @@ async def test_other_kinds_of_messages(screen: Screen, content: dict[str, Any], 
 async def test_add_asks_the_one_who_has_the_number(screen: Screen, peer: FakePeer) -> None:
     await screen.chat.start()
     assert (await screen.enter("/add 13800000002 it is me"))[0].startswith("Asked Bob (13800000002)")
-    asked = pb.AddFriendRequest.FromString(peer.asked(SubSignal.FAR)[0])
+    asked = peer.asked(SubSignal.FAR)[0]
     assert (asked.target_uid, asked.reason) == (FRIEND, "it is me")
     await screen.enter("/add 13800000003")
-    assert pb.AddFriendRequest.FromString(peer.asked(SubSignal.FAR)[1]).reason == "Hello, I am Me."
+    assert peer.asked(SubSignal.FAR)[1].reason == "Hello, I am Me."
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ async def test_requests_are_listed_and_marked_as_read(screen: Screen, server: Se
     shown = await screen.enter("/requests")
     assert shown[0].endswith("from Bob (13800000002): please (open)")
     assert shown[1].endswith("to 13800000003: hi (rejected)")
-    assert pb.Version.FromString(peer.asked(SubSignal.FRUS)[0]).version == NOW + 1
+    assert peer.asked(SubSignal.FRUS)[0].version == NOW + 1
 
 
 async def test_a_new_friend_is_told_once_and_opened(screen: Screen, server: Server) -> None:
@@ -299,7 +299,7 @@ async def test_an_alias_comes_before_the_display_name(screen: Screen, server: Se
     await screen.chat.start()
     server.friends[0].alias = "Big Bob"
     assert await screen.enter('/alias Bob "Big Bob"') == ["Bob is now Big Bob."]
-    asked = pb.AddFriendRequest.FromString(peer.asked(SubSignal.FALS)[0])
+    asked = peer.asked(SubSignal.FALS)[0]
     assert (asked.target_uid, asked.reason) == (FRIEND, "Big Bob")
 
 
@@ -307,7 +307,7 @@ async def test_the_display_name_changes(screen: Screen, server: Server, peer: Fa
     await screen.chat.start()
     server.users[ME].display_name = "New Me"
     assert await screen.enter("/name New Me") == ["You are now called New Me."]
-    entry = pb.ModifyMyInfoRequest.FromString(peer.asked(SubSignal.MMI)[0]).entry[0]
+    entry = peer.asked(SubSignal.MMI)[0].entry[0]
     assert (entry.type, entry.value) == (0, "New Me")
 
 
