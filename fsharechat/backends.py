@@ -2,6 +2,9 @@
 
 from fsharechat import urls
 from fsharechat.bus import Bus
+from fsharechat.codes import CodeSender
+from fsharechat.codes.delivery import Delivery
+from fsharechat.codes.log import LogCodes
 from fsharechat.registry import Registry
 from fsharechat.rpc import Rpc
 from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, Settings
@@ -54,3 +57,32 @@ def make_rpc(settings: Settings, registry: Registry) -> Rpc:
         listen=serves,
         max_body=settings.connector.max_body_bytes,
     )
+
+
+CALL_SHARE = 0.8
+"""The part of a call's time that sending a code may take: the rest is for the store, and the way back."""
+
+
+def make_codes(settings: Settings) -> Delivery:
+    """Return what sends login codes. Raises CodeError."""
+    codes = settings.codes
+    seconds = min(codes.send_seconds, settings.rpc.timeout_seconds * CALL_SHARE)
+    minutes = max(1, int(codes.lifetime_seconds // 60))
+    mobile: CodeSender | None = None
+    mail: CodeSender | None = None
+    match codes.provider:
+        case "log":
+            mobile = mail = LogCodes()
+        case "aliyun":
+            from fsharechat.codes.aliyun import AliyunCodes
+
+            mobile = AliyunCodes(codes.aliyun, seconds, codes.max_sending)
+        case "tencent":
+            from fsharechat.codes.tencent import TencentCodes
+
+            mobile = TencentCodes(codes.tencent, minutes, seconds, codes.max_sending)
+    if codes.smtp.host:
+        from fsharechat.codes.smtp import SmtpCodes
+
+        mail = SmtpCodes(codes.smtp, minutes, seconds)
+    return Delivery(mobile, mail, seconds, codes.max_sending)

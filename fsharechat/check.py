@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fsharechat import backends
 from fsharechat.bus import BusError
+from fsharechat.codes import CodeError
 from fsharechat.errors import StoreError
 from fsharechat.node import DataFolder, StartError
 from fsharechat.registry import RegistryError
@@ -30,12 +31,16 @@ class Check(NamedTuple):
 
 
 async def check(settings: Settings) -> list[Check]:
-    """Reach the store, the registry and the bus, all at once and within CHECK_SECONDS and LEAVE_SECONDS."""
+    """Reach the store, the registry, the bus and who sends login codes, all at once.
+
+    It takes no longer than CHECK_SECONDS and LEAVE_SECONDS.
+    """
     registry, bus = backends.make_registry(settings), backends.make_bus(settings)
     checks = [
         _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
         _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
         _look("bus", settings.bus.url, _ANSWERS, bus.open, bus.close),
+        _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
     ]
     return await asyncio.gather(*checks)
 
@@ -44,14 +49,14 @@ async def _look(
     name: str,
     place: str,
     fine: str,
-    reach: Callable[[], Awaitable[None]],
+    reach: Callable[[], Awaitable[str | None]],
     leave: Callable[[], Awaitable[None]] | None = None,
 ) -> Check:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await reach()
-        return Check(name, True, _MEMORY if place == "memory" else f"{place} {fine}")
-    except (StartError, StoreError, RegistryError, BusError) as error:
+            found = await reach()
+        return Check(name, True, found or (_MEMORY if place == "memory" else f"{place} {fine}"))
+    except (StartError, StoreError, RegistryError, BusError, CodeError) as error:
         return Check(name, False, str(error))
     except TimeoutError:
         return Check(name, False, f"{place}: no answer within {CHECK_SECONDS:g} s")
@@ -71,6 +76,14 @@ async def _open_store(settings: Settings) -> None:
     else:
         await store.open()
         await store.close()
+
+
+async def _reach_codes(settings: Settings) -> str:
+    codes = backends.make_codes(settings)
+    try:
+        return await codes.check()
+    finally:
+        await codes.close()
 
 
 def _shown(settings: Settings) -> str:

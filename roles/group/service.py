@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from fsharechat.bus import Bus, Kick, Presence
-from fsharechat.codes import CodeSender
+from fsharechat.codes.delivery import Delivery
 from fsharechat.protocol.ids import IdGenerator, now_ms
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
@@ -34,7 +34,7 @@ class Group:
         store: Store,
         bus: Bus,
         ids: IdGenerator,
-        codes: CodeSender,
+        codes: Delivery,
         tokens: TokenSigner,
     ) -> None:
         self.settings = settings

@@ -1,0 +1,65 @@
+"""Which provider takes a code, and the bounds that hold for each of them."""
+
+import asyncio
+from dataclasses import dataclass
+
+from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed
+
+MAX_REASON = 500
+"""Characters of a provider's reason that are kept."""
+
+
+@dataclass
+class Delivery(CodeSender):
+    """Sends by `mobile` or by `mail`, each of which may be missing.
+
+    A code takes `seconds` at most, and no more than `at_once` are on their way at a time.
+    """
+
+    mobile: CodeSender | None
+    mail: CodeSender | None
+    seconds: float
+    at_once: int
+    _sending: int = 0
+
+    def reaches(self, number: str) -> bool:
+        """Return whether there is a provider for a mobile number or e-mail address."""
+        return self._sender(number) is not None
+
+    async def send(self, number: str, code: str) -> None:
+        sender = self._sender(number)
+        if sender is None:
+            raise CodeError("no provider for this kind of number")
+        if self._sending >= self.at_once:
+            raise CodeError(f"{self.at_once} codes are being sent already")
+        self._sending += 1
+        try:
+            async with asyncio.timeout(self.seconds):
+                await sender.send(number, code)
+        except TimeoutError:
+            raise CodeUnconfirmed(f"no answer within {self.seconds:g} s") from None
+        except CodeError as error:
+            raise type(error)(_without(str(error), code, number)) from None
+        finally:
+            self._sending -= 1
+
+    async def check(self) -> str:
+        return (
+            f"to mobile numbers: {await self.mobile.check() if self.mobile else 'none'}; "
+            f"to e-mail addresses: {await self.mail.check() if self.mail else 'none'}"
+        )
+
+    async def close(self) -> None:
+        for sender in (self.mobile, self.mail):
+            if sender is not None:
+                await sender.close()
+
+    def _sender(self, number: str) -> CodeSender | None:
+        return self.mail if "@" in number else self.mobile
+
+
+def _without(reason: str, *secrets: str) -> str:
+    """Return a provider's reason without what was sent, which some repeat, addresses of requests included."""
+    for secret in secrets:
+        reason = reason.replace(secret, "***")
+    return reason[:MAX_REASON]

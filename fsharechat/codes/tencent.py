@@ -1,0 +1,58 @@
+"""The provider `tencent`: SMS by Tencent Cloud, version 2021-01-11."""
+
+import threading
+
+from tencentcloud.common.credential import Credential
+from tencentcloud.common.exception import TencentCloudSDKException
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+from tencentcloud.sms.v20210111.models import SendSmsRequest
+from tencentcloud.sms.v20210111.sms_client import SmsClient
+
+from fsharechat.codes import CodeError, CodeUnconfirmed, fill
+from fsharechat.codes.sms import SmsCodes, failure
+from fsharechat.settings_schema import Tencent
+
+
+class TencentCodes(SmsCodes):
+    """`seconds` bounds the connecting, and then each wait for the vendor; `minutes` is what a template may tell."""
+
+    def __init__(self, settings: Tencent, minutes: int, seconds: float, at_once: int) -> None:
+        super().__init__(settings.endpoint, at_once)
+        self._settings = settings
+        self._minutes = minutes
+        self._seconds = seconds
+        self._thread = threading.local()
+
+    def request(self, number: str, code: str) -> None:
+        request = SendSmsRequest()
+        request.PhoneNumberSet = [f"+86{number}"]
+        request.SmsSdkAppId = self._settings.app_id
+        request.SignName = self._settings.sign_name
+        request.TemplateId = self._settings.template
+        request.TemplateParamSet = [
+            fill(variable, code, self._minutes) for variable in self._settings.variables
+        ]
+        try:
+            answers = self._client().SendSms(request).SendStatusSet
+        except TencentCloudSDKException as error:
+            reason = f"{error.code}: {error.message}"
+            if error.requestId:  # which only the vendor gives: the rest is of the library or of the network
+                raise CodeError(reason) from error
+            raise failure(error, reason) from error
+        if not answers:
+            raise CodeUnconfirmed("an answer without a status")
+        if answers[0].Code != "Ok":
+            raise CodeError(f"{answers[0].Code}: {answers[0].Message}")
+
+    def _client(self) -> SmsClient:
+        """Return this thread's client: they keep their connection, and are not made to be shared."""
+        client: SmsClient | None = getattr(self._thread, "client", None)
+        if client is None:
+            http = HttpProfile(
+                protocol=self.endpoint.scheme, endpoint=self.endpoint.netloc, reqTimeout=self._seconds
+            )
+            credential = Credential(self._settings.secret_id, self._settings.secret_key)
+            client = SmsClient(credential, self._settings.region, ClientProfile(httpProfile=http))
+            self._thread.client = client
+        return client
