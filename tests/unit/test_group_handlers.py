@@ -7,7 +7,23 @@ from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Method
 from roles.group.handlers import DIRECT, HANDLERS
 
-REQUESTS = ["MS", "MP", "LRM", "US", "UPUI", "MMI", "FAR", "FHR", "FRP", "FRUS", "FP", "FALS", "MR"]
+REQUESTS = [
+    "MS",
+    "MP",
+    "LRM",
+    "US",
+    "UPUI",
+    "MMI",
+    "FAR",
+    "FHR",
+    "FRP",
+    "FRUS",
+    "FP",
+    "FALS",
+    "MR",
+    "UG",
+    "UP",
+]
 
 
 @pytest.mark.parametrize("method", [*(SubSignal[name] for name in REQUESTS), *Method])

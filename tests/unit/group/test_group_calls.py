@@ -17,7 +17,23 @@ METHOD = 255
 
 PARSED = [
     SubSignal[name]
-    for name in ("US", "UPUI", "MMI", "FAR", "FHR", "FRP", "FRUS", "FP", "FALS", "MS", "MP", "LRM", "MR")
+    for name in (
+        "US",
+        "UPUI",
+        "MMI",
+        "FAR",
+        "FHR",
+        "FRP",
+        "FRUS",
+        "FP",
+        "FALS",
+        "MS",
+        "MP",
+        "LRM",
+        "MR",
+        "UG",
+        "UP",
+    )
 ]
 
 

@@ -1,0 +1,72 @@
+"""What users have set for themselves: a value for each scope and key (protocol.md section 8)."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fsharechat.store import heads
+from fsharechat.store.unit import Dialect, Query, T, Unit
+
+MAX_ANSWER_BYTES = 1 << 20
+"""The most that the settings of one answer weigh; the rest is for the next one."""
+
+_FRAME = 28
+"""Bytes that a UserSettingEntry takes at most beside its key and value."""
+
+
+class Setting(NamedTuple):
+    """A setting. `update_dt` (ms) is the version it came with, and no other setting of the user has the same."""
+
+    scope: int
+    key: str
+    value: str
+    update_dt: int
+
+    @property
+    def size(self) -> int:
+        return _FRAME + len(self.key.encode()) + len(self.value.encode())
+
+
+_SIZES = (
+    "SELECT update_dt, LENGTH(name) + LENGTH(value) FROM user_settings WHERE uid = ? AND update_dt > ? "
+    "ORDER BY update_dt"
+)
+_ENTRIES = (
+    "SELECT scope, name, value, update_dt FROM user_settings WHERE uid = ? AND update_dt > ? AND update_dt <= ? "
+    "ORDER BY update_dt"
+)
+
+
+def changed(_: Dialect, uid: str, after: int) -> Unit[list[Setting]]:
+    """Return the settings that changed after the version `after`, oldest change first, in MAX_ANSWER_BYTES."""
+    sizes = (yield Query(_SIZES, (uid, after))).rows
+    # An engine may count characters here, which are at least as many bytes: what does not fit so does not fit at all.
+    upto = max(_fitting((dt, _FRAME + length) for dt, length in sizes), default=after)
+    rows = (yield Query(_ENTRIES, (uid, after, upto))).rows
+    return list(_fitting((setting, setting.size) for setting in (Setting(*row) for row in rows)))
+
+
+def _fitting(sized: Iterable[tuple[T, int]]) -> Iterator[T]:
+    """Give the first ones that weigh MAX_ANSWER_BYTES together."""
+    total = 0
+    for one, size in sized:
+        total += size
+        if total > MAX_ANSWER_BYTES:
+            return
+        yield one
+
+
+def has_room(_: Dialect, uid: str, scope: int, key: str, limit: int) -> Unit[bool]:
+    """Return whether a user has that setting already, or less than `limit` of them."""
+    sql = "SELECT 1 FROM user_settings WHERE uid = ? AND scope = ? AND name = ?"
+    if (yield Query(sql, (uid, scope, key))).rows:
+        return True
+    count: int = (yield Query("SELECT COUNT(*) FROM user_settings WHERE uid = ?", (uid,))).rows[0][0]
+    return count < limit
+
+
+def put(dialect: Dialect, uid: str, scope: int, key: str, value: str, now: int) -> Unit[int]:
+    """Keep a setting, in the place of what was set before; return the new version in ms."""
+    version = yield from heads.next_version(dialect, heads.SETTINGS, [uid], now)
+    upsert = dialect.upsert("user_settings", ("uid", "scope", "name"), ("value", "update_dt"))
+    yield Query(upsert, (uid, scope, key, value, version))
+    return version

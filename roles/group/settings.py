@@ -1,0 +1,41 @@
+"""What users set for all their devices: UG and UP (protocol.md sections 7 and 8)."""
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.bodies import long_payload
+from fsharechat.protocol.signals import Code, SubSignal
+from fsharechat.rpc import Call
+from fsharechat.store import user_settings
+from fsharechat.store.unit import Dialect, Unit
+from roles.group.handlers import handles
+from roles.group.service import Group
+
+MAX_SCOPE = 255
+"""Clients that come later may have scopes of their own."""
+
+MAX_KEY = 255
+MAX_VALUE_BYTES = 4096
+MAX_SETTINGS = 10_000
+"""Settings of one user."""
+
+
+@handles(SubSignal.UG, pb.Version)
+async def pull(group: Group, call: Call, request: pb.Version) -> pb.GetUserSettingResult:
+    found = await group.store.read(user_settings.changed, call.uid, request.version)
+    return pb.GetUserSettingResult(entry=[pb.UserSettingEntry(**setting._asdict()) for setting in found])
+
+
+@handles(SubSignal.UP, pb.ModifyUserSettingReq)
+async def put(group: Group, call: Call, request: pb.ModifyUserSettingReq) -> bytes:
+    scope, key, value = request.scope, request.key, request.value
+    if not 0 <= scope <= MAX_SCOPE or len(key) > MAX_KEY or len(value.encode()) > MAX_VALUE_BYTES:
+        raise Refusal(Code.INVALID_PARAMETER)
+    version = long_payload(await group.store.write(_put, call.uid, scope, key, value, group.now()))
+    group.outbox.notify(SubSignal.UN, version, call.uid, except_client=call.client_id)
+    return version
+
+
+def _put(dialect: Dialect, uid: str, scope: int, key: str, value: str, now: int) -> Unit[int]:
+    if not (yield from user_settings.has_room(dialect, uid, scope, key, MAX_SETTINGS)):
+        raise Refusal(Code.INVALID_PARAMETER)
+    return (yield from user_settings.put(dialect, uid, scope, key, value, now))
