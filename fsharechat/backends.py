@@ -1,6 +1,11 @@
 """Which implementation serves what the settings name. Those of a cluster are imported only where they are used."""
 
+import hmac
+import secrets
+
 from fsharechat import urls
+from fsharechat.blobs import Blobs
+from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import Bus
 from fsharechat.codes import CodeSender
 from fsharechat.codes.delivery import Delivery
@@ -8,6 +13,7 @@ from fsharechat.codes.log import LogCodes
 from fsharechat.registry import Registry
 from fsharechat.rpc import Rpc
 from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, Settings
+from fsharechat.store import users
 from fsharechat.store.store import Store
 
 
@@ -20,6 +26,22 @@ def make_store(settings: Settings) -> Store:
     from fsharechat.store.mysql import MysqlStore
 
     return MysqlStore(urls.parse(settings.store.url, "mysql", MYSQL_PORT), max_queue)
+
+
+def make_blobs(settings: Settings, store: Store) -> Blobs:
+    """Return what keeps media. `store` need be open only when the first url is signed."""
+    blobs, api = settings.blobs, settings.api
+
+    async def key() -> bytes:
+        if settings.in_one_process:
+            return await store.write(users.fact, "media_key", secrets.token_bytes(32))
+        return hmac.digest(settings.node.cluster_secret.encode(), b"fsharechat media", "sha256")
+
+    host = f"[{api.host}]" if ":" in api.host else api.host
+    address = blobs.public_url.rstrip("/") or f"http://{host}:{api.port}"
+    return DirectoryBlobs(
+        settings.media_path(), address, key, url_seconds=blobs.url_seconds, max_bytes=blobs.max_bytes
+    )
 
 
 def make_bus(settings: Settings) -> Bus:

@@ -13,6 +13,7 @@ from typing import IO
 import structlog
 
 from fsharechat import backends, role
+from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.bus import BusError
 from fsharechat.errors import StoreError
 from fsharechat.metrics import Metrics
@@ -45,6 +46,7 @@ class Node:
         self.registry = backends.make_registry(settings)
         self.bus = backends.make_bus(settings)
         self.rpc = backends.make_rpc(settings, self.registry)
+        self.blobs = backends.make_blobs(settings, self.store)
         self.metrics = Metrics()
         self.addresses: dict[str, str] = {}
         self.ready = False
@@ -83,6 +85,9 @@ class Node:
         for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
+        if not self.blobs.roles.isdisjoint(roles):
+            stack.push_async_callback(self.blobs.close)
+            await self._open("blobs", self.blobs.open)
         for name in sorted(roles, key=_position):
             booted = role.load(name)
             stack.push_async_callback(self._stop_role, booted)
@@ -100,7 +105,9 @@ class Node:
             try:
                 await open_backend()
                 return
-            except (StoreError, BusError, RegistryError) as error:
+            except BlobsMisconfigured as error:
+                raise StartError(f"[{section}] {error}") from error
+            except (StoreError, BusError, RegistryError, BlobsError) as error:
                 if self.settings.in_one_process:
                     raise StartError(f"[{section}] {error}") from error
                 log.warning("waiting", section=section, reason=str(error))

@@ -29,6 +29,7 @@ from fsharechat import urls
 from fsharechat.urls import UrlError
 
 ENV_PREFIX = "FSHARECHAT_"
+DIRECTORY = "directory:///"
 MAX_NODE_ID = 63
 MYSQL_PORT = 3306
 KAFKA_PORT = 9092
@@ -287,18 +288,42 @@ _NEEDED = {
         return self
 
 
+_HTTP = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+
+
 class Blobs(Section):
-    url: str = ""
-    public_url: str = ""
+    url: str = "directory:///media"
+    public_url: Annotated[str, Field(pattern=rf"^({_HTTP}(/[A-Za-z0-9._~/-]*)?)?$")] = ""
     access_key: Secret = ""
     secret_key: Secret = ""
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+    url_seconds: Annotated[Number, Field(ge=1, le=604_800)] = 3600
+    max_bytes: Annotated[Whole, Field(ge=1, le=1 << 50)] = 1 << 30
 
     @field_validator("url")
     @classmethod
-    def _none_yet(cls, url: str) -> str:
-        if url:
-            raise ValueError("must be empty; this version keeps no media yet")
+    def _directory_or_s3(cls, url: str) -> str:
+        folder = url.removeprefix(DIRECTORY)
+        if not re.fullmatch(_HTTP + "/?", url) and (folder == url or not folder.strip("/") or "\0" in folder):
+            raise ValueError(
+                f"must be {DIRECTORY}FOLDER, {DIRECTORY}/FOLDER for an absolute path, or http://host:9000 of an S3 server"
+            )
         return url
+
+    @model_validator(mode="after")
+    def _s3_is_whole(self) -> Self:
+        if self.in_directory:
+            return self
+        if not self.access_key or not self.secret_key:
+            raise ValueError("access_key and secret_key must be set for an S3 server")
+        if not re.fullmatch(f"({_HTTP}/?)?", self.public_url):
+            raise ValueError("public_url must have no path: an S3 server is served at the root of its host")
+        return self
+
+    @property
+    def in_directory(self) -> bool:
+        """Whether media are kept in a folder, and not by an S3 server."""
+        return self.url.startswith(DIRECTORY)
 
 
 class Limits(Section):
@@ -363,3 +388,7 @@ class Settings(BaseSettings):
     def store_path(self) -> Path:
         """Return the absolute path of the SQLite file; a relative one is taken in the data folder."""
         return self.data_path() / self.store.url.removeprefix("sqlite:///")
+
+    def media_path(self) -> Path:
+        """Return the absolute path of the folder of media; a relative one is taken in the data folder."""
+        return self.data_path() / self.blobs.url.removeprefix(DIRECTORY)

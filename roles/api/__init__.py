@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
 from roles.api.app import make_app
@@ -25,7 +26,9 @@ class ApiRole:
             problem = listen_problem(settings.host, settings.port, error)
             raise StartError(f"[api] port = {settings.port}: {problem}") from error
         host, port = self._runner.addresses[0][:2]
-        self.addresses["http"] = f"http://{host}:{port}"
+        self.addresses["http"] = address = f"http://{host}:{port}"
+        if isinstance(node.blobs, DirectoryBlobs) and not node.settings.blobs.public_url:
+            node.blobs.address = address
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -4,9 +4,11 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
+from roles.api import uploads
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
@@ -19,6 +21,8 @@ def make_app(node: Node) -> web.Application:
     app.router.add_post("/send_code", login.send_code)
     app.router.add_post("/login", login.login)
     app.router.add_get("/monitor/alive", Monitor(node).alive)
+    if isinstance(node.blobs, DirectoryBlobs):
+        uploads.add_routes(app, node.blobs)
     return app
 
 
@@ -32,7 +36,7 @@ def cors(origins: tuple[str, ...]) -> Middleware:
         granted = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if allowed and origin else {}
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             response: web.StreamResponse = web.Response(status=204 if allowed else 403)
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, OPTIONS"
             response.headers["Access-Control-Allow-Headers"] = request.headers.get(
                 "Access-Control-Request-Headers", "Content-Type"
             )

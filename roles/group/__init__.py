@@ -13,7 +13,7 @@ from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
 from fsharechat.store import users as user_rows
-from roles.group import connect, friends, login, messages, recall, settings, users  # noqa: F401 - they announce their handlers
+from roles.group import connect, friends, login, media, messages, recall, settings, users  # noqa: F401 - they announce their handlers
 from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 
@@ -51,6 +51,7 @@ class GroupRole:
             _ids(lease),
             self._codes,
             TokenSigner(key),
+            node.blobs,
         )
         self._group = group
         await group.start(node.registry)

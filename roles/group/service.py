@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from fsharechat.blobs import Blobs
 from fsharechat.bus import Bus, Kick, Presence
 from fsharechat.codes.delivery import Delivery
 from fsharechat.protocol.ids import IdGenerator, now_ms
@@ -36,6 +37,7 @@ class Group:
         ids: IdGenerator,
         codes: Delivery,
         tokens: TokenSigner,
+        blobs: Blobs,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -43,6 +45,7 @@ class Group:
         self.ids = ids
         self.codes = codes
         self.tokens = tokens
+        self.blobs = blobs
         self.presence = PresenceTable()
         self.outbox = Outbox(bus, self.presence)
         self.rights: Cache[Rights] = Cache(CACHED_USERS, lambda uid: store.read(users.rights, uid))

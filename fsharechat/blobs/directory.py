@@ -1,0 +1,154 @@
+"""Media in a folder, which the api role serves: `[blobs] url = "directory:///media"`.
+
+Several processes may share the folder. A file's name there is the SHA-256 of its object's name, so that no key leads
+out of it, none is too long for the file system, and no two are the same file.
+"""
+
+import asyncio
+import hmac
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
+from urllib.parse import quote
+
+from fsharechat.blobs import BUCKETS, Blobs, BlobsError, Upload, host_and_port
+from fsharechat.blobs.keys import OWN_FOLDER, place
+from fsharechat.protocol.signals import MediaType
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ROUTE = "/media"
+"""The path, below the public address, that buckets are served under."""
+
+_INCOMING = "incoming"
+_ABANDONED_SECONDS = 86_400
+"""An upload of a process that was killed is removed at a later start, when no other process can still be at it."""
+
+
+class TooLarge(BlobsError):
+    """The file has more bytes than one may have."""
+
+
+class DirectoryBlobs(Blobs):
+    roles: ClassVar[frozenset[str]] = frozenset({"group", "api"})
+
+    def __init__(
+        self,
+        root: Path,
+        address: str,
+        key: Callable[[], Awaitable[bytes]],
+        *,
+        url_seconds: float,
+        max_bytes: int,
+    ) -> None:
+        """Keep media in `root`. `address` is where clients reach the api role, `key` what all processes sign with."""
+        self.address = address
+        self.max_bytes = max_bytes
+        self._root = root
+        self._incoming = root / _INCOMING
+        self._agreed_key = key
+        self._key: bytes | None = None
+        self._url_seconds = url_seconds
+
+    async def open(self) -> None:
+        await self._in_thread(self._prepare)
+
+    async def close(self) -> None:
+        pass
+
+    async def upload_url(self, kind: MediaType, key: str) -> Upload:
+        bucket, where = BUCKETS[kind], place(kind, key)
+        expires = str(int(time.time() + self._url_seconds))
+        signature = await self._sign(bucket, where.name, expires)
+        url = f"{self._domain(kind)}/{quote(where.name)}?expires={expires}&signature={signature}"
+        return Upload(self._domain(kind) + where.folder, url, *host_and_port(self.address))
+
+    async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
+        where = place(kind, key)
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield data
+
+        await self.receive(BUCKETS[kind], where.name, whole())
+        return f"{self._domain(kind)}{where.folder}/{key}"
+
+    async def allows(self, bucket: str, name: str, expires: str, signature: str) -> bool:
+        """Return whether a url for uploading is one of this deployment's, and still good."""
+        right = await self._sign(bucket, name, expires)
+        return hmac.compare_digest(right.encode(), signature.encode()) and int(expires) > time.time()
+
+    def file(self, bucket: str, name: str) -> Path:
+        """Return the file of an object, which need not exist.
+
+        In the folder of one key (keys.py) there is one object, however its address is written.
+        """
+        identity = name.partition("/")[0] if name.startswith(OWN_FOLDER) else name
+        digest = sha256(identity.encode(errors="surrogatepass")).hexdigest()
+        return self._root / bucket / digest[:2] / digest
+
+    async def receive(self, bucket: str, name: str, chunks: AsyncIterator[bytes]) -> None:
+        """Keep a file as it comes; it is there once it is whole, and not at all when `chunks` fails.
+
+        Raises TooLarge and BlobsError.
+        """
+        temporary = self._incoming / secrets.token_hex(16)
+        file = await self._in_thread(temporary.open, "xb")
+        size = 0
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > self.max_bytes:
+                    raise TooLarge(f"more than {self.max_bytes} bytes")
+                await self._in_thread(file.write, chunk)
+            await self._in_thread(_finish, file, self.file(bucket, name))
+        finally:
+            await asyncio.shield(self._in_thread(_discard, file, temporary))
+
+    def _domain(self, kind: MediaType) -> str:
+        return f"{self.address}{ROUTE}/{BUCKETS[kind]}"
+
+    async def _sign(self, *texts: str) -> str:
+        if self._key is None:
+            self._key = await self._agreed_key()
+        # No bucket and no time has a line end, and a name comes between: no two lists of texts give the same bytes.
+        signed = "\n".join(("PUT", *texts)).encode(errors="surrogatepass")
+        return hmac.digest(self._key, signed, sha256).hex()
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
+        except OSError as error:
+            raise BlobsError(f"{error.filename or self._root}: {error.strerror}") from error
+
+    def _prepare(self) -> None:
+        """Have the folders, find out whether they can be written, and remove what was left behind."""
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        for bucket in BUCKETS.values():
+            (self._root / bucket).mkdir(exist_ok=True)
+        probe = self._incoming / secrets.token_hex(16)
+        probe.touch()
+        probe.unlink()
+        for left in self._incoming.iterdir():
+            with suppress(FileNotFoundError):  # another process does the same
+                if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                    left.unlink()
+
+
+def _finish(file: BinaryIO, target: Path) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+    target.parent.mkdir(exist_ok=True)
+    Path(file.name).replace(target)
+
+
+def _discard(file: BinaryIO, temporary: Path) -> None:
+    file.close()
+    temporary.unlink(missing_ok=True)

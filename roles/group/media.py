@@ -1,0 +1,33 @@
+"""Where clients put their files: GMURL (protocol.md sections 7 and 8)."""
+
+import structlog
+
+from fsharechat.blobs import BlobsError, KeyRefused
+from fsharechat.errors import Refusal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, MediaType, SubSignal
+from fsharechat.rpc import Call
+from roles.group.handlers import handles
+from roles.group.service import Group
+
+log = structlog.get_logger(__name__)
+
+
+@handles(SubSignal.GMURL, pb.GetMinioUploadUrlRequest)
+async def upload_url(
+    group: Group, call: Call, request: pb.GetMinioUploadUrlRequest
+) -> pb.GetMinioUploadUrlResult:
+    try:
+        kind = MediaType(request.type)
+    except ValueError:
+        raise Refusal(Code.INVALID_PARAMETER) from None
+    try:
+        upload = await group.blobs.upload_url(kind, request.key)
+    except KeyRefused:
+        raise Refusal(Code.INVALID_PARAMETER) from None
+    except BlobsError as error:
+        log.warning("no url for an upload", uid=call.uid, error=str(error))
+        raise Refusal(Code.SERVER_ERROR) from error
+    return pb.GetMinioUploadUrlResult(
+        domain=upload.domain, url=upload.url, server=upload.server, port=upload.port
+    )
