@@ -39,6 +39,17 @@ def notify_message(head: int) -> bytes:
     return b"\x08\x00\x10" + varint(head)
 
 
+def notify_report(kind: int, head: int) -> bytes:
+    """Return the NotifyMessageReport of an MRN: the kind (ReportType), and the lowest report to fetch."""
+    return b"\x08" + varint(kind) + b"\x10" + varint(head)
+
+
+def notify_recall(message_id: int, operator: str) -> bytes:
+    """Return the NotifyRecallMessage of an RMN."""
+    text = operator.encode()
+    return b"\x08" + varint(message_id) + b"\x12" + varint(len(text)) + text
+
+
 def sent_payload(message_id: int, timestamp: int) -> bytes:
     """Return the payload that answers an MS: id and server time in ms, 8 bytes each (section 6)."""
     return _TWO_LONGS.pack(message_id, timestamp)

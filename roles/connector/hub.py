@@ -8,17 +8,19 @@ from typing import Any
 import orjson
 import structlog
 
-from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push
+from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported
 from fsharechat.process import SPARE_FILES
+from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.ids import IdGenerator, now_ms
-from fsharechat.protocol.signals import Code
+from fsharechat.protocol.signals import Code, ReportType
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
+from fsharechat.store.heads import Heads
 from roles.connector.gate import Gate
 from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.session import Session, State, Transport
 from roles.connector.tail import TailMessage
-from roles.connector.user import OnlineUser
+from roles.connector.user import VERSIONED, OnlineUser
 from roles.connector.writes import TurnWrites
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,11 @@ AHEAD_SECONDS = 0.5
 
 Without this a device would be told to fetch what it has just sent itself.
 """
+
+RECALL_SECONDS = 60.0
+"""An event that brings a message may come so much later than the one that says it has been recalled."""
+
+MAX_RECALLS = 10_000
 
 
 class Hub:
@@ -75,7 +82,8 @@ class Hub:
         self._epoch = 0
         self._idle = asyncio.Event()
         self._fresh: deque[tuple[float, str]] = deque()
-        self._ahead: deque[tuple[float, str, int]] = deque()
+        self._ahead: deque[tuple[float, str, Heads]] = deque()
+        self._recalls: dict[int, tuple[float, bytes]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     # Life
@@ -156,8 +164,11 @@ class Hub:
         self.refused += 1
         return False
 
-    def opened(self, session: Session) -> None:
-        """Put an authenticated session in its place; an earlier one of the same device goes."""
+    def opened(self, session: Session, heads: Heads) -> None:
+        """Put an authenticated session in its place; an earlier one of the same device goes.
+
+        The CONNECT_ACK has told it of the `heads`; other devices of the user may not know of them yet.
+        """
         self.unauthenticated -= 1
         user = self.users.get(session.uid)
         if user is None:
@@ -170,8 +181,11 @@ class Hub:
             replaced.refuse("replaced by a new connection of the same device")
         self.bus.announce(Presence(session.uid, session.client_id, self.node, session.epoch))
         self._fresh.append((self.time() + FRESH_SECONDS, session.uid))
-        user.learn(session.fetched)
+        if len(user.sessions) == 1:
+            user.learn_versions(heads)
+        user.catch_up(heads)
         session.notify()
+        session.notify_all_reports()
 
     def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
         self.sessions.discard(session)
@@ -216,17 +230,47 @@ class Hub:
                 for uid in event.uids:
                     for session in self._sessions_of(uid):
                         session.transport.send_pulled(0, [message], 0, 0)
+            elif type(event) is Reported:
+                self._on_reported(event)
+            elif type(event) is Recalled:
+                self._on_recalled(event)
             elif type(event) is Kick:
                 self._on_kick(event)
 
     def _on_deliver(self, event: Deliver) -> None:
         message = TailMessage(event.body, event.sender, event.sender_client)
+        if self._recalls and (recall := self._recalls.get(message.id())) is not None:
+            message = message.with_body(recall[1])
         for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is not None:
                 user.arrived(seq, message, event.sender_client if uid == event.sender else "")
 
+    def _on_recalled(self, event: Recalled) -> None:
+        self._recalls[event.message_id] = (self.time() + RECALL_SECONDS, event.body)
+        if len(self._recalls) > MAX_RECALLS:
+            del self._recalls[next(iter(self._recalls))]
+        notice = notify_recall(event.message_id, event.operator)
+        replaced: TailMessage | None = None
+        for uid in event.uids:
+            user = self.users.get(uid)
+            if user is None:
+                continue
+            replaced = user.recalled(event.message_id, event.body, replaced)
+            if uid != event.operator:
+                for session in list(user.sessions.values()):
+                    session.recalled(notice)
+
+    def _on_reported(self, event: Reported) -> None:
+        kind = ReportType(event.kind)
+        for uid, seq in event.entries:
+            user = self.users.get(uid)
+            if user is not None:
+                user.learn_reports(kind, seq)
+
     def _on_notify(self, event: Notify) -> None:
+        if event.sub_signal in VERSIONED and (user := self.users.get(event.uid)) is not None:
+            user.told(event.sub_signal, int.from_bytes(event.body, "big"))
         for session in self._sessions_of(event.uid):
             if session.client_id != event.except_client:
                 session.transport.send_notification(event.sub_signal, event.body)
@@ -253,16 +297,16 @@ class Hub:
             await asyncio.sleep(FRESH_SECONDS / 4)
             due, now = [], self.time()
             while self._ahead and self._ahead[0][0] <= now:
-                _, uid, head = self._ahead.popleft()
+                _, uid, heads = self._ahead.popleft()
                 if (user := self.users.get(uid)) is not None:
-                    user.learn(head)
+                    user.catch_up(heads)
             while self._fresh and self._fresh[0][0] <= now:
                 due.append(self._fresh.popleft()[1])
             if due:
                 await self.check_heads(due)
 
     async def check_heads(self, uids: list[str]) -> None:
-        """Compare what is known of the inboxes of users with the store; see AHEAD_SECONDS for what follows."""
+        """Compare what is known of the logs of users with the store; see AHEAD_SECONDS for what follows."""
         for start in range(0, len(uids), HEADS_BATCH):
             batch = uids[start : start + HEADS_BATCH]
             call = self.rpc.call(Call(Method.HEADS, "", "", orjson.dumps(batch)))
@@ -272,10 +316,10 @@ class Hub:
                 log.warning("heads not checked", code=reply.code, users=len(batch))
                 continue
             due = self.time() + AHEAD_SECONDS
-            for uid, head in orjson.loads(reply.payload).items():
-                user = self.users.get(uid)
-                if user is not None and head > user.head:
-                    self._ahead.append((due, uid, head))
+            for uid, numbers in orjson.loads(reply.payload).items():
+                user, heads = self.users.get(uid), Heads(*numbers)
+                if user is not None and user.behind(heads):
+                    self._ahead.append((due, uid, heads))
 
     # The sweep
 
@@ -288,6 +332,8 @@ class Hub:
         """Look at every connection: drop those whose time is over, repeat notifications."""
         now = self.time()
         self.buckets.sweep(now)
+        while self._recalls and (oldest := next(iter(self._recalls))) and self._recalls[oldest][0] < now:
+            del self._recalls[oldest]
         if self.refused > self._refused_logged:
             log.warning(
                 "connections refused: too many",
@@ -313,8 +359,8 @@ class Hub:
             session.refuse("not logged in within the time")
         elif now - session.heard_at > session.transport.silence_seconds:
             session.refuse("silent")
-        elif session.asked_at is not None and now - session.asked_at > settings.notify_repeat_seconds:
-            session.repeat_notification()
+        else:
+            session.repeat_notifications(now - settings.notify_repeat_seconds)
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -16,9 +16,11 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import notify_message
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.ids import IdError
-from fsharechat.protocol.signals import Code, Signal, SubSignal
+from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc.welcome import Welcome
 from roles.connector.limits import Buckets
+from roles.connector.reports import ReportCursor
 from roles.connector.tail import TailMessage
 from roles.connector.user import OnlineUser
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MAX_ID_LENGTH = 255
+
+MAX_RECALLED = 256
+"""RMNs to repeat behind the answers that are under way."""
+
 _REFUSALS = frozenset(s for s in SubSignal if s.name.startswith("CONNECTION_REFUSED_"))
 _REQUESTS = frozenset(SubSignal) - _REFUSALS - {SubSignal.NONE, SubSignal.CONNECTION_ACCEPTED}
 
@@ -71,6 +77,8 @@ class Session:
         "_hub",
         "_inflight",
         "_pulling",
+        "_recalled",
+        "_reports",
         "asked_at",
         "client_id",
         "epoch",
@@ -99,6 +107,9 @@ class Session:
         self._inflight = 0
         self._backlog: deque[Frame] | None = None
         self._buckets: Buckets | None = None
+        # Made when there is anything to keep: most devices are idle most of the time.
+        self._reports: tuple[ReportCursor, ReportCursor] | None = None
+        self._recalled: deque[bytes] | None = None
 
     # From the client
 
@@ -174,11 +185,14 @@ class Session:
             refused = reply.code in _REFUSALS  # else nobody answered, or nobody who understood
             self._refuse_connect(reply.code if refused else SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
             return
-        self.fetched = pb.ConnectAckPayload.FromString(reply.payload).msg_head
+        welcome = Welcome.decode(reply.payload)
+        self.fetched = welcome.heads.seq
+        if welcome.delivered or welcome.read:
+            self._reports = ReportCursor(welcome.delivered), ReportCursor(welcome.read)
         self.state = State.OPEN
         self.transport.authenticated(self.uid)
-        self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, reply.payload)
-        self._hub.opened(self)
+        self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, welcome.ack)
+        self._hub.opened(self, welcome.heads)
 
     def _refuse_connect(self, sub_signal: int) -> None:
         self.transport.send_connect_ack(sub_signal, b"")
@@ -202,6 +216,9 @@ class Session:
         message_id = 0
         if sub_signal == SubSignal.MP:
             self._pull(frame)
+            return
+        if sub_signal == SubSignal.MRP:
+            self._pull_reports(frame)
             return
         if not self._allowed(sub_signal):
             self._answer(frame, Reply(Code.TOO_OFTEN))
@@ -232,6 +249,10 @@ class Session:
             self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
             if frame.sub_signal == SubSignal.MP:
                 self._on_pulled(reply)
+            elif frame.sub_signal == SubSignal.MRP:
+                self._on_reports_pulled(frame, reply)
+            if self._recalled and not self._inflight:
+                self._repeat_recalls()
         if self._backlog:
             self._work_off()
 
@@ -310,10 +331,76 @@ class Session:
             self._hub.notified += 1
             self.transport.send_notification(SubSignal.MN, notify_message(self.fetched + 1))
 
-    def repeat_notification(self) -> None:
-        """Ask again: the MN or its answer may be lost."""
-        self.asked_at = None
-        self.notify()
+    def repeat_notifications(self, before: float) -> None:
+        """Tell again what the device was told before that time: the MN, the MRN or the answer may be lost."""
+        if self.asked_at is not None and self.asked_at < before:
+            self.asked_at = None
+            self.notify()
+        for kind, cursor in zip(ReportType, self._reports or (), strict=False):
+            if cursor.told_at is not None and cursor.told_at < before:
+                cursor.told_at = None
+                self.notify_reports(kind)
+
+    # The reports (protocol.md section 8)
+
+    def _pull_reports(self, frame: Frame) -> None:
+        try:
+            cursor = self._cursor(pb.PullMessageReportRequest.FromString(frame.body).type)
+        except DecodeError:
+            self._answer(frame, Reply(Code.INVALID_DATA))
+            return
+        except ValueError:
+            self._answer(frame, Reply(Code.INVALID_PARAMETER))
+            return
+        # One that answers an MRN is not counted, as with MP.
+        if cursor.told_at is None and not self._allowed(SubSignal.MRP):
+            self._answer(frame, Reply(Code.TOO_OFTEN))
+            return
+        cursor.asked()
+        self._ask(frame)
+
+    def _on_reports_pulled(self, frame: Frame, reply: Reply) -> None:
+        kind = ReportType(pb.PullMessageReportRequest.FromString(frame.body).type)
+        current = None
+        if reply.code == Code.SUCCESS:
+            current = pb.PullMessageReportResult.FromString(reply.payload).current
+        self._cursor(kind).answered(current)
+        if current is not None:
+            self.notify_reports(kind)
+
+    def notify_all_reports(self) -> None:
+        for kind in ReportType:
+            self.notify_reports(kind)
+
+    def notify_reports(self, kind: ReportType) -> None:
+        """Send an MRN if there are reports that the device neither has nor has been told of."""
+        if self.user is None:
+            return
+        head = self.user.reports[kind - ReportType.DELIVERED]
+        body = self._cursor(kind).tell(kind, head, self._hub.time()) if head else None
+        if body is not None:
+            self.transport.send_notification(SubSignal.MRN, body)
+
+    def _cursor(self, kind: int) -> ReportCursor:
+        """Raises ValueError for an unknown kind."""
+        if self._reports is None:
+            self._reports = ReportCursor(0), ReportCursor(0)
+        return self._reports[ReportType(kind) - ReportType.DELIVERED]
+
+    # Recalls
+
+    def recalled(self, body: bytes) -> None:
+        """Send an RMN; once more behind an answer that is on its way, for that may have the message as it was."""
+        self.transport.send_notification(SubSignal.RMN, body)
+        if self._inflight:
+            if self._recalled is None:
+                self._recalled = deque(maxlen=MAX_RECALLED)
+            self._recalled.append(body)
+
+    def _repeat_recalls(self) -> None:
+        recalled, self._recalled = self._recalled, None
+        for body in recalled or ():
+            self.transport.send_notification(SubSignal.RMN, body)
 
 
 def pull_bounds(payload: bytes) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The newest entries of an online user's inbox, at hand, so that a pull reads no table."""
 
+from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import pull_entry
 from fsharechat.protocol.json import encode_message
 
@@ -10,16 +11,27 @@ class TailMessage:
     The receivers of a message on one node share it.
     """
 
-    __slots__ = ("_entry", "_json_received", "_json_sent", "body", "sender", "sender_client")
+    __slots__ = ("_entry", "_id", "_json_received", "_json_sent", "body", "sender", "sender_client")
 
     def __init__(self, body: bytes, sender: str, sender_client: str = "") -> None:
         """`sender_client` is the device that sent it; empty for what the server itself wrote."""
         self.body = body
         self.sender = sender
         self.sender_client = sender_client
+        self._id = 0
         self._entry: bytes | None = None
         self._json_sent: bytes | None = None
         self._json_received: bytes | None = None
+
+    def id(self) -> int:
+        """Return the message id. Nobody asks for it but where messages are recalled."""
+        if not self._id:
+            self._id = pb.Message.FromString(self.body).message_id
+        return self._id
+
+    def with_body(self, body: bytes) -> "TailMessage":
+        """Return it as it is after its recall."""
+        return TailMessage(body, self.sender, self.sender_client)
 
     def entry(self) -> bytes:
         """Return it as an element of a PullMessageResult."""
@@ -60,6 +72,18 @@ class Tail:
         self.size += len(message.body)
         while self._entries and (self.size > self._max_bytes or len(self._entries) > self._max_entries):
             self._drop(next(iter(self._entries)))
+
+    def find(self, message_id: int) -> TailMessage | None:
+        """Return the entry that is this message."""
+        return next((entry for entry in self._entries.values() if entry.id() == message_id), None)
+
+    def replace(self, old: TailMessage, new: TailMessage) -> None:
+        """Put another message in the place of an entry."""
+        for seq, entry in self._entries.items():
+            if entry is old:
+                self._entries[seq] = new
+                self.size += len(new.body) - len(old.body)
+                return
 
     def drop_upto(self, seq: int) -> None:
         """Forget what every device has fetched."""

@@ -1,21 +1,33 @@
-"""A user who is online here: the devices, what is known of the inbox, and its tail."""
+"""A user who is online here: the devices, how far the logs of the user go, and the tail of the inbox."""
 
 from typing import TYPE_CHECKING
 
+from fsharechat.protocol.bodies import long_payload
+from fsharechat.protocol.signals import ReportType, SubSignal
+from fsharechat.store.heads import Heads
 from roles.connector.tail import Tail, TailMessage
 
 if TYPE_CHECKING:
     from roles.connector.session import Session
 
+VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
+"""What tells a device of a new version: of the friends, of the friend requests, of the settings."""
+
 
 class OnlineUser:
-    """`head` is the highest seq that this connector knows of in the user's inbox."""
+    """`head` is the highest seq that this connector knows of in the user's inbox.
 
-    __slots__ = ("_tail", "_tail_bounds", "head", "sessions", "uid")
+    `versions` are the highest that the devices have been told of, in the order of VERSIONED, and `reports` the last
+    reports that are known, in the order of ReportType.
+    """
+
+    __slots__ = ("_tail", "_tail_bounds", "head", "reports", "sessions", "uid", "versions")
 
     def __init__(self, uid: str, tail_bounds: tuple[int, int]) -> None:
         self.uid = uid
         self.head = 0
+        self.versions = (0, 0, 0)
+        self.reports = (0, 0)
         self.sessions: dict[str, Session] = {}
         self._tail_bounds = tail_bounds
         self._tail: Tail | None = None  # most users are idle most of the time
@@ -33,11 +45,64 @@ class OnlineUser:
             self._tail.add(seq, message)
             self.notify()
 
+    def behind(self, heads: Heads) -> bool:
+        """Return whether the store knows of something that the devices have not been told of."""
+        return (
+            heads.seq > self.head
+            or any(new > old for new, old in zip(_versions(heads), self.versions, strict=True))
+            or heads.delivered > self.reports[0]
+            or heads.read > self.reports[1]
+        )
+
+    def catch_up(self, heads: Heads) -> None:
+        """Take note of what the store says, and tell the devices what is news."""
+        self.learn(heads.seq)
+        for sub_signal, new, old in zip(VERSIONED, _versions(heads), self.versions, strict=True):
+            if new > old:
+                for session in list(self.sessions.values()):
+                    session.transport.send_notification(sub_signal, long_payload(new))
+        self.learn_versions(heads)
+        self.learn_reports(ReportType.DELIVERED, heads.delivered)
+        self.learn_reports(ReportType.READ, heads.read)
+
     def learn(self, head: int) -> None:
-        """Take note of what the store says the inbox's head is."""
+        """Take note of how far the inbox goes."""
         if head > self.head:
             self.head = head
             self.notify()
+
+    def learn_versions(self, heads: Heads) -> None:
+        """Take note that the devices have been told of these versions."""
+        first, second, third = self.versions
+        self.versions = (max(first, heads.friends), max(second, heads.requests), max(third, heads.settings))
+
+    def told(self, sub_signal: int, version: int) -> None:
+        """Take note that the devices are being told of a version."""
+        if sub_signal == SubSignal.FN:
+            self.learn_versions(Heads(friends=version))
+        elif sub_signal == SubSignal.FRN:
+            self.learn_versions(Heads(requests=version))
+        else:
+            self.learn_versions(Heads(settings=version))
+
+    def learn_reports(self, kind: ReportType, head: int) -> None:
+        """Take note of how far the reports of a kind go."""
+        delivered, read = self.reports
+        if kind == ReportType.DELIVERED:
+            self.reports = (max(delivered, head), read)
+        else:
+            self.reports = (delivered, max(read, head))
+        if self.reports != (delivered, read):
+            for session in list(self.sessions.values()):
+                session.notify_reports(kind)
+
+    def recalled(self, message_id: int, body: bytes, replaced: TailMessage | None) -> TailMessage | None:
+        """Put what a recall made of a message in its place; return it, for the next user who has the same message."""
+        if self._tail is None or (found := self._tail.find(message_id)) is None:
+            return replaced
+        replaced = replaced or found.with_body(body)
+        self._tail.replace(found, replaced)
+        return replaced
 
     def notify(self) -> None:
         for session in self.sessions.values():
@@ -64,3 +129,7 @@ class OnlineUser:
             )
             if not len(self._tail):
                 self._tail = None
+
+
+def _versions(heads: Heads) -> tuple[int, int, int]:
+    return heads.friends, heads.requests, heads.settings

@@ -13,6 +13,8 @@ from fsharechat.protocol.bodies import pull_entry, pull_result
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Handler, Method, Reply, Rpc
+from fsharechat.rpc.welcome import Welcome
+from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
 from roles.connector.hub import Hub
 from roles.connector.session import Session
@@ -172,18 +174,23 @@ class Connector(NamedTuple):
         assert session is not None
         return FakeDevice(session, transport)
 
-    async def device(self, uid: str = "anna", client_id: str = "phone", head: int = 0) -> FakeDevice:
-        """Let a device in and log it in; `head` is the last seq of the inbox. What that sent is forgotten."""
+    async def device(
+        self, uid: str = "anna", client_id: str = "phone", head: int = 0, **more: int
+    ) -> FakeDevice:
+        """Let a device in and log it in; `head` is the last seq of the inbox. What that sent is forgotten.
+
+        `more`: other heads of the user, see `welcome`.
+        """
         device = self.accept()
-        await self.log_in(device, uid, client_id, head)
+        await self.log_in(device, uid, client_id, head, **more)
         device.transport.take()
         return device
 
     async def log_in(
-        self, device: FakeDevice, uid: str = "anna", client_id: str = "phone", head: int = 0
+        self, device: FakeDevice, uid: str = "anna", client_id: str = "phone", head: int = 0, **more: int
     ) -> None:
         device.send(Signal.CONNECT, connect(uid, client_id))
-        call = await self.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack(head))
+        call = await self.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(head, **more))
         assert call.method == Method.AUTHENTICATE
         assert device.transport.sent[0] == Sent("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(head))
 
@@ -196,12 +203,13 @@ class Connector(NamedTuple):
     def events(self, *events: Event) -> None:
         self.hub.on_events(events)
 
-    def heads(self, known: dict[str, int]) -> None:
-        """Let the store know these heads from now on."""
+    def heads(self, known: dict[str, int | Heads]) -> None:
+        """Let the store know these heads, or heads of inboxes, from now on."""
+        all_heads = {uid: Heads(one) if isinstance(one, int) else one for uid, one in known.items()}
 
         def answer(call: Call) -> Reply:
-            wanted = orjson.loads(call.body)
-            return Reply(Code.SUCCESS, orjson.dumps({uid: known[uid] for uid in wanted if uid in known}))
+            found = {uid: tuple(all_heads[uid]) for uid in orjson.loads(call.body) if uid in all_heads}
+            return Reply(Code.SUCCESS, orjson.dumps(found))
 
         self.rpc.answers[Method.HEADS] = answer
 
@@ -216,6 +224,22 @@ Make = Callable[..., Connector]
 
 def connect(uid: str = "anna", client_id: str = "phone", password: str = "p") -> bytes:
     return orjson.dumps({"userName": uid, "password": password, "clientIdentifier": client_id})
+
+
+def welcome(
+    head: int = 0,
+    *,
+    friends: int = 0,
+    requests: int = 0,
+    settings: int = 0,
+    delivered: int = 0,
+    read: int = 0,
+    delivered_fetched: int = 0,
+    read_fetched: int = 0,
+) -> bytes:
+    """Return what the group role answers a CONNECT."""
+    heads = Heads(head, friends, requests, settings, delivered, read)
+    return Welcome(heads, delivered_fetched, read_fetched, ack(head)).encode()
 
 
 def ack(head: int = 0) -> bytes:

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from connector_fakes import Connector, Make, Sent, ack, connect, turn
+from connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Notify, Push
@@ -18,7 +18,7 @@ async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Conn
     (call,) = connector.rpc.waiting()
     assert call[:4] == (Method.AUTHENTICATE, "anna", "phone", b"secret")
     assert connector.hub.unauthenticated == 1
-    await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack(5))
+    await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(5))
     assert phone.transport.take() == [Sent("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(5))]
     assert (phone.transport.uid, phone.session.fetched) == ("anna", 5)
     assert connector.hub.unauthenticated == 0
