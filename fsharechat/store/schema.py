@@ -88,6 +88,13 @@ login_codes = Table(
     Column("day_count", Integer, nullable=False),
     Column("wrong", Integer, nullable=False, comment="Wrong guesses since the last right one or lock."),
     Column("locked_until_ms", MS, nullable=False),
+    Column(
+        "used_by",
+        String(255),
+        nullable=False,
+        server_default="",
+        comment="The client id of the login that used the code; empty while it is unused.",
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import LoginCode
+from fsharechat.store import users
 from fsharechat.store.unit import Dialect, Query, Unit
 
 DAY_MS = 86_400_000
@@ -56,59 +57,143 @@ def forget(_: Dialect, uid: str, client_id: str) -> Unit[None]:
     yield Query("DELETE FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
 
 
-_CODE_COLUMNS = ("digest", "sent_ms", "day", "day_count", "wrong", "locked_until_ms")
+class Codes(NamedTuple):
+    """What is kept of the codes for one number; the columns of `login_codes`."""
 
-
-class _Codes(NamedTuple):
     digest: bytes = b""
     sent_ms: int = 0
     day: int = 0
     day_count: int = 0
     wrong: int = 0
     locked_until_ms: int = 0
+    used_by: str = ""
 
 
-def _codes(dialect: Dialect, number: str) -> Unit[_Codes]:
-    sql = f"SELECT {', '.join(_CODE_COLUMNS)} FROM login_codes WHERE number = ?{dialect.locking}"
+class NewCode(NamedTuple):
+    """Whether a number may have another code, and what it had before."""
+
+    result: LoginCode
+    before: Codes
+
+
+class Guess(NamedTuple):
+    """A code that somebody tries.
+
+    `is_super`: whether it is the super code; None where the server has none. `retried`: the same call may have been
+    carried out already.
+    """
+
+    number: str
+    digest: bytes
+    is_super: bool | None
+    client_id: str
+    retried: bool = False
+
+
+class Login(NamedTuple):
+    """Who has logged in; `created`: the user is new. `session` is None when the guess was refused with `result`."""
+
+    result: LoginCode
+    uid: str = ""
+    status: int = 0
+    created: bool = False
+    session: Session | None = None
+
+
+def _codes(dialect: Dialect, number: str) -> Unit[Codes]:
+    sql = f"SELECT {', '.join(Codes._fields)} FROM login_codes WHERE number = ?{dialect.locking}"
     rows = (yield Query(sql, (number,))).rows
-    return _Codes(*rows[0]) if rows else _Codes()
+    return Codes(*rows[0]) if rows else Codes()
 
 
-def new_code(dialect: Dialect, number: str, digest: bytes, now: int, rules: CodeRules) -> Unit[LoginCode]:
-    """Keep a code that is to be sent, if the number may have another one: SUCCESS or TOO_OFTEN."""
+def _keep(dialect: Dialect, number: str, codes: Codes) -> Unit[None]:
+    yield Query(dialect.upsert("login_codes", ("number",), Codes._fields), (number, *codes))
+
+
+def new_code(
+    dialect: Dialect, number: str, digest: bytes, now: int, rules: CodeRules, retried: bool = False
+) -> Unit[NewCode]:
+    """Keep a code that is to be sent, if the number may have another one: SUCCESS or TOO_OFTEN.
+
+    A retried call does not wait for `resend_ms`: what it would wait for may be its own first attempt.
+    """
     codes = yield from _codes(dialect, number)
     today = now // DAY_MS
     sent_today = codes.day_count if codes.day == today else 0
-    if now < codes.locked_until_ms or now < codes.sent_ms + rules.resend_ms or sent_today >= rules.per_day:
-        return LoginCode.TOO_OFTEN
-    changed = codes._replace(digest=digest, sent_ms=now, day=today, day_count=sent_today + 1)
-    yield Query(dialect.upsert("login_codes", ("number",), _CODE_COLUMNS), (number, *changed))
-    return LoginCode.SUCCESS
+    too_soon = now < codes.sent_ms + rules.resend_ms and not retried
+    if now < codes.locked_until_ms or too_soon or sent_today >= rules.per_day:
+        return NewCode(LoginCode.TOO_OFTEN, codes)
+    changed = codes._replace(digest=digest, sent_ms=now, day=today, day_count=sent_today + 1, used_by="")
+    yield from _keep(dialect, number, changed)
+    return NewCode(LoginCode.SUCCESS, codes)
 
 
-def use_code(
-    dialect: Dialect, number: str, digest: bytes, is_super: bool | None, now: int, rules: CodeRules
-) -> Unit[LoginCode]:
-    """Check a guess and count it: SUCCESS, CODE_EXPIRED, WRONG_CODE or (locked) TOO_OFTEN.
+def take_back(dialect: Dialect, number: str, digest: bytes, before: Codes, lost: bool) -> Unit[None]:
+    """Undo what a code that could not be sent cost its number, unless another one has taken its place.
 
-    `is_super`: whether the guess is the super code; None where the server has none. A right code is used up. After
-    `wrong_guesses` wrong ones the code is void and the number locked for a while.
+    `lost`: it was certainly not sent, and all is as before. Otherwise it stays valid, for it may arrive, and a next
+    one waits for `resend_ms`; only the day is not charged with it.
     """
     codes = yield from _codes(dialect, number)
+    if codes.digest != digest:
+        return
+    if lost:
+        codes = before._replace(wrong=codes.wrong, locked_until_ms=codes.locked_until_ms)
+        yield from _keep(dialect, number, codes)
+    else:
+        yield from _keep(dialect, number, codes._replace(day_count=codes.day_count - 1))
+
+
+def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit[LoginCode]:
+    """Check a guess and count it: SUCCESS, CODE_EXPIRED, WRONG_CODE or (locked) TOO_OFTEN.
+
+    A right code is used up, but for the retried call of the device that used it. After `wrong_guesses` wrong ones the
+    code is void and the number locked for a while.
+    """
+    codes = yield from _codes(dialect, guess.number)
+    fresh = now < codes.sent_ms + rules.lifetime_ms
+    if guess.retried and fresh and codes.used_by == guess.client_id and codes.digest == guess.digest:
+        return LoginCode.SUCCESS
     if now < codes.locked_until_ms:
         return LoginCode.TOO_OFTEN
-    alive = codes.digest != b"" and now < codes.sent_ms + rules.lifetime_ms
-    if not alive and is_super is None:
+    alive = fresh and codes.digest != b"" and not codes.used_by
+    if not alive and guess.is_super is None:
         return LoginCode.CODE_EXPIRED  # nothing to guess, so nothing to count
-    right = is_super or (alive and codes.digest == digest)
+    right = guess.is_super or (alive and codes.digest == guess.digest)
     if right:
-        changed = codes._replace(wrong=0) if is_super else codes._replace(wrong=0, digest=b"")
+        changed = (
+            codes._replace(wrong=0) if guess.is_super else codes._replace(wrong=0, used_by=guess.client_id)
+        )
         result = LoginCode.SUCCESS
     else:
         changed = codes._replace(wrong=codes.wrong + 1)
         if changed.wrong >= rules.wrong_guesses:
-            changed = changed._replace(wrong=0, digest=b"", locked_until_ms=now + rules.lock_ms)
+            changed = changed._replace(wrong=0, digest=b"", used_by="", locked_until_ms=now + rules.lock_ms)
         result = LoginCode.WRONG_CODE if alive else LoginCode.CODE_EXPIRED
     if changed != codes:
-        yield Query(dialect.upsert("login_codes", ("number",), _CODE_COLUMNS), (number, *changed))
+        yield from _keep(dialect, guess.number, changed)
     return result
+
+
+def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: CodeRules) -> Unit[Login]:
+    """Use a code, find or create its user and renew the session of the device, all or nothing.
+
+    A retried call that was carried out already gives the device a session once more, and the same `created`.
+    """
+    result = yield from use_code(dialect, guess, now, rules)
+    if result is not LoginCode.SUCCESS:
+        return Login(result)
+    uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
+    if guess.retried and not created:
+        created = yield from _came_with(uid, guess.client_id)
+    session = yield from renew(dialect, uid, guess.client_id, fresh)
+    return Login(result, uid, status, created, session)
+
+
+def _came_with(uid: str, client_id: str) -> Unit[bool]:
+    """Return whether the session of a device was made together with its user, who is as they were then."""
+    sql = (
+        "SELECT 1 FROM users u JOIN sessions s ON s.uid = u.uid "
+        "WHERE u.uid = ? AND s.client_id = ? AND s.issued_ms = u.update_dt"
+    )
+    return bool((yield Query(sql, (uid, client_id))).rows)

@@ -1,4 +1,4 @@
-"""Login codes, login, and the CONNECT of a device (protocol.md sections 3 and 4)."""
+"""Login codes and login (protocol.md section 3)."""
 
 import hmac
 import re
@@ -7,13 +7,13 @@ import secrets
 import orjson
 import structlog
 
-from fsharechat.codes import CodeError
+from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.errors import StoreError
 from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method, Reply
-from fsharechat.store import sessions, users
-from fsharechat.store.sessions import CodeRules, Session
+from fsharechat.store import sessions
+from fsharechat.store.sessions import CodeRules, Guess, Session
 from roles.group.handlers import handles_raw
 from roles.group.service import Group
 from roles.group.tokens import NewSecrets
@@ -21,7 +21,7 @@ from roles.group.tokens import NewSecrets
 log = structlog.get_logger(__name__)
 
 _MOBILE = re.compile(r"1[3-9][0-9]{9}")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*\.)+[A-Za-z]{2,}")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*\.)+[A-Za-z]{2,}")
 
 _TEXTS = {
     LoginCode.SUCCESS: "success",
@@ -63,19 +63,27 @@ async def send_code(group: Group, call: Call) -> Reply:
     number = normal_number(orjson.loads(call.body)["mobile"])
     if number is None:
         return answer(LoginCode.INVALID_NUMBER)
+    if not group.codes.reaches(number):
+        return answer(LoginCode.MISCONFIGURED)
     code = f"{secrets.randbelow(1_000_000):06}"
-    digest = group.tokens.digest("login code", f"{number} {code}")
+    digest = digest_of(group, number, code)
     try:
-        allowed = await group.store.write(sessions.new_code, number, digest, group.now(), rules(group))
-        if allowed is LoginCode.SUCCESS:
+        allowed, before = await group.store.write(
+            sessions.new_code, number, digest, group.now(), rules(group), call.retried
+        )
+        if allowed is not LoginCode.SUCCESS:
+            return answer(allowed)
+        try:
             await group.codes.send(number, code)
+        except CodeError as error:
+            lost = not isinstance(error, CodeUnconfirmed)
+            log.error("login code not sent", reason=str(error), unconfirmed=not lost)
+            await group.store.write(sessions.take_back, number, digest, before, lost)
+            return answer(LoginCode.SERVER_ERROR)
     except StoreError as error:
         log.warning("store failed a request", method="send_code", error=str(error))
         return answer(LoginCode.SERVER_ERROR)
-    except CodeError as error:
-        log.error("login code not sent", reason=str(error))
-        return answer(LoginCode.SERVER_ERROR)
-    return answer(allowed)
+    return answer(LoginCode.SUCCESS)
 
 
 @handles_raw(Method.LOGIN)
@@ -85,26 +93,24 @@ async def login(group: Group, call: Call) -> Reply:
     if number is None:
         return answer(LoginCode.INVALID_NUMBER)
     now = group.now()
+    digest = digest_of(group, number, code)
+    guess = Guess(number, digest, is_super_code(group, code), client_id, call.retried)
+    fresh = Session(*NewSecrets.make(), issued_ms=now)
     try:
-        checked = await group.store.write(
-            sessions.use_code,
-            number,
-            group.tokens.digest("login code", f"{number} {code}"),
-            is_super_code(group, code),
-            now,
-            rules(group),
-        )
-        if checked is not LoginCode.SUCCESS:
-            return answer(checked)
-        uid, status, created = await group.store.write(users.get_or_create, number, now)
-        fresh = Session(*NewSecrets.make(), issued_ms=now)
-        session = await group.store.write(sessions.renew, uid, client_id, fresh)
+        done = await group.store.write(sessions.log_in, guess, fresh, now, rules(group))
     except StoreError as error:
         log.warning("store failed a request", method="login", error=str(error))
         return answer(LoginCode.SERVER_ERROR)
-    log.info("login", uid=uid, client_id=client_id, created=created, status=status)
-    token = crypto.login_token(group.tokens.issue(uid, client_id, now), session.secret, session.db_secret)
-    return answer(LoginCode.SUCCESS, {"userId": uid, "token": token, "register": created})
+    if done.session is None:
+        return answer(done.result)
+    log.info("login", uid=done.uid, client_id=client_id, created=done.created, status=done.status)
+    user_token = group.tokens.issue(done.uid, client_id, now)
+    token = crypto.login_token(user_token, done.session.secret, done.session.db_secret)
+    return answer(LoginCode.SUCCESS, {"userId": done.uid, "token": token, "register": done.created})
+
+
+def digest_of(group: Group, number: str, code: str) -> bytes:
+    return group.tokens.digest("login code", f"{number} {code}")
 
 
 def is_super_code(group: Group, code: str) -> bool | None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from fsharechat.protocol.signals import LoginCode
-from fsharechat.store import sessions
-from fsharechat.store.sessions import DAY_MS, CodeRules
+from fsharechat.store import sessions, users
+from fsharechat.store.sessions import DAY_MS, CodeRules, Guess, Login, Session
 from fsharechat.store.store import Store
 
 RULES = CodeRules(lifetime_ms=300_000, resend_ms=60_000, per_day=10, wrong_guesses=5, lock_ms=900_000)
@@ -21,12 +21,41 @@ class Desk:
 
     store: Store
     now: int = NOON
+    logins: int = 0
 
-    async def send(self, digest: bytes = RIGHT, number: str = NUMBER) -> LoginCode:
-        return await self.store.write(sessions.new_code, number, digest, self.now, RULES)
+    async def send(self, digest: bytes = RIGHT, number: str = NUMBER, retried: bool = False) -> LoginCode:
+        made = await self.store.write(sessions.new_code, number, digest, self.now, RULES, retried)
+        return made.result
 
-    async def use(self, digest: bytes, is_super: bool | None = None, number: str = NUMBER) -> LoginCode:
-        return await self.store.write(sessions.use_code, number, digest, is_super, self.now, RULES)
+    async def fail(self, digest: bytes, lost: bool) -> LoginCode:
+        """Keep a code that then cannot be sent."""
+        result, before = await self.store.write(sessions.new_code, NUMBER, digest, self.now, RULES)
+        if result is LoginCode.SUCCESS:
+            await self.store.write(sessions.take_back, NUMBER, digest, before, lost)
+        return result
+
+    async def use(
+        self,
+        digest: bytes,
+        is_super: bool | None = None,
+        number: str = NUMBER,
+        client: str = "phone",
+        retried: bool = False,
+    ) -> LoginCode:
+        guess = Guess(number, digest, is_super, client, retried)
+        return await self.store.write(sessions.use_code, guess, self.now, RULES)
+
+    async def log_in(
+        self,
+        digest: bytes = RIGHT,
+        client: str = "phone",
+        retried: bool = False,
+        is_super: bool | None = None,
+    ) -> Login:
+        guess = Guess(NUMBER, digest, is_super, client, retried)
+        self.logins += 1
+        fresh = Session(f"secret {self.logins}", f"db secret {self.logins}", self.now)
+        return await self.store.write(sessions.log_in, guess, fresh, self.now, RULES)
 
 
 @pytest.fixture
@@ -137,3 +166,121 @@ async def test_guesses_at_the_super_code_are_counted_though_no_code_was_sent(des
     assert await desk.use(WRONG, is_super=True) is LoginCode.TOO_OFTEN
     desk.now += 900_000
     assert await desk.use(WRONG, is_super=True) is LoginCode.SUCCESS
+
+
+async def test_a_code_that_was_lost_leaves_no_trace(desk: Desk) -> None:
+    for _ in range(30):
+        assert await desk.fail(RIGHT, lost=True) is LoginCode.SUCCESS
+    assert await desk.use(RIGHT) is LoginCode.CODE_EXPIRED
+    assert await desk.send() is LoginCode.SUCCESS
+    desk.now += 60_000
+    await desk.fail(b"new", lost=True)
+    assert await desk.use(b"new") is LoginCode.WRONG_CODE
+    assert await desk.use(RIGHT) is LoginCode.SUCCESS  # the one before is what it was
+
+
+async def test_a_code_that_may_have_been_sent_works_and_has_its_minute_but_not_the_day(desk: Desk) -> None:
+    for _ in range(30):
+        assert await desk.fail(RIGHT, lost=False) is LoginCode.SUCCESS
+        assert await desk.send(WRONG) is LoginCode.TOO_OFTEN
+        desk.now += 60_000
+    desk.now -= 60_000
+    assert await desk.use(RIGHT) is LoginCode.SUCCESS
+
+
+async def test_wrong_guesses_are_counted_though_a_code_was_lost(desk: Desk) -> None:
+    await desk.send()
+    for _ in range(4):
+        await desk.use(WRONG)
+    desk.now += 60_000
+    await desk.fail(b"new", lost=True)
+    assert await desk.use(WRONG) is LoginCode.WRONG_CODE
+    assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
+
+
+async def test_only_a_code_that_is_still_the_last_is_taken_back(desk: Desk) -> None:
+    _, before = await desk.store.write(sessions.new_code, NUMBER, b"slow", desk.now, RULES)
+    desk.now += 60_000
+    await desk.send()
+    await desk.store.write(sessions.take_back, NUMBER, b"slow", before, True)
+    assert await desk.use(RIGHT) is LoginCode.SUCCESS
+
+
+async def test_a_retried_sending_is_not_too_soon_after_its_own_first_attempt(desk: Desk) -> None:
+    assert await desk.send(b"first") is LoginCode.SUCCESS
+    assert await desk.send(retried=True) is LoginCode.SUCCESS
+    assert await desk.use(RIGHT) is LoginCode.SUCCESS
+    for _ in range(8):
+        assert await desk.send(retried=True) is LoginCode.SUCCESS
+    assert await desk.send(retried=True) is LoginCode.TOO_OFTEN
+
+
+async def test_a_login_creates_its_user_and_session_with_the_use_of_the_code(desk: Desk) -> None:
+    await desk.send()
+    done = await desk.log_in()
+    assert (done.result, done.status, done.created) == (LoginCode.SUCCESS, 0, True)
+    assert await desk.store.read(sessions.find, done.uid, "phone") == (done.session, 0)
+    assert await desk.store.write(users.get_or_create, NUMBER, desk.now) == (done.uid, 0, False)
+
+
+async def test_a_login_that_is_refused_counts_the_guess_and_creates_nobody(desk: Desk) -> None:
+    await desk.send()
+    for _ in range(5):
+        assert await desk.log_in(WRONG) == Login(LoginCode.WRONG_CODE)
+    assert await desk.log_in() == Login(LoginCode.TOO_OFTEN)
+    assert (await desk.store.write(users.get_or_create, NUMBER, desk.now))[2]
+
+
+async def test_a_login_that_fails_half_way_has_used_no_code(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("half way")
+
+    await desk.send()
+    with monkeypatch.context() as patched:
+        patched.setattr(sessions, "renew", fail)
+        with pytest.raises(RuntimeError):
+            await desk.log_in()
+    done = await desk.log_in()
+    assert (done.result, done.created) == (LoginCode.SUCCESS, True)
+
+
+@pytest.mark.parametrize("is_super", [None, True])
+async def test_a_login_made_again_is_the_same_login(desk: Desk, is_super: bool | None) -> None:
+    await desk.send()
+    first = await desk.log_in(is_super=is_super)
+    desk.now += 1000
+    again = await desk.log_in(is_super=is_super, retried=True)
+    assert again[:4] == first[:4] == (LoginCode.SUCCESS, first.uid, 0, True)
+    assert first.session is not None
+    assert again.session is not None
+    assert again.session.db_secret == first.session.db_secret
+    assert await desk.store.read(sessions.find, again.uid, "phone") == (again.session, 0)
+
+
+async def test_a_later_login_made_again_is_of_a_user_who_is_not_new(desk: Desk) -> None:
+    await desk.send()
+    await desk.log_in()
+    desk.now += 60_000
+    await desk.send()
+    assert (await desk.log_in()).created is False
+    again = await desk.log_in(retried=True)
+    assert (again.result, again.created) == (LoginCode.SUCCESS, False)
+
+
+async def test_a_retried_login_that_was_not_carried_out_is_one_like_any_other(desk: Desk) -> None:
+    assert (await desk.log_in(retried=True)).result is LoginCode.CODE_EXPIRED
+    await desk.send()
+    assert (await desk.log_in(WRONG, retried=True)).result is LoginCode.WRONG_CODE
+    assert (await desk.log_in(retried=True)).result is LoginCode.SUCCESS
+    assert (await desk.log_in()).result is LoginCode.CODE_EXPIRED
+
+
+async def test_a_used_code_is_of_no_use_to_another_device_or_later(desk: Desk) -> None:
+    await desk.send()
+    await desk.log_in()
+    assert (await desk.log_in(client="thief", retried=True)).result is LoginCode.CODE_EXPIRED
+    assert (await desk.log_in(WRONG, retried=True)).result is LoginCode.CODE_EXPIRED
+    desk.now += 300_000
+    assert (await desk.log_in(retried=True)).result is LoginCode.CODE_EXPIRED
