@@ -1,0 +1,69 @@
+"""LOGIN and SEND_CODE that are made again because the connection to a group process broke."""
+
+from typing import Any
+
+import orjson
+import pytest
+from group_kit import Office
+
+from fsharechat.codes.log import LogCodes
+from fsharechat.protocol import crypto
+from fsharechat.protocol.signals import Code, LoginCode, SubSignal
+from fsharechat.rpc import Method
+
+NUMBER = "13812345678"
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the codes as they are sent."""
+    codes: list[str] = []
+
+    async def send(_sender: LogCodes, _number: str, code: str) -> None:
+        codes.append(code)
+
+    monkeypatch.setattr(LogCodes, "send", send)
+    return codes
+
+
+async def ask(office: Office, method: Method, retried: bool = False, **body: str) -> dict[str, Any]:
+    reply = await office.ask("", method, orjson.dumps({"mobile": NUMBER, **body}), retried=retried)
+    assert reply.code == Code.SUCCESS
+    answer: dict[str, Any] = orjson.loads(reply.payload)
+    return answer
+
+
+async def login(office: Office, code: str, client: str = "phone", retried: bool = False) -> dict[str, Any]:
+    return await ask(office, Method.LOGIN, retried, code=code, clientId=client)
+
+
+async def test_a_login_made_again_succeeds_as_the_first_did_and_its_token_connects(
+    office: Office, sent: list[str]
+) -> None:
+    await ask(office, Method.SEND_CODE)
+    first = await login(office, sent[0])
+    again = await login(office, sent[0], retried=True)
+    for answer in (first, again):
+        assert (answer["code"], answer["result"]["register"]) == (LoginCode.SUCCESS, True)
+    assert again["result"]["userId"] == first["result"]["userId"]
+    user_token, secret, db_secret = crypto.open_login_token(again["result"]["token"])
+    assert db_secret == crypto.open_login_token(first["result"]["token"])[2]
+    password = crypto.connect_password(user_token, secret).encode()
+    reply = await office.ask(again["result"]["userId"], Method.AUTHENTICATE, password)
+    assert reply.code == SubSignal.CONNECTION_ACCEPTED
+
+
+async def test_a_used_code_serves_neither_a_new_login_nor_another_device(
+    office: Office, sent: list[str]
+) -> None:
+    await ask(office, Method.SEND_CODE)
+    await login(office, sent[0])
+    assert (await login(office, sent[0]))["code"] == LoginCode.CODE_EXPIRED
+    assert (await login(office, sent[0], "thief", retried=True))["code"] == LoginCode.CODE_EXPIRED
+
+
+async def test_a_code_asked_for_again_is_sent_again(office: Office, sent: list[str]) -> None:
+    assert (await ask(office, Method.SEND_CODE))["code"] == LoginCode.SUCCESS
+    assert (await ask(office, Method.SEND_CODE))["code"] == LoginCode.TOO_OFTEN
+    assert (await ask(office, Method.SEND_CODE, retried=True))["code"] == LoginCode.SUCCESS
+    assert (await login(office, sent[-1]))["code"] == LoginCode.SUCCESS
