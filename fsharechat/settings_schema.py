@@ -164,7 +164,8 @@ class Connector(Section):
 class Api(Section):
     host: Host = "127.0.0.1"
     port: Port = 8081
-    key: Secret = ""
+    key: Annotated[Secret, AfterValidator(_api_key)] = ""
+    notification_name: Annotated[str, Field(min_length=1, max_length=64)] = "系统通知"
     cors_origins: Words = ("*",)
 
 
@@ -206,7 +207,6 @@ class Registry(Section):
     session_seconds: Annotated[Number, Field(ge=2, le=60)] = 10
 
 
-class Codes(Section):
 class Aliyun(Section):
     access_key_id: str = ""
     access_key_secret: Secret = ""
@@ -265,6 +265,7 @@ _NEEDED = {
 }
 
 
+class Codes(Section):
     provider: Literal["log", "aliyun", "tencent", "smtp"] = "log"
     super_code: Annotated[Secret, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
     lifetime_seconds: Seconds = 300
@@ -272,12 +273,12 @@ _NEEDED = {
     per_day: Count = 10
     wrong_guesses: Count = 5
     lock_seconds: Seconds = 900
-
     send_seconds: Seconds = 8
     max_sending: Annotated[Whole, Field(ge=1, le=256)] = 32
     aliyun: Aliyun = Aliyun()
     tencent: Tencent = Tencent()
     smtp: Smtp = Smtp()
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         section = getattr(self, self.provider, None)

@@ -20,6 +20,8 @@ class Method(IntEnum):
     """{"mobile"} -> {"code", "message", "result"}."""
     LOGIN = 132
     """{"mobile", "code", "clientId"} -> {"code", "message", "result"}."""
+    ADMIN = 133
+    """{"op", ...} of the back office -> {"code", "message", "result"}; the code is an HTTP status."""
 
 
 class Call(NamedTuple):

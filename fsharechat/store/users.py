@@ -88,27 +88,32 @@ def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, in
     new_uid = ""
     while not (rows := (yield Query("SELECT uid, status FROM users WHERE number = ?", (number,))).rows):
         new_uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
-        mobile, email = ("", number) if "@" in number else (number, "")
-        values = {
-            "uid": new_uid,
-            "number": number,
-            "name": number,
-            "display_name": number,
-            "portrait": "",
-            "mobile": mobile,
-            "email": email,
-            "address": "",
-            "company": "",
-            "social": "",
-            "extra": "",
-            "gender": 0,
-            "type": 0,
-            "status": UserStatus.NORMAL,
-            "update_dt": now,
-        }
-        yield Query(dialect.insert_new("users", list(values)), list(values.values()))
+        yield from insert(dialect, new_uid, number, number, now)
     uid, status = rows[0]
     return uid, status, uid == new_uid
+
+
+def insert(dialect: Dialect, uid: str, number: str, display_name: str, now: int) -> Unit[None]:
+    """Put a new user, unless the uid or the number is somebody's."""
+    mobile, email = ("", number) if "@" in number else (number, "")
+    values = {
+        "uid": uid,
+        "number": number,
+        "name": number,
+        "display_name": display_name,
+        "portrait": "",
+        "mobile": mobile,
+        "email": email,
+        "address": "",
+        "company": "",
+        "social": "",
+        "extra": "",
+        "gender": 0,
+        "type": 0,
+        "status": UserStatus.NORMAL,
+        "update_dt": now,
+    }
+    yield Query(dialect.insert_new("users", list(values)), list(values.values()))
 
 
 def fact(dialect: Dialect, name: str, value: bytes) -> Unit[bytes]:

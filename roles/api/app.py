@@ -8,7 +8,7 @@ from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
-from roles.api import uploads
+from roles.api import back_office, uploads
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
@@ -23,6 +23,7 @@ def make_app(node: Node) -> web.Application:
     app.router.add_get("/monitor/alive", Monitor(node).alive)
     if isinstance(node.blobs, DirectoryBlobs):
         uploads.add_routes(app, node.blobs)
+    back_office.add_routes(app, node)
     return app
 
 

@@ -13,7 +13,18 @@ from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
 from fsharechat.store import users as user_rows
-from roles.group import connect, friends, login, media, messages, recall, settings, users  # noqa: F401 - they announce their handlers
+from roles.group import (  # noqa: F401 - they announce their handlers
+    connect,
+    friends,
+    login,
+    media,
+    messages,
+    open_push,
+    recall,
+    reports,
+    settings,
+    users,
+)
 from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 

@@ -83,7 +83,7 @@ def test_variables_of_every_kind(tmp_path):
         "FSHARECHAT_CONNECTOR__TLS__CERTIFICATE": str(pem),
         "FSHARECHAT_CONNECTOR__HEAD_CHECK_SECONDS": "0.25",
         "FSHARECHAT_API__CORS_ORIGINS": "https://a.example,https://b.example",
-        "FSHARECHAT_API__KEY": "007",
+        "FSHARECHAT_API__KEY": "0070070070070070",
     }
     settings = load(None, {}, environ)
     assert settings.node.roles == ("api", "group")
@@ -91,7 +91,7 @@ def test_variables_of_every_kind(tmp_path):
     assert settings.connector.tls.on
     assert settings.connector.head_check_seconds == 0.25
     assert settings.api.cors_origins == ("https://a.example", "https://b.example")
-    assert settings.api.key == "007"
+    assert settings.api.key == "0070070070070070"
 
 
 def test_the_constructor_reads_no_environment(monkeypatch):
@@ -207,6 +207,9 @@ def test_dev_gives_way_to_what_is_set(write):
         ("codes", 'super_code = "hush hush"', "super_code = ***: must be at most 32 letters and digits"),
         ("codes", "super_code = 66666", "super_code = ***: must be text in quotes"),
         ("api", "key = 5", "key = ***: must be text in quotes"),
+        ("api", 'key = "hush"', "key = ***: must be at least 16 letters, digits and signs without spaces"),
+        ("api", 'key = "hush hush hush hush"', "key = ***: must be at least 16 letters, digits and signs"),
+        ("api", 'notification_name = ""', "notification_name = '': must not be empty"),
         ("metrics", "port = 65536", 'port = 65536: must be "off" or a whole number from 0 to 65535'),
         ("log", 'level = "loud"', "level = 'loud': must be one of 'debug', 'info', 'warning' or 'error'"),
         ("connector", "tcp_prot = 1", "[connector] tcp_prot: no such key; did you mean tcp_port?"),
@@ -277,8 +280,8 @@ def test_settings_cannot_be_changed():
 
 
 def test_secrets_stay_out_of_the_text_form():
-    settings = load(None, {}, {"FSHARECHAT_API__KEY": "hush", "FSHARECHAT_CODES__SUPER_CODE": "hush"})
-    assert settings.api.key == "hush"
+    settings = load(None, {}, {"FSHARECHAT_API__KEY": "hush" * 4, "FSHARECHAT_CODES__SUPER_CODE": "hush"})
+    assert settings.api.key == "hush" * 4
     assert "hush" not in repr(settings) + str(settings)
 
 

@@ -11,6 +11,7 @@ from fsharechat.node import Node
 from fsharechat.protocol.signals import LoginCode
 
 NUMBER = "13812345678"
+KEY = "key-of-the-back-office"
 
 
 class Answer(NamedTuple):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from api_kit import Site
+from api_kit import KEY, Site
 from structlog.testing import capture_logs
 
 from fsharechat import settings as s
@@ -20,17 +20,24 @@ def codes() -> s.Codes:
 
 
 @pytest.fixture
+def key() -> str:
+    """Return the key of the back office; modules that want none override this."""
+    return KEY
+
+
+@pytest.fixture
 async def site(
     tmp_path: Path,
     sqlite_file: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
     codes: s.Codes,
+    key: str,
 ) -> AsyncIterator[Site]:
     sqlite_file("data/fsharechat.db")
     settings = s.Settings(
         node=s.Node(data=tmp_path / "data"),
         connector=s.Connector(tcp_port=0, ws_port=0),
-        api=s.Api(port=0, cors_origins=("https://chat.example", "https://other.example")),
+        api=s.Api(port=0, key=key, cors_origins=("https://chat.example", "https://other.example")),
         codes=codes,
     )
     with capture_logs() as logs:

@@ -1,0 +1,129 @@
+"""The back office over HTTP: every endpoint shows its key, is checked by its shapes, and asks the group role."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import web
+
+from fsharechat.node import Node
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Method, Reply
+from fsharechat.settings import Settings
+from roles.api.keys import KeyGuard
+from roles.api.shapes import BadRequest, Shape, read
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY = 1_000_000
+"""Bytes that a request may have: what one call between processes carries, and some room for its envelope."""
+
+_SILENCE: dict[int, tuple[int, str]] = {
+    Code.TIMEOUT: (504, "no answer in time; it may have been done all the same"),
+    Code.SERVER_ERROR: (503, "the server cannot do it now, try again"),
+    Code.NOT_IMPLEMENTED: (501, "the group role does not know this; is it of an older version?"),
+}
+
+
+def _unchanged(request: dict[str, Any], _: Settings) -> dict[str, Any]:
+    return request
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A path of the back office, and the operation of the group role behind it.
+
+    The parameters of the path, of the query and of the body together are what the operation gets, once `prepare` has
+    had them, which may raise BadRequest.
+    """
+
+    method: str
+    path: str
+    op: str
+    summary: str
+    answer: Any
+    """The type of the answer's `result`."""
+    tag: str
+    query: type[Shape] | None = None
+    body: type[Shape] | None = None
+    prepare: Callable[[dict[str, Any], Settings], dict[str, Any]] = _unchanged
+    logged: tuple[str, ...] = ()
+    """Fields of the request that the log shows, beside those of the path; of a list it shows the length."""
+
+
+class BackOffice:
+    """Serves endpoints. `guard` is shared by all that ask for the key."""
+
+    def __init__(self, node: Node, guard: KeyGuard) -> None:
+        self._settings = node.settings
+        self._rpc = node.rpc
+        self._guard = guard
+
+    def add(self, app: web.Application, endpoint: Endpoint) -> None:
+        """Let an application serve an endpoint."""
+
+        async def serve(request: web.Request) -> web.Response:
+            return await self._serve(endpoint, request)
+
+        app.router.add_route(endpoint.method, endpoint.path, serve)
+
+    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+        address = request.remote or "unknown"
+        refusal = self._guard.check(request, address)
+        if refusal is not None:
+            response = answer(*refusal)
+            if refusal[0] == 401:
+                response.headers["WWW-Authenticate"] = "Bearer"
+            elif refusal[0] == 429:
+                response.headers["Retry-After"] = str(self._guard.seconds_left(address))
+            return response
+        try:
+            asked = await _read(endpoint, request)
+            call = endpoint.prepare(asked, self._settings)
+        except BadRequest as problem:
+            return answer(400, str(problem))
+        except web.HTTPRequestEntityTooLarge:
+            return answer(413, f"the body may have {MAX_BODY} bytes")
+        reply = await self._rpc.call(Call(Method.ADMIN, "", "", orjson.dumps({**call, "op": endpoint.op})))
+        response = _response(reply)
+        shown = {name: asked[name] for name in endpoint.logged}
+        log.info(
+            "back office",
+            op=endpoint.op,
+            address=address,
+            status=response.status,
+            **request.match_info,
+            **{name: len(value) if isinstance(value, list) else value for name, value in shown.items()},
+        )
+        return response
+
+
+async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
+    """Return what a request asks for. Raises BadRequest, and HTTPRequestEntityTooLarge."""
+    asked: dict[str, Any] = dict(request.match_info)
+    if endpoint.query is not None:
+        asked |= read(endpoint.query, dict(request.query))
+    if endpoint.body is not None:
+        raw = await request.clone(client_max_size=MAX_BODY).read()
+        try:
+            given = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            raise BadRequest("the body must be JSON") from None
+        if not isinstance(given, dict):
+            raise BadRequest("the body must be a JSON object")
+        asked |= read(endpoint.body, given)
+    return asked
+
+
+def _response(reply: Reply) -> web.Response:
+    if reply.code != Code.SUCCESS:
+        return answer(*_SILENCE.get(reply.code, (500, f"the group role answered code {reply.code}")))
+    status = orjson.loads(reply.payload)["code"]
+    return web.Response(body=reply.payload, status=status, content_type="application/json")
+
+
+def answer(status: int, message: str) -> web.Response:
+    """Return a refusal as the back office has them."""
+    return web.json_response({"code": status, "message": message, "result": None}, status=status)

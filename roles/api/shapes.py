@@ -1,0 +1,101 @@
+"""What the back office takes and answers: requests are checked by it, the OpenAPI description is made of it."""
+
+import binascii
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+MAX_MOBILES = 1000
+"""Numbers that one push may have."""
+
+MAX_INT32 = (1 << 31) - 1
+MAX_PROBLEMS = 5
+"""Problems of one request that an answer names."""
+
+
+def _absent(empty: object) -> BeforeValidator:
+    """Take null for a field that is not there, as some JSON writers have it."""
+    return BeforeValidator(lambda value: empty if value is None else value)
+
+
+def _base64(text: str) -> str:
+    try:
+        binascii.a2b_base64("".join(text.split()), strict_mode=True)
+    except ValueError:
+        raise ValueError("must be base64") from None
+    return text
+
+
+Text = Annotated[str, _absent("")]
+Number = Annotated[int, Field(ge=0, le=MAX_INT32), _absent(0)]
+Mobile = Annotated[str, Field(max_length=254, description="A mobile number or e-mail address.")]
+
+
+class Shape(BaseModel):
+    """An object of the back office: a number may stand for a text, and a text of digits for a number."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+class MessageContent(Shape):
+    """What the message says: the fields of a MessageContent (protocol.md section 5), by their names in JSON."""
+
+    type: Annotated[int, Field(ge=0, le=MAX_INT32)] = Field(
+        description="1 text, 2 voice, 3 image, 4 location, 5 file, 6 video, 7 sticker, ..."
+    )
+    searchableContent: Text = Field("", description="The text of a text message; a digest of others.")
+    pushContent: Text = Field("", description="What a notification on the lock screen says.")
+    content: Text = Field("", description="More of it, such as the size of a file.")
+    binaryContent: Annotated[str, AfterValidator(_base64), _absent("")] = Field(
+        "", description="Base64 of its data, such as the thumbnail of an image."
+    )
+    mediaType: Number = Field(0, description="The kind of the medium: 1 image, 2 voice, 3 video, 4 file.")
+    remoteMediaUrl: Text = Field("", description="Where the medium is.")
+
+
+class PushMessage(Shape):
+    content: MessageContent
+    messageId: Annotated[str, Field(max_length=64), _absent("")] = Field(
+        "",
+        description="The caller's own id of the message. Sent again with the same id, nothing is stored a second "
+        "time and the answer is the first one's. Without one each request is a new message.",
+    )
+    timestamp: Annotated[int, _absent(0)] = Field(
+        0, description="Taken and not used: the time of a message is the server's."
+    )
+
+
+class PushRequest(Shape):
+    mobiles: list[Mobile] = Field(min_length=1, max_length=MAX_MOBILES, description="For whom it is.")
+    content: PushMessage
+
+
+class PushOutcome(Shape):
+    mobile: str = Field(description="As it was written in the request.")
+    code: Literal[200, 400, 404, 503] = Field(
+        description="200 sent, 400 no mobile number or e-mail address, 404 nobody has it, 503 not stored, try again."
+    )
+    messageId: str = Field("", description="The id of the message, where it was sent.")
+
+
+class BadRequest(Exception):
+    """A request that is not of its shape; the text names the fields, and never shows their values."""
+
+
+def read(shape: type[Shape], given: Any) -> dict[str, Any]:
+    """Return what was given as `shape` has it. Raises BadRequest."""
+    try:
+        return shape.model_validate(given).model_dump()
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {_said(problem['msg'])}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        more = len(problems) - MAX_PROBLEMS
+        raise BadRequest(
+            "; ".join(problems[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
+        ) from None
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")
