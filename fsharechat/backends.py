@@ -31,6 +31,10 @@ def make_store(settings: Settings) -> Store:
 def make_blobs(settings: Settings, store: Store) -> Blobs:
     """Return what keeps media. `store` need be open only when the first url is signed."""
     blobs, api = settings.blobs, settings.api
+    if not blobs.in_directory:
+        from fsharechat.blobs.s3 import S3Blobs
+
+        return S3Blobs(blobs, api.cors_origins)
 
     async def key() -> bytes:
         if settings.in_one_process:

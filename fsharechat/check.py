@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from fsharechat import backends
+from fsharechat.blobs import BlobsError
 from fsharechat.bus import BusError
 from fsharechat.codes import CodeError
 from fsharechat.errors import StoreError
@@ -19,6 +20,7 @@ LEAVE_SECONDS = 1.0
 
 _STORE = "opens, and its schema is up to date"
 _ANSWERS = "answers"
+_BLOBS = "takes media"
 _MEMORY = "memory, in this process"
 
 
@@ -31,15 +33,17 @@ class Check(NamedTuple):
 
 
 async def check(settings: Settings) -> list[Check]:
-    """Reach the store, the registry, the bus and who sends login codes, all at once.
+    """Reach the store, the registry, the bus, the media and who sends login codes, all at once.
 
     It takes no longer than CHECK_SECONDS and LEAVE_SECONDS.
     """
     registry, bus = backends.make_registry(settings), backends.make_bus(settings)
+    blobs = backends.make_blobs(settings, backends.make_store(settings))
     checks = [
         _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
         _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
         _look("bus", settings.bus.url, _ANSWERS, bus.open, bus.close),
+        _look("blobs", _shown_blobs(settings), _BLOBS, blobs.open, blobs.close),
         _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
     ]
     return await asyncio.gather(*checks)
@@ -56,7 +60,7 @@ async def _look(
         async with asyncio.timeout(CHECK_SECONDS):
             found = await reach()
         return Check(name, True, found or (_MEMORY if place == "memory" else f"{place} {fine}"))
-    except (StartError, StoreError, RegistryError, BusError, CodeError) as error:
+    except (StartError, StoreError, RegistryError, BusError, CodeError, BlobsError) as error:
         return Check(name, False, str(error))
     except TimeoutError:
         return Check(name, False, f"{place}: no answer within {CHECK_SECONDS:g} s")
@@ -84,6 +88,10 @@ async def _reach_codes(settings: Settings) -> str:
         return await codes.check()
     finally:
         await codes.close()
+
+
+def _shown_blobs(settings: Settings) -> str:
+    return str(settings.media_path()) if settings.blobs.in_directory else settings.blobs.url
 
 
 def _shown(settings: Settings) -> str:

@@ -14,12 +14,14 @@ import structlog
 
 from fsharechat import backends, role
 from fsharechat.blobs import BlobsError, BlobsMisconfigured
+from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import BusError
 from fsharechat.errors import StoreError
 from fsharechat.metrics import Metrics
 from fsharechat.registry import RegistryError
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings
+from fsharechat.settings_schema import DIRECTORY
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +90,7 @@ class Node:
         if not self.blobs.roles.isdisjoint(roles):
             stack.push_async_callback(self.blobs.close)
             await self._open("blobs", self.blobs.open)
+            self._warn_of_media()
         for name in sorted(roles, key=_position):
             booted = role.load(name)
             stack.push_async_callback(self._stop_role, booted)
@@ -114,6 +117,17 @@ class Node:
             except RpcError as error:
                 raise StartError(f"[{section}] {error}") from error
             await asyncio.sleep(WAIT_SECONDS)
+
+    def _warn_of_media(self) -> None:
+        """Say what the defaults of [blobs] cannot know, where they matter."""
+        settings = self.settings
+        if not isinstance(self.blobs, DirectoryBlobs):
+            return
+        if not settings.in_one_process and not settings.blobs.url.startswith(f"{DIRECTORY}/"):
+            log.warning("all group and api processes must share this folder", media=str(settings.media_path()))
+        found_alike = settings.in_one_process and settings.api.host not in ("0.0.0.0", "::")
+        if "group" in settings.node.roles and not settings.blobs.public_url and not found_alike:
+            log.warning("[blobs] public_url is not set", clients_are_sent_to=self.blobs.address)
 
     async def _serve_metrics(self) -> dict[str, str]:
         port = self.settings.metrics.port

@@ -70,7 +70,7 @@ class DirectoryBlobs(Blobs):
         url = f"{self._domain(kind)}/{quote(where.name)}?expires={expires}&signature={signature}"
         return Upload(self._domain(kind) + where.folder, url, *host_and_port(self.address))
 
-    async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:  # noqa: ARG002
+    async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
         where = place(kind, key)
 
         async def whole() -> AsyncIterator[bytes]:

@@ -1,0 +1,151 @@
+"""Media on an S3 server: MinIO and others, by plain S3 only. Clients reach it themselves, by presigned urls."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, ClassVar
+
+import aioboto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fsharechat.blobs import BUCKETS, Blobs, BlobsError, BlobsMisconfigured, Upload, host_and_port
+from fsharechat.blobs.keys import place
+from fsharechat.protocol.signals import MediaType
+from fsharechat.settings_schema import Blobs as Settings
+
+_MADE_BY_ANOTHER = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
+_WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound"}
+_NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "403"}
+_NO_CORS = {"NotImplemented", "MethodNotAllowed", "501", "405"}
+
+
+class S3Blobs(Blobs):
+    roles: ClassVar[frozenset[str]] = frozenset({"group"})
+
+    def __init__(self, settings: Settings, origins: tuple[str, ...]) -> None:
+        """Use the S3 server of `settings`. Pages of `origins` ("*": any) may put files there."""
+        self._url = settings.url.rstrip("/")
+        self._public_url = settings.public_url.rstrip("/") or self._url
+        self._settings = settings
+        self._origins = origins
+        self._stack = AsyncExitStack()
+        self._client: Any = None
+        self._signer: Any = None
+
+    async def open(self) -> None:
+        await self.close()
+        self._client = await self._connect(self._url)
+        # The host is part of what is signed: so the one that clients go to.
+        self._signer = await self._connect(self._public_url)
+        for bucket in BUCKETS.values():
+            async with self._errors(f"bucket {bucket}"):
+                await self._prepare(bucket)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+    async def upload_url(self, kind: MediaType, key: str) -> Upload:
+        where = place(kind, key)
+        url: str = await self._signer.generate_presigned_url(
+            "put_object",
+            Params={"Bucket": BUCKETS[kind], "Key": where.name},
+            ExpiresIn=int(self._settings.url_seconds),
+        )
+        return Upload(self._domain(kind) + where.folder, url, *host_and_port(self._public_url))
+
+    async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
+        where = place(kind, key)
+        async with self._errors(f"bucket {BUCKETS[kind]}"):
+            await self._client.put_object(
+                Bucket=BUCKETS[kind], Key=where.name, Body=data, ContentType=content_type
+            )
+        return f"{self._domain(kind)}{where.folder}/{key}"
+
+    def _domain(self, kind: MediaType) -> str:
+        return f"{self._public_url}/{BUCKETS[kind]}"
+
+    async def _connect(self, url: str) -> Any:
+        config = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            connect_timeout=3,
+            read_timeout=10,
+            retries={"total_max_attempts": 2, "mode": "standard"},
+            # Else it would want of clients a checksum that none of them sends.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        session = aioboto3.Session(self._settings.access_key, self._settings.secret_key)
+        client = session.client("s3", region_name=self._settings.region, endpoint_url=url, config=config)
+        return await self._stack.enter_async_context(client)
+
+    async def _prepare(self, bucket: str) -> None:
+        """Have the bucket, for everybody to read; a policy of the operator's own is left as it is."""
+        try:
+            await self._client.get_bucket_policy(Bucket=bucket)
+        except ClientError as error:
+            if _code(error) == "NoSuchBucket":
+                await self._make(bucket)
+            elif _code(error) != "NoSuchBucketPolicy":
+                raise
+            await self._client.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket))
+        try:
+            await self._let_pages_in(bucket)
+        except ClientError as error:
+            if _code(error) not in _NO_CORS:  # MinIO lets in those of all origins
+                raise
+
+    async def _let_pages_in(self, bucket: str) -> None:
+        """Let web clients put files, unless the operator has said already who may."""
+        try:
+            await self._client.get_bucket_cors(Bucket=bucket)
+        except ClientError as error:
+            if _code(error) != "NoSuchCORSConfiguration":
+                raise
+            await self._client.put_bucket_cors(Bucket=bucket, CORSConfiguration=self._cors())
+
+    async def _make(self, bucket: str) -> None:
+        region = self._settings.region
+        where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            await self._client.create_bucket(Bucket=bucket, **where)
+        except ClientError as error:
+            if _code(error) not in _MADE_BY_ANOTHER:
+                raise
+
+    def _cors(self) -> dict[str, Any]:
+        rule = {"AllowedMethods": ["GET", "HEAD", "PUT"], "AllowedHeaders": ["*"], "MaxAgeSeconds": 86_400}
+        return {"CORSRules": [{**rule, "AllowedOrigins": list(self._origins)}]}
+
+    @asynccontextmanager
+    async def _errors(self, what: str) -> AsyncIterator[None]:
+        """Say for the operator what went wrong."""
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            text = f"{self._url}: {what}: {code}: {error.response.get('Error', {}).get('Message', '')}"
+            if code in _WRONG_KEYS:
+                raise BlobsMisconfigured(
+                    f"{text}; are access_key and secret_key those of this server?"
+                ) from error
+            if code in _NOT_ALLOWED:
+                raise BlobsMisconfigured(f"{text}; the access_key must be allowed to do that") from error
+            raise BlobsError(text) from error
+        except BotoCoreError as error:
+            raise BlobsError(f"{self._url}: {error}") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _policy(bucket: str) -> str:
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": ["s3:GetObject"],
+        "Resource": [f"arn:aws:s3:::{bucket}/*"],
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
