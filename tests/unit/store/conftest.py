@@ -1,5 +1,10 @@
-"""The engines that the store suite runs over."""
+"""The engines that the store suite runs over.
 
+With TEST_MYSQL_URL in the environment (mysql://user:password@host, of a user who may make databases) that server is
+used in place of the MariaDB that the tests start.
+"""
+
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -57,9 +62,13 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def new_mysql_database(services: Services) -> Iterator[Callable[[], ServiceUrl]]:
+def new_mysql_database(request: pytest.FixtureRequest) -> Iterator[Callable[[], ServiceUrl]]:
     """Return what makes a database of its own on the real server."""
-    server = urls.parse(services("mariadb").url("mariadb"), "mysql", 3306)
+    url = os.environ.get("TEST_MYSQL_URL")
+    if not url:
+        services: Services = request.getfixturevalue("services")
+        url = services("mariadb").url("mariadb")
+    server = urls.parse(url, "mysql", 3306)
     made: list[str] = []
 
     def run(sql: str) -> None:
