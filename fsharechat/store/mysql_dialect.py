@@ -9,17 +9,33 @@ class MysqlDialect:
     name = "mysql"
     locking = " FOR UPDATE"
 
-    def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
-        updates = ",".join(f"{column}=VALUES({column})" for column in columns)
-        return f"{_insert(table, (*keys, *columns))} ON DUPLICATE KEY UPDATE {updates}"
+    def upsert(
+        self,
+        table: str,
+        keys: Sequence[str],
+        columns: Sequence[str],
+        rows: int = 1,
+        highest: Sequence[str] = (),
+    ) -> str:
+        updates = ",".join(
+            f"{column}=GREATEST({column},VALUES({column}))"
+            if column in highest
+            else f"{column}=VALUES({column})"
+            for column in columns
+        )
+        return f"{_insert(table, (*keys, *columns), rows)} ON DUPLICATE KEY UPDATE {updates}"
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
         # Not INSERT IGNORE, which would hide other errors too.
         return f"{_insert(table, columns)} ON DUPLICATE KEY UPDATE {columns[0]}={columns[0]}"
 
     def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
-        rows = rows_of_marks(len(keys), count)
-        return f"SELECT {','.join(columns)} FROM {table} WHERE ({','.join(keys)}) IN ({rows})"
+        # Not `(keys) IN (rows)`: with many keys MariaDB takes the square of the rows to prepare it.
+        found = ",".join(f"t.{column}" for column in columns)
+        same = " AND ".join(f"t.{key}=w.{key}" for key in keys)
+        first = ",".join(f"? AS {key}" for key in keys)
+        others = f" UNION ALL SELECT {marks(len(keys))}" * (count - 1)
+        return f"SELECT {found} FROM (SELECT {first}{others}) w STRAIGHT_JOIN {table} t ON {same}"
 
     def advance(self, counts: dict[str, int], column: str = "seq") -> Unit[dict[str, int]]:
         # In user order, and before anything else of the batch is written, so that no two writers wait for each other.
@@ -45,5 +61,5 @@ def _on_heads(column: str, count: int, update: str) -> str:
     return f"{insert} ON DUPLICATE KEY UPDATE {column} = {update}"
 
 
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({','.join(columns)}) VALUES ({marks(len(columns))})"
+def _insert(table: str, columns: Sequence[str], rows: int = 1) -> str:
+    return f"INSERT INTO {table} ({','.join(columns)}) VALUES {rows_of_marks(len(columns), rows)}"

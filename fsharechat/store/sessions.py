@@ -54,7 +54,8 @@ def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Se
 
 def forget(_: Dialect, uid: str, client_id: str) -> Unit[None]:
     """Log a device out."""
-    yield Query("DELETE FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
+    for table in ("sessions", "report_cursors"):
+        yield Query(f"DELETE FROM {table} WHERE uid = ? AND client_id = ?", (uid, client_id))
 
 
 class Codes(NamedTuple):

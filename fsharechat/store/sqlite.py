@@ -34,12 +34,24 @@ class SqliteDialect:
     name = "sqlite"
     locking = ""  # there is one writer
 
-    def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
-        updates = ",".join(f"{column}=excluded.{column}" for column in columns)
+    def upsert(
+        self,
+        table: str,
+        keys: Sequence[str],
+        columns: Sequence[str],
+        rows: int = 1,
+        highest: Sequence[str] = (),
+    ) -> str:
+        updates = ",".join(
+            f"{column}=MAX({column},excluded.{column})"
+            if column in highest
+            else f"{column}=excluded.{column}"
+            for column in columns
+        )
         names = ",".join((*keys, *columns))
-        values = marks(len(keys) + len(columns))
+        values = rows_of_marks(len(keys) + len(columns), rows)
         conflict = f"ON CONFLICT ({','.join(keys)}) DO UPDATE SET {updates}"
-        return f"INSERT INTO {table} ({names}) VALUES ({values}) {conflict}"
+        return f"INSERT INTO {table} ({names}) VALUES {values} {conflict}"
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
         return (

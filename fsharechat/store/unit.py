@@ -38,8 +38,18 @@ class Dialect(Protocol):
     locking: str
     """What ends a SELECT whose rows no other writer may change before this unit is done."""
 
-    def upsert(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> str:
-        """Return an INSERT of one row of `keys` + `columns` that updates `columns` where the key exists."""
+    def upsert(
+        self,
+        table: str,
+        keys: Sequence[str],
+        columns: Sequence[str],
+        rows: int = 1,
+        highest: Sequence[str] = (),
+    ) -> str:
+        """Return an INSERT of `rows` rows of `keys` + `columns` that updates `columns` where the key exists.
+
+        Those of the columns that are in `highest` keep the higher one of both values.
+        """
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
         """Return an INSERT of one row that does nothing where a unique key exists; look what is there afterwards."""

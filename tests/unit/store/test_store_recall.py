@@ -35,7 +35,7 @@ async def test_a_resend_of_a_replaced_message_finds_it(store: Store) -> None:
     await append(store, message)
     await store.write(messages.replace_body, message.id, b"changed")
     again = await append(store, new("ann", "bob", local_id=5))
-    assert again == (message.id, [])
+    assert (again.id, again.entries) == (message.id, [])
     assert await inbox(store, "bob") == ([b"changed"], 1, 1)
 
 
