@@ -6,6 +6,7 @@ Times are in seconds, sizes in bytes.
 
 import re
 from email.utils import parseaddr
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -83,6 +84,15 @@ def _existing_file(value: str) -> str:
     return value
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        try:
+            ip_network(name)
+        except ValueError:
+            raise ValueError(f"{name!r} must be an address, or a network such as 10.0.0.0/8") from None
+    return value
+
+
 def _web_address(value: str) -> str:
     if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", value):
         raise ValueError("must be https://host or https://host:port (http:// for tests)")
@@ -91,7 +101,9 @@ def _web_address(value: str) -> str:
 
 def _api_key(value: str) -> str:
     if value and not re.fullmatch(r"[!-~]{16,255}", value):
-        raise ValueError("must be at least 16 letters, digits and signs without spaces; or empty: no back office")
+        raise ValueError(
+            "must be at least 16 letters, digits and signs without spaces; or empty: no back office"
+        )
     return value
 
 
@@ -167,6 +179,13 @@ class Api(Section):
     key: Annotated[Secret, AfterValidator(_api_key)] = ""
     notification_name: Annotated[str, Field(min_length=1, max_length=64)] = "系统通知"
     cors_origins: Words = ("*",)
+    codes_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 30
+    logins_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 60
+    address_seconds: Seconds = 600
+    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = ("127.0.0.1", "::1")
+    max_connections: Count = 5000
+    idle_seconds: Seconds = 75
+    stalled_seconds: Seconds = 120
 
 
 class Rpc(Section):

@@ -1,11 +1,11 @@
 """The api role: HTTP for login and monitoring."""
 
-from aiohttp import web
-
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
+from fsharechat.process import SPARE_FILES, raise_open_files
 from roles.api.app import make_app
+from roles.api.listener import Listener
 
 
 class ApiRole:
@@ -13,23 +13,26 @@ class ApiRole:
 
     def __init__(self) -> None:
         self.addresses: dict[str, str] = {}
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     async def start(self, node: Node) -> None:
         settings = node.settings.api
         await node.rpc.wait_ready()
-        self._runner = web.AppRunner(make_app(node), access_log=None, handle_signals=False)
-        await self._runner.setup()
+        most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
+        listener = self._listener = Listener(make_app(node), settings, most)
         try:
-            await web.TCPSite(self._runner, settings.host, settings.port, backlog=1024).start()
+            host, port = await listener.listen()
         except OSError as error:
             problem = listen_problem(settings.host, settings.port, error)
             raise StartError(f"[api] port = {settings.port}: {problem}") from error
-        host, port = self._runner.addresses[0][:2]
         self.addresses["http"] = address = f"http://{host}:{port}"
         if isinstance(node.blobs, DirectoryBlobs) and not node.settings.blobs.public_url:
             node.blobs.address = address
 
+        metrics = node.metrics
+        metrics.gauge("http_connections", "Connections of the api role.", lambda: listener.connections)
+        metrics.counter("http_refused", "Connections beyond its limit.", lambda: listener.refused)
+
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.close()

@@ -1,5 +1,7 @@
 """The HTTP application: login (protocol.md section 3) and `/monitor/alive`."""
 
+import asyncio
+
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -9,14 +11,21 @@ from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
 from roles.api import back_office, uploads
+from roles.api.addresses import AddressLimit, behind_proxies
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
+BODY_SECONDS = 10.0
+"""The body of a login has so long to arrive."""
 
 
 def make_app(node: Node) -> web.Application:
     """Return the application; it asks the group role for everything."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[cors(node.settings.api.cors_origins)])
+    settings = node.settings.api
+    app = web.Application(
+        client_max_size=MAX_BODY,
+        middlewares=[cors(settings.cors_origins), behind_proxies(settings.trusted_proxies)],
+    )
     login = Login(node)
     app.router.add_post("/send_code", login.send_code)
     app.router.add_post("/login", login.login)
@@ -57,16 +66,31 @@ def cors(origins: tuple[str, ...]) -> Middleware:
 class Login:
     def __init__(self, node: Node) -> None:
         self._rpc = node.rpc
+        settings = node.settings.api
+        self._codes = AddressLimit(settings.codes_per_address, settings.address_seconds)
+        self._logins = AddressLimit(settings.logins_per_address, settings.address_seconds)
+        node.metrics.counter(
+            "login_limited",
+            "Requests for codes and logins beyond the limit of their address.",
+            lambda: self._codes.refused + self._logins.refused,
+        )
 
     async def send_code(self, request: web.Request) -> web.Response:
-        return await self._ask(request, Method.SEND_CODE, ("mobile",))
+        return await self._ask(request, self._codes, Method.SEND_CODE, ("mobile",))
 
     async def login(self, request: web.Request) -> web.Response:
-        return await self._ask(request, Method.LOGIN, ("mobile", "code", "clientId"))
+        return await self._ask(request, self._logins, Method.LOGIN, ("mobile", "code", "clientId"))
 
-    async def _ask(self, request: web.Request, method: Method, keys: tuple[str, ...]) -> web.Response:
+    async def _ask(
+        self, request: web.Request, limit: AddressLimit, method: Method, keys: tuple[str, ...]
+    ) -> web.Response:
+        if not limit.allows(request.remote, asyncio.get_running_loop().time()):
+            return answer(LoginCode.TOO_OFTEN, "asked too often, try again later", 200)
         try:
-            body = orjson.loads(await request.read())
+            async with asyncio.timeout(BODY_SECONDS):
+                body = orjson.loads(await request.read())
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the body did not come\n") from None
         except orjson.JSONDecodeError:
             return refused("the body must be JSON")
         if not isinstance(body, dict):

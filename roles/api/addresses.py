@@ -1,0 +1,100 @@
+"""Who asks over HTTP: the address of the client, through the proxies that are trusted to tell it."""
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+Address = IPv4Address | IPv6Address
+
+_WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]+|\[(?P<v6>[^\]]+)\](:[0-9]+)?")
+
+MAX_ADDRESSES = 50_000
+"""Addresses whose requests are counted; beyond, those that asked longest ago are forgotten."""
+
+V6_PREFIX = 64
+"""One subscriber has at least so much of IPv6."""
+
+
+def behind_proxies(trusted: Iterable[str]) -> Middleware:
+    """Let `request.remote` be the client, where the connection comes from one of the `trusted` networks."""
+    networks = [ip_network(name) for name in trusted]
+
+    @web.middleware
+    async def resolve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        peer = parsed(request.remote)
+        if forwarded and peer is not None:
+            client = _client(peer, ",".join(forwarded).split(","), networks)
+            if client != peer:
+                request = request.clone(remote=str(client))
+        return await handler(request)
+
+    return resolve
+
+
+def _client(peer: Address, hops: list[str], trusted: list[IPv4Network | IPv6Network]) -> Address:
+    """Return the nearest address that is not a trusted proxy's: what stands before it anybody may have written."""
+    for text in reversed(hops):
+        hop = parsed(text)
+        if hop is None or not any(peer in network for network in trusted):
+            break
+        peer = hop
+    return peer
+
+
+def parsed(text: str | None) -> Address | None:
+    """Return the address that a text is, with or without a port, in one form for each; None when it is none."""
+    text = (text or "").strip()
+    with_port = _WITH_PORT.fullmatch(text)
+    try:
+        address = ip_address(with_port["v4"] or with_port["v6"] if with_port else text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+class AddressLimit:
+    """`count` requests of an address at once, and as many over `seconds`; `count` 0: no limit.
+
+    Addresses of this machine are not limited: they are tests, and proxies that are not trusted to tell for whom they
+    ask. IPv6 addresses are counted by their network of V6_PREFIX bits.
+    """
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self._count = count
+        self._rate = count / seconds
+        self._levels: dict[str, tuple[float, float]] = {}
+        self.refused = 0
+        """Requests that were one too many."""
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def allows(self, remote: str | None, now: float) -> bool:
+        """Count a request at `now` (seconds of a clock that does not go back) unless it is one too many."""
+        address = parsed(remote)
+        if not self._count or address is None or address.is_loopback:
+            return True
+        key = str(address)
+        if isinstance(address, IPv6Address):
+            key = str(IPv6Network((address, V6_PREFIX), strict=False))
+        level, since = self._levels.pop(key, (0.0, now))
+        level = max(0.0, level - (now - since) * self._rate)
+        allowed = level + 1 <= self._count
+        self._levels[key] = (level + 1 if allowed else level, now)
+        self._forget(now)
+        self.refused += not allowed
+        return allowed
+
+    def _forget(self, now: float) -> None:
+        """Drop what is empty by now from those asked for longest ago, and one more when there are too many."""
+        for _ in range(2):
+            key = next(iter(self._levels))
+            level, since = self._levels[key]
+            if level > (now - since) * self._rate and len(self._levels) <= MAX_ADDRESSES:
+                return
+            del self._levels[key]

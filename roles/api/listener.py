@@ -1,0 +1,132 @@
+"""The HTTP port: how many may connect, and for how long they may keep a connection that is of no use."""
+
+import asyncio
+import socket
+import struct
+from typing import NamedTuple, cast
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from fsharechat.settings import Api
+
+log = structlog.get_logger(__name__)
+
+BACKLOG = 1024
+SWEEPS = 4
+"""Looks for stalled connections within `stalled_seconds`."""
+
+_COUNTS = struct.Struct("=QQ")
+_COUNTS_AT = 120
+"""Where Linux's struct tcp_info has the bytes acknowledged and the bytes received."""
+
+
+class Moved(NamedTuple):
+    """What a connection has moved, bytes out and in, and when it was first seen to."""
+
+    volume: tuple[int, int]
+    since: float
+
+
+class Listener:
+    """Serves an application.
+
+    A connection beyond `max_connections` is closed at once. One without a whole request head is closed
+    `idle_seconds` after it was opened or last answered, which aiohttp does. One on which the network moves not a byte
+    for `stalled_seconds`, while a body comes in or goes out, is cut off: as it is the kernel that counts, slow
+    clients are not, however much is buffered for them.
+    """
+
+    def __init__(self, app: web.Application, settings: Api, max_connections: int) -> None:
+        self._settings = settings
+        self._max_connections = max_connections
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, keepalive_timeout=settings.idle_seconds
+        )
+        self._server: asyncio.Server | None = None
+        self._moved: dict[RequestHandler, Moved] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+        self.refused = 0
+        """Connections that were one too many."""
+
+    @property
+    def connections(self) -> int:
+        return len(self._http.connections)
+
+    async def listen(self) -> tuple[str, int]:
+        """Listen, and return the host and port. Raises OSError."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._accept, self._settings.host, self._settings.port, backlog=BACKLOG
+        )
+        self._sweep_later()
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def close(self) -> None:
+        """Take no more connections, and let go of those there are once their requests are answered."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    @property
+    def _http(self) -> web.Server:
+        http = self._runner.server
+        assert http is not None
+        return http
+
+    def _accept(self) -> asyncio.Protocol:
+        if self.connections >= self._max_connections:
+            self.refused += 1
+            return Refusal()
+        return self._http()
+
+    def _sweep_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeping = loop.call_later(self._settings.stalled_seconds / SWEEPS, self._sweep)
+
+    def _sweep(self) -> None:
+        self.sweep(asyncio.get_running_loop().time())
+        self._sweep_later()
+
+    def sweep(self, now: float) -> None:
+        """Cut off the connections that have moved nothing for `stalled_seconds` before `now`."""
+        before, self._moved = self._moved, {}
+        for connection in self._http.connections:
+            transport = connection.transport
+            volume = moved_bytes(transport) if transport is not None else None
+            if transport is None or volume is None:
+                continue
+            last = before.get(connection)
+            if last is None or last.volume != volume:
+                last = Moved(volume, now)
+            elif now - last.since >= self._settings.stalled_seconds:
+                log.info("connection closed", reason="stalled", peer=transport.get_extra_info("peername"))
+                transport.abort()
+            self._moved[connection] = last
+
+
+class Refusal(asyncio.Protocol):
+    """Closes a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()  # uvloop's are no subclass of it
+
+
+def moved_bytes(transport: asyncio.BaseTransport) -> tuple[int, int] | None:
+    """Return the bytes of a connection that its peer has acknowledged and that were received; None if unknown."""
+    connected = transport.get_extra_info("socket")
+    if connected is None or not hasattr(socket, "TCP_INFO"):
+        return None
+    try:
+        info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _COUNTS_AT + _COUNTS.size)
+    except OSError:
+        return None
+    if len(info) < _COUNTS_AT + _COUNTS.size:
+        return None
+    acknowledged, received = _COUNTS.unpack_from(info, _COUNTS_AT)
+    return acknowledged, received
