@@ -19,6 +19,7 @@ from roles.group.cache import Cache
 from roles.group.handlers import DIRECT, HANDLERS, carry_out
 from roles.group.outbox import Outbox
 from roles.group.presence import PresenceTable
+from roles.group.report_book import ReportBook
 from roles.group.tokens import TokenSigner
 
 CACHED_USERS = 200_000
@@ -48,6 +49,7 @@ class Group:
         self.blobs = blobs
         self.presence = PresenceTable()
         self.outbox = Outbox(bus, self.presence)
+        self.reports = ReportBook(store, self.outbox)
         self.rights: Cache[Rights] = Cache(CACHED_USERS, lambda uid: store.read(users.rights, uid))
         self._connectors: set[int] | None = None
         self._ageing: asyncio.TimerHandle | None = None

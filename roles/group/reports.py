@@ -1,0 +1,84 @@
+"""Who has fetched and read what: MDR, MRR and MRP (protocol.md sections 7 and 8)."""
+
+from collections.abc import Sequence
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, ConversationType, ReportType, SubSignal
+from fsharechat.rpc import Call
+from fsharechat.store import reports
+from fsharechat.store.reports import NewReport, ReportCursor
+from roles.group.handlers import handles
+from roles.group.service import Group
+
+MAX_AHEAD_MS = 86_400_000
+"""A report may be of a time so far ahead: not every device has the right time."""
+
+_NOT_A_MEMBER: dict[int, Code] = {
+    ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
+    ConversationType.CHANNEL: Code.NOT_IN_CHANNEL,
+}
+
+
+@handles(SubSignal.MDR, pb.DeliveryReport)
+async def delivered(group: Group, call: Call, request: pb.DeliveryReport) -> None:
+    _check_date(group, request.date)
+    uids = await _other(group, call.uid, request.target)
+    report = NewReport(
+        ReportType.DELIVERED, ConversationType.PRIVATE, 0, call.uid, call.uid, request.date, uids
+    )
+    await group.reports.add(report)
+
+
+@handles(SubSignal.MRR, pb.ReadReport)
+async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
+    _check_date(group, request.date)
+    if request.type == ConversationType.PRIVATE:
+        target, uids = call.uid, await _other(group, call.uid, request.target)
+    elif request.type == ConversationType.GROUP:
+        target, uids = request.target, await _members(group, call.uid, request.target, request.tos)
+    else:
+        raise Refusal(_NOT_A_MEMBER.get(request.type, Code.INVALID_PARAMETER))
+    report = NewReport(ReportType.READ, request.type, request.line, target, call.uid, request.date, uids)
+    await group.reports.add(report)
+
+
+def _check_date(group: Group, date: int) -> None:
+    if not 0 <= date <= group.now() + MAX_AHEAD_MS:
+        raise Refusal(Code.INVALID_PARAMETER)
+
+
+async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
+    """Return whom a report of a private conversation is for: nobody where it is with oneself."""
+    if await group.rights.get(target) is None:
+        raise Refusal(Code.NOT_EXIST)
+    return () if target == uid else (target,)
+
+
+async def _members(group: Group, uid: str, group_id: str, tos: Sequence[str]) -> Sequence[str]:
+    """Return those of `tos` who are members of a group beside the user, or all of them when it is empty."""
+    found = await group.members.get(group_id)
+    if found is None or uid not in found.types:
+        raise Refusal(Code.NOT_IN_GROUP)
+    wanted = dict.fromkeys(tos) if tos else found.types
+    return [member for member in wanted if member in found.types and member != uid]
+
+
+@handles(SubSignal.MRP, pb.PullMessageReportRequest)
+async def pull(group: Group, call: Call, request: pb.PullMessageReportRequest) -> pb.PullMessageReportResult:
+    """Answer what follows `id` - 1, and keep in mind that the device has it."""
+    try:
+        kind = ReportType(request.type)
+    except ValueError:
+        raise Refusal(Code.INVALID_PARAMETER) from None
+    found = await group.store.read(reports.pull, call.uid, kind, max(request.id - 1, 0))
+    if found.reports:
+        group.reports.fetched(ReportCursor(call.uid, call.client_id, kind, found.current))
+    return pb.PullMessageReportResult(
+        report=[
+            pb.MessageReport(report_type=kind, uid=reporter, date=date, target=target)
+            for reporter, date, target in found.reports
+        ],
+        current=found.current,
+        head=found.head,
+    )
