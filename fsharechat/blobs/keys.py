@@ -1,8 +1,8 @@
 """Which object a key stands for.
 
-A client makes a media's address as `domain` + "/" + key, with the file's name in the key as its user wrote it, and an
-HTTP client makes a path of that: "\\" becomes "/", "../" takes a segment away, "?" and "#" end it, "%41" is an "A". So
-the object has the name that is left then, and where that is not the key itself, it is in a folder that belongs to this
+A client makes a media's address as `domain` + "/" + key, with the file's name in the key as its user wrote it. An
+HTTP client makes a path of that: "\\" becomes "/", "../" takes a segment away, "?" and "#" end it, "%41" is an "A".
+So the object has the name that is left then; where that is not the key itself, it is in a folder that belongs to this
 key alone, far enough down for all of its "../".
 """
 

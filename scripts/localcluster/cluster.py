@@ -12,12 +12,14 @@ from typing import Self
 from localservices.catalogue import ServiceSet
 from localservices.errors import ServicesError
 from localservices.places import ROOT, locked
-from localservices.service import Say, port_is_free
+from localservices.service import HOST, Say, port_is_free
 
 from .member import PORTS, Launch, Member
 
 CLUSTERS = ROOT / ".cache" / "cluster"
 SERVICES = ("mariadb", "zookeeper", "kafka")
+MEDIA_SERVICES = ("minio", "versity")
+"""What keeps media, if the set has it; else a folder does."""
 ROLES = ("group", "connector", "api")
 MOST = 64
 """As many processes of a role have a node id."""
@@ -91,13 +93,10 @@ class Cluster:
 
     def write_settings(self) -> None:
         """Write what all processes have in common, for them and for `fsharechat check --settings`."""
-        services = self.services()
-        values = {
-            "node": {"cluster_secret": self.secret},
-            "store": {"url": services["FSHARECHAT_STORE__URL"]},
-            "bus": {"url": services["FSHARECHAT_BUS__URL"]},
-            "registry": {"url": services["FSHARECHAT_REGISTRY__URL"]},
-        }
+        values = {"node": {"cluster_secret": self.secret}}
+        for variable, value in self.services().items():
+            section, key = variable.removeprefix("FSHARECHAT_").lower().split("__")
+            values.setdefault(section, {})[key] = value
         # A string of JSON is one of TOML.
         lines = [
             f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
@@ -114,6 +113,16 @@ class Cluster:
         variables: dict[str, str] = {}
         for name in SERVICES:
             variables |= chosen.service(name).variables()
+        for name in MEDIA_SERVICES:
+            if name in chosen.services:
+                return variables | chosen.service(name).variables()
+        return variables | self._media_folder()
+
+    def _media_folder(self) -> dict[str, str]:
+        """The variables of a folder of media that all processes share; clients are sent to the first api process."""
+        variables = {"FSHARECHAT_BLOBS__URL": f"directory:///{self.folder / 'media'}"}
+        if "api-0" in self.ports:
+            variables["FSHARECHAT_BLOBS__PUBLIC_URL"] = f"http://{HOST}:{self.ports['api-0']['http']}"
         return variables
 
     def member(self, name: str) -> Member:

@@ -24,8 +24,8 @@ def test_the_roles_and_the_services_are_there() -> None:
 
 
 def test_urls_lead_to_services() -> None:
-    hosts = set(re.findall(r"(?:mysql|kafka|zookeeper)://(?:[^@\s]*@)?([a-z]+):", COMPOSE))
-    assert hosts == {"mysql", "kafka", "zookeeper"}
+    hosts = set(re.findall(r"(?:mysql|kafka|zookeeper|http)://(?:[^@\s]*@)?([a-z]+):", COMPOSE))
+    assert hosts == {"mysql", "kafka", "zookeeper", "minio"}
 
 
 def test_every_volume_is_declared() -> None:
