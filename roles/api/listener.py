@@ -1,12 +1,14 @@
 """The HTTP port: how many may connect, and for how long they may keep a connection that is of no use."""
 
 import asyncio
+import logging
 import socket
 import struct
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from fsharechat.settings import Api
@@ -42,7 +44,11 @@ class Listener:
         self._settings = settings
         self._max_connections = max_connections
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, keepalive_timeout=settings.idle_seconds
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=settings.idle_seconds,
+            logger=HttpLog(),
         )
         self._server: asyncio.Server | None = None
         self._moved: dict[RequestHandler, Moved] = {}
@@ -108,6 +114,17 @@ class Listener:
                 log.info("connection closed", reason="stalled", peer=transport.get_extra_info("peername"))
                 transport.abort()
             self._moved[connection] = last
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, without what clients did wrong or did not wait for, which is no error of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+
+    def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
+        if not isinstance(exc_info, (HttpProcessingError, ConnectionError)):
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
 class Refusal(asyncio.Protocol):

@@ -1,0 +1,150 @@
+"""How often an address may ask for codes and log in, and whose address that is."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from api_kit import NUMBER, Site
+
+from fsharechat.protocol.signals import LoginCode
+from roles.api import addresses
+from roles.api.addresses import AddressLimit, behind_proxies
+
+ANN, BOB = "203.0.113.7", "203.0.113.8"
+
+
+def passed(limit: AddressLimit, address: str | None, tries: int, now: float = 0.0) -> int:
+    return sum(limit.allows(address, now) for _ in range(tries))
+
+
+def test_so_many_at_once_and_so_many_over_the_time() -> None:
+    limit = AddressLimit(30, 600)
+    assert passed(limit, ANN, 40) == 30
+    assert passed(limit, BOB, 40) == 30
+    assert passed(limit, ANN, 5, now=19.0) == 0
+    assert passed(limit, ANN, 5, now=21.0) == 1
+    assert passed(limit, ANN, 40, now=621.0) == 30
+    assert limit.refused == 10 + 10 + 5 + 4 + 10
+
+
+def test_a_network_of_ipv6_is_one_address_and_the_two_forms_of_ipv4_too() -> None:
+    limit = AddressLimit(2, 600)
+    assert passed(limit, "2001:db8:1:2::1", 1) == 1
+    assert passed(limit, "2001:db8:1:2:ffff::9", 2) == 1
+    assert passed(limit, "2001:db8:1:3::1", 1) == 1
+    assert passed(limit, f"::ffff:{ANN}", 1) == 1
+    assert passed(limit, ANN, 2) == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None, ""])
+def test_this_machine_has_no_limit(address: str | None) -> None:
+    limit = AddressLimit(1, 600)
+    assert passed(limit, address, 100) == 100
+    assert len(limit) == 0
+
+
+def test_nobody_has_one_where_it_is_off() -> None:
+    assert passed(AddressLimit(0, 600), ANN, 1000) == 1000
+
+
+def test_what_is_kept_is_forgotten_when_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = AddressLimit(10, 10)
+    for n in range(100):
+        limit.allows(f"198.51.100.{n}", now=0.0)
+    assert len(limit) == 100
+    for n in range(100):
+        limit.allows(ANN, now=2.0 + n)
+    assert len(limit) == 1
+
+
+def test_what_is_kept_is_bounded_and_who_asks_most_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "MAX_ADDRESSES", 50)
+    limit = AddressLimit(2, 600)
+    for n in range(1000):
+        limit.allows(f"10.0.{n // 250}.{n % 250}", now=0.0)
+        limit.allows(ANN, now=0.0)
+        assert len(limit) <= 50
+    assert not limit.allows(ANN, now=0.0)
+
+
+Remote = Callable[[str, list[str]], Awaitable[str]]
+
+
+async def remote(trusted: tuple[str, ...], peer: str, forwarded: list[str]) -> str:
+    """Return who `request.remote` is for a connection from `peer` with these X-Forwarded-For headers."""
+
+    @web.middleware
+    async def connected_from(
+        request: web.Request, handler: Callable[..., Awaitable[web.Response]]
+    ) -> web.Response:
+        return await handler(request.clone(remote=peer))
+
+    async def tell(request: web.Request) -> web.Response:
+        return web.Response(text=f"{request.remote} {await request.text()}")
+
+    app = web.Application(middlewares=[connected_from, behind_proxies(trusted)])
+    app.router.add_post("/", tell)
+    async with TestServer(app) as server, ClientSession() as http:
+        headers = [("X-Forwarded-For", value) for value in forwarded]
+        async with http.post(server.make_url("/"), headers=headers, data=b"body") as response:
+            address, _, body = (await response.text()).partition(" ")
+            assert body == "body"
+            return address
+
+
+PROXIES = ("127.0.0.1", "::1", "10.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("127.0.0.1", [], "127.0.0.1"),
+        ("127.0.0.1", [ANN], ANN),
+        ("::1", [ANN], ANN),
+        ("127.0.0.1", [f"{BOB}, {ANN}"], ANN),
+        ("127.0.0.1", [BOB, ANN], ANN),
+        ("127.0.0.1", [f"{BOB}, {ANN}, 10.1.2.3"], ANN),
+        ("127.0.0.1", ["10.9.9.9, 10.1.2.3"], "10.9.9.9"),
+        ("127.0.0.1", [f"{ANN}:55123"], ANN),
+        ("127.0.0.1", ["[2001:db8::7]:55123"], "2001:db8::7"),
+        ("127.0.0.1", [f"::ffff:{ANN}"], ANN),
+        ("127.0.0.1", [f"{BOB}, unknown"], "127.0.0.1"),
+        ("127.0.0.1", [""], "127.0.0.1"),
+        (BOB, [ANN], BOB),
+        (BOB, ["127.0.0.1"], BOB),
+    ],
+)
+async def test_the_client_is_the_nearest_that_is_no_trusted_proxy(
+    peer: str, forwarded: list[str], client: str
+) -> None:
+    assert await remote(PROXIES, peer, forwarded) == client
+
+
+async def test_without_trusted_proxies_nobody_is_believed() -> None:
+    assert await remote((), "127.0.0.1", [ANN]) == "127.0.0.1"
+
+
+async def test_an_address_that_asks_for_too_many_codes_gets_result_3(site: Site) -> None:
+    headers = {"X-Forwarded-For": ANN}
+    for n in range(30):
+        answer = await site.post("/send_code", {"mobile": f"138000000{n:02}"}, **headers)
+        assert answer.code == LoginCode.SUCCESS
+    refused = await site.post("/send_code", {"mobile": NUMBER}, **headers, Origin="https://chat.example")
+    assert (refused.status, refused.code, refused.body["result"]) == (200, LoginCode.TOO_OFTEN, None)
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://chat.example"
+    other = await site.post("/send_code", {"mobile": NUMBER}, **{"X-Forwarded-For": BOB})
+    assert other.code == LoginCode.SUCCESS
+    login = await site.post("/login", {"mobile": NUMBER, "code": "1", "clientId": "phone"}, **headers)
+    assert login.code == LoginCode.WRONG_CODE  # logins are counted apart
+
+
+async def test_an_address_that_logs_in_too_often_gets_result_3_with_a_right_code_too(site: Site) -> None:
+    code = await site.new_code()
+    headers = {"X-Forwarded-For": ANN}
+    for n in range(60):
+        body = {"mobile": f"139000000{n:02}", "code": "1", "clientId": "phone"}
+        assert (await site.post("/login", body, **headers)).code == LoginCode.CODE_EXPIRED
+    body = {"mobile": NUMBER, "code": code, "clientId": "phone"}
+    assert (await site.post("/login", body, **headers)).code == LoginCode.TOO_OFTEN
+    assert (await site.post("/login", body)).code == LoginCode.SUCCESS  # from this machine itself
