@@ -3,37 +3,48 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from itertools import cycle
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from google.protobuf.message import Message
-
+from fsharechat.client.addresses import Addresses
 from fsharechat.client.connection import Connection
 from fsharechat.client.errors import Disconnected
+from fsharechat.client.groups import Groups
 from fsharechat.client.inbox import Inbox, Stream
 from fsharechat.client.link import Link
+from fsharechat.client.media import Media
 from fsharechat.client.models import (
     Credentials,
     Event,
+    MessageRecalled,
     MessagesWaiting,
     Notice,
+    ReportsChanged,
     SentMessage,
     private,
     text,
 )
 from fsharechat.client.options import Backoff, Options
 from fsharechat.client.outbox import Outbox
-from fsharechat.client.transport import Body, Transport
-from fsharechat.client.transport_tcp import TcpTransport
-from fsharechat.client.transport_ws import WebSocketTransport
+from fsharechat.client.reports import Reports
+from fsharechat.client.requests import Request, ask
+from fsharechat.client.transfer import Transfer
+from fsharechat.client.transport import Body
+from fsharechat.client.user_settings import UserSettings
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import InfoType, RequestStatus, SubSignal
+from fsharechat.protocol.signals import (
+    ContentType,
+    ConversationType,
+    InfoType,
+    PersistFlag,
+    RequestStatus,
+    SubSignal,
+)
 
 log = logging.getLogger(__name__)
 
-M = TypeVar("M", bound=Message)
 OnMessage = Callable[[pb.Message], Awaitable[None] | None]
 OnEvent = Callable[[Event], Awaitable[None] | None]
 Target = str | pb.Conversation
@@ -52,6 +63,8 @@ class Client:
             await client.send(friend, "hello")
             async for message in client.messages():
                 print(message.from_user, message.content.searchable_content)
+
+    What belongs together has a part of its own: `groups`, `media`, `reports` and `settings`.
 
     Errors: every method that asks the server raises RequestError when it refuses, RequestTimeout when it does not
     answer, Disconnected when there is no connection or it breaks meanwhile, and what ended the client once it has
@@ -78,17 +91,9 @@ class Client:
         `last_seq` is where an earlier client of this device stopped (see the attribute of that name). The
         callbacks, plain or async, take the place of `messages()` and `events()`; they are called one at a time.
         """
-        if (tcp is None) == (ws is None):
-            raise ValueError("say either tcp or ws")
         self.credentials = credentials
         self.user_id = credentials.user_id
         self.options = options or Options()
-        given = tcp if tcp is not None else ws
-        assert given is not None
-        addresses = [given] if isinstance(given, str) else list(given)
-        if not addresses:
-            raise ValueError("say at least one address")
-        self._over_tcp = tcp is not None
         self._on_message = on_message
         self._on_event = on_event
         self._events: Stream[Event] = Stream(self.options.event_queue)
@@ -98,19 +103,22 @@ class Client:
             remember=self.options.remember_ids,
             is_own=lambda message: self._outbox.note(message),
             on_gap=self._events.offer,
+            on_fetched=self._take_fetched,
         )
         self._link = Link(
             credentials,
-            self._make_transport,
+            Addresses(self.user_id, self.options, tcp=tcp, ws=ws).next_transport,
             self.options,
-            serve=self._follow,
+            serve=self._serve,
             on_notice=self._take_notice,
             on_event=self._events.offer,
         )
-        for address in addresses:
-            self._transport_to(address)  # a wrong address is told now
-        self._addresses = cycle(addresses)
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
+        self.groups = Groups(self.request)
+        self.settings = UserSettings(self.request)
+        self.reports = Reports(self.request, self.options, self._events.offer)
+        transfer = Transfer(self.options.media_timeout, self.options.tls)
+        self.media = Media(self.user_id, self.request, self.send, transfer)
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._was_connected = False
@@ -250,28 +258,38 @@ class Client:
         self._inbox.seen(sent.message_id)
         return sent
 
+    async def send_typing(self, target: Target) -> None:
+        """Tell who is online there that the user is typing. It is stored nowhere and not sent again."""
+        message = pb.Message(
+            conversation=private(target) if isinstance(target, str) else target,
+            from_user=self.user_id,
+            content=pb.MessageContent(type=ContentType.TYPING, persist_flag=PersistFlag.TRANSPARENT),
+            local_message_id=self._outbox.next_local_id(),
+        )
+        await self.request(SubSignal.MS, message)
+
     async def pull(self, after_seq: int) -> pb.PullMessageResult:
         """Ask for the inbox entries after `after_seq`, beside and without effect on `messages()` (section 6, MP)."""
-        return await self._ask(
-            SubSignal.MP, pb.PullMessageRequest(id=after_seq, type=0), pb.PullMessageResult
+        return await ask(
+            self.request, SubSignal.MP, pb.PullMessageRequest(id=after_seq, type=0), pb.PullMessageResult
         )
 
     async def history(self, target: Target, before_id: int = 0, count: int = 20) -> list[pb.Message]:
         """Return up to `count` messages of a conversation with ids below `before_id` (0: all), newest first."""
         conversation = private(target) if isinstance(target, str) else target
         request = pb.LoadRemoteMessages(conversation=conversation, before_uid=before_id, count=count)
-        result = await self._ask(SubSignal.LRM, request, pb.PullMessageResult)
+        result = await ask(self.request, SubSignal.LRM, request, pb.PullMessageResult)
         return list(result.message)
 
     async def search_users(self, keyword: str, *, fuzzy: bool = False, page: int = 0) -> list[pb.User]:
         """Find users by number or name."""
         request = pb.SearchUserRequest(keyword=keyword, fuzzy=int(fuzzy), page=page)
-        return list((await self._ask(SubSignal.US, request, pb.SearchUserResult)).entry)
+        return list((await ask(self.request, SubSignal.US, request, pb.SearchUserResult)).entry)
 
     async def user_infos(self, uids: Iterable[str]) -> list[pb.User]:
         """Return the users that exist among `uids`."""
         request = pb.PullUserRequest(request=[pb.UserRequest(uid=uid, update_dt=0) for uid in uids])
-        result = await self._ask(SubSignal.UPUI, request, pb.PullUserResult)
+        result = await ask(self.request, SubSignal.UPUI, request, pb.PullUserResult)
         return [entry.user for entry in result.result if entry.code == 0]
 
     async def modify_my_info(self, info: InfoType, value: str) -> None:
@@ -289,12 +307,14 @@ class Client:
 
     async def friends(self, version: int = 0) -> list[pb.Friend]:
         """Return the friends, or those changed after `version` (ms)."""
-        result = await self._ask(SubSignal.FP, pb.Version(version=version), pb.GetFriendsResult)
+        result = await ask(self.request, SubSignal.FP, pb.Version(version=version), pb.GetFriendsResult)
         return list(result.entry)
 
     async def friend_requests(self, version: int = 0) -> list[pb.FriendRequest]:
         """Return the friend requests sent and received, or those changed after `version` (ms)."""
-        result = await self._ask(SubSignal.FRP, pb.Version(version=version), pb.GetFriendRequestResult)
+        result = await ask(
+            self.request, SubSignal.FRP, pb.Version(version=version), pb.GetFriendRequestResult
+        )
         return list(result.entry)
 
     async def mark_requests_read(self, version: int) -> None:
@@ -306,8 +326,12 @@ class Client:
         await self.request(SubSignal.FALS, pb.AddFriendRequest(target_uid=uid, reason=alias))
 
     async def recall(self, message_id: int) -> None:
-        """Take a message back at every receiver."""
+        """Take a message back at every receiver: one's own, or as owner or manager one of the group.
+
+        Raises NoRight and NotExist. Doing it again changes nothing.
+        """
         await self.request(SubSignal.MR, pb.INT64Buf(id=message_id))
+        self._inbox.recall(message_id, self.user_id)
 
     async def _run(self, patience: float) -> None:
         """Everything that runs in the background: what fails here ends the client."""
@@ -327,43 +351,42 @@ class Client:
             self._inbox.end(self._failure)
             self._events.end(self._failure)
 
-    async def _follow(self, connection: Connection, ack: pb.ConnectAckPayload) -> None:
+    def _serve(self, connection: Connection, ack: pb.ConnectAckPayload) -> list[Coroutine[Any, Any, None]]:
         self._was_connected = True
+        request: Request = partial(connection.request, within=self.options.request_timeout)
 
         async def pull(after: int) -> pb.PullMessageResult:
-            request = pb.PullMessageRequest(id=after, type=0)
-            result = await connection.request(SubSignal.MP, request, self.options.request_timeout)
-            assert isinstance(result, pb.PullMessageResult)
-            return result
+            query = pb.PullMessageRequest(id=after, type=0)
+            return await ask(request, SubSignal.MP, query, pb.PullMessageResult)
 
         backoff = Backoff(self.options.backoff_first, self.options.backoff_max)
-        await self._inbox.follow(pull, ack.msg_head, backoff)
+        work: list[Coroutine[Any, Any, None]] = [
+            self._inbox.follow(pull, ack.msg_head, backoff),
+            self.reports.speak(request),
+        ]
+        if self.options.follow_reports:
+            work.append(self.reports.listen(request))
+        return work
 
     def _take_notice(self, notice: Notice) -> None:
-        if isinstance(notice, MessagesWaiting):
-            self._inbox.notify(notice.head)
-        else:
-            self._events.offer(notice)
+        match notice:
+            case MessagesWaiting(head):
+                self._inbox.notify(head)
+                return
+            case ReportsChanged() if self.options.follow_reports:
+                self.reports.notify(notice)
+                return
+            case MessageRecalled(message_id, operator):
+                self._inbox.recall(message_id, operator)
+        self._events.offer(notice)
 
-    def _make_transport(self) -> Transport:
-        return self._transport_to(next(self._addresses))
-
-    def _transport_to(self, address: str) -> Transport:
-        options = self.options
-        if self._over_tcp:
-            return TcpTransport(address, tls=options.tls, max_frame=options.max_frame)
-        return WebSocketTransport(
-            address,
-            self.user_id,
-            heartbeat_interval=options.heartbeat_interval,
-            tls=options.tls,
-            max_frame=options.max_frame,
-        )
-
-    async def _ask(self, sub_signal: SubSignal, body: Message, kind: type[M]) -> M:
-        reply = await self.request(sub_signal, body)
-        assert isinstance(reply, kind)  # transport.REPLIES
-        return reply
+    def _take_fetched(self, message: pb.Message) -> None:
+        if (
+            self.options.report_delivery
+            and message.conversation.type == ConversationType.PRIVATE
+            and message.from_user != self.user_id
+        ):
+            self.reports.mark_delivered(message.from_user, message.server_timestamp)
 
 
 async def _feed(stream: AsyncIterator[Any], callback: Callable[[Any], Awaitable[None] | None]) -> None:

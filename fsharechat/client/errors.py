@@ -101,8 +101,8 @@ _CODE_MEANING: dict[int, str] = {
 class RequestError(ClientError):
     """The server refused a request.
 
-    `code` is the first byte of the PUB_ACK (protocol.md section 5). It is None over WebSocket, where a refusal
-    does not say why.
+    `code` is the first byte of the PUB_ACK (protocol.md section 5); the common ones have classes of their own below.
+    It is None over WebSocket, where a refusal does not say why.
     """
 
     def __init__(self, sub_signal: SubSignal, code: int | None) -> None:
@@ -114,6 +114,81 @@ class RequestError(ClientError):
             meaning = _CODE_MEANING.get(code, f"the server answered with the unknown code {code}")
         super().__init__(f"{sub_signal.name}: {meaning}")
         self.meaning = meaning
+
+
+class ServerError(RequestError):
+    """Code 4: the server has an error; what was asked may or may not have been done."""
+
+
+class NotInGroup(RequestError):
+    """Code 9: the user is not a member of the group."""
+
+
+class GroupExists(RequestError):
+    """Code 11: there is a group of this id already."""
+
+
+class AlreadyRequested(RequestError):
+    """Code 16: an earlier friend request is still open."""
+
+
+class RequestBlocked(RequestError):
+    """Code 18: an earlier friend request was rejected not long ago."""
+
+
+class RequestOvertime(RequestError):
+    """Code 19: the friend request is too old to be answered."""
+
+
+class SensitiveWord(RequestError):
+    """Code 242: the text holds a word that the server does not pass on."""
+
+
+class Blacklisted(RequestError):
+    """Code 246: the receiver has put the user on the blacklist."""
+
+
+class Muted(RequestError):
+    """Code 247: the user may not send messages."""
+
+
+class NoRight(RequestError):
+    """Code 248: the user may not do this in the group, or with a message of somebody else."""
+
+
+class TooOften(RequestError):
+    """Code 250: the limit of requests is reached; nothing was done."""
+
+
+class NotExist(RequestError):
+    """Code 253: the user, group, message or request does not exist."""
+
+
+class Unsupported(RequestError):
+    """Code 254: the server does not serve this request."""
+
+
+_CODE_ERROR: dict[int, type[RequestError]] = {
+    Code.SERVER_ERROR: ServerError,
+    Code.NOT_IN_GROUP: NotInGroup,
+    Code.GROUP_EXISTS: GroupExists,
+    Code.ALREADY_REQUESTED: AlreadyRequested,
+    Code.REQUEST_BLOCKED: RequestBlocked,
+    Code.REQUEST_OVERTIME: RequestOvertime,
+    Code.SENSITIVE_WORD: SensitiveWord,
+    Code.BLACKLISTED: Blacklisted,
+    Code.MUTED: Muted,
+    Code.NO_RIGHT: NoRight,
+    Code.TOO_OFTEN: TooOften,
+    Code.NOT_EXIST: NotExist,
+    Code.NOT_IMPLEMENTED: Unsupported,
+}
+
+
+def refusal(sub_signal: SubSignal, code: int | None) -> RequestError:
+    """Return the error of a code of section 5: its own class where it has one. None is a refusal without a code."""
+    kind = RequestError if code is None else _CODE_ERROR.get(code, RequestError)
+    return kind(sub_signal, code)
 
 
 class RequestTimeout(ClientError, TimeoutError):
@@ -136,3 +211,15 @@ class SendUnconfirmed(ClientError):
 
 class InvalidReply(ClientError):
     """The server's answer is not what the contract says."""
+
+
+class MediaError(ClientError):
+    """A file could not be uploaded or downloaded; `status` is the HTTP status when there was an answer."""
+
+    def __init__(self, meaning: str, status: int | None = None) -> None:
+        super().__init__(meaning)
+        self.status = status
+
+
+class TooLarge(MediaError):
+    """A file is larger than the caller takes."""

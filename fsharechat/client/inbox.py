@@ -10,6 +10,7 @@ from fsharechat.client.errors import InvalidReply, RequestError, RequestTimeout
 from fsharechat.client.models import InboxGap
 from fsharechat.client.options import Backoff
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import ContentType
 
 log = logging.getLogger(__name__)
 
@@ -84,13 +85,19 @@ class Inbox(AsyncIterator[pb.Message]):
         remember: int,
         is_own: Callable[[pb.Message], bool],
         on_gap: Callable[[InboxGap], None],
+        on_fetched: Callable[[pb.Message], None],
     ) -> None:
-        """`is_own` tells, and takes note of, a message that this very client sent: it is not yielded."""
+        """`is_own` tells, and takes note of, a message that this very client sent: it is not yielded.
+
+        `on_fetched` is told of each message that will be yielded.
+        """
         self.last_seq = last_seq
         self._fetched = last_seq
         self._remember = remember
         self._is_own = is_own
         self._on_gap = on_gap
+        self._on_fetched = on_fetched
+        self._recalled: dict[int, str] = {}  # ordered, as the next one
         self._seen: dict[int, None] = {}  # ordered: the oldest id goes first
         self._stream: Stream[pb.Message | int] = Stream(capacity)
         self._due: int | None = None
@@ -105,6 +112,13 @@ class Inbox(AsyncIterator[pb.Message]):
         self._seen[message_id] = None
         if len(self._seen) > self._remember:
             del self._seen[next(iter(self._seen))]
+
+    def recall(self, message_id: int, operator: str) -> None:
+        """Take a recall: a message that was not yielded yet comes as recalled."""
+        # Applied when it is yielded: a pull that is under way may still bring the message as it was.
+        self._recalled[message_id] = operator
+        if len(self._recalled) > self._remember:
+            del self._recalled[next(iter(self._recalled))]
 
     async def follow(self, pull: Pull, head: int, backoff: Backoff) -> NoReturn:
         """Catch up to `head`, the CONNECT_ACK's, then answer each MN, on one connection.
@@ -140,6 +154,8 @@ class Inbox(AsyncIterator[pb.Message]):
         # A position is behind the messages it covers, so it is reached when they have been taken.
         while isinstance(item := await anext(self._stream), int):
             self.last_seq = item
+        if (operator := self._recalled.get(item.message_id)) is not None:
+            make_recalled(item, operator)
         return item
 
     def _pull_after(self, seq: int) -> None:
@@ -154,7 +170,20 @@ class Inbox(AsyncIterator[pb.Message]):
         for message in result.message:
             if message.message_id not in self._seen:
                 if not self._is_own(message):
+                    self._on_fetched(message)
                     await self._stream.put(message)
                 self.seen(message.message_id)
         self._fetched = result.current
         await self._stream.put(result.current)
+
+
+def make_recalled(message: pb.Message, operator: str) -> None:
+    """Give a message the content that a recalled one has (protocol.md section 8, MR)."""
+    message.content.CopyFrom(
+        pb.MessageContent(
+            type=ContentType.RECALLED,
+            content=operator,
+            data=str(message.message_id).encode(),
+            persist_flag=message.content.persist_flag,
+        )
+    )

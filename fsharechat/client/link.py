@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from fsharechat.client.connection import Connection
@@ -14,7 +14,7 @@ from fsharechat.protocol import messages_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-Serve = Callable[[Connection, pb.ConnectAckPayload], Coroutine[Any, Any, None]]
+Serve = Callable[[Connection, pb.ConnectAckPayload], Iterable[Coroutine[Any, Any, None]]]
 
 
 class Link:
@@ -28,7 +28,7 @@ class Link:
         on_notice: Callable[[Notice], None],
         on_event: Callable[[Event], None],
     ) -> None:
-        """`serve` runs beside each connection for as long as it lives, and is cancelled with it."""
+        """What `serve` returns runs beside each connection for as long as it lives, and is cancelled with it."""
         self._credentials = credentials
         self._make_transport = make_transport
         self._options = options
@@ -111,7 +111,7 @@ class Link:
             self._changed.set()
         self._on_event(Connected(ack))
         reason = await _first_disconnect(
-            connection.wait_lost(), connection.stay_alive(), self._serve(connection, ack)
+            connection.wait_lost(), connection.stay_alive(), *self._serve(connection, ack)
         )
         self._on_event(ConnectionLost(str(reason)))
         return reason

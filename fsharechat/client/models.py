@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
@@ -111,10 +112,30 @@ class FriendsChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReportsChanged:
-    """MRN: reports of `type` (1 delivered, 2 read) wait from `head` on; MRP asks for what follows `head` - 1."""
+    """MRN: reports of `type` (1 delivered, 2 read) wait from `head` on: `client.reports.pull(type, head - 1)`.
+
+    With `Options.follow_reports` the client pulls them itself, and MessagesDelivered and MessagesRead come instead.
+    """
 
     head: int
     type: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesDelivered:
+    """What this user wrote to `uid` up to `date` (ms, server time) has reached a device of theirs."""
+
+    uid: str
+    date: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesRead:
+    """`uid` has read the conversation up to `date` (ms, server time)."""
+
+    uid: str
+    conversation: pb.Conversation
+    date: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +183,8 @@ Event = (
     | FriendRequestsChanged
     | FriendsChanged
     | ReportsChanged
+    | MessagesDelivered
+    | MessagesRead
     | SettingsChanged
     | StreamPart
 )
@@ -178,10 +201,32 @@ def group(group_id: str, line: int = 0) -> pb.Conversation:
     return pb.Conversation(type=ConversationType.GROUP, target=group_id, line=line)
 
 
-def text(content: str) -> pb.MessageContent:
-    """Return the content of a text message, stored and counted as unread."""
-    return pb.MessageContent(
-        type=ContentType.TEXT, searchable_content=content, persist_flag=PersistFlag.STORED_AND_COUNTED
+MENTION_SOME = 1
+MENTION_ALL = 2
+
+
+def text(content: str, *, mention: Iterable[str] = (), mention_all: bool = False) -> pb.MessageContent:
+    """Return the content of a text message, stored and counted as unread.
+
+    `mention` are the members of a group that it calls by name.
+    """
+    mentioned = [] if mention_all else list(mention)
+    made = pb.MessageContent(
+        type=ContentType.TEXT,
+        searchable_content=content,
+        persist_flag=PersistFlag.STORED_AND_COUNTED,
+        mentioned_target=mentioned,
+    )
+    if mention_all or mentioned:
+        made.mentioned_type = MENTION_ALL if mention_all else MENTION_SOME
+    return made
+
+
+def is_mentioned(message: pb.Message, uid: str) -> bool:
+    """Tell whether a message calls `uid` by name, or everybody."""
+    content = message.content
+    return content.mentioned_type == MENTION_ALL or (
+        content.mentioned_type == MENTION_SOME and uid in content.mentioned_target
     )
 
 

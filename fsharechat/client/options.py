@@ -22,6 +22,11 @@ class Options:
     """How long `send` goes on resending a message before it gives up."""
     retry_codes: frozenset[int] = frozenset({Code.SERVER_ERROR, Code.TIMEOUT})
     """Refusals after which `send` tries again: those that do not say whether the message was stored."""
+    unexplained_retries: int = 3
+    """How often `send` tries again after refusals without a code, as they are over WebSocket, before it raises.
+
+    With the default delays a refusal that is final is raised after two to four seconds.
+    """
     ping_interval: float = 30.0
     """Between two PINGs over TCP (protocol.md section 4)."""
     ping_timeout: float = 15.0
@@ -45,8 +50,17 @@ class Options:
     """Messages held for the application; while so many wait, nothing more is pulled."""
     event_queue: int = 1000
     """Events held for the application; beyond it the oldest is dropped and counted in `dropped_events`."""
+    report_delivery: bool = False
+    """Whether to tell the senders of private messages that they have arrived (MDR), in the background."""
+    follow_reports: bool = False
+    """Whether to learn what others received and read: MessagesDelivered and MessagesRead in place of ReportsChanged.
+
+    Their last reports in all conversations come at the first connection, and what was missed at each later one.
+    """
+    media_timeout: float = 30.0
+    """How long an upload or a download may stand still."""
     remember_ids: int = 100_000
-    """How many message ids are remembered, so that each message is yielded once."""
+    """How many message ids are remembered, so that each message is yielded once, and a recalled one as recalled."""
     max_frame: int = 16 << 20
     """The largest answer accepted, bytes."""
     tls: ssl.SSLContext | None = None

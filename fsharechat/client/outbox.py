@@ -2,9 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from struct import unpack
-from typing import Protocol
 
 from fsharechat.client.errors import (
     Disconnected,
@@ -15,15 +14,12 @@ from fsharechat.client.errors import (
 )
 from fsharechat.client.models import SentMessage
 from fsharechat.client.options import Backoff, Options
+from fsharechat.client.requests import Request
 from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
 
 MAX_LOCAL_ID = (1 << 63) - 1
-
-
-class Request(Protocol):
-    def __call__(self, sub_signal: SubSignal, body: Body, *, within: float) -> Awaitable[Body]: ...
 
 
 class Outbox:
@@ -67,6 +63,7 @@ class Outbox:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         refusal: RequestError | None = None
+        unexplained = 0
         while (left := deadline - loop.time()) > 0:
             try:
                 reply = await self._request(SubSignal.MS, message, within=min(left, options.request_timeout))
@@ -78,7 +75,13 @@ class Outbox:
                 if self._ended():
                     raise
             except RequestError as error:
-                if error.code not in options.retry_codes:
+                if error.code is None:
+                    # So it is over WebSocket. Sending again is safe: what was stored is found by its local id.
+                    unexplained += 1
+                    final = unexplained > options.unexplained_retries
+                else:
+                    final = error.code not in options.retry_codes
+                if final:
                     raise
                 refusal = error
                 await asyncio.sleep(min(backoff.next(), left))

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import orjson
 from google.protobuf.message import DecodeError, Message
 
-from fsharechat.client.errors import Disconnected, InvalidReply, RequestError
+from fsharechat.client.errors import Disconnected, InvalidReply, refusal
 from fsharechat.client.models import (
     FriendRequestsChanged,
     FriendsChanged,
@@ -137,7 +137,7 @@ class TcpTransport(Transport, asyncio.Protocol):
         if not content:
             raise InvalidReply(f"{sub_signal.name}: a PUB_ACK without a code")
         if content[0] != 0:
-            raise RequestError(sub_signal, content[0])
+            raise refusal(sub_signal, content[0])
         kind = REPLIES.get(sub_signal)
         return content[1:] if kind is None else _parse(kind, content[1:])
 

@@ -20,6 +20,8 @@ def request(sub_signal: SubSignal, body: Body) -> Json:
         raise ValueError(f"there is no {sub_signal.name} over WebSocket")
     if not body.IsInitialized():
         raise ValueError(f"{sub_signal.name}: the {type(body).__name__} lacks a required field")
+    if "notify_content" in body.DESCRIPTOR.fields_by_name and body.HasField("notify_content"):
+        raise ValueError(f"{sub_signal.name}: there is no notice of one's own over WebSocket")
     return builder(body)
 
 

@@ -30,8 +30,7 @@ async def test_each_message_arrives_once_in_order_and_each_send_is_stored_once(
             return DROP
         if what < 0.08:
             return IGNORE
-        # Over WebSocket a refusal has no code that says whether to try again.
-        return (4, None) if what < 0.12 and transport == "tcp" else None
+        return (4, None) if what < 0.12 else None
 
     peer.rule = rule
     options = replace(
@@ -39,6 +38,7 @@ async def test_each_message_arrives_once_in_order_and_each_send_is_stored_once(
         request_timeout=0.1,
         backoff_first=0.001,
         backoff_max=0.01,
+        unexplained_retries=10,
         message_queue=chance.choice([1, 3, 100]),
     )
     incoming = [stored(100_000 + n) for n in range(RECEIVED)]

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from fake_peer import CREDENTIALS, DROP, FRIEND, ME, TIMEOUT, FakePeer, stored
 
-from fsharechat.client import Client, InboxGap, Options
+from fsharechat.client import Client, Connected, InboxGap, MessageRecalled, NoRight, Options
 from fsharechat.client.inbox import Stream
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import ContentType, SubSignal
 
 FAST = Options.fast()
 
@@ -162,6 +162,48 @@ async def test_remembered_ids_are_bounded(peer: FakePeer) -> None:
         assert await take(client, 3) == [11, 12, 13]
         peer.notify(1)
         assert await take(client, 1) == [11]  # forgotten, so it comes again
+
+
+async def test_a_message_recalled_before_it_is_taken_comes_as_recalled(
+    peer: FakePeer, transport: str
+) -> None:
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        peer.deliver(stored(11, "first"), stored(12, "secret"))
+        assert await take(client, 1) == [11]  # so that 12 waits here
+        peer.tell(SubSignal.RMN, pb.NotifyRecallMessage(id=12, from_user=FRIEND))
+        assert isinstance(await anext(client.events()), Connected)
+        assert await anext(client.events()) == MessageRecalled(12, FRIEND)
+        content = (await anext(client.messages())).content
+    assert (content.type, content.content, content.data) == (ContentType.RECALLED, FRIEND, b"12")
+    assert content.searchable_content == ""
+
+
+async def test_a_pull_that_is_older_than_the_recall_does_not_bring_the_text(peer: FakePeer) -> None:
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        peer.tell(SubSignal.RMN, pb.NotifyRecallMessage(id=11, from_user=FRIEND))
+        peer.deliver(stored(11, "secret"))
+        assert (await anext(client.messages())).content.type == ContentType.RECALLED
+
+
+async def test_what_this_client_recalls_is_recalled_here_too(peer: FakePeer, transport: str) -> None:
+    peer.rule = lambda sub, body: (0, None) if sub is SubSignal.MR else None
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        peer.deliver(stored(11), stored(12, "secret"))
+        assert await take(client, 1) == [11]
+        await client.recall(12)
+        content = (await anext(client.messages())).content
+    assert [body.id for body in peer.asked(SubSignal.MR)] == [12]
+    assert (content.type, content.content) == (ContentType.RECALLED, ME)
+
+
+async def test_a_recall_that_is_refused_changes_nothing(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: (248, None) if sub is SubSignal.MR else None
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        peer.deliver(stored(11), stored(12, "kept"))
+        assert await take(client, 1) == [11]
+        with pytest.raises(NoRight):
+            await client.recall(12)
+        assert (await anext(client.messages())).content.searchable_content == "kept"
 
 
 async def test_a_stream_ends_after_what_it_holds() -> None:

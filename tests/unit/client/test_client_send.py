@@ -7,16 +7,23 @@ import pytest
 from fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, ME, FakePeer, stored
 
 from fsharechat.client import (
+    Blacklisted,
     Client,
     Closed,
+    Muted,
+    NoRight,
+    NotInGroup,
     Options,
     RequestError,
     SendUnconfirmed,
+    SensitiveWord,
     SentMessage,
+    Transparent,
     group,
+    is_mentioned,
     text,
 )
-from fsharechat.protocol.signals import PersistFlag, SubSignal
+from fsharechat.protocol.signals import ContentType, PersistFlag, SubSignal
 
 FAST = Options.fast()
 
@@ -136,10 +143,76 @@ async def test_a_refusal_that_says_nothing_final_is_followed_by_a_resend(peer: F
     assert len(peer.asked(SubSignal.MS)) == 3
 
 
+async def test_a_refusal_without_a_code_is_followed_by_a_few_resends(peer: FakePeer) -> None:
+    refusals = iter([(4, None)] * 3)
+    peer.rule = lambda sub, body: next(refusals, None)
+    async with Client(CREDENTIALS, ws=peer.ws, options=FAST) as client:
+        await client.send(FRIEND, "later")
+        assert len({message.local_message_id for message in peer.asked(SubSignal.MS)}) == 1
+        assert len(peer.asked(SubSignal.MS)) == 4
+        peer.rule = lambda sub, body: (246, None)
+        with pytest.raises(RequestError) as caught:
+            await client.send(FRIEND, "unwanted")
+    assert caught.value.code is None
+    assert len(peer.asked(SubSignal.MS)) == 4 + 1 + FAST.unexplained_retries
+
+
+async def test_resends_after_refusals_without_a_code_end_with_the_time(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: (4, None)
+    options = replace(FAST, unexplained_retries=1_000_000)
+    async with Client(CREDENTIALS, ws=peer.ws, options=options) as client:
+        with pytest.raises((RequestError, SendUnconfirmed)):  # the last answer may come too late
+            await client.send(FRIEND, "never", within=0.1)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(9, NotInGroup), (242, SensitiveWord), (246, Blacklisted), (247, Muted), (248, NoRight)],
+)
+async def test_refusals_have_classes_of_their_own(
+    peer: FakePeer, code: int, kind: type[RequestError]
+) -> None:
+    peer.rule = lambda sub, body: (code, None)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        with pytest.raises(kind):
+            await client.send(FRIEND, "no")
+
+
+async def test_mentions_go_along(peer: FakePeer, transport: str) -> None:
+    async with Client(CREDENTIALS, **peer.address(transport)) as client:
+        await client.send(group("g1"), text("@Bob look", mention=["b"]))
+        await client.send(group("g1"), text("@all look", mention_all=True))
+    some, everybody = peer.asked(SubSignal.MS)
+    assert is_mentioned(some, "b")
+    assert not is_mentioned(some, "c")
+    assert is_mentioned(everybody, "c")
+
+
+async def test_typing_is_transparent_and_sent_once(peer: FakePeer, transport: str) -> None:
+    peer.rule = lambda sub, body: (4, None)
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        with pytest.raises(RequestError):
+            await client.send_typing(FRIEND)
+    (message,) = peer.asked(SubSignal.MS)
+    assert (message.content.type, message.content.persist_flag) == (91, PersistFlag.TRANSPARENT)
+
+
+async def test_calls_and_typing_come_as_events(peer: FakePeer, transport: str) -> None:
+    signal = stored(5)
+    signal.content.type = ContentType.CALL_SIGNAL
+    signal.content.data = b'{"sdp": "..."}'
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        await anext(client.events())  # Connected
+        peer.pass_on(signal)
+        event = await anext(client.events())
+    assert isinstance(event, Transparent)
+    assert event.message.content.data == signal.content.data
+
+
 async def test_a_refusal_to_the_end_is_raised(peer: FakePeer) -> None:
     peer.rule = lambda sub, body: (4, None)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
-        with pytest.raises(RequestError):
+        with pytest.raises((RequestError, SendUnconfirmed)):  # the last answer may come too late
             await client.send(FRIEND, "never", within=0.1)
 
 

@@ -1,0 +1,44 @@
+"""Where a client connects: the addresses of its servers, in a circle."""
+
+from collections.abc import Sequence
+from itertools import cycle
+
+from fsharechat.client.options import Options
+from fsharechat.client.transport import Transport
+from fsharechat.client.transport_tcp import TcpTransport
+from fsharechat.client.transport_ws import WebSocketTransport
+
+
+class Addresses:
+    def __init__(
+        self, me: str, options: Options, *, tcp: str | Sequence[str] | None, ws: str | Sequence[str] | None
+    ) -> None:
+        """Exactly one of `tcp` and `ws` is given. Raises ValueError, also for an address that is none."""
+        given = tcp if tcp is not None else ws
+        if given is None or (tcp is not None and ws is not None):
+            raise ValueError("say either tcp or ws")
+        addresses = [given] if isinstance(given, str) else list(given)
+        if not addresses:
+            raise ValueError("say at least one address")
+        self._me = me
+        self._options = options
+        self._over_tcp = tcp is not None
+        for address in addresses:
+            self._transport_to(address)  # a wrong address is told now
+        self._circle = cycle(addresses)
+
+    def next_transport(self) -> Transport:
+        """Return a transport to the next address, not opened yet."""
+        return self._transport_to(next(self._circle))
+
+    def _transport_to(self, address: str) -> Transport:
+        options = self._options
+        if self._over_tcp:
+            return TcpTransport(address, tls=options.tls, max_frame=options.max_frame)
+        return WebSocketTransport(
+            address,
+            self._me,
+            heartbeat_interval=options.heartbeat_interval,
+            tls=options.tls,
+            max_frame=options.max_frame,
+        )

@@ -1,0 +1,216 @@
+"""Pictures, voices, videos and files in messages (protocol.md sections 5, 7 and 8: GMURL, media types)."""
+
+import asyncio
+import contextlib
+import json
+import mimetypes
+import re
+import secrets
+from collections.abc import AsyncGenerator, Iterable
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, Protocol
+
+from fsharechat.client.models import SentMessage
+from fsharechat.client.requests import Request, ask
+from fsharechat.client.thumbnail import thumbnail
+from fsharechat.client.transfer import Progress, Transfer
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import ContentType, MediaType, PersistFlag, SubSignal
+
+MAX_BYTES = 1 << 30
+MAX_NAME_BYTES = 120
+IMAGE_DIGEST = "[图片]"
+VOICE_DIGEST = "[语音]"
+VIDEO_DIGEST = "[视频]"
+
+Source = Path | str | bytes
+"""What to upload: a path, or the bytes themselves."""
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\?#%]+")
+"""What would not survive in an address, which is the key as it is behind the domain."""
+
+
+class Send(Protocol):
+    """`Client.send`."""
+
+    async def __call__(
+        self, target: str | pb.Conversation, content: pb.MessageContent, *, to: Iterable[str] = ()
+    ) -> SentMessage: ...
+
+
+class Media:
+    """`Client.media`. The bytes go straight to the media store, and never through memory as a whole.
+
+    Errors beside those of every request: MediaError when the store refuses, stands still (`Options.media_timeout`)
+    or cannot be reached, and OSError for the files of this machine. Cancelling stops a transfer at once.
+
+    `name` is the file's name for those who get it, by default that of the path. `image`, `voice`, `video` and `file`
+    upload and return the content of a message, for `Client.send`; the methods beginning with `send_` do both.
+    """
+
+    def __init__(self, me: str, request: Request, send: Send, transfer: Transfer) -> None:
+        """`request` and `send` are those of Client."""
+        self._me = me
+        self._request = request
+        self._send = send
+        self._transfer = transfer
+
+    async def upload(
+        self, kind: MediaType, source: Source, *, name: str = "", on_progress: Progress | None = None
+    ) -> str:
+        """Upload a file and return its address, as messages carry it in `remote_media_url`.
+
+        Whoever knows the address can read the file; 64 bits of it are random.
+        """
+        return (await self._upload(kind, source, name, on_progress))[0]
+
+    async def image(
+        self, source: Source, *, name: str = "", on_progress: Progress | None = None
+    ) -> pb.MessageContent:
+        """Upload a picture, with a thumbnail made of it. Raises thumbnail.NotAPicture."""
+        small = await thumbnail(source if isinstance(source, bytes) else Path(source))
+        address, _ = await self._upload(MediaType.IMAGE, source, name, on_progress)
+        return _content(ContentType.IMAGE, MediaType.IMAGE, address, IMAGE_DIGEST, data=small)
+
+    async def file(
+        self, source: Source, *, name: str = "", on_progress: Progress | None = None
+    ) -> pb.MessageContent:
+        """Upload a file of any kind. The message says its name and size."""
+        address, size = await self._upload(MediaType.FILE, source, name, on_progress)
+        shown = name or _name(source) or "file"
+        return _content(ContentType.FILE, MediaType.FILE, address, shown, content=str(size))
+
+    async def voice(
+        self, source: Source, seconds: float, *, name: str = "", on_progress: Progress | None = None
+    ) -> pb.MessageContent:
+        """Upload a voice message of a length in seconds."""
+        address, _ = await self._upload(MediaType.VOICE, source, name, on_progress)
+        length = json.dumps({"duration": max(1, round(seconds))})
+        return _content(ContentType.VOICE, MediaType.VOICE, address, VOICE_DIGEST, content=length)
+
+    async def video(
+        self,
+        source: Source,
+        seconds: float,
+        *,
+        picture: Source | None = None,
+        name: str = "",
+        on_progress: Progress | None = None,
+    ) -> pb.MessageContent:
+        """Upload a video of a length in seconds; `picture` is one of it, for the thumbnail."""
+        small = b""
+        if picture is not None:
+            small = await thumbnail(picture if isinstance(picture, bytes) else Path(picture))
+        address, _ = await self._upload(MediaType.VIDEO, source, name, on_progress)
+        length = json.dumps({"duration": max(1, round(seconds))})
+        return _content(ContentType.VIDEO, MediaType.VIDEO, address, VIDEO_DIGEST, content=length, data=small)
+
+    async def send_image(
+        self, target: str | pb.Conversation, source: Source, *, to: Iterable[str] = (), **options: Any
+    ) -> SentMessage:
+        """Upload and send a picture; the options are those of `image`."""
+        return await self._send(target, await self.image(source, **options), to=to)
+
+    async def send_file(
+        self, target: str | pb.Conversation, source: Source, *, to: Iterable[str] = (), **options: Any
+    ) -> SentMessage:
+        """Upload and send a file; the options are those of `file`."""
+        return await self._send(target, await self.file(source, **options), to=to)
+
+    async def send_voice(
+        self,
+        target: str | pb.Conversation,
+        source: Source,
+        seconds: float,
+        *,
+        to: Iterable[str] = (),
+        **options: Any,
+    ) -> SentMessage:
+        """Upload and send a voice message; the options are those of `voice`."""
+        return await self._send(target, await self.voice(source, seconds, **options), to=to)
+
+    async def send_video(
+        self,
+        target: str | pb.Conversation,
+        source: Source,
+        seconds: float,
+        *,
+        to: Iterable[str] = (),
+        **options: Any,
+    ) -> SentMessage:
+        """Upload and send a video; the options are those of `video`."""
+        return await self._send(target, await self.video(source, seconds, **options), to=to)
+
+    async def download(
+        self,
+        address: str,
+        path: Path | str,
+        *,
+        max_bytes: int = MAX_BYTES,
+        on_progress: Progress | None = None,
+    ) -> int:
+        """Download the media at an address into a file and return its size. Raises TooLarge beyond `max_bytes`.
+
+        The file appears under its name when it is complete, in place of one that is there. Addresses come from
+        other users: a program that reaches a private network should look at them first.
+        """
+        return await self._transfer.get(address, Path(path), max_bytes=max_bytes, on_progress=on_progress)
+
+    async def stream(
+        self, address: str, *, max_bytes: int = MAX_BYTES, on_progress: Progress | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the media at an address in pieces. Raises TooLarge beyond `max_bytes`."""
+        pieces = self._transfer.stream(address, max_bytes=max_bytes, on_progress=on_progress)
+        async with contextlib.aclosing(pieces):
+            async for chunk in pieces:
+                yield chunk
+
+    async def _upload(
+        self, kind: MediaType, source: Source, name: str, on_progress: Progress | None
+    ) -> tuple[str, int]:
+        """Return the address and the size."""
+        file = BytesIO(source) if isinstance(source, bytes) else await asyncio.to_thread(_open, source)
+        try:
+            key = f"{int(kind)}-{self._me}-{secrets.token_hex(8)}-{safe_name(name or _name(source))}"
+            query = pb.GetMinioUploadUrlRequest(type=kind, key=key)
+            place = await ask(self._request, SubSignal.GMURL, query, pb.GetMinioUploadUrlResult)
+            content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
+            size = await self._transfer.put(place.url, file, content_type, on_progress)
+        finally:
+            await asyncio.to_thread(file.close)
+        return f"{place.domain}/{key}", size
+
+
+def safe_name(name: str) -> str:
+    """Return a file name that may stand in an address: its last part, of a bounded length, ending as before."""
+    plain = _UNSAFE.sub("_", PurePath(name.replace("\\", "/")).name)
+    if plain in ("", ".."):
+        return "file"
+    suffix = PurePath(plain).suffix[:16]
+    room = MAX_NAME_BYTES - len(suffix.encode())
+    if len(plain.encode()) <= MAX_NAME_BYTES:
+        return plain
+    return plain.encode()[:room].decode(errors="ignore") + suffix
+
+
+def _name(source: Source) -> str:
+    return "" if isinstance(source, bytes) else PurePath(source).name
+
+
+def _open(path: Path | str) -> BinaryIO:
+    return open(path, "rb")
+
+
+def _content(
+    kind: ContentType, media: MediaType, address: str, digest: str, *, content: str = "", data: bytes = b""
+) -> pb.MessageContent:
+    return pb.MessageContent(
+        type=kind,
+        searchable_content=digest,
+        content=content,
+        data=data,
+        media_type=media,
+        remote_media_url=address,
+        persist_flag=PersistFlag.STORED_AND_COUNTED,
+    )

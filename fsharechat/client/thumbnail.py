@@ -1,0 +1,43 @@
+"""The small picture that goes along with an image message (protocol.md section 5: `data` of type 3)."""
+
+import asyncio
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SIDE = 200
+QUALITY = 70
+MAX_PIXELS = 200_000_000
+
+
+class NotAPicture(ValueError):
+    """The file is no picture that can be read."""
+
+
+async def thumbnail(source: Path | bytes) -> bytes:
+    """Return a JPEG of at most 200 by 200 pixels, about 10 KB. Raises NotAPicture, and OSError for the file."""
+    return await asyncio.to_thread(_thumbnail, source)
+
+
+def _thumbnail(source: Path | bytes) -> bytes:
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise NotAPicture(f"a picture of {opened.width} by {opened.height} pixels is too large")
+            opened.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded at a fraction of its size
+            picture = ImageOps.exif_transpose(opened)
+            picture.thumbnail((SIDE, SIDE))
+            if "A" in picture.getbands() or "transparency" in picture.info:
+                clear = picture.convert("RGBA")
+                picture = Image.new("RGB", clear.size, "white")
+                picture.paste(clear, mask=clear.getchannel("A"))
+            small = BytesIO()
+            picture.convert("RGB").save(small, "JPEG", quality=QUALITY, optimize=True)
+    except UnidentifiedImageError as error:
+        raise NotAPicture("the file is no picture") from error
+    except (SyntaxError, ValueError, OSError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the file itself, and not what Pillow found in it
+        raise NotAPicture(f"the picture is damaged: {error}") from error
+    return small.getvalue()
