@@ -1,10 +1,11 @@
 """Messages, inboxes and heads (protocol.md section 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import ConversationType
+from fsharechat.store import groups
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
 
 MAX_PULL_BYTES = 1 << 20
@@ -21,6 +22,14 @@ class Entry(NamedTuple):
     seq: int
 
 
+class Audience(NamedTuple):
+    """The members of a group, at one version of them (GroupMembers): all but the sender, or those of `only`."""
+
+    group: str
+    version: int
+    only: Collection[str] = ()
+
+
 @dataclass(slots=True)
 class NewMessage:
     """A message to store. `receivers` are those beside the sender, each once."""
@@ -33,13 +42,20 @@ class NewMessage:
     receivers: Sequence[str]
     retried: bool = False
     """The id may be stored already: a call that was cut off is made again."""
+    audience: Audience | None = None
+    """What `receivers` was made from, if that is a group."""
 
 
 class Stored(NamedTuple):
-    """Where a message is. `entries` is empty for a resend, whose first copy has the `id`."""
+    """Where a message is. `entries` is empty for a resend, whose first copy has the `id`.
+
+    `outdated`: the members of its group were others than the sender's process thought. The message has gone to those
+    who are members now, or nowhere, with the id 0, when the sender is none.
+    """
 
     id: int
     entries: list[Entry]
+    outdated: bool = False
 
 
 class Pulled(NamedTuple):
@@ -64,9 +80,15 @@ def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
     Takes a fixed number of statements, however many messages and receivers there are.
     """
     first = yield from _stored_before(dialect, batch)
+    changed = yield from _changed_groups(batch)
     fresh: list[NewMessage] = []
     counts: dict[str, int] = {}
     for message in batch:
+        members = changed.get(_group(message))
+        if members is not None and _identity(message) not in first:
+            if message.sender not in members:
+                continue
+            message.receivers = _present(message, members)
         known = first.setdefault(_identity(message), message) is not message
         if known and (message.local_id or message.retried):
             continue  # (a foreign id is no resend, and fails at the insert)
@@ -75,7 +97,40 @@ def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
         for uid in message.receivers:
             counts[uid] = counts.get(uid, 0) + 1
     entries = yield from _insert(dialect, fresh, counts)
-    return [Stored(_id(first[_identity(message)]), entries.pop(message.id, [])) for message in batch]
+    return [
+        Stored(_id(first.get(_identity(message), 0)), entries.pop(message.id, []), _group(message) in changed)
+        for message in batch
+    ]
+
+
+def _group(message: NewMessage) -> tuple[str, int] | None:
+    """Return the group that a message goes to, and the version of the members that its receivers are from."""
+    return (message.audience.group, message.audience.version) if message.audience else None
+
+
+def _changed_groups(batch: Sequence[NewMessage]) -> Unit[dict[tuple[str, int] | None, dict[str, int]]]:
+    """Return who is in the groups that have changed since the receivers of messages were taken from them.
+
+    Whoever was told that a change of members is done finds it obeyed: what other processes cache may be behind.
+    """
+    used = {_group(message) for message in batch if message.audience}
+    if not used:
+        return {}
+    sql = "SELECT id, member_update_dt FROM chat_groups WHERE id IN ({})"
+    ids = list({group[0] for group in used if group})
+    current = set((yield from select_in(sql, ids)))
+    members: dict[str, dict[str, int]] = {}
+    for group in used - current:
+        if group and group[0] not in members:
+            members[group[0]] = yield from groups.present(group[0])
+    return {group: members[group[0]] for group in used - current if group}
+
+
+def _present(message: NewMessage, members: dict[str, int]) -> list[str]:
+    """Return who gets a message to a group with these members."""
+    assert message.audience is not None
+    wanted = message.audience.only or members
+    return [uid for uid in wanted if uid in members and uid != message.sender]
 
 
 def _identity(message: NewMessage) -> tuple[str, int] | int:

@@ -1,9 +1,10 @@
 """The group commit: what waits while one transaction runs goes into the next one, and is told when it is durable."""
 
 import asyncio
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -18,6 +19,15 @@ MAX_BATCH = 1000
 
 MAX_BATCH_BYTES = 4 << 20
 """Bodies of one transaction: MySQL takes statements of 16 MiB, in which a body is written as twice as many digits."""
+
+MAX_BATCH_ENTRIES = 10_000
+"""Inbox entries that the large messages of one transaction make: the small ones beside them wait for these."""
+
+LARGE = 200
+"""A message to more receivers than this waits in a lane of its own, and lets small ones pass."""
+
+MAX_WAITING_ENTRIES = 1_000_000
+"""Inbox entries that large messages may be waiting to make; an engine writes them within a minute."""
 
 Done = Callable[[Stored | StoreError], None]
 
@@ -57,8 +67,19 @@ class Batch:
         self.stored = [failure] * len(self.messages)
 
 
+class _Large(NamedTuple):
+    """A message in the lane of the large ones; `behind`: how many small ones had been queued before it."""
+
+    message: NewMessage
+    done: Done
+    behind: int
+
+
 class GroupCommit:
     """Queues work on the loop and hands it to an engine, one batch at a time.
+
+    Messages of one sender are stored in the order of the calls; else a message to a small circle passes those to
+    thousands, of which a transaction takes only a few.
 
     `run` starts a batch without blocking; the engine calls `finish` on the loop when it has come to an end.
     """
@@ -70,6 +91,12 @@ class GroupCommit:
         self._works: list[Work] = []
         self._messages: list[NewMessage] = []
         self._dones: list[Done] = []
+        self._queued = self._taken = 0
+        """How many messages have come into the lane of the small ones, and have left it."""
+        self._large: deque[_Large] = deque()
+        self._large_senders: Counter[str] = Counter()
+        self._entries = 0
+        """What the messages in the lane of the large ones will make."""
         self._running = False
         self._closing = False
         self._idle = asyncio.Event()
@@ -86,9 +113,21 @@ class GroupCommit:
     def append(self, message: NewMessage, done: Done) -> None:
         """Queue a message. Raises StoreBusy."""
         self._check_room()
-        self._messages.append(message)
-        self._dones.append(done)
+        if len(message.receivers) > LARGE or message.sender in self._large_senders:
+            self._append_large(message, done)
+        else:
+            self._messages.append(message)
+            self._dones.append(done)
+            self._queued += 1
         self._wake()
+
+    def _append_large(self, message: NewMessage, done: Done) -> None:
+        entries = self._entries + len(message.receivers)
+        if entries > MAX_WAITING_ENTRIES:
+            raise StoreBusy(f"{self._entries} inbox entries wait for the store")
+        self._entries = entries
+        self._large_senders[message.sender] += 1
+        self._large.append(_Large(message, done, self._queued))
 
     async def close(self) -> None:
         """Take no more, and return when what was taken has come to an end."""
@@ -119,7 +158,7 @@ class GroupCommit:
     def _check_room(self) -> None:
         if self._closing:
             raise StoreError("the store is closed")
-        waiting = len(self._messages) + len(self._works)
+        waiting = len(self._messages) + len(self._large) + len(self._works)
         if waiting >= self._max_queue:
             raise StoreBusy(f"{waiting} writes wait for the store")
 
@@ -131,21 +170,40 @@ class GroupCommit:
             asyncio.get_running_loop().call_soon(self._next_batch)
 
     def _next_batch(self) -> None:
-        if not self._messages and not self._works:
+        if not self._messages and not self._large and not self._works:
             self._running = False
             self._idle.set()
             return
         works, self._works = self._works, []
-        count = self._next_count()
+        count, size = self._next_count()
         batch = Batch(works, self._messages[:count], self._dones[:count])
         del self._messages[:count], self._dones[:count]
+        self._taken += count
+        self._take_large(batch, size)
         self._run(batch)
 
-    def _next_count(self) -> int:
-        """Return how many of the waiting messages make the next batch."""
+    def _next_count(self) -> tuple[int, int]:
+        """Return how many of the waiting small messages make the next batch, and the bytes of their bodies."""
         size = 0
         for count, message in enumerate(self._messages):
+            if count == MAX_BATCH or (size + len(message.body) > MAX_BATCH_BYTES and count):
+                return count, size
             size += len(message.body)
-            if count == MAX_BATCH or (size > MAX_BATCH_BYTES and count):
-                return count
-        return len(self._messages)
+        return len(self._messages), size
+
+    def _take_large(self, batch: Batch, size: int) -> None:
+        """Add what a batch takes of the large messages; one at least, so that they get on."""
+        entries = 0
+        while self._large and self._large[0].behind <= self._taken:
+            message = self._large[0].message
+            entries += len(message.receivers)
+            size += len(message.body)
+            if entries > len(message.receivers) and (entries > MAX_BATCH_ENTRIES or size > MAX_BATCH_BYTES):
+                return
+            _, done, _ = self._large.popleft()
+            self._entries -= len(message.receivers)
+            self._large_senders[message.sender] -= 1
+            if not self._large_senders[message.sender]:
+                del self._large_senders[message.sender]
+            batch.messages.append(message)
+            batch.dones.append(done)

@@ -7,18 +7,25 @@ V = TypeVar("V")
 
 
 class Cache(Generic[V]):
-    """Up to `size` values by key; the oldest load goes first.
+    """Values by key that weigh up to `size` together, or one that is heavier; the oldest load goes first.
 
     A value that is invalidated while it is being loaded is given to those who wait, but not kept: what was read may
     be from before the change. And since the news of a change may be lost with the process that would have told it,
     `age` is called now and then, and no value outlives two such calls.
     """
 
-    def __init__(self, size: int, load: Callable[[str], Awaitable[V | None]]) -> None:
+    def __init__(
+        self,
+        size: int,
+        load: Callable[[str], Awaitable[V | None]],
+        weigh: Callable[[V], int] = lambda _: 1,
+    ) -> None:
         self._size = size
         self._load = load
+        self._weigh = weigh
         self._values: dict[str, V] = {}
         self._aged: dict[str, V] = {}
+        self._weight = self._aged_weight = 0
         self._loading: dict[str, int] = {}
         self._changed: set[str] = set()
 
@@ -47,17 +54,24 @@ class Cache(Generic[V]):
     def drop(self, keys: Iterable[str]) -> None:
         """Forget values that have changed."""
         for key in keys:
-            self._values.pop(key, None)
-            self._aged.pop(key, None)
+            self._forget(key)
             if key in self._loading:
                 self._changed.add(key)
 
     def age(self) -> None:
         """Forget what was loaded before the last call."""
         self._values, self._aged = {}, self._values
+        self._weight, self._aged_weight = 0, self._weight
 
     def _keep(self, key: str, value: V) -> None:
-        if key not in self._values and len(self._values) + len(self._aged) >= self._size:
-            eldest = self._aged or self._values
-            del eldest[next(iter(eldest))]
+        self._forget(key)
+        self._weight += self._weigh(value)
+        while self._weight + self._aged_weight > self._size and (eldest := self._aged or self._values):
+            self._forget(next(iter(eldest)))
         self._values[key] = value
+
+    def _forget(self, key: str) -> None:
+        if (value := self._values.pop(key, None)) is not None:
+            self._weight -= self._weigh(value)
+        if (value := self._aged.pop(key, None)) is not None:
+            self._aged_weight -= self._weigh(value)

@@ -1,6 +1,7 @@
 """Sending, pulling and reading back messages: MS, MP and LRM (protocol.md sections 6 to 8)."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from google.protobuf.descriptor import FieldDescriptor
@@ -14,14 +15,17 @@ from fsharechat.protocol.signals import (
     TRANSPARENT_TYPES,
     Code,
     ConversationType,
+    MemberType,
     PersistFlag,
     SubSignal,
     UserStatus,
 )
 from fsharechat.rpc import Call, Reply
 from fsharechat.store import messages
-from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.store.groups import GroupMembers
+from fsharechat.store.messages import Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.users import Rights
+from roles.group.cache import Cache
 from roles.group.handlers import carry_out, handles, handles_direct
 from roles.group.service import Group
 
@@ -44,12 +48,27 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     try:
         message = _parsed(call)
         sender = group.rights.peek(call.uid)
-        target = group.rights.peek(message.conversation.target)
-        if sender is None or target is None or call.uid in group.sending:
+        target = _targets(group, message).peek(message.conversation.target)
+        if sender is None or target is None or call.uid in group.sending or _is_missing(call.uid, target):
             return _send_later(group, call, message)
         return _send(group, call, message, sender, target)
     except Refusal as refusal:
         return _resolved(group, Reply(refusal.code))
+
+
+def _targets(group: Group, message: pb.Message) -> Cache[Rights] | Cache[GroupMembers]:
+    """Return what knows the target of a message. Raises Refusal."""
+    kind = message.conversation.type
+    if kind == ConversationType.PRIVATE:
+        return group.rights
+    if kind == ConversationType.GROUP:
+        return group.members
+    raise Refusal(_NOT_A_MEMBER.get(kind, Code.INVALID_PARAMETER))
+
+
+def _is_missing(uid: str, target: Rights | GroupMembers) -> bool:
+    """Return whether a user is not in a group as it is cached: the news that they are may be on its way."""
+    return isinstance(target, GroupMembers) and uid not in target.types
 
 
 def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
@@ -60,11 +79,9 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
     async def send_in_turn(group: Group, call: Call) -> Reply:
         if before is not None:
             await asyncio.wait([before])
-        if message.conversation.type != ConversationType.PRIVATE:
-            raise Refusal(_NOT_A_MEMBER.get(message.conversation.type, Code.INVALID_PARAMETER))
         sender = await group.rights.get(call.uid)
-        target = await group.rights.get(message.conversation.target)
-        if sender is None or target is None:
+        target = await _target(group, call.uid, message)
+        if sender is None:
             raise Refusal(Code.NOT_EXIST)
         stored = _send(group, call, message, sender, target)
         release()
@@ -85,6 +102,28 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
     return task
 
 
+async def _target(group: Group, uid: str, message: pb.Message) -> Rights | GroupMembers:
+    """Return the target of a message, read again where the sender seems not to be a member. Raises Refusal."""
+    name = message.conversation.target
+    if message.conversation.type == ConversationType.PRIVATE:
+        user = await group.rights.get(name)
+        if user is None:
+            raise Refusal(Code.NOT_EXIST)
+        return user
+    return await members_with(group, name, uid)
+
+
+async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
+    """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
+    known = group.members.peek(id)
+    if known is not None and uid not in known.types:
+        group.members.drop([id])
+    found = await group.members.get(id)
+    if found is None or uid not in found.types:
+        raise Refusal(Code.NOT_IN_GROUP)
+    return found
+
+
 def _parsed(call: Call) -> pb.Message:
     try:
         message = pb.Message.FromString(call.body)
@@ -93,6 +132,8 @@ def _parsed(call: Call) -> pb.Message:
     message.from_user = call.uid  # whatever the client wrote
     if type(message.conversation.target) is not str:  # the runtime gives what is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
+    if not all(type(uid) is str for uid in (message.to_user, *message.to)):
+        raise Refusal(Code.INVALID_DATA)
     for field, value in message.content.ListFields():
         if type(value) is bytes and field.type == FieldDescriptor.TYPE_STRING:
             raise Refusal(Code.INVALID_DATA)
@@ -100,16 +141,18 @@ def _parsed(call: Call) -> pb.Message:
 
 
 def _send(
-    group: Group, call: Call, message: pb.Message, sender: Rights, target: Rights
+    group: Group, call: Call, message: pb.Message, sender: Rights, target: Rights | GroupMembers
 ) -> asyncio.Future[Reply]:
     """Check the rights and send. Raises Refusal; the future does not fail."""
     conversation, content = message.conversation, message.content
-    if conversation.type != ConversationType.PRIVATE:
-        raise Refusal(_NOT_A_MEMBER.get(conversation.type, Code.INVALID_PARAMETER))
     if sender.status != UserStatus.NORMAL:
         raise Refusal(Code.MUTED if sender.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
-    if call.uid in target.blacklist:
-        raise Refusal(Code.BLACKLISTED)
+    if isinstance(target, Rights):
+        receivers, audience = _receivers(call.uid, message, target), None
+    else:
+        receivers, audience = _group_receivers(call.uid, message, target)
+    if group.words.refuses(content):
+        raise Refusal(Code.SENSITIVE_WORD)
     timestamp = time_of(call.message_id)
     message.message_id = call.message_id
     message.server_timestamp = timestamp
@@ -117,16 +160,19 @@ def _send(
         body = message.SerializeToString()
     except EncodeError:  # a required field is missing
         raise Refusal(Code.INVALID_DATA) from None
-    receivers = () if conversation.target == call.uid else (conversation.target,)
     if _is_transparent(content):
         group.outbox.push(body, receivers)
         return _resolved(group, Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
     future: asyncio.Future[Reply] = group.loop.create_future()
 
     def stored(outcome: Stored | StoreError) -> None:
+        if isinstance(outcome, Stored) and outcome.outdated:
+            group.members.drop([conversation.target])
         if isinstance(outcome, StoreError):
             log.warning("message not stored", uid=call.uid, error=str(outcome))
             reply = Reply(Code.SERVER_ERROR)
+        elif not outcome.id:
+            reply = Reply(Code.NOT_IN_GROUP)
         else:
             if outcome.entries:
                 group.outbox.deliver(body, outcome.entries, call.uid, call.client_id)
@@ -143,12 +189,37 @@ def _send(
         body,
         receivers,
         call.retried,
+        audience,
     )
     try:
         group.store.append(new, stored)
     except StoreError as error:
         stored(error)
     return future
+
+
+def _receivers(uid: str, message: pb.Message, target: Rights) -> Sequence[str]:
+    """Return who gets a private message beside its sender. Raises Refusal where they may not send it."""
+    if uid in target.blacklist:
+        raise Refusal(Code.BLACKLISTED)
+    return () if message.conversation.target == uid else (message.conversation.target,)
+
+
+def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tuple[Sequence[str], Audience]:
+    """Return who gets a message to a group beside its sender. Raises Refusal where they may not send it."""
+    kind = target.types.get(uid)
+    if kind is None:
+        raise Refusal(Code.NOT_IN_GROUP)
+    if kind == MemberType.SILENCED:
+        raise Refusal(Code.NO_RIGHT)
+    only = addressees(message)
+    receivers = [other for other in only or target.types if other in target.types and other != uid]
+    return receivers, Audience(message.conversation.target, target.version, only)
+
+
+def addressees(message: pb.Message) -> set[str]:
+    """Return the members whom a group message is for; it is for all of them when there are none."""
+    return {uid for uid in (message.to_user, *message.to) if uid}
 
 
 def _is_transparent(content: pb.MessageContent) -> bool:

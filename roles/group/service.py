@@ -11,7 +11,8 @@ from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
 from fsharechat.settings import Settings
-from fsharechat.store import users
+from fsharechat.store import groups, users
+from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
@@ -23,6 +24,12 @@ from roles.group.report_book import ReportBook
 from roles.group.tokens import TokenSigner
 
 CACHED_USERS = 200_000
+CACHED_MEMBERS = 500_000
+"""Members of all groups that are cached; a group counts as one more than it has members."""
+
+GROUP_KEY = "group:"
+"""What the keys of groups begin with among those that the bus tells to drop; those of users are bare uids."""
+
 CACHE_SECONDS = 60.0
 """What is cached may be wrong for up to twice as long, if the process that changed it died before it could say so."""
 
@@ -51,6 +58,9 @@ class Group:
         self.outbox = Outbox(bus, self.presence)
         self.reports = ReportBook(store, self.outbox)
         self.rights: Cache[Rights] = Cache(CACHED_USERS, lambda uid: store.read(users.rights, uid))
+        self.members: Cache[GroupMembers] = Cache(
+            CACHED_MEMBERS, lambda id: store.read(groups.members, id), lambda found: 1 + len(found.types)
+        )
         self._connectors: set[int] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
@@ -60,7 +70,7 @@ class Group:
     async def start(self, registry: Registry) -> None:
         """Hear what other processes tell; returns once all that counts has been heard."""
         await self.bus.watch_presence(self._on_presence)
-        await self.bus.watch_invalidations(self.rights.drop)
+        await self.bus.watch_invalidations(self._on_changed)
         await registry.watch("connector", self._on_connectors)
         self._age_cache()
 
@@ -70,6 +80,7 @@ class Group:
 
     def _age_cache(self) -> None:
         self.rights.age()
+        self.members.age()
         self._ageing = self.loop.call_later(CACHE_SECONDS, self._age_cache)
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
@@ -101,6 +112,14 @@ class Group:
     def changed(self, uids: Iterable[str]) -> None:
         """Tell every group process that the rights of users have changed."""
         self.bus.invalidate(list(uids))
+
+    def group_changed(self, id: str) -> None:
+        """Tell every group process that a group or its members have changed."""
+        self.bus.invalidate([GROUP_KEY + id])
+
+    def _on_changed(self, keys: Iterable[str]) -> None:
+        self.rights.drop(key for key in keys if not key.startswith(GROUP_KEY))
+        self.members.drop(key.removeprefix(GROUP_KEY) for key in keys if key.startswith(GROUP_KEY))
 
     def deliver(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
         """Announce messages that the server itself has stored."""

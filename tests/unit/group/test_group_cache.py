@@ -123,3 +123,32 @@ async def test_an_aged_value_can_be_dropped(rows: Rows) -> None:
     cache.age()
     cache.drop(["a"])
     assert cache.peek("a") is None
+
+
+async def test_values_make_room_by_what_they_weigh(rows: Rows) -> None:
+    rows.values = {"a": "x" * 4, "b": "x" * 4, "c": "x" * 3, "d": "x" * 11}
+    cache = Cache(10, rows.load, len)
+    for key in "ab":
+        await cache.get(key)
+    cache.age()
+    await cache.get("c")
+    assert [cache.peek(key) is not None for key in "abc"] == [False, True, True]
+    await cache.get("d")  # more than there is room for: it is kept alone
+    assert [cache.peek(key) is not None for key in "abcd"] == [False, False, False, True]
+    await cache.get("c")
+    assert [cache.peek(key) is not None for key in "cd"] == [True, False]
+
+
+async def test_what_is_gone_weighs_nothing(rows: Rows) -> None:
+    rows.values = {"a": "x" * 6, "b": "x" * 6}
+    cache = Cache(10, rows.load, len)
+    await cache.get("a")
+    cache.drop(["a"])
+    await cache.get("b")
+    cache.age()
+    cache.drop(["b"])
+    await cache.get("b")
+    cache.age()
+    cache.age()
+    await cache.get("a")
+    assert cache.peek("a") == "x" * 6

@@ -4,13 +4,14 @@ import pytest
 from store_kit import append, append_all, heads, inbox, new
 
 from fsharechat.errors import StoreError
+from fsharechat.store.messages import Stored
 from fsharechat.store.store import Store
 
 
 async def test_a_later_resend_answers_the_first_id_and_makes_no_entries(store: Store) -> None:
     first = new("ann", "bob", local_id=7)
     await append(store, first)
-    assert await append(store, new("ann", "bob", local_id=7)) == (first.id, [])
+    assert await append(store, new("ann", "bob", local_id=7)) == Stored(first.id, [])
     assert await inbox(store, "bob") == ([first.body], 1, 1)
 
 
@@ -62,7 +63,7 @@ async def test_a_retried_call_finds_what_it_stored_before_it_was_cut_off(store: 
     first = new("ann", "bob", local_id=local_id)
     await append(store, first)
     again = new("ann", "bob", id=first.id, local_id=local_id, retried=True)
-    assert await append(store, again) == (first.id, [])
+    assert await append(store, again) == Stored(first.id, [])
     assert await heads(store, "bob") == {"bob": 1}
 
 

@@ -132,7 +132,7 @@ async def test_another_store_reads_what_one_has_acknowledged(engine: Engine) -> 
     store = engine.store()
     await store.open()
     assert await inbox(store, "bob") == ([message.body], 1, 1)
-    assert await append(store, new("ann", "bob", local_id=7)) == (message.id, [])
+    assert await append(store, new("ann", "bob", local_id=7)) == Stored(message.id, [])
     assert (await append(store, new("ann", "bob"))).entries == [("ann", 2), ("bob", 2)]
     assert await fact_names(store) == ["kept"]
     await store.close()

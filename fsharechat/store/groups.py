@@ -1,0 +1,169 @@
+"""Groups and their members (protocol.md sections 5, 7 and 8).
+
+Each change locks the row of the group first, so that what several processes change comes one after the other. Members
+who leave keep their row, with the type REMOVED: it says whose messages a first login must not show any more.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from fsharechat.protocol.signals import MemberType
+from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
+
+
+class Info(NamedTuple):
+    """One row of chat_groups. `update_dt` and `member_update_dt` (ms) grow with each change."""
+
+    id: str
+    name: str
+    portrait: str
+    owner: str
+    type: int
+    extra: str
+    member_count: int
+    dismissed: bool
+    update_dt: int
+    member_update_dt: int
+
+
+class NewMember(NamedTuple):
+    uid: str
+    type: int
+    alias: str = ""
+
+
+class GroupMembers(NamedTuple):
+    """What decides who may send to a group, and who gets it. Nobody is in a group that was dismissed."""
+
+    type: int
+    owner: str
+    version: int
+    """The group's member_update_dt in ms: what was read with an older one may be wrong."""
+    types: dict[str, int]
+    """MemberType by uid, of those who are not removed."""
+
+
+_COLUMNS = ", ".join(Info._fields)
+_SELECT = f"SELECT {_COLUMNS} FROM chat_groups"
+_MEMBER_COLUMNS = ("group_id", "uid", "alias", "type", "joined_ms", "update_dt")
+_PRESENT = f"group_id = ? AND type <> {int(MemberType.REMOVED)}"
+
+
+def infos(_: Dialect, ids: Sequence[str]) -> Unit[dict[str, Info]]:
+    """Return those of the groups that exist and are not dismissed."""
+    rows = yield from select_in(f"{_SELECT} WHERE dismissed = 0 AND id IN ({{}})", ids)
+    return {row[0]: Info(*row) for row in rows}
+
+
+def locked(dialect: Dialect, id: str) -> Unit[Info | None]:
+    """Return a group, dismissed or not, for a unit that will change it or its members."""
+    rows = (yield Query(f"{_SELECT} WHERE id = ?{dialect.locking}", (id,))).rows
+    return Info(*rows[0]) if rows else None
+
+
+def create(dialect: Dialect, info: Info) -> Unit[bool]:
+    """Add a group without members; return False, with its row locked, when the id is taken."""
+    yield Query(dialect.insert_new("chat_groups", Info._fields), info)
+    # Both writers of an id get here, one after the other; the first has put the creator among the members by then.
+    sql = "SELECT COUNT(*) FROM group_members WHERE group_id = ?"
+    return int((yield Query(sql, (info.id,))).rows[0][0]) == 0
+
+
+def members(_: Dialect, id: str) -> Unit[GroupMembers | None]:
+    """Return who is in a group; None when there never was one."""
+    # The version first: if a change comes between, what follows is newer than it says, and is read again.
+    rows = (yield Query("SELECT type, owner, member_update_dt FROM chat_groups WHERE id = ?", (id,))).rows
+    if not rows:
+        return None
+    kind, owner, version = rows[0]
+    return GroupMembers(kind, owner, version, (yield from present(id)))
+
+
+def present(id: str) -> Unit[dict[str, int]]:
+    """Return the MemberType of each who is in a group and not removed."""
+    rows = (yield Query(f"SELECT uid, type FROM group_members WHERE {_PRESENT} ORDER BY uid", (id,))).rows
+    return dict(rows)
+
+
+def member_list(_: Dialect, id: str, uid: str, head: int) -> Unit[list[Row]]:
+    """Return (uid, alias, type, update_dt) of the members, as the member `uid` may see them.
+
+    It is empty for an unknown or dismissed group, one whose members have not changed since the version `head`, and
+    for who is no member.
+    """
+    sql = "SELECT member_update_dt FROM chat_groups WHERE id = ? AND dismissed = 0"
+    rows = (yield Query(sql, (id,))).rows
+    if not rows or rows[0][0] <= head:
+        return []
+    sql = f"SELECT uid, alias, type, update_dt FROM group_members WHERE {_PRESENT} ORDER BY joined_ms, uid"
+    found = (yield Query(sql, (id,))).rows
+    return found if any(row[0] == uid for row in found) else []
+
+
+def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit[None]:
+    """Make users members who are none now; they may have been before."""
+    for part in chunks([member.uid for member in new]):
+        sql = f"DELETE FROM group_members WHERE group_id = ? AND uid IN ({marks(len(part))})"
+        yield Query(sql, (id, *part))
+    rows = [(id, member.uid, member.alias, member.type, now, now) for member in new]
+    yield from insert_many("group_members", _MEMBER_COLUMNS, rows)
+
+
+def remove_members(_: Dialect, id: str, uids: Sequence[str], now: int) -> Unit[None]:
+    """Take members out of a group."""
+    for part in chunks(uids):
+        sql = (
+            f"UPDATE group_members SET type = {int(MemberType.REMOVED)}, update_dt = ? "
+            f"WHERE group_id = ? AND uid IN ({marks(len(part))})"
+        )
+        yield Query(sql, (now, id, *part))
+
+
+def remove_all(_: Dialect, id: str, now: int) -> Unit[None]:
+    """Take everybody out of a group."""
+    sql = f"UPDATE group_members SET type = {int(MemberType.REMOVED)}, update_dt = ? WHERE {_PRESENT}"
+    yield Query(sql, (now, id))
+
+
+def promote_eldest(_: Dialect, id: str, now: int) -> Unit[str]:
+    """Make the one who has been a member the longest the owner; return the uid, "" when nobody is left."""
+    sql = f"SELECT uid FROM group_members WHERE {_PRESENT} ORDER BY joined_ms, uid LIMIT 1"
+    rows = (yield Query(sql, (id,))).rows
+    if not rows:
+        return ""
+    uid: str = rows[0][0]
+    sql = "UPDATE group_members SET type = ?, update_dt = ? WHERE group_id = ? AND uid = ?"
+    yield Query(sql, (MemberType.OWNER, now, id, uid))
+    return uid
+
+
+def save(_: Dialect, info: Info) -> Unit[None]:
+    """Write what a unit has made of a group that it has locked."""
+    assignments = ", ".join(f"{column} = ?" for column in Info._fields[1:])
+    yield Query(f"UPDATE chat_groups SET {assignments} WHERE id = ?", (*info[1:], info.id))
+
+
+def left_by(uid: str) -> Unit[set[str]]:
+    """Return the groups that a user was a member of and is no more."""
+    sql = "SELECT group_id FROM group_members WHERE uid = ? AND type = ?"
+    return {id for (id,) in (yield Query(sql, (uid, MemberType.REMOVED))).rows}
+
+
+def known_users(uids: Iterable[str]) -> Unit[set[str]]:
+    """Return those of the users that exist."""
+    rows = yield from select_in("SELECT uid FROM users WHERE uid IN ({})", list(uids))
+    return {uid for (uid,) in rows}
+
+
+def after(version: int, now: int) -> int:
+    """Return the version that follows one: the time, or one more where two changes fall into a millisecond."""
+    return max(now, version + 1)
+
+
+def members_changed(info: Info, count: int, now: int) -> Info:
+    """Return a group whose members are now `count`, with both versions grown."""
+    return info._replace(
+        member_count=count,
+        update_dt=after(info.update_dt, now),
+        member_update_dt=after(info.member_update_dt, now),
+    )

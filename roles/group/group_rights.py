@@ -1,0 +1,54 @@
+"""Who may change what in a group (protocol.md sections 5 and 8)."""
+
+from collections.abc import Mapping
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol.signals import Code, GroupInfoType, GroupType, MemberType
+from fsharechat.store.groups import Info
+
+_GIVEN = (MemberType.NORMAL, MemberType.MANAGER, MemberType.SILENCED)
+"""What an owner may make of those whom they add."""
+
+
+def check_add(group: Info, uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may add members."""
+    _check_member(uid, members)
+    if group.type == GroupType.RESTRICTED and uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_modify(group: Info, uid: str, members: Mapping[str, int], what: int) -> None:
+    """Raise Refusal unless a user may change the field `what` (GroupInfoType) of a group."""
+    _check_member(uid, members)
+    anybody = group.type != GroupType.RESTRICTED and what == GroupInfoType.NAME
+    if not anybody and uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_kick(group: Info, uid: str) -> None:
+    """Raise Refusal unless a user may remove members: the owner, and in a free group nobody."""
+    if uid != group.owner or group.type == GroupType.FREE:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_dismiss(group: Info, uid: str) -> None:
+    """Raise Refusal unless a user may dismiss a group."""
+    if uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_quit(group: Info, uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may leave a group."""
+    _check_member(uid, members)
+    if uid == group.owner and group.type != GroupType.FREE:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def member_type(wanted: int, by_owner: bool) -> int:
+    """Return what a new member becomes: managers and silenced ones are the owner's to name."""
+    return wanted if by_owner and wanted in _GIVEN else MemberType.NORMAL
+
+
+def _check_member(uid: str, members: Mapping[str, int]) -> None:
+    if uid not in members:
+        raise Refusal(Code.NOT_IN_GROUP)

@@ -1,0 +1,67 @@
+"""The messages that tell the members of a group what has changed (protocol.md section 8)."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.ids import time_of
+from fsharechat.protocol.signals import (
+    TRANSPARENT_TYPES,
+    ContentType,
+    ConversationType,
+    PersistFlag,
+)
+from fsharechat.store.messages import NewMessage, conversation_key
+
+_STORED = (PersistFlag.STORED, PersistFlag.STORED_AND_COUNTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a request says about the message that is to tell of it.
+
+    `id` is the message's; `content` is what the request brought, if anything.
+    """
+
+    id: int
+    operator: str
+    group_id: str
+    line: int = 0
+    content: pb.MessageContent | None = None
+
+    def message(
+        self,
+        kind: ContentType,
+        members: Collection[str],
+        *,
+        name: str | None = None,
+        uids: Sequence[str] | None = None,
+    ) -> NewMessage:
+        """Return the message to `members`: the content of the request, or one of type `kind` made here.
+
+        `name` and `uids` are what the change is about, None where that is none of its business.
+        """
+        content = self.content
+        if content is None:
+            about = {"g": self.group_id, "o": self.operator, "n": name, "ms": uids}
+            data = orjson.dumps({key: value for key, value in about.items() if value is not None})
+            content = pb.MessageContent(type=kind, data=data, persist_flag=PersistFlag.STORED)
+        where = pb.Conversation(type=ConversationType.GROUP, target=self.group_id, line=self.line)
+        message = pb.Message(
+            conversation=where,
+            from_user=self.operator,
+            content=content,
+            message_id=self.id,
+            server_timestamp=time_of(self.id),
+        )
+        key = conversation_key(where.type, where.line, where.target, self.operator)
+        receivers = [uid for uid in members if uid != self.operator]
+        return NewMessage(self.id, self.operator, 0, key, message.SerializeToString(), receivers)
+
+
+def brought(content: pb.MessageContent) -> pb.MessageContent | None:
+    """Return what a request brought as its notice, if it is one that can be stored: else the server makes one."""
+    stored = content.persist_flag in _STORED or not content.HasField("persist_flag")
+    return content if content.type > 0 and content.type not in TRANSPARENT_TYPES and stored else None
