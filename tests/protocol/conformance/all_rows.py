@@ -1,0 +1,21 @@
+"""Every row of the suite, in the contract's order."""
+
+import re
+
+from tests.protocol.conformance import (
+    rows_connection,
+    rows_friends,
+    rows_inbox,
+    rows_login,
+    rows_messages,
+    rows_users,
+)
+from tests.protocol.conformance.rows import ROWS, Row
+
+PARTS = (rows_connection, rows_login, rows_inbox, rows_messages, rows_users, rows_friends)
+"""The modules whose rows these are."""
+
+
+def all_rows() -> list[Row]:
+    """Return the rows by section."""
+    return sorted(ROWS, key=lambda row: int(re.sub(r"\D", "", row.section)))

@@ -1,0 +1,63 @@
+"""The numbers of the wire contract, read from contract.md: nothing here comes from the server's own code."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+_TEXT = (Path(__file__).parent / "contract.md").read_text()
+_SCALARS = ("i32", "i64", "str", "bytes", "bool")
+_UNTYPED = {"conversation": "Conversation", "notify_content": "MessageContent"}
+"""Fields that the table names by their type alone."""
+
+
+class Field(NamedTuple):
+    """A field of a message: `kind` is i32, i64, str, bytes, bool or the name of a message."""
+
+    name: str
+    kind: str
+    number: int
+    repeated: bool
+    required: bool
+
+
+def _names(heading: str) -> dict[str, int]:
+    match = re.search(rf"^{heading}: (.*?)\.$", _TEXT, re.MULTILINE | re.DOTALL)
+    assert match, heading
+    pairs = [entry.split() for entry in match[1].split(",")]
+    return {name: int(number) for name, number in pairs}
+
+
+def _field(text: str) -> Field:
+    words = text.split()
+    repeated = words[0] == "repeated"
+    required = words[-1] == "R"
+    name, *kind, number = words[repeated : len(words) - required]
+    return Field(name, kind[0] if kind else _UNTYPED[name], int(number), repeated, required)
+
+
+def _messages() -> dict[str, dict[int, Field]]:
+    found: dict[str, dict[int, Field]] = {}
+    for names, text in re.findall(r"^\| ([A-Z][\w, ]*) \| (.*) \|$", _TEXT, re.MULTILINE):
+        fields = {field.number: field for field in map(_field, text.split(", "))}
+        found |= dict.fromkeys(names.split(", "), fields)
+    for name, fields in found.items():
+        unknown = {field.kind for field in fields.values()} - found.keys() - set(_SCALARS)
+        assert not unknown, f"{name} has fields of unknown types: {unknown}"
+    return found
+
+
+SIGNALS = _names("Signals")
+SUB_SIGNALS = _names("Sub-signals")
+MESSAGES = _messages()
+"""The fields of each message, by number."""
+
+
+@cache
+def name_of(numbers: str, number: int) -> str:
+    """Return the name of a "signal" or "sub-signal". Raises ValueError when it has none."""
+    names = {"signal": SIGNALS, "sub-signal": SUB_SIGNALS}[numbers]
+    for name, known in names.items():
+        if known == number:
+            return name
+    raise ValueError(f"{number} is no {numbers} of the contract")

@@ -1,0 +1,72 @@
+"""The conformance suite against a server in this process: a test a row, over each of its transports."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+import structlog
+
+from fsharechat.node import Node
+from fsharechat.settings import Settings
+from tests.protocol.conformance.all_rows import all_rows
+from tests.protocol.conformance.checks import Skip
+from tests.protocol.conformance.rows import Row
+from tests.protocol.conformance.running import attempt
+from tests.protocol.conformance.world import Target
+from tests.server import SUPER_CODE
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+API_KEY = "a-key-of-the-conformance-suite"
+
+NOT_YET = frozenset(
+    {
+        "5_a_body_that_is_no_such_message_is_refused_with_2[tcp]",
+        "5_a_request_without_a_required_field_is_refused_with_2[tcp]",
+    }
+)
+"""Tests of what the server does not do yet, by name."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Target]:
+    settings = Settings.model_validate(
+        {
+            "node": {"data": tmp_path_factory.mktemp("conformance") / "data"},
+            "connector": {"tcp_port": 0, "ws_port": 0, "notify_repeat_seconds": 0.5},
+            "api": {"port": 0, "key": API_KEY},
+            "codes": {"super_code": SUPER_CODE},
+        }
+    )
+    with structlog.testing.capture_logs() as events:
+        async with Node(settings) as node:
+            at = node.addresses
+            yield Target([at["tcp"]], [at["ws"]], [at["http"]], SUPER_CODE, API_KEY, own=True)
+    assert [event for event in events if event["log_level"] in ("error", "critical")] == []
+
+
+def _test(row: Row) -> object:
+    @pytest.mark.parametrize(
+        "transport",
+        [
+            pytest.param(
+                one, marks=[pytest.mark.xfail(strict=True)] if f"{row.name}[{one}]" in NOT_YET else []
+            )
+            for one in row.over
+        ],
+    )
+    async def trial(target: Target, transport: str) -> None:
+        skipped = ""
+        try:
+            await attempt(target, row, transport)
+        except Skip as skip:
+            skipped = str(skip)
+        if skipped:
+            pytest.skip(skipped)
+
+    trial.__doc__ = f"Section {row.section}: {row.title}."
+    return trial
+
+
+for _row in all_rows():
+    globals()[f"test_{_row.name}"] = _test(_row)
