@@ -107,6 +107,10 @@ class Bus(ABC):
         """Receive the events for this process's connector from now on, and none from before."""
 
     @abstractmethod
+    async def leave_node(self, node: int) -> None:
+        """Receive the events for a node no longer."""
+
+    @abstractmethod
     def announce(self, presence: Presence) -> None:
         """Tell every group process where a device is; news of one device arrives in the order it happened."""
 

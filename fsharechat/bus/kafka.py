@@ -44,6 +44,7 @@ class KafkaBus(Bus):
         self._told.set()
         self._on_keys: list[Callable[[Iterable[str]], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._nodes: dict[int, asyncio.Task[None]] = {}
         self.dropped = 0
 
     async def open(self) -> None:
@@ -68,9 +69,15 @@ class KafkaBus(Bus):
         self._put(Record(DELIVER, node, None, codec.encode_events(events)))
 
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
-        await self._consume(
+        self._nodes[node] = await self._consume(
             [TopicPartition(DELIVER, node)], lambda record: on_events(codec.decode_events(record.value))
         )
+
+    async def leave_node(self, node: int) -> None:
+        consumer = self._nodes.pop(node, None)
+        if consumer is not None:
+            consumer.cancel()
+            await asyncio.wait((consumer,))
 
     def announce(self, presence: Presence) -> None:
         # The device decides the partition, so that its news stay in order whichever node they are from.
@@ -157,14 +164,14 @@ class KafkaBus(Bus):
         partitions: list[TopicPartition],
         take: Callable[[ConsumerRecord[bytes, bytes]], None],
         from_beginning: bool = False,
-    ) -> None:
+    ) -> asyncio.Task[None]:
         """Give the records of partitions to `take` from now on; with `from_beginning` after all that are there."""
         consumer = await self._started_consumer(partitions, from_beginning)
         if from_beginning:
             ends = await consumer.end_offsets(partitions)
             while any([await consumer.position(place) < end for place, end in ends.items()]):
                 await _take_some(consumer, take)
-        self._spawn(self._take_forever(consumer, partitions, take, from_beginning))
+        return self._spawn(self._take_forever(consumer, partitions, take, from_beginning))
 
     async def _take_forever(
         self,
@@ -216,10 +223,12 @@ class KafkaBus(Bus):
                 await consumer.stop()
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(_report_end)
+        task.add_done_callback(self._tasks.discard)
         self._tasks.add(task)
+        return task
 
 
 async def _take_some(

@@ -27,6 +27,9 @@ class MemoryBus(Bus):
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
         self._on_events[node] = on_events
 
+    async def leave_node(self, node: int) -> None:
+        self._on_events.pop(node, None)
+
     def announce(self, presence: Presence) -> None:
         key = presence.uid, presence.client_id
         if presence.online:

@@ -19,7 +19,8 @@ class RegistryError(Exception):
 class Lease(ABC):
     """A node id (0-63) among the processes of one kind ("connector", "group").
 
-    It may be lost, and come back, while the process runs: look at `held` before each thing that needs the id.
+    It may be lost while the process runs, and come back: under "auto" with another `node`, when the one it had is
+    another process's by then. So ask before each thing that needs the id: see `holds`.
     """
 
     def __init__(self, kind: str, node: int) -> None:
@@ -34,9 +35,16 @@ class Lease(ABC):
         False in good time before another process can have it, also in a process that was stopped and wakes up.
         """
 
+    def holds(self, node: int) -> bool:
+        """Return whether this id, which the lease had before, is certainly still this process's."""
+        return node == self.node and self.held
+
     @abstractmethod
     def on_change(self, tell: Callable[[bool], None]) -> None:
-        """Have `tell` called on the loop with False when the lease is lost, with True when it is held again."""
+        """Have `tell` called on the loop with False when the lease is lost, with True when it is held again.
+
+        The id changes only in between.
+        """
 
     @abstractmethod
     async def release(self) -> None:
@@ -55,6 +63,8 @@ class Registry(ABC):
     @abstractmethod
     async def lease(self, kind: str, node: int | Literal["auto"], address: str) -> Lease:
         """Lease a node id for the process that others reach at `address`; "auto" takes the lowest free one.
+
+        When the id is lost to another process, a fixed one is waited for, and "auto" takes the lowest free one again.
 
         Raises LeaseTaken, which names the holder, when the id (or every id) is held, and RegistryError.
         """

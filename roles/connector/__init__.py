@@ -7,7 +7,6 @@ from typing import Any
 from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
 from fsharechat.process import raise_open_files
-from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from roles.connector.hub import Hub
 from roles.connector.tcp import TcpConnection
@@ -38,12 +37,8 @@ class ConnectorRole:
             raise StartError(f"[node] id: {error}") from error
         self._lease = lease
         await node.rpc.wait_ready()
-        ids = IdGenerator(lease.node, held=lambda: lease.held)
-        hub = self._hub = Hub(node.settings, lease.node, node.rpc, node.bus, ids, raise_open_files())
+        hub = self._hub = Hub(node.settings, lease, node.rpc, node.bus, raise_open_files())
         await hub.start()
-        lease.on_change(hub.on_lease)
-        if not lease.held:  # lost while the rest was waited for
-            hub.on_lease(False)
         tls: dict[str, Any] = {}
         if (context := self._tls()) is not None:
             tls = {

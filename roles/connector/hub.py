@@ -13,6 +13,7 @@ from fsharechat.process import SPARE_FILES
 from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.ids import IdGenerator, now_ms
 from fsharechat.protocol.signals import Code, ReportType
+from fsharechat.registry import Lease
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
 from fsharechat.store.heads import Heads
@@ -44,15 +45,13 @@ MAX_RECALLS = 10_000
 
 
 class Hub:
-    def __init__(
-        self, settings: Settings, node: int, rpc: Rpc, bus: Bus, ids: IdGenerator, open_files: int
-    ) -> None:
+    def __init__(self, settings: Settings, lease: Lease, rpc: Rpc, bus: Bus, open_files: int) -> None:
         """`open_files`: how many this process may have."""
         self.settings = settings.connector
-        self.node = node
+        self._lease = lease
         self.rpc = rpc
         self.bus = bus
-        self.ids = ids
+        self._take_id()
         self.limit = RateLimit(settings.limits.requests, settings.limits.seconds)
         self.buckets = BucketTable(settings.limits.seconds)
         self.writes = TurnWrites()
@@ -80,6 +79,7 @@ class Hub:
         self.time: Callable[[], float] = asyncio.get_running_loop().time
         self._tail_bounds = (self.settings.tail_entries, self.settings.tail_bytes)
         self._epoch = 0
+        self._lease_changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._fresh: deque[tuple[float, str]] = deque()
         self._ahead: deque[tuple[float, str, Heads]] = deque()
@@ -89,10 +89,16 @@ class Hub:
     # Life
 
     async def start(self) -> None:
+        self._lease.on_change(self._on_lease)
+        self.suspended = not self._lease.held
         await self.bus.serve_node(self.node, self.on_events)
-        self._epoch = now_ms()
-        self.bus.announce(Presence("", "", self.node, self._epoch))
-        for work in (self._sweep_forever(), self._check_heads_forever(), self._check_fresh_forever()):
+        self._begin()
+        for work in (
+            self._sweep_forever(),
+            self._check_heads_forever(),
+            self._check_fresh_forever(),
+            self._follow_lease(),
+        ):
             self._spawn(work)
 
     async def stop(self) -> None:
@@ -124,6 +130,48 @@ class Hub:
         """Return how many devices are logged in."""
         return len(self.sessions) - self.unauthenticated
 
+    # The node id
+
+    def _take_id(self) -> None:
+        node, lease = self._lease.node, self._lease
+        self.node = node
+        self.ids = IdGenerator(node, held=lambda: lease.holds(node))
+
+    def _begin(self) -> None:
+        """Take connections, if the node id is held. What was connected under it before is gone."""
+        if self._lease.holds(self.node):
+            self.suspended = False
+            self._epoch = max(self._epoch + 1, now_ms())
+            self.bus.announce(Presence("", "", self.node, self._epoch))
+
+    def _on_lease(self, held: bool) -> None:
+        """Stop taking work while the node id may be another process's."""
+        self._lease_changed.set()
+        if not held:
+            self.suspended = True
+            log.error("the node id is lost: no connections until there is one again", node=self.node)
+            for session in list(self.sessions):
+                session.close()
+
+    async def _follow_lease(self) -> None:
+        """Begin anew when there is a node id again, the one of before or another."""
+        while True:
+            await self._lease_changed.wait()
+            self._lease_changed.clear()
+            if self._lease.node != self.node:
+                await self.bus.leave_node(self.node)
+                self._take_id()
+                await self.bus.serve_node(self.node, self.on_events)
+            if self.suspended:
+                self._begin()
+
+    def _announce(self, session: Session, online: bool) -> None:
+        """Say where a device is. While the node id may be another's, it would be taken for that one's word."""
+        if self._lease.holds(self.node):
+            self.bus.announce(
+                Presence(session.uid, session.client_id, self.node, session.epoch, online=online)
+            )
+
     # Sessions come and go
 
     def accept(self, transport: Transport) -> Session | None:
@@ -141,16 +189,6 @@ class Hub:
             return False
         self.waiting.add(gate)
         return True
-
-    def on_lease(self, held: bool) -> None:
-        """Stop taking work while the node id may be another process's, and begin anew when it is ours again."""
-        self.suspended = not held
-        if held:
-            log.info("the node id is held again", node=self.node)
-            return
-        log.error("the node id is lost: no connections until it is held again", node=self.node)
-        for session in list(self.sessions):
-            session.close()
 
     def _has_room(self) -> bool:
         if self.suspended:
@@ -179,7 +217,7 @@ class Hub:
         session.epoch = self._epoch = max(self._epoch + 1, now_ms())
         if replaced is not None:
             replaced.refuse("replaced by a new connection of the same device")
-        self.bus.announce(Presence(session.uid, session.client_id, self.node, session.epoch))
+        self._announce(session, True)
         self._fresh.append((self.time() + FRESH_SECONDS, session.uid))
         if len(user.sessions) == 1:
             user.learn_versions(heads)
@@ -197,9 +235,7 @@ class Hub:
         user, session.user = session.user, None
         if user is not None and user.sessions.get(session.client_id) is session:
             del user.sessions[session.client_id]
-            self.bus.announce(
-                Presence(session.uid, session.client_id, self.node, session.epoch, online=False)
-            )
+            self._announce(session, False)
             if user.sessions:
                 user.trim()
             else:

@@ -1,4 +1,4 @@
-"""A connector that stood still until another one had its node id: it gives out no message id when it wakes."""
+"""A process that stood still until another had its node id goes on with another, and gives out no id of that one."""
 
 import asyncio
 import sys
@@ -29,21 +29,22 @@ WAITING = 20
 STUBBORN = replace(FAST, request_timeout=BOUND, send_timeout=BOUND, ping_interval=BOUND, ping_timeout=BOUND)
 
 
-class Connectors:
+class Holders:
     """Who holds which node id, as the registry tells."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, role: str) -> None:
         self._world = world
-        self._registry = ZooKeeperRegistry(world.variables()["FSHARECHAT_REGISTRY__URL"])
+        self._role = role
+        self.registry = ZooKeeperRegistry(world.variables()["FSHARECHAT_REGISTRY__URL"])
         self.members: Members = {}
 
-    async def __aenter__(self) -> "Connectors":
-        await self._registry.open()
-        await self._registry.watch("connector", self._note)
+    async def __aenter__(self) -> "Holders":
+        await self.registry.open()
+        await self.registry.watch(self._role, self._note)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._registry.close()
+        await self.registry.close()
 
     def _note(self, members: Members) -> None:
         self.members = members
@@ -51,10 +52,14 @@ class Connectors:
     def holder(self, node: int) -> str:
         """Return the name of the process that holds an id, "" if none does."""
         address = self.members.get(node)
-        for member in self._world.members("connector"):
+        for member in self._world.members(self._role):
             if address in member.addresses.values():
                 return member.name
         return ""
+
+    def id_of(self, name: str) -> int | None:
+        """Return the id of a process, None if it has none."""
+        return next((node for node in self.members if self.holder(node) == name), None)
 
 
 class Recorder(Device):
@@ -69,10 +74,11 @@ class Recorder(Device):
         return reply
 
 
-async def test_who_wakes_without_its_lease_gives_out_no_id(cluster: MakeCluster) -> None:
+async def test_who_wakes_without_its_lease_gives_out_no_id_of_it_and_goes_on_with_another(
+    cluster: MakeCluster,
+) -> None:
     it = cluster(2, 2)
-    world = World(it.name)
-    async with Connectors(world) as connectors:
+    async with Holders(World(it.name), "connector") as connectors:
         sleeper, other = it.names("connector")
         await _number(it, connectors, sleeper, other)
         numbers = new_numbers(2)
@@ -92,25 +98,57 @@ async def test_who_wakes_without_its_lease_gives_out_no_id(cluster: MakeCluster)
             await until(lambda: connectors.holder(NODE) == other, lambda: f"{connectors.members}")
             await bob.connect(patience=BOUND)
             assert node_of((await bob.send(ann.user_id, "in its place")).message_id) == NODE
-            it.resume(sleeper)
-            await until(lambda: not ann.connected, "the connector that lost its id keeps its sessions")
-            for n in range(WAITING):
-                await bob.send(ann.user_id, f"since {n}")
-            assert connectors.holder(NODE) == other
-            assert len(ann.ids_given) == 1, "it gave out ids that are another process's"
         finally:
-            await _give_back(it, connectors, sleeper, other)
+            it.resume(sleeper)
+            it.start(other)
+        for n in range(WAITING):
+            await bob.send(ann.user_id, f"since {n}")
         receipts = [await task for task in waiting]
+        await until(lambda: connectors.id_of(sleeper) is not None, lambda: f"{connectors.members}")
+        assert connectors.holder(NODE) == other
+        new_id = connectors.id_of(sleeper)
+        assert {node_of(id) for id in ann.ids_given[1:]} == {new_id}, "it gave out ids of another process's"
         everything = [receipt.message_id for receipt in receipts] + bob.ids_given + ann.ids_given[:1]
         assert len(set(everything)) == len(everything)
         await bob.until_received(1 + WAITING)
+        await ann.until_received(1 + WAITING)
         assert len(await ann.whole_history(bob.user_id, 50)) == 1 + WAITING + 1 + WAITING
+        await it.until_known()
         await ann.close()
         await bob.close()
     it.faults()  # what was logged meanwhile is no other test's concern
 
 
-async def _number(it: Cluster, connectors: Connectors, first: str, second: str) -> None:
+async def test_a_group_process_whose_id_is_taken_goes_on_with_another(cluster: MakeCluster) -> None:
+    it = cluster(2, 2)
+    async with Holders(World(it.name), "group") as groups:
+        sleeper, other = it.names("group")
+        await until(lambda: len(groups.members) == 2, lambda: f"{groups.members}")
+        lost = groups.id_of(sleeper)
+        assert lost is not None
+        it.pause(sleeper)
+        try:
+            await until(lambda: lost not in groups.members, "the id is still held")
+            lease = await groups.registry.lease("group", lost, "127.0.0.1:9")
+        finally:
+            it.resume(sleeper)
+        await until(lambda: groups.id_of(sleeper) not in (None, lost), lambda: f"{groups.members}")
+        await lease.release()
+        it.stop(other)
+        try:
+            ann, bob = [
+                await _device(it, number, name)
+                for number, name in zip(new_numbers(2), it.names("connector"), strict=True)
+            ]
+            async with ann, bob:
+                await ann.send(bob.user_id, "by the one that is left")
+                await bob.until_received(1)
+        finally:
+            it.start(other)
+    it.faults()
+
+
+async def _number(it: Cluster, connectors: Holders, first: str, second: str) -> None:
     """Start the connectors anew, so that the first has the id NODE: which ones they had depends on earlier tests."""
     it.stop(first, second)
     await until(lambda: not connectors.members, lambda: f"{connectors.members}")
@@ -134,12 +172,3 @@ async def _say(device: Device, to: str, text: str) -> SentMessage:
             return await device.send(to, text, local_id=1 + hash(text) % (1 << 60))
         except ClientError:
             await asyncio.sleep(0.1)
-
-
-async def _give_back(it: Cluster, connectors: Connectors, sleeper: str, other: str) -> None:
-    """Let the one that slept have its id again, and the other one a new id."""
-    it.resume(sleeper)
-    it.stop(other)
-    await until(lambda: connectors.holder(NODE) == sleeper, lambda: f"{connectors.members}")
-    it.start(other)
-    await until(lambda: len(connectors.members) == 2, lambda: f"{connectors.members}")

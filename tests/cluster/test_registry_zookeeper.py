@@ -14,6 +14,7 @@ import pytest
 import structlog
 from aiozk import ZKClient
 
+from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, RegistryError
 from fsharechat.registry import zookeeper as zookeeper_registry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
@@ -268,10 +269,69 @@ async def test_a_stopped_process_knows_when_it_wakes_that_it_lost_its_id(
     lease = await (await open_registry()).lease("connector", 5, "a:2")
     holder.wake()
     assert await holder.line() == "held False"
-    assert await holder.line() == "told False"
+    assert await holder.line() == "told False, 5"
     assert lease.held
     await lease.release()
-    assert await holder.line() == "told True"
+    assert await holder.line() == "told True, 5"
+
+
+async def test_a_stopped_process_whose_id_is_taken_goes_on_with_the_lowest_free_one(
+    stack: AsyncExitStack, url: str, open_registry: Open
+) -> None:
+    holder = await Holder.start(stack, url, "auto", "a:1")
+    await holder.freeze()
+    other = await open_registry()
+    log = await Log().watching(other)
+    for node in (0, 1):
+        assert (await other.lease("connector", node, "a:2")).held
+    holder.wake()
+    assert await holder.line() == "held False"
+    assert await holder.line() == "told False, 0"
+    assert await holder.line() == "told True, 2"
+    expected = {0: "a:2", 1: "a:2", 2: "a:1"}
+    await until(lambda: log.members[-1] == expected, lambda: f"members: {log.members}")
+
+
+async def test_an_id_that_was_another_one_before_is_kept_and_given_back(
+    zookeeper: ZooKeeper, wire: Wire, url: str, open_registry: Open
+) -> None:
+    cut_off, other = await open_registry(at=wire.host), await open_registry()
+    lease = await cut_off.lease("connector", "auto", "a:1")
+    log = Log().of(lease)
+    await wire.cut()
+    taken = await other.lease("connector", 0, "a:2")
+    assert not lease.held
+    await wire.mend()
+    await until(lambda: log.changes == [False, True], lambda: f"changes: {log.changes}")
+    assert lease.node == 1
+    await zookeeper.stop()  # it keeps this one as it kept that one
+    try:
+        await until(lambda: log.changes == [False, True, False], lambda: f"changes: {log.changes}")
+    finally:
+        await zookeeper.start()
+    await until(lambda: log.changes == [False, True, False, True], lambda: f"changes: {log.changes}")
+    assert lease.node == 1
+    with pytest.raises(LeaseTaken, match="a:1"):
+        await other.lease("connector", 1, "a:3")
+    await taken.release()  # it does not go back
+    await lease.release()
+    for node in (0, 1):
+        assert (await cut_off.lease("connector", "auto", "a:4")).node == node
+
+
+async def test_while_all_ids_are_held_a_lost_one_is_waited_for(wire: Wire, open_registry: Open) -> None:
+    cut_off, other = await open_registry(at=wire.host), await open_registry(LONG)
+    lease = await cut_off.lease("connector", "auto", "a:1")
+    log = Log().of(lease)
+    await wire.cut()
+    taken = await asyncio.gather(*[other.lease("connector", node, "a:2") for node in range(NODES)])
+    with structlog.testing.capture_logs() as said:
+        await wire.mend()
+        await until(lambda: any("no other" in one["event"] for one in said), lambda: f"{said}")
+    assert not lease.held
+    await taken[9].release()
+    await until(lambda: log.changes == [False, True], lambda: f"changes: {log.changes}")
+    assert lease.node == 9
 
 
 async def test_a_node_that_was_deleted_is_a_lost_lease_and_made_again(

@@ -63,8 +63,19 @@ class ZooKeeperRegistry(Registry):
         """Lease a node id. A fixed one that is held is waited for: its holder may have died just now."""
         holder = nodes.Holder.this_process(address)
         if node == "auto":
-            return await self._take_lowest(kind, holder)
-        return await self._take_fixed(kind, node, holder)
+            taken, sent = await self._take_lowest(kind, holder)
+        else:
+            taken, sent = node, await self._take_fixed(kind, node, holder)
+        lease = self._leases[kind, taken] = ZooKeeperLease(
+            self._session,
+            f"{self._root}/{kind}",
+            taken,
+            holder,
+            sent,
+            another=self._take_another if node == "auto" else None,
+            forget=lambda lease: self._leases.pop((kind, lease.node), None),
+        )
+        return lease
 
     async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
         follower = _Follower(self._session, f"{self._root}/{kind}", on_members)
@@ -72,21 +83,32 @@ class ZooKeeperRegistry(Registry):
         on_members(dict(follower.members))
         self._followers.add(asyncio.create_task(follower.run()))
 
-    async def _take_lowest(self, kind: str, holder: nodes.Holder) -> Lease:
+    async def _take_another(self, lease: ZooKeeperLease) -> float:
+        """Give a lease whose id is another process's the lowest free one. Returns as `_take` does."""
+        taken, sent = await self._take_lowest(lease.kind, lease.holder)
+        self._leases.pop((lease.kind, lease.node), None)
+        self._leases[lease.kind, taken] = lease
+        lease.node = taken
+        return sent
+
+    async def _take_lowest(self, kind: str, holder: nodes.Holder) -> tuple[int, float]:
         held = await nodes.members(self._session, f"{self._root}/{kind}")
         for candidate in range(NODES):
-            if candidate not in held and (lease := await self._try(kind, candidate, holder)):
-                return lease
+            # What we seem to hold ourselves was taken by an attempt whose answer was lost.
+            if held.get(candidate, holder) == holder:
+                sent = await self._take(kind, candidate, holder)
+                if sent is not None:
+                    return candidate, sent
         raise LeaseTaken(f"all {NODES} node ids of a {kind} are held")
 
-    async def _take_fixed(self, kind: str, node: int, holder: nodes.Holder) -> Lease:
+    async def _take_fixed(self, kind: str, node: int, holder: nodes.Holder) -> float:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE * self._session.timeout
         first: nodes.Holder | None = None
         while True:
-            lease = await self._try(kind, node, holder)
-            if lease is not None:
-                return lease
+            sent = await self._take(kind, node, holder)
+            if sent is not None:
+                return sent
             other = await self._holder(kind, node)
             if other is None:
                 continue
@@ -98,30 +120,22 @@ class ZooKeeperRegistry(Registry):
                 raise LeaseTaken(f"node id {node} of a {kind} is held by {other}")
             await asyncio.sleep(self._session.beat)
 
-    async def _try(self, kind: str, node: int, holder: nodes.Holder) -> ZooKeeperLease | None:
-        """Take an id, or return None if it is held, in another process or in this one."""
+    async def _take(self, kind: str, node: int, holder: nodes.Holder) -> float | None:
+        """Take an id. Returns when it was asked for (`clock`), or None if another process or this one holds it."""
         key = (kind, node)
         if key in self._leases:
             return None
         self._leases[key] = None
-        path = f"{self._root}/{kind}/{node}"
         sent = clock()
         try:
-            if await nodes.take(self._session, path, holder):
-                self._leases[key] = ZooKeeperLease(
-                    self._session, kind, node, path, holder, sent, lambda: self._forget(key)
-                )
+            taken = await nodes.take(self._session, f"{self._root}/{kind}/{node}", holder)
         finally:
-            if self._leases.get(key) is None:
-                self._leases.pop(key, None)
-        return self._leases.get(key)
+            del self._leases[key]  # a lease is put in its place before anything else can run
+        return sent if taken else None
 
     async def _holder(self, kind: str, node: int) -> nodes.Holder | None:
         mine = self._leases.get((kind, node))
         return mine.holder if mine else await nodes.holder_of(self._session, f"{self._root}/{kind}/{node}")
-
-    def _forget(self, key: tuple[str, int]) -> None:
-        self._leases.pop(key, None)
 
 
 class _Follower:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from fsharechat.registry import Lease, RegistryError
+from fsharechat.registry import Lease, LeaseTaken, RegistryError
 from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.session import Session, pause
 
@@ -29,22 +29,28 @@ def clock() -> float:
 
 
 class ZooKeeperLease(Lease):
-    """A lease that keeps itself. `sent` is when (`clock`) the request was sent that made the node at `path`."""
+    """A lease that keeps itself.
+
+    `sent` is when (`clock`) the request was sent that made the node in `folder`. `another` gives the lease another
+    `node` when its own is held elsewhere, and returns such a time again; without it the id is waited for.
+    """
 
     def __init__(
         self,
         session: Session,
-        kind: str,
+        folder: str,
         node: int,
-        path: str,
         holder: nodes.Holder,
         sent: float,
-        forget: Callable[[], None],
+        *,
+        another: Callable[["ZooKeeperLease"], Awaitable[float]] | None,
+        forget: Callable[["ZooKeeperLease"], object],
     ) -> None:
-        super().__init__(kind, node)
+        super().__init__(folder.rpartition("/")[2], node)
         self._session = session
-        self._path = path
+        self._folder = folder
         self._holder = holder
+        self._another = another
         self._forget = forget
         self._listeners: list[Callable[[bool], None]] = []
         self._told = True
@@ -58,6 +64,10 @@ class ZooKeeperLease(Lease):
     @property
     def held(self) -> bool:
         return clock() < self._until
+
+    @property
+    def _path(self) -> str:
+        return f"{self._folder}/{self.node}"
 
     @property
     def holder(self) -> nodes.Holder:
@@ -75,7 +85,7 @@ class ZooKeeperLease(Lease):
         except RegistryError as error:
             log.warning("a node id is given back only with the session", **self._names(), why=str(error))
         finally:
-            self._forget()
+            self._forget(self)
 
     async def abandon(self) -> None:
         """Use the id no longer; its node goes with the session."""
@@ -116,8 +126,20 @@ class ZooKeeperLease(Lease):
             return self._session.beat
         other = await nodes.holder_of(self._session, self._path)
         if other is not None and other != self._other:
-            log.error("the node id is held elsewhere; waiting for it", **self._names(), holder=str(other))
+            log.error("the node id is held elsewhere", **self._names(), holder=str(other))
         self._other = other
+        # One that is ourselves is of a session of before, and goes with it.
+        if self._another is not None and other not in (None, self._holder):
+            lost = self.node
+            try:
+                self._sent = sent = await self._another(self)
+            except LeaseTaken as error:
+                log.error("there is no other node id", **self._names(), why=str(error))
+            else:
+                log.warning("another node id is taken", **self._names(), instead_of=lost)
+                self._proven(sent)
+                self._other = None
+                return self._session.beat
         return min(2 * wait, self._session.timeout)
 
     def _proven(self, sent: float) -> None:

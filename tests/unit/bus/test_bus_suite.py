@@ -30,6 +30,20 @@ async def test_events_of_one_node_are_not_heard_at_another(buses: Buses) -> None
     assert await six.take(3) == [note(f"six {n}") for n in range(3)]
 
 
+async def test_events_of_a_node_that_was_left_are_not_heard(buses: Buses) -> None:
+    five, six = Events(), Events()
+    await buses.connector.serve_node(5, five)
+    await buses.connector.leave_node(5)
+    await buses.connector.serve_node(6, six)
+    await buses.connector.leave_node(7)  # that it never served
+    buses.group.deliver(5, [note("for whoever has it now")])
+    buses.group.deliver(6, [note("kept")])
+    assert await six.take(1) == [note("kept")]
+    await buses.connector.serve_node(5, five)
+    buses.group.deliver(5, [note("back")])
+    assert await five.take(1) == [note("back")]
+
+
 async def test_events_for_a_node_that_nobody_serves_harm_nobody(buses: Buses) -> None:
     events = Events()
     await buses.connector.serve_node(5, events)

@@ -5,7 +5,7 @@ from connector_fakes import Connector, FakeClock, Make, ScriptedRpc
 
 from fsharechat.bus import Presence
 from fsharechat.bus.memory import MemoryBus
-from fsharechat.protocol.ids import IdGenerator
+from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.settings import Settings
 from roles.connector.hub import Hub
 
@@ -18,7 +18,8 @@ async def make() -> AsyncIterator[Make]:
     def make(**sections: dict[str, object]) -> Connector:
         rpc, bus, clock = ScriptedRpc(), MemoryBus(), FakeClock()
         presences: list[Presence] = []
-        hub = Hub(Settings.model_validate(sections), 1, rpc, bus, IdGenerator(1), 10_000)
+        lease = MemoryLease(MemoryRegistry(), "connector", 1)
+        hub = Hub(Settings.model_validate(sections), lease, rpc, bus, 10_000)
         hub.time = clock
         bus.announce = presences.append  # type: ignore[method-assign]
         made.append(Connector(hub, rpc, bus, clock, presences))

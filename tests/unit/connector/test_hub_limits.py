@@ -2,16 +2,15 @@
 
 from typing import Any, cast
 
-from fsharechat.protocol.ids import IdGenerator
+from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.settings import Settings
 from roles.connector.hub import Hub
 
 
 def make_hub(open_files: int, **connector: int) -> Hub:
     nothing = cast(Any, None)
-    return Hub(
-        Settings.model_validate({"connector": connector}), 1, nothing, nothing, IdGenerator(1), open_files
-    )
+    lease = MemoryLease(MemoryRegistry(), "connector", 1)
+    return Hub(Settings.model_validate({"connector": connector}), lease, nothing, nothing, open_files)
 
 
 async def test_no_more_connections_than_files_may_be_open() -> None:
