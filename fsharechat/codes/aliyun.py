@@ -47,7 +47,8 @@ class AliyunCodes(SmsCodes):
         except AlibabaCloudException as error:
             raise CodeError(f"{error.code}: {error.message}") from error
         except TeaException as error:
-            raise failure(error, getattr(error, "inner_exception", error)) from error
+            inner = getattr(error, "inner_exception", error)
+            raise failure(error, getattr(inner, "message", inner)) from error
         if answer is None or not answer.code:
             raise CodeUnconfirmed("an answer without a status")
         if answer.code != "OK":

@@ -44,10 +44,16 @@ class Delivery(CodeSender):
             self._sending -= 1
 
     async def check(self) -> str:
-        return (
-            f"to mobile numbers: {await self.mobile.check() if self.mobile else 'none'}; "
-            f"to e-mail addresses: {await self.mail.check() if self.mail else 'none'}"
-        )
+        found, failed = [], False
+        for kind, sender in (("mobile numbers", self.mobile), ("e-mail addresses", self.mail)):
+            try:
+                found.append(f"to {kind}: {await sender.check() if sender else 'none'}")
+            except CodeError as error:
+                found.append(f"to {kind}: {error}")
+                failed = True
+        if failed:
+            raise CodeError("; ".join(found))
+        return "; ".join(found)
 
     async def close(self) -> None:
         for sender in (self.mobile, self.mail):

@@ -48,11 +48,11 @@ class SmsCodes(CodeSender):
 
 
 def failure(error: Exception, reason: object) -> CodeError:
-    """Return what `error`, with which a vendor's library gave up, says of the code: `reason`, and whether it went."""
-    unreached = any(
-        isinstance(cause, (NewConnectionError, ConnectTimeoutError, SSLError)) for cause in _causes(error)
-    )
-    return CodeError(str(reason)) if unreached else CodeUnconfirmed(str(reason))
+    """Return what `error`, with which a vendor's library gave up for `reason`, says of the code."""
+    for cause in _causes(error):
+        if isinstance(cause, (NewConnectionError, ConnectTimeoutError, SSLError)):
+            return CodeError(str(cause))
+    return CodeUnconfirmed(str(reason))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
