@@ -72,10 +72,11 @@ def create(dialect: Dialect, info: Info) -> Unit[bool]:
 def members(_: Dialect, id: str) -> Unit[GroupMembers | None]:
     """Return who is in a group; None when there never was one."""
     # The version first: if a change comes between, what follows is newer than it says, and is read again.
-    rows = (yield Query("SELECT type, owner, member_update_dt FROM chat_groups WHERE id = ?", (id,))).rows
-    if not rows:
+    sql = "SELECT id, type, owner, member_update_dt FROM chat_groups WHERE id = ?"
+    rows = (yield Query(sql, (id,))).rows
+    if not rows or rows[0][0] != id:  # MySQL finds an id with spaces behind it, too
         return None
-    kind, owner, version = rows[0]
+    _, kind, owner, version = rows[0]
     return GroupMembers(kind, owner, version, (yield from present(id)))
 
 

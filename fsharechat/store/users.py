@@ -72,15 +72,15 @@ def modify(_: Dialect, uid: str, changes: dict[str, object], now: int) -> Unit[N
 
 def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
     """Return the rights of a user; None when there is no such user."""
-    rows = (yield Query("SELECT status FROM users WHERE uid = ?", (uid,))).rows
-    if not rows:
+    rows = (yield Query("SELECT uid, status FROM users WHERE uid = ?", (uid,))).rows
+    if not rows or rows[0][0] != uid:  # MySQL finds a uid with spaces behind it, too
         return None
     blocked = (
         yield Query(
             "SELECT friend_uid FROM friends WHERE uid = ? AND state = ?", (uid, FriendState.BLACKLISTED)
         )
     ).rows
-    return Rights(rows[0][0], frozenset(row[0] for row in blocked))
+    return Rights(rows[0][1], frozenset(row[0] for row in blocked))
 
 
 def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, int, bool]]:

@@ -132,6 +132,12 @@ async def test_blocked_users_are_not_found(store: Store) -> None:
     assert await found(store, "Ann", fuzzy=True) == set()
 
 
+async def test_a_uid_with_a_space_behind_it_is_nobodys(store: Store) -> None:
+    ann, _, _ = await store.write(users.get_or_create, "13800000001", 1)
+    assert await store.read(users.rights, ann) is not None
+    assert await store.read(users.rights, f"{ann} ") is None
+
+
 async def test_rights_are_status_and_blacklist(store: Store) -> None:
     ann = await named(store, "13800000000")
     assert await store.read(users.rights, "nobody") is None
