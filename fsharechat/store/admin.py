@@ -1,9 +1,12 @@
 """What the back office reads and changes of users and groups."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from fsharechat.store import users
-from fsharechat.store.unit import Dialect, Query, Unit, select_in
+from fsharechat.protocol.signals import MemberType
+from fsharechat.store import sessions, users
+from fsharechat.store.groups import Info
+from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
 
 
 def uids_of(_: Dialect, numbers: Sequence[str]) -> Unit[dict[str, str]]:
@@ -19,3 +22,109 @@ def keep_system_user(dialect: Dialect, uid: str, display_name: str, now: int) ->
         yield from users.modify(dialect, uid, {"mobile": ""}, now)
     elif rows[0][0] != display_name:
         yield from users.modify(dialect, uid, {"display_name": display_name}, now)
+
+
+class Account(NamedTuple):
+    """What an administrator sees of a user in a list."""
+
+    uid: str
+    number: str
+    display_name: str
+    status: int
+    update_dt: int
+
+
+_ACCOUNT = ", ".join(Account._fields)
+
+
+def account(dialect: Dialect, key: str) -> Unit[Account | None]:
+    """Return the user with that uid, or else with that login number."""
+    for column in ("uid", "number"):
+        rows = (yield Query(f"SELECT {_ACCOUNT} FROM users WHERE {column} = ?", (key,))).rows
+        if rows:
+            return Account(*rows[0])
+    return None
+
+
+def accounts(_: Dialect, search: str, status: int | None, after: str, limit: int) -> Unit[list[Account]]:
+    """Return up to `limit` users behind the uid `after`, by uid.
+
+    With `search` those whose uid it is, or whose number or display name contains it.
+    """
+    where: list[str] = ["uid > ?"]
+    params: list[object] = [after]
+    if search:
+        params += _like(search, 2)
+        where.append("(uid = ? OR number LIKE ? ESCAPE '!' OR display_name LIKE ? ESCAPE '!')")
+    if status is not None:
+        where.append("status = ?")
+        params.append(status)
+    sql = f"SELECT {_ACCOUNT} FROM users WHERE {' AND '.join(where)} ORDER BY uid LIMIT ?"
+    return [Account(*row) for row in (yield Query(sql, (*params, limit))).rows]
+
+
+def set_status(_: Dialect, uid: str, status: int) -> Unit[None]:
+    """Make a user normal, muted or blocked (UserStatus)."""
+    yield Query("UPDATE users SET status = ? WHERE uid = ?", (status, uid))
+
+
+def create_user(dialect: Dialect, number: str, display_name: str, now: int) -> Unit[tuple[Account, bool]]:
+    """Return the user with that login number, and whether it was made now."""
+    uid, _, created = yield from users.get_or_create(dialect, number, now)
+    if created and display_name:
+        yield from users.modify(dialect, uid, {"display_name": display_name}, now)
+    found = yield from account(dialect, uid)
+    assert found is not None
+    return found, created
+
+
+def logged_in(_: Dialect, uid: str) -> Unit[dict[str, int]]:
+    """Return when each device of a user got its secret (ms), by client id."""
+    rows = (
+        yield Query("SELECT client_id, issued_ms FROM sessions WHERE uid = ? ORDER BY client_id", (uid,))
+    ).rows
+    return dict(rows)
+
+
+def log_out(dialect: Dialect, uid: str, client_ids: Sequence[str] | None) -> Unit[list[str]]:
+    """Forget devices of a user, all of them without `client_ids`; return which were logged in."""
+    known = yield from logged_in(dialect, uid)
+    gone = [client_id for client_id in known if client_ids is None or client_id in client_ids]
+    for client_id in gone:
+        yield from sessions.forget(dialect, uid, client_id)
+    return gone
+
+
+def chat_groups(_: Dialect, search: str, after: str, limit: int) -> Unit[list[Info]]:
+    """Return up to `limit` groups behind the id `after`, by id; dismissed ones too.
+
+    With `search` those whose id or owner it is, or whose name contains it.
+    """
+    where = "id > ?"
+    params: list[object] = [after]
+    if search:
+        where += " AND (id = ? OR owner = ? OR name LIKE ? ESCAPE '!')"
+        params += [search, *_like(search, 1)]
+    sql = f"SELECT {', '.join(Info._fields)} FROM chat_groups WHERE {where} ORDER BY id LIMIT ?"
+    return [Info(*row) for row in (yield Query(sql, (*params, limit))).rows]
+
+
+def chat_group(_: Dialect, id: str) -> Unit[Info | None]:
+    """Return a group, also a dismissed one."""
+    rows = (yield Query(f"SELECT {', '.join(Info._fields)} FROM chat_groups WHERE id = ?", (id,))).rows
+    return Info(*rows[0]) if rows else None
+
+
+def group_members(_: Dialect, id: str, after: str, limit: int) -> Unit[list[Row]]:
+    """Return (uid, display name, alias, type, joined_ms) of up to `limit` members behind the uid `after`, by uid."""
+    sql = (
+        "SELECT m.uid, u.display_name, m.alias, m.type, m.joined_ms FROM group_members m "
+        "JOIN users u ON u.uid = m.uid WHERE m.group_id = ? AND m.uid > ? AND m.type <> ? ORDER BY m.uid LIMIT ?"
+    )
+    return (yield Query(sql, (id, after, MemberType.REMOVED, limit))).rows
+
+
+def _like(search: str, count: int) -> list[str]:
+    """Return the parameters of a search: the text itself, and `count` patterns that contain it."""
+    escaped = search.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return [search, *[f"%{escaped}%"] * count]

@@ -3,11 +3,12 @@
 from aiohttp import web
 
 from fsharechat.node import Node
+from roles.api.admin import ADMIN
 from roles.api.endpoints import BackOffice
 from roles.api.keys import KeyGuard
 from roles.api.openapi import PUSH
 
-ENDPOINTS = (PUSH,)
+ENDPOINTS = (PUSH, *ADMIN)
 
 
 def add_routes(app: web.Application, node: Node) -> None:

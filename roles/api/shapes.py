@@ -37,6 +37,12 @@ class Shape(BaseModel):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
 
+class Strict(Shape):
+    """One that takes no fields beside its own, so that a wrong name is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class MessageContent(Shape):
     """What the message says: the fields of a MessageContent (protocol.md section 5), by their names in JSON."""
 
@@ -99,3 +105,161 @@ def read(shape: type[Shape], given: Any) -> dict[str, Any]:
 
 def _said(message: str) -> str:
     return message.removeprefix("Value error, ")
+
+
+def _limit(most: int) -> Any:
+    return Field(min(100, most), ge=1, le=most, description="How many at most.")
+
+
+_AFTER = Field("", description="The `next` of the page before.")
+
+Status = Literal["normal", "muted", "blocked"]
+Number64 = Annotated[int, Field(description="Milliseconds since the Unix epoch.")]
+
+
+class UsersQuery(Strict):
+    search: Annotated[str, Field(max_length=255)] = Field(
+        "", description="A uid, or a part of a number or a display name."
+    )
+    status: Literal["", "normal", "muted", "blocked"] = Field("", description="Only users of that status.")
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+class NewUser(Strict):
+    number: str = Field(max_length=254, description="The mobile number or e-mail address to log in with.")
+    displayName: str = Field("", max_length=64, description="The number, where there is none.")
+
+
+class NewStatus(Strict):
+    status: Status = Field(description="muted: may not send (code 247). blocked: may not connect.")
+
+
+class User(Shape):
+    uid: str
+    number: str
+    displayName: str
+    status: Status
+    updateDt: Number64
+
+
+class WholeUser(User):
+    portrait: str
+    gender: int
+    mobile: str
+    email: str
+    address: str
+    company: str
+    social: str
+    extra: str
+
+
+class Users(Shape):
+    users: list[User]
+    next: str = Field(description="The `after` of the next page, empty on the last.")
+
+
+class Device(Shape):
+    clientId: str
+    loggedInAt: Number64 | None = Field(description="When it logged in; null where that is over.")
+    online: bool
+    node: int | None = Field(description="The connector it is on.")
+    since: Number64 | None = Field(description="When it connected.")
+
+
+class Devices(Shape):
+    uid: str
+    sessions: list[Device]
+
+
+class NodeCount(Shape):
+    node: int
+    devices: int
+
+
+class SessionCount(Shape):
+    devices: int
+    users: int
+    nodes: list[NodeCount] = Field(description="By connector.")
+
+
+class LogoutQuery(Strict):
+    logout: bool = Field(
+        True, description="Whether the device has to log in again; else it may come back at once."
+    )
+
+
+class Ended(Shape):
+    uid: str
+    disconnected: list[str] = Field(description="Client ids whose connections are ended.")
+    loggedOut: list[str] = Field(description="Client ids that have to log in again.")
+
+
+class GroupsQuery(Strict):
+    search: Annotated[str, Field(max_length=255)] = Field(
+        "", description="An id, the uid of an owner, or a part of a name."
+    )
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+class MembersQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(500)
+
+
+class Group(Shape):
+    id: str
+    name: str
+    owner: str
+    type: str = Field(description="normal, free or restricted.")
+    memberCount: int
+    dismissed: bool
+    updateDt: Number64
+
+
+class Groups(Shape):
+    groups: list[Group]
+    next: str
+
+
+class Member(Shape):
+    uid: str
+    displayName: str
+    alias: str
+    type: str = Field(description="normal, manager, owner or silenced.")
+    joinedAt: Number64
+
+
+class WholeGroup(Group):
+    portrait: str
+    extra: str
+    members: list[Member]
+    next: str
+
+
+class WordsQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(1000)
+
+
+class WordList(Strict):
+    words: list[str] = Field(
+        min_length=1,
+        max_length=10_000,
+        description="Kept in lower case and Unicode's form NFKC; 1 to 64 characters.",
+    )
+
+
+class Words(Shape):
+    words: list[str]
+    total: int
+    next: str
+
+
+class Added(Shape):
+    added: int = Field(description="How many were new.")
+
+
+class Removed(Shape):
+    removed: int = Field(description="How many there were.")

@@ -14,6 +14,9 @@ from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
 from fsharechat.store import users as user_rows
 from roles.group import (  # noqa: F401 - they announce their handlers
+    admin_groups,
+    admin_users,
+    admin_words,
     connect,
     friends,
     login,

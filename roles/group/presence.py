@@ -1,5 +1,6 @@
 """Which nodes have devices of a user, as the presence events tell."""
 
+from collections import Counter
 from collections.abc import Callable, Container
 
 from fsharechat.bus import Presence
@@ -11,6 +12,8 @@ class PresenceTable:
     def __init__(self) -> None:
         self._devices: dict[str, dict[str, tuple[int, int]]] = {}
         self._nodes: dict[str, tuple[int, ...]] = {}
+        self._counts: Counter[int] = Counter()
+        """How many devices each node has."""
         self._begun: dict[int, int] = {}
         """The epoch with which each node began: what it said before is of another process, which has died."""
 
@@ -28,8 +31,12 @@ class PresenceTable:
         moved = before if online and before is not None and before[0] != node else None
         if online:
             devices[client_id] = (node, epoch)
+            self._counts[node] += 1
+            if before is not None:
+                self._counts[before[0]] -= 1
         elif before is not None and before[0] == node:
             del devices[client_id]
+            self._counts[node] -= 1
         self._index(uid)
         return moved
 
@@ -46,11 +53,26 @@ class PresenceTable:
             for client_id, (node, epoch) in list(devices.items()):
                 if is_gone(node, epoch):
                     del devices[client_id]
+                    self._counts[node] -= 1
             self._index(uid)
 
     def __len__(self) -> int:
         """Return how many devices are known."""
-        return sum(map(len, self._devices.values()))
+        return self._counts.total()
+
+    @property
+    def users(self) -> int:
+        """How many users have a device that is known."""
+        return len(self._devices)
+
+    @property
+    def per_node(self) -> dict[int, int]:
+        """How many devices each node has."""
+        return {node: count for node, count in sorted(self._counts.items()) if count}
+
+    def devices(self, uid: str) -> dict[str, tuple[int, int]]:
+        """Return the place of each device of a user, by client id: the node, and the epoch it connected with."""
+        return dict(self._devices.get(uid, {}))
 
     def nodes(self, uid: str) -> tuple[int, ...]:
         """Return the nodes that have a device of the user, in no order."""

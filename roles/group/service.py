@@ -17,11 +17,13 @@ from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
 from roles.group.cache import Cache
+from roles.group.expulsion import Expulsion
 from roles.group.handlers import DIRECT, HANDLERS, carry_out
 from roles.group.outbox import Outbox
 from roles.group.presence import PresenceTable
 from roles.group.report_book import ReportBook
 from roles.group.tokens import TokenSigner
+from roles.group.words import WordFilter
 
 CACHED_USERS = 200_000
 CACHED_MEMBERS = 500_000
@@ -61,6 +63,8 @@ class Group:
         self.members: Cache[GroupMembers] = Cache(
             CACHED_MEMBERS, lambda id: store.read(groups.members, id), lambda found: 1 + len(found.types)
         )
+        self.words = WordFilter(store, bus)
+        self.expulsion = Expulsion(store, bus, self.presence)
         self._connectors: set[int] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
@@ -72,9 +76,11 @@ class Group:
         await self.bus.watch_presence(self._on_presence)
         await self.bus.watch_invalidations(self._on_changed)
         await registry.watch("connector", self._on_connectors)
+        await self.words.start()
         self._age_cache()
 
     def stop(self) -> None:
+        self.words.stop()
         if self._ageing is not None:
             self._ageing.cancel()
 
@@ -100,6 +106,7 @@ class Group:
         if moved_from is not None:
             node, epoch = moved_from
             self.bus.deliver(node, [Kick(presence.uid, presence.client_id, epoch)])
+        self.expulsion.on_presence(presence)
 
     def _on_connectors(self, members: Members) -> None:
         """Drop the sessions of connectors that have gone; at first those of all that are not there."""

@@ -1,0 +1,68 @@
+"""Sensitive words: what no message may say (code 242)."""
+
+from collections.abc import Sequence
+
+from fsharechat.store.unit import Dialect, Query, Unit, chunks, insert_many, marks, select_in
+
+MAX_WORDS = 100_000
+
+_VERSION = "words_version"
+_PAGE = 10_000
+
+
+class TooManyWords(Exception):
+    """There would be more than MAX_WORDS; nothing was added."""
+
+
+def version(_: Dialect) -> Unit[bytes]:
+    """Return what differs after each change of the words; empty when there never was one."""
+    rows = (yield Query("SELECT value FROM facts WHERE name = ?", (_VERSION,))).rows
+    return rows[0][0] if rows else b""
+
+
+def page(_: Dialect, after: str, limit: int) -> Unit[list[str]]:
+    """Return up to `limit` words behind the word `after`, in their order."""
+    sql = "SELECT word FROM sensitive_words WHERE word > ? ORDER BY word LIMIT ?"
+    return [word for (word,) in (yield Query(sql, (after, limit))).rows]
+
+
+def count(_: Dialect) -> Unit[int]:
+    total: int = (yield Query("SELECT COUNT(*) FROM sensitive_words")).rows[0][0]
+    return total
+
+
+def all_words(dialect: Dialect) -> Unit[tuple[bytes, list[str]]]:
+    """Return a version, and the words: those of that version, or newer ones."""
+    first = yield from version(dialect)
+    found: list[str] = []
+    while part := (yield from page(dialect, found[-1] if found else "", _PAGE)):
+        found += part
+    return first, found
+
+
+def add(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]:
+    """Keep words, each once; return how many of them are new. Raises TooManyWords."""
+    yield from _change(dialect, new_version)
+    known = {
+        row[0] for row in (yield from select_in("SELECT word FROM sensitive_words WHERE word IN ({})", words))
+    }
+    new = [word for word in dict.fromkeys(words) if word not in known]
+    if (yield from count(dialect)) + len(new) > MAX_WORDS:
+        raise TooManyWords
+    yield from insert_many("sensitive_words", ("word",), [(word,) for word in new])
+    return len(new)
+
+
+def remove(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]:
+    """Remove words; return how many of them there were."""
+    yield from _change(dialect, new_version)
+    removed = 0
+    for part in chunks(words):
+        sql = f"DELETE FROM sensitive_words WHERE word IN ({marks(len(part))})"
+        removed += (yield Query(sql, part)).changed
+    return removed
+
+
+def _change(dialect: Dialect, new_version: bytes) -> Unit[None]:
+    """Set the version. Its row stays locked, so that changes by several processes come one after the other."""
+    yield Query(dialect.upsert("facts", ("name",), ("value",)), (_VERSION, new_version))

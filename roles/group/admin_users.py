@@ -1,0 +1,118 @@
+"""The back office and users: their accounts, what they may, and where they are connected."""
+
+from fsharechat.protocol.signals import UserStatus
+from fsharechat.rpc import Call
+from fsharechat.store import admin, users
+from fsharechat.store.admin import Account
+from roles.group.admin import Denied, Request, operation
+from roles.group.login import normal_number
+from roles.group.service import Group
+
+
+async def _account(group: Group, key: str) -> Account:
+    """Return the user with a uid or a number. Raises Denied."""
+    found = await group.store.read(admin.account, normal_number(key) or key)
+    if found is None:
+        raise Denied(404, "there is no such user")
+    return found
+
+
+def _shown(account: Account) -> dict[str, object]:
+    return {
+        "uid": account.uid,
+        "number": account.number,
+        "displayName": account.display_name,
+        "status": UserStatus(account.status).name.lower(),
+        "updateDt": account.update_dt,
+    }
+
+
+@operation("users.create")
+async def create(group: Group, call: Call, request: Request) -> object:
+    number = normal_number(request["number"])
+    if number is None:
+        raise Denied(400, "number: must be a mobile number or an e-mail address")
+    name: str = request["displayName"]
+    account, created = await group.store.write(admin.create_user, number, name, group.now())
+    if not created and not (call.retried and account.display_name == (name or number)):
+        raise Denied(409, f"there is a user with that number: {account.uid}")
+    return _shown(account)
+
+
+@operation("users.get")
+async def get(group: Group, _: Call, request: Request) -> object:
+    account = await _account(group, request["user"])
+    rows = await group.store.read(users.profiles, [account.uid])
+    profile = dict(zip(users.PROFILE, rows[account.uid], strict=True)) if account.uid in rows else {}
+    more = ("portrait", "gender", "mobile", "email", "address", "company", "social", "extra")
+    return {**_shown(account), **{name: profile.get(name) for name in more}}
+
+
+@operation("users.list")
+async def list_users(group: Group, _: Call, request: Request) -> object:
+    limit: int = request["limit"]
+    wanted: str = request["status"]
+    status = UserStatus[wanted.upper()] if wanted else None
+    found = await group.store.read(admin.accounts, request["search"], status, request["after"], limit + 1)
+    return {
+        "users": list(map(_shown, found[:limit])),
+        "next": found[limit - 1].uid if len(found) > limit else "",
+    }
+
+
+@operation("users.status")
+async def set_status(group: Group, _: Call, request: Request) -> object:
+    """Let a user do everything again, keep them from sending, or keep them out altogether, at once and everywhere."""
+    account = await _account(group, request["user"])
+    status = UserStatus[request["status"].upper()]
+    await group.store.write(admin.set_status, account.uid, status)
+    group.changed([account.uid])
+    if status is UserStatus.BLOCKED:
+        group.expulsion.watch(account.uid)
+        group.expulsion.kick(account.uid)
+    return _shown(account._replace(status=status))
+
+
+@operation("sessions.count")
+async def count_sessions(group: Group, _: Call, __: Request) -> object:
+    """Say how many devices this process knows to be online, on all connectors."""
+    presence = group.presence
+    nodes = [{"node": node, "devices": devices} for node, devices in presence.per_node.items()]
+    return {"devices": len(presence), "users": presence.users, "nodes": nodes}
+
+
+@operation("sessions.list")
+async def list_sessions(group: Group, _: Call, request: Request) -> object:
+    account = await _account(group, request["user"])
+    logged_in = await group.store.read(admin.logged_in, account.uid)
+    online = group.presence.devices(account.uid)
+    return {
+        "uid": account.uid,
+        "sessions": [
+            {
+                "clientId": client_id,
+                "loggedInAt": logged_in.get(client_id),
+                "online": client_id in online,
+                "node": online[client_id][0] if client_id in online else None,
+                "since": online[client_id][1] if client_id in online else None,
+            }
+            for client_id in sorted({*logged_in, *online})
+        ],
+    }
+
+
+@operation("sessions.end")
+async def end_sessions(group: Group, call: Call, request: Request) -> object:
+    """End the connection of a device, or of all of a user; with `logout` it has to log in again."""
+    account = await _account(group, request["user"])
+    only = [request["clientId"]] if "clientId" in request else None
+    logged_out: list[str] = []
+    if request["logout"]:
+        logged_out = await group.store.write(admin.log_out, account.uid, only)
+        group.expulsion.watch(account.uid)
+    kicked = group.expulsion.kick(account.uid, only)
+    if only and not kicked and not logged_out and not call.retried:
+        known = await group.store.read(admin.logged_in, account.uid)
+        if only[0] not in known:
+            raise Denied(404, "the user has no such device")
+    return {"uid": account.uid, "disconnected": kicked, "loggedOut": logged_out}

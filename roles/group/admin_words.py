@@ -1,0 +1,49 @@
+"""The back office and the sensitive words."""
+
+import secrets
+
+from fsharechat.rpc import Call
+from fsharechat.store import words
+from fsharechat.store.words import MAX_WORDS, TooManyWords
+from roles.group.admin import Denied, Request, operation
+from roles.group.service import Group
+from roles.group.words import fold
+
+MAX_WORD = 64
+"""Characters of one word, once it is folded."""
+
+
+def _folded(given: list[str]) -> list[str]:
+    """Return words as they are kept. Raises Denied."""
+    found: list[str] = []
+    for number, word in enumerate(given):
+        kept = fold(word).strip()
+        if not 0 < len(kept) <= MAX_WORD:
+            raise Denied(400, f"words.{number}: a word has 1 to {MAX_WORD} characters")
+        found.append(kept)
+    return found
+
+
+@operation("words.list")
+async def list_words(group: Group, _: Call, request: Request) -> object:
+    limit: int = request["limit"]
+    found = await group.store.read(words.page, fold(request["after"]).strip(), limit + 1)
+    total = await group.store.read(words.count)
+    return {"words": found[:limit], "total": total, "next": found[limit - 1] if len(found) > limit else ""}
+
+
+@operation("words.add")
+async def add(group: Group, _: Call, request: Request) -> object:
+    try:
+        added = await group.store.write(words.add, _folded(request["words"]), secrets.token_bytes(16))
+    except TooManyWords:
+        raise Denied(409, f"there would be more than {MAX_WORDS} words; none was added") from None
+    group.words.changed()
+    return {"added": added}
+
+
+@operation("words.remove")
+async def remove(group: Group, _: Call, request: Request) -> object:
+    removed = await group.store.write(words.remove, _folded(request["words"]), secrets.token_bytes(16))
+    group.words.changed()
+    return {"removed": removed}

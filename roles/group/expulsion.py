@@ -1,0 +1,61 @@
+"""Devices that may not be connected any more: of a blocked user, or logged out by an administrator."""
+
+import asyncio
+from collections.abc import Collection
+
+import structlog
+
+from fsharechat.bus import Bus, Kick, Presence
+from fsharechat.errors import StoreError
+from fsharechat.protocol.signals import UserStatus
+from fsharechat.store import sessions
+from fsharechat.store.store import Store
+from roles.group.presence import PresenceTable
+
+log = structlog.get_logger(__name__)
+
+WATCH_SECONDS = 30.0
+"""A CONNECT that was allowed before the expulsion is heard of by then, or has failed."""
+
+
+class Expulsion:
+    """Ends connections wherever they are; those too that are just being made, when they are heard of."""
+
+    def __init__(self, store: Store, bus: Bus, presence: PresenceTable) -> None:
+        self._store = store
+        self._bus = bus
+        self._presence = presence
+        self._watched: dict[str, float] = {}
+        self._looks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def kick(self, uid: str, client_ids: Collection[str] | None = None) -> list[str]:
+        """End the connections of a user's devices, or of some of them; return which were connected."""
+        devices = self._presence.devices(uid)
+        kicked = [client_id for client_id in devices if client_ids is None or client_id in client_ids]
+        for client_id in kicked:
+            node, epoch = devices[client_id]
+            self._bus.deliver(node, [Kick(uid, client_id, epoch)])
+        return kicked
+
+    def watch(self, uid: str) -> None:
+        """Look for a while at each device of a user that connects whether the store still lets it."""
+        now = self._loop.time()
+        self._watched = {known: until for known, until in self._watched.items() if until > now}
+        self._watched[uid] = now + WATCH_SECONDS
+
+    def on_presence(self, presence: Presence) -> None:
+        """Hear of a device."""
+        if presence.online and self._watched and self._watched.get(presence.uid, 0) > self._loop.time():
+            look = self._loop.create_task(self._look(presence))
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
+
+    async def _look(self, presence: Presence) -> None:
+        try:
+            found = await self._store.read(sessions.find, presence.uid, presence.client_id)
+        except StoreError as error:
+            log.warning("store failed a request", method="expulsion", error=str(error))
+            return
+        if found is None or found[1] == UserStatus.BLOCKED:
+            self._bus.deliver(presence.node, [Kick(presence.uid, presence.client_id, presence.epoch)])

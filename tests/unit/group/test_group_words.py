@@ -1,0 +1,213 @@
+"""Sensitive words: what is refused with 242, and that changes reach every process."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+import orjson
+import pytest
+from group_kit import Office, text
+from structlog.testing import capture_logs
+
+from fsharechat.bus.memory import MemoryBus
+from fsharechat.errors import StoreError
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, ContentType, ConversationType, SubSignal
+from fsharechat.rpc import Method
+from fsharechat.store import words
+from roles.group import words as module
+from roles.group.words import WORDS_KEY, WordFilter
+from tests.server import until
+
+MS = SubSignal.MS
+
+
+async def tell(office: Office, op: str, **request: object) -> dict[str, object]:
+    reply = await office.ask("", Method.ADMIN, orjson.dumps({"op": op, **request}))
+    assert reply.code == Code.SUCCESS
+    answer: dict[str, object] = orjson.loads(reply.payload)
+    return answer
+
+
+async def teach(office: Office, *new: str) -> None:
+    """Add words, and wait until the group role knows them."""
+    with capture_logs() as logs:
+        assert (await tell(office, "words.add", words=new))["code"] == 200
+        await until(lambda: any(line["event"] == "sensitive words read" for line in logs), "words not read")
+
+
+async def refused(office: Office, sender: str, message: pb.Message) -> bool:
+    code = (await office.ask(sender, MS, message)).code
+    assert code in (Code.SUCCESS, Code.SENSITIVE_WORD)
+    return code == Code.SENSITIVE_WORD
+
+
+@pytest.mark.parametrize(
+    ("said", "hit"),
+    [
+        ("buy GOLD now", True),
+        ("gold", True),
+        ("ｇｏｌｄ", True),
+        ("marigolds", True),
+        ("go ld", False),
+        ("", False),
+        ("今天賭博吧", True),
+        ("赌博", False),
+        ("ﬁve", True),
+        ("straße", True),
+        ("STRASSE", True),
+    ],
+)
+async def test_a_word_is_found_whatever_its_case_and_width(office: Office, said: str, hit: bool) -> None:
+    ann, bob = await office.user(), await office.user()
+    await teach(office, "Gold", "賭博", "five", "Straße")
+    assert await refused(office, ann, text(bob, said)) is hit
+    assert [message.from_user for message in (await office.inbox(bob)).message] == ([] if hit else [ann])
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "hit"),
+    [
+        (ContentType.TEXT, "searchable_content", True),
+        (ContentType.TEXT, "push_content", True),
+        (ContentType.TEXT, "content", True),
+        (ContentType.TIP, "content", True),
+        (ContentType.FILE, "searchable_content", True),
+        (ContentType.FILE, "content", False),
+        (ContentType.TYPING, "searchable_content", True),
+        (ContentType.CALL_START, "content", False),
+        (ContentType.IMAGE, "remote_media_url", False),
+    ],
+)
+async def test_words_are_looked_for_in_what_people_read(
+    office: Office, kind: ContentType, field: str, hit: bool
+) -> None:
+    ann, bob = await office.user(), await office.user()
+    await teach(office, "gold")
+    message = text(bob, "", content_type=kind)
+    setattr(message.content, field, "some gold")
+    assert await refused(office, ann, message) is hit
+
+
+async def test_a_stranger_to_a_group_is_told_that_and_not_of_words(office: Office) -> None:
+    ann = await office.user()
+    await teach(office, "gold")
+    reply = await office.ask(ann, MS, text("a group", "gold", kind=ConversationType.GROUP))
+    assert reply.code == Code.NOT_IN_GROUP
+
+
+async def test_words_that_are_removed_may_be_said_again(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    await teach(office, "gold", "silver")
+    assert (await tell(office, "words.remove", words=["GOLD", "lead"]))["result"] == {"removed": 1}
+    async with asyncio.timeout(30):
+        while await refused(office, ann, text(bob, "gold")):
+            await asyncio.sleep(0.005)
+    assert await refused(office, ann, text(bob, "silver"))
+    await tell(office, "words.remove", words=["silver"])
+    async with asyncio.timeout(30):
+        while await refused(office, ann, text(bob, "silver")):
+            await asyncio.sleep(0.005)
+
+
+async def test_words_are_listed_as_they_are_kept(office: Office) -> None:
+    assert (await tell(office, "words.add", words=[" GOLD ", "gold", "Ｓilver", "铅"]))["result"] == {
+        "added": 3
+    }
+    first = await tell(office, "words.list", after="", limit=2)
+    assert first["result"] == {"words": ["gold", "silver"], "total": 3, "next": "silver"}
+    rest = await tell(office, "words.list", after="silver", limit=2)
+    assert rest["result"] == {"words": ["铅"], "total": 3, "next": ""}
+
+
+@pytest.mark.parametrize("word", ["", "  ", "x" * 65])
+async def test_what_is_no_word_is_refused_with_its_place(office: Office, word: str) -> None:
+    answer = await tell(office, "words.add", words=["gold", word])
+    assert (answer["code"], str(answer["message"]).partition(":")[0]) == (400, "words.1")
+    assert (await tell(office, "words.list", after="", limit=1))["result"] == {
+        "words": [],
+        "total": 0,
+        "next": "",
+    }
+
+
+async def test_there_is_a_bound(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "MAX_WORDS", 1)
+    assert (await tell(office, "words.add", words=["gold", "silver"]))["code"] == 409
+
+
+class Deaf(MemoryBus):
+    """A bus that loses what is told of changes."""
+
+    def invalidate(self, keys: Iterable[str]) -> None:
+        pass
+
+
+async def test_another_process_hears_of_a_change(office: Office) -> None:
+    other = WordFilter(office.node.store, office.node.bus)
+    await other.start()
+    content = pb.MessageContent(type=1, searchable_content="gold")
+    assert not other.refuses(content)
+    await tell(office, "words.add", words=["gold"])
+    await until(lambda: other.refuses(content), "the other process knows no word")
+    other.stop()
+
+
+async def test_a_process_that_starts_knows_the_words_from_the_start(office: Office) -> None:
+    await tell(office, "words.add", words=["gold"])
+    other = WordFilter(office.node.store, office.node.bus)
+    await other.start()
+    assert other.refuses(pb.MessageContent(type=1, searchable_content="gold"))
+    other.stop()
+
+
+async def test_lost_news_of_a_change_are_made_up_for(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    other = WordFilter(office.node.store, Deaf())
+    await other.start()
+    await office.node.store.write(words.add, ["gold"], b"1")
+    content = pb.MessageContent(type=1, searchable_content="gold")
+    await until(lambda: other.refuses(content), "the change was not noticed")
+    other.stop()
+
+
+async def test_words_are_not_read_again_where_the_version_is_the_same(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await teach(office, "gold")
+    store, asked = office.node.store, Counter[object]()
+    read = store.read
+
+    def counted(unit: object, *args: object) -> object:
+        asked[unit] += 1
+        return read(unit, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "read", counted)
+    for looks in (1, 2):  # the second begins when the first is done
+        office.node.bus.invalidate([WORDS_KEY])
+        await until(lambda looks=looks: asked[words.version] == looks, "nobody looked")
+    assert asked[words.all_words] == 0
+
+
+async def test_a_store_that_is_away_keeps_the_words_as_they_are(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    other = WordFilter(office.node.store, MemoryBus())
+    await office.node.store.write(words.add, ["gold"], b"1")
+    await other.start()
+
+    async def fail(*_: object) -> None:
+        raise StoreError("away")
+
+    with capture_logs() as logs:
+        monkeypatch.setattr(office.node.store, "read", fail)
+        await until(lambda: len(logs) >= 2, "no word of it in the log")
+        assert other.refuses(pb.MessageContent(type=1, searchable_content="gold"))
+        monkeypatch.undo()
+        await office.node.store.write(words.add, ["silver"], b"2")
+        silver = pb.MessageContent(type=1, searchable_content="silver")
+        await until(lambda: other.refuses(silver), "the store is not asked again")
+    assert {line["event"] for line in logs} == {"sensitive words not read again", "sensitive words read"}
+    other.stop()
