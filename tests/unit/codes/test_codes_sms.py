@@ -5,10 +5,11 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from aiohttp import web
-from codes_kit import CODE, NUMBER, aliyun_settings, delivery, tencent_settings
+from codes_kit import CODE, NUMBER, aliyun_settings, delivery, server_tls, tencent_settings
 from fake_vendors import (
     FakeAliyun,
     FakeTencent,
@@ -22,6 +23,7 @@ from fake_vendors import (
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.delivery import Delivery
 from fsharechat.settings import Codes
+from tests.e2e.certificate import make_certificate
 
 pytestmark = pytest.mark.parametrize("vendor", ["aliyun", "tencent"], indirect=True)
 
@@ -137,6 +139,26 @@ async def test_a_vendor_that_cannot_be_reached_was_not_asked(vendor: Line) -> No
         with pytest.raises(CodeError, match=r"127\.0\.0\.1"):
             await codes.check()
         await codes.close()
+
+
+async def test_a_vendor_whose_certificate_nobody_vouches_for_gets_nothing(
+    vendor: Line, tmp_path: Path
+) -> None:
+    asked = False
+
+    def connected(*_: object) -> None:
+        nonlocal asked
+        asked = True
+
+    tls = server_tls(*make_certificate(tmp_path))
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    codes = vendor.delivery(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(CodeError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+        await codes.send(NUMBER, CODE)
+    assert not isinstance(caught.value, CodeUnconfirmed)
+    assert not asked
+    await codes.close()
+    server.close()
 
 
 async def test_a_vendor_that_does_not_answer_is_given_up_and_nobody_knows(vendor: Line) -> None:
