@@ -349,6 +349,7 @@ class Blobs(Section):
 class Limits(Section):
     requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
     seconds: Seconds = 5
+    group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
 
 
 class Metrics(Section):

@@ -27,8 +27,8 @@ class Method(IntEnum):
 class Call(NamedTuple):
     """A request. `uid` and `client_id` are authenticated (empty where nobody is), and never from the body.
 
-    `message_id` is the id that the connector gave to the message of an MS, else 0. `retried`: the same call may
-    have been carried out already.
+    `message_id` is the id that the connector gave to the message that the request stores (an MS, or the change of a
+    group), else 0. `retried`: the same call may have been carried out already.
     """
 
     method: int

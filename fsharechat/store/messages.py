@@ -142,6 +142,11 @@ def _id(first: NewMessage | int) -> int:
     return first if isinstance(first, int) else first.id
 
 
+def is_stored(_: Dialect, id: int) -> Unit[bool]:
+    """Return whether there is a message of this id."""
+    return bool((yield Query("SELECT 1 FROM messages WHERE id = ?", (id,))).rows)
+
+
 def _stored_before(
     dialect: Dialect, batch: Sequence[NewMessage]
 ) -> Unit[dict[tuple[str, int] | int, NewMessage | int]]:

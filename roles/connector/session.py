@@ -35,6 +35,19 @@ MAX_RECALLED = 256
 """RMNs to repeat behind the answers that are under way."""
 
 _REFUSALS = frozenset(s for s in SubSignal if s.name.startswith("CONNECTION_REFUSED_"))
+_NUMBERED = frozenset(
+    {
+        SubSignal.MS,
+        SubSignal.GC,
+        SubSignal.GAM,
+        SubSignal.GKM,
+        SubSignal.GQ,
+        SubSignal.GD,
+        SubSignal.GMI,
+    }
+)
+"""The requests that store a message: it gets its id here, so that a call made again is known by it."""
+
 _REQUESTS = frozenset(SubSignal) - _REFUSALS - {SubSignal.NONE, SubSignal.CONNECTION_ACCEPTED}
 
 
@@ -223,7 +236,7 @@ class Session:
         if not self._allowed(sub_signal):
             self._answer(frame, Reply(Code.TOO_OFTEN))
             return
-        if sub_signal == SubSignal.MS:
+        if sub_signal in _NUMBERED:
             try:
                 message_id = self._hub.ids.next()
             except IdError as error:

@@ -19,6 +19,7 @@ from roles.group import (  # noqa: F401 - they announce their handlers
     admin_words,
     connect,
     friends,
+    groups,
     login,
     media,
     messages,

@@ -1,6 +1,6 @@
 """The messages that tell the members of a group what has changed (protocol.md section 8)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -9,8 +9,8 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
     TRANSPARENT_TYPES,
-    ContentType,
     ConversationType,
+    MemberType,
     PersistFlag,
 )
 from fsharechat.store.messages import NewMessage, conversation_key
@@ -33,18 +33,18 @@ class Notice:
 
     def message(
         self,
-        kind: ContentType,
-        members: Collection[str],
+        kind: int,
+        members: Mapping[str, int],
         *,
         name: str | None = None,
         uids: Sequence[str] | None = None,
     ) -> NewMessage:
-        """Return the message to `members`: the content of the request, or one of type `kind` made here.
+        """Return the message to `members` (MemberType by uid): the content of the request, or one of type `kind`.
 
-        `name` and `uids` are what the change is about, None where that is none of its business.
+        Who is silenced says nothing by it. `name` and `uids` are what has changed, None where it is something else.
         """
         content = self.content
-        if content is None:
+        if content is None or members.get(self.operator) == MemberType.SILENCED:
             about = {"g": self.group_id, "o": self.operator, "n": name, "ms": uids}
             data = orjson.dumps({key: value for key, value in about.items() if value is not None})
             content = pb.MessageContent(type=kind, data=data, persist_flag=PersistFlag.STORED)

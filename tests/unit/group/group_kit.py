@@ -18,10 +18,22 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.rpc import Call, Reply
 from fsharechat.store import users
-from fsharechat.store.unit import Dialect, Query, Unit
+from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
 NODE = 3
 """The connector whose devices are online here."""
+
+
+NUMBERED = (
+    SubSignal.MS,
+    SubSignal.GC,
+    SubSignal.GAM,
+    SubSignal.GKM,
+    SubSignal.GQ,
+    SubSignal.GD,
+    SubSignal.GMI,
+)
+"""The requests that a connector gives a message id."""
 
 
 class Office:
@@ -49,6 +61,18 @@ class Office:
         if name:
             await self.node.store.write(users.modify, uid, {"display_name": name}, 2)
         return uid
+
+    async def users(self, count: int) -> list[str]:
+        """Return the uids of many new users, made at once."""
+        uids = [f"user{next(self._numbers)}" for _ in range(count)]
+
+        def insert(_: Dialect) -> Unit[None]:
+            columns = ("uid", "number", *users.PROFILE[1:], "status")
+            rows = [(uid, uid, *[""] * 9, 0, 0, 1, UserStatus.NORMAL) for uid in uids]
+            yield from insert_many("users", columns, rows)
+
+        await self.node.store.write(insert)
+        return uids
 
     def online(self, *uids: str, client: str = "phone") -> None:
         """Put a device of each user on NODE."""
@@ -84,7 +108,7 @@ class Office:
         retried: bool = False,
     ) -> Reply:
         raw = body.SerializeToString() if isinstance(body, Message) else body
-        if method == SubSignal.MS and not message_id:
+        if not message_id and method in NUMBERED:
             message_id = self.ids.next()
         return await self.node.rpc.call(Call(method, uid, client, raw, message_id, retried))
 

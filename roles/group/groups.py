@@ -1,0 +1,351 @@
+"""Groups: GC, GAM, GKM, GQ, GD and GMI change them, GPGI and GPGM read them (protocol.md sections 7 and 8).
+
+A change, its versions and the message that tells of it are one unit of work, on the locked row of the group. The
+message has the id that the connector gave the request, so that a call made again finds that it has been carried out.
+"""
+
+import base64
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import (
+    Code,
+    ContentType,
+    GroupInfoType,
+    GroupType,
+    MemberType,
+    SubSignal,
+    UserStatus,
+)
+from fsharechat.rpc import Call
+from fsharechat.store import groups, messages
+from fsharechat.store.groups import Info, NewMember
+from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.unit import Dialect, Unit
+from roles.group import group_rights
+from roles.group.handlers import handles
+from roles.group.notices import Notice, brought
+from roles.group.service import Group
+
+MAX_GROUPS = 2000
+"""Groups that one GPGI may ask for."""
+
+MAX_ID = 64
+MAX_ALIAS = 64
+MAX_NAME, MAX_PORTRAIT, MAX_EXTRA = 255, 2048, 16000
+
+_FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
+    GroupInfoType.NAME: ("name", MAX_NAME, ContentType.GROUP_RENAMED),
+    GroupInfoType.PORTRAIT: ("portrait", MAX_PORTRAIT, ContentType.GROUP_PORTRAIT_CHANGED),
+    GroupInfoType.EXTRA: ("extra", MAX_EXTRA, None),
+}
+"""What each kind of GMI sets, how many characters it takes, and what tells of it."""
+
+P = ParamSpec("P")
+Request = (
+    pb.CreateGroupRequest
+    | pb.AddGroupMemberRequest
+    | pb.RemoveGroupMemberRequest
+    | pb.QuitGroupRequest
+    | pb.DismissGroupRequest
+    | pb.ModifyGroupInfoRequest
+)
+
+
+class Told(NamedTuple):
+    """The messages that tell of a change, and where they are; nothing when there was nothing left to change."""
+
+    messages: Sequence[NewMessage] = ()
+    stored: Sequence[Stored] = ()
+
+
+NOTHING = Told()
+
+
+class Change(NamedTuple):
+    """What all changes of groups have in common."""
+
+    notice: Notice
+    now: int
+    retried: bool
+
+    @property
+    def operator(self) -> str:
+        return self.notice.operator
+
+    @property
+    def group_id(self) -> str:
+        return self.notice.group_id
+
+
+async def _change(
+    group: Group,
+    call: Call,
+    request: Request,
+    group_id: str,
+    unit: Callable[Concatenate[Dialect, Change, P], Unit[Told]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> None:
+    """Carry out a change and tell of it."""
+    rights = await group.rights.get(call.uid)
+    if rights is None:
+        raise Refusal(Code.NOT_EXIST)
+    if rights.status == UserStatus.BLOCKED:
+        raise Refusal(Code.USER_FORBIDDEN)
+    content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
+    line = request.to_line[0] if request.to_line else 0
+    notice = Notice(call.message_id or group.ids.next(), call.uid, group_id, line, content)
+    told = await group.store.write(unit, Change(notice, group.now(), call.retried), *args, **kwargs)
+    group.group_changed(group_id)
+    group.deliver(told.messages, told.stored)
+
+
+def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
+    """Return the group, locked; None when the first try of a retried call did it. Raises Refusal."""
+    info = yield from groups.locked(dialect, change.group_id)
+    if change.retried and (yield from messages.is_stored(dialect, change.notice.id)):
+        return None
+    if info is None or info.dismissed:
+        raise Refusal(Code.NOT_EXIST)
+    return info
+
+
+def _tell(dialect: Dialect, message: NewMessage) -> Unit[Told]:
+    return Told([message], (yield from messages.append(dialect, [message])))
+
+
+# Making
+
+
+@handles(SubSignal.GC, pb.CreateGroupRequest)
+async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> bytes:
+    info = request.group.group_info
+    if info.type not in tuple(GroupType):
+        raise Refusal(Code.INVALID_PARAMETER)
+    for kind, value in enumerate((info.name, info.portrait, info.extra)):
+        _check_field(kind, value)
+    id = info.target_id
+    if not id:
+        if not call.message_id:
+            call = call._replace(message_id=group.ids.next())
+        id = new_id(group, call.message_id)
+    elif len(id) > MAX_ID or "|" in id or not id.isprintable() or id != id.strip():
+        raise Refusal(Code.INVALID_PARAMETER)
+    wanted = _wanted(request.group.members)
+    await _change(
+        group,
+        call,
+        request,
+        id,
+        _create,
+        Info(id, info.name, info.portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
+        wanted,
+        group.settings.limits.group_members,
+    )
+    return id.encode()
+
+
+def new_id(group: Group, message_id: int) -> str:
+    """Return the id of a group whose request has this id: the same when the call is made again, and not guessed."""
+    return base64.b32encode(group.tokens.digest("group", str(message_id))[:10]).decode().lower()
+
+
+def _create(
+    dialect: Dialect, change: Change, info: Info, wanted: Sequence[NewMember], limit: int
+) -> Unit[Told]:
+    info = groups.members_changed(info, 0, change.now)
+    if not (yield from groups.create(dialect, info)):
+        if change.retried and (yield from messages.is_stored(dialect, change.notice.id)):
+            return NOTHING
+        raise Refusal(Code.GROUP_EXISTS)
+    creator = NewMember(change.operator, MemberType.OWNER)
+    members = [creator, *(yield from _new(wanted, (creator.uid,), by_owner=True))]
+    if len(members) > limit:
+        raise Refusal(Code.INVALID_PARAMETER)
+    yield from groups.put_members(dialect, info.id, members, info.member_update_dt)
+    yield from groups.save(dialect, info._replace(member_count=len(members)))
+    told = change.notice.message(
+        ContentType.GROUP_CREATED, {uid: kind for uid, kind, _ in members}, name=info.name
+    )
+    return (yield from _tell(dialect, told))
+
+
+def _wanted(members: Iterable[pb.GroupMember]) -> list[NewMember]:
+    """Return whom a request names, each once. Raises Refusal."""
+    found: dict[str, NewMember] = {}
+    for member in members:
+        if len(member.alias) > MAX_ALIAS:
+            raise Refusal(Code.INVALID_PARAMETER)
+        found.setdefault(member.member_id, NewMember(member.member_id, member.type, member.alias))
+    return list(found.values())
+
+
+def _new(wanted: Sequence[NewMember], members: Container[str], *, by_owner: bool) -> Unit[list[NewMember]]:
+    """Return those who exist and are not members yet, as the types that they get."""
+    new = [member for member in wanted if member.uid not in members]
+    known = yield from groups.known_users(member.uid for member in new)
+    return [
+        member._replace(type=group_rights.member_type(member.type, by_owner))
+        for member in new
+        if member.uid in known
+    ]
+
+
+# Changing
+
+
+@handles(SubSignal.GAM, pb.AddGroupMemberRequest)
+async def add_members(group: Group, call: Call, request: pb.AddGroupMemberRequest) -> None:
+    wanted = _wanted(request.added_member)
+    limit = group.settings.limits.group_members
+    await _change(group, call, request, request.group_id, _add, wanted, limit)
+
+
+def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Told]:
+    info = yield from _begin(dialect, change)
+    if info is None:
+        return NOTHING
+    members = yield from groups.present(info.id)
+    group_rights.check_add(info, change.operator, members)
+    new = yield from _new(wanted, members, by_owner=change.operator == info.owner)
+    if not new:
+        return NOTHING
+    if len(members) + len(new) > limit:
+        raise Refusal(Code.INVALID_PARAMETER)
+    info = groups.members_changed(info, len(members) + len(new), change.now)
+    yield from groups.put_members(dialect, info.id, new, info.member_update_dt)
+    yield from groups.save(dialect, info)
+    uids = [member.uid for member in new]
+    members.update((member.uid, member.type) for member in new)
+    return (yield from _tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
+
+
+@handles(SubSignal.GKM, pb.RemoveGroupMemberRequest)
+async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
+    await _change(group, call, request, request.group_id, _kick, list(request.removed_member))
+
+
+def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
+    info = yield from _begin(dialect, change)
+    if info is None:
+        return NOTHING
+    group_rights.check_kick(info, change.operator)
+    members = yield from groups.present(info.id)
+    gone = [uid for uid in dict.fromkeys(uids) if uid in members and uid != change.operator]
+    if not gone:
+        return NOTHING
+    message = change.notice.message(ContentType.MEMBERS_KICKED, members, uids=gone)
+    told = yield from _tell(dialect, message)  # before the change: those who go are told too
+    info = groups.members_changed(info, len(members) - len(gone), change.now)
+    yield from groups.remove_members(dialect, info.id, gone, info.member_update_dt)
+    yield from groups.save(dialect, info)
+    return told
+
+
+@handles(SubSignal.GQ, pb.QuitGroupRequest)
+async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
+    await _change(group, call, request, request.group_id, _quit)
+
+
+def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
+    info = yield from _begin(dialect, change)
+    if info is None:
+        return NOTHING
+    members = yield from groups.present(info.id)
+    group_rights.check_quit(info, change.operator, members)
+    told = yield from _tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
+    info = groups.members_changed(info, len(members) - 1, change.now)
+    yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt)
+    if info.owner == change.operator:
+        owner = yield from groups.promote_eldest(dialect, info.id, info.member_update_dt)
+        info = info._replace(owner=owner, dismissed=not owner)
+    yield from groups.save(dialect, info)
+    return told
+
+
+@handles(SubSignal.GD, pb.DismissGroupRequest)
+async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
+    await _change(group, call, request, request.group_id, _dismiss)
+
+
+def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
+    info = yield from _begin(dialect, change)
+    if info is None:
+        return NOTHING
+    group_rights.check_dismiss(info, change.operator)
+    members = yield from groups.present(info.id)
+    told = yield from _tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
+    info = groups.members_changed(info, 0, change.now)._replace(dismissed=True)
+    yield from groups.remove_all(dialect, info.id, info.member_update_dt)
+    yield from groups.save(dialect, info)
+    return told
+
+
+@handles(SubSignal.GMI, pb.ModifyGroupInfoRequest)
+async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
+    _check_field(request.type, request.value)
+    await _change(group, call, request, request.group_id, _modify, GroupInfoType(request.type), request.value)
+
+
+def _check_field(kind: int, value: str) -> None:
+    if kind not in tuple(GroupInfoType) or len(value) > _FIELDS[GroupInfoType(kind)][1]:
+        raise Refusal(Code.INVALID_PARAMETER)
+
+
+def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Told]:
+    info = yield from _begin(dialect, change)
+    if info is None:
+        return NOTHING
+    members = yield from groups.present(info.id)
+    group_rights.check_modify(info, change.operator, members, kind)
+    field, _, told_by = _FIELDS[kind]
+    changes: dict[str, Any] = {field: value, "update_dt": groups.after(info.update_dt, change.now)}
+    yield from groups.save(dialect, info._replace(**changes))
+    if told_by is None:
+        if change.notice.content is None:
+            return NOTHING
+        told_by = change.notice.content.type
+    name = value if kind == GroupInfoType.NAME else None
+    return (yield from _tell(dialect, change.notice.message(told_by, members, name=name)))
+
+
+# Reading
+
+
+@handles(SubSignal.GPGI, pb.PullUserRequest)
+async def pull_groups(group: Group, _: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
+    if len(request.request) > MAX_GROUPS:
+        raise Refusal(Code.INVALID_PARAMETER)
+    ids = list(dict.fromkeys(wanted.uid for wanted in request.request))
+    found = await group.store.read(groups.infos, ids)
+    return pb.PullGroupInfoResult(info=[_group_info(found[id]) for id in ids if id in found])
+
+
+def _group_info(info: Info) -> pb.GroupInfo:
+    return pb.GroupInfo(
+        target_id=info.id,
+        name=info.name,
+        portrait=info.portrait,
+        owner=info.owner,
+        type=info.type,
+        member_count=info.member_count,
+        extra=info.extra,
+        update_dt=info.update_dt,
+        member_update_dt=info.member_update_dt,
+    )
+
+
+@handles(SubSignal.GPGM, pb.PullGroupMemberRequest)
+async def pull_members(
+    group: Group, call: Call, request: pb.PullGroupMemberRequest
+) -> pb.PullGroupMemberResult:
+    rows = await group.store.read(groups.member_list, request.target, call.uid, request.head)
+    return pb.PullGroupMemberResult(
+        member=[
+            pb.GroupMember(member_id=uid, alias=alias, type=kind, update_dt=update_dt)
+            for uid, alias, kind, update_dt in rows
+        ]
+    )
