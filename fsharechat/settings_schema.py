@@ -35,6 +35,8 @@ MAX_NODE_ID = 63
 MYSQL_PORT = 3306
 KAFKA_PORT = 9092
 ZOOKEEPER_PORT = 2181
+WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
+"""Addresses to listen on that nobody can connect to."""
 
 
 def _not_bool(value: object) -> object:
@@ -76,6 +78,17 @@ def _memory_or(scheme: str, default_port: int) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _place(value: str) -> str:
+    if value:
+        try:
+            host, _ = urls.host_and_port(value, 0)
+        except UrlError as error:
+            raise ValueError(f"must be host or host:port: {error}") from None
+        if host in WILDCARDS:
+            raise ValueError("must be an address that other processes reach")
+    return value
 
 
 def _existing_file(value: str) -> str:
@@ -191,6 +204,7 @@ class Api(Section):
 class Rpc(Section):
     host: Host = "127.0.0.1"
     port: Port = 0
+    advertise: Annotated[str, AfterValidator(_place)] = ""
     timeout_seconds: Seconds = 10
 
 

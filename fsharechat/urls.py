@@ -32,14 +32,15 @@ def parse(url: str, scheme: str, default_port: int) -> ServiceUrl:
     user, _, password = login.partition(":") if at else ("", "", "")
     return ServiceUrl(
         scheme,
-        tuple(_host(name, default_port) for name in hosts.split(",")),
+        tuple(host_and_port(name, default_port) for name in hosts.split(",")),
         unquote(user),
         unquote(password),
         unquote(path) if slash else "",
     )
 
 
-def _host(text: str, default_port: int) -> tuple[str, int]:
+def host_and_port(text: str, default_port: int) -> tuple[str, int]:
+    """Return the parts of `host`, `host:port` or `[address]:port`. Raises UrlError."""
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port

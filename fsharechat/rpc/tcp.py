@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from fsharechat import urls
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Handler, Reply, Rpc, RpcError, codec
 from fsharechat.rpc.link import Limits
@@ -17,6 +18,7 @@ from fsharechat.rpc.tcp_client import ClientConnection
 from fsharechat.rpc.tcp_peer import Peer
 from fsharechat.rpc.tcp_router import Router
 from fsharechat.rpc.tcp_server import Server
+from fsharechat.settings_schema import WILDCARDS
 from fsharechat.settings_schema import Rpc as RpcSettings
 
 log = structlog.get_logger(__name__)
@@ -25,7 +27,6 @@ MAX_PAYLOAD = 1 << 20
 """What an answer may have in bytes, however small the bodies of clients are (protocol.md section 6)."""
 
 _LIMITS = Limits()
-_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
 
 
 class TcpRpc(Rpc):
@@ -82,15 +83,18 @@ class TcpRpc(Rpc):
             raise
 
     async def _open_port(self) -> None:
-        host, port = self._settings.host, self._settings.port
-        if host in _WILDCARDS:
+        host, port, advertise = self._settings.host, self._settings.port, self._settings.advertise
+        if host in WILDCARDS and not advertise:
             raise RpcError(
-                f"[rpc] host = {host!r}: give the address at which the other processes reach this one"
+                f"[rpc] host = {host!r}: give the address at which the other processes reach this one, "
+                "here or as [rpc] advertise"
             )
         try:
             port = await self._server.listen(host, port)
         except OSError as error:
             raise RpcError(f"[rpc] port {port} on {host}: {error.strerror or error}") from error
+        if advertise:
+            host, port = urls.host_and_port(advertise, port)
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def close(self) -> None:

@@ -210,6 +210,8 @@ def test_dev_gives_way_to_what_is_set(write):
         ("api", 'key = "hush"', "key = ***: must be at least 16 letters, digits and signs without spaces"),
         ("api", 'key = "hush hush hush hush"', "key = ***: must be at least 16 letters, digits and signs"),
         ("api", 'notification_name = ""', "notification_name = '': must not be empty"),
+        ("rpc", 'advertise = "h:x"', "advertise = 'h:x': must be host or host:port: 'h:x' is not a host or"),
+        ("rpc", 'advertise = "[::]:9000"', "must be an address that other processes reach"),
         ("metrics", "port = 65536", 'port = 65536: must be "off" or a whole number from 0 to 65535'),
         ("log", 'level = "loud"', "level = 'loud': must be one of 'debug', 'info', 'warning' or 'error'"),
         ("connector", "tcp_prot = 1", "[connector] tcp_prot: no such key; did you mean tcp_port?"),

@@ -44,9 +44,9 @@ class Cluster:
         for wire in self._wires:
             await wire.close()
 
-    def make(self, *, listen: bool, host: str = "127.0.0.1", port: int = 0) -> TcpRpc:
+    def make(self, *, listen: bool, host: str = "127.0.0.1", port: int = 0, advertise: str = "") -> TcpRpc:
         """Return a process that is not open; `open` it, and it is closed in the end."""
-        settings = RpcSettings(host=host, port=port, timeout_seconds=self.timeout)
+        settings = RpcSettings(host=host, port=port, advertise=advertise, timeout_seconds=self.timeout)
         rpc = TcpRpc(
             settings,
             self.secret,

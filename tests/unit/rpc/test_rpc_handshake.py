@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import socket
 from struct import pack
 from typing import Any
 
@@ -30,6 +31,27 @@ async def test_a_wildcard_is_no_address_for_others(cluster: Cluster) -> None:
     rpc = cluster.make(listen=True, host="0.0.0.0")
     with pytest.raises(RpcError, match=r"\[rpc\] host"):
         await rpc.open()
+
+
+@pytest.mark.parametrize("advertise", ["localhost", "127.0.0.1", "127.0.0.1:{port}"])
+async def test_others_are_told_what_is_advertised(cluster: Cluster, advertise: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    group = cluster.make(listen=True, host="0.0.0.0", port=port, advertise=advertise.format(port=port))
+    await group.open()
+    host = advertise.partition(":")[0]
+    assert group.address == f"{host}:{port}"
+    await cluster.announce(group.address)
+    await group.serve(echo)
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    assert (await caller.call(call(b"open"))).payload == b"open"
+
+
+async def test_behind_nat_host_and_port_are_others_than_it_listens_on(cluster: Cluster) -> None:
+    rpc = cluster.make(listen=True, advertise="[2001:db8::7]:9000")
+    await rpc.open()
+    assert rpc.address == "[2001:db8::7]:9000"
 
 
 async def test_a_port_that_is_taken_is_named(cluster: Cluster) -> None:
