@@ -1,5 +1,6 @@
 """The back office over HTTP: every endpoint shows its key, is checked by its shapes, and asks the group role."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY = 1_000_000
 """Bytes that a request may have: what one call between processes carries, and some room for its envelope."""
+
+BODY_SECONDS = 30.0
+"""It has so long to arrive."""
 
 _SILENCE: dict[int, tuple[int, str]] = {
     Code.TIMEOUT: (504, "no answer in time; it may have been done all the same"),
@@ -70,14 +74,13 @@ class BackOffice:
         app.router.add_route(endpoint.method, endpoint.path, serve)
 
     async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
-        address = request.remote or "unknown"
-        refusal = self._guard.check(request, address)
+        refusal = self._guard.check(request)
         if refusal is not None:
             response = answer(*refusal)
             if refusal[0] == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             elif refusal[0] == 429:
-                response.headers["Retry-After"] = str(self._guard.seconds_left(address))
+                response.headers["Retry-After"] = str(self._guard.seconds_left(request.remote))
             return response
         try:
             asked = await _read(endpoint, request)
@@ -86,14 +89,16 @@ class BackOffice:
             return answer(400, str(problem))
         except web.HTTPRequestEntityTooLarge:
             return answer(413, f"the body may have {MAX_BODY} bytes")
+        except TimeoutError:
+            return answer(408, "the body did not come")
         reply = await self._rpc.call(Call(Method.ADMIN, "", "", orjson.dumps({**call, "op": endpoint.op})))
         response = _response(reply)
         shown = {name: asked[name] for name in endpoint.logged}
         log.info(
             "back office",
             op=endpoint.op,
-            address=address,
-            status=response.status,
+            address=request.remote,
+            code=response.status,
             **request.match_info,
             **{name: len(value) if isinstance(value, list) else value for name, value in shown.items()},
         )
@@ -101,12 +106,13 @@ class BackOffice:
 
 
 async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
-    """Return what a request asks for. Raises BadRequest, and HTTPRequestEntityTooLarge."""
+    """Return what a request asks for. Raises BadRequest, HTTPRequestEntityTooLarge and TimeoutError."""
     asked: dict[str, Any] = dict(request.match_info)
     if endpoint.query is not None:
         asked |= read(endpoint.query, dict(request.query))
     if endpoint.body is not None:
-        raw = await request.clone(client_max_size=MAX_BODY).read()
+        async with asyncio.timeout(BODY_SECONDS):
+            raw = await request.clone(client_max_size=MAX_BODY).read()
         try:
             given = orjson.loads(raw)
         except orjson.JSONDecodeError:

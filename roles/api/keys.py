@@ -5,9 +5,12 @@ import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network
 
 import structlog
 from aiohttp import web
+
+from roles.api.addresses import V6_PREFIX, parsed
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +36,14 @@ class KeyGuard:
         self._clock = clock
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def check(self, request: web.Request, address: str) -> tuple[int, str] | None:
+    def check(self, request: web.Request) -> tuple[int, str] | None:
         """Return None when the request may go on, else an HTTP status and why."""
         if self._digest is None:
             return 403, NO_KEY
         shown = _shown(request)
         if shown is None:
             return 401, MISSING
-        now = self._clock()
+        address, now = _network(request.remote), self._clock()
         since, count = self._wrong.get(address, (now, 0))
         if now - since >= WINDOW_SECONDS:
             since, count = now, 0
@@ -49,12 +52,14 @@ class KeyGuard:
         if hmac.compare_digest(_digest(shown), self._digest):
             return None
         self._count(address, since, count + 1)
-        log.warning("wrong key for the back office", address=address, path=request.path, count=count + 1)
+        log.warning(
+            "wrong key for the back office", address=request.remote, path=request.path, count=count + 1
+        )
         return 401, WRONG
 
-    def seconds_left(self, address: str) -> int:
+    def seconds_left(self, remote: str | None) -> int:
         """Return for how long an address is not heard, in whole seconds."""
-        since, _ = self._wrong.get(address, (self._clock(), 0))
+        since, _ = self._wrong.get(_network(remote), (self._clock(), 0))
         return max(1, int(since + WINDOW_SECONDS - self._clock()) + 1)
 
     def _count(self, address: str, since: float, count: int) -> None:
@@ -70,6 +75,14 @@ def _shown(request: web.Request) -> str | None:
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
     return request.headers.get("X-API-Key") or None
+
+
+def _network(remote: str | None) -> str:
+    """Return what an address is counted as: IPv6 ones by what one subscriber has of them."""
+    address = parsed(remote)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, V6_PREFIX), strict=False))
+    return str(address)
 
 
 def _digest(key: str) -> bytes:

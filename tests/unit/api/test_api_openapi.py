@@ -232,7 +232,7 @@ async def test_what_was_done_is_logged_with_who_asked_and_without_what_was_said(
     await desk.user(ANN)
     await desk.push([ANN, BEN], {"type": 1, "searchableContent": "hush"})
     (line,) = desk.logged("back office")
-    assert (line["op"], line["address"], line["status"], line["mobiles"]) == ("push", "127.0.0.1", 200, 2)
+    assert (line["op"], line["address"], line["code"], line["mobiles"]) == ("push", "127.0.0.1", 200, 2)
     assert "hush" not in str(desk.site.logs)
 
 
