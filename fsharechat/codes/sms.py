@@ -22,9 +22,7 @@ class SmsCodes(CodeSender):
         self.endpoint = urlsplit(endpoint)
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="codes")
         for name in _TALKATIVE:
-            logger = logging.getLogger(name)
-            logger.setLevel(logging.WARNING)
-            logger.handlers.clear()
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     @abstractmethod
     def request(self, number: str, code: str) -> None:
