@@ -26,10 +26,13 @@ class Addresses:
         for address in addresses:
             self._transport_to(address)  # a wrong address is told now
         self._circle = cycle(addresses)
+        self.current = ""
+        """The address that was tried last, "" before the first."""
 
     def next_transport(self) -> Transport:
         """Return a transport to the next address, not opened yet."""
-        return self._transport_to(next(self._circle))
+        self.current = next(self._circle)
+        return self._transport_to(self.current)
 
     def _transport_to(self, address: str) -> Transport:
         options = self._options

@@ -105,9 +105,10 @@ class Client:
             on_gap=self._events.offer,
             on_fetched=self._take_fetched,
         )
+        self._addresses = Addresses(self.user_id, self.options, tcp=tcp, ws=ws)
         self._link = Link(
             credentials,
-            Addresses(self.user_id, self.options, tcp=tcp, ws=ws).next_transport,
+            self._addresses.next_transport,
             self.options,
             serve=self._serve,
             on_notice=self._take_notice,
@@ -135,6 +136,11 @@ class Client:
     @property
     def connected(self) -> bool:
         return self._link.connection is not None
+
+    @property
+    def address(self) -> str:
+        """The address of the connection, the one that stands or the one that was tried last."""
+        return self._addresses.current
 
     @property
     def dropped_events(self) -> int:
