@@ -1,0 +1,181 @@
+"""The OpenAPI 3.1 description of what the api role serves, made of the routes that there are."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, TypeAdapter
+
+from fsharechat import __version__
+from roles.api.docs.public import PUBLIC
+from roles.api.endpoints import MAX_BODY, Endpoint
+
+Object = dict[str, Any]
+
+SCHEMAS = "#/components/schemas/"
+
+_NAMES = {
+    "user": "A uid, or a login number.",
+    "clientId": "The client id of a device, percent-encoded.",
+    "group": "The id of a group.",
+}
+_REFUSALS = {
+    400: "The request is wrong; the message names the field.",
+    401: "The key is missing or wrong.",
+    403: "The server has no key set, and so no back office.",
+    404: "There is no such user, device or group.",
+    409: "It cannot be done as things are; the message says why.",
+    413: f"The body is larger than {MAX_BODY} bytes.",
+    429: "Too many wrong keys from this address; Retry-After says for how long.",
+    503: "It cannot be done now: try again.",
+    504: "No answer in time; it may have been done all the same.",
+}
+_REFUSAL = {
+    "type": "object",
+    "description": "What a refused request of the back office is answered.",
+    "properties": {
+        "code": {"type": "integer", "description": "The HTTP status."},
+        "message": {"type": "string", "description": "Why, for people."},
+        "result": {"type": "null"},
+    },
+    "required": ["code", "message", "result"],
+}
+_INTRODUCTION = (
+    "What this server answers over HTTP: the login of clients, and the back office, which needs the key of the "
+    "setting `[api] key` as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
+    'The back office answers `{"code", "message", "result"}`, where the code is the HTTP status.'
+)
+
+
+def describe(app: web.Application, endpoints: Iterable[Endpoint]) -> Object:
+    """Return the description. Raises LookupError for a route of the application that nobody has described."""
+    schemas = Schemas()
+    by_route = {(endpoint.method, endpoint.path): endpoint for endpoint in endpoints}
+    paths: dict[str, Object] = {}
+    for route in sorted(routes(app)):
+        method, path = route
+        if (endpoint := by_route.get(route)) is not None:
+            operation = _back_office(endpoint, schemas)
+        else:
+            operation = _public(path, PUBLIC[route], schemas)
+        paths.setdefault(path, {})[method.lower()] = {
+            "operationId": _operation_id(method, path),
+            **operation,
+        }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "fsharechat", "version": __version__, "description": _INTRODUCTION},
+        "paths": paths,
+        "components": {
+            "schemas": {"Refusal": _REFUSAL, **dict(sorted(schemas.known.items()))},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+
+
+def routes(app: web.Application) -> set[tuple[str, str]]:
+    """Return the methods and paths that an application serves; GET stands for HEAD too."""
+    return {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+
+
+class Schemas:
+    """Schemas of types, with what they refer to collected in `known`."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Object] = {}
+
+    def of(self, kind: Any, *, answered: bool) -> Object:
+        """Return the schema of a type, a reference where it is an object. `answered`: every field is there."""
+        schema = TypeAdapter(kind).json_schema(
+            ref_template=SCHEMAS + "{model}", mode="serialization" if answered else "validation"
+        )
+        self.known |= schema.pop("$defs", {})
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            self.known[kind.__name__] = schema
+            return {"$ref": SCHEMAS + kind.__name__}
+        return schema
+
+
+def _back_office(endpoint: Endpoint, schemas: Schemas) -> Object:
+    result = schemas.of(endpoint.answer, answered=True)
+    answer = {
+        "type": "object",
+        "properties": {"code": {"const": 200}, "message": {"const": "success"}, "result": result},
+        "required": ["code", "message", "result"],
+    }
+    responses: Object = {"200": _answer("Done.", answer)}
+    for status, why in _REFUSALS.items():
+        responses[str(status)] = _answer(why, {"$ref": f"{SCHEMAS}Refusal"})
+    operation: Object = {
+        "tags": [endpoint.tag],
+        "summary": endpoint.summary,
+        "security": [{"bearer": []}, {"header": []}],
+        "parameters": _path_parameters(endpoint.path, _NAMES),
+        "responses": responses,
+    }
+    if endpoint.query is not None:
+        schema = TypeAdapter(endpoint.query).json_schema()
+        operation["parameters"] += [
+            {
+                "name": name,
+                "in": "query",
+                "description": field.pop("description", ""),
+                "schema": field,
+            }
+            for name, field in schema["properties"].items()
+        ]
+    if endpoint.body is not None:
+        operation["requestBody"] = _body(schemas.of(endpoint.body, answered=False))
+    return operation
+
+
+def _public(path: str, described: Object, schemas: Schemas) -> Object:
+    responses = {
+        str(status): _answer(why, schemas.of(kind, answered=True)) if kind else {"description": why}
+        for status, (why, kind) in described["responses"].items()
+    }
+    operation: Object = {
+        "tags": described["tags"],
+        "summary": described["summary"],
+        "parameters": _path_parameters(path, described.get("names", {})) + described.get("parameters", []),
+        "responses": responses,
+    }
+    if "body" in described:
+        operation["requestBody"] = _body(schemas.of(described["body"], answered=False))
+    elif "file" in described:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+    return operation
+
+
+def _path_parameters(path: str, names: dict[str, str]) -> list[Object]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": names[name],
+            "schema": {"type": "string"},
+        }
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+
+
+def _body(schema: Object) -> Object:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _answer(why: str, schema: Object) -> Object:
+    return {"description": why, "content": {"application/json": {"schema": schema}}}
+
+
+def _operation_id(method: str, path: str) -> str:
+    words = re.findall(r"\w+", path.replace("_", " "))
+    return method.lower() + "".join(word[:1].upper() + word[1:] for word in words)

@@ -1,0 +1,104 @@
+"""The routes that need no key, as the OpenAPI description has them (protocol.md sections 3 and 8)."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+LOGIN_TAG, MEDIA_TAG, SERVER_TAG = "Login", "Media", "The server"
+
+
+class CodeRequest(BaseModel):
+    mobile: str = Field(max_length=255, description="A mobile number or e-mail address.")
+
+
+class LoginRequest(CodeRequest):
+    code: str = Field(max_length=255, description="The code that was sent.")
+    clientId: str = Field(max_length=255, description="Names the device.")
+
+
+class LoggedIn(BaseModel):
+    userId: str
+    token: str = Field(description="What the device proves its connections with.")
+    register_: bool = Field(alias="register", description="Whether the user was made now.")
+
+
+class CodeAnswer(BaseModel):
+    code: int = Field(
+        description="0 success, 1 no such number, 3 asked too often, 4 server error, 5 the code has expired, "
+        "6 wrong code, 7 the server cannot send codes."
+    )
+    message: str
+    result: None
+
+
+class LoginAnswer(CodeAnswer):
+    result: LoggedIn | None = Field(description="Null unless the code is 0.")  # type: ignore[assignment]
+
+
+class Alive(BaseModel):
+    code: int = Field(description="200, or 503 while the process starts or drains.")
+
+
+_NAMES = {
+    "bucket": "The bucket of the kind of medium.",
+    "name": "The key, percent-encoded; it may have slashes.",
+}
+_SIGNED = [
+    {"name": name, "in": "query", "required": True, "description": what, "schema": {"type": "string"}}
+    for name, what in (
+        ("expires", "Until when, as the address from GMURL has it."),
+        ("signature", "Likewise."),
+    )
+]
+
+PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/send_code"): {
+        "tags": [LOGIN_TAG],
+        "summary": "Send a login code to a number.",
+        "body": CodeRequest,
+        "responses": {200: ("Sent, or refused.", CodeAnswer), 400: ("The body is no request.", CodeAnswer)},
+    },
+    ("POST", "/login"): {
+        "tags": [LOGIN_TAG],
+        "summary": "Log a device in.",
+        "body": LoginRequest,
+        "responses": {
+            200: ("Logged in, or refused.", LoginAnswer),
+            400: ("The body is no request.", CodeAnswer),
+        },
+    },
+    ("GET", "/monitor/alive"): {
+        "tags": [SERVER_TAG],
+        "summary": "Say whether the process is ready.",
+        "responses": {200: ("It is.", Alive), 503: ("It starts or drains.", Alive)},
+    },
+    ("GET", "/imopenapi/openapi.json"): {
+        "tags": [SERVER_TAG],
+        "summary": "This description.",
+        "responses": {200: ("OpenAPI 3.1.", None)},
+    },
+    ("GET", "/docs"): {
+        "tags": [SERVER_TAG],
+        "summary": "This description as a page for people.",
+        "responses": {200: ("HTML.", None)},
+    },
+    ("PUT", "/media/{bucket}/{name}"): {
+        "tags": [MEDIA_TAG],
+        "summary": "Upload a file to the signed address that GMURL gave (media kept in a folder).",
+        "names": _NAMES,
+        "parameters": _SIGNED,
+        "file": True,
+        "responses": {
+            200: ("It is kept.", None),
+            403: ("The address is altered or has expired.", None),
+            413: ("It is too large.", None),
+        },
+    },
+    ("GET", "/media/{bucket}/{name}"): {
+        "tags": [MEDIA_TAG],
+        "summary": "Read a file, or a range of it (media kept in a folder).",
+        "names": _NAMES,
+        "responses": {200: ("The file.", None), 206: ("The range.", None), 404: ("There is none.", None)},
+    },
+}
+"""By method and path: `body` and the answers are types; the rest is as OpenAPI has it."""
