@@ -1,0 +1,44 @@
+"""Media beside the other things that the api role serves."""
+
+import pytest
+from api_kit import Site
+
+from fsharechat.protocol.signals import MediaType
+
+ORIGIN = "https://chat.example"
+
+
+async def test_clients_are_sent_to_where_the_api_listens(site: Site) -> None:
+    upload = await site.node.blobs.upload_url(MediaType.IMAGE, "a.png")
+    assert upload.domain.startswith(site.node.addresses["http"] + "/media/")
+    large = bytes(200_000)  # more than any other request may have
+    async with site.http.put(upload.url, data=large) as answer:
+        assert answer.status == 200
+    async with site.http.get(f"{upload.domain}/a.png") as answer:
+        assert await answer.read() == large
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example"])
+async def test_pages_of_allowed_origins_alone_may_put_and_read(site: Site, origin: str) -> None:
+    upload = await site.node.blobs.upload_url(MediaType.IMAGE, "a.png")
+    preflight = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    allowed = {origin} if origin == ORIGIN else set()
+    async with site.http.options(upload.url, headers=preflight) as answer:
+        assert answer.status == (204 if allowed else 403)
+        assert set(answer.headers.getall("Access-Control-Allow-Origin", [])) == allowed
+        if allowed:
+            assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+            assert answer.headers["Access-Control-Allow-Headers"] == "content-type"
+    for method, url, status in (
+        ("PUT", upload.url, 200),
+        ("PUT", upload.url + "0", 403),
+        ("GET", f"{upload.domain}/a.png", 200),
+        ("GET", f"{upload.domain}/none.png", 404),
+    ):
+        async with site.http.request(method, url, data=b"x" * 10, headers={"Origin": origin}) as answer:
+            assert answer.status == status
+            assert set(answer.headers.getall("Access-Control-Allow-Origin", [])) == allowed

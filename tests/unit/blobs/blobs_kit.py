@@ -1,0 +1,70 @@
+"""A media store that runs, and an HTTP client beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import ClientSession
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from fsharechat.blobs import Blobs, Upload
+from fsharechat.blobs.directory import DirectoryBlobs
+
+KEY = b"the key of a deployment"
+MAX_BYTES = 1 << 20
+"""The largest file of a folder of media."""
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+
+class Media:
+    def __init__(self, make: Callable[[float], Blobs], http: ClientSession) -> None:
+        """`make` makes what uses the media store, with urls that are good for so many seconds."""
+        self.blobs = make(3600)
+        self._make = make
+        self._http = http
+
+    @asynccontextmanager
+    async def expiring_after(self, seconds: float) -> AsyncIterator[Blobs]:
+        """Return what uses the same media store with such urls."""
+        blobs = self._make(seconds)
+        await blobs.open()
+        yield blobs
+        await blobs.close()
+
+    async def ask(self, method: str, url: str | URL, data: object = None, **headers: str) -> Answer:
+        """Ask as an ordinary HTTP client does, which tidies a url up before it sends it."""
+        async with self._http.request(method, url, data=data, headers=headers) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def ask_as_is(self, method: str, url: str) -> Answer:
+        """Ask for a url that is percent-encoded already, with not a byte of it changed."""
+        return await self.ask(method, URL(url, encoded=True))
+
+    async def upload(self, upload: Upload, data: object) -> int:
+        return (await self.ask("PUT", upload.url, data)).status
+
+
+def make_directory(root: Path, address: str, seconds: float = 3600, key: bytes = KEY) -> DirectoryBlobs:
+    async def agreed() -> bytes:
+        return key
+
+    return DirectoryBlobs(root, address, agreed, url_seconds=seconds, max_bytes=MAX_BYTES)
+
+
+async def raw_get(url: str) -> bytes:
+    """Return the status line and headers for a path that is sent as it is, whatever is in it."""
+    parts = URL(url, encoded=True)
+    reader, writer = await asyncio.open_connection(parts.host, parts.port)
+    path = url.partition("://")[2].partition("/")[2]
+    writer.write(f"GET /{path} HTTP/1.1\r\nHost: {parts.host}\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer

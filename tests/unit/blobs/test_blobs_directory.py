@@ -1,0 +1,253 @@
+"""The folder of media: what it lets in, what it shows, and what it leaves behind."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from blobs_kit import MAX_BYTES, Media, make_directory, raw_get
+from yarl import URL
+
+from fsharechat.blobs import BUCKETS, BlobsError, Upload
+from fsharechat.protocol.signals import MediaType
+from roles.api import uploads
+from tests.server import until
+
+BUCKET = BUCKETS[MediaType.FILE]
+
+
+def files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+async def begin_upload(upload: Upload, size: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the head of an upload of `size` bytes, and the first half of it."""
+    url = URL(upload.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: {size}\r\n\r\n"
+    writer.write(head.encode() + b"x" * (size // 2))
+    await writer.drain()
+    return reader, writer
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret",
+        "../../secret",
+        "../../../../../../../../etc/passwd",
+        "%2e%2e/%2e%2e/secret",
+        "..%2f..%2fsecret",
+        "..%5c..%5csecret",
+        "%252e%252e%252fsecret",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "secret%00.png",
+        "~/../../secret",
+        "./../../secret",
+        "incoming/../../../secret",
+    ],
+)
+async def test_nothing_outside_is_read(folder: Media, tmp_path: Path, path: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "media" / "secret").write_text("secret")
+    (tmp_path / "media" / BUCKET / "secret").write_text("secret")
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "x")).domain
+    answer = await raw_get(f"{domain}/{path}")
+    assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 ")), answer
+    assert b"secret" not in answer.partition(b"\r\n\r\n")[2]
+
+
+async def test_nothing_outside_is_written(folder: Media, tmp_path: Path) -> None:
+    for key in ("../../../out", "..\\..\\out", "a/../../../out", "C:\\out", "%2e%2e/%2e%2e/out"):
+        assert await folder.upload(await folder.blobs.upload_url(MediaType.FILE, key), b"x") == 200
+    assert len(files(tmp_path)) == len(files(tmp_path / "media" / BUCKET)) == 5
+    assert all(len(path.name) == 64 for path in files(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["what?.png", "c#1.png", "100%41.txt", "a\\b.png", "..\\x.png", "trailing "])
+async def test_what_an_address_would_lose_of_a_key_does_not_matter(folder: Media, key: str) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, key)
+    assert await folder.upload(upload, key.encode()) == 200
+    assert (await folder.ask("GET", f"{upload.domain}/{key}")).body == key.encode()
+    for address in (f"{upload.domain}/{quote(key)}", f"{upload.domain}/{quote(key, safe='')}"):
+        assert (await folder.ask_as_is("GET", address)).body == key.encode()
+
+
+async def test_a_query_of_a_client_does_not_matter(folder: Media) -> None:
+    upload = await folder.blobs.upload_url(MediaType.IMAGE, "a.png")
+    await folder.upload(upload, b"x")
+    assert (await folder.ask("GET", f"{upload.domain}/a.png?t=1&w=100")).body == b"x"
+
+
+async def test_a_file_that_is_too_large_is_refused(folder: Media, tmp_path: Path) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, "large.bin")
+
+    async def without_length() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BYTES // 65_536):
+            yield bytes(65_536)
+        yield b"x"
+
+    assert await folder.upload(upload, without_length()) == 413
+    reader, writer = await begin_upload(upload, MAX_BYTES + 1)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    await until(lambda: files(tmp_path) == [], "something is left")
+    assert await folder.upload(upload, bytes(MAX_BYTES)) == 200
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(folder: Media, tmp_path: Path) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, "broken.bin")
+    incoming = tmp_path / "media" / "incoming"
+    for existing in (0, 1):
+        _, writer = await begin_upload(upload, 100_000)
+        await until(lambda: len(files(incoming)) == 1, "the upload does not begin")
+        assert len(files(tmp_path)) == 1 + existing
+        writer.transport.abort()
+        await until(lambda: files(incoming) == [], "the upload is left")
+        answer = await folder.ask("GET", f"{upload.domain}/broken.bin")
+        assert (answer.status, answer.body) == ((200, b"whole") if existing else (404, answer.body))
+        assert await folder.upload(upload, b"whole") == 200
+
+
+async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: Media, tmp_path: Path) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, "new.bin")
+    assert await folder.upload(upload, b"old") == 200
+    reader, writer = await begin_upload(upload, 1000)
+    await until(lambda: len(files(tmp_path / "media" / "incoming")) == 1, "the upload does not begin")
+    assert (await folder.ask("GET", f"{upload.domain}/new.bin")).body == b"old"
+    writer.write(b"x" * 500)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    assert (await folder.ask("GET", f"{upload.domain}/new.bin")).body == b"x" * 1000
+
+
+async def test_an_upload_that_falls_silent_is_given_up(
+    folder: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "SILENT_SECONDS", 0.05)
+    reader, writer = await begin_upload(await folder.blobs.upload_url(MediaType.FILE, "a"), 100)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+    assert files(tmp_path) == []
+    writer.close()
+
+
+async def test_a_compressed_upload_is_refused(folder: Media) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, "bomb.txt")
+    answer = await folder.ask("PUT", upload.url, b"x", **{"Content-Encoding": "gzip"})
+    assert answer.status in (400, 415)
+    assert (await folder.ask("GET", f"{upload.domain}/bomb.txt")).status == 404
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+SHOWN = [
+    ("a.png", b"", "image/png"),
+    ("a.JPG", b"<script>", "image/jpeg"),
+    ("voice.amr", b"", "audio/amr"),
+    ("film.mp4", b"", "video/mp4"),
+    ("no extension", PNG, "image/png"),
+    ("avatar", b"\xff\xd8\xff\xe0" + bytes(20), "image/jpeg"),
+    ("odd.xyz", b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
+    ("a.html", b"GIF89a<script>alert(1)</script>", "image/gif"),
+]
+NOT_SHOWN = [
+    ("page.html", b"<script>alert(1)</script>"),
+    ("page.HTM", b"<html>"),
+    ("no extension", b"<html>"),
+    ("a.svg", b"<svg onload='alert(1)'/>"),
+    ("a.xml", b"<?xml version='1.0'?>"),
+    ("a.pdf", b"%PDF-1.7"),
+    ("a.js", b"alert(1)"),
+    ("a.txt", b"text"),
+    ("a.png.html", b"<html>"),
+    ("short", b"x"),
+]
+
+
+@pytest.mark.parametrize(("key", "data", "content_type"), SHOWN)
+async def test_pictures_and_sound_are_shown_as_what_they_are(
+    folder: Media, key: str, data: bytes, content_type: str
+) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, key)
+    assert (await folder.ask("PUT", upload.url, data, **{"Content-Type": "text/html"})).status == 200
+    for method in ("GET", "HEAD"):
+        answer = await folder.ask(method, f"{upload.domain}/{key}")
+        assert answer.headers["Content-Type"] == content_type
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Content-Disposition" not in answer.headers
+
+
+@pytest.mark.parametrize(("key", "data"), NOT_SHOWN)
+async def test_nothing_else_is_shown_as_a_page(folder: Media, key: str, data: bytes) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, key)
+    assert (await folder.ask("PUT", upload.url, data, **{"Content-Type": "text/html"})).status == 200
+    for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=0-0"})):
+        answer = await folder.ask(method, f"{upload.domain}/{key}", **headers)
+        assert answer.status in (200, 206)
+        assert answer.headers["Content-Type"] in ("application/octet-stream", "image/svg+xml")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Disposition"] == "attachment"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+async def test_processes_that_share_the_folder_and_the_key_are_one(folder: Media, tmp_path: Path) -> None:
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "x")).domain
+    address = domain.partition("/media/")[0]
+    second = make_directory(tmp_path / "media", address)
+    await second.open()
+    assert await folder.upload(await second.upload_url(MediaType.FILE, "from elsewhere.txt"), b"x") == 200
+    own = await second.put(MediaType.PORTRAIT, "group.png", b"y", "image/png")
+    assert (await folder.ask("GET", own)).body == b"y"
+    stranger = make_directory(tmp_path / "media", address, key=b"another key")
+    assert await folder.upload(await stranger.upload_url(MediaType.FILE, "a.txt"), b"x") == 403
+
+
+async def test_the_url_of_another_deployment_is_refused_without_reading(folder: Media) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, "a.bin")
+    bad = upload._replace(url=upload.url[:-1] + ("0" if upload.url[-1] != "0" else "1"))
+    reader, writer = await begin_upload(bad, 1000)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?expires=x&signature=y", "?expires=9999999999&signature=é", "?signature="]
+)
+async def test_a_url_without_a_signature_takes_nothing(folder: Media, query: str) -> None:
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "a")).domain
+    assert (await folder.ask("PUT", f"{domain}/a{query}", b"x")).status == 403
+
+
+async def test_other_buckets_are_not_there(folder: Media) -> None:
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "a")).domain
+    for path in ("incoming/a", "minio-bucket-secret-name/a", BUCKET, f"{BUCKET}/"):
+        assert (await folder.ask("GET", f"{domain.rpartition('/')[0]}/{path}")).status == 404
+
+
+async def test_what_a_killed_process_left_is_removed_at_a_later_start(tmp_path: Path) -> None:
+    blobs = make_directory(tmp_path / "media", "http://x")
+    await blobs.open()
+    old, young = (tmp_path / "media" / "incoming" / name for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    await blobs.open()
+    assert files(tmp_path) == [young]
+
+
+async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file" / "media"):
+        with pytest.raises(BlobsError, match="file"):
+            await make_directory(root, "http://x").open()
+
+
+async def test_a_folder_that_goes_away_is_an_error_that_has_a_name(folder: Media, tmp_path: Path) -> None:
+    upload = await folder.blobs.upload_url(MediaType.FILE, "a")
+    (tmp_path / "media").rename(tmp_path / "gone")
+    assert await folder.upload(upload, b"x") == 500
+    with pytest.raises(BlobsError, match="incoming"):
+        await folder.blobs.put(MediaType.FILE, "a", b"x", "text/plain")

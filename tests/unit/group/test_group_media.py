@@ -1,0 +1,59 @@
+"""GMURL: where a client is told to put a file."""
+
+from pathlib import Path
+
+import pytest
+from group_kit import Office
+from yarl import URL
+
+from fsharechat.blobs import BUCKETS, BlobsError
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, MediaType, SubSignal
+
+
+def wanted(kind: int, key: str) -> pb.GetMinioUploadUrlRequest:
+    return pb.GetMinioUploadUrlRequest(type=kind, key=key)
+
+
+@pytest.mark.parametrize("kind", list(MediaType))
+async def test_every_media_type_has_its_bucket(office: Office, kind: MediaType) -> None:
+    payload = await office.payload("alice", SubSignal.GMURL, wanted(kind, "文件 1.bin"))
+    upload = pb.GetMinioUploadUrlResult.FromString(payload)
+    assert upload.domain == f"http://127.0.0.1:8081/media/{BUCKETS[kind]}"
+    assert (upload.server, upload.port) == ("127.0.0.1", 8081)
+    assert URL(upload.url).with_query(None) == URL(f"{upload.domain}/文件 1.bin")
+
+
+@pytest.mark.parametrize("kind", [-1, 7, 1 << 30])
+async def test_an_unknown_media_type_is_an_invalid_parameter(office: Office, kind: int) -> None:
+    assert await office.code("alice", SubSignal.GMURL, wanted(kind, "a.png")) == Code.INVALID_PARAMETER
+
+
+@pytest.mark.parametrize("key", ["", "a/..", "nul\0.png", "a.html"])
+async def test_a_key_that_cannot_be_kept_is_an_invalid_parameter(office: Office, key: str) -> None:
+    code = await office.code("alice", SubSignal.GMURL, wanted(MediaType.IMAGE, key))
+    assert code == Code.INVALID_PARAMETER
+
+
+async def test_a_request_without_its_key_is_invalid_data(office: Office) -> None:
+    body = wanted(MediaType.IMAGE, "").SerializeToString().removesuffix(b"\x12\x00")
+    assert await office.code("alice", SubSignal.GMURL, body) == Code.INVALID_DATA
+
+
+async def test_a_media_store_that_fails_is_a_server_error(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise BlobsError("away")
+
+    monkeypatch.setattr(office.node.blobs, "upload_url", fail)
+    code = await office.code("alice", SubSignal.GMURL, wanted(MediaType.IMAGE, "a.png"))
+    assert code == Code.SERVER_ERROR
+
+
+async def test_a_group_process_keeps_files_without_the_api_role(office: Office, tmp_path: Path) -> None:
+    await office.node.blobs.open()
+    address = await office.node.blobs.put(MediaType.PORTRAIT, "group.png", b"picture", "image/png")
+    assert address == f"http://127.0.0.1:8081/media/{BUCKETS[MediaType.PORTRAIT]}/group.png"
+    kept = [path.read_bytes() for path in (tmp_path / "data" / "media").rglob("*") if path.is_file()]
+    assert kept == [b"picture"]
