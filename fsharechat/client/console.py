@@ -2,25 +2,49 @@
 
 import asyncio
 import os
+import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from fsharechat.client.transcript import Transcript, printable
+
+MENU_LINES = 6
+"""Lines below the prompt that are kept for what could be completed."""
+
+
+class Talker(Protocol):
+    """The chat, as the console needs it."""
+
+    def prompt(self) -> str: ...
+
+    def complete(self, line: str) -> Awaitable[list[tuple[str, int]]]:
+        """Return what could stand at the end of the line, and how many characters each replaces."""
+
+    def typing(self, line: str) -> None:
+        """Learn that the line has changed."""
+
 
 class Console(Protocol):
-    def lines(self, prompt: Callable[[], str]) -> AsyncIterator[str]:
+    def lines(self, talker: Talker) -> AsyncIterator[str]:
         """Yield what the user enters until the end of input."""
 
     async def ask(self, question: str) -> str:
         """Ask one question. Raises EOFError at the end of input."""
 
-    def say(self, text: str) -> None:
-        """Show a line, above the prompt if there is one."""
+    def say(self, text: str, *, key: int = 0, strong: bool = False) -> None:
+        """Show a line, above the prompt if there is one. `key` names it for `change`; 0 is none."""
+
+    def change(self, key: int, text: str) -> bool:
+        """Show another text in the place of a line; False when it cannot be reached any more."""
 
     def refresh(self) -> None:
         """Show the prompt anew: what it says may have changed."""
@@ -33,12 +57,21 @@ class Terminal:
     """A terminal: incoming lines appear above the one being typed."""
 
     def __init__(self) -> None:
-        self._session: PromptSession[str] = PromptSession(erase_when_done=True)
+        self._session: PromptSession[str] = PromptSession(
+            erase_when_done=True, complete_while_typing=False, reserve_space_for_menu=MENU_LINES
+        )
+        self._transcript = Transcript()
 
-    async def lines(self, prompt: Callable[[], str]) -> AsyncIterator[str]:
+    async def lines(self, talker: Talker) -> AsyncIterator[str]:
+        def changed(buffer: Buffer) -> None:
+            talker.typing(buffer.text)
+
+        self._session.default_buffer.on_text_changed += changed
         while True:
             try:
-                line = await self._session.prompt_async(lambda: ANSI(f"\x1b[1m{prompt()}\x1b[0m "))
+                line = await self._session.prompt_async(
+                    lambda: ANSI(f"\x1b[1m{printable(talker.prompt())}\x1b[0m "), completer=_Completer(talker)
+                )
             except (EOFError, KeyboardInterrupt):
                 return
             yield line
@@ -50,14 +83,40 @@ class Terminal:
             raise EOFError from None
         return answer
 
-    def say(self, text: str) -> None:
-        print(text, flush=True)
+    def say(self, text: str, *, key: int = 0, strong: bool = False) -> None:
+        self._write(self._transcript.add(text, key=key, strong=strong))
+
+    def change(self, key: int, text: str) -> bool:
+        columns, rows = shutil.get_terminal_size()
+        # The prompt and the lines kept below it have pushed what is above them up.
+        rewritten = self._transcript.change(key, text, columns=columns, rows=rows - MENU_LINES - 2)
+        if rewritten is not None:
+            self._write(rewritten)
+        return rewritten is not None
 
     def refresh(self) -> None:
         self._session.app.invalidate()
 
     def guard(self) -> AbstractContextManager[None]:
-        return patch_stdout()
+        return patch_stdout(raw=True)  # what is written has been made safe, and moves the cursor
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+class _Completer(Completer):
+    def __init__(self, talker: Talker) -> None:
+        self._talker = talker
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        return ()
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        for text, replaced in await self._talker.complete(document.text_before_cursor):
+            yield Completion(text, start_position=-replaced)
 
 
 class Pipe:
@@ -68,7 +127,7 @@ class Pipe:
         self._buffer = b""
         self._ended = False
 
-    async def lines(self, prompt: Callable[[], str]) -> AsyncIterator[str]:
+    async def lines(self, talker: Talker) -> AsyncIterator[str]:
         while True:
             try:
                 yield await self.ask("")
@@ -100,8 +159,11 @@ class Pipe:
             loop.remove_reader(self._descriptor)
         return os.read(self._descriptor, 65536)
 
-    def say(self, text: str) -> None:
-        print(text, flush=True)
+    def say(self, text: str, *, key: int = 0, strong: bool = False) -> None:
+        print(printable(text), flush=True)
+
+    def change(self, key: int, text: str) -> bool:
+        return False
 
     def refresh(self) -> None:
         pass

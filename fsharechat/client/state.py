@@ -1,9 +1,13 @@
-"""What the terminal client keeps between two runs: the credentials and the inbox position, by number and server."""
+"""What the terminal client keeps between two runs, by number and server.
+
+It is the credentials, the inbox position, and the ids of the user's groups, which no request lists.
+"""
 
 import fcntl
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -30,6 +34,7 @@ class State:
         self._lock: IO[str] | None = None
         self.credentials: Credentials | None = None
         self.last_seq = 0
+        self.groups: list[str] = []
 
     def __enter__(self) -> Self:
         """Raises InUse, and OSError when the folder cannot be used."""
@@ -47,12 +52,14 @@ class State:
         if self._lock is not None:
             self._lock.close()
 
-    def save(self, last_seq: int) -> None:
+    def save(self, last_seq: int, groups: Sequence[str] = ()) -> None:
         """Write the file, whole or not at all, readable by its owner only."""
         if self.credentials is None:
             return
         self.last_seq = last_seq
-        text = json.dumps({"credentials": json.loads(self.credentials.to_json()), "last_seq": last_seq})
+        self.groups = list(groups)
+        credentials = json.loads(self.credentials.to_json())
+        text = json.dumps({"credentials": credentials, "last_seq": last_seq, "groups": self.groups})
         new = self._path.with_suffix(".new")
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -62,6 +69,7 @@ class State:
         """Drop credentials the server no longer takes, and the position that goes with them."""
         self.credentials = None
         self.last_seq = 0
+        self.groups = []
         self._path.unlink(missing_ok=True)
 
     def _read(self) -> None:
@@ -69,6 +77,7 @@ class State:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
             self.credentials = Credentials.from_json(json.dumps(kept["credentials"]))
             self.last_seq = int(kept["last_seq"])
+            self.groups = [str(group_id) for group_id in kept.get("groups", [])]
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError):

@@ -19,7 +19,7 @@ from fsharechat.client.state import InUse, State, default_folder
 from fsharechat.protocol.signals import LoginCode
 
 CODE_ATTEMPTS = 3
-OPTIONS = Options(backoff_max=5.0)
+OPTIONS = Options(backoff_max=5.0, report_delivery=True, follow_reports=True)
 
 
 class Failure(Exception):
@@ -139,20 +139,21 @@ async def _chat(args: argparse.Namespace, state: State, credentials: Credentials
         raise Failure(
             f"{_sentence(str(error))}\nIs the server running? --tcp or --ws says where it is."
         ) from error
+    chat = Chat(client, server, screen, state.groups)
     try:
-        await _converse(client, Chat(client, server, screen.say, screen.refresh), state, screen)
+        await _converse(client, chat, state, screen)
     except ConnectRefused as error:
         raise Failure(f"You were logged out: {error}.") from error
     except ClientError as error:
         raise Failure(f"The chat ended: {error}.") from error
     finally:
         await client.close()
-        state.save(client.last_seq)
+        state.save(client.last_seq, chat.known_groups)
 
 
 async def _converse(client: Client, chat: Chat, state: State, screen: Console) -> None:
     async def typed() -> None:
-        async for line in screen.lines(chat.prompt):
+        async for line in screen.lines(chat):
             try:
                 await chat.on_line(line)
             except Quit:
@@ -163,7 +164,7 @@ async def _converse(client: Client, chat: Chat, state: State, screen: Console) -
         async for message in client.messages():
             await chat.on_message(message)
             if client.last_seq != state.last_seq:
-                state.save(client.last_seq)
+                state.save(client.last_seq, chat.known_groups)
 
     async def events() -> None:
         async for event in client.events():

@@ -1,7 +1,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_peer import FakePeer
+from chat_kit import Screen, Server
+from fake_peer import CREDENTIALS, FakePeer
+
+from fsharechat.client import Client, Options
 
 
 @pytest.fixture
@@ -13,3 +16,16 @@ async def peer() -> AsyncIterator[FakePeer]:
 @pytest.fixture(params=["tcp", "ws"])
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def server(peer: FakePeer) -> Server:
+    server = Server()
+    peer.rule = server.rule
+    return server
+
+
+@pytest.fixture
+async def screen(peer: FakePeer, server: Server) -> AsyncIterator[Screen]:
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=Options.fast(), on_message=lambda m: None) as client:
+        yield Screen(client)

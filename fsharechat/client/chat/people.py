@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 
+from fsharechat.client.chat.words import Ambiguous
 from fsharechat.client.client import Client
 from fsharechat.client.errors import ClientError
+from fsharechat.client.transcript import printable
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import FriendState, RequestStatus
-
-
-class Ambiguous(Exception):
-    """Several people have that name; the argument lists them."""
 
 
 class People:
@@ -97,8 +95,3 @@ class People:
         user = self._users.get(uid)
         name = self.name(uid)
         return f"{name} ({user.mobile})" if user is not None and user.mobile not in ("", name) else name
-
-
-def printable(text: str) -> str:
-    """Return `text` without control characters: what others write must not steer this terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,103 @@
+"""The terminal client's words: errors in plain language, times, sizes, and the words of a command."""
+
+import shlex
+import time
+
+from fsharechat.client.errors import (
+    AlreadyRequested,
+    ClientError,
+    Disconnected,
+    NoRight,
+    NotExist,
+    NotInGroup,
+    RequestBlocked,
+    RequestError,
+    RequestTimeout,
+    SendUnconfirmed,
+    Unsupported,
+)
+
+
+class Quit(Exception):
+    """The user wants to leave."""
+
+
+class Refused(Exception):
+    """A command cannot be done; the text says why in plain words."""
+
+
+class Ambiguous(Exception):
+    """Several people or groups have that name; the argument lists them."""
+
+
+def plain(error: ClientError | OSError) -> str:
+    """Return an error in plain words for the person at the terminal."""
+    match error:
+        case AlreadyRequested():
+            return "You have asked already; wait for the answer."
+        case RequestBlocked():
+            return "Your request was rejected not long ago; you cannot ask again yet."
+        case NotInGroup():
+            return "You are not a member of that group."
+        case NoRight():
+            return "You may not do that; the owner of the group may."
+        case NotExist():
+            return "The server does not know it."
+        case Unsupported():
+            return "This server cannot do that."
+        case RequestError():
+            return f"The server says no: {error.meaning}."
+        case SendUnconfirmed():
+            return "The server did not confirm it; it may or may not have arrived."
+        case RequestTimeout():
+            return "The server does not answer."
+        case Disconnected():
+            return "There is no connection to the server now."
+        case OSError():
+            name = f"{error.filename}: " if error.filename else ""
+            return f"{name}{error.strerror or error}."
+        case _:
+            text = str(error)
+            return f"{text[:1].upper()}{text[1:]}."
+
+
+def clock(ms: int) -> str:
+    """Return the local time of day, with the date when it was not today."""
+    moment = time.localtime(ms / 1000)
+    today = time.localtime()[:3] == moment[:3]
+    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", moment)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people: 12.3 MB."""
+    amount = float(count)
+    for unit in ("bytes", "KB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """Return "A, B and C", with the number of those that are too many to be named."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} others"
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def split(rest: str) -> list[str]:
+    """Return the words of a command; "quotes" keep a name with spaces together. Raises Refused."""
+    try:
+        return shlex.split(rest)
+    except ValueError:
+        raise Refused("A quotation mark is open; names with spaces go into two of them.") from None
+
+
+def unquoted(rest: str) -> str:
+    """Return a name that is all of a command's rest, with or without quotes around it."""
+    return rest[1:-1] if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "'\"" else rest
+
+
+def quoted(name: str) -> str:
+    """Return a name as it is entered in a command."""
+    return f'"{name}"' if any(c.isspace() for c in name) else name
