@@ -72,7 +72,8 @@ async def _look(
 
 
 async def _open_store(settings: Settings) -> None:
-    store = backends.make_store(settings)
+    # The wait for the lock is a thread's, which goes on when nobody waits for it any more, and the process with it.
+    store = backends.make_store(settings, lock_seconds=LEAVE_SECONDS)
     if settings.on_sqlite:
         with DataFolder(settings.data_path()):
             await store.open()

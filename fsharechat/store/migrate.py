@@ -11,16 +11,15 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from fsharechat.errors import StoreError
-
-LOCK_SECONDS = 120
-"""How long a process waits for another one that is migrating the same database."""
+from fsharechat.store.store import LOCK_SECONDS
 
 
-def migrate(url: str, upto: str = "head") -> None:
+def migrate(url: str, upto: str = "head", lock_seconds: float = LOCK_SECONDS) -> None:
     """Run the migrations that the database at the SQLAlchemy `url` lacks, up to a revision. Blocks.
 
     On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was.
-    Raises StoreError, also when a newer version of fsharechat has written the database.
+    Raises StoreError, also when a newer version of fsharechat has written the database, and when another process
+    is migrating it for longer than `lock_seconds`.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -28,7 +27,7 @@ def migrate(url: str, upto: str = "head") -> None:
     if engine.dialect.name == "sqlite":
         _take_whole_steps(engine)
     try:
-        with engine.begin() as connection, _alone(connection):
+        with engine.begin() as connection, _alone(connection, lock_seconds):
             config.attributes["connection"] = connection
             command.upgrade(config, upto)
     except CommandError as error:
@@ -46,15 +45,13 @@ def _take_whole_steps(engine: Engine) -> None:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
+def _alone(connection: Connection, seconds: float) -> Iterator[None]:
     """Keep other processes from migrating meanwhile. SQLite's one process has its data folder to itself."""
     if connection.dialect.name == "sqlite":
         yield
         return
-    if not connection.scalar(
-        text("SELECT GET_LOCK('fsharechat.migrate', :seconds)"), {"seconds": LOCK_SECONDS}
-    ):
-        raise StoreError(f"another process has been migrating the database for more than {LOCK_SECONDS} s")
+    if not connection.scalar(text("SELECT GET_LOCK('fsharechat.migrate', :seconds)"), {"seconds": seconds}):
+        raise StoreError(f"another process is migrating the database, for more than {seconds:g} s")
     try:
         yield
     finally:

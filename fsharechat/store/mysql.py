@@ -14,6 +14,7 @@ from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
 from fsharechat.store.mysql_connection import (
+    CONNECT_SECONDS,
     Conflict,
     ConnectionLost,
     Duplicate,
@@ -22,7 +23,7 @@ from fsharechat.store.mysql_connection import (
     Unreachable,
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
-from fsharechat.store.store import Store
+from fsharechat.store.store import LOCK_SECONDS, Store
 from fsharechat.store.unit import Dialect, P, T, Unit
 from fsharechat.store.writer import Batch
 from fsharechat.urls import ServiceUrl
@@ -40,9 +41,11 @@ PAUSE_SECONDS = 0.02
 class MysqlStore(Store):
     """A database that several processes write. Each has a row in `writers`, the witness of its last commit."""
 
-    def __init__(self, url: ServiceUrl, max_queue: int) -> None:
+    def __init__(self, url: ServiceUrl, max_queue: int, lock_seconds: float = LOCK_SECONDS) -> None:
+        """`lock_seconds`: how long `open` waits for another process that migrates the database."""
         super().__init__(max_queue)
         self.dialect: Dialect = MysqlDialect()
+        self._lock_seconds = lock_seconds
         self._url = url
         self._hosts = Hosts(url)
         self._max_reads = max_queue
@@ -211,15 +214,16 @@ class MysqlStore(Store):
             self._writing = None
 
     def _migrate(self) -> None:
-        reasons = []
-        for host, port in self._url.hosts:
-            login = f"{quote(self._url.user, safe='')}:{quote(self._url.password, safe='')}"
-            try:
-                migrate(f"mysql+pymysql://{login}@{host}:{port}/{quote(self._url.path)}?charset=utf8mb4")
-                return
-            except StoreError as error:
-                reasons.append(f"{host}:{port}: {error}")
-        raise StoreError("; ".join(reasons))
+        host, port = self._hosts.last
+        login = f"{quote(self._url.user, safe='')}:{quote(self._url.password, safe='')}"
+        options = f"charset=utf8mb4&connect_timeout={CONNECT_SECONDS:.0f}"
+        try:
+            migrate(
+                f"mysql+pymysql://{login}@{host}:{port}/{quote(self._url.path)}?{options}",
+                lock_seconds=self._lock_seconds,
+            )
+        except StoreError as error:
+            raise StoreError(f"{host}:{port}: {error}") from error
 
 
 def _append_one(dialect: Dialect, message: NewMessage) -> Unit[Stored]:

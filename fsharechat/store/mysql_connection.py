@@ -65,6 +65,11 @@ class Hosts:
         self._quiet_until = 0.0
         self._reason = ""
 
+    @property
+    def last(self) -> tuple[str, int]:
+        """The host that took the last connection."""
+        return self._url.hosts[self._first]
+
     async def connect_writer(self) -> "MysqlConnection":
         """Return a connection whose transactions do not outlive a process that stands still. Raises StoreError."""
         connection = await self.connect()

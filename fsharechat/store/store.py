@@ -8,6 +8,9 @@ from fsharechat.store.messages import NewMessage
 from fsharechat.store.unit import Dialect, P, T, Unit
 from fsharechat.store.writer import Batch, Done, GroupCommit, StoreStats
 
+LOCK_SECONDS = 120.0
+"""How long a process waits for another one that is migrating the same database."""
+
 
 class Store(ABC):
     """Owns the truth: runs units of work and appends messages, many in one transaction."""

@@ -2,12 +2,17 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import pymysql
 import pytest
 
 from fsharechat.check import CHECK_SECONDS, LEAVE_SECONDS
+from fsharechat.store.store import LOCK_SECONDS
 from tests.server import run_command
 from tests.services import Services
 
@@ -54,6 +59,23 @@ secret_key = "a secret of the tests"
 """
     )
     return file
+
+
+@contextmanager
+def lock_of_migrations(store: str) -> Iterator[None]:
+    """Hold what a process holds that brings the tables up to date."""
+    parts = urlsplit(store)
+    connection = pymysql.connect(
+        host=parts.hostname,
+        port=parts.port or 0,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.path.strip("/"),
+    )
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('fsharechat.migrate', 0)")
+        assert cursor.fetchone() == (1,)
+        yield
 
 
 async def check(file: Path) -> tuple[int, dict[str, str]]:
@@ -103,7 +125,7 @@ async def test_check_names_every_service_that_is_silent(
 
 
 async def test_check_tells_what_is_there_from_what_is_not(
-    services: Services, tmp_path: Path, closed_port: int
+    services: Services, tmp_path: Path, closed_port: int, silent_port: int
 ) -> None:
     store = services("mariadb").url("mariadb")
     at = f"127.0.0.1:{closed_port}"
@@ -112,6 +134,18 @@ async def test_check_tells_what_is_there_from_what_is_not(
     assert found["store"].startswith("ok")
     assert at in found["bus"]
     assert at in found["registry"]
+
+    silent_first = store.replace("@", f"@127.0.0.1:{silent_port},")
+    code, found = await check(settings_file(tmp_path, silent_first, at, at))
+    assert found["store"].startswith("ok")
+
+    with lock_of_migrations(store):
+        began = time.monotonic()
+        code, found = await check(settings_file(tmp_path, store, at, at))
+        assert time.monotonic() - began < LOCK_SECONDS / 2
+        assert code == 1
+        assert found["store"].startswith("FAIL")
+        assert "another process is migrating the database" in found["store"]
 
     for wrong, why in (
         (store.replace(":fsharechat@", ":wrong@"), "Access denied"),
