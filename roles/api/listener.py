@@ -111,7 +111,8 @@ class Listener:
             if last is None or last.volume != volume:
                 last = Moved(volume, now)
             elif now - last.since >= self._settings.stalled_seconds:
-                log.info("connection closed", reason="stalled", peer=transport.get_extra_info("peername"))
+                host, port = transport.get_extra_info("peername")[:2]
+                log.info("connection closed", reason="stalled", peer=f"{host}:{port}")
                 transport.abort()
             self._moved[connection] = last
 
