@@ -5,14 +5,23 @@ import re
 from tests.protocol.conformance import (
     rows_connection,
     rows_friends,
+    rows_group_rights,
+    rows_groups,
+    rows_http,
     rows_inbox,
     rows_login,
     rows_messages,
+    rows_recall,
+    rows_reports,
+    rows_settings,
     rows_users,
 )
 from tests.protocol.conformance.rows import ROWS, Row
 
-PARTS = (rows_connection, rows_login, rows_inbox, rows_messages, rows_users, rows_friends)
+PARTS = (
+    *(rows_connection, rows_login, rows_inbox, rows_messages, rows_users, rows_friends),
+    *(rows_groups, rows_group_rights, rows_recall, rows_reports, rows_settings, rows_http),
+)
 """The modules whose rows these are."""
 
 
