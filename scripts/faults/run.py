@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .members import check_registry
 from .scenario import Storm
 from .swarm import Swarm
-from .verdict import Verdict, judge, table
+from .verdict import Verdict, judge, summary, table
 from .world import World
 
 SETTLE_SECONDS = 120.0
@@ -48,13 +48,14 @@ async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
             ledger = swarm.ledger
             verdict.wrong.append(
                 f"{SETTLE_SECONDS:g} s after the last fault {run.clients - swarm.connected()} clients are not "
-                f"connected, {ledger.unacknowledged()} messages not acknowledged, {len(ledger.missing())} lost"
+                f"connected, {ledger.unacknowledged()} messages not acknowledged, {len(ledger.missing())} lost, "
+                f"{len(ledger.unread())} read reports unknown"
             )
         else:
             await judge(swarm, faults.faults, verdict)
         verdict.add("processes not well", await world.health())
         verdict.add("ids without a lease", await check_registry(world))
         verdict.add("errors that nobody caught", world.complaints())
-        return Outcome(table(swarm, faults.faults, begun, run.rate), verdict.wrong)
+        return Outcome(f"{table(swarm, faults.faults, begun, run.rate)}\n{summary(swarm)}", verdict.wrong)
     finally:
         await swarm.close()

@@ -2,17 +2,33 @@
 
 import asyncio
 import random
-import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Self, TypeVar
 
-from fsharechat.client import Client, ClientError, Credentials, Options, RequestError, SendUnconfirmed, login
-from fsharechat.client.transport import Body, Transport
+from fsharechat.client import (
+    Client,
+    ClientError,
+    Credentials,
+    MessageRecalled,
+    MessagesRead,
+    Options,
+    RequestError,
+    RequestTimeout,
+    SendUnconfirmed,
+    group,
+    login,
+    private,
+)
+from fsharechat.client.models import Event
+from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import ConversationType, SubSignal
+
+from .ledger import Ledger, Read, Sent
+
+T = TypeVar("T")
 
 SUPER_CODE = "66666"
 TRANSPORTS = ("tcp", "ws")
@@ -24,6 +40,14 @@ LOGINS_AT_A_TIME = 16
 PAUSE = 0.2
 NEIGHBOURS = (1, 7, 50)
 """To whom each client sends in turn, counted from its own number."""
+GROUP_SIZE = 10
+"""So many clients have a group."""
+GROUP_EVERY = 4
+"""Every so many messages of a client go to its group."""
+RECALL_EVERY = 10
+"""Every so many messages of a client are recalled."""
+READ_SECONDS = 20.0
+"""So often a client says what it has read."""
 
 OPTIONS = Options(
     connect_timeout=5.0,
@@ -35,46 +59,8 @@ OPTIONS = Options(
     backoff_first=0.1,
     backoff_max=1.0,
     backoff_reset=1.0,
+    follow_reports=True,
 )
-
-
-@dataclass(slots=True)
-class Sent:
-    """One message, from the first attempt to its arrival. Times are those of `time.monotonic`."""
-
-    sender: int
-    number: int
-    to: int
-    started: float
-    acknowledged: float | None = None
-    message_id: int = 0
-    arrived: float | None = None
-    ids: set[int] = field(default_factory=set)
-    """Under which ids it was seen: more than one is a message stored twice."""
-
-
-class Ledger:
-    """What the whole swarm sent. `run` marks the texts, so that those of an earlier run do not count."""
-
-    def __init__(self) -> None:
-        self.run = secrets.token_hex(4)
-        self.first_local_id = secrets.randbits(62)
-        self.messages: dict[str, Sent] = {}
-        self.resent: list[float] = []
-        """When a message was sent again."""
-        self.refused: list[float] = []
-        """When a send got an error code."""
-        self.strange: list[str] = []
-        """What nobody sent, or somebody else got."""
-
-    def unacknowledged(self) -> int:
-        return sum(sent.acknowledged is None for sent in self.messages.values())
-
-    def missing(self) -> list[Sent]:
-        """What was acknowledged and has not arrived."""
-        return [
-            sent for sent in self.messages.values() if sent.acknowledged is not None and sent.arrived is None
-        ]
 
 
 class Member(Client):
@@ -86,33 +72,48 @@ class Member(Client):
         self.number = number
         self.transport = transport
         self.home = addresses[0]
-        self.at = ""
-        """The address of the connection, the one that stands or the one that is tried."""
         self.begin = 0
         """The head of the inbox before the first message of this run."""
         self.came: list[tuple[int, int, int]] = []
         """Sender, number and id of what came, in that order."""
+        self.group_id = ""
+        self._members: Sequence[Member] = ()
+        self._numbers: Mapping[str, int] = {}
+        self._mates: frozenset[int] = frozenset()
         self._ledger = ledger
         self._attempts: Counter[int] = Counter()
-        over = {transport: addresses}
-        super().__init__(credentials, on_message=self._take, options=OPTIONS, **over)
+        self._unread: dict[str, tuple[int, set[str]]] = {}
+        super().__init__(
+            credentials,
+            tcp=addresses if transport == "tcp" else None,
+            ws=addresses if transport == "ws" else None,
+            on_message=self._take,
+            on_event=self._note,
+            options=OPTIONS,
+        )
 
-    async def run(self, members: Sequence["Member"], period: float, stop: asyncio.Event) -> None:
+    def meet(self, members: Sequence["Member"], numbers: Mapping[str, int], mates: frozenset[int]) -> None:
+        """Know the others, and the numbers of users and of those in the same group."""
+        self._members, self._numbers, self._mates = members, numbers, mates - {self.number}
+
+    async def run(self, period: float, stop: asyncio.Event) -> None:
         """Send a message every `period` seconds until `stop`, and return when all are acknowledged."""
         due = time.monotonic() + random.uniform(0, period)
         number = 0
-        while True:
-            try:
-                async with asyncio.timeout(max(0.0, due - time.monotonic())):
-                    await stop.wait()
-            except TimeoutError:
-                pass
-            if stop.is_set():
-                return
+        while not await _stopped(stop, due - time.monotonic()):
             due += period
             number += 1
-            other = members[(self.number + NEIGHBOURS[number % len(NEIGHBOURS)]) % len(members)]
-            await self._say(number, other)
+            sent = await self._say(number)
+            if number % RECALL_EVERY == 0:
+                await self._take_back(sent)
+
+    async def read_on(self, stop: asyncio.Event) -> None:
+        """Say now and then what was read, until `stop` and the last of it has been said."""
+        seconds = random.uniform(0, READ_SECONDS)
+        while not await _stopped(stop, seconds):
+            await self._say_read()
+            seconds = READ_SECONDS
+        await self._say_read()
 
     async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
         if isinstance(body, pb.Message) and sub_signal is SubSignal.MS:
@@ -124,39 +125,85 @@ class Member(Client):
     async def go_home(self) -> None:
         """Leave a connector that is not this client's own; the way back is through the list of addresses."""
         connection = self._link.connection
-        if self.at != self.home and connection is not None:
+        if self.address != self.home and connection is not None:
             await connection.close()
 
-    def _transport_to(self, address: str) -> Transport:
-        self.at = address
-        return super()._transport_to(address)
+    async def _say(self, number: int) -> Sent:
+        local_id = self._ledger.first_local_id + number
+        if number % GROUP_EVERY == 0:
+            target, to = group(self.group_id), self._mates
+        else:
+            step = NEIGHBOURS[number % len(NEIGHBOURS)]
+            other = self._members[(self.number + step) % len(self._members)]
+            target, to = private(other.user_id), frozenset({other.number})
+        text, sent = self._ledger.begin(self.number, number, to)
+        receipt = await self._persist(lambda: self.send(target, text, local_id=local_id))
+        self._ledger.acknowledge(sent, receipt.message_id)
+        return sent
 
-    async def _say(self, number: int, other: "Member") -> None:
-        text = f"{self._ledger.run} {self.number} {number} {other.number}"
-        sent = self._ledger.messages[text] = Sent(self.number, number, other.number, time.monotonic())
+    async def _take_back(self, sent: Sent) -> None:
+        await self._persist(lambda: self.recall(sent.message_id))
+        sent.recalled = time.monotonic()
+
+    async def _say_read(self) -> None:
+        unread, self._unread = self._unread, {}
+        for group_id, (date, senders) in unread.items():
+            for conversation in [group(group_id)] if group_id else map(private, senders):
+                await self._report(conversation, date, senders)
+                for sender in senders if group_id else [conversation.target]:
+                    read = self._ledger.reads.setdefault(
+                        (self.number, self._numbers[sender], group_id), Read(0)
+                    )
+                    read.date = max(read.date, date)
+
+    async def _report(self, conversation: pb.Conversation, date: int, senders: set[str]) -> None:
+        tos = senders if conversation.type == ConversationType.GROUP else ()
+        await self._persist(lambda: self.reports.read(conversation, date, tos))
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until it is acknowledged."""
         while True:
             try:
-                receipt = await self.send(other.user_id, text, local_id=self._ledger.first_local_id + number)
-                break
-            except (RequestError, SendUnconfirmed):
+                return await attempt()
+            except (RequestError, RequestTimeout, SendUnconfirmed):
                 # Over WebSocket a refusal does not say why, so the client leaves it to us to send it again.
                 self._ledger.refused.append(time.monotonic())
                 await asyncio.sleep(random.uniform(PAUSE / 2, PAUSE))
-        sent.acknowledged = time.monotonic()
-        sent.message_id = receipt.message_id
-        sent.ids.add(receipt.message_id)
 
     def _take(self, message: pb.Message) -> None:
-        text = message.content.searchable_content
-        if not text.startswith(self._ledger.run):
+        if not self._ledger.is_ours(message):
             return
-        sent = self._ledger.messages.get(text)
-        if sent is None or sent.to != self.number:
-            self._ledger.strange.append(f"{self.number} got {text!r}")
+        sent = self._ledger.find(message)
+        if sent is None or self.number not in sent.to:
+            self._ledger.strange.append(f"{self.number} got {message.content.searchable_content!r}")
             return
-        sent.arrived = sent.arrived or time.monotonic()
+        sent.came.setdefault(self.number, time.monotonic())
         sent.ids.add(message.message_id)
         self.came.append((sent.sender, sent.number, message.message_id))
+        in_group = message.conversation.type == ConversationType.GROUP
+        key = message.conversation.target if in_group else ""
+        date, senders = self._unread.get(key, (0, set()))
+        self._unread[key] = max(date, message.server_timestamp), senders | {message.from_user}
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case MessagesRead(user_id, conversation, date):
+                in_group = conversation.type == ConversationType.GROUP
+                key = self._numbers[user_id], self.number, conversation.target if in_group else ""
+                read = self._ledger.reads.setdefault(key, Read(0))
+                read.learnt = max(read.learnt, date)
+            case MessageRecalled(message_id):
+                self._ledger.told_of_recalls.add((self.number, message_id))
+
+
+async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait so long, or until `stop`; return whether it is that."""
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            await stop.wait()
+    except TimeoutError:
+        pass
+    return stop.is_set()
 
 
 class Swarm:
@@ -185,11 +232,23 @@ class Swarm:
                 member = Member(number, self.ledger, credentials, transport, order)
                 self._open.append(member)
                 await member.connect(patience=LOGIN_SECONDS)
-                member.begin = (await member.pull(0)).head
                 return member
 
         self.members = await asyncio.gather(*(one(number) for number in range(count)))
+        numbers = {member.user_id: member.number for member in self.members}
+        for first in range(0, count, GROUP_SIZE):
+            await self._make_group(self.members[first : first + GROUP_SIZE], numbers)
+        for member in self.members:
+            member.begin = (await member.pull(0)).head
         return self
+
+    async def _make_group(self, mates: Sequence[Member], numbers: Mapping[str, int]) -> None:
+        owner, *others = mates
+        name = f"group of {owner.number}"
+        group_id = await owner.groups.create(name, [member.user_id for member in others])
+        for member in mates:
+            member.group_id = group_id
+            member.meet(self.members, numbers, frozenset(mate.number for mate in mates))
 
     async def _credentials(self, number: int) -> Credentials:
         """Log in at one api process after the other until one answers."""
@@ -210,7 +269,8 @@ class Swarm:
     async def _run(self, period: float) -> None:
         async with asyncio.TaskGroup() as tasks:
             for member in self.members:
-                tasks.create_task(member.run(self.members, period, self._stop))
+                tasks.create_task(member.run(period, self._stop))
+                tasks.create_task(member.read_on(self._stop))
 
     async def spread(self) -> None:
         """Have the clients that went elsewhere go back to their own connectors."""
@@ -225,12 +285,17 @@ class Swarm:
         """Send nothing more, and wait until all is acknowledged and has arrived. False when time is over first."""
         self._stop.set()
         deadline = time.monotonic() + seconds
-        while self.ledger.unacknowledged() or self.ledger.missing() or self.connected() < len(self.members):
+        while not self._all_is_done():
             if time.monotonic() > deadline:
                 return False
             self.check()
             await asyncio.sleep(0.1)
         return True
+
+    def _all_is_done(self) -> bool:
+        acknowledged = self._running is not None and self._running.done()
+        connected = self.connected() == len(self.members)
+        return acknowledged and connected and not self.ledger.missing() and not self.ledger.unread()
 
     async def close(self) -> None:
         self._stop.set()

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from fsharechat.protocol.signals import ContentType
+
+from .ledger import Sent
 from .scenario import GHOST_SECONDS, Fault
-from .swarm import Sent, Swarm
+from .swarm import Swarm
 
 SHOWN = 5
 
@@ -24,17 +27,16 @@ class Verdict:
 async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: Verdict) -> None:
     """Compare what was acknowledged with what came and with what the inboxes hold."""
     ledger = swarm.ledger
-    verdict.add(
-        "messages not acknowledged", [_name(s) for s in ledger.messages.values() if not s.acknowledged]
-    )
-    verdict.add("messages lost", [_name(sent) for sent in ledger.missing()])
+    verdict.add("messages not acknowledged", [str(s) for s in ledger.messages.values() if not s.acknowledged])
+    verdict.add("messages lost", [str(sent) for sent in ledger.missing()])
+    verdict.add("read reports that did not become known", [str(key) for key in ledger.unread()])
     verdict.add("strange messages", ledger.strange)
     for member in swarm.members:
         ids = [message_id for *_, message_id in member.came]
         verdict.add(f"messages twice to {member.number}", _repeated(ids))
         verdict.add(f"messages to {member.number} out of order", _disordered(member.came))
         await _judge_inbox(swarm, member.number, verdict)
-    verdict.add("messages stored twice", [_name(s) for s in ledger.messages.values() if len(s.ids) > 1])
+    verdict.add("messages stored twice", [str(s) for s in ledger.messages.values() if len(s.ids) > 1])
     verdict.add(
         f"kills with ghosts after {GHOST_SECONDS:g} s",
         [f"{fault.what}: {fault.ghosts}" for fault in faults if fault.ghosts],
@@ -42,20 +44,25 @@ async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: Verdict) -> None
 
 
 async def _judge_inbox(swarm: Swarm, number: int, verdict: Verdict) -> None:
-    """The inbox has no hole, holds what was sent to the user and by the user once, and came in its order."""
+    """The inbox has no hole, holds what was sent to the user and by the user once, and came in its order.
+
+    What was recalled has nothing of its text left.
+    """
     member = swarm.members[number]
     result = await member.pull(member.begin)
     if not result.current - member.begin == result.head - member.begin == len(result.message):
         verdict.add(
             "inboxes with holes", [f"{number}: {len(result.message)} from {member.begin} to {result.head}"]
         )
-    entries = []
-    mine = []
+    entries: list[tuple[int, int, int]] = []
+    mine: list[tuple[int, int, int]] = []
     for message in result.message:
-        sent = swarm.ledger.messages.get(message.content.searchable_content)
+        sent = swarm.ledger.find(message)
         if sent is None:
             verdict.add("unknown entries", [f"{number}: {message.content.searchable_content!r}"])
             continue
+        if sent.recalled is not None and message.content.type != ContentType.RECALLED:
+            verdict.add("recalled messages that can still be read", [f"{number}: {sent}"])
         sent.ids.add(message.message_id)
         (mine if sent.sender == number else entries).append((sent.sender, sent.number, message.message_id))
     verdict.add(f"entries of {number} out of order", _disordered(entries) + _disordered(mine))
@@ -81,10 +88,6 @@ def _disordered(entries: Sequence[tuple[int, int, int]]) -> list[str]:
 def _repeated(ids: Sequence[int]) -> list[str]:
     seen: set[int] = set()
     return [str(one) for one in ids if one in seen or seen.add(one)]  # type: ignore[func-returns-value]
-
-
-def _name(sent: Sent) -> str:
-    return f"{sent.sender}->{sent.to} number {sent.number}"
 
 
 def table(swarm: Swarm, faults: Sequence[Fault], begun: float, rate: float) -> str:
@@ -117,6 +120,20 @@ def table(swarm: Swarm, faults: Sequence[Fault], begun: float, rate: float) -> s
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         lines.append("  ".join([first.ljust(widths[0]), *cells]))
     return "\n".join([lines[0], *lines[1:-1], "-" * len(lines[0]), lines[-1]])
+
+
+def summary(swarm: Swarm) -> str:
+    """Return how much there was of what has no column in the table."""
+    ledger = swarm.ledger
+    messages = [sent for sent in ledger.messages.values() if sent.acknowledged is not None]
+    recalls = ledger.recalls()
+    wanted = sum(len(sent.to) for sent in recalls)
+    told = sum((number, sent.message_id) in ledger.told_of_recalls for sent in recalls for number in sent.to)
+    return (
+        f"{sum(len(sent.to) > 1 for sent in messages)} of {len(messages)} messages to groups, "
+        f"{len(recalls)} recalled ({told} of {wanted} devices told at once), "
+        f"{len(ledger.reads)} read reports, {len(ledger.unread())} unknown"
+    )
 
 
 def _figures(swarm: Swarm, messages: Sequence[Sent], begin: float, end: float) -> list[str]:

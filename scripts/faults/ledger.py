@@ -1,0 +1,103 @@
+"""What the swarm did, and what came of it. Times are those of `time.monotonic`."""
+
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import ContentType
+
+
+@dataclass(slots=True)
+class Sent:
+    """One message, from the first attempt to its arrival at all who are to get it."""
+
+    sender: int
+    number: int
+    to: frozenset[int]
+    started: float
+    acknowledged: float | None = None
+    message_id: int = 0
+    recalled: float | None = None
+    """When its recall was acknowledged."""
+    came: dict[int, float] = field(default_factory=dict)
+    """When it came to whom."""
+    ids: set[int] = field(default_factory=set)
+    """Under which ids it was seen: more than one is a message stored twice."""
+
+    @property
+    def arrived(self) -> float | None:
+        """When everybody had it."""
+        return max(self.came.values()) if len(self.came) == len(self.to) else None
+
+    def __str__(self) -> str:
+        to = ",".join(map(str, sorted(self.to - self.came.keys() or self.to)))
+        return f"{self.sender}->{to} number {self.number}"
+
+
+@dataclass(slots=True)
+class Read:
+    """Up to where somebody has reported to have read a conversation, and what became known of it."""
+
+    date: int
+    learnt: int = 0
+
+
+class Ledger:
+    """What the whole swarm sent. `run` marks the texts, so that those of an earlier run do not count."""
+
+    def __init__(self) -> None:
+        self.run = secrets.token_hex(4)
+        self.first_local_id = secrets.randbits(62)
+        self.messages: dict[str, Sent] = {}
+        self.by_id: dict[int, Sent] = {}
+        self.reads: dict[tuple[int, int, str], Read] = {}
+        """Acknowledged read reports by reporter, who is told, and the group ("" for a private conversation)."""
+        self.resent: list[float] = []
+        """When a message was sent again."""
+        self.refused: list[float] = []
+        """When a request got an error code."""
+        self.told_of_recalls: set[tuple[int, int]] = set()
+        """Whom a notice told of the recall of which message, while connected."""
+        self.strange: list[str] = []
+        """What nobody sent, or somebody else got."""
+
+    def begin(self, sender: int, number: int, to: Iterable[int]) -> tuple[str, Sent]:
+        """Take note of a message and return its text."""
+        text = f"{self.run} {sender} {number}"
+        sent = self.messages[text] = Sent(sender, number, frozenset(to), time.monotonic())
+        return text, sent
+
+    def acknowledge(self, sent: Sent, message_id: int) -> None:
+        sent.acknowledged = time.monotonic()
+        sent.message_id = message_id
+        sent.ids.add(message_id)
+        self.by_id[message_id] = sent
+
+    def find(self, message: pb.Message) -> Sent | None:
+        """Return what a message is; one that was recalled has no text left, and is known by its id."""
+        if message.content.type == ContentType.RECALLED:
+            return self.by_id.get(int(message.content.data))
+        return self.messages.get(message.content.searchable_content)
+
+    def is_ours(self, message: pb.Message) -> bool:
+        """Return whether a message is of this run, and no notice of the server's."""
+        recalled = message.content.type == ContentType.RECALLED
+        return recalled or message.content.searchable_content.startswith(self.run)
+
+    def unacknowledged(self) -> int:
+        return sum(sent.acknowledged is None for sent in self.messages.values())
+
+    def missing(self) -> list[Sent]:
+        """What was acknowledged and has not arrived."""
+        return [
+            sent for sent in self.messages.values() if sent.acknowledged is not None and sent.arrived is None
+        ]
+
+    def recalls(self) -> list[Sent]:
+        return [sent for sent in self.messages.values() if sent.recalled is not None]
+
+    def unread(self) -> list[tuple[int, int, str]]:
+        """Which acknowledged read reports have not become known."""
+        return [key for key, read in self.reads.items() if read.learnt < read.date]
