@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Concatenate
 from urllib.parse import quote
@@ -24,7 +24,7 @@ from fsharechat.store.mysql_connection import (
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
 from fsharechat.store.store import LOCK_SECONDS, Store
-from fsharechat.store.unit import Dialect, P, T, Unit
+from fsharechat.store.unit import Dialect, P, T, Unit, select_in
 from fsharechat.store.writer import Batch
 from fsharechat.urls import ServiceUrl
 
@@ -152,6 +152,8 @@ class MysqlStore(Store):
             "INSERT INTO writers (id, batch) VALUES (?, ?) ON DUPLICATE KEY UPDATE batch = VALUES(batch)",
             (self._writer, self._batch_number),
         )
+        if uids := batch.heads_to_lock():
+            await connection.run(_lock_heads(uids))
         batch.results = [await self._guarded(connection, work.start) for work in batch.works]
         if batch.messages:
             await self._append(connection, batch)
@@ -224,6 +226,11 @@ class MysqlStore(Store):
             )
         except StoreError as error:
             raise StoreError(f"{host}:{port}: {error}") from error
+
+
+def _lock_heads(uids: Sequence[str]) -> Unit[None]:
+    """Lock the heads that there are; a user who has none yet is new to every process."""
+    yield from select_in("SELECT uid FROM heads WHERE uid IN ({}) ORDER BY uid FOR UPDATE", uids)
 
 
 def _append_one(dialect: Dialect, message: NewMessage) -> Unit[Stored]:

@@ -1,7 +1,7 @@
 """The store as the roles see it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate
 
 from fsharechat.store.messages import NewMessage
@@ -46,6 +46,20 @@ class Store(ABC):
         An exception of the unit undoes that unit alone and is raised here. Raises StoreError.
         """
         return await self._commits.write(lambda: unit(self.dialect, *args, **kwargs))
+
+    async def write_heads(
+        self,
+        uids: Sequence[str],
+        unit: Callable[Concatenate[Dialect, P], Unit[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a unit that advances the heads of many users, as `write` does.
+
+        Where several processes write, that these are known beforehand keeps their transactions from waiting for each
+        other in a circle.
+        """
+        return await self._commits.write(lambda: unit(self.dialect, *args, **kwargs), uids)
 
     def append(self, message: NewMessage, done: Done) -> None:
         """Store a message and its inbox entries with the next group commit, in the order of the calls.

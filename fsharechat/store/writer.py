@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -44,10 +44,11 @@ class StoreStats:
 
 @dataclass(slots=True)
 class Work:
-    """A unit that waits to be run, and who waits for it."""
+    """A unit that waits to be run, who waits for it, and the users whose heads it will advance, if they are many."""
 
     start: Callable[[], Unit[Any]]
     future: asyncio.Future[Any]
+    heads_of: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -59,6 +60,18 @@ class Batch:
     dones: list[Done]
     results: list[Any | Exception] = field(default_factory=list)
     stored: list[Stored | StoreError] = field(default_factory=list)
+
+    def heads_to_lock(self) -> list[str]:
+        """Return, in order, the users whose heads are to be locked before all else.
+
+        Without units that have said so there are none: the messages alone lock theirs in order by one statement.
+        """
+        uids = {uid for work in self.works for uid in work.heads_of}
+        if uids:
+            for message in self.messages:
+                uids.add(message.sender)
+                uids.update(message.receivers)
+        return sorted(uids)
 
     def fail(self, error: Exception) -> None:
         """Let every part fail: nothing of the batch is known to be stored."""
@@ -102,11 +115,11 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def write(self, start: Callable[[], Unit[T]]) -> asyncio.Future[T]:
+    def write(self, start: Callable[[], Unit[T]], heads_of: Sequence[str] = ()) -> asyncio.Future[T]:
         """Queue a unit. Raises StoreBusy."""
         self._check_room()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._works.append(Work(start, future))
+        self._works.append(Work(start, future, heads_of))
         self._wake()
         return future
 

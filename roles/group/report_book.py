@@ -45,7 +45,8 @@ class ReportBook:
             log.warning("a report cursor is not kept", error=str(error))
 
     async def _store_reports(self, batch: Sequence[NewReport]) -> None:
-        for kind, entries in (await self._store.write(reports.keep, batch)).items():
+        uids = [uid for report in batch for uid in report.uids]
+        for kind, entries in (await self._store.write_heads(uids, reports.keep, batch)).items():
             self._outbox.report(kind, entries)
 
     async def _store_cursors(self, batch: Sequence[ReportCursor]) -> None:

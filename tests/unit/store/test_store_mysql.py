@@ -9,11 +9,13 @@ from typing import cast
 import pytest
 from commit_cutting_proxy import CommitCuttingProxy, Cut
 from store_kit import append, new
+from structlog.testing import capture_logs
 
 from fsharechat.errors import Refusal, StoreError
-from fsharechat.protocol.signals import Code
-from fsharechat.store import messages, users
+from fsharechat.protocol.signals import Code, ReportType
+from fsharechat.store import messages, reports, users
 from fsharechat.store.mysql import MysqlStore
+from fsharechat.store.reports import NewReport
 from fsharechat.store.unit import Dialect, Unit
 from fsharechat.urls import ServiceUrl
 
@@ -55,6 +57,37 @@ async def test_writers_of_several_processes_leave_no_hole_and_no_double(empty_my
         pulled = await stores[1].read(messages.pull, uid, 0)
         assert len(pulled.bodies) == pulled.head == heads[uid]
     assert sum(store.stats.failed for store in stores) == 0
+    for store in stores:
+        await store.close()
+
+
+async def test_messages_and_reports_of_several_processes_do_not_wait_for_each_other_in_a_circle(
+    empty_mysql: ServiceUrl,
+) -> None:
+    stores = [MysqlStore(empty_mysql, 10_000) for _ in range(2)]
+    for store in stores:
+        await store.open()
+    people = [f"user{n:02}" for n in range(30)]
+    await append(stores[0], new(people[0], *people[1:]))
+    chance = random.Random(1)
+
+    async def talk(number: int) -> None:
+        for date in range(1, 30):
+            store = chance.choice(stores)
+            sender, *receivers = chance.sample(people, 3)
+            reported = [
+                NewReport(kind, 0, 0, sender, f"reporter{number}", date, (uid,))
+                for uid in chance.sample(people, 3)
+                for kind in ReportType
+            ]
+            uids = [uid for report in reported for uid in report.uids]
+            await asyncio.gather(
+                store.write_heads(uids, reports.keep, reported), append(store, new(sender, *receivers))
+            )
+
+    with capture_logs() as logs:
+        await asyncio.gather(*map(talk, range(40)))
+    assert [entry for entry in logs if "Deadlock" in str(entry.get("error"))] == []
     for store in stores:
         await store.close()
 
