@@ -135,7 +135,8 @@ class Chat:
         mine = message.from_user == talk.me
         old = message.server_timestamp < self._new_since
         self._stopped_typing(message.from_user)
-        if conversation.type == ConversationType.GROUP and group_notice(message) is not None:
+        changed = conversation.type == ConversationType.GROUP and group_notice(message) is not None
+        if changed:
             talk.rooms.changed(conversation.target)
         await talk.learned_title(conversation)
         if talk.open is None and not mine and not old:
@@ -151,6 +152,8 @@ class Chat:
             if not old and (not self._is_muted(key) or is_mentioned(message, talk.me)):
                 talk.show(message, conversation)
         self._leave_group(message, conversation)
+        if changed and talk.is_open(key):
+            talk.learn_members()
 
     async def on_event(self, event: Event) -> None:
         """Show what else happened."""

@@ -57,6 +57,7 @@ async def _add(talk: Talk, words: list[str]) -> None:
         raise Refused("Say whom: /group add NAMES")
     await talk.client.groups.add(group_id, [await friend(talk, name) for name in words])
     talk.rooms.changed(group_id)
+    talk.learn_members()
 
 
 async def _kick(talk: Talk, words: list[str]) -> None:
@@ -73,6 +74,7 @@ async def _kick(talk: Talk, words: list[str]) -> None:
         chosen.append(uid)
     await talk.client.groups.kick(group_id, chosen)
     talk.rooms.changed(group_id)
+    talk.learn_members()
 
 
 async def _quit(talk: Talk, words: list[str]) -> None:

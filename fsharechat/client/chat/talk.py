@@ -13,6 +13,7 @@ from fsharechat.client.chat.receipts import Key, Receipts
 from fsharechat.client.chat.rooms import Rooms
 from fsharechat.client.chat.words import Refused
 from fsharechat.client.client import Client
+from fsharechat.client.errors import ClientError
 from fsharechat.client.models import MessagesDelivered, MessagesRead, is_mentioned
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, ConversationType
@@ -102,6 +103,18 @@ class Talk:
         del self.unread[key_of(conversation)]
         self.say(f"-- talking to {self.title(key_of(conversation))} --")
         self.screen.refresh()
+        self.learn_members()
+
+    def learn_members(self) -> None:
+        """Ask for the members of the open group in the background, for what is completed and mentioned."""
+        if self.open is not None and self.open.type == ConversationType.GROUP:
+            self.spawn(self._learn_members(self.open.target))
+
+    async def _learn_members(self, group_id: str) -> None:
+        try:
+            await self.people.learn(await self.rooms.members(group_id))
+        except ClientError:
+            return  # asked again when they are needed
 
     def leave(self, key: Key) -> None:
         """Forget a conversation that is over."""

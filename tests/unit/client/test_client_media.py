@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import unquote
 
 import pytest
-from aiohttp import web
+from fake_media import MediaStore
 from fake_peer import CREDENTIALS, FRIEND, ME, TIMEOUT, FakePeer
 from PIL import Image
 
@@ -23,69 +21,9 @@ from fsharechat.protocol.signals import MediaType, SubSignal
 FAST = Options.fast()
 
 
-class Store:
-    """A media store that takes PUTs signed with "%2Fgood%2F" and gives them back."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.types: dict[str, str] = {}
-        self.stall = False
-        self.arrived = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=1 << 30)
-        app.router.add_put("/{key:.*}", self._put)
-        app.router.add_get("/{key:.*}", self._get)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
-
-    def rule(self, sub: SubSignal, body: Any) -> object:
-        if sub is not SubSignal.GMURL:
-            return None
-        key = "".join(c if c.isascii() and c.isalnum() else f"%{b:02X}" for c in body.key for b in c.encode())
-        result = pb.GetMinioUploadUrlResult(
-            domain=f"{self.url}/b{body.type}",
-            server="s",
-            port=1,
-            url=f"{self.url}/b{body.type}/{key}?sig=%2Fgood%2F",
-        )
-        return 0, result
-
-    async def _put(self, request: web.Request) -> web.Response:
-        if self.stall:
-            self.arrived.set()
-            await asyncio.sleep(60)
-        if (
-            "sig=%2Fgood%2F" not in str(request.rel_url.raw_query_string)
-            or "Content-Length" not in request.headers
-        ):
-            return web.Response(status=403)
-        key = unquote(request.rel_url.raw_path[1:])
-        self.files[key] = await request.read()
-        self.types[key] = request.content_type
-        return web.Response()
-
-    async def _get(self, request: web.Request) -> web.StreamResponse:
-        data = self.files.get(request.match_info["key"])
-        if data is None:
-            return web.Response(status=404)
-        if "chunked" in request.rel_url.query:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            await response.write(data)
-            return response
-        return web.Response(body=data)
-
-
 @pytest.fixture
-async def store(peer: FakePeer) -> AsyncIterator[Store]:
-    async with Store() as started:
+async def store(peer: FakePeer) -> AsyncIterator[MediaStore]:
+    async with MediaStore() as started:
         peer.rule = started.rule
         yield started
 
@@ -97,7 +35,7 @@ def picture(kind: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (800, 
 
 
 async def test_a_file_comes_back_under_its_address(
-    peer: FakePeer, transport: str, store: Store, tmp_path: Path
+    peer: FakePeer, transport: str, store: MediaStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "报告 '1' & 2.pdf"
     data = bytes(range(256)) * 4096  # several pieces
@@ -117,7 +55,7 @@ async def test_a_file_comes_back_under_its_address(
     assert seen[-1] == (len(data), len(data))
 
 
-async def test_a_picture_has_a_thumbnail(peer: FakePeer, store: Store) -> None:
+async def test_a_picture_has_a_thumbnail(peer: FakePeer, store: MediaStore) -> None:
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         await client.media.send_image(group("g1"), picture(), name="red.png", to=["a"])
     (message,) = peer.asked(SubSignal.MS)
@@ -130,7 +68,7 @@ async def test_a_picture_has_a_thumbnail(peer: FakePeer, store: Store) -> None:
     assert list(store.types.values()) == ["image/png"]
 
 
-async def test_voices_and_videos_say_their_length(peer: FakePeer, store: Store) -> None:
+async def test_voices_and_videos_say_their_length(peer: FakePeer, store: MediaStore) -> None:
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         await client.media.send_voice(FRIEND, b"sound", 2.6, name="a.amr")
         await client.media.send_video(FRIEND, b"moves", 9, picture=picture(), name="a.mp4")
@@ -155,21 +93,23 @@ async def test_what_is_clear_becomes_white() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", picture()[:60]])
-async def test_what_is_no_picture_is_not_uploaded(peer: FakePeer, store: Store, data: bytes) -> None:
+async def test_what_is_no_picture_is_not_uploaded(peer: FakePeer, store: MediaStore, data: bytes) -> None:
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         with pytest.raises(NotAPicture):
             await client.media.send_image(FRIEND, data)
     assert not peer.requests
 
 
-async def test_an_empty_file_is_a_file(peer: FakePeer, store: Store, tmp_path: Path) -> None:
+async def test_an_empty_file_is_a_file(peer: FakePeer, store: MediaStore, tmp_path: Path) -> None:
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         address = await client.media.upload(MediaType.GENERAL, b"", name="nothing")
         assert await client.media.download(address, tmp_path / "nothing") == 0
     assert (tmp_path / "nothing").read_bytes() == b""
 
 
-async def test_a_refused_address_and_a_refused_upload(peer: FakePeer, transport: str, store: Store) -> None:
+async def test_a_refused_address_and_a_refused_upload(
+    peer: FakePeer, transport: str, store: MediaStore
+) -> None:
     async with Client(CREDENTIALS, **peer.address(transport)) as client:
         peer.rule = lambda sub, body: (
             0,
@@ -190,7 +130,7 @@ async def test_a_store_that_cannot_be_reached(peer: FakePeer) -> None:
             await client.media.upload(MediaType.FILE, b"x" * 1_000_000)
 
 
-async def test_an_upload_that_stands_still_ends(peer: FakePeer, store: Store) -> None:
+async def test_an_upload_that_stands_still_ends(peer: FakePeer, store: MediaStore) -> None:
     store.stall = True
     options = replace(FAST, media_timeout=0.1)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
@@ -198,7 +138,7 @@ async def test_an_upload_that_stands_still_ends(peer: FakePeer, store: Store) ->
             await client.media.upload(MediaType.FILE, b"x" * 50_000_000)
 
 
-async def test_an_upload_can_be_cancelled(peer: FakePeer, store: Store) -> None:
+async def test_an_upload_can_be_cancelled(peer: FakePeer, store: MediaStore) -> None:
     store.stall = True
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         uploading = asyncio.ensure_future(client.media.upload(MediaType.FILE, b"x" * 50_000_000))
@@ -211,7 +151,7 @@ async def test_an_upload_can_be_cancelled(peer: FakePeer, store: Store) -> None:
 
 @pytest.mark.parametrize("how", ["", "?chunked"])
 async def test_a_download_is_bounded_and_leaves_nothing_behind(
-    peer: FakePeer, store: Store, tmp_path: Path, how: str
+    peer: FakePeer, store: MediaStore, tmp_path: Path, how: str
 ) -> None:
     store.files["big"] = b"x" * 1000
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
@@ -222,7 +162,7 @@ async def test_a_download_is_bounded_and_leaves_nothing_behind(
 
 
 async def test_a_download_that_fails_keeps_what_was_there(
-    peer: FakePeer, store: Store, tmp_path: Path
+    peer: FakePeer, store: MediaStore, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").write_text("mine")
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
@@ -235,7 +175,7 @@ async def test_a_download_that_fails_keeps_what_was_there(
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-async def test_a_stream_comes_in_pieces(peer: FakePeer, store: Store) -> None:
+async def test_a_stream_comes_in_pieces(peer: FakePeer, store: MediaStore) -> None:
     store.files["big"] = bytes(1_000_000)
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         pieces = [piece async for piece in client.media.stream(f"{store.url}/big")]
