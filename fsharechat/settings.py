@@ -19,12 +19,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
+from fsharechat.settings_codes import Codes
 from fsharechat.settings_schema import (
     ENV_PREFIX,
     Api,
     Blobs,
     Bus,
-    Codes,
     Connector,
     Limits,
     Log,

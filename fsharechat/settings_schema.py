@@ -5,28 +5,27 @@ Times are in seconds, sizes in bytes.
 """
 
 import re
-from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fsharechat import urls
+from fsharechat.settings_codes import Codes
+from fsharechat.settings_types import (
+    Count,
+    Host,
+    Number,
+    PemFile,
+    Port,
+    Seconds,
+    Secret,
+    Section,
+    Whole,
+    Words,
+)
 from fsharechat.urls import UrlError
 
 ENV_PREFIX = "FSHARECHAT_"
@@ -37,19 +36,6 @@ KAFKA_PORT = 9092
 ZOOKEEPER_PORT = 2181
 WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
 """Addresses to listen on that nobody can connect to."""
-
-
-def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    return value
-
-
-def _words(value: object) -> object:
-    """Split `a,b` as flags and variables write lists."""
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
 
 
 def _number_or(word: str, top: int) -> BeforeValidator:
@@ -91,12 +77,6 @@ def _place(value: str) -> str:
     return value
 
 
-def _existing_file(value: str) -> str:
-    if value and not Path(value).is_file():
-        raise ValueError("must be the path of a PEM file; there is no such file")
-    return value
-
-
 def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
         try:
@@ -106,34 +86,12 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _web_address(value: str) -> str:
-    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", value):
-        raise ValueError("must be https://host or https://host:port (http:// for tests)")
-    return value
-
-
 def _api_key(value: str) -> str:
     if value and not re.fullmatch(r"[!-~]{16,255}", value):
         raise ValueError(
             "must be at least 16 letters, digits and signs without spaces; or empty: no back office"
         )
     return value
-
-
-Whole = Annotated[int, BeforeValidator(_not_bool)]
-Number = Annotated[float, BeforeValidator(_not_bool)]
-Port = Annotated[Whole, Field(ge=0, le=65535)]
-Count = Annotated[Whole, Field(ge=1, le=1_000_000_000)]
-Seconds = Annotated[Number, Field(gt=0, le=31_536_000)]
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
-Host = Annotated[str, Field(min_length=1)]
-Secret = Annotated[str, Field(repr=False)]
-PemFile = Annotated[str, AfterValidator(_existing_file)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Node(Section):
@@ -240,88 +198,6 @@ class Registry(Section):
     session_seconds: Annotated[Number, Field(ge=2, le=60)] = 10
 
 
-class Aliyun(Section):
-    access_key_id: str = ""
-    access_key_secret: Secret = ""
-    sign_name: str = ""
-    template: str = ""
-    variable: Annotated[str, Field(min_length=1)] = "code"
-    endpoint: WebAddress = "https://dysmsapi.aliyuncs.com"
-
-
-class Tencent(Section):
-    secret_id: str = ""
-    secret_key: Secret = ""
-    app_id: str = ""
-    sign_name: str = ""
-    template: str = ""
-    variables: Words = ("{code}",)
-    region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
-    endpoint: WebAddress = "https://sms.tencentcloudapi.com"
-
-
-class Smtp(Section):
-    host: str = ""
-    port: Annotated[Whole, Field(ge=1, le=65535)] = 587
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    authority: PemFile = ""
-    username: str = ""
-    password: Secret = ""
-    sender: str = ""
-    subject: str = "飞享IM 登录验证码 / FshareChat login code"
-    body: str = (
-        "您的登录验证码是 {code}，{minutes} 分钟内有效。请勿告诉他人；如非本人操作，请忽略此邮件。\n\n"
-        "Your login code is {code}. It is good for {minutes} minutes. Tell it to nobody; "
-        "if you did not ask for it, ignore this mail.\n"
-    )
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.host and "@" not in parseaddr(self.sender)[1]:
-            raise ValueError('sender must be an e-mail address, or "Name <address>", where host is set')
-        if "{code}" not in self.body:
-            raise ValueError("body must contain {code}")
-        if not self.subject.isprintable():
-            raise ValueError("subject must be one line")
-        if bool(self.username) != bool(self.password):
-            raise ValueError("username and password must be set together, or neither")
-        if self.username and self.security == "none":
-            raise ValueError('username and password would travel in the clear with security = "none"')
-        return self
-
-
-_NEEDED = {
-    "log": (),
-    "aliyun": ("access_key_id", "access_key_secret", "sign_name", "template"),
-    "tencent": ("secret_id", "secret_key", "app_id", "sign_name", "template"),
-    "smtp": ("host",),
-}
-
-
-class Codes(Section):
-    provider: Literal["log", "aliyun", "tencent", "smtp"] = "log"
-    super_code: Annotated[Secret, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
-    lifetime_seconds: Seconds = 300
-    resend_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
-    per_day: Count = 10
-    wrong_guesses: Count = 5
-    lock_seconds: Seconds = 900
-    send_seconds: Seconds = 8
-    max_sending: Annotated[Whole, Field(ge=1, le=256)] = 32
-    aliyun: Aliyun = Aliyun()
-    tencent: Tencent = Tencent()
-    smtp: Smtp = Smtp()
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        section = getattr(self, self.provider, None)
-        if missing := [key for key in _NEEDED[self.provider] if not getattr(section, key)]:
-            raise ValueError(
-                f'provider = "{self.provider}" needs {", ".join(missing)} in [codes.{self.provider}]'
-            )
-        return self
-
-
 _HTTP = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 
 
@@ -340,7 +216,8 @@ class Blobs(Section):
         folder = url.removeprefix(DIRECTORY)
         if not re.fullmatch(_HTTP + "/?", url) and (folder == url or not folder.strip("/") or "\0" in folder):
             raise ValueError(
-                f"must be {DIRECTORY}FOLDER, {DIRECTORY}/FOLDER for an absolute path, or http://host:9000 of an S3 server"
+                f"must be {DIRECTORY}FOLDER, {DIRECTORY}/FOLDER for an absolute path, "
+                "or http://host:9000 of an S3 server"
             )
         return url
 

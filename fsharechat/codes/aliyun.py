@@ -9,7 +9,7 @@ from Tea.exceptions import TeaException
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_schema import Aliyun
+from fsharechat.settings_codes import Aliyun
 
 
 class AliyunCodes(SmsCodes):

@@ -17,7 +17,7 @@ from aiosmtplib import (
 )
 
 from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed, fill
-from fsharechat.settings_schema import Smtp
+from fsharechat.settings_codes import Smtp
 
 QUIT_SECONDS = 1.0
 

@@ -7,7 +7,7 @@ from fsharechat import settings as s
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.log import LogCodes
 from fsharechat.protocol.signals import LoginCode
-from fsharechat.settings_schema import Smtp
+from fsharechat.settings_codes import Smtp
 
 
 class Vendor:

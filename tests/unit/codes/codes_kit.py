@@ -12,7 +12,7 @@ from fake_vendors import KEY_ID, KEY_SECRET
 from fsharechat.backends import make_codes
 from fsharechat.codes.delivery import Delivery
 from fsharechat.settings import Codes, Rpc, Settings
-from fsharechat.settings_schema import Aliyun, Tencent
+from fsharechat.settings_codes import Aliyun, Tencent
 
 NUMBER = "13812345678"
 ADDRESS = "ann.li@example.com"

@@ -22,7 +22,7 @@ from codes_kit import (
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.delivery import Delivery
 from fsharechat.settings import Codes
-from fsharechat.settings_schema import Smtp
+from fsharechat.settings_codes import Smtp
 from tests.e2e.certificate import make_certificate
 
 SENDER = "飞享IM <noreply@chat.example>"
