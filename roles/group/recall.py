@@ -20,6 +20,9 @@ from roles.group.handlers import handles
 from roles.group.service import Group
 
 _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
+_CLOCKS_MS = 60_000
+"""The clocks of two machines of a cluster are no further apart."""
+
 _NO_MEMBERS: Mapping[str, int] = {}
 
 
@@ -47,7 +50,7 @@ def _recall(dialect: Dialect, uid: str, message_id: int) -> Unit[Recall]:
     message = pb.Message.FromString(stored)
     members = _NO_MEMBERS
     if message.conversation.type == ConversationType.GROUP:
-        members = yield from _members(message.conversation.target)
+        members = yield from _members(message.conversation.target, message.server_timestamp)
     uids = _parties(message, members)
     if uid != message.from_user and members.get(uid) not in _MAY_RECALL:
         knows = uid in uids and members.get(uid) != MemberType.REMOVED
@@ -75,7 +78,7 @@ def _data(message_id: int) -> bytes:
 
 
 def _parties(message: pb.Message, members: Mapping[str, int]) -> list[str]:
-    """Return whoever may have the message: those who were removed from the group since, too."""
+    """Return whoever may have the message: those who have left the group since, too."""
     directed = [uid for uid in (message.to_user, *message.to) if uid]
     if message.conversation.type != ConversationType.GROUP:
         receivers = [message.conversation.target]
@@ -86,7 +89,7 @@ def _parties(message: pb.Message, members: Mapping[str, int]) -> list[str]:
     return list(dict.fromkeys((message.from_user, *receivers)))
 
 
-def _members(group_id: str) -> Unit[dict[str, int]]:
-    """Return the MemberType of everybody who is or was a member of a group."""
-    sql = "SELECT uid, type FROM group_members WHERE group_id = ?"
-    return dict((yield Query(sql, (group_id,))).rows)
+def _members(group_id: str, sent_ms: int) -> Unit[dict[str, int]]:
+    """Return the MemberType of everybody who is in a group, or was when a message was sent."""
+    sql = "SELECT uid, type FROM group_members WHERE group_id = ? AND (type <> ? OR update_dt >= ?)"
+    return dict((yield Query(sql, (group_id, MemberType.REMOVED, sent_ms - _CLOCKS_MS))).rows)

@@ -5,7 +5,7 @@ from group_kit import Office, text
 
 from fsharechat.bus import Event, Recalled
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.ids import IdGenerator
+from fsharechat.protocol.ids import IdGenerator, now_ms, time_of
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, MemberType, SubSignal
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, conversation_key
@@ -156,12 +156,14 @@ async def test_a_message_that_only_looks_recalled_is_recalled(office: Office, pa
 
 
 class Crowd:
-    """A group with a member of each kind, all online, and somebody who is not in it."""
+    """A group with a member of each kind, all online, one who has left it long ago and one who never was in it."""
 
     def __init__(self, office: Office, uids: list[str]) -> None:
         self.office = office
-        self.owner, self.manager, self.silenced, self.gone, self.sender, self.other, self.eve = uids
-        self.all = set(uids) - {self.eve}
+        self.owner, self.manager, self.silenced, self.gone, self.sender, self.other, self.eve, self.past = (
+            uids
+        )
+        self.all = set(uids) - {self.eve, self.past}
         self.ids = IdGenerator(5)
 
     async def message(self, sender: str, *, to: tuple[str, ...] = (), to_user: str = "") -> int:
@@ -169,6 +171,7 @@ class Crowd:
         id = self.ids.next()
         message = text(GROUP, kind=ConversationType.GROUP, from_user=sender)
         message.message_id = id
+        message.server_timestamp = time_of(id)
         message.to.extend(to)
         if to_user:
             message.to_user = to_user
@@ -185,12 +188,13 @@ class Crowd:
 
 @pytest.fixture
 async def crowd(office: Office) -> Crowd:
-    made = Crowd(office, [await office.user() for _ in range(7)])
+    made = Crowd(office, [await office.user() for _ in range(8)])
     kinds = {
         made.owner: MemberType.OWNER,
         made.manager: MemberType.MANAGER,
         made.silenced: MemberType.SILENCED,
         made.gone: MemberType.REMOVED,
+        made.past: MemberType.REMOVED,
         made.sender: MemberType.NORMAL,
         made.other: MemberType.NORMAL,
     }
@@ -198,11 +202,11 @@ async def crowd(office: Office) -> Crowd:
     def insert(_: Dialect) -> Unit[None]:
         for uid, kind in kinds.items():
             columns = "(group_id, uid, alias, type, joined_ms, update_dt)"
-            sql = f"INSERT INTO group_members {columns} VALUES (?, ?, '', ?, 1, 1)"
-            yield Query(sql, (GROUP, uid, int(kind)))
+            sql = f"INSERT INTO group_members {columns} VALUES (?, ?, '', ?, 1, ?)"
+            yield Query(sql, (GROUP, uid, int(kind), now_ms() if uid == made.gone else 1))
 
     await office.node.store.write(insert)
-    office.online(*made.all, made.eve)
+    office.online(*made.all, made.eve, made.past)
     return made
 
 
@@ -211,7 +215,7 @@ async def test_sender_owner_and_manager_recall_in_a_group(office: Office, crowd:
     id = await crowd.message(crowd.sender)
     operator: str = getattr(crowd, who)
     assert await recall(office, operator, id) == Code.SUCCESS
-    assert crowd.told() == crowd.all  # those who have left have it as well
+    assert crowd.told() == crowd.all  # who has left since has it as well
     notice = (await office.inbox(crowd.other)).message[0]
     assert (notice.content.type, notice.content.content) == (ContentType.RECALLED, operator)
     assert notice.from_user == crowd.sender
