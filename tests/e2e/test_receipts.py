@@ -67,10 +67,10 @@ async def web_told(wire: WebWire, sub_signal: str) -> Any:
     return orjson.loads(frame["content"])
 
 
-async def sent(wire: TcpWire, target: str, local_id: int) -> int:
+async def sent(wire: TcpWire, target: str, local_id: int, kind: int = 0) -> int:
     """Send a text; return its id."""
     message = pb.Message(
-        conversation=pb.Conversation(type=0, target=target, line=0),
+        conversation=pb.Conversation(type=kind, target=target, line=0),
         from_user="",
         content=pb.MessageContent(type=1, searchable_content="a secret", persist_flag=3),
         local_message_id=local_id,
@@ -151,6 +151,38 @@ async def test_reports_reach_the_other_on_both_transports(people: People) -> Non
             ],
         }
     assert orjson.loads(await ben_web.request("MDR", {"date": -1, "target": ann.user_id})) == ERROR
+
+
+async def test_in_a_group_the_owner_recalls_and_a_reader_is_reported(people: People) -> None:
+    ann, ben, ann_phone, ann_web, ben_phone, ben_web = people
+    made = pb.CreateGroupRequest(
+        group=pb.Group(
+            group_info=pb.GroupInfo(name="two", type=0),
+            members=[pb.GroupMember(member_id=ben.user_id, type=0)],
+        )
+    )
+    code, payload = await ann_phone.request(SubSignal.GC, made.SerializeToString())
+    assert code == 0
+    group = payload.decode()
+    id = await sent(ben_phone, group, 1, kind=1)
+
+    reading = {"type": 1, "line": 0, "target": group, "date": 1_700_000_000_000, "tos": [ben.user_id]}
+    assert orjson.loads(await ann_web.request("MRR", reading)) == OK
+    assert await web_told(ben_web, "MRN") == {"messageHead": "1", "type": 2}
+    web = orjson.loads(await ben_web.request("MRP", {"id": "1", "type": 2}))
+    assert web["messageReportList"] == [
+        {"reportType": 2, "uid": ann.user_id, "date": 1_700_000_000_000, "target": group}
+    ]
+    assert orjson.loads(await ann_web.request("MRR", {**reading, "target": "another"})) == ERROR
+
+    assert await ann_phone.request(SubSignal.MR, pb.INT64Buf(id=id).SerializeToString()) == (0, b"")
+    assert await web_told(ben_web, "RMN") == {"fromUser": ann.user_id, "messageUid": str(id)}
+    notice = pb.NotifyRecallMessage.FromString(await told(ben_phone, SubSignal.RMN))
+    assert (notice.id, notice.from_user) == (id, ann.user_id)
+    pull = pb.PullMessageRequest(id=0, type=0).SerializeToString()
+    _, payload = await ben_phone.request(SubSignal.MP, pull)
+    (message,) = (m for m in pb.PullMessageResult.FromString(payload).message if m.message_id == id)
+    check_notice(message, id, ann.user_id)
 
 
 async def test_a_setting_of_one_device_is_there_on_the_other(people: People) -> None:
