@@ -1,5 +1,6 @@
 """A device of a user: the requests of section 7, the same over both transports."""
 
+import asyncio
 import base64
 import json
 import secrets
@@ -11,7 +12,7 @@ from typing import Any
 from tests.protocol.conformance import crypto_of_clients, proto2
 from tests.protocol.conformance.arrived import Frame
 from tests.protocol.conformance.checks import same
-from tests.protocol.conformance.links import Link, Matches
+from tests.protocol.conformance.links import BOUND, Link, Matches
 
 PRIVATE, GROUP, CHAT_ROOM, CHANNEL = range(4)
 TEXT, TYPING = 1, 91
@@ -105,6 +106,7 @@ class Device:
         self.connected: Object = {}
         """What the CONNECT_ACK said."""
         self._last_id = 0
+        self._groups: set[str] = set()
 
     @property
     def by_tcp(self) -> bool:
@@ -196,14 +198,27 @@ class Device:
         pulled: Object = await self.ask("MP", "PullMessageRequest", {"id": after, "type": 0}, web)
         return pulled
 
-    async def inbox(self, after: int = 0) -> list[Object]:
-        """Return the messages that follow a seq, the first being 1."""
-        messages: list[Object] = (await self.pull(after))["messageResponseList"]
+    async def upto(self, head: int, after: int = 0) -> Object:
+        """Return what follows a seq, once the inbox has just `head` entries.
+
+        In a cluster, what others did may be a moment on its way to the connector that a device is on.
+        """
+        pause = 0.01
+        async with asyncio.timeout(BOUND):
+            while (found := await self.pull(after))["head"] < head:
+                await asyncio.sleep(pause)
+                pause *= 1.5
+        same(found["head"], head, "the head of the inbox")
+        return found
+
+    async def inbox(self, head: int, after: int = 0) -> list[Object]:
+        """Return the messages that follow a seq, once the inbox has just `head` entries."""
+        messages: list[Object] = (await self.upto(head, after))["messageResponseList"]
         return messages
 
-    async def texts(self, after: int = 0) -> list[str]:
-        """Return the texts that follow a seq."""
-        return [message["content"]["searchableContent"] for message in await self.inbox(after)]
+    async def texts(self, head: int, after: int = 0) -> list[str]:
+        """Return the texts that follow a seq, once the inbox has just `head` entries."""
+        return [message["content"]["searchableContent"] for message in await self.inbox(head, after)]
 
     async def history(
         self, target: str, *, kind: int = PRIVATE, before: int = 0, count: int = 20, line: int = 0
@@ -286,8 +301,17 @@ class Device:
             return str(answer)
         if group_id:
             return group_id
-        created = [message for message in await self.inbox() if message["content"]["type"] == 104]
-        return str(created[-1]["target"])
+        return await self._new_group()
+
+    async def _new_group(self) -> str:
+        """Return the group that this device has made, from the notice of it."""
+        async with asyncio.timeout(BOUND):
+            while True:
+                for one in (await self.pull())["messageResponseList"]:
+                    if one["content"]["type"] == 104 and one["target"] not in self._groups:
+                        self._groups.add(one["target"])
+                        return str(one["target"])
+                await asyncio.sleep(0.05)
 
     async def groups(self, *group_ids: str) -> list[Object]:
         fields = {"request": [{"uid": one} for one in group_ids]}
@@ -379,17 +403,13 @@ class Device:
 
     async def pushed(self) -> Object:
         """Wait for a transparent message."""
-        frame = await self.link.until(is_push, "a transparent message")
+        frame = await self.link.until(
+            lambda frame: is_push(frame) and not is_probe(frame), "a transparent message"
+        )
         same((frame.content["current"], frame.content["head"]), (0, 0), "current and head of a push")
         (message,) = frame.content["messageResponseList"]
         pushed: Object = message
         return pushed
-
-    async def until_inbox(self, count: int) -> list[Object]:
-        """Wait, as clients do, until the inbox has so many entries; return all of them."""
-        while len(found := await self.inbox()) < count:
-            await self.mn(len(found) + 1)
-        return found
 
     def came(self, sub: str) -> list[Frame]:
         """Return the notifications of a kind that nobody has waited for."""
@@ -397,6 +417,16 @@ class Device:
 
     async def close(self) -> None:
         await self.link.close()
+
+
+PROBE = "conformance probe"
+
+
+def is_probe(frame: Frame) -> bool:
+    """Return whether a push is a probe (see World), which may come later than anybody waits for it."""
+    (message,) = frame.content["messageResponseList"]
+    text: str = message["content"]["content"]
+    return text.startswith(PROBE)
 
 
 def is_push(frame: Frame) -> bool:

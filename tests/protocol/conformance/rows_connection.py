@@ -188,7 +188,7 @@ async def ids_as_strings(world: World) -> None:
     id = json.loads(frame.raw)["messageId"]
     assert isinstance(id, str), id
     assert int(id) > 1 << 53, id
-    (message,) = await ben.until_inbox(1)
+    (message,) = await ben.inbox(1)
     same((message["messageId"], message["localMessageId"]), (int(id), 9007199254740993))
 
 
@@ -295,7 +295,7 @@ async def side_by_side(world: World) -> None:
     tablet = await world.another(ben)
     await ann.send(ben.uid, "to both")
     for device in (ben, tablet):
-        (message,) = await device.until_inbox(1)
+        (message,) = await device.inbox(1)
         same(message["content"]["searchableContent"], "to both")
     await ben.ping()
     await tablet.ping()

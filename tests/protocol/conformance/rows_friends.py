@@ -144,7 +144,7 @@ async def greetings(world: World) -> None:
     await ann.add_friend(ben.uid, "你好，我是安")
     await ben.handle_friend(ann.uid, ACCEPTED)
     for device in (ann, ben):
-        found = await device.until_inbox(GREETINGS)
+        found = await device.inbox(GREETINGS)
         same(
             [(one["from"], one["target"], one["content"]["type"]) for one in found],
             [(ann.uid, ben.uid, type) for type in (1, 90, 90)],

@@ -15,7 +15,6 @@ from tests.protocol.conformance.rows_groups import (
     PORTRAIT_OF_GROUP,
     RESTRICTED,
     SILENCED,
-    notices,
     types,
 )
 from tests.protocol.conformance.world import World
@@ -29,13 +28,13 @@ async def _group(world: World, kind: int) -> tuple[Device, Device, Device, Devic
     return ann, ben, cat, dan, await ann.create_group([ben.uid, cat.uid], kind=kind, name="group")
 
 
-async def _unchanged(device: Device, group: str, *changes: Change) -> None:
-    """Fail unless changes are refused with 248, and nothing changes."""
-    before = await device.groups(group), await types(device, group), await notices(device, group)
+async def _unchanged(device: Device, group: str, head: int, *changes: Change) -> None:
+    """Fail unless changes are refused with 248, and nothing changes. `head` is that of the device's inbox."""
+    before = await device.groups(group), await types(device, group), await device.upto(head)
     for change in changes:
         with refused(248):
             await change()
-    after = await device.groups(group), await types(device, group), await notices(device, group)
+    after = await device.groups(group), await types(device, group), await device.upto(head)
     same(after, before, "the group after what was refused")
 
 
@@ -56,6 +55,7 @@ async def rest_of_normal(world: World) -> None:
     await _unchanged(
         ann,
         group,
+        1,
         lambda: ben.modify_group(group, PORTRAIT_OF_GROUP, "http://media.example.com/p.png"),
         lambda: ben.modify_group(group, EXTRA_OF_GROUP, "x"),
         lambda: ben.kick(group, cat.uid),
@@ -74,6 +74,7 @@ async def free(world: World) -> None:
     await _unchanged(
         ann,
         group,
+        3,
         lambda: ann.kick(group, cat.uid),
         lambda: ben.kick(group, cat.uid),
         lambda: ben.dismiss(group),
@@ -95,6 +96,7 @@ async def restricted_owner(world: World) -> None:
     await _unchanged(
         ann,
         group,
+        1,
         lambda: ben.add_members(group, dan.uid),
         lambda: ben.modify_group(group, NAME_OF_GROUP, "renamed"),
         lambda: ben.modify_group(group, PORTRAIT_OF_GROUP, "http://media.example.com/p.png"),
@@ -110,13 +112,13 @@ async def restricted_owner(world: World) -> None:
 @row("8 owners of normal groups cannot quit")
 async def owner_of_normal(world: World) -> None:
     ann, _, _, _, group = await _group(world, NORMAL)
-    await _unchanged(ann, group, lambda: ann.quit(group))
+    await _unchanged(ann, group, 1, lambda: ann.quit(group))
 
 
 @row("8 owners of restricted groups cannot quit")
 async def owner_of_restricted(world: World) -> None:
     ann, _, _, _, group = await _group(world, RESTRICTED)
-    await _unchanged(ann, group, lambda: ann.quit(group))
+    await _unchanged(ann, group, 1, lambda: ann.quit(group))
 
 
 @row("8 owners of free groups can quit")
@@ -130,7 +132,7 @@ async def owner_of_free(world: World) -> None:
 async def who_kicks(world: World) -> None:
     for kind in (NORMAL, RESTRICTED):
         ann, ben, cat, _, group = await _group(world, kind)
-        await _unchanged(ann, group, lambda ben=ben, cat=cat, group=group: ben.kick(group, cat.uid))  # type: ignore[misc]
+        await _unchanged(ann, group, 1, lambda ben=ben, cat=cat, group=group: ben.kick(group, cat.uid))  # type: ignore[misc]
         await ann.kick(group, cat.uid)
         same(set(await types(ann, group)), {ann.uid, ben.uid})
 
@@ -139,7 +141,7 @@ async def who_kicks(world: World) -> None:
 async def who_dismisses(world: World) -> None:
     for kind in (NORMAL, FREE, RESTRICTED):
         ann, ben, _, _, group = await _group(world, kind)
-        await _unchanged(ann, group, lambda ben=ben, group=group: ben.dismiss(group))  # type: ignore[misc]
+        await _unchanged(ann, group, 1, lambda ben=ben, group=group: ben.dismiss(group))  # type: ignore[misc]
         await ann.dismiss(group)
         same(await ben.members(group), [])
 
@@ -168,16 +170,16 @@ async def strangers(world: World) -> None:
 async def to_all(world: World) -> None:
     ann, ben, cat, dan, group = await _group(world, NORMAL)
     for device in (ann, ben, cat):
-        await device.until_inbox(1)
+        await device.upto(1)
     sent = await ben.send(group, "大家好", kind=GROUP)
     for device in (ann, cat):
         same(await device.mn(2), 2)
     for device in (ann, ben, cat):
-        (message,) = await device.inbox(1)
+        (message,) = await device.inbox(2, 1)
         same((message["messageId"], message["timestamp"]), (sent["messageId"], sent["timestamp"]))
         same((message["conversationType"], message["target"], message["from"]), (GROUP, group, ben.uid))
         same((message["content"]["searchableContent"], message["tos"]), ("大家好", []))
-    same(await dan.inbox(), [], "what somebody else got")
+    await dan.upto(0)
 
 
 @row("8 a group message does not reach those who are removed")
@@ -185,10 +187,10 @@ async def not_to_removed(world: World) -> None:
     ann, ben, cat, _, group = await _group(world, NORMAL)
     await ann.kick(group, ben.uid)
     await cat.quit(group)
-    heads = {device: (await device.pull(1))["head"] for device in (ben, cat)}
     await ann.send(group, "who is left?", kind=GROUP)
-    for device, head in heads.items():
-        same((await device.pull(1))["head"], head, "the head of one who is gone")
+    await ann.upto(4)
+    await ben.upto(2)  # the group, and the notice that ben was kicked
+    await cat.upto(3)
 
 
 @row("8 who comes back to a group gets its messages again")
@@ -198,7 +200,7 @@ async def back(world: World) -> None:
     await ann.add_members(group, ben.uid)
     same((await types(ben, group))[ben.uid], MEMBER)
     await ann.send(group, "welcome", kind=GROUP)
-    same((await notices(ben, group))[-1]["content"]["searchableContent"], "welcome")
+    same((await ben.inbox(4, 1))[-1]["content"]["searchableContent"], "welcome")
     await ben.send(group, "thanks", kind=GROUP)
 
 
@@ -206,14 +208,14 @@ async def back(world: World) -> None:
 async def directed(world: World) -> None:
     ann, ben, cat, _, group = await _group(world, NORMAL)
     for device in (ann, ben, cat):
-        await device.until_inbox(1)
+        await device.upto(1)
     await ann.send(group, "for ben", kind=GROUP, to=[ben.uid])
     same(await ben.mn(2), 2)
     for device in (ann, ben):
-        (message,) = await device.inbox(1)
+        (message,) = await device.inbox(2, 1)
         same((message["target"], message["tos"]), (group, [ben.uid]))
         same(message["content"]["searchableContent"], "for ben")
-    same((await cat.pull(1))["head"], 1, "the head of one who is not named")
+    await cat.upto(1)
 
 
 @row("8 a directed group message may name one in to_user", TCP)
@@ -226,16 +228,16 @@ async def directed_to_user(world: World) -> None:
         "to_user": ben.uid,
     }
     await ann.ask("MS", "Message", fields, None)
-    (message,) = await ben.inbox(1)
+    (message,) = await ben.inbox(2, 1)
     same((message["content"]["searchableContent"], message["tos"]), ("for ben", [ben.uid]))
-    same((await cat.pull(1))["head"], 1, "the head of one who is not named")
+    await cat.upto(1)
 
 
 @row("8 a directed group message does not leave the group")
 async def directed_outside(world: World) -> None:
     ann, _, _, dan, group = await _group(world, NORMAL)
     await ann.send(group, "for dan", kind=GROUP, to=[dan.uid])
-    same(await dan.inbox(), [])
+    await dan.upto(0)
 
 
 @row("8 who is silenced is refused with 248, and gets what others say")
@@ -246,7 +248,7 @@ async def silenced(world: World) -> None:
     with refused(248):
         await dan.send(group, "hush", kind=GROUP)
     await ben.send(group, "hello", kind=GROUP)
-    same((await notices(dan, group))[-1]["content"]["searchableContent"], "hello")
+    same((await dan.inbox(2))[-1]["content"]["searchableContent"], "hello")
 
 
 @row("6 transparent messages of a group are pushed to all members but the sender")
@@ -256,7 +258,7 @@ async def transparent(world: World) -> None:
     for device in (ben, cat):
         pushed = await device.pushed()
         same((pushed["conversationType"], pushed["target"], pushed["from"]), (GROUP, group, ann.uid))
-        same((await device.pull(0))["head"], 1)
+        await device.upto(1)
     await ben.send(group, {"type": 91, "content": "me too"}, kind=GROUP)
     same((await ann.pushed())["content"]["content"], "me too", "the first that is pushed to the sender")
 
@@ -267,11 +269,10 @@ async def first_login(world: World) -> None:
     await ann.send(group, "in the group", kind=GROUP)
     await dan.send(ben.uid, "beside it")
     await ben.quit(group)
-    head = (await ben.pull(1))["head"]
     tablet = await world.another(ben)
-    pulled = await tablet.pull(0)
+    pulled = await tablet.upto(4)
     same([one["content"]["searchableContent"] for one in pulled["messageResponseList"]], ["beside it"])
-    same((pulled["current"], pulled["head"]), (head, head))
+    same(pulled["current"], 4)
 
 
 @row("7 LRM of a group")

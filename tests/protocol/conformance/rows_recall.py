@@ -33,11 +33,11 @@ async def private(world: World) -> None:
     ann, ben = await world.people(2)
     id = (await ann.send(ben.uid, "wrong"))["messageId"]
     await ann.send(ben.uid, "right")
-    await ben.until_inbox(2)
+    await ben.upto(2)
     await ann.recall(id)
     same(await ben.notified("RMN"), {"fromUser": ann.uid, "messageUid": id})
     for device in (ann, ben):
-        found = await device.inbox()
+        found = await device.inbox(2)
         _is_recalled(found[0], id, ann, ann)
         same(found[1]["content"]["searchableContent"], "right")
 
@@ -59,10 +59,10 @@ async def before_pull(world: World) -> None:
     await ben.mn()
     await ann.recall(id)
     await ben.notified("RMN")
-    (message,) = await ben.inbox()
+    (message,) = await ben.inbox(1)
     _is_recalled(message, id, ann, ann)
     tablet = await world.another(ben)
-    (message,) = await tablet.inbox()
+    (message,) = await tablet.inbox(1)
     _is_recalled(message, id, ann, ann)
 
 
@@ -85,7 +85,7 @@ async def not_by_receiver(world: World) -> None:
         await ben.recall(id)
     with refused(248, 253):  # who never got it need not be told that there is one
         await cat.recall(id)
-    same(await ben.texts(), ["mine"])
+    same(await ben.texts(1), ["mine"])
 
 
 @row("8 a recall of an unknown message is refused with 253")
@@ -105,7 +105,7 @@ async def group_sender(world: World) -> None:
     for device in (ann, cat):
         same(await device.notified("RMN"), {"fromUser": ben.uid, "messageUid": id})
     for device in (ann, ben, cat):
-        _is_recalled((await device.inbox())[-1], id, ben, ben)
+        _is_recalled((await device.inbox(2))[-1], id, ben, ben)
     _is_recalled((await cat.history(group, kind=GROUP))[0], id, ben, ben)
 
 
@@ -117,7 +117,7 @@ async def group_owner(world: World) -> None:
     await ann.recall(id)
     for device in (ben, cat):
         same(await device.notified("RMN"), {"fromUser": ann.uid, "messageUid": id})
-        _is_recalled((await device.inbox())[-1], id, ann, ben)
+        _is_recalled((await device.inbox(2))[-1], id, ann, ben)
     await _told_nothing(ben, ann)
 
 
@@ -129,7 +129,7 @@ async def group_manager(world: World) -> None:
     id = (await ben.send(group, "wrong", kind=GROUP))["messageId"]
     await cat.recall(id)
     same(await ben.notified("RMN"), {"fromUser": cat.uid, "messageUid": id})
-    _is_recalled((await ann.inbox())[-1], id, cat, ben)
+    _is_recalled((await ann.inbox(3))[-1], id, cat, ben)
 
 
 @row("8 in a group other members do not recall: 248")
@@ -141,4 +141,4 @@ async def group_member(world: World) -> None:
         await cat.recall(id)
     with refused(248, 9, 253):
         await dan.recall(id)
-    same((await cat.inbox())[-1]["content"]["searchableContent"], "stays")
+    same((await cat.inbox(2))[-1]["content"]["searchableContent"], "stays")

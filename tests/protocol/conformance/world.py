@@ -15,6 +15,7 @@ from tests.protocol.conformance.crypto_of_clients import open_token
 from tests.protocol.conformance.device import (
     ACCEPTED,
     PRIVATE,
+    PROBE,
     TYPING,
     Device,
     Object,
@@ -59,6 +60,7 @@ class World:
     links: list[Link] = field(default_factory=list)
     _opened: int = 0
     _prober: Device | None = None
+    _making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     @asynccontextmanager
@@ -150,17 +152,18 @@ class World:
 
         The processes take calls in turn, so a few transparent messages that arrive in a row have been through all.
         """
-        if self._prober is None:
-            self._prober = await self.device(await self.login())
-            same(await self._prober.connect(), ACCEPTED, "the answer to CONNECT")
+        async with self._making:
+            if self._prober is None:
+                prober = await self.device(await self.login())
+                same(await prober.connect(), ACCEPTED, "the answer to CONNECT")
+                self._prober = prober
         for _ in range(PROBES):
-            arrived = False
-            while not arrived:
-                arrived = await self._probe(self._prober, device)
+            while not await self._probe(self._prober, device):
+                pass
 
     @staticmethod
     async def _probe(prober: Device, device: Device) -> bool:
-        word = f"probe {new_local_id()}"
+        word = f"{PROBE} {new_local_id()}"
         await prober.send(device.uid, {"type": TYPING, "content": word}, kind=PRIVATE, flag=4)
         try:
             async with asyncio.timeout(PROBE_SECONDS):
