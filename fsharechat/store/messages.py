@@ -1,6 +1,6 @@
 """Messages, inboxes and heads (protocol.md section 6)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,9 @@ MAX_PULL_BYTES = 1 << 20
 
 MAX_HISTORY = 200
 """The most messages that one answer of history holds."""
+
+MAX_LOOKED = 10_000
+"""The most messages that are read for one answer of history, most of which are not for its reader."""
 
 
 class Entry(NamedTuple):
@@ -205,17 +208,52 @@ _FEW = 16
 def pull(dialect: Dialect, uid: str, after: int) -> Unit[Pulled]:
     """Return the entries with seq above `after`.
 
-    Over MAX_PULL_BYTES the newest are kept; an `after` above the head is answered as 0.
+    Over MAX_PULL_BYTES the newest are kept; an `after` above the head is answered as 0. Messages of groups that the
+    user has left are left out of the answer to 0.
     """
     head = (yield from heads(dialect, [uid])).get(uid, 0)
     if after > head:
         after = 0
+    if not after and (left := (yield from groups.left_by(uid))):
+        return Pulled((yield from _of_others(uid, head, left)), head, head)
     if head - after > _FEW:
         after = yield from _within_bytes(uid, after, head)
     rows = (yield Query(_BODIES, (uid, after, head))).rows
     bodies = _newest([body for (body,) in reversed(rows)])
     bodies.reverse()
     return Pulled(bodies, head, head)
+
+
+_CONVERSATIONS = """
+SELECT i.seq, m.id, m.conversation, LENGTH(m.body) FROM inbox i JOIN messages m ON m.id = i.message_id
+WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
+"""
+
+
+def _of_others(uid: str, head: int, left: Collection[str]) -> Unit[list[bytes]]:
+    """Return the newest bodies of an inbox, oldest first, without those of the groups in `left`."""
+    size, upto = 0, head
+    ids: list[int] = []
+    while size <= MAX_PULL_BYTES:
+        rows = (yield Query(_CONVERSATIONS, (uid, upto, _SIZES_PAGE))).rows
+        for seq, id, conversation, length in rows:
+            upto = int(seq) - 1
+            if _group_of(conversation) not in left:
+                ids.append(id)
+                size += length
+                if size > MAX_PULL_BYTES:
+                    break
+        if len(rows) < _SIZES_PAGE:
+            break
+    sql = "SELECT id, body FROM messages WHERE id IN ({})"
+    found: dict[int, bytes] = dict((yield from select_in(sql, ids)))
+    return _newest([found[id] for id in ids if id in found])[::-1]
+
+
+def _group_of(conversation: str) -> str | None:
+    """Return the group whose conversation a key is of, if it is one's."""
+    kind, _, line_and_target = conversation.partition("|")
+    return line_and_target.partition("|")[2] if kind == str(int(ConversationType.GROUP)) else None
 
 
 def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
@@ -251,16 +289,34 @@ def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
 _HISTORY_SIZES = (
     "SELECT id, LENGTH(body) FROM messages WHERE conversation = ? AND id < ? ORDER BY id DESC LIMIT ?"
 )
-_HISTORY = "SELECT body FROM messages WHERE conversation = ? AND id < ? AND id >= ? ORDER BY id DESC"
+_HISTORY = "SELECT id, body FROM messages WHERE conversation = ? AND id < ? AND id >= ? ORDER BY id DESC"
 
 
-def history(_: Dialect, conversation: str, before: int, count: int) -> Unit[list[bytes]]:
+def history(
+    _: Dialect, conversation: str, before: int, count: int, shown: Callable[[bytes], bool] | None = None
+) -> Unit[list[bytes]]:
     """Return up to `count` (at most MAX_HISTORY) bodies of a conversation below the id `before`.
 
-    The newest comes first; over MAX_PULL_BYTES the newest are kept.
+    The newest comes first; over MAX_PULL_BYTES the newest are kept. Where there is a `shown`, only what it says yes
+    to counts, of at most MAX_LOOKED messages.
     """
     before = before or 1 << 62
-    sizes = (yield Query(_HISTORY_SIZES, (conversation, before, min(count, MAX_HISTORY)))).rows
+    wanted = page = min(count, MAX_HISTORY)
+    found: list[bytes] = []
+    looked = 0
+    while len(found) < wanted and looked < MAX_LOOKED:
+        rows = yield from _page(conversation, before, page)
+        found += [body for _, body in rows if shown is None or shown(body)]
+        if shown is None or not rows or sum(map(len, found)) > MAX_PULL_BYTES:
+            break
+        looked += len(rows)
+        before, page = rows[-1][0], MAX_HISTORY
+    return _newest(found[: max(wanted, 0)])
+
+
+def _page(conversation: str, before: int, count: int) -> Unit[list[Row]]:
+    """Return (id, body) of the newest messages below an id, up to MAX_PULL_BYTES or one more."""
+    sizes = (yield Query(_HISTORY_SIZES, (conversation, before, count))).rows
     if not sizes:
         return []
     size = oldest = 0
@@ -268,8 +324,7 @@ def history(_: Dialect, conversation: str, before: int, count: int) -> Unit[list
         size, oldest = size + length, id
         if size > MAX_PULL_BYTES:
             break
-    rows = (yield Query(_HISTORY, (conversation, before, oldest))).rows
-    return _newest([body for (body,) in rows])
+    return (yield Query(_HISTORY, (conversation, before, oldest))).rows
 
 
 def body_for_change(dialect: Dialect, id: int) -> Unit[bytes | None]:

@@ -303,7 +303,9 @@ class Session:
             return
         self.asked_at = None
         user = self.user
-        if user is not None and (messages := user.tail_after(after)) is not None:
+        # A first login is for the store, which leaves out the groups that the user has left.
+        first = after <= 0 < self.fetched
+        if user is not None and not first and (messages := user.tail_after(after)) is not None:
             self.transport.send_pulled(frame.message_id, messages, user.head, user.head)
             self._fetched_upto(user.head)
         else:

@@ -85,11 +85,12 @@ async def _change(
     call: Call,
     request: Request,
     group_id: str,
+    new: Sequence[NewMember],
     unit: Callable[Concatenate[Dialect, Change, P], Unit[Told]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> None:
-    """Carry out a change and tell of it."""
+    """Carry out a change and tell of it. `new` are those who may become members by it."""
     rights = await group.rights.get(call.uid)
     if rights is None:
         raise Refusal(Code.NOT_EXIST)
@@ -98,7 +99,10 @@ async def _change(
     content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
     line = request.to_line[0] if request.to_line else 0
     notice = Notice(call.message_id or group.ids.next(), call.uid, group_id, line, content)
-    told = await group.store.write(unit, Change(notice, group.now(), call.retried), *args, **kwargs)
+    members = await group.members.get(group_id)
+    uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
+    change = Change(notice, group.now(), call.retried)
+    told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
     group.group_changed(group_id)
     group.deliver(told.messages, told.stored)
 
@@ -140,6 +144,7 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
         call,
         request,
         id,
+        wanted,
         _create,
         Info(id, info.name, info.portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
         wanted,
@@ -201,7 +206,7 @@ def _new(wanted: Sequence[NewMember], members: Container[str], *, by_owner: bool
 async def add_members(group: Group, call: Call, request: pb.AddGroupMemberRequest) -> None:
     wanted = _wanted(request.added_member)
     limit = group.settings.limits.group_members
-    await _change(group, call, request, request.group_id, _add, wanted, limit)
+    await _change(group, call, request, request.group_id, wanted, _add, wanted, limit)
 
 
 def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Told]:
@@ -225,7 +230,7 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
 
 @handles(SubSignal.GKM, pb.RemoveGroupMemberRequest)
 async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
-    await _change(group, call, request, request.group_id, _kick, list(request.removed_member))
+    await _change(group, call, request, request.group_id, (), _kick, list(request.removed_member))
 
 
 def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
@@ -247,7 +252,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
 
 @handles(SubSignal.GQ, pb.QuitGroupRequest)
 async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, _quit)
+    await _change(group, call, request, request.group_id, (), _quit)
 
 
 def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
@@ -268,7 +273,7 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
 
 @handles(SubSignal.GD, pb.DismissGroupRequest)
 async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, _dismiss)
+    await _change(group, call, request, request.group_id, (), _dismiss)
 
 
 def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
@@ -276,6 +281,11 @@ def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
     if info is None:
         return NOTHING
     group_rights.check_dismiss(info, change.operator)
+    return (yield from end(dialect, change, info))
+
+
+def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
+    """Dismiss a locked group, whoever wanted it."""
     members = yield from groups.present(info.id)
     told = yield from _tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
     info = groups.members_changed(info, 0, change.now)._replace(dismissed=True)
@@ -287,7 +297,8 @@ def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
 @handles(SubSignal.GMI, pb.ModifyGroupInfoRequest)
 async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
     _check_field(request.type, request.value)
-    await _change(group, call, request, request.group_id, _modify, GroupInfoType(request.type), request.value)
+    what = GroupInfoType(request.type)
+    await _change(group, call, request, request.group_id, (), _modify, what, request.value)
 
 
 def _check_field(kind: int, value: str) -> None:

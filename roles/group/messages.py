@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from google.protobuf.descriptor import FieldDescriptor
@@ -32,7 +33,6 @@ from roles.group.service import Group
 log = structlog.get_logger(__name__)
 
 _NOT_A_MEMBER: dict[int, Code] = {
-    ConversationType.GROUP: Code.NOT_IN_GROUP,
     ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
     ConversationType.CHANNEL: Code.NOT_IN_CHANNEL,
 }
@@ -248,8 +248,20 @@ async def pull(group: Group, call: Call, request: pb.PullMessageRequest) -> byte
 @handles(SubSignal.LRM, pb.LoadRemoteMessages)
 async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> bytes:
     where = request.conversation
-    if where.type != ConversationType.PRIVATE:
+    shown = None
+    if where.type == ConversationType.GROUP:
+        await members_with(group, where.target, call.uid)
+        shown = partial(_is_for, call.uid)
+    elif where.type != ConversationType.PRIVATE:
         raise Refusal(_NOT_A_MEMBER.get(where.type, Code.INVALID_PARAMETER))
     key = conversation_key(where.type, where.line, where.target, call.uid)
-    bodies = await group.store.read(messages.history, key, max(request.before_uid, 0), max(request.count, 0))
+    before, count = max(request.before_uid, 0), max(request.count, 0)
+    bodies = await group.store.read(messages.history, key, before, count, shown)
     return pull_result(map(pull_entry, bodies), 0, 0)
+
+
+def _is_for(uid: str, body: bytes) -> bool:
+    """Return whether a message to a group is for one of its members."""
+    message = pb.Message.FromString(body)
+    only = addressees(message)
+    return not only or uid in only or uid == message.from_user

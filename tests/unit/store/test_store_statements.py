@@ -57,8 +57,9 @@ async def test_a_pull_and_a_page_of_history_read_little_more_than_they_answer(
         assert sum(exchange.bytes_read for exchange in seen) < 2 * MAX_PULL_BYTES
 
 
-async def test_a_pull_of_a_few_entries_takes_two_statements(store: Store) -> None:
+@pytest.mark.parametrize(("after", "count"), [(1, 2), (0, 3)], ids=["pull", "first login"])
+async def test_a_pull_of_a_few_entries_takes_few_statements(store: Store, after: int, count: int) -> None:
     await append_all(store, *[new("ann", "bob") for _ in range(10)])
     seen: list[Exchange] = []
-    await store.read(recorded, seen, messages.pull, "bob", 0)
-    assert len(seen) == 2
+    await store.read(recorded, seen, messages.pull, "bob", after)
+    assert len(seen) == count
