@@ -19,13 +19,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 API_KEY = "a-key-of-the-conformance-suite"
 
-NOT_YET = frozenset(
-    {
-        "5_a_request_without_a_required_field_is_refused_with_2[tcp]",
-    }
-)
-"""Tests of what the server does not do yet, by name."""
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Target]:
@@ -45,15 +38,7 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
 
 
 def _test(row: Row) -> object:
-    @pytest.mark.parametrize(
-        "transport",
-        [
-            pytest.param(
-                one, marks=[pytest.mark.xfail(strict=True)] if f"{row.name}[{one}]" in NOT_YET else []
-            )
-            for one in row.over
-        ],
-    )
+    @pytest.mark.parametrize("transport", row.over)
     async def trial(target: Target, transport: str) -> None:
         skipped = ""
         try:
