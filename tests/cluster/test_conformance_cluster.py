@@ -1,4 +1,4 @@
-"""The conformance suite, by `scripts/conformance`, against a cluster: the people of a row are on different connectors."""
+"""The conformance suite against a cluster: the people of a row are on different connectors."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 600
 
 
-async def test_every_row_of_the_contract_holds_in_a_cluster(cluster: MakeCluster) -> None:
+def test_every_row_of_the_contract_holds_in_a_cluster(cluster: MakeCluster) -> None:
     it = cluster(2, 2)
     it.faults()
     info = it.info()
