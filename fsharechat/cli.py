@@ -1,4 +1,4 @@
-"""The command line: `fsharechat`, `fsharechat check` and `fsharechat chat`. It only parses and calls."""
+"""The command line: `fsharechat`, `fsharechat check`, `chat` and `admin`. It only parses and calls."""
 
 import argparse
 import asyncio
@@ -20,6 +20,7 @@ COMMANDS = """commands:
   (none)    run the server
   check     read the settings, reach every service they name, say what is wrong
   chat      a chat client for the terminal; see fsharechat chat --help
+  admin     users, groups, sensitive words, sessions; see fsharechat admin --help
 
 exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
 """
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from fsharechat.client import terminal
 
         return terminal.main(argv[1:])
+    if argv[:1] == ["admin"]:
+        from fsharechat.admin import command_line
+
+        return command_line.main(argv[1:], _settings_file)
     args = _parser().parse_args(argv)
     try:
         settings = load(_settings_file(args.settings), vars(args), os.environ)
@@ -49,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=["check"], metavar="check | chat")
+    parser.add_argument("command", nargs="?", choices=["check"], metavar="check | chat | admin")
     parser.add_argument("--roles", metavar="A,B", help=f"the roles to run, of {','.join(role_names())}")
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="the settings file; ./settings.toml if it exists"

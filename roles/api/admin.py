@@ -93,6 +93,14 @@ ADMIN = (
         query=shapes.MembersQuery,
     ),
     Endpoint(
+        "DELETE",
+        "/admin/groups/{group}",
+        "groups.dismiss",
+        "Dismiss a group. Its members are told, as when its owner does it.",
+        shapes.Group,
+        _GROUPS,
+    ),
+    Endpoint(
         "GET",
         "/admin/words",
         "words.list",

@@ -2,9 +2,12 @@
 
 from fsharechat.protocol.signals import GroupType, MemberType
 from fsharechat.rpc import Call
-from fsharechat.store import admin
+from fsharechat.store import admin, groups
 from fsharechat.store.groups import Info
+from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import Denied, Request, operation
+from roles.group.groups import NOTHING, Change, Told, end
+from roles.group.notices import Notice
 from roles.group.service import Group
 
 
@@ -53,3 +56,26 @@ async def get(group: Group, _: Call, request: Request) -> object:
         "members": members,
         "next": rows[limit - 1][0] if len(rows) > limit else "",
     }
+
+
+@operation("groups.dismiss")
+async def dismiss(group: Group, call: Call, request: Request) -> object:
+    """Dismiss a group; its members are told as if its owner had done it."""
+    info, told = await group.store.write(
+        _dismiss, group.ids.next(), request["group"], group.now(), call.retried
+    )
+    group.group_changed(info.id)
+    group.deliver(told.messages, told.stored)
+    return _shown(info._replace(dismissed=True, member_count=0))
+
+
+def _dismiss(dialect: Dialect, id: int, group_id: str, now: int, retried: bool) -> Unit[tuple[Info, Told]]:
+    info = yield from groups.locked(dialect, group_id)
+    if info is None:
+        raise Denied(404, "there is no such group")
+    if info.dismissed:
+        if retried:
+            return info, NOTHING  # the first try did it
+        raise Denied(409, "the group is dismissed already")
+    change = Change(Notice(id, info.owner, group_id), now, retried)
+    return info, (yield from end(dialect, change, info))

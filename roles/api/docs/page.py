@@ -1,5 +1,6 @@
 """The description as one page for people, without scripts and without anything from elsewhere."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -42,10 +43,15 @@ def page(document: Object) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}: HTTP</title><style>{_STYLE}</style></head><body>"
         f"<h1>{title} <small>{escape(info['version'])}</small></h1>"
-        f"<p>{escape(info['description'])}</p>"
+        f"<p>{_text(info['description'])}</p>"
         '<p>For programs: <a href="/imopenapi/openapi.json">openapi.json</a></p>'
         f"<nav>{links}</nav>{''.join(parts)}</body></html>"
     )
+
+
+def _text(plain: str) -> str:
+    """Return a text of the description, with `this` as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(plain))
 
 
 def _anchor(tag: str) -> str:
@@ -53,7 +59,7 @@ def _anchor(tag: str) -> str:
 
 
 def _operation(document: Object, method: str, path: str, operation: Object) -> str:
-    out = [f"<section><h3><b>{method.upper()}</b>{escape(path)}</h3><p>{escape(operation['summary'])}"]
+    out = [f"<section><h3><b>{method.upper()}</b>{escape(path)}</h3><p>{_text(operation['summary'])}"]
     if operation.get("security"):
         out.append(' <span class="key">needs the key</span>')
     out.append("</p>")
@@ -75,7 +81,7 @@ def _operation(document: Object, method: str, path: str, operation: Object) -> s
 
 
 def _table(title: str, rows: list[tuple[str, str, str]]) -> str:
-    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    lines = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"{f'<h4>{title}</h4>' if title else ''}<table>{lines}</table>"
 
 

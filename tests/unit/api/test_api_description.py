@@ -89,6 +89,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("DELETE", "/admin/users/{user}/sessions", f"/admin/users/{uid}/sessions", None),
         ("GET", "/admin/groups", "/admin/groups", None),
         ("GET", "/admin/groups/{group}", "/admin/groups/g1", None),
+        ("DELETE", "/admin/groups/{group}", "/admin/groups/g1", None),
         ("POST", "/admin/words", "/admin/words", {"words": ["gold"]}),
         ("GET", "/admin/words", "/admin/words", None),
         ("POST", "/admin/words/remove", "/admin/words/remove", {"words": ["gold"]}),

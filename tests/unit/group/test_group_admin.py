@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from fsharechat.bus import Kick, Presence
 from fsharechat.errors import StoreError
-from fsharechat.protocol.signals import Code, SubSignal
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, ContentType, ConversationType, GroupType, MemberType, SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store import sessions
 from fsharechat.store.sessions import Session
@@ -182,3 +183,42 @@ async def test_nobody_is_not_found(office: Office, op: str) -> None:
     for user in ("nobody", "13999999999"):
         answer = await tell(office, op, user=user, status="muted", logout=True)
         assert (answer["code"], answer["result"]) == (404, None)
+
+
+async def new_group(office: Office, owner: str, *members: str) -> str:
+    """Return the id of a group."""
+    request = pb.CreateGroupRequest(
+        group=pb.Group(group_info=pb.GroupInfo(name="Chess", type=GroupType.FREE))
+    )
+    for uid in members:
+        request.group.members.add(member_id=uid, type=MemberType.NORMAL)
+    return (await office.payload(owner, SubSignal.GC, request)).decode()
+
+
+async def test_a_dismissed_group_is_gone_and_its_members_are_told_as_by_its_owner(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    id = await new_group(office, ann, bob)
+    assert (await office.ask(bob, SubSignal.MS, text(id, kind=ConversationType.GROUP))).code == Code.SUCCESS
+    await block(office, ann)  # a blocked owner's group too
+    answer = await tell(office, "groups.dismiss", group=id)
+    assert (answer["code"], answer["result"]["dismissed"], answer["result"]["memberCount"]) == (200, True, 0)
+    for uid in (ann, bob):
+        last = (await office.inbox(uid, after=2)).message[-1]
+        assert (last.from_user, last.conversation.target) == (ann, id)
+        assert last.content.type == ContentType.GROUP_DISMISSED
+        assert orjson.loads(last.content.data) == {"g": id, "o": ann}
+    refused = await office.ask(bob, SubSignal.MS, text(id, kind=ConversationType.GROUP))
+    assert refused.code == Code.NOT_IN_GROUP
+    shown = (await tell(office, "groups.get", group=id, after="", limit=9))["result"]
+    assert (shown["dismissed"], shown["members"]) == (True, [])
+
+
+async def test_a_group_is_dismissed_once(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    id = await new_group(office, ann, bob)
+    await tell(office, "groups.dismiss", group=id)
+    told = (await office.inbox(bob)).head
+    assert (await tell(office, "groups.dismiss", group=id, retried=True))["code"] == 200
+    assert (await tell(office, "groups.dismiss", group=id))["code"] == 409
+    assert (await tell(office, "groups.dismiss", group="none"))["code"] == 404
+    assert (await office.inbox(bob)).head == told

@@ -202,10 +202,10 @@ async def test_a_store_that_is_away_keeps_the_words_as_they_are(
         raise StoreError("away")
 
     with capture_logs() as logs:
-        monkeypatch.setattr(office.node.store, "read", fail)
-        await until(lambda: len(logs) >= 2, "no word of it in the log")
-        assert other.refuses(pb.MessageContent(type=1, searchable_content="gold"))
-        monkeypatch.undo()
+        with monkeypatch.context() as away:
+            away.setattr(office.node.store, "read", fail)
+            await until(lambda: len(logs) >= 2, "no word of it in the log")
+            assert other.refuses(pb.MessageContent(type=1, searchable_content="gold"))
         await office.node.store.write(words.add, ["silver"], b"2")
         silver = pb.MessageContent(type=1, searchable_content="silver")
         await until(lambda: other.refuses(silver), "the store is not asked again")

@@ -1,0 +1,1 @@
+"""`fsharechat admin`: the administration from a terminal, over the server's HTTP."""

@@ -1,0 +1,176 @@
+"""The command line of `fsharechat admin`. It only parses, asks and prints."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import orjson
+
+from fsharechat.admin import commands
+from fsharechat.admin.commands import Shown, Usage
+from fsharechat.admin.office import Office, OfficeError
+from fsharechat.settings import Settings, SettingsError, load
+
+Command = Callable[[Office, argparse.Namespace], Awaitable[Shown]]
+
+EXIT_CODES = """The key is [api] key of the settings file, or FSHARECHAT_API__KEY.
+
+exit codes: 0 done, 1 the server refused or cannot be reached, or a push did not reach every number,
+            2 wrong flags or settings
+"""
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
+
+
+def main(argv: list[str], settings_file: Callable[[Path | None], Path | None]) -> int:
+    """Carry out a command and return the exit code; `settings_file` says which file counts for a --settings."""
+    args = _parser().parse_args(argv)
+    try:
+        settings = load(settings_file(args.settings), {}, os.environ)
+        url = args.url or _url(settings)
+        if not settings.api.key:
+            raise Usage("no key: set [api] key in the settings file, or FSHARECHAT_API__KEY")
+        done = asyncio.run(_carry_out(args.run, args, url, settings.api.key))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Usage as error:
+        print(f"fsharechat admin: {error}", file=sys.stderr)
+        return 2
+    except OfficeError as error:
+        print(f"fsharechat admin: {error}", file=sys.stderr)
+        return 1
+    print(orjson.dumps(done.result, option=orjson.OPT_INDENT_2).decode() if args.json else done.text)
+    return 0 if done.good else 1
+
+
+async def _carry_out(run: Command, args: argparse.Namespace, url: str, key: str) -> Shown:
+    async with Office(url, key) as office:
+        return await run(office, args)
+
+
+def _url(settings: Settings) -> str:
+    """Return where the api role of these settings is. Raises Usage."""
+    if not settings.api.port:
+        raise Usage("[api] port = 0 is a free port of the server's choice: say which by --url")
+    host = _ANYWHERE.get(settings.api.host, settings.api.host)
+    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.api.port}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fsharechat admin",
+        description="Administer a server: users, groups, sensitive words, sessions, messages to users.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(url=None, settings=None, json=False)
+    _add_shared(parser)
+    subjects = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_users(subjects.add_parser("users", help="make, show, list, mute, block users"))
+    _add_groups(subjects.add_parser("groups", help="list, show, dismiss groups"))
+    _add_words(subjects.add_parser("words", help="list, add, remove sensitive words"))
+
+    sessions = _command(
+        subjects, "sessions", commands.sessions, "show the devices of a user, or count all online"
+    )
+    sessions.add_argument("user", nargs="?", help="uid or number")
+
+    kick = _command(
+        subjects, "kick", commands.kick, "disconnect a device of a user, or all, and log them out"
+    )
+    kick.add_argument("user", help="uid or number")
+    kick.add_argument("--client", metavar="ID", help="the client id of the device; all without it")
+    kick.add_argument("--keep-login", action="store_true", help="let them come back without logging in again")
+
+    push = _command(subjects, "push", commands.push, "send a message from SystemNotification to numbers")
+    push.add_argument("number", nargs="*", help="mobile number or e-mail address")
+    push.add_argument("--file", type=Path, help="a file of numbers, one a line")
+    push.add_argument("--text", help="what it says")
+    push.add_argument("--content", metavar="JSON", help='any content: {"type": 3, "remoteMediaUrl": ...}')
+    push.add_argument(
+        "--message-id", default="", metavar="ID", help="sent again with the same id, it is the same"
+    )
+    return parser
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that may stand before a command as well as behind it."""
+    shared = parser.add_argument_group("where and how")
+    unset = argparse.SUPPRESS
+    shared.add_argument(
+        "--url", default=unset, help="the server's HTTP; without it [api] host and port of the settings"
+    )
+    shared.add_argument(
+        "--settings",
+        type=Path,
+        default=unset,
+        metavar="FILE",
+        help="the settings file; ./settings.toml if it exists",
+    )
+    shared.add_argument("--json", action="store_true", default=unset, help="print the answer as JSON")
+
+
+def _command(
+    parsers: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Command, help: str
+) -> argparse.ArgumentParser:
+    parser = parsers.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    parser.set_defaults(run=run)
+    _add_shared(parser)
+    return parser
+
+
+def _add_users(parser: argparse.ArgumentParser) -> None:
+    users = parser.add_subparsers(required=True, metavar="COMMAND")
+    create = _command(users, "create", commands.create_user, "make a user, who logs in with the number")
+    create.add_argument("number", help="mobile number or e-mail address")
+    create.add_argument("--name", default="", help="the display name")
+    get = _command(users, "get", commands.get_user, "show a user")
+    get.add_argument("user", help="uid or number")
+    listed = _command(users, "list", commands.list_users, "list users")
+    listed.add_argument("--search", default="", metavar="TEXT", help="a uid, a part of a number or of a name")
+    listed.add_argument("--status", default="", choices=("normal", "muted", "blocked"))
+    _add_paging(listed)
+    for name, status, what in (
+        ("block", "blocked", "keep a user out, at once and everywhere"),
+        ("mute", "muted", "keep a user from sending"),
+        ("unblock", "normal", "let a blocked or muted user do everything again"),
+    ):
+        change = _command(users, name, commands.set_status, what)
+        change.add_argument("user", help="uid or number")
+        change.set_defaults(status=status)
+
+
+def _add_groups(parser: argparse.ArgumentParser) -> None:
+    groups = parser.add_subparsers(required=True, metavar="COMMAND")
+    listed = _command(groups, "list", commands.list_groups, "list groups")
+    listed.add_argument(
+        "--search", default="", metavar="TEXT", help="an id, an owner's uid, a part of a name"
+    )
+    _add_paging(listed)
+    for name, run, what in (
+        ("get", commands.get_group, "show a group and its members"),
+        ("dismiss", commands.dismiss_group, "dismiss a group, as its owner would"),
+    ):
+        _command(groups, name, run, what).add_argument("group", help="the id of the group")
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    words = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(words, "list", commands.list_words, "list the sensitive words"))
+    for name, run, what in (
+        ("add", commands.add_words, "refuse messages with these words"),
+        ("remove", commands.remove_words, "let these words be said again"),
+    ):
+        change = _command(words, name, run, what)
+        change.add_argument("word", nargs="*")
+        change.add_argument(
+            "--file", type=Path, help="a file of words, one a line; lines with # are comments"
+        )
+
+
+def _add_paging(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="the whole list, not only its first page")
+    parser.add_argument("--after", default="", metavar="NEXT", help="what follows this one")

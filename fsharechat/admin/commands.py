@@ -1,0 +1,214 @@
+"""What each command of `fsharechat admin` asks, and how it shows the answer."""
+
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from fsharechat.admin.office import Office
+from fsharechat.admin.tables import moment, shown, table
+
+WORDS_AT_ONCE = 3000
+MOBILES_AT_ONCE = 1000
+
+T = TypeVar("T")
+
+
+class Shown:
+    """What a command has to say: for people, and (`--json`) for programs. `good` decides the exit code."""
+
+    def __init__(self, result: object, text: str, *, good: bool = True) -> None:
+        self.result = result
+        self.text = text
+        self.good = good
+
+
+class Usage(Exception):
+    """The command line asks for something that is not there."""
+
+
+# Users
+
+
+async def create_user(office: Office, args: Namespace) -> Shown:
+    body = {"number": args.number, "displayName": args.name}
+    user = await office.ask("POST", "admin", "users", body=body)
+    return Shown(user, _users([user]))
+
+
+async def get_user(office: Office, args: Namespace) -> Shown:
+    user = await office.ask("GET", "admin", "users", args.user)
+    rows = [(name, moment(value) if name == "updateDt" else value) for name, value in user.items()]
+    return Shown(user, table(("field", "value"), rows))
+
+
+async def list_users(office: Office, args: Namespace) -> Shown:
+    query = {"search": args.search, "status": args.status, "after": args.after}
+    return await _list(office, args, "users", query, _users)
+
+
+async def set_status(office: Office, args: Namespace) -> Shown:
+    user = await office.ask("PUT", "admin", "users", args.user, "status", body={"status": args.status})
+    return Shown(user, _users([user]))
+
+
+def _users(users: Sequence[dict[str, Any]]) -> str:
+    rows = [(user["uid"], user["number"], user["displayName"], user["status"]) for user in users]
+    return table(("uid", "number", "display name", "status"), rows)
+
+
+# Groups
+
+
+async def list_groups(office: Office, args: Namespace) -> Shown:
+    return await _list(office, args, "groups", {"search": args.search, "after": args.after}, _groups)
+
+
+async def get_group(office: Office, args: Namespace) -> Shown:
+    group: dict[str, Any] = {}
+    query = {"limit": "500"}
+    async for page in office.pages("admin", "groups", args.group, query=query, whole=True):
+        group = {**page, "members": [*group.get("members", []), *page["members"]]}
+    rows = [
+        (one["uid"], one["displayName"], one["alias"], one["type"], moment(one["joinedAt"]))
+        for one in group["members"]
+    ]
+    members = table(("uid", "display name", "alias", "type", "member since"), rows)
+    return Shown(group, f"{_groups([group])}\n\n{members}")
+
+
+async def dismiss_group(office: Office, args: Namespace) -> Shown:
+    group = await office.ask("DELETE", "admin", "groups", args.group)
+    return Shown(group, _groups([group]))
+
+
+def _groups(groups: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (one["id"], one["name"], one["owner"], one["type"], one["memberCount"], one["dismissed"])
+        for one in groups
+    ]
+    return table(("id", "name", "owner", "type", "members", "dismissed"), rows)
+
+
+# Words
+
+
+async def list_words(office: Office, args: Namespace) -> Shown:
+    words: list[str] = []
+    page: dict[str, Any] = {}
+    async for page in office.pages(
+        "admin", "words", query={"limit": "1000", "after": args.after}, whole=args.all
+    ):
+        words += page["words"]
+    text = "\n".join([*map(shown, words), _more(page, f"of {page['total']} words")])
+    return Shown({"words": words, "total": page["total"], "next": page["next"]}, text.strip())
+
+
+async def add_words(office: Office, args: Namespace) -> Shown:
+    added = 0
+    for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
+        added += (await office.ask("POST", "admin", "words", body={"words": part}))["added"]
+    return Shown({"added": added}, f"{added} added")
+
+
+async def remove_words(office: Office, args: Namespace) -> Shown:
+    removed = 0
+    for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
+        removed += (await office.ask("POST", "admin", "words", "remove", body={"words": part}))["removed"]
+    return Shown({"removed": removed}, f"{removed} removed")
+
+
+# Sessions
+
+
+async def sessions(office: Office, args: Namespace) -> Shown:
+    if args.user is None:
+        count = await office.ask("GET", "admin", "sessions")
+        nodes = table(("node", "devices"), [(one["node"], one["devices"]) for one in count["nodes"]])
+        return Shown(count, f"{count['devices']} devices of {count['users']} users are online\n\n{nodes}")
+    devices = await office.ask("GET", "admin", "users", args.user, "sessions")
+    rows = [
+        (one["clientId"], one["online"], one["node"], moment(one["since"]), moment(one["loggedInAt"]))
+        for one in devices["sessions"]
+    ]
+    return Shown(devices, table(("client id", "online", "node", "connected since", "logged in"), rows))
+
+
+async def kick(office: Office, args: Namespace) -> Shown:
+    path = ["admin", "users", args.user, "sessions", *([args.client] if args.client else [])]
+    query = {"logout": "false" if args.keep_login else "true"}
+    ended = await office.ask("DELETE", *path, query=query)
+    rows = [
+        (client, client in ended["disconnected"], client in ended["loggedOut"])
+        for client in sorted({*ended["disconnected"], *ended["loggedOut"]})
+    ]
+    return Shown(ended, table(("client id", "disconnected", "logged out"), rows))
+
+
+# The open API
+
+
+async def push(office: Office, args: Namespace) -> Shown:
+    if (args.text is None) == (args.content is None):
+        raise Usage("give either --text or --content")
+    content: object = {"type": 1, "searchableContent": args.text}
+    if args.content is not None:
+        try:
+            content = orjson.loads(args.content)
+        except orjson.JSONDecodeError:
+            raise Usage(
+                '--content is no JSON object such as {"type": 1, "searchableContent": "hello"}'
+            ) from None
+    outcomes: list[dict[str, Any]] = []
+    for mobiles in _parts(_texts(args.number, args.file, "a number"), MOBILES_AT_ONCE):
+        body = {"mobiles": mobiles, "content": {"content": content, "messageId": args.message_id}}
+        outcomes += await office.ask("POST", "imopenapi", "pushNotificationByMobile", body=body)
+    said = {200: "sent", 400: "no mobile number or e-mail address", 404: "nobody has it", 503: "not stored"}
+    rows = [(one["mobile"], said.get(one["code"], one["code"]), one["messageId"]) for one in outcomes]
+    good = all(one["code"] == 200 for one in outcomes)
+    return Shown(outcomes, table(("number", "outcome", "message id"), rows), good=good)
+
+
+# What they share
+
+
+async def _list(
+    office: Office,
+    args: Namespace,
+    what: str,
+    query: dict[str, str],
+    rows: Callable[[Sequence[dict[str, Any]]], str],
+) -> Shown:
+    found: list[dict[str, Any]] = []
+    page: dict[str, Any] = {}
+    async for page in office.pages("admin", what, query={**query, "limit": "200"}, whole=args.all):
+        found += page[what]
+    text = f"{rows(found)}\n{_more(page, 'of them')}".rstrip()
+    return Shown({what: found, "next": page["next"]}, text)
+
+
+def _more(page: dict[str, Any], whose: str) -> str:
+    return f"there are more {whose}: --after {shown(page['next'])}, or --all" if page["next"] else ""
+
+
+def _texts(given: Sequence[str], file: Path | None, what: str) -> list[str]:
+    """Return the arguments and the lines of a file, without empty ones and comments."""
+    texts = [*given]
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except OSError as error:
+            raise Usage(f"{file}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise Usage(f"{file}: is not UTF-8") from None
+        texts += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not texts:
+        raise Usage(f"give {what}, or a --file of them")
+    return texts
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
