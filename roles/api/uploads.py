@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
@@ -13,9 +12,6 @@ from fsharechat.blobs.directory import ROUTE, DirectoryBlobs, TooLarge
 from fsharechat.blobs.types import HEAD_SIZE, Shown, by_head, by_name
 
 log = structlog.get_logger(__name__)
-
-SILENT_SECONDS = 60.0
-"""An upload of which nothing comes for so long is given up."""
 
 _NEVER_A_PAGE = {
     "Content-Disposition": "attachment",
@@ -46,11 +42,9 @@ class Uploads:
         if (request.content_length or 0) > self._blobs.max_bytes:
             raise self._too_large()
         try:
-            await self._blobs.receive(bucket, name, _chunks(request))
+            await self._blobs.receive(bucket, name, request.content.iter_any())
         except TooLarge:
             raise self._too_large() from None
-        except TimeoutError:
-            raise web.HTTPRequestTimeout(text="nothing came for too long\n") from None
         except BlobsError as error:
             log.error("an upload could not be kept", error=str(error))
             raise web.HTTPInternalServerError(text="it could not be kept\n") from error
@@ -69,16 +63,6 @@ class Uploads:
     def _too_large(self) -> web.HTTPException:
         size = self._blobs.max_bytes
         return web.HTTPRequestEntityTooLarge(max_size=size, actual_size=size, text=f"at most {size} bytes\n")
-
-
-async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """Yield the body as it comes. Raises TimeoutError when it does not."""
-    while True:
-        async with asyncio.timeout(SILENT_SECONDS):
-            chunk = await request.content.readany()
-        if not chunk:
-            return
-        yield chunk
 
 
 def _look_into(file: Path) -> Shown:

@@ -13,7 +13,6 @@ from yarl import URL
 
 from fsharechat.blobs import BUCKETS, BlobsError, Upload
 from fsharechat.protocol.signals import MediaType
-from roles.api import uploads
 from tests.server import until
 
 BUCKET = BUCKETS[MediaType.FILE]
@@ -123,16 +122,6 @@ async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: Media, t
     assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
     writer.close()
     assert (await folder.ask("GET", f"{upload.domain}/new.bin")).body == b"x" * 1000
-
-
-async def test_an_upload_that_falls_silent_is_given_up(
-    folder: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(uploads, "SILENT_SECONDS", 0.05)
-    reader, writer = await begin_upload(await folder.blobs.upload_url(MediaType.FILE, "a"), 100)
-    assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
-    assert files(tmp_path) == []
-    writer.close()
 
 
 async def test_a_compressed_upload_is_refused(folder: Media) -> None:

@@ -1,0 +1,114 @@
+"""Media from client to client: asked for over TCP and WebSocket, put and read over HTTP."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+import pytest
+from aiohttp import ClientSession
+from in_process import Boot, Booted, Faults
+
+from fsharechat.blobs import BUCKETS
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import Code, MediaType, SubSignal
+from tests.server import until
+from tests.wire import TcpWire, WebWire
+
+TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "ws"])
+KEYS = ["1-2-3-photo.png", "年终 报告 \"final\" 'v2'.docx", "../../../../etc/passwd", "a b+c&d=100%.txt"]
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as http:
+        yield http
+
+
+async def ask(wire: TcpWire | WebWire, kind: int, key: str) -> pb.GetMinioUploadUrlResult | None:
+    """Ask for an address to put a file to; return None when it is refused."""
+    if isinstance(wire, TcpWire):
+        request = pb.GetMinioUploadUrlRequest(type=kind, key=key)
+        code, payload = await wire.request(SubSignal.GMURL, request.SerializeToString())
+        if code != Code.SUCCESS:
+            assert (code, payload) == (Code.INVALID_PARAMETER, b"")
+            return None
+        return pb.GetMinioUploadUrlResult.FromString(payload)
+    content = await wire.request("GMURL", {"mediaType": kind, "key": key})
+    if content == "":
+        return None
+    answer = orjson.loads(content)
+    assert answer.keys() == {"domain", "url", "server", "port"}
+    return pb.GetMinioUploadUrlResult(**answer)
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("kind", list(MediaType))
+async def test_what_one_puts_everybody_reads(
+    server: Booted, http: ClientSession, transport: str, kind: MediaType
+) -> None:
+    wire = await server.online(transport, "alice")
+    for key in KEYS:
+        upload = await ask(wire, kind, key)
+        assert upload is not None
+        assert f"/{BUCKETS[kind]}" in upload.domain
+        assert f"http://{upload.server}:{upload.port}" == server.node.addresses["http"]
+        async with http.put(upload.url, data=key.encode()) as answer:
+            assert answer.status == 200
+        async with http.get(f"{upload.domain}/{key}") as answer:
+            assert (answer.status, await answer.read()) == (200, key.encode())
+
+
+@TRANSPORTS
+async def test_a_wrong_type_or_key_is_refused(server: Booted, transport: str) -> None:
+    wire = await server.online(transport, "alice")
+    for kind, key in ((7, "a.png"), (-1, "a.png"), (1, ""), (1, "a/.."), (1, "a.html")):
+        assert await ask(wire, kind, key) is None
+    assert await ask(wire, 1, "a.png") is not None
+
+
+async def test_an_upload_that_breaks_off_is_the_clients_own_trouble(
+    server: Booted, http: ClientSession, tmp_path: Path
+) -> None:
+    wire = await server.online_tcp("alice")
+    upload = await ask(wire, MediaType.VIDEO, "film.mp4")
+    assert upload is not None
+    incoming = tmp_path / "data" / "media" / "incoming"
+    _, writer = await asyncio.open_connection(upload.server, upload.port)
+    path = upload.url.partition(f":{upload.port}")[2]
+    writer.write(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode() + bytes(1000))
+    await until(lambda: len(list(incoming.iterdir())) == 1, "the upload does not begin")
+    writer.transport.abort()
+    await until(lambda: list(incoming.iterdir()) == [], "the upload is left")
+    async with http.get(f"{upload.domain}/film.mp4") as answer:
+        assert answer.status == 404
+
+
+async def test_the_size_and_the_address_are_settings(boot: Boot, http: ClientSession) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = await boot(
+        api={"port": port}, blobs={"max_bytes": 1000, "public_url": f"http://localhost:{port}"}
+    )
+    upload = await ask(await server.online_web("alice"), MediaType.FILE, "a.txt")
+    assert upload is not None
+    assert (upload.server, upload.port) == ("localhost", port)
+    for size, status in ((1000, 200), (1001, 413)):
+        async with http.put(upload.url, data=bytes(size)) as answer:
+            assert answer.status == status
+    async with http.get(f"{upload.domain}/a.txt") as answer:
+        assert len(await answer.read()) == 1000
+
+
+async def test_a_restart_changes_no_address(tmp_path: Path, faults: Faults, http: ClientSession) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        at = {"api": {"port": free.getsockname()[1]}}
+    async with Booted.run(tmp_path / "data", faults, at) as server:
+        upload = await ask(await server.online_tcp("alice"), MediaType.FILE, "a.txt")
+        assert upload is not None
+    for content in (b"first", b"second"):
+        async with Booted.run(tmp_path / "data", faults, at), http.put(upload.url, data=content) as answer:
+            assert answer.status == 200
+        async with Booted.run(tmp_path / "data", faults, at), http.get(f"{upload.domain}/a.txt") as answer:
+            assert await answer.read() == content
