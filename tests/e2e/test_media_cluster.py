@@ -1,0 +1,35 @@
+"""Media of a cluster: every process has the same, whichever a client comes to."""
+
+import pytest
+from aiohttp import ClientSession
+
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import MediaType, SubSignal
+from tests.cluster_kit import MakeCluster, new_numbers
+from tests.devices import Device, log_in
+
+pytestmark = pytest.mark.slow
+
+
+async def test_what_is_put_by_one_api_process_is_read_from_the_other(cluster: MakeCluster) -> None:
+    it = cluster(2, 2)
+    (number,) = new_numbers(1)
+    apis = [it.at(api).http for api in (0, 1)]
+    key = f"{number} 文件.txt"
+    async with ClientSession() as http:
+        for transport, connector in (("tcp", 0), ("ws", 1)):
+            credentials = await log_in(it.at(connector), number, transport)
+            async with Device(credentials, it.at(connector), transport) as device:
+                upload = await device.request(
+                    SubSignal.GMURL, pb.GetMinioUploadUrlRequest(type=MediaType.FILE, key=key)
+                )
+            assert isinstance(upload, pb.GetMinioUploadUrlResult)
+            assert upload.url.startswith(apis[0])
+            for api in apis:
+                url = upload.url.replace(apis[0], api)
+                async with http.put(url, data=f"{transport} {api}".encode()) as answer:
+                    assert answer.status == 200
+                for other in apis:
+                    address = f"{upload.domain.replace(apis[0], other)}/{key}"
+                    async with http.get(address) as answer:
+                        assert await answer.text() == f"{transport} {api}"
