@@ -8,10 +8,12 @@ import textwrap
 import time
 from collections import Counter
 
+import aiohttp
+
 from tests.protocol.conformance.all_rows import all_rows
 from tests.protocol.conformance.rows import Row
 from tests.protocol.conformance.running import FAIL, PASS, SKIP, Result, run
-from tests.protocol.conformance.world import Target
+from tests.protocol.conformance.world import Target, World
 
 AT_ONCE = 16
 _LOOPBACK = re.compile(r"^(\w+://)?(127\.0\.0\.1|localhost|\[::1\])[:/]")
@@ -23,6 +25,9 @@ def main() -> int:
     rows = [row for row in all_rows() if _wanted(row, arguments.k)]
     if not rows:
         print(f"scripts/conformance: no row has {arguments.k!r} in its name", file=sys.stderr)
+        return 2
+    if problem := asyncio.run(unfit(target)):
+        print(f"scripts/conformance: {problem}", file=sys.stderr)
         return 2
     begun = time.monotonic()
     done = 0
@@ -44,6 +49,20 @@ def main() -> int:
         f"{time.monotonic() - begun:.0f} s"
     )
     return 1 if counts[FAIL] else 0
+
+
+async def unfit(target: Target) -> str:
+    """Return why no row can be tried on a target; "" when they can."""
+    try:
+        async with World.on(target, "http") as world:
+            await world.login()
+            for transport in ("tcp", "ws"):
+                await world.link(transport)
+    except (OSError, aiohttp.ClientError, TimeoutError) as error:
+        return f"no server at {target.tcp}, {target.ws}, {target.http}: {error}"
+    except AssertionError as error:
+        return f"nobody can log in with the code {target.code!r} (--code): {error}"
+    return ""
 
 
 def table(results: list[Result]) -> str:

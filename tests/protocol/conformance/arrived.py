@@ -67,11 +67,13 @@ def _of_tcp(signal: str, sub: str, message_id: int, body: bytes, viewer: str) ->
                 _require(not body, "a refusal has no body")
                 return True, None, None
             ack = proto2.decode("ConnectAckPayload", body)
-            return (
-                False,
-                None,
-                {"messageHead": ack.get("msg_head", 0), "friendHead": ack.get("friend_head", 0)},
-            )
+            heads = {"messageHead": "msg_head", "friendHead": "friend_head"}
+            more = {
+                "requestHead": "friend_rq_head",
+                "settingHead": "setting_head",
+                "serverTime": "server_time",
+            }
+            return False, None, {key: ack.get(name, 0) for key, name in (heads | more).items()}
         case "PING":
             _require(bool(body.decode()), "an empty PING")
             return False, None, body.decode()

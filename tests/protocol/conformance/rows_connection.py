@@ -23,6 +23,8 @@ REQUESTS = (
 ALL_OPTIONAL = ("UPUI", "MMI", "GPGI")
 """Their messages have no required field."""
 
+HEADS = ("messageHead", "friendHead")
+
 SEARCH = proto2.encode("SearchUserRequest", {"keyword": "nobody"})
 
 
@@ -195,7 +197,7 @@ async def ids_as_strings(world: World) -> None:
 async def accepted(world: World) -> None:
     device = await world.device(await world.login())
     same(await device.connect(), ACCEPTED)
-    same(device.connected, {"messageHead": 0, "friendHead": 0})
+    same({key: device.connected[key] for key in HEADS}, dict.fromkeys(HEADS, 0))
 
 
 @row("4 CONNECT may have an empty will")
@@ -220,6 +222,19 @@ async def friend_head(world: World) -> None:
     (friend,) = await ann.friends()
     other = await world.another(ann)
     same(other.connected["friendHead"], friend["timestamp"])
+
+
+@row("5 ConnectAckPayload: the heads of requests and settings, and the server's time", TCP)
+async def other_heads(world: World) -> None:
+    ann, ben = await world.people(2)
+    same((ben.connected["requestHead"], ben.connected["settingHead"]), (0, 0))
+    sent = await ann.send(ben.uid, "what time is it?")
+    await ann.add_friend(ben.uid)
+    (request,) = await ben.friend_requests()
+    version = await ben.set(2, "", "1")
+    heads = (await world.another(ben)).connected
+    same((heads["requestHead"], heads["settingHead"]), (request["timestamp"], version))
+    assert abs(heads["serverTime"] - sent["timestamp"]) < 60_000, (heads, sent)
 
 
 @row("4 bad credentials are refused with 5")

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.protocol.conformance.checks import same
 from tests.protocol.conformance.device import refused
-from tests.protocol.conformance.rows import row
+from tests.protocol.conformance.rows import WS, row
 from tests.protocol.conformance.world import World
 
 SENT, ACCEPTED, REJECTED = range(3)
@@ -47,6 +47,15 @@ async def newer_requests(world: World) -> None:
     # Web clients are answered a second more than they ask for.
     same(await ben.friend_requests(one["timestamp"] + 1000), [])
     same(len(await ben.friend_requests(one["timestamp"] - 1)), 1)
+
+
+@row("7 FRP of web clients: entries newer than version - 1000", WS)
+async def newer_requests_of_the_web(world: World) -> None:
+    ann, ben = await world.people(2)
+    await ann.add_friend(ben.uid)
+    (one,) = await ben.friend_requests()
+    same(len(await ben.friend_requests(one["timestamp"] + 999)), 1)
+    same(len(await ben.friend_requests(one["timestamp"] + 1000)), 0)
 
 
 @row("7 FRUS marks requests as read, then FRN to the user")

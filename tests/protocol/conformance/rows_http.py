@@ -168,6 +168,21 @@ async def _may_send(sender: Device, receiver: Device) -> bool:
     return True
 
 
+@row("5 a message with a sensitive word is refused with 242")
+async def sensitive(world: World) -> None:
+    ann, ben = await world.people(2)
+    word = new_client_id()
+    same(await world.office("POST", "/admin/words", {"words": [word]}), 200)
+    try:
+        async with asyncio.timeout(BOUND):
+            with refused(242):
+                while True:  # every process hears of it soon
+                    await ann.send(ben.uid, f"the word is {word}!")
+    finally:
+        await world.office("POST", "/admin/words/remove", {"words": [word]})
+    await ann.send(ben.uid, "something else")
+
+
 @row("4 a blocked user is refused with 3")
 async def blocked(world: World) -> None:
     ann = await world.online()

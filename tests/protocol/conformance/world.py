@@ -58,6 +58,7 @@ class World:
     transport: str
     http: aiohttp.ClientSession
     links: list[Link] = field(default_factory=list)
+    _asked: int = 0
     _opened: int = 0
     _prober: Device | None = None
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -81,8 +82,8 @@ class World:
 
     def url(self, path: str) -> str:
         """Return a URL of the HTTP side; processes take turns."""
-        self._opened += 1
-        address = self.target.http[self._opened % len(self.target.http)]
+        self._asked += 1
+        address = self.target.http[self._asked % len(self.target.http)]
         return address.rstrip("/") + path
 
     async def post(self, path: str, body: Object, **headers: str) -> tuple[int, Any]:
