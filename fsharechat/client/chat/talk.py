@@ -147,10 +147,7 @@ class Talk:
         """Show a message whose names are learnt; one of another conversation with its title."""
         key = key_of(conversation)
         shown = _Shown(key, message)
-        if message.from_user == self.me and message.content.type not in (
-            ContentType.RECALLED,
-            ContentType.TIP,
-        ):
+        if self._has_mark(message):
             shown.mark = self.receipts.mark(key, message.server_timestamp)
         self._note(shown)
         strong = message.from_user != self.me and is_mentioned(message, self.me)
@@ -183,10 +180,10 @@ class Talk:
         key = self.receipts.take(report)
         last: _Shown | None = None
         for shown in self._shown.values():
-            if shown.key != key or shown.message.from_user != self.me:
+            if shown.key != key or not self._has_mark(shown.message):
                 continue
             mark = self.receipts.mark(key, shown.message.server_timestamp)
-            if mark == shown.mark or shown.message.content.type == ContentType.RECALLED:
+            if mark == shown.mark:
                 continue
             shown.mark = mark
             changed = self.screen.change(shown.message.message_id, self._line(shown))
@@ -207,6 +204,10 @@ class Talk:
         shown.message, shown.mark = recalled, ""
         if not self.screen.change(message_id, self._line(shown)):
             self.say(self._line(shown))
+
+    def _has_mark(self, message: pb.Message) -> bool:
+        """Tell whether a message is one that the user wrote, and no tip or notice."""
+        return message.from_user == self.me and message.content.type < ContentType.RECALLED
 
     def _line(self, shown: _Shown) -> str:
         where = "" if self.is_open(shown.key) else f"[{self.title(shown.key)}] "

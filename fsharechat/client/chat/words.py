@@ -45,6 +45,8 @@ def plain(error: ClientError | OSError) -> str:
             return "The server does not know it."
         case Unsupported():
             return "This server cannot do that."
+        case RequestError(code=None):
+            return "The server says no; over WebSocket it does not say why."
         case RequestError():
             return f"The server says no: {error.meaning}."
         case SendUnconfirmed():

@@ -229,4 +229,6 @@ async def test_who_and_help_and_quit(screen: Screen) -> None:
 
 
 def test_a_refusal_without_a_code_is_plain_too() -> None:
-    assert plain(RequestError(SubSignal.FAR, None)) == "The server says no: the server refused it."
+    assert plain(RequestError(SubSignal.FAR, None)) == (
+        "The server says no; over WebSocket it does not say why."
+    )

@@ -157,6 +157,13 @@ async def test_in_a_group_the_mark_counts_the_readers(screen: Screen, server: Se
     assert screen.shown[-1] == f"{line} ✓✓2"
 
 
+async def test_tips_and_notices_have_no_marks(bob: Screen, server: Server) -> None:
+    server.history = [incoming("", ME, 1, type=ContentType.TIP, content="a tip")]
+    await bob.enter("/history")
+    await bob.chat.on_event(MessagesRead(FRIEND, private(FRIEND), NOW + 1))
+    assert bob.shown[-1].endswith("-- a tip --")
+
+
 async def test_history_has_marks(bob: Screen, server: Server) -> None:
     await bob.chat.on_event(MessagesRead(FRIEND, private(FRIEND), NOW + 1))
     server.history = [incoming("newer", ME, 2), incoming("older", ME, 1)]
