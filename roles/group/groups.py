@@ -97,6 +97,8 @@ async def _change(
     if rights.status == UserStatus.BLOCKED:
         raise Refusal(Code.USER_FORBIDDEN)
     content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
+    if content is not None and group.words.refuses(content):
+        raise Refusal(Code.SENSITIVE_WORD)
     line = request.to_line[0] if request.to_line else 0
     notice = Notice(call.message_id or group.ids.next(), call.uid, group_id, line, content)
     members = await group.members.get(group_id)

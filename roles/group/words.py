@@ -34,11 +34,20 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
+def spell(folded: str) -> str:
+    """Return a folded text letter by letter of its UTF-8 form, in which words are looked for.
+
+    A state of the automaton is left by a linear search: among the first characters of ten thousand Chinese words that
+    takes ten times as long as among bytes.
+    """
+    return folded if folded.isascii() else folded.encode().decode("latin-1")
+
+
 def build(known: Iterable[str]) -> ahocorasick.Automaton | None:
     """Return what finds folded words; None when there are none. It may take a good part of a second."""
     automaton = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
     for word in known:
-        automaton.add_word(word)
+        automaton.add_word(spell(word))
     if not len(automaton):
         return None
     automaton.make_automaton()
@@ -66,13 +75,17 @@ class WordFilter:
 
     def refuses(self, content: pb.MessageContent) -> bool:
         """Return whether a message says a sensitive word."""
-        automaton = self._automaton
-        if automaton is None:
+        if self._automaton is None:
             return False
         texts: Sequence[str] = (content.searchable_content, content.push_content)
         if content.type in _SAYS_IN_CONTENT:
             texts = (*texts, content.content)
-        return any(text and next(automaton.iter(fold(text)), None) is not None for text in texts)
+        return any(text and self.refuses_text(text) for text in texts)
+
+    def refuses_text(self, text: str) -> bool:
+        """Return whether a text has a sensitive word."""
+        automaton = self._automaton
+        return automaton is not None and next(automaton.iter(spell(fold(text))), None) is not None
 
     def changed(self) -> None:
         """Tell every group process that the words have changed."""

@@ -96,6 +96,18 @@ async def test_a_stranger_to_a_group_is_told_that_and_not_of_words(office: Offic
     assert reply.code == Code.NOT_IN_GROUP
 
 
+async def test_other_requests_whose_texts_become_messages_are_refused_too(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    await teach(office, "gold")
+    greeting = pb.AddFriendRequest(target_uid=bob, reason="I sell Gold")
+    assert await office.code(ann, SubSignal.FAR, greeting) == Code.SENSITIVE_WORD
+    group = pb.CreateGroupRequest(group=pb.Group(group_info=pb.GroupInfo(name="Chess", type=0)))
+    group.notify_content.CopyFrom(text(bob, "gold").content)
+    assert await office.code(ann, SubSignal.GC, group) == Code.SENSITIVE_WORD
+    group.ClearField("notify_content")
+    assert (await office.ask(ann, SubSignal.GC, group)).code == Code.SUCCESS
+
+
 async def test_words_that_are_removed_may_be_said_again(office: Office) -> None:
     ann, bob = await office.user(), await office.user()
     await teach(office, "gold", "silver")
