@@ -90,6 +90,8 @@ class S3Blobs(Blobs):
             elif _code(error) != "NoSuchBucketPolicy":
                 raise
             await self._client.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket))
+        if not self._origins:
+            return
         try:
             await self._let_pages_in(bucket)
         except ClientError as error:

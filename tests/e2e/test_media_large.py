@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
 from tests.devices import FAST, Device, log_in
-from tests.server import Server, run_command
+from tests.server import Server, run_command, until
 from tests.services import Services
 
 pytestmark = pytest.mark.slow
@@ -107,3 +107,18 @@ async def test_a_wrong_credential_stops_the_start_and_fails_the_check(
     assert (code, output) == (1, "")
     assert errors.splitlines()[-1].startswith(f"fsharechat: [blobs] {right['BLOBS__URL']}: bucket ")
     assert "Traceback" not in errors
+
+
+async def test_a_stop_in_the_middle_of_an_upload_leaves_nothing(tmp_path: Path) -> None:
+    incoming = tmp_path / "data" / "media" / "incoming"
+    async with Server(tmp_path / "data", {"NODE__DRAIN_SECONDS": "0.2"}) as server:
+        upload = await upload_url(server, "half a film.mp4")
+        path = upload.url.partition(f":{upload.port}")[2]
+        _, writer = await asyncio.open_connection(upload.server, upload.port)
+        writer.write(
+            f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode() + BLOCK[:1000]
+        )
+        await until(lambda: len(list(incoming.iterdir())) == 1, "the upload does not begin")
+        await server.stop()
+        writer.close()
+    assert [path for path in incoming.parent.rglob("*") if path.is_file()] == []

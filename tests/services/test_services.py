@@ -18,6 +18,9 @@ import pymysql
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from fsharechat.blobs.s3 import S3Blobs
+from fsharechat.protocol.signals import MediaType
+from fsharechat.settings import Blobs
 from tests.server import BOUND
 from tests.services import ROOT, Services, run, take_down_orphans
 
@@ -210,6 +213,24 @@ if os.environ.get("TEST_MINIO") or list(downloads().glob("minio-v*")):  # buildi
         url = own("minio").url("minio")
         async with aiohttp.ClientSession() as session, session.get(f"{url}/bucket/key") as answer:
             assert answer.status == 403
+
+
+if os.environ.get("TEST_MINIO") or list(downloads().glob("versitygw-v*")):  # so does building this one
+
+    async def test_versity_keeps_its_buckets_and_refuses_strangers(own: Services) -> None:
+        variables = own("versity").variables("versity")
+        settings = {key.rpartition("__")[2].lower(): value for key, value in variables.items()}
+        blobs = S3Blobs(Blobs(**settings), ())
+        await blobs.open()
+        address = await blobs.put(MediaType.FILE, "kept.txt", b"kept", "text/plain")
+        await blobs.close()
+        own.kill("versity")
+        own.start("versity")
+        async with aiohttp.ClientSession() as session:
+            async with session.get(address) as answer:
+                assert await answer.read() == b"kept"
+            async with session.put(address, data=b"x") as answer:
+                assert answer.status == 403
 
 
 def test_sets_of_dead_test_sessions_are_taken_down() -> None:
