@@ -106,6 +106,7 @@ async def lowest(world: World) -> None:
     same(await ben.mn(), 1)
     for n in (1, 2):
         await ann.send(ben.uid, str(n))
+    same(await ben.mn(), 1, "the MN that is repeated")
     same(await ben.texts(3), list("012"), "one MN stands for all")
     await ann.send(ben.uid, "3")
     same(await ben.mn(4), 4)
