@@ -26,8 +26,8 @@ MAX_BATCH_ENTRIES = 10_000
 LARGE = 200
 """A message to more receivers than this waits in a lane of its own, and lets small ones pass."""
 
-MAX_WAITING_ENTRIES = 1_000_000
-"""Inbox entries that large messages may be waiting to make; an engine writes them within a minute."""
+MAX_WAITING_ENTRIES = 500_000
+"""Inbox entries that large messages may be waiting to make: MySQL takes some ten seconds for so many."""
 
 Done = Callable[[Stored | StoreError], None]
 

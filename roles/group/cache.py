@@ -1,5 +1,6 @@
 """Rows that were read before, until they change, grow old or are crowded out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -9,8 +10,8 @@ V = TypeVar("V")
 class Cache(Generic[V]):
     """Values by key that weigh up to `size` together, or one that is heavier; the oldest load goes first.
 
-    A value that is invalidated while it is being loaded is given to those who wait, but not kept: what was read may
-    be from before the change. And since the news of a change may be lost with the process that would have told it,
+    Who wants a value that is being loaded waits for it. One that is invalidated meanwhile is given to those who wait,
+    but not kept, nor to who comes later: what was read may be from before the change. And since the news of a change may be lost with the process that would have told it,
     `age` is called now and then, and no value outlives two such calls.
     """
 
@@ -26,8 +27,7 @@ class Cache(Generic[V]):
         self._values: dict[str, V] = {}
         self._aged: dict[str, V] = {}
         self._weight = self._aged_weight = 0
-        self._loading: dict[str, int] = {}
-        self._changed: set[str] = set()
+        self._loading: dict[str, asyncio.Task[V | None]] = {}
 
     def peek(self, key: str) -> V | None:
         """Return the value if it is here."""
@@ -39,24 +39,28 @@ class Cache(Generic[V]):
         value = self.peek(key)
         if value is not None:
             return value
-        self._loading[key] = self._loading.get(key, 0) + 1
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.get_running_loop().create_task(self._read(key))
+            loading.add_done_callback(_seen)
+        return await asyncio.shield(loading)  # others may wait for it too
+
+    async def _read(self, key: str) -> V | None:
+        this = asyncio.current_task()
         try:
             value = await self._load(key)
-            if value is not None and key not in self._changed:
+            if value is not None and self._loading.get(key) is this:
                 self._keep(key, value)
             return value
         finally:
-            self._loading[key] -= 1
-            if not self._loading[key]:
+            if self._loading.get(key) is this:
                 del self._loading[key]
-                self._changed.discard(key)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget values that have changed."""
         for key in keys:
             self._forget(key)
-            if key in self._loading:
-                self._changed.add(key)
+            self._loading.pop(key, None)
 
     def age(self) -> None:
         """Forget what was loaded before the last call."""
@@ -75,3 +79,9 @@ class Cache(Generic[V]):
             self._weight -= self._weigh(value)
         if (value := self._aged.pop(key, None)) is not None:
             self._aged_weight -= self._weigh(value)
+
+
+def _seen(load: asyncio.Task[V | None]) -> None:
+    """Look at the failure of a load, for which nobody may be waiting any more."""
+    if not load.cancelled():
+        load.exception()

@@ -44,7 +44,7 @@ async def test_the_life_of_a_group(tmp_path: Path, ann_by: str, others_by: str) 
         await ann.send(group(club), "the rest")
         await ann.groups.dismiss(club)
 
-        told = {
+        told: dict[ContentType, dict[str, object]] = {
             ContentType.GROUP_CREATED: {},
             ContentType.MEMBERS_ADDED: {"members": (dan.user_id,)},
             ContentType.GROUP_RENAMED: {"name": "飞享"},
@@ -52,7 +52,7 @@ async def test_the_life_of_a_group(tmp_path: Path, ann_by: str, others_by: str) 
             ContentType.MEMBER_QUIT: {},
             ContentType.GROUP_DISMISSED: {},
         }
-        heard = {
+        heard: dict[Device, list[int | str]] = {
             ann: [104, "大家好", 105, 110, 106, 107, 108],
             ben: [104, 105, 110, 106],
             cid: [104, "大家好", 105, 110, "whispered", 106, 107, "the rest", 108],

@@ -76,7 +76,7 @@ async def test_one_larger_than_a_transaction_goes_alone(
 
 
 async def test_what_waits_is_bounded(lanes: Lanes) -> None:
-    for _ in range(500):
+    for _ in range(writer.MAX_WAITING_ENTRIES // len(CROWD)):
         lanes.append(new("ann", *CROWD))
     with pytest.raises(StoreBusy, match="inbox entries wait"):
         lanes.append(new("bob", *CROWD))
