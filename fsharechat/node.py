@@ -21,7 +21,7 @@ from fsharechat.metrics import Metrics
 from fsharechat.registry import RegistryError
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings
-from fsharechat.settings_schema import DIRECTORY
+from fsharechat.settings_schema import DIRECTORY, WILDCARDS
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ class Node:
             return
         if not settings.in_one_process and not settings.blobs.url.startswith(f"{DIRECTORY}/"):
             log.warning("all group and api processes must share this folder", media=str(settings.media_path()))
-        found_alike = settings.in_one_process and settings.api.host not in ("0.0.0.0", "::")
+        found_alike = settings.in_one_process and settings.api.host not in WILDCARDS
         if "group" in settings.node.roles and not settings.blobs.public_url and not found_alike:
             log.warning("[blobs] public_url is not set", clients_are_sent_to=self.blobs.address)
 

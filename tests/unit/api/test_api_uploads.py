@@ -1,8 +1,14 @@
 """Media beside the other things that the api role serves."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from api_kit import Site
+from structlog.testing import capture_logs
 
+from fsharechat import settings as s
+from fsharechat.node import Node
 from fsharechat.protocol.signals import MediaType
 
 ORIGIN = "https://chat.example"
@@ -42,3 +48,25 @@ async def test_pages_of_allowed_origins_alone_may_put_and_read(site: Site, origi
         async with site.http.request(method, url, data=b"x" * 10, headers={"Origin": origin}) as answer:
             assert answer.status == status
             assert set(answer.headers.getall("Access-Control-Allow-Origin", [])) == allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "public_url", "warned"),
+    [("127.0.0.1", "", False), ("0.0.0.0", "", True), ("0.0.0.0", "https://media.example", False)],
+)
+async def test_an_address_that_leads_nowhere_is_warned_of(
+    tmp_path: Path, sqlite_file: Callable[[str], Path], host: str, public_url: str, warned: bool
+) -> None:
+    sqlite_file("data/fsharechat.db")
+    settings = s.Settings(
+        node=s.Node(data=tmp_path / "data"),
+        connector=s.Connector(tcp_port=0, ws_port=0),
+        api=s.Api(host=host, port=0),
+        blobs=s.Blobs(public_url=public_url),
+    )
+    with capture_logs() as logs:
+        async with Node(settings) as node:
+            upload = await node.blobs.upload_url(MediaType.IMAGE, "a.png")
+    assert ("[blobs] public_url is not set" in [line["event"] for line in logs]) == warned
+    assert upload.domain.startswith(f"{public_url or node.addresses['http']}/media/")
+    assert upload.server == (public_url.removeprefix("https://") or host)
