@@ -25,7 +25,8 @@ class ApiRole:
         except OSError as error:
             problem = listen_problem(settings.host, settings.port, error)
             raise StartError(f"[api] port = {settings.port}: {problem}") from error
-        self.addresses["http"] = address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        shown = f"[{host}]" if ":" in host else host
+        self.addresses["http"] = address = f"http://{shown}:{port}"
         if isinstance(node.blobs, DirectoryBlobs) and not node.settings.blobs.public_url:
             node.blobs.address = address
 
