@@ -11,8 +11,9 @@ class Cache(Generic[V]):
     """Values by key that weigh up to `size` together, or one that is heavier; the oldest load goes first.
 
     Who wants a value that is being loaded waits for it. One that is invalidated meanwhile is given to those who wait,
-    but not kept, nor to who comes later: what was read may be from before the change. And since the news of a change may be lost with the process that would have told it,
-    `age` is called now and then, and no value outlives two such calls.
+    but not kept, nor given to who comes later: what was read may be from before the change. And since the news of a
+    change may be lost with the process that would have told it, `age` is called now and then, and no value outlives
+    two such calls.
     """
 
     def __init__(
