@@ -21,6 +21,8 @@ MAX_MARKS = 10_000
 MAX_SENDERS = 200
 """Senders that a group's read report names; beyond it the report goes to all members."""
 ATTEMPTS = 5
+PAUSE = 0.06
+"""Seconds between two reports, which keeps them below the limit of section 8: each has what came since."""
 
 Learnt = MessagesDelivered | MessagesRead
 _Key = tuple[SubSignal, int, str, int]
@@ -103,7 +105,6 @@ class Reports:
             mark = self._marks.pop(key)
             try:
                 await request(key[0], _report(key, mark))
-                backoff.reset()
             except Disconnected:
                 self._keep(key, mark)
                 raise
@@ -115,8 +116,11 @@ class Reports:
                     log.info("a %s is given up: %s", key[0].name, error)
                 await asyncio.sleep(backoff.next())
             except asyncio.CancelledError:
-                self._keep(key, mark)
+                self._keep(key, mark)  # told twice is told once
                 raise
+            else:
+                backoff.reset()
+                await asyncio.sleep(PAUSE)
 
     async def listen(self, request: Request) -> NoReturn:
         """Learn what was missed, then answer each MRN, on one connection. Raises Disconnected."""

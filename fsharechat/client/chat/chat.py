@@ -110,6 +110,7 @@ class Chat:
 
     async def on_line(self, line: str) -> None:
         """Do what the user entered. Raises Quit."""
+        self._talk.check()
         line = line.strip()
         try:
             if line.startswith("/"):

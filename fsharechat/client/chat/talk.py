@@ -62,6 +62,7 @@ class Talk:
         self._shown: dict[int, _Shown] = {}  # ordered: the oldest goes first
         self._reported: dict[Key, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     def say(self, text: str) -> None:
         self.screen.say(text)
@@ -70,7 +71,17 @@ class Talk:
         """Let something go on while the user types; `finish` waits for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+
+    def check(self) -> None:
+        """Raise what went wrong in the background beyond what was said: a fault of the program."""
+        if self._failure is not None:
+            raise self._failure
 
     async def room_for(self, most: int) -> None:
         """Wait until fewer than `most` things are going on."""
@@ -78,9 +89,10 @@ class Talk:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def finish(self) -> None:
-        """Wait for everything that goes on, and raise what went wrong in it beyond what was said."""
+        """Wait for everything that goes on."""
         if self._tasks:
-            await asyncio.gather(*self._tasks)
+            await asyncio.wait(self._tasks)
+        self.check()
 
     def opened(self) -> pb.Conversation:
         """Return the open conversation. Raises Refused."""

@@ -1,5 +1,6 @@
 """The terminal client's start, its state between runs, and its input when there is no terminal."""
 
+import json
 import os
 import stat
 from dataclasses import replace
@@ -19,10 +20,11 @@ def test_state_comes_back(tmp_path: Path) -> None:
         state.save(3)  # nothing to keep yet
         assert not list((tmp_path / "new").glob("*.json"))
         state.credentials = CREDENTIALS
-        state.save(7)
+        state.save(7, ["group-1", "group-2"])
     with State(tmp_path / "new", "138", "http://h:1") as state:
         assert state.credentials == CREDENTIALS
         assert state.last_seq == 7
+        assert state.groups == ["group-1", "group-2"]
     (path,) = (tmp_path / "new").glob("*.json")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -99,3 +101,15 @@ def test_a_state_in_use_is_said_in_plain_words(tmp_path: Path, capsys: pytest.Ca
         flags = ["--number", "13800000001", "--code", "1", "--http", "http://127.0.0.1:1"]
         assert terminal.main([*flags, "--state", str(tmp_path)]) == 1
     assert "open in another terminal" in capsys.readouterr().err
+
+
+def test_a_state_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    with State(tmp_path, "138", "s") as state:
+        state.credentials = CREDENTIALS
+        state.save(7)
+    (path,) = tmp_path.glob("*.json")
+    kept = json.loads(path.read_text())
+    del kept["groups"]
+    path.write_text(json.dumps(kept))
+    with State(tmp_path, "138", "s") as state:
+        assert (state.credentials, state.last_seq, state.groups) == (CREDENTIALS, 7, [])

@@ -280,6 +280,19 @@ async def test_ones_own_typing_is_told_now_and_then(bob: Screen, peer: FakePeer)
     assert [message.content.type for message in peer.asked(SubSignal.MS)] == [ContentType.TYPING]
 
 
+async def test_a_fault_in_the_background_is_not_swallowed(
+    bob: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bob.client, "send", broken)
+    with pytest.raises(ZeroDivisionError):
+        await bob.enter("hello")
+    with pytest.raises(ZeroDivisionError):
+        await bob.chat.on_line("/who")
+
+
 async def test_calls_are_told(bob: Screen) -> None:
     await bob.receive(incoming("", type=ContentType.CALL_START))
     assert bob.shown[-1].endswith("Bob: [call; this client cannot take it]")
