@@ -63,7 +63,10 @@ class Reported(NamedTuple):
 
 
 class Kick(NamedTuple):
-    """A device has connected to another node: its session here goes, if its epoch is not above this one."""
+    """The session of a device goes, if its epoch is not above this one.
+
+    The device has connected to another node, or an administrator ended it.
+    """
 
     uid: str
     client_id: str

@@ -315,7 +315,7 @@ class Hub:
         user = self.users.get(event.uid)
         session = user.sessions.get(event.client_id) if user is not None else None
         if session is not None and session.epoch <= event.epoch:
-            session.refuse("the device has connected to another node")
+            session.refuse("the device has connected to another node, or an administrator ended it")
 
     def _sessions_of(self, uid: str) -> list[Session]:
         user = self.users.get(uid)
