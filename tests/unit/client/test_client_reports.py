@@ -133,6 +133,20 @@ async def test_following_learns_what_was_missed_between_two_connections(
     assert {request.id for request in peer.asked(SubSignal.MRP)} == {1, 2}
 
 
+async def test_of_several_notifications_the_lowest_is_pulled(peer: FakePeer, receipts: Receipts) -> None:
+    options = replace(FOLLOW, request_timeout=0.2)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        await peer.until(lambda: len(peer.asked(SubSignal.MRP)) == 2)  # those of the connection
+        await client.reports.delivered(FRIEND, 1)  # they were answered
+        peer.rule = lambda sub, body: IGNORE if sub is SubSignal.MRP else receipts.rule(sub, body)
+        receipts.notify(ReportType.READ, 3)
+        await peer.until(lambda: len(peer.asked(SubSignal.MRP)) == 3)
+        receipts.notify(ReportType.READ, 5)
+        receipts.notify(ReportType.READ, 4)
+        await peer.until(lambda: len(peer.asked(SubSignal.MRP)) == 4)
+    assert [request.id for request in peer.asked(SubSignal.MRP)[2:]] == [3, 3]
+
+
 async def test_refused_pulls_of_reports_are_repeated(peer: FakePeer, receipts: Receipts) -> None:
     receipts.add(ReportType.READ, FRIEND, 5, FRIEND)
     refusals = iter([(4, None), (250, None), (4, None)])

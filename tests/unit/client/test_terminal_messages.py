@@ -166,9 +166,9 @@ async def test_tips_and_notices_have_no_marks(bob: Screen, server: Server) -> No
 
 async def test_history_has_marks(bob: Screen, server: Server) -> None:
     await bob.chat.on_event(MessagesRead(FRIEND, private(FRIEND), NOW + 1))
-    server.history = [incoming("newer", ME, 2), incoming("older", ME, 1)]
+    server.history = [incoming("newer", ME, 2), incoming("older", ME, 1), incoming("Bob's", FRIEND, 0)]
     shown = await bob.enter("/history")
-    assert [line.endswith("✓✓") for line in shown] == [True, False]
+    assert [line.endswith("✓✓") for line in shown] == [False, True, False]
 
 
 async def test_without_a_terminal_the_latest_line_is_shown_again(peer: FakePeer, server: Server) -> None:
