@@ -1,0 +1,245 @@
+"""`fsharechat admin` against a server: what it prints, and its exit codes."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from aiohttp import web
+from api_kit import KEY, Site
+from office_kit import Desk
+
+from fsharechat import cli
+from fsharechat.admin import command_line, commands
+from fsharechat.bus import Presence
+from fsharechat.store import groups
+from fsharechat.store.groups import Info, NewMember
+
+ANN, BEN = "13800000001", "13800000002"
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[list[str]]:
+        """The words of each line."""
+        return [line.split() for line in self.out.splitlines()]
+
+
+Run = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+def environ(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """The variables of the command, which names the server and the key."""
+    host, _, port = site.node.addresses["http"].removeprefix("http://").rpartition(":")
+    variables = {"FSHARECHAT_API__KEY": KEY, "FSHARECHAT_API__PORT": port, "FSHARECHAT_API__HOST": host}
+    monkeypatch.setattr(command_line.os, "environ", variables)
+    monkeypatch.chdir(tmp_path)
+    return variables
+
+
+@pytest.fixture
+def run(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Run:
+    async def run(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = await asyncio.to_thread(cli.main, ["admin", *arguments])
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+async def test_users_are_made_shown_and_changed(run: Run) -> None:
+    made = await run("users", "create", ANN, "--name", "安娜")
+    assert (made.code, made.lines[0]) == (0, ["uid", "number", "display", "name", "status"])
+    uid, *rest = made.lines[1]
+    assert rest == [ANN, "安娜", "normal"]
+    assert (await run("users", "mute", ANN)).lines[1] == [uid, ANN, "安娜", "muted"]
+    assert (await run("users", "block", uid)).lines[1] == [uid, ANN, "安娜", "blocked"]
+    listed = await run("users", "list", "--status", "blocked")
+    assert [line[0] for line in listed.lines[1:]] == [uid]
+    assert (await run("users", "unblock", uid)).lines[1][-1] == "normal"
+    shown = await run("users", "get", ANN, "--json")
+    assert json.loads(shown.out)["displayName"] == "安娜"
+    assert ["number", ANN] in (await run("users", "get", uid)).lines
+
+
+async def test_columns_are_as_wide_as_what_is_shown_in_them(run: Run) -> None:
+    await run("users", "create", ANN, "--name", "安娜")
+    await run("users", "create", BEN, "--name", "Ben")
+    heads, *rows = (await run("users", "list")).out.splitlines()
+    at = heads.index("status")
+    assert sorted(row[at - (2 if "安娜" in row else 0) :] for row in rows) == ["normal", "normal"]
+
+
+async def test_names_can_do_nothing_to_the_terminal(run: Run) -> None:
+    await run("users", "create", ANN, "--name", "\x1b[2J\nevil\u202e")
+    out = (await run("users", "list")).out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert len(out.splitlines()) == 2
+
+
+async def test_long_lists_come_in_pages_or_whole(run: Run, site: Site) -> None:
+    numbers = [f"138{n:08}" for n in range(203)]
+    desk = Desk(site)
+    for number in numbers:
+        await desk.user(number)
+    first = await run("users", "list")
+    assert len(first.lines) == 1 + 200 + 1
+    assert first.lines[-1][:3] == ["there", "are", "more"]
+    after = json.loads((await run("users", "list", "--json")).out)["next"]
+    assert len((await run("users", "list", "--after", after)).lines) == 1 + 3
+    assert {line[1] for line in (await run("users", "list", "--all")).lines[1:]} == set(numbers)
+
+
+async def test_words_come_from_arguments_and_files(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "WORDS_AT_ONCE", 2)
+    file = tmp_path / "words.txt"
+    file.write_text("# a comment\nsilver\n\n  铅 \r\ntwo words\n")
+    added = await run("words", "add", "Gold", "--file", str(file))
+    assert (added.code, added.out) == (0, "4 added\n")
+    assert (await run("words", "list")).out.split("\n") == ["gold", "silver", "two words", "铅", ""]
+    assert (await run("words", "remove", "gold", "lead")).out == "1 removed\n"
+    assert json.loads((await run("words", "list", "--json")).out) == {
+        "words": ["silver", "two words", "铅"],
+        "total": 3,
+        "next": "",
+    }
+    for wrong in (["words", "add"], ["words", "add", "--file", "none"], ["words", "add", "--file", "."]):
+        done = await run(*wrong)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("fsharechat admin: ")
+    file.write_bytes(b"\xff\xfe")
+    assert "UTF-8" in (await run("words", "add", "--file", str(file))).err
+
+
+async def test_devices_are_shown_counted_and_kicked(run: Run, site: Site) -> None:
+    uid = (await site.login(await site.new_code(ANN), ANN, "a phone")).body["result"]["userId"]
+    site.node.bus.announce(Presence(uid, "a phone", 5, 1_700_000_000_000))
+    shown = await run("sessions", ANN)
+    assert shown.lines[1][:4] == ["a", "phone", "yes", "5"]
+    counted = await run("sessions")
+    assert counted.out.splitlines()[0] == "1 devices of 1 users are online"
+    assert counted.lines[-1] == ["5", "1"]
+    kept = await run("kick", ANN, "--client", "a phone", "--keep-login")
+    assert kept.lines[1] == ["a", "phone", "yes", "no"]
+    assert (await run("kick", uid)).lines[1] == ["a", "phone", "yes", "yes"]
+    unknown = await run("kick", ANN, "--client", "other")
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "refused (404)" in unknown.err
+
+
+async def test_groups_are_listed_shown_and_dismissed(run: Run, site: Site) -> None:
+    ann = await Desk(site).user(ANN)
+    write = site.node.store.write
+    await write(groups.create, Info("a/b", "Chess", "", ann, 0, "", 1, False, 7, 7))
+    await write(groups.put_members, "a/b", [NewMember(ann, 2)], 5)
+    assert (await run("groups", "list", "--search", "hess")).lines[1] == [
+        "a/b",
+        "Chess",
+        ann,
+        "normal",
+        "1",
+        "no",
+    ]
+    shown = await run("groups", "get", "a/b")
+    assert shown.lines[-1][:4] == [ann, ANN, "-", "owner"]
+    assert (await run("groups", "dismiss", "a/b")).lines[1][-1] == "yes"
+    again = await run("groups", "dismiss", "a/b")
+    assert (again.code, "refused (409)" in again.err) == (1, True)
+
+
+async def test_a_push_says_for_each_number_what_became_of_it(run: Run, site: Site, tmp_path: Path) -> None:
+    desk = Desk(site)
+    ann = await desk.user(ANN)
+    done = await run("push", ANN, "--text", "你好", "--message-id", "7")
+    assert (done.code, done.lines[1][:2]) == (0, [ANN, "sent"])
+    content = '{"type": 3, "remoteMediaUrl": "http://x/y.png"}'
+    await run("push", ANN, "--content", content)
+    assert [message.content.type for message in await desk.inbox(ann)] == [1, 3]
+    file = tmp_path / "numbers"
+    file.write_text(f"{BEN}\nx\n")
+    partly = await run("push", ANN, "--file", str(file), "--text", "你好", "--message-id", "7", "--json")
+    assert (partly.code, [one["code"] for one in json.loads(partly.out)]) == (1, [200, 404, 400])
+    assert len(await desk.inbox(ann)) == 2
+    for wrong in (["push", ANN], ["push", "--text", "x"], ["push", ANN, "--content", "{"]):
+        assert (await run(*wrong)).code == 2
+
+
+async def test_without_a_key_or_a_place_it_says_what_to_set(run: Run, environ: dict[str, str]) -> None:
+    environ["FSHARECHAT_API__PORT"] = "0"
+    done = await run("sessions")
+    assert (done.code, "--url" in done.err) == (2, True)
+    del environ["FSHARECHAT_API__KEY"]
+    done = await run("sessions", "--url", "http://127.0.0.1:1")
+    assert (done.code, "FSHARECHAT_API__KEY" in done.err) == (2, True)
+    assert (await run("--settings", "none.toml", "sessions")).code == 2
+
+
+async def test_a_wrong_key_and_a_server_that_is_away_are_one_line(run: Run, environ: dict[str, str]) -> None:
+    environ["FSHARECHAT_API__KEY"] = "another-key-of-16-letters"
+    done = await run("sessions")
+    assert (done.code, done.err) == (1, "fsharechat admin: refused (401): the key is wrong\n")
+    for url in ("http://127.0.0.1:1", "nonsense"):
+        done = await run("sessions", "--url", url)
+        assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
+        assert url in done.err
+        assert environ["FSHARECHAT_API__KEY"] not in done.err
+
+
+@pytest.mark.parametrize("answer", ["<html>", "[]", '{"code": "x"}', ""])
+async def test_what_is_no_such_server_is_told(run: Run, answer: str) -> None:
+    async def serve(_: web.BaseRequest) -> web.Response:
+        return web.Response(text=answer)
+
+    runner = web.ServerRunner(web.Server(serve))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = "http://{}:{}".format(*runner.addresses[0][:2])
+    try:
+        done = await run("users", "list", "--url", url)
+    finally:
+        await runner.cleanup()
+    assert (done.code, "does not answer as a FshareChat server" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("0.0.0.0", 81, "http://127.0.0.1:81"),
+        ("::", 81, "http://[::1]:81"),
+        ("fe80::1", 81, "http://[fe80::1]:81"),
+        ("chat.example", 80, "http://chat.example:80"),
+    ],
+)
+def test_the_server_is_where_the_settings_say(
+    host: str, port: int, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Office:
+        def __init__(self, url: str, key: str) -> None:
+            asked.append((url, key))
+            raise command_line.OfficeError("enough")
+
+    (tmp_path / "s.toml").write_text(f'[api]\nhost = "{host}"\nport = {port}\nkey = "{KEY}"\n')
+    monkeypatch.setattr(command_line.os, "environ", {})
+    monkeypatch.setattr(command_line, "Office", Office)
+    assert cli.main(["admin", "--settings", str(tmp_path / "s.toml"), "sessions"]) == 1
+    assert asked == [(url, KEY)]
+
+
+@pytest.mark.parametrize("argv", [[], ["users"], ["nothing"], ["users", "list", "--status", "gone"]])
+def test_wrong_flags_end_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["admin", *argv])
+    assert caught.value.code == 2
+    assert "usage: fsharechat admin" in capsys.readouterr().err
