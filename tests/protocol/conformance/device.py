@@ -1,46 +1,19 @@
 """A device of a user: the requests of section 7, the same over both transports."""
 
 import asyncio
-import base64
 import json
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tests.protocol.conformance import crypto_of_clients, proto2
 from tests.protocol.conformance.arrived import Frame
-from tests.protocol.conformance.checks import same
+from tests.protocol.conformance.checks import Refused, same
+from tests.protocol.conformance.content import Object, new_local_id, proto_content, text, web_content
 from tests.protocol.conformance.links import BOUND, Link, Matches
 
 PRIVATE, GROUP, CHAT_ROOM, CHANNEL = range(4)
-TEXT, TYPING = 1, 91
 ACCEPTED = "CONNECTION_ACCEPTED"
-
-Object = dict[str, Any]
-
-
-class Refused(Exception):
-    """The server refused a request; over WebSocket there is no code."""
-
-    def __init__(self, sub: str, code: int | None) -> None:
-        super().__init__(
-            f"{sub} was refused with {code if code is not None else 'no code, as web clients see it'}"
-        )
-        self.sub, self.code = sub, code
-
-
-@contextmanager
-def refused(code: int, *others: int) -> Iterator[None]:
-    """Expect a refusal, over TCP with this code (or one of those)."""
-    try:
-        yield
-    except Refused as refusal:
-        if refusal.code not in (None, code, *others):
-            raise AssertionError(f"{refusal}, not with {code}") from refusal
-    else:
-        raise AssertionError(f"not refused, but it should be with {code}")
 
 
 @dataclass(frozen=True)
@@ -59,42 +32,6 @@ class Session:
         password = crypto_of_clients.password(self.user_token, self.secret)
         body = {"userName": self.uid, "password": password, "clientIdentifier": self.client_id}
         return {**body, **changes}
-
-    def on(self, client_id: str) -> "Session":
-        """Return the session of another device that was never logged in."""
-        return replace(self, client_id=client_id)
-
-
-def text(said: str, **more: object) -> Object:
-    """Return the content of a text message, in the keys of web clients."""
-    return {"type": TEXT, "searchableContent": said, **more}
-
-
-_CONTENT = {
-    "type": "type",
-    "searchableContent": "searchable_content",
-    "pushContent": "push_content",
-    "content": "content",
-    "binaryContent": "data",
-    "mediaType": "media_type",
-    "remoteMediaUrl": "remote_media_url",
-    "mentionedType": "mentioned_type",
-    "mentionedTargets": "mentioned_target",
-}
-
-
-def _proto_content(content: Mapping[str, Any], flag: int | None) -> proto2.Fields:
-    fields = {_CONTENT[key]: value for key, value in content.items()}
-    return fields if flag is None else {**fields, "persist_flag": flag}
-
-
-def _web_content(content: Mapping[str, Any]) -> Object:
-    data = content.get("binaryContent", b"")
-    return {**content, "binaryContent": base64.b64encode(data).decode()}
-
-
-def new_local_id() -> int:
-    return secrets.randbelow(1 << 62) + 1
 
 
 class Device:
@@ -175,7 +112,7 @@ class Device:
         fields = {
             "conversation": {"type": kind, "target": target, "line": line},
             "from_user": sender,
-            "content": _proto_content(content, flag),
+            "content": proto_content(content, flag),
             "to": list(to),
             "local_message_id": local_id,
         }
@@ -187,7 +124,7 @@ class Device:
             "tos": list(to) or "",
             "messageId": str(local_id),
             "localMessageId": str(local_id),
-            "content": _web_content(content),
+            "content": web_content(content),
         }
         sent: Object = await self.ask("MS", "Message", fields, web)
         return sent

@@ -105,10 +105,6 @@ class Link(ABC):
         assert done, f"the connection stays open; there came {self.arrived}"
         self.check()
 
-    @property
-    def open_still(self) -> bool:
-        return self.failure is None
-
     def check(self) -> None:
         """Raise what the server sent against the contract, whether or not anybody waited for it."""
         if isinstance(self.failure, Malformed):

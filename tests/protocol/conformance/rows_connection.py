@@ -4,9 +4,9 @@ import asyncio
 import json
 
 from tests.protocol.conformance import crypto_of_clients, proto2
-from tests.protocol.conformance.checks import same
+from tests.protocol.conformance.checks import Refused, refused, same
 from tests.protocol.conformance.contract import SIGNALS, SUB_SIGNALS
-from tests.protocol.conformance.device import ACCEPTED, Device, Refused, refused
+from tests.protocol.conformance.device import ACCEPTED, Device
 from tests.protocol.conformance.links import BOUND, Link, TcpLink, WebLink, frame_bytes
 from tests.protocol.conformance.rows import TCP, WS, row
 from tests.protocol.conformance.world import World

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from tests.protocol.conformance.checks import same
-from tests.protocol.conformance.device import refused
+from tests.protocol.conformance.checks import refused, same
 from tests.protocol.conformance.rows import WS, row
 from tests.protocol.conformance.world import World
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from tests.protocol.conformance.checks import same
-from tests.protocol.conformance.device import GROUP, Device, refused
+from tests.protocol.conformance.checks import refused, same
+from tests.protocol.conformance.device import GROUP, Device
 from tests.protocol.conformance.rows import TCP, row
 from tests.protocol.conformance.rows_groups import (
     EXTRA_OF_GROUP,

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from tests.protocol.conformance.checks import same
-from tests.protocol.conformance.device import GROUP, Device, Object, refused
+from tests.protocol.conformance.checks import refused, same
+from tests.protocol.conformance.content import Object
+from tests.protocol.conformance.device import GROUP, Device
 from tests.protocol.conformance.rows import TCP, row
 from tests.protocol.conformance.world import World, new_client_id
 
@@ -268,14 +269,21 @@ async def notice_portrait(world: World) -> None:
 @row("8 a notice has the request's notify_content, where it brings one", TCP)
 async def notice_brought(world: World) -> None:
     ann, ben, cat = await world.people(3)
-    content = {"type": 104, "content": "custom", "data": b'{"own": 1}', "persist_flag": 1}
-    group = await ann.create_group([ben.uid], notice=content)
-    content["type"] = 105
-    await ann.add_members(group, cat.uid, notice=content)
-    found = await ben.inbox(2)
-    for type, one in zip((104, 105), found, strict=True):
+    group = await ann.create_group([ben.uid], notice=_brought(CREATED))
+    await ann.add_members(group, cat.uid, notice=_brought(ADDED))
+    for sub, message, type, fields in (
+        ("GMI", "ModifyGroupInfoRequest", RENAMED, {"type": NAME_OF_GROUP, "value": "new"}),
+        ("GKM", "RemoveGroupMemberRequest", KICKED, {"removed_member": [cat.uid]}),
+        ("GD", "DismissGroupRequest", DISMISSED, {}),
+    ):
+        await ann.ask(sub, message, {"group_id": group, **fields, "notify_content": _brought(type)}, None)
+    for type, one in zip((CREATED, ADDED, RENAMED, KICKED, DISMISSED), await ben.inbox(5), strict=True):
         same((one["content"]["type"], one["content"]["content"]), (type, "custom"))
         same((one["content"]["binaryContent"], one["from"]), (b'{"own": 1}', ann.uid))
+
+
+def _brought(type: int) -> Object:
+    return {"type": type, "content": "custom", "data": b'{"own": 1}', "persist_flag": 1}
 
 
 @row("8 the operator's devices get the MN of a notice too")

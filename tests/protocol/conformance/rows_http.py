@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from tests.protocol.conformance.checks import Skip, same
-from tests.protocol.conformance.device import ACCEPTED, Device, Object, Refused, refused
+from tests.protocol.conformance.checks import Refused, Skip, refused, same
+from tests.protocol.conformance.content import Object
+from tests.protocol.conformance.device import ACCEPTED, Device
 from tests.protocol.conformance.links import BOUND
 from tests.protocol.conformance.rows import row
 from tests.protocol.conformance.rows_connection import REJECTED

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.protocol.conformance.checks import Skip, same
-from tests.protocol.conformance.device import Device, Refused, refused
+from tests.protocol.conformance.checks import Refused, Skip, refused, same
+from tests.protocol.conformance.device import Device
 from tests.protocol.conformance.rows import WS, row
 from tests.protocol.conformance.world import World
 

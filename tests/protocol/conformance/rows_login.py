@@ -8,10 +8,8 @@ from tests.protocol.conformance.device import ACCEPTED
 from tests.protocol.conformance.rows import HTTP, row
 from tests.protocol.conformance.world import World, new_client_id, new_number
 
-ANSWER = shapes.exact(
-    code={"type": "integer", "minimum": 0, "maximum": 10}, message=shapes.TEXT, result={"type": "null"}
-)
-NO_NUMBERS = ("", "12345678901", "1380000000", "138000000011", "23800000000", "nobody", "a@b", "@b.com")
+ANSWER = shapes.exact(code={"type": "integer", "minimum": 0, "maximum": 10}, message=shapes.TEXT, result={})
+NO_NUMBERS = ("12345678901", "1380000000", "138000000011", "23800000000", "nobody", "a@b", "@b.com")
 
 
 def _may_send_codes(world: World) -> None:
@@ -42,7 +40,7 @@ async def send_code_by_mail(world: World) -> None:
 
 @row("3 send_code to an invalid number: result 1", HTTP)
 async def send_code_to_nobody(world: World) -> None:
-    for number in NO_NUMBERS[1:]:
+    for number in NO_NUMBERS:
         same(await _code(world, "/send_code", mobile=number), 1, number)
 
 
@@ -81,7 +79,7 @@ async def wrong_code(world: World) -> None:
 
 @row("3 login with an invalid number: result 1", HTTP)
 async def login_of_nobody(world: World) -> None:
-    for number in NO_NUMBERS[1:]:
+    for number in NO_NUMBERS:
         code = world.target.code
         same(await _code(world, "/login", mobile=number, code=code, clientId=new_client_id()), 1, number)
 

@@ -2,16 +2,9 @@
 
 from typing import Any
 
-from tests.protocol.conformance.checks import same
-from tests.protocol.conformance.device import (
-    CHANNEL,
-    CHAT_ROOM,
-    GROUP,
-    Device,
-    new_local_id,
-    refused,
-    text,
-)
+from tests.protocol.conformance.checks import refused, same
+from tests.protocol.conformance.content import new_local_id, text
+from tests.protocol.conformance.device import CHANNEL, CHAT_ROOM, GROUP, Device
 from tests.protocol.conformance.rows import WS, row
 from tests.protocol.conformance.world import World
 

@@ -1,7 +1,8 @@
 """Sections 7 and 8: delivery and read reports."""
 
 from tests.protocol.conformance.checks import same
-from tests.protocol.conformance.device import GROUP, Device, Object
+from tests.protocol.conformance.content import Object
+from tests.protocol.conformance.device import GROUP, Device
 from tests.protocol.conformance.rows import row
 from tests.protocol.conformance.world import World
 

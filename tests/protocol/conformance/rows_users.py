@@ -1,7 +1,6 @@
 """Sections 7 and 8: finding users, and one's own profile."""
 
-from tests.protocol.conformance.checks import same
-from tests.protocol.conformance.device import refused
+from tests.protocol.conformance.checks import refused, same
 from tests.protocol.conformance.rows import TCP, WS, row
 from tests.protocol.conformance.world import World, new_client_id
 

@@ -11,18 +11,9 @@ import aiohttp
 
 from tests.protocol.conformance import shapes
 from tests.protocol.conformance.checks import Skip, same
+from tests.protocol.conformance.content import TYPING, Object, new_local_id
 from tests.protocol.conformance.crypto_of_clients import open_token
-from tests.protocol.conformance.device import (
-    ACCEPTED,
-    PRIVATE,
-    PROBE,
-    TYPING,
-    Device,
-    Object,
-    Session,
-    is_push,
-    new_local_id,
-)
+from tests.protocol.conformance.device import ACCEPTED, PRIVATE, PROBE, Device, Session, is_push
 from tests.protocol.conformance.links import BOUND, Link, TcpLink, WebLink
 
 PROBES = 6
