@@ -27,8 +27,13 @@ from fsharechat.client import send_code
 from tests.server import BOUND, Addresses, until
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {"FSHARECHAT_LIMITS__REQUESTS": "0", "FSHARECHAT_LOG__FORMAT": "json"}
-"""No rate limit, and logs that tests can read."""
+API_KEY = "key-of-the-tests-back-office"
+SETTINGS = {
+    "FSHARECHAT_LIMITS__REQUESTS": "0",
+    "FSHARECHAT_LOG__FORMAT": "json",
+    "FSHARECHAT_API__KEY": API_KEY,
+}
+"""No rate limit, logs that tests can read, and a back office."""
 
 _UNAVAILABLE = 3
 """The exit code when a service is missing and cannot be installed."""
