@@ -46,12 +46,12 @@ class Notify(NamedTuple):
 class Recalled(NamedTuple):
     """A stored message has a new body, which says that `operator` has recalled it.
 
-    It is for those of `uids` who are online on one node; the operator's own devices get no RMN.
+    Each entry is a user who may have the message, and the seq of the recall among those for that user.
     """
 
     message_id: int
     body: bytes
-    uids: Sequence[str]
+    entries: Sequence[Entry]
     operator: str
 
 

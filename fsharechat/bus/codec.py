@@ -29,7 +29,12 @@ def encode_events(events: Sequence[Event]) -> bytes:
         elif isinstance(event, Notify):
             add(notify=pb.Notify(**event._asdict()))
         elif isinstance(event, Recalled):
-            add(recalled=pb.Recalled(**event._asdict()))
+            recalled = add().recalled
+            recalled.message_id = event.message_id
+            recalled.body = event.body
+            recalled.operator = event.operator
+            for uid, seq in event.entries:
+                recalled.entries.add(uid=uid, seq=seq)
         elif isinstance(event, Reported):
             reported = add().reported
             reported.kind = event.kind
@@ -62,7 +67,8 @@ def _event(event: pb.Event) -> Event | None:
         return Notify(note.sub_signal, note.body, note.uid, note.except_client)
     if event.HasField("recalled"):
         gone = event.recalled
-        return Recalled(gone.message_id, gone.body, list(gone.uids), gone.operator)
+        entries = [Entry(entry.uid, entry.seq) for entry in gone.entries]
+        return Recalled(gone.message_id, gone.body, entries, gone.operator)
     if event.HasField("reported"):
         report = event.reported
         return Reported(report.kind, [Entry(entry.uid, entry.seq) for entry in report.entries])

@@ -22,6 +22,10 @@ class Method(IntEnum):
     """{"mobile", "code", "clientId"} -> {"code", "message", "result"}."""
     ADMIN = 133
     """{"op", ...} of the back office -> {"code", "message", "result"}; the code is an HTTP status."""
+    RECALLS = 134
+    """The caller's device asks for recalls: a seq -> array of [seq, message id, operator] with a higher one."""
+    RECALLS_TOLD = 135
+    """An array of [uid, client id, seq], the last recall that each device was told of -> nothing."""
 
 
 class Call(NamedTuple):

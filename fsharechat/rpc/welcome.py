@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fsharechat.store.heads import Heads
 
-_NUMBERS = Struct(">8q")
+_NUMBERS = Struct(">10q")
 
 
 class Welcome(NamedTuple):
@@ -16,13 +16,15 @@ class Welcome(NamedTuple):
     """The last delivery report that the device has fetched."""
     read: int
     """The last read report that the device has fetched."""
+    recalled: int
+    """The last recall that the device knows."""
     ack: bytes
     """The ConnectAckPayload."""
 
     def encode(self) -> bytes:
-        return _NUMBERS.pack(*self.heads, self.delivered, self.read) + self.ack
+        return _NUMBERS.pack(*self.heads, self.delivered, self.read, self.recalled) + self.ack
 
     @classmethod
     def decode(cls, payload: bytes) -> "Welcome":
-        *heads, delivered, read = _NUMBERS.unpack_from(payload)
-        return cls(Heads(*heads), delivered, read, payload[_NUMBERS.size :])
+        *heads, delivered, read, recalled = _NUMBERS.unpack_from(payload)
+        return cls(Heads(*heads), delivered, read, recalled, payload[_NUMBERS.size :])

@@ -1,16 +1,17 @@
-"""How far the inbox, the reports and the versions of each user are: one row a user, read by one look.
+"""How far the logs and the versions of each user are: one row a user, read by one look.
 
 A device compares these with what it knows (protocol.md section 4), and so does the connector for it.
 """
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import NamedTuple
 
 from fsharechat.store.unit import Dialect, Query, Unit, marks, select_in
 
 
 class Heads(NamedTuple):
-    """The last seq of the inbox, the versions (ms) of three lists, and the last seq of each kind of report."""
+    """The last seq of the inbox, the versions (ms) of three lists, and the last seqs of reports and recalls."""
 
     seq: int = 0
     friends: int = 0
@@ -18,9 +19,18 @@ class Heads(NamedTuple):
     settings: int = 0
     delivered: int = 0
     read: int = 0
+    recalled: int = 0
 
 
-_COLUMNS = "seq, friends_dt, requests_dt, settings_dt, delivered_seq, read_seq"
+class CursorKind(IntEnum):
+    """What a device may know less of than there is; the first two are ReportType."""
+
+    DELIVERED = 1
+    READ = 2
+    RECALLS = 3
+
+
+_COLUMNS = "seq, friends_dt, requests_dt, settings_dt, delivered_seq, read_seq, recalled_seq"
 
 FRIENDS = "friends_dt"
 REQUESTS = "requests_dt"
@@ -33,9 +43,9 @@ def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
     return {uid: Heads(*values) for uid, *values in rows}
 
 
-def reports_fetched(_: Dialect, uid: str, client_id: str) -> Unit[dict[int, int]]:
-    """Return, by kind (ReportType), the last report that a device has fetched; none where it never has."""
-    sql = "SELECT kind, seq FROM report_cursors WHERE uid = ? AND client_id = ?"
+def cursors(_: Dialect, uid: str, client_id: str) -> Unit[dict[int, int]]:
+    """Return, by CursorKind, the last report or recall that a device knows; none where it never knew one."""
+    sql = "SELECT kind, seq FROM device_cursors WHERE uid = ? AND client_id = ?"
     return dict((yield Query(sql, (uid, client_id))).rows)
 
 

@@ -130,5 +130,5 @@ def fetched(dialect: Dialect, cursors: Sequence[ReportCursor]) -> Unit[None]:
     for *key, seq in cursors:
         highest[tuple(key)] = max(seq, highest.get(tuple(key), 0))
     for part in chunks([(*key, seq) for key, seq in highest.items()]):
-        sql = dialect.upsert("report_cursors", _CURSOR_KEYS, ("seq",), len(part), highest=("seq",))
+        sql = dialect.upsert("device_cursors", _CURSOR_KEYS, ("seq",), len(part), highest=("seq",))
         yield Query(sql, flat(part))

@@ -166,6 +166,7 @@ heads = Table(
         "delivered_seq", BigInteger, nullable=False, server_default="0", comment="The last delivery report."
     ),
     Column("read_seq", BigInteger, nullable=False, server_default="0", comment="The last read report."),
+    Column("recalled_seq", BigInteger, nullable=False, server_default="0", comment="The last recall."),
     sqlite_with_rowid=False,
 )
 
@@ -213,13 +214,23 @@ reports = Table(
     sqlite_with_rowid=False,
 )
 
-report_cursors = Table(
-    "report_cursors",
+recalls = Table(
+    "recalls",
+    metadata,
+    Column("uid", UID, primary_key=True, comment="Who has the message."),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="In the recalls for `uid`."),
+    Column("message_id", BigInteger, nullable=False),
+    Column("operator", UID, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+device_cursors = Table(
+    "device_cursors",
     metadata,
     Column("uid", UID, primary_key=True),
     Column("client_id", String(255), primary_key=True),
-    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="ReportType"),
-    Column("seq", BigInteger, nullable=False, comment="The last report that the device has fetched."),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="CursorKind"),
+    Column("seq", BigInteger, nullable=False, comment="The last one that the device knows."),
     sqlite_with_rowid=False,
 )
 

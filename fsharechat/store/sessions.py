@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import LoginCode
-from fsharechat.store import users
+from fsharechat.store import recalls, users
 from fsharechat.store.unit import Dialect, Query, Unit
 
 DAY_MS = 86_400_000
@@ -48,13 +48,14 @@ def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Se
         yield Query("SELECT db_secret FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
     ).rows
     session = fresh._replace(db_secret=rows[0][0]) if rows else fresh
+    yield from recalls.begin(dialect, uid, client_id)
     yield Query(dialect.upsert("sessions", ("uid", "client_id"), Session._fields), (uid, client_id, *session))
     return session
 
 
 def forget(_: Dialect, uid: str, client_id: str) -> Unit[None]:
     """Log a device out."""
-    for table in ("sessions", "report_cursors"):
+    for table in ("sessions", "device_cursors"):
         yield Query(f"DELETE FROM {table} WHERE uid = ? AND client_id = ?", (uid, client_id))
 
 

@@ -84,6 +84,7 @@ class Hub:
         self._fresh: deque[tuple[float, str]] = deque()
         self._ahead: deque[tuple[float, str, Heads]] = deque()
         self._recalls: dict[int, tuple[float, bytes]] = {}
+        self._told_recalls: dict[tuple[str, str], int] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     # Life
@@ -110,6 +111,7 @@ class Hub:
             await self._idle.wait()
         for session in list(self.sessions):
             session.close()
+        await self.keep_recall_cursors()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -288,14 +290,14 @@ class Hub:
             del self._recalls[next(iter(self._recalls))]
         notice = notify_recall(event.message_id, event.operator)
         replaced: TailMessage | None = None
-        for uid in event.uids:
+        for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is None:
                 continue
-            replaced = user.recalled(event.message_id, event.body, replaced)
-            if uid != event.operator:
-                for session in list(user.sessions.values()):
-                    session.recalled(notice)
+            replaced = user.replace(event.message_id, event.body, replaced)
+            user.recalled = max(user.recalled, seq)
+            for session in list(user.sessions.values()):
+                session.recalled(seq, None if uid == event.operator else notice)
 
     def _on_reported(self, event: Reported) -> None:
         kind = ReportType(event.kind)
@@ -327,6 +329,7 @@ class Hub:
         while True:
             await asyncio.sleep(self.settings.head_check_seconds)
             await self.check_heads(list(self.users))
+            await self.keep_recall_cursors()
 
     async def _check_fresh_forever(self) -> None:
         while True:
@@ -356,6 +359,19 @@ class Hub:
                 user, heads = self.users.get(uid), Heads(*numbers)
                 if user is not None and user.behind(heads):
                     self._ahead.append((due, uid, heads))
+
+    def told_of_recall(self, session: Session) -> None:
+        """Note that the cursor of a device in the recalls has moved, to be kept with the next head check."""
+        self._told_recalls[session.uid, session.client_id] = session.recalls
+
+    async def keep_recall_cursors(self) -> None:
+        """Keep how far devices know the recalls; what is not kept they are told of once more."""
+        while self._told_recalls:
+            batch = [self._told_recalls.popitem() for _ in range(min(HEADS_BATCH, len(self._told_recalls)))]
+            body = orjson.dumps([(*device, seq) for device, seq in batch])
+            reply = await asyncio.shield(self.rpc.call(Call(Method.RECALLS_TOLD, "", "", body)))
+            if reply.code != Code.SUCCESS:
+                log.warning("recall cursors not kept", code=reply.code, devices=len(batch))
 
     # The sweep
 

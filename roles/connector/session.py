@@ -13,7 +13,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import notify_message
+from fsharechat.protocol.bodies import notify_message, notify_recall
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.ids import IdError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
@@ -85,6 +85,7 @@ class Session:
     """
 
     __slots__ = (
+        "_asking_recalls",
         "_backlog",
         "_buckets",
         "_hub",
@@ -99,6 +100,7 @@ class Session:
         "heard_at",
         "opened_at",
         "ping_interval",
+        "recalls",
         "state",
         "transport",
         "uid",
@@ -123,6 +125,9 @@ class Session:
         # Made when there is anything to keep: most devices are idle most of the time.
         self._reports: tuple[ReportCursor, ReportCursor] | None = None
         self._recalled: deque[bytes] | None = None
+        self._asking_recalls = False
+        self.recalls = 0
+        """The last recall that the device knows."""
 
     # From the client
 
@@ -200,6 +205,7 @@ class Session:
             return
         welcome = Welcome.decode(reply.payload)
         self.fetched = welcome.heads.seq
+        self.recalls = welcome.recalled
         if welcome.delivered or welcome.read:
             self._reports = ReportCursor(welcome.delivered), ReportCursor(welcome.read)
         self.state = State.OPEN
@@ -404,7 +410,47 @@ class Session:
 
     # Recalls
 
-    def recalled(self, body: bytes) -> None:
+    def recalled(self, seq: int, notice: bytes | None) -> None:
+        """Send the RMN of the recall `seq`; where others are missing before it, have all of them looked up.
+
+        Without a notice: the user has recalled it, and knows.
+        """
+        if seq == self.recalls + 1:
+            self.recalls = seq
+            self._hub.told_of_recall(self)
+            if notice is not None:
+                self._tell_recall(notice)
+        elif seq > self.recalls:
+            self.ask_for_recalls()
+
+    def ask_for_recalls(self) -> None:
+        """Look up the recalls that the device does not know, and tell it of them."""
+        user = self.user
+        if user is None or user.recalled <= self.recalls or self._asking_recalls:
+            return
+        self._asking_recalls = True
+        call = Call(Method.RECALLS, self.uid, self.client_id, orjson.dumps(self.recalls))
+        self._hub.rpc.call(call).add_done_callback(self._on_recalls)
+
+    def _on_recalls(self, future: asyncio.Future[Reply]) -> None:
+        self._asking_recalls = False
+        reply = future.result()
+        if self.user is None:
+            return
+        missed = []
+        if reply.code == Code.SUCCESS:
+            missed = [recall for recall in orjson.loads(reply.payload) if recall[0] > self.recalls]
+        if not missed:
+            self.user.recalled = min(self.user.recalled, self.recalls)  # the next head check asks again
+            return
+        self.user.forget_tail()
+        for seq, message_id, operator in missed:
+            self.recalls = seq
+            if operator != self.uid:
+                self._tell_recall(notify_recall(message_id, operator))
+        self._hub.told_of_recall(self)
+
+    def _tell_recall(self, body: bytes) -> None:
         """Send an RMN; once more behind an answer that is on its way, for that may have the message as it was."""
         self.transport.send_notification(SubSignal.RMN, body)
         if self._inflight:

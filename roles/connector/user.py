@@ -17,17 +17,18 @@ VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
 class OnlineUser:
     """`head` is the highest seq that this connector knows of in the user's inbox.
 
-    `versions` are the highest that the devices have been told of, in the order of VERSIONED, and `reports` the last
-    reports that are known, in the order of ReportType.
+    `versions` are the highest that the devices have been told of, in the order of VERSIONED, `reports` the last
+    reports that are known, in the order of ReportType, and `recalled` the last recall.
     """
 
-    __slots__ = ("_tail", "_tail_bounds", "head", "reports", "sessions", "uid", "versions")
+    __slots__ = ("_tail", "_tail_bounds", "head", "recalled", "reports", "sessions", "uid", "versions")
 
     def __init__(self, uid: str, tail_bounds: tuple[int, int]) -> None:
         self.uid = uid
         self.head = 0
         self.versions = (0, 0, 0)
         self.reports = (0, 0)
+        self.recalled = 0
         self.sessions: dict[str, Session] = {}
         self._tail_bounds = tail_bounds
         self._tail: Tail | None = None  # most users are idle most of the time
@@ -52,6 +53,7 @@ class OnlineUser:
             or any(new > old for new, old in zip(_versions(heads), self.versions, strict=True))
             or heads.delivered > self.reports[0]
             or heads.read > self.reports[1]
+            or heads.recalled > self.recalled
         )
 
     def catch_up(self, heads: Heads) -> None:
@@ -64,6 +66,7 @@ class OnlineUser:
         self.learn_versions(heads)
         self.learn_reports(ReportType.DELIVERED, heads.delivered)
         self.learn_reports(ReportType.READ, heads.read)
+        self.learn_recalls(heads.recalled)
 
     def learn(self, head: int) -> None:
         """Take note of how far the inbox goes."""
@@ -96,7 +99,17 @@ class OnlineUser:
             for session in list(self.sessions.values()):
                 session.notify_reports(kind)
 
-    def recalled(self, message_id: int, body: bytes, replaced: TailMessage | None) -> TailMessage | None:
+    def learn_recalls(self, seq: int) -> None:
+        """Take note of how far the recalls go, and have the devices told of those that they do not know."""
+        self.recalled = max(self.recalled, seq)
+        for session in list(self.sessions.values()):
+            session.ask_for_recalls()
+
+    def forget_tail(self) -> None:
+        """Let pulls read the store: something in the tail is no longer what it was."""
+        self._tail = None
+
+    def replace(self, message_id: int, body: bytes, replaced: TailMessage | None) -> TailMessage | None:
         """Put what a recall made of a message in its place; return it, for the next user who has the same message."""
         if self._tail is None or (found := self._tail.find(message_id)) is None:
             return replaced

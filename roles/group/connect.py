@@ -6,11 +6,12 @@ import structlog
 from fsharechat.errors import StoreError
 from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
+from fsharechat.protocol.signals import Code, SubSignal, UserStatus
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.welcome import Welcome
-from fsharechat.store import heads, sessions
-from fsharechat.store.heads import Heads
+from fsharechat.store import heads, recalls, reports, sessions
+from fsharechat.store.heads import CursorKind, Heads
+from fsharechat.store.reports import ReportCursor
 from fsharechat.store.sessions import Session
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles_raw
@@ -31,7 +32,7 @@ async def authenticate(group: Group, call: Call) -> Reply:
             return Reply(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
         if status == UserStatus.BLOCKED:
             return Reply(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
-        reached, fetched = await group.store.read(_positions, call.uid, call.client_id)
+        reached, known = await group.store.read(_positions, call.uid, call.client_id)
     except StoreError as error:
         log.warning("store failed a request", method="connect", error=str(error))
         return Reply(SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
@@ -42,16 +43,21 @@ async def authenticate(group: Group, call: Call) -> Reply:
         setting_head=reached.settings,
         server_time=group.now(),
     )
-    delivered, read = fetched.get(ReportType.DELIVERED, 0), fetched.get(ReportType.READ, 0)
-    welcome = Welcome(reached, delivered, read, payload.SerializeToString())
+    welcome = Welcome(
+        reached,
+        known.get(CursorKind.DELIVERED, 0),
+        known.get(CursorKind.READ, 0),
+        known.get(CursorKind.RECALLS, reached.recalled),
+        payload.SerializeToString(),
+    )
     return Reply(SubSignal.CONNECTION_ACCEPTED, welcome.encode())
 
 
 def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, dict[int, int]]]:
-    """Return the heads of a user, and the reports that a device has fetched."""
+    """Return the heads of a user, and the cursors of a device."""
     found = yield from heads.heads(dialect, [uid])
-    fetched = yield from heads.reports_fetched(dialect, uid, client_id)
-    return found.get(uid, Heads()), fetched
+    known = yield from heads.cursors(dialect, uid, client_id)
+    return found.get(uid, Heads()), known
 
 
 def _proves(group: Group, call: Call, session: Session) -> bool:
@@ -72,3 +78,18 @@ async def forget(group: Group, call: Call) -> Reply:
 async def all_heads(group: Group, call: Call) -> Reply:
     found = await group.store.read(heads.heads, orjson.loads(call.body))
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
+
+
+@handles_raw(Method.RECALLS)
+async def missed_recalls(group: Group, call: Call) -> Reply:
+    found = await group.store.read(recalls.missed, call.uid, orjson.loads(call.body))
+    return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
+
+
+@handles_raw(Method.RECALLS_TOLD)
+async def recalls_told(group: Group, call: Call) -> Reply:
+    told = [
+        ReportCursor(uid, client, CursorKind.RECALLS, seq) for uid, client, seq in orjson.loads(call.body)
+    ]
+    await group.store.write(reports.fetched, told)
+    return Reply(Code.SUCCESS)

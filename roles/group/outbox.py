@@ -30,9 +30,9 @@ class Outbox:
         for node in self._nodes(uid):
             self._add(node, Notify(sub_signal, body, uid, except_client))
 
-    def recall(self, message_id: int, body: bytes, uids: Iterable[str], operator: str) -> None:
-        """Tell the nodes of users that a message they may have has the body `body` now."""
-        for node, part in self._users_by_node(uids).items():
+    def recall(self, message_id: int, body: bytes, entries: Sequence[Entry], operator: str) -> None:
+        """Tell the nodes of the entries' users that a message they may have has the body `body` now."""
+        for node, part in self._entries_by_node(entries).items():
             self._add(node, Recalled(message_id, body, part, operator))
 
     def report(self, kind: int, entries: Sequence[Entry]) -> None:

@@ -14,7 +14,8 @@ from fsharechat.protocol.signals import (
     SubSignal,
 )
 from fsharechat.rpc import Call
-from fsharechat.store import messages
+from fsharechat.store import messages, recalls
+from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.handlers import handles
 from roles.group.service import Group
@@ -27,19 +28,17 @@ _NO_MEMBERS: Mapping[str, int] = {}
 
 
 class Recall(NamedTuple):
-    """What a message has become, who may have it, and who took it back; `changed`: just now."""
+    """What a message has become, where those who may have it find that in their recalls, and who took it back."""
 
     body: bytes
-    uids: list[str]
+    entries: list[Entry]
     operator: str
-    changed: bool
 
 
 @handles(SubSignal.MR, pb.INT64Buf)
 async def recall(group: Group, call: Call, request: pb.INT64Buf) -> None:
     done = await group.store.write(_recall, call.uid, request.id)
-    if done.changed or call.retried:  # the first try may have died before it could tell anybody
-        group.outbox.recall(request.id, done.body, done.uids, done.operator)
+    group.outbox.recall(request.id, done.body, done.entries, done.operator)
 
 
 def _recall(dialect: Dialect, uid: str, message_id: int) -> Unit[Recall]:
@@ -57,11 +56,12 @@ def _recall(dialect: Dialect, uid: str, message_id: int) -> Unit[Recall]:
         raise Refusal(Code.NO_RIGHT if knows else Code.NOT_EXIST)
     content = message.content
     if content.type == ContentType.RECALLED and content.data == _data(message_id):
-        return Recall(stored, uids, content.content, changed=False)
+        return Recall(stored, [], content.content)  # who was not told then is told by the head check
     content.CopyFrom(_notice(uid, message_id))
     body = message.SerializeToString()
     yield from messages.replace_body(dialect, message_id, body)
-    return Recall(body, uids, uid, changed=True)
+    entries = yield from recalls.keep(dialect, message_id, uid, uids)
+    return Recall(body, entries, uid)
 
 
 def _notice(operator: str, message_id: int) -> pb.MessageContent:

@@ -236,10 +236,12 @@ def welcome(
     read: int = 0,
     delivered_fetched: int = 0,
     read_fetched: int = 0,
+    recalled: int = 0,
+    recalls_told: int = 0,
 ) -> bytes:
     """Return what the group role answers a CONNECT."""
-    heads = Heads(head, friends, requests, settings, delivered, read)
-    return Welcome(heads, delivered_fetched, read_fetched, ack(head)).encode()
+    heads = Heads(head, friends, requests, settings, delivered, read, recalled)
+    return Welcome(heads, delivered_fetched, read_fetched, recalls_told, ack(head)).encode()
 
 
 def ack(head: int = 0) -> bytes:

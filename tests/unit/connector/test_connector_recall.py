@@ -1,12 +1,15 @@
 """A recall reaches every device, also one that has not fetched the message yet."""
 
+import orjson
 import pytest
 from connector_fakes import Connector, FakeDevice, message, pulled
 
 from fsharechat.bus import Deliver, Recalled
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import pull_result
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import Code, SubSignal
+from fsharechat.rpc import Method, Reply
+from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
 from roles.connector import hub as hub_module
 
@@ -20,8 +23,16 @@ def deliver(connector: Connector, seq: int, *uids: str) -> bytes:
     return body
 
 
-def recall(connector: Connector, seq: int, *uids: str, operator: str = "ben") -> None:
-    connector.events(Recalled(seq, GONE, uids, operator))
+def recall(connector: Connector, message_id: int, *uids: str, operator: str = "ben", seq: int = 1) -> None:
+    """Bring the event of a recall, which is the recall `seq` of each of the users."""
+    connector.events(Recalled(message_id, GONE, [Entry(uid, seq) for uid in uids], operator))
+
+
+async def answer(connector: Connector, *missed: tuple[int, int, str]) -> list[int]:
+    """Answer the connector's question for recalls; return what it asked."""
+    asked = [orjson.loads(call.body) for call in connector.rpc.waiting() if call.method == Method.RECALLS]
+    await connector.rpc.reply(payload=orjson.dumps(missed))
+    return asked
 
 
 def rmns(device: FakeDevice) -> list[tuple[int, str]]:
@@ -76,7 +87,7 @@ async def test_recalls_are_not_remembered_for_ever(
 ) -> None:
     monkeypatch.setattr(hub_module, "MAX_RECALLS", 3)
     for seq in range(1, 6):
-        recall(connector, seq, "anna")
+        recall(connector, seq, "anna", seq=seq)
     assert list(connector.hub._recalls) == [3, 4, 5]
     connector.clock.now += hub_module.RECALL_SECONDS + 1
     await connector.hub.sweep()
@@ -94,3 +105,65 @@ async def test_an_answer_under_way_is_followed_by_the_recall_once_more(connector
     phone.pull(3)
     await connector.rpc.reply(payload=pull_result([], 3, 3))
     assert rmns(phone) == []
+
+
+async def test_a_device_that_was_away_is_told_of_what_it_missed(connector: Connector) -> None:
+    phone = connector.accept()
+    await connector.log_in(phone, recalled=7, recalls_told=4)
+    assert await answer(connector, (5, 50, "ben"), (6, 60, "anna"), (7, 70, "cid")) == [4]
+    assert rmns(phone) == [(50, "ben"), (70, "cid")]
+    recall(connector, 80, "anna", seq=8)
+    assert rmns(phone) == [(80, "ben")]
+    assert connector.rpc.waiting() == []
+
+
+async def test_a_device_that_knows_all_recalls_is_told_nothing(connector: Connector) -> None:
+    phone = await connector.device(recalled=7, recalls_told=7)
+    assert phone.transport.sent == []
+    assert connector.rpc.waiting() == []
+
+
+async def test_recalls_that_an_event_skips_are_looked_up(connector: Connector) -> None:
+    phone = await connector.device()
+    deliver(connector, 1, "anna")
+    recall(connector, 30, "anna", seq=3)
+    assert rmns(phone) == []
+    recall(connector, 20, "anna", seq=2)  # late, and while the question is under way
+    assert await answer(connector, (1, 1, "ben"), (2, 20, "ben"), (3, 30, "ben")) == [0]
+    assert rmns(phone) == [(1, "ben"), (20, "ben"), (30, "ben")]
+    phone.pull(0)
+    assert connector.rpc.waiting()[0].method == SubSignal.MP, "the tail may hold what was recalled"
+
+
+async def test_a_repeated_event_is_told_once(connector: Connector) -> None:
+    phone = await connector.device()
+    recall(connector, 1, "anna")
+    recall(connector, 1, "anna")
+    assert rmns(phone) == [(1, "ben")]
+
+
+async def test_a_lost_event_is_made_up_for_by_the_head_check(connector: Connector) -> None:
+    phone = await connector.device()
+    user = connector.hub.users["anna"]
+    assert user.behind(Heads(recalled=1))
+    user.catch_up(Heads(recalled=1))
+    await connector.rpc.reply(code=4)
+    assert user.behind(Heads(recalled=1)), "the store was away, so the next check asks again"
+    user.catch_up(Heads(recalled=1))
+    await answer(connector, (1, 9, "ben"))
+    assert rmns(phone) == [(9, "ben")]
+    assert not user.behind(Heads(recalled=1))
+
+
+async def test_what_devices_were_told_is_kept(connector: Connector) -> None:
+    await connector.device()
+    ben = await connector.device("ben")
+    recall(connector, 1, "anna", "ben")
+    recall(connector, 2, "anna", "ben", seq=2)
+    ben.session.close()
+    connector.rpc.answers[Method.RECALLS_TOLD] = lambda _: Reply(Code.SUCCESS)
+    await connector.hub.keep_recall_cursors()
+    (call,) = connector.rpc.of(Method.RECALLS_TOLD)
+    assert sorted(orjson.loads(call.body)) == [["anna", "phone", 2], ["ben", "phone", 2]]
+    await connector.hub.keep_recall_cursors()
+    assert len(connector.rpc.of(Method.RECALLS_TOLD)) == 1

@@ -17,9 +17,10 @@ def new_group(
     name: str = "a group",
     kind: int = GroupType.NORMAL,
     types: dict[str, int] | None = None,
+    portrait: str = "http://own",
     notice: pb.MessageContent | None = None,
 ) -> pb.CreateGroupRequest:
-    info = pb.GroupInfo(target_id=id or None, name=name, type=kind)
+    info = pb.GroupInfo(target_id=id or None, name=name, portrait=portrait, type=kind)
     return pb.CreateGroupRequest(
         group=pb.Group(group_info=info, members=as_members(*members, types=types)), notify_content=notice
     )

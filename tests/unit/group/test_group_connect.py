@@ -13,7 +13,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
 from fsharechat.rpc import Method, Reply
 from fsharechat.rpc.welcome import Welcome
-from fsharechat.store import heads
+from fsharechat.store import heads, recalls
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.tokens import TokenSigner
@@ -69,7 +69,7 @@ async def test_a_device_that_has_logged_in_is_accepted_and_told_its_heads(office
     reply = await connect(office, device)
     assert reply.code == ACCEPTED
     welcome = Welcome.decode(reply.payload)
-    assert welcome[:3] == (Heads(1, 77, 66, 55, 0, 0), 0, 0)
+    assert welcome[:4] == (Heads(1, 77, 66, 55), 0, 0, 0)
     assert pb.ConnectAckPayload.FromString(welcome.ack) == pb.ConnectAckPayload(
         msg_head=1, friend_head=77, friend_rq_head=66, setting_head=55, server_time=office.now
     )
@@ -86,7 +86,7 @@ def _reports(dialect: Dialect, device: "Device", delivered: int, read: int) -> U
     """Keep that so many reports are there, and that the device has fetched some."""
     yield from dialect.advance({device.uid: delivered}, "delivered_seq")
     yield from dialect.advance({device.uid: read}, "read_seq")
-    sql = dialect.upsert("report_cursors", ("uid", "client_id", "kind"), ("seq",))
+    sql = dialect.upsert("device_cursors", ("uid", "client_id", "kind"), ("seq",))
     for kind, seq in ((ReportType.DELIVERED, 6), (ReportType.READ, 5)):
         yield Query(sql, (device.uid, device.client, kind, seq))
 
@@ -165,4 +165,19 @@ async def test_heads_are_of_those_whose_inbox_has_entries(office: Office) -> Non
     for _ in range(2):
         await office.ask(ann, SubSignal.MS, text(bob))
     reply = await office.ask("", Method.HEADS, orjson.dumps([ann, bob, cid, "nobody"]), client="")
-    assert orjson.loads(reply.payload) == {ann: [2, 0, 0, 0, 0, 0], bob: [2, 0, 0, 0, 0, 0]}
+    assert orjson.loads(reply.payload) == {ann: [2, 0, 0, 0, 0, 0, 0], bob: [2, 0, 0, 0, 0, 0, 0]}
+
+
+async def test_a_device_knows_the_recalls_from_before_its_first_login(office: Office) -> None:
+    phone = await log_in(office, "phone")
+    await office.node.store.write(recalls.keep, 1, "ben", [phone.uid])
+    web = await log_in(office, "web")
+    await office.node.store.write(recalls.keep, 2, "cid", [phone.uid])
+    known = [Welcome.decode((await connect(office, device)).payload) for device in (phone, web)]
+    assert [(one.heads.recalled, one.recalled) for one in known] == [(2, 0), (2, 1)]
+    reply = await office.ask(phone.uid, Method.RECALLS, b"1")
+    assert orjson.loads(reply.payload) == [[2, 2, "cid"]]
+    told = orjson.dumps([(phone.uid, "phone", 2), (phone.uid, "web", 1)])
+    assert (await office.ask("", Method.RECALLS_TOLD, told, client="")).code == Code.SUCCESS
+    await log_in(office, "phone")
+    assert Welcome.decode((await connect(office, await log_in(office, "phone"))).payload).recalled == 2

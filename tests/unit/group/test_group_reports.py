@@ -241,7 +241,7 @@ async def test_what_a_device_has_fetched_is_kept_for_it(office: Office, pair: tu
     while found != wanted:  # they are kept after the answers
         await asyncio.sleep(0.001)
         for client in wanted:
-            found[client] = await office.node.store.read(heads.reports_fetched, ann, client)
+            found[client] = await office.node.store.read(heads.cursors, ann, client)
 
 
 async def test_a_report_that_finds_no_room_is_a_server_error(

@@ -3,7 +3,7 @@
 import pytest
 from store_kit import append, new
 
-from fsharechat.store import heads
+from fsharechat.store import heads, recalls
 from fsharechat.store.heads import FRIENDS, REQUESTS, SETTINGS, Heads
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
@@ -31,7 +31,8 @@ async def test_each_version_and_seq_goes_its_own_way(store: Store) -> None:
     assert await store.write(advance, {"ann": 1, "cid": 4}, "read_seq") == {"ann": 1, "cid": 4}
     assert await store.write(advance, {"ann": 3}, "delivered_seq") == {"ann": 5}
     await append(store, new("bob", "ann"))
-    assert await of(store, "ann") == Heads(2, 50, 40, 30, 5, 1)
+    await store.write(recalls.keep, 7, "bob", ["ann"])
+    assert await of(store, "ann") == Heads(2, 50, 40, 30, 5, 1, 1)
     assert await of(store, "bob") == Heads(seq=2)
     assert await of(store, "cid") == Heads(read=4)
 
@@ -50,5 +51,22 @@ async def test_a_version_for_several_is_new_to_each(store: Store) -> None:
     assert (await of(store, "ann")).friends == (await of(store, "bob")).friends == 501
 
 
-async def test_a_device_has_fetched_no_reports_until_it_has(store: Store) -> None:
-    assert await store.read(heads.reports_fetched, "ann", "phone") == {}
+async def test_a_device_has_no_cursors_until_it_has_fetched(store: Store) -> None:
+    assert await store.read(heads.cursors, "ann", "phone") == {}
+
+
+async def test_recalls_are_a_log_for_each_user(store: Store) -> None:
+    assert await store.write(recalls.keep, 70, "bob", ["ann", "bob"]) == [("ann", 1), ("bob", 1)]
+    assert await store.write(recalls.keep, 80, "cid", ["cid", "ann"]) == [("cid", 1), ("ann", 2)]
+    assert await store.read(recalls.missed, "ann", 0) == [(1, 70, "bob"), (2, 80, "cid")]
+    assert await store.read(recalls.missed, "ann", 1) == [(2, 80, "cid")]
+    assert await store.read(recalls.missed, "ann", 2) == []
+
+
+async def test_who_missed_many_recalls_learns_of_the_last(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recalls, "MAX_MISSED", 2)
+    for id in range(1, 5):
+        await store.write(recalls.keep, id, "bob", ["ann"])
+    assert [recall.message_id for recall in await store.read(recalls.missed, "ann", 0)] == [3, 4]

@@ -183,7 +183,7 @@ async def test_a_device_that_pulls_now_and_then_has_the_latest_dates(store: Stor
 
 
 async def cursors(store: Store, uid: str, client_id: str) -> dict[int, int]:
-    return await store.read(heads.reports_fetched, uid, client_id)
+    return await store.read(heads.cursors, uid, client_id)
 
 
 async def test_a_cursor_is_of_a_device_and_a_kind_and_never_goes_back(store: Store) -> None:
@@ -218,5 +218,5 @@ async def test_a_device_that_logs_out_has_no_cursors_left(store: Store) -> None:
     devices = [("ann", "phone"), ("ann", "web"), ("bob", "phone")]
     await store.write(reports.fetched, [ReportCursor(*device, READ, 5) for device in devices])
     await store.write(sessions.forget, "ann", "phone")
-    left = await store.read(select, "SELECT uid, client_id FROM report_cursors ORDER BY uid, client_id")
+    left = await store.read(select, "SELECT uid, client_id FROM device_cursors ORDER BY uid, client_id")
     assert left == devices[1:]

@@ -29,7 +29,7 @@ HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "history": (messages.history, ("a conversation", 0, 20)),
     "connect": (sessions.find, ("ann", "phone")),
     "heads of a session": (heads.heads, (["ann"],)),
-    "reports of a device": (heads.reports_fetched, ("ann", "phone")),
+    "cursors of a device": (heads.cursors, ("ann", "phone")),
     "rights": (users.rights, ("ann",)),
     "profiles": (users.profiles, (["ann", "bob"],)),
     "login": (users.get_or_create, ("13800000000", 1)),

@@ -16,6 +16,7 @@ def upgrade() -> None:
         ("settings_dt", "The version of the settings."),
         ("delivered_seq", "The last delivery report."),
         ("read_seq", "The last read report."),
+        ("recalled_seq", "The last recall."),
     ):
         column = sa.Column(name, sa.BigInteger(), nullable=False, server_default="0", comment=comment)
         op.add_column("heads", column)
@@ -83,13 +84,22 @@ def upgrade() -> None:
     )
     op.create_index("reports_seq", "reports", ["uid", "kind", "seq"], unique=False)
     create_table(
-        "report_cursors",
+        "recalls",
+        sa.Column("uid", sa.String(length=64), nullable=False, comment="Who has the message."),
+        sa.Column(
+            "seq", sa.BigInteger(), nullable=False, autoincrement=False, comment="In the recalls for `uid`."
+        ),
+        sa.Column("message_id", sa.BigInteger(), nullable=False),
+        sa.Column("operator", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("uid", "seq"),
+        sqlite_with_rowid=False,
+    )
+    create_table(
+        "device_cursors",
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column("client_id", sa.String(length=255), nullable=False),
-        sa.Column("kind", sa.SmallInteger(), nullable=False, comment="ReportType", autoincrement=False),
-        sa.Column(
-            "seq", sa.BigInteger(), nullable=False, comment="The last report that the device has fetched."
-        ),
+        sa.Column("kind", sa.SmallInteger(), nullable=False, comment="CursorKind", autoincrement=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False, comment="The last one that the device knows."),
         sa.PrimaryKeyConstraint("uid", "client_id", "kind"),
         sqlite_with_rowid=False,
     )
