@@ -1,5 +1,6 @@
 """Brings a database to the schema of this version, step by step, with Alembic."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +9,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fsharechat.errors import StoreError
 from fsharechat.store.store import LOCK_SECONDS
+
+_BEEN_THERE = ((1050,), (1060,), (1061,), (1062,), (1213,))
+"""MySQL's errors for a table, column, index or row that is there already, and for a conflict with another writer."""
+
+_PAUSE_SECONDS = 0.5
 
 
 def migrate(url: str, upto: str = "head", lock_seconds: float = LOCK_SECONDS) -> None:
@@ -26,16 +32,32 @@ def migrate(url: str, upto: str = "head", lock_seconds: float = LOCK_SECONDS) ->
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         _take_whole_steps(engine)
+    deadline = time.monotonic() + lock_seconds
     try:
-        with engine.begin() as connection, _alone(connection, lock_seconds):
-            config.attributes["connection"] = connection
-            command.upgrade(config, upto)
+        while not _upgrade(engine, config, upto, deadline):
+            time.sleep(_PAUSE_SECONDS)
     except CommandError as error:
         raise StoreError(f"the database was made by another version of fsharechat: {error}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"the schema could not be brought up to date: {error}") from error
     finally:
         engine.dispose()
+
+
+def _upgrade(engine: Engine, config: Config, upto: str, deadline: float) -> bool:
+    """Run the migrations; return False where another process is at the same one.
+
+    A named lock of MySQL holds on one server only, so on a Galera cluster that happens.
+    """
+    try:
+        with engine.begin() as connection, _alone(connection, max(0.0, deadline - time.monotonic())):
+            config.attributes["connection"] = connection
+            command.upgrade(config, upto)
+    except DBAPIError as error:
+        if error.orig is None or error.orig.args[:1] not in _BEEN_THERE or time.monotonic() > deadline:
+            raise
+        return False
+    return True
 
 
 def _take_whole_steps(engine: Engine) -> None:
