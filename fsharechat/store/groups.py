@@ -32,6 +32,21 @@ class NewMember(NamedTuple):
     alias: str = ""
 
 
+class Shown(NamedTuple):
+    """What is seen of a member: name and the address of the portrait, "" where there is none."""
+
+    uid: str
+    name: str
+    portrait: str
+
+
+class Look(NamedTuple):
+    """What a group looks like: its own portrait, and the members who have been there the longest."""
+
+    portrait: str
+    faces: list[Shown]
+
+
 class GroupMembers(NamedTuple):
     """What decides who may send to a group, and who gets it. Nobody is in a group that was dismissed."""
 
@@ -142,6 +157,28 @@ def save(_: Dialect, info: Info) -> Unit[None]:
     """Write what a unit has made of a group that it has locked."""
     assignments = ", ".join(f"{column} = ?" for column in Info._fields[1:])
     yield Query(f"UPDATE chat_groups SET {assignments} WHERE id = ?", (*info[1:], info.id))
+
+
+def look(_: Dialect, id: str, count: int) -> Unit[Look | None]:
+    """Return what a group looks like, with `count` of its members; None when there is none."""
+    rows = (yield Query("SELECT portrait FROM chat_groups WHERE id = ? AND dismissed = 0", (id,))).rows
+    if not rows:
+        return None
+    first = f"SELECT uid, joined_ms FROM group_members WHERE {_PRESENT} ORDER BY joined_ms, uid LIMIT ?"
+    sql = (
+        f"SELECT f.uid, u.display_name, u.portrait FROM ({first}) f JOIN users u ON u.uid = f.uid "
+        "ORDER BY f.joined_ms, f.uid"
+    )
+    return Look(rows[0][0], [Shown(*row) for row in (yield Query(sql, (id, count))).rows])
+
+
+def set_portrait(dialect: Dialect, id: str, before: str, portrait: str, now: int) -> Unit[bool]:
+    """Give a group a portrait if it still has the one from `before`; return whether it had."""
+    info = yield from locked(dialect, id)
+    if info is None or info.dismissed or info.portrait != before:
+        return False
+    yield from save(dialect, info._replace(portrait=portrait, update_dt=after(info.update_dt, now)))
+    return True
 
 
 def left_by(uid: str) -> Unit[set[str]]:

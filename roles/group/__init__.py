@@ -86,6 +86,7 @@ class GroupRole:
             await self._node.rpc.unserve()
         if self._group is not None:
             self._group.stop()
+            await self._group.portraits.stop()
         if self._codes is not None:
             await self._codes.close()
         if self._lease:

@@ -106,6 +106,7 @@ async def _change(
     change = Change(notice, group.now(), call.retried)
     told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
     group.group_changed(group_id)
+    group.portraits.want(group_id)
     group.deliver(told.messages, told.stored)
 
 

@@ -20,6 +20,7 @@ from roles.group.cache import Cache
 from roles.group.expulsion import Expulsion
 from roles.group.handlers import DIRECT, HANDLERS, carry_out
 from roles.group.outbox import Outbox
+from roles.group.portraits import Portraits
 from roles.group.presence import PresenceTable
 from roles.group.report_book import ReportBook
 from roles.group.tokens import TokenSigner
@@ -65,6 +66,7 @@ class Group:
         )
         self.words = WordFilter(store, bus)
         self.expulsion = Expulsion(store, bus, self.presence)
+        self.portraits = Portraits(store, blobs, self.group_changed, self.now)
         self._connectors: set[int] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.

@@ -1,0 +1,147 @@
+"""Portraits for groups that were given none: composed beside the requests, kept as media, and then set.
+
+Users say where their own portraits are, so only what this deployment keeps itself is fetched: anything else would let
+them send the server anywhere.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from fsharechat.blobs import BUCKETS, Blobs, BlobsError
+from fsharechat.errors import StoreError
+from fsharechat.protocol.signals import MediaType
+from fsharechat.store import groups
+from fsharechat.store.groups import Look
+from fsharechat.store.store import Store
+from roles.group.mosaic import FACES, Face, compose
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING = 1000
+"""Groups whose portraits wait to be composed; beyond, one keeps what it has until its members change again."""
+
+MAX_BYTES = 2 << 20
+FETCH_SECONDS = 5.0
+GROUP_SECONDS = 30.0
+_BUCKET = "/" + BUCKETS[MediaType.PORTRAIT]
+
+
+class Portraits:
+    """Composes one group's portrait after the other, from the first members', while no client has set one."""
+
+    def __init__(
+        self, store: Store, blobs: Blobs, changed: Callable[[str], None], now: Callable[[], int]
+    ) -> None:
+        """`changed` tells all processes that a group has changed, `now` is the time in ms."""
+        self._store = store
+        self._blobs = blobs
+        self._changed = changed
+        self._now = now
+        self._waiting: dict[str, None] = {}
+        self._work: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "portraits")
+
+    def want(self, group_id: str) -> None:
+        """Have a look at a group soon: its portrait may be missing, or made from members who have changed."""
+        if group_id not in self._waiting and len(self._waiting) >= MAX_WAITING:
+            log.warning("too many portraits wait", group=group_id)
+            return
+        self._waiting[group_id] = None
+        if self._work is None:
+            self._work = asyncio.get_running_loop().create_task(self._work_off())
+
+    async def stop(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait((self._work,))
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _work_off(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http:
+            while self._waiting:
+                id = next(iter(self._waiting))
+                del self._waiting[id]
+                try:
+                    async with asyncio.timeout(GROUP_SECONDS):
+                        await self._renew(id, http)
+                except (StoreError, BlobsError, TimeoutError) as error:
+                    log.warning("no portrait for a group", group=id, error=str(error))
+                except Exception:
+                    log.exception("no portrait for a group", group=id)
+        self._work = None
+        if self._waiting:  # what came while the connections were closed
+            self.want(next(iter(self._waiting)))
+
+    async def _renew(self, id: str, http: aiohttp.ClientSession) -> None:
+        look = await self._store.read(groups.look, id, FACES)
+        if look is None or not _is_ours(id, look.portrait):
+            return
+        key = _key(id, look)
+        if look.portrait.endswith("/" + key):
+            return
+        domain = (await self._blobs.upload_url(MediaType.PORTRAIT, key)).domain
+        root = URL(domain.removesuffix(_BUCKET))
+        pictures = await asyncio.gather(*[_fetch(http, root, face.portrait) for face in look.faces])
+        faces = [Face(face.uid, face.name, found) for face, found in zip(look.faces, pictures, strict=True)]
+        data = await asyncio.get_running_loop().run_in_executor(self._thread, compose, faces)
+        address = await self._blobs.put(MediaType.PORTRAIT, key, data, "image/jpeg")
+        if await self._store.write(groups.set_portrait, id, look.portrait, address, self._now()):
+            self._changed(id)
+        else:
+            self.want(id)  # another process, or a client, was faster
+
+
+def _is_ours(id: str, portrait: str) -> bool:
+    """Return whether a group has no portrait, or one that was composed here."""
+    return not portrait or portrait.rpartition("/")[2].startswith(_name(id))
+
+
+def _name(id: str) -> str:
+    return f"mosaic-{sha256(id.encode()).hexdigest()[:16]}-"
+
+
+def _key(id: str, look: Look) -> str:
+    """Return the key of the portrait that these faces make: another when they change, since devices keep the old."""
+    return f"{_name(id)}{sha256(repr(look.faces).encode()).hexdigest()[:24]}.jpg"
+
+
+async def _fetch(http: aiohttp.ClientSession, root: URL, address: str) -> bytes | None:
+    """Return the file at an address, if it is one of ours and small enough; else None."""
+    url = _own(root, address)
+    if url is None:
+        return None
+    try:
+        async with http.get(url, allow_redirects=False) as answer:
+            if answer.status != 200 or "Content-Encoding" in answer.headers:
+                return None
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in answer.content.iter_chunked(1 << 16):
+                size += len(chunk)
+                if size > MAX_BYTES:
+                    return None
+                chunks.append(chunk)
+            return b"".join(chunks)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        log.info("a portrait cannot be fetched", address=address, error=str(error) or type(error).__name__)
+        return None
+
+
+def _own(root: URL, address: str) -> URL | None:
+    """Return the URL of an address that leads to a file in one of the buckets below `root`."""
+    try:
+        url = URL(address)  # which resolves what leads up and down in its path
+        if url.origin() != root.origin() or url.user or url.password:
+            return None
+    except ValueError:
+        return None
+    start = root.path.rstrip("/")
+    inside = any(url.path.startswith(f"{start}/{bucket}/") for bucket in BUCKETS.values())
+    return url.with_query(None).with_fragment(None) if inside and ".." not in url.path.split("/") else None

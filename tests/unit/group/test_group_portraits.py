@@ -1,0 +1,320 @@
+"""Portraits of groups that were given none (protocol.md section 8): what they show, and where they come from."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from group_kit import Office
+from groups_kit import add, create, dismiss, info, kick, modify
+from PIL import Image
+from structlog.testing import capture_logs
+
+from fsharechat.blobs.directory import DirectoryBlobs
+from fsharechat.protocol.signals import Code, GroupInfoType, MediaType
+from fsharechat.store import users
+from roles.group import portraits
+from roles.group.mosaic import MAX_PIXELS, SIZE, Face, compose
+from roles.group.portraits import Portraits
+
+RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
+PORTRAIT = "/media/minio-bucket-portrait-name"
+
+
+def picture(colour: tuple[int, int, int], size: tuple[int, int] = (64, 64), kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, kind)
+    return out.getvalue()
+
+
+def face(n: int, data: bytes | None = None, name: str = "") -> Face:
+    return Face(f"user{n}", name, data)
+
+
+def colours(data: bytes) -> dict[tuple[int, int, int], int]:
+    """Return how many pixels are about red, green and blue."""
+    image = Image.open(io.BytesIO(data))
+    assert (image.format, image.size) == ("JPEG", (SIZE, SIZE))
+    raw = image.convert("RGB").tobytes()
+    found = dict.fromkeys((RED, GREEN, BLUE), 0)
+    for at in range(0, len(raw), 3):
+        for colour in found:
+            if all(abs(raw[at + i] - colour[i]) < 12 for i in range(3)):
+                found[colour] += 1
+    return found
+
+
+# The picture
+
+
+@pytest.mark.parametrize(
+    ("count", "side"), [(1, 228), (2, 111), (3, 111), (4, 111), (5, 72), (8, 72), (9, 72), (12, 72)]
+)
+def test_each_of_nine_has_a_tile_of_the_same_size(count: int, side: int) -> None:
+    found = colours(compose([face(n, picture(RED)) for n in range(count)]))
+    wanted = min(count, 9) * side * side
+    assert 0.93 * wanted < found[RED] <= wanted * 1.02
+
+
+def test_a_group_of_nobody_has_a_picture_too() -> None:
+    assert colours(compose([]))[RED] == 0
+
+
+def test_the_same_faces_make_the_same_picture() -> None:
+    faces = [face(1, picture(RED)), face(2, name="bob"), face(3, name="飞享"), face(4)]
+    assert compose(faces) == compose(list(faces))
+
+
+@pytest.mark.parametrize("name", ["bob", "9", "飞享", "", "  ", "\u202e", "é"])
+def test_who_has_no_portrait_has_a_tile_of_their_own_colour(name: str) -> None:
+    assert compose([face(1, name=name)]) != compose([face(2, name=name)])
+
+
+def test_letters_differ_and_others_are_a_person() -> None:
+    assert compose([face(1, name="bob")]) == compose([face(1, name="Ben")])
+    assert compose([face(1, name="bob")]) != compose([face(1, name="ann")])
+    assert compose([face(1, name="飞享")]) == compose([face(1)])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_usual_kinds_of_pictures_are_read(kind: str) -> None:
+    found = colours(compose([face(1, picture(BLUE, (300, 100), kind))]))
+    assert found[BLUE] > 0.9 * 228 * 228
+
+
+def test_a_see_through_picture_is_on_white() -> None:
+    out = io.BytesIO()
+    Image.new("RGBA", (32, 32), (*RED, 0)).save(out, "PNG")
+    image = Image.open(io.BytesIO(compose([face(1, out.getvalue())]))).convert("RGB")
+    assert image.getpixel((SIZE // 2, SIZE // 2)) == (255, 255, 255)
+
+
+bomb = picture(RED, (MAX_PIXELS // 4000 + 1, 4000))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no picture", picture(RED)[:60], picture(RED, kind="BMP"), b"<svg/>", bomb],
+    ids=["empty", "text", "cut", "BMP", "SVG", "bomb"],
+)
+def test_what_cannot_be_shown_is_as_no_portrait(data: bytes) -> None:
+    assert compose([face(1, data, "bob")]) == compose([face(1, None, "bob")])
+
+
+# Its life
+
+
+class Media:
+    """Serves the media folder as the api role does. `asked` are paths, `answers` exceptions."""
+
+    def __init__(self, office: Office) -> None:
+        blobs = office.node.blobs
+        assert isinstance(blobs, DirectoryBlobs)
+        self.blobs = blobs
+        self.asked: list[str] = []
+        self.answers: dict[str, web.StreamResponse] = {}
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request.path)
+        if request.path in self.answers:
+            return self.answers[request.path]
+        bucket, _, name = request.path.removeprefix("/media/").partition("/")
+        file = self.blobs.file(bucket, name)
+        return web.FileResponse(file) if file.exists() else web.Response(status=404)
+
+    async def put(self, key: str, data: bytes) -> str:
+        """Keep a picture; return its address."""
+        return await self.blobs.put(MediaType.PORTRAIT, key, data, "image/png")
+
+
+@pytest.fixture
+async def media(office: Office) -> AsyncIterator[Media]:
+    await office.node.blobs.open()
+    media = Media(office)
+    app = web.Application()
+    app.router.add_get("/{path:.*}", media.answer)
+    async with TestServer(app) as server:
+        media.blobs.address = str(server.make_url("")).rstrip("/")
+        yield media
+
+
+async def portrait(office: Office, uid: str, group: str, before: str = "") -> str:
+    """Return the portrait of a group once it is another than it was."""
+    async with asyncio.timeout(60):
+        while (found := (await info(office, uid, group)).portrait) == before:
+            await asyncio.sleep(0.005)
+    return found
+
+
+async def shown(media: Media, address: str) -> bytes:
+    prefix = f"{media.blobs.address}{PORTRAIT}/"
+    assert address.startswith(prefix)
+    file = media.blobs.file(PORTRAIT.rpartition("/")[2], address.removeprefix(prefix))
+    return await asyncio.to_thread(file.read_bytes)
+
+
+async def set_portrait(office: Office, uid: str, address: str) -> None:
+    await office.node.store.write(users.modify, uid, {"portrait": address}, 3)
+
+
+async def test_a_group_without_a_portrait_gets_one_of_its_members(office: Office, media: Media) -> None:
+    ann, bob, cid = [await office.user() for _ in range(3)]
+    for uid, colour in ((ann, RED), (bob, GREEN), (cid, BLUE)):
+        await set_portrait(office, uid, await media.put(f"{uid} 头像.png", picture(colour)))
+    group = await create(office, ann, bob, cid, portrait="")
+    made = await info(office, ann, group)
+    found = colours(await shown(media, await portrait(office, ann, group)))
+    assert all(0.9 * 111**2 < count < 1.02 * 111**2 for count in found.values()), found
+    assert (await info(office, ann, group)).update_dt > made.update_dt
+
+
+async def test_it_follows_the_members_until_a_client_sets_one(office: Office, media: Media) -> None:
+    ann, bob, cid = [await office.user(name) for name in ("ann", "bob", "cid")]
+    await set_portrait(office, bob, await media.put("bob.png", picture(GREEN)))
+    group = await create(office, ann, portrait="")
+    first = await portrait(office, ann, group)
+    assert colours(await shown(media, first))[GREEN] == 0
+    assert await add(office, ann, group, bob) == Code.SUCCESS
+    second = await portrait(office, ann, group, first)
+    assert colours(await shown(media, second))[GREEN] > 0
+    assert await modify(office, ann, group, GroupInfoType.PORTRAIT, "http://own") == Code.SUCCESS
+    assert await kick(office, ann, group, bob) == Code.SUCCESS
+    other = await create(office, cid, portrait="")
+    await portrait(office, cid, other)  # one after the other: this group has had its turn
+    assert (await info(office, ann, group)).portrait == "http://own"
+    assert await modify(office, ann, group, GroupInfoType.PORTRAIT, "") == Code.SUCCESS
+    assert await portrait(office, ann, group) == first
+
+
+async def test_what_the_client_gave_is_kept(office: Office, media: Media) -> None:
+    ann = await office.user()
+    given = await create(office, ann, portrait="http://own")
+    await portrait(office, ann, await create(office, ann, portrait=""))
+    assert (await info(office, ann, given)).portrait == "http://own"
+
+
+async def test_a_client_that_sets_one_meanwhile_wins(
+    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await office.user()
+    put = media.blobs.put
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: object) -> str:
+        asked.set()
+        await go.wait()
+        return await put(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(media.blobs, "put", slow)
+    group = await create(office, ann, portrait="")
+    await asked.wait()
+    assert await modify(office, ann, group, GroupInfoType.PORTRAIT, "http://own") == Code.SUCCESS
+    go.set()
+    await portrait(office, ann, await create(office, ann, portrait=""))
+    assert (await info(office, ann, group)).portrait == "http://own"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest/meta-data/x.png",
+        "{root}/login",
+        "{root}{bucket}/../../admin",
+        "{root}{bucket}/%2e%2e/%2e%2e/admin",
+        "{root}.example.org{bucket}/x.png",
+        "http://user:password@{host}{bucket}/x.png",
+        "https://{host}{bucket}/x.png",
+        "file:///etc/passwd",
+        "//{host}{bucket}/x.png",
+        "http://[::1",
+        "not an address",
+        "",
+    ],
+)
+async def test_only_our_own_media_are_fetched(office: Office, media: Media, address: str) -> None:
+    ann, bob = [await office.user() for _ in range(2)]
+    root = media.blobs.address
+    bad = address.format(root=root, bucket=PORTRAIT, host=root.partition("://")[2])
+    await set_portrait(office, ann, bad)
+    await set_portrait(office, bob, await media.put("bob.png", picture(GREEN)))
+    group = await create(office, ann, bob, portrait="")
+    assert colours(await shown(media, await portrait(office, ann, group)))[GREEN] > 0
+    assert media.asked == [f"{PORTRAIT}/bob.png"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        web.Response(status=302, headers={"Location": f"{PORTRAIT}/bob.png"}),
+        web.Response(status=500, body=picture(RED)),
+        web.Response(body=picture(RED), headers={"Content-Encoding": "br"}),
+        web.Response(body=picture(RED) + bytes(portraits.MAX_BYTES)),
+    ],
+    ids=["redirect", "error", "encoding", "size"],
+)
+async def test_answers_that_are_no_portrait(office: Office, media: Media, answer: web.Response) -> None:
+    ann = await office.user()
+    media.answers[f"{PORTRAIT}/ann.png"] = answer
+    await media.put("bob.png", picture(GREEN))
+    await set_portrait(office, ann, f"{media.blobs.address}{PORTRAIT}/ann.png")
+    group = await create(office, ann, portrait="")
+    found = colours(await shown(media, await portrait(office, ann, group)))
+    assert found == dict.fromkeys(found, 0)
+    assert media.asked == [f"{PORTRAIT}/ann.png"]
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for(
+    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portraits, "FETCH_SECONDS", 0.05)
+    ann = await office.user()
+
+    async def never(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(media, "answer", never)
+    app = web.Application()
+    app.router.add_get("/{path:.*}", never)
+    async with TestServer(app, shutdown_timeout=0.0) as server:
+        media.blobs.address = str(server.make_url("")).rstrip("/")
+        await set_portrait(office, ann, f"{media.blobs.address}{PORTRAIT}/ann.png")
+        assert await portrait(office, ann, await create(office, ann, portrait=""))
+
+
+async def test_what_waits_is_bounded(office: Office, media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portraits, "MAX_WAITING", 3)
+    work = Portraits(office.node.store, media.blobs, lambda _: None, lambda: 0)
+    with capture_logs() as logs:
+        for group in "aabbccdd":
+            work.want(group)
+    assert [line["group"] for line in logs] == ["d", "d"]
+    await work.stop()
+
+
+async def test_a_group_that_is_gone_is_nobodys_work(office: Office, media: Media) -> None:
+    ann = await office.user()
+    gone = await create(office, ann, portrait="")
+    assert await dismiss(office, ann, gone) == Code.SUCCESS
+    assert await portrait(office, ann, await create(office, ann, portrait=""))
+
+
+async def test_a_broken_media_store_costs_the_portrait_alone(
+    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await office.user()
+    with monkeypatch.context() as broken:
+
+        async def fail(*_: object) -> str:
+            broken.undo()
+            raise RuntimeError("anything")
+
+        broken.setattr(media.blobs, "put", fail)
+        first = await create(office, ann, portrait="")
+        second = await create(office, ann, portrait="")
+        await portrait(office, ann, second)
+    assert (await info(office, ann, first)).portrait == ""
+    assert await add(office, ann, first, await office.user()) == Code.SUCCESS
+    await portrait(office, ann, first)
