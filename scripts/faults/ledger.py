@@ -59,7 +59,7 @@ class Ledger:
         self.refused: list[float] = []
         """When a request got an error code."""
         self.told_of_recalls: set[tuple[int, int]] = set()
-        """Whom a notice told of the recall of which message, while connected."""
+        """Whom a notice told of the recall of which message."""
         self.strange: list[str] = []
         """What nobody sent, or somebody else got."""
 
@@ -97,6 +97,15 @@ class Ledger:
 
     def recalls(self) -> list[Sent]:
         return [sent for sent in self.messages.values() if sent.recalled is not None]
+
+    def untold(self) -> list[str]:
+        """Which acknowledged recalls somebody was not told of."""
+        return [
+            f"{sent} to {number}"
+            for sent in self.recalls()
+            for number in sent.to
+            if (number, sent.message_id) not in self.told_of_recalls
+        ]
 
     def unread(self) -> list[tuple[int, int, str]]:
         """Which acknowledged read reports have not become known."""

@@ -49,7 +49,7 @@ async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
             verdict.wrong.append(
                 f"{SETTLE_SECONDS:g} s after the last fault {run.clients - swarm.connected()} clients are not "
                 f"connected, {ledger.unacknowledged()} messages not acknowledged, {len(ledger.missing())} lost, "
-                f"{len(ledger.unread())} read reports unknown"
+                f"{len(ledger.untold())} recalls untold, {len(ledger.unread())} read reports unknown"
             )
         else:
             await judge(swarm, faults.faults, verdict)

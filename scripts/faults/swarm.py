@@ -295,7 +295,8 @@ class Swarm:
     def _all_is_done(self) -> bool:
         acknowledged = self._running is not None and self._running.done()
         connected = self.connected() == len(self.members)
-        return acknowledged and connected and not self.ledger.missing() and not self.ledger.unread()
+        ledger = self.ledger
+        return acknowledged and connected and not (ledger.missing() or ledger.unread() or ledger.untold())
 
     async def close(self) -> None:
         self._stop.set()

@@ -29,6 +29,7 @@ async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: Verdict) -> None
     ledger = swarm.ledger
     verdict.add("messages not acknowledged", [str(s) for s in ledger.messages.values() if not s.acknowledged])
     verdict.add("messages lost", [str(sent) for sent in ledger.missing()])
+    verdict.add("recalls that somebody was not told of", ledger.untold())
     verdict.add("read reports that did not become known", [str(key) for key in ledger.unread()])
     verdict.add("strange messages", ledger.strange)
     for member in swarm.members:
@@ -126,12 +127,9 @@ def summary(swarm: Swarm) -> str:
     """Return how much there was of what has no column in the table."""
     ledger = swarm.ledger
     messages = [sent for sent in ledger.messages.values() if sent.acknowledged is not None]
-    recalls = ledger.recalls()
-    wanted = sum(len(sent.to) for sent in recalls)
-    told = sum((number, sent.message_id) in ledger.told_of_recalls for sent in recalls for number in sent.to)
     return (
         f"{sum(len(sent.to) > 1 for sent in messages)} of {len(messages)} messages to groups, "
-        f"{len(recalls)} recalled ({told} of {wanted} devices told at once), "
+        f"{len(ledger.recalls())} recalled, {len(ledger.untold())} untold, "
         f"{len(ledger.reads)} read reports, {len(ledger.unread())} unknown"
     )
 
