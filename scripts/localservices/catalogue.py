@@ -17,10 +17,11 @@ from .mariadb import MariaDb
 from .minio import Minio
 from .places import ROOT, SETS, locked
 from .service import Daemon, Service, port_is_free
+from .smtp import Smtp
 from .versity import Versity
 from .zookeeper import ZooKeeper
 
-SERVICES: tuple[type[Service], ...] = (MariaDb, ZooKeeper, Kafka, Coturn, Minio, Galera, Versity)
+SERVICES: tuple[type[Service], ...] = (MariaDb, ZooKeeper, Kafka, Coturn, Minio, Galera, Versity, Smtp)
 """Their order gives each its ports in the block of a set."""
 DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")
 """What `up` starts when it is told no names: the others take long, or much memory."""

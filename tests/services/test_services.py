@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import hmac
+import mailbox
 import os
 import shutil
 import signal
+import smtplib
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,6 @@ from tests.services import ROOT, Services, run, take_down_orphans
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from localservices.places import downloads
 from localservices.process import Identity
 
 pytestmark = pytest.mark.slow
@@ -207,30 +209,40 @@ def test_coturn_relays_for_those_who_know_the_secret(services: Services) -> None
     assert "Cannot complete Allocation" in relay("wrong")
 
 
-if os.environ.get("TEST_MINIO") or list(downloads().glob("minio-v*")):  # building it takes minutes
+async def test_minio_refuses_strangers(own: Services) -> None:
+    url = own("minio").url("minio")
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/bucket/key") as answer:
+        assert answer.status == 403
 
-    async def test_minio_refuses_strangers(own: Services) -> None:
-        url = own("minio").url("minio")
-        async with aiohttp.ClientSession() as session, session.get(f"{url}/bucket/key") as answer:
+
+async def test_versity_keeps_its_buckets_and_refuses_strangers(own: Services) -> None:
+    variables = own("versity").variables("versity")
+    settings = {key.rpartition("__")[2].lower(): value for key, value in variables.items()}
+    blobs = S3Blobs(Blobs(**settings), ())
+    await blobs.open()
+    address = await blobs.put(MediaType.FILE, "kept.txt", b"kept", "text/plain")
+    await blobs.close()
+    own.kill("versity")
+    own.start("versity")
+    async with aiohttp.ClientSession() as session:
+        async with session.get(address) as answer:
+            assert await answer.read() == b"kept"
+        async with session.put(address, data=b"x") as answer:
             assert answer.status == 403
 
 
-if os.environ.get("TEST_MINIO") or list(downloads().glob("versitygw-v*")):  # so does building this one
-
-    async def test_versity_keeps_its_buckets_and_refuses_strangers(own: Services) -> None:
-        variables = own("versity").variables("versity")
-        settings = {key.rpartition("__")[2].lower(): value for key, value in variables.items()}
-        blobs = S3Blobs(Blobs(**settings), ())
-        await blobs.open()
-        address = await blobs.put(MediaType.FILE, "kept.txt", b"kept", "text/plain")
-        await blobs.close()
-        own.kill("versity")
-        own.start("versity")
-        async with aiohttp.ClientSession() as session:
-            async with session.get(address) as answer:
-                assert await answer.read() == b"kept"
-            async with session.put(address, data=b"x") as answer:
-                assert answer.status == 403
+def test_a_mail_is_kept_where_the_set_says(own: Services) -> None:
+    own("smtp")
+    variables = own.variables("smtp")
+    mail = EmailMessage()
+    mail["From"], mail["To"] = "server@example.org", "ann@example.org"
+    mail.set_content("a code")
+    port = int(variables["FSHARECHAT_CODES__SMTP__PORT"])
+    with smtplib.SMTP(variables["FSHARECHAT_CODES__SMTP__HOST"], port) as server:
+        server.send_message(mail)
+    (kept,) = mailbox.Maildir(variables["SMTP_MAILDIR"])
+    assert kept["To"] == "ann@example.org"
+    assert kept.get_payload().strip() == "a code"
 
 
 def test_sets_of_dead_test_sessions_are_taken_down() -> None:
