@@ -7,7 +7,7 @@ import pytest
 from group_kit import NODE, Office, text
 from structlog.testing import capture_logs
 
-from fsharechat.bus import Kick, Presence
+from fsharechat.bus import Deliver, Kick, Presence
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, GroupType, MemberType, SubSignal
@@ -200,6 +200,7 @@ async def test_a_dismissed_group_is_gone_and_its_members_are_told_as_by_its_owne
     id = await new_group(office, ann, bob)
     assert (await office.ask(bob, SubSignal.MS, text(id, kind=ConversationType.GROUP))).code == Code.SUCCESS
     await block(office, ann)  # a blocked owner's group too
+    office.online(bob)
     answer = await tell(office, "groups.dismiss", group=id)
     assert (answer["code"], answer["result"]["dismissed"], answer["result"]["memberCount"]) == (200, True, 0)
     for uid in (ann, bob):
@@ -207,8 +208,12 @@ async def test_a_dismissed_group_is_gone_and_its_members_are_told_as_by_its_owne
         assert (last.from_user, last.conversation.target) == (ann, id)
         assert last.content.type == ContentType.GROUP_DISMISSED
         assert orjson.loads(last.content.data) == {"g": id, "o": ann}
-    refused = await office.ask(bob, SubSignal.MS, text(id, kind=ConversationType.GROUP))
-    assert refused.code == Code.NOT_IN_GROUP
+    await until(lambda: any(isinstance(event, Deliver) for event in office.events), "bob was not told")
+    for kind in (ContentType.TYPING, ContentType.TEXT):
+        refused = await office.ask(
+            bob, SubSignal.MS, text(id, kind=ConversationType.GROUP, content_type=kind)
+        )
+        assert refused.code == Code.NOT_IN_GROUP
     shown = (await tell(office, "groups.get", group=id, after="", limit=9))["result"]
     assert (shown["dismissed"], shown["members"]) == (True, [])
 
