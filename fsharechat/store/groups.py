@@ -73,7 +73,7 @@ def infos(_: Dialect, ids: Sequence[str]) -> Unit[dict[str, Info]]:
 def locked(dialect: Dialect, id: str) -> Unit[Info | None]:
     """Return a group, dismissed or not, for a unit that will change it or its members."""
     rows = (yield Query(f"{_SELECT} WHERE id = ?{dialect.locking}", (id,))).rows
-    return Info(*rows[0]) if rows else None
+    return Info(*rows[0]) if rows and rows[0][0] == id else None  # for MySQL "a " is "a"
 
 
 def create(dialect: Dialect, info: Info) -> Unit[bool]:

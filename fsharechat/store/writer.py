@@ -21,7 +21,7 @@ MAX_BATCH_BYTES = 4 << 20
 """Bodies of one transaction: MySQL takes statements of 16 MiB, in which a body is written as twice as many digits."""
 
 MAX_BATCH_ENTRIES = 10_000
-"""Inbox entries that the large messages of one transaction make: the small ones beside them wait for these."""
+"""Inbox entries that the large messages of one transaction make, and its units: the small messages wait for these."""
 
 LARGE = 200
 """A message to more receivers than this waits in a lane of its own, and lets small ones pass."""
@@ -187,13 +187,25 @@ class GroupCommit:
             self._running = False
             self._idle.set()
             return
-        works, self._works = self._works, []
+        works = self._next_works()
         count, size = self._next_count()
         batch = Batch(works, self._messages[:count], self._dones[:count])
         del self._messages[:count], self._dones[:count]
         self._taken += count
         self._take_large(batch, size)
         self._run(batch)
+
+    def _next_works(self) -> list[Work]:
+        """Take what a batch carries out of the waiting units, by the heads that they advance; one at least."""
+        entries = 0
+        for count, work in enumerate(self._works):
+            entries += len(work.heads_of)
+            if entries > MAX_BATCH_ENTRIES and count:
+                works = self._works[:count]
+                del self._works[:count]
+                return works
+        works, self._works = self._works, []
+        return works
 
     def _next_count(self) -> tuple[int, int]:
         """Return how many of the waiting small messages make the next batch, and the bytes of their bodies."""

@@ -38,7 +38,10 @@ async def test_an_id_is_given_once(store: Store) -> None:
     assert await store.write(make, info("g"), ["bob"])
     assert not await store.write(make, info("g", "eve"), ["eve"])
     assert (await store.read(groups.infos, ["g"]))["g"].owner == "ann"
-    assert await store.read(groups.members, "G") is None  # ids that differ in case are two
+    for id in ("G", "g ", "ｇ", ""):  # another id, whatever the engine makes of it
+        assert await store.read(groups.members, id) is None
+        assert await store.write(groups.locked, id) is None
+        assert id not in await store.read(groups.infos, [id])
 
 
 async def test_an_id_is_given_once_whoever_is_first(engine: Engine) -> None:

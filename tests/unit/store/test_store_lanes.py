@@ -9,6 +9,7 @@ from fsharechat.errors import StoreBusy
 from fsharechat.store import writer
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.store import Store
+from fsharechat.store.unit import Unit
 from fsharechat.store.writer import Batch, GroupCommit
 
 CROWD = [f"member{n}" for n in range(2000)]
@@ -31,6 +32,7 @@ class Lanes:
         done = 0
         while done < len(self.batches):
             batch = self.batches[done]
+            batch.results = [None] * len(batch.works)
             batch.stored = [Stored(message.id, []) for message in batch.messages]
             done += 1
             self.commits.finish(batch)
@@ -73,6 +75,19 @@ async def test_one_larger_than_a_transaction_goes_alone(
     large = [new("ann", *CROWD) for _ in range(3)]
     lanes.append(*large)
     assert await lanes.run() == [[message] for message in large]
+
+
+async def test_a_transaction_takes_a_few_units_that_reach_thousands(lanes: Lanes) -> None:
+    def nothing() -> Unit[None]:
+        yield from ()
+
+    crowds = [CROWD] * 6 + [[]] * 3 + [CROWD * 10, CROWD]
+    waiting = [lanes.commits.write(nothing, crowd) for crowd in crowds]
+    small = new("ann", "bob")
+    lanes.append(small)
+    assert (await lanes.run())[0] == [small]
+    assert [len(batch.works) for batch in lanes.batches] == [5, 4, 1, 1]
+    await asyncio.gather(*waiting)
 
 
 async def test_what_waits_is_bounded(lanes: Lanes) -> None:
