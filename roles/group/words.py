@@ -68,6 +68,7 @@ class WordFilter:
         await self._bus.watch_invalidations(self._on_keys)
         await self._load()
         self._keeper = asyncio.get_running_loop().create_task(self._follow())
+        self._keeper.add_done_callback(_report_end)
 
     def stop(self) -> None:
         if self._keeper is not None:
@@ -116,3 +117,8 @@ class WordFilter:
         self._automaton = await asyncio.to_thread(build, known)
         self._version = version
         log.info("sensitive words read", count=len(known))
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("sensitive words are not followed any more", exc_info=error)
