@@ -13,7 +13,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import notify_message, notify_recall
+from fsharechat.protocol.bodies import check_whole, notify_message, notify_recall
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.ids import IdError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
@@ -366,7 +366,9 @@ class Session:
 
     def _pull_reports(self, frame: Frame) -> None:
         try:
-            cursor = self._cursor(pb.PullMessageReportRequest.FromString(frame.body).type)
+            request = pb.PullMessageReportRequest.FromString(frame.body)
+            check_whole(request)
+            cursor = self._cursor(request.type)
         except DecodeError:
             self._answer(frame, Reply(Code.INVALID_DATA))
             return

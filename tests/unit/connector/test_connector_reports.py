@@ -129,6 +129,7 @@ async def test_a_refused_pull_is_not_asked_for_at_once(connector: Connector):
         (b"\x08\x01\x10\x03", Code.INVALID_PARAMETER),
         (b"\x08\x01\x10\x00", Code.INVALID_PARAMETER),
         (b"\xff", Code.INVALID_DATA),
+        (b"\x08\x01", Code.INVALID_DATA),
     ],
 )
 async def test_a_pull_of_no_known_kind_is_refused(connector: Connector, body: bytes, code: Code):
