@@ -102,12 +102,12 @@ class Cluster:
 
     async def metric(self, name: str, of: str) -> float:
         """A metric of one process, by its name without the prefix."""
-        url = self._info["members"][of]["addresses"]["metrics"]
-        async with aiohttp.ClientSession() as session, session.get(url) as answer:
-            text = await answer.text()
-        found = re.search(rf"^fsharechat_{name} (\S+)$", text, re.MULTILINE)
-        assert found, f"{of} has no metric {name}"
-        return float(found[1])
+        return await metric_at(self._info["members"][of]["addresses"]["metrics"], name)
+
+    def settings_of_one_more(self) -> dict[str, str]:
+        """The settings with which one more process joins, on free ports, as variables without their prefix."""
+        named = {key.removeprefix("FSHARECHAT_"): value for key, value in self.info()["variables"].items()}
+        return {**named, "CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0"}
 
     async def until_known(self) -> None:
         """Wait until every group process knows exactly the devices that are online."""
@@ -193,6 +193,15 @@ def cluster() -> Iterator[MakeCluster]:
         yield own.up
     finally:
         own.down()
+
+
+async def metric_at(url: str, name: str) -> float:
+    """A metric of the process whose page is at `url`, by its name without what all have in common."""
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        text = await answer.text()
+    found = re.search(rf"^fsharechat_{name}(?:_total)? (\S+)$", text, re.MULTILINE)
+    assert found, f"there is no metric {name} at {url}"
+    return float(found[1])
 
 
 def new_numbers(count: int) -> list[str]:

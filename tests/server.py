@@ -17,8 +17,9 @@ SUPER_CODE = "66666"
 BOUND = 60.0
 """Seconds that anything may take before it counts as never: far more than a busy machine needs."""
 
-_READY = re.compile(r"^ready roles=\S+ tcp=(\S+) ws=(\S+) http=(\S+)", re.MULTILINE)
-_FREE_PORTS = {"CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0", "API__PORT": "0"}
+_READY = re.compile(r"^ready roles=\S+ (.+)$", re.MULTILINE)
+_PORTS = {"tcp": "CONNECTOR__TCP_PORT", "ws": "CONNECTOR__WS_PORT", "http": "API__PORT"}
+"""The settings that say on which port each address is."""
 _NO_LIMITS = {"LIMITS__REQUESTS": "0"}
 _FOR_MACHINES = {"LOG__FORMAT": "json"}
 
@@ -69,22 +70,30 @@ class Server:
     """`fsharechat --dev` on the folder `data`, on free ports, which it keeps when it is started again.
 
     `settings` are more settings, as variables without their prefix: {"STORE__MAX_QUEUE": "5"}. There is no rate
-    limit unless they set one.
+    limit unless they set one. With them it may also be one process of a cluster, without the api role: then `http` is
+    where that is.
     """
 
-    def __init__(self, data: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data: Path, settings: Mapping[str, str] | None = None, http: str = "") -> None:
         self.data = data
-        self._settings = {**_FREE_PORTS, **_NO_LIMITS, **_FOR_MACHINES, **(settings or {})}
+        self.addresses: dict[str, str] = {}
+        """What it said it listens on, by purpose."""
+        self._http = http
+        self._settings = {
+            **dict.fromkeys(_PORTS.values(), "0"),
+            **_NO_LIMITS,
+            **_FOR_MACHINES,
+            **(settings or {}),
+        }
         self._output = data.with_name(data.name + ".out")
         self._errors = data.with_name(data.name + ".err")
         self._process: subprocess.Popen[bytes] | None = None
-        self._addresses: Addresses | None = None
 
     @property
     def at(self) -> Addresses:
         """Where it serves, also while it is down."""
-        assert self._addresses is not None, "the server was never started"
-        return self._addresses
+        assert self.addresses, "the server was never started"
+        return Addresses(self.addresses["tcp"], self.addresses["ws"], self.addresses.get("http", self._http))
 
     @property
     def pid(self) -> int:
@@ -136,7 +145,7 @@ class Server:
         try:
             await self.start()
         except BaseException:
-            self._put_away()
+            self.put_away()
             raise
         return self
 
@@ -146,7 +155,14 @@ class Server:
             if self._process is not None and kind is None:
                 await self.stop()
         finally:
-            self._put_away()
+            self.put_away()
+
+    def put_away(self) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._output.open("wb") as output, self._errors.open("ab") as errors:
@@ -158,12 +174,6 @@ class Server:
                 stdout=output,
                 stderr=errors,
             )
-
-    def _put_away(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def _running(self) -> subprocess.Popen[bytes]:
         process = self._process
@@ -177,9 +187,10 @@ class Server:
         found = _READY.search(self._output.read_text())
         if found is None:
             return False
-        at = self._addresses = Addresses(*found.groups())
-        for key, address in zip(_FREE_PORTS, at, strict=True):
-            self._settings[key] = address.strip("/").rpartition(":")[2]
+        self.addresses = dict(part.split("=", 1) for part in found[1].split())
+        for name, key in _PORTS.items():
+            if name in self.addresses:
+                self._settings[key] = self.addresses[name].strip("/").rpartition(":")[2]
         return True
 
     def _tail(self) -> str:

@@ -116,6 +116,4 @@ def _after(name: str, stopped: tuple[str, ...]) -> str:
 
 def _like(it: Cluster, **more: str) -> dict[str, str]:
     """The settings of one more process of the cluster, without their prefix."""
-    variables = {name.removeprefix("FSHARECHAT_"): value for name, value in it.info()["variables"].items()}
-    free = {"CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0", "REGISTRY__SESSION_SECONDS": "4"}
-    return {**variables, **free, **more}
+    return {**it.settings_of_one_more(), "REGISTRY__SESSION_SECONDS": "4", **more}

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import aiohttp
 import orjson
-from in_process import Booted
+from deployment import Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Signal, SubSignal
@@ -20,7 +20,7 @@ from tests.wire import (
     ws_frame,
 )
 
-Abuse = Callable[[Booted], Awaitable[None]]
+Abuse = Callable[[Deployment], Awaitable[None]]
 ABUSES: dict[str, Abuse] = {}
 
 BIG = 10 << 20
@@ -32,7 +32,7 @@ def abuse(function: Abuse) -> Abuse:
     return function
 
 
-async def hang_up_on(server: Booted, data: bytes, reason: str, *, user: str = "") -> None:
+async def hang_up_on(server: Deployment, data: bytes, reason: str, *, user: str = "") -> None:
     """Send bytes over TCP, logged in or not, and see that connection closed with one line."""
     wire = await server.online_tcp(user) if user else await server.tcp()
     try:
@@ -43,7 +43,7 @@ async def hang_up_on(server: Booted, data: bytes, reason: str, *, user: str = ""
         await wire.close()
 
 
-async def hang_up_web(server: Booted, data: bytes, reason: str, *, shake: bool = True) -> None:
+async def hang_up_web(server: Deployment, data: bytes, reason: str, *, shake: bool = True) -> None:
     """Send bytes over a WebSocket that is not logged in, and see that connection closed with one line."""
     wire = await server.raw_web()
     try:
@@ -58,7 +58,7 @@ async def hang_up_web(server: Booted, data: bytes, reason: str, *, shake: bool =
 
 
 @abuse
-async def random_bytes(server: Booted) -> None:
+async def random_bytes(server: Deployment) -> None:
     for seed in range(10):
         noise = random.Random(seed).randbytes(1 + seed * 40)
         await hang_up_on(server, noise, "a frame starts with")
@@ -66,7 +66,7 @@ async def random_bytes(server: Booted) -> None:
 
 
 @abuse
-async def headers_that_are_none(server: Booted) -> None:
+async def headers_that_are_none(server: Deployment) -> None:
     await hang_up_on(server, b"\x47" + _HEADER[1:], "a frame starts with")
     await hang_up_on(server, _HEADER[:1] + b"\x01" + _HEADER[2:], "frame version 1")
     for length in (2**31 - 1, -1, -(2**31), 16 * 1024 + 1):
@@ -75,19 +75,19 @@ async def headers_that_are_none(server: Booted) -> None:
 
 
 @abuse
-async def half_frames(server: Booted) -> None:
-    before = server.metric("sessions")
+async def half_frames(server: Deployment) -> None:
+    before = await server.metric("sessions")
     wires = [await server.tcp() for _ in _HEADER]
     for size, wire in enumerate(wires):
         wire.writer.write(_HEADER[:size])
         await wire.writer.drain()
     for wire in wires:
         await wire.close()
-    await server.until_sessions(int(before))
+    await server.until_sessions(before)
 
 
 @abuse
-async def frames_that_clients_do_not_send(server: Booted) -> None:
+async def frames_that_clients_do_not_send(server: Deployment) -> None:
     for signal in (s for s in range(128) if s not in (Signal.CONNECT, Signal.PING)):
         data = frames.encode(signal, 0, 1, b"")
         await hang_up_on(server, data, f"signal {signal} while new")
@@ -98,7 +98,7 @@ async def frames_that_clients_do_not_send(server: Booted) -> None:
 
 
 @abuse
-async def connects_that_are_none(server: Booted) -> None:
+async def connects_that_are_none(server: Deployment) -> None:
     good = {"userName": "u", "password": "p", "clientIdentifier": "c"}
     for body in (
         b"",
@@ -129,7 +129,7 @@ async def connects_that_are_none(server: Booted) -> None:
 
 
 @abuse
-async def http_that_is_none(server: Booted) -> None:
+async def http_that_is_none(server: Deployment) -> None:
     await hang_up_web(server, b"\x00\x01\x02\r\n\r\n", "no WebSocket handshake", shake=False)
     await hang_up_web(server, b"GET / HTTP/9.9 x\r\n\r\n", "no WebSocket handshake", shake=False)
     await hang_up_web(server, b"GET / HTTP/1.1\r\nno colon\r\n\r\n", "no WebSocket handshake", shake=False)
@@ -146,7 +146,7 @@ async def http_that_is_none(server: Booted) -> None:
 
 
 @abuse
-async def websocket_frames_that_are_none(server: Booted) -> None:
+async def websocket_frames_that_are_none(server: Deployment) -> None:
     heartbeat = ws_frame(TEXT_FRAME, "心跳内容".encode())
     await hang_up_web(server, ws_frame(BINARY_FRAME, _HEADER), "not text")
     await hang_up_web(server, heartbeat + ws_frame(TEXT_FRAME, b"\xff\xfe"), "INVALID_TEXT")
@@ -158,20 +158,20 @@ async def websocket_frames_that_are_none(server: Booted) -> None:
 
 
 @abuse
-async def json_that_is_no_request(server: Booted) -> None:
+async def json_that_is_no_request(server: Deployment) -> None:
     for text in ("", "{", "null", "[]", "1", '"PING"', "[" * 10_000, '{"signal": 9}', '{"signal": "PUSH"}'):
         await hang_up_web(server, ws_frame(TEXT_FRAME, text.encode()), "")
 
 
 @abuse
-async def a_lot_before_logging_in(server: Booted) -> None:
+async def a_lot_before_logging_in(server: Deployment) -> None:
     part = ws_frame(TEXT_FRAME, b"x" * 50_000, fin=False)
     await hang_up_web(server, part + part, "65536 bytes before")
     await hang_up_web(server, ws_frame(TEXT_FRAME, b"x" * 70_000), "65536 bytes before")
 
 
 @abuse
-async def a_huge_text(server: Booted) -> None:
+async def a_huge_text(server: Deployment) -> None:
     wire = await server.online_tcp("dora")
     request = text_message("nobody", "x" * BIG)
     with suppress(ConnectionError):
@@ -188,7 +188,7 @@ async def a_huge_text(server: Booted) -> None:
 
 
 @abuse
-async def stolen_tokens(server: Booted) -> None:
+async def stolen_tokens(server: Deployment) -> None:
     dora, emil = await server.login("dora"), await server.login("emil")
     await server.login("dora", "tablet")
     altered = connect_body(dora)["password"]
@@ -213,8 +213,8 @@ async def stolen_tokens(server: Booted) -> None:
 
 
 @abuse
-async def connections_that_come_and_go(server: Booted) -> None:
-    before = server.metric("sessions")
+async def connections_that_come_and_go(server: Deployment) -> None:
+    before = await server.metric("sessions")
     body = orjson.dumps(connect_body(await server.login("dora")))
     for _ in range(40):
         wire, web = await server.tcp(), await server.raw_web()
@@ -226,4 +226,4 @@ async def connections_that_come_and_go(server: Booted) -> None:
         web = await server.raw_web()
         await shake_hands(web)
         await web.close()
-    await server.until_sessions(int(before))
+    await server.until_sessions(before)

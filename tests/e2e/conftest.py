@@ -1,4 +1,4 @@
-"""A server in this process, and two users who chat while something happens to it."""
+"""A server, in this process or in a cluster, and two users who chat while something happens to it."""
 
 import asyncio
 import logging
@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from in_process import Boot, Booted, Chat, Faults
+from deployment import Boot, Chat, Deployment, Faults
+from in_cluster import CONTRACT_LIMITS, InCluster, Pair, connector, variables
+from in_process import Booted
+
+from tests.cluster_kit import Cluster, MakeCluster
+from tests.server import Server
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -27,23 +32,74 @@ def faults(caplog: pytest.LogCaptureFixture) -> Iterator[Faults]:
 
 
 @pytest.fixture
-async def boot(tmp_path: Path, faults: Faults) -> AsyncIterator[Boot]:
+def deployment() -> str:
+    """What the server is: "one process", this one; or "cluster", connectors in that one. See BOTH."""
+    return "one process"
+
+
+@pytest.fixture(scope="module")
+def pair(cluster: MakeCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The cluster, and two connectors of it with the limits of the contract, which the first test starts."""
+    it = cluster(2, 2)
+    folder = tmp_path_factory.mktemp("connectors")
+    servers = [connector(it, folder / name, CONTRACT_LIMITS) for name in ("tcp", "ws")]
+    try:
+        yield Pair(it, servers)
+        for server in servers:
+            asyncio.run(server.stop())
+    finally:
+        for server in servers:
+            server.put_away()
+
+
+@pytest.fixture
+def joining(deployment: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The settings with which one more process joins the cluster; none where there is none."""
+    if deployment != "cluster":
+        return {}
+    it: Cluster = request.getfixturevalue("cluster")(2, 2)
+    return it.settings_of_one_more()
+
+
+@pytest.fixture
+def single(deployment: str, tmp_path: Path, request: pytest.FixtureRequest) -> Server:
+    """A process to stop and start, which serves clients: a server, or a connector of a cluster."""
+    if deployment != "cluster":
+        return Server(tmp_path / "data")
+    return connector(request.getfixturevalue("cluster")(2, 2), tmp_path / "data")
+
+
+@pytest.fixture
+async def boot(deployment: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Boot]:
     """Return what boots a server with some settings, by section."""
     async with AsyncExitStack() as stack:
+        if deployment == "cluster":
+            it, both = request.getfixturevalue("pair")
+            await asyncio.gather(*(server.start() for server in both if not server.addresses))
 
-        async def boot(**sections: dict[str, object]) -> Booted:
-            return await stack.enter_async_context(Booted.run(tmp_path / "data", faults, sections))
+            async def boot(**sections: dict[str, object]) -> Deployment:
+                servers = both
+                if sections:
+                    settings = {**CONTRACT_LIMITS, **variables(sections)}
+                    servers = [await stack.enter_async_context(connector(it, tmp_path / "own", settings))]
+                return await stack.enter_async_context(InCluster.on(it, servers))
+
+        else:
+            faults = request.getfixturevalue("faults")
+
+            async def boot(**sections: dict[str, object]) -> Deployment:
+                return await stack.enter_async_context(Booted.run(tmp_path / "data", faults, sections))
 
         yield boot
 
 
 @pytest.fixture
-async def server(boot: Boot) -> Booted:
+async def server(boot: Boot) -> Deployment:
     """A server with the default settings."""
     return await boot()
 
 
 @pytest.fixture
-async def chat(server: Booted) -> AsyncIterator[Chat]:
+async def chat(server: Deployment) -> AsyncIterator[Chat]:
     async with Chat.between(server) as chat:
         yield chat

@@ -1,25 +1,17 @@
 """Bad input: answered with the contract's code, or that connection alone is closed with one line."""
 
-import gc
-import tracemalloc
 from collections import Counter
 
 import orjson
 import pytest
 from abuses import ABUSES
-from in_process import ACCEPTED, Booted, Chat
+from deployment import ACCEPTED, BOTH, Chat, Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from roles.connector.gate import Gate
-from roles.connector.session import Session
-from roles.connector.tcp import TcpConnection
-from roles.connector.websocket import WebSocketConnection
-from tests.server import until
 from tests.wire import TEXT_FRAME, connect_body, shake_hands, text_message, web_text, ws_frame
 
-ROUNDS = 8
 CONNECTIONS = 350
 """What the abuses open, about; each that left something behind would leave some hundred bytes at least."""
 
@@ -31,45 +23,41 @@ SERVER_ONLY = frozenset(["MN", "RMN", "MRN", "FN", "FRN", "UN", "SAI", "GQNUT"])
 ERROR = '{"code":400,"message":"error","result":null}'
 
 
+@pytest.fixture(params=BOTH)
+def deployment(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.mark.parametrize("name", ABUSES)
 async def test_an_abuse_ends_its_own_connections_and_disturbs_nobody(
-    name: str, server: Booted, chat: Chat
+    name: str, server: Deployment, chat: Chat
 ) -> None:
     await ABUSES[name](server)
     await server.until_sessions(2)  # those of the chat
 
 
 @pytest.mark.slow
-async def test_memory_stays_flat_however_often_the_abuses_come(server: Booted) -> None:
-    kinds = (Session, TcpConnection, WebSocketConnection, Gate)
-
-    def left() -> list[object]:
-        gc.collect()
-        return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
-
-    async def round() -> int:
+async def test_memory_stays_flat_however_often_the_abuses_come(server: Deployment) -> None:
+    async def round() -> None:
         for abuse in ABUSES.values():
             await abuse(server)
         await server.wires.aclose()
         await server.until_sessions(0)
         server.faults.check()
         server.faults.forget()
-        await until(lambda: not left(), lambda: f"connections that stay: {left()}")
-        return tracemalloc.get_traced_memory()[0]
 
     await round()
-    tracemalloc.start()
-    try:
-        await round()
-        before = await round()
-        for _ in range(ROUNDS):
-            after = await round()
-    finally:
-        tracemalloc.stop()
-    assert after - before < ROUNDS * CONNECTIONS * 200
+    async with server.watch_memory() as memory:
+        for _ in range(memory.warm_up):
+            await round()
+        before = await memory.used()
+        for _ in range(memory.rounds):
+            await round()
+            after = await memory.used()
+    assert after - before < memory.rounds * CONNECTIONS * 200 + memory.noise
 
 
-async def test_a_frame_that_comes_a_byte_at_a_time(server: Booted) -> None:
+async def test_a_frame_that_comes_a_byte_at_a_time(server: Deployment) -> None:
     wire = await server.tcp()
     body = orjson.dumps(connect_body(await server.login("anna")))
     for byte in frames.encode(Signal.CONNECT, 0, 1, body):
@@ -78,7 +66,7 @@ async def test_a_frame_that_comes_a_byte_at_a_time(server: Booted) -> None:
     assert (await wire.frame(Signal.CONNECT_ACK)).sub_signal == ACCEPTED
 
 
-async def test_a_web_frame_that_comes_a_byte_at_a_time(server: Booted) -> None:
+async def test_a_web_frame_that_comes_a_byte_at_a_time(server: Deployment) -> None:
     wire = await server.raw_web()
     await shake_hands(wire)
     text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
@@ -89,7 +77,7 @@ async def test_a_web_frame_that_comes_a_byte_at_a_time(server: Booted) -> None:
 
 
 @pytest.mark.parametrize("sub_signal", REQUESTS, ids=lambda s: s.name)
-async def test_bodies_that_are_no_protobuf_are_refused(server: Booted, sub_signal: SubSignal) -> None:
+async def test_bodies_that_are_no_protobuf_are_refused(server: Deployment, sub_signal: SubSignal) -> None:
     wire = await server.online_tcp("anna")
     for body in (b"\xff\xff\xff\xff", b"\x0a\x7fshort", b"\x00\x01"):
         code, payload = await wire.request(sub_signal, body)
@@ -117,14 +105,14 @@ async def test_bodies_that_are_no_protobuf_are_refused(server: Booted, sub_signa
     ],
 )
 async def test_bodies_that_lack_a_required_field_are_refused(
-    server: Booted, sub_signal: SubSignal, body: bytes
+    server: Deployment, sub_signal: SubSignal, body: bytes
 ) -> None:
     wire = await server.online_tcp("anna")
     assert await wire.request(sub_signal, body) == (Code.INVALID_DATA, b"")
     assert (await wire.ping()).body
 
 
-async def test_text_that_is_no_utf8_is_refused(server: Booted) -> None:
+async def test_text_that_is_no_utf8_is_refused(server: Deployment) -> None:
     wire = await server.online_tcp("anna")
     user = (await server.login("ben")).user_id
     body = text_message(user, "abc").replace(b"abc", b"a\xffc")
@@ -133,7 +121,7 @@ async def test_text_that_is_no_utf8_is_refused(server: Booted) -> None:
     assert await wire.request(SubSignal.US, search) == (Code.INVALID_DATA, b"")
 
 
-async def test_sub_signals_that_are_no_request_are_answered_254(server: Booted) -> None:
+async def test_sub_signals_that_are_no_request_are_answered_254(server: Deployment) -> None:
     wire = await server.online_tcp("anna")
     server_only = (SubSignal.MN, SubSignal.RMN, SubSignal.MRN, SubSignal.FN, SubSignal.FRN)
     unknown = (*range(9), SubSignal.GQNUT, SubSignal.SAI, SubSignal.UN, 44, 100, 127)
@@ -144,7 +132,7 @@ async def test_sub_signals_that_are_no_request_are_answered_254(server: Booted) 
     assert (await wire.frame(Signal.PUB_ACK)).body == bytes([Code.NOT_IMPLEMENTED])
 
 
-async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Booted) -> None:
+async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Deployment) -> None:
     wire = await server.online_web("anna")
     for sub_signal in {s.name for s in REQUESTS} - SERVER_ONLY:
         for content in (None, 1, "text", "[", [1], [[]]):
@@ -168,7 +156,7 @@ async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Boot
         assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, content)
 
 
-async def test_web_sub_signals_that_are_none_close_the_connection(server: Booted) -> None:
+async def test_web_sub_signals_that_are_none_close_the_connection(server: Deployment) -> None:
     for sub_signal in ("XYZ", "", None, 18):
         wire = await server.online_web("anna")
         await wire.socket.send_str(orjson.dumps({"signal": "PUBLISH", "subSignal": sub_signal}).decode())
@@ -176,13 +164,13 @@ async def test_web_sub_signals_that_are_none_close_the_connection(server: Booted
         await server.until_logged(wire, "")
 
 
-async def test_what_only_the_server_sends_is_refused_to_web_clients(server: Booted) -> None:
+async def test_what_only_the_server_sends_is_refused_to_web_clients(server: Deployment) -> None:
     wire = await server.online_web("anna")
     for sub_signal in (*SERVER_ONLY, "CONNECTION_ACCEPTED"):
         assert await wire.request(sub_signal, {}) == ""
 
 
-async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Booted) -> None:
+async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Deployment) -> None:
     wire = await server.online_tcp("anna")
 
     async def code(sub_signal: SubSignal, request: pb.Message) -> int:
@@ -212,7 +200,7 @@ async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Booted
         assert (code_, list(result.message), result.current, result.head) == (Code.SUCCESS, [], 0, 0)
 
 
-async def test_three_thousand_requests_in_one_chunk(server: Booted, chat: Chat) -> None:
+async def test_three_thousand_requests_in_one_chunk(server: Deployment, chat: Chat) -> None:
     wire = await server.online_tcp("dora")
     request = pb.SearchUserRequest(keyword="x").SerializeToString()
     chunk = b"".join(frames.encode(Signal.PUBLISH, SubSignal.US, n, request) for n in range(3000))
@@ -229,7 +217,7 @@ async def test_three_thousand_requests_in_one_chunk(server: Booted, chat: Chat) 
     assert (await wire.ping()).body
 
 
-async def test_a_huge_text_within_the_limit_arrives(server: Booted) -> None:
+async def test_a_huge_text_within_the_limit_arrives(server: Deployment) -> None:
     """The limits are those of strangers no more, on both transports."""
     text = "长" * 300_000
     anna, ben = await server.online_tcp("anna"), await server.online_web("ben")

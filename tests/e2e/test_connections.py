@@ -1,7 +1,6 @@
 """Connections from the login to the end, over both transports (protocol.md sections 1, 2 and 4)."""
 
 import asyncio
-import sqlite3
 import ssl
 from contextlib import suppress
 from pathlib import Path
@@ -10,18 +9,22 @@ import aiohttp
 import orjson
 import pytest
 from certificate import make_certificate
-from in_process import ACCEPTED, Boot, Booted, Chat
+from deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.crypto import connect_password, hours_now
-from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal, UserStatus
+from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
-from tests.server import until
 from tests.wire import TcpWire, WebWire, connect_body, text_message
 
 REJECTED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
 BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
 NO_SESSION = SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST
+
+
+@pytest.fixture(params=BOTH)
+def deployment(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(params=["tcp", "ws"])
@@ -47,7 +50,7 @@ async def alive(wire: TcpWire | WebWire) -> bool:
 # Refusals
 
 
-async def test_an_empty_client_id_is_rejected(server: Booted, transport: str) -> None:
+async def test_an_empty_client_id_is_rejected(server: Deployment, transport: str) -> None:
     wire = await server.open(transport)
     assert await wire.connect(await server.login("anna"), clientIdentifier="") == REJECTED
     await wire.until_closed()
@@ -55,14 +58,14 @@ async def test_an_empty_client_id_is_rejected(server: Booted, transport: str) ->
 
 @pytest.mark.parametrize("changes", [{"clientIdentifier": "never seen"}, {"userName": "nobody"}])
 async def test_a_session_that_does_not_exist_is_told(
-    server: Booted, transport: str, changes: dict[str, str]
+    server: Deployment, transport: str, changes: dict[str, str]
 ) -> None:
     wire = await server.open(transport)
     assert await wire.connect(await server.login("anna"), **changes) == NO_SESSION
     await wire.until_closed()
 
 
-async def test_a_wrong_password_is_told(server: Booted, transport: str) -> None:
+async def test_a_wrong_password_is_told(server: Deployment, transport: str) -> None:
     anna = await server.login("anna")
     wire = await server.open(transport)
     wrong = connect_password(anna.user_token, "another secret of 24 let")
@@ -75,7 +78,7 @@ async def test_a_wrong_password_is_told(server: Booted, transport: str) -> None:
     [(0, ACCEPTED), (-24, ACCEPTED), (-26, BAD_PASSWORD), (1, ACCEPTED), (0x7FFFFF, ACCEPTED)],
 )
 async def test_the_stamp_may_be_a_day_old_or_of_any_future(
-    server: Booted, transport: str, hours: int, answer: int
+    server: Deployment, transport: str, hours: int, answer: int
 ) -> None:
     anna = await server.login("anna")
     stamp = hours if hours == 0x7FFFFF else hours_now() + hours
@@ -84,17 +87,15 @@ async def test_the_stamp_may_be_a_day_old_or_of_any_future(
     assert await wire.connect(anna, password=password) == answer
 
 
-async def test_a_blocked_user_is_rejected(server: Booted, transport: str) -> None:
+async def test_a_blocked_user_is_rejected(server: Deployment, transport: str) -> None:
     anna = await server.login("anna")
-    with sqlite3.connect(server.node.settings.store_path()) as db:
-        db.execute("UPDATE users SET status = ? WHERE uid = ?", (UserStatus.BLOCKED, anna.user_id))
-    db.close()
+    await server.block(anna.user_id)
     wire = await server.open(transport)
     assert await wire.connect(anna) == REJECTED
     await wire.until_closed()
 
 
-async def test_a_new_login_of_a_device_ends_the_old_token(server: Booted, transport: str) -> None:
+async def test_a_new_login_of_a_device_ends_the_old_token(server: Deployment, transport: str) -> None:
     old = await server.login("anna")
     new = await server.login("anna")
     wire = await server.open(transport)
@@ -103,7 +104,7 @@ async def test_a_new_login_of_a_device_ends_the_old_token(server: Booted, transp
     assert await wire.connect(new) == ACCEPTED
 
 
-async def test_a_device_that_logged_out_has_no_session(server: Booted, transport: str) -> None:
+async def test_a_device_that_logged_out_has_no_session(server: Deployment, transport: str) -> None:
     anna = await server.login("anna")
     wire = await server.open(transport)
     await wire.connect(anna)
@@ -121,7 +122,7 @@ async def test_a_device_that_logged_out_has_no_session(server: Booted, transport
     assert answer == [NO_SESSION]
 
 
-async def test_a_device_that_only_left_may_come_back(server: Booted, transport: str) -> None:
+async def test_a_device_that_only_left_may_come_back(server: Deployment, transport: str) -> None:
     anna = await server.login("anna")
     for _ in range(3):
         wire = await server.open(transport)
@@ -140,7 +141,7 @@ async def disconnect(wire: TcpWire | WebWire, *, clear: bool) -> None:
 # The order of things
 
 
-async def test_connect_and_ping_back_to_back(server: Booted) -> None:
+async def test_connect_and_ping_back_to_back(server: Deployment) -> None:
     anna = await server.login("anna")
     wire = await server.tcp()
     connect = frames.encode(Signal.CONNECT, 0, 7, orjson.dumps(connect_body(anna)))
@@ -152,11 +153,11 @@ async def test_connect_and_ping_back_to_back(server: Booted) -> None:
     assert answers[Signal.PING].body.decode()
 
 
-async def test_a_ping_before_the_login_is_answered(server: Booted, transport: str) -> None:
+async def test_a_ping_before_the_login_is_answered(server: Deployment, transport: str) -> None:
     assert await alive(await server.open(transport))
 
 
-async def test_a_request_before_the_login_closes(server: Booted, transport: str) -> None:
+async def test_a_request_before_the_login_closes(server: Deployment, transport: str) -> None:
     wire = await server.open(transport)
     if isinstance(wire, TcpWire):
         wire.send(Signal.PUBLISH, SubSignal.MS, 1, text_message("x", "x"))
@@ -167,7 +168,7 @@ async def test_a_request_before_the_login_closes(server: Booted, transport: str)
     await server.until_logged(wire, "while new")
 
 
-async def test_a_second_connect_closes(server: Booted, transport: str) -> None:
+async def test_a_second_connect_closes(server: Deployment, transport: str) -> None:
     anna = await server.login("anna")
     wire = await server.open(transport)
     await wire.connect(anna)
@@ -179,20 +180,20 @@ async def test_a_second_connect_closes(server: Booted, transport: str) -> None:
 
 @pytest.mark.parametrize(("first", "second"), [("tcp", "ws"), ("ws", "tcp"), ("tcp", "tcp"), ("ws", "ws")])
 async def test_a_new_connection_of_a_device_replaces_the_old_one(
-    server: Booted, first: str, second: str
+    server: Deployment, first: str, second: str
 ) -> None:
     anna = await server.login("anna")
     old, new = await server.open(first), await server.open(second)
     assert await old.connect(anna) == ACCEPTED
     assert await new.connect(anna) == ACCEPTED
     await old.until_closed()
-    await server.until_logged(old, "replaced")
+    await server.until_logged(old, server.replaced(first, second))
     ben = await server.online("tcp", "ben")
     assert await ben.send_text(anna.user_id, "to the new one")
     assert await new.pull(await new.next_mn() - 1) == (["to the new one"], 1)
 
 
-async def test_two_devices_of_a_user_are_online_side_by_side(server: Booted) -> None:
+async def test_two_devices_of_a_user_are_online_side_by_side(server: Deployment) -> None:
     phone, web = await server.online("tcp", "anna", "phone"), await server.online("ws", "anna", "web")
     ben = await server.online("ws", "ben")
     anna_id, ben_id = (await server.login("anna", "x")).user_id, (await server.login("ben", "x")).user_id
@@ -259,7 +260,7 @@ async def test_a_flood_of_connections_is_refused_and_others_chat_on(boot: Boot) 
     server = await boot(connector={"max_unauthenticated": 40})
     async with Chat.between(server):
         flood = [await server.tcp() for _ in range(60)] + [await server.raw_web() for _ in range(60)]
-        await until(lambda: server.metric("connections_refused") == 80, "not refused")
+        await server.until_metric("connections_refused", 80)
         for wire in flood[40:]:
             await wire.until_closed()
         assert await alive(flood[0])
@@ -270,7 +271,7 @@ async def test_a_flood_of_connections_is_refused_and_others_chat_on(boot: Boot) 
         assert await alive(late)
 
 
-async def test_a_flood_of_connects_leaves_others_alone(server: Booted, chat: Chat) -> None:
+async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat: Chat) -> None:
     dora = await server.login("dora")
     good, bad = orjson.dumps(connect_body(dora)), orjson.dumps(connect_body(dora, password="AAAA"))
 
@@ -308,7 +309,7 @@ async def test_both_ports_serve_tls(boot: Boot, tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     server = await boot(connector={"tls": {"certificate": str(certificate), "key": str(key)}})
     trusts = ssl.create_default_context(cafile=certificate)
-    assert server.node.addresses["ws"].startswith("wss://")
+    assert server.at.ws.startswith("wss://")
     anna, ben = await server.tcp(trusts), await server.web(trusts)
     anna_login, ben_login = await server.login("anna"), await server.login("ben")
     assert await anna.connect(anna_login) == ACCEPTED

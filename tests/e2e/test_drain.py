@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import Disconnected, SentMessage
+from tests.cluster_kit import new_numbers
 from tests.devices import FAST, Device, check_same, log_in, text_of
 from tests.server import Server, run_command, until
 
@@ -41,12 +42,15 @@ class Load:
                 self.acknowledged[text] = await device.send(self._to, text)
 
 
+@pytest.mark.parametrize("deployment", ["one process", "cluster"])
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_under_load_loses_nothing_acknowledged(tmp_path: Path, by: signal.Signals) -> None:
-    async with Server(tmp_path / "data") as server:
-        reader = await log_in(server.at, "13900000001", "reader")
+async def test_a_stop_under_load_loses_nothing_acknowledged(single: Server, by: signal.Signals) -> None:
+    async with single as server:
+        numbers = new_numbers(3)
+        reader = await log_in(server.at, numbers.pop(), "reader")
         senders = [
-            await log_in(server.at, f"1380000000{n}", transport) for n, transport in enumerate(("tcp", "ws"))
+            await log_in(server.at, number, transport)
+            for number, transport in zip(numbers, ("tcp", "ws"), strict=True)
         ]
         async with AsyncExitStack() as stack:
             devices = [Device(one, server.at, one.client_id, options=ONCE) for one in senders]
@@ -83,12 +87,16 @@ async def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> 
         assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("deployment", ["one process", "cluster"])
 @pytest.mark.parametrize("key", ["CONNECTOR__TCP_PORT", "CONNECTOR__WS_PORT", "API__PORT"])
-async def test_a_second_server_on_the_same_port_is_refused(tmp_path: Path, key: str) -> None:
-    async with Server(tmp_path / "data") as server:
+async def test_a_second_server_on_the_same_port_is_refused(
+    single: Server, joining: dict[str, str], tmp_path: Path, key: str
+) -> None:
+    role = {"NODE__ROLES": "api" if key == "API__PORT" else "connector"} if joining else {}
+    async with single as server:
         address = {"CONNECTOR__TCP_PORT": server.at.tcp, "CONNECTOR__WS_PORT": server.at.ws}
         port = address.get(key, server.at.http).strip("/").rpartition(":")[2]
-        code, output, errors = await _run(tmp_path / "other", **{key: port})
+        code, output, errors = await _run(tmp_path / "other", **{**joining, **role, key: port})
         assert code == 1
         section, name = key.lower().split("__")
         wanted = (
