@@ -5,7 +5,7 @@ import struct
 
 import pytest
 from group_kit import Office, text, words
-from groups_kit import create, info, infos, kick, members, new_group, notices, said, say, to_group
+from groups_kit import add, create, info, infos, kick, members, new_group, notices, said, say, to_group
 
 from fsharechat.bus import Deliver, Push
 from fsharechat.protocol import messages_pb2 as pb
@@ -301,6 +301,22 @@ async def test_a_process_that_has_not_heard_of_a_change_obeys_it(
     assert bob not in {
         uid for event in office.events if isinstance(event, Deliver) for uid, _ in event.entries
     }
+
+
+async def test_who_has_just_come_is_not_refused_by_a_process_that_has_not_heard_of_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await people(office, 2)
+    id = await create(office, ann)
+    await said(office, ann, id)
+    with monkeypatch.context() as deaf:
+        deaf.setattr(office.node.bus, "invalidate", lambda _: None)
+        assert await add(office, ann, id, bob) == Code.SUCCESS
+    assert (
+        await office.ask(bob, MS, text(ann))
+    ).code == Code.SUCCESS  # what there is to know of bob is cached
+    await said(office, bob, id)
+    await said(office, bob, id, content_type=ContentType.TYPING)
 
 
 async def test_messages_to_groups_and_users_keep_the_order_of_their_sender(office: Office) -> None:
