@@ -13,6 +13,9 @@ _MESSAGE_TAG = b"\x0a"
 _CURRENT_TAG = b"\x10"
 _HEAD_TAG = b"\x18"
 
+MAX_ITEMS = 10_000
+"""What one list of a request may hold: more would keep the loop busy for longer than others should wait."""
+
 
 def varint(value: int) -> bytes:
     """Return the protobuf varint of a number that is not negative."""
@@ -61,21 +64,24 @@ def long_payload(value: int) -> bytes:
 
 
 def check_whole(message: Message) -> None:
-    """Raise DecodeError when a parsed message lacks a required field or has a string that is not UTF-8.
+    """Raise DecodeError when a parsed message lacks a required field, or for what `check_fields` finds.
 
-    The runtime's parser lets both through, and gives such a string as bytes.
+    The runtime's parser lets all of that through.
     """
     if not message.IsInitialized():
         raise DecodeError(f"a {message.DESCRIPTOR.name} lacks a required field")
-    _check_text(message)
+    check_fields(message)
 
 
-def _check_text(message: Message) -> None:
+def check_fields(message: Message) -> None:
+    """Raise DecodeError when a list has more than MAX_ITEMS, or a string is not UTF-8 (the runtime gives bytes)."""
     for field, value in message.ListFields():
+        if field.is_repeated and len(value) > MAX_ITEMS:
+            raise DecodeError(f"{field.full_name} has {len(value)} items")
         if field.type == FieldDescriptor.TYPE_STRING:
             for text in value if field.is_repeated else (value,):
                 if not isinstance(text, str):
                     raise DecodeError(f"{field.full_name} is not UTF-8")
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             for inner in value if field.is_repeated else (value,):
-                _check_text(inner)
+                check_fields(inner)

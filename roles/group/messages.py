@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from functools import partial
 
 import structlog
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, EncodeError
 
 from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import pull_entry, pull_result, sent_payload
+from fsharechat.protocol.bodies import MAX_ITEMS, check_fields, pull_entry, pull_result, sent_payload
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
     TRANSPARENT_TYPES,
@@ -127,16 +126,14 @@ async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
 def _parsed(call: Call) -> pb.Message:
     try:
         message = pb.Message.FromString(call.body)
+        check_fields(message.content)
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
     if type(message.conversation.target) is not str:  # the runtime gives what is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
-    if not all(type(uid) is str for uid in (message.to_user, *message.to)):
+    if len(message.to) > MAX_ITEMS or not all(type(uid) is str for uid in (message.to_user, *message.to)):
         raise Refusal(Code.INVALID_DATA)
-    for field, value in message.content.ListFields():
-        if type(value) is bytes and field.type == FieldDescriptor.TYPE_STRING:
-            raise Refusal(Code.INVALID_DATA)
     return message
 
 

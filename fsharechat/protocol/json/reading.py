@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from fsharechat.protocol.bodies import MAX_ITEMS
+
 Object = dict[str, Any]
 
 _EXACT = 1 << 53  # beyond it a float has lost digits, so it may not be the number that was written
@@ -113,9 +115,15 @@ def strings(source: Object, key: str) -> list[str]:
 
 def string_list(value: object, key: str) -> list[str]:
     """Return `value` if it is a list of strings; `key` names it in the error."""
-    if type(value) is list and all(type(item) is str for item in value):
+    if type(value) is list and all(type(item) is str for item in _few(value, key)):
         return value
     raise JsonError(f"{key} is not an array of strings")
+
+
+def _few(items: list[Any], key: str) -> list[Any]:
+    if len(items) > MAX_ITEMS:
+        raise JsonError(f"{key} has {len(items)} items")
+    return items
 
 
 def base64_bytes(source: Object, key: str) -> bytes:
@@ -142,6 +150,6 @@ def objects(source: Object, key: str) -> list[Object]:
     value = source.get(key)
     if value is None or value == "":
         return []
-    if type(value) is list and all(type(item) is dict for item in value):
+    if type(value) is list and all(type(item) is dict for item in _few(value, key)):
         return value
     raise JsonError(f"{key} is not an array of objects")
