@@ -12,6 +12,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 T = TypeVar("T")
 P = ParamSpec("P")
 Row = tuple[Any, ...]
+R = TypeVar("R", bound=Row)
 
 
 class Query(NamedTuple):
@@ -107,3 +108,28 @@ def select_in(sql: str, values: Sequence[object]) -> Unit[list[Row]]:
     for part in chunks(values):
         found += (yield Query(sql.format(marks(len(part))), part)).rows
     return found
+
+
+STEP = 100
+"""Rows of one statement of `rows_within`: each may be large."""
+
+
+def rows_within(
+    most: int, ids: Sequence[str], read: Callable[[Sequence[str]], Unit[dict[str, R]]]
+) -> Unit[list[tuple[str, R | None]]]:
+    """Return what `read` finds for each of `ids`, in their order, None where there is none.
+
+    It ends before the one whose texts would make it weigh more than `most` bytes.
+    """
+    answer: list[tuple[str, R | None]] = []
+    size = 0
+    for start in range(0, len(ids), STEP):
+        part = ids[start : start + STEP]
+        found = yield from read(part)
+        for id in part:
+            row = found.get(id)
+            size += sum(len(value.encode()) for value in (id, *(row or ())) if isinstance(value, str))
+            if size > most:
+                return answer
+            answer.append((id, row))
+    return answer

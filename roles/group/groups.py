@@ -6,6 +6,7 @@ message has the id that the connector gave the request, so that a call made agai
 
 import base64
 from collections.abc import Callable, Container, Iterable, Sequence
+from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from fsharechat.errors import Refusal
@@ -23,7 +24,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import groups, messages
 from fsharechat.store.groups import Info, NewMember
 from fsharechat.store.messages import NewMessage, Stored
-from fsharechat.store.unit import Dialect, Unit
+from fsharechat.store.unit import Dialect, Unit, rows_within
 from roles.group import group_rights
 from roles.group.handlers import handles
 from roles.group.notices import Notice, brought
@@ -31,6 +32,9 @@ from roles.group.service import Group
 
 MAX_GROUPS = 2000
 """Groups that one GPGI may ask for."""
+
+MAX_ANSWER_BYTES = 2 << 20
+"""The most that the texts of one GPGI's answer weigh; the groups behind them are left out."""
 
 MAX_ID = 64
 MAX_ALIAS = 64
@@ -334,8 +338,12 @@ async def pull_groups(group: Group, _: Call, request: pb.PullUserRequest) -> pb.
     if len(request.request) > MAX_GROUPS:
         raise Refusal(Code.INVALID_PARAMETER)
     ids = list(dict.fromkeys(wanted.uid for wanted in request.request))
-    found = await group.store.read(groups.infos, ids)
-    return pb.PullGroupInfoResult(info=[_group_info(found[id]) for id in ids if id in found])
+    found = await group.store.read(_infos, ids)
+    return pb.PullGroupInfoResult(info=[_group_info(info) for _, info in found if info is not None])
+
+
+def _infos(dialect: Dialect, ids: Sequence[str]) -> Unit[list[tuple[str, Info | None]]]:
+    return (yield from rows_within(MAX_ANSWER_BYTES, ids, partial(groups.infos, dialect)))
 
 
 def _group_info(info: Info) -> pb.GroupInfo:

@@ -1,17 +1,24 @@
 """Finding users and changing one's own profile: US, UPUI and MMI (protocol.md section 7)."""
 
+from collections.abc import Sequence
+from functools import partial
+
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
 from fsharechat.rpc import Call
 from fsharechat.store import users
-from fsharechat.store.unit import Row
+from fsharechat.store.unit import Dialect, Row, Unit, rows_within
 from roles.group.handlers import handles
 from roles.group.service import Group
 
 MAX_USERS = 2000
 """Users that one UPUI may ask for."""
 
+MAX_ANSWER_BYTES = 2 << 20
+"""The most that the texts of one answer weigh; who comes behind them is left out."""
+
+MAX_KEYWORD = 255
 MAX_PAGE = 1000
 
 _COLUMN = {
@@ -23,9 +30,9 @@ _COLUMN = {
     InfoType.ADDRESS: ("address", 512),
     InfoType.COMPANY: ("company", 512),
     InfoType.SOCIAL: ("social", 512),
-    InfoType.EXTRA: ("extra", 16384),
+    InfoType.EXTRA: ("extra", 16000),
 }
-"""What each kind of change sets, and how many characters it takes."""
+"""What each kind of change sets, and how many characters it takes: MySQL keeps 65,535 bytes, 4 a character."""
 
 
 def profile(row: Row) -> pb.User:
@@ -37,20 +44,19 @@ def profile(row: Row) -> pb.User:
 async def search(group: Group, _: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
-    if not keyword:
-        return pb.SearchUserResult()
+    if not keyword or len(keyword) > MAX_KEYWORD:
+        return pb.SearchUserResult()  # no name is so long
     rows = await group.store.read(users.search, keyword, request.fuzzy != 0, page)
     return pb.SearchUserResult(entry=map(profile, rows))
 
 
 @handles(SubSignal.UPUI, pb.PullUserRequest)
-async def pull(group: Group, _: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
+async def pull(group: Group, __: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
-    rows = await group.store.read(users.profiles, [wanted.uid for wanted in request.request])
+    found = await group.store.read(_profiles, [wanted.uid for wanted in request.request])
     result = pb.PullUserResult()
-    for wanted in request.request:
-        row = rows.get(wanted.uid)
+    for wanted, (_, row) in zip(request.request, found, strict=False):
         if row is None:
             user, code = _nobody(wanted.uid), UserResultCode.NOT_FOUND
         else:
@@ -59,6 +65,10 @@ async def pull(group: Group, _: Call, request: pb.PullUserRequest) -> pb.PullUse
             code = UserResultCode.NOT_MODIFIED if known else UserResultCode.OK
         result.result.add(user=user, code=code)
     return result
+
+
+def _profiles(dialect: Dialect, uids: Sequence[str]) -> Unit[list[tuple[str, Row | None]]]:
+    return (yield from rows_within(MAX_ANSWER_BYTES, uids, partial(users.profiles, dialect)))
 
 
 def _nobody(uid: str) -> pb.User:

@@ -2,6 +2,7 @@
 
 import pytest
 from group_kit import Office, text
+from groups_kit import create, infos, new_group
 
 from fsharechat.protocol.bodies import MAX_ITEMS
 from fsharechat.protocol.signals import Code, SubSignal
@@ -24,3 +25,14 @@ async def test_whom_a_message_mentions_is_utf8(office: Office) -> None:
     message.content.mentioned_target.append("abc")
     body = message.SerializeToString().replace(b"abc", b"a\xffc")
     assert await office.code(ann, SubSignal.MS, body) == Code.INVALID_DATA
+
+
+async def test_the_answer_to_gpgi_is_bounded(office: Office) -> None:
+    (ann,) = await office.users(1)
+    request = new_group(name="large")
+    request.group.group_info.extra = "飞" * 16_000
+    small = await create(office, ann)
+    large = [(await office.payload(ann, SubSignal.GC, request)).decode() for _ in range(50)]
+    found = [info.target_id for info in await infos(office, ann, small, "none", *large, small)]
+    assert found == [small, *large[: len(found) - 1]]
+    assert 40 <= len(found) <= (2 << 20) // 48_000 + 1

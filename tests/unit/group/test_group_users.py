@@ -48,6 +48,11 @@ async def test_a_fuzzy_search_finds_parts_and_signs_of_patterns_as_they_are(offi
     assert await search(office, "1_0", fuzzy=1) == []
 
 
+@pytest.mark.parametrize("fuzzy", [0, 1])
+async def test_a_keyword_longer_than_any_name_finds_nobody(office: Office, fuzzy: int) -> None:
+    assert await search(office, "x" * 100_000, fuzzy) == []
+
+
 async def test_a_found_user_has_every_field(office: Office) -> None:
     await office.user("Ann")
     (user,) = await search(office, "Ann")
@@ -89,6 +94,19 @@ async def test_upui_is_bounded(office: Office) -> None:
     assert len(pb.PullUserResult.FromString(payload).result) == 2000
 
 
+async def test_the_answer_to_upui_is_bounded(office: Office) -> None:
+    """A user with a long profile, asked for again and again, is no way to make an answer of a hundred megabytes."""
+    ann, bob = await office.user("Ann"), await office.user("Bob")
+    assert await modify(office, ann, (InfoType.EXTRA, "飞" * 16000)) == Code.SUCCESS
+    found = await pull(office, bob, "nobody", *[ann] * 1000, bob)
+    assert found[:3] == [
+        (bob, UserResultCode.OK),
+        ("nobody", UserResultCode.NOT_FOUND),
+        (ann, UserResultCode.OK),
+    ]
+    assert 40 <= len(found) <= (2 << 20) // 48_000 + 2
+
+
 async def test_the_text_fields_of_nobody_are_there_and_empty(office: Office) -> None:
     user = await profile(office, "nobody")
     texts = [f.name for f in pb.User.DESCRIPTOR.fields if f.type == FieldDescriptor.TYPE_STRING]
@@ -128,7 +146,7 @@ async def test_mmi_changes_several_fields_and_the_last_of_one_counts(office: Off
         [(InfoType.GENDER, "-1")],
         [(InfoType.GENDER, "2147483648")],
         [(InfoType.DISPLAY_NAME, "x" * 65)],
-        [(InfoType.EXTRA, "x" * 16385)],
+        [(InfoType.EXTRA, "x" * 16001)],
         [(InfoType.ADDRESS, "here"), (9, "x")],
     ],
     ids=map(str, count()),
@@ -143,7 +161,7 @@ async def test_mmi_changes_nothing_when_a_part_is_wrong(
 
 
 @pytest.mark.parametrize(
-    ("info", "size"), [(InfoType.DISPLAY_NAME, 64), (InfoType.PORTRAIT, 2048), (InfoType.EXTRA, 16384)]
+    ("info", "size"), [(InfoType.DISPLAY_NAME, 64), (InfoType.PORTRAIT, 2048), (InfoType.EXTRA, 16000)]
 )
 async def test_mmi_takes_values_up_to_their_bounds(office: Office, info: InfoType, size: int) -> None:
-    assert await modify(office, await office.user("Ann"), (info, "飞" * size)) == Code.SUCCESS
+    assert await modify(office, await office.user("Ann"), (info, "🚀" * size)) == Code.SUCCESS
