@@ -37,7 +37,10 @@ class ScriptedRpc(Rpc):
     address = "fake"
 
     def __init__(self) -> None:
-        self.answers: dict[int, Callable[[Call], Reply]] = {}
+        # The hub waits for this one when it stops.
+        self.answers: dict[int, Callable[[Call], Reply]] = {
+            Method.RECALLS_TOLD: lambda _: Reply(Code.SUCCESS)
+        }
         self.calls: list[Call] = []
         self._pending: list[tuple[Call, asyncio.Future[Reply]]] = []
 

@@ -1,4 +1,4 @@
-"""What groups ask of a connector: ids for the messages that tell of changes, and first logins that reach the store."""
+"""What groups ask of a connector: ids for the messages that tell of changes, and first logins that read the store."""
 
 import pytest
 from connector_fakes import Connector
