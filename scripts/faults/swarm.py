@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from fsharechat.client import (
     Client,
     ClientError,
     Credentials,
+    Disconnected,
     MessageRecalled,
     MessagesRead,
     Options,
@@ -33,6 +35,9 @@ T = TypeVar("T")
 SUPER_CODE = "66666"
 TRANSPORTS = ("tcp", "ws")
 FIRST_NUMBER = 13_700_000_000
+MOST_CLIENTS = 1_000
+SWARMS = 100_000
+"""Each swarm is of other users: a cluster may know what those of an earlier one did."""
 PATIENCE = 600.0
 """Seconds for which a message is sent again: however long the cluster is away, nobody gives up."""
 LOGIN_SECONDS = 120.0
@@ -165,7 +170,7 @@ class Member(Client):
         while True:
             try:
                 return await attempt()
-            except (RequestError, RequestTimeout, SendUnconfirmed):
+            except (Disconnected, RequestError, RequestTimeout, SendUnconfirmed):
                 # Over WebSocket a refusal does not say why, so the client leaves it to us to send it again.
                 self._ledger.refused.append(time.monotonic())
                 await asyncio.sleep(random.uniform(PAUSE / 2, PAUSE))
@@ -215,6 +220,7 @@ class Swarm:
         self.members: list[Member] = []
         self._addresses = addresses
         self._open: list[Member] = []
+        self._first_number = FIRST_NUMBER + MOST_CLIENTS * secrets.randbelow(SWARMS)
         self._stop = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -257,7 +263,7 @@ class Swarm:
             for attempt in range(1 << 30):
                 try:
                     at = addresses[(number + attempt) % len(addresses)]
-                    return await login(at, str(FIRST_NUMBER + number), SUPER_CODE, f"swarm-{number}")
+                    return await login(at, str(self._first_number + number), SUPER_CODE, f"swarm-{number}")
                 except (ClientError, OSError):
                     await asyncio.sleep(PAUSE)
         raise AssertionError("the time-out comes first")
