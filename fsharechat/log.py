@@ -19,7 +19,10 @@ CODE_EVENT = "login code"
 
 _SECRET_KEYS = frozenset({"password", "token", "secret"})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_QUIET = ("aiohttp.access", "asyncio", "alembic")
+_QUIET = ("aiohttp.access", "asyncio", "alembic", "aiokafka")
+_CHATTY = "aiokafka"
+"""Says the same many times a second while Kafka is away; fsharechat/bus/kafka.py says it once."""
+REPEAT_SECONDS = 300.0
 _MUTE = ("aiozk",)
 """Tells with tracebacks, and again and again, what registry/zookeeper/session.py says in a line."""
 
@@ -89,6 +92,7 @@ def _route_standard_library(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
+    handler.addFilter(_NoRepeats())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -97,3 +101,22 @@ def _route_standard_library(
     for name in _MUTE:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     logging.captureWarnings(True)
+
+
+class _NoRepeats(logging.Filter):
+    """Lets each kind of line of a chatty library through once in REPEAT_SECONDS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] != _CHATTY:
+            return True
+        # The text before its values are filled in: a kind, of which there are as many as the library has lines.
+        kind = (record.name, str(record.msg))
+        last = self._said.get(kind)
+        if last is not None and record.created - last < REPEAT_SECONDS:
+            return False
+        self._said[kind] = record.created
+        return True

@@ -30,6 +30,8 @@ CLOSE_SECONDS = 5.0
 START_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 """Between attempts to reach a Kafka that is away."""
+WATCH_SECONDS = 2.0
+"""Between looks whether Kafka is there."""
 
 
 class KafkaBus(Bus):
@@ -45,6 +47,8 @@ class KafkaBus(Bus):
         self._on_keys: list[Callable[[Iterable[str]], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._nodes: dict[int, asyncio.Task[None]] = {}
+        self._unsent = 0
+        self._reason = ""
         self.dropped = 0
 
     async def open(self) -> None:
@@ -52,6 +56,7 @@ class KafkaBus(Bus):
         await self._producer.start()
         self._spawn(self._send_forever())
         self._spawn(self._send_presence_forever())
+        self._spawn(self._watch_forever())
 
     async def close(self) -> None:
         try:
@@ -122,23 +127,20 @@ class KafkaBus(Bus):
             self.dropped += 1
 
     async def _send_forever(self) -> None:
-        dropped = 0
         while True:
             record = await self._queue.get()
             try:
-                (await self._producer.send(record)).add_done_callback(_report_sent)
+                (await self._producer.send(record)).add_done_callback(self._look_at)
             except KafkaError as error:
-                log.warning("event not sent", topic=record.topic, error=str(error))
+                self._note_unsent(error)
             finally:
                 self._queue.task_done()
-            if self.dropped > dropped:
-                log.warning("events dropped: too many wait for kafka", count=self.dropped - dropped)
-                dropped = self.dropped
 
     async def _send_presence_forever(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
+            told = False
             while self._presence:
                 batch = list(self._presence.values())[:PRESENCE_BATCH]
                 results = await asyncio.gather(*map(self._send_and_wait, batch), return_exceptions=True)
@@ -150,12 +152,46 @@ class KafkaBus(Bus):
                     ):
                         del self._presence[record.key or b""]
                 if failed:
-                    log.warning("presence not sent, trying again", records=len(failed), error=str(failed[0]))
+                    if not told:
+                        told = True
+                        log.warning(
+                            "presence not sent, trying again", records=len(failed), error=str(failed[0])
+                        )
                     await asyncio.sleep(PAUSE_SECONDS)
             self._told.set()
 
     async def _send_and_wait(self, record: Record) -> None:
         await (await self._producer.send(record))
+
+    def _look_at(self, sent: "asyncio.Future[Any]") -> None:
+        if not sent.cancelled() and (error := sent.exception()):
+            self._note_unsent(error)
+
+    def _note_unsent(self, error: BaseException) -> None:
+        self._unsent += 1
+        self._reason = str(error) or type(error).__name__
+
+    async def _watch_forever(self) -> None:
+        """Say once that Kafka is away and once that it is back, whatever is tried in between, and what got lost."""
+        loop = asyncio.get_running_loop()
+        since: float | None = None
+        dropped = 0
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if not await self._producer.reaches_kafka():
+                if since is None:
+                    since = loop.time()
+                    log.warning("kafka is away; what happens reaches devices late", servers=self._servers)
+                continue
+            if since is not None:
+                log.info("kafka is back", seconds=round(loop.time() - since, 1))
+                since = None
+            if self._unsent:
+                log.warning("events not sent", count=self._unsent, error=self._reason)
+                self._unsent = 0
+            if self.dropped > dropped:
+                log.warning("events dropped: too many waited for kafka", count=self.dropped - dropped)
+                dropped = self.dropped
 
     # Receiving
 
@@ -180,12 +216,16 @@ class KafkaBus(Bus):
         take: Callable[[ConsumerRecord[bytes, bytes]], None],
         from_beginning: bool,
     ) -> None:
+        told = False
         try:
             while True:
                 try:
                     await _take_some(consumer, take)
+                    told = False
                 except KafkaError as error:
-                    log.warning("events not received", error=str(error))
+                    if not told:
+                        told = True
+                        log.warning("events not received", topic=partitions[0].topic, error=str(error))
                     await asyncio.sleep(PAUSE_SECONDS)
                 except Exception:
                     log.exception("a kafka consumer failed; a new one takes over", topic=partitions[0].topic)
@@ -198,6 +238,7 @@ class KafkaBus(Bus):
     async def _started_consumer(
         self, partitions: list[TopicPartition], from_beginning: bool
     ) -> AIOKafkaConsumer:
+        told = False
         while True:
             consumer = AIOKafkaConsumer(
                 bootstrap_servers=self._servers,
@@ -219,7 +260,11 @@ class KafkaBus(Bus):
                         await consumer.position(place)  # so that what comes from here on is seen
                 return consumer
             except (KafkaError, TimeoutError) as error:
-                log.warning("waiting for kafka", topic=partitions[0].topic, error=str(error) or "no answer")
+                if not told:
+                    told = True
+                    log.warning(
+                        "waiting for kafka", topic=partitions[0].topic, error=str(error) or "no answer"
+                    )
                 await consumer.stop()
                 await asyncio.sleep(PAUSE_SECONDS)
 
@@ -240,11 +285,6 @@ async def _take_some(
                 take(record)
             except RecordError as error:
                 log.error("a record that is none of ours", topic=record.topic, error=str(error))
-
-
-def _report_sent(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled() and (error := future.exception()):
-        log.warning("event not sent", error=str(error))
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

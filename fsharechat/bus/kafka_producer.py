@@ -59,6 +59,16 @@ class Producer:
         if self._ending:
             await asyncio.wait(self._ending)
 
+    async def reaches_kafka(self) -> bool:
+        """Return whether a broker answers now, within START_SECONDS."""
+        if self._current is None:
+            return False
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                return bool(await self._current.client.force_metadata_update())
+        except (KafkaError, OSError, TimeoutError):
+            return False
+
     async def send(self, record: Record) -> "asyncio.Future[Any]":
         """Take a record; the future is done when Kafka has it, or failed. Raises KafkaError.
 
@@ -88,7 +98,7 @@ class Producer:
     def _note(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         if producer is self._current and not self._failed:
             self._failed = str(error) or type(error).__name__
-            log.warning("events not sent; a new kafka producer takes over", error=self._failed)
+            log.debug("a new kafka producer takes over", error=self._failed)
 
     async def _renew(self) -> None:
         """Raises KafkaError when there is no new producer yet."""

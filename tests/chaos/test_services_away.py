@@ -35,6 +35,8 @@ SHORT_SECONDS = 2.0
 LONGEST_SHORT_SECONDS = 4.0
 """A lease of 10 s stands longer than this without ZooKeeper."""
 TRIES = 10
+MOST_LINES = 20
+"""What a process says of one outage of Kafka."""
 QUICK = 1.0
 """Seconds in which no head check brings a message, but an event does."""
 Sending = Callable[[int], Awaitable[None]]
@@ -88,15 +90,20 @@ async def _quick_again(swarm: Swarm) -> None:
     wanted = set(range(CLIENTS))
 
     def slow() -> set[int]:
-        recent = [s for s in swarm.ledger.messages.values() if s.started > begin and s.arrived]
-        return wanted - {s.to for s in recent if (s.arrived or 0.0) - s.started < QUICK}
+        recent = [sent for sent in swarm.ledger.messages.values() if sent.started > begin]
+        return wanted - {
+            to for sent in recent for to, came in sent.came.items() if came - sent.started < QUICK
+        }
 
     begin = time.monotonic()
     await until(lambda: not slow(), lambda: f"messages to {sorted(slow())} come by the head check only")
 
 
 async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluster: MakeCluster) -> None:
-    async with under_load(cluster(2, 2)) as (world, swarm):
+    it = cluster(2, 2)
+    users_of_kafka = it.names("group") + it.names("connector")
+    begun = {name: len(it.log(name)) for name in users_of_kafka}
+    async with under_load(it) as (world, swarm):
         refused = len(swarm.ledger.refused)
         await world.stop_service("kafka")
         try:
@@ -108,6 +115,12 @@ async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluste
             await world.start_service("kafka")
         assert len(swarm.ledger.refused) == refused
         await _quick_again(swarm)
+        for name in users_of_kafka:
+            await until(lambda name=name: "kafka is back" in it.log(name)[begun[name] :], f"{name}: not back")
+            said = it.log(name)[begun[name] :]
+            assert (said.count("kafka is away"), said.count("kafka is back")) == (1, 1)
+            lines = [line for line in said.splitlines() if "kafka" in line.lower()]
+            assert len(lines) <= MOST_LINES, f"{name}: {len(lines)} lines of Kafka, {lines[:20]}"
 
 
 async def test_without_mysql_requests_get_a_code_and_nothing_is_half_done(cluster: MakeCluster) -> None:

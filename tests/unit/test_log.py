@@ -124,3 +124,21 @@ def test_a_traceback_shows_no_local_values(format):
         logging.getLogger("x").exception("broke")
     assert stream.getvalue().count("ValueError: 6") == 2
     assert "123456" not in stream.getvalue()
+
+
+def test_a_library_that_says_the_same_all_the_time_is_heard_once_in_a_while(monkeypatch):
+    stream, _ = configured()
+    chatty, other = logging.getLogger("aiokafka.consumer.fetcher"), logging.getLogger("other")
+    for number in range(100):
+        chatty.error("Failed fetch messages from %s", number)
+        other.error("heard each time")
+    chatty.error("something else")
+    monkeypatch.setattr(log, "REPEAT_SECONDS", 0.0)
+    chatty.error("Failed fetch messages from %s", "afterwards")
+    said = [line["event"] for line in lines(stream)]
+    assert said.count("heard each time") == 100
+    assert [event for event in said if event != "heard each time"] == [
+        "Failed fetch messages from 0",
+        "something else",
+        "Failed fetch messages from afterwards",
+    ]
