@@ -101,19 +101,29 @@ def present(id: str) -> Unit[dict[str, int]]:
     return dict(rows)
 
 
-def member_list(_: Dialect, id: str, uid: str, head: int) -> Unit[list[Row]]:
+def seat(_: Dialect, id: str, uid: str) -> Unit[tuple[Info | None, dict[str, int]]]:
+    """Return a group that is not dismissed, and the MemberType of one user in it by uid, if they are a member.
+
+    It reads two rows, however large the group: strangers may ask as often as they like.
+    """
+    rows = (yield Query(f"{_SELECT} WHERE id = ? AND dismissed = 0", (id,))).rows
+    if not rows or rows[0][0] != id:
+        return None, {}
+    sql = f"SELECT uid, type FROM group_members WHERE {_PRESENT} AND uid = ?"
+    return Info(*rows[0]), dict((yield Query(sql, (id, uid))).rows)
+
+
+def member_list(dialect: Dialect, id: str, uid: str, head: int) -> Unit[list[Row]]:
     """Return (uid, alias, type, update_dt) of the members, as the member `uid` may see them.
 
     It is empty for an unknown or dismissed group, one whose members have not changed since the version `head`, and
     for who is no member.
     """
-    sql = "SELECT member_update_dt FROM chat_groups WHERE id = ? AND dismissed = 0"
-    rows = (yield Query(sql, (id,))).rows
-    if not rows or rows[0][0] <= head:
+    info, seats = yield from seat(dialect, id, uid)
+    if info is None or info.member_update_dt <= head or uid not in seats:
         return []
     sql = f"SELECT uid, alias, type, update_dt FROM group_members WHERE {_PRESENT} ORDER BY joined_ms, uid"
-    found = (yield Query(sql, (id,))).rows
-    return found if any(row[0] == uid for row in found) else []
+    return (yield Query(sql, (id,))).rows
 
 
 def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit[None]:

@@ -25,13 +25,13 @@ def check_modify(group: Info, uid: str, members: Mapping[str, int], what: int) -
         raise Refusal(Code.NO_RIGHT)
 
 
-def check_kick(group: Info, uid: str) -> None:
+def check_kick(group: Info, uid: str, _: Mapping[str, int]) -> None:
     """Raise Refusal unless a user may remove members: the owner, and in a free group nobody."""
     if uid != group.owner or group.type == GroupType.FREE:
         raise Refusal(Code.NO_RIGHT)
 
 
-def check_dismiss(group: Info, uid: str) -> None:
+def check_dismiss(group: Info, uid: str, _: Mapping[str, int]) -> None:
     """Raise Refusal unless a user may dismiss a group."""
     if uid != group.owner:
         raise Refusal(Code.NO_RIGHT)

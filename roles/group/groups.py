@@ -5,7 +5,7 @@ message has the id that the connector gave the request, so that a call made agai
 """
 
 import base64
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
@@ -39,6 +39,8 @@ MAX_ANSWER_BYTES = 2 << 20
 MAX_ID = 64
 MAX_ALIAS = 64
 MAX_NAME, MAX_PORTRAIT, MAX_EXTRA = 255, 2048, 16000
+MAX_NOTICE_BYTES = 64 << 10
+"""What the message that a request brings may weigh: it is no place for a picture."""
 
 _FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
     GroupInfoType.NAME: ("name", MAX_NAME, ContentType.GROUP_RENAMED),
@@ -48,6 +50,8 @@ _FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
 """What each kind of GMI sets, how many characters it takes, and what tells of it."""
 
 P = ParamSpec("P")
+May = Callable[[Info, str, Mapping[str, int]], None]
+"""Raises Refusal unless a user may change a group; of its members it looks at that user alone."""
 Request = (
     pb.CreateGroupRequest
     | pb.AddGroupMemberRequest
@@ -89,18 +93,29 @@ async def _change(
     call: Call,
     request: Request,
     group_id: str,
+    may: May | None,
     new: Sequence[NewMember],
     unit: Callable[Concatenate[Dialect, Change, P], Unit[Told]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> None:
-    """Carry out a change and tell of it. `new` are those who may become members by it."""
+    """Carry out a change and tell of it. `new` are those who may become members by it.
+
+    `may` is asked before, too: a change locks all members, which is nothing for who has no right to it.
+    """
     rights = await group.rights.get(call.uid)
     if rights is None:
         raise Refusal(Code.NOT_EXIST)
     if rights.status == UserStatus.BLOCKED:
         raise Refusal(Code.USER_FORBIDDEN)
+    if may is not None and not call.retried:  # (the first try may have been the last that they might)
+        info, seats = await group.store.read(groups.seat, group_id, call.uid)
+        if info is None:
+            raise Refusal(Code.NOT_EXIST)
+        may(info, call.uid, seats)
     content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
+    if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
+        raise Refusal(Code.INVALID_PARAMETER)
     if content is not None and group.words.refuses(content):
         raise Refusal(Code.SENSITIVE_WORD)
     line = request.to_line[0] if request.to_line else 0
@@ -145,17 +160,19 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
         id = new_id(group, call.message_id)
     elif len(id) > MAX_ID or "|" in id or not id.isprintable() or id != id.strip():
         raise Refusal(Code.INVALID_PARAMETER)
-    wanted = _wanted(request.group.members)
+    limit = group.settings.limits.group_members
+    wanted = _wanted(request.group.members, limit)
     await _change(
         group,
         call,
         request,
         id,
+        None,
         wanted,
         _create,
         Info(id, info.name, info.portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
         wanted,
-        group.settings.limits.group_members,
+        limit,
     )
     return id.encode()
 
@@ -185,13 +202,15 @@ def _create(
     return (yield from _tell(dialect, told))
 
 
-def _wanted(members: Iterable[pb.GroupMember]) -> list[NewMember]:
-    """Return whom a request names, each once. Raises Refusal."""
+def _wanted(members: Iterable[pb.GroupMember], limit: int) -> list[NewMember]:
+    """Return whom a request names, each once and no more than a group may have. Raises Refusal."""
     found: dict[str, NewMember] = {}
     for member in members:
         if len(member.alias) > MAX_ALIAS:
             raise Refusal(Code.INVALID_PARAMETER)
         found.setdefault(member.member_id, NewMember(member.member_id, member.type, member.alias))
+    if len(found) > limit:
+        raise Refusal(Code.INVALID_PARAMETER)
     return list(found.values())
 
 
@@ -211,9 +230,10 @@ def _new(wanted: Sequence[NewMember], members: Container[str], *, by_owner: bool
 
 @handles(SubSignal.GAM, pb.AddGroupMemberRequest)
 async def add_members(group: Group, call: Call, request: pb.AddGroupMemberRequest) -> None:
-    wanted = _wanted(request.added_member)
     limit = group.settings.limits.group_members
-    await _change(group, call, request, request.group_id, wanted, _add, wanted, limit)
+    wanted = _wanted(request.added_member, limit)
+    may = group_rights.check_add
+    await _change(group, call, request, request.group_id, may, wanted, _add, wanted, limit)
 
 
 def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Told]:
@@ -237,14 +257,15 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
 
 @handles(SubSignal.GKM, pb.RemoveGroupMemberRequest)
 async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
-    await _change(group, call, request, request.group_id, (), _kick, list(request.removed_member))
+    may = group_rights.check_kick
+    await _change(group, call, request, request.group_id, may, (), _kick, list(request.removed_member))
 
 
 def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
-    group_rights.check_kick(info, change.operator)
+    group_rights.check_kick(info, change.operator, {})
     members = yield from groups.present(info.id)
     gone = [uid for uid in dict.fromkeys(uids) if uid in members and uid != change.operator]
     if not gone:
@@ -259,7 +280,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
 
 @handles(SubSignal.GQ, pb.QuitGroupRequest)
 async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, (), _quit)
+    await _change(group, call, request, request.group_id, group_rights.check_quit, (), _quit)
 
 
 def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
@@ -280,14 +301,14 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
 
 @handles(SubSignal.GD, pb.DismissGroupRequest)
 async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, (), _dismiss)
+    await _change(group, call, request, request.group_id, group_rights.check_dismiss, (), _dismiss)
 
 
 def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
-    group_rights.check_dismiss(info, change.operator)
+    group_rights.check_dismiss(info, change.operator, {})
     return (yield from end(dialect, change, info))
 
 
@@ -305,7 +326,8 @@ def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
 async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
     _check_field(request.type, request.value)
     what = GroupInfoType(request.type)
-    await _change(group, call, request, request.group_id, (), _modify, what, request.value)
+    may = partial(group_rights.check_modify, what=what)
+    await _change(group, call, request, request.group_id, may, (), _modify, what, request.value)
 
 
 def _check_field(kind: int, value: str) -> None:

@@ -21,7 +21,7 @@ from fsharechat.protocol.signals import (
     UserStatus,
 )
 from fsharechat.rpc import Call, Reply
-from fsharechat.store import messages
+from fsharechat.store import groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.users import Rights
@@ -116,6 +116,9 @@ async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
     """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
     known = group.members.peek(id)
     if known is not None and uid not in known.types:
+        _, seats = await group.store.read(groups.seat, id, uid)
+        if uid not in seats:
+            raise Refusal(Code.NOT_IN_GROUP)
         group.members.drop([id])
     found = await group.members.get(id)
     if found is None or uid not in found.types:

@@ -9,6 +9,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import reports
 from fsharechat.store.reports import NewReport, ReportCursor
 from roles.group.handlers import handles
+from roles.group.messages import members_with
 from roles.group.service import Group
 
 MAX_AHEAD_MS = 86_400_000
@@ -57,9 +58,7 @@ async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
 
 async def _members(group: Group, uid: str, group_id: str, tos: Sequence[str]) -> Sequence[str]:
     """Return those of `tos` who are members of a group beside the user, or all of them when it is empty."""
-    found = await group.members.get(group_id)
-    if found is None or uid not in found.types:
-        raise Refusal(Code.NOT_IN_GROUP)
+    found = await members_with(group, group_id, uid)
     wanted = dict.fromkeys(tos) if tos else found.types
     return [member for member in wanted if member in found.types and member != uid]
 
