@@ -29,7 +29,8 @@ def request(dialect: Dialect, from_uid: str, to_uid: str) -> Unit[Request | None
     """Return the last request from one user to another, for a unit that will change it."""
     sql = f"{_SELECT_REQUEST} WHERE from_uid = ? AND to_uid = ?{dialect.locking}"
     rows = (yield Query(sql, (from_uid, to_uid))).rows
-    return Request(*rows[0]) if rows else None
+    found = Request(*rows[0]) if rows else None
+    return found if found and found[:2] == (from_uid, to_uid) else None  # for MySQL "a " is "a"
 
 
 def put_request(dialect: Dialect, changed: Request) -> Unit[None]:
@@ -72,8 +73,12 @@ def befriend(dialect: Dialect, one: str, other: str, now: int) -> Unit[None]:
 
 def set_alias(_: Dialect, uid: str, friend_uid: str, alias: str, now: int) -> Unit[bool]:
     """Give a friend another name; return whether there is such a friend."""
+    sql = "SELECT friend_uid FROM friends WHERE uid = ? AND friend_uid = ?"
+    if (yield Query(sql, (uid, friend_uid))).rows != [(friend_uid,)]:  # for MySQL "a " is "a"
+        return False
     sql = "UPDATE friends SET alias = ?, update_dt = ? WHERE uid = ? AND friend_uid = ?"
-    return (yield Query(sql, (alias, now, uid, friend_uid))).changed > 0
+    yield Query(sql, (alias, now, uid, friend_uid))
+    return True
 
 
 def changed(_: Dialect, uid: str, after: int) -> Unit[list[Row]]:

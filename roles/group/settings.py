@@ -30,6 +30,8 @@ async def put(group: Group, call: Call, request: pb.ModifyUserSettingReq) -> byt
     scope, key, value = request.scope, request.key, request.value
     if not 0 <= scope <= MAX_SCOPE or len(key) > MAX_KEY or len(value.encode()) > MAX_VALUE_BYTES:
         raise Refusal(Code.INVALID_PARAMETER)
+    if key.endswith(" "):  # for MySQL "a " is "a"
+        raise Refusal(Code.INVALID_PARAMETER)
     version = long_payload(await group.store.write(_put, call.uid, scope, key, value, group.now()))
     group.outbox.notify(SubSignal.UN, version, call.uid, except_client=call.client_id)
     return version

@@ -90,7 +90,14 @@ async def test_any_scope_and_key_within_bounds_is_kept(
 
 @pytest.mark.parametrize(
     ("scope", "key", "value"),
-    [(-1, "", ""), (256, "", ""), (1, "k" * 256, ""), (1, "", "v" * 4097), (1, "", "群" * 1366)],
+    [
+        (-1, "", ""),
+        (256, "", ""),
+        (1, "k" * 256, ""),
+        (1, "k ", ""),
+        (1, "", "v" * 4097),
+        (1, "", "群" * 1366),
+    ],
 )
 async def test_what_is_out_of_bounds_is_refused(
     office: Office, ann: str, scope: int, key: str, value: str

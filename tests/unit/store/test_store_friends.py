@@ -22,6 +22,15 @@ async def test_a_request_is_found_in_its_direction(store: Store) -> None:
     assert await store.read(friends.request, "bob", "ann") is None
 
 
+async def test_an_id_with_spaces_behind_it_is_nobodys(store: Store) -> None:
+    await store.write(friends.put_request, asked("ann", "bob", 1))
+    await store.write(friends.befriend, "ann", "bob", 1)
+    for one, other in (("ann ", "bob"), ("ann", "bob ")):
+        assert await store.read(friends.request, one, other) is None
+    assert not await store.write(friends.set_alias, "ann", "bob ", "robert", 2)
+    assert await store.read(friends.changed, "ann", 1) == []
+
+
 async def test_a_later_request_takes_the_place_of_the_earlier_one(store: Store) -> None:
     await store.write(friends.put_request, asked("ann", "bob", 1))
     again = asked("ann", "bob", 2, "again")
