@@ -1,16 +1,13 @@
-"""What the sessions of a connector share, and what runs beside them: events, the head check, the sweep."""
+"""What the sessions of a connector share, and what runs beside them: events, the sweep."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import orjson
 import structlog
 
 from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported
 from fsharechat.process import SPARE_FILES
-from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.ids import IdGenerator, now_ms
 from fsharechat.protocol.signals import Code, ReportType
 from fsharechat.registry import Lease
@@ -18,7 +15,9 @@ from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
 from fsharechat.store.heads import Heads
 from roles.connector.gate import Gate
+from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
+from roles.connector.recalls import Recalls
 from roles.connector.session import Session, State, Transport
 from roles.connector.tail import TailMessage
 from roles.connector.user import VERSIONED, OnlineUser
@@ -28,20 +27,6 @@ log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
 SWEEP_SLICE = 2000
-HEADS_BATCH = 1000
-FRESH_SECONDS = 1.0
-"""The head of a device that has just connected is checked so much later, when its presence has got round."""
-
-AHEAD_SECONDS = 0.5
-"""The store knows of an entry before its event is here: so long after the check the event counts as lost.
-
-Without this a device would be told to fetch what it has just sent itself.
-"""
-
-RECALL_SECONDS = 60.0
-"""An event that brings a message may come so much later than the one that says it has been recalled."""
-
-MAX_RECALLS = 10_000
 
 
 class Hub:
@@ -81,10 +66,8 @@ class Hub:
         self._epoch = 0
         self._lease_changed = asyncio.Event()
         self._idle = asyncio.Event()
-        self._fresh: deque[tuple[float, str]] = deque()
-        self._ahead: deque[tuple[float, str, Heads]] = deque()
-        self._recalls: dict[int, tuple[float, bytes]] = {}
-        self._told_recalls: dict[tuple[str, str], int] = {}
+        self.heads = HeadCheck(self)
+        self.recalls = Recalls(self)
         self._tasks: list[asyncio.Task[None]] = []
 
     # Life
@@ -96,8 +79,8 @@ class Hub:
         self._begin()
         for work in (
             self._sweep_forever(),
-            self._check_heads_forever(),
-            self._check_fresh_forever(),
+            self.heads.check_all_forever(),
+            self.heads.check_fresh_forever(),
             self._follow_lease(),
         ):
             self._spawn(work)
@@ -111,7 +94,7 @@ class Hub:
             await self._idle.wait()
         for session in list(self.sessions):
             session.close()
-        await self.keep_recall_cursors()
+        await self.recalls.keep_cursors()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -212,7 +195,7 @@ class Hub:
         self.unauthenticated -= 1
         user = self.users.get(session.uid)
         if user is None:
-            user = self.users[session.uid] = OnlineUser(session.uid, self._tail_bounds)
+            user = self.users[session.uid] = OnlineUser(session.uid, self._tail_bounds, self.recalls)
         replaced = user.sessions.get(session.client_id)
         user.sessions[session.client_id] = session
         session.user = user
@@ -220,7 +203,7 @@ class Hub:
         if replaced is not None:
             replaced.refuse("replaced by a new connection of the same device")
         self._announce(session, True)
-        self._fresh.append((self.time() + FRESH_SECONDS, session.uid))
+        self.heads.connected(session.uid)
         if len(user.sessions) == 1:
             user.learn_versions(heads)
         user.catch_up(heads)
@@ -271,33 +254,16 @@ class Hub:
             elif type(event) is Reported:
                 self._on_reported(event)
             elif type(event) is Recalled:
-                self._on_recalled(event)
+                self.recalls.on_event(event)
             elif type(event) is Kick:
                 self._on_kick(event)
 
     def _on_deliver(self, event: Deliver) -> None:
-        message = TailMessage(event.body, event.sender, event.sender_client)
-        if self._recalls and (recall := self._recalls.get(message.id())) is not None:
-            message = message.with_body(recall[1])
+        message = self.recalls.as_it_is(TailMessage(event.body, event.sender, event.sender_client))
         for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is not None:
                 user.arrived(seq, message, event.sender_client if uid == event.sender else "")
-
-    def _on_recalled(self, event: Recalled) -> None:
-        self._recalls[event.message_id] = (self.time() + RECALL_SECONDS, event.body)
-        if len(self._recalls) > MAX_RECALLS:
-            del self._recalls[next(iter(self._recalls))]
-        notice = notify_recall(event.message_id, event.operator)
-        replaced: TailMessage | None = None
-        for uid, seq in event.entries:
-            user = self.users.get(uid)
-            if user is None:
-                continue
-            replaced = user.replace(event.message_id, event.body, replaced)
-            user.recalled = max(user.recalled, seq)
-            for session in list(user.sessions.values()):
-                session.recalled(seq, None if uid == event.operator else notice)
 
     def _on_reported(self, event: Reported) -> None:
         kind = ReportType(event.kind)
@@ -323,56 +289,6 @@ class Hub:
         user = self.users.get(uid)
         return list(user.sessions.values()) if user is not None else []
 
-    # The head check (design: life of a message, 6)
-
-    async def _check_heads_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.head_check_seconds)
-            await self.check_heads(list(self.users))
-            await self.keep_recall_cursors()
-
-    async def _check_fresh_forever(self) -> None:
-        while True:
-            await asyncio.sleep(FRESH_SECONDS / 4)
-            due, now = [], self.time()
-            while self._ahead and self._ahead[0][0] <= now:
-                _, uid, heads = self._ahead.popleft()
-                if (user := self.users.get(uid)) is not None:
-                    user.catch_up(heads)
-            while self._fresh and self._fresh[0][0] <= now:
-                due.append(self._fresh.popleft()[1])
-            if due:
-                await self.check_heads(due)
-
-    async def check_heads(self, uids: list[str]) -> None:
-        """Compare what is known of the logs of users with the store; see AHEAD_SECONDS for what follows."""
-        for start in range(0, len(uids), HEADS_BATCH):
-            batch = uids[start : start + HEADS_BATCH]
-            call = self.rpc.call(Call(Method.HEADS, "", "", orjson.dumps(batch)))
-            # Shielded: it may be a task that answers its cancellation with a code, and then ours would be lost.
-            reply = await asyncio.shield(call)
-            if reply.code != Code.SUCCESS:
-                log.warning("heads not checked", code=reply.code, users=len(batch))
-                continue
-            due = self.time() + AHEAD_SECONDS
-            for uid, numbers in orjson.loads(reply.payload).items():
-                user, heads = self.users.get(uid), Heads(*numbers)
-                if user is not None and user.behind(heads):
-                    self._ahead.append((due, uid, heads))
-
-    def told_of_recall(self, session: Session) -> None:
-        """Note that the cursor of a device in the recalls has moved, to be kept with the next head check."""
-        self._told_recalls[session.uid, session.client_id] = session.recalls
-
-    async def keep_recall_cursors(self) -> None:
-        """Keep how far devices know the recalls; what is not kept they are told of once more."""
-        while self._told_recalls:
-            batch = [self._told_recalls.popitem() for _ in range(min(HEADS_BATCH, len(self._told_recalls)))]
-            body = orjson.dumps([(*device, seq) for device, seq in batch])
-            reply = await asyncio.shield(self.rpc.call(Call(Method.RECALLS_TOLD, "", "", body)))
-            if reply.code != Code.SUCCESS:
-                log.warning("recall cursors not kept", code=reply.code, devices=len(batch))
-
     # The sweep
 
     async def _sweep_forever(self) -> None:
@@ -384,8 +300,7 @@ class Hub:
         """Look at every connection: drop those whose time is over, repeat notifications."""
         now = self.time()
         self.buckets.sweep(now)
-        while self._recalls and (oldest := next(iter(self._recalls))) and self._recalls[oldest][0] < now:
-            del self._recalls[oldest]
+        self.recalls.forget_old(now)
         if self.refused > self._refused_logged:
             log.warning(
                 "connections refused: too many",

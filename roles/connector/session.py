@@ -13,7 +13,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import check_whole, notify_message, notify_recall
+from fsharechat.protocol.bodies import check_whole, notify_message
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.ids import IdError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MAX_ID_LENGTH = 255
-
-MAX_RECALLED = 256
-"""RMNs to repeat behind the answers that are under way."""
 
 _REFUSALS = frozenset(s for s in SubSignal if s.name.startswith("CONNECTION_REFUSED_"))
 _NUMBERED = frozenset(
@@ -85,21 +82,21 @@ class Session:
     """
 
     __slots__ = (
-        "_asking_recalls",
         "_backlog",
         "_buckets",
         "_hub",
-        "_inflight",
         "_pulling",
-        "_recalled",
         "_reports",
         "asked_at",
+        "asking_recalls",
         "client_id",
         "epoch",
         "fetched",
         "heard_at",
+        "inflight",
         "opened_at",
         "ping_interval",
+        "recalled",
         "recalls",
         "state",
         "transport",
@@ -119,15 +116,15 @@ class Session:
         self.fetched = 0
         self.asked_at: float | None = None
         self._pulling = 0
-        self._inflight = 0
+        self.inflight = 0
         self._backlog: deque[Frame] | None = None
         self._buckets: Buckets | None = None
         # Made when there is anything to keep: most devices are idle most of the time.
         self._reports: tuple[ReportCursor, ReportCursor] | None = None
-        self._recalled: deque[bytes] | None = None
-        self._asking_recalls = False
+        # Of the recalls (recalls.py): the last one that the device knows, and the RMNs to repeat behind an answer.
         self.recalls = 0
-        """The last recall that the device knows."""
+        self.recalled: deque[bytes] | None = None
+        self.asking_recalls = False
 
     # From the client
 
@@ -135,7 +132,7 @@ class Session:
         """Carry out a frame, or keep it until there is room among the requests under way."""
         if self._hub.draining:
             return  # not acknowledged, so the client sends it again elsewhere
-        if self._inflight >= self._hub.max_inflight or self._backlog:
+        if self.inflight >= self._hub.max_inflight or self._backlog:
             if self.state is State.CLOSED:
                 return  # nothing would ever resume reading
             if self._backlog is None:
@@ -255,13 +252,13 @@ class Session:
         self._ask(frame, message_id)
 
     def _ask(self, frame: Frame, message_id: int = 0) -> None:
-        self._inflight += 1
+        self.inflight += 1
         self._hub.inflight += 1
         call = Call(frame.sub_signal, self.uid, self.client_id, frame.body, message_id)
         self._hub.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
 
     def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
-        self._inflight -= 1
+        self.inflight -= 1
         self._hub.finished()
         reply = future.result()
         if self.state is State.OPEN:
@@ -270,15 +267,17 @@ class Session:
                 self._on_pulled(reply)
             elif frame.sub_signal == SubSignal.MRP:
                 self._on_reports_pulled(frame, reply)
-            if self._recalled and not self._inflight:
-                self._repeat_recalls()
+            if self.recalled and not self.inflight:
+                recalled, self.recalled = self.recalled, None
+                for notice in recalled:
+                    self.transport.send_notification(SubSignal.RMN, notice)
         if self._backlog:
             self._work_off()
 
     def _work_off(self) -> None:
         if self._hub.draining:
             return
-        while self._backlog and self._inflight < self._hub.max_inflight:
+        while self._backlog and self.inflight < self._hub.max_inflight:
             self._carry_out(self._backlog.popleft())
         if not self._backlog and self.state is not State.CLOSED:
             self.transport.resume()
@@ -409,61 +408,6 @@ class Session:
         if self._reports is None:
             self._reports = ReportCursor(0), ReportCursor(0)
         return self._reports[ReportType(kind) - ReportType.DELIVERED]
-
-    # Recalls
-
-    def recalled(self, seq: int, notice: bytes | None) -> None:
-        """Send the RMN of the recall `seq`; where others are missing before it, have all of them looked up.
-
-        Without a notice: the user has recalled it, and knows.
-        """
-        if seq == self.recalls + 1:
-            self.recalls = seq
-            self._hub.told_of_recall(self)
-            if notice is not None:
-                self._tell_recall(notice)
-        elif seq > self.recalls:
-            self.ask_for_recalls()
-
-    def ask_for_recalls(self) -> None:
-        """Look up the recalls that the device does not know, and tell it of them."""
-        user = self.user
-        if user is None or user.recalled <= self.recalls or self._asking_recalls:
-            return
-        self._asking_recalls = True
-        call = Call(Method.RECALLS, self.uid, self.client_id, orjson.dumps(self.recalls))
-        self._hub.rpc.call(call).add_done_callback(self._on_recalls)
-
-    def _on_recalls(self, future: asyncio.Future[Reply]) -> None:
-        self._asking_recalls = False
-        reply = future.result()
-        if self.user is None:
-            return
-        missed = []
-        if reply.code == Code.SUCCESS:
-            missed = [recall for recall in orjson.loads(reply.payload) if recall[0] > self.recalls]
-        if not missed:
-            self.user.recalled = min(self.user.recalled, self.recalls)  # the next head check asks again
-            return
-        self.user.forget_tail()
-        for seq, message_id, operator in missed:
-            self.recalls = seq
-            if operator != self.uid:
-                self._tell_recall(notify_recall(message_id, operator))
-        self._hub.told_of_recall(self)
-
-    def _tell_recall(self, body: bytes) -> None:
-        """Send an RMN; once more behind an answer that is on its way, for that may have the message as it was."""
-        self.transport.send_notification(SubSignal.RMN, body)
-        if self._inflight:
-            if self._recalled is None:
-                self._recalled = deque(maxlen=MAX_RECALLED)
-            self._recalled.append(body)
-
-    def _repeat_recalls(self) -> None:
-        recalled, self._recalled = self._recalled, None
-        for body in recalled or ():
-            self.transport.send_notification(SubSignal.RMN, body)
 
 
 def pull_bounds(payload: bytes) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """A user who is online here: the devices, how far the logs of the user go, and the tail of the inbox."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from fsharechat.protocol.bodies import long_payload
@@ -8,6 +10,7 @@ from fsharechat.store.heads import Heads
 from roles.connector.tail import Tail, TailMessage
 
 if TYPE_CHECKING:
+    from roles.connector.recalls import Recalls
     from roles.connector.session import Session
 
 VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
@@ -21,9 +24,19 @@ class OnlineUser:
     reports that are known, in the order of ReportType, and `recalled` the last recall.
     """
 
-    __slots__ = ("_tail", "_tail_bounds", "head", "recalled", "reports", "sessions", "uid", "versions")
+    __slots__ = (
+        "_recalls",
+        "_tail",
+        "_tail_bounds",
+        "head",
+        "recalled",
+        "reports",
+        "sessions",
+        "uid",
+        "versions",
+    )
 
-    def __init__(self, uid: str, tail_bounds: tuple[int, int]) -> None:
+    def __init__(self, uid: str, tail_bounds: tuple[int, int], recalls: Recalls) -> None:
         self.uid = uid
         self.head = 0
         self.versions = (0, 0, 0)
@@ -31,6 +44,7 @@ class OnlineUser:
         self.recalled = 0
         self.sessions: dict[str, Session] = {}
         self._tail_bounds = tail_bounds
+        self._recalls = recalls
         self._tail: Tail | None = None  # most users are idle most of the time
 
     def arrived(self, seq: int, message: TailMessage, sender_client: str) -> None:
@@ -102,8 +116,8 @@ class OnlineUser:
     def learn_recalls(self, seq: int) -> None:
         """Take note of how far the recalls go, and have the devices told of those that they do not know."""
         self.recalled = max(self.recalled, seq)
-        for session in list(self.sessions.values()):
-            session.ask_for_recalls()
+        for session in self.sessions.values():
+            self._recalls.catch_up(self, session)
 
     def forget_tail(self) -> None:
         """Let pulls read the store: something in the tail is no longer what it was."""

@@ -12,6 +12,7 @@ from fsharechat.bus import Deliver, Event
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
+from roles.connector.heads import HeadCheck
 from roles.connector.hub import Hub
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketConnection
@@ -74,27 +75,37 @@ class LostNotifications:
         return send_notification
 
 
-class WatchedHub(Hub):
-    """A hub whose head checks can be counted, and stopped."""
+class WatchedHeads(HeadCheck):
+    """Head checks that can be counted, and stopped."""
 
-    checked = 0
-    """How many users the checks so far were for, each counted as often as it was checked."""
-    _last: asyncio.Event | None = None
-    _last_has_begun = False
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self.checked = 0
+        """How many users the checks so far were for, each counted as often as it was checked."""
+        self._last: asyncio.Event | None = None
+        self._last_has_begun = False
 
-    async def check_heads(self, uids: list[str]) -> None:
+    async def check(self, uids: list[str]) -> None:
         if self._last is None:
-            await super().check_heads(uids)
+            await super().check(uids)
             self.checked += len(uids)
-        elif not self._last_has_begun and set(uids) >= self.users.keys():
+        elif not self._last_has_begun and set(uids) >= self._hub.users.keys():
             self._last_has_begun = True
-            await super().check_heads(uids)
+            await super().check(uids)
             self._last.set()
 
     async def last_check(self) -> None:
         """Wait for the next check of all users; after it there is none any more."""
         self._last = asyncio.Event()
         await until(self._last.is_set, "no head check")
+
+
+class WatchedHub(Hub):
+    heads: WatchedHeads
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.heads = WatchedHeads(self)
 
     def all_is_told(self) -> bool:
         """Tell whether, by what the hub knows, every device has everything."""

@@ -118,7 +118,7 @@ async def world(
     hubs: list[WatchedHub] = []
 
     def watched(*args: object) -> WatchedHub:
-        hubs.append(WatchedHub(*args))  # type: ignore[arg-type]
+        hubs.append(WatchedHub(*args))
         return hubs[0]
 
     notifications = LostNotifications()
@@ -146,7 +146,11 @@ async def world(
         at = Addresses(**node.addresses)
         pairs = [await _pair(stack, at, n) for n in range(PAIRS)]
         hub = hubs[0]
-        await until(lambda: hub.checked >= len(hub.sessions), lambda: f"only {hub.checked} checks of devices")
+        due = len(hub.sessions)
+        await until(lambda: hub.heads.checked >= due, lambda: f"only {hub.heads.checked} checks of devices")
+            lambda: hub.heads.checked >= len(hub.sessions),
+            lambda: f"only {hub.heads.checked} checks of devices",
+        )
         yield World(hub, bus, notifications, pairs)
 
 
@@ -171,7 +175,7 @@ async def test_everything_arrives_within_one_head_check(
     async with world(tmp_path, monkeypatch, head_check_seconds=0.5, notify_repeat_seconds=0.1) as it:
         await it.send()
         assert it.lost_last_words()
-        await it.hub.last_check()  # the first that begins after the last send
+        await it.hub.heads.last_check()  # the first that begins after the last send
         await it.until_all_is_known()
         await it.until_all_has_come()
         assert it.notifications.lost
@@ -189,7 +193,7 @@ async def test_without_the_head_check_something_would_be_missing(
         assert it.missing().keys() == devices != set()
         with capsys.disabled():
             print(f"\n{it.report()}; missing {sum(it.missing().values())} without a head check")
-        await it.hub.check_heads(list(it.hub.users))
+        await it.hub.heads.check(list(it.hub.users))
         await it.until_all_has_come()
 
 

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
+from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from tests.server import until
 
@@ -27,8 +28,8 @@ class FakeGate:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "FRESH_SECONDS", 0.08)
-    monkeypatch.setattr(hub_module, "AHEAD_SECONDS", 0.02, raising=False)
+    monkeypatch.setattr(heads_module, "FRESH_SECONDS", 0.08)
+    monkeypatch.setattr(heads_module, "AHEAD_SECONDS", 0.02, raising=False)
     monkeypatch.setattr(hub_module, "SWEEP_SECONDS", 0.01)
 
 

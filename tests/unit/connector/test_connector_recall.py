@@ -11,7 +11,7 @@ from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
-from roles.connector import hub as hub_module
+from roles.connector import recalls as recalls_module
 
 GONE = b"what the recall made of it"
 
@@ -85,13 +85,13 @@ async def test_an_event_that_comes_late_brings_no_recalled_message_back(connecto
 async def test_recalls_are_not_remembered_for_ever(
     connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "MAX_RECALLS", 3)
+    monkeypatch.setattr(recalls_module, "MAX_REMEMBERED", 3)
     for seq in range(1, 6):
         recall(connector, seq, "anna", seq=seq)
-    assert list(connector.hub._recalls) == [3, 4, 5]
-    connector.clock.now += hub_module.RECALL_SECONDS + 1
+    assert len(connector.hub.recalls) == 3
+    connector.clock.now += recalls_module.REMEMBERED_SECONDS + 1
     await connector.hub.sweep()
-    assert connector.hub._recalls == {}
+    assert len(connector.hub.recalls) == 0
 
 
 async def test_an_answer_under_way_is_followed_by_the_recall_once_more(connector: Connector):
@@ -161,8 +161,8 @@ async def test_what_devices_were_told_is_kept(connector: Connector) -> None:
     recall(connector, 1, "anna", "ben")
     recall(connector, 2, "anna", "ben", seq=2)
     ben.session.close()
-    await connector.hub.keep_recall_cursors()
+    await connector.hub.recalls.keep_cursors()
     (call,) = connector.rpc.of(Method.RECALLS_TOLD)
     assert sorted(orjson.loads(call.body)) == [["anna", "phone", 2], ["ben", "phone", 2]]
-    await connector.hub.keep_recall_cursors()
+    await connector.hub.recalls.keep_cursors()
     assert len(connector.rpc.of(Method.RECALLS_TOLD)) == 1

@@ -10,7 +10,7 @@ from fsharechat.bus import Notify
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store.heads import Heads
-from roles.connector import hub as hub_module
+from roles.connector import heads as heads_module
 from tests.server import until
 
 FN, FRN, UN = SubSignal.FN, SubSignal.FRN, SubSignal.UN
@@ -30,8 +30,8 @@ def notify(connector: Connector, sub_signal: int, version: int, except_client: s
 @pytest.fixture
 async def checking(make: Make, monkeypatch: pytest.MonkeyPatch) -> Connector:
     """A connector that checks heads all the time."""
-    monkeypatch.setattr(hub_module, "FRESH_SECONDS", 0.02)
-    monkeypatch.setattr(hub_module, "AHEAD_SECONDS", 0.01)
+    monkeypatch.setattr(heads_module, "FRESH_SECONDS", 0.02)
+    monkeypatch.setattr(heads_module, "AHEAD_SECONDS", 0.01)
     connector = make(connector={"head_check_seconds": 0.01})
     connector.hub.time = asyncio.get_running_loop().time
     connector.heads({})

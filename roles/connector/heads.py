@@ -1,0 +1,75 @@
+"""The head check (design: life of a message, 6): what the bus lost, the devices learn by a look at the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Method
+from fsharechat.store.heads import Heads
+
+if TYPE_CHECKING:
+    from roles.connector.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+HEADS_BATCH = 1000
+FRESH_SECONDS = 1.0
+"""The heads of a device that has just connected are checked so much later, when its presence has got round."""
+
+AHEAD_SECONDS = 0.5
+"""The store knows of an entry before its event is here: so long after the check the event counts as lost.
+
+Without this a device would be told to fetch what it has just sent itself.
+"""
+
+
+class HeadCheck:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._fresh: deque[tuple[float, str]] = deque()
+        self._ahead: deque[tuple[float, str, Heads]] = deque()
+
+    def connected(self, uid: str) -> None:
+        """Check a user in a while."""
+        self._fresh.append((self._hub.time() + FRESH_SECONDS, uid))
+
+    async def check_all_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._hub.settings.head_check_seconds)
+            await self.check(list(self._hub.users))
+            await self._hub.recalls.keep_cursors()
+
+    async def check_fresh_forever(self) -> None:
+        while True:
+            await asyncio.sleep(FRESH_SECONDS / 4)
+            due, now = [], self._hub.time()
+            while self._ahead and self._ahead[0][0] <= now:
+                _, uid, heads = self._ahead.popleft()
+                if (user := self._hub.users.get(uid)) is not None:
+                    user.catch_up(heads)
+            while self._fresh and self._fresh[0][0] <= now:
+                due.append(self._fresh.popleft()[1])
+            if due:
+                await self.check(due)
+
+    async def check(self, uids: list[str]) -> None:
+        """Compare what is known of the logs of users with the store; see AHEAD_SECONDS for what follows."""
+        for start in range(0, len(uids), HEADS_BATCH):
+            batch = uids[start : start + HEADS_BATCH]
+            call = self._hub.rpc.call(Call(Method.HEADS, "", "", orjson.dumps(batch)))
+            # Shielded: it may be a task that answers its cancellation with a code, and then ours would be lost.
+            reply = await asyncio.shield(call)
+            if reply.code != Code.SUCCESS:
+                log.warning("heads not checked", code=reply.code, users=len(batch))
+                continue
+            due = self._hub.time() + AHEAD_SECONDS
+            for uid, numbers in orjson.loads(reply.payload).items():
+                user, heads = self._hub.users.get(uid), Heads(*numbers)
+                if user is not None and user.behind(heads):
+                    self._ahead.append((due, uid, heads))

@@ -1,0 +1,129 @@
+"""Recalls on their way to the devices: by events, and by a look into the store for those that events did not bring.
+
+Each user has a log of recalls, and each device a cursor in it. One that was away, or whose connector missed an event,
+is so told of all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from fsharechat.bus import Recalled
+from fsharechat.protocol.bodies import notify_recall
+from fsharechat.protocol.signals import Code, SubSignal
+from fsharechat.rpc import Call, Method, Reply
+from roles.connector.tail import TailMessage
+
+if TYPE_CHECKING:
+    from roles.connector.hub import Hub
+    from roles.connector.session import Session
+    from roles.connector.user import OnlineUser
+
+log = structlog.get_logger(__name__)
+
+REMEMBERED_SECONDS = 60.0
+"""An event that brings a message may come so much later than the one that says it has been recalled."""
+
+MAX_REMEMBERED = 10_000
+MAX_REPEATED = 256
+"""RMNs to repeat behind the answers that are under way to a device."""
+
+CURSORS_BATCH = 1000
+
+
+class Recalls:
+    """What a connector knows of recalls, and what its devices have been told of them."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._remembered: dict[int, tuple[float, bytes]] = {}
+        self._moved: dict[tuple[str, str], int] = {}
+        """Cursors of devices that are not kept yet."""
+
+    def __len__(self) -> int:
+        """Return how many recalls are remembered."""
+        return len(self._remembered)
+
+    def on_event(self, event: Recalled) -> None:
+        """Put the message as it is now into the tails, and tell the devices of all but the operator."""
+        self._remembered[event.message_id] = (self._hub.time() + REMEMBERED_SECONDS, event.body)
+        if len(self._remembered) > MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        notice = notify_recall(event.message_id, event.operator)
+        replaced: TailMessage | None = None
+        for uid, seq in event.entries:
+            user = self._hub.users.get(uid)
+            if user is None:
+                continue
+            replaced = user.replace(event.message_id, event.body, replaced)
+            user.recalled = max(user.recalled, seq)
+            for session in list(user.sessions.values()):
+                if seq == session.recalls + 1:
+                    self._move(session, seq)
+                    if uid != event.operator:
+                        _tell(session, notice)
+                else:
+                    self.catch_up(user, session)
+
+    def as_it_is(self, message: TailMessage) -> TailMessage:
+        """Return a message that an event brings; one that was recalled meanwhile as what became of it."""
+        if self._remembered and (recall := self._remembered.get(message.id())) is not None:
+            return message.with_body(recall[1])
+        return message
+
+    def forget_old(self, now: float) -> None:
+        while self._remembered and self._remembered[oldest := next(iter(self._remembered))][0] < now:
+            del self._remembered[oldest]
+
+    def catch_up(self, user: OnlineUser, session: Session) -> None:
+        """Look up the recalls that a device does not know, if there are any, and tell it of them."""
+        if user.recalled > session.recalls and not session.asking_recalls:
+            session.asking_recalls = True
+            call = Call(Method.RECALLS, session.uid, session.client_id, orjson.dumps(session.recalls))
+            self._hub.rpc.call(call).add_done_callback(partial(self._on_missed, session))
+
+    def _on_missed(self, session: Session, future: asyncio.Future[Reply]) -> None:
+        session.asking_recalls = False
+        reply, user = future.result(), session.user
+        if user is None:
+            return
+        missed = []
+        if reply.code == Code.SUCCESS:
+            missed = [recall for recall in orjson.loads(reply.payload) if recall[0] > session.recalls]
+        if not missed:
+            user.recalled = min(user.recalled, session.recalls)  # the next head check asks again
+            return
+        user.forget_tail()
+        for seq, message_id, operator in missed:
+            self._move(session, seq)
+            if operator != session.uid:
+                _tell(session, notify_recall(message_id, operator))
+
+    def _move(self, session: Session, seq: int) -> None:
+        session.recalls = seq
+        self._moved[session.uid, session.client_id] = seq
+
+    async def keep_cursors(self) -> None:
+        """Keep how far devices know the recalls; what is not kept they are told of once more."""
+        while self._moved:
+            batch = [self._moved.popitem() for _ in range(min(CURSORS_BATCH, len(self._moved)))]
+            body = orjson.dumps([(*device, seq) for device, seq in batch])
+            # Shielded as the head check's question is.
+            reply = await asyncio.shield(self._hub.rpc.call(Call(Method.RECALLS_TOLD, "", "", body)))
+            if reply.code != Code.SUCCESS:
+                log.warning("recall cursors not kept", code=reply.code, devices=len(batch))
+
+
+def _tell(session: Session, notice: bytes) -> None:
+    """Send an RMN; once more behind an answer that is on its way, for that may have the message as it was."""
+    session.transport.send_notification(SubSignal.RMN, notice)
+    if session.inflight:
+        if session.recalled is None:
+            session.recalled = deque(maxlen=MAX_REPEATED)
+        session.recalled.append(notice)
