@@ -148,9 +148,6 @@ async def world(
         hub = hubs[0]
         due = len(hub.sessions)
         await until(lambda: hub.heads.checked >= due, lambda: f"only {hub.heads.checked} checks of devices")
-            lambda: hub.heads.checked >= len(hub.sessions),
-            lambda: f"only {hub.heads.checked} checks of devices",
-        )
         yield World(hub, bus, notifications, pairs)
 
 
