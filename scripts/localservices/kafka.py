@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from .install import Installer, program, run
 from .places import downloads
-from .service import HOST, JAVA_LOGGING, Daemon, Say, Service
+from .service import HOST, JAVA_LOGGING, SMALL_JAVA, Daemon, Say, Service
 
 _VERSION = "4.1.0"
 _JARS = (f"org.apache.kafka:kafka_2.13:{_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
@@ -68,7 +68,7 @@ transaction.state.log.min.isr=1
         return [*self._java(), "kafka.Kafka", str(self._configuration)]
 
     def _java(self) -> list[str]:
-        heap = ["-Xms128m", "-Xmx512m", "-Djava.awt.headless=true"]
+        heap = ["-Xms128m", "-Xmx512m", *SMALL_JAVA, "-Djava.awt.headless=true"]
         # At level info Kafka writes its whole configuration, several times.
         warnings = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
         return [program("java") or "java", *heap, *JAVA_LOGGING, warnings, "-cp", f"{self._jars}/*"]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from .install import Installer, program
 from .places import downloads
-from .service import HOST, JAVA_LOGGING, Daemon, Say, Service
+from .service import HOST, JAVA_LOGGING, SMALL_JAVA, Daemon, Say, Service
 
 # From Maven, like Kafka: the same version everywhere, no package that other systems lack, and none of the hundred
 # packages that come with Debian's. metrics-core and snappy-java are what it needs at run time without saying so;
@@ -57,7 +57,7 @@ admin.enableServer=false
             program("java") or "java",
             "-Xms32m",
             "-Xmx128m",
-            "-XX:+UseSerialGC",
+            *SMALL_JAVA,
             "-Dzookeeper.preAllocSize=1024",
             "-Dzookeeper.jmx.log4j.disable=true",
             "-Djava.awt.headless=true",
