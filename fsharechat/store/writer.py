@@ -27,7 +27,9 @@ LARGE = 200
 """A message to more receivers than this waits in a lane of its own, and lets small ones pass."""
 
 MAX_WAITING_ENTRIES = 500_000
-"""Inbox entries that large messages may be waiting to make: MySQL takes some ten seconds for so many."""
+"""Inbox entries that large messages may be waiting to make, and heads that units may be waiting to advance.
+
+MySQL takes some ten seconds for so many."""
 
 Done = Callable[[Stored | StoreError], None]
 
@@ -102,6 +104,9 @@ class GroupCommit:
         self._max_queue = max_queue
         self._run = run
         self._works: list[Work] = []
+        self._crowds: deque[Work] = deque()
+        """The units that have said whose heads they advance; the others pass them."""
+        self._crowds_heads = 0
         self._messages: list[NewMessage] = []
         self._dones: list[Done] = []
         self._queued = self._taken = 0
@@ -119,7 +124,15 @@ class GroupCommit:
         """Queue a unit. Raises StoreBusy."""
         self._check_room()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._works.append(Work(start, future, heads_of))
+        work = Work(start, future, heads_of)
+        if heads_of:
+            heads = self._crowds_heads + len(heads_of)
+            if heads > MAX_WAITING_ENTRIES and self._crowds:
+                raise StoreBusy(f"units that advance {self._crowds_heads} heads wait for the store")
+            self._crowds_heads = heads
+            self._crowds.append(work)
+        else:
+            self._works.append(work)
         self._wake()
         return future
 
@@ -171,7 +184,7 @@ class GroupCommit:
     def _check_room(self) -> None:
         if self._closing:
             raise StoreError("the store is closed")
-        waiting = len(self._messages) + len(self._large) + len(self._works)
+        waiting = len(self._messages) + len(self._large) + len(self._works) + len(self._crowds)
         if waiting >= self._max_queue:
             raise StoreBusy(f"{waiting} writes wait for the store")
 
@@ -183,7 +196,7 @@ class GroupCommit:
             asyncio.get_running_loop().call_soon(self._next_batch)
 
     def _next_batch(self) -> None:
-        if not self._messages and not self._large and not self._works:
+        if not self._messages and not self._large and not self._works and not self._crowds:
             self._running = False
             self._idle.set()
             return
@@ -196,15 +209,16 @@ class GroupCommit:
         self._run(batch)
 
     def _next_works(self) -> list[Work]:
-        """Take what a batch carries out of the waiting units, by the heads that they advance; one at least."""
-        entries = 0
-        for count, work in enumerate(self._works):
-            entries += len(work.heads_of)
-            if entries > MAX_BATCH_ENTRIES and count:
-                works = self._works[:count]
-                del self._works[:count]
-                return works
+        """Take what a batch carries out of the waiting units: of those that advance many heads one at least."""
         works, self._works = self._works, []
+        heads = 0
+        while self._crowds:
+            work = self._crowds[0]
+            heads += len(work.heads_of)
+            if heads > MAX_BATCH_ENTRIES and heads > len(work.heads_of):
+                break
+            works.append(self._crowds.popleft())
+            self._crowds_heads -= len(work.heads_of)
         return works
 
     def _next_count(self) -> tuple[int, int]:

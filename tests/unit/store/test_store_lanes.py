@@ -77,16 +77,30 @@ async def test_one_larger_than_a_transaction_goes_alone(
     assert await lanes.run() == [[message] for message in large]
 
 
-async def test_a_transaction_takes_a_few_units_that_reach_thousands(lanes: Lanes) -> None:
-    def nothing() -> Unit[None]:
-        yield from ()
+def nothing() -> Unit[None]:
+    yield from ()
 
-    crowds = [CROWD] * 6 + [[]] * 3 + [CROWD * 10, CROWD]
+
+async def test_a_transaction_takes_a_few_units_that_reach_thousands_and_all_others(lanes: Lanes) -> None:
+    crowds = [*[CROWD] * 6, ["ann"], *[[]] * 3, CROWD * 10, CROWD]
     waiting = [lanes.commits.write(nothing, crowd) for crowd in crowds]
     small = new("ann", "bob")
     lanes.append(small)
     assert (await lanes.run())[0] == [small]
-    assert [len(batch.works) for batch in lanes.batches] == [5, 4, 1, 1]
+    taken = [[len(work.heads_of) for work in batch.works] for batch in lanes.batches]
+    assert taken == [[0, 0, 0, *[2000] * 5], [2000, 1], [20_000], [2000]]
+    await asyncio.gather(*waiting)
+
+
+async def test_units_that_reach_thousands_are_bounded_and_keep_nobody_out(lanes: Lanes) -> None:
+    count = writer.MAX_WAITING_ENTRIES // len(CROWD)
+    waiting = [lanes.commits.write(nothing, CROWD) for _ in range(count)]
+    with pytest.raises(StoreBusy, match="heads wait"):
+        lanes.commits.write(nothing, CROWD)
+    waiting.append(lanes.commits.write(nothing))
+    await lanes.run()
+    waiting.append(lanes.commits.write(nothing, CROWD))  # there is room again
+    await lanes.run()
     await asyncio.gather(*waiting)
 
 
