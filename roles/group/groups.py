@@ -123,7 +123,8 @@ async def _change(
     members = await group.members.get(group_id)
     uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
     change = Change(notice, group.now(), call.retried)
-    told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
+    async with group.turns.turn(call.uid):
+        told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
     group.group_changed(group_id)
     group.portraits.want(group_id)
     group.deliver(told.messages, told.stored)

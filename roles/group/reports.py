@@ -41,7 +41,8 @@ async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
     else:
         raise Refusal(_NOT_A_MEMBER.get(request.type, Code.INVALID_PARAMETER))
     report = NewReport(ReportType.READ, request.type, request.line, target, call.uid, request.date, uids)
-    await group.reports.add(report)
+    async with group.turns.turn(call.uid):
+        await group.reports.add(report)
 
 
 def _check_date(group: Group, date: int) -> None:

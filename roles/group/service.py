@@ -24,6 +24,7 @@ from roles.group.portraits import Portraits
 from roles.group.presence import PresenceTable
 from roles.group.report_book import ReportBook
 from roles.group.tokens import TokenSigner
+from roles.group.turns import Turns
 from roles.group.words import WordFilter
 
 CACHED_USERS = 200_000
@@ -71,6 +72,8 @@ class Group:
         self._ageing: asyncio.TimerHandle | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
         self.sending: dict[str, asyncio.Future[Reply]] = {}
+        self.turns = Turns()
+        """What reaches all members of a group waits for the store once for each user who asks for it."""
         self.loop = asyncio.get_running_loop()
 
     async def start(self, registry: Registry) -> None:
