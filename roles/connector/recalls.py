@@ -31,6 +31,9 @@ REMEMBERED_SECONDS = 60.0
 """An event that brings a message may come so much later than the one that says it has been recalled."""
 
 MAX_REMEMBERED = 10_000
+MAX_REMEMBERED_BYTES = 32 << 20
+"""What is remembered may be as large as a message: it names whom the message was for."""
+
 MAX_REPEATED = 256
 """RMNs to repeat behind the answers that are under way to a device."""
 
@@ -43,6 +46,8 @@ class Recalls:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._remembered: dict[int, tuple[float, bytes]] = {}
+        self._size = 0
+        """Bytes of the bodies remembered."""
         self._moved: dict[tuple[str, str], int] = {}
         """Cursors of devices that are not kept yet."""
 
@@ -52,9 +57,7 @@ class Recalls:
 
     def on_event(self, event: Recalled) -> None:
         """Put the message as it is now into the tails, and tell the devices of all but the operator."""
-        self._remembered[event.message_id] = (self._hub.time() + REMEMBERED_SECONDS, event.body)
-        if len(self._remembered) > MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
+        self._remember(event.message_id, event.body)
         notice = notify_recall(event.message_id, event.operator)
         replaced: TailMessage | None = None
         for uid, seq in event.entries:
@@ -71,6 +74,18 @@ class Recalls:
                 else:
                     self.catch_up(user, session)
 
+    def _remember(self, message_id: int, body: bytes) -> None:
+        if message_id in self._remembered:
+            self._forget(message_id)
+        self._remembered[message_id] = (self._hub.time() + REMEMBERED_SECONDS, body)
+        self._size += len(body)
+        while len(self._remembered) > MAX_REMEMBERED or self._size > MAX_REMEMBERED_BYTES:
+            self._forget(next(iter(self._remembered)))
+
+    def _forget(self, message_id: int) -> None:
+        _, body = self._remembered.pop(message_id)
+        self._size -= len(body)
+
     def as_it_is(self, message: TailMessage) -> TailMessage:
         """Return a message that an event brings; one that was recalled meanwhile as what became of it."""
         if self._remembered and (recall := self._remembered.get(message.id())) is not None:
@@ -79,7 +94,7 @@ class Recalls:
 
     def forget_old(self, now: float) -> None:
         while self._remembered and self._remembered[oldest := next(iter(self._remembered))][0] < now:
-            del self._remembered[oldest]
+            self._forget(oldest)
 
     def catch_up(self, user: OnlineUser, session: Session) -> None:
         """Look up the recalls that a device does not know, if there are any, and tell it of them."""

@@ -94,6 +94,21 @@ async def test_recalls_are_not_remembered_for_ever(
     assert len(connector.hub.recalls) == 0
 
 
+async def test_recalls_that_are_remembered_have_a_size(
+    connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of a message names whom it was for: of a thousand large ones that would be a gigabyte."""
+    monkeypatch.setattr(recalls_module, "MAX_REMEMBERED_BYTES", 3 * len(GONE))
+    for message_id in (1, 1, 2, 3, 4, 5):
+        recall(connector, message_id, "anna", seq=message_id)
+    assert len(connector.hub.recalls) == 3
+    connector.clock.now += recalls_module.REMEMBERED_SECONDS + 1
+    await connector.hub.sweep()
+    for message_id in (6, 7, 8):
+        recall(connector, message_id, "anna", seq=message_id)
+    assert len(connector.hub.recalls) == 3
+
+
 async def test_an_answer_under_way_is_followed_by_the_recall_once_more(connector: Connector):
     phone = await connector.device(head=3)
     phone.pull(0)  # reads the store, perhaps before the recall
