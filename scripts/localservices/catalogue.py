@@ -28,8 +28,8 @@ DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")
 
 # Below the ports that systems give to outgoing connections (from 32768 on).
 _FIRST_PORT = 20_000
-_BLOCK = 60
-_BLOCKS = 200
+_BLOCK = 80
+_BLOCKS = 150
 _SET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _NOT_SETS = {"downloads", "locks"}
 
@@ -124,6 +124,7 @@ def _free_block(name: str) -> int:
     start = zlib.crc32(f"{ROOT}\0{name}".encode())
     for step in range(_BLOCKS):
         port = _FIRST_PORT + (start + step) % _BLOCKS * _BLOCK
-        if port not in taken and all(port_is_free(port + index) for index in range(_BLOCK)):
+        apart = all(abs(port - other) >= _BLOCK for other in taken)
+        if apart and all(port_is_free(port + index) for index in range(_BLOCK)):
             return port
     raise ServicesError(f"no {_BLOCK} free ports in a row from {_FIRST_PORT} on")

@@ -173,7 +173,7 @@ def test_sets_have_ports_of_their_own_and_keep_them(sets: Path) -> None:
 def service_ports(one: ServiceSet) -> list[int]:
     ports = [port for kind in SERVICES for port in one.service(kind.name).ports]
     assert len(ports) == len(set(ports)), "two services share a port"
-    assert max(ports) < one.port + 60
+    assert max(ports) < one.port + catalogue._BLOCK
     return ports
 
 
