@@ -1,6 +1,6 @@
 """Taking a message back: MR (protocol.md section 8)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import NamedTuple
 
 from fsharechat.errors import Refusal
@@ -24,8 +24,6 @@ _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
 _CLOCKS_MS = 60_000
 """The clocks of two machines of a cluster are no further apart."""
 
-_NO_MEMBERS: Mapping[str, int] = {}
-
 
 class Recall(NamedTuple):
     """What a message has become, where those who may have it find that in their recalls, and who took it back."""
@@ -47,21 +45,31 @@ def _recall(dialect: Dialect, uid: str, message_id: int) -> Unit[Recall]:
     if stored is None:
         raise Refusal(Code.NOT_EXIST)
     message = pb.Message.FromString(stored)
-    members = _NO_MEMBERS
-    if message.conversation.type == ConversationType.GROUP:
-        members = yield from _members(message.conversation.target, message.server_timestamp)
-    uids = _parties(message, members)
-    if uid != message.from_user and members.get(uid) not in _MAY_RECALL:
-        knows = uid in uids and members.get(uid) != MemberType.REMOVED
-        raise Refusal(Code.NO_RIGHT if knows else Code.NOT_EXIST)
+    yield from _check(message, uid)
     content = message.content
     if content.type == ContentType.RECALLED and content.data == _data(message_id):
         return Recall(stored, [], content.content)  # who was not told then is told by the head check
     content.CopyFrom(_notice(uid, message_id))
     body = message.SerializeToString()
     yield from messages.replace_body(dialect, message_id, body)
-    entries = yield from recalls.keep(dialect, message_id, uid, uids)
+    members: Collection[str] = ()
+    if message.conversation.type == ConversationType.GROUP:
+        members = yield from _members(message)
+    entries = yield from recalls.keep(dialect, message_id, uid, _parties(message, members))
     return Recall(body, entries, uid)
+
+
+def _check(message: pb.Message, uid: str) -> Unit[None]:
+    """Raise Refusal unless a user may recall a message. Ids can be guessed, so that costs one row of the members."""
+    if uid == message.from_user:
+        return
+    if message.conversation.type != ConversationType.GROUP:
+        raise Refusal(Code.NO_RIGHT if uid == message.conversation.target else Code.NOT_EXIST)
+    seats = yield from _members(message, uid)
+    kind = seats.get(uid, MemberType.REMOVED)
+    if kind not in _MAY_RECALL:
+        knows = kind != MemberType.REMOVED and uid in _parties(message, [uid])
+        raise Refusal(Code.NO_RIGHT if knows else Code.NOT_EXIST)
 
 
 def _notice(operator: str, message_id: int) -> pb.MessageContent:
@@ -77,19 +85,23 @@ def _data(message_id: int) -> bytes:
     return str(message_id).encode()
 
 
-def _parties(message: pb.Message, members: Mapping[str, int]) -> list[str]:
-    """Return whoever may have the message: those who have left the group since, too."""
+def _parties(message: pb.Message, members: Collection[str]) -> list[str]:
+    """Return whoever of `members`, or of the two users of a conversation, may have the message."""
     directed = [uid for uid in (message.to_user, *message.to) if uid]
     if message.conversation.type != ConversationType.GROUP:
-        receivers = [message.conversation.target]
+        receivers: Collection[str] = [message.conversation.target]
     elif directed:
         receivers = [uid for uid in directed if uid in members]
     else:
-        receivers = list(members)
+        receivers = members
     return list(dict.fromkeys((message.from_user, *receivers)))
 
 
-def _members(group_id: str, sent_ms: int) -> Unit[dict[str, int]]:
-    """Return the MemberType of everybody who is in a group, or was when a message was sent."""
+def _members(message: pb.Message, only: str = "") -> Unit[dict[str, int]]:
+    """Return the MemberType of everybody who is in a message's group, or was when it was sent, or `only` of one."""
     sql = "SELECT uid, type FROM group_members WHERE group_id = ? AND (type <> ? OR update_dt >= ?)"
-    return dict((yield Query(sql, (group_id, MemberType.REMOVED, sent_ms - _CLOCKS_MS))).rows)
+    params = [message.conversation.target, MemberType.REMOVED, message.server_timestamp - _CLOCKS_MS]
+    if only:
+        sql += " AND uid = ?"
+        params.append(only)
+    return dict((yield Query(sql, params)).rows)

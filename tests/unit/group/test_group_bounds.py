@@ -9,6 +9,8 @@ from groups_kit import add, create, dismiss, infos, kick, leave, modify, new_gro
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS
 from fsharechat.protocol.signals import Code, GroupInfoType, SubSignal
+from fsharechat.store.unit import Dialect, Unit
+from roles.group import recall
 
 
 @pytest.mark.parametrize("field", ["to", "mentioned_target"])
@@ -100,3 +102,32 @@ async def test_nobody_is_looked_for_where_more_are_named_than_a_group_may_have(
     assert await add(office, ann, group, *names) == Code.INVALID_PARAMETER
     assert await office.code(ann, SubSignal.GC, new_group(*names)) == Code.INVALID_PARAMETER
     assert units == []
+
+
+async def test_ids_of_messages_that_were_guessed_cost_a_row(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, stranger, *others = await office.users(50)
+    group = await create(office, ann, *others)
+    id = int.from_bytes((await say(office, ann, group)).payload[:8])
+    rows: list[int] = []
+
+    def counting(dialect: Dialect, *args: Any) -> Unit[Any]:
+        unit = whole(dialect, *args)
+        try:
+            query = next(unit)
+            while True:
+                result = yield query
+                rows.append(len(result.rows))
+                query = unit.send(result)
+        except StopIteration as stop:
+            return stop.value
+
+    whole = recall._recall
+    monkeypatch.setattr(recall, "_recall", counting)
+    assert await office.code(stranger, SubSignal.MR, pb.INT64Buf(id=id)) == Code.NOT_EXIST
+    assert sum(rows) == 1
+    assert await office.code(others[0], SubSignal.MR, pb.INT64Buf(id=id)) == Code.NO_RIGHT
+    assert sum(rows) == 3
+    assert await office.code(ann, SubSignal.MR, pb.INT64Buf(id=id)) == Code.SUCCESS
+    assert sum(rows) >= 50
