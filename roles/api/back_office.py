@@ -14,6 +14,8 @@ from roles.api.keys import KeyGuard
 from roles.api.openapi import PUSH
 
 ENDPOINTS = (PUSH, *ADMIN)
+PATHS = ("/imopenapi/", "/admin/")
+"""What all of their paths begin with."""
 
 
 def add_routes(app: web.Application, node: Node) -> None:

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Method
+from roles.api.back_office import ENDPOINTS
 from roles.group.handlers import HANDLERS
 
 ORIGIN = "https://chat.example"
@@ -33,6 +34,17 @@ async def test_a_preflight_of_another_page_is_refused(site: Site) -> None:
     async with site.http.options("/login", headers=headers) as response:
         assert response.status == 403
         assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize("path", sorted({endpoint.path for endpoint in ENDPOINTS}))
+async def test_no_page_may_ask_the_back_office(site: Site, path: str) -> None:
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        headers = {"Origin": ORIGIN, "Access-Control-Request-Method": method}
+        async with site.http.options(path, headers=headers) as response:
+            assert response.status == 403
+            assert "Access-Control-Allow-Origin" not in response.headers
+        async with site.http.request(method, path, headers={"Origin": ORIGIN}) as response:
+            assert "Access-Control-Allow-Origin" not in response.headers
 
 
 @pytest.mark.parametrize("body", [{"mobile": "13812345678"}, {"mobile": "x"}, b"no JSON"], ids=str)
