@@ -135,7 +135,12 @@ def _parsed(call: Call) -> pb.Message:
     message.from_user = call.uid  # whatever the client wrote
     if type(message.conversation.target) is not str:  # the runtime gives what is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
-    if len(message.to) > MAX_ITEMS or not all(type(uid) is str for uid in (message.to_user, *message.to)):
+    to = message.to
+    if (
+        type(message.to_user) is not str
+        or len(to) > MAX_ITEMS
+        or (to and not all(type(uid) is str for uid in to))
+    ):
         raise Refusal(Code.INVALID_DATA)
     return message
 
