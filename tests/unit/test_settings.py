@@ -180,7 +180,11 @@ def test_dev_gives_way_to_what_is_set(write):
         ),
         ("bus", 'url = "kafka://h:1"', 'must be "memory", for one process, or neither, for a cluster'),
         ("node", 'roles = ["api"]', "the group role would run in another process"),
-        ("blobs", 'url = ""', "url = '': must be directory:///FOLDER, directory:////FOLDER for an absolute path, or"),
+        (
+            "blobs",
+            'url = ""',
+            "url = '': must be directory:///FOLDER, directory:////FOLDER for an absolute path, or",
+        ),
         ("blobs", 'url = "http://h"', "[blobs]: access_key and secret_key must be set for an S3 server"),
         ("codes", 'provider = "fax"', "must be one of 'log', 'aliyun', 'tencent' or 'smtp'"),
         (
