@@ -16,6 +16,7 @@ from fsharechat.settings import Settings, SettingsError, load, role_names
 T = TypeVar("T")
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
+_COMMANDS = ("check", "chat", "admin")
 COMMANDS = """commands:
   (none)    run the server
   check     read the settings, reach every service they name, say what is wrong
@@ -37,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from fsharechat.admin import command_line
 
         return command_line.main(argv[1:], _settings_file)
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.command in ("chat", "admin"):
+        parser.error(f"{args.command} comes first, and its flags behind it: fsharechat {args.command} --help")
     try:
         settings = load(_settings_file(args.settings), vars(args), os.environ)
     except SettingsError as error:
@@ -54,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=["check"], metavar="check | chat | admin")
+    parser.add_argument(
+        "command", nargs="?", choices=_COMMANDS, metavar="check | chat | admin", help="see below"
+    )
     parser.add_argument("--roles", metavar="A,B", help=f"the roles to run, of {','.join(role_names())}")
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="the settings file; ./settings.toml if it exists"

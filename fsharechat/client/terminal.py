@@ -42,7 +42,11 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fsharechat chat", description="A chat client for the terminal.")
+    parser = argparse.ArgumentParser(
+        prog="fsharechat chat",
+        description="A chat client for the terminal.",
+        epilog="In the chat /help lists its commands. Exit codes: 0 left, 1 could not go on, 2 wrong flags.",
+    )
     parser.add_argument("--number", help="your mobile number or e-mail address; asked for when not given")
     parser.add_argument("--code", help="the login code; without it one is sent to you and asked for")
     parser.add_argument(
