@@ -7,7 +7,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from fsharechat.bus import BusError
+from fsharechat.bus.kafka_topics import unreached
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Producer:
         try:
             self._current = await self._made()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise BusError(f"{self._servers}: {error or 'no answer'}") from error
+            raise unreached(self._servers, error) from error
 
     async def stop(self) -> None:
         """Send what was taken, within a bound, and let go."""

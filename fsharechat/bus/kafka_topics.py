@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from fsharechat.bus import BusError
 from fsharechat.protocol.ids import NODES
@@ -39,7 +39,13 @@ async def create_topics(servers: str) -> None:
             finally:
                 await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BusError(f"{servers}: {error or 'no answer'}") from error
+        raise unreached(servers, error) from error
+
+
+def unreached(servers: str, error: Exception) -> BusError:
+    """Return what to raise where Kafka could not be reached."""
+    why = "no broker answers" if isinstance(error, KafkaConnectionError) else error or "no answer"
+    return BusError(f"{servers}: {why}")
 
 
 async def _create(admin: AIOKafkaAdminClient) -> None:

@@ -59,7 +59,8 @@ async def unfit(target: Target) -> str:
             for transport in ("tcp", "ws"):
                 await world.link(transport)
     except (OSError, aiohttp.ClientError, TimeoutError) as error:
-        return f"no server at {target.tcp}, {target.ws}, {target.http}: {error}"
+        places = ", ".join([*target.tcp, *target.ws, *target.http])
+        return f"no server at {places}: {error}"
     except AssertionError as error:
         return f"nobody can log in with the code {target.code!r} (--code): {error}"
     return ""
