@@ -12,8 +12,11 @@ FACES = 9
 SIZE = 240
 """Pixels of a side of the picture."""
 
-MAX_PIXELS = 16_000_000
+MAX_PIXELS = 4_000_000
 """A picture with more is not unpacked: a few bytes may stand for gigabytes of one colour."""
+
+MAX_JPEG_PIXELS = 16_000_000
+"""Of a JPEG, which is unpacked at an eighth of its size."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _GAP = 6
@@ -58,7 +61,7 @@ def _tile(face: Face, side: int) -> Image.Image:
 def _portrait(data: bytes, side: int) -> Image.Image:
     """Return the middle of a picture. Raises whatever its decoder does."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > (MAX_JPEG_PIXELS if image.format == "JPEG" else MAX_PIXELS):
             raise ValueError("too many pixels")
         image.draft("RGB", (side, side))
         square = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGBA"), (side, side))

@@ -103,6 +103,12 @@ def test_what_cannot_be_shown_is_as_no_portrait(data: bytes) -> None:
     assert compose([face(1, data, "bob")]) == compose([face(1, None, "bob")])
 
 
+def test_a_photograph_may_be_larger_than_a_picture_of_another_kind() -> None:
+    """Unpacking a JPEG for a small tile is cheap; nine large PNGs of a kilobyte each kept a processor busy."""
+    photograph = picture(RED, (MAX_PIXELS // 2000 + 1, 4000), "JPEG")
+    assert colours(compose([face(1, photograph)]))[RED] > 200 * 200
+
+
 # Its life
 
 
