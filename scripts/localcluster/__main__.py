@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def say(text: str) -> None:
-    print(f"-- {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"-- {text}\n")  # one write: several threads say something at a time
 
 
 def up(arguments: argparse.Namespace) -> int:
