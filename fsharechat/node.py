@@ -124,7 +124,9 @@ class Node:
         if not isinstance(self.blobs, DirectoryBlobs):
             return
         if not settings.in_one_process and not settings.blobs.url.startswith(f"{DIRECTORY}/"):
-            log.warning("all group and api processes must share this folder", media=str(settings.media_path()))
+            log.warning(
+                "all group and api processes must share this folder", media=str(settings.media_path())
+            )
         found_alike = settings.in_one_process and settings.api.host not in WILDCARDS
         if "group" in settings.node.roles and not settings.blobs.public_url and not found_alike:
             log.warning("[blobs] public_url is not set", clients_are_sent_to=self.blobs.address)
