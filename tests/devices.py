@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self
 
 from fsharechat.client import Client, Credentials, Event, InboxGap, Options, SentMessage, login
-from fsharechat.client.transport import Body, Transport
+from fsharechat.client.connection import Connection
+from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
 from tests.server import SUPER_CODE, Addresses, until
@@ -46,18 +47,17 @@ class Device(Client):
             self.asked[body.local_message_id] += 1
         return await super().request(sub_signal, body, within=within)
 
-    def _make_transport(self) -> Transport:
-        transport = super()._make_transport()
-        decode = transport.reply
+    def _serve(self, connection: Connection, ack: pb.ConnectAckPayload) -> list[Coroutine[Any, Any, None]]:
+        ask = connection.request
 
-        def watched(sub_signal: SubSignal, content: object) -> Body:
-            result = decode(sub_signal, content)
-            if sub_signal is SubSignal.MP and isinstance(result, pb.PullMessageResult):
+        async def watched(sub_signal: SubSignal, body: Body, within: float) -> Body:
+            result = await ask(sub_signal, body, within)
+            if isinstance(result, pb.PullMessageResult):
                 self.pulled.update(message.message_id for message in result.message)
             return result
 
-        transport.reply = watched  # type: ignore[method-assign]
-        return transport
+        connection.request = watched  # type: ignore[method-assign]
+        return super()._serve(connection, ack)
 
     async def __aenter__(self) -> Self:
         await self.connect()
