@@ -147,6 +147,13 @@ def _finish(file: BinaryIO, target: Path) -> None:
     file.close()
     target.parent.mkdir(exist_ok=True)
     Path(file.name).replace(target)
+    # Only then does the name outlive a power cut.
+    for folder in (target.parent, target.parent.parent):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _discard(file: BinaryIO, temporary: Path) -> None:
