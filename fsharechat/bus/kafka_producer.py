@@ -1,6 +1,8 @@
 """A producer that is made anew when Kafka no longer takes what it sends."""
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import structlog
@@ -142,6 +144,7 @@ class Producer:
         except BaseException:
             await producer.stop()
             raise
+        _have_its_end_told(producer, lambda error: self._note(producer, error))
         self._since = asyncio.get_running_loop().time()
         return producer
 
@@ -161,4 +164,28 @@ async def _end(producer: AIOKafkaProducer) -> None:
             await producer.client.close()
     except (KafkaError, TimeoutError) as error:
         log.warning("a kafka producer does not end", error=str(error) or "no answer")
-    producer._message_accumulator.fail_all(KafkaError("the producer has ended"))
+    _fail_all(producer, KafkaError("the producer has ended"))
+
+
+def _have_its_end_told(producer: AIOKafkaProducer, tell: Callable[[BaseException], None]) -> None:
+    """Fail what waits and call `tell` when aiokafka's own task ends by an exception.
+
+    It takes the place of aiokafka's own callback (0.14), which raises in a producer without transactions.
+    """
+    sender = producer._sender
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _fail_all(producer, error)
+            tell(error)
+
+    sender.sender_task.remove_done_callback(sender._fail_all)
+    sender.sender_task.add_done_callback(ended)
+
+
+def _fail_all(producer: AIOKafkaProducer, error: BaseException) -> None:
+    """Have every record that waits fail, and no later one be taken."""
+    batches = producer._message_accumulator
+    batches.fail_all(error)
+    for batch in (*itertools.chain.from_iterable(batches._batches.values()), *batches._pending_batches):
+        batch._drain_waiter.exception()  # looked at, or asyncio complains of each that nobody waited for

@@ -1,7 +1,9 @@
 """The bus on real Kafka when aiokafka, or what listens, fails in the middle: events go on."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -60,6 +62,42 @@ async def test_events_and_presence_go_on_when_the_sequence_is_broken(services: S
     finally:
         for bus in (sender, receiver):
             await bus.close()
+
+
+async def test_events_go_on_when_the_task_of_the_producer_has_ended(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = urls.parse(services("kafka").url("kafka"), "kafka", KAFKA_PORT)
+    bus = KafkaBus(url)
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    said: list[dict[str, Any]] = []
+
+    def take(some: Sequence[Event]) -> None:
+        for event in some:
+            events.put_nowait(event)
+
+    def fail(**_: object) -> None:
+        raise AttributeError("a mistake")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    await bus.open()
+    try:
+        async with asyncio.timeout(BOUND):
+            await bus.serve_node(NODE, take)
+            current = bus._producer._current
+            assert current is not None
+            monkeypatch.setattr(current._message_accumulator, "drain_by_nodes", fail)
+            number = 0
+            while events.empty():  # some are lost before the end is known
+                bus.deliver(NODE, [note(number)])
+                number += 1
+                await asyncio.sleep(0.1)
+            assert bus._producer._current is not current
+    finally:
+        await bus.close()
+    del current
+    gc.collect()  # what nobody looked at is told now
+    assert said == []
 
 
 async def test_events_go_on_when_their_consumer_failed(services: Services) -> None:

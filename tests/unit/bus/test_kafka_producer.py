@@ -31,10 +31,17 @@ class FakeProducer:
         self.stops = True
         self.stopped = False
         self._sender = self._message_accumulator = self.client = self
+        self._batches: dict[object, list[object]] = {}
+        self._pending_batches: list[object] = []
 
     async def start(self) -> None:
         if self.start_error is not None:
             raise self.start_error
+        self.sender_task: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sender_task.add_done_callback(self._fail_all)
+
+    def _fail_all(self, _: "asyncio.Future[None]") -> None:
+        raise AttributeError("as aiokafka's own does")
 
     async def send(
         self, topic: str, value: bytes, *, key: bytes | None, partition: int
