@@ -119,6 +119,9 @@ class Recalls:
             self._move(session, seq)
             if operator != session.uid:
                 _tell(session, notify_recall(message_id, operator))
+        self.catch_up(
+            user, session
+        )  # an event may have come while the answer, which has not got it, was on its way
 
     def _move(self, session: Session, seq: int) -> None:
         session.recalls = seq

@@ -150,6 +150,16 @@ async def test_recalls_that_an_event_skips_are_looked_up(connector: Connector) -
     assert connector.rpc.waiting()[0].method == SubSignal.MP, "the tail may hold what was recalled"
 
 
+async def test_a_recall_that_comes_behind_the_look_at_the_store_is_told_too(connector: Connector) -> None:
+    phone = await connector.device()
+    recall(connector, 20, "anna", seq=2)
+    recall(connector, 30, "anna", seq=3)  # the store has been read, and its answer is on the way
+    assert await answer(connector, (1, 10, "ben"), (2, 20, "ben")) == [0]
+    assert await answer(connector, (3, 30, "ben")) == [2]
+    assert rmns(phone) == [(10, "ben"), (20, "ben"), (30, "ben")]
+    assert connector.rpc.waiting() == []
+
+
 async def test_a_repeated_event_is_told_once(connector: Connector) -> None:
     phone = await connector.device()
     recall(connector, 1, "anna")
