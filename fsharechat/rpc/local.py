@@ -80,6 +80,7 @@ class LocalRpc(Rpc):
 
 def _give_up(future: asyncio.Future[Reply]) -> None:
     if isinstance(future, asyncio.Task):
-        future.cancel()  # the handler makes code 249 of it
+        # The handler makes code 249 of it; so not before its first step, which is in the queue by now.
+        future.get_loop().call_soon(future.cancel)
     elif not future.done():
         future.set_result(Reply(Code.TIMEOUT))
