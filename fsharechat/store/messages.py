@@ -1,6 +1,6 @@
 """Messages, inboxes and heads (protocol.md section 6)."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +13,6 @@ MAX_PULL_BYTES = 1 << 20
 
 MAX_HISTORY = 200
 """The most messages that one answer of history holds."""
-
-MAX_LOOKED = 10_000
-"""The most messages that are read for one answer of history, most of which are not for its reader."""
 
 
 class Entry(NamedTuple):
@@ -75,6 +72,18 @@ def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
         first, second = sorted((target, sender))
         return f"{kind}|{line}|{first}|{second}"
     return f"{kind}|{line}|{target}"
+
+
+_GROUP = str(int(ConversationType.GROUP))
+_DIRECTED = f"{_GROUP}d"
+
+
+def directed_key(conversation: str) -> str:
+    """Return what the messages of a group's conversation share that are for some of the members.
+
+    They are found by the `directed` table, which has the key of the conversation itself.
+    """
+    return f"{_DIRECTED}{conversation.removeprefix(_GROUP)}"
 
 
 def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
@@ -177,19 +186,33 @@ def _insert(
     last = {uid: heads[uid] - count for uid, count in counts.items()}
     entries: dict[int, list[Entry]] = {}
     inbox: list[Row] = []
+    directed: list[Row] = []
     for message in fresh:
         mine = entries[message.id] = []
         for uid in (message.sender, *message.receivers):
             seq = last[uid] = last[uid] + 1
             mine.append(Entry(uid, seq))
             inbox.append((uid, seq, message.id))
+        if _is_directed(message):
+            directed += [(uid, message.conversation, message.id) for uid, _ in mine]
     yield from insert_many(
         "messages",
         ("id", "sender", "local_id", "conversation", "body"),
-        [(m.id, m.sender, m.local_id or None, m.conversation, m.body) for m in fresh],
+        [(m.id, m.sender, m.local_id or None, _kept_as(m), m.body) for m in fresh],
     )
     yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
+    if directed:
+        yield from insert_many("directed", ("uid", "conversation", "message_id"), directed)
     return entries
+
+
+def _is_directed(message: NewMessage) -> bool:
+    return message.audience is not None and bool(message.audience.only)
+
+
+def _kept_as(message: NewMessage) -> str:
+    """Return the conversation that the row of a message is in; history of all finds none that is for some."""
+    return directed_key(message.conversation) if _is_directed(message) else message.conversation
 
 
 _SIZES = """
@@ -245,15 +268,13 @@ def _of_others(uid: str, head: int, left: Collection[str]) -> Unit[list[bytes]]:
                     break
         if len(rows) < _SIZES_PAGE:
             break
-    sql = "SELECT id, body FROM messages WHERE id IN ({})"
-    found: dict[int, bytes] = dict((yield from select_in(sql, ids)))
-    return _newest([found[id] for id in ids if id in found])[::-1]
+    return (yield from _newest_of(ids))[::-1]
 
 
 def _group_of(conversation: str) -> str | None:
     """Return the group whose conversation a key is of, if it is one's."""
     kind, _, line_and_target = conversation.partition("|")
-    return line_and_target.partition("|")[2] if kind == str(int(ConversationType.GROUP)) else None
+    return line_and_target.partition("|")[2] if kind in (_GROUP, _DIRECTED) else None
 
 
 def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
@@ -268,6 +289,13 @@ def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
         if len(rows) < _SIZES_PAGE:
             break
     return after
+
+
+def _newest_of(ids: Sequence[int]) -> Unit[list[bytes]]:
+    """Return the bodies of the first of the messages, as _newest does."""
+    rows = yield from select_in("SELECT id, body FROM messages WHERE id IN ({})", ids)
+    found: dict[int, bytes] = dict(rows)
+    return _newest([found[id] for id in ids if id in found])
 
 
 def _newest(bodies: Sequence[bytes]) -> list[bytes]:
@@ -286,45 +314,35 @@ def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
     return dict(rows)
 
 
-_HISTORY_SIZES = (
+_SIZES_FOR_ALL = (
     "SELECT id, LENGTH(body) FROM messages WHERE conversation = ? AND id < ? ORDER BY id DESC LIMIT ?"
 )
-_HISTORY = "SELECT id, body FROM messages WHERE conversation = ? AND id < ? AND id >= ? ORDER BY id DESC"
+_SIZES_FOR_ONE = """
+SELECT m.id, LENGTH(m.body) FROM directed d JOIN messages m ON m.id = d.message_id
+WHERE d.uid = ? AND d.conversation = ? AND d.message_id < ? ORDER BY d.message_id DESC LIMIT ?
+"""
 
 
-def history(
-    _: Dialect, conversation: str, before: int, count: int, shown: Callable[[bytes], bool] | None = None
-) -> Unit[list[bytes]]:
+def history(_: Dialect, conversation: str, before: int, count: int, reader: str = "") -> Unit[list[bytes]]:
     """Return up to `count` (at most MAX_HISTORY) bodies of a conversation below the id `before`.
 
-    The newest comes first; over MAX_PULL_BYTES the newest are kept. Where there is a `shown`, only what it says yes
-    to counts, of at most MAX_LOOKED messages.
+    The newest comes first; over MAX_PULL_BYTES the newest are kept. Of messages to some members of a group those are
+    among them that are for the `reader`, or from them.
     """
     before = before or 1 << 62
-    wanted = page = min(count, MAX_HISTORY)
-    found: list[bytes] = []
-    looked = 0
-    while len(found) < wanted and looked < MAX_LOOKED:
-        rows = yield from _page(conversation, before, page)
-        found += [body for _, body in rows if shown is None or shown(body)]
-        if shown is None or not rows or sum(map(len, found)) > MAX_PULL_BYTES:
-            break
-        looked += len(rows)
-        before, page = rows[-1][0], MAX_HISTORY
-    return _newest(found[: max(wanted, 0)])
-
-
-def _page(conversation: str, before: int, count: int) -> Unit[list[Row]]:
-    """Return (id, body) of the newest messages below an id, up to MAX_PULL_BYTES or one more."""
-    sizes = (yield Query(_HISTORY_SIZES, (conversation, before, count))).rows
-    if not sizes:
-        return []
-    size = oldest = 0
-    for id, length in sizes:
-        size, oldest = size + length, id
+    wanted = max(0, min(count, MAX_HISTORY))
+    rows = list((yield Query(_SIZES_FOR_ALL, (conversation, before, wanted))).rows)
+    if reader:
+        rows += (yield Query(_SIZES_FOR_ONE, (reader, conversation, before, wanted))).rows
+    rows.sort(reverse=True)
+    ids: list[int] = []
+    size = 0
+    for id, length in rows[:wanted]:
+        ids.append(id)
+        size += length
         if size > MAX_PULL_BYTES:
             break
-    return (yield Query(_HISTORY, (conversation, before, oldest))).rows
+    return (yield from _newest_of(ids))
 
 
 def body_for_change(dialect: Dialect, id: int) -> Unit[bytes | None]:

@@ -137,6 +137,16 @@ messages = Table(
     Index("messages_history", "conversation", "id"),
 )
 
+directed = Table(
+    "directed",
+    metadata,
+    Column("uid", UID, primary_key=True, comment="Who sent the message, or whom it is for."),
+    Column("conversation", String(160), primary_key=True, comment="See messages.conversation_key."),
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    comment="Messages in groups to some of the members.",
+    sqlite_with_rowid=False,
+)
+
 inbox = Table(
     "inbox",
     metadata,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 
 import structlog
 from google.protobuf.message import DecodeError, EncodeError
@@ -253,20 +252,13 @@ async def pull(group: Group, call: Call, request: pb.PullMessageRequest) -> byte
 @handles(SubSignal.LRM, pb.LoadRemoteMessages)
 async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> bytes:
     where = request.conversation
-    shown = None
+    reader = ""
     if where.type == ConversationType.GROUP:
         await members_with(group, where.target, call.uid)
-        shown = partial(_is_for, call.uid)
+        reader = call.uid
     elif where.type != ConversationType.PRIVATE:
         raise Refusal(_NOT_A_MEMBER.get(where.type, Code.INVALID_PARAMETER))
     key = conversation_key(where.type, where.line, where.target, call.uid)
     before, count = max(request.before_uid, 0), max(request.count, 0)
-    bodies = await group.store.read(messages.history, key, before, count, shown)
+    bodies = await group.store.read(messages.history, key, before, count, reader)
     return pull_result(map(pull_entry, bodies), 0, 0)
-
-
-def _is_for(uid: str, body: bytes) -> bool:
-    """Return whether a message to a group is for one of its members."""
-    message = pb.Message.FromString(body)
-    only = addressees(message)
-    return not only or uid in only or uid == message.from_user

@@ -1,5 +1,7 @@
 """LRM of groups, and what a first login gets of them (protocol.md section 6)."""
 
+import asyncio
+
 import pytest
 from group_kit import Office, words
 from groups_kit import add, create, dismiss, kick, leave, said
@@ -58,8 +60,7 @@ async def test_a_page_is_full_whatever_is_left_out_of_it(office: Office) -> None
     id = await create(office, ann, bob, cid)
     for n in range(40):
         await said(office, ann, id, f"all {n}")
-        for _ in range(7):
-            await said(office, ann, id, "bob", to=[bob])
+        await asyncio.gather(*[said(office, ann, id, "bob", to=[bob]) for _ in range(75)])
     wanted = [f"all {n}" for n in reversed(range(40))] + [""]
     seen: list[str] = []
     before = 0

@@ -261,24 +261,56 @@ async def test_a_conversation_of_users_is_none_of_a_group(store: Store) -> None:
     assert (await inbox(store, "bob")).bodies == [message.body for message in kept]
 
 
-async def test_history_reads_on_until_the_page_is_full(store: Store) -> None:
-    bodies = [b"yes %d" % n if n % 10 == 0 else b"no %d" % n for n in range(1000)]
-    await append_all(store, *[new("ann", conversation="1|0|g", body=body) for body in bodies])
-    wanted = [body for body in reversed(bodies) if body.startswith(b"yes")]
+async def test_history_has_of_directed_messages_those_of_the_reader(store: Store) -> None:
+    await group(store, "g", "bob", "cid")
+    sent = [
+        to_group("g", 1000, "ann", "bob", "cid"),
+        to_group("g", 1000, "ann", "bob", only=("bob", "eve")),
+        to_group("g", 1000, "bob", "cid", only=("cid",)),
+        to_group("g", 1000, "cid", "ann", "bob"),
+    ]
+    await append_all(store, *sent)
+    for uid, wanted in (("ann", "310"), ("bob", "3210"), ("cid", "320"), ("eve", "30"), ("", "30")):
+        found = await store.read(messages.history, "1|0|g", 0, 9, uid)
+        assert found == [sent[int(n)].body for n in wanted]
+        assert await store.read(messages.history, "1|0|g", sent[3].id, 1, uid) == found[1:2]
+    assert await store.read(messages.history, "1|1|g", 0, 9, "bob") == []
 
-    async def page(before: int, count: int) -> list[bytes]:
-        return await store.read(
-            messages.history, "1|0|g", before, count, lambda body: body.startswith(b"yes")
-        )
 
-    assert await page(0, 30) == wanted[:30]
-    assert await page(0, 200) == wanted
-    assert await page(0, 0) == []
-
-
-async def test_history_does_not_read_on_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "MAX_LOOKED", 400)
-    await append_all(store, *[new("ann", conversation="1|0|g") for _ in range(1000)])
+@pytest.mark.parametrize("count", [20, 200])
+async def test_a_page_is_full_behind_thousands_of_messages_to_others(store: Store, count: int) -> None:
+    """However many there are, a page takes the same few statements, which find no more than it needs."""
+    await group(store, "g", "bob", "cid")
+    old = [to_group("g", 1000, "ann", "bob", "cid") for _ in range(count // 2)]
+    mine = [to_group("g", 1000, "ann", "bob", only=("bob",)) for _ in range(count)]
+    others = [to_group("g", 1000, "ann", "cid", only=("cid",)) for _ in range(12_000)]
+    for part in (old, mine, others):
+        await append_all(store, *part)
     seen: list[Exchange] = []
-    found = await store.read(recorded, seen, messages.history, "1|0|g", 0, 200, lambda _: False)
-    assert (found, len(seen)) == ([], 4)
+    found = await store.read(recorded, seen, messages.history, "1|0|g", 0, count, "bob")
+    assert found == [message.body for message in reversed(mine)]
+    assert len(seen) == 3
+    assert sum(len(exchange.result.rows) for exchange in seen) <= 3 * count
+    found = await store.read(messages.history, "1|0|g", mine[count // 4].id, count, "bob")
+    wanted = [*old, *mine[: count // 4]]
+    assert found == [message.body for message in reversed(wanted)]
+
+
+async def test_a_directed_message_takes_one_more_statement(store: Store) -> None:
+    await group(store, "g", *CROWD)
+    counts = []
+    for only in ((), tuple(CROWD[:100])):
+        seen: list[Exchange] = []
+        batch = [to_group("g", 1000, "ann", *CROWD[:100], only=only) for _ in range(10)]
+        await store.write(recorded, seen, messages.append, batch)
+        counts.append(len(seen))
+    assert counts[1] == counts[0] + 1
+
+
+async def test_a_first_pull_leaves_out_directed_messages_of_what_was_left(store: Store) -> None:
+    for id in ("left", "other"):
+        await group(store, id, "bob")
+    sent = [to_group(id, 1000, "ann", "bob", only=("bob",)) for id in ("left", "other")]
+    await append_all(store, *sent)
+    await store.write(change_members, "left", (), ["bob"])
+    assert (await inbox(store, "bob")).bodies == [sent[1].body]

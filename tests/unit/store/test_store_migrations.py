@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 
 from fsharechat.errors import StoreError
+from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.store.migrate import migrate
 from fsharechat.store.schema import metadata
 
@@ -79,3 +80,39 @@ def test_the_versions_of_friends_and_requests_are_taken_over(empty_url: str) -> 
     with connected(empty_url) as connection:
         rows = connection.execute(text("SELECT uid, seq, friends_dt, requests_dt FROM heads ORDER BY uid"))
         assert [tuple(row) for row in rows] == [("ann", 3, 60, 70), ("bob", 0, 0, 70), ("cid", 0, 0, 0)]
+
+
+def test_messages_to_some_members_are_taken_over(empty_url: str) -> None:
+    def body(**to: Any) -> bytes:
+        where = pb.Conversation(type=1, target="g", line=0)
+        content = pb.MessageContent(type=1)
+        return pb.Message(conversation=where, from_user="ann", content=content, **to).SerializeToString()
+
+    bodies = {
+        1: body(),
+        2: body(to=["bob", "nobody"]),
+        3: body(to_user="cid", to=["", "ann"]),
+        4: body(to=["bob"]),
+    }
+    migrate(empty_url, "0003")
+    with connected(empty_url) as connection:
+        for uid in ("ann", "bob", "cid"):
+            row = {"uid": uid}
+            connection.execute(text("INSERT INTO group_members VALUES ('g', :uid, '', 0, 1, 1)"), row)
+        for id, value in bodies.items():
+            key = "1|0|g" if id < 4 else "0|0|ann|bob"
+            sql = "INSERT INTO messages VALUES (:id, 'ann', NULL, :key, :body)"
+            connection.execute(text(sql), {"id": id, "key": key, "body": value})
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        rows = connection.execute(text("SELECT id, conversation FROM messages ORDER BY id"))
+        assert [tuple(row) for row in rows] == [
+            (1, "1|0|g"),
+            (2, "1d|0|g"),
+            (3, "1d|0|g"),
+            (4, "0|0|ann|bob"),
+        ]
+        rows = connection.execute(text("SELECT message_id, uid, conversation FROM directed ORDER BY 1, 2"))
+        assert [tuple(row) for row in rows] == [
+            (id, uid, "1|0|g") for id, uid in ((2, "ann"), (2, "bob"), (3, "ann"), (3, "cid"))
+        ]

@@ -27,6 +27,7 @@ HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "pull": (messages.pull, ("bob", 0)),
     "heads": (messages.heads, (["ann", "bob"],)),
     "history": (messages.history, ("a conversation", 0, 20)),
+    "history of a member": (messages.history, ("a conversation", 0, 20, "ann")),
     "connect": (sessions.find, ("ann", "phone")),
     "heads of a session": (heads.heads, (["ann"],)),
     "cursors of a device": (heads.cursors, ("ann", "phone")),
