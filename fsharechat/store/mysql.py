@@ -115,6 +115,7 @@ class MysqlStore(Store):
             log.warning(
                 "store batch failed", error=str(error), messages=len(batch.messages), units=len(batch.works)
             )
+            await self._roll_back()  # else the BEGIN of the next batch would commit what this one has done
             batch.fail(error)
         except Exception as error:
             log.exception("store batch failed", messages=len(batch.messages), units=len(batch.works))

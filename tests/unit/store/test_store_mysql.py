@@ -204,3 +204,17 @@ async def test_no_host_is_one_clear_error(empty_mysql: ServiceUrl) -> None:
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1: .*; 127\.0\.0\.1:2: "):
         await store.open()
     await store.close()
+
+
+async def test_a_batch_that_fails_in_the_middle_leaves_nothing_for_the_next_one(
+    empty_mysql: ServiceUrl,
+) -> None:
+    store = MysqlStore(empty_mysql, 1000)
+    await store.open()
+    too_long = new(
+        "ann", "bob", conversation="c" * 200
+    )  # found by the engine after it has advanced the heads
+    with pytest.raises(StoreError, match="too long"):
+        await append(store, too_long)
+    assert (await append(store, new("ann", "bob"))).entries == [("ann", 1), ("bob", 1)]
+    await store.close()
