@@ -12,6 +12,7 @@ import structlog
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method
 from fsharechat.store.heads import Heads
+from fsharechat.tasks import repeat, spawn
 
 if TYPE_CHECKING:
     from roles.connector.hub import Hub
@@ -35,28 +36,32 @@ class HeadCheck:
         self._fresh: deque[tuple[float, str]] = deque()
         self._ahead: deque[tuple[float, str, Heads]] = deque()
 
+    def start(self) -> tuple[asyncio.Task[None], ...]:
+        """Begin to check; return what goes on until it is cancelled."""
+        return (
+            spawn("head check", repeat(self._hub.settings.head_check_seconds, self.check_all)),
+            spawn("head check of fresh devices", repeat(FRESH_SECONDS / 4, self.look_at_fresh)),
+        )
+
     def connected(self, uid: str) -> None:
         """Check a user in a while."""
         self._fresh.append((self._hub.time() + FRESH_SECONDS, uid))
 
-    async def check_all_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._hub.settings.head_check_seconds)
-            await self.check(list(self._hub.users))
-            await self._hub.recalls.keep_cursors()
+    async def check_all(self) -> None:
+        await self.check(list(self._hub.users))
+        await self._hub.recalls.keep_cursors()
 
-    async def check_fresh_forever(self) -> None:
-        while True:
-            await asyncio.sleep(FRESH_SECONDS / 4)
-            due, now = [], self._hub.time()
-            while self._ahead and self._ahead[0][0] <= now:
-                _, uid, heads = self._ahead.popleft()
-                if (user := self._hub.users.get(uid)) is not None:
-                    user.catch_up(heads)
-            while self._fresh and self._fresh[0][0] <= now:
-                due.append(self._fresh.popleft()[1])
-            if due:
-                await self.check(due)
+    async def look_at_fresh(self) -> None:
+        """Check those who have connected FRESH_SECONDS ago, and tell of what was ahead AHEAD_SECONDS ago."""
+        due, now = [], self._hub.time()
+        while self._ahead and self._ahead[0][0] <= now:
+            _, uid, heads = self._ahead.popleft()
+            if (user := self._hub.users.get(uid)) is not None:
+                user.catch_up(heads)
+        while self._fresh and self._fresh[0][0] <= now:
+            due.append(self._fresh.popleft()[1])
+        if due:
+            await self.check(due)
 
     async def check(self, uids: list[str]) -> None:
         """Compare what is known of the logs of users with the store; see AHEAD_SECONDS for what follows."""

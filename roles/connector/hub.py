@@ -1,8 +1,7 @@
 """What the sessions of a connector share, and what runs beside them: events, the sweep."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -14,6 +13,7 @@ from fsharechat.registry import Lease
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
 from fsharechat.store.heads import Heads
+from fsharechat.tasks import repeat, spawn
 from roles.connector.gate import Gate
 from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
@@ -77,32 +77,27 @@ class Hub:
         self.suspended = not self._lease.held
         await self.bus.serve_node(self.node, self.on_events)
         self._begin()
-        for work in (
-            self._sweep_forever(),
-            self.heads.check_all_forever(),
-            self.heads.check_fresh_forever(),
-            self._follow_lease(),
-        ):
-            self._spawn(work)
+        self._tasks = [
+            spawn("sweep", repeat(SWEEP_SECONDS, self.sweep)),
+            *self.heads.start(),
+            spawn("connector's node id", self._follow_lease()),
+        ]
 
     async def stop(self) -> None:
-        """Read no more, finish the requests under way, then close every session."""
+        """Read no more, finish the requests under way, then close every session; at once when it is cancelled."""
         self.draining = True
         for session in self.sessions:
             session.transport.pause()
-        if self.inflight:
-            await self._idle.wait()
-        for session in list(self.sessions):
-            session.close()
+        try:
+            if self.inflight:
+                await self._idle.wait()
+        finally:
+            for session in list(self.sessions):
+                session.close()
+            for task in self._tasks:
+                task.cancel()
         await self.recalls.keep_cursors()
-        for task in self._tasks:
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(_report_end)
-        self._tasks.append(task)
 
     def finished(self) -> None:
         """Count down a request under way."""
@@ -240,23 +235,26 @@ class Hub:
     # Events
 
     def on_events(self, events: Sequence[Event]) -> None:
-        """Take what the bus brings for this node."""
+        """Take what the bus brings for this node. An event that cannot be taken costs none of the others."""
         for event in events:
-            if type(event) is Deliver:
-                self._on_deliver(event)
-            elif type(event) is Notify:
-                self._on_notify(event)
-            elif type(event) is Push:
-                message = TailMessage(event.body, "")
-                for uid in event.uids:
-                    for session in self._sessions_of(uid):
-                        session.transport.send_pulled(0, [message], 0, 0)
-            elif type(event) is Reported:
-                self._on_reported(event)
-            elif type(event) is Recalled:
-                self.recalls.on_event(event)
-            elif type(event) is Kick:
-                self._on_kick(event)
+            try:
+                self._on_event(event)
+            except Exception:
+                log.exception("an event failed", kind=type(event).__name__)
+
+    def _on_event(self, event: Event) -> None:
+        if type(event) is Deliver:
+            self._on_deliver(event)
+        elif type(event) is Notify:
+            self._on_notify(event)
+        elif type(event) is Push:
+            self._on_push(event)
+        elif type(event) is Reported:
+            self._on_reported(event)
+        elif type(event) is Recalled:
+            self.recalls.on_event(event)
+        elif type(event) is Kick:
+            self._on_kick(event)
 
     def _on_deliver(self, event: Deliver) -> None:
         message = self.recalls.as_it_is(TailMessage(event.body, event.sender, event.sender_client))
@@ -264,6 +262,12 @@ class Hub:
             user = self.users.get(uid)
             if user is not None:
                 user.arrived(seq, message, event.sender_client if uid == event.sender else "")
+
+    def _on_push(self, event: Push) -> None:
+        message = TailMessage(event.body, "")
+        for uid in event.uids:
+            for session in self._sessions_of(uid):
+                session.transport.send_pulled(0, [message], 0, 0)
 
     def _on_reported(self, event: Reported) -> None:
         kind = ReportType(event.kind)
@@ -290,11 +294,6 @@ class Hub:
         return list(user.sessions.values()) if user is not None else []
 
     # The sweep
-
-    async def _sweep_forever(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            await self.sweep()
 
     async def sweep(self) -> None:
         """Look at every connection: drop those whose time is over, repeat notifications."""
@@ -328,11 +327,6 @@ class Hub:
             session.refuse("silent")
         else:
             session.repeat_notifications(now - settings.notify_repeat_seconds)
-
-
-def _report_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.error("a task of the connector ended", exc_info=error)
 
 
 def _report_forget(future: asyncio.Future[Reply]) -> None:

@@ -5,11 +5,13 @@ import gc
 from contextlib import suppress
 
 import pytest
-from connector_fakes import Connector, Make, RecordingTransport, Sent, ack, connect, turn
+from connector_fakes import Connector, Make, RecordingTransport, Sent, ack, body_of, connect, turn
 from structlog.testing import capture_logs
 
+from fsharechat.bus import Deliver, Reported
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
+from fsharechat.store.messages import Entry
 from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from tests.server import until
@@ -151,6 +153,37 @@ async def test_a_head_check_that_fails_is_tried_again(make: Make, quick: None):
     assert {line["event"] for line in logs} == {"heads not checked"}
     connector.heads({"anna": 6})
     await until(lambda: phone.transport.sent != [], "no MN")
+
+
+async def test_a_check_that_fails_in_an_unknown_way_is_not_the_last(make: Make, quick: None) -> None:
+    connector = await running(make(connector={"head_check_seconds": 0.05}))
+    connector.rpc.answers[Method.HEADS] = lambda _: Reply(Code.SUCCESS, b"what another version says")
+    phone = await connector.device(head=5)
+    with capture_logs() as logs:
+        await until(lambda: len(connector.rpc.of(Method.HEADS)) > 2, "no checks")
+    assert {(line["event"], line["task"]) for line in logs} >= {("failed, and goes on", "head check")}
+    connector.heads({"anna": 6})
+    await until(lambda: phone.transport.sent != [], "no MN")
+
+
+async def test_an_event_that_cannot_be_read_costs_no_other(connector: Connector) -> None:
+    phone = await connector.device()
+    with capture_logs() as logs:
+        connector.events(Reported(77, [Entry("anna", 1)]), Deliver(body_of(1), [Entry("anna", 1)], "ben", ""))
+    assert phone.transport.mns() == [1]
+    assert [line["event"] for line in logs] == ["an event failed"]
+
+
+async def test_draining_ends_what_is_not_done_in_time(connector: Connector) -> None:
+    await running(connector)
+    phone = await connector.device()
+    phone.publish(SubSignal.US)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await connector.hub.stop()
+    assert phone.transport.closed
+    assert not connector.presences[-1].online
+    assert connector.hub.sessions == set()
 
 
 async def test_draining_answers_what_is_under_way_and_takes_nothing_new(make: Make):

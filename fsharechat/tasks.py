@@ -1,0 +1,32 @@
+"""Work that goes on beside everything else until it is cancelled, and does not end unheard."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+def spawn(what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start work. `what` it is, for the log: that it ended by an exception is an error."""
+    task = asyncio.get_running_loop().create_task(work, name=what)
+    task.add_done_callback(_report_end)
+    return task
+
+
+async def repeat(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:
+    """Await `turn` again and again, so many seconds after the last ended. What fails ends that turn alone."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await turn()
+        except Exception:
+            task = asyncio.current_task()
+            log.exception("failed, and goes on", task=task and task.get_name())
+
+
+def _report_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a task ended", task=task.get_name(), exc_info=error)
