@@ -95,11 +95,12 @@ async def _change(
     group_id: str,
     may: May | None,
     new: Sequence[NewMember],
+    texts: Sequence[str],
     unit: Callable[Concatenate[Dialect, Change, P], Unit[Told]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> None:
-    """Carry out a change and tell of it. `new` are those who may become members by it.
+    """Carry out a change and tell of it. `new` are those who may become members by it, `texts` what others will read.
 
     `may` is asked before, too: a change locks all members, which is nothing for who has no right to it.
     """
@@ -116,7 +117,8 @@ async def _change(
     content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
     if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
         raise Refusal(Code.INVALID_PARAMETER)
-    if content is not None and group.words.refuses(content):
+    aliases = (member.alias for member in new)
+    if (content is not None and group.words.refuses(content)) or group.words.refuses_any((*texts, *aliases)):
         raise Refusal(Code.SENSITIVE_WORD)
     line = request.to_line[0] if request.to_line else 0
     notice = Notice(call.message_id or group.ids.next(), call.uid, group_id, line, content)
@@ -170,6 +172,7 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
         id,
         None,
         wanted,
+        (info.name, info.extra),
         _create,
         Info(id, info.name, info.portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
         wanted,
@@ -234,7 +237,7 @@ async def add_members(group: Group, call: Call, request: pb.AddGroupMemberReques
     limit = group.settings.limits.group_members
     wanted = _wanted(request.added_member, limit)
     may = group_rights.check_add
-    await _change(group, call, request, request.group_id, may, wanted, _add, wanted, limit)
+    await _change(group, call, request, request.group_id, may, wanted, (), _add, wanted, limit)
 
 
 def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Told]:
@@ -259,7 +262,7 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
 @handles(SubSignal.GKM, pb.RemoveGroupMemberRequest)
 async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
     may = group_rights.check_kick
-    await _change(group, call, request, request.group_id, may, (), _kick, list(request.removed_member))
+    await _change(group, call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
 
 
 def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
@@ -281,7 +284,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
 
 @handles(SubSignal.GQ, pb.QuitGroupRequest)
 async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, group_rights.check_quit, (), _quit)
+    await _change(group, call, request, request.group_id, group_rights.check_quit, (), (), _quit)
 
 
 def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
@@ -302,7 +305,7 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
 
 @handles(SubSignal.GD, pb.DismissGroupRequest)
 async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, group_rights.check_dismiss, (), _dismiss)
+    await _change(group, call, request, request.group_id, group_rights.check_dismiss, (), (), _dismiss)
 
 
 def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
@@ -328,7 +331,8 @@ async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -
     _check_field(request.type, request.value)
     what = GroupInfoType(request.type)
     may = partial(group_rights.check_modify, what=what)
-    await _change(group, call, request, request.group_id, may, (), _modify, what, request.value)
+    texts = () if what == GroupInfoType.PORTRAIT else (request.value,)
+    await _change(group, call, request, request.group_id, may, (), texts, _modify, what, request.value)
 
 
 def _check_field(kind: int, value: str) -> None:

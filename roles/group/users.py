@@ -34,6 +34,9 @@ _COLUMN = {
 }
 """What each kind of change sets, and how many characters it takes: MySQL keeps 65,535 bytes, 4 a character."""
 
+_NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
+"""What is no text for people."""
+
 
 def profile(row: Row) -> pb.User:
     """Return the User of a row of PROFILE columns: every field is set."""
@@ -96,6 +99,8 @@ async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoReque
         changes[known[0]] = _gender(entry.value) if entry.type == InfoType.GENDER else entry.value
     if not changes:
         raise Refusal(Code.INVALID_PARAMETER)
+    if group.words.refuses_any(entry.value for entry in request.entry if entry.type not in _NOT_READ):
+        raise Refusal(Code.SENSITIVE_WORD)
     await group.store.write(users.modify, call.uid, changes, group.now())
 
 

@@ -1,4 +1,4 @@
-"""The sensitive words as this process knows them, and whether a message has one (code 242)."""
+"""The sensitive words as this process knows them, and whether a message or a name has one (code 242)."""
 
 import asyncio
 import unicodedata
@@ -14,6 +14,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType
 from fsharechat.store import words
 from fsharechat.store.store import Store
+from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +68,7 @@ class WordFilter:
         """Read the words, and follow their changes from now on. Raises StoreError."""
         await self._bus.watch_invalidations(self._on_keys)
         await self._load()
-        self._keeper = asyncio.get_running_loop().create_task(self._follow())
-        self._keeper.add_done_callback(_report_end)
+        self._keeper = spawn("sensitive words", self._follow())
 
     def stop(self) -> None:
         if self._keeper is not None:
@@ -81,12 +81,14 @@ class WordFilter:
         texts: Sequence[str] = (content.searchable_content, content.push_content)
         if content.type in _SAYS_IN_CONTENT:
             texts = (*texts, content.content)
-        return any(text and self.refuses_text(text) for text in texts)
+        return self.refuses_any(texts)
 
-    def refuses_text(self, text: str) -> bool:
-        """Return whether a text has a sensitive word."""
+    def refuses_any(self, texts: Iterable[str]) -> bool:
+        """Return whether one of the texts has a sensitive word."""
         automaton = self._automaton
-        return automaton is not None and next(automaton.iter(spell(fold(text))), None) is not None
+        if automaton is None:
+            return False
+        return any(text and next(automaton.iter(spell(fold(text))), None) is not None for text in texts)
 
     def changed(self) -> None:
         """Tell every group process that the words have changed."""
@@ -117,8 +119,3 @@ class WordFilter:
         self._automaton = await asyncio.to_thread(build, known)
         self._version = version
         log.info("sensitive words read", count=len(known))
-
-
-def _report_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.error("sensitive words are not followed any more", exc_info=error)

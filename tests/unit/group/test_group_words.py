@@ -7,12 +7,21 @@ from collections.abc import Iterable
 import orjson
 import pytest
 from group_kit import Office, text
+from groups_kit import create, info, members, modify
 from structlog.testing import capture_logs
 
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, ContentType, ConversationType, SubSignal
+from fsharechat.protocol.signals import (
+    Code,
+    ContentType,
+    ConversationType,
+    InfoType,
+    MemberType,
+    RequestStatus,
+    SubSignal,
+)
 from fsharechat.rpc import Method
 from fsharechat.store import words
 from roles.group import words as module
@@ -106,6 +115,84 @@ async def test_other_requests_whose_texts_become_messages_are_refused_too(office
     assert await office.code(ann, SubSignal.GC, group) == Code.SENSITIVE_WORD
     group.ClearField("notify_content")
     assert (await office.ask(ann, SubSignal.GC, group)).code == Code.SUCCESS
+
+
+SOLD = "Ann's ＧＯＬＤ"
+
+
+@pytest.mark.parametrize(
+    ("kind", "hit"),
+    [
+        (InfoType.DISPLAY_NAME, True),
+        (InfoType.PORTRAIT, False),
+        (InfoType.MOBILE, True),
+        (InfoType.EMAIL, True),
+        (InfoType.ADDRESS, True),
+        (InfoType.COMPANY, True),
+        (InfoType.SOCIAL, True),
+        (InfoType.EXTRA, True),
+    ],
+)
+async def test_words_are_looked_for_in_profiles(office: Office, kind: InfoType, hit: bool) -> None:
+    ann = await office.user("Ann")
+    await teach(office, "gold")
+    harmless = pb.InfoEntry(type=InfoType.DISPLAY_NAME, value="Anna")
+    request = pb.ModifyMyInfoRequest(entry=[harmless, pb.InfoEntry(type=kind, value=SOLD)])
+    assert await office.code(ann, SubSignal.MMI, request) == (Code.SENSITIVE_WORD if hit else Code.SUCCESS)
+    wanted = pb.PullUserRequest(request=[pb.UserRequest(uid=ann)])
+    found = pb.PullUserResult.FromString(await office.payload(ann, SubSignal.UPUI, wanted))
+    assert found.result[0].user.display_name == ("Ann" if hit else "Anna")
+
+
+@pytest.mark.parametrize(
+    ("details", "alias", "hit"),
+    [
+        ({"name": SOLD}, "", True),
+        ({"extra": SOLD}, "", True),
+        ({"portrait": SOLD}, "", False),
+        ({}, SOLD, True),
+        ({}, "Bob", False),
+    ],
+    ids=["name", "extra", "portrait", "alias", "none"],
+)
+async def test_words_are_looked_for_in_new_groups(
+    office: Office, details: dict[str, str], alias: str, hit: bool
+) -> None:
+    ann, bob = await office.user(), await office.user()
+    await teach(office, "gold")
+    info = pb.GroupInfo(**{"name": "Chess", "type": 0, "portrait": "http://own", **details})  # type: ignore[arg-type]
+    member = pb.GroupMember(member_id=bob, alias=alias, type=0)
+    request = pb.CreateGroupRequest(group=pb.Group(group_info=info, members=[member]))
+    assert (await office.ask(ann, SubSignal.GC, request)).code == (
+        Code.SENSITIVE_WORD if hit else Code.SUCCESS
+    )
+    assert len((await office.inbox(bob)).message) == (0 if hit else 1)
+
+
+async def test_words_are_looked_for_in_changes_of_groups(office: Office) -> None:
+    ann, bob, eve = [await office.user() for _ in range(3)]
+    id = await create(office, ann, name="Chess")
+    await teach(office, "gold")
+    for kind, code in ((0, Code.SENSITIVE_WORD), (1, Code.SUCCESS), (2, Code.SENSITIVE_WORD)):
+        assert await modify(office, ann, id, kind, SOLD) == code
+    member = pb.GroupMember(member_id=bob, alias=SOLD, type=0)
+    request = pb.AddGroupMemberRequest(group_id=id, added_member=[member])
+    assert await office.code(ann, SubSignal.GAM, request) == Code.SENSITIVE_WORD
+    assert await members(office, ann, id) == {ann: MemberType.OWNER}
+    group = await info(office, ann, id)
+    assert (group.name, group.portrait, group.extra) == ("Chess", SOLD, "")
+    assert await modify(office, eve, id, 0, SOLD) == Code.NOT_IN_GROUP  # who may not change it is told that
+
+
+async def test_what_nobody_else_sees_may_say_anything(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    request = pb.AddFriendRequest(target_uid=bob, reason="hello")
+    assert await office.code(ann, SubSignal.FAR, request) == Code.SUCCESS
+    accept = pb.HandleFriendRequest(target_uid=ann, status=RequestStatus.ACCEPTED)
+    assert await office.code(bob, SubSignal.FHR, accept) == Code.SUCCESS
+    await teach(office, "gold")
+    alias = pb.AddFriendRequest(target_uid=bob, reason=SOLD)
+    assert await office.code(ann, SubSignal.FALS, alias) == Code.SUCCESS
 
 
 async def test_words_that_are_removed_may_be_said_again(office: Office) -> None:
