@@ -13,6 +13,7 @@ from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
 from fsharechat.store import users as user_rows
+from fsharechat.tasks import spawn
 from roles.group import (  # noqa: F401 - they announce their handlers
     admin_groups,
     admin_users,
@@ -71,7 +72,7 @@ class GroupRole:
         self._group = group
         await group.start(node.registry)
         await node.rpc.serve(group.call)
-        self._keeper = asyncio.get_running_loop().create_task(self._follow_lease(lease, node.rpc, group))
+        self._keeper = spawn("group's node id", self._follow_lease(lease, node.rpc, group))
         stats = node.store.stats
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
         node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)

@@ -10,6 +10,7 @@ from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import UserStatus
 from fsharechat.store import sessions
 from fsharechat.store.store import Store
+from fsharechat.tasks import spawn
 from roles.group.presence import PresenceTable
 
 log = structlog.get_logger(__name__)
@@ -47,7 +48,7 @@ class Expulsion:
     def on_presence(self, presence: Presence) -> None:
         """Hear of a device."""
         if presence.online and self._watched and self._watched.get(presence.uid, 0) > self._loop.time():
-            look = self._loop.create_task(self._look(presence))
+            look = spawn("expulsion", self._look(presence))
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
 

@@ -16,6 +16,7 @@ from fsharechat.registry import Lease, LeaseTaken, Members, Registry, RegistryEr
 from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.lease import ZooKeeperLease, clock
 from fsharechat.registry.zookeeper.session import Session, pause
+from fsharechat.tasks import spawn
 
 ROOT = "fsharechat"
 PORT = 2181
@@ -81,7 +82,7 @@ class ZooKeeperRegistry(Registry):
         follower = _Follower(self._session, f"{self._root}/{kind}", on_members)
         await follower.read()
         on_members(dict(follower.members))
-        self._followers.add(asyncio.create_task(follower.run()))
+        self._followers.add(spawn(f"members of {kind}", follower.run()))
 
     async def _take_another(self, lease: ZooKeeperLease) -> float:
         """Give a lease whose id is another process's the lowest free one. Returns as `_take` does."""

@@ -9,6 +9,7 @@ import structlog
 from fsharechat.registry import Lease, LeaseTaken, RegistryError
 from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.session import Session, pause
+from fsharechat.tasks import spawn
 
 # A session ends one timeout after the leader last heard of it. What a follower hears, the leader learns up to half a
 # tick later (a quarter of the shortest timeout that ZooKeeper grants), or never if the follower dies with it: then
@@ -59,7 +60,7 @@ class ZooKeeperLease(Lease):
         self._end: asyncio.TimerHandle | None = None
         self._other: nodes.Holder | None = None
         self._proven(sent)
-        self._keeper: asyncio.Task[None] | None = asyncio.create_task(self._keep())
+        self._keeper: asyncio.Task[None] | None = spawn(f"lease of {self.kind}", self._keep())
 
     @property
     def held(self) -> bool:

@@ -26,6 +26,7 @@ from aiozk import RetryPolicy, ZKClient, exc
 from aiozk.states import States
 
 from fsharechat.registry import RegistryError
+from fsharechat.tasks import spawn
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class Session:
 
     async def open(self, seconds: float) -> None:
         """Connect, and stay connected from then on. Raises RegistryError when no server answers in `seconds`."""
-        self._run_task = asyncio.create_task(self._run())
+        self._run_task = spawn("ZooKeeper session", self._run())
         try:
             async with asyncio.timeout(seconds):
                 await self._connected.wait()
