@@ -24,7 +24,7 @@ _LOGIN_MEANING = {
     5: "the code has expired, ask for a new one",
     6: "the code is wrong",
     7: "the server cannot send codes, it is misconfigured",
-    8: "the session is missing or has expired",
+    8: "the session is missing or has expired, or the user is blocked",
     9: "the session is not verified",
     10: "the code was not scanned",
 }

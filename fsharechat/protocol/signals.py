@@ -106,6 +106,7 @@ class LoginCode(IntEnum):
     CODE_EXPIRED = 5
     WRONG_CODE = 6
     MISCONFIGURED = 7
+    NO_SESSION = 8
 
 
 class ConversationType(IntEnum):

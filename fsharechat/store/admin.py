@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fsharechat.protocol.signals import MemberType
+from fsharechat.protocol.signals import MemberType, UserStatus
 from fsharechat.store import sessions, users
 from fsharechat.store.groups import Info
 from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
@@ -63,9 +63,15 @@ def accounts(_: Dialect, search: str, status: int | None, after: str, limit: int
     return [Account(*row) for row in (yield Query(sql, (*params, limit))).rows]
 
 
-def set_status(_: Dialect, uid: str, status: int) -> Unit[None]:
-    """Make a user normal, muted or blocked (UserStatus)."""
+def set_status(dialect: Dialect, uid: str, status: int) -> Unit[None]:
+    """Make a user normal, muted or blocked (UserStatus).
+
+    Tokens from before a block are good no more after it; the devices of a blocked user are still to be told why.
+    """
+    rows = (yield Query(f"SELECT status FROM users WHERE uid = ?{dialect.locking}", (uid,))).rows
     yield Query("UPDATE users SET status = ? WHERE uid = ?", (status, uid))
+    if rows == [(UserStatus.BLOCKED,)] and status != UserStatus.BLOCKED:
+        yield from sessions.revoke(dialect, uid)
 
 
 def create_user(dialect: Dialect, number: str, display_name: str, now: int) -> Unit[tuple[Account, bool]]:
@@ -80,18 +86,24 @@ def create_user(dialect: Dialect, number: str, display_name: str, now: int) -> U
 
 def logged_in(_: Dialect, uid: str) -> Unit[dict[str, int]]:
     """Return when each device of a user got its secret (ms), by client id."""
-    rows = (
-        yield Query("SELECT client_id, issued_ms FROM sessions WHERE uid = ? ORDER BY client_id", (uid,))
-    ).rows
-    return dict(rows)
+    return {
+        client_id: issued for client_id, issued in (yield from _devices(uid)) if issued != sessions.REVOKED
+    }
+
+
+def _devices(uid: str) -> Unit[list[Row]]:
+    sql = "SELECT client_id, issued_ms FROM sessions WHERE uid = ? ORDER BY client_id"
+    return (yield Query(sql, (uid,))).rows
 
 
 def log_out(dialect: Dialect, uid: str, client_ids: Sequence[str] | None) -> Unit[list[str]]:
     """Forget devices of a user, all of them without `client_ids`; return which were logged in."""
-    known = yield from logged_in(dialect, uid)
-    gone = [client_id for client_id in known if client_ids is None or client_id in client_ids]
-    for client_id in gone:
-        yield from sessions.forget(dialect, uid, client_id)
+    gone: list[str] = []
+    for client_id, issued in (yield from _devices(uid)):
+        if client_ids is None or client_id in client_ids:
+            yield from sessions.forget(dialect, uid, client_id)
+            if issued != sessions.REVOKED:
+                gone.append(client_id)
     return gone
 
 

@@ -2,11 +2,15 @@
 
 from typing import NamedTuple
 
-from fsharechat.protocol.signals import LoginCode
+from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.store import recalls, users
 from fsharechat.store.unit import Dialect, Query, Unit
 
 DAY_MS = 86_400_000
+
+
+REVOKED = 0
+"""The `issued_ms` of a session whose token is good no more."""
 
 
 class Session(NamedTuple):
@@ -51,6 +55,11 @@ def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Se
     yield from recalls.begin(dialect, uid, client_id)
     yield Query(dialect.upsert("sessions", ("uid", "client_id"), Session._fields), (uid, client_id, *session))
     return session
+
+
+def revoke(_: Dialect, uid: str) -> Unit[None]:
+    """End the tokens of all devices of a user: each has to log in again, and finds its `db_secret` then."""
+    yield Query("UPDATE sessions SET issued_ms = ? WHERE uid = ?", (REVOKED, uid))
 
 
 def forget(_: Dialect, uid: str, client_id: str) -> Unit[None]:
@@ -180,12 +189,15 @@ def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit
 def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: CodeRules) -> Unit[Login]:
     """Use a code, find or create its user and renew the session of the device, all or nothing.
 
+    A blocked user gets NO_SESSION, and only for a right code: nobody else learns that they are.
     A retried call that was carried out already gives the device a session once more, and the same `created`.
     """
     result = yield from use_code(dialect, guess, now, rules)
     if result is not LoginCode.SUCCESS:
         return Login(result)
     uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
+    if status == UserStatus.BLOCKED:
+        return Login(LoginCode.NO_SESSION, uid, status)
     if guess.retried and not created:
         created = yield from _came_with(uid, guess.client_id)
     session = yield from renew(dialect, uid, guess.client_id, fresh)

@@ -31,6 +31,7 @@ _TEXTS = {
     LoginCode.CODE_EXPIRED: "the code has expired, ask for a new one",
     LoginCode.WRONG_CODE: "wrong code",
     LoginCode.MISCONFIGURED: "the server cannot send codes",
+    LoginCode.NO_SESSION: "this account is blocked",
 }
 
 
@@ -102,6 +103,8 @@ async def login(group: Group, call: Call) -> Reply:
         log.warning("store failed a request", method="login", error=str(error))
         return answer(LoginCode.SERVER_ERROR)
     if done.session is None:
+        if done.uid:
+            log.info("login of a blocked user refused", uid=done.uid, client_id=client_id)
         return answer(done.result)
     log.info("login", uid=done.uid, client_id=client_id, created=done.created, status=done.status)
     user_token = group.tokens.issue(done.uid, client_id, now)

@@ -62,9 +62,8 @@ async def test_a_blocked_user_is_out_at_once_on_every_node(
 ) -> None:
     it.faults()
     (number,) = new_numbers(1)
-    wires = []
-    for connector, device in ((0, "phone"), (1, "pad")):
-        wires.append(await online(it, connector, await log_in(it.at(connector), number, device)))
+    logins = [await log_in(it.at(n), number, device) for n, device in enumerate(("phone", "pad"))]
+    wires = [await online(it, n, credentials) for n, credentials in enumerate(logins)]
     await it.until_known()
     listed = await offices[1].ask("GET", "admin", "users", number, "sessions")
     assert {one["clientId"]: one["online"] for one in listed["sessions"]} == {"phone": True, "pad": True}
@@ -75,7 +74,7 @@ async def test_a_blocked_user_is_out_at_once_on_every_node(
         await wire.close()
     for connector in (0, 1):
         again = await TcpWire.open(it.at(connector).tcp)
-        refused = await again.connect(await log_in(it.at(connector), number, "phone"))
+        refused = await again.connect(logins[connector])
         assert refused == SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
         await again.close()
     await offices[0].ask("PUT", "admin", "users", number, "status", body={"status": "normal"})

@@ -8,7 +8,8 @@ import pytest
 from deployment import ACCEPTED, Boot, Deployment
 
 from fsharechat.admin.office import Office
-from fsharechat.protocol.signals import Code, SubSignal
+from fsharechat.client import LoginError
+from fsharechat.protocol.signals import Code, LoginCode, SubSignal
 from tests.server import BOUND
 from tests.wire import TcpWire, WebWire, text_message, web_text
 
@@ -73,20 +74,26 @@ async def test_a_muted_user_may_not_send_until_it_is_over(
 async def test_a_blocked_user_is_out_on_every_device_and_in_again_when_it_is_over(
     server: Deployment, office: Office
 ) -> None:
-    phone, web = await server.online_tcp("anna", "phone"), await server.online_web("anna", "web")
-    ben = await server.online_tcp("ben")
-    uid = (await server.login("anna", "pad")).user_id
+    web, ben = await server.online_web("anna", "web"), await server.online_tcp("ben")
+    credentials = await server.login("anna", "phone")
+    phone = await server.tcp()
+    assert await phone.connect(credentials) == ACCEPTED
+    uid = credentials.user_id
     await office.ask("PUT", "admin", "users", uid, "status", body={"status": "blocked"})
     for wire in (phone, web):
         await wire.until_closed()
         await server.until_logged(wire, KICKED)
     for transport in ("tcp", "ws"):
         again = await server.open(transport)
-        code = await again.connect(await server.login("anna", "phone"))
-        assert code == SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
+        assert await again.connect(credentials) == SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
         await again.until_closed()
+    with pytest.raises(LoginError) as refused:
+        await server.login("anna", "phone")
+    assert refused.value.code == LoginCode.NO_SESSION
     assert await ben.ping()
     await office.ask("PUT", "admin", "users", uid, "status", body={"status": "normal"})
+    old = await server.tcp()
+    assert await old.connect(credentials) == SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
     assert await server.online_tcp("anna", "phone")
 
 

@@ -26,7 +26,7 @@ async def found(
 async def test_a_user_is_made_once_for_a_number(store: Store) -> None:
     first, created = await store.write(admin.create_user, "13800000000", "Ann", 7)
     assert created
-    assert first == (first.uid, "13800000000", "Ann", UserStatus.NORMAL, 7)
+    assert first[:4] == (first.uid, "13800000000", "Ann", UserStatus.NORMAL)
     assert await store.write(admin.create_user, "13800000000", "Eve", 8) == (first, False)
     unnamed, _ = await store.write(admin.create_user, "ann@example.com", "", 9)
     assert unnamed.display_name == "ann@example.com"
@@ -85,6 +85,30 @@ async def test_a_device_or_all_of_a_user_are_logged_out(store: Store) -> None:
     assert await store.write(admin.log_out, ann, None) == ["pad", "web"]
     assert await store.read(admin.logged_in, ann) == {}
     assert await store.read(admin.logged_in, bob) == {"phone": 4}
+
+
+async def test_tokens_from_before_a_block_are_revoked_after_it(store: Store) -> None:
+    ann, bob = await user(store, "13800000000"), await user(store, "13900000000")
+    for uid, client in ((ann, "phone"), (ann, "web"), (bob, "phone")):
+        await store.write(sessions.renew, uid, client, Session("s", "d", 5))
+
+    async def issued(uid: str, client: str = "phone") -> int:
+        found = await store.read(sessions.find, uid, client)
+        assert found is not None
+        return found[0].issued_ms
+
+    for status in (UserStatus.MUTED, UserStatus.NORMAL, UserStatus.BLOCKED, UserStatus.BLOCKED):
+        await store.write(admin.set_status, ann, status)
+        assert await issued(ann) == 5
+    await store.write(admin.set_status, ann, UserStatus.MUTED)
+    assert [await issued(ann), await issued(ann, "web"), await issued(bob)] == [sessions.REVOKED] * 2 + [5]
+    assert await store.read(admin.logged_in, ann) == {}
+    again = await store.write(sessions.renew, ann, "phone", Session("new", "other", 9))
+    assert again == Session("new", "d", 9)  # the device's own database can be opened again
+    await store.write(admin.set_status, ann, UserStatus.NORMAL)
+    assert await store.read(admin.logged_in, ann) == {"phone": 9}
+    assert await store.write(admin.log_out, ann, None) == ["phone"]
+    assert await store.read(sessions.find, ann, "web") is None
 
 
 async def test_the_system_user_is_made_once_and_renamed(store: Store) -> None:
