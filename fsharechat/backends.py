@@ -6,6 +6,7 @@ import secrets
 from fsharechat import urls
 from fsharechat.blobs import Blobs
 from fsharechat.blobs.directory import DirectoryBlobs
+from fsharechat.blobs.keys import Uploaders
 from fsharechat.bus import Bus
 from fsharechat.codes import CodeSender
 from fsharechat.codes.delivery import Delivery
@@ -32,10 +33,16 @@ def make_store(settings: Settings, lock_seconds: float = LOCK_SECONDS) -> Store:
 def make_blobs(settings: Settings, store: Store) -> Blobs:
     """Return what keeps media. `store` need be open only when the first url is signed."""
     blobs, api = settings.blobs, settings.api
+
+    async def folders_key() -> bytes:
+        # Not from the cluster's secret: with another one, users would no longer replace what they have uploaded.
+        return await store.write(users.fact, "media_folders_key", secrets.token_bytes(32))
+
+    uploaders = Uploaders(folders_key)
     if not blobs.in_directory:
         from fsharechat.blobs.s3 import S3Blobs
 
-        return S3Blobs(blobs, api.cors_origins)
+        return S3Blobs(blobs, api.cors_origins, uploaders)
 
     async def key() -> bytes:
         if settings.in_one_process:
@@ -45,7 +52,12 @@ def make_blobs(settings: Settings, store: Store) -> Blobs:
     host = f"[{api.host}]" if ":" in api.host else api.host
     address = blobs.public_url.rstrip("/") or f"http://{host}:{api.port}"
     return DirectoryBlobs(
-        settings.media_path(), address, key, url_seconds=blobs.url_seconds, max_bytes=blobs.max_bytes
+        settings.media_path(),
+        address,
+        key,
+        uploaders,
+        url_seconds=blobs.url_seconds,
+        max_bytes=blobs.max_bytes,
     )
 
 

@@ -42,7 +42,7 @@ class Upload(NamedTuple):
 
 
 class Blobs(ABC):
-    """Keeps files by media type and key. Reading needs no credentials, writing a signed url that expires."""
+    """Keeps files by media type, key and uploader. Reading needs no credentials, writing a signed url."""
 
     roles: ClassVar[frozenset[str]]
     """The roles whose processes need it open."""
@@ -55,12 +55,19 @@ class Blobs(ABC):
     async def close(self) -> None: ...
 
     @abstractmethod
-    async def upload_url(self, kind: MediaType, key: str) -> Upload:
-        """Return where the file with `key` is to be put. Raises KeyRefused and BlobsError."""
+    def bucket_url(self, kind: MediaType) -> str:
+        """Return the address that those of all files of a media type begin with."""
+
+    @abstractmethod
+    async def upload_url(self, kind: MediaType, key: str, uid: str) -> Upload:
+        """Return where the user `uid` is to put the file with `key`; one of theirs with this key is replaced.
+
+        Another user's is not, whatever the key. Raises KeyRefused, BlobsError and StoreError.
+        """
 
     @abstractmethod
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
-        """Keep a small file of the server's own and return its address; one with this key is replaced.
+        """Keep a small file of the server's own and return its address; one of its own with this key is replaced.
 
         Raises KeyRefused and BlobsError.
         """

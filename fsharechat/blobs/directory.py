@@ -18,7 +18,7 @@ from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from fsharechat.blobs import BUCKETS, Blobs, BlobsError, Upload, host_and_port
-from fsharechat.blobs.keys import OWN_FOLDER, place
+from fsharechat.blobs.keys import Uploaders, identity, place
 from fsharechat.protocol.signals import MediaType
 
 P = ParamSpec("P")
@@ -44,6 +44,7 @@ class DirectoryBlobs(Blobs):
         root: Path,
         address: str,
         key: Callable[[], Awaitable[bytes]],
+        uploaders: Uploaders,
         *,
         url_seconds: float,
         max_bytes: int,
@@ -54,6 +55,7 @@ class DirectoryBlobs(Blobs):
         self._root = root
         self._incoming = root / _INCOMING
         self._agreed_key = key
+        self._uploaders = uploaders
         self._key: bytes | None = None
         self._url_seconds = url_seconds
 
@@ -63,12 +65,15 @@ class DirectoryBlobs(Blobs):
     async def close(self) -> None:
         pass
 
-    async def upload_url(self, kind: MediaType, key: str) -> Upload:
-        bucket, where = BUCKETS[kind], place(kind, key)
+    def bucket_url(self, kind: MediaType) -> str:
+        return f"{self.address}{ROUTE}/{BUCKETS[kind]}"
+
+    async def upload_url(self, kind: MediaType, key: str, uid: str) -> Upload:
+        bucket, where = BUCKETS[kind], place(kind, key, await self._uploaders.folder(uid))
         expires = str(int(time.time() + self._url_seconds))
         signature = await self._sign(bucket, where.name, expires)
-        url = f"{self._domain(kind)}/{quote(where.name)}?expires={expires}&signature={signature}"
-        return Upload(self._domain(kind) + where.folder, url, *host_and_port(self.address))
+        url = f"{self.bucket_url(kind)}/{quote(where.name)}?expires={expires}&signature={signature}"
+        return Upload(self.bucket_url(kind) + where.folder, url, *host_and_port(self.address))
 
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
         where = place(kind, key)
@@ -77,7 +82,7 @@ class DirectoryBlobs(Blobs):
             yield data
 
         await self.receive(BUCKETS[kind], where.name, whole())
-        return f"{self._domain(kind)}{where.folder}/{key}"
+        return f"{self.bucket_url(kind)}{where.folder}/{key}"
 
     async def allows(self, bucket: str, name: str, expires: str, signature: str) -> bool:
         """Return whether a url for uploading is one of this deployment's, and still good."""
@@ -85,12 +90,8 @@ class DirectoryBlobs(Blobs):
         return hmac.compare_digest(right.encode(), signature.encode()) and int(expires) > time.time()
 
     def file(self, bucket: str, name: str) -> Path:
-        """Return the file of an object, which need not exist.
-
-        In the folder of one key (keys.py) there is one object, however its address is written.
-        """
-        identity = name.partition("/")[0] if name.startswith(OWN_FOLDER) else name
-        digest = sha256(identity.encode(errors="surrogatepass")).hexdigest()
+        """Return the file of an object, which need not exist."""
+        digest = sha256(identity(name).encode(errors="surrogatepass")).hexdigest()
         return self._root / bucket / digest[:2] / digest
 
     async def receive(self, bucket: str, name: str, chunks: AsyncIterator[bytes]) -> None:
@@ -110,9 +111,6 @@ class DirectoryBlobs(Blobs):
             await self._in_thread(_finish, file, self.file(bucket, name))
         finally:
             await asyncio.shield(self._in_thread(_discard, file, temporary))
-
-    def _domain(self, kind: MediaType) -> str:
-        return f"{self.address}{ROUTE}/{BUCKETS[kind]}"
 
     async def _sign(self, *texts: str) -> str:
         if self._key is None:

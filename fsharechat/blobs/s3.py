@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fsharechat.blobs import BUCKETS, Blobs, BlobsError, BlobsMisconfigured, Upload, host_and_port
-from fsharechat.blobs.keys import place
+from fsharechat.blobs.keys import Uploaders, place
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings_schema import Blobs as Settings
 
@@ -23,12 +23,13 @@ _NO_CORS = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 class S3Blobs(Blobs):
     roles: ClassVar[frozenset[str]] = frozenset({"group"})
 
-    def __init__(self, settings: Settings, origins: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, origins: tuple[str, ...], uploaders: Uploaders) -> None:
         """Use the S3 server of `settings`. Pages of `origins` ("*": any) may put files there."""
         self._url = settings.url.rstrip("/")
         self._public_url = settings.public_url.rstrip("/") or self._url
         self._settings = settings
         self._origins = origins
+        self._uploaders = uploaders
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._signer: Any = None
@@ -45,14 +46,17 @@ class S3Blobs(Blobs):
     async def close(self) -> None:
         await self._stack.aclose()
 
-    async def upload_url(self, kind: MediaType, key: str) -> Upload:
-        where = place(kind, key)
+    def bucket_url(self, kind: MediaType) -> str:
+        return f"{self._public_url}/{BUCKETS[kind]}"
+
+    async def upload_url(self, kind: MediaType, key: str, uid: str) -> Upload:
+        where = place(kind, key, await self._uploaders.folder(uid))
         url: str = await self._signer.generate_presigned_url(
             "put_object",
             Params={"Bucket": BUCKETS[kind], "Key": where.name},
             ExpiresIn=int(self._settings.url_seconds),
         )
-        return Upload(self._domain(kind) + where.folder, url, *host_and_port(self._public_url))
+        return Upload(self.bucket_url(kind) + where.folder, url, *host_and_port(self._public_url))
 
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
         where = place(kind, key)
@@ -60,10 +64,7 @@ class S3Blobs(Blobs):
             await self._client.put_object(
                 Bucket=BUCKETS[kind], Key=where.name, Body=data, ContentType=content_type
             )
-        return f"{self._domain(kind)}{where.folder}/{key}"
-
-    def _domain(self, kind: MediaType) -> str:
-        return f"{self._public_url}/{BUCKETS[kind]}"
+        return f"{self.bucket_url(kind)}{where.folder}/{key}"
 
     async def _connect(self, url: str) -> Any:
         config = Config(

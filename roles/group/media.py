@@ -22,7 +22,7 @@ async def upload_url(
     except ValueError:
         raise Refusal(Code.INVALID_PARAMETER) from None
     try:
-        upload = await group.blobs.upload_url(kind, request.key)
+        upload = await group.blobs.upload_url(kind, request.key, call.uid)
     except KeyRefused:
         raise Refusal(Code.INVALID_PARAMETER) from None
     except BlobsError as error:

@@ -19,6 +19,7 @@ from fsharechat.protocol.signals import MediaType
 from fsharechat.store import groups
 from fsharechat.store.groups import Look
 from fsharechat.store.store import Store
+from fsharechat.tasks import spawn
 from roles.group.mosaic import FACES, Face, compose
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,7 @@ class Portraits:
             return
         self._waiting[group_id] = None
         if self._work is None:
-            self._work = asyncio.get_running_loop().create_task(self._work_off())
+            self._work = spawn("portraits", self._work_off())
 
     async def stop(self) -> None:
         if self._work is not None:
@@ -86,8 +87,7 @@ class Portraits:
         key = _key(id, look)
         if look.portrait.endswith("/" + key):
             return
-        domain = (await self._blobs.upload_url(MediaType.PORTRAIT, key)).domain
-        root = URL(domain.removesuffix(_BUCKET))
+        root = URL(self._blobs.bucket_url(MediaType.PORTRAIT).removesuffix(_BUCKET))
         pictures = await asyncio.gather(*[_fetch(http, root, face.portrait) for face in look.faces])
         faces = [Face(face.uid, face.name, found) for face, found in zip(look.faces, pictures, strict=True)]
         data = await asyncio.get_running_loop().run_in_executor(self._thread, compose, faces)
@@ -100,7 +100,8 @@ class Portraits:
 
 def _is_ours(id: str, portrait: str) -> bool:
     """Return whether a group has no portrait, or one that was composed here."""
-    return not portrait or portrait.rpartition("/")[2].startswith(_name(id))
+    bucket, _, key = portrait.rpartition("/")  # a user's file would have a folder between
+    return not portrait or (bucket.endswith(_BUCKET) and key.startswith(_name(id)))
 
 
 def _name(id: str) -> str:

@@ -61,6 +61,25 @@ async def test_what_one_puts_everybody_reads(
 
 
 @TRANSPORTS
+async def test_who_gets_a_file_does_not_replace_it(
+    server: Booted, http: ClientSession, transport: str
+) -> None:
+    ann, bob = await server.online(transport, "ann"), await server.online(transport, "bob")
+    for key in KEYS:
+        domains = {}
+        for name, wire in (("ann", ann), ("bob", bob), ("ann again", ann)):
+            upload = await ask(wire, MediaType.FILE, key)
+            assert upload is not None
+            domains[name] = upload.domain
+            async with http.put(upload.url, data=name.encode()) as answer:
+                assert answer.status == 200
+        assert domains["ann"] == domains["ann again"] != domains["bob"]
+        for name, content in (("ann", b"ann again"), ("bob", b"bob")):
+            async with http.get(f"{domains[name]}/{key}") as answer:
+                assert (answer.status, await answer.read()) == (200, content)
+
+
+@TRANSPORTS
 async def test_a_wrong_type_or_key_is_refused(server: Booted, transport: str) -> None:
     wire = await server.online(transport, "alice")
     for kind, key in ((7, "a.png"), (-1, "a.png"), (1, ""), (1, "a/.."), (1, "a.html")):

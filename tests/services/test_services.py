@@ -21,6 +21,7 @@ import pymysql
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from fsharechat.blobs.keys import Uploaders
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings import Blobs
@@ -215,10 +216,14 @@ async def test_minio_refuses_strangers(own: Services) -> None:
         assert answer.status == 403
 
 
+async def _no_key() -> bytes:
+    raise AssertionError("nobody uploads here")
+
+
 async def test_versity_keeps_its_buckets_and_refuses_strangers(own: Services) -> None:
     variables = own("versity").variables("versity")
     settings = {key.rpartition("__")[2].lower(): value for key, value in variables.items()}
-    blobs = S3Blobs(Blobs(**settings), ())
+    blobs = S3Blobs(Blobs(**settings), (), Uploaders(_no_key))
     await blobs.open()
     address = await blobs.put(MediaType.FILE, "kept.txt", b"kept", "text/plain")
     await blobs.close()

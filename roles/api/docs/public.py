@@ -41,7 +41,7 @@ class Alive(BaseModel):
 
 _NAMES = {
     "bucket": "The bucket of the kind of medium.",
-    "name": "The key, percent-encoded; it may have slashes.",
+    "name": "The folder of who uploaded it, and the key, percent-encoded.",
 }
 _SIGNED = [
     {"name": name, "in": "query", "required": True, "description": what, "schema": {"type": "string"}}

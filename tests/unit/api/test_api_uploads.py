@@ -15,7 +15,7 @@ ORIGIN = "https://chat.example"
 
 
 async def test_clients_are_sent_to_where_the_api_listens(site: Site) -> None:
-    upload = await site.node.blobs.upload_url(MediaType.IMAGE, "a.png")
+    upload = await site.node.blobs.upload_url(MediaType.IMAGE, "a.png", "ann")
     assert upload.domain.startswith(site.node.addresses["http"] + "/media/")
     large = bytes(200_000)  # more than any other request may have
     async with site.http.put(upload.url, data=large) as answer:
@@ -26,7 +26,7 @@ async def test_clients_are_sent_to_where_the_api_listens(site: Site) -> None:
 
 @pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example"])
 async def test_pages_of_allowed_origins_alone_may_put_and_read(site: Site, origin: str) -> None:
-    upload = await site.node.blobs.upload_url(MediaType.IMAGE, "a.png")
+    upload = await site.node.blobs.upload_url(MediaType.IMAGE, "a.png", "ann")
     preflight = {
         "Origin": origin,
         "Access-Control-Request-Method": "PUT",
@@ -66,7 +66,7 @@ async def test_an_address_that_leads_nowhere_is_warned_of(
     )
     with capture_logs() as logs:
         async with Node(settings) as node:
-            upload = await node.blobs.upload_url(MediaType.IMAGE, "a.png")
+            upload = await node.blobs.upload_url(MediaType.IMAGE, "a.png", "ann")
     assert ("[blobs] public_url is not set" in [line["event"] for line in logs]) == warned
     assert upload.domain.startswith(f"{public_url or node.addresses['http']}/media/")
     assert upload.server == (public_url.removeprefix("https://") or host)

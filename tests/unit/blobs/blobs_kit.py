@@ -12,6 +12,7 @@ from yarl import URL
 
 from fsharechat.blobs import Blobs, Upload
 from fsharechat.blobs.directory import DirectoryBlobs
+from fsharechat.blobs.keys import Uploaders
 
 KEY = b"the key of a deployment"
 MAX_BYTES = 1 << 20
@@ -44,9 +45,9 @@ class Media:
         async with self._http.request(method, url, data=data, headers=headers) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
-    async def ask_as_is(self, method: str, url: str) -> Answer:
+    async def ask_as_is(self, method: str, url: str, data: object = None) -> Answer:
         """Ask for a url that is percent-encoded already, with not a byte of it changed."""
-        return await self.ask(method, URL(url, encoded=True))
+        return await self.ask(method, URL(url, encoded=True), data)
 
     async def upload(self, upload: Upload, data: object) -> int:
         return (await self.ask("PUT", upload.url, data)).status
@@ -56,7 +57,14 @@ def make_directory(root: Path, address: str, seconds: float = 3600, key: bytes =
     async def agreed() -> bytes:
         return key
 
-    return DirectoryBlobs(root, address, agreed, url_seconds=seconds, max_bytes=MAX_BYTES)
+    return DirectoryBlobs(root, address, agreed, make_uploaders(), url_seconds=seconds, max_bytes=MAX_BYTES)
+
+
+def make_uploaders(key: bytes = b"the folders of a deployment") -> Uploaders:
+    async def agreed() -> bytes:
+        return key
+
+    return Uploaders(agreed)
 
 
 async def raw_get(url: str) -> bytes:

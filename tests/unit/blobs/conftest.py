@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
-from blobs_kit import Media, make_directory
+from blobs_kit import Media, make_directory, make_uploaders
 
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.blobs.s3 import S3Blobs
@@ -29,7 +29,10 @@ async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     settings = s3_settings(request.getfixturevalue("services"), request.param)
     async with ClientSession() as http:
         media = Media(
-            lambda seconds: S3Blobs(settings.model_copy(update={"url_seconds": seconds}), (ORIGIN,)), http
+            lambda seconds: S3Blobs(
+                settings.model_copy(update={"url_seconds": seconds}), (ORIGIN,), make_uploaders()
+            ),
+            http,
         )
         await media.blobs.open()
         yield media

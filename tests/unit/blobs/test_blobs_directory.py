@@ -54,7 +54,7 @@ async def test_nothing_outside_is_read(folder: Media, tmp_path: Path, path: str)
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "media" / "secret").write_text("secret")
     (tmp_path / "media" / BUCKET / "secret").write_text("secret")
-    domain = (await folder.blobs.upload_url(MediaType.FILE, "x")).domain
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "x", "ann")).domain
     answer = await raw_get(f"{domain}/{path}")
     assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 ")), answer
     assert b"secret" not in answer.partition(b"\r\n\r\n")[2]
@@ -62,14 +62,14 @@ async def test_nothing_outside_is_read(folder: Media, tmp_path: Path, path: str)
 
 async def test_nothing_outside_is_written(folder: Media, tmp_path: Path) -> None:
     for key in ("../../../out", "..\\..\\out", "a/../../../out", "C:\\out", "%2e%2e/%2e%2e/out"):
-        assert await folder.upload(await folder.blobs.upload_url(MediaType.FILE, key), b"x") == 200
+        assert await folder.upload(await folder.blobs.upload_url(MediaType.FILE, key, "ann"), b"x") == 200
     assert len(files(tmp_path)) == len(files(tmp_path / "media" / BUCKET)) == 5
     assert all(len(path.name) == 64 for path in files(tmp_path))
 
 
 @pytest.mark.parametrize("key", ["what?.png", "c#1.png", "100%41.txt", "a\\b.png", "..\\x.png", "trailing "])
 async def test_what_an_address_would_lose_of_a_key_does_not_matter(folder: Media, key: str) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, key)
+    upload = await folder.blobs.upload_url(MediaType.FILE, key, "ann")
     assert await folder.upload(upload, key.encode()) == 200
     assert (await folder.ask("GET", f"{upload.domain}/{key}")).body == key.encode()
     for address in (f"{upload.domain}/{quote(key)}", f"{upload.domain}/{quote(key, safe='')}"):
@@ -77,13 +77,13 @@ async def test_what_an_address_would_lose_of_a_key_does_not_matter(folder: Media
 
 
 async def test_a_query_of_a_client_does_not_matter(folder: Media) -> None:
-    upload = await folder.blobs.upload_url(MediaType.IMAGE, "a.png")
+    upload = await folder.blobs.upload_url(MediaType.IMAGE, "a.png", "ann")
     await folder.upload(upload, b"x")
     assert (await folder.ask("GET", f"{upload.domain}/a.png?t=1&w=100")).body == b"x"
 
 
 async def test_a_file_that_is_too_large_is_refused(folder: Media, tmp_path: Path) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, "large.bin")
+    upload = await folder.blobs.upload_url(MediaType.FILE, "large.bin", "ann")
 
     async def without_length() -> AsyncIterator[bytes]:
         for _ in range(MAX_BYTES // 65_536):
@@ -99,7 +99,7 @@ async def test_a_file_that_is_too_large_is_refused(folder: Media, tmp_path: Path
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(folder: Media, tmp_path: Path) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, "broken.bin")
+    upload = await folder.blobs.upload_url(MediaType.FILE, "broken.bin", "ann")
     incoming = tmp_path / "media" / "incoming"
     for existing in (0, 1):
         _, writer = await begin_upload(upload, 100_000)
@@ -113,7 +113,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(folder: Media, tmp_path:
 
 
 async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: Media, tmp_path: Path) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, "new.bin")
+    upload = await folder.blobs.upload_url(MediaType.FILE, "new.bin", "ann")
     assert await folder.upload(upload, b"old") == 200
     reader, writer = await begin_upload(upload, 1000)
     await until(lambda: len(files(tmp_path / "media" / "incoming")) == 1, "the upload does not begin")
@@ -125,7 +125,7 @@ async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: Media, t
 
 
 async def test_a_compressed_upload_is_refused(folder: Media) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, "bomb.txt")
+    upload = await folder.blobs.upload_url(MediaType.FILE, "bomb.txt", "ann")
     answer = await folder.ask("PUT", upload.url, b"x", **{"Content-Encoding": "gzip"})
     assert answer.status in (400, 415)
     assert (await folder.ask("GET", f"{upload.domain}/bomb.txt")).status == 404
@@ -160,7 +160,7 @@ NOT_SHOWN = [
 async def test_pictures_and_sound_are_shown_as_what_they_are(
     folder: Media, key: str, data: bytes, content_type: str
 ) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, key)
+    upload = await folder.blobs.upload_url(MediaType.FILE, key, "ann")
     assert (await folder.ask("PUT", upload.url, data, **{"Content-Type": "text/html"})).status == 200
     for method in ("GET", "HEAD"):
         answer = await folder.ask(method, f"{upload.domain}/{key}")
@@ -171,7 +171,7 @@ async def test_pictures_and_sound_are_shown_as_what_they_are(
 
 @pytest.mark.parametrize(("key", "data"), NOT_SHOWN)
 async def test_nothing_else_is_shown_as_a_page(folder: Media, key: str, data: bytes) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, key)
+    upload = await folder.blobs.upload_url(MediaType.FILE, key, "ann")
     assert (await folder.ask("PUT", upload.url, data, **{"Content-Type": "text/html"})).status == 200
     for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=0-0"})):
         answer = await folder.ask(method, f"{upload.domain}/{key}", **headers)
@@ -183,19 +183,21 @@ async def test_nothing_else_is_shown_as_a_page(folder: Media, key: str, data: by
 
 
 async def test_processes_that_share_the_folder_and_the_key_are_one(folder: Media, tmp_path: Path) -> None:
-    domain = (await folder.blobs.upload_url(MediaType.FILE, "x")).domain
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "x", "ann")).domain
     address = domain.partition("/media/")[0]
     second = make_directory(tmp_path / "media", address)
     await second.open()
-    assert await folder.upload(await second.upload_url(MediaType.FILE, "from elsewhere.txt"), b"x") == 200
+    assert (
+        await folder.upload(await second.upload_url(MediaType.FILE, "from elsewhere.txt", "ann"), b"x") == 200
+    )
     own = await second.put(MediaType.PORTRAIT, "group.png", b"y", "image/png")
     assert (await folder.ask("GET", own)).body == b"y"
     stranger = make_directory(tmp_path / "media", address, key=b"another key")
-    assert await folder.upload(await stranger.upload_url(MediaType.FILE, "a.txt"), b"x") == 403
+    assert await folder.upload(await stranger.upload_url(MediaType.FILE, "a.txt", "ann"), b"x") == 403
 
 
 async def test_the_url_of_another_deployment_is_refused_without_reading(folder: Media) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, "a.bin")
+    upload = await folder.blobs.upload_url(MediaType.FILE, "a.bin", "ann")
     bad = upload._replace(url=upload.url[:-1] + ("0" if upload.url[-1] != "0" else "1"))
     reader, writer = await begin_upload(bad, 1000)
     assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
@@ -206,12 +208,12 @@ async def test_the_url_of_another_deployment_is_refused_without_reading(folder: 
     "query", ["", "?expires=x&signature=y", "?expires=9999999999&signature=é", "?signature="]
 )
 async def test_a_url_without_a_signature_takes_nothing(folder: Media, query: str) -> None:
-    domain = (await folder.blobs.upload_url(MediaType.FILE, "a")).domain
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "a", "ann")).domain
     assert (await folder.ask("PUT", f"{domain}/a{query}", b"x")).status == 403
 
 
 async def test_other_buckets_are_not_there(folder: Media) -> None:
-    domain = (await folder.blobs.upload_url(MediaType.FILE, "a")).domain
+    domain = (await folder.blobs.upload_url(MediaType.FILE, "a", "ann")).domain
     for path in ("incoming/a", "minio-bucket-secret-name/a", BUCKET, f"{BUCKET}/"):
         assert (await folder.ask("GET", f"{domain.rpartition('/')[0]}/{path}")).status == 404
 
@@ -235,7 +237,7 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_goes_away_is_an_error_that_has_a_name(folder: Media, tmp_path: Path) -> None:
-    upload = await folder.blobs.upload_url(MediaType.FILE, "a")
+    upload = await folder.blobs.upload_url(MediaType.FILE, "a", "ann")
     (tmp_path / "media").rename(tmp_path / "gone")
     assert await folder.upload(upload, b"x") == 500
     with pytest.raises(BlobsError, match="incoming"):

@@ -10,6 +10,7 @@ from typing import Any
 import aioboto3
 import pytest
 from aiohttp import ClientSession
+from blobs_kit import make_uploaders
 from yarl import URL
 
 from fsharechat.blobs import BUCKETS, BlobsError, BlobsMisconfigured
@@ -25,7 +26,7 @@ BUCKET = BUCKETS[MediaType.FAVORITE]
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[S3Blobs]:
-    blobs = S3Blobs(settings, (ORIGIN,))
+    blobs = S3Blobs(settings, (ORIGIN,), make_uploaders())
     try:
         await blobs.open()
         yield blobs
@@ -47,7 +48,7 @@ async def test_it_makes_what_is_missing_also_when_several_do_so_at_once(s3: Sett
             for one in objects:
                 await client.delete_object(Bucket=bucket, Key=one["Key"])
             await client.delete_bucket(Bucket=bucket)
-    several = [S3Blobs(s3, (ORIGIN,)) for _ in range(4)]
+    several = [S3Blobs(s3, (ORIGIN,), make_uploaders()) for _ in range(4)]
     try:
         await asyncio.gather(*(one.open() for one in several))
         for kind in MediaType:
@@ -95,7 +96,7 @@ async def test_a_page_of_an_allowed_origin_may_put_a_file(s3: Settings) -> None:
         "Access-Control-Request-Headers": "content-type",
     }
     async with opened(s3) as blobs, ClientSession() as http:
-        upload = await blobs.upload_url(MediaType.IMAGE, "page.png")
+        upload = await blobs.upload_url(MediaType.IMAGE, "page.png", "ann")
         async with http.options(upload.url, headers=headers) as answer:
             assert answer.status in (200, 204)
             assert answer.headers["Access-Control-Allow-Origin"] in (ORIGIN, "*")
@@ -110,7 +111,7 @@ async def test_clients_are_sent_to_the_public_address(s3: Settings) -> None:
     port = URL(s3.url).port
     elsewhere = s3.model_copy(update={"public_url": f"http://localhost:{port}/"})
     async with opened(elsewhere) as blobs, ClientSession() as http:
-        upload = await blobs.upload_url(MediaType.FILE, "../a b.txt")
+        upload = await blobs.upload_url(MediaType.FILE, "../a b.txt", "ann")
         assert (upload.server, upload.port) == ("localhost", port)
         assert upload.url.startswith(f"http://localhost:{port}/minio-bucket-file-name/~")
         async with http.put(upload.url, data=b"x") as answer:
@@ -154,7 +155,9 @@ async def test_it_opens_when_a_server_that_was_away_has_come(s3: Settings) -> No
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        blobs = S3Blobs(s3.model_copy(update={"url": "http://{}:{}".format(*taken.getsockname())}), ())
+        blobs = S3Blobs(
+            s3.model_copy(update={"url": "http://{}:{}".format(*taken.getsockname())}), (), make_uploaders()
+        )
         with pytest.raises(BlobsError):
             await blobs.open()
         async with await asyncio.start_server(forward, sock=taken):

@@ -7,6 +7,8 @@ from group_kit import Office
 from yarl import URL
 
 from fsharechat.blobs import BUCKETS, BlobsError
+from fsharechat.blobs.keys import UPLOADER_FOLDER
+from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
 
@@ -19,9 +21,22 @@ def wanted(kind: int, key: str) -> pb.GetMinioUploadUrlRequest:
 async def test_every_media_type_has_its_bucket(office: Office, kind: MediaType) -> None:
     payload = await office.payload("alice", SubSignal.GMURL, wanted(kind, "文件 1.bin"))
     upload = pb.GetMinioUploadUrlResult.FromString(payload)
-    assert upload.domain == f"http://127.0.0.1:8081/media/{BUCKETS[kind]}"
+    bucket, _, folder = upload.domain.rpartition("/")
+    assert bucket == f"http://127.0.0.1:8081/media/{BUCKETS[kind]}"
+    assert folder.startswith(UPLOADER_FOLDER)
     assert (upload.server, upload.port) == ("127.0.0.1", 8081)
     assert URL(upload.url).with_query(None) == URL(f"{upload.domain}/文件 1.bin")
+
+
+async def domain(office: Office, uid: str) -> str:
+    payload = await office.payload(uid, SubSignal.GMURL, wanted(MediaType.PORTRAIT, "me.png"))
+    return pb.GetMinioUploadUrlResult.FromString(payload).domain
+
+
+async def test_every_user_has_a_folder_which_does_not_say_whose_it_is(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    assert await domain(office, ann) == await domain(office, ann) != await domain(office, bob)
+    assert ann not in await domain(office, ann)
 
 
 @pytest.mark.parametrize("kind", [-1, 7, 1 << 30])
@@ -49,6 +64,19 @@ async def test_a_media_store_that_fails_is_a_server_error(
     monkeypatch.setattr(office.node.blobs, "upload_url", fail)
     code = await office.code("alice", SubSignal.GMURL, wanted(MediaType.IMAGE, "a.png"))
     assert code == Code.SERVER_ERROR
+
+
+async def test_without_the_key_of_the_folders_there_is_no_address(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise StoreError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(office.node.store, "write", fail)
+        code = await office.code("alice", SubSignal.GMURL, wanted(MediaType.IMAGE, "a.png"))
+    assert code == Code.SERVER_ERROR
+    assert await domain(office, "alice")
 
 
 async def test_a_group_process_keeps_files_without_the_api_role(office: Office, tmp_path: Path) -> None:

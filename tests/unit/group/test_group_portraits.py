@@ -11,6 +11,7 @@ from group_kit import Office
 from groups_kit import add, create, dismiss, info, kick, modify
 from PIL import Image
 from structlog.testing import capture_logs
+from yarl import URL
 
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.protocol.signals import Code, GroupInfoType, MediaType
@@ -134,6 +135,17 @@ class Media:
         """Keep a picture; return its address."""
         return await self.blobs.put(MediaType.PORTRAIT, key, data, "image/png")
 
+    async def upload(self, key: str, data: bytes, uid: str) -> str:
+        """Keep a picture as one that a user uploads; return its address."""
+        upload = await self.blobs.upload_url(MediaType.PORTRAIT, key, uid)
+        bucket, _, name = URL(upload.url).path.removeprefix("/media/").partition("/")
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield data
+
+        await self.blobs.receive(bucket, name, whole())
+        return f"{upload.domain}/{key}"
+
 
 @pytest.fixture
 async def media(office: Office) -> AsyncIterator[Media]:
@@ -168,7 +180,7 @@ async def set_portrait(office: Office, uid: str, address: str) -> None:
 async def test_a_group_without_a_portrait_gets_one_of_its_members(office: Office, media: Media) -> None:
     ann, bob, cid = [await office.user() for _ in range(3)]
     for uid, colour in ((ann, RED), (bob, GREEN), (cid, BLUE)):
-        await set_portrait(office, uid, await media.put(f"{uid} 头像.png", picture(colour)))
+        await set_portrait(office, uid, await media.upload("头像 1.png", picture(colour), uid))
     group = await create(office, ann, bob, cid, portrait="")
     made = await info(office, ann, group)
     found = colours(await shown(media, await portrait(office, ann, group)))
@@ -199,6 +211,18 @@ async def test_what_the_client_gave_is_kept(office: Office, media: Media) -> Non
     given = await create(office, ann, portrait="http://own")
     await portrait(office, ann, await create(office, ann, portrait=""))
     assert (await info(office, ann, given)).portrait == "http://own"
+
+
+async def test_an_upload_with_the_name_of_a_composed_one_is_the_clients(office: Office, media: Media) -> None:
+    ann = await office.user()
+    group = await create(office, ann, portrait="")
+    composed = await portrait(office, ann, group)
+    own = await media.upload(composed.rpartition("/")[2], picture(RED), ann)
+    assert await modify(office, ann, group, GroupInfoType.PORTRAIT, own) == Code.SUCCESS
+    assert await add(office, ann, group, await office.user()) == Code.SUCCESS
+    await portrait(office, ann, await create(office, ann, portrait=""))
+    assert (await info(office, ann, group)).portrait == own
+    assert colours(await shown(media, composed))[RED] == 0
 
 
 async def test_a_client_that_sets_one_meanwhile_wins(
