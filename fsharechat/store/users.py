@@ -65,9 +65,15 @@ def _escaped(text: str) -> str:
 
 
 def modify(_: Dialect, uid: str, changes: dict[str, object], now: int) -> Unit[None]:
-    """Set PROFILE columns of a user."""
-    assignments = ", ".join(f"{column} = ?" for column in (*changes, "update_dt"))
-    yield Query(f"UPDATE users SET {assignments} WHERE uid = ?", (*changes.values(), now, uid))
+    """Set PROFILE columns of a user.
+
+    The version grows by it, also where two changes fall into one millisecond or the clock has gone back: a device
+    asks for what is newer than its own.
+    """
+    assignments = "".join(f"{column} = ?, " for column in changes)
+    version = "update_dt = CASE WHEN update_dt < ? THEN ? ELSE update_dt + 1 END"
+    sql = f"UPDATE users SET {assignments}{version} WHERE uid = ?"
+    yield Query(sql, (*changes.values(), now, now, uid))
 
 
 def rights(_: Dialect, uid: str) -> Unit[Rights | None]:

@@ -78,6 +78,16 @@ async def test_profiles_are_of_those_that_exist(store: Store) -> None:
     assert len(await store.read(users.profiles, [*map(str, range(5000)), ann])) == 1
 
 
+async def test_the_version_of_a_user_grows_with_each_change_whatever_the_clock_says(store: Store) -> None:
+    ann = (await store.write(users.get_or_create, "13800000000", 100))[0]
+    versions = []
+    for now in (200, 200, 150):
+        await store.write(users.modify, ann, {"address": f"at {now}"}, now)
+        row = (await store.read(users.profiles, [ann]))[ann]
+        versions.append(dict(zip(users.PROFILE, row, strict=True))["update_dt"])
+    assert versions == [200, 201, 202]
+
+
 async def test_modify_changes_what_is_given_and_the_version(store: Store) -> None:
     ann, bob = await named(store, "13800000000"), await named(store, "13900000000")
     before = await store.read(users.profiles, [ann, bob])
