@@ -15,7 +15,7 @@ from fsharechat.store.unit import T, Unit
 log = structlog.get_logger(__name__)
 
 MAX_BATCH = 1000
-"""Messages of one transaction: more would gain nothing and make the first of them wait."""
+"""Messages, and small units, of one transaction: more would gain nothing and make the first of them wait."""
 
 MAX_BATCH_BYTES = 4 << 20
 """Bodies of one transaction: MySQL takes statements of 16 MiB, in which a body is written as twice as many digits."""
@@ -210,7 +210,8 @@ class GroupCommit:
 
     def _next_works(self) -> list[Work]:
         """Take what a batch carries out of the waiting units: of those that advance many heads one at least."""
-        works, self._works = self._works, []
+        works = self._works[:MAX_BATCH]
+        del self._works[:MAX_BATCH]
         heads = 0
         while self._crowds:
             work = self._crowds[0]

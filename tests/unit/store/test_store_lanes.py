@@ -81,6 +81,15 @@ def nothing() -> Unit[None]:
     yield from ()
 
 
+async def test_a_transaction_takes_only_so_many_small_units(lanes: Lanes) -> None:
+    waiting = [lanes.commits.write(nothing) for _ in range(2 * writer.MAX_BATCH + 1)]
+    small = new("ann", "bob")
+    lanes.append(small)
+    assert (await lanes.run())[0] == [small], "messages do not wait for all of them"
+    assert [len(batch.works) for batch in lanes.batches] == [writer.MAX_BATCH, writer.MAX_BATCH, 1]
+    await asyncio.gather(*waiting)
+
+
 async def test_a_transaction_takes_a_few_units_that_reach_thousands_and_all_others(lanes: Lanes) -> None:
     crowds = [*[CROWD] * 6, ["ann"], *[[]] * 3, CROWD * 10, CROWD]
     waiting = [lanes.commits.write(nothing, crowd) for crowd in crowds]
