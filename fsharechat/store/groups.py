@@ -95,6 +95,12 @@ def members(_: Dialect, id: str) -> Unit[GroupMembers | None]:
     return GroupMembers(kind, owner, version, (yield from present(id)))
 
 
+def version(_: Dialect, id: str) -> Unit[int]:
+    """Return the version of the members of a group; 0 when there is no such group."""
+    rows = (yield Query("SELECT member_update_dt FROM chat_groups WHERE id = ?", (id,))).rows
+    return int(rows[0][0]) if rows else 0
+
+
 def present(id: str) -> Unit[dict[str, int]]:
     """Return the MemberType of each who is in a group and not removed."""
     rows = (yield Query(f"SELECT uid, type FROM group_members WHERE {_PRESENT} ORDER BY uid", (id,))).rows

@@ -41,13 +41,18 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     """Store a message, or push it when it is transparent; the payload is its id and time.
 
     When everything that decides is cached this is done at once, without a task. A sender's messages keep their
-    order: behind one that has to wait for a read, the following ones wait too.
+    order: behind one that has to wait for a read, the following ones wait too. A transparent message to a group does:
+    no transaction looks once more at whom it is for.
     """
     try:
         message = _parsed(call)
         sender = group.rights.peek(call.uid)
         target = _targets(group, message).peek(message.conversation.target)
-        if sender is None or target is None or call.uid in group.sending or _is_missing(call.uid, target):
+        if sender is None or target is None or call.uid in group.sending:
+            return _send_later(group, call, message)
+        if isinstance(target, GroupMembers) and (
+            call.uid not in target.types or _is_transparent(message.content)
+        ):
             return _send_later(group, call, message)
         return _send(group, call, message, sender, target)
     except Refusal as refusal:
@@ -62,11 +67,6 @@ def _targets(group: Group, message: pb.Message) -> Cache[Rights] | Cache[GroupMe
     if kind == ConversationType.GROUP:
         return group.members
     raise Refusal(_NOT_A_MEMBER.get(kind, Code.INVALID_PARAMETER))
-
-
-def _is_missing(uid: str, target: Rights | GroupMembers) -> bool:
-    """Return whether a user is not in a group as it is cached: the news that they are may be on its way."""
-    return isinstance(target, GroupMembers) and uid not in target.types
 
 
 def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
@@ -108,6 +108,10 @@ async def _target(group: Group, uid: str, message: pb.Message) -> Rights | Group
         if user is None:
             raise Refusal(Code.NOT_EXIST)
         return user
+    if _is_transparent(message.content):
+        known = group.members.peek(name)
+        if known is not None and await group.store.read(groups.version, name) != known.version:
+            group.members.drop([name])
     return await members_with(group, name, uid)
 
 

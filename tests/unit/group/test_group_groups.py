@@ -5,7 +5,20 @@ import struct
 
 import pytest
 from group_kit import Office, text, words
-from groups_kit import add, create, info, infos, kick, members, new_group, notices, said, say, to_group
+from groups_kit import (
+    add,
+    create,
+    dismiss,
+    info,
+    infos,
+    kick,
+    members,
+    new_group,
+    notices,
+    said,
+    say,
+    to_group,
+)
 
 from fsharechat.bus import Deliver, Push
 from fsharechat.protocol import messages_pb2 as pb
@@ -20,8 +33,13 @@ from fsharechat.protocol.signals import (
     UserStatus,
 )
 from fsharechat.store.messages import Entry
+from tests.server import until
 
 GC, GPGI, GPGM, MS = SubSignal.GC, SubSignal.GPGI, SubSignal.GPGM, SubSignal.MS
+
+
+def pushed(office: Office) -> list[Push]:
+    return [event for event in office.events if isinstance(event, Push)]
 
 
 async def people(office: Office, count: int) -> list[str]:
@@ -243,10 +261,37 @@ async def test_transparent_messages_are_pushed_to_members_but_the_sender(office:
     await said(office, ann, id, content_type=ContentType.TYPING)
     await said(office, ann, id, content_type=ContentType.TYPING, to=[cid])
     assert (await office.inbox(bob)).head == 1
-    assert [sorted(event.uids) for event in office.events if isinstance(event, Push)] == [
-        sorted([bob, cid]),
-        [cid],
-    ]
+    await until(lambda: len(pushed(office)) == 2, "not both were pushed")
+    assert [sorted(event.uids) for event in pushed(office)] == [sorted([bob, cid]), [cid]]
+
+
+async def test_transparent_messages_go_to_members_also_where_the_news_of_a_change_is_lost(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob, cid, dan = [await office.user() for _ in range(4)]
+    office.online(bob, cid, dan)
+    id = await create(office, ann, bob, cid)
+    await said(office, ann, id, content_type=ContentType.TYPING)
+    monkeypatch.setattr(office.node.bus, "invalidate", lambda keys: None)
+    assert await kick(office, ann, id, bob) == Code.SUCCESS
+    assert await add(office, ann, id, dan) == Code.SUCCESS
+    office.events.clear()
+    await said(office, ann, id, content_type=ContentType.TYPING)
+    await until(lambda: bool(pushed(office)), "nothing was pushed")
+    assert [sorted(event.uids) for event in pushed(office)] == [sorted((cid, dan))]
+    assert (await say(office, bob, id, content_type=ContentType.TYPING)).code == Code.NOT_IN_GROUP
+    assert await dismiss(office, ann, id) == Code.SUCCESS
+    assert (await say(office, ann, id, content_type=ContentType.TYPING)).code == Code.NOT_IN_GROUP
+
+
+async def test_transparent_messages_of_one_sender_keep_their_order(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    office.online(bob)
+    id = await create(office, ann, bob)
+    kinds = [ContentType.TYPING, ContentType.CALL_ANSWER, ContentType.TYPING, ContentType.CALL_BYE]
+    await asyncio.gather(*[said(office, ann, id, str(n), content_type=kind) for n, kind in enumerate(kinds)])
+    await until(lambda: len(pushed(office)) == len(kinds), "not all were pushed")
+    assert [pb.Message.FromString(event.body).content.type for event in pushed(office)] == kinds
 
 
 async def test_addressees_that_are_not_utf8_are_invalid_data(office: Office) -> None:
