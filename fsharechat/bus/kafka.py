@@ -202,11 +202,7 @@ class KafkaBus(Bus):
         from_beginning: bool = False,
     ) -> asyncio.Task[None]:
         """Give the records of partitions to `take` from now on; with `from_beginning` after all that are there."""
-        consumer = await self._started_consumer(partitions, from_beginning)
-        if from_beginning:
-            ends = await consumer.end_offsets(partitions)
-            while any([await consumer.position(place) < end for place, end in ends.items()]):
-                await _take_some(consumer, take)
+        consumer = await self._started_consumer(partitions, take, from_beginning)
         return self._spawn(self._take_forever(consumer, partitions, take, from_beginning))
 
     async def _take_forever(
@@ -231,15 +227,20 @@ class KafkaBus(Bus):
                     log.exception("a kafka consumer failed; a new one takes over", topic=partitions[0].topic)
                     await consumer.stop()
                     await asyncio.sleep(PAUSE_SECONDS)
-                    consumer = await self._started_consumer(partitions, from_beginning)
+                    consumer = await self._started_consumer(partitions, take, from_beginning)
         finally:
             await consumer.stop()
 
     async def _started_consumer(
-        self, partitions: list[TopicPartition], from_beginning: bool
+        self,
+        partitions: list[TopicPartition],
+        take: Callable[[ConsumerRecord[bytes, bytes]], None],
+        from_beginning: bool,
     ) -> AIOKafkaConsumer:
+        """Return a consumer that stands at the end; with `from_beginning` it has taken all that is before."""
         told = False
         while True:
+            stands = False
             consumer = AIOKafkaConsumer(
                 bootstrap_servers=self._servers,
                 group_id=None,
@@ -258,6 +259,11 @@ class KafkaBus(Bus):
                         await consumer.seek_to_end(*partitions)
                     for place in partitions:
                         await consumer.position(place)  # so that what comes from here on is seen
+                if from_beginning:
+                    ends = await consumer.end_offsets(partitions)
+                    while any([await consumer.position(place) < end for place, end in ends.items()]):
+                        await _take_some(consumer, take)
+                stands = True
                 return consumer
             except (KafkaError, TimeoutError) as error:
                 if not told:
@@ -265,8 +271,10 @@ class KafkaBus(Bus):
                     log.warning(
                         "waiting for kafka", topic=partitions[0].topic, error=str(error) or "no answer"
                     )
-                await consumer.stop()
-                await asyncio.sleep(PAUSE_SECONDS)
+            finally:
+                if not stands:
+                    await consumer.stop()
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -285,6 +293,8 @@ async def _take_some(
                 take(record)
             except RecordError as error:
                 log.error("a record that is none of ours", topic=record.topic, error=str(error))
+            except Exception:
+                log.exception("a record could not be taken", topic=record.topic)
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

@@ -1,0 +1,114 @@
+"""What the bus reads of Kafka, over a fake of its consumer: what is wrong with one record, or for a moment."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+from structlog.testing import capture_logs
+
+from fsharechat import urls
+from fsharechat.bus import Presence, codec, kafka
+from fsharechat.bus.kafka import KafkaBus
+from fsharechat.bus.kafka_topics import PRESENCE
+
+
+class Record(NamedTuple):
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class Topic:
+    """The presence topic, whose records are all in its first partition, and what reading it fails with, in turn."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.failures: list[Exception] = []
+        self.open = 0
+
+    def add(self, presence: Presence) -> None:
+        self.records.append(Record(PRESENCE, codec.presence_key(presence), codec.encode_presence(presence)))
+
+
+class FakeConsumer:
+    def __init__(self, topic: Topic) -> None:
+        self._topic = topic
+        self._read = 0
+
+    async def start(self) -> None:
+        self._topic.open += 1
+
+    async def stop(self) -> None:
+        self._topic.open -= 1
+
+    def assign(self, _: list[TopicPartition]) -> None: ...
+
+    async def seek_to_beginning(self, *_: TopicPartition) -> None: ...
+
+    async def position(self, place: TopicPartition) -> int:
+        return self._read if place.partition == 0 else 0
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return {place: len(self._topic.records) if place.partition == 0 else 0 for place in places}
+
+    async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Record]]:
+        if self._topic.failures:
+            raise self._topic.failures.pop(0)
+        new = self._topic.records[self._read :]
+        self._read += len(new)
+        return {TopicPartition(PRESENCE, 0): new}
+
+
+@pytest.fixture
+def topic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Topic]:
+    made = Topic()
+
+    def consumer(**_: Any) -> FakeConsumer:
+        return FakeConsumer(made)
+
+    monkeypatch.setattr(kafka, "AIOKafkaConsumer", consumer)
+    monkeypatch.setattr(kafka, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(KafkaBus, "_take_forever", _nothing)  # only what was there before is read here
+    return made
+
+
+async def _nothing(*_: object) -> None: ...
+
+
+@pytest.fixture
+async def bus() -> KafkaBus:
+    return KafkaBus(urls.parse("kafka://127.0.0.1:1", "kafka", 9092))
+
+
+PHONES = [Presence("ann", "phone", 1, 10), Presence("ben", "phone", 2, 20)]
+
+
+async def test_a_record_that_cannot_be_taken_costs_no_other(topic: Topic, bus: KafkaBus) -> None:
+    heard: list[Presence] = []
+
+    def hear(presence: Presence) -> None:
+        if presence.uid == "ann":
+            raise LookupError("a mistake of ours")
+        heard.append(presence)
+
+    for presence in PHONES:
+        topic.add(presence)
+    with capture_logs() as logs:
+        await bus.watch_presence(hear)
+    assert heard == PHONES[1:]
+    assert [line["event"] for line in logs] == ["a record could not be taken"]
+
+
+async def test_a_kafka_that_goes_while_it_is_read_is_read_again(topic: Topic, bus: KafkaBus) -> None:
+    """A group process that starts meanwhile waits for it, as it does when Kafka is away from the beginning."""
+    for presence in PHONES:
+        topic.add(presence)
+    topic.failures.append(KafkaConnectionError("it is gone"))
+    heard: list[Presence] = []
+    with capture_logs() as logs:
+        await bus.watch_presence(heard.append)
+    assert heard == PHONES
+    assert [line["event"] for line in logs] == ["waiting for kafka"]
+    assert topic.open == 1, "the one that failed is stopped"
