@@ -18,6 +18,7 @@ from fsharechat.bus import Bus, Event, Presence, codec
 from fsharechat.bus.codec import RecordError
 from fsharechat.bus.kafka_producer import MAX_REQUEST_BYTES, Producer, Record
 from fsharechat.bus.kafka_topics import DELIVER, INVALIDATE, PRESENCE, PRESENCE_PARTITIONS, create_topics
+from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
 
 log = structlog.get_logger(__name__)
@@ -54,9 +55,9 @@ class KafkaBus(Bus):
     async def open(self) -> None:
         await create_topics(self._servers)
         await self._producer.start()
-        self._spawn(self._send_forever())
-        self._spawn(self._send_presence_forever())
-        self._spawn(self._watch_forever())
+        self._spawn("events to kafka", self._send_forever())
+        self._spawn("presence to kafka", self._send_presence_forever())
+        self._spawn("watch of kafka", self._watch_forever())
 
     async def close(self) -> None:
         try:
@@ -203,7 +204,8 @@ class KafkaBus(Bus):
     ) -> asyncio.Task[None]:
         """Give the records of partitions to `take` from now on; with `from_beginning` after all that are there."""
         consumer = await self._started_consumer(partitions, take, from_beginning)
-        return self._spawn(self._take_forever(consumer, partitions, take, from_beginning))
+        work = self._take_forever(consumer, partitions, take, from_beginning)
+        return self._spawn(f"records of {partitions[0].topic}", work)
 
     async def _take_forever(
         self,
@@ -276,9 +278,8 @@ class KafkaBus(Bus):
                     await consumer.stop()
             await asyncio.sleep(PAUSE_SECONDS)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(_report_end)
+    def _spawn(self, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = spawn(what, work)
         task.add_done_callback(self._tasks.discard)
         self._tasks.add(task)
         return task
@@ -295,8 +296,3 @@ async def _take_some(
                 log.error("a record that is none of ours", topic=record.topic, error=str(error))
             except Exception:
                 log.exception("a record could not be taken", topic=record.topic)
-
-
-def _report_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.error("a task of the bus ended", exc_info=error)
