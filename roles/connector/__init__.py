@@ -1,13 +1,13 @@
 """The connector role: sockets in, frames and JSON out."""
 
 import asyncio
-import ssl
 from typing import Any
 
 from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
 from fsharechat.process import raise_open_files
 from fsharechat.registry import Lease, LeaseTaken
+from roles.connector.certificate import Certificate, CertificateError
 from roles.connector.hub import Hub
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketServer
@@ -24,6 +24,7 @@ class ConnectorRole:
         self.addresses: dict[str, str] = {}
         self._node: Node | None = None
         self._lease: Lease | None = None
+        self._certificate: Certificate | None = None
         self._hub: Hub | None = None
         self._tcp: asyncio.Server | None = None
         self._web: WebSocketServer | None = None
@@ -40,9 +41,9 @@ class ConnectorRole:
         hub = self._hub = Hub(node.settings, lease, node.rpc, node.bus, raise_open_files())
         await hub.start()
         tls: dict[str, Any] = {}
-        if (context := self._tls()) is not None:
+        if (certificate := self._load_certificate()) is not None:
             tls = {
-                "ssl": context,
+                "ssl": certificate.context,
                 "ssl_handshake_timeout": settings.authenticate_seconds,
                 "ssl_shutdown_timeout": TLS_CLOSE_SECONDS,
             }
@@ -65,6 +66,12 @@ class ConnectorRole:
         metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.sessions))
         metrics.gauge("devices_online", "Devices that are logged in here.", lambda: hub.devices)
         metrics.gauge("users_online", "Users with a device connected here.", lambda: len(hub.users))
+        if certificate is not None:
+            metrics.gauge(
+                "certificate_expires_seconds",
+                "When the certificate of the clients' ports expires, seconds since 1970.",
+                lambda: certificate.expires,
+            )
         metrics.counter("notifications", "MN frames sent.", lambda: hub.notified)
         metrics.counter("connections_refused", "Connections beyond the limits.", lambda: hub.refused)
 
@@ -77,20 +84,22 @@ class ConnectorRole:
             await self._hub.stop()
         if self._web is not None:
             await self._web.close()
+        if self._certificate is not None:
+            await self._certificate.close()
         if self._lease is not None:
             await self._lease.release()
 
-    def _tls(self) -> ssl.SSLContext | None:
+    def _load_certificate(self) -> Certificate | None:
         assert self._node is not None
         tls = self._node.settings.connector.tls
         if not tls.on:
             return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
-            context.load_cert_chain(tls.certificate, tls.key)
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(f"[connector.tls] certificate and key: {error}") from error
-        return context
+            self._certificate = Certificate(tls.certificate, tls.key)
+        except CertificateError as error:
+            raise StartError(f"[connector.tls] {error}") from error
+        self._certificate.watch()
+        return self._certificate
 
 
 def _name(node: Node) -> str:
