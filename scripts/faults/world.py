@@ -18,7 +18,7 @@ from localservices.service import Service
 CUT_EVERY = 0.1
 ASK_SECONDS = 5.0
 _SAMPLE = re.compile(r"^fsharechat_(\w+) (\S+)$", re.MULTILINE)
-_BAD_LINES = ("Traceback", "unhandled error", "a task of the", "was never retrieved", "was never awaited")
+_BAD_LINES = ("Traceback", "unhandled error", "a task ended", "was never retrieved", "was never awaited")
 
 
 def quiet(_: str) -> None:
