@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fsharechat.store.heads import Heads
 
-_NUMBERS = Struct(">10q")
+_NUMBERS = Struct(">11q")
 
 
 class Welcome(NamedTuple):
@@ -18,13 +18,16 @@ class Welcome(NamedTuple):
     """The last read report that the device has fetched."""
     recalled: int
     """The last recall that the device knows."""
+    issued_ms: int
+    """When the device logged in: what a log-out is of."""
     ack: bytes
     """The ConnectAckPayload."""
 
     def encode(self) -> bytes:
-        return _NUMBERS.pack(*self.heads, self.delivered, self.read, self.recalled) + self.ack
+        numbers = (*self.heads, self.delivered, self.read, self.recalled, self.issued_ms)
+        return _NUMBERS.pack(*numbers) + self.ack
 
     @classmethod
     def decode(cls, payload: bytes) -> "Welcome":
-        *heads, delivered, read, recalled = _NUMBERS.unpack_from(payload)
-        return cls(Heads(*heads), delivered, read, recalled, payload[_NUMBERS.size :])
+        *heads, delivered, read, recalled, issued_ms = _NUMBERS.unpack_from(payload)
+        return cls(Heads(*heads), delivered, read, recalled, issued_ms, payload[_NUMBERS.size :])

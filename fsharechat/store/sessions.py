@@ -62,10 +62,14 @@ def revoke(_: Dialect, uid: str) -> Unit[None]:
     yield Query("UPDATE sessions SET issued_ms = ? WHERE uid = ?", (REVOKED, uid))
 
 
-def forget(_: Dialect, uid: str, client_id: str) -> Unit[None]:
-    """Log a device out."""
-    for table in ("sessions", "device_cursors"):
-        yield Query(f"DELETE FROM {table} WHERE uid = ? AND client_id = ?", (uid, client_id))
+def forget(_: Dialect, uid: str, client_id: str, issued_ms: int | None = None) -> Unit[None]:
+    """Log a device out; with `issued_ms` only if its login is still the one of that time."""
+    sql = "DELETE FROM sessions WHERE uid = ? AND client_id = ?"
+    if issued_ms is None:
+        yield Query(sql, (uid, client_id))
+    elif not (yield Query(f"{sql} AND issued_ms = ?", (uid, client_id, issued_ms))).changed:
+        return
+    yield Query("DELETE FROM device_cursors WHERE uid = ? AND client_id = ?", (uid, client_id))
 
 
 class Codes(NamedTuple):

@@ -222,10 +222,17 @@ class Hub:
                 del self.users[session.uid]
 
     def forget(self, session: Session) -> None:
-        """Log the device out for good (DISCONNECT with clear)."""
-        self.rpc.call(Call(Method.FORGET, session.uid, session.client_id, b"")).add_done_callback(
-            _report_forget
-        )
+        """Log the device out for good (DISCONNECT with clear), then close its connection."""
+        self.inflight += 1  # draining waits for it
+
+        def forgotten(future: asyncio.Future[Reply]) -> None:
+            session.transport.close()
+            self.finished()
+            if (code := future.result().code) != Code.SUCCESS:
+                log.warning("a device could not be logged out", code=code)
+
+        call = Call(Method.FORGET, session.uid, session.client_id, b"%d" % session.issued_ms)
+        self.rpc.call(call).add_done_callback(forgotten)
 
     def pinged(self, session: Session, interval_ms: int) -> None:
         """A client that pings is dead a while after its next PING was due (protocol.md section 4)."""
@@ -327,8 +334,3 @@ class Hub:
             session.refuse("silent")
         else:
             session.repeat_notifications(now - settings.notify_repeat_seconds)
-
-
-def _report_forget(future: asyncio.Future[Reply]) -> None:
-    if future.result().code != Code.SUCCESS:
-        log.warning("a device could not be logged out", code=future.result().code)

@@ -94,6 +94,7 @@ class Session:
         "fetched",
         "heard_at",
         "inflight",
+        "issued_ms",
         "opened_at",
         "ping_interval",
         "recalled",
@@ -112,6 +113,7 @@ class Session:
         self.uid = ""
         self.client_id = ""
         self.epoch = 0
+        self.issued_ms = 0
         self.user: OnlineUser | None = None
         self.fetched = 0
         self.asked_at: float | None = None
@@ -166,11 +168,14 @@ class Session:
     def close(self) -> None:
         """End the session and its connection."""
         if self.state is not State.CLOSED:
-            was = self.state
-            self.state = State.CLOSED
-            self._backlog = None
-            self._hub.closed(self, was, self._buckets)
+            self._end()
             self.transport.close()
+
+    def _end(self) -> None:
+        was = self.state
+        self.state = State.CLOSED
+        self._backlog = None
+        self._hub.closed(self, was, self._buckets)
 
     # Logging in and out (protocol.md section 4)
 
@@ -203,6 +208,7 @@ class Session:
         welcome = Welcome.decode(reply.payload)
         self.fetched = welcome.heads.seq
         self.recalls = welcome.recalled
+        self.issued_ms = welcome.issued_ms
         if welcome.delivered or welcome.read:
             self._reports = ReportCursor(welcome.delivered), ReportCursor(welcome.read)
         self.state = State.OPEN
@@ -215,9 +221,13 @@ class Session:
         self.refuse(f"CONNECT: {SubSignal(sub_signal).name}")
 
     def _disconnect(self, frame: Frame) -> None:
-        if frame.body[:1] == b"\x01":
-            self._hub.forget(self)
-        self.close()
+        if frame.body[:1] != b"\x01":
+            self.close()
+            return
+        # The device hears of the end when it is logged out: what it does next finds it so.
+        self._end()
+        self.transport.pause()
+        self._hub.forget(self)
 
     def _ping(self, frame: Frame) -> None:
         interval_ms = _interval(frame.body)

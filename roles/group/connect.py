@@ -48,6 +48,7 @@ async def authenticate(group: Group, call: Call) -> Reply:
         known.get(CursorKind.DELIVERED, 0),
         known.get(CursorKind.READ, 0),
         known.get(CursorKind.RECALLS, reached.recalled),
+        session.issued_ms,
         payload.SerializeToString(),
     )
     return Reply(SubSignal.CONNECTION_ACCEPTED, welcome.encode())
@@ -70,7 +71,9 @@ def _proves(group: Group, call: Call, session: Session) -> bool:
 
 @handles_raw(Method.FORGET)
 async def forget(group: Group, call: Call) -> Reply:
-    await group.store.write(sessions.forget, call.uid, call.client_id)
+    """Log a device out, unless it has logged in anew since the login whose time (ms) is the body."""
+    await group.store.write(sessions.forget, call.uid, call.client_id, int(call.body))
+    group.expulsion.recheck(call.uid, call.client_id)
     return Reply(Code.SUCCESS)
 
 

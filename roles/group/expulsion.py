@@ -1,4 +1,4 @@
-"""Devices that may not be connected any more: of a blocked user, or logged out by an administrator."""
+"""Devices that may not be connected any more: of a blocked user, or logged out."""
 
 import asyncio
 from collections.abc import Collection
@@ -45,12 +45,22 @@ class Expulsion:
         self._watched = {known: until for known, until in self._watched.items() if until > now}
         self._watched[uid] = now + WATCH_SECONDS
 
+    def recheck(self, uid: str, client_id: str) -> None:
+        """End the connection of a device, one that it is just making too, unless the store still lets it."""
+        self.watch(uid)
+        place = self._presence.devices(uid).get(client_id)
+        if place is not None:
+            self._begin_look(Presence(uid, client_id, *place))
+
     def on_presence(self, presence: Presence) -> None:
         """Hear of a device."""
         if presence.online and self._watched and self._watched.get(presence.uid, 0) > self._loop.time():
-            look = spawn("expulsion", self._look(presence))
-            self._looks.add(look)
-            look.add_done_callback(self._looks.discard)
+            self._begin_look(presence)
+
+    def _begin_look(self, presence: Presence) -> None:
+        look = spawn("expulsion", self._look(presence))
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
 
     async def _look(self, presence: Presence) -> None:
         try:

@@ -15,6 +15,7 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.crypto import connect_password, hours_now
 from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
+from tests.server import BOUND
 from tests.wire import TcpWire, WebWire, connect_body, text_message
 
 REJECTED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
@@ -109,17 +110,56 @@ async def test_a_device_that_logged_out_has_no_session(server: Deployment, trans
     wire = await server.open(transport)
     await wire.connect(anna)
     await disconnect(wire, clear=True)
-    answer = [0]
+    again = await server.open(transport)
+    assert await again.connect(anna) == NO_SESSION
 
-    async def refused() -> bool:
-        again = await server.open(transport)
-        answer[0] = await again.connect(anna)
-        return answer[0] != ACCEPTED
 
-    async with asyncio.timeout(30):  # the server forgets after it has closed
-        while not await refused():
-            pass
-    assert answer == [NO_SESSION]
+async def test_who_connects_again_while_logging_out_does_not_stay(server: Deployment, transport: str) -> None:
+    for n in range(10):
+        anna = await server.login(f"anna {n}")
+        wire, again = await server.open(transport), await server.open(transport)
+        assert await wire.connect(anna) == ACCEPTED
+        await say_goodbye(wire, clear=True)
+        assert await again.connect(anna) in (ACCEPTED, NO_SESSION)
+        await wire.until_closed()
+        probe = await server.open(
+            transport
+        )  # it takes the other's place where the goodbye came behind the CONNECT
+        assert await probe.connect(anna) in (ACCEPTED, NO_SESSION)
+        await again.until_closed()
+
+
+async def test_who_logs_in_again_at_once_stays_logged_in(server: Deployment, transport: str) -> None:
+    wire = await server.open(transport)
+    assert await wire.connect(await server.login("anna")) == ACCEPTED
+    for _ in range(10):
+        await say_goodbye(wire, clear=True)
+        old, wire = wire, await server.open(transport)
+        anna = await server.login("anna")
+        assert await wire.connect(anna) == ACCEPTED
+        await old.until_closed()
+    await wire.close()
+    wire = await server.open(transport)
+    assert await wire.connect(anna) == ACCEPTED
+
+
+async def test_the_end_of_a_connection_is_not_the_end_of_the_next(server: Deployment) -> None:
+    """What is transparent is pushed to where a device is known to be, and kept nowhere."""
+    ben, anna = await server.online_tcp("ben"), await server.login("anna")
+    typing = text_message(anna.user_id, "", flag=PersistFlag.TRANSPARENT)
+    wire = await server.tcp()
+    assert await wire.connect(anna) == ACCEPTED
+    for _ in range(5):
+        for _ in range(3):
+            await say_goodbye(wire, clear=False)
+            wire = await server.tcp()
+            assert await wire.connect(anna) == ACCEPTED
+        pushed = asyncio.create_task(wire.frame(Signal.PUB_ACK))
+        async with asyncio.timeout(BOUND):
+            while not pushed.done():
+                assert (await ben.request(SubSignal.MS, typing))[0] == Code.SUCCESS
+                await asyncio.wait([pushed], timeout=0.05)
+        assert pushed.result().sub_signal == SubSignal.MP
 
 
 async def test_a_device_that_only_left_may_come_back(server: Deployment, transport: str) -> None:
@@ -131,11 +171,15 @@ async def test_a_device_that_only_left_may_come_back(server: Deployment, transpo
 
 
 async def disconnect(wire: TcpWire | WebWire, *, clear: bool) -> None:
+    await say_goodbye(wire, clear=clear)
+    await wire.until_closed()
+
+
+async def say_goodbye(wire: TcpWire | WebWire, *, clear: bool) -> None:
     if isinstance(wire, TcpWire):
         wire.send(Signal.DISCONNECT, body=bytes([clear]))
     else:
         await wire.send("DISCONNECT", content={"clearSession": int(clear)})
-    await wire.until_closed()
 
 
 # The order of things

@@ -241,10 +241,11 @@ def welcome(
     read_fetched: int = 0,
     recalled: int = 0,
     recalls_told: int = 0,
+    issued_ms: int = 0,
 ) -> bytes:
     """Return what the group role answers a CONNECT."""
     heads = Heads(head, friends, requests, settings, delivered, read, recalled)
-    return Welcome(heads, delivered_fetched, read_fetched, recalls_told, ack(head)).encode()
+    return Welcome(heads, delivered_fetched, read_fetched, recalls_told, issued_ms, ack(head)).encode()
 
 
 def ack(head: int = 0) -> bytes:

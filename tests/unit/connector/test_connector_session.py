@@ -1,5 +1,7 @@
 """A session between its connection and the group role: logging in, requests under way, and the end."""
 
+import asyncio
+
 import orjson
 import pytest
 from connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
@@ -9,7 +11,7 @@ from fsharechat.bus import Notify, Push
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import ClockError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from fsharechat.rpc import Method, Reply
+from fsharechat.rpc import Call, Method, Reply
 
 
 async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Connector):
@@ -224,17 +226,53 @@ async def test_the_same_client_id_of_another_user_is_another_device(connector: C
     assert not ben.transport.closed
 
 
-@pytest.mark.parametrize(("body", "forgets"), [(b"\x01", True), (b"\x00", False), (b"", False)])
-async def test_a_disconnect_closes_and_may_forget_the_device(
-    connector: Connector, body: bytes, forgets: bool
-):
+@pytest.mark.parametrize("body", [b"\x00", b""])
+async def test_a_disconnect_closes(connector: Connector, body: bytes):
     phone = await connector.device()
     phone.send(Signal.DISCONNECT, body)
     assert phone.transport.closed
-    assert [call[:3] for call in connector.rpc.waiting()] == [(Method.FORGET, "anna", "phone")] * forgets
-    if forgets:
-        await connector.rpc.reply()
+    assert connector.rpc.waiting() == []
     assert connector.hub.users == {}
+
+
+@pytest.mark.parametrize("code", [Code.SUCCESS, Code.SERVER_ERROR])
+async def test_a_device_that_logs_out_hears_of_the_end_when_it_is_logged_out(connector: Connector, code: int):
+    phone = await connector.device(issued_ms=77)
+    phone.send(Signal.DISCONNECT, b"\x01")
+    assert connector.hub.users == {}
+    assert not connector.presences[-1].online
+    connector.deliver(1)
+    phone.publish(SubSignal.MS)  # nothing is taken from it any more
+    assert connector.rpc.waiting() == [Call(Method.FORGET, "anna", "phone", b"77")]
+    assert (phone.transport.take(), phone.transport.paused, phone.transport.closed) == ([], True, False)
+    with capture_logs():
+        await connector.rpc.reply(code)
+    assert phone.transport.closed
+
+
+async def test_draining_waits_for_those_who_log_out(connector: Connector):
+    phone = await connector.device()
+    phone.send(Signal.DISCONNECT, b"\x01")
+    stopping = asyncio.create_task(connector.hub.stop())
+    await turn()
+    assert not phone.transport.closed
+    await connector.rpc.reply()
+    await stopping
+    assert phone.transport.closed
+
+
+async def test_the_end_of_one_who_logs_out_is_not_the_end_of_who_connects_meanwhile(connector: Connector):
+    phone = await connector.device()
+    phone.send(Signal.DISCONNECT, b"\x01")
+    again = connector.accept()
+    again.send(Signal.CONNECT, connect())
+    await connector.rpc.reply()
+    await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome())
+    assert phone.transport.closed
+    assert not again.transport.closed
+    assert [presence.online for presence in connector.presences[-3:]] == [True, False, True]
+    connector.deliver(1)
+    assert again.transport.mns() == [1]
 
 
 async def test_an_unreadable_web_request_is_answered(connector: Connector):

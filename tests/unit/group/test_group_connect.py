@@ -8,6 +8,7 @@ import pytest
 from group_kit import Office, text
 from structlog.testing import capture_logs
 
+from fsharechat.bus import Kick
 from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
@@ -17,6 +18,7 @@ from fsharechat.store import heads, recalls
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.tokens import TokenSigner
+from tests.server import until
 
 ACCEPTED = SubSignal.CONNECTION_ACCEPTED
 BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
@@ -148,9 +150,45 @@ async def test_a_muted_user_may_connect(office: Office) -> None:
 
 async def test_a_device_that_is_forgotten_has_no_session_and_others_keep_theirs(office: Office) -> None:
     phone, web = await log_in(office, "phone"), await log_in(office, "web")
-    assert (await office.ask(phone.uid, Method.FORGET, client="phone")).code == Code.SUCCESS
+    await log_out(office, phone, await login_time(office, phone))
     assert (await connect(office, phone)).code == NO_SESSION
     assert (await connect(office, web)).code == ACCEPTED
+
+
+async def test_a_log_out_that_comes_late_leaves_a_new_login_alone(office: Office) -> None:
+    old = await log_in(office)
+    then = await login_time(office, old)
+    new = await log_in(office)
+    office.online(new.uid)
+    assert new.uid == old.uid
+    await log_out(office, old, then)
+    assert (await connect(office, new)).code == ACCEPTED
+    await log_out(office, new, await login_time(office, new))
+    await until(lambda: any(isinstance(event, Kick) for event in office.events), "it stays connected")
+    assert len(office.events) == 1
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_who_connects_while_logging_out_is_disconnected(office: Office, early: bool) -> None:
+    phone = await log_in(office)
+    if early:
+        office.online(phone.uid)
+    await log_out(office, phone, await login_time(office, phone))
+    if not early:
+        office.online(phone.uid)
+    await until(lambda: bool(office.events), "it stays connected")
+    (kick,) = office.events
+    assert isinstance(kick, Kick)
+    assert kick[:2] == (phone.uid, "phone")
+
+
+async def login_time(office: Office, device: Device) -> int:
+    return Welcome.decode((await connect(office, device)).payload).issued_ms
+
+
+async def log_out(office: Office, device: Device, issued_ms: int) -> None:
+    reply = await office.ask(device.uid, Method.FORGET, b"%d" % issued_ms, client=device.client)
+    assert reply.code == Code.SUCCESS
 
 
 async def test_a_store_that_is_away_refuses_as_unavailable(office: Office) -> None:

@@ -35,7 +35,10 @@ async def test_sessions_are_of_one_device_of_one_user(store: Store) -> None:
     await store.write(sessions.renew, ann, "tablet", NEW)
     await store.write(sessions.renew, bob, "phone", NEW)
     assert await store.read(sessions.find, ann, "phone") == (OLD, 0)
-    await store.write(sessions.forget, ann, "phone")
+    for issued_ms in (OLD.issued_ms - 1, NEW.issued_ms):  # of another login
+        await store.write(sessions.forget, ann, "phone", issued_ms)
+        assert await store.read(sessions.find, ann, "phone") is not None
+    await store.write(sessions.forget, ann, "phone", OLD.issued_ms)
     assert await store.read(sessions.find, ann, "phone") is None
     assert await store.read(sessions.find, ann, "tablet") == (NEW, 0)
     assert await store.read(sessions.find, bob, "phone") == (NEW, 0)
