@@ -25,15 +25,11 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.users import Rights
 from roles.group.cache import Cache
+from roles.group.conversations import members_with, not_in
 from roles.group.handlers import carry_out, handles, handles_direct
 from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
-
-_NOT_A_MEMBER: dict[int, Code] = {
-    ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
-    ConversationType.CHANNEL: Code.NOT_IN_CHANNEL,
-}
 
 
 @handles_direct(SubSignal.MS)
@@ -66,7 +62,7 @@ def _targets(group: Group, message: pb.Message) -> Cache[Rights] | Cache[GroupMe
         return group.rights
     if kind == ConversationType.GROUP:
         return group.members
-    raise Refusal(_NOT_A_MEMBER.get(kind, Code.INVALID_PARAMETER))
+    raise not_in(kind)
 
 
 def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
@@ -113,20 +109,6 @@ async def _target(group: Group, uid: str, message: pb.Message) -> Rights | Group
         if known is not None and await group.store.read(groups.version, name) != known.version:
             group.members.drop([name])
     return await members_with(group, name, uid)
-
-
-async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
-    """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
-    known = group.members.peek(id)
-    if known is not None and uid not in known.types:
-        _, seats = await group.store.read(groups.seat, id, uid)
-        if uid not in seats:
-            raise Refusal(Code.NOT_IN_GROUP)
-        group.members.drop([id])
-    found = await group.members.get(id)
-    if found is None or uid not in found.types:
-        raise Refusal(Code.NOT_IN_GROUP)
-    return found
 
 
 def _parsed(call: Call) -> pb.Message:
@@ -261,7 +243,7 @@ async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> b
         await members_with(group, where.target, call.uid)
         reader = call.uid
     elif where.type != ConversationType.PRIVATE:
-        raise Refusal(_NOT_A_MEMBER.get(where.type, Code.INVALID_PARAMETER))
+        raise not_in(where.type)
     key = conversation_key(where.type, where.line, where.target, call.uid)
     before, count = max(request.before_uid, 0), max(request.count, 0)
     bodies = await group.store.read(messages.history, key, before, count, reader)

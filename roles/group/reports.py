@@ -8,17 +8,12 @@ from fsharechat.protocol.signals import Code, ConversationType, ReportType, SubS
 from fsharechat.rpc import Call
 from fsharechat.store import reports
 from fsharechat.store.reports import NewReport, ReportCursor
+from roles.group.conversations import members_with, not_in
 from roles.group.handlers import handles
-from roles.group.messages import members_with
 from roles.group.service import Group
 
 MAX_AHEAD_MS = 86_400_000
 """A report may be of a time so far ahead: not every device has the right time."""
-
-_NOT_A_MEMBER: dict[int, Code] = {
-    ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
-    ConversationType.CHANNEL: Code.NOT_IN_CHANNEL,
-}
 
 
 @handles(SubSignal.MDR, pb.DeliveryReport)
@@ -39,7 +34,7 @@ async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
     elif request.type == ConversationType.GROUP:
         target, uids = request.target, await _members(group, call.uid, request.target, request.tos)
     else:
-        raise Refusal(_NOT_A_MEMBER.get(request.type, Code.INVALID_PARAMETER))
+        raise not_in(request.type)
     report = NewReport(ReportType.READ, request.type, request.line, target, call.uid, request.date, uids)
     async with group.turns.turn(call.uid):
         await group.reports.add(report)

@@ -1,0 +1,31 @@
+"""Who is in a conversation, for whatever is asked about one."""
+
+from fsharechat.errors import Refusal
+from fsharechat.protocol.signals import Code, ConversationType
+from fsharechat.store import groups
+from fsharechat.store.groups import GroupMembers
+from roles.group.service import Group
+
+_NOBODY_IS_IN: dict[int, Code] = {
+    ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
+    ConversationType.CHANNEL: Code.NOT_IN_CHANNEL,
+}
+
+
+def not_in(kind: int) -> Refusal:
+    """Return the refusal for a conversation that is neither private nor a group (protocol.md section 8, MS)."""
+    return Refusal(_NOBODY_IS_IN.get(kind, Code.INVALID_PARAMETER))
+
+
+async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
+    """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
+    known = group.members.peek(id)
+    if known is not None and uid not in known.types:
+        _, seats = await group.store.read(groups.seat, id, uid)
+        if uid not in seats:
+            raise Refusal(Code.NOT_IN_GROUP)
+        group.members.drop([id])
+    found = await group.members.get(id)
+    if found is None or uid not in found.types:
+        raise Refusal(Code.NOT_IN_GROUP)
+    return found
