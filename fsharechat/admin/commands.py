@@ -56,7 +56,7 @@ async def set_status(office: Office, args: Namespace) -> Shown:
 
 def _users(users: Sequence[dict[str, Any]]) -> str:
     rows = [(user["uid"], user["number"], user["displayName"], user["status"]) for user in users]
-    return table(("uid", "number", "display name", "status"), rows)
+    return table(("uid", "number", "display name", "status"), rows, "no users found")
 
 
 # Groups
@@ -75,7 +75,7 @@ async def get_group(office: Office, args: Namespace) -> Shown:
         (one["uid"], one["displayName"], one["alias"], one["type"], moment(one["joinedAt"]))
         for one in group["members"]
     ]
-    members = table(("uid", "display name", "alias", "type", "member since"), rows)
+    members = table(("uid", "display name", "alias", "type", "member since"), rows, "it has no members")
     return Shown(group, f"{_groups([group])}\n\n{members}")
 
 
@@ -89,7 +89,7 @@ def _groups(groups: Sequence[dict[str, Any]]) -> str:
         (one["id"], one["name"], one["owner"], one["type"], one["memberCount"], one["dismissed"])
         for one in groups
     ]
-    return table(("id", "name", "owner", "type", "members", "dismissed"), rows)
+    return table(("id", "name", "owner", "type", "members", "dismissed"), rows, "no groups found")
 
 
 # Words
@@ -102,7 +102,8 @@ async def list_words(office: Office, args: Namespace) -> Shown:
         "admin", "words", query={"limit": "1000", "after": args.after}, whole=args.all
     ):
         words += page["words"]
-    text = "\n".join([*map(shown, words), _more(page, f"of {page['total']} words")])
+    none = f"no words after {shown(args.after)}" if page["total"] else "there are no sensitive words"
+    text = "\n".join([*map(shown, words), _more(page, f"of {page['total']} words")]) if words else none
     return Shown({"words": words, "total": page["total"], "next": page["next"]}, text.strip())
 
 
@@ -126,14 +127,18 @@ async def remove_words(office: Office, args: Namespace) -> Shown:
 async def sessions(office: Office, args: Namespace) -> Shown:
     if args.user is None:
         count = await office.ask("GET", "admin", "sessions")
+        if not count["devices"]:
+            return Shown(count, "no device is online")
         nodes = table(("node", "devices"), [(one["node"], one["devices"]) for one in count["nodes"]])
-        return Shown(count, f"{count['devices']} devices of {count['users']} users are online\n\n{nodes}")
+        online = f"{_counted(count['devices'], 'device')} of {_counted(count['users'], 'user')}"
+        return Shown(count, f"online: {online}\n\n{nodes}")
     devices = await office.ask("GET", "admin", "users", args.user, "sessions")
     rows = [
         (one["clientId"], one["online"], one["node"], moment(one["since"]), moment(one["loggedInAt"]))
         for one in devices["sessions"]
     ]
-    return Shown(devices, table(("client id", "online", "node", "connected since", "logged in"), rows))
+    heads = ("client id", "online", "node", "connected since", "logged in")
+    return Shown(devices, table(heads, rows, "no device is online or logged in"))
 
 
 async def kick(office: Office, args: Namespace) -> Shown:
@@ -144,7 +149,8 @@ async def kick(office: Office, args: Namespace) -> Shown:
         (client, client in ended["disconnected"], client in ended["loggedOut"])
         for client in sorted({*ended["disconnected"], *ended["loggedOut"]})
     ]
-    return Shown(ended, table(("client id", "disconnected", "logged out"), rows))
+    heads = ("client id", "disconnected", "logged out")
+    return Shown(ended, table(heads, rows, "no device was online or logged in"))
 
 
 # The open API
@@ -187,6 +193,10 @@ async def _list(
         found += page[what]
     text = f"{rows(found)}\n{_more(page, 'of them')}".rstrip()
     return Shown({what: found, "next": page["next"]}, text)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _more(page: dict[str, Any], whose: str) -> str:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows in columns, with a line of heads above."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]], none: str = "") -> str:
+    """Return rows in columns, with a line of heads above, or `none` where there is no row."""
+    if not rows and none:
+        return none
     lines = [list(heads), *([shown(cell) for cell in row] for row in rows)]
     widths = [max(_width(line[column]) for line in lines) for column in range(len(heads))]
     return "\n".join(

@@ -127,11 +127,14 @@ async def test_devices_are_shown_counted_and_kicked(run: Run, site: Site) -> Non
     shown = await run("sessions", ANN)
     assert shown.lines[1][:4] == ["a", "phone", "yes", "5"]
     counted = await run("sessions")
-    assert counted.out.splitlines()[0] == "1 devices of 1 users are online"
+    assert counted.out.splitlines()[0] == "online: 1 device of 1 user"
     assert counted.lines[-1] == ["5", "1"]
     kept = await run("kick", ANN, "--client", "a phone", "--keep-login")
     assert kept.lines[1] == ["a", "phone", "yes", "no"]
     assert (await run("kick", uid)).lines[1] == ["a", "phone", "yes", "yes"]
+    site.node.bus.announce(Presence(uid, "a phone", 5, 1_700_000_000_000, online=False))
+    assert (await run("kick", uid)).out == "no device was online or logged in\n"
+    assert (await run("sessions", uid)).out == "no device is online or logged in\n"
     unknown = await run("kick", ANN, "--client", "other")
     assert (unknown.code, unknown.out) == (1, "")
     assert "refused (404)" in unknown.err
@@ -155,6 +158,23 @@ async def test_groups_are_listed_shown_and_dismissed(run: Run, site: Site) -> No
     assert (await run("groups", "dismiss", "a/b")).lines[1][-1] == "yes"
     again = await run("groups", "dismiss", "a/b")
     assert (again.code, "refused (409)" in again.err) == (1, True)
+
+
+async def test_where_there_is_nothing_it_says_so(run: Run, site: Site) -> None:
+    for arguments, said in (
+        (("users", "list"), "no users found"),
+        (("users", "list", "--search", "x", "--all"), "no users found"),
+        (("groups", "list"), "no groups found"),
+        (("words", "list"), "there are no sensitive words"),
+        (("sessions",), "no device is online"),
+    ):
+        done = await run(*arguments)
+        assert (done.code, done.out, done.err) == (0, f"{said}\n", "")
+        assert json.loads((await run(*arguments, "--json")).out)
+    await run("words", "add", "gold")
+    assert (await run("words", "list", "--after", "x")).out == "no words after x\n"
+    await site.node.store.write(groups.create, Info("g", "Chess", "", "ann", 0, "", 0, False, 7, 7))
+    assert (await run("groups", "get", "g")).out.splitlines()[-1] == "it has no members"
 
 
 async def test_a_push_says_for_each_number_what_became_of_it(run: Run, site: Site, tmp_path: Path) -> None:
