@@ -20,6 +20,7 @@ from fsharechat.store.mysql_connection import (
     Duplicate,
     Hosts,
     MysqlConnection,
+    Unprepared,
     Unreachable,
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
@@ -148,8 +149,8 @@ class MysqlStore(Store):
 
     async def _work(self, connection: MysqlConnection, batch: Batch) -> None:
         """Do all of a batch but the commit."""
-        await connection.execute("BEGIN")
-        await connection.execute(
+        connection.prepare("BEGIN")
+        connection.prepare(
             "INSERT INTO writers (id, batch) VALUES (?, ?) ON DUPLICATE KEY UPDATE batch = VALUES(batch)",
             (self._writer, self._batch_number),
         )
@@ -160,7 +161,7 @@ class MysqlStore(Store):
             await self._append(connection, batch)
 
     async def _append(self, connection: MysqlConnection, batch: Batch) -> None:
-        await connection.execute("SAVEPOINT messages")
+        connection.prepare("SAVEPOINT messages")
         try:
             batch.stored = list(await connection.run(messages.append(self.dialect, batch.messages)))
             return
@@ -176,16 +177,14 @@ class MysqlStore(Store):
 
     async def _guarded(self, connection: MysqlConnection, start: Callable[[], Unit[T]]) -> T | Exception:
         """Run a unit so that its failure undoes and concerns it alone, unless it is one of the whole transaction."""
-        await connection.execute("SAVEPOINT unit")
+        connection.prepare("SAVEPOINT unit")  # that of the unit before, if there was one, is no more
         try:
-            result = await connection.run(start())
-        except (Conflict, ConnectionLost):
+            return await connection.run(start())
+        except (Conflict, ConnectionLost, Unprepared):
             raise
         except Exception as error:  # noqa: BLE001 - it is handed to the unit's caller
             await connection.execute("ROLLBACK TO unit")
             return error
-        await connection.execute("RELEASE SAVEPOINT unit")
-        return result
 
     async def _was_committed(self, connection: MysqlConnection) -> bool:
         """Look whether the batch whose commit was cut off is in the database.

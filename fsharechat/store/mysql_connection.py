@@ -2,13 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import aiomysql
 import pymysql
 import structlog
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, SERVER_STATUS
+from pymysql.converters import escape_string
 
 from fsharechat.errors import StoreError
 from fsharechat.store.unit import Result, T, Unit
@@ -18,7 +20,10 @@ log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 3.0
 STATEMENT_SECONDS = 6.0
-"""A statement that takes longer has lost its server (or the server its disk); the connection is given up."""
+"""Statements sent together that take longer have lost their server (or it its disk); the connection is given up."""
+
+TOGETHER_BYTES = 1 << 18
+"""When so much of a unit waits to be sent it is sent: more would gain nothing, and a text has a limit of 16 MiB."""
 
 RETRY_SECONDS = 0.5
 """After all hosts refused, requests fail at once for so long before the next attempt."""
@@ -33,6 +38,9 @@ _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # for them: the server ends its transaction. MySQL (the last comment) can only end connections, those at rest too.
 _WRITER = """SET SESSION sql_mode = @@sql_mode
     /*M!100300 , SESSION idle_write_transaction_timeout = 3 */ /*!80000 , SESSION wait_timeout = 3 */"""
+
+UNREAD = Result([], -1)
+"""In place of a result that nobody looks at."""
 
 _DEADLOCK = frozenset(
     {1205, 1213, 1020}
@@ -54,6 +62,10 @@ class Conflict(StoreError):
 
 class Duplicate(StoreError):
     """A unique key exists: another writer was faster, or the same thing is written twice."""
+
+
+class Unprepared(StoreError):
+    """A statement failed that was to go before, so what was asked for has not been done."""
 
 
 class Hosts:
@@ -110,6 +122,9 @@ class Hosts:
                 client_flag=CLIENT.FOUND_ROWS,  # a row that is set to what it was counts as changed, as on SQLite
                 init_command=_VARIABLES,
             )
+        if raw.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+            raw.close()
+            raise StoreError("NO_BACKSLASH_ESCAPES is in force, whatever sql_mode the session sets")
         connection = MysqlConnection(raw)
         await connection.execute(_ISOLATION)
         return connection
@@ -121,19 +136,58 @@ class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
 
 
 class MysqlConnection:
-    """One connection. After ConnectionLost it is of no more use."""
+    """One connection. After ConnectionLost it is of no more use.
+
+    Statements whose results nobody looks at go out together with the next one, as one text: the server carries them
+    out in their order and stops at the first that fails.
+    """
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self._prepared: list[bytes] = []
         self.usable = True
 
-    async def execute(self, sql: str, params: object = ()) -> Result:
-        """Run one statement with `?` marks. Raises ConnectionLost, Conflict, Duplicate or StoreError."""
+    def prepare(self, sql: str, params: Sequence[object] = ()) -> None:
+        """Have a statement go out before the next one. If it fails, that one raises Unprepared."""
+        self._prepared.append(self._statement(sql, params))
+
+    async def execute(self, sql: str, params: Sequence[object] = ()) -> Result:
+        """Run one statement with `?` marks. Raises ConnectionLost, Conflict, Duplicate, Unprepared or StoreError."""
+        return await self._send([self._statement(sql, params)])
+
+    async def run(self, unit: Unit[T]) -> T:
+        """Run the statements of a unit. Raises what `execute` and the unit raise."""
+        waiting: list[bytes] = []
+        try:
+            query = next(unit)
+            while True:
+                waiting.append(self._statement(query.sql, query.params))
+                if query.unread and sum(map(len, waiting)) < TOGETHER_BYTES:
+                    result = UNREAD
+                else:
+                    result = await self._send(waiting)
+                    waiting = []
+                query = unit.send(result)
+        except StopIteration as stop:
+            if waiting:
+                await self._send(waiting)
+            value: T = stop.value
+            return value
+        finally:
+            unit.close()
+
+    async def _send(self, statements: list[bytes]) -> Result:
+        """Run what is prepared and then these; return what the last one gave."""
+        prepared, self._prepared = self._prepared, []
+        answered = 0
         try:
             async with asyncio.timeout(STATEMENT_SECONDS):
                 # The cursor is not closed: it holds nothing, and its close might wait for a server that is gone.
                 cursor = await self._raw.cursor(_Cursor)
-                await cursor.execute(_with_percent_marks(sql), params)
+                await cursor.execute(b";".join(prepared + statements))
+                answered = 1
+                while await cursor.nextset():
+                    answered += 1
                 rows = list(await cursor.fetchall()) if cursor.description else []
                 return Result(rows, cursor.rowcount)
         except (OSError, EOFError, TimeoutError, RuntimeError, pymysql.err.InterfaceError) as error:
@@ -141,22 +195,10 @@ class MysqlConnection:
             self.abandon()
             raise ConnectionLost(_text(error)) from error
         except pymysql.err.MySQLError as error:
-            raise self._translated(error) from error
+            raise self._translated(error, answered < len(prepared)) from error
         except BaseException:  # cancelled in the middle: nobody knows what the server will send next
             self.abandon()
             raise
-
-    async def run(self, unit: Unit[T]) -> T:
-        """Run the statements of a unit. Raises what `execute` and the unit raise."""
-        try:
-            query = next(unit)
-            while True:
-                query = unit.send(await self.execute(query.sql, query.params))
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-        finally:
-            unit.close()
 
     def abandon(self) -> None:
         """Drop the connection without a word."""
@@ -173,13 +215,29 @@ class MysqlConnection:
             except (OSError, TimeoutError, pymysql.err.MySQLError):
                 self._raw.close()
 
-    def _translated(self, error: pymysql.err.MySQLError) -> StoreError:
+    def _statement(self, sql: str, params: Sequence[object]) -> bytes:
+        """Return a statement with its parameters in it."""
+        return (_with_percent_marks(sql) % tuple(map(self._literal, params))).encode()
+
+    def _literal(self, value: object) -> str:
+        if isinstance(value, str):
+            return f"'{escape_string(value)}'"
+        if isinstance(value, int):
+            return int.__repr__(value)  # of a bool and of an IntEnum too
+        if isinstance(value, bytes):
+            return f"x'{value.hex()}'"  # to escape a text of the same bytes would take ten times as long
+        literal: str = self._raw.literal(value)
+        return literal
+
+    def _translated(self, error: pymysql.err.MySQLError, prepared: bool) -> StoreError:
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         if number in _DEADLOCK:
             return Conflict(_text(error))
         if number in _SERVER_GONE:
             self.abandon()
             return ConnectionLost(_text(error))
+        if prepared:
+            return Unprepared(_text(error))
         if isinstance(error, pymysql.err.IntegrityError):
             return Duplicate(_text(error))
         return StoreError(_text(error))

@@ -20,6 +20,8 @@ class Query(NamedTuple):
 
     sql: str
     params: Sequence[object] = ()
+    unread: bool = False
+    """The unit does not look at its result, so an engine far away may send it together with the next statement."""
 
 
 class Result(NamedTuple):
@@ -99,7 +101,7 @@ def insert_many(table: str, columns: Sequence[str], rows: Sequence[Row]) -> Unit
     """Insert rows by as few statements as the engine allows."""
     head = f"INSERT INTO {table} ({','.join(columns)}) VALUES "
     for part in chunks(rows):
-        yield Query(head + rows_of_marks(len(columns), len(part)), flat(part))
+        yield Query(head + rows_of_marks(len(columns), len(part)), flat(part), unread=True)
 
 
 def select_in(sql: str, values: Sequence[object]) -> Unit[list[Row]]:

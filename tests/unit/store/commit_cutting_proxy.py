@@ -15,7 +15,10 @@ class CommitCuttingProxy:
     port: int
     cuts: list[Cut] = field(default_factory=list)
     commits: int = 0
+    queries: int = 0
+    """How often the server was asked something by one short text."""
     refusing: bool = False
+    _clients: set[asyncio.StreamWriter] = field(default_factory=set)
 
     async def start(self) -> int:
         """Return the port to connect to."""
@@ -26,15 +29,22 @@ class CommitCuttingProxy:
         self._server.close()
         await self._server.wait_closed()
 
+    def drop(self) -> None:
+        """End all connections now."""
+        for client in self._clients:
+            client.close()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refusing:
             writer.close()
             return
         to_reader, to_writer = await asyncio.open_connection(self.host, self.port)
         back = asyncio.create_task(_copy(to_reader, writer))
+        self._clients.add(writer)
         try:
             while data := await reader.read(65536):
-                is_commit = data[4:] == b"\x03COMMIT"
+                self.queries += data[4:5] == b"\x03"
+                is_commit = data.endswith(b"COMMIT")
                 self.commits += is_commit
                 cut = self.cuts.pop(0) if is_commit and self.cuts else None
                 if cut == "before":
@@ -51,6 +61,7 @@ class CommitCuttingProxy:
             pass  # one side is gone, so the other goes too
         finally:
             back.cancel()
+            self._clients.discard(writer)
             to_writer.close()
             writer.close()
 

@@ -15,6 +15,7 @@ from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol.signals import Code, ReportType
 from fsharechat.store import messages, reports, users
 from fsharechat.store.mysql import MysqlStore
+from fsharechat.store.mysql_connection import Hosts, MysqlConnection, Unprepared
 from fsharechat.store.reports import NewReport
 from fsharechat.store.unit import Dialect, Unit
 from fsharechat.urls import ServiceUrl
@@ -155,6 +156,87 @@ async def test_a_unit_whose_commit_was_cut_off_is_done_once(
     proxy.cuts = [cut]
     assert await behind.write(count_up) == 2
     assert await number_of_heads() == 2
+
+
+@pytest.fixture
+async def other(empty_mysql: ServiceUrl) -> AsyncIterator[MysqlConnection]:
+    """Return a connection beside the store, in whose way its transaction may be."""
+    connection = await Hosts(empty_mysql).connect()
+    yield connection
+    await connection.close()
+
+
+_HAVING_INBOX = "SELECT id FROM information_schema.processlist WHERE info LIKE 'INSERT INTO inbox%'"
+
+
+async def waiting_at_the_inbox(other: MysqlConnection) -> int:
+    """Wait until a writer has inserted messages, and waits for a row of the inbox; return its connection's id."""
+    while not (rows := (await other.execute(_HAVING_INBOX)).rows):
+        await asyncio.sleep(0.01)
+    return int(rows[0][0])
+
+
+@pytest.mark.parametrize("how", ["killed", "dropped"])
+async def test_a_connection_lost_between_statements_that_went_out_together(
+    behind: MysqlStore, proxy: CommitCuttingProxy, other: MysqlConnection, how: str
+) -> None:
+    await append(behind, new("ann", "bob"))
+    await other.execute("BEGIN")
+    await other.execute("INSERT INTO inbox (uid, seq, message_id) VALUES ('bob', 2, 1)")
+    stored = append(behind, new("ann", "bob", body=b"once"))
+    writing = await waiting_at_the_inbox(other)
+    if how == "killed":
+        await other.execute(f"KILL {writing}")
+    else:
+        proxy.drop()
+    await other.execute("ROLLBACK")
+    assert (await stored).entries == [("ann", 2), ("bob", 2)]
+    pulled = await behind.read(messages.pull, "bob", 0)
+    assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
+
+
+async def test_a_deadlock_between_statements_that_went_out_together(
+    behind: MysqlStore, other: MysqlConnection
+) -> None:
+    await append(behind, new("ann", "bob"))
+    await other.execute("BEGIN")
+    for seq in range(2, 200):  # the engine undoes the transaction that has changed less
+        await other.execute("INSERT INTO inbox (uid, seq, message_id) VALUES ('bob', ?, 1)", (seq,))
+    with capture_logs() as logs:
+        stored = append(behind, new("ann", "bob", body=b"once"))
+        await waiting_at_the_inbox(other)
+        await other.execute("UPDATE heads SET seq = seq WHERE uid = 'bob'")
+        await other.execute("ROLLBACK")
+        assert (await stored).entries == [("ann", 2), ("bob", 2)]
+    assert [entry["event"] for entry in logs] == ["store batch is tried again"]
+    pulled = await behind.read(messages.pull, "bob", 0)
+    assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
+
+
+async def test_a_batch_whose_first_statements_fail_has_their_error_and_does_nothing(
+    behind: MysqlStore, other: MysqlConnection
+) -> None:
+    await other.execute("RENAME TABLE writers TO hidden")
+    try:
+        results = await asyncio.gather(
+            behind.write(users.fact, "name", b"value"),
+            append(behind, new("ann", "bob")),
+            return_exceptions=True,
+        )
+    finally:
+        await other.execute("RENAME TABLE hidden TO writers")
+    assert [type(result) for result in results] == [Unprepared] * 2
+    assert "writers" in str(results[0])
+    assert await behind.write(users.fact, "name", b"other") == b"other"
+    assert (await append(behind, new("ann", "bob"))).entries == [("ann", 1), ("bob", 1)]
+
+
+async def test_a_batch_asks_the_server_few_times(behind: MysqlStore, proxy: CommitCuttingProxy) -> None:
+    await append(behind, new("ann", "bob"))
+    before = proxy.queries
+    await asyncio.gather(*[append(behind, new("ann", "bob", local_id=n)) for n in range(1, 10)])
+    # Begin and look for earlier copies; advance heads and read them; insert; commit.
+    assert proxy.queries - before == 4
 
 
 async def test_a_database_that_is_away_fails_requests_and_is_found_again(

@@ -5,8 +5,10 @@ import asyncio
 import aiomysql
 import pymysql
 import pytest
+from pymysql.constants import SERVER_STATUS
 
-from fsharechat.store.mysql_connection import ConnectionLost, MysqlConnection
+from fsharechat import urls
+from fsharechat.store.mysql_connection import ConnectionLost, Hosts, MysqlConnection, Unreachable
 
 
 class BrokenConnection:
@@ -15,6 +17,7 @@ class BrokenConnection:
     def __init__(self, error: BaseException) -> None:
         self.error = error
         self.closed = False
+        self.server_status = 0
 
     async def cursor(self, kind: type[aiomysql.Cursor]) -> aiomysql.Cursor:
         raise self.error
@@ -51,3 +54,18 @@ async def test_a_cancelled_statement_leaves_no_connection_behind() -> None:
         await connection.execute("SELECT 1")
     assert raw.closed
     assert not connection.usable
+
+
+async def test_a_server_on_which_a_backslash_escapes_nothing_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raw = BrokenConnection(AssertionError("a statement was sent"))
+    raw.server_status = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
+
+    async def connect(**_: object) -> BrokenConnection:
+        return raw
+
+    monkeypatch.setattr(aiomysql, "connect", connect)
+    with pytest.raises(Unreachable, match="NO_BACKSLASH_ESCAPES"):
+        await Hosts(urls.parse("mysql://user@host/db", "mysql", 3306)).connect()
+    assert raw.closed

@@ -10,6 +10,7 @@ from fsharechat.errors import Refusal, StoreBusy, StoreError
 from fsharechat.protocol.signals import Code
 from fsharechat.store.messages import Stored
 from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, Query, Unit
 
 
 async def test_units_and_messages_of_one_turn_are_one_transaction(store: Store) -> None:
@@ -43,6 +44,55 @@ async def test_a_statement_that_fails_is_a_store_error_of_its_unit(store: Store)
     with pytest.raises(StoreError):
         await store.read(select, "SELECT nothing FROM nowhere")
     assert await fact_names(store) == ["new", "taken"]
+
+
+async def test_statements_that_a_unit_does_not_look_at_are_undone_with_it(store: Store) -> None:
+    def put(name: str, error: Exception | None = None) -> Unit[str]:
+        for part in (name, f"{name} too"):
+            yield Query("INSERT INTO facts (name, value) VALUES (?, ?)", (part, b""), unread=True)
+        if error is not None:
+            raise error
+        return name
+
+    await store.write(put_fact, "taken too")
+    results = await asyncio.gather(
+        store.write(lambda _: put("refused", Refusal(Code.NO_RIGHT))),
+        store.write(lambda _: put("taken")),  # its second row exists
+        store.write(lambda _: put("last")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[0], Refusal)
+    assert isinstance(results[1], StoreError)
+    assert results[2] == "last"
+    assert await fact_names(store) == ["last", "last too", "taken too"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["o'clock", '"', "back\\slash", "\\'; DROP TABLE facts; --", "%s ? %% ??", "\n\r\t\x1a\0", "飞享😀", ""],
+    ids=repr,
+)
+async def test_texts_and_bytes_come_back_as_they_were(store: Store, text: str) -> None:
+    everything = bytes(range(255, -1, -1))[: 255 - len(text.encode())] + text.encode()
+
+    def put(_: Dialect) -> Unit[None]:
+        yield Query("INSERT INTO facts (name, value) VALUES (?, ?)", (text, everything))
+
+    await store.write(put)
+    found = await store.read(
+        select, "SELECT name, value FROM facts WHERE name = ? AND value = ?", text, everything
+    )
+    assert found == [(text, everything)]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(None, None), (True, 1), (Code.NO_RIGHT, int(Code.NO_RIGHT)), (-(1 << 63), -(1 << 63))],
+)
+async def test_other_parameters_come_back_as_the_engine_has_them(
+    store: Store, value: object, found: object
+) -> None:
+    assert await store.read(select, "SELECT ?", value) == [(found,)]
 
 
 async def test_an_exception_of_a_reading_unit_is_raised(store: Store) -> None:
