@@ -18,8 +18,9 @@ from roles.connector.gate import Gate
 from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.recalls import Recalls
-from roles.connector.session import Session, State, Transport
+from roles.connector.session import Session, State
 from roles.connector.tail import TailMessage
+from roles.connector.transport import Transport
 from roles.connector.user import VERSIONED, OnlineUser
 from roles.connector.writes import TurnWrites
 

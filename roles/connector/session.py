@@ -6,9 +6,8 @@ import asyncio
 from collections import deque
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import orjson
 import structlog
 from google.protobuf.message import DecodeError
 
@@ -19,17 +18,16 @@ from fsharechat.protocol.ids import IdError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.welcome import Welcome
+from roles.connector.bodies import Connect, ping_interval, pull_bounds
 from roles.connector.limits import Buckets
 from roles.connector.reports import ReportCursor
-from roles.connector.tail import TailMessage
+from roles.connector.transport import Transport
 from roles.connector.user import OnlineUser
 
 if TYPE_CHECKING:
     from roles.connector.hub import Hub
 
 log = structlog.get_logger(__name__)
-
-MAX_ID_LENGTH = 255
 
 _REFUSALS = frozenset(s for s in SubSignal if s.name.startswith("CONNECTION_REFUSED_"))
 _NUMBERED = frozenset(
@@ -46,24 +44,6 @@ _NUMBERED = frozenset(
 """The requests that store a message: it gets its id here, so that a call made again is known by it."""
 
 _REQUESTS = frozenset(SubSignal) - _REFUSALS - {SubSignal.NONE, SubSignal.CONNECTION_ACCEPTED}
-
-
-class Transport(Protocol):
-    """What a session needs of its connection. Nothing here blocks or raises; after `close` nothing is sent."""
-
-    peer: str
-    silence_seconds: float
-    """The connection is dead after so long without a byte from the client."""
-
-    def send_connect_ack(self, sub_signal: int, payload: bytes) -> None: ...
-    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None: ...
-    def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None: ...
-    def send_notification(self, sub_signal: int, body: bytes) -> None: ...
-    def send_ping(self, message_id: int, interval_ms: int) -> None: ...
-    def authenticated(self, uid: str) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class State(Enum):
@@ -180,21 +160,16 @@ class Session:
     # Logging in and out (protocol.md section 4)
 
     def _connect(self, frame: Frame) -> None:
-        try:
-            request = orjson.loads(frame.body)
-            uid, password, client_id = request["userName"], request["password"], request["clientIdentifier"]
-            texts = isinstance(uid, str) and isinstance(password, str) and isinstance(client_id, str)
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            texts = False
-        if not texts or len(uid) > MAX_ID_LENGTH or len(client_id) > MAX_ID_LENGTH:
+        said = Connect.read(frame.body)
+        if said is None:
             self._refuse_connect(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
             return
-        if not client_id:
+        if not said.client_id:
             self._refuse_connect(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
             return
         self.state = State.AUTHENTICATING
-        self.uid, self.client_id = uid, client_id
-        call = Call(Method.AUTHENTICATE, uid, client_id, password.encode("utf-8", "replace"))
+        self.uid, self.client_id = said.uid, said.client_id
+        call = Call(Method.AUTHENTICATE, said.uid, said.client_id, said.password.encode())
         self._hub.rpc.call(call).add_done_callback(self._on_authenticated)
 
     def _on_authenticated(self, future: asyncio.Future[Reply]) -> None:
@@ -230,7 +205,7 @@ class Session:
         self._hub.forget(self)
 
     def _ping(self, frame: Frame) -> None:
-        interval_ms = _interval(frame.body)
+        interval_ms = ping_interval(frame.body)
         if interval_ms is not None:
             self._hub.pinged(self, interval_ms)
         self.transport.send_ping(frame.message_id, interval_ms or 0)
@@ -418,18 +393,3 @@ class Session:
         if self._reports is None:
             self._reports = ReportCursor(0), ReportCursor(0)
         return self._reports[ReportType(kind) - ReportType.DELIVERED]
-
-
-def pull_bounds(payload: bytes) -> tuple[int, int]:
-    """Return `current` and `head` of a PullMessageResult."""
-    result = pb.PullMessageResult.FromString(payload)
-    return result.current, result.head
-
-
-def _interval(body: bytes) -> int | None:
-    """Return the interval of a PING in ms, if it has a sensible one (up to a day)."""
-    try:
-        interval = orjson.loads(body)["interval"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-    return interval if type(interval) is int and 0 < interval <= 86_400_000 else None

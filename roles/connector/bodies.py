@@ -1,0 +1,44 @@
+"""The few bodies that a connector reads itself: what devices say of themselves, and how far a pull went."""
+
+from typing import NamedTuple
+
+import orjson
+
+from fsharechat.protocol import messages_pb2 as pb
+
+MAX_ID_LENGTH = 255
+MAX_INTERVAL_MS = 86_400_000
+
+
+class Connect(NamedTuple):
+    """What a CONNECT says (protocol.md section 4)."""
+
+    uid: str
+    password: str
+    client_id: str
+
+    @classmethod
+    def read(cls, body: bytes) -> "Connect | None":
+        """Return None for a body that is none."""
+        try:
+            request = orjson.loads(body)
+            said = cls(request["userName"], request["password"], request["clientIdentifier"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+        texts = all(isinstance(text, str) for text in said)
+        return said if texts and max(len(said.uid), len(said.client_id)) <= MAX_ID_LENGTH else None
+
+
+def pull_bounds(payload: bytes) -> tuple[int, int]:
+    """Return `current` and `head` of a PullMessageResult."""
+    result = pb.PullMessageResult.FromString(payload)
+    return result.current, result.head
+
+
+def ping_interval(body: bytes) -> int | None:
+    """Return the interval of a PING in ms, if it has a sensible one (up to MAX_INTERVAL_MS)."""
+    try:
+        interval = orjson.loads(body)["interval"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return interval if type(interval) is int and 0 < interval <= MAX_INTERVAL_MS else None
