@@ -241,6 +241,7 @@ class Limits(Section):
     requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
     seconds: Seconds = 5
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
+    uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
 
 
 class Metrics(Section):

@@ -261,3 +261,12 @@ sensitive_words = Table(
     Column("word", String(255), primary_key=True),
     sqlite_with_rowid=False,
 )
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("day", Integer, nullable=False, comment="Days since the Unix epoch of `granted`."),
+    Column("granted", Integer, nullable=False, comment="Addresses for uploads that the user got that day."),
+    sqlite_with_rowid=False,
+)

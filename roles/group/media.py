@@ -7,6 +7,7 @@ from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
 from fsharechat.rpc import Call
+from fsharechat.store import uploads
 from roles.group.handlers import handles
 from roles.group.service import Group
 
@@ -28,6 +29,10 @@ async def upload_url(
     except BlobsError as error:
         log.warning("no url for an upload", uid=call.uid, error=str(error))
         raise Refusal(Code.SERVER_ERROR) from error
+    per_day = group.settings.limits.uploads_per_day
+    if per_day and not await group.store.write(uploads.grant, call.uid, group.now(), per_day, call.retried):
+        log.info("no more uploads today", uid=call.uid)
+        raise Refusal(Code.TOO_OFTEN)
     return pb.GetMinioUploadUrlResult(
         domain=upload.domain, url=upload.url, server=upload.server, port=upload.port
     )

@@ -87,6 +87,24 @@ async def test_a_wrong_type_or_key_is_refused(server: Booted, transport: str) ->
     assert await ask(wire, 1, "a.png") is not None
 
 
+@TRANSPORTS
+@pytest.mark.parametrize("most", [0, 2])
+async def test_how_many_files_a_user_uploads_in_a_day_is_a_setting(
+    boot: Boot, transport: str, most: int
+) -> None:
+    server = await boot(limits={"uploads_per_day": most})
+    ann = await server.online(transport, "ann")
+    for n in range(most or 5):
+        assert await ask(ann, MediaType.FILE, f"{n}.txt") is not None
+    if isinstance(ann, TcpWire):
+        body = pb.GetMinioUploadUrlRequest(type=MediaType.FILE, key="more.txt").SerializeToString()
+        code, _ = await ann.request(SubSignal.GMURL, body)
+        assert code == (Code.TOO_OFTEN if most else Code.SUCCESS)
+    else:
+        assert (await ask(ann, MediaType.FILE, "more.txt") is None) == bool(most)
+    assert await ask(await server.online(transport, "bob"), MediaType.FILE, "a.txt") is not None
+
+
 async def test_an_upload_that_breaks_off_is_the_clients_own_trouble(
     server: Booted, http: ClientSession, tmp_path: Path
 ) -> None:

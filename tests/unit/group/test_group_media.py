@@ -11,6 +11,9 @@ from fsharechat.blobs.keys import UPLOADER_FOLDER
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
+from fsharechat.settings import Settings
+from fsharechat.store.sessions import DAY_MS
+from fsharechat.store.unit import Dialect, Query, Unit
 
 
 def wanted(kind: int, key: str) -> pb.GetMinioUploadUrlRequest:
@@ -85,3 +88,40 @@ async def test_a_group_process_keeps_files_without_the_api_role(office: Office, 
     assert address == f"http://127.0.0.1:8081/media/{BUCKETS[MediaType.PORTRAIT]}/group.png"
     kept = [path.read_bytes() for path in (tmp_path / "data" / "media").rglob("*") if path.is_file()]
     assert kept == [b"picture"]
+
+
+async def all_but_one_had(office: Office, uid: str) -> None:
+    """Let a user have had all addresses of the day but one."""
+    had = Settings().limits.uploads_per_day - 1
+
+    def insert(_: Dialect) -> Unit[None]:
+        row = (uid, office.now // DAY_MS, had)
+        yield Query("INSERT INTO uploads (uid, day, granted) VALUES (?, ?, ?)", row)
+
+    await office.node.store.write(insert)
+
+
+async def test_who_has_had_all_addresses_of_a_day_gets_more_tomorrow(office: Office) -> None:
+    await all_but_one_had(office, "alice")
+    request = wanted(MediaType.IMAGE, "a.png")
+    await office.payload("alice", SubSignal.GMURL, request)
+    assert await office.code("alice", SubSignal.GMURL, request) == Code.TOO_OFTEN
+    await office.payload("bob", SubSignal.GMURL, request)
+    office.now += DAY_MS
+    await office.payload("alice", SubSignal.GMURL, request)
+
+
+async def test_a_request_without_an_address_costs_none(office: Office) -> None:
+    await all_but_one_had(office, "alice")
+    for kind, key in ((7, "a.png"), (1, ""), (1, "a.html")):
+        assert await office.code("alice", SubSignal.GMURL, wanted(kind, key)) == Code.INVALID_PARAMETER
+    await office.payload("alice", SubSignal.GMURL, wanted(MediaType.IMAGE, "a.png"))
+
+
+async def test_the_retried_call_of_the_last_address_gets_it(office: Office) -> None:
+    await all_but_one_had(office, "alice")
+    request = wanted(MediaType.IMAGE, "a.png")
+    await office.payload("alice", SubSignal.GMURL, request)
+    again = await office.ask("alice", SubSignal.GMURL, request, retried=True)
+    assert again.code == Code.SUCCESS
+    assert await office.code("alice", SubSignal.GMURL, request) == Code.TOO_OFTEN

@@ -1,0 +1,28 @@
+"""How many addresses for uploads each user has had today."""
+
+from fsharechat.store.sessions import DAY_MS
+from fsharechat.store.unit import Dialect, Query, Unit
+
+
+def grant(dialect: Dialect, uid: str, now: int, per_day: int, retried: bool) -> Unit[bool]:
+    """Count one more address for a user and return whether they may have it: `per_day` from midnight UTC.
+
+    `now` is in ms. A retried call is not counted: its first try may have been, as the last that the user might have.
+    """
+    today = now // DAY_MS
+    select = Query(f"SELECT day, granted FROM uploads WHERE uid = ?{dialect.locking}", (uid,))
+    rows = (yield select).rows
+    if not rows:  # what is not there cannot be locked
+        columns = ("uid", "day", "granted")
+        yield Query(dialect.insert_new("uploads", columns), (uid, today, 0), unread=True)
+        rows = (yield select).rows
+    day: int = rows[0][0]
+    granted: int = rows[0][1]
+    if day < today:  # and a process whose clock is behind does not begin the day before anew
+        day, granted = today, 0
+    if retried:
+        return granted <= per_day
+    if granted >= per_day:
+        return False
+    yield Query("UPDATE uploads SET day = ?, granted = ? WHERE uid = ?", (day, granted + 1, uid))
+    return True
