@@ -5,7 +5,9 @@ import asyncio
 import logging
 import re
 import secrets
+import ssl
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from fsharechat.client.chat import Chat, Quit
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument(
         "--tcp", default="127.0.0.1:6789", metavar="HOST:PORT", help="the server (%(default)s)"
     )
+    parser.add_argument("--tls", action="store_true", help="the server of --tcp speaks TLS")
     server.add_argument("--ws", metavar="URL", help="the server by WebSocket, in place of --tcp")
     parser.add_argument(
         "--client-id", metavar="ID", help="the name of this device; made up at the first login"
@@ -135,14 +138,15 @@ async def _chat(args: argparse.Namespace, state: State, credentials: Credentials
     server = args.ws or args.tcp
     where = {"ws": args.ws} if args.ws else {"tcp": args.tcp}
     try:
-        client = Client(credentials, last_seq=state.last_seq, options=OPTIONS, **where)
+        options = replace(OPTIONS, tls=ssl.create_default_context()) if args.tls else OPTIONS
+        client = Client(credentials, last_seq=state.last_seq, options=options, **where)
         await client.connect()
     except ValueError as error:
         raise Failure(_sentence(str(error))) from error
     except Disconnected as error:
-        raise Failure(
-            f"{_sentence(str(error))}\nIs the server running? --tcp or --ws says where it is."
-        ) from error
+        hint = "Is the server running? --tcp or --ws says where it is"
+        hint += "." if args.ws or args.tls else ", --tls that it speaks TLS."
+        raise Failure(f"{_sentence(str(error))}\n{hint}") from error
     chat = Chat(client, server, screen, state.groups)
     try:
         await _converse(client, chat, state, screen)
@@ -187,4 +191,5 @@ async def _converse(client: Client, chat: Chat, state: State, screen: Console) -
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+    word = text.partition(" ")[0]
+    return (text[:1].upper() + text[1:] if word.isalpha() else text) + "."  # no address begins with a capital

@@ -1,7 +1,9 @@
 """The terminal client's start, its state between runs, and its input when there is no terminal."""
 
+import asyncio
 import json
 import os
+import ssl
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from fake_peer import CREDENTIALS
 from fsharechat.client import terminal
 from fsharechat.client.console import Pipe
 from fsharechat.client.state import InUse, State, default_folder
+from tests.e2e.certificate import make_certificate
 
 
 def test_state_comes_back(tmp_path: Path) -> None:
@@ -94,6 +97,34 @@ def test_an_unreachable_server_is_said_in_plain_words(
     flags = ["--number", "13800000001", "--code", "1", "--http", "http://127.0.0.1:1"]
     assert terminal.main([*flags, "--state", str(tmp_path)]) == 1
     assert "Is the server running?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tls", [True, False])
+async def test_tls_is_spoken_when_told_to_and_hinted_at_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tls: bool
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    handshakes = []
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handshakes.append(writer)
+        writer.close()
+
+    with State(tmp_path, "13800000001", "http://127.0.0.1:1") as state:
+        state.credentials = CREDENTIALS
+        state.save(0)
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        flags = ["--number", "13800000001", "--http", "http://127.0.0.1:1", "--state", str(tmp_path)]
+        flags += ["--tcp", f"127.0.0.1:{port}", *(["--tls"] if tls else [])]
+        assert await asyncio.to_thread(terminal.main, flags) == 1
+    assert len(handshakes) == tls
+    said = capsys.readouterr().err
+    assert "The server closed the connection." in said
+    assert ("--tls that it speaks TLS" in said) != tls
 
 
 def test_a_state_in_use_is_said_in_plain_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
