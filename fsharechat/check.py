@@ -1,8 +1,10 @@
 """`fsharechat check`: reaches everything that the settings name."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from fsharechat import backends
@@ -17,6 +19,9 @@ from fsharechat.settings import Settings
 CHECK_SECONDS = 6.0
 LEAVE_SECONDS = 1.0
 """Then for letting go of what was reached."""
+
+ROOM_BYTES = 16 << 20
+"""A disk with less than this is full, for a server that is about to start."""
 
 _STORE = "opens, and its schema is up to date"
 _ANSWERS = "answers"
@@ -39,11 +44,17 @@ async def check(settings: Settings) -> list[Check]:
     """
     registry, bus = backends.make_registry(settings), backends.make_bus(settings)
     blobs = backends.make_blobs(settings, backends.make_store(settings))
+
+    async def open_blobs() -> None:
+        await blobs.open()
+        if settings.blobs.in_directory:
+            _look_for_room(settings.media_path())
+
     checks = [
         _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
         _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
         _look("bus", settings.bus.url, _ANSWERS, bus.open, bus.close),
-        _look("blobs", _shown_blobs(settings), _BLOBS, blobs.open, blobs.close),
+        _look("blobs", _shown_blobs(settings), _BLOBS, open_blobs, blobs.close),
         _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
     ]
     return await asyncio.gather(*checks)
@@ -78,9 +89,17 @@ async def _open_store(settings: Settings) -> None:
         with DataFolder(settings.data_path()):
             await store.open()
             await store.close()
+        _look_for_room(settings.data_path())
     else:
         await store.open()
         await store.close()
+
+
+def _look_for_room(folder: Path) -> None:
+    """Raises StartError where the disk is full: files can be made there still, but nothing be put into them."""
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_BYTES:
+        raise StartError(f"{folder}: the disk is full, {free >> 10} KiB are left")
 
 
 async def _reach_codes(settings: Settings) -> str:

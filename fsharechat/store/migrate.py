@@ -37,9 +37,13 @@ def migrate(url: str, upto: str = "head", lock_seconds: float = LOCK_SECONDS) ->
         while not _upgrade(engine, config, upto, deadline):
             time.sleep(_PAUSE_SECONDS)
     except CommandError as error:
-        raise StoreError(f"the database was made by another version of fsharechat: {error}") from error
+        raise StoreError(
+            f"{_place(engine)}: the database was made by another version of fsharechat: {error}"
+        ) from error
     except SQLAlchemyError as error:
-        raise StoreError(f"the schema could not be brought up to date: {error}") from error
+        raise StoreError(
+            f"{_place(engine)}: the schema could not be brought up to date: {_reason(error)}"
+        ) from error
     finally:
         engine.dispose()
 
@@ -64,6 +68,23 @@ def _take_whole_steps(engine: Engine) -> None:
     """Put everything into one transaction; left to itself, the driver commits each change of a table at once."""
     event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+def _place(engine: Engine) -> str:
+    """Return the file, or the host: never the password."""
+    url = engine.url
+    return (
+        str(url.database)
+        if engine.dialect.name == "sqlite"
+        else f"{url.host}:{url.port or 3306}/{url.database}"
+    )
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """Return what the database said, in one line, without the statement."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return str(error)
+    return str(error.orig.args[-1] if error.orig.args else error.orig)
 
 
 @contextmanager

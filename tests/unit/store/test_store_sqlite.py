@@ -138,8 +138,10 @@ async def test_a_new_file_gets_the_schema(tmp_path: Path) -> None:
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "store.db") as database:
         database.execute("CREATE TABLE users (uid VARCHAR(8))")  # in the way of the first migration
-    with pytest.raises(StoreError, match="schema could not be brought up to date"):
+    with pytest.raises(StoreError) as caught:
         migrate(f"sqlite:///{tmp_path / 'store.db'}")
+    said = "the schema could not be brought up to date: table users already exists"
+    assert str(caught.value) == f"{tmp_path / 'store.db'}: {said}"
     assert database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("users",)]
     database.close()
 

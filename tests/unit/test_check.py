@@ -1,0 +1,28 @@
+"""`fsharechat check` of a server on one machine; tests/cluster/test_check.py has the rest."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fsharechat.check import ROOM_BYTES, check
+from fsharechat.settings import Settings
+
+
+@pytest.mark.parametrize("free", [ROOM_BYTES, ROOM_BYTES - 1])
+async def test_a_full_disk_fails_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    found = {one.name: one for one in await check(Settings.model_validate({"node": {"data": str(tmp_path)}}))}
+    full = free < ROOM_BYTES
+    assert [found[name].ok for name in ("store", "registry", "bus", "blobs", "codes")] == [
+        not full,
+        True,
+        True,
+        not full,
+        True,
+    ]
+    for name, folder in (("store", tmp_path), ("blobs", tmp_path / "media")):
+        assert found[name].detail.startswith(f"{folder}: the disk is full" if full else str(folder))
