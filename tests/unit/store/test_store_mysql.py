@@ -17,7 +17,7 @@ from fsharechat.store import messages, reports, users
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import Hosts, MysqlConnection, Unprepared
 from fsharechat.store.reports import NewReport
-from fsharechat.store.unit import Dialect, Unit
+from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
 
 pytestmark = pytest.mark.slow
@@ -211,6 +211,35 @@ async def test_a_deadlock_between_statements_that_went_out_together(
     assert [entry["event"] for entry in logs] == ["store batch is tried again"]
     pulled = await behind.read(messages.pull, "bob", 0)
     assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
+
+
+async def test_a_lock_that_stays_away_undoes_all_that_went_out_before(
+    behind: MysqlStore, other: MysqlConnection
+) -> None:
+    await append(behind, new("ann", "bob"))
+    await (await behind._writing_connection()).execute("SET SESSION innodb_lock_wait_timeout = 1")
+    await other.execute("BEGIN")
+    await other.execute("INSERT INTO inbox (uid, seq, message_id) VALUES ('bob', 2, 1)")
+    with capture_logs() as logs:
+        stored = append(behind, new("ann", "bob", body=b"once"))
+        while not logs:  # until the engine has undone the one statement that waited
+            await asyncio.sleep(0.01)
+        await other.execute("ROLLBACK")
+        assert (await stored).entries == [("ann", 2), ("bob", 2)]
+    pulled = await behind.read(messages.pull, "bob", 0)
+    assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
+
+
+async def test_what_a_refused_unit_has_not_sent_is_never_sent(behind: MysqlStore) -> None:
+    def refuse(_: Dialect) -> Unit[None]:
+        yield Query("INSERT INTO nowhere (name) VALUES (?)", ("name",), unread=True)
+        raise Refusal(Code.NO_RIGHT)
+
+    outcomes = await asyncio.gather(
+        behind.write(refuse), behind.write(users.fact, "name", b"value"), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], Refusal)
+    assert outcomes[1] == b"value"
 
 
 async def test_a_batch_whose_first_statements_fail_has_their_error_and_does_nothing(
