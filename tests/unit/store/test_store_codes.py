@@ -284,3 +284,29 @@ async def test_a_used_code_is_of_no_use_to_another_device_or_later(desk: Desk) -
     assert (await desk.log_in(WRONG, retried=True)).result is LoginCode.CODE_EXPIRED
     desk.now += 300_000
     assert (await desk.log_in(retried=True)).result is LoginCode.CODE_EXPIRED
+
+
+async def test_what_a_clock_far_ahead_has_left_behind_counts_for_nothing(desk: Desk) -> None:
+    desk.now += 400 * DAY_MS
+    await desk.send()
+    desk.now = NOON
+    assert await desk.use(RIGHT) is LoginCode.CODE_EXPIRED
+    assert await desk.send() is LoginCode.SUCCESS
+    desk.now += 400 * DAY_MS
+    await desk.send()
+    for _ in range(RULES.wrong_guesses):
+        await desk.use(WRONG)
+    assert await desk.send() is LoginCode.TOO_OFTEN
+    desk.now = NOON + DAY_MS
+    assert await desk.send() is LoginCode.SUCCESS
+    assert await desk.use(RIGHT) is LoginCode.SUCCESS
+
+
+async def test_clocks_that_differ_by_a_little_change_nothing(desk: Desk) -> None:
+    await desk.send()
+    desk.now -= 500
+    assert await desk.send() is LoginCode.TOO_OFTEN
+    for _ in range(RULES.wrong_guesses):
+        await desk.use(WRONG)
+    desk.now -= 500
+    assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
