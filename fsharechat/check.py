@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fsharechat import backends
+from fsharechat import backends, tls
 from fsharechat.blobs import BlobsError
 from fsharechat.bus import BusError
 from fsharechat.codes import CodeError
@@ -15,6 +15,8 @@ from fsharechat.errors import StoreError
 from fsharechat.node import DataFolder, StartError
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
+from fsharechat.settings_tls import good_until
+from fsharechat.tls import TlsError
 
 CHECK_SECONDS = 6.0
 LEAVE_SECONDS = 1.0
@@ -26,6 +28,7 @@ ROOM_BYTES = 16 << 20
 _STORE = "opens, and its schema is up to date"
 _ANSWERS = "answers"
 _BLOBS = "takes media"
+_CERTIFICATE = "is what other processes will accept"
 _MEMORY = "memory, in this process"
 
 
@@ -57,6 +60,10 @@ async def check(settings: Settings) -> list[Check]:
         _look("blobs", _shown_blobs(settings), _BLOBS, open_blobs, blobs.close),
         _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
     ]
+    if settings.rpc.tls.on:
+        checks.append(
+            _look("rpc", settings.rpc.tls.certificate, _CERTIFICATE, lambda: _prove_certificate(settings))
+        )
     return await asyncio.gather(*checks)
 
 
@@ -71,7 +78,7 @@ async def _look(
         async with asyncio.timeout(CHECK_SECONDS):
             found = await reach()
         return Check(name, True, found or (_MEMORY if place == "memory" else f"{place} {fine}"))
-    except (StartError, StoreError, RegistryError, BusError, CodeError, BlobsError) as error:
+    except (StartError, StoreError, RegistryError, BusError, CodeError, BlobsError, TlsError) as error:
         return Check(name, False, str(error))
     except TimeoutError:
         return Check(name, False, f"{place}: no answer within {CHECK_SECONDS:g} s")
@@ -80,6 +87,12 @@ async def _look(
             with suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
                     await leave()
+
+
+async def _prove_certificate(settings: Settings) -> str:
+    certificate = settings.rpc.tls.certificate
+    tls.prove(settings.rpc.tls, listens="group" in settings.node.roles)
+    return f"{certificate} {_CERTIFICATE}, until {good_until(certificate):%Y-%m-%d}"
 
 
 async def _open_store(settings: Settings) -> None:

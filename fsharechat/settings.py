@@ -34,8 +34,8 @@ from fsharechat.settings_schema import (
     Rpc,
     Settings,
     Store,
-    Tls,
 )
+from fsharechat.settings_tls import Tls
 
 __all__ = [
     "Api",
@@ -262,6 +262,8 @@ def _right(details: ErrorDetails, field: FieldInfo) -> str:
             return "must be at most 32 letters and digits"
         case "string_too_short":
             return "must not be empty"
+        case "bool_parsing" | "bool_type":
+            return "must be true or false"
         case "model_type" | "model_attributes_type":
             return "is a section, not a key"
         case "tuple_type":

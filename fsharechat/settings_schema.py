@@ -14,11 +14,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fsharechat import urls
 from fsharechat.settings_codes import Codes
+from fsharechat.settings_tls import RpcTls, Tls
 from fsharechat.settings_types import (
     Count,
     Host,
     Number,
-    PemFile,
     Port,
     Seconds,
     Secret,
@@ -109,22 +109,6 @@ class Node(Section):
         return roles
 
 
-class Tls(Section):
-    certificate: PemFile = ""
-    key: PemFile = ""
-
-    @model_validator(mode="after")
-    def _both(self) -> Self:
-        if bool(self.certificate) != bool(self.key):
-            raise ValueError("certificate and key must be set together, or neither")
-        return self
-
-    @property
-    def on(self) -> bool:
-        """Return whether the connector serves TLS."""
-        return bool(self.certificate)
-
-
 class Connector(Section):
     host: Host = "127.0.0.1"
     tcp_port: Port = 6789
@@ -165,6 +149,7 @@ class Rpc(Section):
     advertise: Annotated[str, AfterValidator(_place)] = ""
     timeout_seconds: Seconds = 10
 
+    tls: RpcTls = RpcTls()
 
 class Store(Section):
     url: str = "sqlite:///fsharechat.db"

@@ -21,7 +21,8 @@ def _words(value: object) -> object:
     return value
 
 
-def _existing_file(value: str) -> str:
+def existing_file(value: str) -> str:
+    """Return the path. Raises ValueError if there is no such file."""
     if value and not Path(value).is_file():
         raise ValueError("must be the path of a PEM file; there is no such file")
     return value
@@ -41,7 +42,7 @@ Seconds = Annotated[Number, Field(gt=0, le=31_536_000)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Host = Annotated[str, Field(min_length=1)]
 Secret = Annotated[str, Field(repr=False)]
-PemFile = Annotated[str, AfterValidator(_existing_file)]
+PemFile = Annotated[str, AfterValidator(existing_file)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 

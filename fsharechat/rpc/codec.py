@@ -66,6 +66,8 @@ class Refused(IntEnum):
     """The sub-signals of DISCONNECT: why the callee ends the handshake."""
 
     WRONG_SECRET = 1
+    NEEDS_TLS = 2
+    """In clear, to a caller that does not begin with TLS."""
 
 
 class Challenge(NamedTuple):
@@ -166,6 +168,14 @@ def encode_accepted(accepted: Accepted) -> bytes:
 def decode_accepted(body: bytes) -> Accepted:
     """Return the callee's proof. Raises CodecError."""
     return Accepted(*_unpack(_ACCEPTED, body))
+
+
+def bound(secret: bytes, certificate: bytes) -> bytes:
+    """Return the secret for a connection over TLS to the process with this certificate (DER).
+
+    A proof that goes through the hands of somebody with another certificate, be it of the same authority, is none.
+    """
+    return hmac.digest(secret, b"fsharechat rpc certificate" + certificate, "sha256")
 
 
 def caller_mac(secret: bytes, callee_nonce: bytes, caller_nonce: bytes) -> bytes:

@@ -1,11 +1,13 @@
 """What both ends of a connection between processes have in common."""
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from typing import cast
 
 import structlog
 
+from fsharechat import tls
 from fsharechat.protocol.frames import Frame, FrameDecoder, FrameError
 from fsharechat.rpc.codec import HANDSHAKE_BODY, CodecError
 
@@ -48,6 +50,11 @@ class Limits:
     def silent_seconds(self) -> float:
         """Return after how long a process that does not answer is dead."""
         return self.silent_ticks * self.tick_seconds
+
+
+def fault(error: BaseException) -> str:
+    """Return why a connection failed, and the settings that it lies with if they are those of TLS."""
+    return f"{tls.why(error)} ([rpc.tls])" if isinstance(error, ssl.SSLError) else str(error)
 
 
 class Link(asyncio.Protocol):
@@ -158,4 +165,4 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.ended = True
         self._out.clear()
-        self.lost(self.reason or (str(error) if error else "the other side closed it"))
+        self.lost(self.reason or (fault(error) if error else "the other side closed it"))

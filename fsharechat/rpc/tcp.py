@@ -3,13 +3,14 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from fsharechat import urls
+from fsharechat import tls, urls
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Handler, Reply, Rpc, RpcError, codec
 from fsharechat.rpc.link import Limits
@@ -68,9 +69,10 @@ class TcpRpc(Rpc):
                 "[node] cluster_secret is empty: the processes of a cluster recognise each other by it; "
                 "set the same long random text in all of them"
             )
+        self._caller_context, context, secret = self._encryption()
         self._loop = asyncio.get_running_loop()
         self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
-        self._server = Server(self._secret, self._local.call_within, self._limits)
+        self._server = Server(secret, self._local.call_within, self._limits, context)
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
         self._closing = False
@@ -81,6 +83,18 @@ class TcpRpc(Rpc):
         except BaseException:
             await self.close()  # so that it can be tried again
             raise
+
+    def _encryption(self) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None, bytes]:
+        """Return what callers and callees need for TLS, and the secret of this process as a callee."""
+        if not self._settings.tls.on:
+            return None, None, self._secret
+        try:
+            tls.prove(self._settings.tls, listens=self._listen)
+            caller, callee = tls.rpc_contexts(self._settings.tls)
+            certificate = tls.own_certificate(self._settings.tls)
+        except tls.TlsError as error:
+            raise RpcError(f"[rpc.tls] {error}") from error
+        return caller, callee, codec.bound(self._secret, certificate)
 
     async def _open_port(self) -> None:
         host, port, advertise = self._settings.host, self._settings.port, self._settings.advertise
@@ -195,7 +209,9 @@ class TcpRpc(Rpc):
             return
         wanted = set(members.values()) - {self.address}
         for address in wanted - self._peers.keys():
-            self._peers[address] = Peer(address, partial(self._connection, address), self._limits)
+            self._peers[address] = Peer(
+                address, partial(self._connection, address), self._limits, self._caller_context
+            )
         for address in self._peers.keys() - wanted:
             peer = self._peers.pop(address)
             peer.retire()

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import secrets
+import ssl
 from typing import Protocol
 
 import structlog
@@ -56,6 +57,7 @@ class ClientConnection(Link):
         self._nonce = secrets.token_bytes(codec.NONCE_SIZE)
         self._peer_max_body = 0
         self._trusted = False
+        self._encrypted = False
         self._retired = False
 
     @property
@@ -113,6 +115,13 @@ class ClientConnection(Link):
 
     # Link
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        encryption: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if encryption is not None:
+            self._encrypted = True
+            self._secret = codec.bound(self._secret, encryption.getpeercert(binary_form=True) or b"")
+
     def on_frame(self, frame: Frame) -> None:
         if frame.signal == _REPLY:
             reply = codec.decode_reply(frame.body)
@@ -128,12 +137,17 @@ class ClientConnection(Link):
             self._on_notice(frame.sub_signal)
         elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.Refused.WRONG_SECRET:
             self.drop("its cluster secret is another one than ours ([node] cluster_secret)")
+        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.Refused.NEEDS_TLS:
+            self.drop("it speaks TLS only, and we have no certificate ([rpc.tls])")
         elif frame.signal != Signal.PING or frame.sub_signal != Probe.PONG:
             raise CodecError(f"an unexpected frame: signal {frame.signal}, {frame.sub_signal}")
 
     def lost(self, reason: str) -> None:
         self.gone.set()
         if not self._trusted:
+            if self._encrypted and not self._callee_nonce and not self.reason:
+                # It has looked at our certificate by now; the loops do not send the alert that would say more.
+                reason = "it hung up after the TLS handshake: it may not trust our certificate ([rpc.tls])"
             if not self.accepted.done():
                 self.accepted.set_exception(HandshakeError(reason))
             return

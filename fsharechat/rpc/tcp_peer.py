@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
-from fsharechat.rpc.link import Limits
+from fsharechat.rpc.link import Limits, fault
 from fsharechat.rpc.tcp_client import ClientConnection, HandshakeError
 
 log = structlog.get_logger(__name__)
@@ -15,12 +17,19 @@ log = structlog.get_logger(__name__)
 class Peer:
     """Keeps a connection to `address` (host:port) until it is closed or retired."""
 
-    def __init__(self, address: str, connection: Callable[[], ClientConnection], limits: Limits) -> None:
-        """`connection` makes a connection that is not open yet."""
+    def __init__(
+        self,
+        address: str,
+        connection: Callable[[], ClientConnection],
+        limits: Limits,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        """`connection` makes a connection that is not open yet; with `context` it is one over TLS."""
         self.address = address
         self.connection: ClientConnection | None = None
         self._make = connection
         self._limits = limits
+        self._context = context
         self._told = ""
         self._task = asyncio.get_running_loop().create_task(self._keep_connected())
         self._task.add_done_callback(self._report_end)
@@ -73,11 +82,16 @@ class Peer:
         """
         host, _, port = self.address.rpartition(":")
         connection = self._make()
+        encryption: dict[str, Any] = {}
+        if self._context is not None:
+            encryption = {"ssl": self._context, "ssl_shutdown_timeout": self._limits.silent_seconds}
         try:
             async with asyncio.timeout(self._limits.silent_seconds):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection, host.strip("[]"), int(port)
+                    lambda: connection, host.strip("[]"), int(port), **encryption
                 )
+                if not connection.connected:  # so uvloop may end a failed handshake
+                    raise ConnectionResetError
                 await connection.accepted
         except BaseException:
             connection.abandon()
@@ -87,7 +101,9 @@ class Peer:
 
     def _tell(self, error: Exception) -> None:
         """Log why there is no connection, once while it stays the same."""
-        reason = str(error) or f"no answer within {self._limits.silent_seconds:g} s"
+        reason = fault(error) or f"no answer within {self._limits.silent_seconds:g} s"
+        if self._context is not None and isinstance(error, ConnectionError) and not str(error):
+            reason = "it hung up in the TLS handshake: does it speak TLS? ([rpc.tls])"
         if reason != self._told:
             self._told = reason
             log.warning("group process not reached", address=self.address, reason=reason)

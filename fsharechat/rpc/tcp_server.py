@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import secrets
+import ssl
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +14,7 @@ from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
 from fsharechat.rpc.link import Limits, Link
+from fsharechat.rpc.tcp_gate import TLS_BEGINS, Gate
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +64,9 @@ class ServerConnection(Link):
 
     def data_received(self, data: bytes) -> None:
         self._server.check_clock()
+        if not self.trusted and data.startswith(TLS_BEGINS):
+            # Without a reset: what it has got of us tells it that we speak no TLS.
+            self.finish("it speaks TLS, and we have no certificate ([rpc.tls])")
         super().data_received(data)
 
     def on_frame(self, frame: Frame) -> None:
@@ -152,7 +157,10 @@ class ServerConnection(Link):
 class Server:
     """Listens for callers, and has their calls carried out by `answer`."""
 
-    def __init__(self, secret: bytes, answer: Answer, limits: Limits) -> None:
+    def __init__(
+        self, secret: bytes, answer: Answer, limits: Limits, context: ssl.SSLContext | None = None
+    ) -> None:
+        """With `context` it takes connections over TLS, and no others; `secret` is bound to its certificate then."""
         self.secret = secret
         self.limits = limits
         self._answer = answer
@@ -161,15 +169,21 @@ class Server:
         self._connections: set[ServerConnection] = set()
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.get_running_loop()
+        self._gate = Gate(context, self._connection, limits) if context is not None else None
         self._ticked = self._loop.time()
         self._drained = asyncio.Event()
         self._gone = asyncio.Event()
 
     async def listen(self, host: str, port: int) -> int:
         """Listen; return the port, which may be given as 0. Raises OSError."""
-        self._listener = await self._loop.create_server(lambda: ServerConnection(self), host, port)
+        if self._gate is not None:
+            return await self._gate.listen(host, port)
+        self._listener = await self._loop.create_server(self._connection, host, port)
         taken: int = self._listener.sockets[0].getsockname()[1]
         return taken
+
+    def _connection(self) -> ServerConnection:
+        return ServerConnection(self)
 
     @property
     def connections(self) -> int:
@@ -201,6 +215,8 @@ class Server:
         """Close the port and every connection, once what was written is read; within a bound."""
         if self._listener is not None:
             self._listener.close()
+        if self._gate is not None:
+            await self._gate.close()
         for connection in list(self._connections):
             connection.finish()
         self._gone.clear()

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from fsharechat.settings import Connector, Settings, SettingsError, Store, key_paths, load
+from tests.authority import Authority
 
 SHIPPED = Path(__file__).parents[2] / "settings.toml"
 
@@ -73,14 +74,13 @@ def test_sources_in_order_of_strength(write):
 
 
 def test_variables_of_every_kind(tmp_path):
-    pem = tmp_path / "pem"
-    pem.touch()
+    pair = Authority(tmp_path).issue("connector")
     environ = {
         "FSHARECHAT_NODE__ROLES": "api, group",
         "FSHARECHAT_NODE__ID": "7",
         "FSHARECHAT_METRICS__PORT": "0",
-        "FSHARECHAT_CONNECTOR__TLS__KEY": str(pem),
-        "FSHARECHAT_CONNECTOR__TLS__CERTIFICATE": str(pem),
+        "FSHARECHAT_CONNECTOR__TLS__KEY": str(pair.key),
+        "FSHARECHAT_CONNECTOR__TLS__CERTIFICATE": str(pair.certificate),
         "FSHARECHAT_CONNECTOR__HEAD_CHECK_SECONDS": "0.25",
         "FSHARECHAT_API__CORS_ORIGINS": "https://a.example,https://b.example",
         "FSHARECHAT_API__KEY": "0070070070070070",
@@ -265,8 +265,8 @@ def test_a_problem_names_the_strongest_source(write):
 
 
 def test_tls_needs_both_files(write, tmp_path):
-    (tmp_path / "a.pem").touch()
-    (text,) = problems(write(f'[connector.tls]\nkey = "{tmp_path / "a.pem"}"'))
+    pair = Authority(tmp_path).issue("connector")
+    (text,) = problems(write(f'[connector.tls]\nkey = "{pair.key}"'))
     assert text.startswith("[connector.tls]: certificate and key must be set together, or neither (file ")
 
 

@@ -1,13 +1,15 @@
 """The kinds of rpc that the suite runs over, and what the tests of the network's have to themselves."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from rpc_cluster import Cluster
+from rpc_cluster import Cluster, process_tls
 from rpc_kit import Ends
 
 from fsharechat.rpc import local
 from fsharechat.rpc.local import LocalRpc
+from tests.authority import Authority
 
 SHORT = 0.3
 
@@ -19,7 +21,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         yield made
 
 
-@pytest.fixture(params=["local", "tcp", "tcp at home"])
+@pytest.fixture(params=["local", "tcp", "tcp at home", "tls"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return what carries the calls."""
     monkeypatch.setattr(local, "SWEEP_SECONDS", 0.02)
@@ -27,21 +29,23 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 @pytest.fixture
-async def ends(kind: str, cluster: Cluster) -> AsyncIterator[Ends]:
+async def ends(kind: str, cluster: Cluster, tmp_path: Path) -> AsyncIterator[Ends]:
     """Return both ends, open, with a deadline that never comes."""
-    async for made in _ends(kind, cluster):
+    async for made in _ends(kind, cluster, tmp_path):
         yield made
 
 
 @pytest.fixture
-async def hasty(kind: str, cluster: Cluster) -> AsyncIterator[Ends]:
+async def hasty(kind: str, cluster: Cluster, tmp_path: Path) -> AsyncIterator[Ends]:
     """Return both ends, open, with a deadline that tests can wait for."""
     cluster.timeout = SHORT
-    async for made in _ends(kind, cluster):
+    async for made in _ends(kind, cluster, tmp_path):
         yield made
 
 
-async def _ends(kind: str, cluster: Cluster) -> AsyncIterator[Ends]:
+async def _ends(kind: str, cluster: Cluster, folder: Path) -> AsyncIterator[Ends]:
+    if kind == "tls":
+        cluster.tls = process_tls(Authority(folder))
     if kind == "local":
         rpc = LocalRpc(cluster.timeout)
         await rpc.open()

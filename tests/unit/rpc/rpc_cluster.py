@@ -12,6 +12,8 @@ from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.rpc.link import Limits
 from fsharechat.rpc.tcp import TcpRpc
 from fsharechat.settings_schema import Rpc as RpcSettings
+from fsharechat.settings_tls import RpcTls
+from tests.authority import Authority
 
 SECRET = "a cluster secret"
 PATIENT = Limits(tick_seconds=0.02, silent_ticks=250, idle_ticks=500, reconnect_seconds=0.01)
@@ -20,11 +22,18 @@ IMPATIENT = replace(PATIENT, silent_ticks=15, idle_ticks=30)
 """A process that is silent for 0.3 s is dead."""
 
 
+def process_tls(authority: Authority, name: str = "process", days: float = 1) -> RpcTls:
+    """Return the settings of one more process. Its certificate names no address."""
+    pair = authority.issue(name, hosts=["process.invalid"], days=days)
+    return RpcTls(certificate=str(pair.certificate), key=str(pair.key), ca=str(authority.certificate))
+
+
 class Cluster:
     def __init__(self) -> None:
         self.registry = MemoryRegistry()
         self.timeout = 10.0
         self.secret = SECRET
+        self.tls = RpcTls()
         self.limits = PATIENT
         self.local_limit = 1000
         self._rpcs: list[TcpRpc] = []
@@ -46,7 +55,9 @@ class Cluster:
 
     def make(self, *, listen: bool, host: str = "127.0.0.1", port: int = 0, advertise: str = "") -> TcpRpc:
         """Return a process that is not open; `open` it, and it is closed in the end."""
-        settings = RpcSettings(host=host, port=port, advertise=advertise, timeout_seconds=self.timeout)
+        settings = RpcSettings(
+            host=host, port=port, advertise=advertise, timeout_seconds=self.timeout, tls=self.tls
+        )
         rpc = TcpRpc(
             settings,
             self.secret,
@@ -102,6 +113,8 @@ class Wire:
         self._writers: set[asyncio.StreamWriter] = set()
         self.refusing = False
         self.connections = 0
+        self.seen = b""
+        """What has gone over it."""
 
     async def open(self) -> str:
         """Return the address to connect to."""
@@ -147,6 +160,7 @@ class Wire:
         try:
             while data := await reader.read(65536):
                 await self._moving.wait()
+                self.seen += data
                 writer.write(data)
                 await writer.drain()
             await self._moving.wait()  # the end of a connection does not get through either

@@ -1,0 +1,227 @@
+"""Calls over TLS: between processes with certificates of one authority, and no others."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import update_wrapper
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from rpc_cluster import PATIENT, SECRET, Cluster, process_tls, until
+from rpc_kit import call, echo
+from structlog.testing import capture_logs
+
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Reply, RpcError
+from fsharechat.settings_tls import RpcTls
+from tests.authority import Authority
+
+Test = Callable[..., Coroutine[Any, Any, None]]
+
+
+def on_both_loops(test: Test) -> Callable[..., None]:
+    """Run a test on the loop of tests and on that of the server: their TLS is not the same."""
+    parameters = [each for each in signature(test).parameters.values() if each.name != "cluster"]
+
+    def run(loop_factory: Callable[[], asyncio.AbstractEventLoop], **fixtures: object) -> None:
+        async def within() -> None:
+            async with Cluster() as cluster:
+                await test(cluster, **fixtures)
+
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(within())
+
+    update_wrapper(run, test)
+    del run.__wrapped__
+    run.__signature__ = Signature([Parameter("loop_factory", Parameter.POSITIONAL_OR_KEYWORD), *parameters])
+    loops = pytest.mark.parametrize(
+        "loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+    )
+    return loops(run)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "stranger")
+
+
+def reason(logs: list[Any], event: str) -> str:
+    return next((str(line["reason"]) for line in logs if line["event"] == event), "")
+
+
+async def refused(cluster: Cluster, callee: RpcTls, caller: RpcTls) -> tuple[str, str]:
+    """Have a process without luck call another; return why, as the caller and as the callee logs it."""
+    cluster.tls = callee
+    await (await cluster.group()).serve(echo)
+    cluster.tls = caller
+    with capture_logs() as logs:
+        rpc = await cluster.caller()
+        told = ("group process not reached", "rpc connection closed")
+        await until(lambda: all(reason(logs, event) for event in told))
+        assert await rpc.call(call()) == Reply(Code.SERVER_ERROR)
+    assert SECRET not in str(logs)
+    return reason(logs, told[0]), reason(logs, told[1])
+
+
+@on_both_loops
+async def test_calls_go_over_tls_and_nothing_else(cluster: Cluster, authority: Authority) -> None:
+    cluster.tls = process_tls(authority, "group")
+    group, wire = await cluster.wired_group()
+    await group.serve(echo)
+    cluster.tls = process_tls(authority, "connector")
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    body = b"what nobody is to read" * 1000
+    assert (await caller.call(call(body))).payload == body
+    assert body[:22] not in wire.seen
+    assert len(wire.seen) > 2 * len(body)
+
+
+@on_both_loops
+async def test_a_caller_without_tls(cluster: Cluster, authority: Authority) -> None:
+    cluster.limits = replace(PATIENT, silent_ticks=25)  # half of it is waited
+    there, here = await refused(cluster, process_tls(authority), RpcTls())
+    assert there == "it speaks TLS only, and we have no certificate ([rpc.tls])"
+    assert here == "it does not begin with TLS, without which nobody may call ([rpc.tls])"
+
+
+@on_both_loops
+async def test_a_callee_without_tls(cluster: Cluster, authority: Authority) -> None:
+    there, here = await refused(cluster, RpcTls(), process_tls(authority))
+    assert there == "it speaks no TLS ([rpc.tls])"
+    assert here == "it speaks TLS, and we have no certificate ([rpc.tls])"
+
+
+@on_both_loops
+async def test_a_caller_of_another_authority(
+    cluster: Cluster, authority: Authority, stranger: Authority
+) -> None:
+    caller = process_tls(stranger).model_copy(update={"ca": str(authority.certificate)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fsharechat.tls.prove", lambda *_, **__: None)
+        there, here = await refused(cluster, process_tls(authority), caller)
+    assert there == "it hung up after the TLS handshake: it may not trust our certificate ([rpc.tls])"
+    assert here == "its certificate is not signed by our ca ([rpc.tls])"
+
+
+@on_both_loops
+async def test_a_callee_of_another_authority(
+    cluster: Cluster, authority: Authority, stranger: Authority
+) -> None:
+    there, here = await refused(cluster, process_tls(stranger), process_tls(authority))
+    assert there == "its certificate is not signed by our ca ([rpc.tls])"
+    assert here == "it hung up in the TLS handshake: it may not trust our certificate ([rpc.tls])"
+
+
+@on_both_loops
+async def test_a_certificate_that_has_expired(cluster: Cluster, authority: Authority) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fsharechat.tls.prove", lambda *_, **__: None)
+        there, here = await refused(
+            cluster, process_tls(authority, "old", days=-1), process_tls(authority, "new")
+        )
+    assert there == "its certificate has expired ([rpc.tls])"
+    assert here == "it hung up in the TLS handshake: it may not trust our certificate ([rpc.tls])"
+
+
+@on_both_loops
+async def test_another_secret_is_refused_over_tls_too(cluster: Cluster, authority: Authority) -> None:
+    cluster.tls = process_tls(authority)
+    await (await cluster.group()).serve(echo)
+    cluster.secret = "another secret"
+    with capture_logs() as logs:
+        await cluster.caller()
+        await until(lambda: bool(reason(logs, "rpc connection closed")))
+        await until(lambda: bool(reason(logs, "group process not reached")))
+    assert "cluster secret" in reason(logs, "rpc connection closed")
+    assert "cluster secret" in reason(logs, "group process not reached")
+
+
+@on_both_loops
+async def test_who_stands_between_with_a_certificate_of_the_authority_proves_nothing(
+    cluster: Cluster, authority: Authority
+) -> None:
+    cluster.tls = process_tls(authority, "group")
+    group = cluster.make(listen=True)
+    await group.open()
+    await group.serve(echo)
+    between = process_tls(authority, "between")
+    host, _, port = group.address.rpartition(":")
+
+    def context(side: int) -> ssl.SSLContext:
+        made = ssl.SSLContext(side)
+        made.check_hostname = False
+        made.load_verify_locations(between.ca)
+        made.load_cert_chain(between.certificate, between.key)
+        made.verify_mode = ssl.CERT_REQUIRED
+        return made
+
+    async def move(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(
+            host, int(port), ssl=context(ssl.PROTOCOL_TLS_CLIENT), server_hostname=host
+        )
+        await asyncio.gather(move(reader, back), move(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context(ssl.PROTOCOL_TLS_SERVER))
+    await cluster.announce(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with capture_logs() as logs:
+        await cluster.caller()
+        await until(lambda: bool(reason(logs, "group process not reached")))
+    assert "cluster secret" in reason(logs, "group process not reached")
+    server.close()
+
+
+@on_both_loops
+async def test_the_address_counts_where_it_is_to(cluster: Cluster, authority: Authority) -> None:
+    cluster.tls = process_tls(authority, "group")  # names no address
+    await (await cluster.group()).serve(echo)
+    named = authority.issue("named")
+    files = {"certificate": str(named.certificate), "key": str(named.key), "ca": str(authority.certificate)}
+    cluster.tls = RpcTls(**files, verify_host=True)
+    with capture_logs() as logs:
+        caller = await cluster.caller()
+        await until(lambda: bool(reason(logs, "group process not reached")))
+        assert "127.0.0.1" in reason(logs, "group process not reached")
+        await (await cluster.group()).serve(echo)  # its certificate names the address
+        await asyncio.wait_for(caller.wait_ready(), 10)
+    assert (await caller.call(call(b"open"))).payload == b"open"
+
+
+@on_both_loops
+async def test_a_certificate_that_others_would_refuse_stops_the_start(
+    cluster: Cluster, authority: Authority, stranger: Authority
+) -> None:
+    cluster.tls = process_tls(authority, days=-1)
+    for listen in (True, False):
+        with pytest.raises(RpcError, match=r"\[rpc.tls\] certificate = '.*process.pem' has expired"):
+            await cluster.make(listen=listen).open()
+    cluster.tls = process_tls(stranger).model_copy(update={"ca": str(authority.certificate)})
+    with pytest.raises(RpcError, match=r"\[rpc.tls\] certificate = '.*' is not signed by ca = '.*ca.pem'"):
+        await cluster.make(listen=False).open()
+
+
+@on_both_loops
+async def test_connections_without_a_handshake_do_not_outlive_the_process(
+    cluster: Cluster, authority: Authority
+) -> None:
+    cluster.tls = process_tls(authority)
+    group = await cluster.group()
+    host, _, port = group.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    await asyncio.wait_for(group.close(), 10)
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
