@@ -150,7 +150,10 @@ class Node:
 
 
 class DataFolder:
-    """The data folder, and the lock that keeps a second process out of it."""
+    """The data folder, and the lock that keeps a second process out of it.
+
+    Where there is none it is made for this user alone, for it keeps what people say to each other.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -158,7 +161,7 @@ class DataFolder:
 
     def __enter__(self) -> "DataFolder":
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
+            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = (self._path / "lock").open("a+")
         except OSError as error:
             raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error

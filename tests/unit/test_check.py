@@ -1,6 +1,7 @@
 """`fsharechat check` of a server on one machine; tests/cluster/test_check.py has the rest."""
 
 import shutil
+import stat
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,3 +27,9 @@ async def test_a_full_disk_fails_the_check(
     ]
     for name, folder in (("store", tmp_path), ("blobs", tmp_path / "media")):
         assert found[name].detail.startswith(f"{folder}: the disk is full" if full else str(folder))
+
+
+async def test_the_data_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    await check(Settings.model_validate({"node": {"data": str(data)}}))
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
