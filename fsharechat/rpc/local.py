@@ -2,9 +2,13 @@
 
 import asyncio
 
+import structlog
+
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Handler, Reply, Rpc
 from fsharechat.rpc.deadlines import Deadlines
+
+log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
 MAX_UNDER_WAY = 32_768
@@ -47,19 +51,18 @@ class LocalRpc(Rpc):
         await self._ready.wait()
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
-        handler = self._handler
-        if handler is None or self._deadlines.crowded:
-            return self._refused()
-        future = handler(call)
-        self._deadlines.watch(self._time() + self._timeout, call.uid, future)
-        return future
+        return self.call_within(call, self._timeout)
 
     def call_within(self, call: Call, seconds: float) -> asyncio.Future[Reply]:
-        """Call with a deadline of its own."""
+        """Call with a deadline of its own. A mistake in the handler costs this call alone, not who makes it."""
         handler = self._handler
         if handler is None or self._deadlines.crowded:
             return self._refused()
-        future = handler(call)
+        try:
+            future = handler(call)
+        except Exception:
+            log.exception("a call failed", method=call.method)
+            return self._refused()
         self._deadlines.watch(self._time() + seconds, call.uid, future)
         return future
 

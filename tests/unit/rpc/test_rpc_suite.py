@@ -3,6 +3,7 @@
 import asyncio
 
 from rpc_kit import Desk, Ends, call, echo, nobody_to_ask
+from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
@@ -44,6 +45,19 @@ async def test_a_large_body_goes_both_ways(ends: Ends) -> None:
     await ends.serve(echo)
     body = bytes(3 << 20)
     assert (await ends.caller.call(call(body))).payload == body
+
+
+async def test_a_mistake_in_a_handler_costs_its_call_alone(ends: Ends) -> None:
+    def handler(asked: Call) -> asyncio.Future[Reply]:
+        if asked.body == b"raise":
+            raise RuntimeError("a mistake")
+        return echo(asked)
+
+    await ends.serve(handler)
+    with capture_logs() as logs:
+        replies = [ends.caller.call(call(body)) for body in (b"one", b"raise", b"two")]
+        assert [(await reply).code for reply in replies] == [Code.SUCCESS, Code.SERVER_ERROR, Code.SUCCESS]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["a call failed"]
 
 
 async def test_with_nobody_to_ask_the_code_is_4(ends: Ends) -> None:
