@@ -60,7 +60,8 @@ class WebSocketTransport(Transport):
         try:
             async for frame in socket:
                 if frame.type is aiohttp.WSMsgType.TEXT:
-                    receiver.on_packet(_packet(frame.data))
+                    if (packet := _packet(frame.data)) is not None:
+                        receiver.on_packet(packet)
                 elif frame.type is aiohttp.WSMsgType.ERROR:
                     reason = f"the connection broke: {socket.exception()}"
         except (KeyError, TypeError, ValueError) as error:
@@ -107,9 +108,11 @@ class WebSocketTransport(Transport):
         return web_replies.notice(sub_signal, content)
 
 
-def _packet(text: str) -> Packet:
-    """Decode one frame. Raises KeyError, TypeError or ValueError when it is none."""
+def _packet(text: str) -> Packet | None:
+    """Decode one frame; None for a notification of a later version. Raises KeyError, TypeError or ValueError."""
     frame = orjson.loads(text)
+    if frame["signal"] == Signal.PUBLISH.name and frame["subSignal"] not in SubSignal.__members__:
+        return None
     content = frame["content"]
     if not isinstance(content, str):
         raise TypeError("the content of a server's frame is a string")

@@ -43,7 +43,9 @@ from fsharechat.client import (
 from fsharechat.client.connection import MAX_MESSAGE_ID, Connection
 from fsharechat.client.options import Backoff
 from fsharechat.client.transport_tcp import TcpTransport, split_address
+from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.bodies import long_payload
 from fsharechat.protocol.crypto import open_connect_password
 from fsharechat.protocol.signals import Signal, SubSignal
 
@@ -342,6 +344,20 @@ async def test_notifications_become_events(peer: FakePeer, transport: str) -> No
         for sub, body, content, event in NOTICES:
             peer.push(sub, body, orjson.dumps(content).decode())
             assert await next_event(client) == event
+
+
+async def test_a_notification_of_a_later_version_is_passed_over(peer: FakePeer, transport: str) -> None:
+    async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
+        assert isinstance(await next_event(client), Connected)
+        session = peer.session
+        if isinstance(session, TcpSession):
+            session.writer.write(frames.encode(Signal.PUBLISH, 99, 0, b"?"))
+        elif isinstance(session, WebSession):
+            await session.socket.send_str(
+                '{"signal":"PUBLISH","subSignal":"NEW","messageId":0,"content":"{}"}'
+            )
+        peer.push(SubSignal.FN, long_payload(7), '{"head":"7"}')
+        assert await next_event(client) == FriendsChanged(7)
 
 
 async def test_transparent_messages_become_events_and_leave_the_cursor(peer: FakePeer) -> None:
