@@ -139,6 +139,7 @@ class Api(Section):
     address_seconds: Seconds = 600
     trusted_proxies: Annotated[Words, AfterValidator(_networks)] = ("127.0.0.1", "::1")
     max_connections: Count = 5000
+    connections_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 1000
     idle_seconds: Seconds = 75
     stalled_seconds: Seconds = 120
 

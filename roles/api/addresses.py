@@ -57,6 +57,49 @@ def parsed(text: str | None) -> Address | None:
     return mapped or address
 
 
+def _subscriber(address: Address) -> str:
+    """Return what all addresses of one subscriber share."""
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, V6_PREFIX), strict=False))
+    return str(address)
+
+
+class AddressRoom:
+    """`count` connections of an address at a time; 0: no limit.
+
+    Addresses of this machine and of the `trusted` proxies are not limited: others stand behind them. IPv6 addresses
+    are counted by their network of V6_PREFIX bits.
+    """
+
+    def __init__(self, count: int, trusted: Iterable[str]) -> None:
+        self._count = count
+        self._trusted = [ip_network(name) for name in trusted]
+        self._taken: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def enter(self, remote: str | None) -> str | None:
+        """Count a connection; return the name to `leave` by, "" where it is not counted, or None for no room."""
+        address = parsed(remote)
+        if not self._count or address is None or address.is_loopback:
+            return ""
+        if any(address in network for network in self._trusted):
+            return ""
+        name = _subscriber(address)
+        taken = self._taken.get(name, 0)
+        if taken >= self._count:
+            return None
+        self._taken[name] = taken + 1
+        return name
+
+    def leave(self, name: str) -> None:
+        """Count a connection no more."""
+        left = self._taken.pop(name, 0) - 1
+        if left > 0:
+            self._taken[name] = left
+
+
 class AddressLimit:
     """`count` requests of an address at once, and as many over `seconds`; `count` 0: no limit.
 
@@ -79,9 +122,7 @@ class AddressLimit:
         address = parsed(remote)
         if not self._count or address is None or address.is_loopback:
             return True
-        key = str(address)
-        if isinstance(address, IPv6Address):
-            key = str(IPv6Network((address, V6_PREFIX), strict=False))
+        key = _subscriber(address)
         level, since = self._levels.pop(key, (0.0, now))
         level = max(0.0, level - (now - since) * self._rate)
         allowed = level + 1 <= self._count

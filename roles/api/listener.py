@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from fsharechat.settings import Api
+from roles.api.addresses import AddressRoom
 
 log = structlog.get_logger(__name__)
 
@@ -31,13 +32,20 @@ class Moved(NamedTuple):
     since: float
 
 
+class Crowded(NamedTuple):
+    """The address of which a connection was refused last, and how many were since the last look."""
+
+    address: str = ""
+    refused: int = 0
+
+
 class Listener:
     """Serves an application.
 
-    A connection beyond `max_connections` is closed at once. One without a whole request head is closed
-    `idle_seconds` after it was opened or last answered, which aiohttp does. One on which the network moves not a byte
-    for `stalled_seconds`, while a body comes in or goes out, is cut off: as it is the kernel that counts, slow
-    clients are not, however much is buffered for them.
+    A connection beyond `max_connections`, or beyond `connections_per_address` of one address, is closed at once. One
+    without a whole request head is closed `idle_seconds` after it was opened or last answered, which aiohttp does.
+    One on which the network moves not a byte for `stalled_seconds`, while a body comes in or goes out, is cut off: as
+    it is the kernel that counts, slow clients are not, however much is buffered for them.
     """
 
     def __init__(self, app: web.Application, settings: Api, max_connections: int) -> None:
@@ -53,6 +61,8 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._moved: dict[RequestHandler, Moved] = {}
         self._sweeping: asyncio.TimerHandle | None = None
+        self._room = AddressRoom(settings.connections_per_address, settings.trusted_proxies)
+        self._crowded = Crowded()
         self.refused = 0
         """Connections that were one too many."""
 
@@ -65,7 +75,7 @@ class Listener:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            self._accept, self._settings.host, self._settings.port, backlog=BACKLOG
+            lambda: Entrance(self), self._settings.host, self._settings.port, backlog=BACKLOG
         )
         self._sweep_later()
         host, port = self._server.sockets[0].getsockname()[:2]
@@ -85,17 +95,33 @@ class Listener:
         assert http is not None
         return http
 
-    def _accept(self) -> asyncio.Protocol:
-        if self.connections >= self._max_connections:
-            self.refused += 1
-            return Refusal()
-        return self._http()
+    def enter(self, remote: str) -> tuple[str, asyncio.Protocol] | None:
+        """Return what serves a new connection, and the name to `leave` by; None where it is one too many."""
+        if self.connections < self._max_connections:
+            name = self._room.enter(remote)
+            if name is not None:
+                return name, self._http()
+            self._crowded = Crowded(remote, self._crowded.refused + 1)
+        self.refused += 1
+        return None
+
+    def leave(self, name: str) -> None:
+        """Let another connection of an address in."""
+        if name:
+            self._room.leave(name)
 
     def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweeping = loop.call_later(self._settings.stalled_seconds / SWEEPS, self._sweep)
 
+    def tell_crowded(self) -> None:
+        """Say of which address connections were refused since the last time, if any were."""
+        if self._crowded.refused:
+            log.warning("connections refused: too many of one address", **self._crowded._asdict())
+            self._crowded = Crowded()
+
     def _sweep(self) -> None:
+        self.tell_crowded()
         self.sweep(asyncio.get_running_loop().time())
         self._sweep_later()
 
@@ -128,11 +154,48 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
             super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
-class Refusal(asyncio.Protocol):
-    """Closes a connection that is one too many."""
+class Entrance(asyncio.Protocol):
+    """Stands between a socket and what serves it: only a connection that is there has an address."""
+
+    __slots__ = ("_handler", "_listener", "_name")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._handler: asyncio.Protocol | None = None
+        self._name = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()  # uvloop's are no subclass of it
+        entered = self._listener.enter(_remote(transport))
+        if entered is None:
+            cast(asyncio.Transport, transport).abort()  # uvloop's are no subclass of it
+        else:
+            self._name, self._handler = entered
+            self._handler.connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._handler is not None:
+            self._listener.leave(self._name)
+            self._handler.connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        if self._handler is not None:
+            self._handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._handler.eof_received() if self._handler is not None else None
+
+    def pause_writing(self) -> None:
+        if self._handler is not None:
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._handler is not None:
+            self._handler.resume_writing()
+
+
+def _remote(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def moved_bytes(transport: asyncio.BaseTransport) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ async def test_a_user_is_made_found_and_listed(desk: Desk) -> None:
         "number": NUMBER,
         "displayName": "Ann",
         "status": "normal",
-        "updateDt": desk.site.now,
+        "updateDt": desk.site.now + 1,  # made, then named
     }
     for key in (uid, NUMBER):
         shown = await desk.ask("GET", f"/admin/users/{key}")

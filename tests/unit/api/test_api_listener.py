@@ -8,8 +8,10 @@ from typing import Self
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from fsharechat.settings import Api
+from roles.api import listener
 from roles.api.listener import Listener, moved_bytes
 from tests.server import until
 
@@ -23,12 +25,14 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Port:
     """Serves GET / (a line), PUT / (which takes a body) and GET /much (which never ends)."""
 
-    def __init__(self, max_connections: int = 100, idle_seconds: float = 3600) -> None:
+    def __init__(self, max_connections: int = 100, idle_seconds: float = 3600, per_address: int = 0) -> None:
         app = web.Application()
         app.router.add_get("/", self._line)
         app.router.add_put("/", self._take)
         app.router.add_get("/much", self._much)
-        settings = Api(port=0, idle_seconds=idle_seconds, stalled_seconds=STALLED)
+        settings = Api(
+            port=0, idle_seconds=idle_seconds, stalled_seconds=STALLED, connections_per_address=per_address
+        )
         self.listener = Listener(app, settings, max_connections)
         self.transport: asyncio.Transport | None = None
         """That of the last request with a body, either way."""
@@ -91,6 +95,27 @@ async def test_a_connection_too_many_is_closed_and_one_that_goes_makes_room() ->
         assert await answered(first)
         second[1].close()
         await until(lambda: port.listener.connections == 1, "the closed connection is counted still")
+        assert await answered(await port.connect())
+
+
+async def test_an_address_has_no_more_connections_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_remote", lambda transport: "192.0.2.7")
+    async with Port(per_address=2) as port:
+        first, second = await port.connect(), await port.connect()
+        assert await answered(first)
+        assert await answered(second)
+        with capture_logs() as logs:
+            assert not await answered(await port.connect())
+            assert not await answered(await port.connect())
+            port.listener.tell_crowded()
+            port.listener.tell_crowded()
+        assert port.listener.refused == 2
+        assert [(line["address"], line["refused"]) for line in logs] == [("192.0.2.7", 2)]
+        monkeypatch.setattr(listener, "_remote", lambda transport: "192.0.2.8")
+        assert await answered(await port.connect())
+        monkeypatch.setattr(listener, "_remote", lambda transport: "192.0.2.7")
+        second[1].close()
+        await until(lambda: port.listener.connections == 2, "the closed connection is counted still")
         assert await answered(await port.connect())
 
 
