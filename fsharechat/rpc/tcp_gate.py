@@ -9,6 +9,7 @@ import structlog
 
 from fsharechat.rpc import codec
 from fsharechat.rpc.link import Limits, fault
+from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
 
@@ -78,10 +79,9 @@ class Gate:
             connected.close()
             return
         connected.setblocking(False)
-        task = self._loop.create_task(self._shake_hands(connected))
+        task = spawn("rpc port", self._shake_hands(connected))
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
-        task.add_done_callback(_report_end)
 
     def _accept_again(self) -> None:
         if self._listener is not None:
@@ -144,8 +144,3 @@ class Gate:
 def _set(readable: asyncio.Future[None]) -> None:
     if not readable.done():
         readable.set_result(None)
-
-
-def _report_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a task of the rpc port ended", exc_info=error)

@@ -10,6 +10,7 @@ import structlog
 
 from fsharechat.rpc.link import Limits, fault
 from fsharechat.rpc.tcp_client import ClientConnection, HandshakeError
+from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +32,7 @@ class Peer:
         self._limits = limits
         self._context = context
         self._told = ""
-        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
-        self._task.add_done_callback(self._report_end)
+        self._task = spawn(f"connection to {address}", self._keep_connected())
 
     def tick(self) -> None:
         if self.connection is not None:
@@ -107,7 +107,3 @@ class Peer:
         if reason != self._told:
             self._told = reason
             log.warning("group process not reached", address=self.address, reason=reason)
-
-    def _report_end(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            log.error("no longer connecting", address=self.address, exc_info=error)

@@ -19,7 +19,7 @@ from fsharechat.rpc.tcp_gate import TLS_BEGINS, Gate
 log = structlog.get_logger(__name__)
 
 Answer = Callable[[Call, float], "asyncio.Future[Reply]"]
-"""Carries out a call within so many seconds."""
+"""Carries out a call within so many seconds; it does not raise."""
 
 MAX_STRANGERS = 256
 """Connections that have not proved anything yet; beyond, new ones are closed."""
@@ -73,7 +73,7 @@ class ServerConnection(Link):
         if frame.signal == _CALL and self.trusted:
             call, milliseconds = codec.decode_call(frame.body)
             self._under_way += 1
-            future = self._server.carry_out(call, milliseconds / 1000)
+            future = self._server.answer(call, milliseconds / 1000)
             if future.done():
                 self._reply(frame.message_id, future)
             else:
@@ -163,7 +163,7 @@ class Server:
         """With `context` it takes connections over TLS, and no others; `secret` is bound to its certificate then."""
         self.secret = secret
         self.limits = limits
-        self._answer = answer
+        self.answer = answer
         self.serving = False
         """Whether callers may call."""
         self._connections: set[ServerConnection] = set()
@@ -249,16 +249,6 @@ class Server:
                 connection.drop("this process stood still")
 
     # What connections tell
-
-    def carry_out(self, call: Call, seconds: float) -> "asyncio.Future[Reply]":
-        """Have a call answered. A mistake in a handler costs this call alone, not the connection's others."""
-        try:
-            return self._answer(call, seconds)
-        except Exception:
-            log.exception("a call failed", method=call.method)
-            failed: asyncio.Future[Reply] = self._loop.create_future()
-            failed.set_result(Reply(Code.SERVER_ERROR))
-            return failed
 
     def admit(self, connection: ServerConnection) -> bool:
         """Return whether there is room for a new connection; else it is closed."""
