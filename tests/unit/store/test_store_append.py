@@ -22,6 +22,14 @@ async def test_a_message_makes_one_entry_for_each_receiver_and_one_for_the_sende
         assert await inbox(store, uid) == ([message.body], 1, 1)
 
 
+async def test_whatever_characters_users_have_each_has_its_own_inbox(store: Store) -> None:
+    people = ["o'neil", 'say "hi"', "back\\slash", "%s ?;--", "tab\tnew\nline\x01", "飞享😀", "Ann", "ann"]
+    await append(store, new(people[0], *people[1:]))
+    stored = await append(store, new(people[1], *people[2:]))
+    assert dict(stored.entries) == dict.fromkeys(people[1:], 2)
+    assert await heads(store, *people) == dict.fromkeys(people, 2) | {people[0]: 1}
+
+
 async def test_a_message_to_oneself_makes_one_entry(store: Store) -> None:
     stored = await append(store, new("ann"))
     assert stored.entries == [Entry("ann", 1)]
