@@ -27,7 +27,9 @@ def make_store(settings: Settings, lock_seconds: float = LOCK_SECONDS) -> Store:
         return SqliteStore(settings.store_path(), max_queue)
     from fsharechat.store.mysql import MysqlStore
 
-    return MysqlStore(urls.parse(settings.store.url, "mysql", MYSQL_PORT), max_queue, lock_seconds)
+    return MysqlStore(
+        urls.parse(settings.store.url, "mysql", MYSQL_PORT), max_queue, lock_seconds, settings.store.tls
+    )
 
 
 def make_blobs(settings: Settings, store: Store) -> Blobs:

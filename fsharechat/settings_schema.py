@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fsharechat import urls
 from fsharechat.settings_codes import Codes
-from fsharechat.settings_tls import RpcTls, Tls
+from fsharechat.settings_tls import RpcTls, ServiceTls, Tls
 from fsharechat.settings_types import (
     Count,
     Host,
@@ -149,12 +149,13 @@ class Rpc(Section):
     port: Port = 0
     advertise: Annotated[str, AfterValidator(_place)] = ""
     timeout_seconds: Seconds = 10
-
     tls: RpcTls = RpcTls()
+
 
 class Store(Section):
     url: str = "sqlite:///fsharechat.db"
     max_queue: Count = 20_000
+    tls: ServiceTls = ServiceTls()
 
     @field_validator("url")
     @classmethod

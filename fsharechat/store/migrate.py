@@ -1,9 +1,10 @@
 """Brings a database to the schema of this version, step by step, with Alembic."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -20,9 +21,15 @@ _BEEN_THERE = ((1050,), (1060,), (1061,), (1062,), (1213,))
 _PAUSE_SECONDS = 0.5
 
 
-def migrate(url: str, upto: str = "head", lock_seconds: float = LOCK_SECONDS) -> None:
+def migrate(
+    url: str,
+    upto: str = "head",
+    lock_seconds: float = LOCK_SECONDS,
+    connect: Callable[..., Any] | None = None,
+) -> None:
     """Run the migrations that the database at the SQLAlchemy `url` lacks, up to a revision. Blocks.
 
+    `connect` takes the place of the driver's own, with the same arguments.
     On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was.
     Raises StoreError, also when a newer version of fsharechat has written the database, and when another process
     is migrating it for longer than `lock_seconds`.
@@ -30,6 +37,8 @@ def migrate(url: str, upto: str = "head", lock_seconds: float = LOCK_SECONDS) ->
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     engine = create_engine(url)
+    if connect is not None:
+        event.listen(engine, "do_connect", lambda _, __, args, options: connect(*args, **options))
     if engine.dialect.name == "sqlite":
         _take_whole_steps(engine)
     deadline = time.monotonic() + lock_seconds

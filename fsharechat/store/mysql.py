@@ -10,11 +10,13 @@ from urllib.parse import quote
 import structlog
 
 from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.settings_tls import ServiceTls
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
 from fsharechat.store.mysql_connection import (
     CONNECT_SECONDS,
+    NO_TLS,
     Conflict,
     ConnectionLost,
     Duplicate,
@@ -42,13 +44,19 @@ PAUSE_SECONDS = 0.02
 class MysqlStore(Store):
     """A database that several processes write. Each has a row in `writers`, the witness of its last commit."""
 
-    def __init__(self, url: ServiceUrl, max_queue: int, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(
+        self,
+        url: ServiceUrl,
+        max_queue: int,
+        lock_seconds: float = LOCK_SECONDS,
+        tls: ServiceTls = NO_TLS,
+    ) -> None:
         """`lock_seconds`: how long `open` waits for another process that migrates the database."""
         super().__init__(max_queue)
         self.dialect: Dialect = MysqlDialect()
         self._lock_seconds = lock_seconds
         self._url = url
-        self._hosts = Hosts(url)
+        self._hosts = Hosts(url, tls)
         self._max_reads = max_queue
         self._reading = 0
         self._closing = False
@@ -223,6 +231,7 @@ class MysqlStore(Store):
             migrate(
                 f"mysql+pymysql://{login}@{host}:{port}/{quote(self._url.path)}?{options}",
                 lock_seconds=self._lock_seconds,
+                connect=self._hosts.connect_blocking,
             )
         except StoreError as error:
             raise StoreError(f"{host}:{port}: {error}") from error

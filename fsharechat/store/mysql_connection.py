@@ -1,6 +1,7 @@
 """Connections to MySQL: several hosts, every step bounded in time, units run statement by statement."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,10 +10,12 @@ from typing import Any
 import aiomysql
 import pymysql
 import structlog
-from pymysql.constants import CLIENT, SERVER_STATUS
+from pymysql.constants import CLIENT, CR, SERVER_STATUS
 from pymysql.converters import escape_string
 
+from fsharechat import tls
 from fsharechat.errors import StoreError
+from fsharechat.settings_tls import ServiceTls
 from fsharechat.store.unit import Result, T, Unit
 from fsharechat.urls import ServiceUrl
 
@@ -25,6 +28,8 @@ STATEMENT_SECONDS = 6.0
 TOGETHER_BYTES = 1 << 18
 """When so much of a unit waits to be sent it is sent: more would gain nothing, and a text has a limit of 16 MiB."""
 
+NO_TLS = ServiceTls()
+_NO_TLS_THERE = "it speaks no TLS ([store.tls])"
 RETRY_SECONDS = 0.5
 """After all hosts refused, requests fail at once for so long before the next attempt."""
 
@@ -71,8 +76,10 @@ class Unprepared(StoreError):
 class Hosts:
     """Opens connections to the first host that takes one, beginning with the last that did."""
 
-    def __init__(self, url: ServiceUrl) -> None:
+    def __init__(self, url: ServiceUrl, encryption: ServiceTls = NO_TLS) -> None:
         self._url = url
+        self._encryption = encryption
+        self._context: ssl.SSLContext | None = None
         self._first = 0
         self._quiet_until = 0.0
         self._reason = ""
@@ -81,6 +88,18 @@ class Hosts:
     def last(self) -> tuple[str, int]:
         """The host that took the last connection."""
         return self._url.hosts[self._first]
+
+    def connect_blocking(self, *args: Any, **options: Any) -> Any:
+        """Return a connection of pymysql, which takes the arguments, over TLS if that is set. Raises Unreachable."""
+        return _BlockingConnection(*args, **options, ssl=self._tls())
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self._encryption.on and self._context is None:
+            try:
+                self._context = tls.client_context(self._encryption)
+            except tls.TlsError as error:
+                raise Unreachable(f"[store.tls] {error}") from error
+        return self._context
 
     async def connect_writer(self) -> "MysqlConnection":
         """Return a connection whose transactions do not outlive a process that stands still. Raises StoreError."""
@@ -111,7 +130,7 @@ class Hosts:
 
     async def _connect_to(self, host: str, port: int) -> "MysqlConnection":
         async with asyncio.timeout(CONNECT_SECONDS):
-            raw = await aiomysql.connect(
+            raw = _Connection(
                 host=host,
                 port=port,
                 user=self._url.user,
@@ -121,13 +140,30 @@ class Hosts:
                 autocommit=True,
                 client_flag=CLIENT.FOUND_ROWS,  # a row that is set to what it was counts as changed, as on SQLite
                 init_command=_VARIABLES,
+                ssl=self._tls(),
             )
+            await raw._connect()
         if raw.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
             raw.close()
             raise StoreError("NO_BACKSLASH_ESCAPES is in force, whatever sql_mode the session sets")
         connection = MysqlConnection(raw)
         await connection.execute(_ISOLATION)
         return connection
+
+
+class _Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
+    async def _get_server_information(self) -> None:
+        """Stop at a server that offers no TLS: left to itself aiomysql goes on without, and sends the password."""
+        await super()._get_server_information()
+        if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:
+            raise pymysql.err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, _NO_TLS_THERE)
+
+
+class _BlockingConnection(pymysql.connections.Connection):  # type: ignore[misc]  # pymysql has no types
+    def _get_server_information(self) -> None:
+        super()._get_server_information()
+        if self.ssl and not self.server_capabilities & CLIENT.SSL:
+            raise pymysql.err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, _NO_TLS_THERE)
 
 
 class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
@@ -251,4 +287,6 @@ def _with_percent_marks(sql: str) -> str:
 def _text(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error.__cause__, ssl.SSLError):
+        return f"{tls.why(error.__cause__)} ([store.tls])"
     return str(error.args[1]) if len(error.args) > 1 else str(error) or type(error).__name__

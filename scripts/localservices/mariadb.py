@@ -8,11 +8,14 @@ from typing import ClassVar
 
 import pymysql
 
+from .certificates import Authority
 from .install import Installer, program, run
 from .service import HOST, Daemon, Say, Service
 
 USER = PASSWORD = DATABASE = "fsharechat"
 _INSTALL_SECONDS = 120
+_TLS = "tls"
+"""The folder of the certificates: whoever wants it gets TLS on the same port, and trusts ca.pem."""
 # Tests make databases of their own: whatever begins with the name belongs to the user.
 _SQL = f"""\
 FLUSH PRIVILEGES;
@@ -34,6 +37,8 @@ class MariaDbDaemon(Daemon):
         return {"clients": self.port}
 
     def prepare(self, say: Say) -> None:
+        if not (self.folder / _TLS).exists():
+            Authority(self.folder / _TLS).issue("server", hosts=[HOST])
         if self.data.exists():
             return
         say(f"{self.name}: making its data folder")
@@ -57,6 +62,9 @@ class MariaDbDaemon(Daemon):
             f"--bind-address={HOST}",
             "--socket=mariadbd.sock",
             "--pid-file=mariadbd.pid",
+            f"--ssl-ca={self.folder / _TLS / 'ca.pem'}",
+            f"--ssl-cert={self.folder / _TLS / 'server.pem'}",
+            f"--ssl-key={self.folder / _TLS / 'server.key'}",
             "--skip-name-resolve",
             "--character-set-server=utf8mb4",
             "--collation-server=utf8mb4_bin",

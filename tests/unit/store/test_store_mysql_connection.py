@@ -8,6 +8,7 @@ import pytest
 from pymysql.constants import SERVER_STATUS
 
 from fsharechat import urls
+from fsharechat.store import mysql_connection
 from fsharechat.store.mysql_connection import ConnectionLost, Hosts, MysqlConnection, Unreachable
 
 
@@ -18,6 +19,9 @@ class BrokenConnection:
         self.error = error
         self.closed = False
         self.server_status = 0
+
+    async def _connect(self) -> None:
+        """Be connected."""
 
     async def cursor(self, kind: type[aiomysql.Cursor]) -> aiomysql.Cursor:
         raise self.error
@@ -62,10 +66,7 @@ async def test_a_server_on_which_a_backslash_escapes_nothing_is_refused(
     raw = BrokenConnection(AssertionError("a statement was sent"))
     raw.server_status = SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
 
-    async def connect(**_: object) -> BrokenConnection:
-        return raw
-
-    monkeypatch.setattr(aiomysql, "connect", connect)
+    monkeypatch.setattr(mysql_connection, "_Connection", lambda **_: raw)
     with pytest.raises(Unreachable, match="NO_BACKSLASH_ESCAPES"):
         await Hosts(urls.parse("mysql://user@host/db", "mysql", 3306)).connect()
     assert raw.closed

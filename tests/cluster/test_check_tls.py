@@ -1,0 +1,42 @@
+"""`fsharechat check` on services that speak TLS: what is wrong is said in words."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.authority import Authority
+from tests.server import run_command
+from tests.services import Services
+
+pytestmark = pytest.mark.slow
+
+
+async def checked(folder: Path, what: str, **variables: str) -> str:
+    """Return the line about one service, with these settings."""
+    _, output, errors = await asyncio.to_thread(run_command, folder / "data", "check", settings=variables)
+    assert "Traceback" not in output + errors, errors
+    assert "fsharechat:fsharechat" not in output + errors
+    return next(line for line in output.splitlines() if f" {what}: " in line)
+
+
+async def test_the_database(services: Services, tmp_path: Path) -> None:
+    url = services("mariadb").url("mariadb")
+    ca = str(Path(services.process("mariadb")["log"]).parent / "tls" / "ca.pem")
+    stranger = str(Authority(tmp_path).certificate)
+
+    assert (await checked(tmp_path, "store", STORE__URL=url, STORE__TLS__CA=ca)).startswith("ok")
+    wrong = await checked(tmp_path, "store", STORE__URL=url, STORE__TLS__CA=stranger)
+    assert wrong.startswith("FAIL")
+    assert wrong.endswith("its certificate is not signed by our ca ([store.tls])")
+    system = await checked(tmp_path, "store", STORE__URL=url, STORE__TLS__CA="system")
+    assert system.endswith("its certificate is not signed by our ca ([store.tls])")
+
+    elsewhere = url.replace("127.0.0.1", "localhost")
+    host = await checked(tmp_path, "store", STORE__URL=elsewhere, STORE__TLS__CA=ca)
+    assert "certificate is not valid for 'localhost'" in host
+    lax = {"STORE__TLS__CA": ca, "STORE__TLS__VERIFY_HOST": "false"}
+    assert (await checked(tmp_path, "store", STORE__URL=elsewhere, **lax)).startswith("ok")
+
+    password = url.replace(":fsharechat@", ":another@")
+    assert "Access denied" in await checked(tmp_path, "store", STORE__URL=password, STORE__TLS__CA=ca)
