@@ -132,6 +132,10 @@ def new_code(
 
     A retried call does not wait for `resend_ms`: what it would wait for may be its own first attempt.
     """
+    # A row that is not there cannot be locked, and two processes would each send the number a first code.
+    yield Query(
+        dialect.insert_new("login_codes", ("number", *Codes._fields)), (number, *Codes()), unread=True
+    )
     codes = yield from _codes(dialect, number)
     today = now // DAY_MS
     sent_today = codes.day_count if codes.day == today else 0

@@ -1,13 +1,17 @@
 """Login codes: how long they live, how often they are sent, and how often they may be guessed."""
 
+import asyncio
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.store import sessions, users
+from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.sessions import DAY_MS, CodeRules, Guess, Login, Session
 from fsharechat.store.store import Store
+from fsharechat.urls import ServiceUrl
 
 RULES = CodeRules(lifetime_ms=300_000, resend_ms=60_000, per_day=10, wrong_guesses=5, lock_ms=900_000)
 NUMBER = "13800000000"
@@ -310,3 +314,22 @@ async def test_clocks_that_differ_by_a_little_change_nothing(desk: Desk) -> None
         await desk.use(WRONG)
     desk.now -= 500
     assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
+
+
+@pytest.mark.slow
+async def test_several_processes_together_send_a_new_number_one_code(empty_mysql: ServiceUrl) -> None:
+    stores = [MysqlStore(empty_mysql, 10_000) for _ in range(3)]
+    for store in stores:
+        await store.open()
+    sent: Counter[str] = Counter()
+
+    async def ask(store: Store, number: str) -> None:
+        made = await store.write(sessions.new_code, number, b"digest", DAY_MS, RULES)
+        sent[number] += made.result is LoginCode.SUCCESS
+
+    numbers = [f"1380000{n:04}" for n in range(60)]
+    for number in numbers:
+        await asyncio.gather(*[ask(store, number) for store in stores])
+    assert sent == Counter(dict.fromkeys(numbers, 1))
+    for store in stores:
+        await store.close()
