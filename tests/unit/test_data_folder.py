@@ -1,4 +1,4 @@
-"""`fsharechat check` of a server on one machine; tests/cluster/test_check.py has the rest."""
+"""The data folder of a server: what `fsharechat check` says of its disk, and who may read it."""
 
 import shutil
 import stat
