@@ -37,7 +37,7 @@ SETTINGS = {
 
 _UNAVAILABLE = 3
 """The exit code when a service is missing and cannot be installed."""
-_OF_A_SESSION = re.compile(r"test-cluster-(\d+)")
+_OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls)?")
 _UP_SECONDS = 1800
 _SECONDS = 600
 

@@ -1,0 +1,67 @@
+"""A cluster whose calls and whose database go over TLS: two people talk, and nobody without a certificate gets in."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.authority import Authority
+from tests.cluster_kit import ROOT, Cluster, new_numbers
+from tests.server import BOUND
+
+pytest.register_assert_rewrite("tests.e2e.conversation")
+
+from tests.e2e.conversation import converse  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+TEXTS = 100
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster of two connectors and two group processes with [rpc.tls] and [store.tls]."""
+    cluster = Cluster(f"test-cluster-{os.getpid()}-tls")
+    authority = Authority(tmp_path)
+    pair = authority.issue("process")
+    settings = {
+        "FSHARECHAT_RPC__TLS__CA": str(authority.certificate),
+        "FSHARECHAT_RPC__TLS__CERTIFICATE": str(pair.certificate),
+        "FSHARECHAT_RPC__TLS__KEY": str(pair.key),
+        "FSHARECHAT_STORE__TLS__CA": str(ROOT / ".cache/services" / cluster.name / "mariadb/tls/ca.pem"),
+    }
+    try:
+        yield cluster.up(2, 2, settings=settings)
+    finally:
+        cluster.down()
+
+
+async def test_two_people_talk(sealed: Cluster, tmp_path: Path) -> None:
+    await converse(
+        sealed.at(0),
+        sealed.code_for,
+        elsewhere=sealed.at(1),
+        online=sealed.until_known,
+        anna_by="tcp",
+        ben_by="ws",
+        numbers=new_numbers(2),
+        texts=TEXTS,
+    )
+    assert sealed.faults() == []
+
+    host, port = sealed.info()["members"]["group-0"]["addresses"]["rpc"].split(":")
+    with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+        await answered(host, int(port), ssl.create_default_context(cafile=str(tmp_path / "ca.pem")))
+
+
+async def answered(host: str, port: int, context: ssl.SSLContext) -> bytes:
+    """Return the first byte that a caller gets. With TLS 1.3 a refusal comes behind the handshake."""
+    async with asyncio.timeout(BOUND):
+        reader, writer = await asyncio.open_connection(host, port, ssl=context)
+        try:
+            return await reader.readexactly(1)
+        finally:
+            writer.close()
