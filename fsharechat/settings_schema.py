@@ -58,9 +58,11 @@ def _memory_or(scheme: str, default_port: int) -> AfterValidator:
     def check(value: str) -> str:
         if value != "memory":
             try:
-                urls.parse(value, scheme, default_port)
+                parsed = urls.parse(value, scheme, default_port)
             except UrlError as error:
                 raise ValueError(f'{error}; or "memory", for one process') from None
+            if parsed.user or parsed.password:
+                raise ValueError(f"must be without user and password, {scheme}://host:{default_port}")
         return value
 
     return AfterValidator(check)

@@ -179,6 +179,8 @@ def test_dev_gives_way_to_what_is_set(write):
             "'h:x' is not a host or host:port; or \"memory\", for one process",
         ),
         ("bus", 'url = "kafka://h:1"', 'must be "memory", for one process, or neither, for a cluster'),
+        ("bus", 'url = "kafka://ann:hush@h:1"', "must be without user and password, kafka://host:9092"),
+        ("bus", 'url = "kafka://:hush@h:1"', "must be without user and password, kafka://host:9092"),
         ("node", 'roles = ["api"]', "the group role would run in another process"),
         (
             "blobs",
