@@ -22,6 +22,9 @@ WATCH_SECONDS = 30.0
 class Expulsion:
     """Ends connections wherever they are; those too that are just being made, when they are heard of."""
 
+    retry_seconds = 1.0
+    """Between looks at a device that the store did not answer; while the device is connected."""
+
     def __init__(self, store: Store, bus: Bus, presence: PresenceTable) -> None:
         self._store = store
         self._bus = bus
@@ -63,10 +66,15 @@ class Expulsion:
         look.add_done_callback(self._looks.discard)
 
     async def _look(self, presence: Presence) -> None:
-        try:
-            found = await self._store.read(sessions.find, presence.uid, presence.client_id)
-        except StoreError as error:
-            log.warning("store failed a request", method="expulsion", error=str(error))
-            return
+        uid, client_id = presence.uid, presence.client_id
+        while True:
+            try:
+                found = await self._store.read(sessions.find, uid, client_id)
+                break
+            except StoreError as error:
+                log.warning("store failed a request", method="expulsion", error=str(error))
+            await asyncio.sleep(self.retry_seconds)
+            if self._presence.devices(uid).get(client_id) != (presence.node, presence.epoch):
+                return
         if found is None or found[1] == UserStatus.BLOCKED:
-            self._bus.deliver(presence.node, [Kick(presence.uid, presence.client_id, presence.epoch)])
+            self._bus.deliver(presence.node, [Kick(uid, client_id, presence.epoch)])

@@ -14,6 +14,7 @@ from fsharechat.protocol.signals import Code, ContentType, ConversationType, Gro
 from fsharechat.rpc import Method
 from fsharechat.store import sessions
 from fsharechat.store.sessions import Session
+from roles.group.expulsion import Expulsion
 from tests.server import until
 
 
@@ -99,7 +100,7 @@ async def test_who_logs_in_again_after_being_logged_out_is_left_alone(office: Of
     assert kicked(office) == {(ann, "web")}
 
 
-async def test_a_store_that_is_away_while_a_device_connects_is_in_the_log(
+async def test_a_store_that_is_away_while_a_device_connects_is_asked_again(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = await office.user()
@@ -108,11 +109,14 @@ async def test_a_store_that_is_away_while_a_device_connects_is_in_the_log(
     async def fail(*_: object) -> None:
         raise StoreError("away")
 
-    monkeypatch.setattr(office.node.store, "read", fail)
-    with capture_logs() as logs:
+    monkeypatch.setattr(Expulsion, "retry_seconds", 0.0)
+    with capture_logs() as logs, monkeypatch.context() as away:
+        away.setattr(office.node.store, "read", fail)
         office.online(ann)
         await until(lambda: bool(logs), "nothing in the log")
-    assert [(line["event"], line["method"]) for line in logs] == [("store failed a request", "expulsion")]
+    assert {(line["event"], line["method"]) for line in logs} == {("store failed a request", "expulsion")}
+    await until(lambda: bool(kicked(office)), "it was not ended")
+    assert kicked(office) == {(ann, "phone")}
 
 
 async def test_a_kick_without_logging_out_keeps_the_login(office: Office) -> None:
