@@ -70,7 +70,7 @@ def make_bus(settings: Settings) -> Bus:
         return MemoryBus()
     from fsharechat.bus.kafka import KafkaBus
 
-    return KafkaBus(urls.parse(settings.bus.url, "kafka", KAFKA_PORT))
+    return KafkaBus(urls.parse(settings.bus.url, "kafka", KAFKA_PORT), settings.bus.tls, settings.bus.sasl)
 
 
 def make_registry(settings: Settings) -> Registry:

@@ -56,7 +56,7 @@ async def check(settings: Settings) -> list[Check]:
     checks = [
         _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
         _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
-        _look("bus", settings.bus.url, _ANSWERS, bus.open, bus.close),
+        _look("bus", _place(settings.bus.url), _ANSWERS, bus.open, bus.close),
         _look("blobs", _shown_blobs(settings), _BLOBS, open_blobs, blobs.close),
         _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
     ]
@@ -129,4 +129,9 @@ def _shown_blobs(settings: Settings) -> str:
 
 def _shown(settings: Settings) -> str:
     """Return where the store is, without its password."""
-    return str(settings.store_path()) if settings.on_sqlite else settings.store.url.rpartition("@")[2]
+    return str(settings.store_path()) if settings.on_sqlite else _place(settings.store.url)
+
+
+def _place(url: str) -> str:
+    """Return a url without its user and password: with them, only what is behind."""
+    return url.rpartition("@")[2]

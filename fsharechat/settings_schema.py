@@ -52,8 +52,8 @@ def _number_or(word: str, top: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _memory_or(scheme: str, default_port: int) -> AfterValidator:
-    """Accept "memory" or a url of that scheme, with one host or several."""
+def _memory_or(scheme: str, default_port: int, login: bool = False) -> AfterValidator:
+    """Accept "memory" or a url of that scheme, with one host or several, and with `login` a user and password."""
 
     def check(value: str) -> str:
         if value != "memory":
@@ -61,7 +61,9 @@ def _memory_or(scheme: str, default_port: int) -> AfterValidator:
                 parsed = urls.parse(value, scheme, default_port)
             except UrlError as error:
                 raise ValueError(f'{error}; or "memory", for one process') from None
-            if parsed.user or parsed.password:
+            if login and bool(parsed.user) != bool(parsed.password):
+                raise ValueError(f"must be {scheme}://user:password@host:{default_port}, or have neither")
+            if not login and (parsed.user or parsed.password):
                 raise ValueError(f"must be without user and password, {scheme}://host:{default_port}")
         return value
 
@@ -179,7 +181,17 @@ class Store(Section):
 
 
 class Bus(Section):
-    url: Annotated[str, _memory_or("kafka", KAFKA_PORT)] = "memory"
+    url: Annotated[str, _memory_or("kafka", KAFKA_PORT, login=True)] = "memory"
+    sasl: Literal["scram-sha-512", "scram-sha-256", "plain"] = "scram-sha-512"
+    tls: ServiceTls = ServiceTls()
+
+    @model_validator(mode="after")
+    def _password_unseen(self) -> Self:
+        if self.sasl == "plain" and not self.tls.on and "@" in self.url:
+            raise ValueError(
+                'user and password would travel in the clear: ca in [bus.tls] must be set, or sasl not be "plain"'
+            )
+        return self
 
 
 class Registry(Section):

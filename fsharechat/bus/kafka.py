@@ -16,8 +16,10 @@ from aiokafka.structs import ConsumerRecord
 
 from fsharechat.bus import Bus, Event, Presence, codec
 from fsharechat.bus.codec import RecordError
+from fsharechat.bus.kafka_access import NO_TLS, Access
 from fsharechat.bus.kafka_producer import MAX_REQUEST_BYTES, Producer, Record
 from fsharechat.bus.kafka_topics import DELIVER, INVALIDATE, PRESENCE, PRESENCE_PARTITIONS, create_topics
+from fsharechat.settings_tls import ServiceTls
 from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
 
@@ -36,10 +38,11 @@ WATCH_SECONDS = 2.0
 
 
 class KafkaBus(Bus):
-    def __init__(self, url: ServiceUrl) -> None:
-        self._servers = url.addresses
+    def __init__(self, url: ServiceUrl, tls: ServiceTls = NO_TLS, sasl: str = "scram-sha-512") -> None:
+        """`sasl`: how the user of the url logs in, as [bus] sasl has it."""
+        self._access = Access.of(url, tls, sasl)
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE)
-        self._producer = Producer(self._servers)
+        self._producer = Producer(self._access)
         # Presence is not dropped: nobody would say it again. Of one device only the last news wait.
         self._presence: dict[bytes, Record] = {}
         self._news = asyncio.Event()
@@ -53,7 +56,7 @@ class KafkaBus(Bus):
         self.dropped = 0
 
     async def open(self) -> None:
-        await create_topics(self._servers)
+        await create_topics(self._access)
         await self._producer.start()
         self._spawn("events to kafka", self._send_forever())
         self._spawn("presence to kafka", self._send_presence_forever())
@@ -182,7 +185,9 @@ class KafkaBus(Bus):
             if not await self._producer.reaches_kafka():
                 if since is None:
                     since = loop.time()
-                    log.warning("kafka is away; what happens reaches devices late", servers=self._servers)
+                    log.warning(
+                        "kafka is away; what happens reaches devices late", servers=self._access.servers
+                    )
                 continue
             if since is not None:
                 log.info("kafka is back", seconds=round(loop.time() - since, 1))
@@ -244,7 +249,7 @@ class KafkaBus(Bus):
         while True:
             stands = False
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._servers,
+                **self._access.options,
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest" if from_beginning else "latest",

@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from fsharechat.bus.kafka_topics import unreached
+from fsharechat.bus.kafka_access import Access
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +39,8 @@ class Producer:
     leader, as after each restart of Kafka. So whenever a batch has failed a new producer takes over.
     """
 
-    def __init__(self, servers: str) -> None:
-        self._servers = servers
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._current: AIOKafkaProducer | None = None
         self._since = 0.0
         self._failed = ""
@@ -52,7 +52,7 @@ class Producer:
         try:
             self._current = await self._made()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreached(self._servers, error) from error
+            raise self._access.unreached(error) from error
 
     async def stop(self) -> None:
         """Send what was taken, within a bound, and let go."""
@@ -113,7 +113,7 @@ class Producer:
             try:
                 new = await self._made()
             except (OSError, TimeoutError) as error:
-                raise KafkaError(f"{self._servers}: {error or 'no answer'}") from error
+                raise KafkaError(f"{self._access.servers}: {error or 'no answer'}") from error
             old, self._current, self._failed = self._current, new, ""
             if old is not None:
                 self._end(old)
@@ -131,7 +131,7 @@ class Producer:
     async def _made(self) -> AIOKafkaProducer:
         """Raises KafkaError, OSError or TimeoutError."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers,
+            **self._access.options,
             enable_idempotence=True,
             acks="all",
             linger_ms=0,

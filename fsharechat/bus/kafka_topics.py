@@ -4,9 +4,10 @@ import asyncio
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from fsharechat.bus import BusError
+from fsharechat.bus.kafka_access import Access
 from fsharechat.protocol.ids import NODES
 
 log = structlog.get_logger(__name__)
@@ -26,26 +27,18 @@ _SHORT_LIVED = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS), "max.m
 _COMPACTED = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
 
 
-async def create_topics(servers: str) -> None:
+async def create_topics(access: Access) -> None:
     """Create the topics that are missing, on as many brokers as there are, up to three. Raises BusError."""
     try:
         async with asyncio.timeout(ADMIN_SECONDS):
-            admin = AIOKafkaAdminClient(
-                bootstrap_servers=servers, request_timeout_ms=int(ADMIN_SECONDS * 1000)
-            )
+            admin = AIOKafkaAdminClient(**access.options, request_timeout_ms=int(ADMIN_SECONDS * 1000))
             try:
                 await admin.start()
                 await _create(admin)
             finally:
                 await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:
-        raise unreached(servers, error) from error
-
-
-def unreached(servers: str, error: Exception) -> BusError:
-    """Return what to raise where Kafka could not be reached."""
-    why = "no broker answers" if isinstance(error, KafkaConnectionError) else error or "no answer"
-    return BusError(f"{servers}: {why}")
+        raise await access.fault(error) from error
 
 
 async def _create(admin: AIOKafkaAdminClient) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from .certificates import Authority
 from .install import Installer, program, run
 from .places import downloads
 from .service import HOST, JAVA_LOGGING, SMALL_JAVA, Daemon, Say, Service
@@ -17,18 +18,25 @@ _VERSION = "4.1.0"
 _JARS = (f"org.apache.kafka:kafka_2.13:{_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
 _FOLDER = f"kafka-{_VERSION}"
 _FORMAT_SECONDS = 120
+USER = PASSWORD = "fsharechat"
+TLS_CLIENTS = "clients with TLS and a login"
+_TLS = "tls"
+"""The folder of the certificates: who logs in over TLS trusts ca.pem."""
+_SASL = "listener.name.sasl_ssl"
+_SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
 class KafkaDaemon(Daemon):
     def __init__(self, name: str, folder: Path, ports: Sequence[int], jars: Path) -> None:
         super().__init__(name, folder)
-        self._port, self._controller = ports
+        self._port, self._controller, self._tls_port = ports
         self._jars = jars
         self._configuration = folder / "server.properties"
 
     @property
     def ports(self) -> Mapping[str, int]:
-        return {"clients": self._port, "the controller": self._controller}
+        return {"clients": self._port, "the controller": self._controller, TLS_CLIENTS: self._tls_port}
 
     def prepare(self, say: Say) -> None:
         # Topics are made by the server under test, with the settings that they need; hence none by themselves.
@@ -39,9 +47,15 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{HOST}:{self._controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{HOST}:{self._port},CONTROLLER://{HOST}:{self._controller}
-advertised.listeners=PLAINTEXT://{HOST}:{self._port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://{HOST}:{self._port},SASL_SSL://{HOST}:{self._tls_port},CONTROLLER://{HOST}:{self._controller}
+advertised.listeners=PLAINTEXT://{HOST}:{self._port},SASL_SSL://{HOST}:{self._tls_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+{_SASL}.sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN
+{_SASL}.scram-sha-512.sasl.jaas.config={_SCRAM_LOGIN} required;
+{_SASL}.scram-sha-256.sasl.jaas.config={_SCRAM_LOGIN} required;
+{_SASL}.plain.sasl.jaas.config={_PLAIN_LOGIN} required user_{USER}="{PASSWORD}";
+{_SASL}.ssl.keystore.type=PEM
+{_SASL}.ssl.keystore.location={self._key_store()}
 log.dirs={self.data}
 auto.create.topics.enable=false
 broker.heartbeat.interval.ms=500
@@ -62,7 +76,18 @@ transaction.state.log.min.isr=1
             say(f"{self.name}: making its data folder")
             shutil.rmtree(self.data, ignore_errors=True)
             tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(self._configuration)]
+            for mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-256"):
+                tool += ["--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]"]
             run([*self._java(), *tool], seconds=_FORMAT_SECONDS)
+
+    def _key_store(self) -> Path:
+        """Return the key and the certificate in one file, as Kafka wants them; made the first time."""
+        store = self.folder / _TLS / "server.store"
+        if not store.exists():
+            pair = Authority(self.folder / _TLS).issue("server", hosts=[HOST])
+            store.touch(mode=0o600)
+            store.write_bytes(pair.key.read_bytes() + pair.certificate.read_bytes())
+        return store
 
     def command(self) -> list[str]:
         return [*self._java(), "kafka.Kafka", str(self._configuration)]
@@ -86,7 +111,7 @@ def cluster_id(random: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
 
 class Kafka(Service):
     name: ClassVar[str] = "kafka"
-    port_count: ClassVar[int] = 2
+    port_count: ClassVar[int] = 3
     ready_seconds: ClassVar[float] = 180.0
 
     def install(self, installer: Installer) -> None:

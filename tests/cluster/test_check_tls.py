@@ -40,3 +40,23 @@ async def test_the_database(services: Services, tmp_path: Path) -> None:
 
     password = url.replace(":fsharechat@", ":another@")
     assert "Access denied" in await checked(tmp_path, "store", STORE__URL=password, STORE__TLS__CA=ca)
+
+
+async def test_the_bus(services: Services, tmp_path: Path) -> None:
+    process = services("kafka").process("kafka")
+    port = process["ports"]["clients with TLS and a login"]
+    ca = str(Path(process["log"]).parent / "tls" / "ca.pem")
+    cluster = {"REGISTRY__URL": "zookeeper://127.0.0.1:1", "NODE__CLUSTER_SECRET": "c" * 16}
+    url = f"kafka://fsharechat:fsharechat@127.0.0.1:{port}"
+
+    fine = await checked(tmp_path, "bus", BUS__URL=url, BUS__TLS__CA=ca, **cluster)
+    assert fine.startswith("ok")
+    assert "fsharechat@" not in fine
+    stranger = str(Authority(tmp_path).certificate)
+    wrong = await checked(tmp_path, "bus", BUS__URL=url, BUS__TLS__CA=stranger, **cluster)
+    assert wrong.startswith("FAIL")
+    assert wrong.endswith("its certificate is not signed by our ca ([bus.tls])")
+    password = url.replace(":fsharechat@", ":another@")
+    wrong = await checked(tmp_path, "bus", BUS__URL=password, BUS__TLS__CA=ca, **cluster)
+    assert "it does not take the user 'fsharechat' with this password" in wrong
+    assert "another" not in wrong

@@ -179,8 +179,20 @@ def test_dev_gives_way_to_what_is_set(write):
             "'h:x' is not a host or host:port; or \"memory\", for one process",
         ),
         ("bus", 'url = "kafka://h:1"', 'must be "memory", for one process, or neither, for a cluster'),
-        ("bus", 'url = "kafka://ann:hush@h:1"', "must be without user and password, kafka://host:9092"),
-        ("bus", 'url = "kafka://:hush@h:1"', "must be without user and password, kafka://host:9092"),
+        ("bus", 'url = "kafka://ann:hush@h:1"', "url = 'kafka://ann:***@h:1': with [registry] url"),
+        ("bus", 'url = "kafka://ann@h:1"', "must be kafka://user:password@host:9092, or have neither"),
+        ("bus", 'url = "kafka://:hush@h:1"', "must be kafka://user:password@host:9092, or have neither"),
+        (
+            "bus",
+            'url = "kafka://ann:hush@h:1"\nsasl = "plain"',
+            "user and password would travel in the clear",
+        ),
+        ("bus", 'sasl = "gssapi"', "must be one of 'scram-sha-512', 'scram-sha-256' or 'plain'"),
+        (
+            "registry",
+            'url = "zookeeper://ann:hush@h"',
+            "must be without user and password, zookeeper://host:2181",
+        ),
         ("node", 'roles = ["api"]', "the group role would run in another process"),
         (
             "blobs",

@@ -13,6 +13,7 @@ from aiokafka.errors import (
 )
 
 from fsharechat.bus import BusError, kafka_producer
+from fsharechat.bus.kafka_access import Access
 from fsharechat.bus.kafka_producer import Producer, Record
 
 RECORD = Record("topic", 0, None, b"value")
@@ -76,7 +77,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[FakeProducer]:
 
 
 async def started() -> Producer:
-    producer = Producer("kafka:9092")
+    producer = Producer(Access("kafka:9092"))
     await producer.start()
     return producer
 
@@ -167,4 +168,4 @@ async def test_what_an_old_one_cannot_send_fails(
 async def test_a_kafka_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeProducer, "start_error", KafkaConnectionError("refused"))
     with pytest.raises(BusError, match="kafka:9092"):
-        await Producer("kafka:9092").start()
+        await Producer(Access("kafka:9092")).start()
