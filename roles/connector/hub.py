@@ -211,6 +211,7 @@ class Hub:
         if was is not State.OPEN:
             self.unauthenticated -= 1
             return
+        self.recalls.closed(session)
         if buckets is not None:
             self.buckets.keep(session.uid, session.client_id, buckets, self.time())
         user, session.user = session.user, None

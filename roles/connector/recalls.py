@@ -39,6 +39,11 @@ MAX_REPEATED = 256
 
 CURSORS_BATCH = 1000
 
+SURE_SECONDS = 2.0
+"""Who is heard of so long after an RMN was sent has got it, or will: nothing answers one, and a connection that has
+broken may still hold what its device sent before.
+"""
+
 
 class Recalls:
     """What a connector knows of recalls, and what its devices have been told of them."""
@@ -48,7 +53,9 @@ class Recalls:
         self._remembered: dict[int, tuple[float, bytes]] = {}
         self._size = 0
         """Bytes of the bodies remembered."""
-        self._moved: dict[tuple[str, str], int] = {}
+        self._told: dict[Session, tuple[int, float]] = {}
+        """Up to where devices were told, and when, that are not known to have got it."""
+        self._sure: dict[tuple[str, str], int] = {}
         """Cursors of devices that are not kept yet."""
 
     def __len__(self) -> int:
@@ -119,18 +126,33 @@ class Recalls:
             self._move(session, seq)
             if operator != session.uid:
                 _tell(session, notify_recall(message_id, operator))
-        self.catch_up(
-            user, session
-        )  # an event may have come while the answer, which has not got it, was on its way
+        # An event may have come while the answer, which has not got it, was on its way.
+        self.catch_up(user, session)
 
     def _move(self, session: Session, seq: int) -> None:
         session.recalls = seq
-        self._moved[session.uid, session.client_id] = seq
+        self._told.setdefault(session, (seq, self._hub.time()))
+
+    def closed(self, session: Session) -> None:
+        """Forget what a device was told and may not have got: its next connection is told of it once more."""
+        self._make_sure(session)
+        self._told.pop(session, None)
+
+    def _make_sure(self, session: Session) -> None:
+        told = self._told.get(session)
+        if told is None or session.heard_at < told[1] + SURE_SECONDS:
+            return
+        self._sure[session.uid, session.client_id] = told[0]
+        del self._told[session]
+        if session.recalls > told[0]:
+            self._told[session] = (session.recalls, self._hub.time())
 
     async def keep_cursors(self) -> None:
-        """Keep how far devices know the recalls; what is not kept they are told of once more."""
-        while self._moved:
-            batch = [self._moved.popitem() for _ in range(min(CURSORS_BATCH, len(self._moved)))]
+        """Keep how far devices are sure to know the recalls; what is not kept they are told of once more."""
+        for session in list(self._told):
+            self._make_sure(session)
+        while self._sure:
+            batch = [self._sure.popitem() for _ in range(min(CURSORS_BATCH, len(self._sure)))]
             body = orjson.dumps([(*device, seq) for device, seq in batch])
             # Shielded as the head check's question is.
             reply = await asyncio.shield(self._hub.rpc.call(Call(Method.RECALLS_TOLD, "", "", body)))

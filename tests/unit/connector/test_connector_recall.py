@@ -180,14 +180,41 @@ async def test_a_lost_event_is_made_up_for_by_the_head_check(connector: Connecto
     assert not user.behind(Heads(recalled=1))
 
 
-async def test_what_devices_were_told_is_kept(connector: Connector) -> None:
-    await connector.device()
-    ben = await connector.device("ben")
+def hear(connector: Connector, device: FakeDevice, seconds: float) -> None:
+    """Let so much time go by, and then something come from a device."""
+    connector.clock.now += seconds
+    device.session.heard_at = connector.hub.time()
+
+
+async def kept(connector: Connector) -> list[tuple[str, str, int]]:
+    """Return the cursors that are kept now."""
+    before = len(connector.rpc.of(Method.RECALLS_TOLD))
+    await connector.hub.recalls.keep_cursors()
+    calls = connector.rpc.of(Method.RECALLS_TOLD)[before:]
+    return sorted(tuple(cursor) for call in calls for cursor in orjson.loads(call.body))
+
+
+async def test_what_devices_were_told_is_kept_when_they_are_heard_of_a_while_later(
+    connector: Connector,
+) -> None:
+    anna, ben = await connector.device(), await connector.device("ben")
     recall(connector, 1, "anna", "ben")
-    recall(connector, 2, "anna", "ben", seq=2)
+    assert await kept(connector) == []
+    hear(connector, anna, 3.0)
+    hear(connector, ben, 0.0)
     ben.session.close()
-    await connector.hub.recalls.keep_cursors()
-    (call,) = connector.rpc.of(Method.RECALLS_TOLD)
-    assert sorted(orjson.loads(call.body)) == [["anna", "phone", 2], ["ben", "phone", 2]]
-    await connector.hub.recalls.keep_cursors()
-    assert len(connector.rpc.of(Method.RECALLS_TOLD)) == 1
+    recall(connector, 2, "anna", seq=2)
+    assert await kept(connector) == [("anna", "phone", 1), ("ben", "phone", 1)]
+    assert await kept(connector) == []
+    hear(connector, anna, 3.0)
+    assert await kept(connector) == [("anna", "phone", 2)]
+
+
+async def test_what_was_told_through_a_connection_that_broke_is_not_kept(connector: Connector) -> None:
+    anna = await connector.device()
+    recall(connector, 1, "anna")
+    hear(connector, anna, 1.0)  # it may have been sent before the notice came
+    connector.clock.now += 60
+    assert await kept(connector) == []
+    anna.session.close()
+    assert await kept(connector) == []
