@@ -12,7 +12,7 @@ from typing import IO
 
 import structlog
 
-from fsharechat import backends, role
+from fsharechat import backends, clock, role
 from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import BusError
@@ -79,6 +79,8 @@ class Node:
 
     async def _boot(self) -> None:
         stack, roles = self._stack, self.settings.node.roles
+        if (problem := clock.problem()) is not None:
+            raise StartError(problem)
         if "group" in roles:
             if self.settings.on_sqlite:
                 stack.enter_context(DataFolder(self.settings.data_path()))

@@ -19,12 +19,14 @@ class Deliver(NamedTuple):
     """A stored message, once, and the inbox entries it is for on one node.
 
     `sender_client` is the device that sent it: it knows the message already. Empty for the server's own messages.
+    `message_id` is the id that the body has, too: the connector's own ids go on above it.
     """
 
     body: bytes
     entries: Sequence[Entry]
     sender: str
     sender_client: str
+    message_id: int = 0
 
 
 class Push(NamedTuple):

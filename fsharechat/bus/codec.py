@@ -22,6 +22,7 @@ def encode_events(events: Sequence[Event]) -> bytes:
             message.body = event.body
             message.sender = event.sender
             message.sender_client = event.sender_client
+            message.message_id = event.message_id
             for uid, seq in event.entries:
                 message.entries.add(uid=uid, seq=seq)
         elif isinstance(event, Push):
@@ -59,7 +60,7 @@ def _event(event: pb.Event) -> Event | None:
     if event.HasField("deliver"):
         one = event.deliver
         entries = [Entry(entry.uid, entry.seq) for entry in one.entries]
-        return Deliver(one.body, entries, one.sender, one.sender_client)
+        return Deliver(one.body, entries, one.sender, one.sender_client, one.message_id)
     if event.HasField("push"):
         return Push(event.push.body, list(event.push.uids))
     if event.HasField("notify"):

@@ -37,16 +37,18 @@ class Entry(_message.Message):
     def __init__(self, uid: _Optional[str] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("body", "entries", "sender", "sender_client")
+    __slots__ = ("body", "entries", "sender", "sender_client", "message_id")
     BODY_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     SENDER_CLIENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     body: bytes
     entries: _containers.RepeatedCompositeFieldContainer[Entry]
     sender: str
     sender_client: str
-    def __init__(self, body: _Optional[bytes] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ..., sender: _Optional[str] = ..., sender_client: _Optional[str] = ...) -> None: ...
+    message_id: int
+    def __init__(self, body: _Optional[bytes] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ..., sender: _Optional[str] = ..., sender_client: _Optional[str] = ..., message_id: _Optional[int] = ...) -> None: ...
 
 class Push(_message.Message):
     __slots__ = ("body", "uids")

@@ -32,6 +32,8 @@ class Method(IntEnum):
     `after` and `mark` may be messages.NOTHING. Where `after` is, the device begins anew (messages.pull), and its mark
     is kept if it is not `mark`.
     """
+    NEWEST_ID = 137
+    """Nothing -> the highest message id that is stored, or 0: a connector's ids begin behind it."""
 
 
 class Call(NamedTuple):

@@ -178,6 +178,17 @@ def _id(first: NewMessage | int) -> int:
     return first if isinstance(first, int) else first.id
 
 
+def newest(_: Dialect) -> Unit[int]:
+    """Return the highest message id that is stored; 0 where there is none."""
+    return (yield Query("SELECT MAX(id) FROM messages")).rows[0][0] or 0
+
+
+def body(_: Dialect, id: int) -> Unit[bytes | None]:
+    """Return the body of a message; None when there is no such message."""
+    rows = (yield Query("SELECT body FROM messages WHERE id = ?", (id,))).rows
+    return rows[0][0] if rows else None
+
+
 def is_stored(_: Dialect, id: int) -> Unit[bool]:
     """Return whether there is a message of this id."""
     return bool((yield Query("SELECT 1 FROM messages WHERE id = ?", (id,))).rows)

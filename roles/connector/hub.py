@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import orjson
 import structlog
 
 from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported
 from fsharechat.process import SPARE_FILES
 from fsharechat.protocol.bodies import notify_recall
-from fsharechat.protocol.ids import IdGenerator, now_ms
+from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Lease
 from fsharechat.rpc import Call, Method, Reply, Rpc
@@ -34,6 +35,9 @@ SWEEP_SLICE = 2000
 
 
 class Hub:
+    retry_seconds = 1.0
+    """Between questions for what the store must tell before there is work to take."""
+
     def __init__(self, settings: Settings, lease: Lease, rpc: Rpc, bus: Bus, open_files: int) -> None:
         """`open_files`: how many this process may have."""
         self.settings = settings.connector
@@ -41,6 +45,7 @@ class Hub:
         self.rpc = rpc
         self.bus = bus
         self._take_id()
+        self._begin_ids(0)
         self.limit = RateLimit(settings.limits.requests, settings.limits.seconds)
         self.buckets = BucketTable(settings.limits.seconds)
         self.writes = TurnWrites()
@@ -81,7 +86,8 @@ class Hub:
 
     async def start(self) -> None:
         self._lease.on_change(self._on_lease)
-        self.suspended = not self._lease.held
+        self.suspended = True
+        self._begin_ids(await self._newest_id())
         await self.bus.serve_node(self.node, self.on_events)
         self._begin()
         self._tasks = [
@@ -121,15 +127,28 @@ class Hub:
     # The node id
 
     def _take_id(self) -> None:
-        node, lease = self._lease.node, self._lease
-        self.node = node
-        self.ids = IdGenerator(node, held=lambda: lease.holds(node))
+        self.node = self._lease.node
+
+    def _begin_ids(self, after: int) -> None:
+        """Give out message ids of the node id, above `after`: whoever had the node id before gave out those."""
+        node, lease = self.node, self._lease
+        self.ids = IdGenerator(node, after=after, held=lambda: lease.holds(node))
+
+    async def _newest_id(self) -> int:
+        """Return the highest message id that is stored. Waits for the store: without it there is no id to give."""
+        while True:
+            reply = await self.rpc.call(Call(Method.NEWEST_ID, "", "", b""))
+            if reply.code == Code.SUCCESS:
+                newest: int = orjson.loads(reply.payload)
+                return newest
+            log.warning("waiting", section="store", reason=f"the newest message id: code {reply.code}")
+            await asyncio.sleep(self.retry_seconds)
 
     def _begin(self) -> None:
         """Take connections, if the node id is held. What was connected under it before is gone."""
         if self._lease.holds(self.node):
             self.suspended = False
-            self._epoch = max(self._epoch + 1, now_ms())
+            self._epoch = max(self._epoch + 1, self.ids.time())
             self.bus.announce(Presence("", "", self.node, self._epoch))
 
     def _on_lease(self, held: bool) -> None:
@@ -150,7 +169,8 @@ class Hub:
                 await self.bus.leave_node(self.node)
                 self._take_id()
                 await self.bus.serve_node(self.node, self.on_events)
-            if self.suspended:
+            if self.suspended and self._lease.held:
+                self._begin_ids(max(self.ids.newest, await self._newest_id()))
                 self._begin()
 
     def _announce(self, session: Session, online: bool) -> None:
@@ -206,7 +226,7 @@ class Hub:
             replaced.refuse("replaced by a new connection of the same device")
         heads, marks = welcome.heads, self.marks.known(*key, welcome.marks)
         logs = session.logs = user.devices[session.client_id] = DeviceLogs(session, self, user, heads, marks)
-        session.epoch = self._epoch = max(self._epoch + 1, now_ms())
+        session.epoch = self._epoch = max(self._epoch + 1, self.ids.time())
         self._announce(session, True)
         self.heads.connected(session.uid)
         if len(user.devices) == 1:
@@ -278,6 +298,7 @@ class Hub:
             self._on_kick(event)
 
     def _on_deliver(self, event: Deliver) -> None:
+        self.ids.observe(event.message_id)  # an answer to it is to stand behind it in history
         message = self.recalls.as_it_is(TailMessage(event.body, event.sender, event.sender_client))
         for uid, seq in event.entries:
             user = self.users.get(uid)

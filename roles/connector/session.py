@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
 from fsharechat.protocol.frames import Frame
-from fsharechat.protocol.ids import IdError
+from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.welcome import Welcome
@@ -204,7 +204,7 @@ class Session:
         if sub_signal in _NUMBERED:
             try:
                 message_id = self._hub.ids.next()
-            except IdError as error:
+            except LeaseError as error:
                 log.error("no message id", error=str(error))
                 self._answer(frame, Reply(Code.SERVER_ERROR))
                 return

@@ -8,11 +8,14 @@ import structlog
 from fsharechat import backends
 from fsharechat.codes import CodeError
 from fsharechat.codes.delivery import Delivery
-from fsharechat.node import Node, StartError
+from fsharechat.errors import StoreError
+from fsharechat.node import WAIT_SECONDS, Node, StartError
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
+from fsharechat.store import messages as message_rows
 from fsharechat.store import users as user_rows
+from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group import (  # noqa: F401 - they announce their handlers
     admin_groups,
@@ -52,6 +55,7 @@ class GroupRole:
         try:
             lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
             self._lease = lease
+            ids = await _ids(lease, node.store)
             key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
             self._codes = backends.make_codes(node.settings)
         except LeaseTaken as error:
@@ -64,7 +68,7 @@ class GroupRole:
             node.settings,
             node.store,
             node.bus,
-            _ids(lease),
+            ids,
             self._codes,
             TokenSigner(key),
             node.blobs,
@@ -100,20 +104,30 @@ class GroupRole:
         lease.on_change(lambda _: changed.set())
         serving = True
         while True:
-            if group.ids.node != lease.node:
-                group.ids = _ids(lease)
             if serving and not lease.held:
                 log.error("the node id is lost: no calls until there is one again", node=lease.node)
                 await rpc.unserve()
                 serving = False
-            elif not serving and lease.held:
-                await rpc.serve(group.call)
-                serving = True
-            await changed.wait()
-            changed.clear()
+            elif lease.held and not (serving and group.ids.node == lease.node):
+                try:
+                    group.ids = await _ids(lease, group.store, group.ids.newest)
+                except StoreError as error:
+                    log.warning("waiting", section="store", reason=str(error))
+                    await asyncio.sleep(WAIT_SECONDS)
+                    continue
+                if not serving:
+                    await rpc.serve(group.call)
+                    serving = True
+            else:
+                await changed.wait()
+                changed.clear()
 
 
-def _ids(lease: Lease) -> IdGenerator:
-    """Return what makes ids of the node id that is leased now, for as long as it is."""
+async def _ids(lease: Lease, store: Store, after: int = 0) -> IdGenerator:
+    """Return what makes ids of the node id that is leased now, for as long as it is. Raises StoreError.
+
+    They are above `after` and all that is stored, whoever had the node id before.
+    """
     node = lease.node
-    return IdGenerator.for_group(node, held=lambda: lease.holds(node))
+    newest = max(after, await store.read(message_rows.newest))
+    return IdGenerator.for_group(node, after=newest, held=lambda: lease.holds(node))

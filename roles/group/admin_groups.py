@@ -77,5 +77,5 @@ def _dismiss(dialect: Dialect, id: int, group_id: str, now: int, retried: bool) 
         if retried:
             return info, NOTHING  # the first try did it
         raise Denied(409, "the group is dismissed already")
-    change = Change(Notice(id, info.owner, group_id), now, retried)
+    change = Change(Notice(id, now, info.owner, group_id), retried)
     return info, (yield from end(dialect, change, info))

@@ -9,7 +9,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal, UserStatus
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.welcome import Marks, Welcome
-from fsharechat.store import cursors, heads, recalls, sessions
+from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
 from fsharechat.store.sessions import Session
@@ -99,3 +99,8 @@ async def missed_recalls(group: Group, call: Call) -> Reply:
 async def keep_marks(group: Group, call: Call) -> Reply:
     await group.store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
     return Reply(Code.SUCCESS)
+
+
+@handles_raw(Method.NEWEST_ID)
+async def newest_id(group: Group, call: Call) -> Reply:
+    return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(messages.newest)))

@@ -5,7 +5,6 @@ from typing import NamedTuple
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload
-from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
     Code,
     ContentType,
@@ -135,19 +134,21 @@ def _accept(
             for tip in TIPS
         ),
     ]
-    greetings = [_private(id, requester, uid, content) for id, content in zip(ids, contents, strict=True)]
+    greetings = [
+        _private(id, requester, uid, content, now) for id, content in zip(ids, contents, strict=True)
+    ]
     stored = yield from messages.append(dialect, greetings)
     return _Accepted(version, greetings, stored)
 
 
-def _private(id: int, sender: str, target: str, content: pb.MessageContent) -> NewMessage:
+def _private(id: int, sender: str, target: str, content: pb.MessageContent, now: int) -> NewMessage:
     """Return a message of one user to another that the server writes."""
     message = pb.Message(
         conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
         from_user=sender,
         content=content,
         message_id=id,
-        server_timestamp=time_of(id),
+        server_timestamp=now,
     )
     key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
     return NewMessage(id, sender, 0, key, message.SerializeToString(), (target,))

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
     Code,
     ContentType,
@@ -76,8 +77,15 @@ class Change(NamedTuple):
     """What all changes of groups have in common."""
 
     notice: Notice
-    now: int
     retried: bool
+
+    @property
+    def now(self) -> int:
+        """The time of the change in ms, for versions: never below that of the ids of messages sent before it.
+
+        So who was there when a message was sent is told by its id, whatever the clocks did since.
+        """
+        return max(self.notice.now, time_of(self.notice.id))
 
     @property
     def operator(self) -> str:
@@ -121,10 +129,10 @@ async def _change(
     if (content is not None and group.words.refuses(content)) or group.words.refuses_any((*texts, *aliases)):
         raise Refusal(Code.SENSITIVE_WORD)
     line = request.to_line[0] if request.to_line else 0
-    notice = Notice(call.message_id or group.ids.next(), call.uid, group_id, line, content)
+    notice = Notice(call.message_id or group.ids.next(), group.now(), call.uid, group_id, line, content)
     members = await group.members.get(group_id)
     uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
-    change = Change(notice, group.now(), call.retried)
+    change = Change(notice, call.retried)
     async with group.turns.turn(call.uid):
         told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
     group.group_changed(group_id)

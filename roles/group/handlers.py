@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol.bodies import check_whole
-from fsharechat.protocol.ids import IdError
+from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
 
@@ -88,7 +88,7 @@ async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
     except StoreError as error:
         log.warning("store failed a request", method=call.method, uid=call.uid, error=str(error))
         return Reply(Code.SERVER_ERROR)
-    except IdError as error:
+    except LeaseError as error:
         log.error("no message id", error=str(error))
         return Reply(Code.SERVER_ERROR)
     except asyncio.CancelledError:

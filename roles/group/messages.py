@@ -10,7 +10,6 @@ from google.protobuf.message import DecodeError, EncodeError
 from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS, check_fields, pull_entry, pull_result, sent_payload
-from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
     TRANSPARENT_TYPES,
     Code,
@@ -144,7 +143,7 @@ def _send(
         receivers, audience = _group_receivers(call.uid, message, target)
     if group.words.refuses(content):
         raise Refusal(Code.SENSITIVE_WORD)
-    timestamp = time_of(call.message_id)
+    timestamp = group.now()
     message.message_id = call.message_id
     message.server_timestamp = timestamp
     try:
@@ -164,12 +163,13 @@ def _send(
             reply = Reply(Code.SERVER_ERROR)
         elif not outcome.id:
             reply = Reply(Code.NOT_IN_GROUP)
+        elif not outcome.entries:
+            _answer_resend(group, call, outcome.id, future)
+            return
         else:
-            if outcome.entries:
-                group.outbox.deliver(body, outcome.entries, call.uid, call.client_id)
-            when = timestamp if outcome.id == call.message_id else time_of(outcome.id)
-            seq = outcome.entries[0].seq if outcome.entries else 0  # the sender's own entry is the first
-            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, when, seq))
+            group.outbox.deliver(outcome.id, body, outcome.entries, call.uid, call.client_id)
+            seq = outcome.entries[0].seq  # of the sender
+            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, timestamp, seq))
         if not future.done():  # the caller's deadline may have come first
             future.set_result(reply)
 
@@ -189,6 +189,22 @@ def _send(
     except StoreError as error:
         stored(error)
     return future
+
+
+def _answer_resend(group: Group, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
+    """Answer with the id and the time of the first copy. The time is read: only resends pay for it."""
+
+    async def answer(group: Group, call: Call) -> Reply:
+        body = await group.store.read(messages.body, id)
+        if body is None:
+            raise StoreError("the first copy of a message was not found again")
+        return Reply(Code.SUCCESS, sent_payload(id, pb.Message.FromString(body).server_timestamp))
+
+    def answered(task: asyncio.Task[Reply]) -> None:
+        if not future.done():  # the caller's deadline may have come first
+            future.set_result(task.result())
+
+    group.loop.create_task(carry_out(answer, group, call)).add_done_callback(answered)
 
 
 def _receivers(uid: str, message: pb.Message, target: Rights) -> Sequence[str]:

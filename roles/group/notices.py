@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
     TRANSPARENT_TYPES,
     ConversationType,
@@ -22,10 +21,11 @@ _STORED = (PersistFlag.STORED, PersistFlag.STORED_AND_COUNTED)
 class Notice:
     """What a request says about the message that is to tell of it.
 
-    `id` is the message's; `content` is what the request brought, if anything.
+    `id` is the message's, `now` its time in ms; `content` is what the request brought, if anything.
     """
 
     id: int
+    now: int
     operator: str
     group_id: str
     line: int = 0
@@ -54,7 +54,7 @@ class Notice:
             from_user=self.operator,
             content=content,
             message_id=self.id,
-            server_timestamp=time_of(self.id),
+            server_timestamp=self.now,
         )
         key = conversation_key(where.type, where.line, where.target, self.operator)
         receivers = [uid for uid in members if uid != self.operator]

@@ -8,7 +8,6 @@ import structlog
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType
 from fsharechat.rpc import Call
 from fsharechat.store import admin
@@ -70,7 +69,7 @@ def _send(
         from_user=SENDER,
         content=content,
         message_id=id,
-        server_timestamp=time_of(id),
+        server_timestamp=group.now(),
     ).SerializeToString()
     if content.type in TRANSPARENT_TYPES:
         group.outbox.push(body, (uid,))
@@ -81,7 +80,7 @@ def _send(
         if isinstance(outcome, StoreError):
             log.warning("message not stored", uid=SENDER, error=str(outcome))
         elif outcome.entries:
-            group.outbox.deliver(body, outcome.entries, SENDER, "")
+            group.outbox.deliver(id, body, outcome.entries, SENDER, "")
         if not future.done():  # the caller's deadline may have come first
             future.set_result(None if isinstance(outcome, StoreError) else outcome.id)
 

@@ -15,10 +15,12 @@ class Outbox:
         self._waiting: dict[int, list[Event]] = {}
         self._loop = asyncio.get_running_loop()
 
-    def deliver(self, body: bytes, entries: Sequence[Entry], sender: str, sender_client: str) -> None:
+    def deliver(
+        self, message_id: int, body: bytes, entries: Sequence[Entry], sender: str, sender_client: str
+    ) -> None:
         """Tell the nodes of the entries' users of a stored message."""
         for node, part in self._entries_by_node(entries).items():
-            self._add(node, Deliver(body, part, sender, sender_client))
+            self._add(node, Deliver(body, part, sender, sender_client, message_id))
 
     def push(self, body: bytes, uids: Iterable[str]) -> None:
         """Send a transparent message to the devices of users that are online."""

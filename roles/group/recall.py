@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.ids import MAX_AHEAD_MS, time_of
 from fsharechat.protocol.signals import (
     Code,
     ContentType,
@@ -21,8 +22,6 @@ from roles.group.handlers import handles
 from roles.group.service import Group
 
 _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
-_CLOCKS_MS = 60_000
-"""The clocks of two machines of a cluster are no further apart."""
 
 
 class Recall(NamedTuple):
@@ -100,7 +99,9 @@ def _parties(message: pb.Message, members: Collection[str]) -> list[str]:
 def _members(message: pb.Message, only: str = "") -> Unit[dict[str, int]]:
     """Return the MemberType of everybody who is in a message's group, or was when it was sent, or `only` of one."""
     sql = "SELECT uid, type FROM group_members WHERE group_id = ? AND (type <> ? OR update_dt >= ?)"
-    params = [message.conversation.target, MemberType.REMOVED, message.server_timestamp - _CLOCKS_MS]
+    # By the ids, for clocks step back. Those of two machines are no further apart than ids follow each other.
+    since = time_of(message.message_id) - MAX_AHEAD_MS
+    params = [message.conversation.target, MemberType.REMOVED, since]
     if only:
         sql += " AND uid = ?"
         params.append(only)

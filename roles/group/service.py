@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from fsharechat.blobs import Blobs
 from fsharechat.bus import Bus, Kick, Presence
+from fsharechat.clock import now_ms
 from fsharechat.codes.delivery import Delivery
-from fsharechat.protocol.ids import IdGenerator, now_ms
+from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
@@ -96,6 +97,8 @@ class Group:
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
         """Answer a call (see Rpc.serve)."""
+        # What this process writes itself stands behind what was sent before.
+        self.ids.observe(call.message_id)
         direct = DIRECT.get(call.method)
         if direct is not None:
             return direct(self, call)
@@ -136,9 +139,9 @@ class Group:
     def deliver(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
         """Announce messages that the server itself has stored."""
         for message, where in zip(messages, stored, strict=True):
-            self.outbox.deliver(message.body, where.entries, message.sender, "")
+            self.outbox.deliver(message.id, message.body, where.entries, message.sender, "")
 
     @staticmethod
     def now() -> int:
-        """Return the server's time in ms."""
+        """Return the server's time in ms: the real one, which may step in both directions."""
         return now_ms()

@@ -9,7 +9,7 @@ from fsharechat.store.messages import Entry
 async def test_events_arrive_at_their_node_in_order_and_unchanged(buses: Buses) -> None:
     events = Events()
     await buses.connector.serve_node(5, events)
-    deliver = Deliver(b"\x00\xffbody", [Entry("ann", 1 << 40), Entry("bob", 2)], "ann", "phone")
+    deliver = Deliver(b"\x00\xffbody", [Entry("ann", 1 << 40), Entry("bob", 2)], "ann", "phone", 1 << 62)
     push = Push(b"\x00body", ["ann", "飞享"])
     notify = Notify(20, b"\x80", "ann", "phone")
     buses.group.deliver(5, [deliver, push])

@@ -37,8 +37,11 @@ class ScriptedRpc(Rpc):
     address = "fake"
 
     def __init__(self) -> None:
-        # The hub waits for this one when it stops.
-        self.answers: dict[int, Callable[[Call], Reply]] = {Method.MARKS: lambda _: Reply(Code.SUCCESS)}
+        # The hub waits for these when it starts and stops.
+        self.answers: dict[int, Callable[[Call], Reply]] = {
+            Method.NEWEST_ID: lambda _: Reply(Code.SUCCESS, b"0"),
+            Method.MARKS: lambda _: Reply(Code.SUCCESS),
+        }
         self.calls: list[Call] = []
         self._pending: list[tuple[Call, asyncio.Future[Reply]]] = []
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.bus import Notify, Push
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.ids import ClockError
+from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 
@@ -281,13 +281,13 @@ async def test_an_unreadable_web_request_is_answered(connector: Connector):
     assert phone.transport.codes() == [(7, Code.INVALID_DATA)]
 
 
-async def test_a_clock_that_went_back_is_a_server_error(
+async def test_a_message_without_an_id_is_a_server_error(
     connector: Connector, monkeypatch: pytest.MonkeyPatch
 ):
     phone = await connector.device()
 
     def broken() -> int:
-        raise ClockError("it is 1970")
+        raise LeaseError("node id 5")
 
     monkeypatch.setattr(connector.hub, "ids", type("Broken", (), {"next": staticmethod(broken)}))
     with capture_logs() as logs:

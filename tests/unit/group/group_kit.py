@@ -45,7 +45,7 @@ class Office:
         self.now = 1_700_000_000_000
         self.events: list[Event] = []
         self.records: list[Sequence[Event]] = []
-        self.ids = IdGenerator(NODE)
+        self.ids = IdGenerator(NODE, clock=lambda: self.now)
         self._numbers = iter(range(13_800_000_000, 13_900_000_000))
         self._epoch = 0
 
@@ -119,8 +119,10 @@ class Office:
         assert reply.payload == b""
         return reply.code
 
-    async def payload(self, uid: str, method: int, body: Message | bytes = b"") -> bytes:
-        reply = await self.ask(uid, method, body)
+    async def payload(
+        self, uid: str, method: int, body: Message | bytes = b"", *, message_id: int = 0
+    ) -> bytes:
+        reply = await self.ask(uid, method, body, message_id=message_id)
         assert reply.code == Code.SUCCESS
         return reply.payload
 

@@ -7,7 +7,7 @@ from group_kit import Office
 from structlog.testing import capture_logs
 
 from fsharechat.errors import Refusal, StoreError
-from fsharechat.protocol.ids import ClockError
+from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Call, Reply
 from roles.group.handlers import HANDLERS
@@ -70,7 +70,7 @@ async def test_text_that_is_not_utf_8_is_invalid_data(office: Office, method: Su
     [
         (Refusal(Code.NO_RIGHT), Code.NO_RIGHT, []),
         (StoreError("disk full"), Code.SERVER_ERROR, [("warning", "store failed a request")]),
-        (ClockError("back"), Code.SERVER_ERROR, [("error", "no message id")]),
+        (LeaseError("node id 5"), Code.SERVER_ERROR, [("error", "no message id")]),
         (RuntimeError("bug"), Code.SERVER_ERROR, [("error", "request failed")]),
         (asyncio.CancelledError(), Code.TIMEOUT, []),
     ],

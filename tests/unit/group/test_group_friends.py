@@ -3,10 +3,12 @@
 import struct
 
 import pytest
-from group_kit import Office, text
+from group_kit import NODE, Office, text
 
 from fsharechat.bus import Deliver, Notify
+from fsharechat.clock import now_ms
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.ids import compose
 from fsharechat.protocol.signals import Code, ContentType, RequestStatus, SubSignal
 
 FAR, FHR, FN, FRN = SubSignal.FAR, SubSignal.FHR, SubSignal.FN, SubSignal.FRN
@@ -118,6 +120,19 @@ async def test_accepting_stores_three_messages_from_the_requester(
     ids = [message.message_id for message in inbox.message]
     assert ids == sorted(set(ids))
     assert (await office.inbox(ann)).message == inbox.message
+
+
+async def test_the_three_messages_stand_behind_what_was_said_before_by_whatever_clock(
+    office: Office, pair: tuple[str, str]
+) -> None:
+    ann, bob = pair
+    before = compose(now_ms() + 30_000, NODE, 0)
+    await office.payload(ann, SubSignal.MS, text(bob), message_id=before)
+    await ask(office, ann, bob)
+    await answer(office, bob, ann)
+    inbox = await office.inbox(bob)
+    assert [message.message_id > before for message in inbox.message] == [False, True, True, True]
+    assert [message.server_timestamp for message in inbox.message] == [office.now] * 4
 
 
 async def test_the_three_messages_are_delivered_to_all_devices_of_both(

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from group_kit import Office
+from group_kit import Office, text
 
+from fsharechat.clock import now_ms
 from fsharechat.node import Node
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.ids import node_of
+from fsharechat.protocol.ids import compose, node_of
 from fsharechat.protocol.signals import Code, RequestStatus, SubSignal
 from fsharechat.rpc import Call, Method
 from fsharechat.settings import Settings
@@ -76,3 +77,19 @@ async def test_its_ids_are_of_the_node_id_that_it_has(
     lease.regain(AFTER)
     await until_it_answers(office, True)
     assert await nodes_of_greetings(office) == {AFTER}
+
+
+async def test_ids_go_on_behind_what_others_gave_out_meanwhile(office: Office, lease: FickleLease) -> None:
+    ann, ben = await office.user("ann"), await office.user("ben")
+    ahead = compose(now_ms() + 3_600_000, AFTER, 9)
+    await office.payload(ann, SubSignal.MS, text(ben), message_id=ahead)
+    lease.lose()
+    await until_it_answers(office, False)
+    lease.regain(AFTER)
+    await until_it_answers(office, True)
+    (cid,) = await office.users(1)
+    await office.payload(cid, SubSignal.FAR, pb.AddFriendRequest(target_uid=ben, reason="hello"))
+    accept = pb.HandleFriendRequest(target_uid=cid, status=RequestStatus.ACCEPTED)
+    await office.payload(ben, SubSignal.FHR, accept)
+    messages = (await office.inbox(ben)).message
+    assert [message.message_id >= ahead for message in messages] == [True] * 4

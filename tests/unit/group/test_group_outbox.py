@@ -41,11 +41,11 @@ async def turn() -> None:
 
 async def test_a_node_gets_the_entries_of_its_users(sorting: Sorting) -> None:
     entries = [Entry("ann", 5), Entry("bob", 6), Entry("cid", 7), Entry("offline", 8)]
-    sorting.outbox.deliver(b"body", entries, "ann", "phone")
+    sorting.outbox.deliver(77, b"body", entries, "ann", "phone")
     await turn()
     assert sorting.records == {
-        1: [[Deliver(b"body", entries[:1], "ann", "phone")]],
-        2: [[Deliver(b"body", entries[:3], "ann", "phone")]],
+        1: [[Deliver(b"body", entries[:1], "ann", "phone", 77)]],
+        2: [[Deliver(b"body", entries[:3], "ann", "phone", 77)]],
         3: [],
     }
 
@@ -66,12 +66,12 @@ async def test_a_notification_goes_to_every_node_of_its_user(sorting: Sorting) -
 
 async def test_one_turn_of_the_loop_is_one_record_for_each_node_in_order(sorting: Sorting) -> None:
     for seq in range(3):
-        sorting.outbox.deliver(b"%d" % seq, [Entry("ann", seq)], "bob", "")
+        sorting.outbox.deliver(seq, b"%d" % seq, [Entry("ann", seq)], "bob", "")
     sorting.outbox.notify(20, b"", "bob")
     assert sorting.records == {1: [], 2: [], 3: []}
     await turn()
     assert [len(records) for records in sorting.records.values()] == [1, 1, 0]
-    delivered = [Deliver(b"%d" % seq, [Entry("ann", seq)], "bob", "") for seq in range(3)]
+    delivered = [Deliver(b"%d" % seq, [Entry("ann", seq)], "bob", "", seq) for seq in range(3)]
     assert sorting.records[1] == [delivered]
     assert sorting.records[2] == [[*delivered, Notify(20, b"", "bob")]]
 

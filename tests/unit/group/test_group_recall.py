@@ -2,10 +2,12 @@
 
 import pytest
 from group_kit import Office, text
+from groups_kit import create, kick, say
 
 from fsharechat.bus import Event, Recalled
+from fsharechat.clock import now_ms
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.ids import IdGenerator, now_ms, time_of
+from fsharechat.protocol.ids import IdGenerator, time_of
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, MemberType, SubSignal
 from fsharechat.store import messages, recalls
 from fsharechat.store.messages import Entry, NewMessage, conversation_key
@@ -207,6 +209,19 @@ async def crowd(office: Office) -> Crowd:
     await office.node.store.write(insert)
     office.online(*made.all, made.eve, made.past)
     return made
+
+
+async def test_who_was_removed_after_the_clock_had_gone_back_is_told(office: Office) -> None:
+    ann, bob = [await office.user() for _ in range(2)]
+    id = await create(office, ann, bob)
+    office.online(bob)
+    office.now += 600_000
+    message = sent_id((await say(office, ann, id)).payload)
+    office.now -= 3_600_000
+    assert await kick(office, ann, id, bob) == Code.SUCCESS
+    told(office)
+    assert await recall(office, ann, message) == Code.SUCCESS
+    assert [uid for event in told(office) if isinstance(event, Recalled) for uid, _ in event.entries] == [bob]
 
 
 @pytest.mark.parametrize("who", ["sender", "owner", "manager"])

@@ -16,6 +16,7 @@ from fsharechat.protocol.signals import Code, ConversationType, SubSignal, UserS
 from fsharechat.store.messages import Entry
 
 MS = SubSignal.MS
+HOUR_MS = 3_600_000
 
 
 async def test_the_answer_is_id_and_time_of_the_stored_message(office: Office) -> None:
@@ -201,14 +202,26 @@ async def test_a_transparent_message_to_who_is_offline_is_gone(office: Office) -
     assert office.events == []
 
 
+async def test_the_time_of_a_message_is_the_clock_s_also_where_ids_are_ahead(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    office.ids.next()
+    office.now -= HOUR_MS
+    sent = struct.unpack(">qqq", await office.payload(ann, MS, text(bob)))
+    assert time_of(sent[0]) == office.now + HOUR_MS
+    assert sent[1] == office.now
+    (message,) = (await office.inbox(bob)).message
+    assert (message.message_id, message.server_timestamp) == sent[:2]
+
+
 async def test_a_resend_answers_the_first_id_and_tells_nobody(office: Office) -> None:
     ann, bob = await office.user(), await office.user()
     office.online(ann, bob)
     first, again = office.ids.next(), office.ids.next() + (1 << 30)  # a later millisecond
     one = await office.ask(ann, MS, text(bob, local_id=5), message_id=first)
+    office.now += 777
     two = await office.ask(ann, MS, text(bob, local_id=5), message_id=again)
-    assert struct.unpack(">qqq", one.payload) == (first, time_of(first), 1)
-    assert struct.unpack(">qqq", two.payload) == (first, time_of(first), 0)
+    assert struct.unpack(">qqq", one.payload) == (first, office.now - 777, 1)
+    assert struct.unpack(">qqq", two.payload) == (first, office.now - 777, 0)
     assert len(office.events) == 1
     assert (await office.inbox(bob)).head == 1
 
@@ -217,6 +230,7 @@ async def test_a_retried_call_answers_as_the_first_did(office: Office) -> None:
     ann, bob = await office.user(), await office.user()
     id = office.ids.next()
     first = await office.ask(ann, MS, text(bob), message_id=id)
+    office.now += 777
     again = await office.ask(ann, MS, text(bob), message_id=id, retried=True)
     assert (again.code, again.payload[:SENT_BYTES]) == (first.code, first.payload[:SENT_BYTES])
     assert (await office.inbox(bob)).head == 1

@@ -7,6 +7,7 @@ from collections import defaultdict
 import pytest
 from store_kit import append, append_all, heads, inbox, new
 
+from fsharechat.store import messages
 from fsharechat.store.messages import Entry, NewMessage, Stored
 from fsharechat.store.store import Store
 
@@ -98,3 +99,13 @@ async def test_what_one_turn_brings_is_one_transaction(store: Store) -> None:
     await append_all(store, *[new("ann", "bob") for _ in range(100)])
     assert store.stats.batches == before + 1
     assert store.stats.messages == 100
+
+
+async def test_the_newest_message_is_known_and_found(store: Store) -> None:
+    assert await store.read(messages.newest) == 0
+    first, second = new("ann", "bob"), new("ann", "bob")
+    for message in (second, first):
+        await append(store, message)
+    assert await store.read(messages.newest) == second.id > first.id
+    assert await store.read(messages.body, first.id) == first.body
+    assert await store.read(messages.body, second.id + 1) is None
