@@ -72,6 +72,17 @@ async def latest(world: World) -> None:
     same(found, [_report(DELIVERED, ben, date, ben.uid)], "one row")
 
 
+@row("8 a date far off the server's clock counts as now")
+async def wrong_clock(world: World) -> None:
+    ann, ben = await world.people(2)
+    date = (await ann.send(ben.uid, "hello"))["timestamp"]
+    await ben.delivered(ann.uid, date + 3_600_000)
+    await ben.read(ann.uid, date - 3_600_000)
+    for kind in (DELIVERED, READ):
+        reported = (await _one(ann, kind))["date"]
+        same(date <= reported < date + 1_800_000, True, f"{reported - date} ms after the message")
+
+
 @row("8 deliveries and readings are apart")
 async def apart(world: World) -> None:
     ann, ben = await world.people(2)
