@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from fsharechat.clock import within
 from fsharechat.protocol.signals import FriendState, RequestStatus
 from fsharechat.store.unit import Dialect, Query, Row, Unit
 
@@ -98,8 +99,8 @@ BLOCKED_MS = 30 * 86_400_000
 
 
 def is_open(found: Request, now: int) -> bool:
-    return found.status == RequestStatus.SENT and now - found.sent_ms < OPEN_MS
+    return found.status == RequestStatus.SENT and within(OPEN_MS, found.sent_ms, now)
 
 
 def is_blocked(found: Request, now: int) -> bool:
-    return found.status == RequestStatus.REJECTED and now - found.handled_ms < BLOCKED_MS
+    return found.status == RequestStatus.REJECTED and within(BLOCKED_MS, found.handled_ms, now)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from fsharechat.clock import within
 from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.store import cursors, users
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -139,7 +140,7 @@ def new_code(
     codes = yield from _codes(dialect, number)
     today = now // DAY_MS
     sent_today = codes.day_count if codes.day == today else 0
-    too_soon = _within(rules.resend_ms, codes.sent_ms, now) and not retried
+    too_soon = within(rules.resend_ms, codes.sent_ms, now) and not retried
     if _locked(codes, now, rules) or too_soon or sent_today >= rules.per_day:
         return NewCode(LoginCode.TOO_OFTEN, codes)
     changed = codes._replace(digest=digest, sent_ms=now, day=today, day_count=sent_today + 1, used_by="")
@@ -147,17 +148,8 @@ def new_code(
     return NewCode(LoginCode.SUCCESS, codes)
 
 
-def _within(span_ms: int, then: int, now: int) -> bool:
-    """Whether the two are less than `span_ms` apart, in either order.
-
-    What a clock that was far ahead has left behind counts for nothing, or a number would be locked out, and a code
-    good, until that time comes; the clocks of two processes may differ by a little.
-    """
-    return abs(now - then) < span_ms
-
-
 def _locked(codes: Codes, now: int, rules: CodeRules) -> bool:
-    return now < codes.locked_until_ms and _within(rules.lock_ms, codes.locked_until_ms - rules.lock_ms, now)
+    return now < codes.locked_until_ms and within(rules.lock_ms, codes.locked_until_ms - rules.lock_ms, now)
 
 
 def take_back(dialect: Dialect, number: str, digest: bytes, before: Codes, lost: bool) -> Unit[None]:
@@ -183,7 +175,7 @@ def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit
     code is void and the number locked for a while.
     """
     codes = yield from _codes(dialect, guess.number)
-    fresh = _within(rules.lifetime_ms, codes.sent_ms, now)
+    fresh = within(rules.lifetime_ms, codes.sent_ms, now)
     if guess.retried and fresh and codes.used_by == guess.client_id and codes.digest == guess.digest:
         return LoginCode.SUCCESS
     if _locked(codes, now, rules):

@@ -1,5 +1,6 @@
 """How many addresses for uploads each user has had today."""
 
+from fsharechat.protocol.ids import MAX_AHEAD_MS
 from fsharechat.store.sessions import DAY_MS
 from fsharechat.store.unit import Dialect, Query, Unit
 
@@ -18,7 +19,9 @@ def grant(dialect: Dialect, uid: str, now: int, per_day: int, retried: bool) -> 
         rows = (yield select).rows
     day: int = rows[0][0]
     granted: int = rows[0][1]
-    if day < today:  # and a process whose clock is behind does not begin the day before anew
+    # A process whose clock is a little behind goes on with the day that has begun elsewhere. A day that is further
+    # ahead is of a clock that was wrong.
+    if day not in (today, (now + MAX_AHEAD_MS) // DAY_MS):
         day, granted = today, 0
     if retried:
         return granted <= per_day

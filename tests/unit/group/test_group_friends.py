@@ -71,6 +71,34 @@ async def test_a_rejection_keeps_further_requests_away_for_thirty_days(
     assert await ask(office, ann, bob) == code
 
 
+async def test_a_clock_that_was_a_year_ahead_keeps_no_request_away(
+    office: Office, pair: tuple[str, str]
+) -> None:
+    ann, bob = pair
+    office.now += 365 * DAY_MS
+    await ask(office, ann, bob)
+    office.now -= 365 * DAY_MS
+    assert await answer(office, bob, ann) == Code.REQUEST_OVERTIME
+    assert await ask(office, ann, bob) == Code.SUCCESS
+    office.now += 365 * DAY_MS
+    assert await ask(office, ann, bob) == Code.SUCCESS
+    assert await answer(office, bob, ann, REJECTED) == Code.SUCCESS
+    office.now -= 365 * DAY_MS
+    assert await ask(office, ann, bob) == Code.SUCCESS
+
+
+async def test_a_clock_that_went_back_an_hour_changes_nothing_for_requests(
+    office: Office, pair: tuple[str, str]
+) -> None:
+    ann, bob = pair
+    await ask(office, ann, bob)
+    office.now -= 3_600_000
+    assert await ask(office, ann, bob) == Code.ALREADY_REQUESTED
+    assert await answer(office, bob, ann, REJECTED) == Code.SUCCESS
+    office.now -= 3_600_000
+    assert await ask(office, ann, bob) == Code.REQUEST_BLOCKED
+
+
 async def test_a_rejection_is_told_to_the_requester_and_makes_no_friends(
     office: Office, pair: tuple[str, str]
 ) -> None:

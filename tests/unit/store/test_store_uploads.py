@@ -36,6 +36,12 @@ async def test_a_clock_that_is_behind_gives_no_more(store: Store) -> None:
     assert await grant(store, "bob", TODAY) is False
 
 
+@pytest.mark.parametrize("ahead", [DAY_MS, 400 * DAY_MS])
+async def test_a_clock_that_was_ahead_locks_nobody_out(store: Store, ahead: int) -> None:
+    assert [await grant(store, now=TODAY + ahead) for _ in range(3)] == [True, True, False]
+    assert [await grant(store) for _ in range(3)] == [True, True, False]
+
+
 async def test_what_is_refused_is_not_counted(store: Store) -> None:
     assert [await grant(store, most=1) for _ in range(5)] == [True, *[False] * 4]
     assert await grant(store, most=2)
