@@ -71,11 +71,18 @@ class Server:
 
     `settings` are more settings, as variables without their prefix: {"STORE__MAX_QUEUE": "5"}. There is no rate
     limit unless they set one. With them it may also be one process of a cluster, without the api role: then `http` is
-    where that is.
+    where that is. `environment` are other variables for the process.
     """
 
-    def __init__(self, data: Path, settings: Mapping[str, str] | None = None, http: str = "") -> None:
+    def __init__(
+        self,
+        data: Path,
+        settings: Mapping[str, str] | None = None,
+        http: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.data = data
+        self._environment = environment or {}
         self.addresses: dict[str, str] = {}
         """What it said it listens on, by purpose."""
         self._http = http
@@ -168,7 +175,7 @@ class Server:
         with self._output.open("wb") as output, self._errors.open("ab") as errors:
             return subprocess.Popen(
                 _command(self.data, "--dev"),
-                env=_environment(self._settings),
+                env={**_environment(self._settings), **self._environment},
                 cwd=self.data.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

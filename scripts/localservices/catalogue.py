@@ -11,6 +11,7 @@ from typing import Self
 
 from .coturn import Coturn
 from .errors import ServicesError
+from .faketime import FakeTime
 from .galera import Galera
 from .kafka import Kafka
 from .mariadb import MariaDb
@@ -21,7 +22,17 @@ from .smtp import Smtp
 from .versity import Versity
 from .zookeeper import ZooKeeper
 
-SERVICES: tuple[type[Service], ...] = (MariaDb, ZooKeeper, Kafka, Coturn, Minio, Galera, Versity, Smtp)
+SERVICES: tuple[type[Service], ...] = (
+    MariaDb,
+    ZooKeeper,
+    Kafka,
+    Coturn,
+    Minio,
+    Galera,
+    Versity,
+    Smtp,
+    FakeTime,
+)
 """Their order gives each its ports in the block of a set."""
 DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")
 """What `up` starts when it is told no names: the others take long, or much memory."""
