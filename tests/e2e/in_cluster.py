@@ -28,10 +28,15 @@ class Pair(NamedTuple):
     servers: Sequence[Server]
 
 
-def connector(it: Cluster, data: Path, settings: Mapping[str, str] | None = None) -> Server:
-    """Return one more connector of a cluster, which is not started yet."""
+def connector(
+    it: Cluster,
+    data: Path,
+    settings: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Server:
+    """Return one more connector of a cluster, which is not started yet; see Server."""
     own = {"NODE__ROLES": "connector", "METRICS__PORT": "0", **(settings or {})}
-    return Server(data, {**it.settings_of_one_more(), **own}, http=it.at(0).http)
+    return Server(data, {**it.settings_of_one_more(), **own}, it.at(0).http, environment)
 
 
 def variables(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

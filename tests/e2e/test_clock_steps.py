@@ -1,11 +1,13 @@
 """A server whose clock steps: nothing stops, and what people said stays in order (protocol.md section 6)."""
 
-import time
 from pathlib import Path
 
 import pytest
+from in_cluster import connector
 
 from fsharechat.client import SentMessage
+from fsharechat.clock import now_ms
+from tests.cluster_kit import MakeCluster, new_numbers
 from tests.devices import Device, log_in, text_of
 from tests.server import Server, until
 from tests.services import Services
@@ -14,46 +16,53 @@ pytestmark = pytest.mark.slow
 
 NUMBERS = ("13800000001", "13800000002")
 HOUR = 3600
+ROUNDS = 5
 NEAR_MS = 1_800_000
 """Half of what the clock steps by: a time is by one clock or by the other, however busy the machine is."""
 
 
-class SteppedServer(Server):
-    """A server whose clock is the machine's and so many seconds more."""
+class SteppedClock:
+    """A clock for a server: the machine's and so many seconds more."""
 
-    def __init__(self, data: Path, library: str) -> None:
-        self._clock = data.with_name("clock")
+    def __init__(self, file: Path, library: str) -> None:
+        self._file = file
+        self._off_ms = 0.0
+        self.environment = {
+            "LD_PRELOAD": library,
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
         self.step(0)
-        super().__init__(
-            data,
-            environment={
-                "LD_PRELOAD": library,
-                "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            },
-        )
 
-    def step(self, seconds: int) -> None:
-        """Set the clock; the server reads it so at once."""
-        self.set(f"{seconds:+d}")
-        self.off_ms = seconds * 1000
+    def step(self, seconds: float) -> None:
+        """Set it; the server reads it so at once."""
+        self.set(f"{seconds:+g}")
+        self._off_ms = seconds * 1000
 
     def set(self, text: str) -> None:
-        fresh = self._clock.with_suffix(".new")
+        fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{text}\n")
-        fresh.replace(self._clock)
+        fresh.replace(self._file)
 
-    def is_its_time(self, ms: int) -> bool:
-        return abs(ms - self.off_ms - time.time_ns() // 1_000_000) < NEAR_MS
+    def reads(self, ms: int) -> bool:
+        """Return whether it reads about that time."""
+        return abs(ms - self._off_ms - now_ms()) < NEAR_MS
 
 
 @pytest.fixture
-async def server(tmp_path: Path, services: Services) -> SteppedServer:
-    return SteppedServer(tmp_path / "data", services("faketime").variables("faketime")["FAKETIME_LIBRARY"])
+async def clock(tmp_path: Path, services: Services) -> SteppedClock:
+    return SteppedClock(tmp_path / "clock", services("faketime").variables("faketime")["FAKETIME_LIBRARY"])
 
 
-async def test_whatever_the_clock_does_messages_go_and_stay_in_order(server: SteppedServer) -> None:
+@pytest.fixture
+async def server(tmp_path: Path, clock: SteppedClock) -> Server:
+    return Server(tmp_path / "data", environment=clock.environment)
+
+
+async def test_whatever_the_clock_does_messages_go_and_stay_in_order(
+    server: Server, clock: SteppedClock
+) -> None:
     said: list[str] = []
     sent: list[SentMessage] = []
 
@@ -61,7 +70,7 @@ async def test_whatever_the_clock_does_messages_go_and_stay_in_order(server: Ste
         for one, other in (people, people[::-1]):
             said.append(f"{what} {len(said)}")
             sent.append(await one.send(other.user_id, said[-1]))
-            assert server.is_its_time(sent[-1].timestamp)
+            assert clock.reads(sent[-1].timestamp)
 
     async with server:
         logins = [await log_in(server.at, number, f"phone {number}") for number in NUMBERS]
@@ -69,14 +78,14 @@ async def test_whatever_the_clock_does_messages_go_and_stay_in_order(server: Ste
         async with ann, ben:
             await talk(people, "by the right clock")
             for seconds in (-HOUR, HOUR, 0):
-                server.step(seconds)
+                clock.step(seconds)
                 await talk(people, f"stepped to {seconds}")
             assert '"the clock went back' in server.errors
-            server.step(-HOUR)
+            clock.step(-HOUR)
             await server.stop()
             await server.start()
             await talk(people, "started an hour behind")
-            server.step(0)
+            clock.step(0)
             await server.stop()
             await server.start()
             await talk(people, "started by the right clock")
@@ -92,7 +101,34 @@ async def test_whatever_the_clock_does_messages_go_and_stay_in_order(server: Ste
             assert [text_of(message) for message in reversed(read)] == said
 
 
-async def test_a_clock_in_2010_is_named_at_the_start(server: SteppedServer) -> None:
-    server.set("@2010-01-01 00:00:00")
+async def has(device: Device, text: str) -> None:
+    """Wait until a text has come to a device."""
+    await until(lambda: text in map(text_of, device.received), f"{text!r} does not come")
+
+
+@pytest.mark.parametrize("behind", [0.3, HOUR])
+async def test_an_answer_through_a_connector_that_is_behind_stands_behind_its_question(
+    cluster: MakeCluster, clock: SteppedClock, tmp_path: Path, behind: float
+) -> None:
+    it = cluster(2, 2)
+    late = connector(it, tmp_path / "late", environment=clock.environment)
+    async with late:
+        clock.step(-behind)
+        numbers = new_numbers(2)
+        logins = [await log_in(it.at(0), number, f"phone {number}") for number in numbers]
+        ann, ben = Device(logins[0], it.at(0), "tcp"), Device(logins[1], late.at, "ws")
+        said: list[str] = []
+        async with ann, ben:
+            for round in range(ROUNDS):
+                for one, other in ((ann, ben), (ben, ann)):
+                    said.append(f"{round}: from {one.user_id}")
+                    await one.send(other.user_id, said[-1])
+                    await has(other, said[-1])
+            read = await ann.history(ben.user_id, count=100)
+            assert [text_of(message) for message in reversed(read)] == said
+
+
+async def test_a_clock_in_2010_is_named_at_the_start(server: Server, clock: SteppedClock) -> None:
+    clock.set("@2010-01-01 00:00:00")
     with pytest.raises(AssertionError, match=r"the clock of this machine says 20(10|09)-"):
         await server.start()
