@@ -1,21 +1,16 @@
-"""Who asks over HTTP: the address of the client, through the proxies that are trusted to tell it."""
+"""Who asks over HTTP: the address of the client, through the proxies that are trusted to tell it; and how often."""
 
-import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-Address = IPv4Address | IPv6Address
-
-_WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]+|\[(?P<v6>[^\]]+)\](:[0-9]+)?")
+from fsharechat.addresses import Address, parsed, subscriber
+from fsharechat.leaky_bucket import LeakyBucket
 
 MAX_ADDRESSES = 50_000
 """Addresses whose requests are counted; beyond, those that asked longest ago are forgotten."""
-
-V6_PREFIX = 64
-"""One subscriber has at least so much of IPv6."""
 
 
 def behind_proxies(trusted: Iterable[str]) -> Middleware:
@@ -45,72 +40,16 @@ def _client(peer: Address, hops: list[str], trusted: list[IPv4Network | IPv6Netw
     return peer
 
 
-def parsed(text: str | None) -> Address | None:
-    """Return the address that a text is, with or without a port, in one form for each; None when it is none."""
-    text = (text or "").strip()
-    with_port = _WITH_PORT.fullmatch(text)
-    try:
-        address = ip_address(with_port["v4"] or with_port["v6"] if with_port else text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
-
-
-def _subscriber(address: Address) -> str:
-    """Return what all addresses of one subscriber share."""
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, V6_PREFIX), strict=False))
-    return str(address)
-
-
-class AddressRoom:
-    """`count` connections of an address at a time; 0: no limit.
-
-    Addresses of this machine and of the `trusted` proxies are not limited: others stand behind them. IPv6 addresses
-    are counted by their network of V6_PREFIX bits.
-    """
-
-    def __init__(self, count: int, trusted: Iterable[str]) -> None:
-        self._count = count
-        self._trusted = [ip_network(name) for name in trusted]
-        self._taken: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._taken)
-
-    def enter(self, remote: str | None) -> str | None:
-        """Count a connection; return the name to `leave` by, "" where it is not counted, or None for no room."""
-        address = parsed(remote)
-        if not self._count or address is None or address.is_loopback:
-            return ""
-        if any(address in network for network in self._trusted):
-            return ""
-        name = _subscriber(address)
-        taken = self._taken.get(name, 0)
-        if taken >= self._count:
-            return None
-        self._taken[name] = taken + 1
-        return name
-
-    def leave(self, name: str) -> None:
-        """Count a connection no more."""
-        left = self._taken.pop(name, 0) - 1
-        if left > 0:
-            self._taken[name] = left
-
-
 class AddressLimit:
     """`count` requests of an address at once, and as many over `seconds`; `count` 0: no limit.
 
     Addresses of this machine are not limited: they are tests, and proxies that are not trusted to tell for whom they
-    ask. IPv6 addresses are counted by their network of V6_PREFIX bits.
+    ask. Addresses are counted by their subscriber.
     """
 
     def __init__(self, count: int, seconds: float) -> None:
-        self._count = count
-        self._rate = count / seconds
-        self._levels: dict[str, tuple[float, float]] = {}
+        self._bucket = LeakyBucket(count, seconds)
+        self._levels: dict[str, float] = {}
         self.refused = 0
         """Requests that were one too many."""
 
@@ -120,13 +59,10 @@ class AddressLimit:
     def allows(self, remote: str | None, now: float) -> bool:
         """Count a request at `now` (seconds of a clock that does not go back) unless it is one too many."""
         address = parsed(remote)
-        if not self._count or address is None or address.is_loopback:
+        if not self._bucket.count or address is None or address.is_loopback:
             return True
-        key = _subscriber(address)
-        level, since = self._levels.pop(key, (0.0, now))
-        level = max(0.0, level - (now - since) * self._rate)
-        allowed = level + 1 <= self._count
-        self._levels[key] = (level + 1 if allowed else level, now)
+        key = subscriber(address)
+        allowed, self._levels[key] = self._bucket.pour(self._levels.pop(key, 0.0), now)
         self._forget(now)
         self.refused += not allowed
         return allowed
@@ -135,7 +71,6 @@ class AddressLimit:
         """Drop what is empty by now from those asked for longest ago, and one more when there are too many."""
         for _ in range(2):
             key = next(iter(self._levels))
-            level, since = self._levels[key]
-            if level > (now - since) * self._rate and len(self._levels) <= MAX_ADDRESSES:
+            if self._levels[key] > now and len(self._levels) <= MAX_ADDRESSES:
                 return
             del self._levels[key]

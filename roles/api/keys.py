@@ -5,12 +5,11 @@ import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, IPv6Network
 
 import structlog
 from aiohttp import web
 
-from roles.api.addresses import V6_PREFIX, parsed
+from fsharechat.addresses import parsed, subscriber
 
 log = structlog.get_logger(__name__)
 
@@ -78,11 +77,9 @@ def _shown(request: web.Request) -> str | None:
 
 
 def _network(remote: str | None) -> str:
-    """Return what an address is counted as: IPv6 ones by what one subscriber has of them."""
+    """Return what an address is counted as."""
     address = parsed(remote)
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, V6_PREFIX), strict=False))
-    return str(address)
+    return subscriber(address) if address is not None else ""
 
 
 def _digest(key: str) -> bytes:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, cast
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
+from fsharechat.rooms import AddressRoom, Crowd
 from fsharechat.settings import Api
-from roles.api.addresses import AddressRoom
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +33,12 @@ class Moved(NamedTuple):
     since: float
 
 
-class Crowded(NamedTuple):
-    """The address of which a connection was refused last, and how many were since the last look."""
-
-    address: str = ""
-    refused: int = 0
-
-
 class Listener:
     """Serves an application.
 
-    A connection beyond `max_connections`, or beyond `connections_per_address` of one address, is closed at once. One
-    without a whole request head is closed `idle_seconds` after it was opened or last answered, which aiohttp does.
+    A connection beyond `connections_per_address` of one address is closed at once. Beyond `max_connections` an idle
+    one is closed for it, see Crowd; only where all have a request under way it is itself closed. One without a whole
+    request head is closed `idle_seconds` after it was opened or last answered, which aiohttp does.
     One on which the network moves not a byte for `stalled_seconds`, while a body comes in or goes out, is cut off: as
     it is the kernel that counts, slow clients are not, however much is buffered for them.
     """
@@ -51,6 +46,7 @@ class Listener:
     def __init__(self, app: web.Application, settings: Api, max_connections: int) -> None:
         self._settings = settings
         self._max_connections = max_connections
+        app.middlewares.insert(0, _while_under_way)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -62,13 +58,10 @@ class Listener:
         self._moved: dict[RequestHandler, Moved] = {}
         self._sweeping: asyncio.TimerHandle | None = None
         self._room = AddressRoom(settings.connections_per_address, settings.trusted_proxies)
-        self._crowded = Crowded()
+        self._idle: Crowd[Entrance] = Crowd()
+        self.connections = 0
         self.refused = 0
-        """Connections that were one too many."""
-
-    @property
-    def connections(self) -> int:
-        return len(self._http.connections)
+        """Connections that were one too many, and idle ones that were closed for others."""
 
     async def listen(self) -> tuple[str, int]:
         """Listen, and return the host and port. Raises OSError."""
@@ -95,33 +88,44 @@ class Listener:
         assert http is not None
         return http
 
-    def enter(self, remote: str) -> tuple[str, asyncio.Protocol] | None:
-        """Return what serves a new connection, and the name to `leave` by; None where it is one too many."""
-        if self.connections < self._max_connections:
-            name = self._room.enter(remote)
-            if name is not None:
-                return name, self._http()
-            self._crowded = Crowded(remote, self._crowded.refused + 1)
-        self.refused += 1
-        return None
+    def enter(self, entrance: "Entrance", remote: str) -> asyncio.Protocol | None:
+        """Return what serves a new connection; None where it is one too many."""
+        name = self._room.enter(remote)
+        if name is None:
+            self.refused += 1
+            return None
+        if self.connections >= self._max_connections:
+            self.refused += 1
+            idle = self._idle.next_out()
+            if idle is None:
+                self._room.leave(name)
+                return None
+            idle.close()
+        entrance.name = name
+        self.connections += 1
+        self._idle.add(entrance, name)
+        return self._http()
 
-    def leave(self, name: str) -> None:
-        """Let another connection of an address in."""
-        if name:
-            self._room.leave(name)
+    def leave(self, entrance: "Entrance") -> None:
+        """Let another connection in."""
+        self.connections -= 1
+        self._idle.discard(entrance)
+        self._room.leave(entrance.name)
+
+    def busy(self, entrance: "Entrance") -> None:
+        """Take note that a connection has a request under way."""
+        self._idle.discard(entrance)
+
+    def idle(self, entrance: "Entrance") -> None:
+        """Take note that a connection has its answer."""
+        self._idle.add(entrance, entrance.name)
 
     def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweeping = loop.call_later(self._settings.stalled_seconds / SWEEPS, self._sweep)
 
-    def tell_crowded(self) -> None:
-        """Say of which address connections were refused since the last time, if any were."""
-        if self._crowded.refused:
-            log.warning("connections refused: too many of one address", **self._crowded._asdict())
-            self._crowded = Crowded()
-
     def _sweep(self) -> None:
-        self.tell_crowded()
+        self._room.tell_crowded()
         self.sweep(asyncio.get_running_loop().time())
         self._sweep_later()
 
@@ -157,25 +161,46 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
 class Entrance(asyncio.Protocol):
     """Stands between a socket and what serves it: only a connection that is there has an address."""
 
-    __slots__ = ("_handler", "_listener", "_name")
+    __slots__ = ("_handler", "_listener", "_transport", "name")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._handler: asyncio.Protocol | None = None
-        self._name = ""
+        self._transport: asyncio.Transport | None = None
+        self.name = ""
+        """What its address is counted by."""
+
+    def began(self) -> None:
+        """Take note of a request."""
+        self._listener.busy(self)
+
+    def ended(self, _: object) -> None:
+        """Take note that its answer has been handed to the socket."""
+        if self._handler is not None:
+            self._listener.idle(self)
+
+    def close(self) -> None:
+        """End the connection at once; it counts no more."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._left(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        entered = self._listener.enter(_remote(transport))
-        if entered is None:
-            cast(asyncio.Transport, transport).abort()  # uvloop's are no subclass of it
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self._handler = self._listener.enter(self, _remote(transport))
+        if self._handler is None:
+            self._transport.abort()
         else:
-            self._name, self._handler = entered
             self._handler.connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._handler is not None:
-            self._listener.leave(self._name)
-            self._handler.connection_lost(error)
+        self._left(error)
+
+    def _left(self, error: Exception | None) -> None:
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            self._listener.leave(self)
+            handler.connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
         if self._handler is not None:
@@ -191,6 +216,19 @@ class Entrance(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self._handler is not None:
             self._handler.resume_writing()
+
+
+@web.middleware
+async def _while_under_way(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let the connection's Entrance know of a request from its head to the last byte of its answer."""
+    transport, task = request.transport, asyncio.current_task()
+    entrance = transport.get_protocol() if transport is not None else None
+    if isinstance(entrance, Entrance) and task is not None:
+        entrance.began()
+        task.add_done_callback(
+            entrance.ended
+        )  # aiohttp has a task for each request, which sends the answer too
+    return await handler(request)
 
 
 def _remote(transport: asyncio.BaseTransport) -> str:

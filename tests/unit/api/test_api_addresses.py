@@ -9,7 +9,7 @@ from api_kit import NUMBER, Site
 
 from fsharechat.protocol.signals import LoginCode
 from roles.api import addresses
-from roles.api.addresses import AddressLimit, AddressRoom, behind_proxies
+from roles.api.addresses import AddressLimit, behind_proxies
 
 ANN, BOB = "203.0.113.7", "203.0.113.8"
 
@@ -148,32 +148,3 @@ async def test_an_address_that_logs_in_too_often_gets_result_3_with_a_right_code
     body = {"mobile": NUMBER, "code": code, "clientId": "phone"}
     assert (await site.post("/login", body, **headers)).code == LoginCode.TOO_OFTEN
     assert (await site.post("/login", body)).code == LoginCode.SUCCESS  # from this machine itself
-
-
-def test_an_address_has_so_many_connections_at_a_time() -> None:
-    room = AddressRoom(2, ["10.0.0.0/8"])
-    for remote in ("192.0.2.1", "2001:db8::1"):
-        other = "2001:db8::2" if ":" in remote else remote
-        names = [room.enter(remote), room.enter(other)]
-        assert room.enter(remote) is None
-        assert names[0]
-        room.leave(names[0])
-        assert room.enter(other) == names[0]
-    assert room.enter("::ffff:192.0.2.1") is None
-    assert room.enter("2001:db8:0:1::1")
-    for remote in ("127.0.0.1", "::1", "10.1.2.3", "", "nonsense"):
-        assert [room.enter(remote) for _ in range(5)] == [""] * 5
-
-
-def test_addresses_that_have_left_are_forgotten() -> None:
-    room = AddressRoom(9, [])
-    names = [room.enter(f"192.0.2.{n}") for n in (1, 1, 2)]
-    for name in names:
-        assert name
-        room.leave(name)
-    assert len(room) == 0
-
-
-def test_without_a_limit_no_connection_is_counted() -> None:
-    room = AddressRoom(0, [])
-    assert [room.enter("192.0.2.1") for _ in range(5)] == [""] * 5

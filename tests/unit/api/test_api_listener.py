@@ -4,11 +4,11 @@ import asyncio
 import itertools
 import logging
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 import pytest
 from aiohttp import web
-from structlog.testing import capture_logs
 
 from fsharechat.settings import Api
 from roles.api import listener
@@ -23,10 +23,20 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Port:
-    """Serves GET / (a line), PUT / (which takes a body) and GET /much (which never ends)."""
+    """Serves GET / (a line), PUT / (which takes a body), GET /much (which never ends) and GET /file."""
 
-    def __init__(self, max_connections: int = 100, idle_seconds: float = 3600, per_address: int = 0) -> None:
+    def __init__(
+        self,
+        max_connections: int = 100,
+        idle_seconds: float = 3600,
+        per_address: int = 0,
+        file: Path | None = None,
+    ) -> None:
+        self._file = file
+        self.requests = 0
+        """Those with a body, either way."""
         app = web.Application()
+        app.router.add_get("/file", self._send)
         app.router.add_get("/", self._line)
         app.router.add_put("/", self._take)
         app.router.add_get("/much", self._much)
@@ -57,17 +67,28 @@ class Port:
     async def empty(self) -> None:
         await until(lambda: self.listener.connections == 0, "the connection is there still")
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is a connection that could go."""
+        return self.listener._idle.next_out() is not None
+
     def moved(self) -> tuple[int, int] | None:
         return moved_bytes(self.transport) if self.transport is not None else None
 
     async def _line(self, _: web.Request) -> web.Response:
         return web.Response(text="hello\n")
 
+    async def _send(self, request: web.Request) -> web.FileResponse:
+        assert self._file is not None
+        return web.FileResponse(self._file)
+
     async def _take(self, request: web.Request) -> web.Response:
+        self.requests += 1
         self.transport = request.transport
         return web.Response(text=str(len(await request.read())))
 
     async def _much(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
         self.transport = request.transport
         response = web.StreamResponse()
         await response.prepare(request)
@@ -85,17 +106,73 @@ async def answered(streams: Streams) -> bool:
         return False
 
 
-async def test_a_connection_too_many_is_closed_and_one_that_goes_makes_room() -> None:
+async def test_when_there_is_no_room_the_oldest_idle_connection_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = (f"192.0.2.{n}" for n in itertools.count(1))
+    monkeypatch.setattr(listener, "_remote", lambda transport: next(addresses))
+    async with Port(max_connections=3) as port:
+        used, silent, asked = await port.connect(), await port.connect(), await port.connect()
+        assert await answered(used)
+        assert await answered(asked)
+        assert await answered(await port.connect())
+        assert await silent[0].read() == b""
+        assert (port.listener.connections, port.listener.refused) == (3, 1)
+        assert await answered(used)  # which makes it the youngest
+        assert await answered(await port.connect())
+        assert not await answered(asked)
+        assert await answered(used)
+
+
+async def test_an_address_with_many_idle_connections_loses_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = iter(["192.0.2.1", *["192.0.2.66"] * 20, "192.0.2.2"])
+    monkeypatch.setattr(listener, "_remote", lambda transport: next(addresses))
+    async with Port(max_connections=5) as port:
+        first = await port.connect()
+        many = [await port.connect() for _ in range(20)]
+        assert await answered(await port.connect())
+        assert await answered(first)
+        for reader, _ in many[:17]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        assert await answered(many[-1])
+
+
+async def test_a_connection_with_a_request_under_way_stays_and_with_those_alone_a_new_one_is_closed() -> None:
+    async with Port(max_connections=2) as port:
+        download, upload = await port.connect(), await port.connect()
+        download[1].write(b"GET /much HTTP/1.1\r\nHost: h\r\n\r\n")
+        upload[1].write(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n")
+        await until(lambda: port.requests == 2, "the requests did not arrive")
+        assert not await answered(await port.connect())
+        assert (port.listener.connections, port.listener.refused) == (2, 1)
+        upload[1].write(b"body")
+        assert (await upload[0].readuntil(b"\r\n\r\n4")).startswith(b"HTTP/1.1 200")
+        assert await answered(await port.connect())
+        assert await upload[0].read() == b""
+        await download[0].readexactly(8 << 20)
+
+
+async def test_a_file_that_is_being_sent_is_not_idle(tmp_path: Path) -> None:
+    async with Port(max_connections=1, file=tmp_path / "file") as port:
+        (tmp_path / "file").write_bytes(bytes(32 << 20))
+        reader, writer = await port.connect()
+        writer.write(b"GET /file HTTP/1.1\r\nHost: h\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert not await answered(await port.connect())
+        await reader.readexactly(32 << 20)
+        await until(lambda: port.idle, "it is under way still")
+        assert await answered(await port.connect())
+
+
+async def test_a_connection_that_goes_makes_room() -> None:
     async with Port(max_connections=2) as port:
         first, second = await port.connect(), await port.connect()
         assert await answered(first)
         assert await answered(second)
-        assert not await answered(await port.connect())
-        assert (port.listener.connections, port.listener.refused) == (2, 1)
-        assert await answered(first)
         second[1].close()
         await until(lambda: port.listener.connections == 1, "the closed connection is counted still")
         assert await answered(await port.connect())
+        assert await answered(first)
+        assert port.listener.refused == 0
 
 
 async def test_an_address_has_no_more_connections_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,13 +181,9 @@ async def test_an_address_has_no_more_connections_than_its_share(monkeypatch: py
         first, second = await port.connect(), await port.connect()
         assert await answered(first)
         assert await answered(second)
-        with capture_logs() as logs:
-            assert not await answered(await port.connect())
-            assert not await answered(await port.connect())
-            port.listener.tell_crowded()
-            port.listener.tell_crowded()
+        assert not await answered(await port.connect())
+        assert not await answered(await port.connect())
         assert port.listener.refused == 2
-        assert [(line["address"], line["refused"]) for line in logs] == [("192.0.2.7", 2)]
         monkeypatch.setattr(listener, "_remote", lambda transport: "192.0.2.8")
         assert await answered(await port.connect())
         monkeypatch.setattr(listener, "_remote", lambda transport: "192.0.2.7")
