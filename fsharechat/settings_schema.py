@@ -127,6 +127,8 @@ class Connector(Section):
     max_inflight: Count = 64
     max_connections: Count = 100_000
     max_unauthenticated: Count = 1000
+    connections_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 1000
+    trusted_proxies: Annotated[Words, AfterValidator(_networks)] = ("127.0.0.1", "::1")
     tail_entries: Annotated[Whole, Field(ge=0, le=1_000_000)] = 256
     tail_bytes: Annotated[Whole, Field(ge=0, le=1 << 40)] = 256 << 10
     tls: Tls = Tls()
@@ -240,6 +242,7 @@ class Blobs(Section):
 
 class Limits(Section):
     requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
+    follow_ups: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 5000
     seconds: Seconds = 5
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000

@@ -1,20 +1,14 @@
 """The connector role: sockets in, frames and JSON out."""
 
-import asyncio
-from typing import Any
-
 from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
 from fsharechat.process import raise_open_files
 from fsharechat.registry import Lease, LeaseTaken
 from roles.connector.certificate import Certificate, CertificateError
 from roles.connector.hub import Hub
+from roles.connector.listener import Listener
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketServer
-
-BACKLOG = 1024
-TLS_CLOSE_SECONDS = 5.0
-"""A TLS client gets so long to say goodbye."""
 
 
 class ConnectorRole:
@@ -26,7 +20,7 @@ class ConnectorRole:
         self._lease: Lease | None = None
         self._certificate: Certificate | None = None
         self._hub: Hub | None = None
-        self._tcp: asyncio.Server | None = None
+        self._tcp: Listener | None = None
         self._web: WebSocketServer | None = None
 
     async def start(self, node: Node) -> None:
@@ -40,28 +34,24 @@ class ConnectorRole:
         await node.rpc.wait_ready()
         hub = self._hub = Hub(node.settings, lease, node.rpc, node.bus, raise_open_files())
         await hub.start()
-        tls: dict[str, Any] = {}
-        if (certificate := self._load_certificate()) is not None:
-            tls = {
-                "ssl": certificate.context,
-                "ssl_handshake_timeout": settings.authenticate_seconds,
-                "ssl_shutdown_timeout": TLS_CLOSE_SECONDS,
-            }
+        certificate = self._load_certificate()
+        context = certificate.context if certificate is not None else None
+        self._tcp = Listener(
+            hub, lambda visit: TcpConnection(hub, visit), context, settings.authenticate_seconds
+        )
         try:
-            self._tcp = await asyncio.get_running_loop().create_server(
-                lambda: TcpConnection(hub), settings.host, settings.tcp_port, backlog=BACKLOG, **tls
-            )
+            tcp_name = await self._tcp.listen(settings.host, settings.tcp_port)
         except OSError as error:
             problem = listen_problem(settings.host, settings.tcp_port, error)
             raise StartError(f"[connector] tcp_port = {settings.tcp_port}: {problem}") from error
         self._web = WebSocketServer(hub)
         try:
-            name = await self._web.listen(settings.host, settings.ws_port, BACKLOG, **tls)
+            name = await self._web.listen(settings.host, settings.ws_port, context)
         except OSError as error:
             problem = listen_problem(settings.host, settings.ws_port, error)
             raise StartError(f"[connector] ws_port = {settings.ws_port}: {problem}") from error
-        self.addresses["tcp"] = address(self._tcp.sockets[0].getsockname())
-        self.addresses["ws"] = f"{'wss' if tls else 'ws'}://{address(name)}/"
+        self.addresses["tcp"] = address(tcp_name)
+        self.addresses["ws"] = f"{'wss' if context is not None else 'ws'}://{address(name)}/"
         metrics = node.metrics
         metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.sessions))
         metrics.gauge("devices_online", "Devices that are logged in here.", lambda: hub.devices)
@@ -73,15 +63,19 @@ class ConnectorRole:
                 lambda: certificate.expires,
             )
         metrics.counter("notifications", "MN frames sent.", lambda: hub.notified)
-        metrics.counter("connections_refused", "Connections beyond the limits.", lambda: hub.refused)
+        metrics.counter(
+            "connections_refused", "Connections beyond the limits.", lambda: hub.admission.refused
+        )
 
     async def stop(self) -> None:
         if self._tcp is not None:
-            self._tcp.close()
+            self._tcp.stop_listening()
         if self._web is not None:
             self._web.stop_listening()
         if self._hub is not None:
             await self._hub.stop()
+        if self._tcp is not None:
+            await self._tcp.close()
         if self._web is not None:
             await self._web.close()
         if self._certificate is not None:

@@ -79,12 +79,12 @@ class Cursor:
         self.told_at = None
         return True
 
-    def asked(self, after: int, now: float) -> int:
-        """Take a question for what follows `after`; return what the answer has to follow.
+    def asked(self, after: int, heard_at: float, now: float) -> int:
+        """Take a question for what follows `after`, which came in at `heard_at`; return what the answer has to follow.
 
         That is the lower one of what the device says and of its mark. `answered` or `failed` comes next.
         """
-        self.outlived(now, now)
+        self.outlived(heard_at, now)
         if self.told_at is not None and after == self._told > self.mark:
             self.mark = self._told
         self.told_at = None

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from roles.connector.admission import Visit
+
 if TYPE_CHECKING:
-    from roles.connector.hub import Hub
     from roles.connector.session import Session
 
 log = structlog.get_logger(__name__)
@@ -22,20 +23,19 @@ class Gate(asyncio.Protocol):
     a connection could stay for nothing, uncounted, and one that is not logged in could send as much as any other.
     """
 
-    __slots__ = ("_handler", "_hub", "_left", "_transport", "opened_at", "peer", "session")
+    __slots__ = ("_handler", "_left", "_transport", "session", "visit")
 
-    def __init__(self, hub: "Hub", handler: asyncio.Protocol) -> None:
-        self._hub = hub
+    def __init__(self, visit: Visit, handler: asyncio.Protocol) -> None:
+        self.visit = visit
         self._handler = handler
         self._transport: asyncio.Transport | None = None
         self._left = UNAUTHENTICATED_BYTES
-        self.opened_at = hub.time()
-        self.peer = ""
         self.session: Session | None = None
         """Set when the connection has become a WebSocket."""
 
     def open(self) -> None:
-        """Let everything through from now on, at no cost."""
+        """Let everything through from now on, at no cost. Who reads on says when the visit has ended."""
+        self.visit.logged_in()
         if self._transport is not None:
             self._transport.set_protocol(self._handler)
 
@@ -50,15 +50,19 @@ class Gate(asyncio.Protocol):
             self._left = UNAUTHENTICATED_BYTES  # so that its end is not logged once more
         self._transport.abort()
 
+    def _overdue(self) -> None:
+        self.refuse(
+            "no WebSocket handshake within the time"
+            if self.session is None
+            else "not logged in within the time"
+        )
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._hub.admit(self):
-            self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
-            self.peer = peer_name(transport)
-            self._handler.connection_made(transport)
-        else:
-            cast(asyncio.Transport, transport).abort()
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self.visit.overdue = self._overdue
+        self._handler.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
@@ -74,7 +78,7 @@ class Gate(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._transport is not None:
-            self._hub.waiting.discard(self)
+            self.visit.ended()
             self._handler.connection_lost(error)
             self._transport = None
             if self.session is None and self._left < UNAUTHENTICATED_BYTES:
@@ -87,10 +91,4 @@ class Gate(asyncio.Protocol):
         self._handler.resume_writing()
 
     def _log(self, reason: str) -> None:
-        log.info("connection closed", reason=reason, peer=self.peer, uid=None)
-
-
-def peer_name(transport: asyncio.BaseTransport) -> str:
-    """Return host:port of the other side, for the log."""
-    peer = transport.get_extra_info("peername")
-    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "?"
+        log.info("connection closed", reason=reason, peer=self.visit.peer, uid=None)

@@ -1,7 +1,9 @@
 """What the sessions of a connector share, and what runs beside them: events, the sweep."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
 import structlog
@@ -12,12 +14,13 @@ from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Lease
+from fsharechat.rooms import AddressRoom
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.rpc.welcome import Welcome
-from fsharechat.settings import Settings
+from fsharechat.settings import Connector, Settings
 from fsharechat.store.cursors import Log
 from fsharechat.tasks import repeat, spawn
-from roles.connector.gate import Gate
+from roles.connector.admission import Admission, Visit
 from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.logs import VERSIONED, DeviceLogs, OnlineUser
@@ -46,32 +49,20 @@ class Hub:
         self.bus = bus
         self._take_id()
         self._begin_ids(0)
-        self.limit = RateLimit(settings.limits.requests, settings.limits.seconds)
+        self.limit = RateLimit(settings.limits.requests, settings.limits.follow_ups, settings.limits.seconds)
         self.buckets = BucketTable(settings.limits.seconds)
         self.writes = TurnWrites()
         self.max_inflight = self.settings.max_inflight
-        self.max_connections = min(self.settings.max_connections, open_files - SPARE_FILES)
-        # Strangers alone must not be able to use up what the operating system grants.
-        self.max_unauthenticated = min(self.settings.max_unauthenticated, max(1, self.max_connections // 2))
-        if self.max_connections < self.settings.max_connections:
-            log.info(
-                "fewer connections than [connector] max_connections: raise the limit of open files",
-                connections=self.max_connections,
-                open_files=open_files,
-            )
+        self.admission = _admission(self.settings, open_files)
         self.users: dict[str, OnlineUser] = {}
         self._devices: dict[tuple[str, str], Session] = {}
         """The sessions of devices that are logged in, by uid and client id."""
         self.sessions: set[Session] = set()
         self.unauthenticated = 0
-        self.waiting: set[Gate] = set()
-        """Web connections that have not asked for a WebSocket yet."""
         self.draining = False
         self.suspended = False
         self.inflight = 0
         self.notified = 0
-        self.refused = 0
-        self._refused_logged = 0
         self.time: Callable[[], float] = asyncio.get_running_loop().time
         self._tail_bounds = (self.settings.tail_entries, self.settings.tail_bytes)
         self._epoch = 0
@@ -182,33 +173,18 @@ class Hub:
 
     # Sessions come and go
 
+    def admit(self, connected: socket.socket, peer: tuple[Any, ...]) -> Visit | None:
+        """Count a new connection from `peer`; None where it is one too many, or none are taken."""
+        return None if self.suspended else self.admission.enter(connected, peer, self.time())
+
     def accept(self, transport: Transport) -> Session | None:
-        """Return the session of a new connection, or None when there are too many."""
-        if not self._has_room():
+        """Return the session of a connection, or None while none are taken."""
+        if self.suspended:
             return None
         session = Session(self, transport)
         self.sessions.add(session)
         self.unauthenticated += 1
         return session
-
-    def admit(self, gate: Gate) -> bool:
-        """Count a new web connection, unless there are too many."""
-        if not self._has_room():
-            return False
-        self.waiting.add(gate)
-        return True
-
-    def _has_room(self) -> bool:
-        if self.suspended:
-            return False
-        strangers = self.unauthenticated + len(self.waiting)
-        if (
-            strangers < self.max_unauthenticated
-            and len(self.sessions) + len(self.waiting) < self.max_connections
-        ):
-            return True
-        self.refused += 1
-        return False
 
     def opened(self, session: Session, welcome: Welcome) -> None:
         """Put an authenticated session in its place; an earlier one of the same device goes.
@@ -358,17 +334,7 @@ class Hub:
         now = self.time()
         self.buckets.sweep(now)
         self.recalls.forget_old(now)
-        if self.refused > self._refused_logged:
-            log.warning(
-                "connections refused: too many",
-                count=self.refused - self._refused_logged,
-                connections=len(self.sessions) + len(self.waiting),
-                unauthenticated=self.unauthenticated + len(self.waiting),
-            )
-            self._refused_logged = self.refused
-        for gate in list(self.waiting):
-            if now - gate.opened_at > self.settings.authenticate_seconds:
-                gate.refuse("no WebSocket handshake within the time")
+        self.admission.sweep(now)
         sessions = list(self.sessions)
         for start in range(0, len(sessions), SWEEP_SLICE):
             for session in sessions[start : start + SWEEP_SLICE]:
@@ -379,10 +345,23 @@ class Hub:
         settings = self.settings
         if session.state is State.CLOSED:
             return
-        if session.state is not State.OPEN and now - session.opened_at > settings.authenticate_seconds:
-            session.refuse("not logged in within the time")
-        elif now - session.heard_at > session.transport.silence_seconds:
+        session.forget_leaked(now)
+        if now - session.heard_at > session.transport.silence_seconds:
             session.refuse("silent")
         else:
             if session.logs is not None:
                 session.logs.sweep(now - settings.notify_repeat_seconds, now)
+
+
+def _admission(settings: Connector, open_files: int) -> Admission:
+    most = min(settings.max_connections, open_files - SPARE_FILES)
+    if most < settings.max_connections:
+        log.info(
+            "fewer connections than [connector] max_connections: raise the limit of open files",
+            connections=most,
+            open_files=open_files,
+        )
+    # Strangers alone must not be able to use up what the operating system grants.
+    strangers = min(settings.max_unauthenticated, max(1, most // 2))
+    room = AddressRoom(settings.connections_per_address, settings.trusted_proxies)
+    return Admission(room, most, strangers, settings.authenticate_seconds)

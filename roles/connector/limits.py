@@ -1,34 +1,77 @@
-"""How often a device may ask (protocol.md section 8): a leaky bucket for each (client, user, sub-signal)."""
+"""How often a device may ask (protocol.md section 8): a leaky bucket for each (client, user, kind of request)."""
+
+from enum import Enum
+
+from fsharechat.leaky_bucket import LeakyBucket
+from fsharechat.protocol.signals import SubSignal
+
+PING = -1
+"""The kind of a PING and of the web client's heartbeat; the kind of a request is its sub-signal."""
+
+FOLLOW_UPS = frozenset({SubSignal.MP, SubSignal.MRP, SubSignal.MDR, SubSignal.MRR})
+"""What the server itself asks for, and what clients say of each message they get and never say again."""
+
+FLOOD = 10
+"""So many times the limit end the connection: requests that are refused count for this too."""
 
 
-class RateLimit:
-    """`requests` in `seconds` at once, and as many over that time; 0 requests: no limit."""
-
-    __slots__ = ("_capacity", "_rate", "seconds")
-
-    def __init__(self, requests: int, seconds: float) -> None:
-        self._capacity = requests
-        self._rate = requests / seconds
-        self.seconds = seconds
-
-    def allows(self, buckets: "Buckets", sub_signal: int, now: float) -> bool:
-        """Count a request at `now` (seconds of a clock that does not go back) unless it is one too many."""
-        if not self._capacity:
-            return True
-        level, since = buckets.levels.get(sub_signal, (0.0, now))
-        level = max(0.0, level - (now - since) * self._rate)
-        allowed = level + 1 <= self._capacity
-        buckets.levels[sub_signal] = (level + 1 if allowed else level, now)
-        return allowed
+class Verdict(Enum):
+    ALLOWED = 0
+    TOO_OFTEN = 1
+    FLOOD = 2
 
 
 class Buckets:
-    """The levels of one device of one user, by sub-signal."""
+    """The levels of one device of one user, by kind: of its requests, and of those that were refused."""
 
-    __slots__ = ("levels",)
+    __slots__ = ("levels", "refused")
 
     def __init__(self) -> None:
-        self.levels: dict[int, tuple[float, float]] = {}
+        self.levels: dict[int, float] = {}
+        self.refused: dict[int, float] | None = None
+
+    def leaked(self, now: float) -> bool:
+        """Return whether all of them are empty, so that new ones would do."""
+        if self.refused and max(self.refused.values()) > now:
+            return False
+        return max(self.levels.values(), default=0.0) <= now
+
+
+class RateLimit:
+    """`requests` of each kind in `seconds` at once, and as many over that time, and `follow_ups` of FOLLOW_UPS.
+
+    0: no limit. Beyond, a request is refused; beyond FLOOD times as many, it ends its connection.
+    """
+
+    __slots__ = ("_follow_ups", "_requests")
+
+    def __init__(self, requests: int, follow_ups: int, seconds: float) -> None:
+        self._requests = _Pair(requests, seconds)
+        self._follow_ups = _Pair(follow_ups, seconds)
+
+    def count(self, buckets: Buckets, kind: int, now: float) -> Verdict:
+        """Count a request at `now` (seconds of a clock that does not go back), and say what it gets."""
+        pair = self._follow_ups if kind in FOLLOW_UPS else self._requests
+        if not pair.allowed.count:
+            return Verdict.ALLOWED
+        allowed, level = pair.allowed.pour(buckets.levels.get(kind, 0.0), now)
+        if allowed:
+            buckets.levels[kind] = level
+            return Verdict.ALLOWED
+        if buckets.refused is None:
+            buckets.refused = {}
+        refused, buckets.refused[kind] = pair.refused.pour(buckets.refused.get(kind, 0.0), now)
+        return Verdict.TOO_OFTEN if refused else Verdict.FLOOD
+
+
+class _Pair:
+    """The bucket of what is allowed, and the one of what is refused before the connection ends."""
+
+    __slots__ = ("allowed", "refused")
+
+    def __init__(self, count: int, seconds: float) -> None:
+        self.allowed = LeakyBucket(count, seconds)
+        self.refused = LeakyBucket(count * (FLOOD - 1), seconds)
 
 
 class BucketTable:

@@ -224,10 +224,6 @@ class DeviceLogs:
             found = self._others[log] = Cursor(self._start[log])
         return found
 
-    def awaits(self, log: Log) -> bool:
-        """Return whether the device was told of something in a log and has not asked for it yet."""
-        return self.cursor(log).told_at is not None
-
     def notify_all(self) -> None:
         """Tell a device that has connected of all that it lacks."""
         for log in Log:
@@ -304,7 +300,7 @@ class DeviceLogs:
     def pull(self, message_id: int, claim: int) -> None:
         """Answer an MP: the device says that it has the inbox up to `claim`."""
         user, inbox = self.user, self.inbox
-        after = max(inbox.asked(claim, self._surroundings.time()), 0)
+        after = max(inbox.asked(claim, self._device.heard_at, self._surroundings.time()), 0)
         # A first answer is for the store: it leaves out the groups that the user has left.
         first = (claim <= 0 or not (after or self.handed)) and (not self._from_the_start or self.handed > 0)
         entries = None if first else user.tail_after(after)
@@ -440,11 +436,10 @@ class DeviceLogs:
 
     # The reports (section 8)
 
-    def pull_reports(self, message_id: int, request: pb.PullMessageReportRequest, body: bytes) -> None:
-        """Answer an MRP, whose `body` the answer of a web client needs."""
-        log = Log(request.type)
-        after = max(self.cursor(log).asked(request.id - 1, self._surroundings.time()), 0)
-        asked = pb.PullMessageReportRequest(id=after + 1, type=request.type).SerializeToString()
+    def pull_reports(self, message_id: int, log: Log, id: int, body: bytes) -> None:
+        """Answer an MRP, which asks for what follows `id` - 1; the answer of a web client needs its `body`."""
+        after = self.cursor(log).asked(id - 1, self._device.heard_at, self._surroundings.time())
+        asked = pb.PullMessageReportRequest(id=max(after, 0) + 1, type=log).SerializeToString()
         call = Call(SubSignal.MRP, self.uid, self.client_id, asked)
         self._device.ask(call, partial(self._on_reports, message_id, log, body))
 

@@ -21,7 +21,7 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.welcome import Welcome
 from fsharechat.store.cursors import Log
 from roles.connector.bodies import Connect, ping_interval
-from roles.connector.limits import Buckets
+from roles.connector.limits import PING, Buckets, Verdict
 from roles.connector.logs import DeviceLogs
 from roles.connector.transport import Transport
 
@@ -44,6 +44,9 @@ _NUMBERED = frozenset(
 )
 """The requests that store a message: it gets its id here, so that a call made again is known by it."""
 
+FRAMES_A_TURN = 200
+"""So many frames of one connection are carried out before others have their turn."""
+
 _REQUESTS = frozenset(SubSignal) - _REFUSALS - {SubSignal.NONE, SubSignal.CONNECTION_ACCEPTED}
 
 
@@ -61,6 +64,7 @@ class Session:
         "_backlog",
         "_buckets",
         "_hub",
+        "_resting",
         "client_id",
         "epoch",
         "heard_at",
@@ -88,6 +92,7 @@ class Session:
         self.inflight = 0
         self._backlog: deque[Frame] | None = None
         self._buckets: Buckets | None = None
+        self._resting = False
 
     # From the client
 
@@ -104,6 +109,20 @@ class Session:
             self.transport.pause()
             return
         self._carry_out(frame)
+
+    def on_frames(self, frames: list[Frame]) -> None:
+        """Carry out what came at one time; what is more than FRAMES_A_TURN, after others have had their turn."""
+        if len(frames) <= FRAMES_A_TURN:
+            for frame in frames:
+                self.on_frame(frame)
+            return
+        self.on_frames(frames[:FRAMES_A_TURN])
+        if self.state is State.CLOSED or self._hub.draining:
+            return
+        self._backlog = self._backlog or deque()
+        self._backlog.extend(frames[FRAMES_A_TURN:])
+        self.transport.pause()
+        self._rest()
 
     def _carry_out(self, frame: Frame) -> None:
         signal = frame.signal
@@ -149,6 +168,7 @@ class Session:
             self._refuse_connect(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
             return
         self.state = State.AUTHENTICATING
+        self.transport.authenticating()
         self.uid, self.client_id = said.uid, said.client_id
         call = Call(Method.AUTHENTICATE, said.uid, said.client_id, said.password.encode())
         self._hub.rpc.call(call).add_done_callback(self._on_authenticated)
@@ -164,6 +184,7 @@ class Session:
         welcome = Welcome.decode(reply.payload)
         self.issued_ms = welcome.issued_ms
         self.state = State.OPEN
+        self._buckets = None  # those of the device take their place
         self.transport.authenticated(self.uid)
         self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, welcome.ack)
         self._hub.opened(self, welcome)
@@ -181,7 +202,13 @@ class Session:
         self.transport.pause()
         self._hub.forget(self)
 
+    def heartbeat(self) -> bool:
+        """Count a sign of life that is no PING of the contract, and return whether it may have an answer."""
+        return self._count(PING) is Verdict.ALLOWED
+
     def _ping(self, frame: Frame) -> None:
+        if self._count(PING) is not Verdict.ALLOWED:
+            return
         interval_ms = ping_interval(frame.body)
         if interval_ms is not None:
             self._hub.pinged(self, interval_ms)
@@ -198,8 +225,7 @@ class Session:
         if sub_signal == SubSignal.MRP:
             self._pull_reports(frame)
             return
-        if not self._allowed(sub_signal):
-            self._answer(frame, Reply(Code.TOO_OFTEN))
+        if not self._allowed(frame):
             return
         if sub_signal in _NUMBERED:
             try:
@@ -241,33 +267,68 @@ class Session:
         self._answer(frame, reply)
 
     def _work_off(self) -> None:
-        if self._hub.draining:
+        if self._hub.draining or self._resting:
             return
+        left = FRAMES_A_TURN
         while self._backlog and self.inflight < self._hub.max_inflight:
+            if not left:
+                self._rest()
+                return
+            left -= 1
             self._carry_out(self._backlog.popleft())
         if not self._backlog and self.state is not State.CLOSED:
             self.transport.resume()
+
+    def _rest(self) -> None:
+        """Let others have their turn before the next frame."""
+        if not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        self._work_off()
 
     def _answer(self, frame: Frame, reply: Reply) -> None:
         self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
 
     def invalid(self, sub_signal: int, message_id: int) -> None:
         """Answer a request that could not be read."""
-        self._answer(Frame(Signal.PUBLISH, sub_signal, message_id, b""), Reply(Code.INVALID_DATA))
+        frame = Frame(Signal.PUBLISH, sub_signal, message_id, b"")
+        if self._allowed(frame):
+            self._answer(frame, Reply(Code.INVALID_DATA))
 
-    def _allowed(self, sub_signal: int) -> bool:
+    def _allowed(self, frame: Frame) -> bool:
+        """Count a request. One too many is answered here."""
+        verdict = self._count(frame.sub_signal)
+        if verdict is Verdict.TOO_OFTEN:
+            self._answer(frame, Reply(Code.TOO_OFTEN))
+        return verdict is Verdict.ALLOWED
+
+    def _count(self, kind: int) -> Verdict:
+        """Count what a client may do only so often (limits.py). A flood of it ends the connection."""
+        hub = self._hub
         if self._buckets is None:
-            self._buckets = self._hub.buckets.take(self.uid, self.client_id)
-        return self._hub.limit.allows(self._buckets, sub_signal, self._hub.time())
+            # What a stranger does counts for this connection alone: the device that it names may be another's.
+            stranger = self.state is not State.OPEN
+            self._buckets = Buckets() if stranger else hub.buckets.take(self.uid, self.client_id)
+        verdict = hub.limit.count(self._buckets, kind, hub.time())
+        if verdict is Verdict.FLOOD:
+            name = "PING" if kind == PING else f"sub-signal {kind}"
+            self.refuse(f"a flood of {name}")
+        return verdict
+
+    def forget_leaked(self, now: float) -> None:
+        """Let go of buckets that have leaked out: most devices ask for nothing most of the time."""
+        if self._buckets is not None and self._buckets.leaked(now):
+            self._buckets = None
 
     # The logs (logs.py)
 
     def _pull(self, frame: Frame) -> None:
         logs = self.logs
         assert logs is not None
-        # One that answers an MN is not counted: the server must not provoke a refusal.
-        if logs.inbox.told_at is None and not self._allowed(SubSignal.MP):
-            self._answer(frame, Reply(Code.TOO_OFTEN))
+        if not self._allowed(frame):
             return
         try:
             request = pb.PullMessageRequest.FromString(frame.body)
@@ -281,6 +342,8 @@ class Session:
     def _pull_reports(self, frame: Frame) -> None:
         logs = self.logs
         assert logs is not None
+        if not self._allowed(frame):
+            return
         try:
             request = pb.PullMessageReportRequest.FromString(frame.body)
             check_whole(request)
@@ -291,8 +354,4 @@ class Session:
         except ValueError:
             self._answer(frame, Reply(Code.INVALID_PARAMETER))
             return
-        # One that answers an MRN is not counted, as with MP.
-        if not logs.awaits(Log(kind)) and not self._allowed(SubSignal.MRP):
-            self._answer(frame, Reply(Code.TOO_OFTEN))
-            return
-        logs.pull_reports(frame.message_id, request, frame.body)
+        logs.pull_reports(frame.message_id, Log(kind), request.id, frame.body)

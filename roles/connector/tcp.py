@@ -8,7 +8,7 @@ from fsharechat.protocol.bodies import pull_result
 from fsharechat.protocol.frames import FrameDecoder, FrameError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
-from roles.connector.gate import peer_name
+from roles.connector.admission import Visit
 from roles.connector.hub import Hub
 from roles.connector.session import Session
 from roles.connector.tail import TailMessage
@@ -39,29 +39,32 @@ class TcpConnection(asyncio.Protocol):
         "_hub",
         "_session",
         "_transport",
+        "_visit",
         "peer",
         "silence_seconds",
     )
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, visit: Visit) -> None:
         self._hub = hub
+        self._visit = visit
         self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, hub.settings.max_body_bytes))
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
         self._closing = False
         self._full = False  # the client does not take what is sent to it
         self._held = False  # the session wants no more for now
-        self.peer = ""
+        self.peer = visit.peer
         self.silence_seconds = SILENCE_SECONDS
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.peer = peer_name(transport)
         self._session = self._hub.accept(self)
         if self._session is None:
             self._transport.abort()
+        else:
+            self._visit.overdue = self._overdue
 
     def data_received(self, data: bytes) -> None:
         session = self._session
@@ -73,12 +76,12 @@ class TcpConnection(asyncio.Protocol):
         except FrameError as error:
             session.refuse(str(error))
             return
-        for frame in arrived:
-            session.on_frame(frame)
+        session.on_frames(arrived)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
         self._transport = None
+        self._visit.ended()
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -116,7 +119,11 @@ class TcpConnection(asyncio.Protocol):
     def unsent(self) -> bool:
         return self._transport is not None and has_unsent(self._transport)
 
+    def authenticating(self) -> None:
+        self._visit.hold()
+
     def authenticated(self, uid: str) -> None:
+        self._visit.logged_in()
         self._decoder.max_body = self._hub.settings.max_body_bytes
 
     def pause(self) -> None:
@@ -128,12 +135,18 @@ class TcpConnection(asyncio.Protocol):
         self._read_or_not()
 
     def close(self) -> None:
+        self._visit.release()
         self._hub.writes.flush(self)
         self._closing = True
         if self._transport is not None:
             self._transport.close()
             if self._transport.get_write_buffer_size():
                 asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+
+    def _overdue(self) -> None:
+        if self._session is not None:
+            self._session.refuse("not logged in within the time")
+        self._visit.cut()
 
     def _read_or_not(self) -> None:
         if self._transport is None or self._transport.is_closing():

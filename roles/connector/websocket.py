@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from typing import Any
 
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
@@ -13,7 +14,8 @@ from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Reply
 from roles.connector.gate import Gate
 from roles.connector.hub import Hub
-from roles.connector.session import Session, State
+from roles.connector.listener import Listener
+from roles.connector.session import FRAMES_A_TURN, Session, State
 from roles.connector.tail import TailMessage
 from roles.connector.tcp import CLOSE_SECONDS
 from roles.connector.writes import has_unsent
@@ -31,25 +33,29 @@ class WebSocketServer:
         app.router.add_get("/", self._serve)
         app.router.add_get("/ws", self._serve)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=HttpLog())
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
 
-    async def listen(self, host: str, port: int, backlog: int, **tls: Any) -> tuple[Any, ...]:
-        """Listen, and return the name of the socket. Raises OSError."""
+    async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> tuple[Any, ...]:
+        """Listen, with TLS where there is a context, and return the name of the socket. Raises OSError."""
         await self._runner.setup()
         http = self._runner.server
         assert http is not None
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Gate(self._hub, http()), host, port, backlog=backlog, **tls
+        self._listener = Listener(
+            self._hub,
+            lambda visit: Gate(visit, http()),
+            context,
+            self._hub.settings.authenticate_seconds,
         )
-        name: tuple[Any, ...] = self._server.sockets[0].getsockname()
-        return name
+        return await self._listener.listen(host, port)
 
     def stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.stop_listening()
 
     async def close(self) -> None:
         """Let go of what is still connected, sessions excepted: the hub ends those."""
+        if self._listener is not None:
+            await self._listener.close()
         await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -58,26 +64,28 @@ class WebSocketServer:
         gate = transport.get_protocol() if transport is not None else None
         if not isinstance(gate, Gate):
             return plain(503, "The connection is gone.\n")
-        hub.waiting.discard(gate)  # from here the session counts
         socket = web.WebSocketResponse(
-            max_msg_size=hub.settings.max_body_bytes, compress=False, timeout=CLOSE_TIMEOUT_SECONDS
+            max_msg_size=hub.settings.max_body_bytes,
+            compress=False,
+            timeout=CLOSE_TIMEOUT_SECONDS,
+            autoping=False,
         )
         connection = WebSocketConnection(hub, socket, request, gate)
         session = hub.accept(connection)
         if session is None:
-            hub.waiting.add(gate)
             return plain(503, "Too many connections, try again later.\n")
         try:
             await socket.prepare(request)
             await connection.serve(session)
         except web.HTTPBadRequest:
-            hub.waiting.add(gate)
             return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
         except ConnectionError:
             pass  # gone meanwhile, which is no fault
         finally:
             session.close()
             await connection.closed()
+            if not gate.visit.stranger:
+                gate.visit.ended()  # else the gate is still there to see it
         return socket
 
 
@@ -113,6 +121,7 @@ class WebSocketConnection:
         "_session",
         "_socket",
         "_uid",
+        "_visit",
         "peer",
         "silence_seconds",
     )
@@ -126,7 +135,8 @@ class WebSocketConnection:
         self._session: Session | None = None
         self._may_read: asyncio.Event | None = None
         self._closer: asyncio.Task[bool] | None = None
-        self.peer = gate.peer
+        self._visit = gate.visit
+        self.peer = gate.visit.peer
         self.silence_seconds = hub.settings.web_silence_seconds
 
     async def serve(self, session: Session) -> None:
@@ -136,19 +146,28 @@ class WebSocketConnection:
         self._session = session
         if self._gate is not None:
             self._gate.session = session
+        count = 0
         async for message in self._socket:
             session.heard_at = self._hub.time()
-            if message.type is not WSMsgType.TEXT:
+            if message.type is WSMsgType.TEXT:
+                self._read(session, message.data)
+            elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
+                if session.heartbeat() and message.type is WSMsgType.PING:
+                    await self._socket.pong(message.data)
+            else:
                 session.refuse(_fault(message))
                 return
-            text: str = message.data
-            if text != HEARTBEAT:
-                self._read(session, text)
+            count += 1
+            if count % FRAMES_A_TURN == 0:
+                await asyncio.sleep(0)  # what has arrived already is read without a turn of the loop
             if self._may_read is not None:
                 await self._may_read.wait()
 
     @staticmethod
     def _read(session: Session, text: str) -> None:
+        if text == HEARTBEAT:
+            session.heartbeat()
+            return
         try:
             frame = json.decode_request(text)
         except JsonError as error:
@@ -191,6 +210,9 @@ class WebSocketConnection:
     def unsent(self) -> bool:
         return self._request.transport is not None and has_unsent(self._request.transport)
 
+    def authenticating(self) -> None:
+        self._visit.hold()
+
     def authenticated(self, uid: str) -> None:
         self._uid = uid
         if self._gate is not None:
@@ -207,6 +229,7 @@ class WebSocketConnection:
             self._may_read = None
 
     def close(self) -> None:
+        self._visit.release()
         self.resume()
         self._hub.writes.flush(self)
         if self._closer is None and self._socket.prepared:

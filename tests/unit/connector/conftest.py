@@ -1,4 +1,5 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 from connector_fakes import Connector, FakeClock, Make, ScriptedRpc
@@ -8,6 +9,17 @@ from fsharechat.bus.memory import MemoryBus
 from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.settings import Settings
 from roles.connector.hub import Hub
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """asyncio's own loop, but for a module that says in LOOPS on which it is to be tried."""
+    module = item.getparent(pytest.Module)
+    assert module is not None
+    loops: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = getattr(
+        module.obj, "LOOPS", {"asyncio": asyncio.new_event_loop}
+    )
+    return loops
 
 
 @pytest.fixture

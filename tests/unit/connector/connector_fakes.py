@@ -123,6 +123,8 @@ class RecordingTransport:
     def send_ping(self, message_id: int, interval_ms: int) -> None:
         self._record(Sent("ping", 0, message_id, interval_ms))
 
+    def authenticating(self) -> None: ...
+
     def authenticated(self, uid: str) -> None:
         self.uid = uid
 

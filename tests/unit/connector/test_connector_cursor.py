@@ -219,8 +219,8 @@ async def test_a_pull_that_cannot_be_read_is_no_answer_to_an_mn(connector: Conne
     assert phone.transport.mns() == [1]
 
 
-async def test_a_pull_that_answers_an_mn_is_not_counted(make: Make):
-    connector = make(limits={"requests": 2, "seconds": 5})
+async def test_pulls_have_a_bound_of_their_own(make: Make):
+    connector = make(limits={"requests": 2, "follow_ups": 22, "seconds": 5})
     phone = await connector.device()
     for seq in range(1, 21):
         connector.deliver(seq)
@@ -229,6 +229,7 @@ async def test_a_pull_that_answers_an_mn_is_not_counted(make: Make):
     for _ in range(3):
         phone.pull(20)
     assert [sent.what for sent in phone.transport.take()] == ["pulled", "pulled", "reply"]
+    connector.clock.now += 0.3
     connector.deliver(21)
     phone.pull(20)
     assert len(phone.transport.take("pulled")) == 1

@@ -5,7 +5,7 @@ import gc
 from contextlib import suppress
 
 import pytest
-from connector_fakes import Connector, Make, RecordingTransport, Sent, ack, body_of, connect, turn
+from connector_fakes import Connector, Make, Sent, body_of, turn
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Reported
@@ -16,17 +16,6 @@ from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from roles.connector.cursor import OUTLIVED_SECONDS
 from tests.server import until
-
-
-class FakeGate:
-    """A web connection that has not asked for a WebSocket yet."""
-
-    def __init__(self, opened_at: float) -> None:
-        self.opened_at = opened_at
-        self.reasons: list[str] = []
-
-    def refuse(self, reason: str) -> None:
-        self.reasons.append(reason)
 
 
 @pytest.fixture
@@ -41,57 +30,6 @@ async def running(connector: Connector) -> Connector:
     connector.hub.time = asyncio.get_running_loop().time
     await connector.hub.start()
     return connector
-
-
-async def test_connections_beyond_the_limits_are_refused_with_one_line_for_all(make: Make):
-    connector = make(connector={"max_connections": 4, "max_unauthenticated": 2})
-    hub = connector.hub
-    first, _ = connector.accept(), connector.accept()
-    for _ in range(10):
-        assert hub.accept(first.transport) is None
-    with capture_logs() as logs:
-        await hub.sweep()
-        await hub.sweep()
-    assert [(line["event"], line["count"]) for line in logs] == [("connections refused: too many", 10)]
-    await connector.log_in(first)
-    connector.accept()
-    assert hub.accept(first.transport) is None
-    assert hub.refused == 11
-
-
-async def test_web_connections_without_a_websocket_count_as_strangers(make: Make):
-    connector = make(connector={"max_unauthenticated": 3, "max_connections": 100})
-    hub = connector.hub
-    connector.accept()
-    gates = [FakeGate(0.0) for _ in range(3)]
-    assert [hub.admit(gate) for gate in gates] == [True, True, False]  # type: ignore[arg-type]
-    assert hub.accept(RecordingTransport()) is None
-    hub.waiting.discard(gates[0])  # type: ignore[arg-type]
-    connector.accept()
-    assert hub.accept(RecordingTransport()) is None
-    hub.waiting.clear()
-
-
-async def test_those_who_do_not_log_in_are_dropped_in_time(connector: Connector):
-    new, asking, phone = connector.accept(), connector.accept(), await connector.device()
-    asking.send(Signal.CONNECT, connect(client_id="x"))
-    gate = FakeGate(connector.clock.now)
-    connector.hub.waiting.add(gate)  # type: ignore[arg-type]
-    connector.clock.now += 9.9
-    await connector.hub.sweep()
-    assert not new.transport.closed
-    assert not asking.transport.closed
-    assert gate.reasons == []
-    connector.clock.now += 0.2
-    with capture_logs() as logs:
-        await connector.hub.sweep()
-    assert new.transport.closed
-    assert asking.transport.closed
-    assert not phone.transport.closed
-    assert gate.reasons == ["no WebSocket handshake within the time"]
-    assert [line["reason"] for line in logs] == ["not logged in within the time"] * 2
-    connector.hub.waiting.clear()
-    await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack())
 
 
 async def test_those_who_are_silent_are_dropped_by_their_own_time(connector: Connector):

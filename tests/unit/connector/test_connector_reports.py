@@ -99,8 +99,8 @@ async def test_an_mrn_is_repeated_a_few_times_and_again_for_the_next_report(conn
     assert mrns(phone) == [(READ, 1)]
 
 
-async def test_an_mrp_that_answers_an_mrn_is_not_counted_by_the_limit(make: Make):
-    connector = make(limits={"requests": 1, "seconds": 60})
+async def test_an_mrp_has_a_bound_of_its_own(make: Make):
+    connector = make(limits={"requests": 1, "follow_ups": 4, "seconds": 60})
     phone = await connector.device()
     for seq in range(1, 4):
         reported(connector, seq)

@@ -39,7 +39,7 @@ def test_a_mark_is_never_above_what_the_device_took(steps: list[tuple[str, float
             has += 1
 
     def answer(after: int) -> None:
-        upto = min(head, cursor.asked(after, now) + most)
+        upto = min(head, cursor.asked(after, now, now) + most)
         cursor.answered(upto, now)
         written.append((upto, now))
 
@@ -89,26 +89,26 @@ def test_a_mark_is_never_above_what_the_device_took(steps: list[tuple[str, float
 def test_an_answer_counts_when_the_device_asks_for_what_it_was_told_behind_it() -> None:
     cursor = Cursor(0)
     assert cursor.tell(3, 0.0) == 1
-    assert cursor.asked(0, 0.0) == 0
+    assert cursor.asked(0, 0.0, 0.0) == 0
     cursor.answered(3, 0.0)
     assert (cursor.mark, cursor.covered) == (0, 3)
     assert cursor.tell(4, 0.1) == 4
-    assert cursor.asked(3, 0.1) == 3
+    assert cursor.asked(3, 0.1, 0.1) == 3
     assert cursor.mark == 3
 
 
 def test_a_question_that_does_not_follow_a_notification_shows_nothing() -> None:
     cursor = Cursor(0)
-    cursor.asked(0, 0.0)
+    cursor.asked(0, 0.0, 0.0)
     cursor.answered(3, 0.0)
-    assert cursor.asked(3, 0.1) == 0, "the device may have written down what it only asked for"
+    assert cursor.asked(3, 0.1, 0.1) == 0, "the device may have written down what it only asked for"
     assert cursor.mark == 0
 
 
 @pytest.mark.parametrize(("seconds", "mark"), [(OUTLIVED_SECONDS - 0.1, 0), (OUTLIVED_SECONDS, 3)])
 def test_an_answer_counts_when_the_device_is_heard_of_a_while_later(seconds: float, mark: int) -> None:
     cursor = Cursor(0)
-    cursor.asked(0, 10.0)
+    cursor.asked(0, 10.0, 10.0)
     cursor.answered(3, 10.0)
     cursor.outlived(10.0 + seconds, 30.0)
     assert cursor.mark == mark
@@ -116,7 +116,7 @@ def test_an_answer_counts_when_the_device_is_heard_of_a_while_later(seconds: flo
 
 def test_the_while_begins_when_the_answer_is_out() -> None:
     cursor = Cursor(0)
-    cursor.asked(0, 10.0)
+    cursor.asked(0, 10.0, 10.0)
     cursor.answered(3, 10.0)
     cursor.still_on_its_way(14.0)
     cursor.outlived(16.0, 16.0)

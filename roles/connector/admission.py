@@ -1,0 +1,148 @@
+"""Who may connect: room for connections in all, for those of one address, and for those who have not logged in."""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from fsharechat.rooms import AddressRoom, Crowd
+
+log = structlog.get_logger(__name__)
+
+
+class Visit:
+    """A connection from the moment it is accepted, before any handshake, to its end.
+
+    Until it has logged in it is a stranger's: it has only so much time, and may have to go for the next one.
+    """
+
+    __slots__ = ("_admission", "_socket", "name", "opened_at", "overdue", "peer", "stranger")
+
+    def __init__(
+        self, admission: "Admission", connected: socket.socket, peer: str, name: str, opened_at: float
+    ) -> None:
+        """`peer` is host:port, for the log, and `name` what the host is counted by; the time is the loop's."""
+        self._admission: Admission | None = admission
+        self._socket: socket.socket | None = connected
+        self.peer = peer
+        self.name = name
+        self.opened_at = opened_at
+        self.stranger = True
+        self.overdue: Callable[[], None] = self.cut
+        """Ends the connection because its time to log in is over."""
+
+    def hold(self) -> None:
+        """Keep it from having to go: what it waits for is an answer of ours."""
+        if self._admission is not None:
+            self._admission.hold(self)
+
+    def release(self) -> None:
+        """Let it go for others again."""
+        if self._admission is not None:
+            self._admission.release(self)
+
+    def logged_in(self) -> None:
+        """Count it among the strangers no more."""
+        if self._admission is not None:
+            self._admission.logged_in(self)
+        self._socket = None
+
+    def ended(self) -> None:
+        """Count it no more; nothing happens when that is so already."""
+        admission, self._admission, self._socket = self._admission, None, None
+        if admission is not None:
+            admission.ended(self)
+
+    def cut(self) -> None:
+        """End the connection of a stranger: whatever reads from the socket finds its end, in a handshake too."""
+        if self._socket is not None:
+            with suppress(OSError):  # gone already
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self.ended()
+
+
+class Admission:
+    """Counts connections, and says which has to go.
+
+    One beyond the room of its address is refused. One beyond `most`, or `most_strangers`, is let in, and a stranger
+    goes for it: the one that Crowd names, of those that do not wait for an answer of ours. So nobody takes all the
+    room by doing nothing. Only where there is no such stranger the new one is refused.
+    """
+
+    def __init__(self, room: AddressRoom, most: int, most_strangers: int, seconds: float) -> None:
+        """A stranger has `seconds` to log in."""
+        self._room = room
+        self.most = most
+        self.most_strangers = most_strangers
+        self._seconds = seconds
+        self._visits = 0
+        self._strangers: dict[Visit, None] = {}  # the oldest first
+        self._crowd: Crowd[Visit] = Crowd()
+        self.refused = 0
+        """Connections that found no room, and strangers who had to make it."""
+        self._told = 0
+
+    @property
+    def connections(self) -> int:
+        return self._visits
+
+    @property
+    def strangers(self) -> int:
+        return len(self._strangers)
+
+    def enter(self, connected: socket.socket, peer: tuple[Any, ...], now: float) -> Visit | None:
+        """Count a new connection from `peer`, host, port and more; None where it is one too many."""
+        name = self._room.enter(peer[0])
+        if name is None:
+            self.refused += 1
+            return None
+        if self._visits >= self.most or len(self._strangers) >= self.most_strangers:
+            self.refused += 1
+            out = self._crowd.next_out()
+            if out is None:
+                self._room.leave(name)
+                return None
+            out.cut()
+        visit = Visit(self, connected, f"{peer[0]}:{peer[1]}", name, now)
+        self._visits += 1
+        self._strangers[visit] = None
+        self._crowd.add(visit, name)
+        return visit
+
+    def hold(self, visit: Visit) -> None:
+        self._crowd.discard(visit)
+
+    def release(self, visit: Visit) -> None:
+        if visit.stranger:
+            self._crowd.add(visit, visit.name)
+
+    def logged_in(self, visit: Visit) -> None:
+        visit.stranger = False
+        self._crowd.discard(visit)
+        self._strangers.pop(visit, None)
+
+    def ended(self, visit: Visit) -> None:
+        self.logged_in(visit)
+        self._visits -= 1
+        self._room.leave(visit.name)
+
+    def sweep(self, now: float) -> None:
+        """End the connections whose time to log in is over, and say how many found no room since the last time."""
+        overdue = []
+        for visit in self._strangers:
+            if now - visit.opened_at <= self._seconds:
+                break
+            overdue.append(visit)
+        for visit in overdue:
+            visit.overdue()
+        if self.refused > self._told:
+            log.warning(
+                "connections refused: too many",
+                count=self.refused - self._told,
+                connections=self._visits,
+                unauthenticated=len(self._strangers),
+            )
+            self._told = self.refused
+        self._room.tell_crowded()
