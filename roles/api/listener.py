@@ -194,6 +194,7 @@ class Entrance(asyncio.Protocol):
             self._handler.connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
         self._left(error)
 
     def _left(self, error: Exception | None) -> None:

@@ -30,8 +30,8 @@ class Visit:
         self.name = name
         self.opened_at = opened_at
         self.stranger = True
-        self.overdue: Callable[[], None] = self.cut
-        """Ends the connection because its time to log in is over."""
+        self.overdue: Callable[[], None] | None = None
+        """Ends the connection because its time to log in is over; without one it is cut."""
 
     def hold(self) -> None:
         """Keep it from having to go: what it waits for is an answer of ours."""
@@ -47,11 +47,12 @@ class Visit:
         """Count it among the strangers no more."""
         if self._admission is not None:
             self._admission.logged_in(self)
-        self._socket = None
+        self._socket = self.overdue = None
 
     def ended(self) -> None:
         """Count it no more; nothing happens when that is so already."""
-        admission, self._admission, self._socket = self._admission, None, None
+        admission, self._admission = self._admission, None
+        self._socket = self.overdue = None  # else it would be a cycle, which nothing frees at once
         if admission is not None:
             admission.ended(self)
 
@@ -136,7 +137,7 @@ class Admission:
                 break
             overdue.append(visit)
         for visit in overdue:
-            visit.overdue()
+            (visit.overdue or visit.cut)()
         if self.refused > self._told:
             log.warning(
                 "connections refused: too many",

@@ -368,6 +368,7 @@ async def test_a_flood_of_what_is_refused_ends_its_connection_and_others_chat_on
     await server.until_logged(wire, "a flood of sub-signal 9")
 
 
+@pytest.mark.parametrize("deployment", ["one process"])  # the test looks into it
 async def test_a_long_chunk_is_carried_out_in_parts(
     boot: Boot, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
