@@ -121,8 +121,7 @@ class Session:
             return
         self._backlog = self._backlog or deque()
         self._backlog.extend(frames[FRAMES_A_TURN:])
-        self.transport.pause()
-        self._rest()
+        self.rest()
 
     def _carry_out(self, frame: Frame) -> None:
         signal = frame.signal
@@ -272,15 +271,16 @@ class Session:
         left = FRAMES_A_TURN
         while self._backlog and self.inflight < self._hub.max_inflight:
             if not left:
-                self._rest()
+                self.rest()
                 return
             left -= 1
             self._carry_out(self._backlog.popleft())
         if not self._backlog and self.state is not State.CLOSED:
             self.transport.resume()
 
-    def _rest(self) -> None:
-        """Let others have their turn before the next frame."""
+    def rest(self) -> None:
+        """Read no more until others have had their turn."""
+        self.transport.pause()
         if not self._resting:
             self._resting = True
             asyncio.get_running_loop().call_soon(self._go_on)

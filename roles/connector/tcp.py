@@ -17,6 +17,9 @@ from roles.connector.writes import has_unsent
 UNAUTHENTICATED_BODY = 16 * 1024
 """The largest body (bytes) before a CONNECT was accepted."""
 
+PART_BYTES = 16 * 1024
+"""Of what came at one time so much is cut into frames before others have their turn."""
+
 CLOSE_SECONDS = 5.0
 """A client that does not read gets so long to take what was sent before the end."""
 
@@ -37,6 +40,7 @@ class TcpConnection(asyncio.Protocol):
         "_full",
         "_held",
         "_hub",
+        "_rest",
         "_session",
         "_transport",
         "_visit",
@@ -53,6 +57,7 @@ class TcpConnection(asyncio.Protocol):
         self._closing = False
         self._full = False  # the client does not take what is sent to it
         self._held = False  # the session wants no more for now
+        self._rest = b""  # what has come meanwhile
         self.peer = visit.peer
         self.silence_seconds = SILENCE_SECONDS
 
@@ -71,6 +76,9 @@ class TcpConnection(asyncio.Protocol):
         if session is None or self._closing:
             return
         session.heard_at = self._hub.time()
+        if len(data) > PART_BYTES:
+            data, self._rest = data[:PART_BYTES], data[PART_BYTES:]
+            session.rest()
         try:
             arrived = self._decoder.feed(data)
         except FrameError as error:
@@ -132,6 +140,9 @@ class TcpConnection(asyncio.Protocol):
 
     def resume(self) -> None:
         self._held = False
+        rest, self._rest = self._rest, b""
+        if rest:
+            self.data_received(rest)
         self._read_or_not()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.crypto import connect_password, hours_now
-from fsharechat.protocol.frames import Frame
+from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
 from roles.connector.session import Session
@@ -387,7 +387,8 @@ async def test_a_long_chunk_is_carried_out_in_parts(
         ping = ws_frame(TEXT_FRAME, b'{"signal": "PING", "messageId": 1}')
     turns = 0
     carried: Counter[int] = Counter()
-    carry_out = Session._carry_out
+    decoded: Counter[int] = Counter()
+    carry_out, feed = Session._carry_out, FrameDecoder.feed
 
     def counted(session: Session, frame: Frame) -> None:
         carried[turns] += 1
@@ -399,12 +400,19 @@ async def test_a_long_chunk_is_carried_out_in_parts(
             turns += 1
             await asyncio.sleep(0)
 
+    def fed(decoder: FrameDecoder, data: bytes) -> list[Frame]:
+        found = feed(decoder, data)
+        decoded[turns] += len(found)
+        return found
+
     monkeypatch.setattr(Session, "_carry_out", counted)
+    monkeypatch.setattr(FrameDecoder, "feed", fed)
     turning = asyncio.create_task(turn())
     wire.writer.write(ping * 5000)
     await until(lambda: carried.total() == 5000, "not all were carried out")
     turning.cancel()
-    assert max(carried.values()) <= 200
+    assert max(carried.values()) <= 2 * 200  # the end of one part and the begin of the next
+    assert max(decoded.values(), default=0) <= 2000
 
 
 async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat: Chat) -> None:
