@@ -4,9 +4,9 @@ from fsharechat.errors import listen_problem
 from fsharechat.node import Node, StartError
 from fsharechat.process import raise_open_files
 from fsharechat.registry import Lease, LeaseTaken
+from roles.connector.acceptor import Acceptor
 from roles.connector.certificate import Certificate, CertificateError
 from roles.connector.hub import Hub
-from roles.connector.listener import Listener
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketServer
 
@@ -20,7 +20,7 @@ class ConnectorRole:
         self._lease: Lease | None = None
         self._certificate: Certificate | None = None
         self._hub: Hub | None = None
-        self._tcp: Listener | None = None
+        self._tcp: Acceptor | None = None
         self._web: WebSocketServer | None = None
 
     async def start(self, node: Node) -> None:
@@ -36,8 +36,8 @@ class ConnectorRole:
         await hub.start()
         certificate = self._load_certificate()
         context = certificate.context if certificate is not None else None
-        self._tcp = Listener(
-            hub, lambda visit: TcpConnection(hub, visit), context, settings.authenticate_seconds
+        self._tcp = Acceptor(
+            hub.admit, lambda visit: TcpConnection(hub, visit), context, settings.authenticate_seconds
         )
         try:
             tcp_name = await self._tcp.listen(settings.host, settings.tcp_port)

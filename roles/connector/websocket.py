@@ -12,9 +12,9 @@ from fsharechat.protocol import json
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Reply
+from roles.connector.acceptor import Acceptor
 from roles.connector.gate import Gate
 from roles.connector.hub import Hub
-from roles.connector.listener import Listener
 from roles.connector.session import FRAMES_A_TURN, Session, State
 from roles.connector.tail import TailMessage
 from roles.connector.tcp import CLOSE_SECONDS
@@ -33,29 +33,29 @@ class WebSocketServer:
         app.router.add_get("/", self._serve)
         app.router.add_get("/ws", self._serve)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=HttpLog())
-        self._listener: Listener | None = None
+        self._acceptor: Acceptor | None = None
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> tuple[Any, ...]:
         """Listen, with TLS where there is a context, and return the name of the socket. Raises OSError."""
         await self._runner.setup()
         http = self._runner.server
         assert http is not None
-        self._listener = Listener(
-            self._hub,
+        self._acceptor = Acceptor(
+            self._hub.admit,
             lambda visit: Gate(visit, http()),
             context,
             self._hub.settings.authenticate_seconds,
         )
-        return await self._listener.listen(host, port)
+        return await self._acceptor.listen(host, port)
 
     def stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.stop_listening()
+        if self._acceptor is not None:
+            self._acceptor.stop_listening()
 
     async def close(self) -> None:
         """Let go of what is still connected, sessions excepted: the hub ends those."""
-        if self._listener is not None:
-            await self._listener.close()
+        if self._acceptor is not None:
+            await self._acceptor.close()
         await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:

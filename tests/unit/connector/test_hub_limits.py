@@ -1,5 +1,6 @@
 """How many connections a connector takes."""
 
+import socket
 from typing import Any, cast
 
 from fsharechat.registry.memory import MemoryLease, MemoryRegistry
@@ -7,7 +8,7 @@ from fsharechat.settings import Settings
 from roles.connector.hub import Hub
 
 
-def make_hub(open_files: int, **connector: int) -> Hub:
+def make_hub(open_files: int, **connector: object) -> Hub:
     nothing = cast(Any, None)
     lease = MemoryLease(MemoryRegistry(), "connector", 1)
     return Hub(Settings.model_validate({"connector": connector}), lease, nothing, nothing, open_files)
@@ -22,3 +23,15 @@ async def test_no_more_connections_than_files_may_be_open() -> None:
 async def test_the_settings_count_where_there_are_files_enough() -> None:
     hub = make_hub(1_000_000, max_connections=5000, max_unauthenticated=70)
     assert (hub.admission.most, hub.admission.most_strangers) == (5000, 70)
+
+
+async def test_an_address_has_its_share_unless_it_is_a_trusted_proxy() -> None:
+    hub = make_hub(1_000_000, connections_per_address=2, trusted_proxies=("10.0.0.0/8",))
+    with socket.socket() as unconnected:
+        taken = [hub.admit(unconnected, ("192.0.2.1", 5)) is not None for _ in range(3)]
+        assert taken == [True, True, False]
+        assert hub.admit(unconnected, ("192.0.2.2", 5)) is not None
+        assert None not in [hub.admit(unconnected, ("10.1.1.1", 5)) for _ in range(5)]
+        assert None not in [hub.admit(unconnected, ("127.0.0.1", 5)) for _ in range(5)]
+        hub.suspended = True
+        assert hub.admit(unconnected, ("192.0.2.3", 5)) is None

@@ -5,7 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -27,14 +27,11 @@ TLS_CLOSE_SECONDS = 5.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class Host(Protocol):
-    """Who takes visitors in."""
-
-    def admit(self, connected: socket.socket, peer: tuple[Any, ...]) -> Visit | None:
-        """Count a new connection from `peer`, host, port and more; None where it is one too many."""
+Admit = Callable[[socket.socket, tuple[Any, ...]], Visit | None]
+"""Counts a new connection from a peer: host, port and more. None where it is one too many."""
 
 
-class Listener:
+class Acceptor:
     """Accepts connections. asyncio's own servers tell of one only when its TLS handshake is over.
 
     `protocol` makes what serves a connection: it calls `Visit.ended` when that is lost.
@@ -42,13 +39,13 @@ class Listener:
 
     def __init__(
         self,
-        host: Host,
+        admit: Admit,
         protocol: Callable[[Visit], asyncio.Protocol],
         context: ssl.SSLContext | None,
         handshake_seconds: float,
     ) -> None:
         """Without a `context` there is no TLS; with it a handshake has `handshake_seconds`."""
-        self._host = host
+        self._admit = admit
         self._protocol = protocol
         self._tls: dict[str, Any] = {}
         if context is not None:
@@ -112,7 +109,7 @@ class Listener:
             connected.setblocking(False)
             # asyncio does this only where the socket names its protocol, and an accepted one names none.
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-            visit = self._host.admit(connected, peer)
+            visit = self._admit(connected, peer)
             if visit is None:
                 connected.close()
             else:

@@ -14,9 +14,9 @@ import uvloop
 from structlog.testing import capture_logs
 
 from fsharechat.rooms import AddressRoom
-from roles.connector import listener as listener_module
+from roles.connector import acceptor as acceptor_module
+from roles.connector.acceptor import Acceptor
 from roles.connector.admission import Admission, Visit
-from roles.connector.listener import Listener
 from tests.e2e.certificate import make_certificate
 from tests.server import until
 
@@ -41,11 +41,11 @@ class Echo(asyncio.Protocol):
 
 
 class Port:
-    """A listener and who admits for it."""
+    """An acceptor and who admits for it."""
 
     def __init__(self, strangers: int, context: ssl.SSLContext | None, seconds: float) -> None:
         self.admission = Admission(AddressRoom(0, ()), 1000, strangers, 3600)
-        self.listener = Listener(self, Echo, context, seconds)
+        self.acceptor = Acceptor(self.admit, Echo, context, seconds)
         self.number = 0
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -74,9 +74,9 @@ async def serving(
     strangers: int = 100, context: ssl.SSLContext | None = None, seconds: float = 3600
 ) -> AsyncIterator[Port]:
     port = Port(strangers, context, seconds)
-    port.number = (await port.listener.listen("127.0.0.1", 0))[1]
+    port.number = (await port.acceptor.listen("127.0.0.1", 0))[1]
     yield port
-    await port.listener.close()
+    await port.acceptor.close()
     for writer in port.writers:
         writer.close()
         with suppress(OSError):
@@ -127,7 +127,7 @@ async def test_small_answers_do_not_wait_for_more(tls: tuple[ssl.SSLContext, ssl
                 served = transport.get_extra_info("socket")
                 seen.append(served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-        port.listener._protocol = Look
+        port.acceptor._protocol = Look
         assert await port.echoed(None) == b"hello"
         assert [bool(value) for value in seen] == [True]
 
@@ -159,7 +159,7 @@ async def test_closing_ends_handshakes(tls: tuple[ssl.SSLContext, ssl.SSLContext
     async with serving(context=tls[0]) as port:
         reader = await port.silent()
         await until(lambda: port.admission.connections == 1, "it is not accepted")
-        await port.listener.close()
+        await port.acceptor.close()
         assert port.admission.connections == 0
         with suppress(ConnectionError):
             assert await reader.read() == b""
@@ -168,7 +168,7 @@ async def test_closing_ends_handshakes(tls: tuple[ssl.SSLContext, ssl.SSLContext
 async def test_connections_are_accepted_again_when_files_may_be_opened_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listener_module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(acceptor_module, "RETRY_SECONDS", 0.02)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serving() as port:
         loop = asyncio.get_running_loop()
@@ -193,4 +193,4 @@ async def test_connections_are_accepted_again_when_files_may_be_opened_again(
 async def test_a_port_that_is_taken_is_an_error() -> None:
     async with serving() as port:
         with pytest.raises(OSError, match="in use"):
-            await Listener(port, Echo, None, 1).listen("127.0.0.1", port.number)
+            await Acceptor(port.admit, Echo, None, 1).listen("127.0.0.1", port.number)
