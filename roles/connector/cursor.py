@@ -80,7 +80,7 @@ class Cursor:
         return True
 
     def asked(self, after: int, heard_at: float, now: float) -> int:
-        """Take a question for what follows `after`, which came in at `heard_at`; return what the answer has to follow.
+        """Take a question for what follows `after`, heard at `heard_at`; return what the answer has to follow.
 
         That is the lower one of what the device says and of its mark. `answered` or `failed` comes next.
         """
