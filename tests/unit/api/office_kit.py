@@ -7,9 +7,7 @@ import orjson
 from api_kit import KEY, Answer, Site
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, SubSignal
-from fsharechat.rpc import Call
-from fsharechat.store import users
+from fsharechat.store import messages, users
 
 PUSH = "/imopenapi/pushNotificationByMobile"
 
@@ -39,10 +37,8 @@ class Desk:
         return uid
 
     async def inbox(self, uid: str) -> list[pb.Message]:
-        request = pb.PullMessageRequest(id=0, type=0).SerializeToString()
-        reply = await self.site.node.rpc.call(Call(SubSignal.MP, uid, "phone", request))
-        assert reply.code == Code.SUCCESS
-        return list(pb.PullMessageResult.FromString(reply.payload).message)
+        found = await self.site.node.store.read(messages.pull, uid, messages.NOTHING)
+        return [pb.Message.FromString(entry.body) for entry in found.entries]
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         return [dict(line) for line in self.site.logs if line["event"] == event]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import create_engine, text
-from store_kit import append, new
+from store_kit import append, inbox, new
 
 from fsharechat import urls
 from fsharechat.errors import StoreError
@@ -70,7 +70,7 @@ async def check(store: MysqlStore, acknowledged: list[int]) -> None:
     heads = await store.read(messages.heads, PEOPLE)
     entries = 0
     for uid in PEOPLE:
-        pulled = await store.read(messages.pull, uid, 0)
+        pulled = await inbox(store, uid)
         assert len(pulled.bodies) == len(set(pulled.bodies)) == pulled.head == heads[uid]
         entries += pulled.head
     assert len(set(acknowledged)) == len(acknowledged)

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 from commit_cutting_proxy import CommitCuttingProxy, Cut
-from store_kit import append, new
+from store_kit import append, inbox, new
 from structlog.testing import capture_logs
 
 from fsharechat.errors import Refusal, StoreError
@@ -55,7 +55,7 @@ async def test_writers_of_several_processes_leave_no_hole_and_no_double(empty_my
     await asyncio.gather(*(send(store, n) for n, store in enumerate(stores * 8)))
     heads = await stores[0].read(messages.heads, people)
     for uid in people:
-        pulled = await stores[1].read(messages.pull, uid, 0)
+        pulled = await inbox(stores[1], uid)
         assert len(pulled.bodies) == pulled.head == heads[uid]
     assert sum(store.stats.failed for store in stores) == 0
     for store in stores:
@@ -137,7 +137,7 @@ async def test_a_commit_that_was_cut_off_is_resolved_by_looking(
     stored = await append(behind, new("ann", "bob", body=b"once"))
     assert [entry.seq for entry in stored.entries] == [2, 2]
     assert not proxy.cuts
-    pulled = await behind.read(messages.pull, "bob", 0)
+    pulled = await inbox(behind, "bob")
     assert pulled.head == 2
     assert pulled.bodies[1:] == [b"once"]
 
@@ -191,7 +191,7 @@ async def test_a_connection_lost_between_statements_that_went_out_together(
         proxy.drop()
     await other.execute("ROLLBACK")
     assert (await stored).entries == [("ann", 2), ("bob", 2)]
-    pulled = await behind.read(messages.pull, "bob", 0)
+    pulled = await inbox(behind, "bob")
     assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
 
 
@@ -209,7 +209,7 @@ async def test_a_deadlock_between_statements_that_went_out_together(
         await other.execute("ROLLBACK")
         assert (await stored).entries == [("ann", 2), ("bob", 2)]
     assert [entry["event"] for entry in logs] == ["store batch is tried again"]
-    pulled = await behind.read(messages.pull, "bob", 0)
+    pulled = await inbox(behind, "bob")
     assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
 
 
@@ -226,7 +226,7 @@ async def test_a_lock_that_stays_away_undoes_all_that_went_out_before(
             await asyncio.sleep(0.01)
         await other.execute("ROLLBACK")
         assert (await stored).entries == [("ann", 2), ("bob", 2)]
-    pulled = await behind.read(messages.pull, "bob", 0)
+    pulled = await inbox(behind, "bob")
     assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
 
 
