@@ -262,6 +262,9 @@ SELECT i.seq, m.sender, m.client, m.body FROM inbox i JOIN messages m ON m.id = 
 WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq
 """
 _SIZES_PAGE = 2048
+MAX_LOOKED_AT = 32 * _SIZES_PAGE
+"""Entries among which the first pull looks for those of groups that the user is still in; LRM has the others."""
+
 _FEW = 4
 """So many bodies are read without a look at their sizes."""
 
@@ -318,11 +321,15 @@ WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
 
 
 def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
-    """Return the newest entries of an inbox, oldest first, without those of groups that the user has left."""
+    """Return the newest entries of an inbox, oldest first, without those of groups that the user has left.
+
+    They are looked for among the newest MAX_LOOKED_AT entries.
+    """
     left = yield from groups.left_by(uid)
-    size, upto = 0, head
+    size, upto, looked_at = 0, head, 0
     seqs: dict[int, int] = {}
-    while size <= MAX_PULL_BYTES:
+    while size <= MAX_PULL_BYTES and looked_at < MAX_LOOKED_AT:
+        looked_at += _SIZES_PAGE
         rows = (yield Query(_CONVERSATIONS, (uid, upto, _SIZES_PAGE))).rows
         for seq, id, conversation, length in rows:
             if _group_of(conversation) not in left:

@@ -2,14 +2,13 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Concatenate
 from urllib.parse import quote
 
 import structlog
 
-from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.errors import StoreError
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Stored
@@ -26,14 +25,23 @@ from fsharechat.store.mysql_connection import (
     Unreachable,
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
+from fsharechat.store.readers import Lane, ReadTooLong, Share
 from fsharechat.store.store import LOCK_SECONDS, Store
-from fsharechat.store.unit import Dialect, P, T, Unit, select_in
+from fsharechat.store.unit import Dialect, T, Unit, select_in
 from fsharechat.store.writer import Batch
 from fsharechat.urls import ServiceUrl
 
 log = structlog.get_logger(__name__)
 
-READERS = 4
+SHARES = {
+    Lane.SHORT: Share(readers=4, reserved=1, seconds=5.0),
+    Lane.LONG: Share(readers=1, reserved=0, seconds=3.0),
+}
+"""The reading connections of a process."""
+
+ANSWER_SECONDS = 1.0
+"""The server stops a statement that takes longer than a read may; so much later its answer is not waited for."""
+
 TRIES = 6
 """A batch that met a conflict or lost its connection is run so often before its callers are told."""
 
@@ -52,15 +60,12 @@ class MysqlStore(Store):
         tls: ServiceTls = NO_TLS,
     ) -> None:
         """`lock_seconds`: how long `open` waits for another process that migrates the database."""
-        super().__init__(max_queue)
+        super().__init__(max_queue, SHARES)
         self.dialect: Dialect = MysqlDialect()
         self._lock_seconds = lock_seconds
         self._url = url
         self._hosts = Hosts(url, tls)
-        self._max_reads = max_queue
-        self._reading = 0
-        self._closing = False
-        self._idle: asyncio.LifoQueue[MysqlConnection | None] = asyncio.LifoQueue()
+        self._idle: dict[Lane, list[MysqlConnection]] = {lane: [] for lane in Lane}
         self._writing: MysqlConnection | None = None
         self._writer = secrets.token_hex(16)
         self._batch_number = 0
@@ -69,8 +74,6 @@ class MysqlStore(Store):
     async def open(self) -> None:
         await (await self._hosts.connect()).close()  # a clear error before anything else
         await asyncio.to_thread(self._migrate)
-        for _ in range(READERS):
-            self._idle.put_nowait(None)
 
     async def close(self) -> None:
         self._closing = True
@@ -83,34 +86,28 @@ class MysqlStore(Store):
             except StoreError as error:
                 log.info("the row of this writer stays", error=str(error))
             await self._writing.close()
-        while not self._idle.empty():
-            connection = self._idle.get_nowait()
-            if connection is not None:
-                await connection.close()
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().close()
 
-    async def read(
-        self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        if self._closing:
-            raise StoreError("the store is closed")
-        if self._reading >= self._max_reads:
-            raise StoreBusy(f"{self._reading} reads wait for the store")
-        self._reading += 1
+    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+        idle, seconds = self._idle[lane], self._shares[lane].seconds
+        connection = idle.pop() if idle else None
         try:
-            connection = await self._idle.get()
-            try:
-                if connection is not None and connection.usable:
-                    try:
-                        return await connection.run(unit(self.dialect, *args, **kwargs))
-                    except (ConnectionLost, Conflict) as error:
-                        log.info("a read is tried again", error=str(error))
-                if connection is None or not connection.usable:
-                    connection = await self._hosts.connect()
-                return await connection.run(unit(self.dialect, *args, **kwargs))
-            finally:
-                self._idle.put_nowait(connection)
+            if connection is not None and connection.usable:
+                try:
+                    return await _within(seconds, connection.run(start()))
+                except (ConnectionLost, Conflict) as error:
+                    log.info("a read is tried again", error=str(error))
+            if connection is None or not connection.usable:
+                connection = await self._hosts.connect_reader(seconds)
+            return await _within(seconds, connection.run(start()))
         finally:
-            self._reading -= 1
+            if connection is not None and connection.usable:
+                if self._closing:
+                    connection.abandon()
+                else:
+                    idle.append(connection)
 
     # The writer: one batch at a time
 
@@ -235,6 +232,15 @@ class MysqlStore(Store):
             )
         except StoreError as error:
             raise StoreError(f"{host}:{port}: {error}") from error
+
+
+async def _within(seconds: float, read: Awaitable[T]) -> T:
+    """Return what is read, unless all statements together take longer than a read may."""
+    try:
+        async with asyncio.timeout(seconds + ANSWER_SECONDS):
+            return await read
+    except TimeoutError:
+        raise ReadTooLong(f"a read took more than {seconds:g} s") from None
 
 
 def _lock_heads(uids: Sequence[str]) -> Unit[None]:

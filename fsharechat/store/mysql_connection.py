@@ -16,6 +16,7 @@ from pymysql.converters import escape_string
 from fsharechat import tls
 from fsharechat.errors import StoreError
 from fsharechat.settings_tls import ServiceTls
+from fsharechat.store.readers import ReadTooLong
 from fsharechat.store.unit import Result, T, Unit
 from fsharechat.urls import ServiceUrl
 
@@ -44,12 +45,17 @@ _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _WRITER = """SET SESSION sql_mode = @@sql_mode
     /*M!100300 , SESSION idle_write_transaction_timeout = 3 */ /*!80000 , SESSION wait_timeout = 3 */"""
 
+# The server stops a statement that reads for longer: MariaDB's limit is in seconds, MySQL's in ms.
+_READER = """SET SESSION sql_mode = @@sql_mode
+    /*M!100300 , SESSION max_statement_time = {0} */ /*!80000 , SESSION max_execution_time = {1} */"""
+
 UNREAD = Result([], -1)
 """In place of a result that nobody looks at."""
 
 _DEADLOCK = frozenset(
     {1205, 1213, 1020}
 )  # lock wait timeout; deadlock or Galera conflict; record has changed
+_TOOK_TOO_LONG = frozenset({1969, 3024})  # of MariaDB, of MySQL
 _SERVER_GONE = frozenset({1047, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2006, 2013, 2014, 2055})
 
 
@@ -105,6 +111,12 @@ class Hosts:
         """Return a connection whose transactions do not outlive a process that stands still. Raises StoreError."""
         connection = await self.connect()
         await connection.execute(_WRITER)
+        return connection
+
+    async def connect_reader(self, seconds: float) -> "MysqlConnection":
+        """Return a connection whose statements take no longer than so many seconds. Raises StoreError."""
+        connection = await self.connect()
+        await connection.execute(_READER.format(seconds, int(seconds * 1000)))
         return connection
 
     async def connect(self) -> "MysqlConnection":
@@ -272,6 +284,8 @@ class MysqlConnection:
         if number in _SERVER_GONE:
             self.abandon()
             return ConnectionLost(_text(error))
+        if number in _TOOK_TOO_LONG:
+            return ReadTooLong(_text(error))
         if prepared:
             return Unprepared(_text(error))
         if isinstance(error, pymysql.err.IntegrityError):

@@ -65,6 +65,21 @@ users = Table(
     Index("users_name", "name"),
 )
 
+name_parts = Table(
+    "name_parts",
+    metadata,
+    Column(
+        "part",
+        String(64),
+        primary_key=True,
+        comment="The display name from one of its characters on, see users.parts.",
+    ),
+    Column("uid", UID, primary_key=True),
+    Index("name_parts_uid", "uid"),
+    comment="What a search for a part of a display name looks into.",
+    sqlite_with_rowid=False,
+)
+
 sessions = Table(
     "sessions",
     metadata,

@@ -5,24 +5,33 @@ import queue
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Concatenate
 
 import structlog
 
-from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.errors import StoreError
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
+from fsharechat.store.readers import Lane, ReadTooLong, Share
 from fsharechat.store.store import Store
-from fsharechat.store.unit import Dialect, P, Query, Result, Row, T, Unit, chunks, flat, marks, rows_of_marks
+from fsharechat.store.unit import Dialect, Query, Result, Row, T, Unit, chunks, flat, marks, rows_of_marks
 from fsharechat.store.writer import Batch
 
 log = structlog.get_logger(__name__)
 
-READERS = 2
+SHARES = {
+    Lane.SHORT: Share(readers=3, reserved=1, seconds=5.0),
+    Lane.LONG: Share(readers=1, reserved=0, seconds=3.0),
+}
+"""The reader threads; each has a connection of its own."""
+
+LOOK_STEPS = 200_000
+"""After so many steps of SQLite's machine (some ms) a read looks whether it takes too long."""
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """The writer thread asks for the GIL at every statement; the default of 5 ms a time is too long."""
@@ -94,15 +103,13 @@ class SqliteStore(Store):
     """One file. Only one process may have it open for writing (the node locks its data folder)."""
 
     def __init__(self, path: Path, max_queue: int) -> None:
-        super().__init__(max_queue)
+        super().__init__(max_queue, SHARES)
         self.dialect: Dialect = SqliteDialect()
         self._path = path
-        self._max_reads = max_queue
-        self._closing = False
-        self._reading = 0
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
-        self._readers = ThreadPoolExecutor(READERS, "store-reader", initializer=self._open_reader)
+        threads = sum(share.readers for share in SHARES.values())
+        self._threads = ThreadPoolExecutor(threads, "store-reader", initializer=self._open_reader)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 
@@ -123,24 +130,20 @@ class SqliteStore(Store):
         if self._writer.is_alive():
             self._batches.put(None)
             await asyncio.to_thread(self._writer.join)
-        await asyncio.to_thread(self._readers.shutdown)
+        await asyncio.to_thread(self._threads.shutdown)
         for connection in self._connections:
             connection.close()
 
-    async def read(
-        self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        if self._closing:
-            raise StoreError("the store is closed")
-        if self._reading >= self._max_reads:
-            raise StoreBusy(f"{self._reading} reads wait for the store")
-        self._reading += 1
+    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+        seconds = self._shares[lane].seconds
+        read = _Read(seconds, time.monotonic() + seconds)
+        done = self._loop.run_in_executor(self._threads, self._run_read, start, read)
         try:
-            return await self._loop.run_in_executor(
-                self._readers, self._run_read, lambda: unit(self.dialect, *args, **kwargs)
-            )
-        finally:
-            self._reading -= 1
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            read.unwanted = True
+            await asyncio.wait([done])  # until the thread has seen it, and is free
+            raise
 
     def _start_batch(self, batch: Batch) -> None:
         self._batches.put(batch)
@@ -199,18 +202,29 @@ class SqliteStore(Store):
     # In the reader threads
 
     def _open_reader(self) -> None:
-        self._local.connection = self._connect()
-        self._local.connection.execute("PRAGMA query_only = ON")
+        connection = self._local.connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        self._local.read = None
+        connection.set_progress_handler(self._is_over, LOOK_STEPS)
 
-    def _run_read(self, start: Callable[[], Unit[T]]) -> T:
+    def _is_over(self) -> bool:
+        """Return whether SQLite is to stop what this thread reads."""
+        read: _Read | None = self._local.read
+        return read is not None and read.is_over
+
+    def _run_read(self, start: Callable[[], Unit[T]], read: "_Read") -> T:
         connection: sqlite3.Connection = self._local.connection
+        self._local.read = read
         try:
             connection.execute("BEGIN")  # one snapshot for all statements of the unit
             try:
-                return _run(connection, start())
+                return _run(connection, start(), read)
             finally:
+                self._local.read = None
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise read.too_long() from error
             raise StoreError(str(error)) from error
 
     def _connect(self) -> sqlite3.Connection:
@@ -230,12 +244,30 @@ class SqliteStore(Store):
         return connection
 
 
-def _run(connection: sqlite3.Connection, unit: Unit[T]) -> T:
+@dataclass(slots=True)
+class _Read:
+    """How long a read may take, and whether there is still somebody who wants it."""
+
+    seconds: float
+    deadline: float
+    unwanted: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.unwanted or time.monotonic() > self.deadline
+
+    def too_long(self) -> ReadTooLong:
+        return ReadTooLong(f"a read took more than {self.seconds:g} s")
+
+
+def _run(connection: sqlite3.Connection, unit: Unit[T], read: _Read | None = None) -> T:
     try:
         query = next(unit)
         while True:
             cursor = connection.execute(query.sql, query.params)
             rows = cursor.fetchall()
+            if read is not None and read.is_over:  # a short statement never looks
+                raise read.too_long()
             query = unit.send(Result(rows, cursor.rowcount))
     except StopIteration as stop:
         value: T = stop.value

@@ -1,10 +1,12 @@
 """The store as the roles see it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate
 
+from fsharechat.errors import StoreError
 from fsharechat.store.messages import NewMessage
+from fsharechat.store.readers import OWN, Lane, Readers, Share
 from fsharechat.store.unit import Dialect, P, T, Unit
 from fsharechat.store.writer import Batch, Done, GroupCommit, StoreStats
 
@@ -17,8 +19,11 @@ class Store(ABC):
 
     dialect: Dialect
 
-    def __init__(self, max_queue: int) -> None:
+    def __init__(self, max_queue: int, shares: Mapping[Lane, Share]) -> None:
         self._commits = GroupCommit(max_queue, self._start_batch)
+        self._shares = shares
+        self._readers = Readers(shares, max_queue)
+        self._closing = False
 
     @property
     def stats(self) -> StoreStats:
@@ -32,11 +37,43 @@ class Store(ABC):
     async def close(self) -> None:
         """Finish what was taken and let go. What comes later gets StoreError."""
 
-    @abstractmethod
     async def read(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit that only reads. Raises StoreError."""
+        """Run a unit that only reads, for the server itself: what is short, and goes before all users' reads.
+
+        Raises StoreError, also when it takes too long.
+        """
+        return await self._in_turn(Lane.SHORT, OWN, lambda: unit(self.dialect, *args, **kwargs))
+
+    async def read_for(
+        self, uid: str, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit that only reads for a user, of whose reads few run at a time. Raises what `read` does."""
+        return await self._in_turn(Lane.SHORT, uid, lambda: unit(self.dialect, *args, **kwargs))
+
+    async def search_for(
+        self, uid: str, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a unit that only reads, as `read_for` does, and may take longer the more is stored."""
+        return await self._in_turn(Lane.LONG, uid, lambda: unit(self.dialect, *args, **kwargs))
+
+    async def _in_turn(self, lane: Lane, owner: str, start: Callable[[], Unit[T]]) -> T:
+        self._check_open()
+        await self._readers.enter(lane, owner)
+        try:
+            self._check_open()
+            return await self._read(lane, start)
+        finally:
+            self._readers.leave(lane, owner)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise StoreError("the store is closed")
+
+    @abstractmethod
+    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+        """Run a unit with one of the readers of a lane, of which there is one; it is free again on return."""
 
     async def write(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs

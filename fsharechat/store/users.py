@@ -1,14 +1,24 @@
 """Users, and what the whole deployment shares."""
 
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import FriendState, UserStatus
-from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, insert_many, marks, select_in
 
 PAGE = 20
 """Users on one page of a search."""
+
+MAX_FOUND = 2000
+"""The most users that a search finds by one column."""
+
+MAX_PART = 64
+"""Characters of a display name that are searched; it has no more."""
+
+_LAST_LETTER = "\U0010ffff"
+"""It comes after all that names are written with."""
 
 _UID_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 _UID_SIZE = 10
@@ -46,22 +56,41 @@ def profiles(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Row]]:
     return {row[0]: row for row in rows}
 
 
+def parts(display_name: str) -> list[str]:
+    """Return a display name from each of its characters on, as a search looks for it: whatever case and width.
+
+    None begins with a space or ends in one, which MySQL would not tell apart.
+    """
+    whole = _folded(display_name)
+    return [whole[start:] for start, letter in enumerate(whole) if not letter.isspace()]
+
+
+def _folded(text: str) -> str:
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return folded[:MAX_PART].strip()
+
+
 def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:
     """Return a page (from 0) of the users whose login number or name is `keyword`.
 
-    With `fuzzy` also those whose display name contains it.
+    With `fuzzy` also those whose display name contains it. What a name or a part finds beyond MAX_FOUND is left out:
+    so much is read, however many users there are.
     """
-    condition = "(number = ? OR name = ? OR display_name = ?"
-    params: list[object] = [keyword.lower(), keyword, keyword]  # numbers are kept in lower case
-    if fuzzy:
-        condition += " OR display_name LIKE ? ESCAPE '!'"
-        params.append(f"%{_escaped(keyword)}%")
-    sql = f"SELECT {_COLUMNS} FROM users WHERE {condition}) AND status <> ? ORDER BY uid LIMIT ? OFFSET ?"
-    return (yield Query(sql, (*params, UserStatus.BLOCKED, PAGE, page * PAGE))).rows
-
-
-def _escaped(text: str) -> str:
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    found: set[str] = set()
+    # Numbers are kept in lower case.
+    for column, value in (("number", keyword.lower()), ("name", keyword), ("display_name", keyword)):
+        sql = f"SELECT uid FROM users WHERE {column} = ? LIMIT ?"
+        found.update(uid for (uid,) in (yield Query(sql, (value, MAX_FOUND))).rows)
+    part = _folded(keyword)
+    if fuzzy and part and len(keyword) <= MAX_PART:
+        sql = "SELECT uid FROM name_parts WHERE part >= ? AND part < ? ORDER BY part, uid LIMIT ?"
+        rows = (yield Query(sql, (part, part + _LAST_LETTER, MAX_FOUND))).rows
+        found.update(uid for (uid,) in rows)
+    if not found:
+        return []
+    where = f"uid IN ({marks(len(found))}) AND status <> ?"
+    sql = f"SELECT {_COLUMNS} FROM users WHERE {where} ORDER BY uid LIMIT ? OFFSET ?"
+    return (yield Query(sql, (*sorted(found), UserStatus.BLOCKED, PAGE, page * PAGE))).rows
 
 
 def modify(_: Dialect, uid: str, changes: dict[str, object], now: int) -> Unit[None]:
@@ -73,7 +102,17 @@ def modify(_: Dialect, uid: str, changes: dict[str, object], now: int) -> Unit[N
     assignments = "".join(f"{column} = ?, " for column in changes)
     version = "update_dt = CASE WHEN update_dt < ? THEN ? ELSE update_dt + 1 END"
     sql = f"UPDATE users SET {assignments}{version} WHERE uid = ?"
-    yield Query(sql, (*changes.values(), now, now, uid))
+    yield Query(sql, (*changes.values(), now, now, uid), unread=True)
+    if "display_name" in changes:
+        yield from _keep_parts(uid)
+
+
+def _keep_parts(uid: str) -> Unit[None]:
+    """Have the parts of a user's display name that it has now, if there is such a user; their row is locked."""
+    rows = (yield Query("SELECT display_name FROM users WHERE uid = ?", (uid,))).rows
+    yield Query("DELETE FROM name_parts WHERE uid = ?", (uid,), unread=True)
+    named = [(part, uid) for (name,) in rows for part in parts(name)]
+    yield from insert_many("name_parts", ("part", "uid"), named)
 
 
 def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
@@ -119,7 +158,8 @@ def insert(dialect: Dialect, uid: str, number: str, display_name: str, now: int)
         "status": UserStatus.NORMAL,
         "update_dt": now,
     }
-    yield Query(dialect.insert_new("users", list(values)), list(values.values()))
+    yield Query(dialect.insert_new("users", list(values)), list(values.values()), unread=True)
+    yield from _keep_parts(uid)
 
 
 def fact(dialect: Dialect, name: str, value: bytes) -> Unit[bytes]:

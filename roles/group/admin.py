@@ -21,6 +21,10 @@ Operation = Callable[["Group", Call, Request], Awaitable[object]]
 OPERATIONS: dict[str, Operation] = {}
 
 
+OFFICE = "back office"
+"""Whose the searches of the back office are; no uid has a space."""
+
+
 class Denied(Exception):
     """An operation cannot be done: an HTTP status, and a text for the administrator."""
 

@@ -5,7 +5,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import admin, groups
 from fsharechat.store.groups import Info
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import Denied, Request, operation
+from roles.group.admin import OFFICE, Denied, Request, operation
 from roles.group.groups import NOTHING, Change, Told, end
 from roles.group.notices import Notice
 from roles.group.service import Group
@@ -31,7 +31,9 @@ def _name(names: type[GroupType] | type[MemberType], number: int) -> str:
 @operation("groups.list")
 async def list_groups(group: Group, _: Call, request: Request) -> object:
     limit: int = request["limit"]
-    found = await group.store.read(admin.chat_groups, request["search"], request["after"], limit + 1)
+    found = await group.store.search_for(
+        OFFICE, admin.chat_groups, request["search"], request["after"], limit + 1
+    )
     return {
         "groups": list(map(_shown, found[:limit])),
         "next": found[limit - 1].id if len(found) > limit else "",

@@ -4,7 +4,7 @@ from fsharechat.protocol.signals import UserStatus
 from fsharechat.rpc import Call
 from fsharechat.store import admin, users
 from fsharechat.store.admin import Account
-from roles.group.admin import Denied, Request, operation
+from roles.group.admin import OFFICE, Denied, Request, operation
 from roles.group.login import normal_number
 from roles.group.service import Group
 
@@ -53,7 +53,9 @@ async def list_users(group: Group, _: Call, request: Request) -> object:
     limit: int = request["limit"]
     wanted: str = request["status"]
     status = UserStatus[wanted.upper()] if wanted else None
-    found = await group.store.read(admin.accounts, request["search"], status, request["after"], limit + 1)
+    found = await group.store.search_for(
+        OFFICE, admin.accounts, request["search"], status, request["after"], limit + 1
+    )
     return {
         "users": list(map(_shown, found[:limit])),
         "next": found[limit - 1].uid if len(found) > limit else "",

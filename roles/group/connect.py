@@ -91,7 +91,7 @@ async def all_heads(group: Group, call: Call) -> Reply:
 
 @handles_raw(Method.RECALLS)
 async def missed_recalls(group: Group, call: Call) -> Reply:
-    found = await group.store.read(recalls.missed, call.uid, orjson.loads(call.body))
+    found = await group.store.read_for(call.uid, recalls.missed, call.uid, orjson.loads(call.body))
     return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
 
 

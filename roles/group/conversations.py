@@ -21,7 +21,7 @@ async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
     """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
     known = group.members.peek(id)
     if known is not None and uid not in known.types:
-        _, seats = await group.store.read(groups.seat, id, uid)
+        _, seats = await group.store.read_for(uid, groups.seat, id, uid)
         if uid not in seats:
             raise Refusal(Code.NOT_IN_GROUP)
         group.members.drop([id])

@@ -156,7 +156,7 @@ def _private(id: int, sender: str, target: str, content: pb.MessageContent, now:
 
 @handles(SubSignal.FRP, pb.Version)
 async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
-    found = await group.store.read(friends.requests, call.uid, request.version)
+    found = await group.store.read_for(call.uid, friends.requests, call.uid, request.version)
     return pb.GetFriendRequestResult(
         entry=[
             pb.FriendRequest(
@@ -187,7 +187,7 @@ def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
 
 @handles(SubSignal.FP, pb.Version)
 async def pull_friends(group: Group, call: Call, request: pb.Version) -> pb.GetFriendsResult:
-    rows = await group.store.read(friends.changed, call.uid, request.version)
+    rows = await group.store.read_for(call.uid, friends.changed, call.uid, request.version)
     return pb.GetFriendsResult(
         entry=[pb.Friend(uid=uid, state=state, update_dt=dt, alias=alias) for uid, state, dt, alias in rows]
     )

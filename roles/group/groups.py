@@ -118,7 +118,7 @@ async def _change(
     if rights.status == UserStatus.BLOCKED:
         raise Refusal(Code.USER_FORBIDDEN)
     if may is not None and not call.retried:  # (the first try may have been the last that they might)
-        info, seats = await group.store.read(groups.seat, group_id, call.uid)
+        info, seats = await group.store.read_for(call.uid, groups.seat, group_id, call.uid)
         if info is None:
             raise Refusal(Code.NOT_EXIST)
         may(info, call.uid, seats)
@@ -369,11 +369,11 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
 
 
 @handles(SubSignal.GPGI, pb.PullUserRequest)
-async def pull_groups(group: Group, _: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
+async def pull_groups(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
     if len(request.request) > MAX_GROUPS:
         raise Refusal(Code.INVALID_PARAMETER)
     ids = list(dict.fromkeys(wanted.uid for wanted in request.request))
-    found = await group.store.read(_infos, ids)
+    found = await group.store.read_for(call.uid, _infos, ids)
     return pb.PullGroupInfoResult(info=[_group_info(info) for _, info in found if info is not None])
 
 
@@ -399,7 +399,7 @@ def _group_info(info: Info) -> pb.GroupInfo:
 async def pull_members(
     group: Group, call: Call, request: pb.PullGroupMemberRequest
 ) -> pb.PullGroupMemberResult:
-    rows = await group.store.read(groups.member_list, request.target, call.uid, request.head)
+    rows = await group.store.read_for(call.uid, groups.member_list, request.target, call.uid, request.head)
     return pb.PullGroupMemberResult(
         member=[
             pb.GroupMember(member_id=uid, alias=alias, type=kind, update_dt=update_dt)

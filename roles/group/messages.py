@@ -255,7 +255,7 @@ async def pull(group: Group, call: Call) -> Reply:
     What a device is given that has nothing is the beginning of its mark; that is kept before it is given.
     """
     after, mark, claim = orjson.loads(call.body)
-    found = await group.store.read(messages.pull, call.uid, after, claim)
+    found = await group.store.read_for(call.uid, messages.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
         await group.store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
     return Reply(Code.SUCCESS, pulled.encode(found))
@@ -272,5 +272,5 @@ async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> b
         raise not_in(where.type)
     key = conversation_key(where.type, where.line, where.target, call.uid)
     before, count = max(request.before_uid, 0), max(request.count, 0)
-    bodies = await group.store.read(messages.history, key, before, count, reader)
+    bodies = await group.store.read_for(call.uid, messages.history, key, before, count, reader)
     return pull_result(map(pull_entry, bodies), 0, 0)

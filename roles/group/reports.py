@@ -65,7 +65,7 @@ async def pull(group: Group, call: Call, request: pb.PullMessageReportRequest) -
         kind = ReportType(request.type)
     except ValueError:
         raise Refusal(Code.INVALID_PARAMETER) from None
-    found = await group.store.read(reports.pull, call.uid, kind, max(request.id - 1, 0))
+    found = await group.store.read_for(call.uid, reports.pull, call.uid, kind, max(request.id - 1, 0))
     return pb.PullMessageReportResult(
         report=[
             pb.MessageReport(report_type=kind, uid=reporter, date=date, target=target)

@@ -21,7 +21,7 @@ MAX_SETTINGS = 10_000
 
 @handles(SubSignal.UG, pb.Version)
 async def pull(group: Group, call: Call, request: pb.Version) -> pb.GetUserSettingResult:
-    found = await group.store.read(user_settings.changed, call.uid, request.version)
+    found = await group.store.read_for(call.uid, user_settings.changed, call.uid, request.version)
     return pb.GetUserSettingResult(entry=[pb.UserSettingEntry(**setting._asdict()) for setting in found])
 
 

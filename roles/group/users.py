@@ -44,20 +44,20 @@ def profile(row: Row) -> pb.User:
 
 
 @handles(SubSignal.US, pb.SearchUserRequest)
-async def search(group: Group, _: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
+async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
     if not keyword or len(keyword) > MAX_KEYWORD:
         return pb.SearchUserResult()  # no name is so long
-    rows = await group.store.read(users.search, keyword, request.fuzzy != 0, page)
+    rows = await group.store.search_for(call.uid, users.search, keyword, request.fuzzy != 0, page)
     return pb.SearchUserResult(entry=map(profile, rows))
 
 
 @handles(SubSignal.UPUI, pb.PullUserRequest)
-async def pull(group: Group, __: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
+async def pull(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
-    found = await group.store.read(_profiles, [wanted.uid for wanted in request.request])
+    found = await group.store.read_for(call.uid, _profiles, [wanted.uid for wanted in request.request])
     result = pb.PullUserResult()
     for wanted, (_, row) in zip(request.request, found, strict=False):
         if row is None:

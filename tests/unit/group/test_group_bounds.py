@@ -47,7 +47,7 @@ async def test_the_answer_to_gpgi_is_bounded(office: Office) -> None:
 def units(office: Office, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The units of work that the store is asked for from now on, by name."""
     seen: list[str] = []
-    for way in ("read", "write", "write_heads"):
+    for way in ("read", "read_for", "search_for", "write", "write_heads"):
         original = getattr(office.node.store, way)
 
         def spy(*args: Any, original: Any = original, **kwargs: Any) -> Any:

@@ -245,6 +245,20 @@ async def test_a_first_pull_leaves_out_what_was_left(store: Store, count: int) -
     assert await inbox(store, "bob") == (wanted, 2 * count, 2 * count)
 
 
+async def test_a_first_pull_looks_at_only_so_much_of_what_was_left(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "_SIZES_PAGE", 10)
+    monkeypatch.setattr(messages, "MAX_LOOKED_AT", 50)
+    wanted = await left_and_other(store, [("other", 10)] * 3 + [("left", 10)] * 48)
+    seen: list[Exchange] = []
+    assert await store.read(recorded, seen, messages.pull, "bob", 0) == (wanted[1:], 51, 51)
+    await append_all(store, *[new("ann", "bob", conversation="1|0|left") for _ in range(100)])
+    seen.clear()
+    assert await store.read(recorded, seen, messages.pull, "bob", 0) == ([], 151, 151)
+    assert sum(len(exchange.result.rows) for exchange in seen) <= 50 + 2
+
+
 async def test_what_is_left_out_takes_no_room(store: Store) -> None:
     half = messages.MAX_PULL_BYTES // 2 - 10
     sizes = [("other", half), ("left", half), ("other", half), ("left", half), ("left", half)]

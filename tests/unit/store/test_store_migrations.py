@@ -82,6 +82,29 @@ def test_the_versions_of_friends_and_requests_are_taken_over(empty_url: str) -> 
         assert [tuple(row) for row in rows] == [("ann", 3, 60, 70), ("bob", 0, 0, 70), ("cid", 0, 0, 0)]
 
 
+def test_the_names_of_users_are_taken_over(empty_url: str) -> None:
+    migrate(empty_url, "0005")
+    with connected(empty_url) as connection:
+        for uid, name in (("ann", "Ann"), ("bob", ""), ("cid", "王 C")):
+            profile = ", ".join(f"'{value}'" for value in [uid, uid, uid, name, *[""] * 7])
+            connection.execute(
+                text(
+                    "INSERT INTO users (uid, number, name, display_name, portrait, mobile, email, address, company, "
+                    f"social, extra, gender, type, status, update_dt) VALUES ({profile}, 0, 0, 0, 1)"
+                )
+            )
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        rows = connection.execute(text("SELECT uid, part FROM name_parts ORDER BY uid, part"))
+        assert [tuple(row) for row in rows] == [
+            ("ann", "ann"),
+            ("ann", "n"),
+            ("ann", "nn"),
+            ("cid", "c"),
+            ("cid", "王 c"),
+        ]
+
+
 def test_messages_to_some_members_are_taken_over(empty_url: str) -> None:
     def body(**to: Any) -> bytes:
         where = pb.Conversation(type=1, target="g", line=0)

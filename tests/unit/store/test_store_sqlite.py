@@ -35,6 +35,8 @@ HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "profiles": (users.profiles, (["ann", "bob"],)),
     "login": (users.get_or_create, ("13800000000", 1)),
     "exact search": (users.search, ("ann", False, 0)),
+    "fuzzy search": (users.search, ("ann", True, 0)),
+    "a new name": (users.modify, ("ann", {"display_name": "Ann"}, 1)),
     "friends": (friends.changed, ("ann", 0)),
     "befriend": (friends.befriend, ("ann", "bob", 1)),
     "requests": (friends.requests, ("ann", 0)),

@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from store_kit import select
 
 from fsharechat.protocol.signals import FriendState, UserStatus
@@ -120,6 +122,63 @@ async def test_a_fuzzy_search_finds_parts_of_the_display_name(store: Store) -> N
     assert await found(store, "Lim", fuzzy=True) == {lim}
     assert await found(store, "13800000000", fuzzy=True) == {ann}
     assert await found(store, "1380000000", fuzzy=True) == set()  # parts of a number find nobody
+
+
+async def test_a_fuzzy_search_finds_any_part_whatever_its_case_and_width(store: Store) -> None:
+    ann, wang = await named(store, "13800000000", "Ann LI"), await named(store, "13900000000", "王小明ＡＢ")
+    for keyword, wanted in (
+        ("aNN", ann),
+        ("li", ann),
+        ("I", ann),
+        ("王", wang),
+        ("小明", wang),
+        ("明", wang),
+        ("ab", wang),
+        ("ＡＢ", wang),
+    ):
+        assert await found(store, keyword, fuzzy=True) == {wanted}, keyword
+    for keyword in ("an li", "王明", "b王", "小明AB小"):
+        assert await found(store, keyword, fuzzy=True) == set(), keyword
+
+
+@given(name=st.text(max_size=64), start=st.integers(0, 63), size=st.integers(1, 64))
+def test_every_part_of_a_name_begins_one_of_its_parts(name: str, start: int, size: int) -> None:
+    keyword = name[start : start + size].strip()
+    pieces = users.parts(name)
+    assert len(pieces) == len({piece.rstrip(" ") for piece in pieces}) <= users.MAX_PART
+    if keyword.isascii() and name.isascii() and keyword:
+        assert any(piece.startswith(keyword.lower()) for piece in pieces)
+
+
+async def test_a_part_that_a_name_has_more_than_once_finds_its_user_once(store: Store) -> None:
+    ann = await named(store, "13800000000", "aaa a aaa")
+    assert await found(store, "a", fuzzy=True) == {ann}
+    assert len(await store.read(users.search, "aa", True, 0)) == 1
+
+
+async def test_a_changed_name_is_found_and_the_old_one_is_not(store: Store) -> None:
+    ann = await named(store, "13800000000", "Ann Li")
+    await store.write(users.modify, ann, {"display_name": "Zoë", "address": "here"}, 9)
+    assert await found(store, "oË", fuzzy=True) == {ann}
+    assert await found(store, "Ann", fuzzy=True) == set()
+    await store.write(users.modify, ann, {"display_name": ""}, 10)
+    assert await store.read(select, "SELECT COUNT(*) FROM name_parts") == [(0,)]
+    await store.write(users.modify, "nobody", {"display_name": "Zoë"}, 11)
+    assert await found(store, "oË", fuzzy=True) == set()
+
+
+async def test_logins_at_the_same_time_leave_parts_of_one_user_alone(store: Store) -> None:
+    await asyncio.gather(*[store.write(users.get_or_create, "13800000000", now) for now in range(20)])
+    assert len(await store.read(select, "SELECT DISTINCT uid FROM name_parts")) == 1
+
+
+async def test_a_search_reads_only_so_much_however_many_there_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = {await named(store, f"138000000{n:02}", "Ann") for n in range(30)}
+    monkeypatch.setattr(users, "MAX_FOUND", 10)
+    assert len(await found(store, "nn", fuzzy=True) & everybody) == 10
+    assert len(await found(store, "Ann") & everybody) == 10
 
 
 @pytest.mark.parametrize("wild", ["%", "_", "!", "a%b", "a_b", "a!b"])

@@ -1,0 +1,132 @@
+"""Whose turn it is to read: the readers of a store are few, and one user's reads never take them all.
+
+There are two lanes with readers of their own. What takes as long as much is stored, such as a search, has the lane
+LONG, so that CONNECT and pulls find theirs free. In each lane the server's own reads go first, then one read of each
+user in turn.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from fsharechat.errors import StoreBusy, StoreError
+
+OWN = ""
+"""The owner of the server's own reads: of CONNECT, of heads and of what it caches."""
+
+READS_OF_ONE = 2
+"""Reads of one user at a time."""
+
+WAITING_OF_ONE = 256
+"""Reads of one user that may wait: the 64 requests that a connection may have under way, for several devices."""
+
+
+class Lane(Enum):
+    SHORT = "short"
+    LONG = "long"
+
+
+class Share(NamedTuple):
+    """What a lane has."""
+
+    readers: int
+    reserved: int
+    """So many of them take the server's own reads only."""
+    seconds: float
+    """A read that takes longer is stopped and fails."""
+
+
+class ReadTooLong(StoreError):
+    """A read took longer than one may."""
+
+
+class _Queue:
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.free = share.readers
+        self.own: deque[asyncio.Future[None]] = deque()
+        self.users: dict[str, deque[asyncio.Future[None]]] = {}
+        """By user, in the order of their turns."""
+
+
+class Readers:
+    """Admits reads. Whoever was admitted by `enter` has to `leave`."""
+
+    def __init__(self, shares: Mapping[Lane, Share], max_waiting: int) -> None:
+        self._queues = {lane: _Queue(share) for lane, share in shares.items()}
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        self._running: Counter[str] = Counter()
+
+    async def enter(self, lane: Lane, owner: str) -> None:
+        """Wait for a reader. Raises StoreBusy when too many wait already, in all or of this user."""
+        queue = self._queues[lane]
+        if self._may(queue, owner):
+            self._start(queue, owner)
+            return
+        line = queue.own if owner == OWN else queue.users.get(owner, ())
+        if self._waiting >= self._max_waiting or (owner != OWN and len(line) >= WAITING_OF_ONE):
+            raise StoreBusy(f"{self._waiting} reads wait for the store")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        (queue.own if owner == OWN else queue.users.setdefault(owner, deque())).append(turn)
+        self._waiting += 1
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._forget(queue, owner, turn)
+            else:
+                self.leave(lane, owner)  # it was its turn at that moment
+            raise
+
+    def leave(self, lane: Lane, owner: str) -> None:
+        """Let the next one read."""
+        self._queues[lane].free += 1
+        if owner != OWN:
+            self._running[owner] -= 1
+            if not self._running[owner]:
+                del self._running[owner]
+        for queue in self._queues.values():  # a read of this user may have waited in the other lane
+            self._admit(queue)
+
+    def _may(self, queue: _Queue, owner: str) -> bool:
+        if owner == OWN:
+            return queue.free > 0
+        return queue.free > queue.share.reserved and self._running[owner] < READS_OF_ONE
+
+    def _start(self, queue: _Queue, owner: str) -> None:
+        queue.free -= 1
+        if owner != OWN:
+            self._running[owner] += 1
+
+    def _admit(self, queue: _Queue) -> None:
+        while queue.own and queue.free:
+            self._let_in(queue, OWN, queue.own.popleft())
+        while (user := self._next(queue)) is not None:
+            line = queue.users.pop(user)
+            self._let_in(queue, user, line.popleft())
+            if line:
+                queue.users[user] = line  # behind all others
+
+    def _let_in(self, queue: _Queue, owner: str, turn: asyncio.Future[None]) -> None:
+        self._waiting -= 1
+        if not turn.cancelled():  # who waited may have been cancelled a moment ago
+            self._start(queue, owner)
+            turn.set_result(None)
+
+    def _next(self, queue: _Queue) -> str | None:
+        """Return the user whose turn it is. Those passed over have reads under way, so they are few."""
+        if queue.free <= queue.share.reserved:
+            return None
+        return next((user for user in queue.users if self._running[user] < READS_OF_ONE), None)
+
+    def _forget(self, queue: _Queue, owner: str, turn: asyncio.Future[None]) -> None:
+        line = queue.own if owner == OWN else queue.users.get(owner)
+        if not line or turn not in line:
+            return
+        line.remove(turn)
+        self._waiting -= 1
+        if owner != OWN and not line:
+            del queue.users[owner]
