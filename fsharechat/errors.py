@@ -21,6 +21,10 @@ class StoreBusy(StoreError):
     """More work waits for the store than its queue holds."""
 
 
+class CommitInDoubt(StoreError):
+    """The connection broke at the commit, and the store does not answer: all is kept, or nothing."""
+
+
 def listen_problem(host: str, port: int, error: OSError) -> str:
     """Return, for the operator, why a server cannot listen."""
     if error.errno == errno.EADDRINUSE:

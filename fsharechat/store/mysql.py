@@ -2,13 +2,15 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import count
 from urllib.parse import quote
 
 import structlog
 
-from fsharechat.errors import StoreError
+from fsharechat.errors import CommitInDoubt, StoreError
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Stored
@@ -44,6 +46,9 @@ ANSWER_SECONDS = 1.0
 
 TRIES = 6
 """A batch that met a conflict or lost its connection is run so often before its callers are told."""
+
+DOUBT_SECONDS = 2.0
+"""So long, at least, a database is asked whether a commit that was cut off was carried out: it may be restarting."""
 
 PAUSE_SECONDS = 0.02
 """Before the second try; doubled before each further one."""
@@ -121,7 +126,6 @@ class MysqlStore(Store):
             log.warning(
                 "store batch failed", error=str(error), messages=len(batch.messages), units=len(batch.works)
             )
-            await self._roll_back()  # else the BEGIN of the next batch would commit what this one has done
             batch.fail(error)
         except Exception as error:
             log.exception("store batch failed", messages=len(batch.messages), units=len(batch.works))
@@ -130,27 +134,37 @@ class MysqlStore(Store):
         self._commits.finish(batch)
 
     async def _commit_with_tries(self, batch: Batch) -> None:
+        """Carry a batch out once. Raises CommitInDoubt where the database does not say whether it was."""
         self._batch_number += 1
         in_doubt = False
-        for attempt in range(TRIES):
-            if attempt:
-                await asyncio.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
+        asked_until = 0.0
+        for attempt in count(1):
             try:
                 connection = await self._writing_connection()
                 if in_doubt and await self._was_committed(connection):
                     return
                 in_doubt = False
-                await self._work(connection, batch)
-                in_doubt = True  # until the answer is here, only the database knows
-                await connection.execute("COMMIT")
-                return
-            except (Conflict, ConnectionLost, Unreachable) as error:
-                if isinstance(error, Conflict):
+                try:
+                    await self._work(connection, batch)
+                    in_doubt = True  # until the answer is here, only the database knows
+                    await connection.execute("COMMIT")
+                except Conflict:
                     in_doubt = False  # the engine says that it is undone, also when it says so at the commit
-                    await self._roll_back()
-                if attempt == TRIES - 1:
                     raise
-                log.info("store batch is tried again", attempt=attempt + 1, error=str(error))
+                return
+            except StoreError as error:
+                await self._roll_back()  # a question must not see what this connection has not committed
+                now = time.monotonic()
+                if in_doubt:
+                    asked_until = asked_until or now + DOUBT_SECONDS
+                elif not isinstance(error, (Conflict, ConnectionLost, Unreachable)):
+                    raise
+                if attempt >= TRIES and (not in_doubt or now > asked_until):
+                    if in_doubt:
+                        raise CommitInDoubt(f"it may be stored or not: {error}") from error
+                    raise
+                log.info("store batch is tried again", attempt=attempt, error=str(error))
+                await asyncio.sleep(PAUSE_SECONDS * 2 ** min(attempt - 1, TRIES - 2))
 
     async def _work(self, connection: MysqlConnection, batch: Batch) -> None:
         """Do all of a batch but the commit."""

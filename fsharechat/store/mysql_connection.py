@@ -55,6 +55,8 @@ UNREAD = Result([], -1)
 _DEADLOCK = frozenset(
     {1205, 1213, 1020}
 )  # lock wait timeout; deadlock or Galera conflict; record has changed
+_NOT_THERE = 1305
+"""Of a savepoint: a Galera node has undone the whole transaction, and says so to the next statement."""
 _TOOK_TOO_LONG = frozenset({1969, 3024})  # of MariaDB, of MySQL
 _SERVER_GONE = frozenset({1047, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2006, 2013, 2014, 2055})
 
@@ -279,7 +281,7 @@ class MysqlConnection:
 
     def _translated(self, error: pymysql.err.MySQLError, prepared: bool) -> StoreError:
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        if number in _DEADLOCK:
+        if number in _DEADLOCK or (number == _NOT_THERE and "SAVEPOINT" in str(error)):
             return Conflict(_text(error))
         if number in _SERVER_GONE:
             self.abandon()

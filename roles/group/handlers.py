@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 from google.protobuf.message import DecodeError, Message
 
-from fsharechat.errors import Refusal, StoreError
+from fsharechat.errors import CommitInDoubt, Refusal, StoreError
 from fsharechat.protocol.bodies import check_whole
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code
@@ -77,6 +77,11 @@ def handles_direct(method: int) -> Callable[[Direct], Direct]:
     return decorate
 
 
+def code_of(error: StoreError) -> Code:
+    """Return what a request gets that the store has failed: TIMEOUT says that it may have been carried out."""
+    return Code.TIMEOUT if isinstance(error, CommitInDoubt) else Code.SERVER_ERROR
+
+
 async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
     """Run a handler; what fails becomes a code (protocol.md section 5)."""
     try:
@@ -87,7 +92,7 @@ async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
         return Reply(Code.INVALID_DATA)
     except StoreError as error:
         log.warning("store failed a request", method=call.method, uid=call.uid, error=str(error))
-        return Reply(Code.SERVER_ERROR)
+        return Reply(code_of(error))
     except LeaseError as error:
         log.error("no message id", error=str(error))
         return Reply(Code.SERVER_ERROR)

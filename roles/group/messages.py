@@ -26,7 +26,7 @@ from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, con
 from fsharechat.store.users import Rights
 from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
-from roles.group.handlers import carry_out, handles, handles_direct, handles_raw
+from roles.group.handlers import carry_out, code_of, handles, handles_direct, handles_raw
 from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
@@ -160,7 +160,7 @@ def _send(
             group.members.drop([conversation.target])
         if isinstance(outcome, StoreError):
             log.warning("message not stored", uid=call.uid, error=str(outcome))
-            reply = Reply(Code.SERVER_ERROR)
+            reply = Reply(code_of(outcome))
         elif not outcome.id:
             reply = Reply(Code.NOT_IN_GROUP)
         elif not outcome.entries:

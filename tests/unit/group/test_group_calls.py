@@ -6,7 +6,7 @@ import pytest
 from group_kit import Office
 from structlog.testing import capture_logs
 
-from fsharechat.errors import Refusal, StoreError
+from fsharechat.errors import CommitInDoubt, Refusal, StoreError
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Call, Reply
@@ -70,6 +70,7 @@ async def test_text_that_is_not_utf_8_is_invalid_data(office: Office, method: Su
     [
         (Refusal(Code.NO_RIGHT), Code.NO_RIGHT, []),
         (StoreError("disk full"), Code.SERVER_ERROR, [("warning", "store failed a request")]),
+        (CommitInDoubt("no answer"), Code.TIMEOUT, [("warning", "store failed a request")]),
         (LeaseError("node id 5"), Code.SERVER_ERROR, [("error", "no message id")]),
         (RuntimeError("bug"), Code.SERVER_ERROR, [("error", "request failed")]),
         (asyncio.CancelledError(), Code.TIMEOUT, []),

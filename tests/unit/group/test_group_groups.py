@@ -323,6 +323,7 @@ async def test_members_are_read_once_for_many_messages(
         raise AssertionError("read again")
 
     monkeypatch.setattr(office.node.store, "read", read)
+    monkeypatch.setattr(office.node.store, "read_for", read)
     await asyncio.gather(*[said(office, uid, id) for uid in (ann, bob) * 10])
 
 

@@ -11,11 +11,11 @@ from commit_cutting_proxy import CommitCuttingProxy, Cut
 from store_kit import append, inbox, new
 from structlog.testing import capture_logs
 
-from fsharechat.errors import Refusal, StoreError
+from fsharechat.errors import CommitInDoubt, Refusal, StoreError
 from fsharechat.protocol.signals import Code, ReportType
-from fsharechat.store import messages, reports, users
+from fsharechat.store import messages, mysql, reports, users
 from fsharechat.store.mysql import MysqlStore
-from fsharechat.store.mysql_connection import Hosts, MysqlConnection, Unprepared
+from fsharechat.store.mysql_connection import Duplicate, Hosts, MysqlConnection, Unprepared
 from fsharechat.store.reports import NewReport
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
@@ -156,6 +156,67 @@ async def test_a_unit_whose_commit_was_cut_off_is_done_once(
     proxy.cuts = [cut]
     assert await behind.write(count_up) == 2
     assert await number_of_heads() == 2
+
+
+async def test_a_question_about_a_commit_that_meets_a_conflict_is_asked_again(
+    behind: MysqlStore, proxy: CommitCuttingProxy, other: MysqlConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = behind._hosts.connect_writer
+
+    async def connect_impatient() -> MysqlConnection:
+        """Have the row that is asked for locked by somebody else."""
+        monkeypatch.undo()
+        await other.execute("BEGIN")
+        await other.execute("SELECT batch FROM writers FOR UPDATE")
+        connection = await connect()
+        await connection.execute("SET SESSION innodb_lock_wait_timeout = 1")
+        return connection
+
+    await append(behind, new("ann", "bob"))
+    monkeypatch.setattr(behind._hosts, "connect_writer", connect_impatient)
+    proxy.cuts = ["after"]
+    with capture_logs() as logs:
+        stored = append(behind, new("ann", "bob", body=b"once"))
+        while not [line for line in logs if "Lock wait timeout" in str(line.get("error"))]:
+            await asyncio.sleep(0.01)
+        await other.execute("ROLLBACK")
+        assert [entry.seq for entry in (await stored).entries] == [2, 2]
+    pulled = await behind.read(messages.pull, "bob", 0)
+    assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
+
+
+async def test_a_question_that_nobody_answers_is_told_as_one(
+    behind: MysqlStore, proxy: CommitCuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql, "DOUBT_SECONDS", 0)
+    await append(behind, new("ann", "bob"))
+    proxy.refusing = True
+    proxy.cuts = ["after"]
+    with pytest.raises(CommitInDoubt):
+        await append(behind, new("ann", "bob"))
+    with pytest.raises(StoreError) as caught:
+        await append(behind, new("ann", "bob"))
+    assert not isinstance(caught.value, CommitInDoubt)
+    proxy.refusing = False
+
+
+async def test_a_transaction_that_was_undone_with_its_savepoints_is_run_again(behind: MysqlStore) -> None:
+    """A Galera node that aborts a transaction says so only to the statement after, and that may name a savepoint."""
+    runs = 0
+
+    def aborted(dialect: Dialect) -> Unit[int]:
+        nonlocal runs
+        runs += 1
+        seq = (yield from dialect.advance({"ann": 1}))["ann"]
+        if runs == 1:
+            yield Query("ROLLBACK")
+            raise Duplicate("as the node says of a statement that it has undone")
+        return seq
+
+    with capture_logs() as logs:
+        assert await behind.write(aborted) == 1
+    assert runs == 2
+    assert [line["event"] for line in logs] == ["store batch is tried again"]
 
 
 @pytest.fixture
