@@ -54,24 +54,27 @@ class _Queue:
 class Readers:
     """Admits reads. Whoever was admitted by `enter` has to `leave`."""
 
-    def __init__(self, shares: Mapping[Lane, Share], max_waiting: int) -> None:
+    def __init__(self, shares: Mapping[Lane, Share], max_reads: int) -> None:
+        """`max_reads`: how many may be under way or wait."""
         self._queues = {lane: _Queue(share) for lane, share in shares.items()}
-        self._max_waiting = max_waiting
-        self._waiting = 0
+        self._max_reads = max_reads
+        self._reads = 0
         self._running: Counter[str] = Counter()
 
     async def enter(self, lane: Lane, owner: str) -> None:
         """Wait for a reader. Raises StoreBusy when too many wait already, in all or of this user."""
         queue = self._queues[lane]
+        if self._reads >= self._max_reads:
+            raise StoreBusy(f"{self._reads} reads wait for the store")
         if self._may(queue, owner):
             self._start(queue, owner)
             return
         line = queue.own if owner == OWN else queue.users.get(owner, ())
-        if self._waiting >= self._max_waiting or (owner != OWN and len(line) >= WAITING_OF_ONE):
-            raise StoreBusy(f"{self._waiting} reads wait for the store")
+        if owner != OWN and len(line) >= WAITING_OF_ONE:
+            raise StoreBusy(f"{len(line)} reads of one user wait for the store")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         (queue.own if owner == OWN else queue.users.setdefault(owner, deque())).append(turn)
-        self._waiting += 1
+        self._reads += 1
         try:
             await turn
         except asyncio.CancelledError:
@@ -83,6 +86,7 @@ class Readers:
 
     def leave(self, lane: Lane, owner: str) -> None:
         """Let the next one read."""
+        self._reads -= 1
         self._queues[lane].free += 1
         if owner != OWN:
             self._running[owner] -= 1
@@ -97,6 +101,7 @@ class Readers:
         return queue.free > queue.share.reserved and self._running[owner] < READS_OF_ONE
 
     def _start(self, queue: _Queue, owner: str) -> None:
+        self._reads += 1
         queue.free -= 1
         if owner != OWN:
             self._running[owner] += 1
@@ -111,7 +116,7 @@ class Readers:
                 queue.users[user] = line  # behind all others
 
     def _let_in(self, queue: _Queue, owner: str, turn: asyncio.Future[None]) -> None:
-        self._waiting -= 1
+        self._reads -= 1
         if not turn.cancelled():  # who waited may have been cancelled a moment ago
             self._start(queue, owner)
             turn.set_result(None)
@@ -127,6 +132,6 @@ class Readers:
         if not line or turn not in line:
             return
         line.remove(turn)
-        self._waiting -= 1
+        self._reads -= 1
         if owner != OWN and not line:
             del queue.users[owner]

@@ -1,10 +1,11 @@
 """The group commit: what waits while one transaction runs goes into the next one, and is told when it is durable."""
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -20,11 +21,19 @@ MAX_BATCH = 1000
 MAX_BATCH_BYTES = 4 << 20
 """Bodies of one transaction: MySQL takes statements of 16 MiB, in which a body is written as twice as many digits."""
 
-MAX_BATCH_ENTRIES = 10_000
-"""Inbox entries that the large messages of one transaction make, and its units: the small messages wait for these."""
+MAX_BATCH_ENTRIES = 2_500
+"""Inbox entries that a transaction of large messages makes, or heads that one of such units advances, if it is more
+than one: who comes meanwhile waits for these (SQLite: 10 ms, MariaDB: 60 ms)."""
 
 LARGE = 200
-"""A message to more receivers than this waits in a lane of its own, and lets small ones pass."""
+"""A message to more receivers than this waits in a lane of its own, and lets small ones pass; so does a unit that
+advances more heads."""
+
+LARGE_SHARE = 1 / 3
+"""The part of the writer's time that large messages and units get beside others."""
+
+COMPANY_SECONDS = 1.0
+"""So long after others have written the writer is kept free for more of them; after that the large have all of it."""
 
 MAX_WAITING_ENTRIES = 500_000
 """Inbox entries that large messages may be waiting to make, and heads that units may be waiting to advance.
@@ -46,7 +55,7 @@ class StoreStats:
 
 @dataclass(slots=True)
 class Work:
-    """A unit that waits to be run, who waits for it, and the users whose heads it will advance, if they are many."""
+    """A unit that waits to be run, who waits for it, and the users whose heads it will advance, if it has said so."""
 
     start: Callable[[], Unit[Any]]
     future: asyncio.Future[Any]
@@ -82,6 +91,14 @@ class Batch:
         self.stored = [failure] * len(self.messages)
 
 
+class Clock(Protocol):
+    """An event loop, as far as it tells the time (s) and wakes."""
+
+    def time(self) -> float: ...
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> object: ...
+
+
 class _Large(NamedTuple):
     """A message in the lane of the large ones; `behind`: how many small ones had been queued before it."""
 
@@ -94,18 +111,22 @@ class GroupCommit:
     """Queues work on the loop and hands it to an engine, one batch at a time.
 
     Messages of one sender are stored in the order of the calls; else a message to a small circle passes those to
-    thousands, of which a transaction takes only a few.
+    thousands. These have transactions of their own, each of a few, and beside others only a share of the time: after
+    one of them the writer is there for the others for twice as long as it took, even if it has nothing to do. Else
+    those who send one after the other would wait for one each time.
 
     `run` starts a batch without blocking; the engine calls `finish` on the loop when it has come to an end.
+    `clock` is the running loop unless one is given.
     """
 
-    def __init__(self, max_queue: int, run: Callable[[Batch], None]) -> None:
+    def __init__(self, max_queue: int, run: Callable[[Batch], None], clock: Clock | None = None) -> None:
         self.stats = StoreStats()
         self._max_queue = max_queue
         self._run = run
+        self._clock = clock
         self._works: list[Work] = []
         self._crowds: deque[Work] = deque()
-        """The units that have said whose heads they advance; the others pass them."""
+        """The units that advance the heads of many; the others pass them."""
         self._crowds_heads = 0
         self._messages: list[NewMessage] = []
         self._dones: list[Done] = []
@@ -116,6 +137,16 @@ class GroupCommit:
         self._entries = 0
         """What the messages in the lane of the large ones will make."""
         self._running = False
+        self._runs_large = False
+        self._began = 0.0
+        self._large_from = 0.0
+        """When large messages and units may go on beside others."""
+        self._others_at = -math.inf
+        """When others wrote last."""
+        self._alarm = False
+        """Whether it has been seen to that large ones which wait for their time go on."""
+        self._crowds_next = True
+        """Whose turn it is of those two."""
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -125,7 +156,7 @@ class GroupCommit:
         self._check_room()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         work = Work(start, future, heads_of)
-        if heads_of:
+        if len(heads_of) > LARGE:
             heads = self._crowds_heads + len(heads_of)
             if heads > MAX_WAITING_ENTRIES and self._crowds:
                 raise StoreBusy(f"units that advance {self._crowds_heads} heads wait for the store")
@@ -158,10 +189,15 @@ class GroupCommit:
     async def close(self) -> None:
         """Take no more, and return when what was taken has come to an end."""
         self._closing = True
+        if not self._idle.is_set():
+            self._wake()  # large ones need not wait for their time any more
         await self._idle.wait()
 
     def finish(self, batch: Batch) -> None:
         """Tell the callers of a batch, once its `results` and `stored` are known."""
+        if self._runs_large:
+            now = self._time()
+            self._large_from = now + (now - self._began) * (1 / LARGE_SHARE - 1)
         self._next_batch()  # first, so that the engine works meanwhile
         self.stats.batches += 1
         self.stats.units += len(batch.works)
@@ -196,49 +232,97 @@ class GroupCommit:
             asyncio.get_running_loop().call_soon(self._next_batch)
 
     def _next_batch(self) -> None:
-        if not self._messages and not self._large and not self._works and not self._crowds:
+        others = bool(self._messages or self._works)
+        if not others and not self._large and not self._crowds:
             self._running = False
             self._idle.set()
             return
+        now = self._began = self._time()
+        if others:
+            self._others_at = now
+        waits = 0.0 if self._closing else min(self._large_from, self._others_at + COMPANY_SECONDS) - now
+        batch = self._next_large() if waits <= 0 else None
+        self._runs_large = batch is not None
+        if batch is None and not others:
+            self._running = False
+            self._go_on_in(waits)
+            return
+        self._run(batch or self._next_small())
+
+    def _go_on_in(self, seconds: float) -> None:
+        if not self._alarm:
+            self._alarm = True
+            (self._clock or asyncio.get_running_loop()).call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._alarm = False
+        if self._large or self._crowds:
+            self._wake()
+
+    def _time(self) -> float:
+        return (self._clock or asyncio.get_running_loop()).time()
+
+    def _next_small(self) -> Batch:
         works = self._next_works()
-        count, size = self._next_count()
+        count = self._next_count()
         batch = Batch(works, self._messages[:count], self._dones[:count])
         del self._messages[:count], self._dones[:count]
         self._taken += count
-        self._take_large(batch, size)
-        self._run(batch)
+        return batch
 
     def _next_works(self) -> list[Work]:
-        """Take what a batch carries out of the waiting units: of those that advance many heads one at least."""
-        works = self._works[:MAX_BATCH]
-        del self._works[:MAX_BATCH]
+        """Take the small units of a batch."""
+        count = heads = 0
+        for work in self._works[:MAX_BATCH]:
+            heads += len(work.heads_of)
+            if heads > MAX_BATCH_ENTRIES:
+                break
+            count += 1
+        works = self._works[:count]
+        del self._works[:count]
+        return works
+
+    def _next_large(self) -> Batch | None:
+        """Return large messages or units, by turns where both wait; None where there are none, or none yet."""
+        messages = bool(self._large) and self._large[0].behind <= self._taken
+        if not messages and not self._crowds:
+            return None
+        batch = Batch([], [], [])
+        if self._crowds and (self._crowds_next or not messages):
+            self._take_crowds(batch)
+        else:
+            self._take_large(batch)
+        self._crowds_next = not batch.works
+        return batch
+
+    def _take_crowds(self, batch: Batch) -> None:
+        """Add units that advance many heads; one at least, so that they get on."""
         heads = 0
         while self._crowds:
             work = self._crowds[0]
             heads += len(work.heads_of)
-            if heads > MAX_BATCH_ENTRIES and heads > len(work.heads_of):
-                break
-            works.append(self._crowds.popleft())
+            if heads > MAX_BATCH_ENTRIES and batch.works:
+                return
+            batch.works.append(self._crowds.popleft())
             self._crowds_heads -= len(work.heads_of)
-        return works
 
-    def _next_count(self) -> tuple[int, int]:
-        """Return how many of the waiting small messages make the next batch, and the bytes of their bodies."""
+    def _next_count(self) -> int:
+        """Return how many of the waiting small messages make the next batch."""
         size = 0
         for count, message in enumerate(self._messages):
             if count == MAX_BATCH or (size + len(message.body) > MAX_BATCH_BYTES and count):
-                return count, size
+                return count
             size += len(message.body)
-        return len(self._messages), size
+        return len(self._messages)
 
-    def _take_large(self, batch: Batch, size: int) -> None:
-        """Add what a batch takes of the large messages; one at least, so that they get on."""
-        entries = 0
+    def _take_large(self, batch: Batch) -> None:
+        """Add large messages; one at least, so that they get on."""
+        entries = size = 0
         while self._large and self._large[0].behind <= self._taken:
             message = self._large[0].message
             entries += len(message.receivers)
             size += len(message.body)
-            if entries > len(message.receivers) and (entries > MAX_BATCH_ENTRIES or size > MAX_BATCH_BYTES):
+            if batch.messages and (entries > MAX_BATCH_ENTRIES or size > MAX_BATCH_BYTES):
                 return
             _, done, _ = self._large.popleft()
             self._entries -= len(message.receivers)

@@ -1,6 +1,7 @@
 """Messages to thousands beside others: nobody waits long, and a sender's messages keep their order."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from store_kit import append, append_all, inbox, new
@@ -13,30 +14,61 @@ from fsharechat.store.unit import Unit
 from fsharechat.store.writer import Batch, GroupCommit
 
 CROWD = [f"member{n}" for n in range(2000)]
+ENTRY_SECONDS = 0.000_01
 
 
 class Lanes:
-    """Notes what each batch has, and finishes it when told to."""
+    """Notes what each batch has, and finishes it when told to: a batch takes 10 us for each inbox entry or head.
+
+    It is the clock of the lanes.
+    """
 
     def __init__(self) -> None:
+        self.now = 0.0
         self.batches: list[Batch] = []
-        self.commits = GroupCommit(20_000, self.batches.append)
+        self.commits = GroupCommit(20_000, self.batches.append, self)
+        self._done = 0
+        self._alarms: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> None:
+        self._alarms.append((self.now + delay, callback))
 
     def append(self, *messages: NewMessage) -> None:
         for message in messages:
             self.commits.append(message, lambda _: None)
 
+    async def step(self) -> Batch | None:
+        """Carry out the batch that runs and return it, or else wake who is to be woken next."""
+        await asyncio.sleep(0)
+        if self._done == len(self.batches):
+            if self._alarms:
+                at, callback = self._alarms.pop(0)
+                self.now = max(self.now, at)
+                callback()
+                await asyncio.sleep(0)
+            return None
+        batch = self.batches[self._done]
+        batch.results = [None] * len(batch.works)
+        batch.stored = [Stored(message.id, []) for message in batch.messages]
+        self.now += seconds(batch)
+        self._done += 1
+        self.commits.finish(batch)
+        return batch
+
     async def run(self) -> list[list[NewMessage]]:
         """Carry out everything; return the messages of each batch."""
         await asyncio.sleep(0)
-        done = 0
-        while done < len(self.batches):
-            batch = self.batches[done]
-            batch.results = [None] * len(batch.works)
-            batch.stored = [Stored(message.id, []) for message in batch.messages]
-            done += 1
-            self.commits.finish(batch)
+        while self._done < len(self.batches) or self._alarms:
+            await self.step()
         return [batch.messages for batch in self.batches]
+
+
+def seconds(batch: Batch) -> float:
+    entries = sum(len(message.receivers) for message in batch.messages)
+    return (entries + sum(len(work.heads_of) for work in batch.works)) * ENTRY_SECONDS
 
 
 @pytest.fixture
@@ -44,12 +76,72 @@ async def lanes() -> Lanes:
     return Lanes()
 
 
-async def test_a_transaction_takes_a_few_large_messages_and_all_small_ones(lanes: Lanes) -> None:
-    large = [new(f"ann{n}", *CROWD) for n in range(12)]
+async def test_a_transaction_has_a_few_large_messages_or_all_small_ones(lanes: Lanes) -> None:
+    large = [new(f"ann{n}", *CROWD[:1000]) for n in range(5)]
     small = [new("bob", "cid") for _ in range(5)]
     lanes.append(*large, *small)
     batches = await lanes.run()
-    assert batches == [[*small, *large[:5]], large[5:10], large[10:]]
+    assert batches == [large[:2], small, large[2:4], large[4:]]
+
+
+async def test_large_messages_have_a_third_of_the_time_beside_others(lanes: Lanes) -> None:
+    """Others who send one after the other: when one is stored, the next has not come yet."""
+    lanes.append(*[new(f"ann{n}", *CROWD) for n in range(100)])
+    large = waited = longest = 0.0
+    next_at = 0.0
+    while lanes.now < 1:
+        if lanes.now >= next_at:
+            lanes.append(new("bob", "cid"))
+            next_at = lanes.now + 0.002
+        batch = await lanes.step()
+        if batch is not None and len(batch.messages[0].receivers) == len(CROWD):
+            large += seconds(batch)
+            waited += seconds(batch)
+        else:
+            longest, waited = max(longest, waited), 0.0
+    assert 0.3 < large / lanes.now < 0.36
+    assert longest == pytest.approx(len(CROWD) * ENTRY_SECONDS), "nobody waits for more than one of them"
+
+
+async def test_large_messages_wait_only_while_there_is_company(lanes: Lanes) -> None:
+    large = [new(f"ann{n}", *CROWD) for n in range(200)]
+    small = new("bob", "cid")
+    lanes.append(*large, small)
+    assert await lanes.run() == [[large[0]], [small], *[[message] for message in large[1:]]]
+    alone = len(large) * len(CROWD) * ENTRY_SECONDS
+    assert lanes.now == pytest.approx(alone + writer.COMPANY_SECONDS * 2 / 3, rel=0.02)
+
+
+async def test_who_closes_does_not_wait_for_the_time_of_the_large(lanes: Lanes) -> None:
+    large = [new(f"ann{n}", *CROWD) for n in range(10)]
+    lanes.append(*large, new("bob", "cid"))
+    for _ in range(2):
+        await lanes.step()
+    assert len(lanes.batches) == 2
+    closing = asyncio.create_task(lanes.commits.close())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    while not closing.done():
+        await lanes.step()
+    assert len(lanes.batches) == 11
+    assert lanes.now == pytest.approx(10 * len(CROWD) * ENTRY_SECONDS, rel=0.01)
+
+
+async def test_large_messages_alone_have_all_of_the_time(lanes: Lanes) -> None:
+    large = [new(f"ann{n}", *CROWD) for n in range(10)]
+    lanes.append(*large)
+    assert await lanes.run() == [[message] for message in large]
+    assert lanes.now == pytest.approx(10 * len(CROWD) * ENTRY_SECONDS)
+
+
+async def test_units_that_reach_thousands_share_that_time_by_turns(lanes: Lanes) -> None:
+    waiting = [lanes.commits.write(nothing, CROWD) for _ in range(6)]
+    large = [new(f"ann{n}", *CROWD) for n in range(4)]
+    lanes.append(*large)
+    await lanes.run()
+    kinds = ["unit" if batch.works else "message" for batch in lanes.batches]
+    assert kinds == ["unit", "message"] * 4 + ["unit"] * 2
+    await asyncio.gather(*waiting)
 
 
 async def test_messages_of_one_sender_stay_in_order(lanes: Lanes) -> None:
@@ -65,7 +157,7 @@ async def test_a_large_message_does_not_pass_small_ones_before_it(lanes: Lanes) 
     small = [new(f"bob{n}", "cid") for n in range(1500)]
     large = new("bob1400", *CROWD)
     lanes.append(*small, large)
-    assert await lanes.run() == [small[:1000], [*small[1000:], large]]
+    assert await lanes.run() == [small[:1000], small[1000:], [large]]
 
 
 async def test_one_larger_than_a_transaction_goes_alone(
@@ -90,14 +182,21 @@ async def test_a_transaction_takes_only_so_many_small_units(lanes: Lanes) -> Non
     await asyncio.gather(*waiting)
 
 
-async def test_a_transaction_takes_a_few_units_that_reach_thousands_and_all_others(lanes: Lanes) -> None:
-    crowds = [*[CROWD] * 6, ["ann"], *[[]] * 3, CROWD * 10, CROWD]
+async def test_a_transaction_takes_a_few_units_that_reach_thousands_or_all_others(lanes: Lanes) -> None:
+    crowds = [CROWD[:1000]] * 3 + [CROWD[:201], ["ann"], *[[]] * 3, CROWD * 10, CROWD]
     waiting = [lanes.commits.write(nothing, crowd) for crowd in crowds]
     small = new("ann", "bob")
     lanes.append(small)
-    assert (await lanes.run())[0] == [small]
+    assert (await lanes.run())[:2] == [[], [small]]
     taken = [[len(work.heads_of) for work in batch.works] for batch in lanes.batches]
-    assert taken == [[0, 0, 0, *[2000] * 5], [2000, 1], [20_000], [2000]]
+    assert taken == [[1000, 1000], [1, 0, 0, 0], [1000, 201], [20_000], [2000]]
+    await asyncio.gather(*waiting)
+
+
+async def test_small_units_of_a_transaction_advance_only_so_many_heads(lanes: Lanes) -> None:
+    waiting = [lanes.commits.write(nothing, CROWD[:200]) for _ in range(30)]
+    await lanes.run()
+    assert [len(batch.works) for batch in lanes.batches] == [12, 12, 6]
     await asyncio.gather(*waiting)
 
 
