@@ -60,6 +60,7 @@ def make_blobs(settings: Settings, store: Store) -> Blobs:
         uploaders,
         url_seconds=blobs.url_seconds,
         max_bytes=blobs.max_bytes,
+        reserve_bytes=blobs.reserve_bytes,
     )
 
 

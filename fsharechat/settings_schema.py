@@ -212,6 +212,7 @@ class Blobs(Section):
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
     url_seconds: Annotated[Number, Field(ge=1, le=604_800)] = 3600
     max_bytes: Annotated[Whole, Field(ge=1, le=1 << 50)] = 1 << 30
+    reserve_bytes: Annotated[Whole, Field(ge=0, le=1 << 60)] = 1 << 30
 
     @field_validator("url")
     @classmethod
@@ -246,6 +247,7 @@ class Limits(Section):
     seconds: Seconds = 5
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
+    upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
 
 
 class Metrics(Section):

@@ -5,9 +5,11 @@ out of it, none is too long for the file system, and no two are the same file.
 """
 
 import asyncio
+import errno
 import hmac
 import os
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -32,8 +34,18 @@ _ABANDONED_SECONDS = 86_400
 """An upload of a process that was killed is removed at a later start, when no other process can still be at it."""
 
 
+_LOOK_BYTES = 16 << 20
+"""When so much more of a file has come it is looked again whether there is room."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
 class TooLarge(BlobsError):
     """The file has more bytes than one may have."""
+
+
+class NoRoom(BlobsError):
+    """The disk has no more room for files than is to stay free."""
 
 
 class DirectoryBlobs(Blobs):
@@ -48,8 +60,12 @@ class DirectoryBlobs(Blobs):
         *,
         url_seconds: float,
         max_bytes: int,
+        reserve_bytes: int,
     ) -> None:
-        """Keep media in `root`. `address` is where clients reach the api role, `key` what all processes sign with."""
+        """Keep media in `root`. `address` is where clients reach the api role, `key` what all processes sign with.
+
+        Files have up to `max_bytes`, and leave `reserve_bytes` free on their disk.
+        """
         self.address = address
         self.max_bytes = max_bytes
         self._root = root
@@ -58,6 +74,7 @@ class DirectoryBlobs(Blobs):
         self._uploaders = uploaders
         self._key: bytes | None = None
         self._url_seconds = url_seconds
+        self._reserve_bytes = reserve_bytes
 
     async def open(self) -> None:
         await self._in_thread(self._prepare)
@@ -94,23 +111,35 @@ class DirectoryBlobs(Blobs):
         digest = sha256(identity(name).encode(errors="surrogatepass")).hexdigest()
         return self._root / bucket / digest[:2] / digest
 
-    async def receive(self, bucket: str, name: str, chunks: AsyncIterator[bytes]) -> None:
-        """Keep a file as it comes; it is there once it is whole, and not at all when `chunks` fails.
+    async def receive(self, bucket: str, name: str, chunks: AsyncIterator[bytes], expected: int = 0) -> int:
+        """Keep a file as it comes and return its size; it is there once it is whole, not at all when `chunks` fails.
 
-        Raises TooLarge and BlobsError.
+        `expected` is how many bytes are announced. Raises TooLarge, NoRoom and BlobsError.
         """
+        await self._in_thread(self._look_for_room, expected)
         temporary = self._incoming / secrets.token_hex(16)
         file = await self._in_thread(temporary.open, "xb")
-        size = 0
+        size = look_at = 0
         try:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > self.max_bytes:
                     raise TooLarge(f"more than {self.max_bytes} bytes")
+                if size > look_at:  # others write there too
+                    look_at = size + _LOOK_BYTES
+                    await self._in_thread(self._look_for_room, max(expected - size, 0) + len(chunk))
                 await self._in_thread(file.write, chunk)
             await self._in_thread(_finish, file, self.file(bucket, name))
+            return size
         finally:
             await asyncio.shield(self._in_thread(_discard, file, temporary))
+
+    def _look_for_room(self, size: int) -> None:
+        free = shutil.disk_usage(self._incoming).free
+        if free - size < self._reserve_bytes:
+            raise NoRoom(
+                f"{self._root}: {free >> 20} MiB are free, of which {self._reserve_bytes >> 20} are to stay"
+            )
 
     async def _sign(self, *texts: str) -> str:
         if self._key is None:
@@ -123,6 +152,8 @@ class DirectoryBlobs(Blobs):
         try:
             return await asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
         except OSError as error:
+            if error.errno in _FULL:
+                raise NoRoom(f"{error.filename or self._root}: {error.strerror}") from error
             raise BlobsError(f"{error.filename or self._root}: {error.strerror}") from error
 
     def _prepare(self) -> None:
@@ -155,5 +186,6 @@ def _finish(file: BinaryIO, target: Path) -> None:
 
 
 def _discard(file: BinaryIO, temporary: Path) -> None:
-    file.close()
+    with suppress(OSError):  # on a full disk: what was still to be written is not wanted
+        file.close()
     temporary.unlink(missing_ok=True)

@@ -61,6 +61,12 @@ class Uploaders:
         return UPLOADER_FOLDER + hmac.digest(self._key, uid.encode(), "sha256").hex()[:32]
 
 
+def uploader_of(name: str) -> str:
+    """Return the folder of the uploader that an object's name is in; "" where it is in none."""
+    folder = name.partition("/")[0]
+    return folder if folder.startswith(UPLOADER_FOLDER) else ""
+
+
 def place(kind: MediaType, key: str, uploader: str = "") -> Place:
     """Return where a key's object is; no two keys share one, and no two uploaders.
 

@@ -34,6 +34,10 @@ class Method(IntEnum):
     """
     NEWEST_ID = 137
     """Nothing -> the highest message id that is stored, or 0: a connector's ids begin behind it."""
+    UPLOAD = 140
+    """[folder, bytes] of a file that an uploader puts there -> nothing; TOO_OFTEN beyond what they may in a day.
+
+    Negative: so much was counted and not kept."""
 
 
 class Call(NamedTuple):

@@ -293,3 +293,12 @@ uploads = Table(
     Column("granted", Integer, nullable=False, comment="Addresses for uploads that the user got that day."),
     sqlite_with_rowid=False,
 )
+
+uploaded = Table(
+    "uploaded",
+    metadata,
+    Column("folder", String(64), primary_key=True, comment="The uploader's, see blobs.keys.Uploaders."),
+    Column("day", Integer, nullable=False, comment="Days since the Unix epoch of `bytes`."),
+    Column("bytes", BigInteger, nullable=False, comment="What was put into the folder that day."),
+    sqlite_with_rowid=False,
+)

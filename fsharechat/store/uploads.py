@@ -1,4 +1,4 @@
-"""How many addresses for uploads each user has had today."""
+"""How many addresses for uploads each user has had today, and how many bytes they have put there."""
 
 from fsharechat.protocol.ids import MAX_AHEAD_MS
 from fsharechat.store.sessions import DAY_MS
@@ -28,4 +28,26 @@ def grant(dialect: Dialect, uid: str, now: int, per_day: int, retried: bool) -> 
     if granted >= per_day:
         return False
     yield Query("UPDATE uploads SET day = ?, granted = ? WHERE uid = ?", (day, granted + 1, uid))
+    return True
+
+
+def take_bytes(dialect: Dialect, folder: str, size: int, now: int, per_day: int) -> Unit[bool]:
+    """Count the bytes of a file for an uploader and return whether they may put it there: `per_day` a day, UTC.
+
+    `now` is in ms. A negative `size` gives back what was counted and not kept, and is never refused.
+    """
+    today = now // DAY_MS
+    select = Query(f"SELECT day, bytes FROM uploaded WHERE folder = ?{dialect.locking}", (folder,))
+    rows = (yield select).rows
+    if not rows:  # what is not there cannot be locked
+        columns = ("folder", "day", "bytes")
+        yield Query(dialect.insert_new("uploaded", columns), (folder, today, 0), unread=True)
+        rows = (yield select).rows
+    day: int = rows[0][0]
+    had: int = rows[0][1]
+    if day < today:  # as `grant` has it
+        day, had = today, 0
+    if size > 0 and had + size > per_day:
+        return False
+    yield Query("UPDATE uploaded SET day = ?, bytes = ? WHERE folder = ?", (day, max(0, had + size), folder))
     return True

@@ -31,7 +31,7 @@ def make_app(node: Node) -> web.Application:
     app.router.add_post("/login", login.login)
     app.router.add_get("/monitor/alive", Monitor(node).alive)
     if isinstance(node.blobs, DirectoryBlobs):
-        uploads.add_routes(app, node.blobs)
+        uploads.add_routes(app, node.blobs, uploads.GroupQuota(node.rpc))
     back_office.add_routes(app, node)
     return app
 

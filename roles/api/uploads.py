@@ -2,16 +2,24 @@
 
 import asyncio
 import re
+import time
 from pathlib import Path
+from typing import Protocol
 
+import orjson
 import structlog
 from aiohttp import web
 
 from fsharechat.blobs import BUCKETS, BlobsError
-from fsharechat.blobs.directory import ROUTE, DirectoryBlobs, TooLarge
+from fsharechat.blobs.directory import ROUTE, DirectoryBlobs, NoRoom, TooLarge
+from fsharechat.blobs.keys import uploader_of
 from fsharechat.blobs.types import HEAD_SIZE, Shown, by_head, by_name
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Method, Rpc
 
 log = structlog.get_logger(__name__)
+
+SILENT_SECONDS = 60.0
 
 _NEVER_A_PAGE = {
     "Content-Disposition": "attachment",
@@ -19,8 +27,28 @@ _NEVER_A_PAGE = {
 }
 
 
-def add_routes(app: web.Application, blobs: DirectoryBlobs) -> None:
-    uploads = Uploads(blobs)
+class Quota(Protocol):
+    """Counts what is put into the folders of users."""
+
+    async def take(self, folder: str, size: int) -> Code:
+        """Count bytes, or with a negative size give back. TOO_OFTEN: they are more than the user may today."""
+
+
+class GroupQuota:
+    """Has a group process count, which has the store."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def take(self, folder: str, size: int) -> Code:
+        if not folder:
+            return Code.SUCCESS
+        reply = await self._rpc.call(Call(Method.UPLOAD, "", "", orjson.dumps([folder, size])))
+        return Code(reply.code)
+
+
+def add_routes(app: web.Application, blobs: DirectoryBlobs, quota: Quota) -> None:
+    uploads = Uploads(blobs, quota)
     buckets = "|".join(map(re.escape, BUCKETS.values()))
     path = f"{ROUTE}/{{bucket:{buckets}}}/{{name:.+}}"
     app.router.add_put(path, uploads.put)
@@ -28,27 +56,69 @@ def add_routes(app: web.Application, blobs: DirectoryBlobs) -> None:
 
 
 class Uploads:
-    def __init__(self, blobs: DirectoryBlobs) -> None:
+    def __init__(self, blobs: DirectoryBlobs, quota: Quota) -> None:
         self._blobs = blobs
+        self._quota = quota
+        self._silent_until = 0.0
 
     async def put(self, request: web.Request) -> web.Response:
-        """Keep what comes: 200 once it is safe, 403 when the url is altered or expired, 413 when it is too large."""
+        """Keep what comes: 200 once it is safe, 403 when the url is altered or expired, 413 when it is too large.
+
+        507 when the user has put as much as they may in a day, or the disk has no room.
+        """
         bucket, name = request.match_info["bucket"], request.match_info["name"]
         expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
         if not await self._blobs.allows(bucket, name, expires, signature):
             raise web.HTTPForbidden(text="this address takes no file, or no longer\n")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise web.HTTPUnsupportedMediaType(text="send the file as it is, without Content-Encoding\n")
-        if (request.content_length or 0) > self._blobs.max_bytes:
+        # Of a size that is not told as much is counted as a file may have, and the rest given back.
+        counted = self._blobs.max_bytes if request.content_length is None else request.content_length
+        if counted > self._blobs.max_bytes:
             raise self._too_large()
+        folder = uploader_of(name)
+        await self._count(folder, counted)
+        kept = 0
         try:
-            await self._blobs.receive(bucket, name, request.content.iter_any())
+            kept = await self._keep(request, bucket, name)
+        finally:
+            if kept != counted:
+                await asyncio.shield(self._quota.take(folder, kept - counted))
+        return web.Response()
+
+    async def _count(self, folder: str, size: int) -> None:
+        """Raises HTTPException where the user may not put so much there."""
+        match await self._quota.take(folder, size):
+            case (
+                Code.SUCCESS | Code.NOT_IMPLEMENTED
+            ):  # (a group process of an earlier version does not count)
+                return
+            case Code.TOO_OFTEN:
+                raise web.HTTPInsufficientStorage(text="no more today\n")
+            case _:
+                raise web.HTTPServiceUnavailable(text="try again later\n")
+
+    async def _keep(self, request: web.Request, bucket: str, name: str) -> int:
+        """Return the size of the file. Raises HTTPException."""
+        try:
+            return await self._blobs.receive(
+                bucket, name, request.content.iter_any(), request.content_length or 0
+            )
         except TooLarge:
             raise self._too_large() from None
+        except NoRoom as error:
+            self._say_full(str(error))
+            raise web.HTTPInsufficientStorage(text="there is no room for it\n") from error
         except BlobsError as error:
             log.error("an upload could not be kept", error=str(error))
             raise web.HTTPInternalServerError(text="it could not be kept\n") from error
-        return web.Response()
+
+    def _say_full(self, reason: str) -> None:
+        """Say it once in a while: whoever is refused tries again."""
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + SILENT_SECONDS
+            log.error("no room for uploads", reason=reason)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """Send a file, or the range of it that is asked for."""

@@ -1,14 +1,15 @@
-"""Where clients put their files: GMURL (protocol.md sections 7 and 8)."""
+"""Where clients put their files: GMURL (protocol.md sections 7 and 8), and how much of them."""
 
+import orjson
 import structlog
 
 from fsharechat.blobs import BlobsError, KeyRefused
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
-from fsharechat.rpc import Call
+from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store import uploads
-from roles.group.handlers import handles
+from roles.group.handlers import handles, handles_raw
 from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
@@ -36,3 +37,14 @@ async def upload_url(
     return pb.GetMinioUploadUrlResult(
         domain=upload.domain, url=upload.url, server=upload.server, port=upload.port
     )
+
+
+@handles_raw(Method.UPLOAD)
+async def upload(group: Group, call: Call) -> Reply:
+    """Count a file that an api process is about to take, or has not kept."""
+    folder, size = orjson.loads(call.body)
+    per_day = group.settings.limits.upload_bytes_per_day
+    if per_day and not await group.store.write(uploads.take_bytes, folder, size, group.now(), per_day):
+        log.info("no more bytes today", folder=folder, size=size)
+        return Reply(Code.TOO_OFTEN)
+    return Reply(Code.SUCCESS)

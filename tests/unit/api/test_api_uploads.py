@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 from api_kit import Site
 from structlog.testing import capture_logs
 
@@ -70,3 +71,20 @@ async def test_an_address_that_leads_nowhere_is_warned_of(
     assert ("[blobs] public_url is not set" in [line["event"] for line in logs]) == warned
     assert upload.domain.startswith(f"{public_url or node.addresses['http']}/media/")
     assert upload.server == (public_url.removeprefix("https://") or host)
+
+
+async def test_the_bytes_of_a_day_are_counted_in_the_store(
+    tmp_path: Path, sqlite_file: Callable[[str], Path]
+) -> None:
+    sqlite_file("data/fsharechat.db")
+    settings = s.Settings(
+        node=s.Node(data=tmp_path / "data"),
+        connector=s.Connector(tcp_port=0, ws_port=0),
+        api=s.Api(port=0),
+        limits=s.Limits(upload_bytes_per_day=1000),
+    )
+    async with Node(settings) as node, ClientSession() as http:
+        for size, uid, status in ((600, "ann", 200), (401, "ann", 507), (401, "bob", 200), (400, "ann", 200)):
+            upload = await node.blobs.upload_url(MediaType.IMAGE, "a.png", uid)
+            async with http.put(upload.url, data=bytes(size)) as answer:
+                assert (answer.status, uid) == (status, uid)

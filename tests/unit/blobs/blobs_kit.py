@@ -1,18 +1,22 @@
 """A media store that runs, and an HTTP client beside it."""
 
 import asyncio
+import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from fsharechat.blobs import Blobs, Upload
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.blobs.keys import Uploaders
+from fsharechat.protocol.signals import Code
+from roles.api import uploads
 
 KEY = b"the key of a deployment"
 MAX_BYTES = 1 << 20
@@ -29,6 +33,7 @@ class Media:
     def __init__(self, make: Callable[[float], Blobs], http: ClientSession) -> None:
         """`make` makes what uses the media store, with urls that are good for so many seconds."""
         self.blobs = make(3600)
+        self.quota = Counted()
         self._make = make
         self._http = http
 
@@ -53,11 +58,35 @@ class Media:
         return (await self.ask("PUT", upload.url, data)).status
 
 
-def make_directory(root: Path, address: str, seconds: float = 3600, key: bytes = KEY) -> DirectoryBlobs:
+class Counted:
+    """A quota of bytes that each folder has for good."""
+
+    def __init__(self, most: int = 1 << 40) -> None:
+        self.most = most
+        self.had: Counter[str] = Counter()
+
+    async def take(self, folder: str, size: int) -> Code:
+        if size > 0 and self.had[folder] + size > self.most:
+            return Code.TOO_OFTEN
+        self.had[folder] += size
+        return Code.SUCCESS
+
+
+def make_directory(
+    root: Path, address: str, seconds: float = 3600, key: bytes = KEY, reserve: int = 0
+) -> DirectoryBlobs:
     async def agreed() -> bytes:
         return key
 
-    return DirectoryBlobs(root, address, agreed, make_uploaders(), url_seconds=seconds, max_bytes=MAX_BYTES)
+    return DirectoryBlobs(
+        root,
+        address,
+        agreed,
+        make_uploaders(),
+        url_seconds=seconds,
+        max_bytes=MAX_BYTES,
+        reserve_bytes=reserve,
+    )
 
 
 def make_uploaders(key: bytes = b"the folders of a deployment") -> Uploaders:
@@ -65,6 +94,25 @@ def make_uploaders(key: bytes = b"the folders of a deployment") -> Uploaders:
         return key
 
     return Uploaders(agreed)
+
+
+@asynccontextmanager
+async def serving(root: Path, reserve: int = 0) -> AsyncIterator[Media]:
+    """Serve a folder as the api role does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = "http://{}:{}".format(*listener.getsockname())
+        async with ClientSession() as http:
+            media = Media(lambda seconds: make_directory(root, address, seconds, reserve=reserve), http)
+            assert isinstance(media.blobs, DirectoryBlobs)
+            await media.blobs.open()
+            app = web.Application()
+            uploads.add_routes(app, media.blobs, media.quota)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+            yield media
+            await runner.cleanup()
+            await media.blobs.close()
 
 
 async def raw_get(url: str) -> bytes:

@@ -1,18 +1,14 @@
 """The media stores that the suite runs over: the folder, served as the api role does, and two S3 servers."""
 
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
-from blobs_kit import Media, make_directory, make_uploaders
+from aiohttp import ClientSession
+from blobs_kit import Media, make_uploaders, serving
 
-from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.settings import Blobs as Settings
-from roles.api import uploads
 from tests.services import Services
 
 ORIGIN = "https://chat.example"
@@ -57,22 +53,3 @@ def s3_settings(services: Services, name: str) -> Settings:
     return Settings(
         **{key.removeprefix("FSHARECHAT_BLOBS__").lower(): value for key, value in variables.items()}
     )
-
-
-@asynccontextmanager
-async def serving(root: Path) -> AsyncIterator[Media]:
-    """Serve a folder as the api role does."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = "http://{}:{}".format(*listener.getsockname())
-        async with ClientSession() as http:
-            media = Media(lambda seconds: make_directory(root, address, seconds), http)
-            assert isinstance(media.blobs, DirectoryBlobs)
-            await media.blobs.open()
-            app = web.Application()
-            uploads.add_routes(app, media.blobs)
-            runner = web.AppRunner(app, access_log=None)
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
-            yield media
-            await runner.cleanup()
-            await media.blobs.close()

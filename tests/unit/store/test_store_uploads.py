@@ -1,4 +1,4 @@
-"""The addresses for uploads of a day: counted for each user, whoever asks and however often at once."""
+"""The addresses for uploads and the bytes of a day: counted for each user, whoever asks, also many at once."""
 
 import asyncio
 from collections import Counter
@@ -76,3 +76,33 @@ async def test_several_processes_together_give_no_more(empty_mysql: ServiceUrl) 
     assert granted == Counter(dict.fromkeys(people, 7))
     for store in stores:
         await store.close()
+
+
+async def take(store: Store, size: int, folder: str = "~uann", now: int = TODAY) -> bool:
+    return await store.write(uploads.take_bytes, folder, size, now, 1 << 40)
+
+
+async def test_an_uploader_puts_so_many_bytes_a_day(store: Store) -> None:
+    half = 1 << 39
+    assert [await take(store, half) for _ in range(3)] == [True, True, False]
+    assert await take(store, 0)
+    assert await take(store, 1) is False
+    assert await take(store, 1 << 40, "~ubob")
+    assert await take(store, (1 << 40) + 1, now=TODAY + DAY_MS) is False
+    assert await take(store, 1 << 40, now=TODAY + DAY_MS)
+    assert await take(store, 1, now=TODAY) is False  # a clock that is behind
+
+
+async def test_what_is_given_back_may_be_put_again(store: Store) -> None:
+    assert await take(store, 1 << 40)
+    assert await take(store, -10)
+    assert await take(store, 11) is False
+    assert await take(store, 10)
+    assert await take(store, -(1 << 41))  # of the day before, say
+    assert await take(store, 1 << 40)
+    assert await take(store, 1) is False
+
+
+async def test_many_files_at_once_are_no_more(store: Store) -> None:
+    taken = await asyncio.gather(*[take(store, 1 << 38) for _ in range(20)])
+    assert sum(taken) == 4
