@@ -1,6 +1,8 @@
 """What requests and starts can fail with, wherever they fail."""
 
 import errno
+import logging
+from typing import ClassVar
 
 from fsharechat.protocol.signals import Code
 
@@ -16,9 +18,18 @@ class Refusal(Exception):
 class StoreError(Exception):
     """The store did not do what it was asked; nothing of it was kept unless the text says otherwise."""
 
+    log_level: ClassVar[int] = logging.WARNING
+    """How loudly the log has each request that fails by it."""
+
 
 class StoreBusy(StoreError):
     """More work waits for the store than its queue holds."""
+
+
+class StoreFull(StoreError):
+    """The disk of the database is full; the store has said so in the log, once for all that fail meanwhile."""
+
+    log_level = logging.DEBUG
 
 
 class CommitInDoubt(StoreError):

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -176,9 +176,14 @@ class DataFolder:
             raise StartError(
                 f"[node] data = {str(self._path)!r}: process {holder} runs on this folder already"
             ) from None
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
+        try:
+            self._lock.truncate(0)
+            self._lock.write(f"{os.getpid()}\n")
+            self._lock.flush()
+        except OSError as error:
+            with suppress(OSError):  # it would write once more what the disk has no room for
+                self._lock.close()
+            raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
         return self
 
     def __exit__(self, *_: object) -> None:

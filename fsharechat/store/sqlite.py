@@ -13,8 +13,9 @@ from pathlib import Path
 
 import structlog
 
-from fsharechat.errors import StoreError
+from fsharechat.errors import StoreError, StoreFull
 from fsharechat.store import messages
+from fsharechat.store.disk import Disk
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
 from fsharechat.store.readers import Lane, ReadTooLong, Share
@@ -29,6 +30,10 @@ SHARES = {
     Lane.LONG: Share(readers=1, reserved=0, seconds=3.0),
 }
 """The reader threads; each has a connection of its own."""
+
+WRITER_CACHE_KIB = 32 << 10
+READER_CACHE_KIB = 8 << 10
+"""What of the database the writer's connection and each reader's keep in memory: 64 MiB at most, all together."""
 
 LOOK_STEPS = 200_000
 """After so many steps of SQLite's machine (some ms) a read looks whether it takes too long."""
@@ -106,6 +111,7 @@ class SqliteStore(Store):
         super().__init__(max_queue, SHARES)
         self.dialect: Dialect = SqliteDialect()
         self._path = path
+        self._disk = Disk(path)
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         threads = sum(share.readers for share in SHARES.values())
@@ -118,9 +124,11 @@ class SqliteStore(Store):
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(migrate, f"sqlite:///{self._path}")
-            self._connection = await asyncio.to_thread(self._connect)
+            self._connection = await asyncio.to_thread(self._connect, WRITER_CACHE_KIB)
+        except StoreError as error:
+            raise StoreError(self._disk.explained(str(error))) from error
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"{self._path}: {error}") from error
+            raise StoreError(f"{self._path}: {self._disk.explained(str(error))}") from error
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self._writer.start()
 
@@ -154,6 +162,18 @@ class SqliteStore(Store):
         while (batch := self._batches.get()) is not None:
             try:
                 self._commit(batch)
+                self._disk.went_well()
+            except sqlite3.Error as error:
+                failure = self._disk.failure(error)
+                if not isinstance(failure, StoreFull):
+                    log.error(
+                        "store batch failed",
+                        error=str(error),
+                        messages=len(batch.messages),
+                        units=len(batch.works),
+                    )
+                self._undo()
+                batch.fail(failure)
             except Exception as error:
                 # Nothing of the batch is stored, and every caller is told; the next one may do better.
                 log.exception("store batch failed", messages=len(batch.messages), units=len(batch.works))
@@ -186,7 +206,9 @@ class SqliteStore(Store):
         self._connection.execute("SAVEPOINT unit")
         try:
             result = _run(self._connection, start())
-        except Exception as error:  # noqa: BLE001 - it is handed to the unit's caller
+        except Exception as error:
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise  # a full disk, say: it is no fault of the unit, and may have undone the whole transaction
             self._connection.execute("ROLLBACK TO unit")
             return StoreError(str(error)) if isinstance(error, sqlite3.Error) else error
         self._connection.execute("RELEASE unit")
@@ -202,7 +224,7 @@ class SqliteStore(Store):
     # In the reader threads
 
     def _open_reader(self) -> None:
-        connection = self._local.connection = self._connect()
+        connection = self._local.connection = self._connect(READER_CACHE_KIB)
         connection.execute("PRAGMA query_only = ON")
         self._local.read = None
         connection.set_progress_handler(self._is_over, LOOK_STEPS)
@@ -225,9 +247,9 @@ class SqliteStore(Store):
         except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 raise read.too_long() from error
-            raise StoreError(str(error)) from error
+            raise self._disk.failure(error) from error
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, timeout=10, cached_statements=512
         )
@@ -237,7 +259,7 @@ class SqliteStore(Store):
             "synchronous = FULL",  # acknowledged means on the disk
             "foreign_keys = ON",
             "temp_store = MEMORY",
-            "cache_size = -65536",  # KiB
+            f"cache_size = -{cache_kib}",
             "wal_autocheckpoint = 4000",  # pages
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()

@@ -91,7 +91,7 @@ async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
     except DecodeError:
         return Reply(Code.INVALID_DATA)
     except StoreError as error:
-        log.warning("store failed a request", method=call.method, uid=call.uid, error=str(error))
+        log.log(error.log_level, "store failed a request", method=call.method, uid=call.uid, error=str(error))
         return Reply(code_of(error))
     except LeaseError as error:
         log.error("no message id", error=str(error))

@@ -82,7 +82,7 @@ async def send_code(group: Group, call: Call) -> Reply:
             await group.store.write(sessions.take_back, number, digest, before, lost)
             return answer(LoginCode.SERVER_ERROR)
     except StoreError as error:
-        log.warning("store failed a request", method="send_code", error=str(error))
+        log.log(error.log_level, "store failed a request", method="send_code", error=str(error))
         return answer(LoginCode.SERVER_ERROR)
     return answer(LoginCode.SUCCESS)
 
@@ -100,7 +100,7 @@ async def login(group: Group, call: Call) -> Reply:
     try:
         done = await group.store.write(sessions.log_in, guess, fresh, now, rules(group))
     except StoreError as error:
-        log.warning("store failed a request", method="login", error=str(error))
+        log.log(error.log_level, "store failed a request", method="login", error=str(error))
         return answer(LoginCode.SERVER_ERROR)
     if done.session is None:
         if done.uid:

@@ -159,7 +159,7 @@ def _send(
         if isinstance(outcome, Stored) and outcome.outdated:
             group.members.drop([conversation.target])
         if isinstance(outcome, StoreError):
-            log.warning("message not stored", uid=call.uid, error=str(outcome))
+            log.log(outcome.log_level, "message not stored", uid=call.uid, error=str(outcome))
             reply = Reply(code_of(outcome))
         elif not outcome.id:
             reply = Reply(Code.NOT_IN_GROUP)

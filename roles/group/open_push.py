@@ -78,7 +78,7 @@ def _send(
 
     def stored(outcome: Stored | StoreError) -> None:
         if isinstance(outcome, StoreError):
-            log.warning("message not stored", uid=SENDER, error=str(outcome))
+            log.log(outcome.log_level, "message not stored", uid=SENDER, error=str(outcome))
         elif outcome.entries:
             group.outbox.deliver(id, body, outcome.entries, SENDER, "")
         if not future.done():  # the caller's deadline may have come first

@@ -1,5 +1,6 @@
 """What only the SQLite engine has: its file, its plans, its threads."""
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import UserStatus
-from fsharechat.store import cursors, friends, heads, messages, sessions, users
+from fsharechat.store import cursors, friends, heads, messages, sessions, sqlite, users
 from fsharechat.store.migrate import migrate
 from fsharechat.store.sqlite import SqliteDialect, SqliteStore
 
@@ -155,3 +156,14 @@ async def test_a_store_that_was_never_opened_can_be_closed(path: Path) -> None:
 def test_find_rows_keeps_the_order_of_keys_and_columns() -> None:
     sql = DIALECT.find_rows("messages", ("sender", "id"), ("sender", "local_id"), 2)
     assert sql.startswith("WITH w(sender,local_id) AS (VALUES (?,?),(?,?)) SELECT t.sender,t.id ")
+
+
+async def test_the_connections_of_a_store_together_have_a_small_cache(path: Path) -> None:
+    store = await opened(path)
+    searches = [store.search_for(f"user{n}", select, "SELECT COUNT(*) FROM messages") for n in range(20)]
+    reads = [store.read(select, "SELECT COUNT(*) FROM messages") for _ in range(20)]
+    await asyncio.gather(*reads, *searches)
+    caches = [connection.execute("PRAGMA cache_size").fetchone()[0] for connection in store._connections]
+    assert 1 < len(caches) <= 5
+    assert sum(-kib for kib in caches) + (5 - len(caches)) * sqlite.READER_CACHE_KIB == 64 << 10
+    await store.close()

@@ -7,7 +7,7 @@ from fsharechat.store.migrations.versions import create_table
 from fsharechat.store.users import parts
 
 revision = "0020"
-down_revision = "0005"
+down_revision = "0006"
 
 _STEP = 500
 
