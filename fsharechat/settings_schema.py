@@ -140,6 +140,7 @@ class Api(Section):
     cors_origins: Words = ("*",)
     codes_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 30
     logins_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 60
+    guesses_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 10
     address_seconds: Seconds = 600
     trusted_proxies: Annotated[Words, AfterValidator(_networks)] = ("127.0.0.1", "::1")
     max_connections: Count = 5000

@@ -57,8 +57,22 @@ def parsed(text: str | None) -> Address | None:
     return mapped or address
 
 
+def counted_as(remote: str | None) -> str:
+    """Return what a client is counted as, or "" where it has no limit.
+
+    Addresses of this machine have none: they are tests, and proxies that are not trusted to tell for whom they ask.
+    """
+    address = parsed(remote)
+    return "" if address is None or address.is_loopback else _subscriber(address)
+
+
+def subscriber(remote: str | None) -> str:
+    """Return what all addresses of one subscriber share; "" for what is no address."""
+    address = parsed(remote)
+    return "" if address is None else _subscriber(address)
+
+
 def _subscriber(address: Address) -> str:
-    """Return what all addresses of one subscriber share."""
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address, V6_PREFIX), strict=False))
     return str(address)

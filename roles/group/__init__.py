@@ -16,6 +16,7 @@ from fsharechat.store import users as user_rows
 from fsharechat.tasks import spawn
 from roles.group import (  # noqa: F401 - they announce their handlers
     admin_groups,
+    admin_keys,
     admin_users,
     admin_words,
     connect,

@@ -10,6 +10,7 @@ from api_kit import NUMBER, Site
 from fsharechat.protocol.signals import LoginCode
 from roles.api import addresses
 from roles.api.addresses import AddressLimit, AddressRoom, behind_proxies
+from roles.api.app import make_app
 
 ANN, BOB = "203.0.113.7", "203.0.113.8"
 
@@ -148,6 +149,39 @@ async def test_an_address_that_logs_in_too_often_gets_result_3_with_a_right_code
     body = {"mobile": NUMBER, "code": code, "clientId": "phone"}
     assert (await site.post("/login", body, **headers)).code == LoginCode.TOO_OFTEN
     assert (await site.post("/login", body)).code == LoginCode.SUCCESS  # from this machine itself
+
+
+async def test_an_address_that_guesses_is_locked_and_no_other(site: Site) -> None:
+    guesser, refused = {"X-Forwarded-For": ANN}, {"X-Forwarded-For": BOB}
+    numbers = [f"139000000{n:02}" for n in range(4)]
+    codes = [await site.new_code(number) for number in numbers]
+    for n in range(10):
+        body = {"mobile": numbers[n % 4], "code": "wrong", "clientId": "phone"}
+        assert (await site.post("/login", body, **guesser)).code == LoginCode.WRONG_CODE
+    body = {"mobile": numbers[0], "code": codes[0], "clientId": "phone"}
+    assert (await site.post("/login", body, **guesser)).code == LoginCode.TOO_OFTEN
+    assert (await site.post("/login", body, **refused)).code == LoginCode.SUCCESS
+    site.now += 60_000  # one in sixty seconds may be wrong
+    body = {"mobile": numbers[1], "code": codes[1], "clientId": "phone"}
+    assert (await site.post("/login", body, **guesser)).code == LoginCode.SUCCESS
+
+
+async def test_a_limit_holds_whichever_process_is_asked(site: Site) -> None:
+    headers = {"X-Forwarded-For": ANN}
+    async with TestServer(make_app(site.node)) as second, ClientSession() as http:
+
+        async def ask(n: int, path: str, **more: str) -> int:
+            body = {"mobile": f"138000000{n:02}", **more}
+            if n % 2:
+                return (await site.post(path, body, **headers)).code
+            async with http.post(second.make_url(path), json=body, headers=headers) as response:
+                return int((await response.json())["code"])
+
+        codes = [await ask(n, "/send_code") for n in range(32)]
+        assert codes == [LoginCode.SUCCESS] * 30 + [LoginCode.TOO_OFTEN] * 2
+        site.now += 300_000  # now there is nothing to guess
+        logins = [await ask(n, "/login", code="1", clientId="phone") for n in range(62)]
+        assert logins == [LoginCode.CODE_EXPIRED] * 60 + [LoginCode.TOO_OFTEN] * 2
 
 
 def test_an_address_has_so_many_connections_at_a_time() -> None:
