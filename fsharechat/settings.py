@@ -34,6 +34,7 @@ from fsharechat.settings_schema import (
     Rpc,
     Settings,
     Store,
+    Users,
 )
 from fsharechat.settings_tls import Tls
 
@@ -53,6 +54,7 @@ __all__ = [
     "SettingsError",
     "Store",
     "Tls",
+    "Users",
     "key_paths",
     "load",
     "role_names",

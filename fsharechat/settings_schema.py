@@ -246,6 +246,10 @@ class Limits(Section):
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
 
 
+class Users(Section):
+    directory: Literal["open", "exact", "friends"] = "exact"
+
+
 class Metrics(Section):
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
 
@@ -272,6 +276,7 @@ class Settings(BaseSettings):
     codes: Codes = Codes()
     blobs: Blobs = Blobs()
     limits: Limits = Limits()
+    users: Users = Users()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

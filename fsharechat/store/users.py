@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import FriendState, UserStatus
-from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, marks, select_in
 
 PAGE = 20
 """Users on one page of a search."""
@@ -44,6 +44,16 @@ def profiles(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Row]]:
     """Return the PROFILE columns of those of the users that exist, by uid."""
     rows = yield from select_in(f"SELECT {_COLUMNS} FROM users WHERE uid IN ({{}})", uids)
     return {row[0]: row for row in rows}
+
+
+def friend_since(_: Dialect, viewer: str, uids: Sequence[str]) -> Unit[dict[str, int]]:
+    """Return when (ms) those of the users who count `viewer` as a friend came to do so, by uid."""
+    found: list[Row] = []
+    for part in chunks(uids):
+        where = f"uid IN ({marks(len(part))}) AND friend_uid = ? AND state = ?"
+        sql = f"SELECT uid, update_dt FROM friends WHERE {where}"
+        found += (yield Query(sql, (*part, viewer, FriendState.FRIEND))).rows
+    return dict(found)
 
 
 def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:

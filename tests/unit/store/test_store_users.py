@@ -163,6 +163,21 @@ async def test_rights_are_status_and_blacklist(store: Store) -> None:
     assert await store.read(users.rights, ann) == Rights(UserStatus.MUTED, frozenset({"cid"}))
 
 
+async def test_who_counts_one_as_a_friend_is_known_with_when(store: Store) -> None:
+    ann, bob, cid = [await named(store, f"1380000000{n}") for n in range(3)]
+    await store.write(friends.befriend, ann, bob, 5)
+    await store.write(friends.befriend, ann, cid, 6)
+    await store.write(friends.set_alias, ann, bob, "Bobby", 7)
+
+    def blacklist(_: Dialect) -> Unit[None]:
+        yield Query("UPDATE friends SET state = ? WHERE uid = ?", (FriendState.BLACKLISTED, cid))
+
+    await store.write(blacklist)
+    assert await store.read(users.friend_since, bob, [ann, bob, cid, "nobody"]) == {ann: 7}
+    assert await store.read(users.friend_since, ann, [bob, cid]) == {bob: 5}
+    assert await store.read(users.friend_since, ann, []) == {}
+
+
 async def test_all_who_offer_a_fact_at_the_same_time_get_the_same(store: Store) -> None:
     offers = [b"\x00one", b"\xfftwo", b"three"]
     facts = await asyncio.gather(*[store.write(users.fact, "key", offer) for offer in offers])
