@@ -104,9 +104,14 @@ def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, in
     new_uid = ""
     while not (rows := (yield Query("SELECT uid, status FROM users WHERE number = ?", (number,))).rows):
         new_uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
-        yield from insert(dialect, new_uid, number, number, now)
+        yield from insert(dialect, new_uid, number, default_name(number), now)
     uid, status = rows[0]
     return uid, status, uid == new_uid
+
+
+def default_name(number: str) -> str:
+    """Return what a user is called until they say: too little of a number or an address to tell which it is."""
+    return number.partition("@")[0][:4] if "@" in number else number[-4:]
 
 
 def insert(dialect: Dialect, uid: str, number: str, display_name: str, now: int) -> Unit[None]:

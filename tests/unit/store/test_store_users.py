@@ -50,10 +50,16 @@ async def test_a_user_is_found_again_by_number(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "mobile", "email"),
-    [("13800000000", "13800000000", ""), ("ann@example.com", "", "ann@example.com")],
+    ("number", "mobile", "email", "display_name"),
+    [
+        ("13800001234", "13800001234", "", "1234"),
+        ("ann@example.com", "", "ann@example.com", "ann"),
+        ("annabella@example.com", "", "annabella@example.com", "anna"),
+    ],
 )
-async def test_a_new_user_has_a_whole_profile(store: Store, number: str, mobile: str, email: str) -> None:
+async def test_a_new_user_has_a_whole_profile_and_is_not_called_by_the_number(
+    store: Store, number: str, mobile: str, email: str, display_name: str
+) -> None:
     uid = await named(store, number)
     profile = dict(zip(PROFILE, (await store.read(users.profiles, [uid]))[uid], strict=True))
     assert {name: value for name, value in profile.items() if value} == {
@@ -61,7 +67,7 @@ async def test_a_new_user_has_a_whole_profile(store: Store, number: str, mobile:
         for name, value in {
             "uid": uid,
             "name": number,
-            "display_name": number,
+            "display_name": display_name,
             "mobile": mobile,
             "email": email,
             "update_dt": 1,
