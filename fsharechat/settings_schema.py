@@ -5,7 +5,7 @@ Times are in seconds, sizes in bytes.
 """
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -36,6 +36,14 @@ KAFKA_PORT = 9092
 ZOOKEEPER_PORT = 2181
 WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
 """Addresses to listen on that nobody can connect to."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _number_or(word: str, top: int) -> BeforeValidator:
@@ -300,6 +308,12 @@ class Settings(BaseSettings):
     @property
     def on_sqlite(self) -> bool:
         return self.store.url.startswith("sqlite:")
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether no other machine reaches this process, or another one with its settings."""
+        hosts = {self.connector.host, self.api.host} | (set() if self.in_one_process else {self.rpc.host})
+        return all(map(is_loopback, hosts))
 
     def data_path(self) -> Path:
         """Return the data folder as an absolute path."""
