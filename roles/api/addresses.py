@@ -11,9 +11,6 @@ Address = IPv4Address | IPv6Address
 
 _WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]+|\[(?P<v6>[^\]]+)\](:[0-9]+)?")
 
-MAX_ADDRESSES = 50_000
-"""Addresses whose requests are counted; beyond, those that asked longest ago are forgotten."""
-
 V6_PREFIX = 64
 """One subscriber has at least so much of IPv6."""
 
@@ -63,16 +60,10 @@ def counted_as(remote: str | None) -> str:
     Addresses of this machine have none: they are tests, and proxies that are not trusted to tell for whom they ask.
     """
     address = parsed(remote)
-    return "" if address is None or address.is_loopback else _subscriber(address)
+    return "" if address is None or address.is_loopback else subscriber(address)
 
 
-def subscriber(remote: str | None) -> str:
-    """Return what all addresses of one subscriber share; "" for what is no address."""
-    address = parsed(remote)
-    return "" if address is None else _subscriber(address)
-
-
-def _subscriber(address: Address) -> str:
+def subscriber(address: Address) -> str:
     if isinstance(address, IPv6Address):
         return str(IPv6Network((address, V6_PREFIX), strict=False))
     return str(address)
@@ -100,7 +91,7 @@ class AddressRoom:
             return ""
         if any(address in network for network in self._trusted):
             return ""
-        name = _subscriber(address)
+        name = subscriber(address)
         taken = self._taken.get(name, 0)
         if taken >= self._count:
             return None
@@ -112,44 +103,3 @@ class AddressRoom:
         left = self._taken.pop(name, 0) - 1
         if left > 0:
             self._taken[name] = left
-
-
-class AddressLimit:
-    """`count` requests of an address at once, and as many over `seconds`; `count` 0: no limit.
-
-    Addresses of this machine are not limited: they are tests, and proxies that are not trusted to tell for whom they
-    ask. IPv6 addresses are counted by their network of V6_PREFIX bits.
-    """
-
-    def __init__(self, count: int, seconds: float) -> None:
-        self._count = count
-        self._rate = count / seconds
-        self._levels: dict[str, tuple[float, float]] = {}
-        self.refused = 0
-        """Requests that were one too many."""
-
-    def __len__(self) -> int:
-        return len(self._levels)
-
-    def allows(self, remote: str | None, now: float) -> bool:
-        """Count a request at `now` (seconds of a clock that does not go back) unless it is one too many."""
-        address = parsed(remote)
-        if not self._count or address is None or address.is_loopback:
-            return True
-        key = _subscriber(address)
-        level, since = self._levels.pop(key, (0.0, now))
-        level = max(0.0, level - (now - since) * self._rate)
-        allowed = level + 1 <= self._count
-        self._levels[key] = (level + 1 if allowed else level, now)
-        self._forget(now)
-        self.refused += not allowed
-        return allowed
-
-    def _forget(self, now: float) -> None:
-        """Drop what is empty by now from those asked for longest ago, and one more when there are too many."""
-        for _ in range(2):
-            key = next(iter(self._levels))
-            level, since = self._levels[key]
-            if level > (now - since) * self._rate and len(self._levels) <= MAX_ADDRESSES:
-                return
-            del self._levels[key]

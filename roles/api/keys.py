@@ -11,7 +11,7 @@ from aiohttp import web
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Rpc
-from roles.api.addresses import subscriber
+from roles.api.addresses import parsed, subscriber
 from roles.api.waits import Waits
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class KeyGuard:
             return _unauthorized(MISSING)
         if hmac.compare_digest(_digest(shown), self._digest):
             return None
-        address = subscriber(request.remote)
+        address = _network(request.remote)
         if not self._waits.seconds(address):
             self._waits.refuse(address, await self._count(address))
         if seconds := self._waits.seconds(address):
@@ -77,6 +77,12 @@ def _shown(request: web.Request) -> str | None:
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
     return request.headers.get("X-API-Key") or None
+
+
+def _network(remote: str | None) -> str:
+    """Return what an address is counted as."""
+    address = parsed(remote)
+    return subscriber(address) if address is not None else ""
 
 
 def _digest(key: str) -> bytes:

@@ -8,65 +8,23 @@ from aiohttp.test_utils import TestServer
 from api_kit import NUMBER, Site
 
 from fsharechat.protocol.signals import LoginCode
-from roles.api import addresses
-from roles.api.addresses import AddressLimit, AddressRoom, behind_proxies
+from roles.api.addresses import AddressRoom, behind_proxies, counted_as
 from roles.api.app import make_app
 
 ANN, BOB = "203.0.113.7", "203.0.113.8"
 
 
-def passed(limit: AddressLimit, address: str | None, tries: int, now: float = 0.0) -> int:
-    return sum(limit.allows(address, now) for _ in range(tries))
-
-
-def test_so_many_at_once_and_so_many_over_the_time() -> None:
-    limit = AddressLimit(30, 600)
-    assert passed(limit, ANN, 40) == 30
-    assert passed(limit, BOB, 40) == 30
-    assert passed(limit, ANN, 5, now=19.0) == 0
-    assert passed(limit, ANN, 5, now=21.0) == 1
-    assert passed(limit, ANN, 40, now=621.0) == 30
-    assert limit.refused == 10 + 10 + 5 + 4 + 10
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None, "", "nonsense"]
+)
+def test_this_machine_is_not_counted(address: str | None) -> None:
+    assert counted_as(address) == ""
 
 
 def test_a_network_of_ipv6_is_one_address_and_the_two_forms_of_ipv4_too() -> None:
-    limit = AddressLimit(2, 600)
-    assert passed(limit, "2001:db8:1:2::1", 1) == 1
-    assert passed(limit, "2001:db8:1:2:ffff::9", 2) == 1
-    assert passed(limit, "2001:db8:1:3::1", 1) == 1
-    assert passed(limit, f"::ffff:{ANN}", 1) == 1
-    assert passed(limit, ANN, 2) == 1
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None, ""])
-def test_this_machine_has_no_limit(address: str | None) -> None:
-    limit = AddressLimit(1, 600)
-    assert passed(limit, address, 100) == 100
-    assert len(limit) == 0
-
-
-def test_nobody_has_one_where_it_is_off() -> None:
-    assert passed(AddressLimit(0, 600), ANN, 1000) == 1000
-
-
-def test_what_is_kept_is_forgotten_when_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = AddressLimit(10, 10)
-    for n in range(100):
-        limit.allows(f"198.51.100.{n}", now=0.0)
-    assert len(limit) == 100
-    for n in range(100):
-        limit.allows(ANN, now=2.0 + n)
-    assert len(limit) == 1
-
-
-def test_what_is_kept_is_bounded_and_who_asks_most_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "MAX_ADDRESSES", 50)
-    limit = AddressLimit(2, 600)
-    for n in range(1000):
-        limit.allows(f"10.0.{n // 250}.{n % 250}", now=0.0)
-        limit.allows(ANN, now=0.0)
-        assert len(limit) <= 50
-    assert not limit.allows(ANN, now=0.0)
+    assert counted_as("2001:db8:1:2::1") == counted_as("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert counted_as("2001:db8:1:3::1") == "2001:db8:1:3::/64"
+    assert counted_as(f"::ffff:{ANN}") == counted_as(ANN) == ANN
 
 
 Remote = Callable[[str, list[str]], Awaitable[str]]
