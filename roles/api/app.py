@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import orjson
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -15,6 +16,8 @@ from roles.api import back_office, uploads
 from roles.api.addresses import behind_proxies, counted_as
 from roles.api.texts import Language, Wrong, language, said
 from roles.api.waits import Waits
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
@@ -118,6 +121,12 @@ class Login:
         if "wait_ms" in told:
             self._limited += 1
             waits.refuse(address, told["wait_ms"])
+            log.warning(
+                "an address has to wait",
+                address=request.remote,
+                path=request.path,
+                seconds=told["wait_ms"] / 1000,
+            )
         return answer(LoginCode(told["code"]), speaks, told["result"])
 
 

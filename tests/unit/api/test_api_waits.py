@@ -55,3 +55,7 @@ async def test_who_is_refused_costs_the_store_nothing_until_then(
     for _ in range(100):
         answer = await site.post("/login", body, **headers)
     assert (answer.code, asked) == (LoginCode.TOO_OFTEN, 63)
+    told = [line for line in site.logs if line["event"] == "an address has to wait"]
+    assert [(line["log_level"], line["address"], line["path"]) for line in told] == [
+        ("warning", ANN, "/login")
+    ] * 2
