@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import secrets
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from fsharechat import __version__, log
-from fsharechat.settings import Settings, SettingsError, load, role_names
+from fsharechat.settings import Settings, SettingsError, load, role_names, with_super_code
 
 T = TypeVar("T")
 
@@ -48,7 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     log.configure(settings.log)
-    return _check(settings) if args.command == "check" else _serve(settings)
+    if args.command == "check":
+        return _check(settings)
+    if args.dev and not settings.codes.super_code and "group" in settings.node.roles:
+        # Other machines reach the server: a code that everybody knows would let in anybody, as anybody.
+        settings = with_super_code(settings, secrets.token_hex(8))
+        print(f"super code: {settings.codes.super_code}", flush=True)
+    return _serve(settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "--settings", type=Path, metavar="FILE", help="the settings file; ./settings.toml if it exists"
     )
     parser.add_argument("--data", metavar="DIR", help="the folder that keeps the data")
-    parser.add_argument("--dev", action="store_true", help="for development: super code 66666, readable log")
+    parser.add_argument("--dev", action="store_true", help="for development: a super code, readable log")
     parser.add_argument("--version", action="version", version=f"fsharechat {__version__}")
     return parser
 

@@ -5,6 +5,7 @@ import fcntl
 import gc
 import os
 import signal
+import stat
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -154,7 +155,9 @@ class Node:
 class DataFolder:
     """The data folder, and the lock that keeps a second process out of it.
 
-    Where there is none it is made for this user alone, for it keeps what people say to each other.
+    Where there is none it is made for this user alone, for it keeps what people say to each other. One that others
+    may look into may be meant so, for a back-up or a web server: it is warned of, and the files of the database are
+    for their user alone in any case.
     """
 
     def __init__(self, path: Path) -> None:
@@ -176,6 +179,14 @@ class DataFolder:
             raise StartError(
                 f"[node] data = {str(self._path)!r}: process {holder} runs on this folder already"
             ) from None
+        mode = stat.S_IMODE(self._path.stat().st_mode)
+        if mode & ~0o700:
+            log.warning(
+                "other users of this machine may look into the data folder",
+                data=str(self._path),
+                mode=f"{mode:04o}",
+                wanted="0700",
+            )
         try:
             self._lock.truncate(0)
             self._lock.write(f"{os.getpid()}\n")

@@ -34,6 +34,7 @@ from fsharechat.settings_schema import (
     Rpc,
     Settings,
     Store,
+    Users,
 )
 from fsharechat.settings_tls import Tls
 
@@ -53,9 +54,11 @@ __all__ = [
     "SettingsError",
     "Store",
     "Tls",
+    "Users",
     "key_paths",
     "load",
     "role_names",
+    "with_super_code",
 ]
 
 DEV_SUPER_CODE = "66666"
@@ -84,7 +87,8 @@ def load(settings_file: Path | None, flags: Mapping[str, object], environ: Mappi
     """Return the settings from `flags` over `environ` over `settings_file` over the defaults.
 
     `flags` has the command line's own names: "roles" and "data" (None: not given) and "dev". With "dev" the
-    super code is 66666 where none is set, and the log format is console where it is "auto".
+    super code is 66666 where none is set and no other machine reaches the server, and the log format is console where
+    it is "auto".
     Raises SettingsError with every problem found.
     """
     problems: list[str] = []
@@ -100,6 +104,9 @@ def load(settings_file: Path | None, flags: Mapping[str, object], environ: Mappi
         problems += [_problem(details, layers) for details in error.errors()]
         raise SettingsError(problems) from None
     problems += _unknown_roles(settings.node.roles, layers) or _misfits(settings, layers)
+    if flags.get("dev"):
+        settings, lacking = _dev_code(settings)
+        problems += lacking
     if problems:
         raise SettingsError(problems)
     return settings
@@ -181,16 +188,30 @@ def _take_out_unknown(
 
 
 def _dev_values(merged: dict[str, Any]) -> dict[str, Any]:
-    def unset(section: str, key: str, empty: str) -> bool:
-        values = merged.get(section, {})
-        return isinstance(values, dict) and values.get(key, empty) == empty
+    values = merged.get("log", {})
+    unset = isinstance(values, dict) and values.get("format", "auto") == "auto"
+    return {"log": {"format": "console"}} if unset else {}
 
-    values = {}
-    if unset("codes", "super_code", ""):
-        values["codes"] = {"super_code": DEV_SUPER_CODE}
-    if unset("log", "format", "auto"):
-        values["log"] = {"format": "console"}
-    return values
+
+def with_super_code(settings: Settings, code: str) -> Settings:
+    """Return settings with another super code."""
+    return settings.model_copy(update={"codes": settings.codes.model_copy(update={"super_code": code})})
+
+
+def _dev_code(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return the settings with the super code of `--dev`, where it may be known to all, and what is wrong else.
+
+    A single process that other machines reach makes one for each run; those of a cluster would each make their own.
+    """
+    if settings.codes.super_code:
+        return settings, []
+    if settings.on_this_machine:
+        return with_super_code(settings, DEV_SUPER_CODE), []
+    if settings.in_one_process or "group" not in settings.node.roles:
+        return settings, []
+    path = ("codes", "super_code")
+    problem = "--dev needs one, the same in all group processes, where other machines reach them"
+    return settings, [f"{_label(path)} = {_shown(path, '')}: {problem}"]
 
 
 def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:

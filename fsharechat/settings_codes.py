@@ -83,7 +83,6 @@ class Codes(Section):
     resend_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
     per_day: Count = 10
     wrong_guesses: Count = 5
-    lock_seconds: Seconds = 900
     send_seconds: Seconds = 8
     max_sending: Annotated[Whole, Field(ge=1, le=256)] = 32
     aliyun: Aliyun = Aliyun()

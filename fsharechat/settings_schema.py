@@ -5,7 +5,7 @@ Times are in seconds, sizes in bytes.
 """
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -36,6 +36,14 @@ KAFKA_PORT = 9092
 ZOOKEEPER_PORT = 2181
 WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
 """Addresses to listen on that nobody can connect to."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _number_or(word: str, top: int) -> BeforeValidator:
@@ -142,6 +150,7 @@ class Api(Section):
     cors_origins: Words = ("*",)
     codes_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 30
     logins_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 60
+    guesses_per_address: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 10
     address_seconds: Seconds = 600
     trusted_proxies: Annotated[Words, AfterValidator(_networks)] = ("127.0.0.1", "::1")
     max_connections: Count = 5000
@@ -250,6 +259,10 @@ class Limits(Section):
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
 
 
+class Users(Section):
+    directory: Literal["open", "exact", "friends"] = "exact"
+
+
 class Metrics(Section):
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
 
@@ -276,6 +289,7 @@ class Settings(BaseSettings):
     codes: Codes = Codes()
     blobs: Blobs = Blobs()
     limits: Limits = Limits()
+    users: Users = Users()
     metrics: Metrics = Metrics()
     log: Log = Log()
 
@@ -299,6 +313,12 @@ class Settings(BaseSettings):
     @property
     def on_sqlite(self) -> bool:
         return self.store.url.startswith("sqlite:")
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether no other machine reaches this process, or another one with its settings."""
+        hosts = {self.connector.host, self.api.host} | (set() if self.in_one_process else {self.rpc.host})
+        return all(map(is_loopback, hosts))
 
     def data_path(self) -> Path:
         """Return the data folder as an absolute path."""

@@ -112,6 +112,11 @@ class Server:
         """Its log and whatever else it wrote to standard error, since its first start."""
         return self._errors.read_text(errors="replace") if self._errors.exists() else ""
 
+    @property
+    def output(self) -> str:
+        """What it wrote to standard output since its last start."""
+        return self._output.read_text()
+
     async def start(self) -> None:
         """Start it and wait until it is ready."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +196,7 @@ class Server:
         return process
 
     def _ready(self) -> bool:
-        found = _READY.search(self._output.read_text())
+        found = _READY.search(self.output)
         if found is None:
             return False
         self.addresses = dict(part.split("=", 1) for part in found[1].split())

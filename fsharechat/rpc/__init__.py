@@ -17,9 +17,9 @@ class Method(IntEnum):
     HEADS = 130
     """An array of uids -> an object uid: array of Heads, without the users for whom there is nothing yet."""
     SEND_CODE = 131
-    """{"mobile"} -> {"code", "message", "result"}."""
+    """{"mobile", "address"} -> {"code", "result"}, and "wait_ms" where the address is refused for so long."""
     LOGIN = 132
-    """{"mobile", "code", "clientId"} -> {"code", "message", "result"}."""
+    """{"mobile", "code", "clientId", "address"} -> as SEND_CODE. Without an address nothing is counted."""
     ADMIN = 133
     """{"op", ...} of the back office -> {"code", "message", "result"}; the code is an HTTP status."""
     RECALLS = 134

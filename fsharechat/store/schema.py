@@ -101,8 +101,14 @@ login_codes = Table(
     Column("sent_ms", MS, nullable=False),
     Column("day", Integer, nullable=False, comment="Days since the Unix epoch of `day_count`."),
     Column("day_count", Integer, nullable=False),
-    Column("wrong", Integer, nullable=False, comment="Wrong guesses since the last right one or lock."),
-    Column("locked_until_ms", MS, nullable=False),
+    Column("wrong", Integer, nullable=False, comment="Wrong guesses at the code."),
+    Column(
+        "locked_until_ms",
+        MS,
+        nullable=False,
+        server_default="0",
+        comment="Set by the version before, which may still run beside this one.",
+    ),
     Column(
         "used_by",
         String(255),
@@ -110,6 +116,16 @@ login_codes = Table(
         server_default="",
         comment="The client id of the login that used the code; empty while it is unused.",
     ),
+    sqlite_with_rowid=False,
+)
+
+address_limits = Table(
+    "address_limits",
+    metadata,
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="Counted"),
+    Column("address", String(64), primary_key=True, comment="An IPv4 address, or a /64 network."),
+    Column("empty_ms", MS, nullable=False, comment="When all of it is forgotten."),
+    Index("address_limits_empty", "empty_ms"),
     sqlite_with_rowid=False,
 )
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from fsharechat.clock import within
 from fsharechat.protocol.signals import LoginCode, UserStatus
-from fsharechat.store import cursors, users
+from fsharechat.store import address_limits, cursors, users
+from fsharechat.store.address_limits import AddressLimit, Counted
 from fsharechat.store.unit import Dialect, Query, Unit
 
 DAY_MS = 86_400_000
@@ -23,13 +24,19 @@ class Session(NamedTuple):
 
 
 class CodeRules(NamedTuple):
-    """Limits of login codes (protocol.md section 3), in milliseconds and pieces."""
+    """Limits of login codes (protocol.md section 3), in milliseconds and pieces.
+
+    Of a number: how long a code lives, the time between two of them, codes in a day, and wrong guesses until a code
+    is void. Of an address: codes that it asks for, logins, and wrong guesses.
+    """
 
     lifetime_ms: int
     resend_ms: int
     per_day: int
     wrong_guesses: int
-    lock_ms: int
+    address_codes: AddressLimit
+    address_logins: AddressLimit
+    address_guesses: AddressLimit
 
 
 def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[Session, int] | None]:
@@ -81,22 +88,25 @@ class Codes(NamedTuple):
     day: int = 0
     day_count: int = 0
     wrong: int = 0
-    locked_until_ms: int = 0
     used_by: str = ""
 
 
 class NewCode(NamedTuple):
-    """Whether a number may have another code, and what it had before."""
+    """Whether a number may have another code, and what it had before.
+
+    `wait_ms`: for how long the address that asks may not, where it is for its sake.
+    """
 
     result: LoginCode
     before: Codes
+    wait_ms: int = 0
 
 
 class Guess(NamedTuple):
     """A code that somebody tries.
 
     `is_super`: whether it is the super code; None where the server has none. `retried`: the same call may have been
-    carried out already.
+    carried out already. `address`: where it comes from; empty: it is not counted.
     """
 
     number: str
@@ -104,16 +114,21 @@ class Guess(NamedTuple):
     is_super: bool | None
     client_id: str
     retried: bool = False
+    address: str = ""
 
 
 class Login(NamedTuple):
-    """Who has logged in; `created`: the user is new. `session` is None when the guess was refused with `result`."""
+    """Who has logged in; `created`: the user is new. `session` is None when the guess was refused with `result`.
+
+    `wait_ms`: for how long its address may not log in, where it was refused for its address's sake.
+    """
 
     result: LoginCode
     uid: str = ""
     status: int = 0
     created: bool = False
     session: Session | None = None
+    wait_ms: int = 0
 
 
 def _codes(dialect: Dialect, number: str) -> Unit[Codes]:
@@ -127,12 +142,23 @@ def _keep(dialect: Dialect, number: str, codes: Codes) -> Unit[None]:
 
 
 def new_code(
-    dialect: Dialect, number: str, digest: bytes, now: int, rules: CodeRules, retried: bool = False
+    dialect: Dialect,
+    number: str,
+    digest: bytes,
+    now: int,
+    rules: CodeRules,
+    retried: bool = False,
+    address: str = "",
 ) -> Unit[NewCode]:
-    """Keep a code that is to be sent, if the number may have another one: SUCCESS or TOO_OFTEN.
+    """Keep a code that is to be sent, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
 
-    A retried call does not wait for `resend_ms`: what it would wait for may be its own first attempt.
+    A retried call does not wait for `resend_ms`, and is not counted again: what it would wait for may be its own
+    first attempt.
     """
+    if not retried:
+        wait_ms = yield from address_limits.take(dialect, Counted.CODES, address, now, rules.address_codes)
+        if wait_ms:
+            return NewCode(LoginCode.TOO_OFTEN, Codes(), wait_ms)
     # A row that is not there cannot be locked, and two processes would each send the number a first code.
     yield Query(
         dialect.insert_new("login_codes", ("number", *Codes._fields)), (number, *Codes()), unread=True
@@ -141,15 +167,10 @@ def new_code(
     today = now // DAY_MS
     sent_today = codes.day_count if codes.day == today else 0
     too_soon = within(rules.resend_ms, codes.sent_ms, now) and not retried
-    if _locked(codes, now, rules) or too_soon or sent_today >= rules.per_day:
+    if too_soon or sent_today >= rules.per_day:
         return NewCode(LoginCode.TOO_OFTEN, codes)
-    changed = codes._replace(digest=digest, sent_ms=now, day=today, day_count=sent_today + 1, used_by="")
-    yield from _keep(dialect, number, changed)
+    yield from _keep(dialect, number, Codes(digest, now, today, sent_today + 1))
     return NewCode(LoginCode.SUCCESS, codes)
-
-
-def _locked(codes: Codes, now: int, rules: CodeRules) -> bool:
-    return now < codes.locked_until_ms and within(rules.lock_ms, codes.locked_until_ms - rules.lock_ms, now)
 
 
 def take_back(dialect: Dialect, number: str, digest: bytes, before: Codes, lost: bool) -> Unit[None]:
@@ -162,41 +183,34 @@ def take_back(dialect: Dialect, number: str, digest: bytes, before: Codes, lost:
     if codes.digest != digest:
         return
     if lost:
-        codes = before._replace(wrong=codes.wrong, locked_until_ms=codes.locked_until_ms)
-        yield from _keep(dialect, number, codes)
+        yield from _keep(dialect, number, before._replace(wrong=before.wrong + codes.wrong))
     else:
         yield from _keep(dialect, number, codes._replace(day_count=codes.day_count - 1))
 
 
 def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit[LoginCode]:
-    """Check a guess and count it: SUCCESS, CODE_EXPIRED, WRONG_CODE or (locked) TOO_OFTEN.
+    """Check a guess and count it: SUCCESS, CODE_EXPIRED or WRONG_CODE.
 
     A right code is used up, but for the retried call of the device that used it. After `wrong_guesses` wrong ones the
-    code is void and the number locked for a while.
+    code is void, and its number may have a new one as ever: nobody can keep others out by guessing. Beyond that a
+    guess costs the address that it comes from.
     """
     codes = yield from _codes(dialect, guess.number)
     fresh = within(rules.lifetime_ms, codes.sent_ms, now)
     if guess.retried and fresh and codes.used_by == guess.client_id and codes.digest == guess.digest:
         return LoginCode.SUCCESS
-    if _locked(codes, now, rules):
-        return LoginCode.TOO_OFTEN
-    alive = fresh and codes.digest != b"" and not codes.used_by
-    if not alive and guess.is_super is None:
-        return LoginCode.CODE_EXPIRED  # nothing to guess, so nothing to count
-    right = guess.is_super or (alive and codes.digest == guess.digest)
-    if right:
-        changed = (
-            codes._replace(wrong=0) if guess.is_super else codes._replace(wrong=0, used_by=guess.client_id)
-        )
-        result = LoginCode.SUCCESS
-    else:
-        changed = codes._replace(wrong=codes.wrong + 1)
-        if changed.wrong >= rules.wrong_guesses:
-            changed = changed._replace(wrong=0, digest=b"", used_by="", locked_until_ms=now + rules.lock_ms)
-        result = LoginCode.WRONG_CODE if alive else LoginCode.CODE_EXPIRED
-    if changed != codes:
-        yield from _keep(dialect, guess.number, changed)
-    return result
+    if guess.is_super:
+        return LoginCode.SUCCESS
+    alive = fresh and codes.digest != b"" and not codes.used_by and codes.wrong < rules.wrong_guesses
+    if alive and codes.digest == guess.digest:
+        yield from _keep(dialect, guess.number, codes._replace(used_by=guess.client_id))
+        return LoginCode.SUCCESS
+    if alive:
+        yield from _keep(dialect, guess.number, codes._replace(wrong=codes.wrong + 1))
+    if alive or guess.is_super is not None:  # else there is nothing to guess, so nothing to count
+        limit = rules.address_guesses
+        yield from address_limits.take(dialect, Counted.WRONG_CODES, guess.address, now, limit)
+    return LoginCode.WRONG_CODE if alive else LoginCode.CODE_EXPIRED
 
 
 def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: CodeRules) -> Unit[Login]:
@@ -204,7 +218,16 @@ def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: Code
 
     A blocked user gets NO_SESSION, and only for a right code: nobody else learns that they are.
     A retried call that was carried out already gives the device a session once more, and the same `created`.
+    An address that has guessed or logged in too often gets TOO_OFTEN.
     """
+    wait_ms = yield from address_limits.wait(
+        dialect, Counted.WRONG_CODES, guess.address, now, rules.address_guesses
+    )
+    if not wait_ms and not guess.retried:
+        limit = rules.address_logins
+        wait_ms = yield from address_limits.take(dialect, Counted.LOGINS, guess.address, now, limit)
+    if wait_ms:
+        return Login(LoginCode.TOO_OFTEN, wait_ms=wait_ms)
     result = yield from use_code(dialect, guess, now, rules)
     if result is not LoginCode.SUCCESS:
         return Login(result)

@@ -1,6 +1,7 @@
 """SQLite in WAL mode: one writer thread with group commit, a few reader threads."""
 
 import asyncio
+import os
 import queue
 import sqlite3
 import sys
@@ -37,6 +38,8 @@ READER_CACHE_KIB = 8 << 10
 
 LOOK_STEPS = 200_000
 """After so many steps of SQLite's machine (some ms) a read looks whether it takes too long."""
+
+_PRIVATE = 0o600
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """The writer thread asks for the GIL at every statement; the default of 5 ms a time is too long."""
@@ -122,7 +125,8 @@ class SqliteStore(Store):
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(self._path)
             await asyncio.to_thread(migrate, f"sqlite:///{self._path}")
             self._connection = await asyncio.to_thread(self._connect, WRITER_CACHE_KIB)
         except StoreError as error:
@@ -280,6 +284,24 @@ class _Read:
 
     def too_long(self) -> ReadTooLong:
         return ReadTooLong(f"a read took more than {self.seconds:g} s")
+
+
+def _make_private(path: Path) -> None:
+    """See to it that a database, there or new, is for its user alone; SQLite gives files beside it the same rights.
+
+    Raises OSError.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE))
+    for file in (path, *(path.with_name(path.name + beside) for beside in ("-wal", "-shm"))):
+        try:
+            if file.stat().st_mode & 0o077:
+                file.chmod(_PRIVATE)
+        except FileNotFoundError:
+            continue
+        except PermissionError as error:  # it is another user's, who lets this one write
+            log.warning(
+                "other users of this machine may read the database", file=str(file), reason=error.strerror
+            )
 
 
 def _run(connection: sqlite3.Connection, unit: Unit[T], read: _Read | None = None) -> T:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import FriendState, UserStatus
-from fsharechat.store.unit import Dialect, Query, Row, Unit, insert_many, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
 
 PAGE = 20
 """Users on one page of a search."""
@@ -68,6 +68,16 @@ def parts(display_name: str) -> list[str]:
 def _folded(text: str) -> str:
     folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
     return folded[:MAX_PART].strip()
+
+
+def friend_since(_: Dialect, viewer: str, uids: Sequence[str]) -> Unit[dict[str, int]]:
+    """Return when (ms) those of the users who count `viewer` as a friend came to do so, by uid."""
+    found: list[Row] = []
+    for part in chunks(uids):
+        where = f"uid IN ({marks(len(part))}) AND friend_uid = ? AND state = ?"
+        sql = f"SELECT uid, update_dt FROM friends WHERE {where}"
+        found += (yield Query(sql, (*part, viewer, FriendState.FRIEND))).rows
+    return dict(found)
 
 
 def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:
@@ -133,9 +143,14 @@ def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, in
     new_uid = ""
     while not (rows := (yield Query("SELECT uid, status FROM users WHERE number = ?", (number,))).rows):
         new_uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
-        yield from insert(dialect, new_uid, number, number, now)
+        yield from insert(dialect, new_uid, number, default_name(number), now)
     uid, status = rows[0]
     return uid, status, uid == new_uid
+
+
+def default_name(number: str) -> str:
+    """Return what a user is called until they say: too little of a number or an address to tell which it is."""
+    return number.partition("@")[0][:4] if "@" in number else number[-4:]
 
 
 def insert(dialect: Dialect, uid: str, number: str, display_name: str, now: int) -> Unit[None]:

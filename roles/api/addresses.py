@@ -1,4 +1,4 @@
-"""Who asks over HTTP: the address of the client, through the proxies that are trusted to tell it; and how often."""
+"""Who asks over HTTP: the address of the client, through the proxies that are trusted to tell it."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -7,10 +7,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from fsharechat.addresses import Address, parsed, subscriber
-from fsharechat.leaky_bucket import LeakyBucket
-
-MAX_ADDRESSES = 50_000
-"""Addresses whose requests are counted; beyond, those that asked longest ago are forgotten."""
 
 
 def behind_proxies(trusted: Iterable[str]) -> Middleware:
@@ -40,37 +36,10 @@ def _client(peer: Address, hops: list[str], trusted: list[IPv4Network | IPv6Netw
     return peer
 
 
-class AddressLimit:
-    """`count` requests of an address at once, and as many over `seconds`; `count` 0: no limit.
+def counted_as(remote: str | None) -> str:
+    """Return what a client is counted as, or "" where it has no limit.
 
-    Addresses of this machine are not limited: they are tests, and proxies that are not trusted to tell for whom they
-    ask. Addresses are counted by their subscriber.
+    Addresses of this machine have none: they are tests, and proxies that are not trusted to tell for whom they ask.
     """
-
-    def __init__(self, count: int, seconds: float) -> None:
-        self._bucket = LeakyBucket(count, seconds)
-        self._levels: dict[str, float] = {}
-        self.refused = 0
-        """Requests that were one too many."""
-
-    def __len__(self) -> int:
-        return len(self._levels)
-
-    def allows(self, remote: str | None, now: float) -> bool:
-        """Count a request at `now` (seconds of a clock that does not go back) unless it is one too many."""
-        address = parsed(remote)
-        if not self._bucket.count or address is None or address.is_loopback:
-            return True
-        key = subscriber(address)
-        allowed, self._levels[key] = self._bucket.pour(self._levels.pop(key, 0.0), now)
-        self._forget(now)
-        self.refused += not allowed
-        return allowed
-
-    def _forget(self, now: float) -> None:
-        """Drop what is empty by now from those asked for longest ago, and one more when there are too many."""
-        for _ in range(2):
-            key = next(iter(self._levels))
-            if self._levels[key] > now and len(self._levels) <= MAX_ADDRESSES:
-                return
-            del self._levels[key]
+    address = parsed(remote)
+    return "" if address is None or address.is_loopback else subscriber(address)

@@ -1,8 +1,10 @@
 """The HTTP application: login (protocol.md section 3) and `/monitor/alive`."""
 
 import asyncio
+from typing import Any
 
 import orjson
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -11,7 +13,11 @@ from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
 from roles.api import back_office, uploads
-from roles.api.addresses import AddressLimit, behind_proxies
+from roles.api.addresses import behind_proxies, counted_as
+from roles.api.texts import Language, Wrong, language, said
+from roles.api.waits import Waits
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
@@ -39,7 +45,7 @@ def make_app(node: Node) -> web.Application:
 def cors(origins: tuple[str, ...]) -> Middleware:
     """Let pages of the given origins ("*": any) call: web clients are served from elsewhere.
 
-    The back office is for no page: one that guesses at its key would have its visitor locked out.
+    The back office is for no page: what is shown there is for nobody but who has the key.
     """
 
     @web.middleware
@@ -68,15 +74,16 @@ def cors(origins: tuple[str, ...]) -> Middleware:
 
 
 class Login:
+    """Codes and logins. What an address may do is counted in the store; those it has refused are known here."""
+
     def __init__(self, node: Node) -> None:
         self._rpc = node.rpc
-        settings = node.settings.api
-        self._codes = AddressLimit(settings.codes_per_address, settings.address_seconds)
-        self._logins = AddressLimit(settings.logins_per_address, settings.address_seconds)
+        self._codes, self._logins = Waits(), Waits()
+        self._limited = 0
         node.metrics.counter(
             "login_limited",
             "Requests for codes and logins beyond the limit of their address.",
-            lambda: self._codes.refused + self._logins.refused,
+            lambda: self._limited,
         )
 
     async def send_code(self, request: web.Request) -> web.Response:
@@ -86,28 +93,41 @@ class Login:
         return await self._ask(request, self._logins, Method.LOGIN, ("mobile", "code", "clientId"))
 
     async def _ask(
-        self, request: web.Request, limit: AddressLimit, method: Method, keys: tuple[str, ...]
+        self, request: web.Request, waits: Waits, method: Method, keys: tuple[str, ...]
     ) -> web.Response:
-        if not limit.allows(request.remote, asyncio.get_running_loop().time()):
-            return answer(LoginCode.TOO_OFTEN, "asked too often, try again later", 200)
+        speaks = language(request.headers.getall("Accept-Language", ()))
+        address = counted_as(request.remote)
+        if waits.seconds(address):
+            self._limited += 1
+            return answer(LoginCode.TOO_OFTEN, speaks)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body = orjson.loads(await request.read())
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="the body did not come\n") from None
         except orjson.JSONDecodeError:
-            return refused("the body must be JSON")
+            return refused(said(Wrong.NO_JSON, speaks))
         if not isinstance(body, dict):
-            return refused("the body must be a JSON object")
+            return refused(said(Wrong.NO_OBJECT, speaks))
         for key in keys:
             value = body[key] = str(body.get(key, ""))
             if not 0 < len(value) <= MAX_TEXT:
-                return refused(f"{key} must be a text of 1 to {MAX_TEXT} characters")
-        wanted = orjson.dumps({key: body[key] for key in keys})
+                return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT))
+        wanted = orjson.dumps({**{key: body[key] for key in keys}, "address": address})
         reply = await self._rpc.call(Call(method, "", "", wanted))
         if reply.code != Code.SUCCESS:
-            return answer(LoginCode.SERVER_ERROR, "server error", 200)
-        return web.Response(body=reply.payload, content_type="application/json")
+            return answer(LoginCode.SERVER_ERROR, speaks)
+        told: dict[str, Any] = orjson.loads(reply.payload)
+        if "wait_ms" in told:
+            self._limited += 1
+            waits.refuse(address, told["wait_ms"])
+            log.warning(
+                "an address has to wait",
+                address=request.remote,
+                path=request.path,
+                seconds=told["wait_ms"] / 1000,
+            )
+        return answer(LoginCode(told["code"]), speaks, told["result"])
 
 
 class Monitor:
@@ -121,8 +141,14 @@ class Monitor:
 
 
 def refused(message: str) -> web.Response:
-    return answer(LoginCode.SERVER_ERROR, message, 400)
+    return _response(LoginCode.SERVER_ERROR, message, None, 400)
 
 
-def answer(code: LoginCode, message: str, status: int) -> web.Response:
-    return web.json_response({"code": int(code), "message": message, "result": None}, status=status)
+def answer(code: LoginCode, speaks: Language, result: object = None) -> web.Response:
+    """Return a result with the sentence that clients show for it."""
+    return _response(code, said(code, speaks), result, 200)
+
+
+def _response(code: LoginCode, message: str, result: object, status: int) -> web.Response:
+    body = orjson.dumps({"code": code, "message": message, "result": result})
+    return web.Response(body=body, status=status, content_type="application/json")

@@ -19,7 +19,7 @@ PATHS = ("/imopenapi/", "/admin/")
 
 
 def add_routes(app: web.Application, node: Node) -> None:
-    office = BackOffice(node, KeyGuard(node.settings.api.key))
+    office = BackOffice(node, KeyGuard(node.settings.api.key, node.rpc))
     for endpoint in ENDPOINTS:
         office.add(app, endpoint)
     docs = Docs(app)

@@ -74,13 +74,10 @@ class BackOffice:
         app.router.add_route(endpoint.method, endpoint.path, serve)
 
     async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
-        refusal = self._guard.check(request)
-        if refusal is not None:
-            response = answer(*refusal)
-            if refusal[0] == 401:
-                response.headers["WWW-Authenticate"] = "Bearer"
-            elif refusal[0] == 429:
-                response.headers["Retry-After"] = str(self._guard.seconds_left(request.remote))
+        refused = await self._guard.check(request)
+        if refused is not None:
+            response = answer(refused.status, refused.why)
+            response.headers.update(refused.headers)
             return response
         try:
             asked = await _read(endpoint, request)

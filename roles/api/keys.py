@@ -1,24 +1,20 @@
-"""The key of the back office: who shows it may ask, who guesses at it is soon not heard any more."""
+"""The key of the back office: who shows it may ask, whoever else guesses from the same address."""
 
 import hashlib
 import hmac
-import time
-from collections import OrderedDict
-from collections.abc import Callable
+from math import ceil
+from typing import NamedTuple
 
+import orjson
 import structlog
 from aiohttp import web
 
 from fsharechat.addresses import parsed, subscriber
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Method, Rpc
+from roles.api.waits import Waits
 
 log = structlog.get_logger(__name__)
-
-MAX_WRONG = 10
-"""Wrong keys from one address within WINDOW_SECONDS; beyond, it gets 429 whatever it shows."""
-
-WINDOW_SECONDS = 60.0
-MAX_ADDRESSES = 10_000
-"""Addresses whose wrong keys are counted; the one that began first is forgotten for one more."""
 
 NO_KEY = "the back office is closed: set [api] key (or FSHARECHAT_API__KEY) and start the server again"
 MISSING = "a key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
@@ -26,47 +22,54 @@ WRONG = "the key is wrong"
 TOO_MANY = "too many wrong keys from this address"
 
 
+class Refused(NamedTuple):
+    """Why a request may not go on: an HTTP status, a text, and what the status wants to have in a header."""
+
+    status: int
+    why: str
+    headers: dict[str, str]
+
+
 class KeyGuard:
-    """Tells right keys from wrong ones in constant time, and counts the wrong ones of each address."""
+    """Tells right keys from wrong ones in constant time, and has the wrong ones of each address counted.
 
-    def __init__(self, key: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """`key` is empty where there is no back office; `clock` gives seconds."""
+    A key has 16 characters or more: guessing finds none, and so the count keeps out nobody who has it. It bounds what
+    guesses cost, and what they write into the log.
+    """
+
+    def __init__(self, key: str, rpc: Rpc) -> None:
+        """`key` is empty where there is no back office."""
         self._digest = _digest(key) if key else None
-        self._clock = clock
-        self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._rpc = rpc
+        self._waits = Waits()
 
-    def check(self, request: web.Request) -> tuple[int, str] | None:
-        """Return None when the request may go on, else an HTTP status and why."""
+    async def check(self, request: web.Request) -> Refused | None:
+        """Return None when the request may go on."""
         if self._digest is None:
-            return 403, NO_KEY
+            return Refused(403, NO_KEY, {})
         shown = _shown(request)
         if shown is None:
-            return 401, MISSING
-        address, now = _network(request.remote), self._clock()
-        since, count = self._wrong.get(address, (now, 0))
-        if now - since >= WINDOW_SECONDS:
-            since, count = now, 0
-        if count >= MAX_WRONG:
-            return 429, TOO_MANY
+            return _unauthorized(MISSING)
         if hmac.compare_digest(_digest(shown), self._digest):
             return None
-        self._count(address, since, count + 1)
-        log.warning(
-            "wrong key for the back office", address=request.remote, path=request.path, count=count + 1
+        address = _network(request.remote)
+        if not self._waits.seconds(address):
+            self._waits.refuse(address, await self._count(address))
+        if seconds := self._waits.seconds(address):
+            return Refused(429, TOO_MANY, {"Retry-After": str(ceil(seconds))})
+        log.warning("wrong key for the back office", address=request.remote, path=request.path)
+        return _unauthorized(WRONG)
+
+    async def _count(self, address: str) -> int:
+        """Return for how many ms an address has to wait: 0 also where nobody can count."""
+        reply = await self._rpc.call(
+            Call(Method.ADMIN, "", "", orjson.dumps({"op": "keys.wrong", "address": address}))
         )
-        return 401, WRONG
+        return int(orjson.loads(reply.payload)["result"]["waitMs"]) if reply.code == Code.SUCCESS else 0
 
-    def seconds_left(self, remote: str | None) -> int:
-        """Return for how long an address is not heard, in whole seconds."""
-        since, _ = self._wrong.get(_network(remote), (self._clock(), 0))
-        return max(1, int(since + WINDOW_SECONDS - self._clock()) + 1)
 
-    def _count(self, address: str, since: float, count: int) -> None:
-        if count == 1:
-            self._wrong.pop(address, None)  # so that its place is that of its window
-        self._wrong[address] = (since, count)
-        if len(self._wrong) > MAX_ADDRESSES:
-            self._wrong.popitem(last=False)
+def _unauthorized(why: str) -> Refused:
+    return Refused(401, why, {"WWW-Authenticate": "Bearer"})
 
 
 def _shown(request: web.Request) -> str | None:

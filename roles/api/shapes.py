@@ -128,7 +128,9 @@ class UsersQuery(Strict):
 
 class NewUser(Strict):
     number: str = Field(max_length=254, description="The mobile number or e-mail address to log in with.")
-    displayName: str = Field("", max_length=64, description="The number, where there is none.")
+    displayName: str = Field(
+        "", max_length=64, description="Where there is none, the last four digits of the number."
+    )
 
 
 class NewStatus(Strict):

@@ -19,6 +19,7 @@ from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group import (  # noqa: F401 - they announce their handlers
     admin_groups,
+    admin_keys,
     admin_users,
     admin_words,
     connect,

@@ -34,7 +34,7 @@ async def create(group: Group, call: Call, request: Request) -> object:
         raise Denied(400, "number: must be a mobile number or an e-mail address")
     name: str = request["displayName"]
     account, created = await group.store.write(admin.create_user, number, name, group.now())
-    if not created and not (call.retried and account.display_name == (name or number)):
+    if not created and not (call.retried and account.display_name == (name or users.default_name(number))):
         raise Denied(409, f"there is a user with that number: {account.uid}")
     return _shown(account)
 

@@ -13,6 +13,7 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store import sessions
+from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.sessions import CodeRules, Guess, Session
 from roles.group.handlers import handles_raw
 from roles.group.service import Group
@@ -22,17 +23,6 @@ log = structlog.get_logger(__name__)
 
 _MOBILE = re.compile(r"1[3-9][0-9]{9}")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*\.)+[A-Za-z]{2,}")
-
-_TEXTS = {
-    LoginCode.SUCCESS: "success",
-    LoginCode.INVALID_NUMBER: "not a mobile number or e-mail address",
-    LoginCode.TOO_OFTEN: "asked too often, try again later",
-    LoginCode.SERVER_ERROR: "server error",
-    LoginCode.CODE_EXPIRED: "the code has expired, ask for a new one",
-    LoginCode.WRONG_CODE: "wrong code",
-    LoginCode.MISCONFIGURED: "the server cannot send codes",
-    LoginCode.NO_SESSION: "this account is blocked",
-}
 
 
 def normal_number(text: object) -> str | None:
@@ -44,24 +34,29 @@ def normal_number(text: object) -> str | None:
 
 
 def rules(group: Group) -> CodeRules:
-    codes = group.settings.codes
+    codes, api = group.settings.codes, group.settings.api
+    span_ms = int(api.address_seconds * 1000)
     return CodeRules(
         lifetime_ms=int(codes.lifetime_seconds * 1000),
         resend_ms=int(codes.resend_seconds * 1000),
         per_day=codes.per_day,
         wrong_guesses=codes.wrong_guesses,
-        lock_ms=int(codes.lock_seconds * 1000),
+        address_codes=AddressLimit(api.codes_per_address, span_ms),
+        address_logins=AddressLimit(api.logins_per_address, span_ms),
+        address_guesses=AddressLimit(api.guesses_per_address, span_ms),
     )
 
 
-def answer(code: LoginCode, result: object = None) -> Reply:
-    """Return the JSON of the HTTP answer."""
-    return Reply(Code.SUCCESS, orjson.dumps({"code": code, "message": _TEXTS[code], "result": result}))
+def answer(code: LoginCode, result: object = None, wait_ms: int = 0) -> Reply:
+    """Return what the api role answers; `wait_ms`: for how long the address that asks need not try again."""
+    wait = {"wait_ms": wait_ms} if wait_ms else {}
+    return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait}))
 
 
 @handles_raw(Method.SEND_CODE)
 async def send_code(group: Group, call: Call) -> Reply:
-    number = normal_number(orjson.loads(call.body)["mobile"])
+    request = orjson.loads(call.body)
+    number = normal_number(request["mobile"])
     if number is None:
         return answer(LoginCode.INVALID_NUMBER)
     if not group.codes.reaches(number):
@@ -69,22 +64,28 @@ async def send_code(group: Group, call: Call) -> Reply:
     code = f"{secrets.randbelow(1_000_000):06}"
     digest = digest_of(group, number, code)
     try:
-        allowed, before = await group.store.write(
-            sessions.new_code, number, digest, group.now(), rules(group), call.retried
+        made = await group.store.write(
+            sessions.new_code,
+            number,
+            digest,
+            group.now(),
+            rules(group),
+            call.retried,
+            request.get("address", ""),
         )
-        if allowed is not LoginCode.SUCCESS:
-            return answer(allowed)
+        if made.result is not LoginCode.SUCCESS:
+            return answer(made.result, wait_ms=made.wait_ms)
         try:
             await group.codes.send(number, code)
         except CodeError as error:
             lost = not isinstance(error, CodeUnconfirmed)
             log.error("login code not sent", reason=str(error), unconfirmed=not lost)
-            await group.store.write(sessions.take_back, number, digest, before, lost)
+            await group.store.write(sessions.take_back, number, digest, made.before, lost)
             return answer(LoginCode.SERVER_ERROR)
     except StoreError as error:
         log.log(error.log_level, "store failed a request", method="send_code", error=str(error))
         return answer(LoginCode.SERVER_ERROR)
-    return answer(LoginCode.SUCCESS)
+    return answer(LoginCode.SUCCESS, True)
 
 
 @handles_raw(Method.LOGIN)
@@ -95,7 +96,9 @@ async def login(group: Group, call: Call) -> Reply:
         return answer(LoginCode.INVALID_NUMBER)
     now = group.now()
     digest = digest_of(group, number, code)
-    guess = Guess(number, digest, is_super_code(group, code), client_id, call.retried)
+    guess = Guess(
+        number, digest, is_super_code(group, code), client_id, call.retried, request.get("address", "")
+    )
     fresh = Session(*NewSecrets.make(), issued_ms=now)
     try:
         done = await group.store.write(sessions.log_in, guess, fresh, now, rules(group))
@@ -105,7 +108,7 @@ async def login(group: Group, call: Call) -> Reply:
     if done.session is None:
         if done.uid:
             log.info("login of a blocked user refused", uid=done.uid, client_id=client_id)
-        return answer(done.result)
+        return answer(done.result, wait_ms=done.wait_ms)
     log.info("login", uid=done.uid, client_id=client_id, created=done.created, status=done.status)
     user_token = group.tokens.issue(done.uid, client_id, now)
     token = crypto.login_token(user_token, done.session.secret, done.session.db_secret)

@@ -9,6 +9,7 @@ from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCod
 from fsharechat.rpc import Call
 from fsharechat.store import users
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
+from roles.group.directory import Viewer
 from roles.group.handlers import handles
 from roles.group.service import Group
 
@@ -38,40 +39,52 @@ _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
 """What is no text for people."""
 
 
-def profile(row: Row) -> pb.User:
-    """Return the User of a row of PROFILE columns: every field is set."""
-    return pb.User(**dict(zip(users.PROFILE, row, strict=True)))
-
-
 @handles(SubSignal.US, pb.SearchUserRequest)
 async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
     if not keyword or len(keyword) > MAX_KEYWORD:
         return pb.SearchUserResult()  # no name is so long
-    rows = await group.store.search_for(call.uid, users.search, keyword, request.fuzzy != 0, page)
-    return pb.SearchUserResult(entry=map(profile, rows))
+    rows, since = await group.store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
+    viewer = Viewer(call.uid, since, group.settings.users.directory)
+    found = [viewer.profile(row, keyword) for row in rows if viewer.may_find(row, keyword)]
+    return pb.SearchUserResult(entry=found)
+
+
+def _search(
+    dialect: Dialect, viewer: str, keyword: str, fuzzy: bool, page: int
+) -> Unit[tuple[list[Row], dict[str, int]]]:
+    """Return the rows that a search finds, and who of them counts `viewer` as a friend."""
+    rows = yield from users.search(dialect, keyword, fuzzy, page)
+    return rows, (yield from users.friend_since(dialect, viewer, [row[0] for row in rows]))
 
 
 @handles(SubSignal.UPUI, pb.PullUserRequest)
 async def pull(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
-    found = await group.store.read_for(call.uid, _profiles, [wanted.uid for wanted in request.request])
+    uids = [wanted.uid for wanted in request.request]
+    found, since = await group.store.read_for(call.uid, _profiles, call.uid, uids)
+    viewer = Viewer(call.uid, since, group.settings.users.directory)
     result = pb.PullUserResult()
     for wanted, (_, row) in zip(request.request, found, strict=False):
         if row is None:
             user, code = _nobody(wanted.uid), UserResultCode.NOT_FOUND
         else:
-            user = profile(row)
+            user = viewer.profile(row)
             known = 0 < user.update_dt <= wanted.update_dt
             code = UserResultCode.NOT_MODIFIED if known else UserResultCode.OK
         result.result.add(user=user, code=code)
     return result
 
 
-def _profiles(dialect: Dialect, uids: Sequence[str]) -> Unit[list[tuple[str, Row | None]]]:
-    return (yield from rows_within(MAX_ANSWER_BYTES, uids, partial(users.profiles, dialect)))
+def _profiles(
+    dialect: Dialect, viewer: str, uids: Sequence[str]
+) -> Unit[tuple[list[tuple[str, Row | None]], dict[str, int]]]:
+    """Return the rows of users, and who of them counts `viewer` as a friend."""
+    found = yield from rows_within(MAX_ANSWER_BYTES, uids, partial(users.profiles, dialect))
+    there = list({uid for uid, row in found if row is not None})
+    return found, (yield from users.friend_since(dialect, viewer, there))
 
 
 def _nobody(uid: str) -> pb.User:

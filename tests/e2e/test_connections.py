@@ -77,18 +77,15 @@ async def test_a_wrong_password_is_told(server: Deployment, transport: str) -> N
     await wire.until_closed()
 
 
-@pytest.mark.parametrize(
-    ("hours", "answer"),
-    [(0, ACCEPTED), (-24, ACCEPTED), (-26, BAD_PASSWORD), (1, ACCEPTED), (0x7FFFFF, ACCEPTED)],
-)
-async def test_the_stamp_may_be_a_day_old_or_of_any_future(
-    server: Deployment, transport: str, hours: int, answer: int
+@pytest.mark.parametrize("hours", [0, -24, -26, -24 * 365, 1, 0x7FFFFF])
+async def test_a_device_connects_whatever_its_clock_says(
+    server: Deployment, transport: str, hours: int
 ) -> None:
     anna = await server.login("anna")
     stamp = hours if hours == 0x7FFFFF else hours_now() + hours
     wire = await server.open(transport)
     password = connect_password(anna.user_token, anna.secret, stamp)
-    assert await wire.connect(anna, password=password) == answer
+    assert await wire.connect(anna, password=password) == ACCEPTED
 
 
 async def test_a_blocked_user_is_rejected(server: Deployment, transport: str) -> None:

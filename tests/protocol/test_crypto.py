@@ -61,21 +61,16 @@ def test_hours_count_from_2018(monkeypatch: pytest.MonkeyPatch) -> None:
     assert crypto.hours_now() == 2
 
 
-@pytest.mark.parametrize("age", [-1_000_000, -1, 0, 24])
-def test_stamps_up_to_24_hours_old_and_in_the_future_pass(age: int) -> None:
-    now = 2_000_000
-    assert crypto.decrypt_stamped(KEY, crypto.encrypt_stamped(KEY, b"token", now - age), now) == b"token"
-
-
-def test_a_stamp_of_25_hours_is_too_old() -> None:
-    with pytest.raises(CryptoError, match="24 hours"):
-        crypto.decrypt_stamped(KEY, crypto.encrypt_stamped(KEY, b"token", 75), now=100)
+@given(st.binary(min_size=crypto.STAMP_SIZE, max_size=crypto.STAMP_SIZE), st.binary(max_size=60))
+def test_whatever_a_stamp_says_it_is_dropped(stamp: bytes, plaintext: bytes) -> None:
+    assert crypto.decrypt_stamped(KEY, crypto.encrypt(KEY, stamp + plaintext)) == plaintext
 
 
 def test_the_stamp_of_now_is_the_default() -> None:
-    assert crypto.decrypt_stamped(KEY, crypto.encrypt_stamped(KEY, b"token")) == b"token"
-    with pytest.raises(CryptoError, match="24 hours"):
-        crypto.decrypt_stamped(KEY, crypto.encrypt_stamped(KEY, b"token", crypto.hours_now() - 26))
+    assert crypto.encrypt_stamped(KEY, b"token") in (
+        crypto.encrypt_stamped(KEY, b"token", crypto.hours_now()),
+        crypto.encrypt_stamped(KEY, b"token", crypto.hours_now() - 1),  # the hour has changed in between
+    )
 
 
 def test_a_plaintext_without_a_stamp_is_refused() -> None:
@@ -100,12 +95,6 @@ def test_login_tokens_have_three_ascii_parts(text: str) -> None:
 def test_connect_passwords_give_the_raw_user_token_back(user_token: bytes) -> None:
     password = crypto.connect_password(base64.b64encode(user_token).decode(), SECRET)
     assert crypto.open_connect_password(password, SECRET) == user_token
-
-
-def test_an_old_connect_password_is_refused() -> None:
-    password = crypto.connect_password("dG9rZW4=", SECRET, hours=75)
-    with pytest.raises(CryptoError, match="24 hours"):
-        crypto.open_connect_password(password, SECRET, now=100)
 
 
 @pytest.mark.parametrize("text", ["a", "====", "密码", "AAAA!AAA"])

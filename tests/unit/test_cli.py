@@ -1,4 +1,5 @@
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,35 @@ def test_runs_the_server_on_uvloop_with_the_flags(node, tmp_path):
     assert node.seen.node.data == tmp_path / "d"
     assert node.seen.codes.super_code == "66666"
     assert isinstance(node.loop, uvloop.Loop)
+
+
+def test_dev_beyond_this_machine_makes_a_super_code_and_prints_it(node, monkeypatch, capsys):
+    monkeypatch.setattr(cli.os, "environ", {"FSHARECHAT_CONNECTOR__HOST": "0.0.0.0"})
+    made = set()
+    for _ in range(2):
+        assert cli.main(["--dev"]) == 0
+        made.add(code := node.seen.codes.super_code)
+        assert re.fullmatch("[0-9a-f]{16}", code)
+        assert capsys.readouterr().out == f"super code: {code}\n"
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ"),
+    [
+        (["--dev"], {}),
+        (["--dev"], {"FSHARECHAT_API__HOST": "0.0.0.0", "FSHARECHAT_CODES__SUPER_CODE": "Sesam66"}),
+        ([], {"FSHARECHAT_API__HOST": "0.0.0.0"}),
+        (["check", "--dev"], {"FSHARECHAT_API__HOST": "0.0.0.0"}),
+    ],
+    ids=str,
+)
+def test_otherwise_none_is_made_or_printed(node, monkeypatch, capsys, flags, environ):
+    monkeypatch.setattr(cli.os, "environ", environ)
+    assert cli.main(flags) == 0
+    assert capsys.readouterr().out == ""
+    known = "66666" if flags == ["--dev"] else ""
+    assert node.seen.codes.super_code == environ.get("FSHARECHAT_CODES__SUPER_CODE", known)
 
 
 def test_defaults_without_flags_or_files(node):

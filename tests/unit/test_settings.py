@@ -109,6 +109,41 @@ def test_dev_fills_what_is_not_set(file):
     assert (settings.codes.super_code, settings.log.format) == ("66666", "console")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_dev_has_the_known_super_code_where_nobody_else_gets_in(host):
+    hosts = {f"FSHARECHAT_{section}__HOST": host for section in ("CONNECTOR", "API", "RPC")}
+    assert load(None, {"dev": True}, hosts).codes.super_code == "66666"
+
+
+@pytest.mark.parametrize("section", ["CONNECTOR", "API"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "*", "192.0.2.1", "chat.example.org"])
+def test_dev_has_no_known_super_code_beyond_this_machine(section, host):
+    settings = load(None, {"dev": True}, {f"FSHARECHAT_{section}__HOST": host})
+    assert (settings.codes.super_code, settings.log.format) == ("", "console")
+
+
+def test_dev_in_a_cluster_beyond_this_machine_needs_a_super_code():
+    cluster = {
+        "FSHARECHAT_NODE__ROLES": "group",
+        "FSHARECHAT_NODE__CLUSTER_SECRET": "s" * 16,
+        "FSHARECHAT_BUS__URL": "kafka://host",
+        "FSHARECHAT_REGISTRY__URL": "zookeeper://host",
+    }
+    assert load(None, {"dev": True}, cluster).codes.super_code == "66666"
+    cluster["FSHARECHAT_RPC__HOST"] = "192.0.2.1"
+    (problem,) = problems(None, {"dev": True}, **cluster)
+    assert problem == (
+        "[codes] super_code = ***: --dev needs one, the same in all group processes, where other machines reach them"
+    )
+    assert (
+        load(None, {"dev": True}, {**cluster, "FSHARECHAT_CODES__SUPER_CODE": "77"}).codes.super_code == "77"
+    )
+    assert (
+        load(None, {"dev": True}, {**cluster, "FSHARECHAT_NODE__ROLES": "connector"}).codes.super_code == ""
+    )
+    assert load(None, {}, cluster).codes.super_code == ""
+
+
 def test_dev_gives_way_to_what_is_set(write):
     settings = load(write('[codes]\nsuper_code = "77"'), {"dev": True}, {"FSHARECHAT_LOG__FORMAT": "json"})
     assert (settings.codes.super_code, settings.log.format) == ("77", "json")

@@ -22,7 +22,7 @@ class People:
         entries = [friend for friend in await self._client.friends() if friend.state == FriendState.FRIEND]
         new = [friend.uid for friend in entries if friend.uid not in self.friends]
         self.friends = {friend.uid: friend for friend in entries}
-        await self.learn(new)
+        await self.learn(new, again=True)  # a friend sees more of a profile than a stranger
         return new
 
     async def refresh_requests(self) -> list[pb.FriendRequest]:

@@ -1,6 +1,6 @@
 """The routes that need no key, as the OpenAPI description has them (protocol.md sections 3 and 8)."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -22,17 +22,22 @@ class LoggedIn(BaseModel):
     register_: bool = Field(alias="register", description="Whether the user was made now.")
 
 
-class CodeAnswer(BaseModel):
+class Answer(BaseModel):
     code: int = Field(
         description="0 success, 1 no such number, 3 asked too often, 4 server error, 5 the code has expired, "
         "6 wrong code, 7 the server cannot send codes."
     )
-    message: str
-    result: None
+    message: str = Field(
+        description="success, or a sentence for people in the language of Accept-Language: Chinese or English."
+    )
 
 
-class LoginAnswer(CodeAnswer):
-    result: LoggedIn | None = Field(description="Null unless the code is 0.")  # type: ignore[assignment]
+class CodeAnswer(Answer):
+    result: Literal[True] | None = Field(description="Null unless the code is 0.")
+
+
+class LoginAnswer(Answer):
+    result: LoggedIn | None = Field(description="Null unless the code is 0.")
 
 
 class Alive(BaseModel):

@@ -248,22 +248,11 @@ async def bad_credentials(world: World) -> None:
         await device.link.until_closed()
 
 
-@row("4 a stamp more than 24 hours old is refused with 5")
-async def old_stamp(world: World) -> None:
+@row("4 the stamp decides nothing: a device whose clock is wrong is accepted")
+async def any_stamp(world: World) -> None:
     session = await world.login()
     now = crypto_of_clients.hours()
-    for at in (now - 26, now - 1000, 0):
-        device = await world.device(session)
-        password = crypto_of_clients.password(session.user_token, session.secret, at)
-        same(await device.connect(password=password), BAD_CREDENTIALS, f"stamped {now - at} hours ago")
-        await device.link.until_closed()
-
-
-@row("4 a stamp up to a day old, or in the future, is accepted")
-async def other_stamps(world: World) -> None:
-    session = await world.login()
-    now = crypto_of_clients.hours()
-    for at in (now - 23, now + 1, now + 10_000, 0xFFFFFF):
+    for at in (0, now - 1000, now - 26, now + 1, now + 10_000, 0xFFFFFF):
         device = await world.device(session)
         password = crypto_of_clients.password(session.user_token, session.secret, at)
         same(await device.connect(password=password), ACCEPTED, f"stamped {at - now} hours from now")

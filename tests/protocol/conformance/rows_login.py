@@ -1,6 +1,7 @@
 """Section 3: codes and login over HTTP, and the token."""
 
 import base64
+import re
 
 from tests.protocol.conformance import crypto_of_clients, shapes
 from tests.protocol.conformance.checks import Skip, same
@@ -9,6 +10,7 @@ from tests.protocol.conformance.rows import HTTP, row
 from tests.protocol.conformance.world import World, new_client_id, new_number
 
 ANSWER = shapes.exact(code={"type": "integer", "minimum": 0, "maximum": 10}, message=shapes.TEXT, result={})
+HAN = re.compile("[\u4e00-\u9fff]")
 NO_NUMBERS = ("12345678901", "1380000000", "138000000011", "23800000000", "nobody", "a@b", "@b.com")
 
 
@@ -21,6 +23,8 @@ async def _code(world: World, path: str, **body: str) -> int:
     status, answer = await world.post(path, dict(body))
     shapes.check(answer, ANSWER, f"the answer to {path}")
     code: int = answer["code"]
+    if path == "/send_code":
+        same(answer["result"], True if code == 0 else None, "the result of /send_code")
     if code != 4:
         same(status, 200, "the HTTP status")
     return code
@@ -75,6 +79,8 @@ async def wrong_code(world: World) -> None:
     number = new_number()
     same(await _code(world, "/send_code", mobile=number), 0)
     same(await _code(world, "/login", mobile=number, code="not it", clientId=new_client_id()), 6)
+    _, answer = await world.post("/login", {"mobile": number, "code": "not it", "clientId": new_client_id()})
+    same(answer["result"], None, "the result of a refusal")
 
 
 @row("3 login with an invalid number: result 1", HTTP)
@@ -82,6 +88,18 @@ async def login_of_nobody(world: World) -> None:
     for number in NO_NUMBERS:
         code = world.target.code
         same(await _code(world, "/login", mobile=number, code=code, clientId=new_client_id()), 1, number)
+
+
+@row("3 a refusal is told in the language of the client, in Chinese where none is asked for", HTTP)
+async def told(world: World) -> None:
+    for language, chinese in (("", True), ("zh-CN,zh;q=0.9", True), ("en-US,en;q=0.9", False)):
+        headers = {"Accept-Language": language} if language else {}
+        body = {"mobile": NO_NUMBERS[0], "code": "1", "clientId": new_client_id()}
+        for path in ("/send_code", "/login"):
+            _, answer = await world.post(path, body, **headers)
+            same(
+                bool(HAN.search(answer["message"])), chinese, f"Chinese for {language!r}: {answer['message']}"
+            )
 
 
 @row("3 the preflight of another origin", HTTP)

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from fsharechat import settings as s
 from fsharechat.node import Node
+from roles.api import waits
 from roles.group.service import Group
 
 
@@ -44,4 +45,5 @@ async def site(
         async with Node(settings) as node, ClientSession(node.addresses["http"]) as http:
             opened = Site(node, http, logs)
             monkeypatch.setattr(Group, "now", staticmethod(lambda: opened.now))
+            monkeypatch.setattr(waits, "monotonic", lambda: opened.now / 1000)
             yield opened

@@ -8,64 +8,23 @@ from aiohttp.test_utils import TestServer
 from api_kit import NUMBER, Site
 
 from fsharechat.protocol.signals import LoginCode
-from roles.api import addresses
-from roles.api.addresses import AddressLimit, behind_proxies
+from roles.api.addresses import behind_proxies, counted_as
+from roles.api.app import make_app
 
 ANN, BOB = "203.0.113.7", "203.0.113.8"
 
 
-def passed(limit: AddressLimit, address: str | None, tries: int, now: float = 0.0) -> int:
-    return sum(limit.allows(address, now) for _ in range(tries))
-
-
-def test_so_many_at_once_and_so_many_over_the_time() -> None:
-    limit = AddressLimit(30, 600)
-    assert passed(limit, ANN, 40) == 30
-    assert passed(limit, BOB, 40) == 30
-    assert passed(limit, ANN, 5, now=19.0) == 0
-    assert passed(limit, ANN, 5, now=21.0) == 1
-    assert passed(limit, ANN, 40, now=621.0) == 30
-    assert limit.refused == 10 + 10 + 5 + 4 + 10
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None, "", "nonsense"]
+)
+def test_this_machine_is_not_counted(address: str | None) -> None:
+    assert counted_as(address) == ""
 
 
 def test_a_network_of_ipv6_is_one_address_and_the_two_forms_of_ipv4_too() -> None:
-    limit = AddressLimit(2, 600)
-    assert passed(limit, "2001:db8:1:2::1", 1) == 1
-    assert passed(limit, "2001:db8:1:2:ffff::9", 2) == 1
-    assert passed(limit, "2001:db8:1:3::1", 1) == 1
-    assert passed(limit, f"::ffff:{ANN}", 1) == 1
-    assert passed(limit, ANN, 2) == 1
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None, ""])
-def test_this_machine_has_no_limit(address: str | None) -> None:
-    limit = AddressLimit(1, 600)
-    assert passed(limit, address, 100) == 100
-    assert len(limit) == 0
-
-
-def test_nobody_has_one_where_it_is_off() -> None:
-    assert passed(AddressLimit(0, 600), ANN, 1000) == 1000
-
-
-def test_what_is_kept_is_forgotten_when_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = AddressLimit(10, 10)
-    for n in range(100):
-        limit.allows(f"198.51.100.{n}", now=0.0)
-    assert len(limit) == 100
-    for n in range(100):
-        limit.allows(ANN, now=2.0 + n)
-    assert len(limit) == 1
-
-
-def test_what_is_kept_is_bounded_and_who_asks_most_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "MAX_ADDRESSES", 50)
-    limit = AddressLimit(2, 600)
-    for n in range(1000):
-        limit.allows(f"10.0.{n // 250}.{n % 250}", now=0.0)
-        limit.allows(ANN, now=0.0)
-        assert len(limit) <= 50
-    assert not limit.allows(ANN, now=0.0)
+    assert counted_as("2001:db8:1:2::1") == counted_as("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert counted_as("2001:db8:1:3::1") == "2001:db8:1:3::/64"
+    assert counted_as(f"::ffff:{ANN}") == counted_as(ANN) == ANN
 
 
 Remote = Callable[[str, list[str]], Awaitable[str]]
@@ -148,3 +107,36 @@ async def test_an_address_that_logs_in_too_often_gets_result_3_with_a_right_code
     body = {"mobile": NUMBER, "code": code, "clientId": "phone"}
     assert (await site.post("/login", body, **headers)).code == LoginCode.TOO_OFTEN
     assert (await site.post("/login", body)).code == LoginCode.SUCCESS  # from this machine itself
+
+
+async def test_an_address_that_guesses_is_locked_and_no_other(site: Site) -> None:
+    guesser, refused = {"X-Forwarded-For": ANN}, {"X-Forwarded-For": BOB}
+    numbers = [f"139000000{n:02}" for n in range(4)]
+    codes = [await site.new_code(number) for number in numbers]
+    for n in range(10):
+        body = {"mobile": numbers[n % 4], "code": "wrong", "clientId": "phone"}
+        assert (await site.post("/login", body, **guesser)).code == LoginCode.WRONG_CODE
+    body = {"mobile": numbers[0], "code": codes[0], "clientId": "phone"}
+    assert (await site.post("/login", body, **guesser)).code == LoginCode.TOO_OFTEN
+    assert (await site.post("/login", body, **refused)).code == LoginCode.SUCCESS
+    site.now += 60_000  # one in sixty seconds may be wrong
+    body = {"mobile": numbers[1], "code": codes[1], "clientId": "phone"}
+    assert (await site.post("/login", body, **guesser)).code == LoginCode.SUCCESS
+
+
+async def test_a_limit_holds_whichever_process_is_asked(site: Site) -> None:
+    headers = {"X-Forwarded-For": ANN}
+    async with TestServer(make_app(site.node)) as second, ClientSession() as http:
+
+        async def ask(n: int, path: str, **more: str) -> int:
+            body = {"mobile": f"138000000{n:02}", **more}
+            if n % 2:
+                return (await site.post(path, body, **headers)).code
+            async with http.post(second.make_url(path), json=body, headers=headers) as response:
+                return int((await response.json())["code"])
+
+        codes = [await ask(n, "/send_code") for n in range(32)]
+        assert codes == [LoginCode.SUCCESS] * 30 + [LoginCode.TOO_OFTEN] * 2
+        site.now += 300_000  # now there is nothing to guess
+        logins = [await ask(n, "/login", code="1", clientId="phone") for n in range(62)]
+        assert logins == [LoginCode.CODE_EXPIRED] * 60 + [LoginCode.TOO_OFTEN] * 2

@@ -130,7 +130,7 @@ async def test_groups_are_listed_and_shown(desk: Desk) -> None:
     members = {member["uid"]: member for member in shown["members"]}
     assert members[bob] == {
         "uid": bob,
-        "displayName": "13800000002",
+        "displayName": "0002",
         "alias": "bobby",
         "type": "silenced",
         "joinedAt": 5,

@@ -112,7 +112,7 @@ async def test_a_fault_behind_it_is_a_server_error_without_details(
     monkeypatch.setitem(HANDLERS, Method.SEND_CODE, fail)
     with capture_logs() as logs:
         answer = await site.send_code()
-    assert (answer.code, answer.body["message"]) == (LoginCode.SERVER_ERROR, "server error")
+    assert (answer.code, answer.body["message"]) == (LoginCode.SERVER_ERROR, "服务器错误，请稍后再试")
     assert [line["event"] for line in logs] == ["request failed"]
 
 

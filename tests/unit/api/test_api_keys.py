@@ -1,79 +1,77 @@
-"""Wrong keys are counted by address, for a while, and for a bounded number of addresses."""
+"""The key of the back office: the right one is always heard, and wrong ones are counted by address, in the store."""
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+from api_kit import KEY, Answer, Site
+from office_kit import Desk
 
-from roles.api import keys
-from roles.api.keys import MAX_WRONG, WINDOW_SECONDS, KeyGuard
+from roles.api.app import make_app
 
-KEY = "the-key-of-the-back-office"
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+ANN, BOB = "192.0.2.1", "192.0.2.2"
+MAX_WRONG = 10
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def desk(site: Site) -> Desk:
+    return Desk(site)
 
 
-@pytest.fixture
-def guard(clock: Clock) -> KeyGuard:
-    return KeyGuard(KEY, clock)
+async def ask(desk: Desk, address: str, key: str = "wrong") -> Answer:
+    headers = {"X-Forwarded-For": address, "Authorization": f"Bearer {key}"}
+    return await desk.ask("GET", "/admin/users", **headers)
 
 
-def request(remote: str | None, key: str) -> web.Request:
-    made = make_mocked_request("GET", "/admin/users", headers={"X-API-Key": key})
-    return made.clone(remote=remote)  # type: ignore[arg-type]
+async def statuses(desk: Desk, address: str, tries: int) -> list[int]:
+    return [(await ask(desk, address)).status for _ in range(tries)]
 
 
-def status(guard: KeyGuard, remote: str | None, key: str = "wrong") -> int:
-    refusal = guard.check(request(remote, key))
-    return refusal[0] if refusal else 200
+async def test_the_right_key_is_heard_whoever_guesses_from_the_same_address(desk: Desk) -> None:
+    assert await statuses(desk, ANN, MAX_WRONG + 2) == [401] * MAX_WRONG + [429] * 2
+    assert (await ask(desk, ANN, KEY)).status == 200
+    assert (await ask(desk, ANN)).status == 429
 
 
-def test_an_address_is_heard_again_when_its_time_is_over(guard: KeyGuard, clock: Clock) -> None:
-    assert [status(guard, "192.0.2.1") for _ in range(MAX_WRONG + 1)] == [401] * MAX_WRONG + [429]
-    clock.now += WINDOW_SECONDS - 1
-    assert status(guard, "192.0.2.1", KEY) == 429
-    assert guard.seconds_left("192.0.2.1") == 2
-    clock.now += 1
-    assert status(guard, "192.0.2.1", KEY) == 200
-    assert status(guard, "192.0.2.1") == 401
+async def test_an_address_may_be_wrong_again_after_a_while(desk: Desk) -> None:
+    await statuses(desk, ANN, MAX_WRONG)
+    refused = await ask(desk, ANN)
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "6")
+    desk.site.now += 6_000
+    assert await statuses(desk, ANN, 2) == [401, 429]
+    desk.site.now += 60_000
+    assert await statuses(desk, ANN, MAX_WRONG + 1) == [401] * MAX_WRONG + [429]
 
 
-def test_other_addresses_are_not_held_up(guard: KeyGuard) -> None:
-    for _ in range(MAX_WRONG):
-        status(guard, "192.0.2.1")
-    assert status(guard, "192.0.2.2", KEY) == 200
+async def test_other_addresses_are_not_held_up(desk: Desk) -> None:
+    await statuses(desk, ANN, MAX_WRONG)
+    assert await statuses(desk, BOB, 1) == [401]
 
 
-def test_what_one_subscriber_has_of_ipv6_is_one_address(guard: KeyGuard) -> None:
+async def test_what_one_subscriber_has_of_ipv6_is_one_address(desk: Desk) -> None:
     for number in range(MAX_WRONG):
-        assert status(guard, f"2001:db8:0:1::{number:x}") == 401
-    assert status(guard, "2001:db8:0:1:ffff::1", KEY) == 429
-    assert status(guard, "2001:db8:0:2::1", KEY) == 200
+        assert (await ask(desk, f"2001:db8:0:1::{number:x}")).status == 401
+    assert (await ask(desk, "2001:db8:0:1:ffff::1")).status == 429
+    assert (await ask(desk, "2001:db8:0:2::1")).status == 401
 
 
-def test_right_keys_do_not_wash_wrong_ones_away(guard: KeyGuard) -> None:
+async def test_right_keys_do_not_wash_wrong_ones_away(desk: Desk) -> None:
     for _ in range(MAX_WRONG):
-        status(guard, "192.0.2.1")
-        status(guard, "192.0.2.1", KEY)
-    assert status(guard, "192.0.2.1", KEY) == 429
+        assert (await ask(desk, ANN)).status == 401
+        assert (await ask(desk, ANN, KEY)).status == 200
+    assert (await ask(desk, ANN)).status == 429
 
 
-def test_the_addresses_that_began_first_are_forgotten_for_more(
-    guard: KeyGuard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keys, "MAX_ADDRESSES", 2)
-    for last in (1, 2):
-        for _ in range(MAX_WRONG):
-            status(guard, f"192.0.2.{last}")
-    status(guard, "192.0.2.3")
-    assert status(guard, "192.0.2.1", KEY) == 200
-    assert status(guard, "192.0.2.2", KEY) == 429
+async def test_wrong_keys_are_counted_whichever_process_is_asked(desk: Desk) -> None:
+    headers = {"X-Forwarded-For": ANN, "X-API-Key": "wrong"}
+    async with TestServer(make_app(desk.site.node)) as second, ClientSession() as http:
+        found = []
+        for _ in range(MAX_WRONG // 2 + 1):
+            found.append((await ask(desk, ANN)).status)
+            async with http.get(second.make_url("/admin/users"), headers=headers) as response:
+                found.append(response.status)
+    assert found == [401] * MAX_WRONG + [429] * 2
+
+
+async def test_a_wrong_key_is_wrong_while_the_store_is_away(desk: Desk) -> None:
+    await desk.site.node.store.close()
+    assert await statuses(desk, ANN, MAX_WRONG + 2) == [401] * (MAX_WRONG + 2)

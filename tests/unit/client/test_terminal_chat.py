@@ -179,6 +179,16 @@ async def test_a_new_friend_is_told_once_and_opened(screen: Screen, server: Serv
     ]
 
 
+async def test_a_new_friend_has_a_number_that_a_stranger_did_not_show(screen: Screen, server: Server) -> None:
+    server.users[FRIEND].mobile = ""
+    server.request(FRIEND, "It is me", 5)
+    await screen.chat.start()
+    server.users[FRIEND].mobile = "13800000002"
+    server.befriend(FRIEND)
+    await screen.chat.on_event(FriendsChanged(1))
+    assert "Bob (13800000002) is now your friend: /open Bob" in screen.shown
+
+
 async def test_a_new_request_is_told_once(screen: Screen, server: Server) -> None:
     await screen.chat.start()
     screen.shown.clear()

@@ -7,18 +7,28 @@ import pytest
 from group_kit import Office
 
 from fsharechat.node import Node
-from fsharechat.settings import Codes, Settings
+from fsharechat.settings import Codes, Settings, Users
 from fsharechat.settings import Node as NodeSettings
 from roles.group import GroupRole
 from roles.group.service import Group
 
 
 @pytest.fixture
+def directory() -> str:
+    """Return `[users] directory`; tests that want another one override this."""
+    return "exact"
+
+
+@pytest.fixture
 async def office(
-    tmp_path: Path, sqlite_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sqlite_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, directory: str
 ) -> AsyncIterator[Office]:
     sqlite_file("data/fsharechat.db")
-    settings = Settings(node=NodeSettings(data=tmp_path / "data"), codes=Codes(super_code=""))
+    settings = Settings(
+        node=NodeSettings(data=tmp_path / "data"),
+        codes=Codes(super_code=""),
+        users=Users.model_validate({"directory": directory}),
+    )
     node = Node(settings)
     backends = (node.store, node.registry, node.bus, node.rpc)
     for backend in backends:

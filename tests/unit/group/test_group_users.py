@@ -25,7 +25,7 @@ async def pull(office: Office, *uids: str, known: int = 0) -> list[tuple[str, in
 
 async def profile(office: Office, uid: str) -> pb.User:
     body = pb.PullUserRequest(request=[pb.UserRequest(uid=uid)])
-    return pb.PullUserResult.FromString(await office.payload("", SubSignal.UPUI, body)).result[0].user
+    return pb.PullUserResult.FromString(await office.payload(uid, SubSignal.UPUI, body)).result[0].user
 
 
 async def modify(office: Office, uid: str, *entries: tuple[int, str]) -> int:

@@ -29,7 +29,7 @@ async def test_a_user_is_made_once_for_a_number(store: Store) -> None:
     assert first[:4] == (first.uid, "13800000000", "Ann", UserStatus.NORMAL)
     assert await store.write(admin.create_user, "13800000000", "Eve", 8) == (first, False)
     unnamed, _ = await store.write(admin.create_user, "ann@example.com", "", 9)
-    assert unnamed.display_name == "ann@example.com"
+    assert unnamed.display_name == "ann"
 
 
 async def test_a_user_is_found_by_uid_and_by_number(store: Store) -> None:

@@ -8,12 +8,21 @@ import pytest
 
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.store import sessions, users
+from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.sessions import DAY_MS, CodeRules, Guess, Login, Session
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
 
-RULES = CodeRules(lifetime_ms=300_000, resend_ms=60_000, per_day=10, wrong_guesses=5, lock_ms=900_000)
+RULES = CodeRules(
+    lifetime_ms=300_000,
+    resend_ms=60_000,
+    per_day=10,
+    wrong_guesses=5,
+    address_codes=AddressLimit(30, 600_000),
+    address_logins=AddressLimit(60, 600_000),
+    address_guesses=AddressLimit(10, 600_000),
+)
 NUMBER = "13800000000"
 NOON = 20_000 * DAY_MS + DAY_MS // 2
 RIGHT, WRONG = b"right", b"wrong"
@@ -27,16 +36,18 @@ class Desk:
     now: int = NOON
     logins: int = 0
 
-    async def send(self, digest: bytes = RIGHT, number: str = NUMBER, retried: bool = False) -> LoginCode:
-        made = await self.store.write(sessions.new_code, number, digest, self.now, RULES, retried)
+    async def send(
+        self, digest: bytes = RIGHT, number: str = NUMBER, retried: bool = False, address: str = ""
+    ) -> LoginCode:
+        made = await self.store.write(sessions.new_code, number, digest, self.now, RULES, retried, address)
         return made.result
 
     async def fail(self, digest: bytes, lost: bool) -> LoginCode:
         """Keep a code that then cannot be sent."""
-        result, before = await self.store.write(sessions.new_code, NUMBER, digest, self.now, RULES)
-        if result is LoginCode.SUCCESS:
-            await self.store.write(sessions.take_back, NUMBER, digest, before, lost)
-        return result
+        made = await self.store.write(sessions.new_code, NUMBER, digest, self.now, RULES)
+        if made.result is LoginCode.SUCCESS:
+            await self.store.write(sessions.take_back, NUMBER, digest, made.before, lost)
+        return made.result
 
     async def use(
         self,
@@ -55,8 +66,9 @@ class Desk:
         client: str = "phone",
         retried: bool = False,
         is_super: bool | None = None,
+        address: str = "",
     ) -> Login:
-        guess = Guess(NUMBER, digest, is_super, client, retried)
+        guess = Guess(NUMBER, digest, is_super, client, retried, address)
         self.logins += 1
         fresh = Session(f"secret {self.logins}", f"db secret {self.logins}", self.now)
         return await self.store.write(sessions.log_in, guess, fresh, self.now, RULES)
@@ -117,35 +129,22 @@ async def test_ten_codes_a_day(desk: Desk) -> None:
     assert await desk.send() is LoginCode.SUCCESS
 
 
-async def test_wrong_guesses_void_the_code_and_lock_the_number(desk: Desk) -> None:
+async def test_wrong_guesses_void_the_code_and_nothing_else(desk: Desk) -> None:
     await desk.send()
     for _ in range(5):
         assert await desk.use(WRONG) is LoginCode.WRONG_CODE
-    assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
-    desk.now += 899_999
-    assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
-    assert await desk.send() is LoginCode.TOO_OFTEN
-    desk.now += 1
     assert await desk.use(RIGHT) is LoginCode.CODE_EXPIRED
+    assert await desk.send() is LoginCode.TOO_OFTEN
+    desk.now += 60_000
     assert await desk.send() is LoginCode.SUCCESS
     assert await desk.use(RIGHT) is LoginCode.SUCCESS
 
 
-async def test_wrong_guesses_add_up_over_several_codes(desk: Desk) -> None:
-    for _ in range(4):
-        await desk.send()
-        await desk.use(WRONG)
-        desk.now += 60_000
-    await desk.send()
-    await desk.use(WRONG)
-    assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
-
-
-async def test_a_right_guess_clears_the_count(desk: Desk) -> None:
+async def test_each_code_may_be_guessed_at_as_often(desk: Desk) -> None:
     for _ in range(3):
         await desk.send()
         for _ in range(4):
-            await desk.use(WRONG)
+            assert await desk.use(WRONG) is LoginCode.WRONG_CODE
         assert await desk.use(RIGHT) is LoginCode.SUCCESS
         desk.now += 60_000
 
@@ -165,11 +164,44 @@ async def test_the_super_code_works_without_a_code_and_does_not_use_it_up(desk: 
 
 
 async def test_guesses_at_the_super_code_are_counted_though_no_code_was_sent(desk: Desk) -> None:
-    for _ in range(5):
-        assert await desk.use(WRONG, is_super=False) is LoginCode.CODE_EXPIRED
-    assert await desk.use(WRONG, is_super=True) is LoginCode.TOO_OFTEN
-    desk.now += 900_000
-    assert await desk.use(WRONG, is_super=True) is LoginCode.SUCCESS
+    for _ in range(10):
+        guess = await desk.log_in(WRONG, is_super=False, address="192.0.2.1")
+        assert guess.result is LoginCode.CODE_EXPIRED
+    refused = await desk.log_in(is_super=True, address="192.0.2.1")
+    assert (refused.result, refused.wait_ms) == (LoginCode.TOO_OFTEN, 60_000)
+    assert (await desk.log_in(is_super=True, address="192.0.2.2")).result is LoginCode.SUCCESS
+    desk.now += 60_000
+    assert (await desk.log_in(is_super=True, address="192.0.2.1")).result is LoginCode.SUCCESS
+
+
+async def test_an_address_that_has_guessed_too_often_does_not_get_in_with_a_right_code(desk: Desk) -> None:
+    for n in range(12):  # and two are forgotten meanwhile
+        if n % 4 == 0:
+            desk.now += 60_000
+            await desk.send()
+        guess = await desk.log_in(WRONG, address="192.0.2.1")
+        assert guess.result is LoginCode.WRONG_CODE
+    assert (await desk.log_in(address="192.0.2.1")).result is LoginCode.TOO_OFTEN
+    assert (await desk.log_in(address="192.0.2.2")).result is LoginCode.SUCCESS
+
+
+async def test_an_address_asks_for_so_many_codes_and_logs_in_so_often(desk: Desk) -> None:
+    sent = [await desk.send(number=f"1390000{n:04}", address="192.0.2.1") for n in range(31)]
+    assert sent == [LoginCode.SUCCESS] * 30 + [LoginCode.TOO_OFTEN]
+    assert await desk.send(number="13900001000", address="192.0.2.2") is LoginCode.SUCCESS
+    assert await desk.send(number="13900001001") is LoginCode.SUCCESS
+    tried = [(await desk.log_in(is_super=True, address="192.0.2.1")).result for _ in range(61)]
+    assert tried == [LoginCode.SUCCESS] * 60 + [LoginCode.TOO_OFTEN]
+
+
+async def test_a_call_made_again_counts_once_for_its_address(desk: Desk) -> None:
+    for n in range(30):
+        assert await desk.send(number=f"1390000{n:04}", address="192.0.2.1") is LoginCode.SUCCESS
+    assert await desk.send(number="13900000029", retried=True, address="192.0.2.1") is LoginCode.SUCCESS
+    for _ in range(60):
+        await desk.log_in(is_super=True, address="192.0.2.1")
+    again = await desk.log_in(is_super=True, retried=True, address="192.0.2.1")
+    assert again.result is LoginCode.SUCCESS
 
 
 async def test_a_code_that_was_lost_leaves_no_trace(desk: Desk) -> None:
@@ -199,14 +231,14 @@ async def test_wrong_guesses_are_counted_though_a_code_was_lost(desk: Desk) -> N
     desk.now += 60_000
     await desk.fail(b"new", lost=True)
     assert await desk.use(WRONG) is LoginCode.WRONG_CODE
-    assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
+    assert await desk.use(RIGHT) is LoginCode.CODE_EXPIRED
 
 
 async def test_only_a_code_that_is_still_the_last_is_taken_back(desk: Desk) -> None:
-    _, before = await desk.store.write(sessions.new_code, NUMBER, b"slow", desk.now, RULES)
+    slow = await desk.store.write(sessions.new_code, NUMBER, b"slow", desk.now, RULES)
     desk.now += 60_000
     await desk.send()
-    await desk.store.write(sessions.take_back, NUMBER, b"slow", before, True)
+    await desk.store.write(sessions.take_back, NUMBER, b"slow", slow.before, True)
     assert await desk.use(RIGHT) is LoginCode.SUCCESS
 
 
@@ -231,7 +263,7 @@ async def test_a_login_that_is_refused_counts_the_guess_and_creates_nobody(desk:
     await desk.send()
     for _ in range(5):
         assert await desk.log_in(WRONG) == Login(LoginCode.WRONG_CODE)
-    assert await desk.log_in() == Login(LoginCode.TOO_OFTEN)
+    assert await desk.log_in() == Login(LoginCode.CODE_EXPIRED)
     assert (await desk.store.write(users.get_or_create, NUMBER, desk.now))[2]
 
 
@@ -298,22 +330,18 @@ async def test_what_a_clock_far_ahead_has_left_behind_counts_for_nothing(desk: D
     assert await desk.send() is LoginCode.SUCCESS
     desk.now += 400 * DAY_MS
     await desk.send()
-    for _ in range(RULES.wrong_guesses):
-        await desk.use(WRONG)
-    assert await desk.send() is LoginCode.TOO_OFTEN
+    for _ in range(10):
+        await desk.log_in(WRONG, is_super=False, address="192.0.2.1")
     desk.now = NOON + DAY_MS
     assert await desk.send() is LoginCode.SUCCESS
-    assert await desk.use(RIGHT) is LoginCode.SUCCESS
+    assert (await desk.log_in(address="192.0.2.1")).result is LoginCode.SUCCESS
 
 
 async def test_clocks_that_differ_by_a_little_change_nothing(desk: Desk) -> None:
     await desk.send()
     desk.now -= 500
     assert await desk.send() is LoginCode.TOO_OFTEN
-    for _ in range(RULES.wrong_guesses):
-        await desk.use(WRONG)
-    desk.now -= 500
-    assert await desk.use(RIGHT) is LoginCode.TOO_OFTEN
+    assert await desk.use(RIGHT) is LoginCode.SUCCESS
 
 
 @pytest.mark.slow

@@ -252,10 +252,12 @@ async def test_a_first_pull_looks_at_only_so_much_of_what_was_left(
     monkeypatch.setattr(messages, "MAX_LOOKED_AT", 50)
     wanted = await left_and_other(store, [("other", 10)] * 3 + [("left", 10)] * 48)
     seen: list[Exchange] = []
-    assert await store.read(recorded, seen, messages.pull, "bob", 0) == (wanted[1:], 51, 51)
+    found = await store.read(recorded, seen, messages.pull, "bob", messages.NOTHING)
+    assert ([entry.body for entry in found.entries], found.head) == (wanted[1:], 51)
     await append_all(store, *[new("ann", "bob", conversation="1|0|left") for _ in range(100)])
     seen.clear()
-    assert await store.read(recorded, seen, messages.pull, "bob", 0) == ([], 151, 151)
+    found = await store.read(recorded, seen, messages.pull, "bob", messages.NOTHING)
+    assert (found.entries, found.head) == ([], 151)
     assert sum(len(exchange.result.rows) for exchange in seen) <= 50 + 2
 
 

@@ -105,6 +105,33 @@ def test_the_names_of_users_are_taken_over(empty_url: str) -> None:
         ]
 
 
+def test_who_was_called_by_the_number_is_not_any_more(empty_url: str) -> None:
+    people = {  # number, display name -> display name, version
+        "a": ("13800001234", "13800001234", "1234", 2),
+        "b": ("13800005678", "Bob", "Bob", 1),
+        "c": ("annabella@example.com", "annabella@example.com", "anna", 2),
+        "d": ("di@example.com", "di@example.com", "di", 2),
+        "System": ("System", "System", "System", 1),
+    }
+    migrate(empty_url, "0005")
+    with connected(empty_url) as connection:
+        for uid, (number, name, _, _) in people.items():
+            connection.execute(
+                text(
+                    "INSERT INTO users (uid, number, name, display_name, portrait, mobile, email, address, company, "
+                    "social, extra, gender, type, status, update_dt) "
+                    "VALUES (:uid, :number, :number, :name, '', '', '', '', '', '', '', 0, 0, 0, 1)"
+                ),
+                {"uid": uid, "number": number, "name": name},
+            )
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        rows = connection.execute(text("SELECT uid, number, display_name, update_dt FROM users"))
+        assert {uid: tuple(row) for uid, *row in rows} == {
+            uid: (number, name, version) for uid, (number, _, name, version) in people.items()
+        }
+
+
 def test_messages_to_some_members_are_taken_over(empty_url: str) -> None:
     def body(**to: Any) -> bytes:
         where = pb.Conversation(type=1, target="g", line=0)

@@ -52,10 +52,16 @@ async def test_a_user_is_found_again_by_number(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "mobile", "email"),
-    [("13800000000", "13800000000", ""), ("ann@example.com", "", "ann@example.com")],
+    ("number", "mobile", "email", "display_name"),
+    [
+        ("13800001234", "13800001234", "", "1234"),
+        ("ann@example.com", "", "ann@example.com", "ann"),
+        ("annabella@example.com", "", "annabella@example.com", "anna"),
+    ],
 )
-async def test_a_new_user_has_a_whole_profile(store: Store, number: str, mobile: str, email: str) -> None:
+async def test_a_new_user_has_a_whole_profile_and_is_not_called_by_the_number(
+    store: Store, number: str, mobile: str, email: str, display_name: str
+) -> None:
     uid = await named(store, number)
     profile = dict(zip(PROFILE, (await store.read(users.profiles, [uid]))[uid], strict=True))
     assert {name: value for name, value in profile.items() if value} == {
@@ -63,7 +69,7 @@ async def test_a_new_user_has_a_whole_profile(store: Store, number: str, mobile:
         for name, value in {
             "uid": uid,
             "name": number,
-            "display_name": number,
+            "display_name": display_name,
             "mobile": mobile,
             "email": email,
             "update_dt": 1,
@@ -220,6 +226,21 @@ async def test_rights_are_status_and_blacklist(store: Store) -> None:
 
     await store.write(blacklist, "cid")
     assert await store.read(users.rights, ann) == Rights(UserStatus.MUTED, frozenset({"cid"}))
+
+
+async def test_who_counts_one_as_a_friend_is_known_with_when(store: Store) -> None:
+    ann, bob, cid = [await named(store, f"1380000000{n}") for n in range(3)]
+    await store.write(friends.befriend, ann, bob, 5)
+    await store.write(friends.befriend, ann, cid, 6)
+    await store.write(friends.set_alias, ann, bob, "Bobby", 7)
+
+    def blacklist(_: Dialect) -> Unit[None]:
+        yield Query("UPDATE friends SET state = ? WHERE uid = ?", (FriendState.BLACKLISTED, cid))
+
+    await store.write(blacklist)
+    assert await store.read(users.friend_since, bob, [ann, bob, cid, "nobody"]) == {ann: 7}
+    assert await store.read(users.friend_since, ann, [bob, cid]) == {bob: 5}
+    assert await store.read(users.friend_since, ann, []) == {}
 
 
 async def test_all_who_offer_a_fact_at_the_same_time_get_the_same(store: Store) -> None:

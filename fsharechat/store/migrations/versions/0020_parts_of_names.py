@@ -7,7 +7,7 @@ from fsharechat.store.migrations.versions import create_table
 from fsharechat.store.users import parts
 
 revision = "0020"
-down_revision = "0006"
+down_revision = "0011"
 
 _STEP = 500
 

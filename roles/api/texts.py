@@ -1,0 +1,72 @@
+"""What people are told by `/send_code` and `/login`, in Chinese and English (protocol.md section 3).
+
+Clients show the text as it is. Chinese is for who asks for no language, English for who asks for another one.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
+
+from fsharechat.protocol.signals import LoginCode
+
+
+class Language(IntEnum):
+    """The place of each language in a pair of texts."""
+
+    CHINESE = 0
+    ENGLISH = 1
+
+
+_LANGUAGES = {"zh": Language.CHINESE, "en": Language.ENGLISH, "*": Language.CHINESE}
+_QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
+
+
+class Wrong(StrEnum):
+    """What a request can lack."""
+
+    NO_JSON = "no JSON"
+    NO_OBJECT = "no object"
+    FIELD = "field"
+
+
+_TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
+    LoginCode.SUCCESS: ("success", "success"),
+    LoginCode.INVALID_NUMBER: (
+        "请输入正确的手机号或邮箱地址",
+        "This is not a mobile number or an e-mail address.",
+    ),
+    LoginCode.TOO_OFTEN: ("操作过于频繁，请稍后再试", "Asked too often. Try again later."),
+    LoginCode.SERVER_ERROR: ("服务器错误，请稍后再试", "The server failed. Try again later."),
+    LoginCode.CODE_EXPIRED: ("验证码已过期，请重新获取", "The code has expired. Ask for a new one."),
+    LoginCode.WRONG_CODE: ("验证码错误", "The code is wrong."),
+    LoginCode.MISCONFIGURED: ("服务器无法发送验证码", "The server cannot send codes."),
+    LoginCode.NO_SESSION: ("该账号已被禁用", "This account is blocked."),
+    Wrong.NO_JSON: ("请求必须是 JSON", "The body must be JSON."),
+    Wrong.NO_OBJECT: ("请求必须是 JSON 对象", "The body must be a JSON object."),
+    Wrong.FIELD: ("{field} 须为 1 至 {most} 个字符", "{field} must be a text of 1 to {most} characters."),
+}
+
+
+def said(what: LoginCode | Wrong, language: Language, **parts: object) -> str:
+    """Return the text for a result, or for what is wrong with a request."""
+    return _TEXTS[what][language].format(**parts)
+
+
+def language(headers: Iterable[str]) -> Language:
+    """Return which language the Accept-Language headers of a request ask for (RFC 9110, section 12.5.4)."""
+    ranges = [_range(part) for header in headers for part in header.split(",")]
+    asked = sorted((one for one in ranges if one[0] and one[1] > 0), key=lambda one: -one[1])
+    for tag, _ in asked:
+        if tag in _LANGUAGES:
+            return _LANGUAGES[tag]
+    return Language.ENGLISH if asked else Language.CHINESE
+
+
+def _range(text: str) -> tuple[str, float]:
+    """Return the language of one range, without its region, and how much it is wanted; 0 where it cannot be read."""
+    tag, _, parameter = text.partition(";")
+    name, _, value = parameter.partition("=")
+    quality = 1.0
+    if name.strip().lower() == "q":
+        quality = float(value) if _QUALITY.fullmatch(value := value.strip()) else 0.0
+    return tag.strip().lower().partition("-")[0], quality
