@@ -87,6 +87,8 @@ class Node:
         for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
+        for count in self.rpc.counts():
+            self.metrics.counter(*count)
         if not self.blobs.roles.isdisjoint(roles):
             stack.push_async_callback(self.blobs.close)
             await self._open("blobs", self.blobs.open)
