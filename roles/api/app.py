@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from fsharechat.blobs.directory import DirectoryBlobs
+from fsharechat.http import refuse_encoded
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
@@ -24,7 +25,11 @@ def make_app(node: Node) -> web.Application:
     settings = node.settings.api
     app = web.Application(
         client_max_size=MAX_BODY,
-        middlewares=[cors(settings.cors_origins), behind_proxies(settings.trusted_proxies)],
+        middlewares=[
+            cors(settings.cors_origins),
+            behind_proxies(settings.trusted_proxies),
+            refuse_encoded,
+        ],
     )
     login = Login(node)
     app.router.add_post("/send_code", login.send_code)
@@ -99,12 +104,18 @@ class Login:
             return refused("the body must be JSON")
         if not isinstance(body, dict):
             return refused("the body must be a JSON object")
+        wanted: dict[str, str] = {}
         for key in keys:
-            value = body[key] = str(body.get(key, ""))
+            value = body.get(key, "")
+            if type(value) is int:
+                value = str(value)
+            if type(value) is not str:  # nor is it made one: what is nested has no end
+                code = LoginCode.INVALID_NUMBER if key == "mobile" else LoginCode.SERVER_ERROR
+                return refused(f"{key} must be a text", code)
             if not 0 < len(value) <= MAX_TEXT:
                 return refused(f"{key} must be a text of 1 to {MAX_TEXT} characters")
-        wanted = orjson.dumps({key: body[key] for key in keys})
-        reply = await self._rpc.call(Call(method, "", "", wanted))
+            wanted[key] = value
+        reply = await self._rpc.call(Call(method, "", "", orjson.dumps(wanted)))
         if reply.code != Code.SUCCESS:
             return answer(LoginCode.SERVER_ERROR, "server error", 200)
         return web.Response(body=reply.payload, content_type="application/json")
@@ -120,8 +131,8 @@ class Monitor:
         return web.json_response({"code": code}, status=code)
 
 
-def refused(message: str) -> web.Response:
-    return answer(LoginCode.SERVER_ERROR, message, 400)
+def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:
+    return answer(code, message, 400)
 
 
 def answer(code: LoginCode, message: str, status: int) -> web.Response:

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
+from fsharechat.http import make_runner
 from fsharechat.settings import Api
 from roles.api.addresses import AddressRoom
 
@@ -51,13 +52,7 @@ class Listener:
     def __init__(self, app: web.Application, settings: Api, max_connections: int) -> None:
         self._settings = settings
         self._max_connections = max_connections
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=settings.idle_seconds,
-            logger=HttpLog(),
-        )
+        self._runner = make_runner(app, keepalive_timeout=settings.idle_seconds, logger=HttpLog())
         self._server: asyncio.Server | None = None
         self._moved: dict[RequestHandler, Moved] = {}
         self._sweeping: asyncio.TimerHandle | None = None

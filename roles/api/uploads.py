@@ -37,8 +37,6 @@ class Uploads:
         expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
         if not await self._blobs.allows(bucket, name, expires, signature):
             raise web.HTTPForbidden(text="this address takes no file, or no longer\n")
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise web.HTTPUnsupportedMediaType(text="send the file as it is, without Content-Encoding\n")
         if (request.content_length or 0) > self._blobs.max_bytes:
             raise self._too_large()
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from fsharechat.http import make_runner, refuse_encoded
 from fsharechat.protocol import json
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
@@ -26,10 +27,10 @@ class WebSocketServer:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        app = web.Application()
+        app = web.Application(middlewares=[refuse_encoded])
         app.router.add_get("/", self._serve)
         app.router.add_get("/ws", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=HttpLog())
+        self._runner = make_runner(app, logger=HttpLog())
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int, backlog: int, **tls: Any) -> tuple[Any, ...]:

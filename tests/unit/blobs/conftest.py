@@ -11,6 +11,7 @@ from blobs_kit import Media, make_directory, make_uploaders
 
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.blobs.s3 import S3Blobs
+from fsharechat.http import make_runner, refuse_encoded
 from fsharechat.settings import Blobs as Settings
 from roles.api import uploads
 from tests.services import Services
@@ -68,9 +69,9 @@ async def serving(root: Path) -> AsyncIterator[Media]:
             media = Media(lambda seconds: make_directory(root, address, seconds), http)
             assert isinstance(media.blobs, DirectoryBlobs)
             await media.blobs.open()
-            app = web.Application()
+            app = web.Application(middlewares=[refuse_encoded])
             uploads.add_routes(app, media.blobs)
-            runner = web.AppRunner(app, access_log=None)
+            runner = make_runner(app)
             await runner.setup()
             await web.SockSite(runner, listener).start()
             yield media
