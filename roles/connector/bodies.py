@@ -6,6 +6,9 @@ import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
 
+MAX_PING_BYTES = 1024
+"""A PING has a number in it. What is larger is not parsed: small JSON may become many objects."""
+
 MAX_ID_LENGTH = 255
 MAX_INTERVAL_MS = 86_400_000
 
@@ -37,6 +40,8 @@ def pull_bounds(payload: bytes) -> tuple[int, int]:
 
 def ping_interval(body: bytes) -> int | None:
     """Return the interval of a PING in ms, if it has a sensible one (up to MAX_INTERVAL_MS)."""
+    if len(body) > MAX_PING_BYTES:
+        return None
     try:
         interval = orjson.loads(body)["interval"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
