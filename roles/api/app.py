@@ -3,6 +3,7 @@
 import asyncio
 
 import orjson
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -13,6 +14,8 @@ from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
 from roles.api import back_office, uploads
 from roles.api.addresses import AddressLimit, behind_proxies
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
@@ -28,6 +31,7 @@ def make_app(node: Node) -> web.Application:
         middlewares=[
             cors(settings.cors_origins),
             behind_proxies(settings.trusted_proxies),
+            tell_refused,
             refuse_encoded,
         ],
     )
@@ -70,6 +74,29 @@ def cors(origins: tuple[str, ...]) -> Middleware:
         return response
 
     return allow
+
+
+@web.middleware
+async def tell_refused(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say which requests are refused, to who debugs."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        _tell_status(request, error.status)
+        raise
+    _tell_status(request, response.status)
+    return response
+
+
+def _tell_status(request: web.Request, status: int) -> None:
+    if status >= 400:
+        log.debug(
+            "request refused",
+            method=request.method,
+            path=request.path,
+            status=status,
+            address=request.remote,
+        )
 
 
 class Login:
@@ -118,6 +145,8 @@ class Login:
         reply = await self._rpc.call(Call(method, "", "", orjson.dumps(wanted)))
         if reply.code != Code.SUCCESS:
             return answer(LoginCode.SERVER_ERROR, "server error", 200)
+        if code := orjson.loads(reply.payload)["code"]:
+            log.debug("login refused", path=request.path, code=code, address=request.remote)
         return web.Response(body=reply.payload, content_type="application/json")
 
 

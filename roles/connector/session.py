@@ -247,6 +247,8 @@ class Session:
         self._hub.finished()
         reply = future.result()
         if self.state is State.OPEN:
+            if reply.code:
+                self._tell_refused(frame, reply.code)
             self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
             if frame.sub_signal == SubSignal.MP:
                 self._on_pulled(reply)
@@ -267,12 +269,24 @@ class Session:
         if not self._backlog and self.state is not State.CLOSED:
             self.transport.resume()
 
-    def _answer(self, frame: Frame, reply: Reply) -> None:
+    def _answer(self, frame: Frame, reply: Reply, **why: str) -> None:
+        self._tell_refused(frame, reply.code, **why)
         self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
 
-    def invalid(self, sub_signal: int, message_id: int) -> None:
+    def _tell_refused(self, frame: Frame, code: int, **why: str) -> None:
+        log.debug(
+            "request refused",
+            request=frame.sub_signal,
+            code=code,
+            uid=self.uid,
+            client_id=self.client_id,
+            **why,
+        )
+
+    def invalid(self, sub_signal: int, message_id: int, reason: str) -> None:
         """Answer a request that could not be read."""
-        self._answer(Frame(Signal.PUBLISH, sub_signal, message_id, b""), Reply(Code.INVALID_DATA))
+        frame = Frame(Signal.PUBLISH, sub_signal, message_id, b"")
+        self._answer(frame, Reply(Code.INVALID_DATA), reason=reason)
 
     def _allowed(self, sub_signal: int) -> bool:
         if self._buckets is None:

@@ -151,7 +151,7 @@ class WebSocketConnection:
             frame = json.decode_request(text)
         except JsonError as error:
             if error.signal == Signal.PUBLISH and error.sub_signal and session.state is State.OPEN:
-                session.invalid(error.sub_signal, error.message_id)
+                session.invalid(error.sub_signal, error.message_id, str(error))
             else:
                 session.refuse(str(error))
             return

@@ -155,6 +155,30 @@ async def test_a_body_that_says_it_is_as_it_is_is_read(site: Site) -> None:
     assert (answer.status, answer.code) == (200, LoginCode.INVALID_NUMBER)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/send_code", b"{", 400),
+        ("/nothing", b"", 404),
+        ("/login", b" " * 65_537, 413),
+        ("/send_code", b"{}", 400),
+    ],
+)
+async def test_a_refused_request_is_a_line_of_debugging(
+    site: Site, path: str, body: bytes, status: int
+) -> None:
+    async with site.http.post(path, data=body):
+        pass
+    line = {"event": "request refused", "log_level": "debug", "method": "POST", "path": path}
+    assert line | {"status": status, "address": "127.0.0.1"} in site.logs
+
+
+async def test_a_refused_login_is_a_line_of_debugging(site: Site) -> None:
+    await site.login("123456", "x")
+    line = {"event": "login refused", "log_level": "debug", "path": "/login", "address": "127.0.0.1"}
+    assert line | {"code": LoginCode.INVALID_NUMBER} in site.logs
+
+
 async def test_a_fault_behind_it_is_a_server_error_without_details(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
