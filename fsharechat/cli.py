@@ -4,8 +4,10 @@ import argparse
 import asyncio
 import os
 import secrets
+import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.command in ("chat", "admin"):
         parser.error(f"{args.command} comes first, and its flags behind it: fsharechat {args.command} --help")
+    read = partial(load, _settings_file(args.settings), vars(args), os.environ)
     try:
-        settings = load(_settings_file(args.settings), vars(args), os.environ)
+        settings = read()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Other machines reach the server: a code that everybody knows would let in anybody, as anybody.
         settings = with_super_code(settings, secrets.token_hex(8))
         print(f"super code: {settings.codes.super_code}", flush=True)
-    return _serve(settings)
+    return _serve(settings, read)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,11 +87,12 @@ def _settings_file(given: Path | None) -> Path | None:
     return given
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it runs, and what it would read again is there
     from fsharechat import node
 
     try:
-        return _run(node.run(settings))
+        return _run(node.run(settings, read))
     except node.StartError as error:
         print(f"fsharechat: {error}", file=sys.stderr)
         return 1

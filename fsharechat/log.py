@@ -27,6 +27,10 @@ _MUTE = ("aiozk",)
 """Tells with tracebacks, and again and again, what registry/zookeeper/session.py says in a line."""
 
 
+class _Logger(structlog.BoundLoggerBase):
+    """What all bound loggers are: `set_level` gives it its methods, so that those that are held on to follow."""
+
+
 def configure(log: Log, stream: TextIO | None = None) -> None:
     """Send what structlog and `logging` are told to `stream` (standard error), as `log` wants it.
 
@@ -43,11 +47,23 @@ def configure(log: Log, stream: TextIO | None = None) -> None:
     render = _console(stream) if readable else _json()
     structlog.configure(
         processors=[*shared, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[log.level]),
+        wrapper_class=_Logger,
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    _route_standard_library(stream, _LEVELS[log.level], shared, render)
+    _route_standard_library(stream, shared, render)
+    set_level(log.level)
+
+
+def set_level(level: str) -> None:
+    """Show events from a level on, of loggers that are in use already too."""
+    number = _LEVELS[level]
+    for name, method in vars(structlog.make_filtering_bound_logger(number)).items():
+        if not name.startswith("__"):
+            setattr(_Logger, name, method)
+    logging.getLogger().setLevel(number)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -82,9 +98,7 @@ def _dumps(event: Mapping[str, Any], **_: Any) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def _route_standard_library(
-    stream: TextIO, level: int, shared: list[Processor], render: list[Processor]
-) -> None:
+def _route_standard_library(stream: TextIO, shared: list[Processor], render: list[Processor]) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -95,9 +109,6 @@ def _route_standard_library(
     handler.addFilter(_NoRepeats())
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     for name in _MUTE:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     logging.captureWarnings(True)

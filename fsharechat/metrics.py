@@ -12,6 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fsharechat.http import make_runner, refuse_encoded
+
 
 class _Reading(NamedTuple):
     family: type[CounterMetricFamily | GaugeMetricFamily]
@@ -43,9 +45,9 @@ class Metrics(Collector):
 
     async def serve(self, host: str, port: int) -> str:
         """Serve GET /metrics; return the address. Raises OSError."""
-        app = web.Application()
+        app = web.Application(middlewares=[refuse_encoded])
         app.router.add_get("/metrics", self._page)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = make_runner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         name, taken = self._runner.addresses[0][:2]

@@ -18,10 +18,11 @@ from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import BusError
 from fsharechat.errors import StoreError
+from fsharechat.log import set_level
 from fsharechat.metrics import Metrics
 from fsharechat.registry import RegistryError
 from fsharechat.rpc import RpcError
-from fsharechat.settings import Settings
+from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Node:
         self.addresses: dict[str, str] = {}
         self.ready = False
         self._stack = AsyncExitStack()
+        self._on_reload: list[Callable[[], None]] = []
 
     async def __aenter__(self) -> "Node":
         await self.boot()
@@ -78,6 +80,22 @@ class Node:
         await self._stack.aclose()
         log.info("stopped")
 
+    def on_reload(self, look: Callable[[], None]) -> None:
+        """Call `look` whenever the operator wants files to be read again."""
+        self._on_reload.append(look)
+
+    def reload(self, read: Callable[[], Settings]) -> None:
+        """Read again what may change while it runs: certificates, and of the settings the level of the log."""
+        for look in self._on_reload:
+            look()
+        try:
+            level = read().log.level
+        except SettingsError as error:
+            log.error("settings not read again", reason=str(error))
+            return
+        set_level(level)
+        log.info("settings read again", level=level)
+
     async def _boot(self) -> None:
         stack, roles = self._stack, self.settings.node.roles
         if (problem := clock.problem()) is not None:
@@ -90,6 +108,8 @@ class Node:
         for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
+        for count in self.rpc.counts():
+            self.metrics.counter(*count)
         if not self.blobs.roles.isdisjoint(roles):
             stack.push_async_callback(self.blobs.close)
             await self._open("blobs", self.blobs.open)
@@ -202,14 +222,18 @@ class DataFolder:
             self._lock.close()
 
 
-async def run(settings: Settings) -> int:
-    """Run a node until SIGINT or SIGTERM, drain, and return the exit code. Raises StartError."""
+async def run(settings: Settings, read: Callable[[], Settings]) -> int:
+    """Run a node until SIGINT or SIGTERM, drain, and return the exit code. Raises StartError.
+
+    `read` reads the settings again, at SIGHUP; it raises SettingsError.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(_log_loop_error)
     node = Node(settings)
+    loop.add_signal_handler(signal.SIGHUP, node.reload, read)
     stopping, booting = loop.create_task(stop.wait()), loop.create_task(node.boot())
     await asyncio.wait((stopping, booting), return_when=asyncio.FIRST_COMPLETED)
     if not booting.done():

@@ -133,6 +133,10 @@ class Server:
         assert process.returncode == 0, f"exit code {process.returncode} after {by.name}\n{self._tail()}"
         assert "Traceback" not in self.errors, self._tail()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._running().send_signal(number)
+
     async def kill(self) -> None:
         """End it as `kill -9` does."""
         process = self._running()

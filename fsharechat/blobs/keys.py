@@ -24,6 +24,9 @@ from fsharechat.protocol.signals import MediaType
 MAX_NAME = 1024
 """Bytes of an object's name, in S3 as in the directory."""
 
+MAX_KEY = 4096
+"""Characters of a key: a name may be percent-encoded, and have "./" and "../" in it that come to nothing."""
+
 OWN_FOLDER = "~"
 """What the folder of one key begins with."""
 
@@ -76,6 +79,8 @@ def place(kind: MediaType, key: str, uploader: str = "") -> Place:
     Those are empty or too long, have control characters or empty segments, or end in "/", ".." or ".". And a page or
     a script is no picture, sound or video.
     """
+    if len(key) > MAX_KEY:
+        raise KeyRefused("too long")
     path = re.split(r"[?#]", key.rstrip(" "), maxsplit=1)[0].replace("\\", "/")
     segments: list[str] = []
     above = 0

@@ -80,9 +80,9 @@ def check_whole(message: Message) -> None:
 
     The runtime's parser lets all of that through.
     """
+    check_fields(message)  # first: it looks at no list that is too long
     if not message.IsInitialized():
         raise DecodeError(f"a {message.DESCRIPTOR.name} lacks a required field")
-    check_fields(message)
 
 
 def check_fields(message: Message) -> None:

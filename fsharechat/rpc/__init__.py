@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -65,6 +65,14 @@ class Reply(NamedTuple):
 Handler = Callable[[Call], "asyncio.Future[Reply]"]
 
 
+class Count(NamedTuple):
+    """Something counted of calls, for the metrics."""
+
+    name: str
+    help: str
+    read: Callable[[], int]
+
+
 class RpcError(Exception):
     """The settings do not allow calls between processes; the text is for the operator and names the key."""
 
@@ -104,3 +112,7 @@ class Rpc(ABC):
         The future does not fail: it gets code 4 when there is nobody to ask, and 249 when nobody answered before
         the deadline.
         """
+
+    def counts(self) -> Iterable[Count]:
+        """Return what it counts, from when it is open."""
+        return ()

@@ -43,8 +43,8 @@ class Limits:
     reconnect_seconds: float = 0.05
     """The pause before a lost connection is made again; it doubles with each failure, and is cut randomly."""
     reconnect_max_seconds: float = 2.0
-    tries: int = 3
-    """How many processes may break over one call."""
+    tries: int = 2
+    """How many processes may break over one call: it may be what breaks them."""
 
     @property
     def silent_seconds(self) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +12,7 @@ import structlog
 
 from fsharechat import tls, urls
 from fsharechat.registry import Members, Registry
-from fsharechat.rpc import Call, Handler, Reply, Rpc, RpcError, codec
+from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
 from fsharechat.rpc.link import Limits
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp_client import ClientConnection
@@ -164,6 +164,15 @@ class TcpRpc(Rpc):
     def timed_out(self) -> int:
         """Return how many calls to other processes got code 249."""
         return self._router.timed_out
+
+    def counts(self) -> Iterable[Count]:
+        router = self._router
+        return (
+            Count("rpc_retried", "Calls made again since a connection broke.", lambda: router.retried),
+            Count("rpc_given_up", "Calls over which two connections broke.", lambda: router.given_up),
+            Count("rpc_refused", "Calls that got code 4 without an answer.", lambda: router.refused),
+            Count("rpc_timed_out", "Calls that nobody answered in time.", lambda: router.timed_out),
+        )
 
     # The group role of this process
 

@@ -21,12 +21,14 @@ class Router:
 
     A call goes to the process with the fewest calls of ours; but the calls of one user that are under way at the
     same time keep to one process (see Lane). When a connection breaks, its calls go to another process, as `retried`;
-    with none left they wait for one until their deadline. Counts: `retried`, `refused`, `timed_out`.
+    with none left they wait for one until their deadline. As a call may be what brings a process down, one that has
+    broken `limits.tries` of them is given up. Counts: `retried`, `given_up` and `refused`, `timed_out`.
     """
 
     def __init__(self, timeout: float, limits: Limits, changed: Callable[[], None]) -> None:
         """`timeout` is the deadline of each call, seconds; `changed` is called when `processes` has changed."""
         self.retried = 0
+        self.given_up = 0
         self.refused = 0
         self.timed_out = 0
         self.under_way = 0
@@ -138,6 +140,7 @@ class Router:
                 self._time_out(asked)
             elif asked.tries >= self._limits.tries:
                 log.warning("call given up: each process it went to broke", method=asked.call.method)
+                self.given_up += 1
                 self._refuse(asked)
             else:
                 self.retried += 1

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from fsharechat.blobs.directory import DirectoryBlobs
+from fsharechat.http import refuse_encoded
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
@@ -30,7 +31,12 @@ def make_app(node: Node) -> web.Application:
     settings = node.settings.api
     app = web.Application(
         client_max_size=MAX_BODY,
-        middlewares=[cors(settings.cors_origins), behind_proxies(settings.trusted_proxies)],
+        middlewares=[
+            cors(settings.cors_origins),
+            behind_proxies(settings.trusted_proxies),
+            tell_refused,
+            refuse_encoded,
+        ],
     )
     login = Login(node)
     app.router.add_post("/send_code", login.send_code)
@@ -73,6 +79,29 @@ def cors(origins: tuple[str, ...]) -> Middleware:
     return allow
 
 
+@web.middleware
+async def tell_refused(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say which requests are refused, to who debugs."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        _tell_status(request, error.status)
+        raise
+    _tell_status(request, response.status)
+    return response
+
+
+def _tell_status(request: web.Request, status: int) -> None:
+    if status >= 400:
+        log.debug(
+            "request refused",
+            method=request.method,
+            path=request.path,
+            status=status,
+            address=request.remote,
+        )
+
+
 class Login:
     """Codes and logins. What an address may do is counted in the store; those it has refused are known here."""
 
@@ -109,12 +138,18 @@ class Login:
             return refused(said(Wrong.NO_JSON, speaks))
         if not isinstance(body, dict):
             return refused(said(Wrong.NO_OBJECT, speaks))
+        wanted: dict[str, str] = {"address": address}
         for key in keys:
-            value = body[key] = str(body.get(key, ""))
+            value = body.get(key, "")
+            if type(value) is int:
+                value = str(value)
+            if type(value) is not str:  # nor is it made one: what is nested has no end
+                code = LoginCode.INVALID_NUMBER if key == "mobile" else LoginCode.SERVER_ERROR
+                return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT), code)
             if not 0 < len(value) <= MAX_TEXT:
                 return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT))
-        wanted = orjson.dumps({**{key: body[key] for key in keys}, "address": address})
-        reply = await self._rpc.call(Call(method, "", "", wanted))
+            wanted[key] = value
+        reply = await self._rpc.call(Call(method, "", "", orjson.dumps(wanted)))
         if reply.code != Code.SUCCESS:
             return answer(LoginCode.SERVER_ERROR, speaks)
         told: dict[str, Any] = orjson.loads(reply.payload)
@@ -127,6 +162,8 @@ class Login:
                 path=request.path,
                 seconds=told["wait_ms"] / 1000,
             )
+        elif told["code"]:
+            log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
         return answer(LoginCode(told["code"]), speaks, told["result"])
 
 
@@ -140,8 +177,8 @@ class Monitor:
         return web.json_response({"code": code}, status=code)
 
 
-def refused(message: str) -> web.Response:
-    return _response(LoginCode.SERVER_ERROR, message, None, 400)
+def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:
+    return _response(code, message, None, 400)
 
 
 def answer(code: LoginCode, speaks: Language, result: object = None) -> web.Response:

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
+from fsharechat.http import make_runner
 from fsharechat.rooms import AddressRoom, Crowd
 from fsharechat.settings import Api
 
@@ -47,13 +48,7 @@ class Listener:
         self._settings = settings
         self._max_connections = max_connections
         app.middlewares.insert(0, _while_under_way)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=settings.idle_seconds,
-            logger=HttpLog(),
-        )
+        self._runner = make_runner(app, keepalive_timeout=settings.idle_seconds, logger=HttpLog())
         self._server: asyncio.Server | None = None
         self._moved: dict[RequestHandler, Moved] = {}
         self._sweeping: asyncio.TimerHandle | None = None

@@ -70,8 +70,6 @@ class Uploads:
         expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
         if not await self._blobs.allows(bucket, name, expires, signature):
             raise web.HTTPForbidden(text="this address takes no file, or no longer\n")
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise web.HTTPUnsupportedMediaType(text="send the file as it is, without Content-Encoding\n")
         # Of a size that is not told as much is counted as a file may have, and the rest given back.
         counted = self._blobs.max_bytes if request.content_length is None else request.content_length
         if counted > self._blobs.max_bytes:

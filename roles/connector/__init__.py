@@ -93,6 +93,7 @@ class ConnectorRole:
         except CertificateError as error:
             raise StartError(f"[connector.tls] {error}") from error
         self._certificate.watch()
+        self._node.on_reload(self._certificate.look)
         return self._certificate
 
 

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import orjson
 
+MAX_PING_BYTES = 1024
+"""A PING has a number in it. What is larger is not parsed: small JSON may become many objects."""
+
 MAX_ID_LENGTH = 255
 MAX_INTERVAL_MS = 86_400_000
 
@@ -29,6 +32,8 @@ class Connect(NamedTuple):
 
 def ping_interval(body: bytes) -> int | None:
     """Return the interval of a PING in ms, if it has a sensible one (up to MAX_INTERVAL_MS)."""
+    if len(body) > MAX_PING_BYTES:
+        return None
     try:
         interval = orjson.loads(body)["interval"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -31,6 +31,7 @@ class Certificate:
         self._files = Path(certificate), Path(key)
         self._look_seconds = look_seconds
         self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()
         self._seen = self._state()
         self.expires = self._probe()
         """When it expires, seconds since 1970."""
@@ -42,6 +43,10 @@ class Certificate:
         """Look at the files from now on, until `close`."""
         self._task = asyncio.create_task(self._watch())
 
+    def look(self) -> None:
+        """Look at the files at once."""
+        self._wanted.set()
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -50,7 +55,10 @@ class Certificate:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self._look_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_seconds):
+                    await self._wanted.wait()
+            self._wanted.clear()
             state = await asyncio.to_thread(self._state)
             if state == self._seen:
                 continue

@@ -289,14 +289,26 @@ class Session:
         self._resting = False
         self._work_off()
 
-    def _answer(self, frame: Frame, reply: Reply) -> None:
+    def _answer(self, frame: Frame, reply: Reply, **why: str) -> None:
+        if reply.code:
+            self._tell_refused(frame, reply.code, **why)
         self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
 
-    def invalid(self, sub_signal: int, message_id: int) -> None:
+    def _tell_refused(self, frame: Frame, code: int, **why: str) -> None:
+        log.debug(
+            "request refused",
+            request=frame.sub_signal,
+            code=code,
+            uid=self.uid,
+            client_id=self.client_id,
+            **why,
+        )
+
+    def invalid(self, sub_signal: int, message_id: int, reason: str) -> None:
         """Answer a request that could not be read."""
         frame = Frame(Signal.PUBLISH, sub_signal, message_id, b"")
         if self._allowed(frame):
-            self._answer(frame, Reply(Code.INVALID_DATA))
+            self._answer(frame, Reply(Code.INVALID_DATA), reason=reason)
 
     def _allowed(self, frame: Frame) -> bool:
         """Count a request. One too many is answered here."""

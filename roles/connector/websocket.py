@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from fsharechat.http import make_runner, refuse_encoded
 from fsharechat.protocol import json
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
@@ -29,10 +30,10 @@ class WebSocketServer:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        app = web.Application()
+        app = web.Application(middlewares=[refuse_encoded])
         app.router.add_get("/", self._serve)
         app.router.add_get("/ws", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=HttpLog())
+        self._runner = make_runner(app, logger=HttpLog())
         self._acceptor: Acceptor | None = None
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> tuple[Any, ...]:
@@ -172,7 +173,7 @@ class WebSocketConnection:
             frame = json.decode_request(text)
         except JsonError as error:
             if error.signal == Signal.PUBLISH and error.sub_signal and session.state is State.OPEN:
-                session.invalid(error.sub_signal, error.message_id)
+                session.invalid(error.sub_signal, error.message_id, str(error))
             else:
                 session.refuse(str(error))
             return

@@ -12,12 +12,15 @@ from roles.group.words import fold
 MAX_WORD = 64
 """Characters of one word, once it is folded."""
 
+MAX_WRITTEN = 1024
+"""Characters of one word as it is written: some are fewer when they are folded."""
+
 
 def _folded(given: list[str]) -> list[str]:
     """Return words as they are kept. Raises Denied."""
     found: list[str] = []
     for number, word in enumerate(given):
-        kept = fold(word).strip()
+        kept = fold(word).strip() if len(word) <= MAX_WRITTEN else ""
         if not 0 < len(kept) <= MAX_WORD:
             raise Denied(400, f"words.{number}: a word has 1 to {MAX_WORD} characters")
         found.append(kept)

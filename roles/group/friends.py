@@ -35,7 +35,7 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
     target = request.target_uid
     if target == call.uid or len(request.reason) > MAX_REASON:
         raise Refusal(Code.INVALID_PARAMETER)
-    if group.words.refuses_any([request.reason]):
+    if await group.words.forbids(call.uid, [request.reason]):
         raise Refusal(Code.SENSITIVE_WORD)  # it becomes a message
     rights = await group.rights.get(target)
     if rights is None:

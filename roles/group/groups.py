@@ -30,6 +30,7 @@ from roles.group import group_rights
 from roles.group.handlers import handles
 from roles.group.notices import Notice, brought
 from roles.group.service import Group
+from roles.group.words import texts_of
 
 MAX_GROUPS = 2000
 """Groups that one GPGI may ask for."""
@@ -125,8 +126,8 @@ async def _change(
     content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
     if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
         raise Refusal(Code.INVALID_PARAMETER)
-    aliases = (member.alias for member in new)
-    if (content is not None and group.words.refuses(content)) or group.words.refuses_any((*texts, *aliases)):
+    said = texts_of(content) if content is not None else ()
+    if await group.words.forbids(call.uid, (*said, *texts, *(member.alias for member in new))):
         raise Refusal(Code.SENSITIVE_WORD)
     line = request.to_line[0] if request.to_line else 0
     notice = Notice(call.message_id or group.ids.next(), group.now(), call.uid, group_id, line, content)

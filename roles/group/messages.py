@@ -28,6 +28,7 @@ from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import carry_out, code_of, handles, handles_direct, handles_raw
 from roles.group.service import Group
+from roles.group.words import texts_of
 
 log = structlog.get_logger(__name__)
 
@@ -37,20 +38,28 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     """Store a message, or push it when it is transparent; the payload is its id and time.
 
     When everything that decides is cached this is done at once, without a task. A sender's messages keep their
-    order: behind one that has to wait for a read, the following ones wait too. A transparent message to a group does:
-    no transaction looks once more at whom it is for.
+    order: behind one that has to wait, for a read or because its text is large, the following ones wait too. A
+    transparent message to a group does: no transaction looks once more at whom it is for.
     """
     try:
         message = _parsed(call)
         sender = group.rights.peek(call.uid)
         target = _targets(group, message).peek(message.conversation.target)
-        if sender is None or target is None or call.uid in group.sending:
+        if (
+            sender is None
+            or target is None
+            or call.uid in group.sending
+            or group.words.looks_later(len(call.body))
+        ):
             return _send_later(group, call, message)
         if isinstance(target, GroupMembers) and (
             call.uid not in target.types or _is_transparent(message.content)
         ):
             return _send_later(group, call, message)
-        return _send(group, call, message, sender, target)
+        receivers, audience = _may_send(call.uid, message, sender, target)
+        if group.words.refuses(message.content):
+            raise Refusal(Code.SENSITIVE_WORD)
+        return _send(group, call, message, receivers, audience)
     except Refusal as refusal:
         return _resolved(group, Reply(refusal.code))
 
@@ -73,11 +82,12 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
     async def send_in_turn(group: Group, call: Call) -> Reply:
         if before is not None:
             await asyncio.wait([before])
-        sender = await group.rights.get(call.uid)
-        target = await _target(group, call.uid, message)
-        if sender is None:
-            raise Refusal(Code.NOT_EXIST)
-        stored = _send(group, call, message, sender, target)
+        receivers, audience = await _parties(group, call.uid, message)
+        if await group.words.forbids(call.uid, texts_of(message.content)):
+            raise Refusal(Code.SENSITIVE_WORD)
+        if group.words.looks_later(len(call.body)):
+            receivers, audience = await _parties(group, call.uid, message)  # they may have changed meanwhile
+        stored = _send(group, call, message, receivers, audience)
         release()
         return await stored
 
@@ -94,6 +104,15 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
 
     task.add_done_callback(release)
     return task
+
+
+async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
+    """Return what `_may_send` does, with what is not cached read. Raises Refusal."""
+    sender = await group.rights.get(uid)
+    target = await _target(group, uid, message)
+    if sender is None:
+        raise Refusal(Code.NOT_EXIST)
+    return _may_send(uid, message, sender, target)
 
 
 async def _target(group: Group, uid: str, message: pb.Message) -> Rights | GroupMembers:
@@ -130,19 +149,22 @@ def _parsed(call: Call) -> pb.Message:
     return message
 
 
-def _send(
-    group: Group, call: Call, message: pb.Message, sender: Rights, target: Rights | GroupMembers
-) -> asyncio.Future[Reply]:
-    """Check the rights and send. Raises Refusal; the future does not fail."""
-    conversation, content = message.conversation, message.content
+def _may_send(
+    uid: str, message: pb.Message, sender: Rights, target: Rights | GroupMembers
+) -> tuple[Sequence[str], Audience | None]:
+    """Return who gets a message beside its sender. Raises Refusal where they may not send it."""
     if sender.status != UserStatus.NORMAL:
         raise Refusal(Code.MUTED if sender.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
     if isinstance(target, Rights):
-        receivers, audience = _receivers(call.uid, message, target), None
-    else:
-        receivers, audience = _group_receivers(call.uid, message, target)
-    if group.words.refuses(content):
-        raise Refusal(Code.SENSITIVE_WORD)
+        return _receivers(uid, message, target), None
+    return _group_receivers(uid, message, target)
+
+
+def _send(
+    group: Group, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
+) -> asyncio.Future[Reply]:
+    """Store or push a message that may be sent. Raises Refusal; the future does not fail."""
+    conversation, content = message.conversation, message.content
     timestamp = group.now()
     message.message_id = call.message_id
     message.server_timestamp = timestamp

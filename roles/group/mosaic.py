@@ -1,14 +1,21 @@
-"""Group portraits: up to nine members' portraits in one picture, by Pillow. It takes its time: not on the loop."""
+"""Group portraits: up to nine members' portraits in one picture, by Pillow.
 
+As a program it composes one portrait, of what drawing.py writes to it. It imports nothing of this package.
+"""
+
+import ctypes
 import io
-from collections.abc import Sequence
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-FACES = 9
 SIZE = 240
 """Pixels of a side of the picture."""
 
@@ -18,23 +25,35 @@ MAX_PIXELS = 4_000_000
 MAX_JPEG_PIXELS = 16_000_000
 """Of a JPEG, which is unpacked at an eighth of its size."""
 
+FACE_SECONDS = 2
+"""The processor time that one picture may take, by the system's clock, which counts whole seconds; a photograph takes
+0.2 s."""
+
+MAX_MEMORY = 512 << 20
+"""Bytes of address space; the program itself has about 100 MiB."""
+
+NICENESS = 19
+"""Whatever else there is to do goes first."""
+
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _GAP = 6
 _BACKGROUND = (222, 224, 228)
 _COLOURS = ((87, 136, 201), (92, 160, 122), (199, 122, 90), (150, 112, 186), (191, 96, 132), (96, 150, 164))
 
 
-class Face(NamedTuple):
-    """A member: `picture` is the file of the portrait, None when there is none."""
-
-    uid: str
-    name: str
-    picture: bytes | None
+Face = tuple[str, str, bytes | None]
+"""The uid and the name of a member, and the file of the portrait, if there is one."""
 
 
-def compose(faces: Sequence[Face]) -> bytes:
-    """Return a JPEG of the first FACES of `faces`: the same bytes for the same faces."""
-    faces = faces[:FACES]
+def compose(
+    faces: Sequence[Face],
+    begins: Callable[[], None] = lambda: None,
+    done: Callable[[], None] = lambda: None,
+) -> bytes:
+    """Return a JPEG of up to nine faces: the same bytes for the same faces.
+
+    `begins` and `done` are called before and after each of them.
+    """
     picture = Image.new("RGB", (SIZE, SIZE), _BACKGROUND)
     columns = 1 if len(faces) <= 1 else 2 if len(faces) <= 4 else 3
     side = (SIZE - _GAP * (columns + 1)) // columns
@@ -43,7 +62,9 @@ def compose(faces: Sequence[Face]) -> bytes:
     for row in rows:
         left = (SIZE - len(row) * (side + _GAP) + _GAP) // 2
         for face in row:
+            begins()
             picture.paste(_tile(face, side), (left, top))
+            done()
             left += side + _GAP
         top += side + _GAP
     out = io.BytesIO()
@@ -52,10 +73,11 @@ def compose(faces: Sequence[Face]) -> bytes:
 
 
 def _tile(face: Face, side: int) -> Image.Image:
-    if face.picture is not None:
+    uid, name, picture = face
+    if picture is not None:
         with suppress(Exception):  # what users upload may be anything, and decoders fail in every way
-            return _portrait(face.picture, side)
-    return _initial(face, side)
+            return _portrait(picture, side)
+    return _initial(uid, name, side)
 
 
 def _portrait(data: bytes, side: int) -> Image.Image:
@@ -70,15 +92,15 @@ def _portrait(data: bytes, side: int) -> Image.Image:
         return tile
 
 
-def _initial(face: Face, side: int) -> Image.Image:
+def _initial(uid: str, name: str, side: int) -> Image.Image:
     """Return a tile of the user's own colour with the first letter of the name.
 
     The font that is always there knows Latin letters only; for others there is the outline of a person.
     """
-    colour = _COLOURS[sha256(face.uid.encode()).digest()[0] % len(_COLOURS)]
+    colour = _COLOURS[sha256(uid.encode()).digest()[0] % len(_COLOURS)]
     tile = Image.new("RGB", (side, side), colour)
     draw = ImageDraw.Draw(tile)
-    letter = face.name.strip()[:1].upper()
+    letter = name.strip()[:1].upper()
     if letter.isascii() and letter.isalnum():
         font = ImageFont.load_default(side * 0.55)
         draw.text((side / 2, side / 2), letter, "white", font, anchor="mm")
@@ -87,3 +109,43 @@ def _initial(face: Face, side: int) -> Image.Image:
         draw.ellipse((middle - side * 0.17, side * 0.2, middle + side * 0.17, side * 0.54), "white")
         draw.ellipse((middle - side * 0.32, side * 0.62, middle + side * 0.32, side * 1.3), "white")
     return tile
+
+
+def main() -> None:
+    """Compose one portrait.
+
+    Its argument is the id of the process that wants it. It reads a line of JSON, an array of [uid, name, size of the
+    picture or null], and then the pictures. It writes a byte for each face that is done, and then the JPEG: who finds
+    it killed knows over which face.
+    """
+    _confine()
+    head: list[tuple[str, str, int | None]] = json.loads(sys.stdin.buffer.readline())
+    faces = [(uid, name, None if size is None else sys.stdin.buffer.read(size)) for uid, name, size in head]
+    out = sys.stdout.buffer
+
+    def done() -> None:
+        out.write(b".")
+        out.flush()
+
+    out.write(compose(faces, _allow_a_face, done))
+
+
+def _confine() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the parent
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the parent is gone")
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+
+
+def _allow_a_face() -> None:
+    """End this process, by SIGXCPU, when the next face takes more than FACE_SECONDS."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + FACE_SECONDS, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,6 @@ them send the server anywhere.
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import aiohttp
@@ -20,7 +19,7 @@ from fsharechat.store import groups
 from fsharechat.store.groups import Look
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
-from roles.group.mosaic import FACES, Face, compose
+from roles.group.drawing import FACES, Drawing, DrawingError, Face
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +45,7 @@ class Portraits:
         self._now = now
         self._waiting: dict[str, None] = {}
         self._work: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "portraits")
+        self._drawing = Drawing()
 
     def want(self, group_id: str) -> None:
         """Have a look at a group soon: its portrait may be missing, or made from members who have changed."""
@@ -61,7 +60,6 @@ class Portraits:
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait((self._work,))
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _work_off(self) -> None:
         timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
@@ -72,7 +70,7 @@ class Portraits:
                 try:
                     async with asyncio.timeout(GROUP_SECONDS):
                         await self._renew(id, http)
-                except (StoreError, BlobsError, TimeoutError) as error:
+                except (StoreError, BlobsError, DrawingError, TimeoutError) as error:
                     log.warning("no portrait for a group", group=id, error=str(error))
                 except Exception:
                     log.exception("no portrait for a group", group=id)
@@ -90,7 +88,7 @@ class Portraits:
         root = URL(self._blobs.bucket_url(MediaType.PORTRAIT).removesuffix(_BUCKET))
         pictures = await asyncio.gather(*[_fetch(http, root, face.portrait) for face in look.faces])
         faces = [Face(face.uid, face.name, found) for face, found in zip(look.faces, pictures, strict=True)]
-        data = await asyncio.get_running_loop().run_in_executor(self._thread, compose, faces)
+        data = await self._drawing.compose(faces)
         address = await self._blobs.put(MediaType.PORTRAIT, key, data, "image/jpeg")
         if await self._store.write(groups.set_portrait, id, look.portrait, address, self._now()):
             self._changed(id)

@@ -112,7 +112,8 @@ async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoReque
         changes[known[0]] = _gender(entry.value) if entry.type == InfoType.GENDER else entry.value
     if not changes:
         raise Refusal(Code.INVALID_PARAMETER)
-    if group.words.refuses_any(entry.value for entry in request.entry if entry.type not in _NOT_READ):
+    texts = (entry.value for entry in request.entry if entry.type not in _NOT_READ)
+    if await group.words.forbids(call.uid, texts):
         raise Refusal(Code.SENSITIVE_WORD)
     await group.store.write(users.modify, call.uid, changes, group.now())
 

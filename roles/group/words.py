@@ -1,8 +1,9 @@
 """The sensitive words as this process knows them, and whether a message or a name has one (code 242)."""
 
 import asyncio
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import ahocorasick
@@ -15,6 +16,7 @@ from fsharechat.protocol.signals import ContentType
 from fsharechat.store import words
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
+from roles.group.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -26,13 +28,72 @@ LOOK_SECONDS = 60.0
 
 RETRY_SECONDS = 5.0
 
+MAX_MARKS = 30
+"""Marks in a row that count: those of the stream-safe text format (Unicode Standard Annex #15, section 13)."""
+
+MAX_LOOKED_AT = 65_536
+"""Characters of one text in which words are looked for, from its beginning."""
+
+SLICE = 512
+"""Characters that are looked at in one go: 1 ms for the most costly ones, each of which decomposes into 18."""
+
+AT_ONCE_BYTES = 2048
+"""The size of a request of which all texts are looked at in one go."""
+
 _SAYS_IN_CONTENT = frozenset({ContentType.TEXT, ContentType.TIP})
 """Types whose `content` is for people to read; that of others is data."""
 
 
 def fold(text: str) -> str:
-    """Return a text as words are looked for in it: whatever its case, its width and its composition."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    """Return a text as words are looked for in it: whatever its case, its width and its composition.
+
+    Of more than MAX_MARKS marks in a row the rest is dropped: to put marks in order takes the square of their number.
+    """
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", _cut_marks(text) if len(text) > MAX_MARKS else text).casefold()
+
+
+def slices(text: str) -> Iterator[str]:
+    """Cut a text into parts of about SLICE characters; `fold` of all the parts is `fold` of the text."""
+    if not text.isascii():
+        text = _cut_marks(text)
+    start = 0
+    while start < len(text):
+        end = start + SLICE
+        while end < len(text) and not _begins_anew(text, end):
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _cut_marks(text: str) -> str:
+    return _MARKS.sub(lambda run: run[0][:MAX_MARKS], text)
+
+
+def _begins_anew(text: str, at: int) -> bool:
+    """Return whether the character at a place is neither a mark of what is before it, nor composed with it."""
+    if text[at].isascii():
+        return True
+    before = text[max(at - _CONTEXT, 0) : at]
+    apart = unicodedata.normalize("NFKC", before) + unicodedata.normalize("NFKC", text[at])
+    return not _MARK.match(text, at) and unicodedata.normalize("NFKC", before + text[at]) == apart
+
+
+def _marks() -> str:
+    """Return a class of a regular expression: what stands behind another character when it is decomposed."""
+    marks = [
+        code
+        for code in range(0x300, 0x1F000)  # the first one is 300, the last one 1E94A
+        if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])
+    ]
+    return f"[{''.join(map(chr, marks))}]"
+
+
+_MARK = re.compile(_marks())
+_MARKS = re.compile(f"{_MARK.pattern}{{{MAX_MARKS + 1},}}")
+_CONTEXT = 2 * MAX_MARKS
+"""Characters that have the one before all the marks among them."""
 
 
 def spell(folded: str) -> str:
@@ -55,6 +116,31 @@ def build(known: Iterable[str]) -> ahocorasick.Automaton | None:
     return automaton
 
 
+def texts_of(content: pb.MessageContent) -> tuple[str, ...]:
+    """Return what people read of a message."""
+    texts = (content.searchable_content, content.push_content)
+    return (*texts, content.content) if content.type in _SAYS_IN_CONTENT else texts
+
+
+def _has_word(automaton: ahocorasick.Automaton, text: str) -> bool:
+    return bool(text) and next(automaton.iter(spell(fold(text))), None) is not None
+
+
+async def _look_through(automaton: ahocorasick.Automaton, texts: Iterable[str]) -> bool:
+    looked_at = 0
+    for text in texts:
+        search = automaton.iter("")
+        for part in slices(text[:MAX_LOOKED_AT]):
+            search.set(spell(fold(part)), False)  # a word may begin in the slice before
+            if next(search, None) is not None:
+                return True
+            looked_at += len(part)
+            if looked_at >= SLICE:
+                looked_at = 0
+                await asyncio.sleep(0)
+    return False
+
+
 class WordFilter:
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
@@ -63,6 +149,8 @@ class WordFilter:
         self._version = b""
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._turns = Turns()
+        self._large = asyncio.Lock()
 
     async def start(self) -> None:
         """Read the words, and follow their changes from now on. Raises StoreError."""
@@ -74,21 +162,29 @@ class WordFilter:
         if self._keeper is not None:
             self._keeper.cancel()
 
-    def refuses(self, content: pb.MessageContent) -> bool:
-        """Return whether a message says a sensitive word."""
-        if self._automaton is None:
-            return False
-        texts: Sequence[str] = (content.searchable_content, content.push_content)
-        if content.type in _SAYS_IN_CONTENT:
-            texts = (*texts, content.content)
-        return self.refuses_any(texts)
+    def looks_later(self, size: int) -> bool:
+        """Return whether a request of so many bytes is for `forbids`, and not for `refuses`."""
+        return size > AT_ONCE_BYTES and self._automaton is not None
 
-    def refuses_any(self, texts: Iterable[str]) -> bool:
-        """Return whether one of the texts has a sensitive word."""
+    def refuses(self, content: pb.MessageContent) -> bool:
+        """Return at once whether a message says a sensitive word; it has no more than AT_ONCE_BYTES."""
+        automaton = self._automaton
+        return automaton is not None and any(_has_word(automaton, text) for text in texts_of(content))
+
+    async def forbids(self, uid: str, texts: Iterable[str]) -> bool:
+        """Return whether one of the texts of a user's request has a sensitive word among its first MAX_LOOKED_AT.
+
+        Large texts are looked through one after the other, a slice in a turn of the loop; of the texts of a user one
+        waits for that at a time. So all that users send at once holds nobody up for longer than a slice.
+        """
         automaton = self._automaton
         if automaton is None:
             return False
-        return any(text and next(automaton.iter(spell(fold(text))), None) is not None for text in texts)
+        texts = list(texts)
+        if sum(map(len, texts)) <= SLICE:
+            return any(_has_word(automaton, text) for text in texts)
+        async with self._turns.turn(uid), self._large:
+            return await _look_through(automaton, texts)
 
     def changed(self) -> None:
         """Tell every group process that the words have changed."""

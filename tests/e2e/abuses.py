@@ -137,9 +137,15 @@ async def http_that_is_none(server: Deployment) -> None:
         server, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 200 + b"\r\n", "no WebSocket handshake", shake=False
     )
     await hang_up_web(server, b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000, "65536 bytes", shake=False)
-    for request, answer in ((b"GET / HTTP/1.1\r\n", b"426"), (b"GET /elsewhere HTTP/1.1\r\n", b"404")):
+    encoded = b"Content-Encoding: gzip\r\nContent-Length: 9\r\n"
+    for head, answer in (
+        (b"GET / HTTP/1.1\r\n", b"426"),
+        (b"GET /elsewhere HTTP/1.1\r\n", b"404"),
+        (b"GET / HTTP/1.1\r\n" + encoded, b"415"),
+        (b"POST /elsewhere HTTP/1.1\r\n" + encoded, b"415"),
+    ):
         wire = await server.raw_web()
-        wire.writer.write(request + b"Host: test\r\n\r\n")
+        wire.writer.write(head + b"Host: test\r\n\r\n" + (b"no stream" if encoded in head else b""))
         assert answer in await wire.reader.readline()
         await wire.close()
         await server.until_logged(wire, "no WebSocket handshake")

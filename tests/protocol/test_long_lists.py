@@ -1,5 +1,6 @@
 """A request with a list of a million things would keep all others waiting while it is looked at: it is refused."""
 
+import json
 from typing import Any
 
 import orjson
@@ -8,7 +9,8 @@ from google.protobuf.message import DecodeError, Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS, check_whole
-from fsharechat.protocol.json import JsonError, decode_request
+from fsharechat.protocol.json import JsonError, decode_request, reading
+from fsharechat.protocol.json.reading import MAX_PARTS
 
 EMPTY_USER = b"\x0a\x02\x0a\x00"
 EMPTY_MEMBER = b"\x12\x04\x0a\x00\x18\x00"
@@ -63,3 +65,42 @@ def test_a_web_request_has_no_list_of_more_than_max_items(
     ask(MAX_ITEMS)
     with pytest.raises(JsonError, match=f"{MAX_ITEMS + 1} items"):
         ask(MAX_ITEMS + 1)
+
+
+@pytest.mark.parametrize("part", ["[],", "{},", "1,", '"",', "[[]],", '{"a":1},', '"\\\\",'])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_json_of_a_million_parts_is_not_parsed(
+    monkeypatch: pytest.MonkeyPatch, part: str, as_text: bool
+) -> None:
+    content = "[" + part * (MAX_PARTS + 1) + "0]"
+    if as_text:
+        content = json.dumps(content)
+    parsed: list[int] = []
+    original = orjson.loads
+
+    def spy(text: str) -> Any:
+        parsed.append(len(text))
+        return original(text)
+
+    monkeypatch.setattr(reading.orjson, "loads", spy)
+    with pytest.raises(JsonError, match="too many parts"):
+        decode_request(f'{{"signal": "PUBLISH", "subSignal": "UPUI", "content": {content}}}')
+    assert len(parsed) == as_text  # the text around it, in which it is one string
+
+
+@pytest.mark.parametrize("character", [",", "[", "{", '"', "\\", '\\"', "],[", '","', "飞,"])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_what_a_text_says_is_none_of_its_parts(character: str, as_text: bool) -> None:
+    said = character * (MAX_PARTS + 1)
+    content: Any = {"target": "bob", "content": {"type": 1, "searchableContent": said}}
+    if as_text:
+        content = json.dumps(content)
+    frame = decode_request(json.dumps({"signal": "PUBLISH", "subSignal": "MS", "content": content}))
+    assert pb.Message.FromString(frame.body).content.searchable_content == said
+
+
+def test_the_longest_list_has_room_for_large_items() -> None:
+    members = [{"memberId": str(n), "type": 0, "alias": "", "updateDt": 0} for n in range(MAX_ITEMS)]
+    content = {"groupId": "g", "groupMembers": members}
+    frame = decode_request(json.dumps({"signal": "PUBLISH", "subSignal": "GAM", "content": content}))
+    assert len(pb.AddGroupMemberRequest.FromString(frame.body).added_member) == MAX_ITEMS

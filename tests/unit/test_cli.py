@@ -1,7 +1,9 @@
 import asyncio
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -19,18 +21,22 @@ class StartError(Exception):
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path, monkeypatch):
-    """Keep the working directory, the environment and the log configuration out of it."""
+    """Keep the working directory, the environment, the log configuration and signals out of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli.os, "environ", {})
     monkeypatch.setattr(cli.log, "configure", lambda _: None)
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
 def node(monkeypatch):
     """Stand in for fsharechat.node: `node.seen` are the settings it was called with."""
 
-    async def run(settings: Settings) -> int:
+    async def run(settings: Settings, read: Callable[[], Settings]) -> int:
         fake.seen = settings
+        assert read().log == settings.log
         fake.loop = asyncio.get_running_loop()
         if fake.error:
             raise StartError(fake.error)

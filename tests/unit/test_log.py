@@ -81,6 +81,24 @@ def test_the_level_filters_both_ways_in():
     assert [line["event"] for line in lines(stream)] == ["yes", "yes"]
 
 
+def test_the_level_of_loggers_in_use_changes():
+    stream, logger = configured(level="warning")
+    held = logger.bind()
+    for level, heard in (
+        ("debug", ["debug", "info", "error"]),
+        ("error", ["error"]),
+        ("info", ["info", "error"]),
+    ):
+        log.set_level(level)
+        stream.seek(0)
+        stream.truncate()
+        for one in (logger, held, logging.getLogger("x")):
+            one.debug("debug")
+            one.info("info")
+            one.error("error")
+        assert [line["event"] for line in lines(stream)] == heard * 3
+
+
 def test_the_standard_library_goes_the_same_way():
     stream, _ = configured()
     logging.getLogger("aiohttp.server").error("no %s", "luck")

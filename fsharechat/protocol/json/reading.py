@@ -13,11 +13,15 @@ from fsharechat.protocol.bodies import MAX_ITEMS
 
 Object = dict[str, Any]
 
+MAX_PARTS = 6 * MAX_ITEMS
+"""Arrays, objects and commas that one text may have: a list of MAX_ITEMS objects with four fields has that many."""
+
 _EXACT = 1 << 53  # beyond it a float has lost digits, so it may not be the number that was written
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE = re.compile(f"{_HIGH}(?!{_LOW})|{_LOW}(?<!{_HIGH}{_LOW})")
 _BACKSLASH, _STANDS_FOR_IT = "\\\\", "\0"  # JSON has no control characters
+_ESCAPED_QUOTE = '\\"'
 _UNKNOWN = r"\\ufffd"
 
 
@@ -37,6 +41,8 @@ def loads(text: str) -> Any:
 
     A lone surrogate escape, which a browser writes for half an emoji, reads as U+FFFD: it has no UTF-8 form.
     """
+    if len(text) > MAX_PARTS:
+        _check_parts(text)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -47,6 +53,24 @@ def loads(text: str) -> Any:
         return orjson.loads(repaired)
     except orjson.JSONDecodeError as error:
         raise JsonError("not JSON") from error
+
+
+def _check_parts(text: str) -> None:
+    """Raise JsonError when a text has more than MAX_PARTS: each becomes an object, and `[],` is three bytes.
+
+    As below, no step takes Python a turn for each character.
+    """
+    if _count(text) <= MAX_PARTS:
+        return
+    # Most of them may be in strings, as when somebody sends a program.
+    bare = text.replace(_BACKSLASH, "").replace(_ESCAPED_QUOTE, "")
+    strings_at_most = 2 * (MAX_PARTS + 1)  # a key and a value each
+    if bare.count('"') > 2 * strings_at_most or _count("".join(bare.split('"')[::2])) > MAX_PARTS:
+        raise JsonError("not JSON, or of too many parts")
+
+
+def _count(text: str) -> int:
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def _without_lone_surrogates(text: str) -> str | None:

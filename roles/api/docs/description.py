@@ -27,6 +27,7 @@ _REFUSALS = {
     404: "There is no such user, device or group.",
     409: "It cannot be done as things are; the message says why.",
     413: f"The body is larger than {MAX_BODY} bytes.",
+    415: "The body has a Content-Encoding.",
     429: "Too many wrong keys from this address; Retry-After says for how long. The right one is heard.",
     503: "It cannot be done now: try again.",
     504: "No answer in time; it may have been done all the same.",

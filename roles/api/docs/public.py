@@ -97,6 +97,7 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
             200: ("It is kept.", None),
             403: ("The address is altered or has expired.", None),
             413: ("It is too large.", None),
+            415: ("It has a Content-Encoding.", None),
         },
     },
     ("GET", "/media/{bucket}/{name}"): {

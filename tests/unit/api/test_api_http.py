@@ -2,12 +2,14 @@
 
 import aiohttp
 import pytest
-from api_kit import Site
+from api_kit import KEY, Site
 from structlog.testing import capture_logs
 
+from fsharechat.blobs import BUCKETS
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Method
 from roles.api.back_office import ENDPOINTS
+from roles.api.endpoints import Endpoint
 from roles.group.handlers import HANDLERS
 
 ORIGIN = "https://chat.example"
@@ -89,6 +91,33 @@ async def test_a_body_that_is_no_request_is_a_bad_request(site: Site, body: byte
         assert answer.body["message"]
 
 
+@pytest.mark.parametrize(
+    "deep", [b"[" * 1000 + b"]" * 1000, b'{"a":' * 1000 + b"1" + b"}" * 1000], ids=["arrays", "objects"]
+)
+@pytest.mark.parametrize("field", ["mobile", "code", "clientId", "other"])
+async def test_what_is_nested_deep_is_a_bad_request(site: Site, field: str, deep: bytes) -> None:
+    texts = dict.fromkeys(("mobile", "code", "clientId"), b'"x"') | {field: deep}
+    body = b",".join(b'"%s": %s' % (name.encode(), text) for name, text in texts.items())
+    answer = await site.post("/login", b"{" + body + b"}")
+    assert answer.status == (200 if field == "other" else 400)
+    assert answer.code == (
+        LoginCode.INVALID_NUMBER if field in ("mobile", "other") else LoginCode.SERVER_ERROR
+    )
+    assert [line["event"] for line in site.logs if line["log_level"] == "error"] == []
+
+
+@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if one.body], ids=lambda one: one.path)
+async def test_the_back_office_refuses_what_is_nested_deep(site: Site, endpoint: Endpoint) -> None:
+    assert endpoint.body is not None
+    for field in endpoint.body.model_fields:
+        body = b'{"%s": %s}' % (field.encode(), b'{"a":' * 1000 + b"1" + b"}" * 1000)
+        path = endpoint.path.replace("{user}", "ann").replace("{group}", "chess")
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with site.http.request(endpoint.method, path, data=body, headers=headers) as response:
+            assert response.status == 400
+    assert [line["event"] for line in site.logs if line["log_level"] == "error"] == []
+
+
 @pytest.mark.parametrize("missing", ["mobile", "code", "clientId"])
 async def test_a_login_has_all_of_its_fields(site: Site, missing: str) -> None:
     body = {"mobile": "13812345678", "code": "123456", "clientId": "phone"}
@@ -101,6 +130,53 @@ async def test_a_login_has_all_of_its_fields(site: Site, missing: str) -> None:
 async def test_a_body_that_is_too_large_is_not_read(site: Site) -> None:
     async with site.http.post("/login", data=b" " * 65_537) as response:
         assert response.status == 413
+
+
+ROUTES = sorted(
+    {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}
+    | {("POST", "/login"), ("POST", "/send_code"), ("GET", "/monitor/alive"), ("GET", "/docs")}
+    | {("PUT", f"/media/{bucket}/a.png") for bucket in BUCKETS.values()}
+    | {("POST", "/nothing"), ("DELETE", "/login")}
+)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip"])
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_nothing_is_decompressed_on_any_path(site: Site, method: str, path: str, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding, "Authorization": f"Bearer {KEY}", "Origin": ORIGIN}
+    broken = b"no stream of any kind"  # which who decompresses it finds
+    async with site.http.request(method, path, data=broken, headers=headers) as response:
+        assert response.status == 415
+        assert (await response.json())["code"] == 415
+
+
+async def test_a_body_that_says_it_is_as_it_is_is_read(site: Site) -> None:
+    answer = await site.post("/send_code", {"mobile": "x"}, **{"Content-Encoding": "identity"})
+    assert (answer.status, answer.code) == (200, LoginCode.INVALID_NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/send_code", b"{", 400),
+        ("/nothing", b"", 404),
+        ("/login", b" " * 65_537, 413),
+        ("/send_code", b"{}", 400),
+    ],
+)
+async def test_a_refused_request_is_a_line_of_debugging(
+    site: Site, path: str, body: bytes, status: int
+) -> None:
+    async with site.http.post(path, data=body):
+        pass
+    line = {"event": "request refused", "log_level": "debug", "method": "POST", "path": path}
+    assert line | {"status": status, "address": "127.0.0.1"} in site.logs
+
+
+async def test_a_refused_login_is_a_line_of_debugging(site: Site) -> None:
+    await site.login("123456", "x")
+    line = {"event": "login refused", "log_level": "debug", "path": "/login", "address": "127.0.0.1"}
+    assert line | {"code": LoginCode.INVALID_NUMBER} in site.logs
 
 
 async def test_a_fault_behind_it_is_a_server_error_without_details(

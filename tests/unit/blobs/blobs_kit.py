@@ -15,6 +15,7 @@ from yarl import URL
 from fsharechat.blobs import Blobs, Upload
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.blobs.keys import Uploaders
+from fsharechat.http import make_runner, refuse_encoded
 from fsharechat.protocol.signals import Code
 from roles.api import uploads
 
@@ -105,9 +106,9 @@ async def serving(root: Path, reserve: int = 0) -> AsyncIterator[Media]:
             media = Media(lambda seconds: make_directory(root, address, seconds, reserve=reserve), http)
             assert isinstance(media.blobs, DirectoryBlobs)
             await media.blobs.open()
-            app = web.Application()
+            app = web.Application(middlewares=[refuse_encoded])
             uploads.add_routes(app, media.blobs, media.quota)
-            runner = web.AppRunner(app, access_log=None)
+            runner = make_runner(app)
             await runner.setup()
             await web.SockSite(runner, listener).start()
             yield media

@@ -3,8 +3,8 @@
 import pytest
 from blobs_kit import make_uploaders
 
-from fsharechat.blobs import KeyRefused
-from fsharechat.blobs.keys import MAX_NAME, UPLOADER_FOLDER, Uploaders, identity, place
+from fsharechat.blobs import KeyRefused, keys
+from fsharechat.blobs.keys import MAX_KEY, MAX_NAME, UPLOADER_FOLDER, Uploaders, identity, place
 from fsharechat.protocol.signals import MediaType
 
 KIND = MediaType.FILE
@@ -80,3 +80,15 @@ async def test_a_name_that_the_folder_makes_too_long_is_refused(letter: str) -> 
     assert place(KIND, letter * fits, folder).name == f"{folder}/{letter * fits}"
     with pytest.raises(KeyRefused):
         place(KIND, letter * (fits + 1), folder)
+
+
+@pytest.mark.parametrize("segment", ["../", "/", "a/", "%61/"])
+def test_a_key_that_is_no_name_is_not_looked_at_segment_by_segment(
+    segment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place(KIND, "./" * ((MAX_KEY - 1) // 2) + "a").name.endswith("/a")
+    seen: list[str] = []
+    monkeypatch.setattr(keys, "_decoded", lambda part: seen.append(part) or part)
+    with pytest.raises(KeyRefused, match="too long"):
+        place(KIND, segment * (1_000_000 // len(segment)) + "a")
+    assert seen == []

@@ -85,6 +85,16 @@ async def test_a_renewed_certificate_is_shown_to_new_connections(tmp_path: Path)
     assert certificate.expires - before == pytest.approx(60 * 86400, abs=60)
 
 
+async def test_it_is_looked_at_when_that_is_wanted(tmp_path: Path) -> None:
+    certificate = Certificate(*write(tmp_path, "old"), look_seconds=10_000)
+    with capture_logs() as logs:
+        async with serving(certificate) as port:
+            write(tmp_path, "new")
+            certificate.look()
+            await until_logged(logs, "certificate renewed")
+            assert await shown(port) == "new"
+
+
 async def test_files_that_do_not_fit_leave_the_old_one_in_use(tmp_path: Path) -> None:
     certificate = Certificate(*write(tmp_path, "old"), look_seconds=0.01)
     with capture_logs() as logs:

@@ -275,9 +275,37 @@ async def test_the_end_of_one_who_logs_out_is_not_the_end_of_who_connects_meanwh
     assert again.transport.mns() == [1]
 
 
+@pytest.mark.parametrize("code", [Code.MUTED, Code.SUCCESS])
+async def test_a_refused_request_is_a_line_of_debugging(connector: Connector, code: Code):
+    phone = await connector.device()
+    with capture_logs() as logs:
+        phone.publish(SubSignal.MS)
+        await connector.rpc.reply(code)
+    line = {
+        "event": "request refused",
+        "log_level": "debug",
+        "request": SubSignal.MS,
+        "code": Code.MUTED,
+        "uid": "anna",
+        "client_id": "phone",
+    }
+    assert logs == ([line] if code else [])
+
+
+async def test_what_the_connector_refuses_itself_is_such_a_line_too(connector: Connector):
+    phone = await connector.device()
+    with capture_logs() as logs:
+        phone.session.invalid(SubSignal.MS, 7, "content is not an object")
+        phone.publish(99)
+    assert [(line["request"], line["code"], line.get("reason")) for line in logs] == [
+        (SubSignal.MS, Code.INVALID_DATA, "content is not an object"),
+        (99, Code.NOT_IMPLEMENTED, None),
+    ]
+
+
 async def test_an_unreadable_web_request_is_answered(connector: Connector):
     phone = await connector.device()
-    phone.session.invalid(SubSignal.MS, 7)
+    phone.session.invalid(SubSignal.MS, 7, "why")
     assert phone.transport.codes() == [(7, Code.INVALID_DATA)]
 
 
@@ -293,7 +321,7 @@ async def test_a_message_without_an_id_is_a_server_error(
     with capture_logs() as logs:
         phone.publish(SubSignal.MS)
     assert phone.transport.codes() == [(1, Code.SERVER_ERROR)]
-    assert [line["log_level"] for line in logs] == ["error"]
+    assert [line["log_level"] for line in logs] == ["error", "debug"]
 
 
 async def test_transparent_messages_go_to_the_devices_at_once(connector: Connector):

@@ -2,7 +2,12 @@
 
 import asyncio
 import io
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -16,9 +21,12 @@ from yarl import URL
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.protocol.signals import Code, GroupInfoType, MediaType
 from fsharechat.store import users
+from roles.group import drawing as drawing_module
 from roles.group import portraits
-from roles.group.mosaic import MAX_PIXELS, SIZE, Face, compose
+from roles.group.drawing import Drawing, DrawingError, Face
+from roles.group.mosaic import MAX_PIXELS, NICENESS, SIZE, compose
 from roles.group.portraits import Portraits
+from tests.server import until
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
 PORTRAIT = "/media/minio-bucket-portrait-name"
@@ -53,8 +61,8 @@ def colours(data: bytes) -> dict[tuple[int, int, int], int]:
 @pytest.mark.parametrize(
     ("count", "side"), [(1, 228), (2, 111), (3, 111), (4, 111), (5, 72), (8, 72), (9, 72), (12, 72)]
 )
-def test_each_of_nine_has_a_tile_of_the_same_size(count: int, side: int) -> None:
-    found = colours(compose([face(n, picture(RED)) for n in range(count)]))
+async def test_each_of_nine_has_a_tile_of_the_same_size(count: int, side: int) -> None:
+    found = colours(await Drawing().compose([face(n, picture(RED)) for n in range(count)]))
     wanted = min(count, 9) * side * side
     assert 0.93 * wanted < found[RED] <= wanted * 1.02
 
@@ -108,6 +116,108 @@ def test_a_photograph_may_be_larger_than_a_picture_of_another_kind() -> None:
     """Unpacking a JPEG for a small tile is cheap; nine large PNGs of a kilobyte each kept a processor busy."""
     photograph = picture(RED, (MAX_PIXELS // 2000 + 1, 4000), "JPEG")
     assert colours(compose([face(1, photograph)]))[RED] > 200 * 200
+
+
+# The process that composes it
+
+
+def scans(count: int) -> bytes:
+    """Return a progressive JPEG of 16 million pixels with so many empty scans: each goes through all of them."""
+    out = io.BytesIO()
+    Image.new("L", (4000, 4000), 120).save(out, "JPEG", progressive=True)
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
+    return out.getvalue().removesuffix(b"\xff\xd9") + scan * count + b"\xff\xd9"
+
+
+POISON = scans(66_637)
+
+
+async def test_a_picture_that_takes_too_long_is_left_out_and_not_tried_again() -> None:
+    drawing = Drawing()
+    faces = [face(1, picture(RED)), face(2, POISON, "bob"), face(3, picture(BLUE))]
+    without = [one if one.picture != POISON else face(2, None, "bob") for one in faces]
+    with capture_logs() as logs:
+        assert await drawing.compose(faces) == compose(without)
+    assert [(line["uid"], line["signal"]) for line in logs] == [("user2", signal.SIGXCPU)]
+    with capture_logs() as logs:
+        assert await drawing.compose(faces) == compose(without)
+    assert logs == []
+
+
+@pytest.mark.slow
+async def test_many_pictures_that_take_too_long_are_not_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing_module, "MAX_LEFT_OUT", 1)
+    faces = [face(1, picture(RED)), face(2, POISON), face(3, POISON + b"other"), face(4, picture(BLUE))]
+    with capture_logs() as logs:
+        assert await Drawing().compose(faces) == compose([faces[0], face(2), face(3), face(4)])
+    assert [line["uid"] for line in logs] == ["user2"]
+
+
+async def test_a_program_that_fails_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("raise SystemExit('out of paint')")
+    monkeypatch.setattr(drawing_module, "_PROGRAM", program)
+    with pytest.raises(DrawingError, match="exit code 1: out of paint"):
+        await Drawing().compose([face(1)])
+    monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
+    with pytest.raises(DrawingError, match="no process to compose it"):
+        await Drawing().compose([face(1)])
+
+
+def painters(parent: int) -> list[int]:
+    """Return the processes of a parent that compose portraits, from when they have confined themselves."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            ours = int(stat[1]) == parent and b"mosaic.py" in (folder / "cmdline").read_bytes()
+            if ours and int(stat[16]) == NICENESS:
+                found.append(int(folder.name))
+    return found
+
+
+async def stopped_painter(parent: int) -> int:
+    """Return the process that composes a portrait for `parent`, stopped: it would not end by itself."""
+    await until(lambda: bool(painters(parent)), "no process composes a portrait")
+    [painter] = painters(parent)
+    os.kill(painter, signal.SIGSTOP)
+    return painter
+
+
+async def test_who_gives_up_waiting_ends_the_process() -> None:
+    task = asyncio.get_running_loop().create_task(Drawing().compose([face(1, POISON)]))
+    painter = await stopped_painter(os.getpid())
+    task.cancel()
+    await asyncio.wait([task])
+    assert gone(painter)
+
+
+OTHER = """
+import asyncio
+from roles.group.drawing import Drawing, Face
+asyncio.run(Drawing().compose([Face("", "", open({file!r}, "rb").read())]))
+"""
+
+
+async def test_the_process_ends_with_the_one_that_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(POISON)
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", OTHER.format(file=str(file)))
+    painter = await stopped_painter(parent.pid)
+    parent.kill()
+    await parent.wait()
+    try:
+        await until(lambda: gone(painter), "it lives on")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(painter, signal.SIGKILL)
+
+
+def gone(process: int) -> bool:
+    try:
+        return "Z" in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:1]
+    except OSError:
+        return True
 
 
 # Its life

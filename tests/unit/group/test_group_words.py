@@ -1,13 +1,18 @@
 """Sensitive words: what is refused with 242, and that changes reach every process."""
 
 import asyncio
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
 import orjson
 import pytest
+from google.protobuf.message import Message
 from group_kit import Office, text
 from groups_kit import create, info, members, modify
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from fsharechat.bus.memory import MemoryBus
@@ -22,10 +27,10 @@ from fsharechat.protocol.signals import (
     RequestStatus,
     SubSignal,
 )
-from fsharechat.rpc import Method
+from fsharechat.rpc import Method, Reply
 from fsharechat.store import words
 from roles.group import words as module
-from roles.group.words import WORDS_KEY, WordFilter
+from roles.group.words import MAX_LOOKED_AT, SLICE, WORDS_KEY, WordFilter, fold, slices
 from tests.server import until
 
 MS = SubSignal.MS
@@ -310,3 +315,117 @@ async def test_a_store_that_is_away_keeps_the_words_as_they_are(
         await until(lambda: other.refuses(silver), "the store is not asked again")
     assert {line["event"] for line in logs} == {"sensitive words not read again", "sensitive words read"}
     other.stop()
+
+
+def ask_soon(office: Office, uid: str, method: int, body: Message) -> asyncio.Task[Reply]:
+    return asyncio.get_running_loop().create_task(office.ask(uid, method, body))
+
+
+def marks(count: int) -> str:
+    """Return marks that Unicode wants in another order than they are in."""
+    return "\u0301\u0323" * (count // 2)
+
+
+def test_marks_in_a_row_count_as_far_as_people_write_them() -> None:
+    assert fold("a" + marks(400_000) + "B") == fold("a" + marks(30) + "B")
+
+
+def test_all_marks_are_known() -> None:
+    known = {
+        chr(code)
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])
+    }
+    assert set(module._MARK.pattern[1:-1]) == known
+
+
+PIECES = st.sampled_from(
+    [
+        "a",
+        "飞",
+        "\u0301",
+        "\u0323",
+        "\u0344",
+        "\u0f73",
+        "ﾊ",
+        "ﾞ",
+        "\u1100",
+        "\u1161",
+        "\u11a8",
+        "가",
+        "ﷺ",
+        "\u09c7",
+        "\u09be",
+    ]
+)
+"""What composes with what is before it or does not, and what is many characters when it is decomposed."""
+
+
+@given(
+    st.lists(st.one_of(PIECES, st.characters(exclude_categories=["Cs"])), max_size=60).map("".join),
+    st.integers(1, 9),
+)
+def test_the_slices_of_a_text_are_folded_as_the_text_is(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SLICE", size)
+        parts = list(slices(text))
+    assert "".join(map(fold, parts)) == fold(text)
+    assert all(len(part) <= size + 40 for part in parts)
+
+
+async def test_a_large_text_holds_nobody_else_up(office: Office) -> None:
+    ann, bob, eve = await office.users(3)
+    await teach(office, "gold")
+    assert not await refused(office, eve, text(ann, "who is who is cached now"))
+    assert not await refused(office, ann, text(bob, "and here too"))
+    large = ask_soon(office, eve, MS, text(ann, ("a" + marks(30)) * 10_000))
+    small = ask_soon(office, ann, MS, text(bob, "hello"))
+    done, _ = await asyncio.wait((large, small), return_when=asyncio.FIRST_COMPLETED)
+    assert done == {small}
+    assert (await large).code == (await small).code == Code.SUCCESS
+
+
+async def test_all_large_texts_of_a_user_hold_another_one_up_like_one(office: Office) -> None:
+    await teach(office, "gold")
+    filter = WordFilter(office.node.store, office.node.bus)
+    await filter.start()
+    loop = asyncio.get_running_loop()
+    flood = [loop.create_task(filter.forbids("eve", ["ﷺ" * 4000])) for _ in range(10)]
+    await asyncio.sleep(0)
+    assert not await filter.forbids("ann", ["飞" * 4000])
+    assert sum(task.done() for task in flood) <= 2
+    assert not any(await asyncio.gather(*flood))
+    filter.stop()
+
+
+async def test_messages_behind_a_large_text_keep_their_order(office: Office) -> None:
+    ann, bob = await office.users(2)
+    await teach(office, "gold")
+    said = ["one", "飞" * 15_000, "two", "large " * 1000, "three"]
+    replies = await asyncio.gather(*(ask_soon(office, ann, MS, text(bob, one)) for one in said))
+    assert {reply.code for reply in replies} == {Code.SUCCESS}
+    assert [message.content.searchable_content for message in (await office.inbox(bob)).message] == said
+
+
+@pytest.mark.parametrize(
+    ("before", "hit"),
+    [(0, True), (SLICE - 2, True), (SLICE, True), (MAX_LOOKED_AT - 4, True), (MAX_LOOKED_AT - 3, False)],
+)
+@pytest.mark.parametrize("filler", ["x", "飞"])
+async def test_words_are_looked_for_to_a_bound(office: Office, before: int, hit: bool, filler: str) -> None:
+    ann, bob = await office.users(2)
+    await teach(office, "gold")
+    said = filler * before + "Gold" + filler * 5000
+    assert await refused(office, ann, text(bob, said)) is hit
+
+
+async def test_who_may_not_send_a_large_text_is_told_that_and_not_of_words(office: Office) -> None:
+    ann = await office.user()
+    await teach(office, "gold")
+    reply = await office.ask(ann, MS, text("a group", "gold" * 10_000, kind=ConversationType.GROUP))
+    assert reply.code == Code.NOT_IN_GROUP
+
+
+async def test_a_word_is_no_book(office: Office) -> None:
+    answer = await tell(office, "words.add", words=["a" + marks(400_000)])
+    assert answer["code"] == 400

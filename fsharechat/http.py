@@ -1,0 +1,28 @@
+"""What all HTTP ports of a process have in common: bodies are taken as they come, none is decompressed."""
+
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+_AS_IT_IS = frozenset({"", "identity"})
+
+
+def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
+    """Return what serves an application without decompressing anything: a few bytes may stand for gigabytes.
+
+    The application has `refuse_encoded` among its middlewares. `options` are those of aiohttp's AppRunner.
+    """
+    return web.AppRunner(app, access_log=None, handle_signals=False, auto_decompress=False, **options)
+
+
+@web.middleware
+async def refuse_encoded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a request with a Content-Encoding (415), whatever its path; its connection ends."""
+    encoding = ",".join(request.headers.getall("Content-Encoding", ()))
+    if encoding.strip().lower() in _AS_IT_IS:
+        return await handler(request)
+    refusal = {"code": 415, "message": "send the body as it is, without Content-Encoding", "result": None}
+    response = web.json_response(refusal, status=415)
+    response.force_close()
+    return response

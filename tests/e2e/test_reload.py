@@ -1,0 +1,56 @@
+"""SIGHUP: what a running server takes over from its files. It never ends by it."""
+
+import json
+import signal
+import ssl
+from pathlib import Path
+
+import pytest
+from certificate import make_certificate
+
+from tests.server import Server, until
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = """
+[connector.tls]
+certificate = "{certificate}"
+key = "{key}"
+[log]
+level = "{level}"
+"""
+
+
+def lines(server: Server, event: str) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in server.errors.splitlines() if line.startswith("{")]
+    return [line for line in found if line["event"] == event]
+
+
+async def test_sighup_takes_over_certificates_and_the_level_of_the_log(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    certificate, key = make_certificate(tmp_path)
+
+    def write(level: str) -> None:
+        file.write_text(SETTINGS.format(certificate=certificate, key=key, level=level))
+
+    write("error")
+    async with Server(tmp_path / "data") as server:
+        host, _, port = server.at.tcp.rpartition(":")
+        old = ssl.get_server_certificate((host, int(port)))
+        make_certificate(tmp_path)
+        write("debug")
+        server.signal(signal.SIGHUP)
+        await until(lambda: bool(lines(server, "settings read again")), "the settings are not read again")
+        await until(lambda: bool(lines(server, "certificate renewed")), "the certificate is not renewed")
+        assert ssl.get_server_certificate((host, int(port))) != old
+
+        file.write_text("[log]\nlevel = 'loud'")
+        server.signal(signal.SIGHUP)
+        await until(lambda: bool(lines(server, "settings not read again")), "nothing is said of it")
+        [refused] = lines(server, "settings not read again")
+        assert "level" in str(refused["reason"])
+
+        write("error")
+        server.signal(signal.SIGHUP)
+        await server.stop()
+        assert lines(server, "draining") == []  # which is less than an error
