@@ -23,6 +23,8 @@ SILENCE_SECONDS = 90.0
 """A client is dead after so long without a byte, until its first PING says otherwise."""
 
 _SUCCESS = bytes([Code.SUCCESS])
+_REFUSED = b"\0"
+"""The body of a refused CONNECT (section 4): Android takes an empty one for an accepted CONNECT with head 0."""
 
 
 class TcpConnection(asyncio.Protocol):
@@ -91,6 +93,8 @@ class TcpConnection(asyncio.Protocol):
     # Transport
 
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
+        if sub_signal != SubSignal.CONNECTION_ACCEPTED:
+            payload = _REFUSED
         self._write(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
 
     def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
