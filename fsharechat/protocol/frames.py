@@ -13,7 +13,10 @@ _unpack_from = _HEADER.unpack_from
 
 
 class Frame(NamedTuple):
-    """One frame. `signal` and `sub_signal` are plain numbers: an unknown one is for the reader to refuse."""
+    """One frame. `signal` and `sub_signal` are plain numbers: an unknown one is for the reader to refuse.
+
+    `message_id` is 16 bits over TCP; a web client may choose any integer (section 2).
+    """
 
     signal: int
     sub_signal: int
