@@ -9,12 +9,11 @@ from fsharechat.process import raise_open_files
 from fsharechat.registry import Lease, LeaseTaken
 from roles.connector.certificate import Certificate, CertificateError
 from roles.connector.hub import Hub
+from roles.connector.slow import END_SECONDS
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketServer
 
 BACKLOG = 1024
-TLS_CLOSE_SECONDS = 5.0
-"""A TLS client gets so long to say goodbye."""
 
 
 class ConnectorRole:
@@ -45,7 +44,7 @@ class ConnectorRole:
             tls = {
                 "ssl": certificate.context,
                 "ssl_handshake_timeout": settings.authenticate_seconds,
-                "ssl_shutdown_timeout": TLS_CLOSE_SECONDS,
+                "ssl_shutdown_timeout": END_SECONDS,
             }
         try:
             self._tcp = await asyncio.get_running_loop().create_server(

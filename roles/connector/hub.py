@@ -19,6 +19,7 @@ from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.recalls import Recalls
 from roles.connector.session import Session, State
+from roles.connector.slow import SlowReaders
 from roles.connector.tail import TailMessage
 from roles.connector.transport import Transport
 from roles.connector.user import VERSIONED, OnlineUser
@@ -41,6 +42,7 @@ class Hub:
         self.limit = RateLimit(settings.limits.requests, settings.limits.seconds)
         self.buckets = BucketTable(settings.limits.seconds)
         self.writes = TurnWrites()
+        self.slow = SlowReaders()
         self.max_inflight = self.settings.max_inflight
         self.max_connections = min(self.settings.max_connections, open_files - SPARE_FILES)
         # Strangers alone must not be able to use up what the operating system grants.
@@ -85,7 +87,10 @@ class Hub:
         ]
 
     async def stop(self) -> None:
-        """Read no more, finish the requests under way, then close every session; at once when it is cancelled."""
+        """Read no more, finish the requests under way, then close every session; at once when it is cancelled.
+
+        What has been begun of a frame is sent to its end, as long as the client takes it.
+        """
         self.draining = True
         for session in self.sessions:
             session.transport.pause()
@@ -99,6 +104,7 @@ class Hub:
                 task.cancel()
         await self.recalls.keep_cursors()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.slow.finished(self.time)
 
     def finished(self) -> None:
         """Count down a request under way."""
@@ -309,6 +315,7 @@ class Hub:
         now = self.time()
         self.buckets.sweep(now)
         self.recalls.forget_old(now)
+        self.slow.look(now)
         if self.refused > self._refused_logged:
             log.warning(
                 "connections refused: too many",

@@ -65,6 +65,7 @@ class Session:
         "_backlog",
         "_buckets",
         "_hub",
+        "_most",
         "_pulling",
         "_reports",
         "asked_at",
@@ -98,6 +99,9 @@ class Session:
         self.fetched = 0
         self.asked_at: float | None = None
         self._pulling = 0
+        self._most = (
+            hub.max_inflight
+        )  # of requests under way; none while the client does not take the answers
         self.inflight = 0
         self._backlog: deque[Frame] | None = None
         self._buckets: Buckets | None = None
@@ -114,7 +118,7 @@ class Session:
         """Carry out a frame, or keep it until there is room among the requests under way."""
         if self._hub.draining:
             return  # not acknowledged, so the client sends it again elsewhere
-        if self.inflight >= self._hub.max_inflight or self._backlog:
+        if self.inflight >= self._most or self._backlog:
             if self.state is State.CLOSED:
                 return  # nothing would ever resume reading
             if self._backlog is None:
@@ -259,10 +263,20 @@ class Session:
         if self._backlog:
             self._work_off()
 
+    def hold(self) -> None:
+        """Carry out nothing more for now: the client does not take what it is sent."""
+        self._most = 0
+
+    def go_on(self) -> None:
+        """Carry out what waits: the client has taken everything."""
+        self._most = self._hub.max_inflight
+        if self._backlog:
+            self._work_off()
+
     def _work_off(self) -> None:
         if self._hub.draining:
             return
-        while self._backlog and self.inflight < self._hub.max_inflight:
+        while self._backlog and self.inflight < self._most:
             self._carry_out(self._backlog.popleft())
         if not self._backlog and self.state is not State.CLOSED:
             self.transport.resume()

@@ -10,14 +10,12 @@ from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
 from roles.connector.gate import peer_name
 from roles.connector.hub import Hub
-from roles.connector.session import Session
+from roles.connector.sending import Sender
+from roles.connector.slow import Left, left_of
 from roles.connector.tail import TailMessage
 
 UNAUTHENTICATED_BODY = 16 * 1024
 """The largest body (bytes) before a CONNECT was accepted."""
-
-CLOSE_SECONDS = 5.0
-"""A client that does not read gets so long to take what was sent before the end."""
 
 SILENCE_SECONDS = 90.0
 """A client is dead after so long without a byte, until its first PING says otherwise."""
@@ -27,28 +25,15 @@ _REFUSED = b"\0"
 """The body of a refused CONNECT (section 4): Android takes an empty one for an accepted CONNECT with head 0."""
 
 
-class TcpConnection(asyncio.Protocol):
+class TcpConnection(Sender, asyncio.Protocol):
     """The transport of a session."""
 
-    __slots__ = (
-        "_closing",
-        "_decoder",
-        "_full",
-        "_held",
-        "_hub",
-        "_session",
-        "_transport",
-        "peer",
-        "silence_seconds",
-    )
+    __slots__ = ("_decoder", "_held", "_transport", "peer", "silence_seconds")
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+        super().__init__(hub)
         self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, hub.settings.max_body_bytes))
-        self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
-        self._closing = False
-        self._full = False  # the client does not take what is sent to it
         self._held = False  # the session wants no more for now
         self.peer = ""
         self.silence_seconds = SILENCE_SECONDS
@@ -78,38 +63,40 @@ class TcpConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
         self._transport = None
+        self._hub.slow.forget(self)
         if self._session is not None:
             self._session.close()
             self._session = None
 
     def pause_writing(self) -> None:
-        self._full = True
+        self._filled()
         self._read_or_not()
 
     def resume_writing(self) -> None:
         self._full = False
-        self._read_or_not()
+        asyncio.get_running_loop().call_soon(self._release)  # not from within the transport's own writing
 
     # Transport
 
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
         if sub_signal != SubSignal.CONNECTION_ACCEPTED:
             payload = _REFUSED
-        self._write(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
+        self._send(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
 
     def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
         body = bytes((reply.code,)) + reply.payload
-        self._write(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
+        self._send(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
 
     def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None:
         body = _SUCCESS + pull_result([message.entry() for message in messages], current, head)
-        self._write(frames.encode(Signal.PUB_ACK, SubSignal.MP, message_id, body))
+        pushed = not message_id  # what is transparent (section 6)
+        self._send(frames.encode(Signal.PUB_ACK, SubSignal.MP, message_id, body), pushed)
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
-        self._write(frames.encode(Signal.PUBLISH, sub_signal, 0, body))
+        self._send(frames.encode(Signal.PUBLISH, sub_signal, 0, body), True)
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
-        self._write(frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms))
+        self._send(frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms))
 
     def authenticated(self, uid: str) -> None:
         self._decoder.max_body = self._hub.settings.max_body_bytes
@@ -123,32 +110,30 @@ class TcpConnection(asyncio.Protocol):
         self._read_or_not()
 
     def close(self) -> None:
-        self._hub.writes.flush(self)
-        self._closing = True
+        self._end()
         if self._transport is not None:
             self._transport.close()
-            if self._transport.get_write_buffer_size():
-                asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
 
     def _read_or_not(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if self._full or self._held:
+        if self._held or not self._straight:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
 
-    def _write(self, data: bytes) -> None:
-        if not self._closing:
-            self._hub.writes.add(self, data)
+    # Sender
 
     def write_now(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or self._closing:
-            return
-        transport.write(data)
-        if transport.get_write_buffer_size() > self._hub.settings.send_buffer_bytes:
-            self._transport = None
-            transport.abort()
-            if self._session is not None:
-                self._session.refuse("reads too slowly")
+        if self._transport is not None and not self._closing:
+            self._transport.write(data)
+
+    def left(self) -> Left | None:
+        return left_of(self._transport) if self._transport is not None else None
+
+    def _resumed(self) -> None:
+        self._read_or_not()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
