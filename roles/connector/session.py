@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import check_whole, notify_message
-from fsharechat.protocol.frames import Frame
+from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.ids import IdError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
@@ -140,6 +140,8 @@ class Session:
             self._connect(frame)
         elif signal == Signal.DISCONNECT and self.state is State.OPEN:
             self._disconnect(frame)
+        elif signal == OVERLONG and self.state is State.OPEN:
+            self._answer(frame, Reply(Code.INVALID_MESSAGE))
         else:
             self.refuse(f"signal {signal} while {self.state.name.lower()}")
 

@@ -17,6 +17,9 @@ from roles.connector.tail import TailMessage
 UNAUTHENTICATED_BODY = 16 * 1024
 """The largest body (bytes) before a CONNECT was accepted."""
 
+SKIPPED_BODY = 16 << 20
+"""A request over the limit and under this size (bytes) is refused; a longer one costs its connection."""
+
 SILENCE_SECONDS = 90.0
 """A client is dead after so long without a byte, until its first PING says otherwise."""
 
@@ -100,6 +103,7 @@ class TcpConnection(Sender, asyncio.Protocol):
 
     def authenticated(self, uid: str) -> None:
         self._decoder.max_body = self._hub.settings.max_body_bytes
+        self._decoder.max_skipped = SKIPPED_BODY
 
     def pause(self) -> None:
         self._held = True
