@@ -14,6 +14,7 @@ from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
 from fsharechat.store.heads import Heads
 from fsharechat.tasks import repeat, spawn
+from roles.connector.deaf import Breaks
 from roles.connector.gate import Gate
 from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
@@ -43,6 +44,7 @@ class Hub:
         self.buckets = BucketTable(settings.limits.seconds)
         self.writes = TurnWrites()
         self.slow = SlowReaders()
+        self.breaks = Breaks()
         self.max_inflight = self.settings.max_inflight
         self.max_connections = min(self.settings.max_connections, open_files - SPARE_FILES)
         # Strangers alone must not be able to use up what the operating system grants.
@@ -316,6 +318,7 @@ class Hub:
         self.buckets.sweep(now)
         self.recalls.forget_old(now)
         self.slow.look(now)
+        self.breaks.forget_old(now)
         if self.refused > self._refused_logged:
             log.warning(
                 "connections refused: too many",

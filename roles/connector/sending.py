@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from roles.connector.slow import NOTHING
 
 if TYPE_CHECKING:
     from roles.connector.hub import Hub
@@ -28,7 +31,7 @@ class Sender:
     ask for is bounded by [connector] send_buffer_bytes.
     """
 
-    __slots__ = ("_closing", "_full", "_hub", "_queue", "_session", "_straight", "_unasked")
+    __slots__ = ("_closing", "_full", "_hub", "_queue", "_resting", "_session", "_straight", "_unasked")
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -36,6 +39,7 @@ class Sender:
         self._straight = True  # not full, not closing, and nothing waits
         self._full = False
         self._closing = False
+        self._resting = False
         self._queue: deque[tuple[int, Frame]] | None = None
         self._unasked = 0
 
@@ -87,7 +91,7 @@ class Sender:
 
     def _release(self) -> None:
         """Send what waits until the socket is full again; when all is sent, go on with the client's requests."""
-        if self._straight or self._closing or self._full:
+        if self._straight or self._closing or self._full or self._resting:
             return
         while self._queue:
             unasked, frame = self._queue.popleft()
@@ -101,6 +105,23 @@ class Sender:
         if self._session is not None:
             self._session.go_on()
         self._resumed()
+
+    def _rest(self, seconds: float) -> None:
+        """Send nothing more until so long after the client has taken everything."""
+        self._resting = True
+        full = self._full
+        self._filled()
+        self._full = full
+        asyncio.get_running_loop().call_later(seconds, self._rested, seconds)
+
+    def _rested(self, seconds: float) -> None:
+        if self._closing or (left := self.left()) is None:
+            return
+        if left == NOTHING:
+            self._resting = False
+            self._release()
+        else:
+            asyncio.get_running_loop().call_later(seconds, self._rested, seconds)
 
     def _end(self) -> None:
         """Send no more than what the socket was handed already."""

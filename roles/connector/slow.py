@@ -100,6 +100,8 @@ def left_of(transport: asyncio.Transport) -> Left:
 def unacknowledged(transport: asyncio.BaseTransport) -> int:
     """Return how many bytes the kernel has that the other side has not acknowledged; 0 where it does not say."""
     socket = transport.get_extra_info("socket")
+    if socket is None:
+        return 0
     count = bytearray(4)
     try:
         fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, count)

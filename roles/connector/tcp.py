@@ -5,13 +5,14 @@ from typing import cast
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.bodies import pull_result
-from fsharechat.protocol.frames import FrameDecoder, FrameError
+from fsharechat.protocol.frames import Frame, FrameDecoder, FrameError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
+from roles.connector.deaf import PAUSE_SECONDS, SMALL, Break
 from roles.connector.gate import peer_name
 from roles.connector.hub import Hub
 from roles.connector.sending import Sender
-from roles.connector.slow import Left, left_of
+from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
 UNAUTHENTICATED_BODY = 16 * 1024
@@ -23,6 +24,7 @@ SKIPPED_BODY = 16 << 20
 SILENCE_SECONDS = 90.0
 """A client is dead after so long without a byte, until its first PING says otherwise."""
 
+_OF_THE_DEAF = (Signal.CONNECT, Signal.PING)
 _SUCCESS = bytes([Code.SUCCESS])
 _REFUSED = b"\0"
 """The body of a refused CONNECT (section 4): Android takes an empty one for an accepted CONNECT with head 0."""
@@ -31,13 +33,27 @@ _REFUSED = b"\0"
 class TcpConnection(Sender, asyncio.Protocol):
     """The transport of a session."""
 
-    __slots__ = ("_decoder", "_held", "_transport", "peer", "silence_seconds")
+    __slots__ = (
+        "_deaf",
+        "_decoder",
+        "_held",
+        "_largest",
+        "_pinged",
+        "_transport",
+        "peer",
+        "silence_seconds",
+    )
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, hub.settings.max_body_bytes))
         self._transport: asyncio.Transport | None = None
         self._held = False  # the session wants no more for now
+        self._largest = (
+            0  # bytes of the largest write that the client may not have taken yet, if it is not SMALL
+        )
+        self._pinged = 0  # the message id of the last PING
+        self._deaf: Break | None = None  # the device may be deaf from its last connection
         self.peer = ""
         self.silence_seconds = SILENCE_SECONDS
 
@@ -60,10 +76,14 @@ class TcpConnection(Sender, asyncio.Protocol):
         except FrameError as error:
             session.refuse(str(error))
             return
+        if self._largest or self._deaf is not None:
+            self._heard(arrived)
         for frame in arrived:
             session.on_frame(frame)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if not self._closing:
+            self._note_break()
         self._closing = True
         self._transport = None
         self._hub.slow.forget(self)
@@ -84,6 +104,8 @@ class TcpConnection(Sender, asyncio.Protocol):
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
         if sub_signal != SubSignal.CONNECTION_ACCEPTED:
             payload = _REFUSED
+        else:
+            self._free_if_deaf()
         self._send(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
 
     def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
@@ -99,7 +121,8 @@ class TcpConnection(Sender, asyncio.Protocol):
         self._send(frames.encode(Signal.PUBLISH, sub_signal, 0, body), True)
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
-        self._send(frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms))
+        self._pinged = message_id
+        self._send(_ping(message_id, interval_ms))
 
     def authenticated(self, uid: str) -> None:
         self._decoder.max_body = self._hub.settings.max_body_bytes
@@ -114,6 +137,9 @@ class TcpConnection(Sender, asyncio.Protocol):
         self._read_or_not()
 
     def close(self) -> None:
+        self._hub.writes.flush(self)
+        if not self._closing:
+            self._note_break()
         self._end()
         if self._transport is not None:
             self._transport.close()
@@ -126,11 +152,46 @@ class TcpConnection(Sender, asyncio.Protocol):
         else:
             self._transport.resume_reading()
 
+    # Deaf devices (deaf.py)
+
+    def _note_break(self) -> None:
+        """The connection ends: remember what of a frame may not arrive."""
+        session, transport = self._session, self._transport
+        if session is None or transport is None or not self._decoder.max_skipped:
+            return
+        unknown = transport.get_extra_info("socket") is None  # gone before we hear of it, as with TLS
+        if self._largest if unknown else left_of(transport) != NOTHING:
+            user = self._hub.users.get(session.uid)
+            back = user is not None and user.sessions.get(session.client_id) not in (None, session)
+            device = (session.uid, session.client_id)
+            self._hub.breaks.broke(device, max(self._largest, SMALL), self._hub.time(), back=back)
+
+    def _heard(self, arrived: list[Frame]) -> None:
+        if self._largest and self.left() == NOTHING:
+            self._largest = 0
+        if self._deaf is not None and any(frame.signal not in _OF_THE_DEAF for frame in arrived):
+            self._hub.breaks.hears(self._deaf)
+            self._deaf = None
+
+    def _free_if_deaf(self) -> None:
+        session = self._session
+        assert session is not None
+        known = self._hub.breaks.connected((session.uid, session.client_id), self._hub.time())
+        if known is None or known.connects < 2:
+            self._deaf = known
+            return
+        self._hub.breaks.hears(known)
+        self._send(bytes(known.missing) + _ping(self._pinged, 0))
+        self._hub.writes.flush(self)
+        self._rest(PAUSE_SECONDS)
+
     # Sender
 
     def write_now(self, data: bytes) -> None:
         if self._transport is not None and not self._closing:
             self._transport.write(data)
+            if len(data) > SMALL:
+                self._largest = max(self._largest, len(data))
 
     def left(self) -> Left | None:
         return left_of(self._transport) if self._transport is not None else None
@@ -141,3 +202,7 @@ class TcpConnection(Sender, asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _ping(message_id: int, interval_ms: int) -> bytes:
+    return frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms)
