@@ -137,6 +137,9 @@ class Sender:
         if self._session is not None:
             self._session.heard_at = now
 
+    def all_taken(self) -> None:
+        """Close what was ended, where nothing else does."""
+
     def stalled(self) -> None:
         if self._closing or self._session is None:
             self._abort()

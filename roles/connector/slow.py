@@ -33,6 +33,9 @@ class Reader(Protocol):
     def taken(self, now: float) -> None:
         """The client has taken something, so it lives."""
 
+    def all_taken(self) -> None:
+        """The client has taken everything of a connection that was ended: close it."""
+
     def stalled(self) -> None:
         """The client takes nothing: end the connection, or cut it off when it has been ended."""
 
@@ -64,6 +67,8 @@ class SlowReaders:
                 self.forget(reader)
             elif watch.end_by is not None and now >= watch.end_by:
                 reader.stalled()
+            elif watch.end_by is not None and left == NOTHING:
+                reader.all_taken()
             elif left != watch.left:
                 watch.left, watch.since = left, now
                 reader.taken(now)

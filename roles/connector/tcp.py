@@ -141,8 +141,16 @@ class TcpConnection(Sender, asyncio.Protocol):
         if not self._closing:
             self._note_break()
         self._end()
-        if self._transport is not None:
-            self._transport.close()
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if left_of(transport) == NOTHING:
+            transport.close()
+            return
+        # A socket that is closed with something unread is reset, and what it has sent is lost: so read on.
+        transport.resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
 
     def _read_or_not(self) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -198,6 +206,10 @@ class TcpConnection(Sender, asyncio.Protocol):
 
     def _resumed(self) -> None:
         self._read_or_not()
+
+    def all_taken(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
 
     def _abort(self) -> None:
         if self._transport is not None:
