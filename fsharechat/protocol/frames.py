@@ -3,9 +3,14 @@
 from struct import Struct
 from typing import NamedTuple
 
+from fsharechat.protocol.signals import Signal
+
 MAGIC = 0xF8
 VERSION = 2
 HEADER_SIZE = 10
+
+OVERLONG = 0x80
+"""The signal that a decoder gives a PUBLISH whose body it has read past. On the wire there are seven bits."""
 
 _HEADER = Struct(">BBBiBH")
 _pack = _HEADER.pack
@@ -13,7 +18,10 @@ _unpack_from = _HEADER.unpack_from
 
 
 class Frame(NamedTuple):
-    """One frame. `signal` and `sub_signal` are plain numbers: an unknown one is for the reader to refuse."""
+    """One frame. `signal` and `sub_signal` are plain numbers: an unknown one is for the reader to refuse.
+
+    `message_id` is 16 bits over TCP; a web client may choose any integer (section 2).
+    """
 
     signal: int
     sub_signal: int
@@ -33,13 +41,17 @@ def encode(signal: int, sub_signal: int, message_id: int, body: bytes = b"") -> 
 class FrameDecoder:
     """Cuts a byte stream into frames, however it was chunked.
 
-    Holds at most one unfinished frame, so at most `max_body` + 10 bytes beside the chunk being fed.
+    Holds at most one unfinished frame, so at most `max_body` + 10 bytes beside the chunk being fed. A PUBLISH over
+    `max_body` and under `max_skipped` bytes is read past: it comes without its body, with OVERLONG as its signal.
     """
 
-    __slots__ = ("_buffer", "_need", "max_body")
+    __slots__ = ("_buffer", "_need", "_skip", "_skipped", "max_body", "max_skipped")
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(self, max_body: int, max_skipped: int = 0) -> None:
         self.max_body = max_body
+        self.max_skipped = max_skipped
+        self._skip = 0  # bytes to come of a body that is not kept
+        self._skipped: list[Frame] = []
         self._buffer = bytearray()
         self._need = HEADER_SIZE
 
@@ -57,11 +69,27 @@ class FrameDecoder:
             data = bytes(self._buffer)
             self._buffer.clear()
         frames: list[Frame] = []
+        if self._skip:
+            if len(data) < self._skip:
+                self._skip -= len(data)
+                return []
+            data = data[self._skip :]
+            self._skip = 0
+            frames, self._skipped = self._skipped, []
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
             magic, version, signal, length, sub_signal, message_id = _unpack_from(data, position)
             if magic != MAGIC or version != VERSION or not 0 <= length <= self.max_body:
-                raise _refusal(magic, version, length, self.max_body)
+                if magic != MAGIC or version != VERSION or not self._skips(signal, length):
+                    raise _refusal(magic, version, length, self.max_body)
+                overlong = Frame(OVERLONG, sub_signal & 0x7F, message_id, b"")
+                position += HEADER_SIZE + length
+                if position > end:
+                    self._skip, self._skipped = position - end, [overlong]
+                    self._need = HEADER_SIZE
+                    return frames
+                frames.append(overlong)
+                continue
             stop = position + HEADER_SIZE + length
             if stop > end:
                 self._need = stop - position
@@ -75,6 +103,9 @@ class FrameDecoder:
             self._check_magic(data[position])
             self._buffer += data[position:] if position else data
         return frames
+
+    def _skips(self, signal: int, length: int) -> bool:
+        return signal & 0x7F == Signal.PUBLISH and self.max_body < length < self.max_skipped
 
     @staticmethod
     def _check_magic(first: int) -> None:

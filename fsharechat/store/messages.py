@@ -11,7 +11,7 @@ from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, 
 MAX_PULL_BYTES = 64 * 1024
 """The most that the messages of one answer to an MP weigh (protocol.md section 6)."""
 
-MAX_HISTORY_BYTES = 256 * 1024
+MAX_HISTORY_BYTES = 1 << 20
 """The most that the messages of one answer of history weigh."""
 
 NOTHING = -1

@@ -11,6 +11,7 @@ import structlog
 
 from fsharechat.tasks import spawn
 from roles.connector.admission import Visit
+from roles.connector.slow import END_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -20,9 +21,6 @@ ACCEPTS_A_TURN = 16
 
 RETRY_SECONDS = 1.0
 """After the operating system had nothing left for a connection."""
-
-TLS_CLOSE_SECONDS = 5.0
-"""A TLS client gets so long to say goodbye."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -52,7 +50,7 @@ class Acceptor:
             self._tls = {
                 "ssl": context,
                 "ssl_handshake_timeout": handshake_seconds,
-                "ssl_shutdown_timeout": TLS_CLOSE_SECONDS,
+                "ssl_shutdown_timeout": END_SECONDS,
             }
         self._listening: list[socket.socket] = []
         self._retries: set[asyncio.TimerHandle] = set()

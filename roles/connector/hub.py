@@ -21,12 +21,14 @@ from fsharechat.settings import Connector, Settings
 from fsharechat.store.cursors import Log
 from fsharechat.tasks import repeat, spawn
 from roles.connector.admission import Admission, Visit
+from roles.connector.deaf import Breaks
 from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.logs import VERSIONED, DeviceLogs, OnlineUser
 from roles.connector.marks import MarkKeeper
 from roles.connector.recalls import Recalls
 from roles.connector.session import Session, State
+from roles.connector.slow import SlowReaders
 from roles.connector.tail import TailMessage
 from roles.connector.transport import Transport
 from roles.connector.writes import TurnWrites
@@ -52,6 +54,8 @@ class Hub:
         self.limit = RateLimit(settings.limits.requests, settings.limits.follow_ups, settings.limits.seconds)
         self.buckets = BucketTable(settings.limits.seconds)
         self.writes = TurnWrites()
+        self.slow = SlowReaders()
+        self.breaks = Breaks()
         self.max_inflight = self.settings.max_inflight
         self.admission = _admission(self.settings, open_files)
         self.users: dict[str, OnlineUser] = {}
@@ -89,7 +93,10 @@ class Hub:
         ]
 
     async def stop(self) -> None:
-        """Read no more, finish the requests under way, then close every session; at once when it is cancelled."""
+        """Read no more, finish the requests under way, then close every session; at once when it is cancelled.
+
+        What has been begun of a frame is sent to its end, as long as the client takes it.
+        """
         self.draining = True
         for session in self.sessions:
             session.transport.pause()
@@ -103,6 +110,7 @@ class Hub:
                 task.cancel()
         await self.marks.keep(all=True)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.slow.finished(self.time)
 
     def finished(self) -> None:
         """Count down a request under way."""
@@ -319,6 +327,10 @@ class Hub:
         if session is not None and session.epoch <= event.epoch:
             session.refuse("the device has connected to another node, or an administrator ended it")
 
+    def session_of(self, device: tuple[str, str]) -> Session | None:
+        """Return the session of a device that is logged in here: uid and client id."""
+        return self._devices.get(device)
+
     def _logs_of(self, uid: str) -> list[DeviceLogs]:
         user = self.users.get(uid)
         return list(user.devices.values()) if user is not None else []
@@ -335,6 +347,8 @@ class Hub:
         self.buckets.sweep(now)
         self.recalls.forget_old(now)
         self.admission.sweep(now)
+        self.slow.look(now)
+        self.breaks.forget_old(now)
         sessions = list(self.sessions)
         for start in range(0, len(sessions), SWEEP_SLICE):
             for session in sessions[start : start + SWEEP_SLICE]:

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
-from fsharechat.protocol.frames import Frame
+from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
@@ -64,6 +64,7 @@ class Session:
         "_backlog",
         "_buckets",
         "_hub",
+        "_most",
         "_resting",
         "client_id",
         "epoch",
@@ -89,6 +90,8 @@ class Session:
         self.issued_ms = 0
         self.logs: DeviceLogs | None = None
         """Set while the session is open."""
+        # Of requests under way; none while the client does not take the answers.
+        self._most = hub.max_inflight
         self.inflight = 0
         self._backlog: deque[Frame] | None = None
         self._buckets: Buckets | None = None
@@ -100,7 +103,7 @@ class Session:
         """Carry out a frame, or keep it until there is room among the requests under way."""
         if self._hub.draining:
             return  # not acknowledged, so the client sends it again elsewhere
-        if self.inflight >= self._hub.max_inflight or self._backlog:
+        if self.inflight >= self._most or self._backlog:
             if self.state is State.CLOSED:
                 return  # nothing would ever resume reading
             if self._backlog is None:
@@ -135,6 +138,9 @@ class Session:
             self._connect(frame)
         elif signal == Signal.DISCONNECT and self.state is State.OPEN:
             self._disconnect(frame)
+        elif signal == OVERLONG and self.state is State.OPEN:
+            if self._allowed(frame):
+                self._answer(frame, Reply(Code.INVALID_MESSAGE))
         else:
             self.refuse(f"signal {signal} while {self.state.name.lower()}")
 
@@ -265,11 +271,21 @@ class Session:
             reply = Reply(reply.code, reply.payload[:SENT_BYTES])
         self._answer(frame, reply)
 
+    def hold(self) -> None:
+        """Carry out nothing more for now: the client does not take what it is sent."""
+        self._most = 0
+
+    def go_on(self) -> None:
+        """Carry out what waits: the client has taken everything."""
+        self._most = self._hub.max_inflight
+        if self._backlog:
+            self._work_off()
+
     def _work_off(self) -> None:
         if self._hub.draining or self._resting:
             return
         left = FRAMES_A_TURN
-        while self._backlog and self.inflight < self._hub.max_inflight:
+        while self._backlog and self.inflight < self._most:
             if not left:
                 self.rest()
                 return

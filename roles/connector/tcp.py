@@ -5,14 +5,15 @@ from typing import cast
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.bodies import pull_result
-from fsharechat.protocol.frames import FrameDecoder, FrameError
+from fsharechat.protocol.frames import Frame, FrameDecoder, FrameError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
 from roles.connector.admission import Visit
+from roles.connector.deaf import PAUSE_SECONDS, SMALL, Break
 from roles.connector.hub import Hub
-from roles.connector.session import Session
+from roles.connector.sending import Sender
+from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
-from roles.connector.writes import has_unsent
 
 UNAUTHENTICATED_BODY = 16 * 1024
 """The largest body (bytes) before a CONNECT was accepted."""
@@ -20,28 +21,30 @@ UNAUTHENTICATED_BODY = 16 * 1024
 PART_BYTES = 16 * 1024
 """Of what came at one time so much is cut into frames before others have their turn."""
 
-CLOSE_SECONDS = 5.0
-"""A client that does not read gets so long to take what was sent before the end."""
+SKIPPED_BODY = 16 << 20
+"""A request over the limit and under this size (bytes) is refused; a longer one costs its connection."""
 
 SILENCE_SECONDS = 90.0
 """A client is dead after so long without a byte, until its first PING says otherwise."""
 
+_OF_THE_DEAF = (Signal.CONNECT, Signal.PING)
 _SUCCESS = bytes([Code.SUCCESS])
+_REFUSED = b"\0"
+"""The body of a refused CONNECT (section 4): Android takes an empty one for an accepted CONNECT with head 0."""
 
 
-class TcpConnection(asyncio.Protocol):
+class TcpConnection(Sender, asyncio.Protocol):
     """The transport of a session."""
 
     answer_bytes = 64 * 1024
 
     __slots__ = (
-        "_closing",
+        "_deaf",
         "_decoder",
-        "_full",
         "_held",
-        "_hub",
-        "_rest",
-        "_session",
+        "_largest",
+        "_later",
+        "_pinged",
         "_transport",
         "_visit",
         "peer",
@@ -49,15 +52,16 @@ class TcpConnection(asyncio.Protocol):
     )
 
     def __init__(self, hub: Hub, visit: Visit) -> None:
-        self._hub = hub
+        super().__init__(hub)
         self._visit = visit
         self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, hub.settings.max_body_bytes))
-        self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
-        self._closing = False
-        self._full = False  # the client does not take what is sent to it
         self._held = False  # the session wants no more for now
-        self._rest = b""  # what has come meanwhile
+        self._later = b""  # what has come meanwhile
+        # Bytes of the largest write that the client may not have taken yet, if it is not SMALL.
+        self._largest = 0
+        self._pinged = 0  # the message id of the last PING
+        self._deaf: Break | None = None  # the device may be deaf from its last connection
         self.peer = visit.peer
         self.silence_seconds = SILENCE_SECONDS
 
@@ -77,55 +81,63 @@ class TcpConnection(asyncio.Protocol):
             return
         session.heard_at = self._hub.time()
         if len(data) > PART_BYTES:
-            data, self._rest = data[:PART_BYTES], data[PART_BYTES:]
+            data, self._later = data[:PART_BYTES], data[PART_BYTES:]
             session.rest()
         try:
             arrived = self._decoder.feed(data)
         except FrameError as error:
             session.refuse(str(error))
             return
+        if self._largest or self._deaf is not None:
+            self._heard(arrived)
         session.on_frames(arrived)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if not self._closing:
+            self._note_break()
         self._closing = True
         self._transport = None
         self._visit.ended()
+        self._hub.slow.forget(self)
         if self._session is not None:
             self._session.close()
             self._session = None
 
     def pause_writing(self) -> None:
-        self._full = True
+        self._filled()
         self._read_or_not()
 
     def resume_writing(self) -> None:
         self._full = False
-        self._read_or_not()
+        asyncio.get_running_loop().call_soon(self._release)  # not from within the transport's own writing
 
     # Transport
 
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
-        self._write(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
+        if sub_signal != SubSignal.CONNECTION_ACCEPTED:
+            payload = _REFUSED
+        else:
+            self._free_if_deaf()
+        self._send(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
 
     def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
         body = bytes((reply.code,)) + reply.payload
-        self._write(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
+        self._send(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
 
     def piece(self, message: TailMessage) -> bytes:
         return message.entry()
 
     def send_pulled(self, message_id: int, pieces: list[bytes], current: int, head: int) -> None:
         body = _SUCCESS + pull_result(pieces, current, head)
-        self._write(frames.encode(Signal.PUB_ACK, SubSignal.MP, message_id, body))
+        pushed = not message_id  # what is transparent (section 6)
+        self._send(frames.encode(Signal.PUB_ACK, SubSignal.MP, message_id, body), pushed)
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
-        self._write(frames.encode(Signal.PUBLISH, sub_signal, 0, body))
+        self._send(frames.encode(Signal.PUBLISH, sub_signal, 0, body), True)
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
-        self._write(frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms))
-
-    def unsent(self) -> bool:
-        return self._transport is not None and has_unsent(self._transport)
+        self._pinged = message_id
+        self._send(_ping(message_id, interval_ms))
 
     def authenticating(self) -> None:
         self._visit.hold()
@@ -133,6 +145,7 @@ class TcpConnection(asyncio.Protocol):
     def authenticated(self, uid: str) -> None:
         self._visit.logged_in()
         self._decoder.max_body = self._hub.settings.max_body_bytes
+        self._decoder.max_skipped = SKIPPED_BODY
 
     def pause(self) -> None:
         self._held = True
@@ -140,19 +153,27 @@ class TcpConnection(asyncio.Protocol):
 
     def resume(self) -> None:
         self._held = False
-        rest, self._rest = self._rest, b""
-        if rest:
-            self.data_received(rest)
+        later, self._later = self._later, b""
+        if later:
+            self.data_received(later)
         self._read_or_not()
 
     def close(self) -> None:
         self._visit.release()
         self._hub.writes.flush(self)
-        self._closing = True
-        if self._transport is not None:
-            self._transport.close()
-            if self._transport.get_write_buffer_size():
-                asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
+        if not self._closing:
+            self._note_break()
+        self._end()
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if left_of(transport) == NOTHING:
+            transport.close()
+            return
+        # A socket that is closed with something unread is reset, and what it has sent is lost: so read on.
+        transport.resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
 
     def _overdue(self) -> None:
         if self._session is not None:
@@ -162,22 +183,65 @@ class TcpConnection(asyncio.Protocol):
     def _read_or_not(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if self._full or self._held:
+        if self._held or not self._straight:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
 
-    def _write(self, data: bytes) -> None:
-        if not self._closing:
-            self._hub.writes.add(self, data)
+    # Deaf devices (deaf.py)
+
+    def _note_break(self) -> None:
+        """The connection ends: remember what of a frame may not arrive."""
+        session, transport = self._session, self._transport
+        if session is None or transport is None or not self._decoder.max_skipped:
+            return
+        unknown = transport.get_extra_info("socket") is None  # gone before we hear of it, as with TLS
+        if self._largest if unknown else left_of(transport) != NOTHING:
+            device = (session.uid, session.client_id)
+            back = self._hub.session_of(device) not in (None, session)
+            self._hub.breaks.broke(device, max(self._largest, SMALL), self._hub.time(), back=back)
+
+    def _heard(self, arrived: list[Frame]) -> None:
+        if self._largest and self.left() == NOTHING:
+            self._largest = 0
+        if self._deaf is not None and any(frame.signal not in _OF_THE_DEAF for frame in arrived):
+            self._hub.breaks.hears(self._deaf)
+            self._deaf = None
+
+    def _free_if_deaf(self) -> None:
+        session = self._session
+        assert session is not None
+        known = self._hub.breaks.connected((session.uid, session.client_id), self._hub.time())
+        if known is None or known.connects < 2:
+            self._deaf = known
+            return
+        self._hub.breaks.hears(known)
+        self._send(bytes(known.missing) + _ping(self._pinged, 0))
+        self._hub.writes.flush(self)
+        self._rest(PAUSE_SECONDS)
+
+    # Sender
 
     def write_now(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or self._closing:
-            return
-        transport.write(data)
-        if transport.get_write_buffer_size() > self._hub.settings.send_buffer_bytes:
-            self._transport = None
-            transport.abort()
-            if self._session is not None:
-                self._session.refuse("reads too slowly")
+        if self._transport is not None and not self._closing:
+            self._transport.write(data)
+            if len(data) > SMALL:
+                self._largest = max(self._largest, len(data))
+
+    def left(self) -> Left | None:
+        return left_of(self._transport) if self._transport is not None else None
+
+    def _resumed(self) -> None:
+        self._read_or_not()
+
+    def all_taken(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _ping(message_id: int, interval_ms: int) -> bytes:
+    return frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms)

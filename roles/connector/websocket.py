@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from functools import partial
 from typing import Any
 
 from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
@@ -13,13 +14,17 @@ from fsharechat.protocol import json
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Reply
+from fsharechat.tasks import spawn
 from roles.connector.acceptor import Acceptor
 from roles.connector.gate import Gate
 from roles.connector.hub import Hub
+from roles.connector.sending import Sender
 from roles.connector.session import FRAMES_A_TURN, Session, State
+from roles.connector.slow import Left, left_of
 from roles.connector.tail import TailMessage
-from roles.connector.tcp import CLOSE_SECONDS
-from roles.connector.writes import has_unsent
+
+FULL = 64 * 1024
+"""A client for which so many bytes wait takes no more for now."""
 
 CLOSE_TIMEOUT_SECONDS = 2.0
 """How long the server waits for the client's part of the closing handshake."""
@@ -108,18 +113,17 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
             super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
-class WebSocketConnection:
+class WebSocketConnection(Sender):
     """The transport of a session."""
 
     answer_bytes = 256 * 1024
 
     __slots__ = (
         "_closer",
+        "_drainer",
         "_gate",
-        "_hub",
         "_may_read",
         "_request",
-        "_session",
         "_socket",
         "_uid",
         "_visit",
@@ -128,13 +132,13 @@ class WebSocketConnection:
     )
 
     def __init__(self, hub: Hub, socket: web.WebSocketResponse, request: web.Request, gate: Gate) -> None:
-        self._hub = hub
+        super().__init__(hub)
         self._socket = socket
         self._request = request
         self._gate: Gate | None = gate
         self._uid = ""
-        self._session: Session | None = None
         self._may_read: asyncio.Event | None = None
+        self._drainer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[bool] | None = None
         self._visit = gate.visit
         self.peer = gate.visit.peer
@@ -187,10 +191,16 @@ class WebSocketConnection:
     # Transport
 
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
-        self._write(json.encode_connect_ack(sub_signal, payload or None))
+        self._send(_frame(json.encode_connect_ack(sub_signal, payload or None)))
 
     def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
-        self._write(
+        if self._straight:
+            self._send(self._reply(sub_signal, message_id, reply, request))
+        else:
+            self._wait(partial(self._reply, sub_signal, message_id, reply, request))
+
+    def _reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> bytes:
+        return _frame(
             json.encode_reply(
                 sub_signal, message_id, reply.code, reply.payload, viewer=self._uid, request=request
             )
@@ -200,16 +210,14 @@ class WebSocketConnection:
         return message.json(self._uid)
 
     def send_pulled(self, message_id: int, pieces: list[bytes], current: int, head: int) -> None:
-        self._write(json.encode_pull(message_id, pieces, current, head))
+        pushed = not message_id  # what is transparent (section 6)
+        self._send(_frame(json.encode_pull(message_id, pieces, current, head)), pushed)
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
-        self._write(json.encode_notification(sub_signal, body))
+        self._send(_frame(json.encode_notification(sub_signal, body)), True)
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
-        self._write(json.encode_ping(message_id, b"interval %d" % interval_ms))
-
-    def unsent(self) -> bool:
-        return self._request.transport is not None and has_unsent(self._request.transport)
+        self._send(_frame(json.encode_ping(message_id, b"interval %d" % interval_ms)))
 
     def authenticating(self) -> None:
         self._visit.hold()
@@ -232,26 +240,45 @@ class WebSocketConnection:
     def close(self) -> None:
         self._visit.release()
         self.resume()
-        self._hub.writes.flush(self)
         if self._closer is None and self._socket.prepared:
+            self._end()
             self._closer = asyncio.get_running_loop().create_task(self._socket.close())
-            if (transport := self._request.transport) is not None and transport.get_write_buffer_size():
-                asyncio.get_running_loop().call_later(CLOSE_SECONDS, transport.abort)
 
-    def _write(self, text: str) -> None:
-        if self._closer is None:
-            # aiohttp's writer is a coroutine a frame; a frame of the server is its length and its bytes.
-            self._hub.writes.add(self, text_frame(text.encode()))
+    # Sender
 
     def write_now(self, data: bytes) -> None:
         transport = self._request.transport
-        if transport is None or self._closer is not None:
+        if transport is None or self._closing:
             return
+        # aiohttp's writer is a coroutine a frame; a frame of the server is its length and its bytes.
         transport.write(data)
-        if transport.get_write_buffer_size() > self._hub.settings.send_buffer_bytes:
+        if transport.get_write_buffer_size() > FULL:
+            self._filled()
+            if self._drainer is None:
+                self._drainer = spawn("a slow reader", self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            while self._full and not self._closing:
+                await self._request.writer.drain()
+                self._full = False
+                self._release()
+        except ConnectionError:
+            pass  # gone, which is no fault
+        finally:
+            self._drainer = None
+
+    def left(self) -> Left | None:
+        transport = self._request.transport
+        return left_of(transport) if transport is not None else None
+
+    def _abort(self) -> None:
+        if (transport := self._request.transport) is not None:
             transport.abort()
-            if self._session is not None:
-                self._session.refuse("reads too slowly")
+
+
+def _frame(text: str) -> bytes:
+    return text_frame(text.encode())
 
 
 def _fault(message: WSMessage) -> str:

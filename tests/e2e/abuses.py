@@ -9,7 +9,7 @@ import orjson
 from deployment import Deployment
 
 from fsharechat.protocol import frames
-from fsharechat.protocol.signals import Signal, SubSignal
+from fsharechat.protocol.signals import Code, Signal, SubSignal
 from tests.wire import (
     BINARY_FRAME,
     TEXT_FRAME,
@@ -179,7 +179,9 @@ async def a_lot_before_logging_in(server: Deployment) -> None:
 @abuse
 async def a_huge_text(server: Deployment) -> None:
     wire = await server.online_tcp("dora")
-    request = text_message("nobody", "x" * BIG)
+    assert await wire.request(SubSignal.MS, text_message("nobody", "x" * BIG)) == (Code.INVALID_MESSAGE, b"")
+    assert (await wire.ping()).body
+    request = text_message("nobody", "x" * (16 << 20))
     with suppress(ConnectionError):
         wire.send(Signal.PUBLISH, SubSignal.MS, 1, request)
     await wire.until_closed()

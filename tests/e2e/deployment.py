@@ -199,6 +199,7 @@ class Chat:
         wires = await server.online_tcp("anna", "chat"), await server.online_web("ben", "chat")
         users = (await server.login("anna", "idle")).user_id, (await server.login("ben", "idle")).user_id
         chat = cls(wires, users)
+        chat._fetched = [(await wire.pull(0))[1] for wire in wires]  # what was there before
         task = asyncio.create_task(chat._talk())
         try:
             yield chat

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsharechat.protocol.frames import HEADER_SIZE, Frame, FrameDecoder, FrameError, encode
+from fsharechat.protocol.frames import HEADER_SIZE, OVERLONG, Frame, FrameDecoder, FrameError, encode
 
 LIMIT = 4096
 
@@ -73,6 +73,31 @@ def test_a_body_of_the_limit_is_the_longest() -> None:
     assert len(FrameDecoder(LIMIT).feed(encode(9, 18, 1, bytes(LIMIT)))[0].body) == LIMIT
     with pytest.raises(FrameError, match=f"{LIMIT + 1} bytes"):
         FrameDecoder(LIMIT).feed(encode(9, 18, 1, bytes(LIMIT + 1)))
+
+
+@given(st.lists(st.integers(0, 40), max_size=5), st.data())
+def test_an_overlong_publish_is_read_past_however_it_was_chunked(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    decoder = FrameDecoder(10, max_skipped=40)
+    stream = b"".join(encode(9, 18, n, b"\xf8" * min(size, 39)) for n, size in enumerate(sizes))
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12).map(sorted))
+    read = [
+        frame
+        for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True)
+        for frame in decoder.feed(stream[start:stop])
+    ]
+    assert read == [
+        Frame(9, 18, n, b"\xf8" * size) if size <= 10 else Frame(OVERLONG, 18, n, b"")
+        for n, size in enumerate(sizes)
+    ]
+    assert not decoder._buffer
+
+
+def test_what_is_read_past_is_bounded_and_a_publish() -> None:
+    for frame in (encode(9, 18, 1, bytes(40)), encode(6, 0, 1, bytes(11))):
+        with pytest.raises(FrameError, match="bytes"):
+            FrameDecoder(10, max_skipped=40).feed(frame)
 
 
 @pytest.mark.parametrize(

@@ -396,8 +396,8 @@ def test_base64_may_have_line_breaks() -> None:
         ('{"signal":"PUBLISH","subSignal":"NOPE","messageId":5}', (9, 0, 5)),
         ('{"signal":"PUBLISH","messageId":5}', (9, 0, 5)),
         ('{"signal":"PUBLISH","subSignal":["MS"],"messageId":5}', (9, 0, 5)),
-        ('{"signal":"PUBLISH","subSignal":"MR","messageId":-1,"content":{}}', (9, 30, 0)),
-        ('{"signal":"PUBLISH","subSignal":"MR","messageId":65536,"content":{}}', (9, 30, 0)),
+        ('{"signal":"PUBLISH","subSignal":"MS","messageId":-1,"content":{}}', (9, 18, -1)),
+        ('{"signal":"PUBLISH","subSignal":"MR","messageId":1.5,"content":{}}', (9, 30, 0)),
         ('{"signal":"PUBLISH","subSignal":"MR","messageId":"x","content":{}}', (9, 30, 0)),
         ('{"signal":"PUBLISH","subSignal":"MR","messageId":true,"content":{}}', (9, 30, 0)),
         ('{"signal":"PING","subSignal":"NOPE","messageId":5}', (3, 0, 5)),
@@ -413,9 +413,29 @@ def test_an_error_carries_what_could_be_read(text: str, known: tuple[int, int, i
     assert str(caught.value)
 
 
-@pytest.mark.parametrize(("written", "expected"), [(0, 0), (65535, 65535), ("81", 81), (None, 0), ("", 0)])
-def test_message_ids(written: Any, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (0, 0),
+        (65536, 65536),
+        (-1, -1),
+        (2**53 + 1, 2**53 + 1),
+        (2**64, 2**64),
+        (81.0, 81),
+        (1e21, 10**21),
+        ("81", 81),
+        (None, 0),  # how JavaScript writes NaN
+        ("", 0),
+    ],
+)
+def test_a_message_id_is_any_integer(written: Any, expected: int) -> None:
     assert decode_request(request_text("MR", {}, message_id=written)).message_id == expected
+
+
+@pytest.mark.parametrize("written", [0.5, True, "x", [], {}])
+def test_a_message_id_that_is_no_integer_is_refused(written: Any) -> None:
+    with pytest.raises(JsonError, match="messageId is not an integer"):
+        decode_request(request_text("MR", {}, message_id=written))
 
 
 def test_connect() -> None:
@@ -493,7 +513,7 @@ def check_only_json_error(text: str) -> None:
         assert read.body
     assert read.signal in set(Signal)
     assert read.sub_signal in set(SubSignal)
-    assert 0 <= read.message_id <= 0xFFFF
+    assert type(read.message_id) is int
     assert type(read.body) is bytes
 
 

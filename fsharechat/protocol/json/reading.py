@@ -114,6 +114,16 @@ def int64(source: Object, key: str) -> int:
     return _integer(source.get(key), key, 1 << 63)
 
 
+def integer(source: Object, key: str) -> int:
+    """Return an integer of any size, 0 when it is missing, null or "". JavaScript writes large ones as floats."""
+    value = source.get(key)
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return _integer(value, key, 1 << 63)
+
+
 def _integer(value: object, key: str, bound: int) -> int:
     if value is None or value == "":
         return 0

@@ -15,6 +15,7 @@ from fsharechat.protocol.json.reading import (
     flag,
     int32,
     int64,
+    integer,
     loads,
     loose_string,
     nested,
@@ -47,7 +48,7 @@ def decode_request(text: str) -> Frame:
             raise JsonError("a request is a JSON object")
         signal = _number_of(_SIGNALS, request.get("signal"))
         sub_signal = _number_of(_SUB_SIGNALS, request.get("subSignal"))
-        message_id = _message_id(request)
+        message_id = integer(request, "messageId")
         content = request.get("content")
         if type(content) is str:
             content = loads(content) if content else None
@@ -62,13 +63,6 @@ def decode_request(text: str) -> Frame:
 def _number_of(names: dict[str, int], name: object) -> int:
     """Return the number of a name, 0 when it is missing or unknown."""
     return names.get(name, 0) if type(name) is str else 0
-
-
-def _message_id(request: Object) -> int:
-    message_id = int32(request, "messageId")
-    if not 0 <= message_id <= 0xFFFF:
-        raise JsonError("messageId is out of range")
-    return message_id
 
 
 def _publish_body(sub_signal: int, content: Any) -> bytes:

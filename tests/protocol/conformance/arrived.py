@@ -64,7 +64,7 @@ def _of_tcp(signal: str, sub: str, message_id: int, body: bytes, viewer: str) ->
         case "CONNECT_ACK":
             _require(message_id == 0, "a CONNECT_ACK has message id 0")
             if sub != "CONNECTION_ACCEPTED":
-                _require(not body, "a refusal has no body")
+                _require(body == b"\0", "a refusal has the one-byte body 00")
                 return True, None, None
             ack = proto2.decode("ConnectAckPayload", body)
             heads = {"messageHead": "msg_head", "friendHead": "friend_head"}

@@ -100,6 +100,18 @@ async def echo(world: World) -> None:
         same((answer.sub, answer.message_id), ("US", id))
 
 
+@row("2 a message id of a frame is any integer, and comes back as it was", WS)
+async def any_id(world: World) -> None:
+    device = await world.online()
+    for id in (0, 0xFFFF, 0x10000, 2**31, 2**53 - 1, -1):
+        await device.link.send("PUBLISH", "US", id, content={"keyword": "nobody"})
+        answer = await device.link.until(lambda frame: frame.signal == "PUB_ACK", "an answer")
+        same((answer.sub, answer.message_id), ("US", id))
+        await device.link.send("PING", message_id=id, content={"interval": 30000})
+        answer = await device.link.until(lambda frame: frame.signal == "PING", "an answer")
+        same(answer.message_id, id)
+
+
 @row("1 a refused request carries the code alone", TCP)
 async def code_alone(world: World) -> None:
     device = await world.online()

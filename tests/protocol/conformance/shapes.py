@@ -46,7 +46,7 @@ def array(items: Schema) -> Schema:
 FRAME = exact(
     signal={"enum": sorted(SIGNALS)},
     subSignal={"enum": sorted(SUB_SIGNALS)},
-    messageId={"type": "integer", "minimum": 0, "maximum": 0xFFFF},
+    messageId={"type": "integer"},
     content=TEXT,
 )
 

@@ -148,7 +148,7 @@ async def test_history_pages_from_before_an_id(store: Store) -> None:
 async def test_history_is_bounded_in_number_and_bytes(store: Store) -> None:
     await append_all(store, *[private("ann", "bob") for _ in range(MAX_HISTORY + 1)])
     assert len(await history(store, conversation_key(0, 0, "ann", "bob"), 0, 1 << 31)) == MAX_HISTORY
-    large = [new("ann", "cid", conversation="large", body=b"%d" % n + bytes(100_000)) for n in range(4)]
+    large = [new("ann", "cid", conversation="large", body=b"%d" % n + bytes(400_000)) for n in range(4)]
     await append_all(store, *large)
     assert await history(store, "large") == bodies(large[:1:-1])
 

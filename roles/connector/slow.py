@@ -1,0 +1,115 @@
+"""Connections whose clients take what they are sent slowly: each goes on for as long as its client takes anything."""
+
+import asyncio
+import fcntl
+import sys
+import termios
+from collections.abc import Callable
+from typing import Protocol
+
+STALLED_SECONDS = 30.0
+"""A client that is to take something is too slow when it takes no byte for so long (protocol.md section 6)."""
+
+END_STALLED_SECONDS = 5.0
+"""The same for a connection that was closed: the frame that has begun is finished (section 1)."""
+
+END_SECONDS = 60.0
+"""A closed connection gets no longer than this, whatever its client takes."""
+
+POLL_SECONDS = 0.05
+
+Left = tuple[int, int]
+"""The bytes that wait in this process, and those that the kernel has and the client has not acknowledged."""
+
+NOTHING: Left = (0, 0)
+
+
+class Reader(Protocol):
+    """A connection as seen from here."""
+
+    def left(self) -> Left | None:
+        """Return what the client has not taken yet, None when the connection is gone."""
+
+    def taken(self, now: float) -> None:
+        """The client has taken something, so it lives."""
+
+    def all_taken(self) -> None:
+        """The client has taken everything of a connection that was ended: close it."""
+
+    def stalled(self) -> None:
+        """The client takes nothing: end the connection, or cut it off when it has been ended."""
+
+
+class SlowReaders:
+    """Watches the connections that cannot be written to, and those that were closed with something left to send."""
+
+    def __init__(self) -> None:
+        self._watched: dict[Reader, _Watch] = {}
+
+    def watch(self, reader: Reader, now: float) -> None:
+        """Watch a connection that is full."""
+        self._watched[reader] = _Watch(reader.left(), now, None)
+
+    def end(self, reader: Reader, now: float) -> None:
+        """Watch a connection that was closed, until it is gone."""
+        if (left := reader.left()) is not None:
+            self._watched[reader] = _Watch(left, now, now + END_SECONDS)
+
+    def forget(self, reader: Reader) -> None:
+        """The connection can be written to again, or is gone."""
+        self._watched.pop(reader, None)
+
+    def look(self, now: float) -> None:
+        """End what has not moved for too long."""
+        for reader, watch in list(self._watched.items()):
+            left = reader.left()
+            if left is None:
+                self.forget(reader)
+            elif watch.end_by is not None and now >= watch.end_by:
+                reader.stalled()
+            elif watch.end_by is not None and left == NOTHING:
+                reader.all_taken()
+            elif left != watch.left:
+                watch.left, watch.since = left, now
+                reader.taken(now)
+            elif now - watch.since > (STALLED_SECONDS if watch.end_by is None else END_STALLED_SECONDS):
+                reader.stalled()
+
+    async def finished(self, time: Callable[[], float]) -> None:
+        """Return when no connection that was closed has anything left to send."""
+        while any(
+            watch.end_by is not None and self._has_left(reader) for reader, watch in self._watched.items()
+        ):
+            await asyncio.sleep(POLL_SECONDS)
+            self.look(time())
+
+    @staticmethod
+    def _has_left(reader: Reader) -> bool:
+        return (reader.left() or NOTHING) != NOTHING
+
+
+class _Watch:
+    __slots__ = ("end_by", "left", "since")
+
+    def __init__(self, left: Left | None, since: float, end_by: float | None) -> None:
+        self.left = left
+        self.since = since
+        self.end_by = end_by
+
+
+def left_of(transport: asyncio.Transport) -> Left:
+    """Return what the other side of an open transport has not taken."""
+    return transport.get_write_buffer_size(), unacknowledged(transport)
+
+
+def unacknowledged(transport: asyncio.BaseTransport) -> int:
+    """Return how many bytes the kernel has that the other side has not acknowledged; 0 where it does not say."""
+    socket = transport.get_extra_info("socket")
+    if socket is None:
+        return 0
+    count = bytearray(4)
+    try:
+        fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return int.from_bytes(count, sys.byteorder)

@@ -1,0 +1,68 @@
+"""A line between clients and a server that is as slow as real ones, with packets of 1,500 bytes."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+SEGMENT = 1460
+"""What a packet of 1,500 bytes holds. With loopback's own 65,536 the kernel takes far more at once."""
+
+RECEIVE_BUFFER = 64 * 1024
+_STEP = 8 * 1024
+
+
+@asynccontextmanager
+async def slow_line(address: str, bits_per_second: float) -> AsyncIterator[str]:
+    """Return the host:port that leads to `address` (host:port too), with so much for each connection from there."""
+    host, _, port = address.rpartition(":")
+    lines: set[asyncio.Task[None]] = set()
+    ends: list[asyncio.StreamWriter] = []
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        lines.add(task)
+        far_reader, far_writer = await asyncio.open_connection(sock=await _dial(host, int(port)), limit=_STEP)
+        ends.extend((writer, far_writer))
+        await asyncio.gather(
+            _carry(reader, far_writer, 0),
+            _carry(far_reader, writer, 8 / bits_per_second),
+        )
+        for end in (writer, far_writer):
+            end.transport.abort()
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    try:
+        near_host, near_port = server.sockets[0].getsockname()
+        yield f"{near_host}:{near_port}"
+    finally:
+        server.close()
+        for end in ends:
+            end.transport.abort()
+        await asyncio.gather(*lines)
+
+
+async def narrow_socket(address: str) -> socket.socket:
+    """Return a connected socket that gets small packets and keeps little that was not read."""
+    host, _, port = address.rpartition(":")
+    return await _dial(host, int(port))
+
+
+async def _dial(host: str, port: int) -> socket.socket:
+    dialled = socket.socket()
+    dialled.setblocking(False)
+    dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
+    dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    await asyncio.get_running_loop().sock_connect(dialled, (host, port))
+    return dialled
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds_a_byte: float) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(_STEP):
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(len(data) * seconds_a_byte)
+        if not writer.transport.is_closing():
+            writer.write_eof()
