@@ -26,9 +26,11 @@ from fsharechat.store.mysql_connection import (
     Unreachable,
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
+from fsharechat.store.mysql_pulse import Pulse
 from fsharechat.store.store import LOCK_SECONDS, Store
 from fsharechat.store.unit import Dialect, P, T, Unit, select_in
 from fsharechat.store.writer import Batch
+from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
 
 log = structlog.get_logger(__name__)
@@ -65,16 +67,21 @@ class MysqlStore(Store):
         self._writer = secrets.token_hex(16)
         self._batch_number = 0
         self._committing: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await (await self._hosts.connect()).close()  # a clear error before anything else
         await asyncio.to_thread(self._migrate)
         for _ in range(READERS):
             self._idle.put_nowait(None)
+        self._pulse = spawn("pulse of the store", Pulse(self._hosts, self._set_away).run())
 
     async def close(self) -> None:
         self._closing = True
         await self._commits.close()
+        if self._pulse is not None:
+            self._pulse.cancel()
+            await asyncio.wait({self._pulse})
         if self._committing is not None:
             await self._committing
         if self._writing is not None and self._writing.usable:
@@ -151,7 +158,7 @@ class MysqlStore(Store):
                 if isinstance(error, Conflict):
                     in_doubt = False  # the engine says that it is undone, also when it says so at the commit
                     await self._roll_back()
-                if attempt == TRIES - 1:
+                if attempt == TRIES - 1 or (self.away and not in_doubt):
                     raise
                 log.info("store batch is tried again", attempt=attempt + 1, error=str(error))
 

@@ -19,6 +19,22 @@ class Store(ABC):
 
     def __init__(self, max_queue: int) -> None:
         self._commits = GroupCommit(max_queue, self._start_batch)
+        self._away = ""
+        self._on_reach: list[Callable[[], None]] = []
+
+    @property
+    def away(self) -> str:
+        """Why the database cannot be reached, "" while it can. Meanwhile all that needs it fails at once."""
+        return self._away
+
+    def on_reach(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called on the loop whenever `away` has come or gone."""
+        self._on_reach.append(tell)
+
+    def _set_away(self, reason: str) -> None:
+        self._away = reason
+        for tell in self._on_reach:
+            tell()
 
     @property
     def stats(self) -> StoreStats:

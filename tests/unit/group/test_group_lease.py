@@ -80,3 +80,16 @@ async def test_its_ids_are_of_the_node_id_that_it_has(
     lease.regain(AFTER)
     await until_it_answers(office, True)
     assert await nodes_of_greetings(office) == {AFTER}
+
+
+async def test_it_takes_calls_only_while_its_store_is_reached(office: Office, lease: FickleLease) -> None:
+    assert await answers(office)
+    for _ in range(2):
+        office.node.store._set_away("no answer")
+        await until_it_answers(office, False)
+        lease.lose()
+        office.node.store._set_away("")
+        await asyncio.sleep(0)
+        assert not await answers(office)
+        lease.regain(BEFORE)
+        await until_it_answers(office, True)
