@@ -56,7 +56,7 @@ async def check(settings: Settings) -> list[Check]:
     checks = [
         _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
         _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
-        _look("bus", _place(settings.bus.url), _ANSWERS, bus.open, bus.close),
+        _look("bus", _place(settings.bus.url), _ANSWERS, bus.reach, bus.close),
         _look("blobs", _shown_blobs(settings), _BLOBS, open_blobs, blobs.close),
         _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
     ]

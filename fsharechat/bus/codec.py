@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported
+from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
 from fsharechat.bus import events_pb2 as pb
 from fsharechat.store.messages import Entry
 
@@ -40,8 +40,10 @@ def encode_events(events: Sequence[Event]) -> bytes:
             reported.kind = event.kind
             for uid, seq in event.entries:
                 reported.entries.add(uid=uid, seq=seq)
-        else:
+        elif isinstance(event, Kick):
             add(kick=pb.Kick(**event._asdict()))
+        else:
+            add(resync=pb.Resync())
     return record.SerializeToString()
 
 
@@ -74,6 +76,8 @@ def _event(event: pb.Event) -> Event | None:
         return Reported(report.kind, [Entry(entry.uid, entry.seq) for entry in report.entries])
     if event.HasField("kick"):
         return Kick(event.kick.uid, event.kick.client_id, event.kick.epoch)
+    if event.HasField("resync"):
+        return Resync()
     return None
 
 

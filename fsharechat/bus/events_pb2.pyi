@@ -13,20 +13,22 @@ class Record(_message.Message):
     def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported")
+    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported", "resync")
     DELIVER_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
     KICK_FIELD_NUMBER: _ClassVar[int]
     RECALLED_FIELD_NUMBER: _ClassVar[int]
     REPORTED_FIELD_NUMBER: _ClassVar[int]
+    RESYNC_FIELD_NUMBER: _ClassVar[int]
     deliver: Deliver
     push: Push
     notify: Notify
     kick: Kick
     recalled: Recalled
     reported: Reported
-    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ...) -> None: ...
+    resync: Resync
+    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("uid", "seq")
@@ -97,6 +99,10 @@ class Kick(_message.Message):
     client_id: str
     epoch: int
     def __init__(self, uid: _Optional[str] = ..., client_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class Resync(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Presence(_message.Message):
     __slots__ = ("uid", "client_id", "node", "epoch")
