@@ -95,6 +95,11 @@ class MysqlStore(Store):
             if connection is not None:
                 await connection.close()
 
+    async def probe(self) -> None:
+        if self.away:
+            raise StoreError(self.away)
+        await self.write(_nothing)  # each batch writes the row of this writer
+
     async def read(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -242,6 +247,10 @@ class MysqlStore(Store):
             )
         except StoreError as error:
             raise StoreError(f"{host}:{port}: {error}") from error
+
+
+def _nothing(_: Dialect) -> Unit[None]:
+    yield from ()
 
 
 def _lock_heads(uids: Sequence[str]) -> Unit[None]:

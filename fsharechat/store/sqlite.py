@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import secrets
 import sqlite3
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Concatenate
 import structlog
 
 from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.process import full
 from fsharechat.store import messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
@@ -127,6 +129,15 @@ class SqliteStore(Store):
         for connection in self._connections:
             connection.close()
 
+    async def probe(self) -> None:
+        try:
+            problem = full(self._path.parent)
+        except OSError as error:
+            raise StoreError(f"{self._path.parent}: {error.strerror}") from error
+        if problem:
+            raise StoreError(problem)
+        await self.write(_mark)
+
     async def read(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -228,6 +239,11 @@ class SqliteStore(Store):
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection
+
+
+def _mark(dialect: Dialect) -> Unit[None]:
+    """Write a row that nobody reads."""
+    yield Query(dialect.upsert("facts", ("name",), ("value",)), ("probe", secrets.token_bytes(8)))
 
 
 def _run(connection: sqlite3.Connection, unit: Unit[T]) -> T:

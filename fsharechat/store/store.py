@@ -49,6 +49,10 @@ class Store(ABC):
         """Finish what was taken and let go. What comes later gets StoreError."""
 
     @abstractmethod
+    async def probe(self) -> None:
+        """Write something, as durably as a message. Raises StoreError."""
+
+    @abstractmethod
     async def read(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -1,4 +1,4 @@
-"""The HTTP application: login (protocol.md section 3) and `/monitor/alive`."""
+"""The HTTP application: login (protocol.md section 3), and what tells of the process's health."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ def make_app(node: Node) -> web.Application:
     login = Login(node)
     app.router.add_post("/send_code", login.send_code)
     app.router.add_post("/login", login.login)
-    app.router.add_get("/monitor/alive", Monitor(node).alive)
+    node.health.add_routes(app)
     if isinstance(node.blobs, DirectoryBlobs):
         uploads.add_routes(app, node.blobs)
     back_office.add_routes(app, node)
@@ -108,16 +108,6 @@ class Login:
         if reply.code != Code.SUCCESS:
             return answer(LoginCode.SERVER_ERROR, "server error", 200)
         return web.Response(body=reply.payload, content_type="application/json")
-
-
-class Monitor:
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    async def alive(self, _: web.Request) -> web.Response:
-        """Say whether the process is ready: {"code": 200}, or 503 while it starts or drains."""
-        code = 200 if self._node.ready else 503
-        return web.json_response({"code": code}, status=code)
 
 
 def refused(message: str) -> web.Response:

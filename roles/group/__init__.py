@@ -61,6 +61,7 @@ class GroupRole:
             raise StartError(str(error)) from error
         if node.settings.codes.super_code:
             log.warning("a super code is set: who knows it can log in as anybody")
+        node.health.part("group's node id", lease.look)
         group = Group(
             node.settings,
             node.store,

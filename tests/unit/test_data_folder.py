@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fsharechat.check import ROOM_BYTES, check
+from fsharechat.check import check
+from fsharechat.process import ROOM_BYTES
 from fsharechat.settings import Settings
 
 

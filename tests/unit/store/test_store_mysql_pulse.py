@@ -100,3 +100,12 @@ async def test_a_statement_that_takes_long_is_no_silence(store: MysqlStore) -> N
 
     assert await store.read(slow) == 0
     assert changes == []
+
+
+async def test_a_silent_database_takes_no_write(store: MysqlStore, wire: Wire) -> None:
+    await store.probe()
+    wire.stop()
+    assert "no answer" in await refused(asyncio.ensure_future(store.probe()))
+    wire.go()
+    await until(lambda: not store.away, "the store is not back")
+    await store.probe()
