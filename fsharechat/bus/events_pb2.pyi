@@ -7,10 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Record(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "version")
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     event: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    version: int
+    def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported", "resync")
@@ -105,19 +107,23 @@ class Resync(_message.Message):
     def __init__(self) -> None: ...
 
 class Presence(_message.Message):
-    __slots__ = ("uid", "client_id", "node", "epoch")
+    __slots__ = ("uid", "client_id", "node", "epoch", "version")
     UID_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     uid: str
     client_id: str
     node: int
     epoch: int
-    def __init__(self, uid: _Optional[str] = ..., client_id: _Optional[str] = ..., node: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+    version: int
+    def __init__(self, uid: _Optional[str] = ..., client_id: _Optional[str] = ..., node: _Optional[int] = ..., epoch: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Changed(_message.Message):
-    __slots__ = ("keys",)
+    __slots__ = ("keys", "version")
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    version: int
+    def __init__(self, keys: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ...) -> None: ...

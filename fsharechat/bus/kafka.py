@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from fsharechat.bus import Bus, BusAway, BusError, Event, Presence, Push, codec
-from fsharechat.bus.codec import RecordError
+from fsharechat.bus.codec import RecordError, VersionError
 from fsharechat.bus.kafka_access import NO_TLS, Access
 from fsharechat.bus.kafka_producer import MAX_REQUEST_BYTES, Producer, Record
 from fsharechat.bus.kafka_topics import (
@@ -40,6 +40,8 @@ CLOSE_SECONDS = 5.0
 START_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 """Between attempts to reach a Kafka that is away."""
+MOST_REFUSED = 20
+"""Kinds of records of other releases that are told of."""
 WATCH_SECONDS = 2.0
 """Between looks whether Kafka is there."""
 
@@ -63,6 +65,7 @@ class KafkaBus(Bus):
         self._away = ""
         self._gone = asyncio.Event()
         """Set while it is away."""
+        self._refused: set[tuple[str, str]] = set()
         self._topics_made = 0
         """How often topics that were lost have been made again."""
         self.dropped = 0
@@ -306,7 +309,7 @@ class KafkaBus(Bus):
         told = False
         while topics_made == self._topics_made:
             try:
-                await _take_some(consumer, take)
+                await self._take_some(consumer, take)
                 told = False
             except KafkaError as error:
                 if not told:
@@ -350,7 +353,7 @@ class KafkaBus(Bus):
                 if from_beginning:
                     ends = await consumer.end_offsets(partitions)
                     while any([await consumer.position(place) < end for place, end in ends.items()]):
-                        await _take_some(consumer, take)
+                        await self._take_some(consumer, take)
                         if made != self._topics_made:
                             raise KafkaError("the topic was made again")
                 stands = True
@@ -366,21 +369,28 @@ class KafkaBus(Bus):
                     await consumer.stop()
             await asyncio.sleep(PAUSE_SECONDS)
 
+    async def _take_some(
+        self, consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
+    ) -> None:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            for record in records:
+                try:
+                    take(record)
+                except VersionError as error:
+                    self._refuse(record.topic, str(error))
+                except RecordError as error:
+                    log.error("a record that is none of ours", topic=record.topic, error=str(error))
+                except Exception:
+                    log.exception("a record could not be taken", topic=record.topic)
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        """Say that records of another release are not taken, once for each kind."""
+        if (topic, reason) not in self._refused and len(self._refused) < MOST_REFUSED:
+            self._refused.add((topic, reason))
+            log.warning("events of another release are refused", topic=topic, reason=reason)
+
     def _spawn(self, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = spawn(what, work)
         task.add_done_callback(self._tasks.discard)
         self._tasks.add(task)
         return task
-
-
-async def _take_some(
-    consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
-) -> None:
-    for records in (await consumer.getmany(timeout_ms=500)).values():
-        for record in records:
-            try:
-                take(record)
-            except RecordError as error:
-                log.error("a record that is none of ours", topic=record.topic, error=str(error))
-            except Exception:
-                log.exception("a record could not be taken", topic=record.topic)

@@ -117,3 +117,22 @@ async def test_a_kafka_that_goes_while_it_is_read_is_read_again(topic: Topic, bu
     assert heard == PHONES
     assert [line["event"] for line in logs] == ["waiting for kafka"]
     assert topic.open == 1, "the one that failed is stopped"
+
+
+async def test_what_another_release_has_said_is_refused_with_one_line(
+    topic: Topic, bus: KafkaBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as other_release:
+        other_release.setattr(codec, "VERSION", 9)
+        for presence in PHONES:
+            topic.add(presence)
+    heard: list[Presence] = []
+    with capture_logs() as logs:
+        await bus.watch_presence(heard.append)
+    assert heard == []
+    assert [(line["event"], line["reason"]) for line in logs] == [
+        (
+            "events of another release are refused",
+            f"it is of version 9 of the bus, we speak {codec.VERSION}",
+        )
+    ]
