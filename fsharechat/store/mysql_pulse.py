@@ -54,7 +54,8 @@ class Pulse:
             self._note(f"no answer within {ANSWER_SECONDS:g} s")
         await asyncio.wait({asking})
         self._asking = None
-        self._note(asking.result())
+        error = asking.exception()
+        self._note(asking.result() if error is None else repr(error))
 
     async def _ask(self) -> str:
         """Return "", or why there is no answer."""

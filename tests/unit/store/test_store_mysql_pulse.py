@@ -10,6 +10,7 @@ from store_kit import append, new
 from fsharechat.errors import StoreError
 from fsharechat.store import messages, mysql_connection
 from fsharechat.store.mysql import MysqlStore
+from fsharechat.store.mysql_connection import MysqlConnection
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
 from tests.server import BOUND, until
@@ -109,3 +110,15 @@ async def test_a_silent_database_takes_no_write(store: MysqlStore, wire: Wire) -
     wire.go()
     await until(lambda: not store.away, "the store is not back")
     await store.probe()
+
+
+async def test_a_fault_of_the_pulse_itself_does_not_end_it(
+    store: MysqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> MysqlConnection:
+        raise LookupError("a mistake")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MysqlConnection, "execute", fail)
+        await until(lambda: store.away == "LookupError('a mistake')", "it is not noticed")
+    await until(lambda: not store.away, "the store is not back")
