@@ -84,13 +84,13 @@ async def test_a_bus_opens_while_kafka_is_away_and_begins_when_it_is_back(servic
             await bus.serve_node(NODE, events.extend)
             await bus.watch_presence(places.append, lambda: whole.append(len(places)))
             await bus.watch_invalidations(lambda _: None)
-    finally:
-        await asyncio.to_thread(services.start, "kafka")
-    try:
         assert whole == []
         here = Presence("ann", f"phone {id(places)}", NODE, 1)
         bus.announce(here)
         bus.deliver(NODE, [Push(b"is typing", ["ann"])])
+    finally:
+        await asyncio.to_thread(services.start, "kafka")
+    try:
         await until(lambda: bus.away == "", "it is not back")
         await until(lambda: bool(whole) and here in places, "presence does not arrive")
         number = 0
