@@ -6,7 +6,7 @@ from struct import Struct
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-_TWO_LONGS = Struct(">qq")
+_THREE_LONGS = Struct(">qqq")
 _LONG = Struct(">q")
 
 _MESSAGE_TAG = b"\x0a"
@@ -53,9 +53,21 @@ def notify_recall(message_id: int, operator: str) -> bytes:
     return b"\x08" + varint(message_id) + b"\x12" + varint(len(text)) + text
 
 
-def sent_payload(message_id: int, timestamp: int) -> bytes:
-    """Return the payload that answers an MS: id and server time in ms, 8 bytes each (section 6)."""
-    return _TWO_LONGS.pack(message_id, timestamp)
+SENT_BYTES = 16
+"""What a device gets of the payload that answers an MS."""
+
+
+def sent_payload(message_id: int, timestamp: int, seq: int = 0) -> bytes:
+    """Return the payload that answers an MS: id and server time in ms, 8 bytes each (section 6).
+
+    Behind them is what only the connector reads: the seq of the message in its sender's inbox, 0 where it has none.
+    """
+    return _THREE_LONGS.pack(message_id, timestamp, seq)
+
+
+def sent_seq(payload: bytes) -> int:
+    """Return the seq in what `sent_payload` made."""
+    return int.from_bytes(payload[SENT_BYTES:], "big")
 
 
 def long_payload(value: int) -> bytes:

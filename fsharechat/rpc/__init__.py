@@ -24,8 +24,14 @@ class Method(IntEnum):
     """{"op", ...} of the back office -> {"code", "message", "result"}; the code is an HTTP status."""
     RECALLS = 134
     """The caller's device asks for recalls: a seq -> array of [seq, message id, operator] with a higher one."""
-    RECALLS_TOLD = 135
-    """An array of [uid, client id, seq], the last recall that each device was told of -> nothing."""
+    MARKS = 135
+    """An array of Mark (store/cursors.py), how far devices have the logs of their users -> nothing."""
+    PULL = 136
+    """[after, mark, claim]: the inbox of the caller's device behind `after` -> Pulled (pulled.py).
+
+    `after` and `mark` may be messages.NOTHING. Where `after` is, the device begins anew (messages.pull), and its mark
+    is kept if it is not `mark`.
+    """
 
 
 class Call(NamedTuple):

@@ -5,29 +5,38 @@ from typing import NamedTuple
 
 from fsharechat.store.heads import Heads
 
-_NUMBERS = Struct(">11q")
+_NUMBERS = Struct(">13q")
+
+
+class Marks(NamedTuple):
+    """The last seq of each log that a device demonstrably has, in the order of Log (store/cursors.py).
+
+    `handed`: the device was given the inbox up to there, and may have it.
+    """
+
+    inbox: int = 0
+    delivered: int = 0
+    read: int = 0
+    recalled: int = 0
+    handed: int = 0
 
 
 class Welcome(NamedTuple):
     """The payload of Method.AUTHENTICATE: what the device gets, and where the connector's cursors begin."""
 
     heads: Heads
-    delivered: int
-    """The last delivery report that the device has fetched."""
-    read: int
-    """The last read report that the device has fetched."""
-    recalled: int
-    """The last recall that the device knows."""
+    marks: Marks
     issued_ms: int
     """When the device logged in: what a log-out is of."""
     ack: bytes
     """The ConnectAckPayload."""
 
     def encode(self) -> bytes:
-        numbers = (*self.heads, self.delivered, self.read, self.recalled, self.issued_ms)
-        return _NUMBERS.pack(*numbers) + self.ack
+        return _NUMBERS.pack(*self.heads, *self.marks, self.issued_ms) + self.ack
 
     @classmethod
     def decode(cls, payload: bytes) -> "Welcome":
-        *heads, delivered, read, recalled, issued_ms = _NUMBERS.unpack_from(payload)
-        return cls(Heads(*heads), delivered, read, recalled, issued_ms, payload[_NUMBERS.size :])
+        *numbers, issued_ms = _NUMBERS.unpack_from(payload)
+        split = len(Heads._fields)
+        heads, marks = Heads(*numbers[:split]), Marks(*numbers[split:])
+        return cls(heads, marks, issued_ms, payload[_NUMBERS.size :])

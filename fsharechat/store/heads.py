@@ -4,7 +4,6 @@ A device compares these with what it knows (protocol.md section 4), and so does 
 """
 
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import NamedTuple
 
 from fsharechat.store.unit import Dialect, Query, Unit, marks, select_in
@@ -22,14 +21,6 @@ class Heads(NamedTuple):
     recalled: int = 0
 
 
-class CursorKind(IntEnum):
-    """What a device may know less of than there is; the first two are ReportType."""
-
-    DELIVERED = 1
-    READ = 2
-    RECALLS = 3
-
-
 _COLUMNS = "seq, friends_dt, requests_dt, settings_dt, delivered_seq, read_seq, recalled_seq"
 
 FRIENDS = "friends_dt"
@@ -41,12 +32,6 @@ def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
     """Return the heads of the users for whom there is anything yet."""
     rows = yield from select_in(f"SELECT uid, {_COLUMNS} FROM heads WHERE uid IN ({{}})", uids)
     return {uid: Heads(*values) for uid, *values in rows}
-
-
-def cursors(_: Dialect, uid: str, client_id: str) -> Unit[dict[int, int]]:
-    """Return, by CursorKind, the last report or recall that a device knows; none where it never knew one."""
-    sql = "SELECT kind, seq FROM device_cursors WHERE uid = ? AND client_id = ?"
-    return dict((yield Query(sql, (uid, client_id))).rows)
 
 
 def next_version(dialect: Dialect, column: str, uids: Sequence[str], now: int) -> Unit[int]:

@@ -8,8 +8,17 @@ from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import groups
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
 
-MAX_PULL_BYTES = 1 << 20
-"""The most that the messages of one answer weigh (protocol.md section 6)."""
+MAX_PULL_BYTES = 64 * 1024
+"""The most that the messages of one answer to an MP weigh (protocol.md section 6)."""
+
+MAX_HISTORY_BYTES = 256 * 1024
+"""The most that the messages of one answer of history weigh."""
+
+NOTHING = -1
+"""What a device has of an inbox that has nothing of it, and was given nothing."""
+
+_AROUND = 6
+"""Bytes of the tag and the length that stand before a message in an answer."""
 
 MAX_HISTORY = 200
 """The most messages that one answer of history holds."""
@@ -44,6 +53,8 @@ class NewMessage:
     """The id may be stored already: a call that was cut off is made again."""
     audience: Audience | None = None
     """What `receivers` was made from, if that is a group."""
+    sender_client: str = ""
+    """The device that sent it, if one did."""
 
 
 class Stored(NamedTuple):
@@ -58,12 +69,25 @@ class Stored(NamedTuple):
     outdated: bool = False
 
 
-class Pulled(NamedTuple):
-    """Inbox entries after some seq: bodies oldest first, the last seq they cover, and the inbox's last."""
+class PulledEntry(NamedTuple):
+    """Entry `seq` of an inbox. `sender_client` is the device that sent it, where that is known."""
 
-    bodies: list[bytes]
-    current: int
+    seq: int
+    sender: str
+    sender_client: str
+    body: bytes
+
+
+class Pulled(NamedTuple):
+    """Entries of an inbox, oldest first, and its last seq.
+
+    `begin` is the seq below the entries where they are for a device that has nothing, else NOTHING. That device needs
+    none from below.
+    """
+
+    entries: list[PulledEntry]
     head: int
+    begin: int = NOTHING
 
 
 def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
@@ -197,8 +221,11 @@ def _insert(
             directed += [(uid, message.conversation, message.id) for uid, _ in mine]
     yield from insert_many(
         "messages",
-        ("id", "sender", "local_id", "conversation", "body"),
-        [(m.id, m.sender, m.local_id or None, _kept_as(m), m.body) for m in fresh],
+        ("id", "sender", "local_id", "conversation", "body", "client"),
+        [
+            (m.id, m.sender, m.local_id or None, _kept_as(m), m.body, None if m.local_id else m.sender_client)
+            for m in fresh
+        ],
     )
     yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
     if directed:
@@ -217,34 +244,60 @@ def _kept_as(message: NewMessage) -> str:
 
 _SIZES = """
 SELECT i.seq, LENGTH(m.body) FROM inbox i JOIN messages m ON m.id = i.message_id
-WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
+WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq LIMIT ?
 """
-_BODIES = """
-SELECT m.body FROM inbox i JOIN messages m ON m.id = i.message_id
+_ENTRIES = """
+SELECT i.seq, m.sender, m.client, m.body FROM inbox i JOIN messages m ON m.id = i.message_id
 WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq
 """
 _SIZES_PAGE = 2048
-_FEW = 16
+_FEW = 4
 """So many bodies are read without a look at their sizes."""
 
 
-def pull(dialect: Dialect, uid: str, after: int) -> Unit[Pulled]:
-    """Return the entries with seq above `after`.
+def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[Pulled]:
+    """Return the oldest entries with seq above `after` that weigh MAX_PULL_BYTES together, and one at least.
 
-    Over MAX_PULL_BYTES the newest are kept; an `after` above the head is answered as 0. Messages of groups that the
-    user has left are left out of the answer to 0.
+    For an `after` of NOTHING, or above the head, these are the newest ones instead, without messages of groups that
+    the user has left; `begin` is the seq below the oldest of them. A device that was given nothing but says that it
+    has the inbox up to `claim` gets all that follows, if that is more: it may have been here before.
     """
     head = (yield from heads(dialect, [uid])).get(uid, 0)
-    if after > head:
-        after = 0
-    if not after and (left := (yield from groups.left_by(uid))):
-        return Pulled((yield from _of_others(uid, head, left)), head, head)
+    if 0 <= after <= head:
+        return (yield from _oldest_entries(uid, after, head))
+    newest = yield from _newest_entries(uid, head)
+    if not 0 < claim < newest.begin:
+        return newest
+    return (yield from _oldest_entries(uid, claim, head))._replace(begin=claim)
+
+
+def _oldest_entries(uid: str, after: int, head: int) -> Unit[Pulled]:
+    upto = head
     if head - after > _FEW:
-        after = yield from _within_bytes(uid, after, head)
-    rows = (yield Query(_BODIES, (uid, after, head))).rows
-    bodies = _newest([body for (body,) in reversed(rows)])
-    bodies.reverse()
-    return Pulled(bodies, head, head)
+        upto = yield from _within_bytes(uid, after, head)
+    rows = (yield Query(_ENTRIES, (uid, after, upto))).rows
+    size = 0
+    entries: list[PulledEntry] = []
+    for seq, sender, client, body in rows:
+        size += len(body) + _AROUND
+        if size > MAX_PULL_BYTES and entries:
+            break
+        entries.append(PulledEntry(seq, sender, client or "", body))
+    return Pulled(entries, head)
+
+
+def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
+    """Return the seq up to which the entries above `after` weigh MAX_PULL_BYTES or a little more."""
+    size = 0
+    while after < head:
+        rows = (yield Query(_SIZES, (uid, after, head, _SIZES_PAGE))).rows
+        for seq, length in rows:
+            size, after = size + length, int(seq)
+            if size > MAX_PULL_BYTES:
+                return after
+        if len(rows) < _SIZES_PAGE:
+            break
+    return head
 
 
 _CONVERSATIONS = """
@@ -253,22 +306,31 @@ WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
 """
 
 
-def _of_others(uid: str, head: int, left: Collection[str]) -> Unit[list[bytes]]:
-    """Return the newest bodies of an inbox, oldest first, without those of the groups in `left`."""
+def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
+    """Return the newest entries of an inbox, oldest first, without those of groups that the user has left."""
+    left = yield from groups.left_by(uid)
     size, upto = 0, head
-    ids: list[int] = []
+    seqs: dict[int, int] = {}
     while size <= MAX_PULL_BYTES:
         rows = (yield Query(_CONVERSATIONS, (uid, upto, _SIZES_PAGE))).rows
         for seq, id, conversation, length in rows:
-            upto = int(seq) - 1
             if _group_of(conversation) not in left:
-                ids.append(id)
-                size += length
-                if size > MAX_PULL_BYTES:
+                size += length + _AROUND
+                if size > MAX_PULL_BYTES and seqs:
                     break
+                seqs[id] = int(seq)
+            upto = int(seq) - 1
         if len(rows) < _SIZES_PAGE:
             break
-    return (yield from _newest_of(ids))[::-1]
+    sql = "SELECT id, sender, client, body FROM messages WHERE id IN ({})"
+    found = {id: row for id, *row in (yield from select_in(sql, list(seqs)))}
+    entries = [
+        PulledEntry(seq, sender, client or "", body)
+        for id, seq in reversed(seqs.items())
+        if id in found
+        for sender, client, body in (found[id],)
+    ]
+    return Pulled(entries, head, upto)
 
 
 def _group_of(conversation: str) -> str | None:
@@ -277,35 +339,17 @@ def _group_of(conversation: str) -> str | None:
     return line_and_target.partition("|")[2] if kind in (_GROUP, _DIRECTED) else None
 
 
-def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
-    """Return the seq above which the entries up to `head` weigh MAX_PULL_BYTES or a little more."""
-    size, upto = 0, head
-    while upto > after:
-        rows = (yield Query(_SIZES, (uid, after, upto, _SIZES_PAGE))).rows
-        for seq, length in rows:
-            size, upto = size + length, int(seq) - 1
-            if size > MAX_PULL_BYTES:
-                return upto
-        if len(rows) < _SIZES_PAGE:
-            break
-    return after
-
-
 def _newest_of(ids: Sequence[int]) -> Unit[list[bytes]]:
-    """Return the bodies of the first of the messages, as _newest does."""
+    """Return the bodies of the first of the messages that weigh MAX_HISTORY_BYTES together, and one at least."""
     rows = yield from select_in("SELECT id, body FROM messages WHERE id IN ({})", ids)
     found: dict[int, bytes] = dict(rows)
-    return _newest([found[id] for id in ids if id in found])
-
-
-def _newest(bodies: Sequence[bytes]) -> list[bytes]:
-    """Return the first bodies that weigh MAX_PULL_BYTES together, and one at least."""
+    bodies = [found[id] for id in ids if id in found]
     size = 0
     for count, body in enumerate(bodies):
-        size += len(body) + 6  # the tag and the length that stand before it
-        if size > MAX_PULL_BYTES and count:
-            return list(bodies[:count])
-    return list(bodies)
+        size += len(body) + _AROUND
+        if size > MAX_HISTORY_BYTES and count:
+            return bodies[:count]
+    return bodies
 
 
 def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
@@ -326,8 +370,8 @@ WHERE d.uid = ? AND d.conversation = ? AND d.message_id < ? ORDER BY d.message_i
 def history(_: Dialect, conversation: str, before: int, count: int, reader: str = "") -> Unit[list[bytes]]:
     """Return up to `count` (at most MAX_HISTORY) bodies of a conversation below the id `before`.
 
-    The newest comes first; over MAX_PULL_BYTES the newest are kept. Of messages to some members of a group those are
-    among them that are for the `reader`, or from them.
+    The newest comes first; over MAX_HISTORY_BYTES the newest are kept. Of messages to some members of a group there
+    are those that are for the `reader`, or from them.
     """
     before = before or 1 << 62
     wanted = max(0, min(count, MAX_HISTORY))
@@ -340,7 +384,7 @@ def history(_: Dialect, conversation: str, before: int, count: int, reader: str 
     for id, length in rows[:wanted]:
         ids.append(id)
         size += length
-        if size > MAX_PULL_BYTES:
+        if size > MAX_HISTORY_BYTES:
             break
     return (yield from _newest_of(ids))
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fsharechat.store.heads import CursorKind, Heads, heads
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
@@ -34,10 +33,3 @@ def missed(_: Dialect, uid: str, after: int) -> Unit[list[Missed]]:
     """Return the recalls with seq above `after`, oldest first."""
     sql = "SELECT seq, message_id, operator FROM recalls WHERE uid = ? AND seq > ? ORDER BY seq DESC LIMIT ?"
     return [Missed(*row) for row in reversed((yield Query(sql, (uid, after, MAX_MISSED))).rows)]
-
-
-def begin(dialect: Dialect, uid: str, client_id: str) -> Unit[None]:
-    """Let a new device know the recalls until now: it has no message from before."""
-    reached = (yield from heads(dialect, [uid])).get(uid, Heads())
-    sql = dialect.insert_new("device_cursors", ("uid", "client_id", "kind", "seq"))
-    yield Query(sql, (uid, client_id, CursorKind.RECALLS, reached.recalled))

@@ -13,8 +13,8 @@ from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat
 
-MAX_PULL_BYTES = 1 << 20
-MAX_PULL_REPORTS = 10_000
+MAX_PULL_BYTES = 64 * 1024
+MAX_PULL_REPORTS = MAX_PULL_BYTES // 24
 """The most that one answer weighs and holds."""
 
 _FRAME = 24
@@ -22,7 +22,6 @@ _FRAME = 24
 
 _COLUMN = {ReportType.DELIVERED: "delivered_seq", ReportType.READ: "read_seq"}
 _KEYS = ("uid", "kind", "conversation", "line", "target", "reporter")
-_CURSOR_KEYS = ("uid", "client_id", "kind")
 
 
 class NewReport(NamedTuple):
@@ -43,15 +42,6 @@ class Pulled(NamedTuple):
     reports: list[Row]
     current: int
     head: int
-
-
-class ReportCursor(NamedTuple):
-    """A device has fetched the reports of a kind up to `seq`."""
-
-    uid: str
-    client_id: str
-    kind: int
-    seq: int
 
 
 def keep(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[ReportType, list[Entry]]]:
@@ -100,15 +90,15 @@ def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
 
 
 _REPORTS = (
-    "SELECT reporter, date, target FROM reports "
-    "WHERE uid = ? AND kind = ? AND seq > ? AND seq <= ? ORDER BY seq DESC LIMIT ?"
+    "SELECT seq, reporter, date, target FROM reports "
+    "WHERE uid = ? AND kind = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 )
 
 
 def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[Pulled]:
     """Return the reports of a kind with seq above `after`; one above the head is answered as 0.
 
-    Over MAX_PULL_REPORTS and MAX_PULL_BYTES the newest are kept.
+    Over MAX_PULL_REPORTS and MAX_PULL_BYTES the oldest are kept.
     """
     reached = (yield from heads.heads(dialect, [uid])).get(uid, Heads())
     head = reached.read if kind == ReportType.READ else reached.delivered
@@ -116,19 +106,13 @@ def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[Pulle
         after = 0
     rows = (yield Query(_REPORTS, (uid, kind, after, head, MAX_PULL_REPORTS))).rows
     size = 0
-    for count, (reporter, _, target) in enumerate(rows):
+    found: list[Row] = []
+    for seq, *report in rows:
+        reporter, _, target = report
         size += _FRAME + len(reporter.encode()) + len(target.encode())
         if size > MAX_PULL_BYTES:
-            rows = rows[:count]
             break
-    return Pulled(rows[::-1], head, head)
-
-
-def fetched(dialect: Dialect, cursors: Sequence[ReportCursor]) -> Unit[None]:
-    """Keep how far devices have fetched; a cursor never goes back."""
-    highest: dict[Row, int] = {}
-    for *key, seq in cursors:
-        highest[tuple(key)] = max(seq, highest.get(tuple(key), 0))
-    for part in chunks([(*key, seq) for key, seq in highest.items()]):
-        sql = dialect.upsert("device_cursors", _CURSOR_KEYS, ("seq",), len(part), highest=("seq",))
-        yield Query(sql, flat(part))
+        found.append(tuple(report))
+        current = seq
+    whole = len(found) == len(rows) < MAX_PULL_REPORTS
+    return Pulled(found, head if whole else current, head)

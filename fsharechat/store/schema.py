@@ -133,6 +133,7 @@ messages = Table(
     Column("local_id", BigInteger, comment="The sender's own id of it; NULL where it has none."),
     Column("conversation", String(160), nullable=False, comment="See messages.conversation_key."),
     Column("body", BODY, nullable=False, comment="The protobuf Message."),
+    Column("client", String(255), comment="The device that sent it, where there is no local id."),
     UniqueConstraint("sender", "local_id", name="messages_local_id"),
     Index("messages_history", "conversation", "id"),
 )
@@ -239,8 +240,15 @@ device_cursors = Table(
     metadata,
     Column("uid", UID, primary_key=True),
     Column("client_id", String(255), primary_key=True),
-    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="CursorKind"),
-    Column("seq", BigInteger, nullable=False, comment="The last one that the device knows."),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="Log"),
+    Column("seq", BigInteger, nullable=False, comment="The last one that the device demonstrably has."),
+    Column(
+        "handed",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="The device was given the log up to there.",
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import LoginCode, UserStatus
-from fsharechat.store import recalls, users
+from fsharechat.store import cursors, users
 from fsharechat.store.unit import Dialect, Query, Unit
 
 DAY_MS = 86_400_000
@@ -52,7 +52,7 @@ def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Se
         yield Query("SELECT db_secret FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
     ).rows
     session = fresh._replace(db_secret=rows[0][0]) if rows else fresh
-    yield from recalls.begin(dialect, uid, client_id)
+    yield from cursors.begin(dialect, uid, client_id)
     yield Query(dialect.upsert("sessions", ("uid", "client_id"), Session._fields), (uid, client_id, *session))
     return session
 
@@ -62,14 +62,14 @@ def revoke(_: Dialect, uid: str) -> Unit[None]:
     yield Query("UPDATE sessions SET issued_ms = ? WHERE uid = ?", (REVOKED, uid))
 
 
-def forget(_: Dialect, uid: str, client_id: str, issued_ms: int | None = None) -> Unit[None]:
+def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = None) -> Unit[None]:
     """Log a device out; with `issued_ms` only if its login is still the one of that time."""
     sql = "DELETE FROM sessions WHERE uid = ? AND client_id = ?"
     if issued_ms is None:
         yield Query(sql, (uid, client_id))
     elif not (yield Query(f"{sql} AND issued_ms = ?", (uid, client_id, issued_ms))).changed:
         return
-    yield Query("DELETE FROM device_cursors WHERE uid = ? AND client_id = ?", (uid, client_id))
+    yield from cursors.forget(dialect, uid, client_id)
 
 
 class Codes(NamedTuple):

@@ -1,10 +1,8 @@
-"""The few bodies that a connector reads itself: what devices say of themselves, and how far a pull went."""
+"""The few bodies that a connector reads itself: what devices say of themselves."""
 
 from typing import NamedTuple
 
 import orjson
-
-from fsharechat.protocol import messages_pb2 as pb
 
 MAX_ID_LENGTH = 255
 MAX_INTERVAL_MS = 86_400_000
@@ -27,12 +25,6 @@ class Connect(NamedTuple):
             return None
         texts = all(isinstance(text, str) for text in said)
         return said if texts and max(len(said.uid), len(said.client_id)) <= MAX_ID_LENGTH else None
-
-
-def pull_bounds(payload: bytes) -> tuple[int, int]:
-    """Return `current` and `head` of a PullMessageResult."""
-    result = pb.PullMessageResult.FromString(payload)
-    return result.current, result.head
 
 
 def ping_interval(body: bytes) -> int | None:

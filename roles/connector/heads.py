@@ -49,7 +49,6 @@ class HeadCheck:
 
     async def check_all(self) -> None:
         await self.check(list(self._hub.users))
-        await self._hub.recalls.keep_cursors()
 
     async def look_at_fresh(self) -> None:
         """Check those who have connected FRESH_SECONDS ago, and tell of what was ahead AHEAD_SECONDS ago."""

@@ -7,21 +7,24 @@ import structlog
 
 from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
 from fsharechat.process import SPARE_FILES
+from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.ids import IdGenerator, now_ms
-from fsharechat.protocol.signals import Code, ReportType
+from fsharechat.protocol.signals import Code
 from fsharechat.registry import Lease
 from fsharechat.rpc import Call, Method, Reply, Rpc
+from fsharechat.rpc.welcome import Welcome
 from fsharechat.settings import Settings
-from fsharechat.store.heads import Heads
+from fsharechat.store.cursors import Log
 from fsharechat.tasks import repeat, spawn
 from roles.connector.gate import Gate
 from roles.connector.heads import HeadCheck
 from roles.connector.limits import Buckets, BucketTable, RateLimit
+from roles.connector.logs import VERSIONED, DeviceLogs, OnlineUser
+from roles.connector.marks import MarkKeeper
 from roles.connector.recalls import Recalls
 from roles.connector.session import Session, State
 from roles.connector.tail import TailMessage
 from roles.connector.transport import Transport
-from roles.connector.user import VERSIONED, OnlineUser
 from roles.connector.writes import TurnWrites
 
 log = structlog.get_logger(__name__)
@@ -52,6 +55,8 @@ class Hub:
                 open_files=open_files,
             )
         self.users: dict[str, OnlineUser] = {}
+        self._devices: dict[tuple[str, str], Session] = {}
+        """The sessions of devices that are logged in, by uid and client id."""
         self.sessions: set[Session] = set()
         self.unauthenticated = 0
         self.waiting: set[Gate] = set()
@@ -71,7 +76,8 @@ class Hub:
         self._lease_changed = asyncio.Event()
         self._idle = asyncio.Event()
         self.heads = HeadCheck(self)
-        self.recalls = Recalls(self)
+        self.recalls = Recalls(lambda: self.time())
+        self.marks = MarkKeeper(rpc, lambda: self.time())
         self._tasks: list[asyncio.Task[None]] = []
 
     # Life
@@ -83,6 +89,7 @@ class Hub:
         self._begin()
         self._tasks = [
             spawn("sweep", repeat(SWEEP_SECONDS, self.sweep)),
+            spawn("marks of devices", repeat(SWEEP_SECONDS, self.marks.keep)),
             *self.heads.start(),
             spawn("connector's node id", self._follow_lease()),
         ]
@@ -102,7 +109,7 @@ class Hub:
                 self._resync.cancel()
             for task in self._tasks:
                 task.cancel()
-        await self.recalls.keep_cursors()
+        await self.marks.keep(all=True)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def finished(self) -> None:
@@ -167,10 +174,10 @@ class Hub:
         log.info("all devices are announced again", devices=self.devices)
         if self._lease.holds(self.node):
             self.bus.announce(Presence("", "", self.node, self._began))
-        sessions = list(self.sessions)
-        for start in range(0, len(sessions), SWEEP_SLICE):
-            for session in sessions[start : start + SWEEP_SLICE]:
-                if session.user is not None:
+        devices = list(self._devices.items())
+        for start in range(0, len(devices), SWEEP_SLICE):
+            for key, session in devices[start : start + SWEEP_SLICE]:
+                if self._devices.get(key) is session:
                     self._announce(session, True)
             await asyncio.sleep(0)
 
@@ -204,45 +211,50 @@ class Hub:
         self.refused += 1
         return False
 
-    def opened(self, session: Session, heads: Heads) -> None:
+    def opened(self, session: Session, welcome: Welcome) -> None:
         """Put an authenticated session in its place; an earlier one of the same device goes.
 
-        The CONNECT_ACK has told it of the `heads`; other devices of the user may not know of them yet.
+        The CONNECT_ACK has told it of the heads; other devices of the user may not know of them yet.
         """
         self.unauthenticated -= 1
         user = self.users.get(session.uid)
         if user is None:
-            user = self.users[session.uid] = OnlineUser(session.uid, self._tail_bounds, self.recalls)
-        replaced = user.sessions.get(session.client_id)
-        user.sessions[session.client_id] = session
-        session.user = user
-        session.epoch = self._epoch = max(self._epoch + 1, now_ms())
+            user = self.users[session.uid] = OnlineUser(session.uid, self._tail_bounds)
+        key = (session.uid, session.client_id)
+        replaced = self._devices.get(key)
+        self._devices[key] = session
         if replaced is not None:
             replaced.refuse("replaced by a new connection of the same device")
+        heads, marks = welcome.heads, self.marks.known(*key, welcome.marks)
+        logs = session.logs = user.devices[session.client_id] = DeviceLogs(session, self, user, heads, marks)
+        session.epoch = self._epoch = max(self._epoch + 1, now_ms())
         self._announce(session, True)
         self.heads.connected(session.uid)
-        if len(user.sessions) == 1:
+        if len(user.devices) == 1:
             user.learn_versions(heads)
         user.catch_up(heads)
-        session.notify()
-        session.notify_all_reports()
+        logs.notify_all()
 
     def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
         self.sessions.discard(session)
         if was is not State.OPEN:
             self.unauthenticated -= 1
             return
-        self.recalls.closed(session)
         if buckets is not None:
             self.buckets.keep(session.uid, session.client_id, buckets, self.time())
-        user, session.user = session.user, None
-        if user is not None and user.sessions.get(session.client_id) is session:
-            del user.sessions[session.client_id]
-            self._announce(session, False)
-            if user.sessions:
-                user.trim()
-            else:
-                del self.users[session.uid]
+        logs, session.logs = session.logs, None
+        key = (session.uid, session.client_id)
+        if logs is not None:
+            logs.closed()
+        if logs is None or self._devices.get(key) is not session:
+            return  # it has been replaced
+        del self._devices[key]
+        del logs.user.devices[session.client_id]
+        self._announce(session, False)
+        if logs.user.devices:
+            logs.user.trim()
+        else:
+            del self.users[session.uid]
 
     def forget(self, session: Session) -> None:
         """Log the device out for good (DISCONNECT with clear), then close its connection."""
@@ -282,7 +294,7 @@ class Hub:
         elif type(event) is Reported:
             self._on_reported(event)
         elif type(event) is Recalled:
-            self.recalls.on_event(event)
+            self._on_recalled(event)
         elif type(event) is Kick:
             self._on_kick(event)
         elif type(event) is Resync:
@@ -298,32 +310,48 @@ class Hub:
     def _on_push(self, event: Push) -> None:
         message = TailMessage(event.body, "")
         for uid in event.uids:
-            for session in self._sessions_of(uid):
-                session.transport.send_pulled(0, [message], 0, 0)
+            for logs in self._logs_of(uid):
+                logs.push(message)
 
     def _on_reported(self, event: Reported) -> None:
-        kind = ReportType(event.kind)
         for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is not None:
-                user.learn_reports(kind, seq)
+                user.learn(Log(event.kind), seq)
+
+    def _on_recalled(self, event: Recalled) -> None:
+        """Put the message as it is now into the tails, and tell the devices of all but the operator."""
+        self.recalls.remember(event.message_id, event.body)
+        notice = notify_recall(event.message_id, event.operator)
+        replaced: TailMessage | None = None
+        for uid, seq in event.entries:
+            user = self.users.get(uid)
+            if user is None:
+                continue
+            replaced = user.replace(event.message_id, event.body, replaced)
+            user.heads[Log.RECALLS] = max(user.heads[Log.RECALLS], seq)
+            for logs in self._logs_of(uid):
+                logs.recalled(seq, notice if uid != event.operator else None)
 
     def _on_notify(self, event: Notify) -> None:
         if event.sub_signal in VERSIONED and (user := self.users.get(event.uid)) is not None:
             user.told(event.sub_signal, int.from_bytes(event.body, "big"))
-        for session in self._sessions_of(event.uid):
-            if session.client_id != event.except_client:
-                session.transport.send_notification(event.sub_signal, event.body)
+        for logs in self._logs_of(event.uid):
+            if logs.client_id != event.except_client:
+                logs.transport.send_notification(event.sub_signal, event.body)
 
     def _on_kick(self, event: Kick) -> None:
-        user = self.users.get(event.uid)
-        session = user.sessions.get(event.client_id) if user is not None else None
+        session = self._devices.get((event.uid, event.client_id))
         if session is not None and session.epoch <= event.epoch:
             session.refuse("the device has connected to another node, or an administrator ended it")
 
-    def _sessions_of(self, uid: str) -> list[Session]:
+    def _logs_of(self, uid: str) -> list[DeviceLogs]:
         user = self.users.get(uid)
-        return list(user.sessions.values()) if user is not None else []
+        return list(user.devices.values()) if user is not None else []
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something in a while."""
+        asyncio.get_running_loop().call_later(seconds, action)
 
     # The sweep
 
@@ -358,4 +386,5 @@ class Hub:
         elif now - session.heard_at > session.transport.silence_seconds:
             session.refuse("silent")
         else:
-            session.repeat_notifications(now - settings.notify_repeat_seconds)
+            if session.logs is not None:
+                session.logs.sweep(now - settings.notify_repeat_seconds, now)

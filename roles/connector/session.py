@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,17 +13,17 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import check_whole, notify_message
+from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.ids import IdError
 from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.welcome import Welcome
-from roles.connector.bodies import Connect, ping_interval, pull_bounds
+from fsharechat.store.cursors import Log
+from roles.connector.bodies import Connect, ping_interval
 from roles.connector.limits import Buckets
-from roles.connector.reports import ReportCursor
+from roles.connector.logs import DeviceLogs
 from roles.connector.transport import Transport
-from roles.connector.user import OnlineUser
 
 if TYPE_CHECKING:
     from roles.connector.hub import Hub
@@ -54,35 +55,23 @@ class State(Enum):
 
 
 class Session:
-    """Takes the frames of a device, asks the group role, and keeps the device's cursor.
-
-    The cursor (design: life of a message): `fetched` is the last seq the device has pulled or need not pull,
-    `asked_at` the time of an MN that it has not answered. While the user's head is above `fetched` and no MN or MP
-    is under way, an MN goes out.
-    """
+    """Takes the frames of a device, asks the group role, and hands what concerns the device's logs to them."""
 
     __slots__ = (
         "_backlog",
         "_buckets",
         "_hub",
-        "_pulling",
-        "_reports",
-        "asked_at",
-        "asking_recalls",
         "client_id",
         "epoch",
-        "fetched",
         "heard_at",
         "inflight",
         "issued_ms",
+        "logs",
         "opened_at",
         "ping_interval",
-        "recalled",
-        "recalls",
         "state",
         "transport",
         "uid",
-        "user",
     )
 
     def __init__(self, hub: Hub, transport: Transport) -> None:
@@ -94,19 +83,11 @@ class Session:
         self.client_id = ""
         self.epoch = 0
         self.issued_ms = 0
-        self.user: OnlineUser | None = None
-        self.fetched = 0
-        self.asked_at: float | None = None
-        self._pulling = 0
+        self.logs: DeviceLogs | None = None
+        """Set while the session is open."""
         self.inflight = 0
         self._backlog: deque[Frame] | None = None
         self._buckets: Buckets | None = None
-        # Made when there is anything to keep: most devices are idle most of the time.
-        self._reports: tuple[ReportCursor, ReportCursor] | None = None
-        # Of the recalls (recalls.py): the last one that the device knows, and the RMNs to repeat behind an answer.
-        self.recalls = 0
-        self.recalled: deque[bytes] | None = None
-        self.asking_recalls = False
 
     # From the client
 
@@ -181,15 +162,11 @@ class Session:
             self._refuse_connect(reply.code if refused else SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
             return
         welcome = Welcome.decode(reply.payload)
-        self.fetched = welcome.heads.seq
-        self.recalls = welcome.recalled
         self.issued_ms = welcome.issued_ms
-        if welcome.delivered or welcome.read:
-            self._reports = ReportCursor(welcome.delivered), ReportCursor(welcome.read)
         self.state = State.OPEN
         self.transport.authenticated(self.uid)
         self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, welcome.ack)
-        self._hub.opened(self, welcome.heads)
+        self._hub.opened(self, welcome)
 
     def _refuse_connect(self, sub_signal: int) -> None:
         self.transport.send_connect_ack(sub_signal, b"")
@@ -237,27 +214,31 @@ class Session:
         self._ask(frame, message_id)
 
     def _ask(self, frame: Frame, message_id: int = 0) -> None:
+        call = Call(frame.sub_signal, self.uid, self.client_id, frame.body, message_id)
+        self.ask(call, partial(self._on_reply, frame))
+
+    def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
+        """Ask the group role. `done` gets the reply if the device is connected then."""
         self.inflight += 1
         self._hub.inflight += 1
-        call = Call(frame.sub_signal, self.uid, self.client_id, frame.body, message_id)
-        self._hub.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
+        self._hub.rpc.call(call).add_done_callback(partial(self._finished, done))
 
-    def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
+    def _finished(self, done: Callable[[Reply], None], future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         self._hub.finished()
-        reply = future.result()
         if self.state is State.OPEN:
-            self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
-            if frame.sub_signal == SubSignal.MP:
-                self._on_pulled(reply)
-            elif frame.sub_signal == SubSignal.MRP:
-                self._on_reports_pulled(frame, reply)
-            if self.recalled and not self.inflight:
-                recalled, self.recalled = self.recalled, None
-                for notice in recalled:
-                    self.transport.send_notification(SubSignal.RMN, notice)
+            done(future.result())
+            if not self.inflight and self.logs is not None:
+                self.logs.answers_are_out()
         if self._backlog:
             self._work_off()
+
+    def _on_reply(self, frame: Frame, reply: Reply) -> None:
+        if frame.sub_signal == SubSignal.MS and reply.code == Code.SUCCESS:
+            if (seq := sent_seq(reply.payload)) and self.logs is not None:
+                self.logs.sent(seq)
+            reply = Reply(reply.code, reply.payload[:SENT_BYTES])
+        self._answer(frame, reply)
 
     def _work_off(self) -> None:
         if self._hub.draining:
@@ -279,80 +260,31 @@ class Session:
             self._buckets = self._hub.buckets.take(self.uid, self.client_id)
         return self._hub.limit.allows(self._buckets, sub_signal, self._hub.time())
 
-    # The cursor
+    # The logs (logs.py)
 
     def _pull(self, frame: Frame) -> None:
+        logs = self.logs
+        assert logs is not None
         # One that answers an MN is not counted: the server must not provoke a refusal.
-        if self.asked_at is None and not self._allowed(SubSignal.MP):
+        if logs.inbox.told_at is None and not self._allowed(SubSignal.MP):
             self._answer(frame, Reply(Code.TOO_OFTEN))
             return
         try:
-            after = pb.PullMessageRequest.FromString(frame.body).id
+            request = pb.PullMessageRequest.FromString(frame.body)
         except DecodeError:
+            request = None
+        if request is None or not request.IsInitialized():
             self._answer(frame, Reply(Code.INVALID_DATA))
             return
-        self.asked_at = None
-        user = self.user
-        # A first login is for the store, which leaves out the groups that the user has left.
-        first = after <= 0 < self.fetched
-        if user is not None and not first and (messages := user.tail_after(after)) is not None:
-            self.transport.send_pulled(frame.message_id, messages, user.head, user.head)
-            self._fetched_upto(user.head)
-        else:
-            self._pulling += 1
-            self._ask(frame)
-
-    def _on_pulled(self, reply: Reply) -> None:
-        self._pulling -= 1
-        if reply.code == Code.SUCCESS:
-            current, head = pull_bounds(reply.payload)
-            if self.user is not None:
-                # What the device has sent itself while the store was read is nothing to tell it of.
-                current = self.user.past_own(current, self.client_id)
-                self._fetched_upto(current)
-                self.user.learn(head)
-            self.notify()
-        elif self.user is not None and self.user.head > self.fetched:
-            self.asked_at = self._hub.time()  # ask again in a while, not at once: the store may be away
-
-    def _fetched_upto(self, seq: int) -> None:
-        if seq > self.fetched:
-            self.fetched = seq
-            if self.user is not None:
-                self.user.trim()
-
-    def sent(self, seq: int, sender_client: str) -> bool:
-        """Move the cursor over an entry that this device sent, if it is the next one; return whether it was."""
-        if sender_client != self.client_id or seq != self.fetched + 1:
-            return False
-        self.fetched = seq
-        return True
-
-    def notify(self) -> None:
-        """Send an MN if there is something to fetch and the device has not been told."""
-        user = self.user
-        if user is not None and user.head > self.fetched and self.asked_at is None and not self._pulling:
-            self.asked_at = self._hub.time()
-            self._hub.notified += 1
-            self.transport.send_notification(SubSignal.MN, notify_message(self.fetched + 1))
-
-    def repeat_notifications(self, before: float) -> None:
-        """Tell again what the device was told before that time: the MN, the MRN or the answer may be lost."""
-        if self.asked_at is not None and self.asked_at < before:
-            self.asked_at = None
-            self.notify()
-        for kind, cursor in zip(ReportType, self._reports or (), strict=False):
-            if cursor.told_at is not None and cursor.told_at < before:
-                cursor.told_at = None
-                self.notify_reports(kind)
-
-    # The reports (protocol.md section 8)
+        logs.pull(frame.message_id, request.id)
 
     def _pull_reports(self, frame: Frame) -> None:
+        logs = self.logs
+        assert logs is not None
         try:
             request = pb.PullMessageReportRequest.FromString(frame.body)
             check_whole(request)
-            cursor = self._cursor(request.type)
+            kind = ReportType(request.type)
         except DecodeError:
             self._answer(frame, Reply(Code.INVALID_DATA))
             return
@@ -360,36 +292,7 @@ class Session:
             self._answer(frame, Reply(Code.INVALID_PARAMETER))
             return
         # One that answers an MRN is not counted, as with MP.
-        if cursor.told_at is None and not self._allowed(SubSignal.MRP):
+        if not logs.awaits(Log(kind)) and not self._allowed(SubSignal.MRP):
             self._answer(frame, Reply(Code.TOO_OFTEN))
             return
-        cursor.asked()
-        self._ask(frame)
-
-    def _on_reports_pulled(self, frame: Frame, reply: Reply) -> None:
-        kind = ReportType(pb.PullMessageReportRequest.FromString(frame.body).type)
-        current = None
-        if reply.code == Code.SUCCESS:
-            current = pb.PullMessageReportResult.FromString(reply.payload).current
-        self._cursor(kind).answered(current)
-        if current is not None:
-            self.notify_reports(kind)
-
-    def notify_all_reports(self) -> None:
-        for kind in ReportType:
-            self.notify_reports(kind)
-
-    def notify_reports(self, kind: ReportType) -> None:
-        """Send an MRN if there are reports that the device neither has nor has been told of."""
-        if self.user is None:
-            return
-        head = self.user.reports[kind - ReportType.DELIVERED]
-        body = self._cursor(kind).tell(kind, head, self._hub.time()) if head else None
-        if body is not None:
-            self.transport.send_notification(SubSignal.MRN, body)
-
-    def _cursor(self, kind: int) -> ReportCursor:
-        """Raises ValueError for an unknown kind."""
-        if self._reports is None:
-            self._reports = ReportCursor(0), ReportCursor(0)
-        return self._reports[ReportType(kind) - ReportType.DELIVERED]
+        logs.pull_reports(frame.message_id, request, frame.body)

@@ -1,8 +1,20 @@
 """The newest entries of an online user's inbox, at hand, so that a pull reads no table."""
 
+from typing import NamedTuple
+
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import pull_entry
 from fsharechat.protocol.json import encode_message
+from fsharechat.store.messages import conversation_key
+
+
+class About(NamedTuple):
+    """What is looked up in a message: `kind` is its content type, `conversation` a messages.conversation_key."""
+
+    id: int
+    local_id: int
+    kind: int
+    conversation: str
 
 
 class TailMessage:
@@ -11,23 +23,30 @@ class TailMessage:
     The receivers of a message on one node share it.
     """
 
-    __slots__ = ("_entry", "_id", "_json_received", "_json_sent", "body", "sender", "sender_client")
+    __slots__ = ("_about", "_entry", "_json_received", "_json_sent", "body", "sender", "sender_client")
 
     def __init__(self, body: bytes, sender: str, sender_client: str = "") -> None:
         """`sender_client` is the device that sent it; empty for what the server itself wrote."""
         self.body = body
         self.sender = sender
         self.sender_client = sender_client
-        self._id = 0
+        self._about: About | None = None
         self._entry: bytes | None = None
         self._json_sent: bytes | None = None
         self._json_received: bytes | None = None
 
-    def id(self) -> int:
-        """Return the message id. Nobody asks for it but where messages are recalled."""
-        if not self._id:
-            self._id = pb.Message.FromString(self.body).message_id
-        return self._id
+    def about(self) -> About:
+        """Return what the message is. Few ask: where messages are recalled, and what is handed out again."""
+        if self._about is None:
+            message = pb.Message.FromString(self.body)
+            where = message.conversation
+            self._about = About(
+                message.message_id,
+                message.local_message_id,
+                message.content.type,
+                conversation_key(where.type, where.line, where.target, message.from_user),
+            )
+        return self._about
 
     def with_body(self, body: bytes) -> "TailMessage":
         """Return it as it is after its recall."""
@@ -75,7 +94,7 @@ class Tail:
 
     def find(self, message_id: int) -> TailMessage | None:
         """Return the entry that is this message."""
-        return next((entry for entry in self._entries.values() if entry.id() == message_id), None)
+        return next((entry for entry in self._entries.values() if entry.about().id == message_id), None)
 
     def replace(self, old: TailMessage, new: TailMessage) -> None:
         """Put another message in the place of an entry."""

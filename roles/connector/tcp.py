@@ -12,6 +12,7 @@ from roles.connector.gate import peer_name
 from roles.connector.hub import Hub
 from roles.connector.session import Session
 from roles.connector.tail import TailMessage
+from roles.connector.writes import has_unsent
 
 UNAUTHENTICATED_BODY = 16 * 1024
 """The largest body (bytes) before a CONNECT was accepted."""
@@ -27,6 +28,8 @@ _SUCCESS = bytes([Code.SUCCESS])
 
 class TcpConnection(asyncio.Protocol):
     """The transport of a session."""
+
+    answer_bytes = 64 * 1024
 
     __slots__ = (
         "_closing",
@@ -97,8 +100,11 @@ class TcpConnection(asyncio.Protocol):
         body = bytes((reply.code,)) + reply.payload
         self._write(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
 
-    def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None:
-        body = _SUCCESS + pull_result([message.entry() for message in messages], current, head)
+    def piece(self, message: TailMessage) -> bytes:
+        return message.entry()
+
+    def send_pulled(self, message_id: int, pieces: list[bytes], current: int, head: int) -> None:
+        body = _SUCCESS + pull_result(pieces, current, head)
         self._write(frames.encode(Signal.PUB_ACK, SubSignal.MP, message_id, body))
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
@@ -106,6 +112,9 @@ class TcpConnection(asyncio.Protocol):
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
         self._write(frames.encode(Signal.PING, SubSignal.NONE, message_id, b"interval %d" % interval_ms))
+
+    def unsent(self) -> bool:
+        return self._transport is not None and has_unsent(self._transport)
 
     def authenticated(self, uid: str) -> None:
         self._decoder.max_body = self._hub.settings.max_body_bytes

@@ -16,6 +16,7 @@ from roles.connector.hub import Hub
 from roles.connector.session import Session, State
 from roles.connector.tail import TailMessage
 from roles.connector.tcp import CLOSE_SECONDS
+from roles.connector.writes import has_unsent
 
 CLOSE_TIMEOUT_SECONDS = 2.0
 """How long the server waits for the client's part of the closing handshake."""
@@ -101,6 +102,8 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
 class WebSocketConnection:
     """The transport of a session."""
 
+    answer_bytes = 256 * 1024
+
     __slots__ = (
         "_closer",
         "_gate",
@@ -173,15 +176,20 @@ class WebSocketConnection:
             )
         )
 
-    def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None:
-        uid = self._uid
-        self._write(json.encode_pull(message_id, [message.json(uid) for message in messages], current, head))
+    def piece(self, message: TailMessage) -> bytes:
+        return message.json(self._uid)
+
+    def send_pulled(self, message_id: int, pieces: list[bytes], current: int, head: int) -> None:
+        self._write(json.encode_pull(message_id, pieces, current, head))
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
         self._write(json.encode_notification(sub_signal, body))
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
         self._write(json.encode_ping(message_id, b"interval %d" % interval_ms))
+
+    def unsent(self) -> bool:
+        return self._request.transport is not None and has_unsent(self._request.transport)
 
     def authenticated(self, uid: str) -> None:
         self._uid = uid

@@ -1,7 +1,12 @@
 """One write a connection and turn of the loop: each write is a system call."""
 
 import asyncio
+import fcntl
+import sys
 from typing import Protocol
+
+_OUTPUT_QUEUE = 0x5411
+"""SIOCOUTQ of Linux: the bytes in a socket's send queue that the other side has not acknowledged (tcp(7))."""
 
 
 class Connection(Protocol):
@@ -34,3 +39,17 @@ class TurnWrites:
         waiting, self._waiting = self._waiting, {}
         for connection, parts in waiting.items():
             connection.write_now(parts[0] if len(parts) == 1 else b"".join(parts))
+
+
+def has_unsent(transport: asyncio.Transport) -> bool:
+    """Return whether something waits to be sent, or was sent and is not acknowledged as far as that is known."""
+    if transport.get_write_buffer_size():
+        return True
+    socket = transport.get_extra_info("socket")
+    if socket is None or not sys.platform.startswith("linux"):
+        return False
+    try:
+        queued = fcntl.ioctl(socket.fileno(), _OUTPUT_QUEUE, bytes(4))
+    except OSError:  # it is closed, and nothing more is heard of it
+        return True
+    return int.from_bytes(queued, sys.byteorder) > 0

@@ -8,10 +8,10 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal, UserStatus
 from fsharechat.rpc import Call, Method, Reply
-from fsharechat.rpc.welcome import Welcome
-from fsharechat.store import heads, recalls, reports, sessions
-from fsharechat.store.heads import CursorKind, Heads
-from fsharechat.store.reports import ReportCursor
+from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.store import cursors, heads, recalls, sessions
+from fsharechat.store.cursors import Log, Mark
+from fsharechat.store.heads import Heads
 from fsharechat.store.sessions import Session
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles_raw
@@ -45,19 +45,25 @@ async def authenticate(group: Group, call: Call) -> Reply:
     )
     welcome = Welcome(
         reached,
-        known.get(CursorKind.DELIVERED, 0),
-        known.get(CursorKind.READ, 0),
-        known.get(CursorKind.RECALLS, reached.recalled),
+        _marks(known, reached),
         session.issued_ms,
         payload.SerializeToString(),
     )
     return Reply(SubSignal.CONNECTION_ACCEPTED, welcome.encode())
 
 
-def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, dict[int, int]]]:
-    """Return the heads of a user, and the cursors of a device."""
+def _marks(known: dict[int, Mark], reached: Heads) -> Marks:
+    """Return what a device has. What was never kept of it, it has: it comes from before there were marks."""
+    unknown = Marks(reached.seq, 0, 0, reached.recalled, reached.seq)
+    marks = [known[log].seq if log in known else unknown[log] for log in Log]
+    marks.append(known[Log.INBOX].handed if Log.INBOX in known else unknown.handed)
+    return Marks(*marks)
+
+
+def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, dict[int, Mark]]]:
+    """Return the heads of a user, and the marks of a device."""
     found = yield from heads.heads(dialect, [uid])
-    known = yield from heads.cursors(dialect, uid, client_id)
+    known = yield from cursors.marks(dialect, uid, client_id)
     return found.get(uid, Heads()), known
 
 
@@ -89,10 +95,7 @@ async def missed_recalls(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
 
 
-@handles_raw(Method.RECALLS_TOLD)
-async def recalls_told(group: Group, call: Call) -> Reply:
-    told = [
-        ReportCursor(uid, client, CursorKind.RECALLS, seq) for uid, client, seq in orjson.loads(call.body)
-    ]
-    await group.store.write(reports.fetched, told)
+@handles_raw(Method.MARKS)
+async def keep_marks(group: Group, call: Call) -> Reply:
+    await group.store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
     return Reply(Code.SUCCESS)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import orjson
 import structlog
 from google.protobuf.message import DecodeError, EncodeError
 
@@ -19,14 +20,14 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Reply
-from fsharechat.store import groups, messages
+from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
-from fsharechat.store.messages import Audience, NewMessage, Stored, conversation_key
+from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.users import Rights
 from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
-from roles.group.handlers import carry_out, handles, handles_direct
+from roles.group.handlers import carry_out, handles, handles_direct, handles_raw
 from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
@@ -167,7 +168,8 @@ def _send(
             if outcome.entries:
                 group.outbox.deliver(body, outcome.entries, call.uid, call.client_id)
             when = timestamp if outcome.id == call.message_id else time_of(outcome.id)
-            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, when))
+            seq = outcome.entries[0].seq if outcome.entries else 0  # the sender's own entry is the first
+            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, when, seq))
         if not future.done():  # the caller's deadline may have come first
             future.set_result(reply)
 
@@ -180,6 +182,7 @@ def _send(
         receivers,
         call.retried,
         audience,
+        call.client_id,
     )
     try:
         group.store.append(new, stored)
@@ -229,10 +232,17 @@ def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:
     return future
 
 
-@handles(SubSignal.MP, pb.PullMessageRequest)
-async def pull(group: Group, call: Call, request: pb.PullMessageRequest) -> bytes:
-    pulled = await group.store.read(messages.pull, call.uid, max(request.id, 0))
-    return pull_result(map(pull_entry, pulled.bodies), pulled.current, pulled.head)
+@handles_raw(Method.PULL)
+async def pull(group: Group, call: Call) -> Reply:
+    """Read an inbox for a connector, which cuts the answer to an MP to its size and keeps the device's mark.
+
+    What a device is given that has nothing is the beginning of its mark; that is kept before it is given.
+    """
+    after, mark, claim = orjson.loads(call.body)
+    found = await group.store.read(messages.pull, call.uid, after, claim)
+    if found.begin not in (NOTHING, mark):
+        await group.store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
+    return Reply(Code.SUCCESS, pulled.encode(found))
 
 
 @handles(SubSignal.LRM, pb.LoadRemoteMessages)

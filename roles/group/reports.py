@@ -7,7 +7,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, ReportType, SubSignal
 from fsharechat.rpc import Call
 from fsharechat.store import reports
-from fsharechat.store.reports import NewReport, ReportCursor
+from fsharechat.store.reports import NewReport
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import handles
 from roles.group.service import Group
@@ -61,14 +61,12 @@ async def _members(group: Group, uid: str, group_id: str, tos: Sequence[str]) ->
 
 @handles(SubSignal.MRP, pb.PullMessageReportRequest)
 async def pull(group: Group, call: Call, request: pb.PullMessageReportRequest) -> pb.PullMessageReportResult:
-    """Answer what follows `id` - 1, and keep in mind that the device has it."""
+    """Answer what follows `id` - 1."""
     try:
         kind = ReportType(request.type)
     except ValueError:
         raise Refusal(Code.INVALID_PARAMETER) from None
     found = await group.store.read(reports.pull, call.uid, kind, max(request.id - 1, 0))
-    if found.reports:
-        group.reports.fetched(ReportCursor(call.uid, call.client_id, kind, found.current))
     return pb.PullMessageReportResult(
         report=[
             pb.MessageReport(report_type=kind, uid=reporter, date=date, target=target)

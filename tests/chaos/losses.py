@@ -12,6 +12,7 @@ from fsharechat.bus import Deliver, Event
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
+from fsharechat.store.cursors import Log
 from roles.connector.heads import HeadCheck
 from roles.connector.hub import Hub
 from roles.connector.tcp import TcpConnection
@@ -110,6 +111,8 @@ class WatchedHub(Hub):
     def all_is_told(self) -> bool:
         """Tell whether, by what the hub knows, every device has everything."""
         return all(
-            session.user is not None and session.user.head <= session.fetched and session.asked_at is None
+            session.logs is not None
+            and session.logs.user.heads[Log.INBOX] <= session.logs.inbox.covered
+            and session.logs.inbox.told_at is None
             for session in self.sessions
         )

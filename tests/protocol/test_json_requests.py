@@ -122,7 +122,7 @@ REQUESTS: list[tuple[str, Any, Message]] = [
     (
         "MP",
         {"messageId": "7", "type": 0, "pullType": 0, "sendMessageCount": 3},
-        pb.PullMessageRequest(id=10, type=0),
+        pb.PullMessageRequest(id=7, type=0),
     ),
     ("MP", {"messageId": "0", "type": 0, "pullType": 1}, pb.PullMessageRequest(id=0, type=0)),
     ("MP", {"messageId": "-5", "type": 0, "pullType": 0}, pb.PullMessageRequest(id=0, type=0)),

@@ -16,7 +16,7 @@ from fsharechat.rpc import codec as rpc_codec
 from fsharechat.rpc.welcome import Welcome
 from fsharechat.store.heads import Heads
 
-RPC = {2: "e3f29f08368bd63b"}
+RPC = {2: "b62bfe8fae5671cd"}
 BUS = {1: "b6d059904fdafbd7"}
 
 

@@ -147,13 +147,12 @@ def _fill_content(target: pb.MessageContent, content: Object) -> None:
 
 
 def _pull_messages(content: Object) -> pb.PullMessageRequest:
+    """`sendMessageCount` is no part of what the client claims to have: it counts what makes no entry (section 6)."""
     seq = int64(content, "messageId")
     pull_type = int32(content, "pullType")
     if pull_type == 1:
         seq -= 1
-    elif pull_type == 0:
-        seq += int32(content, "sendMessageCount")
-    else:
+    elif pull_type != 0:
         raise JsonError("pullType is neither 0 nor 1")
     return pb.PullMessageRequest(id=min(max(seq, 0), (1 << 63) - 1), type=int32(content, "type"))
 

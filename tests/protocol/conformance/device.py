@@ -149,9 +149,12 @@ class Device:
         return found
 
     async def inbox(self, head: int, after: int = 0) -> list[Object]:
-        """Return the messages that follow a seq, once the inbox has just `head` entries."""
+        """Return the messages that follow a seq, once the inbox has just `head` entries.
+
+        A server gives a device again what it is not sure that the device has; that is passed over, as devices do.
+        """
         messages: list[Object] = (await self.upto(head, after))["messageResponseList"]
-        return messages
+        return messages[max(0, len(messages) - (head - after)) :]
 
     async def texts(self, head: int, after: int = 0) -> list[str]:
         """Return the texts that follow a seq, once the inbox has just `head` entries."""

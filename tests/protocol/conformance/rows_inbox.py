@@ -7,8 +7,10 @@ from tests.protocol.conformance.device import Device
 from tests.protocol.conformance.rows import WS, row
 from tests.protocol.conformance.world import World
 
-LARGE = 300_000
-CUT = 1 << 20
+LARGE = 20_000
+COUNT = 20
+"""Texts of LARGE bytes that no answer takes together, on either transport."""
+
 MANY = 400
 """Requests that a limit of 100 in 5 s cannot let pass."""
 
@@ -19,6 +21,11 @@ async def _said(world: World, count: int) -> tuple[Device, Device]:
     for n in range(count):
         await ann.send(ben.uid, str(n))
     return ann, ben
+
+
+def _most(device: Device) -> int:
+    """Return the bytes that an answer to a device may have."""
+    return (64 if device.by_tcp else 256) * 1024
 
 
 @row("6 seq starts at 1 and grows by exactly 1 for each entry")
@@ -44,31 +51,39 @@ async def pull(world: World) -> None:
     pulled = await ben.upto(5)
     same((pulled["current"], pulled["head"]), (5, 5))
     same([one["content"]["searchableContent"] for one in pulled["messageResponseList"]], list("01234"))
-    pulled = await ben.upto(5, 3)
-    same((pulled["current"], pulled["head"]), (5, 5))
-    same([one["content"]["searchableContent"] for one in pulled["messageResponseList"]], list("34"))
+    same(await ben.texts(5, 3), list("34"))
 
 
-@row("7 MP of what is all fetched is empty")
+@row("7 MP of what is all fetched is empty, but for what the device is not sure to have")
 async def pull_nothing(world: World) -> None:
-    _, ben = await _said(world, 2)
-    await ben.upto(2)
-    pulled = await ben.pull(2)
-    same((pulled["messageResponseList"], pulled["current"], pulled["head"]), ([], 2, 2))
+    ann, ben = await _said(world, 2)
+    same(await ben.mn(), 1)
+    await ben.pull(0)
+    await ann.send(ben.uid, "2")
+    same(await ben.mn(3), 3)
+    await ben.pull(2)
+    await ann.send(ben.uid, "3")
+    same(await ben.mn(4), 4)
+    await ben.pull(3)
+    pulled = await ben.pull(4)  # the device has 3 for certain
+    same((pulled["current"], pulled["head"]), (4, 4))
+    same([one["content"]["searchableContent"] for one in pulled["messageResponseList"]], ["3"])
     cat = await world.online()
     pulled = await cat.pull(0)
     same((pulled["messageResponseList"], pulled["current"], pulled["head"]), ([], 0, 0), "nothing ever came")
 
 
-@row("7 MP pullType 0: id is seq + sendMessageCount", WS)
+@row("6 sendMessageCount is no claim: web clients count call signals too", WS)
 async def pull_type_0(world: World) -> None:
-    ann, ben = await _said(world, 2)
-    for n in range(2):
-        await ben.send(ann.uid, f"own {n}")
-    await ann.send(ben.uid, "last")
-    request = {"messageId": "2", "type": 0, "pullType": 0, "sendMessageCount": 2}
+    ann, ben = await world.people(2)
+    await ann.send(ben.uid, "first")
+    same(await ben.mn(), 1)
+    await ben.pull(0)
+    await ann.send(ben.uid, "second")
+    same(await ben.mn(2), 2)
+    request = {"messageId": "1", "type": 0, "pullType": 0, "sendMessageCount": 15}
     pulled = (await ben.ask_raw("MP", b"", request)).content
-    same([one["content"]["searchableContent"] for one in pulled["messageResponseList"]], ["last"])
+    same([one["content"]["searchableContent"] for one in pulled["messageResponseList"]], ["second"])
 
 
 @row("6 an MP above the head is answered as for 0")
@@ -80,16 +95,51 @@ async def pull_above(world: World) -> None:
         same((len(pulled["messageResponseList"]), pulled["current"], pulled["head"]), (3, 3, 3), f"{after}")
 
 
-@row("6 over 1 MiB the newest entries are kept, the older ones are in the history")
+@row("6 a device that says it has nothing gets the newest of one answer, the older ones are in the history")
 async def cut(world: World) -> None:
     ann, ben = await world.people(2)
-    ids = [(await ann.send(ben.uid, "x" * LARGE))["messageId"] for _ in range(5)]
-    pulled = await ben.upto(5)
+    ids = [(await ann.send(ben.uid, "x" * LARGE))["messageId"] for _ in range(COUNT)]
+    ben = await world.another(ben)
+    pulled = await ben.upto(COUNT)
     got = [one["messageId"] for one in pulled["messageResponseList"]]
-    same(got, ids[-(CUT // LARGE) :], "the newest")
-    same((pulled["current"], pulled["head"]), (5, 5))
+    assert 1 <= len(got) <= _most(ben) // LARGE, f"{len(got)} entries of {LARGE} bytes"
+    same(got, ids[-len(got) :], "the newest")
+    same((pulled["current"], pulled["head"]), (COUNT, COUNT))
     older = await ben.history(ann.uid, before=got[0], count=1)
-    same([one["messageId"] for one in older], [ids[1]])
+    same([one["messageId"] for one in older], [ids[-len(got) - 1]])
+
+
+@row(
+    "6 an answer is cut at 64 KiB on TCP and 256 KiB on WebSocket, oldest first, and an MN asks for the rest"
+)
+async def rounds(world: World) -> None:
+    ann, ben = await world.people(2)
+    ids = [(await ann.send(ben.uid, "\x01" * LARGE))["messageId"] for _ in range(COUNT)]
+    got: list[int] = []
+    head = await ben.mn()
+    while True:
+        pulled = await ben.pull(head - 1)
+        entries = [one["messageId"] for one in pulled["messageResponseList"]]
+        assert 1 <= len(entries) <= max(1, _most(ben) // (LARGE if ben.by_tcp else 7 * LARGE)), len(entries)
+        got += entries
+        same((pulled["current"], pulled["head"]), (len(got), len(got)), "what the answer covers")
+        if len(got) == COUNT:
+            break
+        head = await ben.mn(len(got) + 1)
+        same(head, len(got) + 1)
+    same(got, ids, "all, in order")
+
+
+@row("6 what a device says it has is not believed: it gets what no answer brought it for certain")
+async def claims_too_much(world: World) -> None:
+    ann, ben = await world.people(2)
+    await ben.disconnect(0)
+    for n in range(3):
+        await ann.send(ben.uid, str(n))
+    ben = await world.online(ben.session)
+    same(ben.connected["messageHead"], 3)
+    pulled = await ben.pull(3)
+    same([one["content"]["searchableContent"] for one in pulled["messageResponseList"]], list("012"))
 
 
 @row("7 MN: a number and no content")

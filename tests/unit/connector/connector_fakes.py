@@ -9,13 +9,13 @@ import orjson
 from fsharechat.bus import Deliver, Event, Presence
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import pull_entry, pull_result
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Handler, Method, Reply, Rpc
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc import pulled as pulled_payload
+from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import Entry
+from fsharechat.store.messages import Entry, Pulled, PulledEntry
 from roles.connector.hub import Hub
 from roles.connector.session import Session
 from roles.connector.tail import TailMessage
@@ -38,9 +38,7 @@ class ScriptedRpc(Rpc):
 
     def __init__(self) -> None:
         # The hub waits for this one when it stops.
-        self.answers: dict[int, Callable[[Call], Reply]] = {
-            Method.RECALLS_TOLD: lambda _: Reply(Code.SUCCESS)
-        }
+        self.answers: dict[int, Callable[[Call], Reply]] = {Method.MARKS: lambda _: Reply(Code.SUCCESS)}
         self.calls: list[Call] = []
         self._pending: list[tuple[Call, asyncio.Future[Reply]]] = []
 
@@ -98,6 +96,8 @@ class RecordingTransport:
         self.paused = False
         self.closed = False
         self.uid = ""
+        self.answer_bytes = 64 * 1024
+        self.slow = False
 
     def _record(self, sent: Sent) -> None:
         assert not self.closed, f"{sent} after the end"
@@ -109,9 +109,14 @@ class RecordingTransport:
     def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
         self._record(Sent("reply", sub_signal, message_id, reply))
 
-    def send_pulled(self, message_id: int, messages: list[TailMessage], current: int, head: int) -> None:
-        bodies = [message.body for message in messages]
-        self._record(Sent("pulled", SubSignal.MP, message_id, (bodies, current, head)))
+    def piece(self, message: TailMessage) -> bytes:
+        return message.body
+
+    def send_pulled(self, message_id: int, pieces: list[bytes], current: int, head: int) -> None:
+        self._record(Sent("pulled", SubSignal.MP, message_id, (pieces, current, head)))
+
+    def unsent(self) -> bool:
+        return self.slow
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
         self._record(Sent("notification", sub_signal, 0, body))
@@ -245,11 +250,14 @@ def welcome(
     read_fetched: int = 0,
     recalled: int = 0,
     recalls_told: int = 0,
+    mark: int | None = None,
+    handed: int = 0,
     issued_ms: int = 0,
 ) -> bytes:
-    """Return what the group role answers a CONNECT."""
+    """Return what the group role answers a CONNECT. `mark`: what the device has of the inbox, all if it is None."""
     heads = Heads(head, friends, requests, settings, delivered, read, recalled)
-    return Welcome(heads, delivered_fetched, read_fetched, recalls_told, issued_ms, ack(head)).encode()
+    marks = Marks(head if mark is None else mark, delivered_fetched, read_fetched, recalls_told, handed)
+    return Welcome(heads, marks, issued_ms, ack(head)).encode()
 
 
 def ack(head: int = 0) -> bytes:
@@ -257,12 +265,14 @@ def ack(head: int = 0) -> bytes:
 
 
 def body_of(seq: int) -> bytes:
-    return b"message %d" % seq
+    return message(seq)
 
 
-def pulled(seqs: Iterable[int], current: int, head: int) -> bytes:
-    """Return the payload with which the group role answers an MP."""
-    return pull_result([pull_entry(message(seq)) for seq in seqs], current, head)
+def pulled(seqs: Iterable[int], head: int, begin: int = -1) -> bytes:
+    """Return what the group role answers a connector that reads an inbox."""
+    return pulled_payload.encode(
+        Pulled([PulledEntry(seq, "ben", "", body_of(seq)) for seq in seqs], head, begin)
+    )
 
 
 def message(seq: int) -> bytes:

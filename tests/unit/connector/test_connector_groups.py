@@ -5,6 +5,7 @@ from connector_fakes import Connector
 
 from fsharechat.protocol.ids import node_of
 from fsharechat.protocol.signals import SubSignal
+from fsharechat.rpc import Method
 
 CHANGES = [SubSignal.GC, SubSignal.GAM, SubSignal.GKM, SubSignal.GQ, SubSignal.GD, SubSignal.GMI]
 
@@ -35,6 +36,6 @@ async def test_a_first_login_is_answered_by_the_store_though_the_tail_holds_ever
     connector.deliver(2)
     tablet = await connector.device(client_id="tablet", head=2)
     tablet.pull(0)
-    assert len(connector.rpc.of(SubSignal.MP)) == 1
+    assert len(connector.rpc.of(Method.PULL)) == 1
     phone.pull(0)  # it has been here from the start, and has left nothing since
     assert len(phone.transport.take("pulled")) == 1

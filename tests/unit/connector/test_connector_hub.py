@@ -14,6 +14,7 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store.messages import Entry
 from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
+from roles.connector.cursor import OUTLIVED_SECONDS
 from tests.server import until
 
 
@@ -251,6 +252,9 @@ async def test_what_the_other_devices_have_fetched_goes_with_the_slowest(connect
     body = connector.deliver(1)
     phone.pull(0)
     assert Sent("pulled", SubSignal.MP, 1, ([body], 1, 1)) in phone.transport.take()
+    connector.clock.now += OUTLIVED_SECONDS
+    phone.session.heard_at = connector.clock.now
+    await connector.hub.sweep()
     assert connector.hub.users["anna"].tail_after(0) is not None
     tablet.session.close()
     assert connector.hub.users["anna"].tail_after(0) is None

@@ -6,12 +6,13 @@ from connector_fakes import Connector, FakeDevice, message, pulled
 
 from fsharechat.bus import Deliver, Recalled
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import pull_result
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Method
+from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
 from roles.connector import recalls as recalls_module
+from roles.connector.cursor import OUTLIVED_SECONDS
 
 GONE = b"what the recall made of it"
 
@@ -114,11 +115,11 @@ async def test_an_answer_under_way_is_followed_by_the_recall_once_more(connector
     phone.pull(0)  # reads the store, perhaps before the recall
     recall(connector, 2, "anna")
     assert rmns(phone) == [(2, "ben")]
-    await connector.rpc.reply(payload=pulled(range(1, 4), 3, 3))
-    assert [sent.what for sent in phone.transport.sent] == ["reply", "notification"]
+    await connector.rpc.reply(payload=pulled(range(1, 4), 3, begin=0))
+    assert [sent.what for sent in phone.transport.sent] == ["pulled", "notification"]
     assert rmns(phone) == [(2, "ben")]
     phone.pull(3)
-    await connector.rpc.reply(payload=pull_result([], 3, 3))
+    await connector.rpc.reply(payload=pulled((), 3))
     assert rmns(phone) == []
 
 
@@ -147,7 +148,7 @@ async def test_recalls_that_an_event_skips_are_looked_up(connector: Connector) -
     assert await answer(connector, (1, 1, "ben"), (2, 20, "ben"), (3, 30, "ben")) == [0]
     assert rmns(phone) == [(1, "ben"), (20, "ben"), (30, "ben")]
     phone.pull(0)
-    assert connector.rpc.waiting()[0].method == SubSignal.MP, "the tail may hold what was recalled"
+    assert connector.rpc.waiting()[0].method == Method.PULL, "the tail may hold what was recalled"
 
 
 async def test_a_recall_that_comes_behind_the_look_at_the_store_is_told_too(connector: Connector) -> None:
@@ -173,8 +174,8 @@ async def test_a_lost_event_is_made_up_for_by_the_head_check(connector: Connecto
     assert user.behind(Heads(recalled=1))
     user.catch_up(Heads(recalled=1))
     await connector.rpc.reply(code=4)
-    assert user.behind(Heads(recalled=1)), "the store was away, so the next check asks again"
-    user.catch_up(Heads(recalled=1))
+    connector.clock.now += connector.hub.settings.notify_repeat_seconds + 1
+    await connector.hub.sweep()  # the store was away, so it is asked again in a while
     await answer(connector, (1, 9, "ben"))
     assert rmns(phone) == [(9, "ben")]
     assert not user.behind(Heads(recalled=1))
@@ -187,11 +188,13 @@ def hear(connector: Connector, device: FakeDevice, seconds: float) -> None:
 
 
 async def kept(connector: Connector) -> list[tuple[str, str, int]]:
-    """Return the cursors that are kept now."""
-    before = len(connector.rpc.of(Method.RECALLS_TOLD))
-    await connector.hub.recalls.keep_cursors()
-    calls = connector.rpc.of(Method.RECALLS_TOLD)[before:]
-    return sorted(tuple(cursor) for call in calls for cursor in orjson.loads(call.body))
+    """Return (uid, client id, seq) of the marks in the recalls that are kept now."""
+    await connector.hub.sweep()
+    before = len(connector.rpc.of(Method.MARKS))
+    await connector.hub.marks.keep(all=True)
+    calls = connector.rpc.of(Method.MARKS)[before:]
+    rows = [Mark(*row) for call in calls for row in orjson.loads(call.body)]
+    return sorted((row.uid, row.client_id, row.seq) for row in rows if row.log == Log.RECALLS and row.seq)
 
 
 async def test_what_devices_were_told_is_kept_when_they_are_heard_of_a_while_later(
@@ -200,13 +203,13 @@ async def test_what_devices_were_told_is_kept_when_they_are_heard_of_a_while_lat
     anna, ben = await connector.device(), await connector.device("ben")
     recall(connector, 1, "anna", "ben")
     assert await kept(connector) == []
-    hear(connector, anna, 3.0)
+    hear(connector, anna, OUTLIVED_SECONDS)
     hear(connector, ben, 0.0)
     ben.session.close()
     recall(connector, 2, "anna", seq=2)
     assert await kept(connector) == [("anna", "phone", 1), ("ben", "phone", 1)]
     assert await kept(connector) == []
-    hear(connector, anna, 3.0)
+    hear(connector, anna, OUTLIVED_SECONDS)
     assert await kept(connector) == [("anna", "phone", 2)]
 
 

@@ -7,7 +7,7 @@ from fsharechat.bus import Reported
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal
 from fsharechat.store.messages import Entry
-from roles.connector.reports import MAX_REPEATS
+from roles.connector.logs import MAX_REPEATS
 
 DELIVERED, READ = ReportType.DELIVERED, ReportType.READ
 
@@ -120,6 +120,9 @@ async def test_a_refused_pull_is_not_asked_for_at_once(connector: Connector):
     await connector.rpc.reply(Code.SERVER_ERROR)
     assert mrns(phone) == [(READ, 1)]
     reported(connector, 2)
+    assert mrns(phone) == []
+    connector.clock.now += connector.hub.settings.notify_repeat_seconds + 1
+    await connector.hub.sweep()
     assert mrns(phone) == [(READ, 1)]
 
 

@@ -22,7 +22,7 @@ async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Conn
     assert connector.hub.unauthenticated == 1
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(5))
     assert phone.transport.take() == [Sent("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(5))]
-    assert (phone.transport.uid, phone.session.fetched) == ("anna", 5)
+    assert phone.transport.uid == "anna"
     assert connector.hub.unauthenticated == 0
     assert [p[:3] for p in connector.presences] == [("anna", "phone", 1)]
 
@@ -211,7 +211,7 @@ async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Conn
     assert old.transport.closed
     assert not tablet.transport.closed
     assert [line["reason"] for line in logs] == ["replaced by a new connection of the same device"]
-    assert connector.hub.users["anna"].sessions == {"phone": new.session, "tablet": tablet.session}
+    assert connector.hub.users["anna"].devices == {"phone": new.session.logs, "tablet": tablet.session.logs}
     assert len(connector.hub.sessions) == 2
     epochs = [p.epoch for p in connector.presences if p.client_id == "phone"]
     assert len(epochs) == 2  # the old one does not say goodbye: it would take the new one with it

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import orjson
 from google.protobuf.message import Message
 
 from fsharechat.bus import Event, Notify, Presence
@@ -16,8 +17,8 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Reply
-from fsharechat.store import users
+from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.store import messages, users
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
 NODE = 3
@@ -124,9 +125,12 @@ class Office:
         return reply.payload
 
     async def inbox(self, uid: str, after: int = 0) -> pb.PullMessageResult:
-        return pb.PullMessageResult.FromString(
-            await self.payload(uid, SubSignal.MP, pb.PullMessageRequest(id=after, type=0))
+        """Return what a device gets of an inbox that says it has it up to `after`."""
+        found = pulled.decode(
+            await self.payload(uid, Method.PULL, orjson.dumps((after or messages.NOTHING, 0, 0)))
         )
+        entries = [pb.Message.FromString(entry.body) for entry in found.entries]
+        return pb.PullMessageResult(message=entries, current=found.head, head=found.head)
 
     def notified(self) -> list[tuple[int, str]]:
         """Return and forget the sub-signals of the notifications so far, and for whom they were."""

@@ -28,7 +28,6 @@ PARSED = [
         "FP",
         "FALS",
         "MS",
-        "MP",
         "LRM",
         "MR",
         "UG",

@@ -13,8 +13,9 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
 from fsharechat.rpc import Method, Reply
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store import heads, recalls
+from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.tokens import TokenSigner
@@ -71,7 +72,7 @@ async def test_a_device_that_has_logged_in_is_accepted_and_told_its_heads(office
     reply = await connect(office, device)
     assert reply.code == ACCEPTED
     welcome = Welcome.decode(reply.payload)
-    assert welcome[:4] == (Heads(1, 77, 66, 55), 0, 0, 0)
+    assert welcome[:2] == (Heads(1, 77, 66, 55), Marks())
     assert pb.ConnectAckPayload.FromString(welcome.ack) == pb.ConnectAckPayload(
         msg_head=1, friend_head=77, friend_rq_head=66, setting_head=55, server_time=office.now
     )
@@ -81,7 +82,12 @@ async def test_a_welcome_says_which_reports_there_are_and_which_the_device_has(o
     device = await log_in(office)
     await office.node.store.write(_reports, device, delivered=7, read=9)
     welcome = Welcome.decode((await connect(office, device)).payload)
-    assert (welcome.heads.delivered, welcome.heads.read, welcome.delivered, welcome.read) == (7, 9, 6, 5)
+    assert (welcome.heads.delivered, welcome.heads.read, welcome.marks.delivered, welcome.marks.read) == (
+        7,
+        9,
+        6,
+        5,
+    )
 
 
 def _reports(dialect: Dialect, device: "Device", delivered: int, read: int) -> Unit[None]:
@@ -212,10 +218,10 @@ async def test_a_device_knows_the_recalls_from_before_its_first_login(office: Of
     web = await log_in(office, "web")
     await office.node.store.write(recalls.keep, 2, "cid", [phone.uid])
     known = [Welcome.decode((await connect(office, device)).payload) for device in (phone, web)]
-    assert [(one.heads.recalled, one.recalled) for one in known] == [(2, 0), (2, 1)]
+    assert [(one.heads.recalled, one.marks.recalled) for one in known] == [(2, 0), (2, 1)]
     reply = await office.ask(phone.uid, Method.RECALLS, b"1")
     assert orjson.loads(reply.payload) == [[2, 2, "cid"]]
-    told = orjson.dumps([(phone.uid, "phone", 2), (phone.uid, "web", 1)])
-    assert (await office.ask("", Method.RECALLS_TOLD, told, client="")).code == Code.SUCCESS
+    told = orjson.dumps([(phone.uid, "phone", Log.RECALLS, 2), (phone.uid, "web", Log.RECALLS, 1)])
+    assert (await office.ask("", Method.MARKS, told, client="")).code == Code.SUCCESS
     await log_in(office, "phone")
-    assert Welcome.decode((await connect(office, await log_in(office, "phone"))).payload).recalled == 2
+    assert Welcome.decode((await connect(office, await log_in(office, "phone"))).payload).marks.recalled == 2

@@ -32,10 +32,8 @@ async def test_mp_answers_what_follows_and_above_the_head_everything(
 
 
 async def test_an_empty_inbox_is_zeros_on_the_wire(office: Office) -> None:
-    assert (
-        await office.payload(await office.user(), SubSignal.MP, pb.PullMessageRequest(id=5, type=0))
-        == pb.PullMessageResult(current=0, head=0).SerializeToString()
-    )
+    result = await office.inbox(await office.user(), 5)
+    assert result.SerializeToString() == pb.PullMessageResult(current=0, head=0).SerializeToString()
 
 
 async def test_lrm_pages_backwards_newest_first_in_both_directions(office: Office) -> None:

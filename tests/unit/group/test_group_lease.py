@@ -11,7 +11,7 @@ from fsharechat.node import Node
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import node_of
 from fsharechat.protocol.signals import Code, RequestStatus, SubSignal
-from fsharechat.rpc import Call
+from fsharechat.rpc import Call, Method
 from fsharechat.settings import Settings
 from tests.leases import FickleLease, FickleRegistry
 from tests.server import BOUND
@@ -36,13 +36,9 @@ async def office(
 
 
 async def answers(office: Office) -> bool:
-    reply = await office.node.rpc.call(Call(SubSignal.MP, "ann", "phone", pull()))
+    reply = await office.node.rpc.call(Call(Method.PULL, "ann", "phone", b"[0,-1,0]"))
     assert reply.code in (Code.SUCCESS, Code.SERVER_ERROR)
     return reply.code == Code.SUCCESS
-
-
-def pull() -> bytes:
-    return pb.PullMessageRequest(id=0, type=0).SerializeToString()
 
 
 async def until_it_answers(office: Office, wanted: bool) -> None:

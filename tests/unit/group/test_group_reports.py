@@ -10,7 +10,6 @@ from fsharechat.bus import Reported
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, MemberType, ReportType, SubSignal
-from fsharechat.store import heads
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.batches import Batches
@@ -226,22 +225,6 @@ async def test_there_are_two_kinds(office: Office, pair: tuple[str, str], kind: 
 async def test_no_reports_are_zeros_on_the_wire(office: Office, pair: tuple[str, str]) -> None:
     payload = await office.payload(pair[0], MRP, pb.PullMessageReportRequest(id=7, type=READ))
     assert payload == pb.PullMessageReportResult(current=0, head=0).SerializeToString()
-
-
-async def test_what_a_device_has_fetched_is_kept_for_it(office: Office, pair: tuple[str, str]) -> None:
-    ann, bob = pair
-    await read(office, bob, ann)
-    await pull(office, ann)
-    await read(office, bob, ann, 6)
-    await read(office, bob, ann, 6, line=1)
-    await pull(office, ann, 2, client="web")
-    await pull(office, ann, 4)  # nothing new
-    wanted = {"phone": {READ: 1}, "web": {READ: 3}, "pad": {}}
-    found = {}
-    while found != wanted:  # they are kept after the answers
-        await asyncio.sleep(0.001)
-        for client in wanted:
-            found[client] = await office.node.store.read(heads.cursors, ann, client)
 
 
 async def test_a_report_that_finds_no_room_is_a_server_error(

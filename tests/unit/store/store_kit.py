@@ -9,7 +9,7 @@ from typing import Concatenate, NamedTuple
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import messages
-from fsharechat.store.messages import NewMessage, Pulled, Stored, conversation_key
+from fsharechat.store.messages import NOTHING, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, P, Query, Result, Row, T, Unit
 
@@ -65,8 +65,18 @@ async def append_all(store: Store, *batch: NewMessage) -> list[Stored]:
     return await asyncio.gather(*[append(store, message) for message in batch])
 
 
-async def inbox(store: Store, uid: str) -> Pulled:
-    return await store.read(messages.pull, uid, 0)
+class Page(NamedTuple):
+    """What one look at an inbox shows: bodies oldest first, the last seq that they cover, and the inbox's last."""
+
+    bodies: list[bytes]
+    current: int
+    head: int
+
+
+async def inbox(store: Store, uid: str, after: int = NOTHING) -> Page:
+    found = await store.read(messages.pull, uid, after)
+    current = found.entries[-1].seq if found.entries and found.begin < 0 else found.head
+    return Page([entry.body for entry in found.entries], current, found.head)
 
 
 async def heads(store: Store, *uids: str) -> dict[str, int]:

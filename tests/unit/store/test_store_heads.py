@@ -51,10 +51,6 @@ async def test_a_version_for_several_is_new_to_each(store: Store) -> None:
     assert (await of(store, "ann")).friends == (await of(store, "bob")).friends == 501
 
 
-async def test_a_device_has_no_cursors_until_it_has_fetched(store: Store) -> None:
-    assert await store.read(heads.cursors, "ann", "phone") == {}
-
-
 async def test_recalls_are_a_log_for_each_user(store: Store) -> None:
     assert await store.write(recalls.keep, 70, "bob", ["ann", "bob"]) == [("ann", 1), ("bob", 1)]
     assert await store.write(recalls.keep, 80, "cid", ["cid", "ann"]) == [("cid", 1), ("ann", 2)]

@@ -3,9 +3,9 @@
 import pytest
 from store_kit import append, append_all, inbox, new, private
 
-from fsharechat.protocol.bodies import pull_entry, pull_result
+from fsharechat.protocol.bodies import pull_entry
 from fsharechat.store import messages
-from fsharechat.store.messages import MAX_HISTORY, MAX_PULL_BYTES, NewMessage, conversation_key
+from fsharechat.store.messages import MAX_HISTORY, MAX_PULL_BYTES, NOTHING, NewMessage, conversation_key
 from fsharechat.store.store import Store
 
 ENTRY = 6
@@ -21,7 +21,7 @@ async def filled(store: Store, sizes: list[int]) -> list[bytes]:
 
 async def test_an_empty_inbox_answers_zeros(store: Store) -> None:
     assert await inbox(store, "nobody") == ([], 0, 0)
-    assert await store.read(messages.pull, "nobody", 5) == ([], 0, 0)
+    assert await inbox(store, "nobody", 5) == ([], 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -31,41 +31,77 @@ async def test_an_empty_inbox_answers_zeros(store: Store) -> None:
 )
 async def test_a_pull_answers_what_follows_oldest_first(store: Store, after: int, first: int) -> None:
     bodies = await filled(store, [10] * 10)
-    assert await store.read(messages.pull, "bob", after) == (bodies[first - 1 :], 10, 10)
+    assert await inbox(store, "bob", after) == (bodies[first - 1 :], 10, 10)
 
 
-@pytest.mark.parametrize("count", [16, 17, 18, 2047, 2048, 2049, 4100])
+@pytest.mark.parametrize("count", [3, 4, 5, 6, 2047, 2048, 2049, 3900])
 async def test_a_pull_of_many_entries_is_whole(store: Store, count: int) -> None:
     bodies = await filled(store, [10] * count)
     assert await inbox(store, "bob") == (bodies, count, count)
-    assert await store.read(messages.pull, "bob", 1) == (bodies[1:], count, count)
+    assert await inbox(store, "bob", 1) == (bodies[1:], count, count)
 
 
-async def test_over_the_size_limit_the_newest_are_kept(store: Store) -> None:
-    bodies = await filled(store, [300_000] * 10)
+async def test_over_the_size_limit_the_oldest_are_kept_and_the_rest_comes_next(store: Store) -> None:
+    bodies = await filled(store, [20_000] * 10)
+    assert await inbox(store, "bob", 1) == (bodies[1:4], 4, 10)
+    assert await inbox(store, "bob", 4) == (bodies[4:7], 7, 10)
+    assert await inbox(store, "bob", 7) == (bodies[7:], 10, 10)
+
+
+async def test_a_device_that_has_nothing_gets_the_newest_and_begins_below_them(store: Store) -> None:
+    bodies = await filled(store, [20_000] * 10)
     assert await inbox(store, "bob") == (bodies[-3:], 10, 10)
-    assert await store.read(messages.pull, "bob", 8) == (bodies[-2:], 10, 10)
+    assert (await store.read(messages.pull, "bob", NOTHING)).begin == 7
+    assert (await store.read(messages.pull, "bob", 1)).begin == -1
+    assert (await store.read(messages.pull, "nobody", NOTHING)).begin == 0
+
+
+async def test_a_device_that_was_given_nothing_and_says_it_has_something_is_believed(store: Store) -> None:
+    await filled(store, [20_000] * 10)
+    for claim, seqs, begin in (
+        (3, [4, 5, 6], 3),
+        (7, [8, 9, 10], 7),
+        (9, [8, 9, 10], 7),
+        (50, [8, 9, 10], 7),
+    ):
+        found = await store.read(messages.pull, "bob", NOTHING, claim)
+        assert ([entry.seq for entry in found.entries], found.begin) == (seqs, begin)
 
 
 @pytest.mark.parametrize(("more", "kept"), [(0, 4), (1, 3)])
 async def test_the_size_limit_is_met_to_the_byte(store: Store, more: int, kept: int) -> None:
     quarter = MAX_PULL_BYTES // 4 - ENTRY
-    bodies = await filled(store, [quarter + more, quarter, quarter, quarter])
-    assert await inbox(store, "bob") == (bodies[-kept:], 4, 4)
+    bodies = await filled(store, [quarter, quarter, quarter, quarter, quarter + more])
+    assert await inbox(store, "bob", 1) == (bodies[1 : 1 + kept], 1 + kept, 5)
+    assert await inbox(store, "bob") == (bodies[-kept:], 5, 5)
 
 
 async def test_an_answer_is_within_the_size_limit_with_all_that_stands_around_the_bodies(
     store: Store,
 ) -> None:
-    await filled(store, [1000] * 1100)
-    pulled = await inbox(store, "bob")
-    assert 1000 < len(pulled.bodies) < 1100
-    assert len(pull_result(map(pull_entry, pulled.bodies), pulled.current, pulled.head)) <= MAX_PULL_BYTES
+    await filled(store, [1000] * 100)
+    for after in (NOTHING, 1):
+        pulled = await inbox(store, "bob", after)
+        assert 60 < len(pulled.bodies) < 70
+        assert len(b"".join(map(pull_entry, pulled.bodies))) <= MAX_PULL_BYTES
 
 
 async def test_a_message_over_the_size_limit_is_answered_alone(store: Store) -> None:
     bodies = await filled(store, [10, MAX_PULL_BYTES + 1, 10, MAX_PULL_BYTES + 1])
     assert await inbox(store, "bob") == (bodies[-1:], 4, 4)
+    assert await inbox(store, "bob", 1) == (bodies[1:2], 2, 4)
+
+
+async def test_an_entry_tells_who_sent_it_and_from_where_if_it_has_no_local_id(store: Store) -> None:
+    for local_id in (0, 7):
+        message = new("ann", "bob", local_id=local_id)
+        message.sender_client = "phone"
+        await append(store, message)
+    for after in (NOTHING, 0, 1):
+        found = (await store.read(messages.pull, "bob", after)).entries
+        assert [(entry.sender, entry.sender_client) for entry in found] == [("ann", "phone"), ("ann", "")][
+            max(after, 0) :
+        ]
 
 
 async def history(store: Store, conversation: str, before: int = 0, count: int = 100) -> list[bytes]:
@@ -112,7 +148,7 @@ async def test_history_pages_from_before_an_id(store: Store) -> None:
 async def test_history_is_bounded_in_number_and_bytes(store: Store) -> None:
     await append_all(store, *[private("ann", "bob") for _ in range(MAX_HISTORY + 1)])
     assert len(await history(store, conversation_key(0, 0, "ann", "bob"), 0, 1 << 31)) == MAX_HISTORY
-    large = [new("ann", "cid", conversation="large", body=b"%d" % n + bytes(400_000)) for n in range(4)]
+    large = [new("ann", "cid", conversation="large", body=b"%d" % n + bytes(100_000)) for n in range(4)]
     await append_all(store, *large)
     assert await history(store, "large") == bodies(large[:1:-1])
 

@@ -1,16 +1,16 @@
-"""Reports of what was fetched and read, and the devices' cursors in them (protocol.md section 8)."""
+"""Reports of what was fetched and read (protocol.md section 8)."""
 
 import asyncio
 import random
 
 import pytest
-from store_kit import Exchange, append, new, recorded, select
+from store_kit import Exchange, append, new, recorded
 
 from fsharechat.protocol.signals import ConversationType, ReportType
-from fsharechat.store import heads, reports, sessions
+from fsharechat.store import heads, reports
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
-from fsharechat.store.reports import NewReport, Pulled, ReportCursor
+from fsharechat.store.reports import NewReport, Pulled
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
 
@@ -118,11 +118,16 @@ async def test_a_pull_answers_what_follows_and_above_the_head_everything(
     assert await pull(store, "ann", after) == (wanted, 5, 5)
 
 
-async def test_of_too_many_reports_the_newest_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_too_many_reports_the_oldest_come_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reports, "MAX_PULL_REPORTS", 3)
     await keep(store, *(private(f"user{n}", "ann", 5) for n in range(5)))
     found = await pull(store, "ann")
-    assert [reporter for reporter, *_ in found.reports] == ["user2", "user3", "user4"]
+    assert [reporter for reporter, *_ in found.reports] == ["user0", "user1", "user2"]
+    assert (found.current, found.head) == (3, 5)
+    found = await pull(store, "ann", 3)
+    assert [reporter for reporter, *_ in found.reports] == ["user3", "user4"]
     assert (found.current, found.head) == (5, 5)
 
 
@@ -131,7 +136,8 @@ async def test_an_answer_is_within_its_bytes(store: Store, monkeypatch: pytest.M
     group = "群" * 64
     await keep(store, *(grouped(f"user{n}", group, 5, "ann") for n in range(9)))
     found = await pull(store, "ann")
-    assert [reporter for reporter, *_ in found.reports] == [f"user{n}" for n in range(5, 9)]
+    assert [reporter for reporter, *_ in found.reports] == [f"user{n}" for n in range(4)]
+    assert (found.current, found.head) == (4, 9)
 
 
 async def statements(store: Store, *batch: NewReport) -> int:
@@ -180,43 +186,3 @@ async def test_a_device_that_pulls_now_and_then_has_the_latest_dates(store: Stor
         seen.update((reporter, date) for reporter, date, _ in found.reports)
         after = found.current
         assert seen == latest
-
-
-async def cursors(store: Store, uid: str, client_id: str) -> dict[int, int]:
-    return await store.read(heads.cursors, uid, client_id)
-
-
-async def test_a_cursor_is_of_a_device_and_a_kind_and_never_goes_back(store: Store) -> None:
-    await store.write(
-        reports.fetched,
-        [
-            ReportCursor("ann", "phone", READ, 5),
-            ReportCursor("ann", "phone", READ, 3),
-            ReportCursor("ann", "phone", DELIVERED, 7),
-            ReportCursor("ann", "web", READ, 2),
-            ReportCursor("bob", "phone", READ, 1),
-        ],
-    )
-    await store.write(
-        reports.fetched, [ReportCursor("ann", "phone", READ, 4), ReportCursor("ann", "web", READ, 9)]
-    )
-    assert await cursors(store, "ann", "phone") == {READ: 5, DELIVERED: 7}
-    assert await cursors(store, "ann", "web") == {READ: 9}
-    assert await cursors(store, "bob", "phone") == {READ: 1}
-    assert await cursors(store, "bob", "web") == {}
-
-
-async def test_cursors_of_many_devices_are_one_statement(store: Store) -> None:
-    seen: list[Exchange] = []
-    crowd = [ReportCursor(f"user{n}", "phone", READ, n) for n in range(MAX_ROWS)]
-    await store.write(recorded, seen, reports.fetched, crowd)
-    assert len(seen) == 1
-    assert await cursors(store, "user7", "phone") == {READ: 7}
-
-
-async def test_a_device_that_logs_out_has_no_cursors_left(store: Store) -> None:
-    devices = [("ann", "phone"), ("ann", "web"), ("bob", "phone")]
-    await store.write(reports.fetched, [ReportCursor(*device, READ, 5) for device in devices])
-    await store.write(sessions.forget, "ann", "phone")
-    left = await store.read(select, "SELECT uid, client_id FROM device_cursors ORDER BY uid, client_id")
-    assert left == devices[1:]

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import UserStatus
-from fsharechat.store import friends, heads, messages, sessions, users
+from fsharechat.store import cursors, friends, heads, messages, sessions, users
 from fsharechat.store.migrate import migrate
 from fsharechat.store.sqlite import SqliteDialect, SqliteStore
 
@@ -30,7 +30,7 @@ HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "history of a member": (messages.history, ("a conversation", 0, 20, "ann")),
     "connect": (sessions.find, ("ann", "phone")),
     "heads of a session": (heads.heads, (["ann"],)),
-    "cursors of a device": (heads.cursors, ("ann", "phone")),
+    "cursors of a device": (cursors.marks, ("ann", "phone")),
     "rights": (users.rights, ("ann",)),
     "profiles": (users.profiles, (["ann", "bob"],)),
     "login": (users.get_or_create, ("13800000000", 1)),

@@ -4,7 +4,7 @@ import pytest
 from store_kit import Exchange, append_all, new, recorded
 
 from fsharechat.store import messages
-from fsharechat.store.messages import MAX_PULL_BYTES, NewMessage
+from fsharechat.store.messages import MAX_HISTORY_BYTES, MAX_PULL_BYTES, NOTHING, NewMessage
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
 
@@ -51,13 +51,19 @@ async def test_a_pull_and_a_page_of_history_read_little_more_than_they_answer(
 ) -> None:
     sizes = [MAX_PULL_BYTES // 2] * 20 + [10] * small
     await append_all(store, *[new("ann", "bob", body=bytes(size)) for size in sizes])
-    for unit, args in ((messages.pull, ("bob", 0)), (messages.history, ("a conversation", 0, 200))):
+    for most, unit, args in (
+        (MAX_PULL_BYTES, messages.pull, ("bob", NOTHING)),
+        (MAX_PULL_BYTES, messages.pull, ("bob", 1)),
+        (MAX_HISTORY_BYTES, messages.history, ("a conversation", 0, 200)),
+    ):
         seen: list[Exchange] = []
         await store.read(recorded, seen, unit, *args)
-        assert sum(exchange.bytes_read for exchange in seen) < 2 * MAX_PULL_BYTES
+        assert sum(exchange.bytes_read for exchange in seen) < 2 * most
 
 
-@pytest.mark.parametrize(("after", "count"), [(1, 2), (0, 3)], ids=["pull", "first login"])
+@pytest.mark.parametrize(
+    ("after", "count"), [(7, 2), (1, 3), (NOTHING, 4)], ids=["few", "pull", "first login"]
+)
 async def test_a_pull_of_a_few_entries_takes_few_statements(store: Store, after: int, count: int) -> None:
     await append_all(store, *[new("ann", "bob") for _ in range(10)])
     seen: list[Exchange] = []

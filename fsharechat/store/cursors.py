@@ -1,0 +1,74 @@
+"""How far each device is in the logs of its user, as far as that is certain (protocol.md section 6).
+
+The connector that has the device keeps its cursors here, many at a time (roles/connector/cursor.py).
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from fsharechat.store.heads import Heads, heads
+from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat
+
+
+class Log(IntEnum):
+    """The logs of a user. DELIVERED and READ are ReportType."""
+
+    INBOX = 0
+    DELIVERED = 1
+    READ = 2
+    RECALLS = 3
+
+
+class Mark(NamedTuple):
+    """A device has a log up to `seq`; `handed`: it was given the inbox up to there, and may have it."""
+
+    uid: str
+    client_id: str
+    log: int
+    seq: int
+    handed: int = 0
+
+
+_KEYS = ("uid", "client_id", "kind")
+
+
+def marks(_: Dialect, uid: str, client_id: str) -> Unit[dict[int, Mark]]:
+    """Return the marks of a device by log, without those that were never kept."""
+    sql = "SELECT kind, seq, handed FROM device_cursors WHERE uid = ? AND client_id = ?"
+    rows = (yield Query(sql, (uid, client_id))).rows
+    return {kind: Mark(uid, client_id, kind, seq, handed) for kind, seq, handed in rows}
+
+
+def keep(dialect: Dialect, batch: Sequence[Mark]) -> Unit[None]:
+    """Keep marks. One that is below what is kept changes nothing: batches may overtake each other."""
+    highest: dict[Row, tuple[int, int]] = {}
+    for uid, client_id, log, seq, handed in batch:
+        key = (uid, client_id, log)
+        before = highest.get(key, (0, 0))
+        highest[key] = (max(seq, before[0]), max(handed, before[1]))
+    columns = ("seq", "handed")
+    for part in chunks([(*key, *values) for key, values in highest.items()]):
+        yield Query(dialect.upsert("device_cursors", _KEYS, columns, len(part), highest=columns), flat(part))
+
+
+def begin(dialect: Dialect, uid: str, client_id: str) -> Unit[None]:
+    """Let a device that logs in have nothing of the inbox, and know the recalls until now; one of before has more."""
+    reached = (yield from heads(dialect, [uid])).get(uid, Heads())
+    sql = dialect.insert_new("device_cursors", (*_KEYS, "seq", "handed"))
+    yield Query(sql, (uid, client_id, Log.INBOX, 0, 0))
+    yield Query(sql, (uid, client_id, Log.RECALLS, reached.recalled, 0))
+
+
+def begin_inbox_at(dialect: Dialect, uid: str, client_id: str, seq: int, head: int) -> Unit[None]:
+    """Let a device that asks for all need nothing up to `seq`, and be given what is above, up to `head`.
+
+    It has had more before if it has been wiped.
+    """
+    sql = dialect.upsert("device_cursors", _KEYS, ("seq", "handed"))
+    yield Query(sql, (uid, client_id, Log.INBOX, seq, head))
+
+
+def forget(_: Dialect, uid: str, client_id: str) -> Unit[None]:
+    """Forget a device that has logged out."""
+    yield Query("DELETE FROM device_cursors WHERE uid = ? AND client_id = ?", (uid, client_id))

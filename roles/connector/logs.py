@@ -1,0 +1,515 @@
+"""The logs of a user who is online here, and the cursor of each device in them (protocol.md section 6).
+
+The rule is one and stands in cursor.py. Here is what differs: how a device is told of an entry, and who answers it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Protocol
+
+import orjson
+
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.bodies import long_payload, notify_message, notify_recall, notify_report
+from fsharechat.protocol.signals import Code, ContentType, SubSignal
+from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.rpc.welcome import Marks
+from fsharechat.store.cursors import Log
+from fsharechat.store.heads import Heads
+from fsharechat.store.messages import NOTHING
+from roles.connector.cursor import Cursor
+from roles.connector.marks import MarkKeeper
+from roles.connector.tail import Tail, TailMessage
+from roles.connector.transport import Transport
+
+VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
+"""What tells a device of a new version: of the friends, of the friend requests, of the settings."""
+
+MAX_REPEATS = 3
+"""A device is told again so often without news, of all but the inbox: not every client asks for reports."""
+
+MAX_RECALLS_AGAIN = 256
+"""RMNs to repeat behind the answers that are under way to a device."""
+
+HELD_SECONDS = 2.0
+MAX_HELD = 64
+"""So long a transparent message waits for the answer that it must not overtake, and so many of them."""
+
+_REPORTS = (Log.DELIVERED, Log.READ)
+
+
+class Device(Protocol):
+    """What the logs need of the session of a device."""
+
+    uid: str
+    client_id: str
+    heard_at: float
+    inflight: int
+    transport: Transport
+
+    def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
+        """Ask the group role. `done` gets the reply if the device is connected then."""
+
+
+class Surroundings(Protocol):
+    """What the logs need of the connector."""
+
+    time: Callable[[], float]
+    marks: MarkKeeper
+    notified: int
+    """MN frames sent."""
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something in a while."""
+
+
+class OnlineUser:
+    """A user with a device that is connected here.
+
+    `heads` are the last seqs that this connector knows of, by Log. `versions` are the highest that the devices have
+    been told of, in the order of VERSIONED.
+    """
+
+    __slots__ = ("_tail", "_tail_bounds", "devices", "heads", "uid", "versions")
+
+    def __init__(self, uid: str, tail_bounds: tuple[int, int]) -> None:
+        self.uid = uid
+        self.heads = [0] * len(Log)
+        self.versions = (0, 0, 0)
+        self.devices: dict[str, DeviceLogs] = {}
+        self._tail_bounds = tail_bounds
+        self._tail: Tail | None = None  # most users are idle most of the time
+
+    def arrived(self, seq: int, message: TailMessage, sender_client: str) -> None:
+        """Take note of a new entry; `sender_client` is the device that sent it, if it is this user's own message."""
+        if seq > self.heads[Log.INBOX]:
+            self.heads[Log.INBOX] = seq
+        wanted = False
+        for device in self.devices.values():
+            inbox = device.inbox
+            if seq > inbox.covered and not (sender_client == device.client_id and inbox.own(seq)):
+                wanted = True
+        if wanted:
+            if self._tail is None:
+                self._tail = Tail(*self._tail_bounds)
+            self._tail.add(seq, message)
+            for device in self.devices.values():
+                device.notify_inbox()
+
+    def behind(self, heads: Heads) -> bool:
+        """Return whether the store knows of something that the devices have not been told of."""
+        return any(new > old for new, old in zip(_seqs(heads), self.heads, strict=True)) or any(
+            new > old for new, old in zip(_versions(heads), self.versions, strict=True)
+        )
+
+    def catch_up(self, heads: Heads) -> None:
+        """Take note of what the store says, and tell the devices what is news."""
+        for log, seq in zip(Log, _seqs(heads), strict=True):
+            self.learn(log, seq)
+        for sub_signal, new, old in zip(VERSIONED, _versions(heads), self.versions, strict=True):
+            if new > old:
+                for device in list(self.devices.values()):
+                    device.transport.send_notification(sub_signal, long_payload(new))
+        self.learn_versions(heads)
+
+    def learn(self, log: Log, seq: int) -> None:
+        """Take note of how far a log goes, and have the devices told."""
+        if seq > self.heads[log]:
+            self.heads[log] = seq
+            for device in list(self.devices.values()):
+                device.notify(log)
+
+    def learn_versions(self, heads: Heads) -> None:
+        """Take note that the devices have been told of these versions."""
+        first, second, third = self.versions
+        self.versions = (max(first, heads.friends), max(second, heads.requests), max(third, heads.settings))
+
+    def told(self, sub_signal: int, version: int) -> None:
+        """Take note that the devices are being told of a version."""
+        if sub_signal == SubSignal.FN:
+            self.learn_versions(Heads(friends=version))
+        elif sub_signal == SubSignal.FRN:
+            self.learn_versions(Heads(requests=version))
+        else:
+            self.learn_versions(Heads(settings=version))
+
+    # The tail: the newest entries of the inbox at hand, so that a pull reads no table
+
+    def tail_after(self, seq: int) -> list[TailMessage] | None:
+        """Return all entries after `seq`, or None when the tail does not hold them without a gap."""
+        return self._tail.after(seq, self.heads[Log.INBOX]) if self._tail is not None else None
+
+    def entry(self, seq: int) -> TailMessage | None:
+        """Return an entry of the inbox, if it is at hand."""
+        return self._tail.get(seq) if self._tail is not None else None
+
+    def forget_tail(self) -> None:
+        """Let pulls read the store: something in the tail is no longer what it was."""
+        self._tail = None
+
+    def replace(self, message_id: int, body: bytes, replaced: TailMessage | None) -> TailMessage | None:
+        """Put what a recall made of a message in its place; return it, for the next user who has the same message."""
+        if self._tail is None or (found := self._tail.find(message_id)) is None:
+            return replaced
+        replaced = replaced or found.with_body(body)
+        self._tail.replace(found, replaced)
+        return replaced
+
+    def trim(self) -> None:
+        """Let go of what every device has."""
+        if self._tail is not None:
+            devices = self.devices.values()
+            self._tail.drop_upto(min([device.inbox.mark for device in devices], default=1 << 63))
+            if not len(self._tail):
+                self._tail = None
+
+
+class DeviceLogs:
+    """The cursors of a device, and what it is sent by them."""
+
+    __slots__ = (
+        "_again",
+        "_device",
+        "_from_the_start",
+        "_held",
+        "_others",
+        "_start",
+        "_surroundings",
+        "client_id",
+        "handed",
+        "inbox",
+        "transport",
+        "uid",
+        "user",
+    )
+
+    def __init__(
+        self, device: Device, surroundings: Surroundings, user: OnlineUser, heads: Heads, marks: Marks
+    ) -> None:
+        """Begin where a device is by its `marks`; the CONNECT_ACK has told it of the `heads`."""
+        self._device = device
+        self._surroundings = surroundings
+        self.user = user
+        self.uid = device.uid
+        self.client_id = device.client_id
+        self.transport = device.transport
+        self.inbox = Cursor(min(marks.inbox, heads.seq))
+        self._from_the_start = not heads.seq
+        """The inbox was empty when the device connected: nothing in it is of groups that the user has left."""
+        self.handed = max(marks.handed, self.inbox.mark)
+        """The last entry of the inbox that this device was given, on whichever connection: it may have it."""
+        if heads.seq > self.inbox.mark:
+            self.inbox.greeted(surroundings.time())
+        self._start = marks
+        # Made when there is anything to keep: most devices are idle most of the time.
+        self._others: dict[Log, Cursor] | None = None
+        self._again: deque[bytes] | None = None
+        self._held: deque[tuple[int, TailMessage]] | None = None
+
+    def marks(self) -> Marks:
+        """Return what the device demonstrably has."""
+        marks = [self.inbox.mark, *self._start[1:4], self.handed]
+        for log, cursor in (self._others or {}).items():
+            marks[log] = cursor.mark
+        return Marks(*marks)
+
+    def cursor(self, log: Log) -> Cursor:
+        if log is Log.INBOX:
+            return self.inbox
+        if self._others is None:
+            self._others = {}
+        found = self._others.get(log)
+        if found is None:
+            found = self._others[log] = Cursor(self._start[log])
+        return found
+
+    def awaits(self, log: Log) -> bool:
+        """Return whether the device was told of something in a log and has not asked for it yet."""
+        return self.cursor(log).told_at is not None
+
+    def notify_all(self) -> None:
+        """Tell a device that has connected of all that it lacks."""
+        for log in Log:
+            self.notify(log)
+
+    def notify(self, log: Log) -> None:
+        """Tell the device of what it lacks in a log, unless it has been told."""
+        if log is Log.INBOX:
+            self.notify_inbox()
+            return
+        head = self.user.heads[log]
+        if head <= self._start[log] and (self._others is None or log not in self._others):
+            return
+        seq = self.cursor(log).tell(head, self._surroundings.time(), most=MAX_REPEATS)
+        if seq is None:
+            return
+        if log in _REPORTS:
+            self.transport.send_notification(SubSignal.MRN, notify_report(log, seq))
+        else:
+            self._look_up_recalls(seq - 1)
+
+    def sweep(self, before: float, now: float) -> None:
+        """Tell again what the device was told before that time and has not asked for; see what it has by now."""
+        self._look_at(Log.INBOX, self.inbox, before, now)
+        if self._others is not None:
+            for log, cursor in list(self._others.items()):
+                self._look_at(log, cursor, before, now)
+
+    def _look_at(self, log: Log, cursor: Cursor, before: float, now: float) -> None:
+        if cursor.waits():
+            if self.transport.unsent():
+                cursor.still_on_its_way(now)
+            elif cursor.outlived(self._device.heard_at, now):
+                self._marked(log)
+        if cursor.tell_again(before):
+            self.notify(log)
+
+    def _marked(self, log: Log) -> None:
+        self._surroundings.marks.moved(self)
+        if log is Log.INBOX:
+            self.user.trim()
+
+    def closed(self) -> None:
+        """See what the device has at the end."""
+        for log in (Log.INBOX, *(self._others or ())):
+            if self.cursor(log).outlived(self._device.heard_at, self._surroundings.time()):
+                self._surroundings.marks.moved(self)
+        self._surroundings.marks.left(self)
+        if self._held is not None:
+            self._held.clear()
+
+    # The inbox
+
+    def notify_inbox(self) -> None:
+        self._tell_inbox(behind_answers=True)
+
+    def _tell_inbox(self, *, behind_answers: bool) -> None:
+        now = self._surroundings.time()
+        seq = self.inbox.tell(self.user.heads[Log.INBOX], now, behind_answers=behind_answers)
+        if seq is not None:
+            self._surroundings.notified += 1
+            self.transport.send_notification(SubSignal.MN, notify_message(seq))
+
+    def sent(self, seq: int) -> None:
+        """Take note of where the device's own message is, before it is told so.
+
+        It is told first that there is something below which it lacks: web clients count from the last MN.
+        """
+        user = self.user
+        if not self.inbox.own(seq):
+            user.heads[Log.INBOX] = max(user.heads[Log.INBOX], seq)
+            self._tell_inbox(behind_answers=False)
+
+    def pull(self, message_id: int, claim: int) -> None:
+        """Answer an MP: the device says that it has the inbox up to `claim`."""
+        user, inbox = self.user, self.inbox
+        after = max(inbox.asked(claim, self._surroundings.time()), 0)
+        # A first answer is for the store: it leaves out the groups that the user has left.
+        first = (claim <= 0 or not (after or self.handed)) and (not self._from_the_start or self.handed > 0)
+        entries = None if first else user.tail_after(after)
+        if entries is not None:
+            self._answer(message_id, claim, enumerate(entries, after + 1), user.heads[Log.INBOX])
+            self.notify_inbox()
+        else:
+            kept = inbox.mark if self.handed else NOTHING
+            body = orjson.dumps((NOTHING if first else after, kept, max(claim, 0)))
+            call = Call(Method.PULL, self.uid, self.client_id, body)
+            self._device.ask(call, partial(self._on_pulled, message_id, claim))
+
+    def _on_pulled(self, message_id: int, claim: int, reply: Reply) -> None:
+        user, inbox = self.user, self.inbox
+        if reply.code != Code.SUCCESS:
+            self.transport.send_reply(SubSignal.MP, message_id, Reply(reply.code), b"")
+            inbox.failed(user.heads[Log.INBOX], self._surroundings.time())
+            return
+        found = pulled.decode(reply.payload)
+        entries = [(seq, TailMessage(body, sender, client)) for seq, sender, client, body in found.entries]
+        if found.begin >= 0:
+            inbox.begin_at(found.begin)
+        if found.begin < 0 or found.begin == claim:
+            self._answer(message_id, claim, entries, found.head)
+        else:
+            self._answer_newest(message_id, claim, entries, found.head)
+        # What the device has sent itself while the store was read is nothing to tell it of.
+        while (own := user.entry(inbox.covered + 1)) is not None and self._is_own(own):
+            inbox.own(inbox.covered + 1)
+        user.learn(Log.INBOX, found.head)
+        self.notify_inbox()
+
+    def _answer(
+        self, message_id: int, claim: int, entries: Iterable[tuple[int, TailMessage]], head: int
+    ) -> None:
+        """Answer the oldest of the entries that one answer takes, and one at least."""
+        transport = self.transport
+        pieces: list[bytes] = []
+        size, upto = 0, 0
+        for seq, message in entries:
+            if not self._leaves_out(seq, message, claim):
+                piece = transport.piece(message)
+                size += len(piece)
+                if size > transport.answer_bytes and pieces:
+                    break
+                pieces.append(piece)
+            upto = seq
+        self._wrote(message_id, pieces, upto or head)
+
+    def _answer_newest(
+        self, message_id: int, claim: int, entries: Sequence[tuple[int, TailMessage]], head: int
+    ) -> None:
+        """Answer the newest of the entries that one answer takes: the device has nothing, and needs no more."""
+        pieces: list[bytes] = []
+        size = 0
+        for seq, message in reversed(entries):
+            if not self._leaves_out(seq, message, claim):
+                pieces.append(self.transport.piece(message))
+                size += len(pieces[-1])
+                if size > self.transport.answer_bytes and len(pieces) > 1:
+                    del pieces[-1]
+                    break
+        self._wrote(message_id, pieces[::-1], head)
+
+    def _wrote(self, message_id: int, pieces: list[bytes], upto: int) -> None:
+        self.transport.send_pulled(message_id, pieces, upto, upto)
+        self.inbox.answered(upto, self._surroundings.time())
+        self.handed = max(self.handed, upto)
+        self._surroundings.marks.moved(self)
+        self.user.trim()
+        if self._held:
+            self._release()
+
+    def _leaves_out(self, seq: int, message: TailMessage, claim: int) -> bool:
+        """Return whether a device must not be given an entry (section 6: what may be handed out again).
+
+        It knows no message of its own again that has no local id. It rings again for a call that it was given before.
+        """
+        if self._is_own(message):
+            return claim > 0 and not message.about().local_id
+        return seq <= self.handed and message.about().kind == ContentType.CALL_START
+
+    def _is_own(self, message: TailMessage) -> bool:
+        return message.sender_client == self.client_id and message.sender == self.uid
+
+    # Transparent messages
+
+    def push(self, message: TailMessage) -> None:
+        """Send a transparent message; behind the answer that it must not overtake, if there is one (section 6)."""
+        upto = self._last_of(message)
+        if not upto:
+            self._send_push(message)
+            return
+        if self._held is None:
+            self._held = deque()
+        self._held.append((upto, message))
+        if len(self._held) > MAX_HELD:
+            self._send_push(self._held.popleft()[1])
+        self._surroundings.later(HELD_SECONDS, partial(self._release_one, message))
+
+    def _last_of(self, message: TailMessage) -> int:
+        """Return the last entry of a message's conversation that the device lacks, 0 if there is none.
+
+        An entry that is not at hand may be of any conversation.
+        """
+        for seq in range(self.user.heads[Log.INBOX], self.inbox.covered, -1):
+            entry = self.user.entry(seq)
+            if entry is None or entry.about().conversation == message.about().conversation:
+                return seq
+        return 0
+
+    def _release(self) -> None:
+        """Send what was held behind entries that the device has been given."""
+        held = self._held or ()
+        self._held = deque()
+        for upto, message in held:
+            if upto <= self.inbox.covered:
+                self._send_push(message)
+            else:
+                self._held.append((upto, message))
+
+    def _release_one(self, late: TailMessage) -> None:
+        held = self._held or ()
+        self._held = deque()
+        for upto, message in held:
+            if message is late:
+                self._send_push(message)
+            else:
+                self._held.append((upto, message))
+
+    def _send_push(self, message: TailMessage) -> None:
+        self.transport.send_pulled(0, [self.transport.piece(message)], 0, 0)
+
+    # The reports (section 8)
+
+    def pull_reports(self, message_id: int, request: pb.PullMessageReportRequest, body: bytes) -> None:
+        """Answer an MRP, whose `body` the answer of a web client needs."""
+        log = Log(request.type)
+        after = max(self.cursor(log).asked(request.id - 1, self._surroundings.time()), 0)
+        asked = pb.PullMessageReportRequest(id=after + 1, type=request.type).SerializeToString()
+        call = Call(SubSignal.MRP, self.uid, self.client_id, asked)
+        self._device.ask(call, partial(self._on_reports, message_id, log, body))
+
+    def _on_reports(self, message_id: int, log: Log, body: bytes, reply: Reply) -> None:
+        cursor, now = self.cursor(log), self._surroundings.time()
+        self.transport.send_reply(SubSignal.MRP, message_id, reply, body)
+        if reply.code == Code.SUCCESS:
+            cursor.answered(pb.PullMessageReportResult.FromString(reply.payload).current, now)
+            self._surroundings.marks.moved(self)
+            self.notify(log)
+        else:
+            cursor.failed(self.user.heads[log], now)
+
+    # The recalls
+
+    def recalled(self, seq: int, notice: bytes | None) -> None:
+        """Tell the device of a recall that an event brings, None for its own; look up those that are skipped."""
+        cursor = self.cursor(Log.RECALLS)
+        if seq == cursor.covered + 1:
+            cursor.wrote(seq, self._surroundings.time())
+            if notice is not None:
+                self._tell_recall(notice)
+        else:
+            self.notify(Log.RECALLS)
+
+    def _look_up_recalls(self, after: int) -> None:
+        call = Call(Method.RECALLS, self.uid, self.client_id, orjson.dumps(after))
+        self._device.ask(call, self._on_recalls)
+
+    def _on_recalls(self, reply: Reply) -> None:
+        cursor = self.cursor(Log.RECALLS)
+        missed = []
+        if reply.code == Code.SUCCESS:
+            missed = [recall for recall in orjson.loads(reply.payload) if recall[0] > cursor.covered]
+        if not missed:
+            return  # the device counts as told, and is looked at again in a while
+        self.user.forget_tail()
+        cursor.told_at = None
+        for seq, message_id, operator in missed:
+            cursor.wrote(seq, self._surroundings.time())
+            if operator != self.uid:
+                self._tell_recall(notify_recall(message_id, operator))
+        # An event may have come while the answer, which has not got it, was on its way.
+        self.notify(Log.RECALLS)
+
+    def _tell_recall(self, notice: bytes) -> None:
+        """Send an RMN; once more behind an answer that is on its way, for that may have the message as it was."""
+        self.transport.send_notification(SubSignal.RMN, notice)
+        if self._device.inflight:
+            if self._again is None:
+                self._again = deque(maxlen=MAX_RECALLS_AGAIN)
+            self._again.append(notice)
+
+    def answers_are_out(self) -> None:
+        """Take note that no answer is under way to the device any more."""
+        if self._again:
+            again, self._again = self._again, None
+            for notice in again:
+                self.transport.send_notification(SubSignal.RMN, notice)
+
+
+def _seqs(heads: Heads) -> tuple[int, int, int, int]:
+    """Return the heads by Log."""
+    return heads.seq, heads.delivered, heads.read, heads.recalled
+
+
+def _versions(heads: Heads) -> tuple[int, int, int]:
+    return heads.friends, heads.requests, heads.settings

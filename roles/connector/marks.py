@@ -1,0 +1,96 @@
+"""What devices demonstrably have of the logs of their users, on its way to the store: many at a time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import orjson
+import structlog
+
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Method, Rpc
+from fsharechat.rpc.welcome import Marks
+from fsharechat.store.cursors import Log
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1000
+"""Devices whose marks one call keeps."""
+
+KEEP_SECONDS = 5.0
+"""The marks of devices that are online are kept this often. Those of a device that has left are kept at once."""
+
+MAX_LEFT = 100_000
+"""Devices that have left and whose marks wait for a store that is away. They are given again what they have."""
+
+
+class Marked(Protocol):
+    """A device that is online."""
+
+    uid: str
+    client_id: str
+
+    def marks(self) -> Marks:
+        """Return what the device has."""
+
+
+class MarkKeeper:
+    def __init__(self, rpc: Rpc, time: Callable[[], float]) -> None:
+        self._rpc = rpc
+        self._time = time
+        self._moved: dict[Marked, None] = {}
+        self._left: dict[tuple[str, str], Marks] = {}
+        self._keep_at = 0.0
+
+    def moved(self, device: Marked) -> None:
+        """Keep the marks of a device in a while."""
+        self._moved[device] = None
+
+    def left(self, device: Marked) -> None:
+        """Keep the marks of a device that is gone."""
+        if self._moved.pop(device, self) is None:
+            self._put_back(device.uid, device.client_id, device.marks())
+
+    def known(self, uid: str, client_id: str, kept: Marks) -> Marks:
+        """Return the marks of a device that comes back: what the store has of it, or what is still to be kept."""
+        waiting = self._left.get((uid, client_id))
+        return kept if waiting is None else highest(kept, waiting)
+
+    async def keep(self, *, all: bool = False) -> None:
+        """Keep what is due, or all."""
+        if all or self._time() >= self._keep_at:
+            self._keep_at = self._time() + KEEP_SECONDS
+            moved, self._moved = self._moved, {}
+            for device in moved:
+                self._put_back(device.uid, device.client_id, device.marks())
+        for _ in range(0, len(self._left), BATCH):
+            if not await self._keep_some():
+                return
+
+    async def _keep_some(self) -> bool:
+        batch = [(key, self._left[key]) for key in list(self._left)[:BATCH]]
+        rows = [
+            (*key, log_, seq, marks.handed if log_ == Log.INBOX else 0)
+            for key, marks in batch
+            for log_, seq in zip(Log, marks, strict=False)
+        ]
+        # Shielded: it may be a task that answers its cancellation with a code, and then ours would be lost.
+        reply = await asyncio.shield(self._rpc.call(Call(Method.MARKS, "", "", orjson.dumps(rows))))
+        if reply.code != Code.SUCCESS:
+            log.warning("marks of devices not kept", code=reply.code, devices=len(batch))
+            return False
+        for key, marks in batch:
+            if self._left.get(key) is marks:
+                del self._left[key]
+        return True
+
+    def _put_back(self, uid: str, client_id: str, marks: Marks) -> None:
+        key = (uid, client_id)
+        before = self._left.pop(key, None)
+        self._left[key] = marks if before is None else highest(before, marks)
+        if len(self._left) > MAX_LEFT:
+            del self._left[next(iter(self._left))]
+
+
+def highest(first: Marks, second: Marks) -> Marks:
+    return Marks(*map(max, first, second))
