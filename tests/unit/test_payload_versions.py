@@ -13,10 +13,10 @@ from fsharechat.bus import events_pb2
 from fsharechat.bus.codec import RecordError, VersionError
 from fsharechat.rpc import Call, Method, Reply, welcome
 from fsharechat.rpc import codec as rpc_codec
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store.heads import Heads
 
-RPC = {2: "b62bfe8fae5671cd"}
+RPC = {2: "2292459c4a22a5d3"}
 BUS = {1: "b6d059904fdafbd7"}
 
 
@@ -33,7 +33,7 @@ def rpc_shapes() -> str:
         [(one.name, one.value) for one in kind]
         for kind in (Method, rpc_codec.Step, rpc_codec.Notice, rpc_codec.Probe, rpc_codec.Refused)
     ]
-    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads)]
+    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks)]
     return digest(frames, kinds, fields, welcome._NUMBERS.format)
 
 
