@@ -1,7 +1,6 @@
 """`fsharechat check`: reaches everything that the settings name."""
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from fsharechat.bus import BusError
 from fsharechat.codes import CodeError
 from fsharechat.errors import StoreError
 from fsharechat.node import DataFolder, StartError
+from fsharechat.process import full
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
 from fsharechat.settings_tls import good_until
@@ -21,9 +21,6 @@ from fsharechat.tls import TlsError
 CHECK_SECONDS = 6.0
 LEAVE_SECONDS = 1.0
 """Then for letting go of what was reached."""
-
-ROOM_BYTES = 16 << 20
-"""A disk with less than this is full, for a server that is about to start."""
 
 _STORE = "opens, and its schema is up to date"
 _ANSWERS = "answers"
@@ -56,7 +53,7 @@ async def check(settings: Settings) -> list[Check]:
     checks = [
         _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
         _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
-        _look("bus", _place(settings.bus.url), _ANSWERS, bus.open, bus.close),
+        _look("bus", _place(settings.bus.url), _ANSWERS, bus.reach, bus.close),
         _look("blobs", _shown_blobs(settings), _BLOBS, open_blobs, blobs.close),
         _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
     ]
@@ -109,10 +106,9 @@ async def _open_store(settings: Settings) -> None:
 
 
 def _look_for_room(folder: Path) -> None:
-    """Raises StartError where the disk is full: files can be made there still, but nothing be put into them."""
-    free = shutil.disk_usage(folder).free
-    if free < ROOM_BYTES:
-        raise StartError(f"{folder}: the disk is full, {free >> 10} KiB are left")
+    """Raises StartError where the disk is full."""
+    if problem := full(folder):
+        raise StartError(problem)
 
 
 async def _reach_codes(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Counters of a process, served for Prometheus on `[metrics] port`.
+"""Counters of a process, served for Prometheus on `[metrics] port`, beside what tells of its health.
 
 Roles count in plain integers, which costs the hot path nothing, and tell here how to read them.
 """
@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fsharechat.health import Health
 from fsharechat.http import make_runner, refuse_encoded
 
 
@@ -43,15 +44,17 @@ class Metrics(Collector):
         for family, name, help, read in self._readings:
             yield family(name, help, value=read())
 
-    async def serve(self, host: str, port: int) -> str:
-        """Serve GET /metrics; return the address. Raises OSError."""
+    async def serve(self, host: str, port: int, health: Health) -> str:
+        """Serve GET /metrics, and what `health` serves; return the address. Raises OSError."""
         app = web.Application(middlewares=[refuse_encoded])
         app.router.add_get("/metrics", self._page)
+        health.add_routes(app)
         self._runner = make_runner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         name, taken = self._runner.addresses[0][:2]
-        return f"http://{name}:{taken}/metrics"
+        shown = f"[{name}]" if ":" in name else name
+        return f"http://{shown}:{taken}/metrics"
 
     async def close(self) -> None:
         if self._runner:

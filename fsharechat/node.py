@@ -17,9 +17,11 @@ from fsharechat import backends, clock, role
 from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import BusError
-from fsharechat.errors import StoreError
+from fsharechat.errors import StoreError, listen_problem
+from fsharechat.health import FINE, Finding, Health
 from fsharechat.log import set_level
 from fsharechat.metrics import Metrics
+from fsharechat.process import TooFewFiles, raise_open_files
 from fsharechat.registry import RegistryError
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings, SettingsError
@@ -32,6 +34,9 @@ ORDER = ("group", "connector", "api")
 
 WAIT_SECONDS = 2.0
 """Between attempts to reach a server of the cluster that is not there yet."""
+
+
+"""2020-01-01 UTC in ms since 1970: a clock before that is wrong."""
 
 
 class StartError(Exception):
@@ -52,8 +57,10 @@ class Node:
         self.rpc = backends.make_rpc(settings, self.registry)
         self.blobs = backends.make_blobs(settings, self.store)
         self.metrics = Metrics()
+        self.health = Health()
         self.addresses: dict[str, str] = {}
         self.ready = False
+        self._draining = False
         self._stack = AsyncExitStack()
         self._on_reload: list[Callable[[], None]] = []
 
@@ -76,6 +83,7 @@ class Node:
     async def drain(self) -> None:
         """Drain the roles and close the backends."""
         self.ready = False
+        self._draining = True
         log.info("draining", seconds=self.settings.node.drain_seconds)
         await self._stack.aclose()
         log.info("stopped")
@@ -100,11 +108,19 @@ class Node:
         stack, roles = self._stack, self.settings.node.roles
         if (problem := clock.problem()) is not None:
             raise StartError(problem)
+        try:
+            raise_open_files()
+        except TooFewFiles as error:
+            raise StartError(str(error)) from error
+        self._watch_health()
+        metrics = await self._serve_metrics()
+        stack.push_async_callback(self.metrics.close)
         if "group" in roles:
             if self.settings.on_sqlite:
                 stack.enter_context(DataFolder(self.settings.data_path()))
             stack.push_async_callback(self.store.close)
             await self._open("store", self.store.open)
+            self.health.part("store", self._look_at_store)
         for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
@@ -122,8 +138,7 @@ class Node:
             except (StoreError, BusError, RegistryError) as error:
                 raise StartError(f"the {name} role cannot start: {error}") from error
             self.addresses |= booted.addresses
-        self.addresses |= await self._serve_metrics()
-        stack.push_async_callback(self.metrics.close)
+        self.addresses |= metrics
 
     async def _open(self, section: str, open_backend: Callable[[], Awaitable[None]]) -> None:
         """Open a backend; in a cluster wait for its servers, which may be the next thing to start."""
@@ -155,13 +170,45 @@ class Node:
             log.warning("[blobs] public_url is not set", clients_are_sent_to=self.blobs.address)
 
     async def _serve_metrics(self) -> dict[str, str]:
-        port = self.settings.metrics.port
+        host, port = self.settings.metrics.host, self.settings.metrics.port
         if port == "off":
             return {}
         try:
-            return {"metrics": await self.metrics.serve("127.0.0.1", port)}
+            return {"metrics": await self.metrics.serve(host, port, self.health)}
         except OSError as error:
-            raise StartError(f"[metrics] port {port}: {error.strerror}") from error
+            raise StartError(f"[metrics] port = {port}: {listen_problem(host, port, error)}") from error
+
+    def _watch_health(self) -> None:
+        """Have the health asked about what the roles share."""
+        self.health.part("process", self._look_at_process)
+        self.health.part("clock", _look_at_clock)
+        if "group" not in self.settings.node.roles:
+            self.health.part("group", self._look_for_group)
+        self.health.part("registry", self._look_at_registry)
+        self.health.part("bus", self._look_at_bus)
+
+    async def _look_at_process(self) -> Finding:
+        if self.ready:
+            return FINE
+        return Finding("it drains" if self._draining else "it starts", serves=False)
+
+    async def _look_at_store(self) -> Finding:
+        try:
+            await self.store.probe()
+        except StoreError as error:
+            return Finding(str(error), serves=False)
+        return FINE
+
+    async def _look_for_group(self) -> Finding:
+        return FINE if self.rpc.ready else Finding("no group process takes calls", serves=False)
+
+    async def _look_at_registry(self) -> Finding:
+        """While the registry is away a process goes on: as long as its leases hold, which their roles tell."""
+        return Finding(self.registry.away)
+
+    async def _look_at_bus(self) -> Finding:
+        """Without the bus everything reaches devices, but late."""
+        return Finding(self.bus.away)
 
     async def _stop_role(self, booted: role.Role) -> None:
         seconds = self.settings.node.drain_seconds
@@ -252,6 +299,11 @@ async def run(settings: Settings, read: Callable[[], Settings]) -> int:
     await stopping
     await node.drain()
     return 0
+
+
+async def _look_at_clock() -> Finding:
+    problem = clock.problem()
+    return FINE if problem is None else Finding(problem, serves=False)
 
 
 def _position(name: str) -> int:

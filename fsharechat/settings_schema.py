@@ -264,6 +264,7 @@ class Users(Section):
 
 
 class Metrics(Section):
+    host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
 
 

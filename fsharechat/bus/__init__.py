@@ -15,6 +15,10 @@ class BusError(Exception):
     """The bus cannot be reached; the text says why."""
 
 
+class BusAway(BusError):
+    """Nobody answers there for now: the settings may be right."""
+
+
 class Deliver(NamedTuple):
     """A stored message, once, and the inbox entries it is for on one node.
 
@@ -75,7 +79,14 @@ class Kick(NamedTuple):
     epoch: int
 
 
-Event = Deliver | Push | Notify | Recalled | Reported | Kick
+class Resync(NamedTuple):
+    """A group process has never heard that the node began: the connector says again where all its devices are.
+
+    What was announced may have been lost by the bus for good, as by a Kafka that came back empty.
+    """
+
+
+Event = Deliver | Push | Notify | Recalled | Reported | Kick | Resync
 
 
 class Presence(NamedTuple):
@@ -93,11 +104,23 @@ class Presence(NamedTuple):
 
 
 class Bus(ABC):
-    """Each `on_…` is called on the loop and must neither block nor raise."""
+    """Each `on_…` is called on the loop and must neither block nor raise.
+
+    While the bus is away everything goes on: what was asked of it begins when it is back.
+    """
+
+    @property
+    @abstractmethod
+    def away(self) -> str:
+        """Why it carries nothing for now; "" while it does."""
+
+    @abstractmethod
+    async def reach(self) -> None:
+        """Look whether it can be reached. Raises BusError."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Be ready to carry events. Raises BusError."""
+        """Be ready to carry events, or to do so once it is back. Raises BusError where that is not all it takes."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -120,8 +143,14 @@ class Bus(ABC):
         """Tell every group process where a device is; news of one device arrives in the order it happened."""
 
     @abstractmethod
-    async def watch_presence(self, on_presence: Callable[[Presence], None]) -> None:
-        """Hear where devices are; returns when all that was announced before has been heard."""
+    async def watch_presence(
+        self, on_presence: Callable[[Presence], None], on_whole: Callable[[], None] | None = None
+    ) -> None:
+        """Hear where devices are.
+
+        Returns when all that was announced before has been heard, and tells so to `on_whole`. While the bus is away
+        it returns at once, and tells so later.
+        """
 
     @abstractmethod
     def invalidate(self, keys: Iterable[str]) -> None:

@@ -4,17 +4,24 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported
+from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
 from fsharechat.bus import events_pb2 as pb
 from fsharechat.store.messages import Entry
+
+VERSION = 1
+"""Of events.proto, and of what is said of presence below. It changes whenever they do."""
 
 
 class RecordError(ValueError):
     """Bytes that are no record."""
 
 
+class VersionError(RecordError):
+    """A record of a process of another release."""
+
+
 def encode_events(events: Sequence[Event]) -> bytes:
-    record = pb.Record()
+    record = pb.Record(version=VERSION)
     add = record.event.add
     for event in events:
         if isinstance(event, Deliver):
@@ -41,8 +48,10 @@ def encode_events(events: Sequence[Event]) -> bytes:
             reported.kind = event.kind
             for uid, seq in event.entries:
                 reported.entries.add(uid=uid, seq=seq)
-        else:
+        elif isinstance(event, Kick):
             add(kick=pb.Kick(**event._asdict()))
+        else:
+            add(resync=pb.Resync())
     return record.SerializeToString()
 
 
@@ -52,6 +61,7 @@ def decode_events(data: bytes) -> list[Event]:
         record = pb.Record.FromString(data)
     except DecodeError as error:
         raise RecordError(str(error)) from error
+    _check(record.version)
     return [event for event in map(_event, record.event) if event is not None]
 
 
@@ -75,6 +85,8 @@ def _event(event: pb.Event) -> Event | None:
         return Reported(report.kind, [Entry(entry.uid, entry.seq) for entry in report.entries])
     if event.HasField("kick"):
         return Kick(event.kick.uid, event.kick.client_id, event.kick.epoch)
+    if event.HasField("resync"):
+        return Resync()
     return None
 
 
@@ -91,7 +103,9 @@ def encode_presence(presence: Presence) -> bytes | None:
     if not presence.online:
         return None
     uid, client_id, node, epoch, _ = presence
-    return pb.Presence(uid=uid, client_id=client_id, node=node, epoch=epoch).SerializeToString()
+    return pb.Presence(
+        uid=uid, client_id=client_id, node=node, epoch=epoch, version=VERSION
+    ).SerializeToString()
 
 
 def decode_presence(key: bytes, value: bytes | None) -> Presence:
@@ -99,20 +113,30 @@ def decode_presence(key: bytes, value: bytes | None) -> Presence:
     try:
         if value is not None:
             one = pb.Presence.FromString(value)
+            _check(one.version)
             return Presence(one.uid, one.client_id, one.node, one.epoch)
         node, uid, client_id = key.decode().split("\0")
         return Presence(uid, client_id, int(node), 0, online=False)
+    except VersionError:
+        raise
     except (DecodeError, ValueError) as error:
         raise RecordError(str(error)) from error
 
 
 def encode_keys(keys: Sequence[str]) -> bytes:
-    return pb.Changed(keys=keys).SerializeToString()
+    return pb.Changed(keys=keys, version=VERSION).SerializeToString()
 
 
 def decode_keys(data: bytes) -> list[str]:
     """Raises RecordError."""
     try:
-        return list(pb.Changed.FromString(data).keys)
+        changed = pb.Changed.FromString(data)
     except DecodeError as error:
         raise RecordError(str(error)) from error
+    _check(changed.version)
+    return list(changed.keys)
+
+
+def _check(version: int) -> None:
+    if version != VERSION:
+        raise VersionError(f"it is of version {version} of the bus, we speak {VERSION}")

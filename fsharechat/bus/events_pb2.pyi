@@ -7,26 +7,30 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Record(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "version")
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     event: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    version: int
+    def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported")
+    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported", "resync")
     DELIVER_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
     KICK_FIELD_NUMBER: _ClassVar[int]
     RECALLED_FIELD_NUMBER: _ClassVar[int]
     REPORTED_FIELD_NUMBER: _ClassVar[int]
+    RESYNC_FIELD_NUMBER: _ClassVar[int]
     deliver: Deliver
     push: Push
     notify: Notify
     kick: Kick
     recalled: Recalled
     reported: Reported
-    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ...) -> None: ...
+    resync: Resync
+    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("uid", "seq")
@@ -100,20 +104,28 @@ class Kick(_message.Message):
     epoch: int
     def __init__(self, uid: _Optional[str] = ..., client_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
+class Resync(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Presence(_message.Message):
-    __slots__ = ("uid", "client_id", "node", "epoch")
+    __slots__ = ("uid", "client_id", "node", "epoch", "version")
     UID_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     uid: str
     client_id: str
     node: int
     epoch: int
-    def __init__(self, uid: _Optional[str] = ..., client_id: _Optional[str] = ..., node: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+    version: int
+    def __init__(self, uid: _Optional[str] = ..., client_id: _Optional[str] = ..., node: _Optional[int] = ..., epoch: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Changed(_message.Message):
-    __slots__ = ("keys",)
+    __slots__ = ("keys", "version")
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    version: int
+    def __init__(self, keys: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ...) -> None: ...

@@ -14,11 +14,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from fsharechat.bus import Bus, Event, Presence, codec
-from fsharechat.bus.codec import RecordError
+from fsharechat.bus import Bus, BusAway, BusError, Event, Presence, Push, codec
+from fsharechat.bus.codec import RecordError, VersionError
 from fsharechat.bus.kafka_access import NO_TLS, Access
 from fsharechat.bus.kafka_producer import MAX_REQUEST_BYTES, Producer, Record
-from fsharechat.bus.kafka_topics import DELIVER, INVALIDATE, PRESENCE, PRESENCE_PARTITIONS, create_topics
+from fsharechat.bus.kafka_topics import (
+    DELIVER,
+    INVALIDATE,
+    PARTITIONS,
+    PRESENCE,
+    PRESENCE_PARTITIONS,
+    provide_topics,
+)
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
@@ -33,6 +40,8 @@ CLOSE_SECONDS = 5.0
 START_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
 """Between attempts to reach a Kafka that is away."""
+MOST_REFUSED = 20
+"""Kinds of records of other releases that are told of."""
 WATCH_SECONDS = 2.0
 """Between looks whether Kafka is there."""
 
@@ -53,11 +62,27 @@ class KafkaBus(Bus):
         self._nodes: dict[int, asyncio.Task[None]] = {}
         self._unsent = 0
         self._reason = ""
+        self._away = ""
+        self._gone = asyncio.Event()
+        """Set while it is away."""
+        self._refused: set[tuple[str, str]] = set()
+        self._topics_made = 0
+        """How often topics that were lost have been made again."""
         self.dropped = 0
 
+    @property
+    def away(self) -> str:
+        return self._away
+
+    async def reach(self) -> None:
+        await provide_topics(self._access)
+
     async def open(self) -> None:
-        await create_topics(self._access)
-        await self._producer.start()
+        try:
+            await self.reach()
+            await self._producer.start()
+        except BusAway as error:
+            self._note_away(error)
         self._spawn("events to kafka", self._send_forever())
         self._spawn("presence to kafka", self._send_presence_forever())
         self._spawn("watch of kafka", self._watch_forever())
@@ -75,6 +100,10 @@ class KafkaBus(Bus):
         await self._producer.stop()
 
     def deliver(self, node: int, events: Sequence[Event]) -> None:
+        if self._away:  # what is of use at once or never is not kept for later
+            events = [event for event in events if type(event) is not Push]
+            if not events:
+                return
         self._put(Record(DELIVER, node, None, codec.encode_events(events)))
 
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
@@ -98,11 +127,14 @@ class KafkaBus(Bus):
         self._told.clear()
         self._news.set()
 
-    async def watch_presence(self, on_presence: Callable[[Presence], None]) -> None:
+    async def watch_presence(
+        self, on_presence: Callable[[Presence], None], on_whole: Callable[[], None] | None = None
+    ) -> None:
         await self._consume(
             [TopicPartition(PRESENCE, number) for number in range(PRESENCE_PARTITIONS)],
             lambda record: on_presence(codec.decode_presence(record.key, record.value)),
             from_beginning=True,
+            on_started=on_whole,
         )
 
     def invalidate(self, keys: Iterable[str]) -> None:
@@ -176,28 +208,49 @@ class KafkaBus(Bus):
         self._reason = str(error) or type(error).__name__
 
     async def _watch_forever(self) -> None:
-        """Say once that Kafka is away and once that it is back, whatever is tried in between, and what got lost."""
+        """Say once that Kafka is away and once that it is back, whatever is tried in between, and what got lost.
+
+        Topics that it has lost meanwhile are made again.
+        """
         loop = asyncio.get_running_loop()
-        since: float | None = None
+        since = loop.time()
         dropped = 0
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if not await self._producer.reaches_kafka():
-                if since is None:
+            try:
+                await self._look()
+            except BusError as error:
+                if not self._away:
                     since = loop.time()
-                    log.warning(
-                        "kafka is away; what happens reaches devices late", servers=self._access.servers
-                    )
+                    self._note_away(error)
                 continue
-            if since is not None:
+            if self._away:
                 log.info("kafka is back", seconds=round(loop.time() - since, 1))
-                since = None
+                self._away = ""
+                self._gone.clear()
             if self._unsent:
                 log.warning("events not sent", count=self._unsent, error=self._reason)
                 self._unsent = 0
             if self.dropped > dropped:
                 log.warning("events dropped: too many waited for kafka", count=self.dropped - dropped)
                 dropped = self.dropped
+
+    async def _look(self) -> None:
+        """Look whether Kafka is there with all topics, and make them if not. Raises BusError."""
+        lost = PARTITIONS.keys() - await self._producer.reach()
+        if lost:
+            await self.reach()
+            self._topics_made += 1
+            log.warning("topics were missing", topics=sorted(lost))
+
+    def _note_away(self, error: BusError) -> None:
+        self._away = str(error)
+        self._gone.set()
+        log.warning(
+            "kafka is away; what happens reaches devices late",
+            servers=self._access.servers,
+            reason=self._away,
+        )
 
     # Receiving
 
@@ -206,37 +259,67 @@ class KafkaBus(Bus):
         partitions: list[TopicPartition],
         take: Callable[[ConsumerRecord[bytes, bytes]], None],
         from_beginning: bool = False,
+        on_started: Callable[[], None] | None = None,
     ) -> asyncio.Task[None]:
-        """Give the records of partitions to `take` from now on; with `from_beginning` after all that are there."""
-        consumer = await self._started_consumer(partitions, take, from_beginning)
-        work = self._take_forever(consumer, partitions, take, from_beginning)
-        return self._spawn(f"records of {partitions[0].topic}", work)
+        """Give the records of partitions to `take` from now on; with `from_beginning` after all that are there.
+
+        While Kafka is away it returns at once, and begins when it is back; `on_started` is called at the begin.
+        """
+        started = asyncio.Event()
+
+        def begun() -> None:
+            started.set()
+            if on_started is not None:
+                on_started()
+
+        work = self._take_forever(partitions, take, from_beginning, begun)
+        task = self._spawn(f"records of {partitions[0].topic}", work)
+        waits = [asyncio.ensure_future(event.wait()) for event in (started, self._gone)]
+        try:
+            await asyncio.wait([task, *waits], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return task
 
     async def _take_forever(
         self,
-        consumer: AIOKafkaConsumer,
         partitions: list[TopicPartition],
         take: Callable[[ConsumerRecord[bytes, bytes]], None],
         from_beginning: bool,
+        on_started: Callable[[], None],
     ) -> None:
+        while True:
+            made = self._topics_made
+            consumer = await self._started_consumer(partitions, take, from_beginning)
+            on_started()
+            try:
+                await self._take_while(made, consumer, partitions, take)
+            finally:
+                await consumer.stop()
+
+    async def _take_while(
+        self,
+        topics_made: int,
+        consumer: AIOKafkaConsumer,
+        partitions: list[TopicPartition],
+        take: Callable[[ConsumerRecord[bytes, bytes]], None],
+    ) -> None:
+        """Take records until the consumer has failed, or topics were made again, where its position means nothing."""
         told = False
-        try:
-            while True:
-                try:
-                    await _take_some(consumer, take)
-                    told = False
-                except KafkaError as error:
-                    if not told:
-                        told = True
-                        log.warning("events not received", topic=partitions[0].topic, error=str(error))
-                    await asyncio.sleep(PAUSE_SECONDS)
-                except Exception:
-                    log.exception("a kafka consumer failed; a new one takes over", topic=partitions[0].topic)
-                    await consumer.stop()
-                    await asyncio.sleep(PAUSE_SECONDS)
-                    consumer = await self._started_consumer(partitions, take, from_beginning)
-        finally:
-            await consumer.stop()
+        while topics_made == self._topics_made:
+            try:
+                await self._take_some(consumer, take)
+                told = False
+            except KafkaError as error:
+                if not told:
+                    told = True
+                    log.warning("events not received", topic=partitions[0].topic, error=str(error))
+                await asyncio.sleep(PAUSE_SECONDS)
+            except Exception:
+                log.exception("a kafka consumer failed; a new one takes over", topic=partitions[0].topic)
+                await asyncio.sleep(PAUSE_SECONDS)
+                return
 
     async def _started_consumer(
         self,
@@ -245,9 +328,10 @@ class KafkaBus(Bus):
         from_beginning: bool,
     ) -> AIOKafkaConsumer:
         """Return a consumer that stands at the end; with `from_beginning` it has taken all that is before."""
-        told = False
+        told = bool(self._away)
         while True:
             stands = False
+            made = self._topics_made
             consumer = AIOKafkaConsumer(
                 **self._access.options,
                 group_id=None,
@@ -269,7 +353,9 @@ class KafkaBus(Bus):
                 if from_beginning:
                     ends = await consumer.end_offsets(partitions)
                     while any([await consumer.position(place) < end for place, end in ends.items()]):
-                        await _take_some(consumer, take)
+                        await self._take_some(consumer, take)
+                        if made != self._topics_made:
+                            raise KafkaError("the topic was made again")
                 stands = True
                 return consumer
             except (KafkaError, TimeoutError) as error:
@@ -283,21 +369,28 @@ class KafkaBus(Bus):
                     await consumer.stop()
             await asyncio.sleep(PAUSE_SECONDS)
 
+    async def _take_some(
+        self, consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
+    ) -> None:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            for record in records:
+                try:
+                    take(record)
+                except VersionError as error:
+                    self._refuse(record.topic, str(error))
+                except RecordError as error:
+                    log.error("a record that is none of ours", topic=record.topic, error=str(error))
+                except Exception:
+                    log.exception("a record could not be taken", topic=record.topic)
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        """Say that records of another release are not taken, once for each kind."""
+        if (topic, reason) not in self._refused and len(self._refused) < MOST_REFUSED:
+            self._refused.add((topic, reason))
+            log.warning("events of another release are refused", topic=topic, reason=reason)
+
     def _spawn(self, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = spawn(what, work)
         task.add_done_callback(self._tasks.discard)
         self._tasks.add(task)
         return task
-
-
-async def _take_some(
-    consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
-) -> None:
-    for records in (await consumer.getmany(timeout_ms=500)).values():
-        for record in records:
-            try:
-                take(record)
-            except RecordError as error:
-                log.error("a record that is none of ours", topic=record.topic, error=str(error))
-            except Exception:
-                log.exception("a record could not be taken", topic=record.topic)

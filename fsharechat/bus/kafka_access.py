@@ -17,7 +17,7 @@ from aiokafka.errors import (
 )
 
 from fsharechat import tls, urls
-from fsharechat.bus import BusError
+from fsharechat.bus import BusAway, BusError
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.urls import ServiceUrl
 
@@ -64,7 +64,8 @@ class Access:
     def unreached(self, error: Exception) -> BusError:
         """Return what to raise where Kafka could not be reached."""
         why = _NO_BROKER if isinstance(error, KafkaConnectionError) else error or "no answer"
-        return BusError(f"{self.servers}: {why}")
+        passes = isinstance(error, (OSError, TimeoutError)) or getattr(error, "retriable", False)
+        return (BusAway if passes else BusError)(f"{self.servers}: {why}")
 
     async def fault(self, error: Exception) -> BusError:
         """Return what to raise after `error`, and ask the servers once more why: aiokafka does not tell."""

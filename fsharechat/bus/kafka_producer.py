@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from fsharechat.bus.kafka_access import Access
+from fsharechat.bus.kafka_topics import PARTITIONS
 
 log = structlog.get_logger(__name__)
 
@@ -43,14 +44,14 @@ class Producer:
         self._access = access
         self._current: AIOKafkaProducer | None = None
         self._since = 0.0
-        self._failed = ""
+        self._failed = "it was not made yet"
         self._renewing = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Reach Kafka. Raises BusError."""
+        """Reach Kafka now; left out, the first use does it. Raises BusError."""
         try:
-            self._current = await self._made()
+            self._current, self._failed = await self._made(), ""
         except (KafkaError, OSError, TimeoutError) as error:
             raise self._access.unreached(error) from error
 
@@ -61,15 +62,18 @@ class Producer:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    async def reaches_kafka(self) -> bool:
-        """Return whether a broker answers now, within START_SECONDS."""
-        if self._current is None:
-            return False
+    async def reach(self) -> frozenset[str]:
+        """Return which of the topics of the bus there are, as a broker says now. Raises BusError."""
         try:
+            if self._current is None:
+                await self._renew()
+            assert self._current is not None
             async with asyncio.timeout(START_SECONDS):
-                return bool(await self._current.client.force_metadata_update())
-        except (KafkaError, OSError, TimeoutError):
-            return False
+                if not await self._current.client.force_metadata_update():
+                    raise KafkaConnectionError
+                return frozenset(PARTITIONS.keys() & self._current.client.cluster.topics())
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise self._access.unreached(error) from error
 
     async def send(self, record: Record) -> "asyncio.Future[Any]":
         """Take a record; the future is done when Kafka has it, or failed. Raises KafkaError.
@@ -79,8 +83,7 @@ class Producer:
         if self._failed:
             await self._renew()
         producer = self._current
-        if producer is None:
-            raise KafkaError("the producer was not started")
+        assert producer is not None
         try:
             sent: asyncio.Future[Any] = await producer.send(
                 record.topic, record.value, key=record.key, partition=record.partition
@@ -141,6 +144,7 @@ class Producer:
         try:
             async with asyncio.timeout(START_SECONDS):
                 await producer.start()
+                await producer.client.set_topics(list(PARTITIONS))
         except BaseException:
             await producer.stop()
             raise

@@ -12,6 +12,13 @@ class MemoryBus(Bus):
         self._on_keys: list[Callable[[Iterable[str]], None]] = []
         self._present: dict[tuple[str, str], Presence] = {}
 
+    @property
+    def away(self) -> str:
+        return ""
+
+    async def reach(self) -> None:
+        pass
+
     async def open(self) -> None:
         pass
 
@@ -39,9 +46,13 @@ class MemoryBus(Bus):
         for on_presence in self._on_presence:
             on_presence(presence)
 
-    async def watch_presence(self, on_presence: Callable[[Presence], None]) -> None:
+    async def watch_presence(
+        self, on_presence: Callable[[Presence], None], on_whole: Callable[[], None] | None = None
+    ) -> None:
         for presence in self._present.values():
             on_presence(presence)
+        if on_whole is not None:
+            on_whole()
         self._on_presence.append(on_presence)
 
     def invalidate(self, keys: Iterable[str]) -> None:

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from fsharechat.health import FINE, Finding
+
 Members = Mapping[int, str]
 """The addresses of the processes of one kind, by node id."""
 
@@ -39,6 +41,10 @@ class Lease(ABC):
         """Return whether this id, which the lease had before, is certainly still this process's."""
         return node == self.node and self.held
 
+    async def look(self) -> Finding:
+        """Return whether work that needs the id can be done now."""
+        return FINE if self.held else Finding(f"the node id {self.node} is lost", serves=False)
+
     @abstractmethod
     def on_change(self, tell: Callable[[bool], None]) -> None:
         """Have `tell` called on the loop with False when the lease is lost, with True when it is held again.
@@ -52,6 +58,11 @@ class Lease(ABC):
 
 
 class Registry(ABC):
+    @property
+    @abstractmethod
+    def away(self) -> str:
+        """Why it cannot be reached now; "" while it can."""
+
     @abstractmethod
     async def open(self) -> None:
         """Be ready to lease. Raises RegistryError."""

@@ -36,6 +36,10 @@ class MemoryRegistry(Registry):
         self._leases: set[MemoryLease] = set()
         self._watchers: dict[str, list[Callable[[Members], None]]] = {}
 
+    @property
+    def away(self) -> str:
+        return ""
+
     async def open(self) -> None:
         pass
 

@@ -81,6 +81,11 @@ class Rpc(ABC):
     address: str
     """Where other processes reach this one, as host:port; its name in logs where none can. Known once it is open."""
 
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether there is somebody to call."""
+
     @abstractmethod
     async def open(self) -> None:
         """Be ready to call and to serve. Raises RpcError."""

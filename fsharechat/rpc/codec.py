@@ -15,7 +15,9 @@ from fsharechat.protocol.frames import HEADER_SIZE
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply
 
-VERSION = 1
+VERSION = 2
+"""Of the rpc: of the frames and Call below, of Method and of Welcome. It changes whenever one of them does."""
+
 NONCE_SIZE = 32
 MAC_SIZE = 32
 HANDSHAKE_BODY = 128

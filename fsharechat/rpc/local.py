@@ -28,6 +28,10 @@ class LocalRpc(Rpc):
         self._handler: Handler | None = None
         self._ready = asyncio.Event()
 
+    @property
+    def ready(self) -> bool:
+        return self._ready.is_set()
+
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time

@@ -63,6 +63,10 @@ class TcpRpc(Rpc):
 
     # Life
 
+    @property
+    def ready(self) -> bool:
+        return self._ready.is_set()
+
     async def open(self) -> None:
         if not self._secret:
             raise RpcError(

@@ -162,7 +162,10 @@ class ClientConnection(Link):
         if frame.sub_signal == Step.CHALLENGE and not self._callee_nonce:
             challenge = codec.decode_challenge(frame.body)
             if challenge.version != codec.VERSION:
-                self.drop(f"it speaks version {challenge.version} of the rpc, we speak {codec.VERSION}")
+                self.drop(
+                    f"it speaks version {challenge.version} of the rpc, we speak {codec.VERSION}: "
+                    "one of us is of another release"
+                )
                 return
             self._callee_nonce = challenge.nonce
             mac = codec.caller_mac(self._secret, challenge.nonce, self._nonce)

@@ -195,6 +195,11 @@ class Router:
         """Choose a process anew for a lane of which none has calls."""
         target = lane.target = self._least_loaded()
         if target is None and not self._targets:
+            # What no process has had is refused, as a new call is; what a process broke over waits for one.
+            untried = [asked for asked in lane.waiting if not asked.tries]
+            lane.waiting = [asked for asked in lane.waiting if asked.tries]
+            for asked in untried:
+                self._refuse(asked)
             if lane.waiting:
                 self._stranded[lane] = None
             else:

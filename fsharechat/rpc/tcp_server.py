@@ -85,8 +85,9 @@ class ServerConnection(Link):
         elif frame.signal == Signal.PING and frame.sub_signal == Probe.PING and self.trusted:
             self.send(codec.encode_probe(Probe.PONG))
         elif frame.signal == Signal.PUSH and frame.sub_signal == Notice.DRAIN_HEARD and self.trusted:
-            self.may_call = False
-            self._server.look_at_drain()
+            if not self._server.serving:  # else it has been told since that it may
+                self.may_call = False
+                self._server.look_at_drain()
         else:
             raise CodecError(f"an unexpected frame: signal {frame.signal}, {frame.sub_signal}")
 

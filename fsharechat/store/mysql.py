@@ -27,10 +27,12 @@ from fsharechat.store.mysql_connection import (
     Unreachable,
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
+from fsharechat.store.mysql_pulse import Pulse
 from fsharechat.store.readers import Lane, ReadTooLong, Share
 from fsharechat.store.store import LOCK_SECONDS, Store
 from fsharechat.store.unit import Dialect, T, Unit, select_in
 from fsharechat.store.writer import Batch
+from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
 
 log = structlog.get_logger(__name__)
@@ -75,14 +77,19 @@ class MysqlStore(Store):
         self._writer = secrets.token_hex(16)
         self._batch_number = 0
         self._committing: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await (await self._hosts.connect()).close()  # a clear error before anything else
         await asyncio.to_thread(self._migrate)
+        self._pulse = spawn("pulse of the store", Pulse(self._hosts, self._set_away).run())
 
     async def close(self) -> None:
         self._closing = True
         await self._commits.close()
+        if self._pulse is not None:
+            self._pulse.cancel()
+            await asyncio.wait({self._pulse})
         if self._committing is not None:
             await self._committing
         if self._writing is not None and self._writing.usable:
@@ -94,6 +101,11 @@ class MysqlStore(Store):
         for idle in self._idle.values():
             while idle:
                 await idle.pop().close()
+
+    async def probe(self) -> None:
+        if self.away:
+            raise StoreError(self.away)
+        await self.write(_nothing)  # each batch writes the row of this writer
 
     async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
         idle, seconds = self._idle[lane], self._shares[lane].seconds
@@ -159,7 +171,7 @@ class MysqlStore(Store):
                     asked_until = asked_until or now + DOUBT_SECONDS
                 elif not isinstance(error, (Conflict, ConnectionLost, Unreachable)):
                     raise
-                if attempt >= TRIES and (not in_doubt or now > asked_until):
+                if (attempt >= TRIES or self.away) and (not in_doubt or now > asked_until):
                     if in_doubt:
                         raise CommitInDoubt(f"it may be stored or not: {error}") from error
                     raise
@@ -246,6 +258,10 @@ class MysqlStore(Store):
             )
         except StoreError as error:
             raise StoreError(f"{host}:{port}: {error}") from error
+
+
+def _nothing(_: Dialect) -> Unit[None]:
+    yield from ()
 
 
 async def _within(seconds: float, read: Awaitable[T]) -> T:

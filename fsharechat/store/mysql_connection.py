@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import time
+import weakref
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -91,6 +92,10 @@ class Hosts:
         self._first = 0
         self._quiet_until = 0.0
         self._reason = ""
+        self.away = ""
+        """Why nobody need try for now: the pulse has found out; "" while it answers."""
+        self._connections: weakref.WeakSet[MysqlConnection] = weakref.WeakSet()
+        self._connecting: set[asyncio.Timeout] = set()
 
     @property
     def last(self) -> tuple[str, int]:
@@ -115,14 +120,23 @@ class Hosts:
         await connection.execute(_WRITER)
         return connection
 
+    def cut(self) -> None:
+        """End all connections, also those that are being made; what they were asked fails with ConnectionLost."""
+        for connection in list(self._connections):
+            connection.cut()
+        for attempt in self._connecting:
+            _expire(attempt)
+
     async def connect_reader(self, seconds: float) -> "MysqlConnection":
         """Return a connection whose statements take no longer than so many seconds. Raises StoreError."""
         connection = await self.connect()
         await connection.execute(_READER.format(seconds, int(seconds * 1000)))
         return connection
 
-    async def connect(self) -> "MysqlConnection":
-        """Raises Unreachable."""
+    async def connect(self, anyway: bool = False) -> "MysqlConnection":
+        """`anyway`: also while it is known to be away. Raises Unreachable."""
+        if self.away and not anyway:
+            raise Unreachable(self.away)
         if time.monotonic() < self._quiet_until:
             raise Unreachable(self._reason)
         hosts = self._url.hosts
@@ -133,6 +147,8 @@ class Hosts:
                 connection = await self._connect_to(*hosts[index])
             except (OSError, TimeoutError, StoreError, pymysql.err.MySQLError) as error:
                 reasons.append(f"{hosts[index][0]}:{hosts[index][1]}: {_text(error)}")
+                if self.away and not anyway:
+                    raise Unreachable(self.away) from error
                 continue
             if step:
                 log.warning("another database host is used", host=hosts[index][0], reasons=reasons)
@@ -143,7 +159,7 @@ class Hosts:
         raise Unreachable(self._reason)
 
     async def _connect_to(self, host: str, port: int) -> "MysqlConnection":
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(CONNECT_SECONDS) as attempt:
             raw = _Connection(
                 host=host,
                 port=port,
@@ -156,11 +172,16 @@ class Hosts:
                 init_command=_VARIABLES,
                 ssl=self._tls(),
             )
-            await raw._connect()
+            self._connecting.add(attempt)
+            try:
+                await raw._connect()
+            finally:
+                self._connecting.discard(attempt)
         if raw.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
             raw.close()
             raise StoreError("NO_BACKSLASH_ESCAPES is in force, whatever sql_mode the session sets")
         connection = MysqlConnection(raw)
+        self._connections.add(connection)
         await connection.execute(_ISOLATION)
         return connection
 
@@ -195,6 +216,7 @@ class MysqlConnection:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._prepared: list[bytes] = []
+        self._deadline: asyncio.Timeout | None = None
         self.usable = True
 
     def prepare(self, sql: str, params: Sequence[object] = ()) -> None:
@@ -231,7 +253,7 @@ class MysqlConnection:
         prepared, self._prepared = self._prepared, []
         answered = 0
         try:
-            async with asyncio.timeout(STATEMENT_SECONDS):
+            async with asyncio.timeout(STATEMENT_SECONDS) as self._deadline:
                 # The cursor is not closed: it holds nothing, and its close might wait for a server that is gone.
                 cursor = await self._raw.cursor(_Cursor)
                 await cursor.execute(b";".join(prepared + statements))
@@ -249,6 +271,15 @@ class MysqlConnection:
         except BaseException:  # cancelled in the middle: nobody knows what the server will send next
             self.abandon()
             raise
+        finally:
+            self._deadline = None
+
+    def cut(self) -> None:
+        """End it for a reason that lies elsewhere; what it is asked at the moment fails with ConnectionLost."""
+        if self._deadline is not None:
+            _expire(self._deadline)
+        else:
+            self.abandon()
 
     def abandon(self) -> None:
         """Drop the connection without a word."""
@@ -293,6 +324,12 @@ class MysqlConnection:
         if isinstance(error, pymysql.err.IntegrityError):
             return Duplicate(_text(error))
         return StoreError(_text(error))
+
+
+def _expire(deadline: asyncio.Timeout) -> None:
+    """Have the time be over now."""
+    if not deadline.expired():
+        deadline.reschedule(asyncio.get_running_loop().time())
 
 
 @lru_cache(maxsize=1024)

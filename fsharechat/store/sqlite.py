@@ -3,6 +3,7 @@
 import asyncio
 import os
 import queue
+import secrets
 import sqlite3
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from fsharechat.errors import StoreError, StoreFull
+from fsharechat.process import full
 from fsharechat.store import messages
 from fsharechat.store.disk import Disk
 from fsharechat.store.messages import NewMessage, Stored
@@ -146,6 +148,15 @@ class SqliteStore(Store):
         for connection in self._connections:
             connection.close()
 
+    async def probe(self) -> None:
+        try:
+            problem = full(self._path.parent)
+        except OSError as error:
+            raise StoreError(f"{self._path.parent}: {error.strerror}") from error
+        if problem:
+            raise StoreError(problem)
+        await self.write(_mark)
+
     async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
         seconds = self._shares[lane].seconds
         read = _Read(seconds, time.monotonic() + seconds)
@@ -268,6 +279,11 @@ class SqliteStore(Store):
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection
+
+
+def _mark(dialect: Dialect) -> Unit[None]:
+    """Write a row that nobody reads."""
+    yield Query(dialect.upsert("facts", ("name",), ("value",)), ("probe", secrets.token_bytes(8)))
 
 
 @dataclass(slots=True)

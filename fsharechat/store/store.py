@@ -24,6 +24,22 @@ class Store(ABC):
         self._shares = shares
         self._readers = Readers(shares, max_queue)
         self._closing = False
+        self._away = ""
+        self._on_reach: list[Callable[[], None]] = []
+
+    @property
+    def away(self) -> str:
+        """Why the database cannot be reached, "" while it can. Meanwhile all that needs it fails at once."""
+        return self._away
+
+    def on_reach(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called on the loop whenever `away` has come or gone."""
+        self._on_reach.append(tell)
+
+    def _set_away(self, reason: str) -> None:
+        self._away = reason
+        for tell in self._on_reach:
+            tell()
 
     @property
     def stats(self) -> StoreStats:
@@ -36,6 +52,10 @@ class Store(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Finish what was taken and let go. What comes later gets StoreError."""
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Write something, as durably as a message. Raises StoreError."""
 
     async def read(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs

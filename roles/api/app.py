@@ -1,4 +1,4 @@
-"""The HTTP application: login (protocol.md section 3) and `/monitor/alive`."""
+"""The HTTP application: login (protocol.md section 3), and what tells of the process's health."""
 
 import asyncio
 from typing import Any
@@ -41,7 +41,7 @@ def make_app(node: Node) -> web.Application:
     login = Login(node)
     app.router.add_post("/send_code", login.send_code)
     app.router.add_post("/login", login.login)
-    app.router.add_get("/monitor/alive", Monitor(node).alive)
+    node.health.add_routes(app)
     if isinstance(node.blobs, DirectoryBlobs):
         uploads.add_routes(app, node.blobs, uploads.GroupQuota(node.rpc))
     back_office.add_routes(app, node)
@@ -165,16 +165,6 @@ class Login:
         elif told["code"]:
             log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
         return answer(LoginCode(told["code"]), speaks, told["result"])
-
-
-class Monitor:
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    async def alive(self, _: web.Request) -> web.Response:
-        """Say whether the process is ready: {"code": 200}, or 503 while it starts or drains."""
-        code = 200 if self._node.ready else 503
-        return web.json_response({"code": code}, status=code)
 
 
 def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:

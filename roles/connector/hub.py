@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import structlog
 
-from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported
+from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
 from fsharechat.process import SPARE_FILES
 from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.ids import IdGenerator
@@ -70,6 +70,9 @@ class Hub:
         self.time: Callable[[], float] = asyncio.get_running_loop().time
         self._tail_bounds = (self.settings.tail_entries, self.settings.tail_bytes)
         self._epoch = 0
+        self._began = 0
+        """The epoch with which the node began."""
+        self._resync: asyncio.Task[None] | None = None
         self._lease_changed = asyncio.Event()
         self._idle = asyncio.Event()
         self.heads = HeadCheck(self)
@@ -106,6 +109,8 @@ class Hub:
         finally:
             for session in list(self.sessions):
                 session.close()
+            if self._resync is not None:
+                self._resync.cancel()
             for task in self._tasks:
                 task.cancel()
         await self.marks.keep(all=True)
@@ -147,8 +152,8 @@ class Hub:
         """Take connections, if the node id is held. What was connected under it before is gone."""
         if self._lease.holds(self.node):
             self.suspended = False
-            self._epoch = max(self._epoch + 1, self.ids.time())
-            self.bus.announce(Presence("", "", self.node, self._epoch))
+            self._began = self._epoch = max(self._epoch + 1, self.ids.time())
+            self.bus.announce(Presence("", "", self.node, self._began))
 
     def _on_lease(self, held: bool) -> None:
         """Stop taking work while the node id may be another process's."""
@@ -178,6 +183,22 @@ class Hub:
             self.bus.announce(
                 Presence(session.uid, session.client_id, self.node, session.epoch, online=online)
             )
+
+    def _on_resync(self) -> None:
+        if self._resync is None or self._resync.done():
+            self._resync = spawn("announcement of all devices", self._announce_all())
+
+    async def _announce_all(self) -> None:
+        """Say again what is still true of all that was said since the node began."""
+        log.info("all devices are announced again", devices=self.devices)
+        if self._lease.holds(self.node):
+            self.bus.announce(Presence("", "", self.node, self._began))
+        devices = list(self._devices.items())
+        for start in range(0, len(devices), SWEEP_SLICE):
+            for key, session in devices[start : start + SWEEP_SLICE]:
+                if self._devices.get(key) is session:
+                    self._announce(session, True)
+            await asyncio.sleep(0)
 
     # Sessions come and go
 
@@ -280,6 +301,8 @@ class Hub:
             self._on_recalled(event)
         elif type(event) is Kick:
             self._on_kick(event)
+        elif type(event) is Resync:
+            self._on_resync()
 
     def _on_deliver(self, event: Deliver) -> None:
         self.ids.observe(event.message_id)  # an answer to it is to stand behind it in history

@@ -323,7 +323,7 @@ class DeviceLogs:
         entries = [(seq, TailMessage(body, sender, client)) for seq, sender, client, body in found.entries]
         if found.begin >= 0:
             inbox.begin_at(found.begin)
-        if found.begin < 0 or found.begin == claim:
+        if found.begin < 0 or 0 < claim == found.begin:
             self._answer(message_id, claim, entries, found.head)
         else:
             self._answer_newest(message_id, claim, entries, found.head)

@@ -65,6 +65,7 @@ class GroupRole:
             raise StartError(str(error)) from error
         if node.settings.codes.super_code:
             log.warning("a super code is set: who knows it can log in as anybody")
+        node.health.part("group's node id", lease.look)
         group = Group(
             node.settings,
             node.store,
@@ -77,7 +78,7 @@ class GroupRole:
         self._group = group
         await group.start(node.registry)
         await node.rpc.serve(group.call)
-        self._keeper = spawn("group's node id", self._follow_lease(lease, node.rpc, group))
+        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, group))
         stats = node.store.stats
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
         node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
@@ -99,29 +100,41 @@ class GroupRole:
             await self._lease.release()
 
     @staticmethod
-    async def _follow_lease(lease: Lease, rpc: Rpc, group: Group) -> None:
-        """Take calls only while the node id is held: while it is not, the other group processes do."""
+    async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Group) -> None:
+        """Take calls only while the node id is held and the store reached: else the other group processes do."""
         changed = asyncio.Event()
         lease.on_change(lambda _: changed.set())
-        serving = True
-        while True:
-            if serving and not lease.held:
-                log.error("the node id is lost: no calls until there is one again", node=lease.node)
-                await rpc.unserve()
-                serving = False
-            elif lease.held and not (serving and group.ids.node == lease.node):
-                try:
-                    group.ids = await _ids(lease, group.store, group.ids.newest)
-                except StoreError as error:
-                    log.warning("waiting", section="store", reason=str(error))
-                    await asyncio.sleep(WAIT_SECONDS)
-                    continue
-                if not serving:
-                    await rpc.serve(group.call)
-                    serving = True
-            else:
-                await changed.wait()
-                changed.clear()
+        store.on_reach(changed.set)
+        leaving: asyncio.Task[None] | None = None
+        try:
+            while True:
+                able = lease.held and not store.away
+                if able and not (leaving is None and group.ids.node == lease.node):
+                    try:
+                        group.ids = await _ids(lease, store, group.ids.newest)
+                    except StoreError as error:
+                        log.warning("waiting", section="store", reason=str(error))
+                        await asyncio.sleep(WAIT_SECONDS)
+                        continue
+                    if leaving is not None:
+                        leaving.cancel()  # calls that it still waits for are answered all the same
+                        await asyncio.wait({leaving})
+                        leaving = None
+                        await rpc.serve(group.call)
+                        log.info("calls are taken again", node=lease.node)
+                elif not able and leaving is None:
+                    if lease.held:
+                        log.warning("the store is not reached: no calls until it is", reason=store.away)
+                    else:
+                        log.error("the node id is lost: no calls until there is one again", node=lease.node)
+                    leaving = spawn("leave of the callers", rpc.unserve())
+                else:
+                    await changed.wait()
+                    changed.clear()
+        finally:
+            if leaving is not None:
+                leaving.cancel()
+                await asyncio.wait({leaving})
 
 
 async def _ids(lease: Lease, store: Store, after: int = 0) -> IdGenerator:

@@ -1,7 +1,7 @@
 """Which nodes have devices of a user, as the presence events tell."""
 
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 
 from fsharechat.bus import Presence
 
@@ -41,8 +41,9 @@ class PresenceTable:
         return moved
 
     def keep_nodes(self, alive: Container[int]) -> None:
-        """Forget the devices of all other nodes."""
+        """Forget all other nodes: their devices, and that they have begun."""
         self._forget(lambda node, _: node not in alive)
+        self._begun = {node: epoch for node, epoch in self._begun.items() if node in alive}
 
     def drop_nodes(self, gone: Container[int]) -> None:
         """Forget the devices of these nodes."""
@@ -55,6 +56,10 @@ class PresenceTable:
                     del devices[client_id]
                     self._counts[node] -= 1
             self._index(uid)
+
+    def unheard(self, nodes: Iterable[int]) -> list[int]:
+        """Return those of the nodes that have never been heard to begin: what they announced is lost."""
+        return [node for node in nodes if node not in self._begun]
 
     def __len__(self) -> int:
         """Return how many devices are known."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from fsharechat.blobs import Blobs
-from fsharechat.bus import Bus, Kick, Presence
+from fsharechat.bus import Bus, Kick, Presence, Resync
 from fsharechat.clock import now_ms
 from fsharechat.codes.delivery import Delivery
 from fsharechat.protocol.ids import IdGenerator
@@ -34,6 +34,9 @@ CACHED_MEMBERS = 500_000
 
 GROUP_KEY = "group:"
 """What the keys of groups begin with among those that the bus tells to drop; those of users are bare uids."""
+
+RESYNC_SECONDS = 5.0
+"""Connectors that were not heard to begin are asked so often where their devices are."""
 
 CACHE_SECONDS = 60.0
 """What is cached may be wrong for up to twice as long, if the process that changed it died before it could say so."""
@@ -71,6 +74,7 @@ class Group:
         self.portraits = Portraits(store, blobs, self.group_changed, self.now)
         self._connectors: set[int] | None = None
         self._ageing: asyncio.TimerHandle | None = None
+        self._resyncing: asyncio.TimerHandle | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
         self.sending: dict[str, asyncio.Future[Reply]] = {}
         self.turns = Turns()
@@ -78,17 +82,19 @@ class Group:
         self.loop = asyncio.get_running_loop()
 
     async def start(self, registry: Registry) -> None:
-        """Hear what other processes tell; returns once all that counts has been heard."""
-        await self.bus.watch_presence(self._on_presence)
+        """Hear what other processes tell; returns once all that counts has been heard, or the bus is away."""
+        await self.bus.watch_presence(self._on_presence, self._on_whole_presence)
         await self.bus.watch_invalidations(self._on_changed)
         await registry.watch("connector", self._on_connectors)
         await self.words.start()
         self._age_cache()
+        self._resyncing = self.loop.call_later(RESYNC_SECONDS, self._resync)
 
     def stop(self) -> None:
         self.words.stop()
-        if self._ageing is not None:
-            self._ageing.cancel()
+        for timer in (self._ageing, self._resyncing):
+            if timer is not None:
+                timer.cancel()
 
     def _age_cache(self) -> None:
         self.rights.age()
@@ -115,6 +121,18 @@ class Group:
             node, epoch = moved_from
             self.bus.deliver(node, [Kick(presence.uid, presence.client_id, epoch)])
         self.expulsion.on_presence(presence)
+
+    def _on_whole_presence(self) -> None:
+        """Drop what was announced by connectors that have gone since, if it is known which are there."""
+        if self._connectors is not None:
+            self.presence.keep_nodes(self._connectors)
+
+    def _resync(self) -> None:
+        """Ask the connectors whose announcements the bus has lost to make them again."""
+        self._resyncing = self.loop.call_later(RESYNC_SECONDS, self._resync)
+        if not self.bus.away:
+            for node in self.presence.unheard(self._connectors or ()):
+                self.bus.deliver(node, [Resync()])
 
     def _on_connectors(self, members: Members) -> None:
         """Drop the sessions of connectors that have gone; at first those of all that are not there."""

@@ -125,22 +125,22 @@ class World:
             else:
                 try:
                     await self.metrics(member)
-                    await self._alive(member)
+                    await self._ready(member)
                 except (OSError, TimeoutError) as error:
                     wrong.append(f"{member.name}: {error or 'no answer'}")
         return wrong
 
-    async def _alive(self, member: Member) -> None:
+    async def _ready(self, member: Member) -> None:
         if member.role != "api":
             return
         timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(f"{member.addresses['http']}/monitor/alive") as answer,
+                session.get(f"{member.addresses['http']}/monitor/ready") as answer,
             ):
                 if answer.status != 200:
-                    raise OSError(f"/monitor/alive: {answer.status}")
+                    raise OSError(f"/monitor/ready: {answer.status}, {await answer.text()}")
         except aiohttp.ClientError as error:
             raise OSError(str(error)) from error
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat.check import ROOM_BYTES, check
+from fsharechat.check import check
+from fsharechat.process import ROOM_BYTES
 from fsharechat.settings import Settings
 from fsharechat.store import users
 from fsharechat.store.sqlite import SqliteStore

@@ -9,7 +9,6 @@ from roles.group.handlers import DIRECT, HANDLERS
 
 REQUESTS = [
     "MS",
-    "MP",
     "LRM",
     "US",
     "UPUI",

@@ -2,12 +2,13 @@
 
 import aiohttp
 
+from fsharechat.health import Health
 from fsharechat.metrics import Metrics
 
 
 async def test_it_decompresses_nothing() -> None:
     metrics = Metrics()
-    address = await metrics.serve("127.0.0.1", 0)
+    address = await metrics.serve("127.0.0.1", 0, Health())
     async with aiohttp.ClientSession() as http:
         async with http.get(address) as response:
             assert response.status == 200

@@ -46,6 +46,10 @@ class ZooKeeperRegistry(Registry):
         self._leases: dict[tuple[str, int], ZooKeeperLease | None] = {}  # None: being taken
         self._followers: set[asyncio.Task[None]] = set()
 
+    @property
+    def away(self) -> str:
+        return self._session.away
+
     async def open(self) -> None:
         await self._session.open(OPEN_SECONDS)
 

@@ -58,6 +58,11 @@ class Session:
         self._run_task: asyncio.Task[None] | None = None
 
     @property
+    def away(self) -> str:
+        """Why there is no connection now; "" while there is one."""
+        return "" if self._connected.is_set() else self._unreachable()
+
+    @property
     def beat(self) -> float:
         """Seconds between two requests that keep the session, or a lease, alive."""
         return self.timeout / BEATS

@@ -41,7 +41,14 @@ class LoginAnswer(Answer):
 
 
 class Alive(BaseModel):
-    code: int = Field(description="200, or 503 while the process starts or drains.")
+    code: int = Field(description="200.")
+
+
+class Ready(BaseModel):
+    code: int = Field(description="200, or 503 while the process cannot serve.")
+    parts: dict[str, str] = Field(
+        description='What each part says: "ok", what is wrong, or "degraded: …" where it serves all the same.'
+    )
 
 
 _NAMES = {
@@ -74,8 +81,13 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("GET", "/monitor/alive"): {
         "tags": [SERVER_TAG],
-        "summary": "Say whether the process is ready.",
-        "responses": {200: ("It is.", Alive), 503: ("It starts or drains.", Alive)},
+        "summary": "Say that the process lives.",
+        "responses": {200: ("It does.", Alive)},
+    },
+    ("GET", "/monitor/ready"): {
+        "tags": [SERVER_TAG],
+        "summary": "Say whether the process can serve.",
+        "responses": {200: ("It can.", Ready), 503: ("It cannot.", Ready)},
     },
     ("GET", "/imopenapi/openapi.json"): {
         "tags": [SERVER_TAG],

@@ -1,13 +1,23 @@
 """HTTP around the login: pages from elsewhere, bad bodies, being alive."""
 
+import asyncio
+import shutil
+from types import SimpleNamespace
+from typing import Any
+
 import aiohttp
 import pytest
 from api_kit import KEY, Site
 from structlog.testing import capture_logs
 
+from fsharechat import clock
 from fsharechat.blobs import BUCKETS
+from fsharechat.bus.memory import MemoryBus
+from fsharechat.process import ROOM_BYTES
 from fsharechat.protocol.signals import LoginCode
+from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.rpc import Method
+from fsharechat.store.sqlite import SqliteStore
 from roles.api.back_office import ENDPOINTS
 from roles.api.endpoints import Endpoint
 from roles.group.handlers import HANDLERS
@@ -200,11 +210,61 @@ async def test_a_store_that_is_away_is_a_server_error(site: Site) -> None:
     assert (await site.login(code)).code == LoginCode.SERVER_ERROR
 
 
-async def test_alive_is_200_when_ready_and_503_when_not(site: Site) -> None:
-    for ready, status in ((True, 200), (False, 503)):
+async def monitor(site: Site, what: str) -> tuple[int, dict[str, Any]]:
+    async with site.http.get(f"/monitor/{what}") as response:
+        return response.status, await response.json()
+
+
+async def test_alive_is_200_whether_it_is_ready_or_not(site: Site) -> None:
+    for ready in (True, False):
         site.node.ready = ready
-        async with site.http.get("/monitor/alive") as response:
-            assert (response.status, await response.json()) == (status, {"code": status})
+        assert await monitor(site, "alive") == (200, {"code": 200})
+
+
+async def test_ready_says_what_each_part_says(site: Site) -> None:
+    parts = ["process", "clock", "registry", "bus", "store", "group's node id", "connector's node id"]
+    assert await monitor(site, "ready") == (200, {"code": 200, "parts": dict.fromkeys(parts, "ok")})
+
+
+async def test_a_process_that_drains_is_not_ready(site: Site) -> None:
+    site.node.ready = False
+    status, said = await monitor(site, "ready")
+    assert (status, said["code"], said["parts"]["process"]) == (503, 503, "it starts")
+
+
+async def test_a_store_that_cannot_write_is_not_ready(site: Site) -> None:
+    store = site.node.store
+    assert isinstance(store, SqliteStore)
+    await asyncio.to_thread(store._connection.execute, "PRAGMA query_only = ON")
+    status, said = await monitor(site, "ready")
+    assert (status, said["parts"]["store"]) == (503, "attempt to write a readonly database")
+    await asyncio.to_thread(store._connection.execute, "PRAGMA query_only = OFF")
+    site.node.health._found_at = 0.0  # what was found is old
+    assert (await monitor(site, "ready"))[0] == 200
+
+
+async def test_a_disk_that_is_nearly_full_is_not_ready(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=ROOM_BYTES - 1))
+    status, said = await monitor(site, "ready")
+    assert status == 503
+    assert "the disk is full, 16383 KiB are left" in said["parts"]["store"]
+
+
+async def test_a_clock_of_before_2020_is_not_ready(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now_ms", lambda: 1_262_304_000_000)
+    status, said = await monitor(site, "ready")
+    assert (status, said["parts"]["clock"]) == (503, clock.problem())
+
+
+async def test_a_bus_and_a_registry_that_are_away_are_told_and_do_no_harm(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryBus, "away", "kafka:9092: no broker answers")
+    monkeypatch.setattr(MemoryRegistry, "away", "ZooKeeper cannot be reached")
+    status, said = await monitor(site, "ready")
+    assert status == 200
+    assert said["parts"]["bus"] == "degraded: kafka:9092: no broker answers"
+    assert said["parts"]["registry"] == "degraded: ZooKeeper cannot be reached"
 
 
 async def test_a_process_that_has_stopped_listens_no_more(site: Site) -> None:

@@ -2,7 +2,7 @@
 
 from bus_kit import Buses, Events, Heard, Keys, note, offline, online
 
-from fsharechat.bus import Deliver, Notify, Presence, Push
+from fsharechat.bus import Deliver, Notify, Presence, Push, Resync
 from fsharechat.store.messages import Entry
 
 
@@ -13,10 +13,10 @@ async def test_events_arrive_at_their_node_in_order_and_unchanged(buses: Buses) 
     push = Push(b"\x00body", ["ann", "飞享"])
     notify = Notify(20, b"\x80", "ann", "phone")
     buses.group.deliver(5, [deliver, push])
-    buses.group.deliver(5, [notify])
-    heard = await events.take(3)
-    assert heard == [deliver, push, notify]
-    assert [type(event) for event in heard] == [Deliver, Push, Notify]
+    buses.group.deliver(5, [notify, Resync()])
+    heard = await events.take(4)
+    assert heard == [deliver, push, notify, Resync()]
+    assert [type(event) for event in heard] == [Deliver, Push, Notify, Resync]
 
 
 async def test_events_of_one_node_are_not_heard_at_another(buses: Buses) -> None:

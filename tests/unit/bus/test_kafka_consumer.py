@@ -1,6 +1,7 @@
 """What the bus reads of Kafka, over a fake of its consumer: what is wrong with one record, or for a moment."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -70,16 +71,20 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Topic]:
 
     monkeypatch.setattr(kafka, "AIOKafkaConsumer", consumer)
     monkeypatch.setattr(kafka, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(KafkaBus, "_take_forever", _nothing)  # only what was there before is read here
+    monkeypatch.setattr(KafkaBus, "_take_while", _wait)  # only what was there before is read here
     return made
 
 
-async def _nothing(*_: object) -> None: ...
+async def _wait(*_: object) -> None:
+    await asyncio.get_running_loop().create_future()
 
 
 @pytest.fixture
-async def bus() -> KafkaBus:
-    return KafkaBus(urls.parse("kafka://127.0.0.1:1", "kafka", 9092))
+async def bus(topic: Topic) -> AsyncIterator[KafkaBus]:
+    bus = KafkaBus(urls.parse("kafka://127.0.0.1:1", "kafka", 9092))
+    yield bus
+    await bus.close()
+    assert topic.open == 0, "each is stopped in the end"
 
 
 PHONES = [Presence("ann", "phone", 1, 10), Presence("ben", "phone", 2, 20)]
@@ -112,3 +117,22 @@ async def test_a_kafka_that_goes_while_it_is_read_is_read_again(topic: Topic, bu
     assert heard == PHONES
     assert [line["event"] for line in logs] == ["waiting for kafka"]
     assert topic.open == 1, "the one that failed is stopped"
+
+
+async def test_what_another_release_has_said_is_refused_with_one_line(
+    topic: Topic, bus: KafkaBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as other_release:
+        other_release.setattr(codec, "VERSION", 9)
+        for presence in PHONES:
+            topic.add(presence)
+    heard: list[Presence] = []
+    with capture_logs() as logs:
+        await bus.watch_presence(heard.append)
+    assert heard == []
+    assert [(line["event"], line["reason"]) for line in logs] == [
+        (
+            "events of another release are refused",
+            f"it is of version 9 of the bus, we speak {codec.VERSION}",
+        )
+    ]

@@ -58,6 +58,9 @@ class FakeProducer:
             await asyncio.get_running_loop().create_future()
         self.stopped = True
 
+    async def set_topics(self, _: list[str]) -> bool:
+        return True
+
     async def close(self) -> None:
         """Be the sender, or the client."""
         self.stopped = True

@@ -45,6 +45,10 @@ class ScriptedRpc(Rpc):
         self.calls: list[Call] = []
         self._pending: list[tuple[Call, asyncio.Future[Reply]]] = []
 
+    @property
+    def ready(self) -> bool:
+        return True
+
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     async def serve(self, handler: Handler) -> None: ...

@@ -93,3 +93,16 @@ async def test_ids_go_on_behind_what_others_gave_out_meanwhile(office: Office, l
     await office.payload(ben, SubSignal.FHR, accept)
     messages = (await office.inbox(ben)).message
     assert [message.message_id >= ahead for message in messages] == [True] * 4
+
+
+async def test_it_takes_calls_only_while_its_store_is_reached(office: Office, lease: FickleLease) -> None:
+    assert await answers(office)
+    for _ in range(2):
+        office.node.store._set_away("no answer")
+        await until_it_answers(office, False)
+        lease.lose()
+        office.node.store._set_away("")
+        await asyncio.sleep(0)
+        assert not await answers(office)
+        lease.regain(BEFORE)
+        await until_it_answers(office, True)

@@ -20,6 +20,9 @@ calls = st.builds(
     retried=st.booleans(),
 )
 
+OURS = bytes((codec.VERSION,))
+"""What a challenge of our version begins with."""
+
 
 def body(frame: bytes, signal: Signal) -> tuple[int, bytes]:
     """Return id and body of the only frame in the bytes."""
@@ -87,7 +90,7 @@ def test_ids_that_are_not_utf8_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("decode", [codec.decode_challenge, codec.decode_proof, codec.decode_accepted])
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01" * 31, b"\x01" + bytes(200)])
+@pytest.mark.parametrize("data", [b"", OURS, OURS * 31, OURS + bytes(200)])
 def test_a_handshake_of_another_size_is_an_error(decode: object, data: bytes) -> None:
     assert callable(decode)
     with pytest.raises(CodecError):

@@ -5,7 +5,7 @@ import socket
 import time
 from dataclasses import replace
 
-from rpc_cluster import IMPATIENT, PATIENT, Cluster, Wire, until
+from rpc_cluster import IMPATIENT, PATIENT, Cluster, until
 from rpc_kit import Desk, call, echo
 from rpc_raw import RawCallees, RawCaller
 from structlog.testing import capture_logs
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.tcp import TcpRpc
+from tests.wires import Wire
 
 DONE = Reply(Code.SUCCESS)
 

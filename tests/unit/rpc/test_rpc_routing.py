@@ -231,6 +231,48 @@ async def test_draining_does_not_wait_for_a_caller_that_stands_still(cluster: Cl
     assert ["drains" in line["reason"] for line in logs] == [True]
 
 
+async def test_what_waits_is_refused_as_a_new_call_is_when_the_last_process_leaves(cluster: Cluster) -> None:
+    caller, groups, desks = await two_groups(cluster)
+    first = caller.call(call(b"first"))
+    await until(lambda: total(desks) == 1)
+    here, there = (0, 1) if desks[0].calls else (1, 0)
+    drained = asyncio.create_task(groups[here].unserve())
+    await until(lambda: caller.processes == 1)
+    second = caller.call(call(b"second"))
+    await groups[there].unserve()
+    await until(lambda: caller.processes == 0)
+    assert not second.done()
+    desks[here].answer(0, DONE)
+    assert await first == DONE
+    assert await second == Reply(Code.SERVER_ERROR)
+    await asyncio.wait_for(drained, 10)
+    assert list(caller.users_under_way) == []
+
+
+async def test_a_process_that_serves_again_before_it_was_heard_is_called(cluster: Cluster) -> None:
+    group = await cluster.group()
+    await group.serve(echo)
+    raw = await RawCaller.connect(group.address)
+    await raw.shake_hands()
+    draining = asyncio.create_task(group.unserve())
+    assert await raw.notice() == codec.Notice.DRAINING
+    draining.cancel()
+    await asyncio.wait({draining})
+    await group.serve(echo)
+    assert await raw.notice() == codec.Notice.SERVING
+    raw.writer.write(codec.encode_notice(codec.Notice.DRAIN_HEARD))
+    raw.call(1, b"again")
+    assert codec.decode_reply((await raw.frame()).body) == Reply(Code.SUCCESS, b"again")
+    drained = asyncio.create_task(group.unserve())
+    assert await raw.notice() == codec.Notice.DRAINING
+    raw.call(2, b"on its way")
+    assert codec.decode_reply((await raw.frame()).body) == Reply(Code.SUCCESS, b"on its way")
+    assert not drained.done()
+    raw.writer.write(codec.encode_notice(codec.Notice.DRAIN_HEARD))
+    await asyncio.wait_for(drained, 10)
+    raw.close()
+
+
 # The group role in the same process
 
 

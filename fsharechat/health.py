@@ -1,0 +1,79 @@
+"""Whether this process can serve: what each of its parts says, for load balancers and for people."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+
+LOOK_SECONDS = 2.0
+"""A part that has not answered after so long does not serve."""
+FRESH_SECONDS = 1.0
+"""What was found is told for so long, however many ask."""
+
+
+class Finding(NamedTuple):
+    """`reason`: what is wrong, "" if nothing is. `serves`: whether the process can do its work all the same."""
+
+    reason: str = ""
+    serves: bool = True
+
+    def __str__(self) -> str:
+        if not self.reason:
+            return "ok"
+        return f"degraded: {self.reason}" if self.serves else self.reason
+
+
+FINE = Finding()
+Look = Callable[[], Awaitable[Finding]]
+
+
+class Health:
+    """The parts of a process, by name. Whether it is ready is whether all of them serve."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Look] = {}
+        self._looking: asyncio.Task[dict[str, Finding]] | None = None
+        self._found_at = 0.0
+
+    def part(self, name: str, look: Look) -> None:
+        """Ask `look` about a part from now on. It does not raise."""
+        self._parts[name] = look
+
+    async def look(self) -> dict[str, Finding]:
+        """Return what the parts say, at most FRESH_SECONDS old and within LOOK_SECONDS."""
+        loop = asyncio.get_running_loop()
+        looking = self._looking
+        if looking is None or (looking.done() and loop.time() - self._found_at > FRESH_SECONDS):
+            looking = self._looking = loop.create_task(self._look())
+        return await asyncio.shield(looking)
+
+    async def _look(self) -> dict[str, Finding]:
+        found = await asyncio.gather(*map(_within_time, self._parts.values()))
+        self._found_at = asyncio.get_running_loop().time()
+        return dict(zip(self._parts, found, strict=True))
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve GET /monitor/alive and /monitor/ready."""
+        app.router.add_get("/monitor/alive", _alive)
+        app.router.add_get("/monitor/ready", self._ready)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """Answer 200 while the process can serve, else 503; either way with what each part says."""
+        found = await self.look()
+        code = 200 if all(finding.serves for finding in found.values()) else 503
+        parts = {name: str(finding) for name, finding in found.items()}
+        return web.json_response({"code": code, "parts": parts}, status=code)
+
+
+async def _alive(_: web.Request) -> web.Response:
+    """Answer 200: the process lives, whether it can serve or not."""
+    return web.json_response({"code": 200})
+
+
+async def _within_time(look: Look) -> Finding:
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await look()
+    except TimeoutError:
+        return Finding(f"no answer within {LOOK_SECONDS:g} s", serves=False)

@@ -1,0 +1,81 @@
+"""Whether MySQL answers: asked by a connection of its own, twice a second, so that a silence is noticed in time."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from fsharechat.errors import StoreError
+from fsharechat.store.mysql_connection import Hosts, MysqlConnection
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 0.5
+"""Between two questions."""
+ANSWER_SECONDS = 1.0
+"""An answer that takes longer does not come, as far as anybody who waits is concerned."""
+_SLICE_SECONDS = 0.1
+"""Time is counted in such slices, so that it stands still while this process does."""
+
+
+class Pulse:
+    """Has `tell` called with the reason when MySQL no longer answers, and with "" when it does again.
+
+    In between all of the `hosts`' connections are cut, and new ones refused at once: who needs the database hears so
+    within BEAT_SECONDS + ANSWER_SECONDS, and not only when each statement's own time is over.
+    """
+
+    def __init__(self, hosts: Hosts, tell: Callable[[str], None]) -> None:
+        self._hosts = hosts
+        self._tell = tell
+        self._connection: MysqlConnection | None = None
+        self._asking: asyncio.Task[str] | None = None
+
+    async def run(self) -> None:
+        """Ask until this is cancelled."""
+        try:
+            while True:
+                await self._beat()
+                await asyncio.sleep(BEAT_SECONDS)
+        finally:
+            if self._asking is not None:
+                self._asking.cancel()
+                await asyncio.wait({self._asking})
+            if self._connection is not None:
+                await self._connection.close()
+
+    async def _beat(self) -> None:
+        asking = self._asking = asyncio.get_running_loop().create_task(self._ask())
+        for _ in range(round(ANSWER_SECONDS / _SLICE_SECONDS)):
+            if asking.done():
+                break
+            await asyncio.wait({asking}, timeout=_SLICE_SECONDS)
+        else:
+            self._note(f"no answer within {ANSWER_SECONDS:g} s")
+        await asyncio.wait({asking})
+        self._asking = None
+        error = asking.exception()
+        self._note(asking.result() if error is None else repr(error))
+
+    async def _ask(self) -> str:
+        """Return "", or why there is no answer."""
+        error: StoreError | None = None
+        for _ in range(2):  # a connection may have ended while nobody used it
+            try:
+                if self._connection is None or not self._connection.usable:
+                    self._connection = await self._hosts.connect(anyway=True)
+                await self._connection.execute("SELECT 1")
+                return ""
+            except StoreError as failed:
+                error = failed
+        return str(error)
+
+    def _note(self, reason: str) -> None:
+        away, self._hosts.away = self._hosts.away, reason
+        if reason and not away:
+            log.warning("the store is away", reason=reason)
+            self._hosts.cut()
+        elif away and not reason:
+            log.info("the store is back")
+        if bool(reason) != bool(away):
+            self._tell(reason)

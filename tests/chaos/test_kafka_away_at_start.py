@@ -1,0 +1,73 @@
+"""Kafka has lost its topics, or is not there when processes start: no restart is needed, and nothing is lost."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from fsharechat import urls
+from fsharechat.bus.kafka_topics import PARTITIONS
+from fsharechat.settings_schema import KAFKA_PORT
+from tests.cluster_kit import Cluster, MakeCluster, new_numbers
+from tests.devices import Device, log_in
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from faults.world import World
+
+pytestmark = pytest.mark.slow
+
+
+@asynccontextmanager
+async def pair(it: Cluster) -> AsyncIterator[tuple[Device, Device]]:
+    """Two people, each on a connector of their own; what was logged meanwhile is no other test's concern."""
+    ann, bob = [await log_in(it.at(n), number, "phone") for n, number in enumerate(new_numbers(2))]
+    try:
+        async with Device(ann, it.at(0), "tcp") as alice, Device(bob, it.at(1), "ws") as ben:
+            yield alice, ben
+    finally:
+        it.faults()
+
+
+async def test_who_starts_after_the_topics_were_lost_knows_where_devices_are(cluster: MakeCluster) -> None:
+    it = cluster(2, 1)
+    async with pair(it) as (ann, bob):
+        await it.until_known()
+        await _lose_topics(World(it.name).variables()["FSHARECHAT_BUS__URL"])
+        await asyncio.to_thread(it.restart, "group-0")
+        await it.until_known()
+        assert await it.metric("devices_known", "group-0") == 2
+        await ann.send(bob.user_id, "found")
+        await bob.until_received(1)
+
+
+async def test_processes_start_while_kafka_is_away(cluster: MakeCluster) -> None:
+    it = cluster(2, 1)
+    world = World(it.name)
+    await world.stop_service("kafka")
+    try:
+        await asyncio.to_thread(it.restart, "group-0", "connector-0")
+        async with pair(it) as (ann, bob):
+            await ann.send(bob.user_id, "by the head check")
+            await bob.until_received(1)
+            await world.start_service("kafka")
+            await it.until_known()
+            assert await it.metric("devices_known", "group-0") == 2
+            await bob.send(ann.user_id, "by an event")
+            await ann.until_received(1)
+    finally:
+        await world.start_service("kafka")
+
+
+async def _lose_topics(url: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=urls.parse(url, "kafka", KAFKA_PORT).addresses)
+    await admin.start()
+    try:
+        while present := PARTITIONS.keys() & set(await admin.list_topics()):
+            await admin.delete_topics(list(present))
+    finally:
+        await admin.close()

@@ -1,0 +1,66 @@
+"""What processes say to each other has a version, which changes with it: else two releases misread each other.
+
+When a test here is red, the shapes have changed: raise the version (rpc/codec.py, bus/codec.py), and add its line.
+A line that has been released is never edited.
+"""
+
+import hashlib
+
+import pytest
+
+from fsharechat.bus import codec as bus_codec
+from fsharechat.bus import events_pb2
+from fsharechat.bus.codec import RecordError, VersionError
+from fsharechat.rpc import Call, Method, Reply, welcome
+from fsharechat.rpc import codec as rpc_codec
+from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.store.heads import Heads
+
+RPC = {2: "2292459c4a22a5d3"}
+BUS = {1: "b6d059904fdafbd7"}
+
+
+def digest(*shapes: object) -> str:
+    return hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
+
+
+def rpc_shapes() -> str:
+    frames = [
+        struct.format
+        for struct in (rpc_codec._CALL, rpc_codec._CHALLENGE, rpc_codec._PROOF, rpc_codec._ACCEPTED)
+    ]
+    kinds = [
+        [(one.name, one.value) for one in kind]
+        for kind in (Method, rpc_codec.Step, rpc_codec.Notice, rpc_codec.Probe, rpc_codec.Refused)
+    ]
+    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks)]
+    return digest(frames, kinds, fields, welcome._NUMBERS.format)
+
+
+def bus_shapes() -> str:
+    key = bus_codec.presence_key(bus_codec.Presence("uid", "client", 5, 1))
+    return digest(events_pb2.DESCRIPTOR.serialized_pb, key)
+
+
+def test_the_rpc_has_the_version_of_its_shapes() -> None:
+    assert RPC.get(rpc_codec.VERSION) == rpc_shapes(), "see above: this change needs a new version"
+
+
+def test_the_bus_has_the_version_of_its_shapes() -> None:
+    assert BUS.get(bus_codec.VERSION) == bus_shapes(), "see above: this change needs a new version"
+
+
+def test_records_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = bus_codec.Presence("uid", "client", 5, 1)
+    monkeypatch.setattr(bus_codec, "VERSION", 9)
+    key, presence = bus_codec.presence_key(here), bus_codec.encode_presence(here)
+    events, keys = bus_codec.encode_events([]), bus_codec.encode_keys(["ann"])
+    monkeypatch.undo()
+    for decode in (
+        lambda: bus_codec.decode_presence(key, presence),
+        lambda: bus_codec.decode_events(events),
+        lambda: bus_codec.decode_keys(keys),
+    ):
+        with pytest.raises(VersionError, match=f"of version 9 of the bus, we speak {bus_codec.VERSION}"):
+            decode()
+    assert issubclass(VersionError, RecordError)
