@@ -44,7 +44,7 @@ class Notify(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """A stored message has a new body, which says that `operator` has recalled it.
+    """A stored message has a new body, which says that `operator` has recalled it, by the device `operator_client`.
 
     Each entry is a user who may have the message, and the seq of the recall among those for that user.
     """
@@ -53,6 +53,7 @@ class Recalled(NamedTuple):
     body: bytes
     entries: Sequence[Entry]
     operator: str
+    operator_client: str
 
 
 class Reported(NamedTuple):

@@ -23,7 +23,7 @@ class Method(IntEnum):
     ADMIN = 133
     """{"op", ...} of the back office -> {"code", "message", "result"}; the code is an HTTP status."""
     RECALLS = 134
-    """The caller's device asks for recalls: a seq -> array of [seq, message id, operator] with a higher one."""
+    """The caller's device asks for recalls: a seq -> array of Missed (store/recalls.py) with a higher one."""
     RECALLS_TOLD = 135
     """An array of [uid, client id, seq], the last recall that each device was told of -> nothing."""
 

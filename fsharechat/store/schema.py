@@ -231,6 +231,13 @@ recalls = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="In the recalls for `uid`."),
     Column("message_id", BigInteger, nullable=False),
     Column("operator", UID, nullable=False),
+    Column(
+        "operator_client",
+        String(255),
+        nullable=False,
+        server_default="",
+        comment="The client id of the device that asked for it.",
+    ),
     sqlite_with_rowid=False,
 )
 

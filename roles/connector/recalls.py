@@ -63,7 +63,7 @@ class Recalls:
         return len(self._remembered)
 
     def on_event(self, event: Recalled) -> None:
-        """Put the message as it is now into the tails, and tell the devices of all but the operator."""
+        """Put the message as it is now into the tails, and tell all devices but the one that asked."""
         self._remember(event.message_id, event.body)
         notice = notify_recall(event.message_id, event.operator)
         replaced: TailMessage | None = None
@@ -76,7 +76,7 @@ class Recalls:
             for session in list(user.sessions.values()):
                 if seq == session.recalls + 1:
                     self._move(session, seq)
-                    if uid != event.operator:
+                    if not _asked(session, event.operator, event.operator_client):
                         _tell(session, notice)
                 else:
                     self.catch_up(user, session)
@@ -122,9 +122,9 @@ class Recalls:
             user.recalled = min(user.recalled, session.recalls)  # the next head check asks again
             return
         user.forget_tail()
-        for seq, message_id, operator in missed:
+        for seq, message_id, operator, operator_client in missed:
             self._move(session, seq)
-            if operator != session.uid:
+            if not _asked(session, operator, operator_client):
                 _tell(session, notify_recall(message_id, operator))
         # An event may have come while the answer, which has not got it, was on its way.
         self.catch_up(user, session)
@@ -158,6 +158,11 @@ class Recalls:
             reply = await asyncio.shield(self._hub.rpc.call(Call(Method.RECALLS_TOLD, "", "", body)))
             if reply.code != Code.SUCCESS:
                 log.warning("recall cursors not kept", code=reply.code, devices=len(batch))
+
+
+def _asked(session: Session, operator: str, operator_client: str) -> bool:
+    """Return whether it was this device that took a message back: it knows."""
+    return (session.uid, session.client_id) == (operator, operator_client)
 
 
 def _tell(session: Session, notice: bytes) -> None:

@@ -1,5 +1,6 @@
 """MR: taking a message back (protocol.md section 8)."""
 
+import orjson
 import pytest
 from group_kit import Office, text
 
@@ -7,6 +8,7 @@ from fsharechat.bus import Event, Recalled
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator, now_ms, time_of
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, MemberType, SubSignal
+from fsharechat.rpc import Method
 from fsharechat.store import messages, recalls
 from fsharechat.store.messages import Entry, NewMessage, conversation_key
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -90,7 +92,17 @@ async def test_all_devices_of_both_are_told_once(office: Office, pair: tuple[str
     id = await send(office, ann, bob)
     await recall(office, ann, id)
     body = (await office.inbox(bob)).message[0].SerializeToString()
-    assert told(office) == [Recalled(id, body, [Entry(ann, 1), Entry(bob, 1)], ann)]
+    assert told(office) == [Recalled(id, body, [Entry(ann, 1), Entry(bob, 1)], ann, "phone")]
+
+
+async def test_a_recall_is_kept_with_the_device_that_asked(office: Office, pair: tuple[str, str]) -> None:
+    """The operator's other devices are told of it, that one is not."""
+    ann, bob = pair
+    id = await send(office, ann, bob)
+    request = pb.INT64Buf(id=id)
+    assert (await office.ask(ann, SubSignal.MR, request, client="tablet")).code == Code.SUCCESS
+    payload = await office.payload(ann, Method.RECALLS, b"0")
+    assert orjson.loads(payload) == [[1, id, ann, "tablet"]]
 
 
 async def test_only_the_sender_recalls_a_private_message(office: Office, pair: tuple[str, str]) -> None:
@@ -145,7 +157,7 @@ async def test_a_retried_recall_is_in_the_recalls_once(office: Office, pair: tup
     assert await recall(office, ann, id, retried=True) == Code.SUCCESS
     assert told(office) == []  # who was not told the first time is told by the head check
     for uid in pair:
-        assert await office.node.store.read(recalls.missed, uid, 0) == [(1, id, ann)]
+        assert await office.node.store.read(recalls.missed, uid, 0) == [(1, id, ann, "phone")]
 
 
 async def test_a_message_that_only_looks_recalled_is_recalled(office: Office, pair: tuple[str, str]) -> None:
