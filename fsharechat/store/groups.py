@@ -188,6 +188,17 @@ def look(_: Dialect, id: str, count: int) -> Unit[Look | None]:
     return Look(rows[0][0], [Shown(*row) for row in (yield Query(sql, (id, count))).rows])
 
 
+def faces_of(_: Dialect, uids: Iterable[str], count: int) -> Unit[list[Shown]]:
+    """Return the first `count` members that `look` will find in a group that these users are about to make."""
+    found: list[Shown] = []
+    for part in chunks(sorted(set(uids))):
+        sql = f"SELECT uid, display_name, portrait FROM users WHERE uid IN ({marks(len(part))}) ORDER BY uid LIMIT ?"
+        found += [Shown(*row) for row in (yield Query(sql, (*part, count - len(found)))).rows]
+        if len(found) >= count:
+            break
+    return found
+
+
 def set_portrait(dialect: Dialect, id: str, before: str, portrait: str, now: int) -> Unit[bool]:
     """Give a group a portrait if it still has the one from `before`; return whether it had."""
     info = yield from locked(dialect, id)

@@ -30,6 +30,9 @@ MAX_ALIAS = 64
 TIPS = ("以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了")
 """What stands behind the greeting of a new friendship (section 8)."""
 
+_ACCEPTING = (RequestStatus.SENT, RequestStatus.ACCEPTED)
+"""What an FHR says for yes (section 7)."""
+
 
 @handles(SubSignal.FAR, pb.AddFriendRequest)
 async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
@@ -44,7 +47,13 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
     if call.uid in rights.blacklist:
         raise Refusal(Code.BLACKLISTED)
     version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)
-    group.outbox.notify(SubSignal.FRN, long_payload(version), target)
+    _tell_of_requests(group, version, call.uid, target)
+
+
+def _tell_of_requests(group: Group, version: int, *uids: str) -> None:
+    """Send FRN to all devices of whoever's list has changed: untold, the head check would tell them later."""
+    for uid in uids:
+        group.outbox.notify(SubSignal.FRN, long_payload(version), uid)
 
 
 def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[int]:
@@ -73,14 +82,15 @@ async def handle_request(group: Group, call: Call, request: pb.HandleFriendReque
         closed, _ = await group.store.write(
             _close, requester, call.uid, RequestStatus.REJECTED, now, call.retried
         )
-        group.outbox.notify(SubSignal.FRN, long_payload(closed.update_dt), requester)
-    elif request.status == RequestStatus.ACCEPTED:
+        _tell_of_requests(group, closed.update_dt, requester, call.uid)
+    elif request.status in _ACCEPTING:
         ids = [group.ids.next() for _ in range(1 + len(TIPS))]
         done = await group.store.write(_accept, requester, call.uid, ids, now, call.retried)
         group.changed((requester, call.uid))
         group.deliver(done.greetings, done.stored)
         for uid in (requester, call.uid):
             group.outbox.notify(SubSignal.FN, long_payload(done.version), uid)
+        _tell_of_requests(group, done.answered, requester, call.uid)
     else:
         raise Refusal(Code.INVALID_PARAMETER)
 
@@ -103,9 +113,10 @@ def _close(
 
 
 class _Accepted(NamedTuple):
-    """The version of the friends of both, and the messages that begin the conversation."""
+    """The version of the friends of both, that of their requests, and the messages that begin the conversation."""
 
     version: int
+    answered: int
     greetings: list[NewMessage]
     stored: list[Stored]
 
@@ -115,7 +126,7 @@ def _accept(
 ) -> Unit[_Accepted]:
     closed, fresh = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now, retried)
     if not fresh:
-        return _Accepted((yield from heads(dialect, [uid]))[uid].friends, [], [])
+        return _Accepted((yield from heads(dialect, [uid]))[uid].friends, closed.update_dt, [], [])
     crossing = yield from friends.request(dialect, uid, requester)
     if crossing is not None and friends.is_open(crossing, now):
         answered = crossing._replace(
@@ -137,7 +148,7 @@ def _accept(
     ]
     greetings = [_private(id, requester, uid, content) for id, content in zip(ids, contents, strict=True)]
     stored = yield from messages.append(dialect, greetings)
-    return _Accepted(version, greetings, stored)
+    return _Accepted(version, closed.update_dt, greetings, stored)
 
 
 def _private(id: int, sender: str, target: str, content: pb.MessageContent) -> NewMessage:
@@ -175,7 +186,7 @@ async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.Get
 @handles(SubSignal.FRUS, pb.Version)
 async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
     version = await group.store.write(_mark_read, call.uid, request.version, group.now())
-    group.outbox.notify(SubSignal.FRN, long_payload(version), call.uid)
+    _tell_of_requests(group, version, call.uid)
 
 
 def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:

@@ -165,6 +165,9 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
         raise Refusal(Code.INVALID_PARAMETER)
     limit = group.settings.limits.group_members
     wanted = _wanted(request.group.members, limit)
+    portrait = info.portrait
+    if not portrait:
+        portrait = await group.portraits.first(id, [call.uid, *(member.uid for member in wanted)])
     await _change(
         group,
         call,
@@ -174,7 +177,7 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
         wanted,
         (info.name, info.extra),
         _create,
-        Info(id, info.name, info.portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
+        Info(id, info.name, portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
         wanted,
         limit,
     )

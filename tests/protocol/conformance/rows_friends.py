@@ -85,6 +85,15 @@ async def accept(world: World) -> None:
     same(request["status"], ACCEPTED)
 
 
+@row("7 FHR accepts by status 0 as well")
+async def accept_by_zero(world: World) -> None:
+    ann, ben = await world.people(2)
+    await ann.add_friend(ben.uid)
+    await ben.handle_friend(ann.uid, SENT)
+    for device, other in ((ann, ben), (ben, ann)):
+        same([friend["friendUid"] for friend in await device.friends()], [other.uid])
+
+
 @row("7 FP answers friends newer than the version")
 async def newer_friends(world: World) -> None:
     ann, ben = await world.people(2)
