@@ -32,7 +32,8 @@ class Call(NamedTuple):
     """A request. `uid` and `client_id` are authenticated (empty where nobody is), and never from the body.
 
     `message_id` is the id that the connector gave to the message that the request stores (an MS, or the change of a
-    group), else 0. `retried`: the same call may have been carried out already.
+    group), else 0. `retried`: the same call may have been carried out already. `frame_id` is the message id of the
+    client's frame, `issued_ms` when its device logged in: by them a frame is known that a client sends again.
     """
 
     method: int
@@ -41,6 +42,8 @@ class Call(NamedTuple):
     body: bytes
     message_id: int = 0
     retried: bool = False
+    frame_id: int = 0
+    issued_ms: int = 0
 
 
 class Reply(NamedTuple):

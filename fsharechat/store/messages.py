@@ -4,12 +4,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import groups
-from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
 
 MAX_PULL_BYTES = 1 << 20
 """The most that the messages of one answer weigh (protocol.md section 6)."""
+
+RESEND_MS = 86_400_000
+"""A client that has no local ids sends a frame again within a day (protocol.md section 6)."""
 
 MAX_HISTORY = 200
 """The most messages that one answer of history holds."""
@@ -44,6 +48,14 @@ class NewMessage:
     """The id may be stored already: a call that was cut off is made again."""
     audience: Audience | None = None
     """What `receivers` was made from, if that is a group."""
+    digest: int = 0
+    """What a resend shares with the message beside sender and `local_id`; 0 where they are enough."""
+    of_frame: bool = False
+    """The `local_id` stands for a frame of a login session: a resend comes within RESEND_MS."""
+
+
+Identity = tuple[str, int, int] | int
+"""Sender, local id and digest of a message; its id where it has no local id."""
 
 
 class Stored(NamedTuple):
@@ -145,9 +157,9 @@ def _present(message: NewMessage, members: dict[str, int]) -> list[str]:
     return [uid for uid in wanted if uid in members and uid != message.sender]
 
 
-def _identity(message: NewMessage) -> tuple[str, int] | int:
+def _identity(message: NewMessage) -> Identity:
     """Return what a resend of the message shares with it."""
-    return (message.sender, message.local_id) if message.local_id else message.id
+    return (message.sender, message.local_id, message.digest) if message.local_id else message.id
 
 
 def _id(first: NewMessage | int) -> int:
@@ -159,22 +171,43 @@ def is_stored(_: Dialect, id: int) -> Unit[bool]:
     return bool((yield Query("SELECT 1 FROM messages WHERE id = ?", (id,))).rows)
 
 
-def _stored_before(
-    dialect: Dialect, batch: Sequence[NewMessage]
-) -> Unit[dict[tuple[str, int] | int, NewMessage | int]]:
+def _stored_before(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[Identity, NewMessage | int]]:
     """Return the ids of the first copies that the store has of messages in the batch."""
-    first: dict[tuple[str, int] | int, NewMessage | int] = {}
-    local = [(message.sender, message.local_id) for message in batch if message.local_id]
-    if local:
-        keys = ("sender", "local_id")
-        sql = dialect.find_rows("messages", (*keys, "id"), keys, len(local))
-        for sender, local_id, id in (yield Query(sql, flat(local))).rows:
-            first[sender, local_id] = id
-    retried = [message.id for message in batch if message.retried and not message.local_id]
+    first: dict[Identity, NewMessage | int] = {}
+    wanted = [(message.sender, message.local_id, message.digest) for message in batch if message.local_id]
+    if wanted:
+        # A message that was kept without a digest is known by its local id alone.
+        wanted += [(sender, local_id, 0) for sender, local_id, digest in wanted if digest]
+        keys = ("sender", "local_id", "digest")
+        sql = dialect.find_rows("messages", (*keys, "id"), keys, len(wanted))
+        rows = (yield Query(sql, flat(wanted))).rows
+        found: dict[tuple[str, int, int], int] = {(sender, *known): id for sender, *known, id in rows}
+        yield from _take_first(batch, found, first)
+    retried = {message.id: message for message in batch if message.retried}
     if retried:
-        for (id,) in (yield from select_in("SELECT id FROM messages WHERE id IN ({})", retried)):
-            first[id] = id
+        for (id,) in (yield from select_in("SELECT id FROM messages WHERE id IN ({})", list(retried))):
+            first[_identity(retried[id])] = id
     return first
+
+
+def _take_first(
+    batch: Sequence[NewMessage],
+    found: dict[tuple[str, int, int], int],
+    first: dict[Identity, NewMessage | int],
+) -> Unit[None]:
+    """Take the first copies among the messages that were found; a frame is no resend of one that is too old."""
+    past: set[int] = set()
+    for message in batch if found else ():
+        sender, local_id, digest = message.sender, message.local_id, message.digest
+        id = found.get((sender, local_id, digest)) or found.get((sender, local_id, 0))
+        if id is None or not local_id:
+            continue
+        if message.of_frame and time_of(message.id) - time_of(id) > RESEND_MS:
+            past.add(id)
+        else:
+            first[_identity(message)] = id
+    if past:  # which makes room for what is known by the same frame now
+        yield Query(f"UPDATE messages SET local_id = NULL WHERE id IN ({marks(len(past))})", sorted(past))
 
 
 def _insert(
@@ -197,8 +230,8 @@ def _insert(
             directed += [(uid, message.conversation, message.id) for uid, _ in mine]
     yield from insert_many(
         "messages",
-        ("id", "sender", "local_id", "conversation", "body"),
-        [(m.id, m.sender, m.local_id or None, _kept_as(m), m.body) for m in fresh],
+        ("id", "sender", "local_id", "digest", "conversation", "body"),
+        [(m.id, m.sender, m.local_id or None, m.digest, _kept_as(m), m.body) for m in fresh],
     )
     yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
     if directed:

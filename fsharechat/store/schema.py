@@ -130,10 +130,21 @@ messages = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("sender", UID, nullable=False),
-    Column("local_id", BigInteger, comment="The sender's own id of it; NULL where it has none."),
+    Column(
+        "local_id",
+        BigInteger,
+        comment="The sender's own id of it, or one that stands for its frame; NULL where no resend is expected.",
+    ),
+    Column(
+        "digest",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Of what a resend has in common with it; 0 where the local id alone says it.",
+    ),
     Column("conversation", String(160), nullable=False, comment="See messages.conversation_key."),
     Column("body", BODY, nullable=False, comment="The protobuf Message."),
-    UniqueConstraint("sender", "local_id", name="messages_local_id"),
+    UniqueConstraint("sender", "local_id", "digest", name="messages_resend"),
     Index("messages_history", "conversation", "id"),
 )
 

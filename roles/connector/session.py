@@ -239,7 +239,16 @@ class Session:
     def _ask(self, frame: Frame, message_id: int = 0) -> None:
         self.inflight += 1
         self._hub.inflight += 1
-        call = Call(frame.sub_signal, self.uid, self.client_id, frame.body, message_id)
+        call = Call(
+            frame.sub_signal,
+            self.uid,
+            self.client_id,
+            frame.body,
+            message_id,
+            False,
+            frame.message_id,
+            self.issued_ms,
+        )
         self._hub.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
 
     def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:

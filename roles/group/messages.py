@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import structlog
 from google.protobuf.message import DecodeError, EncodeError
@@ -143,6 +144,7 @@ def _send(
         receivers, audience = _group_receivers(call.uid, message, target)
     if group.words.refuses(content):
         raise Refusal(Code.SENSITIVE_WORD)
+    local_id, digest = _known_by(call, message)
     timestamp = time_of(call.message_id)
     message.message_id = call.message_id
     message.server_timestamp = timestamp
@@ -174,18 +176,40 @@ def _send(
     new = NewMessage(
         call.message_id,
         call.uid,
-        message.local_message_id,
+        local_id,
         conversation_key(conversation.type, conversation.line, conversation.target, call.uid),
         body,
         receivers,
         call.retried,
         audience,
+        digest,
+        not message.local_message_id,
     )
     try:
         group.store.append(new, stored)
     except StoreError as error:
         stored(error)
     return future
+
+
+def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
+    """Return the local id and the digest by which a resend of a message is known (protocol.md section 6).
+
+    Where the client gives no local id one stands for the frame and the login session, if there is one.
+    """
+    if not message.local_message_id:
+        if not call.issued_ms:
+            return 0, 0
+        frame = f"{call.client_id}\0{call.issued_ms}\0{call.frame_id}"
+        return _number(frame.encode()), _number(call.body)
+    message.ClearField("message_id")  # what clients write there differs between resends
+    message.ClearField("server_timestamp")
+    return message.local_message_id, _number(message.SerializePartialToString())
+
+
+def _number(data: bytes) -> int:
+    """Return 64 bits that stand for the data, never 0."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True) or 1
 
 
 def _receivers(uid: str, message: pb.Message, target: Rights) -> Sequence[str]:

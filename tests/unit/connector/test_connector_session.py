@@ -102,10 +102,10 @@ async def test_a_second_connect_closes(connector: Connector):
 
 
 async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connector: Connector):
-    phone = await connector.device()
+    phone = await connector.device(issued_ms=55)
     phone.publish(SubSignal.US, b"body", 77)
     call = await connector.rpc.reply(payload=b"found")
-    assert call == (SubSignal.US, "anna", "phone", b"body", 0, False)
+    assert call == Call(SubSignal.US, "anna", "phone", b"body", frame_id=77, issued_ms=55)
     assert phone.transport.take() == [Sent("reply", SubSignal.US, 77, Reply(0, b"found"))]
 
 

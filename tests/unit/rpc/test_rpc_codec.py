@@ -9,6 +9,7 @@ from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError
 
+VERSION = bytes((codec.VERSION,))
 texts = st.text(max_size=300) | st.sampled_from(["", "\ud800", "飞享"])
 calls = st.builds(
     Call,
@@ -18,6 +19,8 @@ calls = st.builds(
     body=st.binary(max_size=2000),
     message_id=st.integers(0, (1 << 63) - 1),
     retried=st.booleans(),
+    frame_id=st.integers(-(1 << 63), (1 << 63) - 1),
+    issued_ms=st.integers(0, (1 << 63) - 1),
 )
 
 
@@ -72,6 +75,7 @@ def test_a_call_cut_short_has_a_shorter_body_or_is_an_error(call: Call) -> None:
         Call(-1, "", "", b""),
         Call(1, "u" * 65_536, "", b""),
         Call(1, "", "", b"", 1 << 63),
+        Call(1, "", "", b"", frame_id=1 << 63),
     ],
 )
 def test_what_does_not_fit_is_an_error(call: Call) -> None:
@@ -87,7 +91,7 @@ def test_ids_that_are_not_utf8_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("decode", [codec.decode_challenge, codec.decode_proof, codec.decode_accepted])
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01" * 31, b"\x01" + bytes(200)])
+@pytest.mark.parametrize("data", [b"", VERSION, VERSION * 31, VERSION + bytes(200)])
 def test_a_handshake_of_another_size_is_an_error(decode: object, data: bytes) -> None:
     assert callable(decode)
     with pytest.raises(CodecError):
