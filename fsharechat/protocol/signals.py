@@ -153,6 +153,10 @@ TRANSPARENT_TYPES = frozenset({91, 401, 402, 403, 404, 405})
 """Content types that are transparent whatever their persist flag says (section 5)."""
 
 
+SYSTEM_TYPES = frozenset({80, *range(104, 113)})
+"""Content types of what the server says; a message of a client has none of them (section 8)."""
+
+
 class FriendState(IntEnum):
     FRIEND = 0
     BLACKLISTED = 2

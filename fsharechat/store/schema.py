@@ -216,6 +216,13 @@ group_members = Table(
     Column("type", SmallInteger, nullable=False, comment="MemberType; those removed keep their row."),
     Column("joined_ms", MS, nullable=False, comment="When the user became a member, the last time."),
     Column("update_dt", MS, nullable=False),
+    Column(
+        "silence",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="Silence of those removed: how a silenced member went.",
+    ),
     Index("group_members_uid", "uid", "type"),
     sqlite_with_rowid=False,
 )

@@ -23,6 +23,7 @@ from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles
 from roles.group.service import Group
+from roles.group.standing import check_heard, rights_of
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
@@ -39,11 +40,11 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
     target = request.target_uid
     if target == call.uid or len(request.reason) > MAX_REASON:
         raise Refusal(Code.INVALID_PARAMETER)
+    if request.reason:
+        check_heard(await rights_of(group, call.uid))  # it becomes a message
     if group.words.refuses_any([request.reason]):
-        raise Refusal(Code.SENSITIVE_WORD)  # it becomes a message
-    rights = await group.rights.get(target)
-    if rights is None:
-        raise Refusal(Code.NOT_EXIST)
+        raise Refusal(Code.SENSITIVE_WORD)
+    rights = await rights_of(group, target)
     if call.uid in rights.blacklist:
         raise Refusal(Code.BLACKLISTED)
     version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)

@@ -22,13 +22,14 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.rpc import Call
 from fsharechat.store import groups, messages
-from fsharechat.store.groups import Info, NewMember
+from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.unit import Dialect, Unit, rows_within
 from roles.group import group_rights
 from roles.group.handlers import handles
 from roles.group.notices import Notice, brought
 from roles.group.service import Group
+from roles.group.standing import check_heard, rights_of
 
 MAX_GROUPS = 2000
 """Groups that one GPGI may ask for."""
@@ -79,6 +80,9 @@ class Change(NamedTuple):
     now: int
     retried: bool
 
+    says: bool = False
+    """There is something in it that the members get to read."""
+
     @property
     def operator(self) -> str:
         return self.notice.operator
@@ -104,27 +108,27 @@ async def _change(
 
     `may` is asked before, too: a change locks all members, which is nothing for who has no right to it.
     """
-    rights = await group.rights.get(call.uid)
-    if rights is None:
-        raise Refusal(Code.NOT_EXIST)
-    if rights.status == UserStatus.BLOCKED:
-        raise Refusal(Code.USER_FORBIDDEN)
+    rights = await rights_of(group, call.uid)
+    texts = [text for text in (*texts, *(member.alias for member in new)) if text]
+    if texts or rights.status == UserStatus.BLOCKED:
+        check_heard(rights)
     if may is not None and not call.retried:  # (the first try may have been the last that they might)
         info, seats = await group.store.read(groups.seat, group_id, call.uid)
         if info is None:
             raise Refusal(Code.NOT_EXIST)
         may(info, call.uid, seats)
+        if texts:
+            group_rights.check_heard(call.uid, seats)
     content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
     if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
         raise Refusal(Code.INVALID_PARAMETER)
-    aliases = (member.alias for member in new)
-    if (content is not None and group.words.refuses(content)) or group.words.refuses_any((*texts, *aliases)):
+    if (content is not None and group.words.refuses(content)) or group.words.refuses_any(texts):
         raise Refusal(Code.SENSITIVE_WORD)
     line = request.to_line[0] if request.to_line else 0
     notice = Notice(call.message_id or group.ids.next(), call.uid, group_id, line, content)
     members = await group.members.get(group_id)
     uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
-    change = Change(notice, group.now(), call.retried)
+    change = Change(notice, group.now(), call.retried, says=bool(texts))
     async with group.turns.turn(call.uid):
         told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
     group.group_changed(group_id)
@@ -198,7 +202,7 @@ def _create(
             return NOTHING
         raise Refusal(Code.GROUP_EXISTS)
     creator = NewMember(change.operator, MemberType.OWNER)
-    members = [creator, *(yield from _new(wanted, (creator.uid,), by_owner=True))]
+    members = [creator, *(yield from _new(dialect, info.id, wanted, (creator.uid,), by_owner=True))]
     if len(members) > limit:
         raise Refusal(Code.INVALID_PARAMETER)
     yield from groups.put_members(dialect, info.id, members, info.member_update_dt)
@@ -221,15 +225,18 @@ def _wanted(members: Iterable[pb.GroupMember], limit: int) -> list[NewMember]:
     return list(found.values())
 
 
-def _new(wanted: Sequence[NewMember], members: Container[str], *, by_owner: bool) -> Unit[list[NewMember]]:
+def _new(
+    dialect: Dialect, id: str, wanted: Sequence[NewMember], members: Container[str], *, by_owner: bool
+) -> Unit[list[NewMember]]:
     """Return those who exist and are not members yet, as the types that they get."""
     new = [member for member in wanted if member.uid not in members]
     known = yield from groups.known_users(member.uid for member in new)
-    return [
-        member._replace(type=group_rights.member_type(member.type, by_owner))
-        for member in new
-        if member.uid in known
-    ]
+    silences = yield from groups.silences(dialect, id, sorted(known))
+
+    def kind(member: NewMember) -> int:
+        return group_rights.member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
+
+    return [member._replace(type=kind(member)) for member in new if member.uid in known]
 
 
 # Changing
@@ -249,7 +256,9 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
         return NOTHING
     members = yield from groups.present(info.id)
     group_rights.check_add(info, change.operator, members)
-    new = yield from _new(wanted, members, by_owner=change.operator == info.owner)
+    if change.says:
+        group_rights.check_heard(change.operator, members)
+    new = yield from _new(dialect, info.id, wanted, members, by_owner=change.operator == info.owner)
     if not new:
         return NOTHING
     if len(members) + len(new) > limit:
@@ -280,7 +289,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
     message = change.notice.message(ContentType.MEMBERS_KICKED, members, uids=gone)
     told = yield from _tell(dialect, message)  # before the change: those who go are told too
     info = groups.members_changed(info, len(members) - len(gone), change.now)
-    yield from groups.remove_members(dialect, info.id, gone, info.member_update_dt)
+    yield from groups.remove_members(dialect, info.id, gone, info.member_update_dt, Silence.KICKED)
     yield from groups.save(dialect, info)
     return told
 
@@ -298,7 +307,7 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
     group_rights.check_quit(info, change.operator, members)
     told = yield from _tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
     info = groups.members_changed(info, len(members) - 1, change.now)
-    yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt)
+    yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt, Silence.LEFT)
     if info.owner == change.operator:
         owner = yield from groups.promote_eldest(dialect, info.id, info.member_update_dt)
         info = info._replace(owner=owner, dismissed=not owner)
@@ -349,6 +358,8 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
         return NOTHING
     members = yield from groups.present(info.id)
     group_rights.check_modify(info, change.operator, members, kind)
+    if change.says:
+        group_rights.check_heard(change.operator, members)
     field, _, told_by = _FIELDS[kind]
     changes: dict[str, Any] = {field: value, "update_dt": groups.after(info.update_dt, change.now)}
     yield from groups.save(dialect, info._replace(**changes))

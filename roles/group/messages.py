@@ -12,13 +12,13 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS, check_fields, pull_entry, pull_result, sent_payload
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
+    SYSTEM_TYPES,
     TRANSPARENT_TYPES,
     Code,
     ConversationType,
     MemberType,
     PersistFlag,
     SubSignal,
-    UserStatus,
 )
 from fsharechat.rpc import Call, Reply
 from fsharechat.store import groups, messages
@@ -29,6 +29,7 @@ from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import carry_out, handles, handles_direct
 from roles.group.service import Group
+from roles.group.standing import check_heard
 
 log = structlog.get_logger(__name__)
 
@@ -136,8 +137,9 @@ def _send(
 ) -> asyncio.Future[Reply]:
     """Check the rights and send. Raises Refusal; the future does not fail."""
     conversation, content = message.conversation, message.content
-    if sender.status != UserStatus.NORMAL:
-        raise Refusal(Code.MUTED if sender.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
+    check_heard(sender)
+    if content.type in SYSTEM_TYPES:
+        raise Refusal(Code.INVALID_PARAMETER)
     if isinstance(target, Rights):
         receivers, audience = _receivers(call.uid, message, target), None
     else:

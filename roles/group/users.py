@@ -11,6 +11,7 @@ from fsharechat.store import users
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
 from roles.group.handlers import handles
 from roles.group.service import Group
+from roles.group.standing import check_heard, rights_of
 
 MAX_USERS = 2000
 """Users that one UPUI may ask for."""
@@ -99,7 +100,10 @@ async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoReque
         changes[known[0]] = _gender(entry.value) if entry.type == InfoType.GENDER else entry.value
     if not changes:
         raise Refusal(Code.INVALID_PARAMETER)
-    if group.words.refuses_any(entry.value for entry in request.entry if entry.type not in _NOT_READ):
+    texts = [entry.value for entry in request.entry if entry.type not in _NOT_READ and entry.value]
+    if texts:
+        check_heard(await rights_of(group, call.uid))
+    if group.words.refuses_any(texts):
         raise Refusal(Code.SENSITIVE_WORD)
     await group.store.write(users.modify, call.uid, changes, group.now())
 

@@ -139,6 +139,15 @@ async def frame_again(world: World) -> None:
     same(await ben.texts(3), ["once", "twice", "once"])
 
 
+@row("8 MS of a type that is the server's is refused with 251")
+async def system_types(world: World) -> None:
+    ann, ben = await world.people(2)
+    for kind in (80, 104, 108, 112):
+        with refused(251):
+            await ann.send(ben.uid, {"type": kind, "content": ann.uid})
+    await ben.upto(0)
+
+
 @row("6 a local id is the sender's own")
 async def local_ids(world: World) -> None:
     ann, ben = await world.people(2)

@@ -162,9 +162,13 @@ async def test_a_retried_recall_is_in_the_recalls_once(office: Office, pair: tup
 
 async def test_a_message_that_only_looks_recalled_is_recalled(office: Office, pair: tuple[str, str]) -> None:
     ann, bob = pair
-    message = text(bob, content_type=ContentType.RECALLED)
+    """So it came from clients before the server refused it."""
+    message = text(bob, content_type=ContentType.RECALLED, from_user=ann)
     message.content.content = "somebody"
-    id = sent_id(await office.payload(ann, SubSignal.MS, message))
+    id = office.ids.next()
+    key = conversation_key(ConversationType.PRIVATE, 0, bob, ann)
+    old = NewMessage(id, ann, 0, key, message.SerializeToString(), [bob])
+    await office.node.store.write(messages.append, [old])
     assert await recall(office, ann, id) == Code.SUCCESS
     assert (await office.inbox(bob)).message[0].content.content == ann
 
