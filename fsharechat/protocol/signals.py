@@ -66,6 +66,8 @@ class SubSignal(IntEnum):
     UG = 41
     UP = 42
     UN = 43
+    FDL = 44
+    BLU = 45
 
 
 class Code(IntEnum):
@@ -159,6 +161,8 @@ SYSTEM_TYPES = frozenset({80, *range(104, 113)})
 
 class FriendState(IntEnum):
     FRIEND = 0
+    DELETED = 1
+    """A friend no more: this project's, for lists of what has changed."""
     BLACKLISTED = 2
 
 

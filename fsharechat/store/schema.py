@@ -106,6 +106,13 @@ friends = Table(
     Column("state", SmallInteger, nullable=False, comment="FriendState"),
     Column("alias", String(255), nullable=False),
     Column("update_dt", MS, nullable=False),
+    Column(
+        "beneath",
+        SmallInteger,
+        nullable=False,
+        server_default="1",
+        comment="Of a blacklisted user: the FriendState that comes back with its end.",
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -1,4 +1,7 @@
-"""Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (protocol.md sections 7 and 8)."""
+"""Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (protocol.md sections 7 and 8).
+
+FDL and BLU, which end what was begun, are this project's.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +13,6 @@ from fsharechat.protocol.signals import (
     Code,
     ContentType,
     ConversationType,
-    FriendState,
     PersistFlag,
     RequestStatus,
     SubSignal,
@@ -27,6 +29,8 @@ from roles.group.standing import check_heard, rights_of
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
+MAX_BLACKLIST = 1000
+"""Users on one's blacklist: it is kept in memory for each user who gets messages."""
 
 TIPS = ("以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了")
 """What stands behind the greeting of a new friendship (section 8)."""
@@ -67,7 +71,7 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried
             raise Refusal(Code.ALREADY_REQUESTED)
         if friends.is_blocked(before, now):
             raise Refusal(Code.REQUEST_BLOCKED)
-    if (yield from friends.state(dialect, uid, target)) == FriendState.FRIEND:
+    if (yield from friends.tie(dialect, uid, target)).is_friend:
         raise Refusal(Code.ALREADY_REQUESTED)
     version = yield from next_version(dialect, REQUESTS, (uid, target), now)
     yield from friends.put_request(
@@ -135,6 +139,9 @@ def _accept(
         )
         yield from friends.put_request(dialect, answered)
     version = yield from next_version(dialect, FRIENDS, (requester, uid), now)
+    for one, other in ((requester, uid), (uid, requester)):
+        if (yield from friends.tie(dialect, one, other)).is_blacklisted:
+            raise Refusal(Code.BLACKLISTED)
     yield from friends.befriend(dialect, requester, uid, version)
     contents = [
         pb.MessageContent(
@@ -215,6 +222,55 @@ async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> N
 
 def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int) -> Unit[int]:
     version = yield from next_version(dialect, FRIENDS, [uid], now)
-    if not (yield from friends.set_alias(dialect, uid, friend_uid, alias, version)):
+    tie = yield from friends.tie(dialect, uid, friend_uid)
+    if not tie.is_friend and not tie.is_blacklisted:
         raise Refusal(Code.NOT_EXIST)
+    yield from friends.put_tie(dialect, uid, friend_uid, tie._replace(alias=alias), version)
+    return version
+
+
+@handles(SubSignal.FDL, pb.DeleteFriendRequest)
+async def delete_friend(group: Group, call: Call, request: pb.DeleteFriendRequest) -> None:
+    other = request.target_uid
+    await rights_of(group, other)
+    version = long_payload(await group.store.write(_delete, call.uid, other, group.now(), call.retried))
+    group.changed((call.uid, other))
+    group.outbox.notify(SubSignal.FN, version, call.uid, except_client=call.client_id)
+    group.outbox.notify(SubSignal.FN, version, other)
+
+
+def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> Unit[int]:
+    """End a friendship on both sides; return the version of the friends of both."""
+    version = yield from next_version(dialect, FRIENDS, (uid, other), now)
+    were_friends = False
+    for one, two in sorted(((uid, other), (other, uid))):
+        tie = yield from friends.tie(dialect, one, two)
+        if tie.is_friend:
+            were_friends = True
+            yield from friends.put_tie(dialect, one, two, tie.no_friend(), version)
+    if not were_friends and not retried:
+        raise Refusal(Code.NOT_EXIST)
+    return version
+
+
+@handles(SubSignal.BLU, pb.BlacklistUserRequest)
+async def blacklist(group: Group, call: Call, request: pb.BlacklistUserRequest) -> None:
+    """Put a user on one's blacklist, or take them off it. They are not told."""
+    target = request.target_uid
+    if target == call.uid or request.status not in (0, 1):
+        raise Refusal(Code.INVALID_PARAMETER)
+    await rights_of(group, target)
+    version = await group.store.write(_blacklist, call.uid, target, bool(request.status), group.now())
+    group.changed((call.uid,))
+    group.outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
+
+
+def _blacklist(dialect: Dialect, uid: str, target: str, on: bool, now: int) -> Unit[int]:
+    version = yield from next_version(dialect, FRIENDS, [uid], now)
+    tie = yield from friends.tie(dialect, uid, target)
+    if on == tie.is_blacklisted:
+        return version
+    if on and (yield from friends.blacklist_size(dialect, uid)) >= MAX_BLACKLIST:
+        raise Refusal(Code.INVALID_PARAMETER)
+    yield from friends.put_tie(dialect, uid, target, tie.blacklisted(on), version)
     return version

@@ -21,7 +21,7 @@ from fsharechat.protocol.signals import (
     UserStatus,
 )
 from fsharechat.rpc import Call
-from fsharechat.store import groups, messages
+from fsharechat.store import friends, groups, messages
 from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.unit import Dialect, Unit, rows_within
@@ -202,7 +202,7 @@ def _create(
             return NOTHING
         raise Refusal(Code.GROUP_EXISTS)
     creator = NewMember(change.operator, MemberType.OWNER)
-    members = [creator, *(yield from _new(dialect, info.id, wanted, (creator.uid,), by_owner=True))]
+    members = [creator, *(yield from _new(dialect, info, creator.uid, wanted, (creator.uid,)))]
     if len(members) > limit:
         raise Refusal(Code.INVALID_PARAMETER)
     yield from groups.put_members(dialect, info.id, members, info.member_update_dt)
@@ -226,12 +226,14 @@ def _wanted(members: Iterable[pb.GroupMember], limit: int) -> list[NewMember]:
 
 
 def _new(
-    dialect: Dialect, id: str, wanted: Sequence[NewMember], members: Container[str], *, by_owner: bool
+    dialect: Dialect, info: Info, operator: str, wanted: Sequence[NewMember], members: Container[str]
 ) -> Unit[list[NewMember]]:
-    """Return those who exist and are not members yet, as the types that they get."""
+    """Return those who exist, are no members and have not blacklisted the operator, as the types that they get."""
     new = [member for member in wanted if member.uid not in members]
     known = yield from groups.known_users(member.uid for member in new)
-    silences = yield from groups.silences(dialect, id, sorted(known))
+    known -= yield from friends.blacklisters(dialect, sorted(known), operator)
+    silences = yield from groups.silences(dialect, info.id, sorted(known))
+    by_owner = operator == info.owner
 
     def kind(member: NewMember) -> int:
         return group_rights.member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
@@ -258,8 +260,10 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     group_rights.check_add(info, change.operator, members)
     if change.says:
         group_rights.check_heard(change.operator, members)
-    new = yield from _new(dialect, info.id, wanted, members, by_owner=change.operator == info.owner)
+    new = yield from _new(dialect, info, change.operator, wanted, members)
     if not new:
+        if (yield from friends.blacklisters(dialect, [member.uid for member in wanted], change.operator)):
+            raise Refusal(Code.BLACKLISTED)
         return NOTHING
     if len(members) + len(new) > limit:
         raise Refusal(Code.INVALID_PARAMETER)

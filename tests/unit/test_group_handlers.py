@@ -20,6 +20,8 @@ REQUESTS = [
     "FRUS",
     "FP",
     "FALS",
+    "FDL",
+    "BLU",
     "MR",
     "UG",
     "UP",

@@ -200,6 +200,13 @@ class Device:
         web = {"targetUserId": target, "reason": reason}
         await self.ask("FAR", "AddFriendRequest", {"target_uid": target, "reason": reason}, web)
 
+    async def delete_friend(self, target: str) -> None:
+        await self.ask("FDL", "DeleteFriendRequest", {"target_uid": target}, {"targetUserId": target})
+
+    async def blacklist(self, target: str, status: int = 1) -> None:
+        web = {"targetUserId": target, "status": status}
+        await self.ask("BLU", "BlacklistUserRequest", {"target_uid": target, "status": status}, web)
+
     async def handle_friend(self, target: str, status: int = 1) -> None:
         web = {"targetUid": target, "status": status}
         await self.ask("FHR", "HandleFriendRequest", {"target_uid": target, "status": status}, web)
