@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fsharechat.protocol import sizes
 from fsharechat.protocol.signals import FriendState, RequestStatus
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, marks
 
@@ -49,6 +50,12 @@ class Tie(NamedTuple):
         return self._replace(state=self.beneath, beneath=FriendState.DELETED)
 
 
+MAX_REQUESTS = 2000
+"""Requests of one answer."""
+
+MAX_ENTRIES = 10_000
+"""Friends of one answer."""
+
 _REQUEST_KEYS = Request._fields[:2]
 _REQUEST_COLUMNS = Request._fields[2:]
 _SELECT_REQUEST = f"SELECT {', '.join(Request._fields)} FROM friend_requests"
@@ -68,9 +75,17 @@ def put_request(dialect: Dialect, changed: Request) -> Unit[None]:
 
 
 def requests(_: Dialect, uid: str, after: int) -> Unit[list[Request]]:
-    """Return the requests from and to a user that changed after the version `after`, oldest change first."""
-    sql = f"{_SELECT_REQUEST} WHERE (from_uid = ? OR to_uid = ?) AND update_dt > ? ORDER BY update_dt"
-    return [Request(*row) for row in (yield Query(sql, (uid, uid, after))).rows]
+    """Return the requests from and to a user that changed after the version `after`, oldest change first.
+
+    Of those that are more than MAX_REQUESTS, or than an answer takes, the newest are kept.
+    """
+    where = "(from_uid = ? OR to_uid = ?) AND update_dt > ?"
+    sql = f"{_SELECT_REQUEST} WHERE {where} ORDER BY update_dt DESC LIMIT ?"
+    rows = [Request(*row) for row in (yield Query(sql, (uid, uid, after, MAX_REQUESTS))).rows]
+    sized = (
+        (row, sizes.FRIEND_REQUEST + sizes.sent_size(row.from_uid, row.to_uid, row.reason)) for row in rows
+    )
+    return list(sizes.fitting(sized))[::-1]
 
 
 def mark_read(_: Dialect, uid: str, upto: int, now: int) -> Unit[None]:
@@ -121,14 +136,23 @@ def blacklisters(_: Dialect, uids: Sequence[str], uid: str) -> Unit[set[str]]:
 def changed(_: Dialect, uid: str, after: int) -> Unit[list[Row]]:
     """Return (friend uid, state, update_dt, alias) of the friends that changed after the version `after`.
 
-    Who asks from 0 gets a list of those who are something to the user: some clients take all of it for friends.
+    Who asks from 0 gets a list of those who are something to the user: some clients take all of it for friends. The
+    oldest change comes first. Beyond MAX_ENTRIES, and what an answer takes, the rest is for who asks again.
     """
     something = "" if after > 0 else f"AND state <> {int(FriendState.DELETED)} "
     sql = (
         "SELECT friend_uid, state, update_dt, alias FROM friends "
-        f"WHERE uid = ? AND update_dt > ? {something}ORDER BY update_dt, friend_uid"
+        f"WHERE uid = ? AND update_dt > ? {something}ORDER BY update_dt, friend_uid LIMIT ?"
     )
-    return (yield Query(sql, (uid, after))).rows
+    rows = (yield Query(sql, (uid, after, MAX_ENTRIES))).rows
+    return list(sizes.fitting((row, sizes.FRIEND + sizes.sent_size(row[0], row[3])) for row in rows))
+
+
+def friend_count(_: Dialect, uid: str) -> Unit[int]:
+    """Return how many friends a user has, blacklisted ones too."""
+    sql = "SELECT COUNT(*) FROM friends WHERE uid = ? AND (state = ? OR (state = ? AND beneath = ?))"
+    states = (FriendState.FRIEND, FriendState.BLACKLISTED, FriendState.FRIEND)
+    return int((yield Query(sql, (uid, *states))).rows[0][0])
 
 
 OPEN_MS = 7 * 86_400_000

@@ -29,6 +29,9 @@ from roles.group.standing import check_heard, rights_of
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
+MAX_FRIENDS = 5000
+"""Friends of one user: one answer has all of them."""
+
 MAX_BLACKLIST = 1000
 """Users on one's blacklist: it is kept in memory for each user who gets messages."""
 
@@ -71,6 +74,8 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried
             raise Refusal(Code.ALREADY_REQUESTED)
         if friends.is_blocked(before, now):
             raise Refusal(Code.REQUEST_BLOCKED)
+    if (yield from friends.friend_count(dialect, uid)) >= MAX_FRIENDS:
+        raise Refusal(Code.INVALID_PARAMETER)
     if (yield from friends.tie(dialect, uid, target)).is_friend:
         raise Refusal(Code.ALREADY_REQUESTED)
     version = yield from next_version(dialect, REQUESTS, (uid, target), now)
@@ -142,6 +147,8 @@ def _accept(
     for one, other in ((requester, uid), (uid, requester)):
         if (yield from friends.tie(dialect, one, other)).is_blacklisted:
             raise Refusal(Code.BLACKLISTED)
+        if (yield from friends.friend_count(dialect, one)) >= MAX_FRIENDS:
+            raise Refusal(Code.INVALID_PARAMETER)
     yield from friends.befriend(dialect, requester, uid, version)
     contents = [
         pb.MessageContent(

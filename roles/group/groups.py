@@ -20,6 +20,7 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
+from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, MEMBER, sent_size
 from fsharechat.rpc import Call
 from fsharechat.store import friends, groups, messages
 from fsharechat.store.groups import Info, NewMember, Silence
@@ -33,9 +34,6 @@ from roles.group.standing import check_heard, rights_of
 
 MAX_GROUPS = 2000
 """Groups that one GPGI may ask for."""
-
-MAX_ANSWER_BYTES = 2 << 20
-"""The most that the texts of one GPGI's answer weigh; the groups behind them are left out."""
 
 MAX_ID = 64
 MAX_ALIAS = 64
@@ -388,7 +386,7 @@ async def pull_groups(group: Group, _: Call, request: pb.PullUserRequest) -> pb.
 
 
 def _infos(dialect: Dialect, ids: Sequence[str]) -> Unit[list[tuple[str, Info | None]]]:
-    return (yield from rows_within(MAX_ANSWER_BYTES, ids, partial(groups.infos, dialect)))
+    return (yield from rows_within(GROUP, ids, partial(groups.infos, dialect)))
 
 
 def _group_info(info: Info) -> pb.GroupInfo:
@@ -409,10 +407,12 @@ def _group_info(info: Info) -> pb.GroupInfo:
 async def pull_members(
     group: Group, call: Call, request: pb.PullGroupMemberRequest
 ) -> pb.PullGroupMemberResult:
+    """Answer all members: a client takes who is not among them for gone. Aliases come as far as there is room."""
     rows = await group.store.read(groups.member_list, request.target, call.uid, request.head)
-    return pb.PullGroupMemberResult(
-        member=[
-            pb.GroupMember(member_id=uid, alias=alias, type=kind, update_dt=update_dt)
-            for uid, alias, kind, update_dt in rows
-        ]
-    )
+    room = MAX_ENTRIES_BYTES - len(rows) * (MEMBER + sent_size(request.target))
+    room -= sum(len(uid) for uid, *_ in rows)
+    result = pb.PullGroupMemberResult()
+    for uid, alias, kind, update_dt in rows:
+        room -= sent_size(alias) if alias else 0
+        result.member.add(member_id=uid, alias=alias if room >= 0 else "", type=kind, update_dt=update_dt)
+    return result

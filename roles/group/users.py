@@ -6,6 +6,7 @@ from functools import partial
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
+from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, USER, sent_size
 from fsharechat.rpc import Call
 from fsharechat.store import users
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
@@ -15,9 +16,6 @@ from roles.group.standing import check_heard, rights_of
 
 MAX_USERS = 2000
 """Users that one UPUI may ask for."""
-
-MAX_ANSWER_BYTES = 2 << 20
-"""The most that the texts of one answer weigh; who comes behind them is left out."""
 
 MAX_KEYWORD = 255
 MAX_PAGE = 1000
@@ -51,7 +49,21 @@ async def search(group: Group, _: Call, request: pb.SearchUserRequest) -> pb.Sea
     if not keyword or len(keyword) > MAX_KEYWORD:
         return pb.SearchUserResult()  # no name is so long
     rows = await group.store.read(users.search, keyword, request.fuzzy != 0, page)
-    return pb.SearchUserResult(entry=map(profile, rows))
+    return pb.SearchUserResult(entry=_lightened([profile(row) for row in rows]))
+
+
+def _lightened(found: list[pb.User]) -> list[pb.User]:
+    """Leave out the long texts of the last users where an answer would be too large: UPUI has them."""
+    room = MAX_ENTRIES_BYTES
+    for user in found:
+        room -= USER + sent_size(
+            user.uid, user.name, user.display_name, user.portrait, user.mobile, user.email
+        )
+    for user in found:
+        room -= sent_size(user.address, user.company, user.social, user.extra)
+        if room < 0:
+            user.address = user.company = user.social = user.extra = ""
+    return found
 
 
 @handles(SubSignal.UPUI, pb.PullUserRequest)
@@ -72,7 +84,7 @@ async def pull(group: Group, __: Call, request: pb.PullUserRequest) -> pb.PullUs
 
 
 def _profiles(dialect: Dialect, uids: Sequence[str]) -> Unit[list[tuple[str, Row | None]]]:
-    return (yield from rows_within(MAX_ANSWER_BYTES, uids, partial(users.profiles, dialect)))
+    return (yield from rows_within(USER, uids, partial(users.profiles, dialect)))
 
 
 def _nobody(uid: str) -> pb.User:
