@@ -50,7 +50,7 @@ class Notify(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """A stored message has a new body, which says that `operator` has recalled it.
+    """A stored message has a new body, which says that `operator` has recalled it, by the device `operator_client`.
 
     Each entry is a user who may have the message, and the seq of the recall among those for that user.
     """
@@ -59,6 +59,7 @@ class Recalled(NamedTuple):
     body: bytes
     entries: Sequence[Entry]
     operator: str
+    operator_client: str
 
 
 class Reported(NamedTuple):

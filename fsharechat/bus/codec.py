@@ -41,6 +41,7 @@ def encode_events(events: Sequence[Event]) -> bytes:
             recalled.message_id = event.message_id
             recalled.body = event.body
             recalled.operator = event.operator
+            recalled.operator_client = event.operator_client
             for uid, seq in event.entries:
                 recalled.entries.add(uid=uid, seq=seq)
         elif isinstance(event, Reported):
@@ -79,7 +80,7 @@ def _event(event: pb.Event) -> Event | None:
     if event.HasField("recalled"):
         gone = event.recalled
         entries = [Entry(entry.uid, entry.seq) for entry in gone.entries]
-        return Recalled(gone.message_id, gone.body, entries, gone.operator)
+        return Recalled(gone.message_id, gone.body, entries, gone.operator, gone.operator_client)
     if event.HasField("reported"):
         report = event.reported
         return Reported(report.kind, [Entry(entry.uid, entry.seq) for entry in report.entries])

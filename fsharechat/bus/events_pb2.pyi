@@ -75,16 +75,18 @@ class Notify(_message.Message):
     def __init__(self, sub_signal: _Optional[int] = ..., body: _Optional[bytes] = ..., uid: _Optional[str] = ..., except_client: _Optional[str] = ...) -> None: ...
 
 class Recalled(_message.Message):
-    __slots__ = ("message_id", "body", "entries", "operator")
+    __slots__ = ("message_id", "body", "entries", "operator", "operator_client")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_CLIENT_FIELD_NUMBER: _ClassVar[int]
     message_id: int
     body: bytes
     entries: _containers.RepeatedCompositeFieldContainer[Entry]
     operator: str
-    def __init__(self, message_id: _Optional[int] = ..., body: _Optional[bytes] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ..., operator: _Optional[str] = ...) -> None: ...
+    operator_client: str
+    def __init__(self, message_id: _Optional[int] = ..., body: _Optional[bytes] = ..., entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ..., operator: _Optional[str] = ..., operator_client: _Optional[str] = ...) -> None: ...
 
 class Reported(_message.Message):
     __slots__ = ("kind", "entries")

@@ -312,7 +312,10 @@ class Client:
         await self.request(SubSignal.FHR, pb.HandleFriendRequest(target_uid=uid, status=status))
 
     async def friends(self, version: int = 0) -> list[pb.Friend]:
-        """Return the friends, or those changed after `version` (ms)."""
+        """Return the friends and who is blacklisted, or those changed after `version` (ms), deleted ones too.
+
+        `state` is a FriendState.
+        """
         result = await ask(self.request, SubSignal.FP, pb.Version(version=version), pb.GetFriendsResult)
         return list(result.entry)
 
@@ -330,6 +333,17 @@ class Client:
     async def set_alias(self, uid: str, alias: str) -> None:
         """Give a friend a name that only this user sees."""
         await self.request(SubSignal.FALS, pb.AddFriendRequest(target_uid=uid, reason=alias))
+
+    async def delete_friend(self, uid: str) -> None:
+        """End a friendship on both sides. Raises NotExist when there is none."""
+        await self.request(SubSignal.FDL, pb.DeleteFriendRequest(target_uid=uid))
+
+    async def blacklist(self, uid: str, on: bool = True) -> None:
+        """Put a user on the blacklist, or take them off it; they are not told.
+
+        Who is on it cannot write, call, ask for friendship, add this user to groups, or see when they have read.
+        """
+        await self.request(SubSignal.BLU, pb.BlacklistUserRequest(target_uid=uid, status=int(on)))
 
     async def recall(self, message_id: int) -> None:
         """Take a message back at every receiver: one's own, or as owner or manager one of the group.

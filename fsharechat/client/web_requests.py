@@ -155,4 +155,6 @@ _BUILDERS: Mapping[SubSignal, Callable[[Any], Json]] = {
     SubSignal.MRP: lambda r: {"id": str(r.id), "type": r.type},
     SubSignal.UG: _version,
     SubSignal.UP: lambda r: {"scope": r.scope, "key": r.key, "value": r.value},
+    SubSignal.FDL: lambda r: {"targetUserId": r.target_uid},
+    SubSignal.BLU: lambda r: {"targetUserId": r.target_uid, "status": r.status},
 }

@@ -244,6 +244,20 @@ class HandleFriendRequest(_message.Message):
     status: int
     def __init__(self, target_uid: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
 
+class DeleteFriendRequest(_message.Message):
+    __slots__ = ("target_uid",)
+    TARGET_UID_FIELD_NUMBER: _ClassVar[int]
+    target_uid: str
+    def __init__(self, target_uid: _Optional[str] = ...) -> None: ...
+
+class BlacklistUserRequest(_message.Message):
+    __slots__ = ("target_uid", "status")
+    TARGET_UID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    target_uid: str
+    status: int
+    def __init__(self, target_uid: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
+
 class Friend(_message.Message):
     __slots__ = ("uid", "state", "update_dt", "alias")
     UID_FIELD_NUMBER: _ClassVar[int]

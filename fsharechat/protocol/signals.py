@@ -66,6 +66,8 @@ class SubSignal(IntEnum):
     UG = 41
     UP = 42
     UN = 43
+    FDL = 44
+    BLU = 45
 
 
 class Code(IntEnum):
@@ -153,8 +155,14 @@ TRANSPARENT_TYPES = frozenset({91, 401, 402, 403, 404, 405})
 """Content types that are transparent whatever their persist flag says (section 5)."""
 
 
+SYSTEM_TYPES = frozenset({80, *range(104, 113)})
+"""Content types of what the server says; a message of a client has none of them (section 8)."""
+
+
 class FriendState(IntEnum):
     FRIEND = 0
+    DELETED = 1
+    """A friend no more: this project's, for lists of what has changed."""
     BLACKLISTED = 2
 
 

@@ -23,7 +23,7 @@ class Method(IntEnum):
     ADMIN = 133
     """{"op", ...} of the back office -> {"code", "message", "result"}; the code is an HTTP status."""
     RECALLS = 134
-    """The caller's device asks for recalls: a seq -> array of [seq, message id, operator] with a higher one."""
+    """The caller's device asks for recalls: a seq -> array of Missed (store/recalls.py) with a higher one."""
     MARKS = 135
     """An array of Mark (store/cursors.py), how far devices have the logs of their users -> nothing."""
     PULL = 136
@@ -44,7 +44,8 @@ class Call(NamedTuple):
     """A request. `uid` and `client_id` are authenticated (empty where nobody is), and never from the body.
 
     `message_id` is the id that the connector gave to the message that the request stores (an MS, or the change of a
-    group), else 0. `retried`: the same call may have been carried out already.
+    group), else 0. `retried`: the same call may have been carried out already. `frame_id` is the message id of the
+    client's frame, `issued_ms` when its device logged in: by them a frame is known that a client sends again.
     """
 
     method: int
@@ -53,6 +54,8 @@ class Call(NamedTuple):
     body: bytes
     message_id: int = 0
     retried: bool = False
+    frame_id: int = 0
+    issued_ms: int = 0
 
 
 class Reply(NamedTuple):

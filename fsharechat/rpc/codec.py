@@ -27,8 +27,9 @@ BODY_OVERHEAD = 64 * 1024
 """What a body may be larger than the largest of a client: the fields of a call, the wrapping of an answer."""
 
 _RETRIED = 1
-# method, flags, lengths of uid and client id, message id, remaining time (ms); then uid, client id, body
-_CALL = Struct(">BBHHqI")
+# method, flags, lengths of uid and client id, message id, remaining time (ms), frame id, time of login (ms);
+# then uid, client id, body
+_CALL = Struct(">BBHHqIqq")
 _CALL_SIZE = _CALL.size
 _CHALLENGE = Struct(f">B{NONCE_SIZE}s")
 _PROOF = Struct(f">{NONCE_SIZE}s{MAC_SIZE}sI")
@@ -95,7 +96,16 @@ def encode_call(number: int, call: Call, milliseconds: int) -> bytes:
     uid = call.uid.encode("utf-8", "surrogatepass")
     client_id = call.client_id.encode("utf-8", "surrogatepass")
     try:
-        head = _CALL.pack(call.method, call.retried, len(uid), len(client_id), call.message_id, milliseconds)
+        head = _CALL.pack(
+            call.method,
+            call.retried,
+            len(uid),
+            len(client_id),
+            call.message_id,
+            milliseconds,
+            call.frame_id,
+            call.issued_ms,
+        )
     except StructError as error:
         raise CodecError(f"a call that cannot be sent: {error}") from None
     return frames.encode(_SIGNAL_CALL, 0, number, b"".join((head, uid, client_id, call.body)))
@@ -105,7 +115,9 @@ def decode_call(body: bytes) -> tuple[Call, int]:
     """Return a call, and the ms that are left for it. Raises CodecError."""
     if len(body) < _CALL_SIZE:
         raise CodecError(f"a call of {len(body)} bytes")
-    method, flags, uid_size, client_size, message_id, milliseconds = _CALL.unpack_from(body)
+    method, flags, uid_size, client_size, message_id, milliseconds, frame_id, issued_ms = _CALL.unpack_from(
+        body
+    )
     uid_end = _CALL_SIZE + uid_size
     client_end = uid_end + client_size
     if client_end > len(body):
@@ -115,7 +127,8 @@ def decode_call(body: bytes) -> tuple[Call, int]:
         client_id = body[uid_end:client_end].decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         raise CodecError("a call whose ids are not UTF-8") from None
-    call = Call(method, uid, client_id, body[client_end:], message_id, flags & _RETRIED == _RETRIED)
+    retried = flags & _RETRIED == _RETRIED
+    call = Call(method, uid, client_id, body[client_end:], message_id, retried, frame_id, issued_ms)
     return call, milliseconds
 
 

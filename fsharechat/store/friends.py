@@ -1,10 +1,12 @@
 """Friends and friend requests (protocol.md section 8)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsharechat.clock import within
+from fsharechat.protocol import sizes
 from fsharechat.protocol.signals import FriendState, RequestStatus
-from fsharechat.store.unit import Dialect, Query, Row, Unit
+from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, marks
 
 
 class Request(NamedTuple):
@@ -20,6 +22,40 @@ class Request(NamedTuple):
     from_read: bool
     to_read: bool
 
+
+class Tie(NamedTuple):
+    """What one user is to another. `beneath` is the FriendState that comes back when a blacklisting ends."""
+
+    state: int = FriendState.DELETED
+    beneath: int = FriendState.DELETED
+    alias: str = ""
+
+    @property
+    def is_friend(self) -> bool:
+        return FriendState.FRIEND in (self.state, self.beneath)
+
+    @property
+    def is_blacklisted(self) -> bool:
+        return self.state == FriendState.BLACKLISTED
+
+    def no_friend(self) -> "Tie":
+        return self._replace(
+            state=self.state if self.is_blacklisted else FriendState.DELETED, beneath=FriendState.DELETED
+        )
+
+    def blacklisted(self, on: bool) -> "Tie":
+        if on == self.is_blacklisted:
+            return self
+        if on:
+            return self._replace(state=FriendState.BLACKLISTED, beneath=self.state)
+        return self._replace(state=self.beneath, beneath=FriendState.DELETED)
+
+
+MAX_REQUESTS = 2000
+"""Requests of one answer."""
+
+MAX_ENTRIES = 10_000
+"""Friends of one answer."""
 
 _REQUEST_KEYS = Request._fields[:2]
 _REQUEST_COLUMNS = Request._fields[2:]
@@ -40,9 +76,17 @@ def put_request(dialect: Dialect, changed: Request) -> Unit[None]:
 
 
 def requests(_: Dialect, uid: str, after: int) -> Unit[list[Request]]:
-    """Return the requests from and to a user that changed after the version `after`, oldest change first."""
-    sql = f"{_SELECT_REQUEST} WHERE (from_uid = ? OR to_uid = ?) AND update_dt > ? ORDER BY update_dt"
-    return [Request(*row) for row in (yield Query(sql, (uid, uid, after))).rows]
+    """Return the requests from and to a user that changed after the version `after`, oldest change first.
+
+    Of those that are more than MAX_REQUESTS, or than an answer takes, the newest are kept.
+    """
+    where = "(from_uid = ? OR to_uid = ?) AND update_dt > ?"
+    sql = f"{_SELECT_REQUEST} WHERE {where} ORDER BY update_dt DESC LIMIT ?"
+    rows = [Request(*row) for row in (yield Query(sql, (uid, uid, after, MAX_REQUESTS))).rows]
+    sized = (
+        (row, sizes.FRIEND_REQUEST + sizes.sent_size(row.from_uid, row.to_uid, row.reason)) for row in rows
+    )
+    return list(sizes.fitting(sized))[::-1]
 
 
 def mark_read(_: Dialect, uid: str, upto: int, now: int) -> Unit[None]:
@@ -55,40 +99,61 @@ def mark_read(_: Dialect, uid: str, upto: int, now: int) -> Unit[None]:
         yield Query(sql, (now, uid, upto))
 
 
-def state(_: Dialect, uid: str, friend_uid: str) -> Unit[int | None]:
-    """Return what one user is to another (FriendState), or None."""
-    rows = (yield Query("SELECT state FROM friends WHERE uid = ? AND friend_uid = ?", (uid, friend_uid))).rows
-    return rows[0][0] if rows else None
+def tie(dialect: Dialect, uid: str, other: str) -> Unit[Tie]:
+    """Return what `other` is to a user, for a unit that may change it."""
+    sql = f"SELECT friend_uid, state, beneath, alias FROM friends WHERE uid = ? AND friend_uid = ?{dialect.locking}"
+    rows = (yield Query(sql, (uid, other))).rows
+    return Tie(*rows[0][1:]) if rows and rows[0][0] == other else Tie()  # for MySQL "a " is "a"
+
+
+def put_tie(dialect: Dialect, uid: str, other: str, now_is: Tie, version: int) -> Unit[None]:
+    """Keep what `other` is to a user from now on."""
+    upsert = dialect.upsert("friends", ("uid", "friend_uid"), (*Tie._fields, "update_dt"))
+    yield Query(upsert, (uid, other, *now_is, version))
 
 
 def befriend(dialect: Dialect, one: str, other: str, now: int) -> Unit[None]:
     """Make two users friends of each other; an alias that was there stays."""
-    upsert = dialect.upsert("friends", ("uid", "friend_uid"), ("state", "alias", "update_dt"))
     for uid, friend_uid in sorted(((one, other), (other, one))):
-        rows = (
-            yield Query("SELECT alias FROM friends WHERE uid = ? AND friend_uid = ?", (uid, friend_uid))
-        ).rows
-        alias = rows[0][0] if rows else ""
-        yield Query(upsert, (uid, friend_uid, FriendState.FRIEND, alias, now))
+        before = yield from tie(dialect, uid, friend_uid)
+        yield from put_tie(dialect, uid, friend_uid, before._replace(state=FriendState.FRIEND), now)
 
 
-def set_alias(_: Dialect, uid: str, friend_uid: str, alias: str, now: int) -> Unit[bool]:
-    """Give a friend another name; return whether there is such a friend."""
-    sql = "SELECT friend_uid FROM friends WHERE uid = ? AND friend_uid = ?"
-    if (yield Query(sql, (uid, friend_uid))).rows != [(friend_uid,)]:  # for MySQL "a " is "a"
-        return False
-    sql = "UPDATE friends SET alias = ?, update_dt = ? WHERE uid = ? AND friend_uid = ?"
-    yield Query(sql, (alias, now, uid, friend_uid))
-    return True
+def blacklist_size(_: Dialect, uid: str) -> Unit[int]:
+    """Return how many users somebody has blacklisted."""
+    sql = "SELECT COUNT(*) FROM friends WHERE uid = ? AND state = ?"
+    return int((yield Query(sql, (uid, FriendState.BLACKLISTED))).rows[0][0])
+
+
+def blacklisters(_: Dialect, uids: Sequence[str], uid: str) -> Unit[set[str]]:
+    """Return those of the users who have blacklisted `uid`."""
+    found: set[str] = set()
+    for part in chunks(uids):
+        sql = f"SELECT uid FROM friends WHERE uid IN ({marks(len(part))}) AND friend_uid = ? AND state = ?"
+        found |= {row[0] for row in (yield Query(sql, (*part, uid, FriendState.BLACKLISTED))).rows}
+    return found
 
 
 def changed(_: Dialect, uid: str, after: int) -> Unit[list[Row]]:
-    """Return (friend uid, state, update_dt, alias) of the friends that changed after the version `after`."""
+    """Return (friend uid, state, update_dt, alias) of the friends that changed after the version `after`.
+
+    Who asks from 0 gets a list of those who are something to the user: some clients take all of it for friends. The
+    oldest change comes first. Beyond MAX_ENTRIES, and what an answer takes, the rest is for who asks again.
+    """
+    something = "" if after > 0 else f"AND state <> {int(FriendState.DELETED)} "
     sql = (
         "SELECT friend_uid, state, update_dt, alias FROM friends "
-        "WHERE uid = ? AND update_dt > ? ORDER BY update_dt, friend_uid"
+        f"WHERE uid = ? AND update_dt > ? {something}ORDER BY update_dt, friend_uid LIMIT ?"
     )
-    return (yield Query(sql, (uid, after))).rows
+    rows = (yield Query(sql, (uid, after, MAX_ENTRIES))).rows
+    return list(sizes.fitting((row, sizes.FRIEND + sizes.sent_size(row[0], row[3])) for row in rows))
+
+
+def friend_count(_: Dialect, uid: str) -> Unit[int]:
+    """Return how many friends a user has, blacklisted ones too."""
+    sql = "SELECT COUNT(*) FROM friends WHERE uid = ? AND (state = ? OR (state = ? AND beneath = ?))"
+    states = (FriendState.FRIEND, FriendState.BLACKLISTED, FriendState.FRIEND)
+    return int((yield Query(sql, (uid, *states))).rows[0][0])
 
 
 OPEN_MS = 7 * 86_400_000

@@ -5,6 +5,7 @@ who leave keep their row, with the type REMOVED: it says whose messages a first 
 """
 
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import MemberType
@@ -24,6 +25,14 @@ class Info(NamedTuple):
     dismissed: bool
     update_dt: int
     member_update_dt: int
+
+
+class Silence(IntEnum):
+    """How a silenced member went; it lasts for those who come back (protocol.md section 8)."""
+
+    NONE = 0
+    LEFT = 1
+    KICKED = 2
 
 
 class NewMember(NamedTuple):
@@ -141,14 +150,26 @@ def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit
     yield from insert_many("group_members", _MEMBER_COLUMNS, rows)
 
 
-def remove_members(_: Dialect, id: str, uids: Sequence[str], now: int) -> Unit[None]:
-    """Take members out of a group."""
+def remove_members(_: Dialect, id: str, uids: Sequence[str], now: int, silence: Silence) -> Unit[None]:
+    """Take members out of a group; `silence` is for those of them who are silenced."""
+    kept = f"CASE type WHEN {int(MemberType.SILENCED)} THEN {int(silence)} ELSE {int(Silence.NONE)} END"
     for part in chunks(uids):
         sql = (
-            f"UPDATE group_members SET type = {int(MemberType.REMOVED)}, update_dt = ? "
+            # The silence first: MySQL assigns one after the other.
+            f"UPDATE group_members SET silence = {kept}, type = {int(MemberType.REMOVED)}, update_dt = ? "
             f"WHERE group_id = ? AND uid IN ({marks(len(part))})"
         )
         yield Query(sql, (now, id, *part))
+
+
+def silences(_: Dialect, id: str, uids: Sequence[str]) -> Unit[dict[str, Silence]]:
+    """Return how those of the users who are no members now went, if they were silenced."""
+    found: dict[str, Silence] = {}
+    for part in chunks(uids):
+        condition = f"group_id = ? AND silence <> 0 AND uid IN ({marks(len(part))})"
+        sql = f"SELECT uid, silence FROM group_members WHERE {condition}"
+        found |= {uid: Silence(silence) for uid, silence in (yield Query(sql, (id, *part))).rows}
+    return found
 
 
 def remove_all(_: Dialect, id: str, now: int) -> Unit[None]:
@@ -158,8 +179,12 @@ def remove_all(_: Dialect, id: str, now: int) -> Unit[None]:
 
 
 def promote_eldest(_: Dialect, id: str, now: int) -> Unit[str]:
-    """Make the one who has been a member the longest the owner; return the uid, "" when nobody is left."""
-    sql = f"SELECT uid FROM group_members WHERE {_PRESENT} ORDER BY joined_ms, uid LIMIT 1"
+    """Make the one who has been a member the longest the owner; return the uid, "" when nobody is left.
+
+    Who is silenced comes after all others.
+    """
+    last = f"type = {int(MemberType.SILENCED)}"
+    sql = f"SELECT uid FROM group_members WHERE {_PRESENT} ORDER BY {last}, joined_ms, uid LIMIT 1"
     rows = (yield Query(sql, (id,))).rows
     if not rows:
         return ""
@@ -186,6 +211,17 @@ def look(_: Dialect, id: str, count: int) -> Unit[Look | None]:
         "ORDER BY f.joined_ms, f.uid"
     )
     return Look(rows[0][0], [Shown(*row) for row in (yield Query(sql, (id, count))).rows])
+
+
+def faces_of(_: Dialect, uids: Iterable[str], count: int) -> Unit[list[Shown]]:
+    """Return the first `count` members that `look` will find in a group that these users are about to make."""
+    found: list[Shown] = []
+    for part in chunks(sorted(set(uids))):
+        sql = f"SELECT uid, display_name, portrait FROM users WHERE uid IN ({marks(len(part))}) ORDER BY uid LIMIT ?"
+        found += [Shown(*row) for row in (yield Query(sql, (*part, count - len(found)))).rows]
+        if len(found) >= count:
+            break
+    return found
 
 
 def set_portrait(dialect: Dialect, id: str, before: str, portrait: str, now: int) -> Unit[bool]:

@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import groups
-from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
 
 MAX_PULL_BYTES = 64 * 1024
 """The most that the messages of one answer to an MP weigh (protocol.md section 6)."""
@@ -19,6 +20,9 @@ NOTHING = -1
 
 _AROUND = 6
 """Bytes of the tag and the length that stand before a message in an answer."""
+
+RESEND_MS = 86_400_000
+"""A client that has no local ids sends a frame again within a day (protocol.md section 6)."""
 
 MAX_HISTORY = 200
 """The most messages that one answer of history holds."""
@@ -55,6 +59,14 @@ class NewMessage:
     """What `receivers` was made from, if that is a group."""
     sender_client: str = ""
     """The device that sent it, if one did."""
+    digest: int = 0
+    """What a resend shares with the message beside sender and `local_id`; 0 where they are enough."""
+    of_frame: bool = False
+    """The `local_id` stands for a frame of a login session: a resend comes within RESEND_MS."""
+
+
+Identity = tuple[str, int, int] | int
+"""Sender, local id and digest of a message; its id where it has no local id."""
 
 
 class Stored(NamedTuple):
@@ -169,9 +181,9 @@ def _present(message: NewMessage, members: dict[str, int]) -> list[str]:
     return [uid for uid in wanted if uid in members and uid != message.sender]
 
 
-def _identity(message: NewMessage) -> tuple[str, int] | int:
+def _identity(message: NewMessage) -> Identity:
     """Return what a resend of the message shares with it."""
-    return (message.sender, message.local_id) if message.local_id else message.id
+    return (message.sender, message.local_id, message.digest) if message.local_id else message.id
 
 
 def _id(first: NewMessage | int) -> int:
@@ -194,22 +206,43 @@ def is_stored(_: Dialect, id: int) -> Unit[bool]:
     return bool((yield Query("SELECT 1 FROM messages WHERE id = ?", (id,))).rows)
 
 
-def _stored_before(
-    dialect: Dialect, batch: Sequence[NewMessage]
-) -> Unit[dict[tuple[str, int] | int, NewMessage | int]]:
+def _stored_before(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[Identity, NewMessage | int]]:
     """Return the ids of the first copies that the store has of messages in the batch."""
-    first: dict[tuple[str, int] | int, NewMessage | int] = {}
-    local = [(message.sender, message.local_id) for message in batch if message.local_id]
-    if local:
-        keys = ("sender", "local_id")
-        sql = dialect.find_rows("messages", (*keys, "id"), keys, len(local))
-        for sender, local_id, id in (yield Query(sql, flat(local))).rows:
-            first[sender, local_id] = id
-    retried = [message.id for message in batch if message.retried and not message.local_id]
+    first: dict[Identity, NewMessage | int] = {}
+    wanted = [(message.sender, message.local_id, message.digest) for message in batch if message.local_id]
+    if wanted:
+        # A message that was kept without a digest is known by its local id alone.
+        wanted += [(sender, local_id, 0) for sender, local_id, digest in wanted if digest]
+        keys = ("sender", "local_id", "digest")
+        sql = dialect.find_rows("messages", (*keys, "id"), keys, len(wanted))
+        rows = (yield Query(sql, flat(wanted))).rows
+        found: dict[tuple[str, int, int], int] = {(sender, *known): id for sender, *known, id in rows}
+        yield from _take_first(batch, found, first)
+    retried = {message.id: message for message in batch if message.retried}
     if retried:
-        for (id,) in (yield from select_in("SELECT id FROM messages WHERE id IN ({})", retried)):
-            first[id] = id
+        for (id,) in (yield from select_in("SELECT id FROM messages WHERE id IN ({})", list(retried))):
+            first[_identity(retried[id])] = id
     return first
+
+
+def _take_first(
+    batch: Sequence[NewMessage],
+    found: dict[tuple[str, int, int], int],
+    first: dict[Identity, NewMessage | int],
+) -> Unit[None]:
+    """Take the first copies among the messages that were found; a frame is no resend of one that is too old."""
+    past: set[int] = set()
+    for message in batch if found else ():
+        sender, local_id, digest = message.sender, message.local_id, message.digest
+        id = found.get((sender, local_id, digest)) or found.get((sender, local_id, 0))
+        if id is None or not local_id:
+            continue
+        if message.of_frame and time_of(message.id) - time_of(id) > RESEND_MS:
+            past.add(id)
+        else:
+            first[_identity(message)] = id
+    if past:  # which makes room for what is known by the same frame now
+        yield Query(f"UPDATE messages SET local_id = NULL WHERE id IN ({marks(len(past))})", sorted(past))
 
 
 def _insert(
@@ -232,11 +265,8 @@ def _insert(
             directed += [(uid, message.conversation, message.id) for uid, _ in mine]
     yield from insert_many(
         "messages",
-        ("id", "sender", "local_id", "conversation", "body", "client"),
-        [
-            (m.id, m.sender, m.local_id or None, _kept_as(m), m.body, None if m.local_id else m.sender_client)
-            for m in fresh
-        ],
+        ("id", "sender", "local_id", "digest", "conversation", "body", "client"),
+        [(m.id, m.sender, m.local_id or None, m.digest, _kept_as(m), m.body, _kept_client(m)) for m in fresh],
     )
     yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
     if directed:
@@ -246,6 +276,11 @@ def _insert(
 
 def _is_directed(message: NewMessage) -> bool:
     return message.audience is not None and bool(message.audience.only)
+
+
+def _kept_client(message: NewMessage) -> str | None:
+    """Return the device that a message is never given to again (section 6): its client keeps no local ids."""
+    return message.sender_client if message.of_frame or not message.local_id else None
 
 
 def _kept_as(message: NewMessage) -> str:

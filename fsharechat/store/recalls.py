@@ -13,23 +13,27 @@ COLUMN = "recalled_seq"
 
 
 class Missed(NamedTuple):
-    """Message `message_id`, which the user may have, was recalled by `operator`."""
+    """Message `message_id`, which the user may have, was recalled by `operator`, on the device `operator_client`."""
 
     seq: int
     message_id: int
     operator: str
+    operator_client: str
 
 
-def keep(dialect: Dialect, message_id: int, operator: str, uids: Sequence[str]) -> Unit[list[Entry]]:
+def keep(
+    dialect: Dialect, message_id: int, operator: str, operator_client: str, uids: Sequence[str]
+) -> Unit[list[Entry]]:
     """Take a recall into the log of each user who may have the message; return where it is there."""
     reached = yield from dialect.advance(dict.fromkeys(uids, 1), COLUMN)
     entries = [Entry(uid, reached[uid]) for uid in uids]
-    columns = ("uid", "seq", "message_id", "operator")
-    yield from insert_many("recalls", columns, [(uid, seq, message_id, operator) for uid, seq in entries])
+    rows = [(uid, seq, message_id, operator, operator_client) for uid, seq in entries]
+    yield from insert_many("recalls", ("uid", *Missed._fields), rows)
     return entries
 
 
 def missed(_: Dialect, uid: str, after: int) -> Unit[list[Missed]]:
     """Return the recalls with seq above `after`, oldest first."""
-    sql = "SELECT seq, message_id, operator FROM recalls WHERE uid = ? AND seq > ? ORDER BY seq DESC LIMIT ?"
+    columns = ", ".join(Missed._fields)
+    sql = f"SELECT {columns} FROM recalls WHERE uid = ? AND seq > ? ORDER BY seq DESC LIMIT ?"
     return [Missed(*row) for row in reversed((yield Query(sql, (uid, after, MAX_MISSED))).rows)]

@@ -137,6 +137,13 @@ friends = Table(
     Column("state", SmallInteger, nullable=False, comment="FriendState"),
     Column("alias", String(255), nullable=False),
     Column("update_dt", MS, nullable=False),
+    Column(
+        "beneath",
+        SmallInteger,
+        nullable=False,
+        server_default="1",
+        comment="Of a blacklisted user: the FriendState that comes back with its end.",
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -161,11 +168,22 @@ messages = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("sender", UID, nullable=False),
-    Column("local_id", BigInteger, comment="The sender's own id of it; NULL where it has none."),
+    Column(
+        "local_id",
+        BigInteger,
+        comment="The sender's own id of it, or one that stands for its frame; NULL where no resend is expected.",
+    ),
+    Column(
+        "digest",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Of what a resend has in common with it; 0 where the local id alone says it.",
+    ),
     Column("conversation", String(160), nullable=False, comment="See messages.conversation_key."),
     Column("body", BODY, nullable=False, comment="The protobuf Message."),
     Column("client", String(255), comment="The device that sent it, where there is no local id."),
-    UniqueConstraint("sender", "local_id", name="messages_local_id"),
+    UniqueConstraint("sender", "local_id", "digest", name="messages_resend"),
     Index("messages_history", "conversation", "id"),
 )
 
@@ -237,6 +255,13 @@ group_members = Table(
     Column("type", SmallInteger, nullable=False, comment="MemberType; those removed keep their row."),
     Column("joined_ms", MS, nullable=False, comment="When the user became a member, the last time."),
     Column("update_dt", MS, nullable=False),
+    Column(
+        "silence",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="Silence of those removed: how a silenced member went.",
+    ),
     Index("group_members_uid", "uid", "type"),
     sqlite_with_rowid=False,
 )
@@ -263,6 +288,13 @@ recalls = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="In the recalls for `uid`."),
     Column("message_id", BigInteger, nullable=False),
     Column("operator", UID, nullable=False),
+    Column(
+        "operator_client",
+        String(255),
+        nullable=False,
+        server_default="",
+        comment="The client id of the device that asked for it.",
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
+from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, sent_size
+
 T = TypeVar("T")
 P = ParamSpec("P")
 Row = tuple[Any, ...]
@@ -117,11 +119,12 @@ STEP = 100
 
 
 def rows_within(
-    most: int, ids: Sequence[str], read: Callable[[Sequence[str]], Unit[dict[str, R]]]
+    frame: int, ids: Sequence[str], read: Callable[[Sequence[str]], Unit[dict[str, R]]]
 ) -> Unit[list[tuple[str, R | None]]]:
     """Return what `read` finds for each of `ids`, in their order, None where there is none.
 
-    It ends before the one whose texts would make it weigh more than `most` bytes.
+    It ends before the one with which an answer would be too large (protocol/sizes.py); each weighs `frame` bytes
+    beside its texts.
     """
     answer: list[tuple[str, R | None]] = []
     size = 0
@@ -130,8 +133,9 @@ def rows_within(
         found = yield from read(part)
         for id in part:
             row = found.get(id)
-            size += sum(len(value.encode()) for value in (id, *(row or ())) if isinstance(value, str))
-            if size > most:
+            texts = (value for value in (row or (id,)) if isinstance(value, str))
+            size += frame + sent_size(*texts)
+            if size > MAX_ENTRIES_BYTES:
                 return answer
             answer.append((id, row))
     return answer

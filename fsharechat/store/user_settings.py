@@ -1,16 +1,10 @@
 """What users have set for themselves: a value for each scope and key (protocol.md section 8)."""
 
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from fsharechat.protocol.sizes import SETTING, fitting, sent_size
 from fsharechat.store import heads
-from fsharechat.store.unit import Dialect, Query, T, Unit
-
-MAX_ANSWER_BYTES = 1 << 20
-"""The most that the settings of one answer weigh; the rest is for the next one."""
-
-_FRAME = 28
-"""Bytes that a UserSettingEntry takes at most beside its key and value."""
+from fsharechat.store.unit import Dialect, Query, Unit
 
 
 class Setting(NamedTuple):
@@ -23,7 +17,8 @@ class Setting(NamedTuple):
 
     @property
     def size(self) -> int:
-        return _FRAME + len(self.key.encode()) + len(self.value.encode())
+        """The bytes that it takes in an answer."""
+        return SETTING + sent_size(self.key, self.value)
 
 
 _SIZES = (
@@ -37,22 +32,12 @@ _ENTRIES = (
 
 
 def changed(_: Dialect, uid: str, after: int) -> Unit[list[Setting]]:
-    """Return the settings that changed after the version `after`, oldest change first, in MAX_ANSWER_BYTES."""
-    sizes = (yield Query(_SIZES, (uid, after))).rows
+    """Return the settings that changed after the version `after`, the oldest first, as many as an answer takes."""
+    lengths = (yield Query(_SIZES, (uid, after))).rows
     # An engine may count characters here, which are at least as many bytes: what does not fit so does not fit at all.
-    upto = max(_fitting((dt, _FRAME + length) for dt, length in sizes), default=after)
+    upto = max(fitting((dt, SETTING + length) for dt, length in lengths), default=after)
     rows = (yield Query(_ENTRIES, (uid, after, upto))).rows
-    return list(_fitting((setting, setting.size) for setting in (Setting(*row) for row in rows)))
-
-
-def _fitting(sized: Iterable[tuple[T, int]]) -> Iterator[T]:
-    """Give the first ones that weigh MAX_ANSWER_BYTES together."""
-    total = 0
-    for one, size in sized:
-        total += size
-        if total > MAX_ANSWER_BYTES:
-            return
-        yield one
+    return list(fitting((setting, setting.size) for setting in (Setting(*row) for row in rows)))
 
 
 def has_room(_: Dialect, uid: str, scope: int, key: str, limit: int) -> Unit[bool]:

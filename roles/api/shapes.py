@@ -172,6 +172,7 @@ class Device(Shape):
 class Devices(Shape):
     uid: str
     sessions: list[Device]
+    more: int = Field(description="How many devices are not listed: of many, 1,000 are.")
 
 
 class NodeCount(Shape):

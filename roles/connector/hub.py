@@ -325,7 +325,7 @@ class Hub:
                 user.learn(Log(event.kind), seq)
 
     def _on_recalled(self, event: Recalled) -> None:
-        """Put the message as it is now into the tails, and tell the devices of all but the operator."""
+        """Put the message as it is now into the tails, and tell all devices but the one that asked."""
         self.recalls.remember(event.message_id, event.body)
         notice = notify_recall(event.message_id, event.operator)
         replaced: TailMessage | None = None
@@ -336,7 +336,7 @@ class Hub:
             replaced = user.replace(event.message_id, event.body, replaced)
             user.heads[Log.RECALLS] = max(user.heads[Log.RECALLS], seq)
             for logs in self._logs_of(uid):
-                logs.recalled(seq, notice if uid != event.operator else None)
+                logs.recalled(seq, notice, event.operator, event.operator_client)
 
     def _on_notify(self, event: Notify) -> None:
         if event.sub_signal in VERSIONED and (user := self.users.get(event.uid)) is not None:

@@ -455,13 +455,12 @@ class DeviceLogs:
 
     # The recalls
 
-    def recalled(self, seq: int, notice: bytes | None) -> None:
-        """Tell the device of a recall that an event brings, None for its own; look up those that are skipped."""
+    def recalled(self, seq: int, notice: bytes, operator: str, operator_client: str) -> None:
+        """Tell the device of a recall that an event brings; look up those that are skipped."""
         cursor = self.cursor(Log.RECALLS)
         if seq == cursor.covered + 1:
             cursor.wrote(seq, self._surroundings.time())
-            if notice is not None:
-                self._tell_recall(notice)
+            self._tell_recall(notice, operator, operator_client)
         else:
             self.notify(Log.RECALLS)
 
@@ -478,15 +477,19 @@ class DeviceLogs:
             return  # the device counts as told, and is looked at again in a while
         self.user.forget_tail()
         cursor.told_at = None
-        for seq, message_id, operator in missed:
+        for seq, message_id, operator, operator_client in missed:
             cursor.wrote(seq, self._surroundings.time())
-            if operator != self.uid:
-                self._tell_recall(notify_recall(message_id, operator))
+            self._tell_recall(notify_recall(message_id, operator), operator, operator_client)
         # An event may have come while the answer, which has not got it, was on its way.
         self.notify(Log.RECALLS)
 
-    def _tell_recall(self, notice: bytes) -> None:
-        """Send an RMN; once more behind an answer that is on its way, for that may have the message as it was."""
+    def _tell_recall(self, notice: bytes, operator: str, operator_client: str) -> None:
+        """Send an RMN, unless it was this device that asked: it knows.
+
+        It goes once more behind an answer that is on its way, for that may have the message as it was.
+        """
+        if (self.uid, self.client_id) == (operator, operator_client):
+            return
         self.transport.send_notification(SubSignal.RMN, notice)
         if self._device.inflight:
             if self._again is None:

@@ -245,7 +245,16 @@ class Session:
         self._ask(frame, message_id)
 
     def _ask(self, frame: Frame, message_id: int = 0) -> None:
-        call = Call(frame.sub_signal, self.uid, self.client_id, frame.body, message_id)
+        call = Call(
+            frame.sub_signal,
+            self.uid,
+            self.client_id,
+            frame.body,
+            message_id,
+            False,
+            frame.message_id,
+            self.issued_ms,
+        )
         self.ask(call, partial(self._on_reply, frame))
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:

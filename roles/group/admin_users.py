@@ -8,6 +8,9 @@ from roles.group.admin import OFFICE, Denied, Request, operation
 from roles.group.login import normal_number
 from roles.group.service import Group
 
+MAX_DEVICES = 1000
+"""Devices of one user that are listed."""
+
 
 async def _account(group: Group, key: str) -> Account:
     """Return the user with a uid or a number. Raises Denied."""
@@ -85,9 +88,11 @@ async def count_sessions(group: Group, _: Call, __: Request) -> object:
 
 @operation("sessions.list")
 async def list_sessions(group: Group, _: Call, request: Request) -> object:
+    """List the devices of a user: of many those that are online, and then those that logged in last."""
     account = await _account(group, request["user"])
     logged_in = await group.store.read(admin.logged_in, account.uid)
     online = group.presence.devices(account.uid)
+    known = sorted({*logged_in, *online}, key=lambda id: (id not in online, -logged_in.get(id, 0), id))
     return {
         "uid": account.uid,
         "sessions": [
@@ -98,8 +103,9 @@ async def list_sessions(group: Group, _: Call, request: Request) -> object:
                 "node": online[client_id][0] if client_id in online else None,
                 "since": online[client_id][1] if client_id in online else None,
             }
-            for client_id in sorted({*logged_in, *online})
+            for client_id in sorted(known[:MAX_DEVICES])
         ],
+        "more": max(0, len(known) - MAX_DEVICES),
     }
 
 

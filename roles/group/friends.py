@@ -1,4 +1,7 @@
-"""Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (protocol.md sections 7 and 8)."""
+"""Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (protocol.md sections 7 and 8).
+
+FDL and BLU, which end what was begun, are this project's.
+"""
 
 from typing import NamedTuple
 
@@ -9,7 +12,6 @@ from fsharechat.protocol.signals import (
     Code,
     ContentType,
     ConversationType,
-    FriendState,
     PersistFlag,
     RequestStatus,
     SubSignal,
@@ -22,12 +24,21 @@ from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles
 from roles.group.service import Group
+from roles.group.standing import check_heard, rights_of
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
+MAX_FRIENDS = 5000
+"""Friends of one user: one answer has all of them."""
+
+MAX_BLACKLIST = 1000
+"""Users on one's blacklist: it is kept in memory for each user who gets messages."""
 
 TIPS = ("以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了")
 """What stands behind the greeting of a new friendship (section 8)."""
+
+_ACCEPTING = (RequestStatus.SENT, RequestStatus.ACCEPTED)
+"""What an FHR says for yes (section 7)."""
 
 
 @handles(SubSignal.FAR, pb.AddFriendRequest)
@@ -35,15 +46,21 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
     target = request.target_uid
     if target == call.uid or len(request.reason) > MAX_REASON:
         raise Refusal(Code.INVALID_PARAMETER)
+    if request.reason:
+        check_heard(await rights_of(group, call.uid))  # it becomes a message
     if await group.words.forbids(call.uid, [request.reason]):
-        raise Refusal(Code.SENSITIVE_WORD)  # it becomes a message
-    rights = await group.rights.get(target)
-    if rights is None:
-        raise Refusal(Code.NOT_EXIST)
+        raise Refusal(Code.SENSITIVE_WORD)
+    rights = await rights_of(group, target)
     if call.uid in rights.blacklist:
         raise Refusal(Code.BLACKLISTED)
     version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)
-    group.outbox.notify(SubSignal.FRN, long_payload(version), target)
+    _tell_of_requests(group, version, call.uid, target)
+
+
+def _tell_of_requests(group: Group, version: int, *uids: str) -> None:
+    """Send FRN to all devices of whoever's list has changed: untold, the head check would tell them later."""
+    for uid in uids:
+        group.outbox.notify(SubSignal.FRN, long_payload(version), uid)
 
 
 def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[int]:
@@ -56,7 +73,9 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried
             raise Refusal(Code.ALREADY_REQUESTED)
         if friends.is_blocked(before, now):
             raise Refusal(Code.REQUEST_BLOCKED)
-    if (yield from friends.state(dialect, uid, target)) == FriendState.FRIEND:
+    if (yield from friends.friend_count(dialect, uid)) >= MAX_FRIENDS:
+        raise Refusal(Code.INVALID_PARAMETER)
+    if (yield from friends.tie(dialect, uid, target)).is_friend:
         raise Refusal(Code.ALREADY_REQUESTED)
     version = yield from next_version(dialect, REQUESTS, (uid, target), now)
     yield from friends.put_request(
@@ -72,14 +91,15 @@ async def handle_request(group: Group, call: Call, request: pb.HandleFriendReque
         closed, _ = await group.store.write(
             _close, requester, call.uid, RequestStatus.REJECTED, now, call.retried
         )
-        group.outbox.notify(SubSignal.FRN, long_payload(closed.update_dt), requester)
-    elif request.status == RequestStatus.ACCEPTED:
+        _tell_of_requests(group, closed.update_dt, requester, call.uid)
+    elif request.status in _ACCEPTING:
         ids = [group.ids.next() for _ in range(1 + len(TIPS))]
         done = await group.store.write(_accept, requester, call.uid, ids, now, call.retried)
         group.changed((requester, call.uid))
         group.deliver(done.greetings, done.stored)
         for uid in (requester, call.uid):
             group.outbox.notify(SubSignal.FN, long_payload(done.version), uid)
+        _tell_of_requests(group, done.answered, requester, call.uid)
     else:
         raise Refusal(Code.INVALID_PARAMETER)
 
@@ -102,9 +122,10 @@ def _close(
 
 
 class _Accepted(NamedTuple):
-    """The version of the friends of both, and the messages that begin the conversation."""
+    """The version of the friends of both, that of their requests, and the messages that begin the conversation."""
 
     version: int
+    answered: int
     greetings: list[NewMessage]
     stored: list[Stored]
 
@@ -114,7 +135,7 @@ def _accept(
 ) -> Unit[_Accepted]:
     closed, fresh = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now, retried)
     if not fresh:
-        return _Accepted((yield from heads(dialect, [uid]))[uid].friends, [], [])
+        return _Accepted((yield from heads(dialect, [uid]))[uid].friends, closed.update_dt, [], [])
     crossing = yield from friends.request(dialect, uid, requester)
     if crossing is not None and friends.is_open(crossing, now):
         answered = crossing._replace(
@@ -122,6 +143,11 @@ def _accept(
         )
         yield from friends.put_request(dialect, answered)
     version = yield from next_version(dialect, FRIENDS, (requester, uid), now)
+    for one, other in ((requester, uid), (uid, requester)):
+        if (yield from friends.tie(dialect, one, other)).is_blacklisted:
+            raise Refusal(Code.BLACKLISTED)
+        if (yield from friends.friend_count(dialect, one)) >= MAX_FRIENDS:
+            raise Refusal(Code.INVALID_PARAMETER)
     yield from friends.befriend(dialect, requester, uid, version)
     contents = [
         pb.MessageContent(
@@ -138,7 +164,7 @@ def _accept(
         _private(id, requester, uid, content, now) for id, content in zip(ids, contents, strict=True)
     ]
     stored = yield from messages.append(dialect, greetings)
-    return _Accepted(version, greetings, stored)
+    return _Accepted(version, closed.update_dt, greetings, stored)
 
 
 def _private(id: int, sender: str, target: str, content: pb.MessageContent, now: int) -> NewMessage:
@@ -176,7 +202,7 @@ async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.Get
 @handles(SubSignal.FRUS, pb.Version)
 async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
     version = await group.store.write(_mark_read, call.uid, request.version, group.now())
-    group.outbox.notify(SubSignal.FRN, long_payload(version), call.uid)
+    _tell_of_requests(group, version, call.uid)
 
 
 def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
@@ -204,6 +230,55 @@ async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> N
 
 def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int) -> Unit[int]:
     version = yield from next_version(dialect, FRIENDS, [uid], now)
-    if not (yield from friends.set_alias(dialect, uid, friend_uid, alias, version)):
+    tie = yield from friends.tie(dialect, uid, friend_uid)
+    if not tie.is_friend and not tie.is_blacklisted:
         raise Refusal(Code.NOT_EXIST)
+    yield from friends.put_tie(dialect, uid, friend_uid, tie._replace(alias=alias), version)
+    return version
+
+
+@handles(SubSignal.FDL, pb.DeleteFriendRequest)
+async def delete_friend(group: Group, call: Call, request: pb.DeleteFriendRequest) -> None:
+    other = request.target_uid
+    await rights_of(group, other)
+    version = long_payload(await group.store.write(_delete, call.uid, other, group.now(), call.retried))
+    group.changed((call.uid, other))
+    group.outbox.notify(SubSignal.FN, version, call.uid, except_client=call.client_id)
+    group.outbox.notify(SubSignal.FN, version, other)
+
+
+def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> Unit[int]:
+    """End a friendship on both sides; return the version of the friends of both."""
+    version = yield from next_version(dialect, FRIENDS, (uid, other), now)
+    were_friends = False
+    for one, two in sorted(((uid, other), (other, uid))):
+        tie = yield from friends.tie(dialect, one, two)
+        if tie.is_friend:
+            were_friends = True
+            yield from friends.put_tie(dialect, one, two, tie.no_friend(), version)
+    if not were_friends and not retried:
+        raise Refusal(Code.NOT_EXIST)
+    return version
+
+
+@handles(SubSignal.BLU, pb.BlacklistUserRequest)
+async def blacklist(group: Group, call: Call, request: pb.BlacklistUserRequest) -> None:
+    """Put a user on one's blacklist, or take them off it. They are not told."""
+    target = request.target_uid
+    if target == call.uid or request.status not in (0, 1):
+        raise Refusal(Code.INVALID_PARAMETER)
+    await rights_of(group, target)
+    version = await group.store.write(_blacklist, call.uid, target, bool(request.status), group.now())
+    group.changed((call.uid,))
+    group.outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
+
+
+def _blacklist(dialect: Dialect, uid: str, target: str, on: bool, now: int) -> Unit[int]:
+    version = yield from next_version(dialect, FRIENDS, [uid], now)
+    tie = yield from friends.tie(dialect, uid, target)
+    if on == tie.is_blacklisted:
+        return version
+    if on and (yield from friends.blacklist_size(dialect, uid)) >= MAX_BLACKLIST:
+        raise Refusal(Code.INVALID_PARAMETER)
+    yield from friends.put_tie(dialect, uid, target, tie.blacklisted(on), version)
     return version

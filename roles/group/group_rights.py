@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol.signals import Code, GroupInfoType, GroupType, MemberType
-from fsharechat.store.groups import Info
+from fsharechat.store.groups import Info, Silence
 
 _GIVEN = (MemberType.NORMAL, MemberType.MANAGER, MemberType.SILENCED)
 """What an owner may make of those whom they add."""
@@ -44,8 +44,19 @@ def check_quit(group: Info, uid: str, members: Mapping[str, int]) -> None:
         raise Refusal(Code.NO_RIGHT)
 
 
-def member_type(wanted: int, by_owner: bool) -> int:
-    """Return what a new member becomes: managers and silenced ones are the owner's to name."""
+def check_heard(uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal for who is silenced, and wants to say something in the group."""
+    if members.get(uid) == MemberType.SILENCED:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def member_type(wanted: int, by_owner: bool, silence: Silence) -> int:
+    """Return what a new member becomes: managers and silenced ones are the owner's to name.
+
+    Who went silenced is silenced still, unless the owner has removed them and adds them anew.
+    """
+    if silence != Silence.NONE and not (by_owner and silence == Silence.KICKED):
+        return MemberType.SILENCED
     return wanted if by_owner and wanted in _GIVEN else MemberType.NORMAL
 
 

@@ -21,22 +21,21 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
+from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, MEMBER, sent_size
 from fsharechat.rpc import Call
-from fsharechat.store import groups, messages
-from fsharechat.store.groups import Info, NewMember
+from fsharechat.store import friends, groups, messages
+from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.unit import Dialect, Unit, rows_within
 from roles.group import group_rights
 from roles.group.handlers import handles
 from roles.group.notices import Notice, brought
 from roles.group.service import Group
+from roles.group.standing import check_heard, rights_of
 from roles.group.words import texts_of
 
 MAX_GROUPS = 2000
 """Groups that one GPGI may ask for."""
-
-MAX_ANSWER_BYTES = 2 << 20
-"""The most that the texts of one GPGI's answer weigh; the groups behind them are left out."""
 
 MAX_ID = 64
 MAX_ALIAS = 64
@@ -80,6 +79,9 @@ class Change(NamedTuple):
     notice: Notice
     retried: bool
 
+    says: bool = False
+    """There is something in it that the members get to read."""
+
     @property
     def now(self) -> int:
         """The time of the change in ms, for versions: never below that of the ids of messages sent before it.
@@ -113,27 +115,28 @@ async def _change(
 
     `may` is asked before, too: a change locks all members, which is nothing for who has no right to it.
     """
-    rights = await group.rights.get(call.uid)
-    if rights is None:
-        raise Refusal(Code.NOT_EXIST)
-    if rights.status == UserStatus.BLOCKED:
-        raise Refusal(Code.USER_FORBIDDEN)
+    rights = await rights_of(group, call.uid)
+    texts = [text for text in (*texts, *(member.alias for member in new)) if text]
+    if texts or rights.status == UserStatus.BLOCKED:
+        check_heard(rights)
     if may is not None and not call.retried:  # (the first try may have been the last that they might)
         info, seats = await group.store.read_for(call.uid, groups.seat, group_id, call.uid)
         if info is None:
             raise Refusal(Code.NOT_EXIST)
         may(info, call.uid, seats)
+        if texts:
+            group_rights.check_heard(call.uid, seats)
     content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
     if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
         raise Refusal(Code.INVALID_PARAMETER)
     said = texts_of(content) if content is not None else ()
-    if await group.words.forbids(call.uid, (*said, *texts, *(member.alias for member in new))):
+    if await group.words.forbids(call.uid, (*said, *texts)):
         raise Refusal(Code.SENSITIVE_WORD)
     line = request.to_line[0] if request.to_line else 0
     notice = Notice(call.message_id or group.ids.next(), group.now(), call.uid, group_id, line, content)
     members = await group.members.get(group_id)
     uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
-    change = Change(notice, call.retried)
+    change = Change(notice, call.retried, says=bool(texts))
     async with group.turns.turn(call.uid):
         told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
     group.group_changed(group_id)
@@ -174,6 +177,9 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
         raise Refusal(Code.INVALID_PARAMETER)
     limit = group.settings.limits.group_members
     wanted = _wanted(request.group.members, limit)
+    portrait = info.portrait
+    if not portrait:
+        portrait = await group.portraits.first(id, [call.uid, *(member.uid for member in wanted)])
     await _change(
         group,
         call,
@@ -183,7 +189,7 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
         wanted,
         (info.name, info.extra),
         _create,
-        Info(id, info.name, info.portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
+        Info(id, info.name, portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
         wanted,
         limit,
     )
@@ -204,7 +210,7 @@ def _create(
             return NOTHING
         raise Refusal(Code.GROUP_EXISTS)
     creator = NewMember(change.operator, MemberType.OWNER)
-    members = [creator, *(yield from _new(wanted, (creator.uid,), by_owner=True))]
+    members = [creator, *(yield from _new(dialect, info, creator.uid, wanted, (creator.uid,)))]
     if len(members) > limit:
         raise Refusal(Code.INVALID_PARAMETER)
     yield from groups.put_members(dialect, info.id, members, info.member_update_dt)
@@ -227,15 +233,20 @@ def _wanted(members: Iterable[pb.GroupMember], limit: int) -> list[NewMember]:
     return list(found.values())
 
 
-def _new(wanted: Sequence[NewMember], members: Container[str], *, by_owner: bool) -> Unit[list[NewMember]]:
-    """Return those who exist and are not members yet, as the types that they get."""
+def _new(
+    dialect: Dialect, info: Info, operator: str, wanted: Sequence[NewMember], members: Container[str]
+) -> Unit[list[NewMember]]:
+    """Return those who exist, are no members and have not blacklisted the operator, as the types that they get."""
     new = [member for member in wanted if member.uid not in members]
     known = yield from groups.known_users(member.uid for member in new)
-    return [
-        member._replace(type=group_rights.member_type(member.type, by_owner))
-        for member in new
-        if member.uid in known
-    ]
+    known -= yield from friends.blacklisters(dialect, sorted(known), operator)
+    silences = yield from groups.silences(dialect, info.id, sorted(known))
+    by_owner = operator == info.owner
+
+    def kind(member: NewMember) -> int:
+        return group_rights.member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
+
+    return [member._replace(type=kind(member)) for member in new if member.uid in known]
 
 
 # Changing
@@ -255,8 +266,12 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
         return NOTHING
     members = yield from groups.present(info.id)
     group_rights.check_add(info, change.operator, members)
-    new = yield from _new(wanted, members, by_owner=change.operator == info.owner)
+    if change.says:
+        group_rights.check_heard(change.operator, members)
+    new = yield from _new(dialect, info, change.operator, wanted, members)
     if not new:
+        if (yield from friends.blacklisters(dialect, [member.uid for member in wanted], change.operator)):
+            raise Refusal(Code.BLACKLISTED)
         return NOTHING
     if len(members) + len(new) > limit:
         raise Refusal(Code.INVALID_PARAMETER)
@@ -286,7 +301,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
     message = change.notice.message(ContentType.MEMBERS_KICKED, members, uids=gone)
     told = yield from _tell(dialect, message)  # before the change: those who go are told too
     info = groups.members_changed(info, len(members) - len(gone), change.now)
-    yield from groups.remove_members(dialect, info.id, gone, info.member_update_dt)
+    yield from groups.remove_members(dialect, info.id, gone, info.member_update_dt, Silence.KICKED)
     yield from groups.save(dialect, info)
     return told
 
@@ -304,7 +319,7 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
     group_rights.check_quit(info, change.operator, members)
     told = yield from _tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
     info = groups.members_changed(info, len(members) - 1, change.now)
-    yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt)
+    yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt, Silence.LEFT)
     if info.owner == change.operator:
         owner = yield from groups.promote_eldest(dialect, info.id, info.member_update_dt)
         info = info._replace(owner=owner, dismissed=not owner)
@@ -355,6 +370,8 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
         return NOTHING
     members = yield from groups.present(info.id)
     group_rights.check_modify(info, change.operator, members, kind)
+    if change.says:
+        group_rights.check_heard(change.operator, members)
     field, _, told_by = _FIELDS[kind]
     changes: dict[str, Any] = {field: value, "update_dt": groups.after(info.update_dt, change.now)}
     yield from groups.save(dialect, info._replace(**changes))
@@ -379,7 +396,7 @@ async def pull_groups(group: Group, call: Call, request: pb.PullUserRequest) -> 
 
 
 def _infos(dialect: Dialect, ids: Sequence[str]) -> Unit[list[tuple[str, Info | None]]]:
-    return (yield from rows_within(MAX_ANSWER_BYTES, ids, partial(groups.infos, dialect)))
+    return (yield from rows_within(GROUP, ids, partial(groups.infos, dialect)))
 
 
 def _group_info(info: Info) -> pb.GroupInfo:
@@ -400,10 +417,12 @@ def _group_info(info: Info) -> pb.GroupInfo:
 async def pull_members(
     group: Group, call: Call, request: pb.PullGroupMemberRequest
 ) -> pb.PullGroupMemberResult:
+    """Answer all members: a client takes who is not among them for gone. Aliases come as far as there is room."""
     rows = await group.store.read_for(call.uid, groups.member_list, request.target, call.uid, request.head)
-    return pb.PullGroupMemberResult(
-        member=[
-            pb.GroupMember(member_id=uid, alias=alias, type=kind, update_dt=update_dt)
-            for uid, alias, kind, update_dt in rows
-        ]
-    )
+    room = MAX_ENTRIES_BYTES - len(rows) * (MEMBER + sent_size(request.target))
+    room -= sum(len(uid) for uid, *_ in rows)
+    result = pb.PullGroupMemberResult()
+    for uid, alias, kind, update_dt in rows:
+        room -= sent_size(alias) if alias else 0
+        result.member.add(member_id=uid, alias=alias if room >= 0 else "", type=kind, update_dt=update_dt)
+    return result

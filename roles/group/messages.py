@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import orjson
 import structlog
@@ -11,13 +12,13 @@ from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS, check_fields, pull_entry, pull_result, sent_payload
 from fsharechat.protocol.signals import (
+    SYSTEM_TYPES,
     TRANSPARENT_TYPES,
     Code,
     ConversationType,
     MemberType,
     PersistFlag,
     SubSignal,
-    UserStatus,
 )
 from fsharechat.rpc import Call, Method, Reply, pulled
 from fsharechat.store import cursors, groups, messages
@@ -28,6 +29,7 @@ from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import carry_out, code_of, handles, handles_direct, handles_raw
 from roles.group.service import Group
+from roles.group.standing import check_heard
 from roles.group.words import texts_of
 
 log = structlog.get_logger(__name__)
@@ -153,8 +155,9 @@ def _may_send(
     uid: str, message: pb.Message, sender: Rights, target: Rights | GroupMembers
 ) -> tuple[Sequence[str], Audience | None]:
     """Return who gets a message beside its sender. Raises Refusal where they may not send it."""
-    if sender.status != UserStatus.NORMAL:
-        raise Refusal(Code.MUTED if sender.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
+    check_heard(sender)
+    if message.content.type in SYSTEM_TYPES:
+        raise Refusal(Code.INVALID_PARAMETER)
     if isinstance(target, Rights):
         return _receivers(uid, message, target), None
     return _group_receivers(uid, message, target)
@@ -165,6 +168,7 @@ def _send(
 ) -> asyncio.Future[Reply]:
     """Store or push a message that may be sent. Raises Refusal; the future does not fail."""
     conversation, content = message.conversation, message.content
+    local_id, digest = _known_by(call, message)
     timestamp = group.now()
     message.message_id = call.message_id
     message.server_timestamp = timestamp
@@ -198,13 +202,15 @@ def _send(
     new = NewMessage(
         call.message_id,
         call.uid,
-        message.local_message_id,
+        local_id,
         conversation_key(conversation.type, conversation.line, conversation.target, call.uid),
         body,
         receivers,
         call.retried,
         audience,
         call.client_id,
+        digest,
+        not message.local_message_id,
     )
     try:
         group.store.append(new, stored)
@@ -227,6 +233,26 @@ def _answer_resend(group: Group, call: Call, id: int, future: asyncio.Future[Rep
             future.set_result(task.result())
 
     group.loop.create_task(carry_out(answer, group, call)).add_done_callback(answered)
+
+
+def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
+    """Return the local id and the digest by which a resend of a message is known (protocol.md section 6).
+
+    Where the client gives no local id one stands for the frame and the login session, if there is one.
+    """
+    if not message.local_message_id:
+        if not call.issued_ms:
+            return 0, 0
+        frame = f"{call.client_id}\0{call.issued_ms}\0{call.frame_id}"
+        return _number(frame.encode()), _number(call.body)
+    message.ClearField("message_id")  # what clients write there differs between resends
+    message.ClearField("server_timestamp")
+    return message.local_message_id, _number(message.SerializePartialToString())
+
+
+def _number(data: bytes) -> int:
+    """Return 64 bits that stand for the data, never 0."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True) or 1
 
 
 def _receivers(uid: str, message: pb.Message, target: Rights) -> Sequence[str]:

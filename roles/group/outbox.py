@@ -32,10 +32,12 @@ class Outbox:
         for node in self._nodes(uid):
             self._add(node, Notify(sub_signal, body, uid, except_client))
 
-    def recall(self, message_id: int, body: bytes, entries: Sequence[Entry], operator: str) -> None:
+    def recall(
+        self, message_id: int, body: bytes, entries: Sequence[Entry], operator: str, operator_client: str
+    ) -> None:
         """Tell the nodes of the entries' users that a message they may have has the body `body` now."""
         for node, part in self._entries_by_node(entries).items():
-            self._add(node, Recalled(message_id, body, part, operator))
+            self._add(node, Recalled(message_id, body, part, operator, operator_client))
 
     def report(self, kind: int, entries: Sequence[Entry]) -> None:
         """Tell the nodes of the entries' users how far their reports of a kind go."""

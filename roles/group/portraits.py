@@ -5,7 +5,7 @@ them send the server anywhere.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 
 import aiohttp
@@ -29,6 +29,9 @@ MAX_WAITING = 1000
 MAX_BYTES = 2 << 20
 FETCH_SECONDS = 5.0
 GROUP_SECONDS = 30.0
+FIRST_SECONDS = 1.0
+"""A new group waits so long for its portrait; one that takes longer comes after it."""
+
 _BUCKET = "/" + BUCKETS[MediaType.PORTRAIT]
 
 
@@ -44,8 +47,21 @@ class Portraits:
         self._changed = changed
         self._now = now
         self._waiting: dict[str, None] = {}
+        self._turn = asyncio.Lock()
         self._work: asyncio.Task[None] | None = None
         self._drawing = Drawing()
+
+    async def first(self, group_id: str, uids: Iterable[str]) -> str:
+        """Return the portrait of a group that these users are about to make; "" where it is not there in time."""
+        try:
+            async with asyncio.timeout(FIRST_SECONDS), self._turn, _http() as http:
+                look = Look("", await self._store.read(groups.faces_of, uids, FACES))
+                return await self._composed(group_id, look, http)
+        except (StoreError, BlobsError, DrawingError, TimeoutError) as error:
+            log.info("no portrait for a new group yet", group=group_id, error=str(error))
+        except Exception:
+            log.exception("no portrait for a new group yet", group=group_id)
+        return ""
 
     def want(self, group_id: str) -> None:
         """Have a look at a group soon: its portrait may be missing, or made from members who have changed."""
@@ -62,13 +78,12 @@ class Portraits:
             await asyncio.wait((self._work,))
 
     async def _work_off(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as http:
+        async with _http() as http:
             while self._waiting:
                 id = next(iter(self._waiting))
                 del self._waiting[id]
                 try:
-                    async with asyncio.timeout(GROUP_SECONDS):
+                    async with asyncio.timeout(GROUP_SECONDS), self._turn:
                         await self._renew(id, http)
                 except (StoreError, BlobsError, DrawingError, TimeoutError) as error:
                     log.warning("no portrait for a group", group=id, error=str(error))
@@ -82,18 +97,21 @@ class Portraits:
         look = await self._store.read(groups.look, id, FACES)
         if look is None or not _is_ours(id, look.portrait):
             return
-        key = _key(id, look)
-        if look.portrait.endswith("/" + key):
+        if look.portrait.endswith("/" + _key(id, look)):
             return
-        root = URL(self._blobs.bucket_url(MediaType.PORTRAIT).removesuffix(_BUCKET))
-        pictures = await asyncio.gather(*[_fetch(http, root, face.portrait) for face in look.faces])
-        faces = [Face(face.uid, face.name, found) for face, found in zip(look.faces, pictures, strict=True)]
-        data = await self._drawing.compose(faces)
-        address = await self._blobs.put(MediaType.PORTRAIT, key, data, "image/jpeg")
+        address = await self._composed(id, look, http)
         if await self._store.write(groups.set_portrait, id, look.portrait, address, self._now()):
             self._changed(id)
         else:
             self.want(id)  # another process, or a client, was faster
+
+    async def _composed(self, id: str, look: Look, http: aiohttp.ClientSession) -> str:
+        """Make the portrait of these faces; return its address."""
+        root = URL(self._blobs.bucket_url(MediaType.PORTRAIT).removesuffix(_BUCKET))
+        pictures = await asyncio.gather(*[_fetch(http, root, face.portrait) for face in look.faces])
+        faces = [Face(face.uid, face.name, found) for face, found in zip(look.faces, pictures, strict=True)]
+        data = await self._drawing.compose(faces)
+        return await self._blobs.put(MediaType.PORTRAIT, _key(id, look), data, "image/jpeg")
 
 
 def _is_ours(id: str, portrait: str) -> bool:
@@ -109,6 +127,11 @@ def _name(id: str) -> str:
 def _key(id: str, look: Look) -> str:
     """Return the key of the portrait that these faces make: another when they change, since devices keep the old."""
     return f"{_name(id)}{sha256(repr(look.faces).encode()).hexdigest()[:24]}.jpg"
+
+
+def _http() -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
+    return aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
 
 
 async def _fetch(http: aiohttp.ClientSession, root: URL, address: str) -> bytes | None:

@@ -25,20 +25,19 @@ _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
 
 
 class Recall(NamedTuple):
-    """What a message has become, where those who may have it find that in their recalls, and who took it back."""
+    """What a message has become, and where those who may have it find that in their recalls."""
 
     body: bytes
     entries: list[Entry]
-    operator: str
 
 
 @handles(SubSignal.MR, pb.INT64Buf)
 async def recall(group: Group, call: Call, request: pb.INT64Buf) -> None:
-    done = await group.store.write(_recall, call.uid, request.id)
-    group.outbox.recall(request.id, done.body, done.entries, done.operator)
+    done = await group.store.write(_recall, call.uid, call.client_id, request.id)
+    group.outbox.recall(request.id, done.body, done.entries, call.uid, call.client_id)
 
 
-def _recall(dialect: Dialect, uid: str, message_id: int) -> Unit[Recall]:
+def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit[Recall]:
     """Put a notice in the place of a message; what is one already stays as it is."""
     stored = yield from messages.body_for_change(dialect, message_id)
     if stored is None:
@@ -47,15 +46,16 @@ def _recall(dialect: Dialect, uid: str, message_id: int) -> Unit[Recall]:
     yield from _check(message, uid)
     content = message.content
     if content.type == ContentType.RECALLED and content.data == _data(message_id):
-        return Recall(stored, [], content.content)  # who was not told then is told by the head check
+        return Recall(stored, [])  # who was not told then is told by the head check
     content.CopyFrom(_notice(uid, message_id))
     body = message.SerializeToString()
     yield from messages.replace_body(dialect, message_id, body)
     members: Collection[str] = ()
     if message.conversation.type == ConversationType.GROUP:
         members = yield from _members(message)
-    entries = yield from recalls.keep(dialect, message_id, uid, _parties(message, members))
-    return Recall(body, entries, uid)
+    told = dict.fromkeys((*_parties(message, members), uid))
+    entries = yield from recalls.keep(dialect, message_id, uid, client_id, list(told))
+    return Recall(body, entries)
 
 
 def _check(message: pb.Message, uid: str) -> Unit[None]:

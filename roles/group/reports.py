@@ -11,6 +11,7 @@ from fsharechat.store.reports import NewReport
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import handles
 from roles.group.service import Group
+from roles.group.standing import rights_of
 
 OFF_MS = 2000
 """A date that is further off the server's clock is by a wrong one, or of a report that waited (section 8)."""
@@ -45,17 +46,23 @@ def _date(group: Group, date: int) -> int:
 
 
 async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
-    """Return whom a report of a private conversation is for: nobody where it is with oneself."""
-    if await group.rights.get(target) is None:
-        raise Refusal(Code.NOT_EXIST)
-    return () if target == uid else (target,)
+    """Return whom a report of a private conversation is for.
+
+    It is nobody where it is with oneself, or with one who is blacklisted: reports tell when somebody is online.
+    """
+    await rights_of(group, target)
+    return () if target == uid or target in (await rights_of(group, uid)).blacklist else (target,)
 
 
 async def _members(group: Group, uid: str, group_id: str, tos: Sequence[str]) -> Sequence[str]:
-    """Return those of `tos` who are members of a group beside the user, or all of them when it is empty."""
+    """Return those of `tos` who are members of a group beside the user, or all of them when it is empty.
+
+    Whom the user has blacklisted is not among them.
+    """
     found = await members_with(group, group_id, uid)
     wanted = dict.fromkeys(tos) if tos else found.types
-    return [member for member in wanted if member in found.types and member != uid]
+    untold = (await rights_of(group, uid)).blacklist | {uid}
+    return [member for member in wanted if member in found.types and member not in untold]
 
 
 @handles(SubSignal.MRP, pb.PullMessageReportRequest)

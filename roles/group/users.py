@@ -6,18 +6,17 @@ from functools import partial
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
+from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, USER, sent_size
 from fsharechat.rpc import Call
 from fsharechat.store import users
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
 from roles.group.directory import Viewer
 from roles.group.handlers import handles
 from roles.group.service import Group
+from roles.group.standing import check_heard, rights_of
 
 MAX_USERS = 2000
 """Users that one UPUI may ask for."""
-
-MAX_ANSWER_BYTES = 2 << 20
-"""The most that the texts of one answer weigh; who comes behind them is left out."""
 
 MAX_KEYWORD = 255
 MAX_PAGE = 1000
@@ -48,7 +47,7 @@ async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.
     rows, since = await group.store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
     viewer = Viewer(call.uid, since, group.settings.users.directory)
     found = [viewer.profile(row, keyword) for row in rows if viewer.may_find(row, keyword)]
-    return pb.SearchUserResult(entry=found)
+    return pb.SearchUserResult(entry=_lightened(found))
 
 
 def _search(
@@ -57,6 +56,20 @@ def _search(
     """Return the rows that a search finds, and who of them counts `viewer` as a friend."""
     rows = yield from users.search(dialect, keyword, fuzzy, page)
     return rows, (yield from users.friend_since(dialect, viewer, [row[0] for row in rows]))
+
+
+def _lightened(found: list[pb.User]) -> list[pb.User]:
+    """Leave out the long texts of the last users where an answer would be too large: UPUI has them."""
+    room = MAX_ENTRIES_BYTES
+    for user in found:
+        room -= USER + sent_size(
+            user.uid, user.name, user.display_name, user.portrait, user.mobile, user.email
+        )
+    for user in found:
+        room -= sent_size(user.address, user.company, user.social, user.extra)
+        if room < 0:
+            user.address = user.company = user.social = user.extra = ""
+    return found
 
 
 @handles(SubSignal.UPUI, pb.PullUserRequest)
@@ -82,7 +95,7 @@ def _profiles(
     dialect: Dialect, viewer: str, uids: Sequence[str]
 ) -> Unit[tuple[list[tuple[str, Row | None]], dict[str, int]]]:
     """Return the rows of users, and who of them counts `viewer` as a friend."""
-    found = yield from rows_within(MAX_ANSWER_BYTES, uids, partial(users.profiles, dialect))
+    found = yield from rows_within(USER, uids, partial(users.profiles, dialect))
     there = list({uid for uid, row in found if row is not None})
     return found, (yield from users.friend_since(dialect, viewer, there))
 
@@ -112,7 +125,9 @@ async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoReque
         changes[known[0]] = _gender(entry.value) if entry.type == InfoType.GENDER else entry.value
     if not changes:
         raise Refusal(Code.INVALID_PARAMETER)
-    texts = (entry.value for entry in request.entry if entry.type not in _NOT_READ)
+    texts = [entry.value for entry in request.entry if entry.type not in _NOT_READ and entry.value]
+    if texts:
+        check_heard(await rights_of(group, call.uid))
     if await group.words.forbids(call.uid, texts):
         raise Refusal(Code.SENSITIVE_WORD)
     await group.store.write(users.modify, call.uid, changes, group.now())

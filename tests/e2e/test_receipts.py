@@ -88,7 +88,7 @@ def check_notice(message: pb.Message, id: int, operator: str) -> None:
     assert message.content.searchable_content == ""
 
 
-async def test_a_recall_reaches_every_device_but_the_operators(people: People) -> None:
+async def test_a_recall_reaches_every_device_but_the_one_that_asked(people: People) -> None:
     ann, ben, ann_phone, ann_web, ben_phone, ben_web = people
     id = await sent(ann_phone, ben.user_id, 1)
     for wire in (ben_phone, ben_web, ann_web):
@@ -107,6 +107,8 @@ async def test_a_recall_reaches_every_device_but_the_operators(people: People) -
         notice = pb.NotifyRecallMessage.FromString(await told(ben_phone, SubSignal.RMN))
         assert (notice.id, notice.from_user) == (recalled, ann.user_id)
         assert await web_told(ben_web, "RMN") == {"fromUser": ann.user_id, "messageUid": str(recalled)}
+    assert await web_told(ann_web, "RMN") == {"fromUser": ann.user_id, "messageUid": str(id)}
+    assert pb.NotifyRecallMessage.FromString(await told(ann_phone, SubSignal.RMN)).id == other
 
     pull = pb.PullMessageRequest(id=0, type=0).SerializeToString()
     where = pb.Conversation(type=0, target=ann.user_id, line=0)

@@ -223,7 +223,24 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
     ("UP", struct.pack(">q", NOW), '{"version":"1795404166000"}'),
 ]
 
-PLAIN = ["MR", "MMI", "FAR", "FHR", "FRUS", "FALS", "GC", "GAM", "GKM", "GQ", "GD", "GMI", "MDR", "MRR"]
+PLAIN = [
+    "MR",
+    "MMI",
+    "FAR",
+    "FHR",
+    "FRUS",
+    "FALS",
+    "GC",
+    "GAM",
+    "GKM",
+    "GQ",
+    "GD",
+    "GMI",
+    "MDR",
+    "MRR",
+    "FDL",
+    "BLU",
+]
 GROUP_REQUEST = pb.PullGroupMemberRequest(target="g1", head=0).SerializeToString()
 
 

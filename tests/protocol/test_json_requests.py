@@ -171,6 +171,9 @@ REQUESTS: list[tuple[str, Any, Message]] = [
         {"targetUserId": "bob", "reason": "Bobby"},
         pb.AddFriendRequest(target_uid="bob", reason="Bobby"),
     ),
+    ("FDL", {"targetUserId": "bob"}, pb.DeleteFriendRequest(target_uid="bob")),
+    ("BLU", {"targetUserId": "bob", "status": 1}, pb.BlacklistUserRequest(target_uid="bob", status=1)),
+    ("BLU", {"targetUserId": "bob"}, pb.BlacklistUserRequest(target_uid="bob", status=0)),
     (
         "GC",
         {

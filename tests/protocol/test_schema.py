@@ -97,6 +97,8 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
     "ModifyMyInfoRequest": [("entry", 1, "InfoEntry", "repeated")],
     "AddFriendRequest": [("target_uid", 1, "string", "required"), ("reason", 2, "string", "required")],
     "HandleFriendRequest": [("target_uid", 1, "string", "required"), ("status", 2, "int32", "required")],
+    "DeleteFriendRequest": [("target_uid", 1, "string", "required")],
+    "BlacklistUserRequest": [("target_uid", 1, "string", "required"), ("status", 2, "int32", "required")],
     "Friend": [
         ("uid", 1, "string", "required"),
         ("state", 2, "int32", "required"),
@@ -226,7 +228,7 @@ SUB_SIGNALS = """
     CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD CONNECTION_REFUSED_NOT_AUTHORIZED
     CONNECTION_REFUSED_UNEXPECT_NODE CONNECTION_REFUSED_SESSION_NOT_EXIST
     US FAR UPUI FRN FRUS FRP FHR FP MN MS MP FN GC GPGI GPGM GAM GKM GQ GMI MMI GQNUT MR RMN LRM GD GMURL
-    FALS MRN MRP MRR MDR SAI UG UP UN
+    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU
 """
 
 TYPES = {
@@ -309,4 +311,4 @@ def test_signals_are_numbered_as_in_the_contract() -> None:
 
 def test_sub_signals_are_numbered_as_in_the_contract() -> None:
     assert [sub_signal.name for sub_signal in SubSignal] == SUB_SIGNALS.split()
-    assert list(SubSignal) == list(range(44))
+    assert list(SubSignal) == list(range(46))

@@ -19,6 +19,8 @@ REQUESTS = [
     "FRUS",
     "FP",
     "FALS",
+    "FDL",
+    "BLU",
     "MR",
     "UG",
     "UP",

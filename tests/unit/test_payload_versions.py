@@ -11,13 +11,14 @@ import pytest
 from fsharechat.bus import codec as bus_codec
 from fsharechat.bus import events_pb2
 from fsharechat.bus.codec import RecordError, VersionError
-from fsharechat.rpc import Call, Method, Reply, welcome
+from fsharechat.rpc import Call, Method, Reply, pulled, welcome
 from fsharechat.rpc import codec as rpc_codec
 from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store.heads import Heads
+from fsharechat.store.messages import Pulled, PulledEntry
 
-RPC = {2: "2292459c4a22a5d3"}
-BUS = {1: "b6d059904fdafbd7"}
+RPC = {2: "e97134c8e464d6ad"}
+BUS = {1: "250e2965a612d41b"}
 
 
 def digest(*shapes: object) -> str:
@@ -33,8 +34,9 @@ def rpc_shapes() -> str:
         [(one.name, one.value) for one in kind]
         for kind in (Method, rpc_codec.Step, rpc_codec.Notice, rpc_codec.Probe, rpc_codec.Refused)
     ]
-    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks)]
-    return digest(frames, kinds, fields, welcome._NUMBERS.format)
+    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks, PulledEntry, Pulled)]
+    structs = [struct.format for struct in (welcome._NUMBERS, pulled._HEAD, pulled._ENTRY)]
+    return digest(frames, kinds, fields, structs)
 
 
 def bus_shapes() -> str:

@@ -153,6 +153,44 @@ async def _alias(talk: Talk, rest: str) -> None:
     talk.say(f"{before} is now {talk.people.name(uid)}.")
 
 
+async def _unfriend(talk: Talk, name: str) -> None:
+    uid = await friend(talk, unquoted(name))
+    await talk.client.delete_friend(uid)
+    await talk.people.refresh_friends()
+    talk.say(f"{talk.people.describe(uid)} is no friend of yours any more.")
+
+
+async def _block(talk: Talk, name: str) -> None:
+    uid = talk.people.find(unquoted(name), talk.people.others()) if name else None
+    if uid is None:
+        raise Refused("Say whom, a friend or somebody who wrote to you: /block NAME")
+    await talk.client.blacklist(uid)
+    await talk.people.refresh_friends()
+    talk.say(f"{talk.people.describe(uid)} reaches you no more; /unblock ends it.")
+
+
+async def _unblock(talk: Talk, name: str) -> None:
+    name = unquoted(name)
+    uid = talk.people.find(name, talk.people.blocked) if name else None
+    if uid is None:
+        await talk.people.refresh_friends()
+        uid = talk.people.find(name, talk.people.blocked) if name else None
+    if uid is None:
+        blocked = ", ".join(talk.people.describe(uid) for uid in talk.people.blocked)
+        raise Refused(f"Say whom: /unblock NAME. You have blocked {blocked or 'nobody'}.")
+    await talk.client.blacklist(uid, on=False)
+    await talk.people.refresh_friends()
+    talk.say(f"{talk.people.describe(uid)} may write to you again.")
+
+
+def _blocked(talk: Talk, words: list[str]) -> Iterable[str]:
+    return [] if words else [talk.people.name(uid) for uid in talk.people.blocked]
+
+
+def _others(talk: Talk, words: list[str]) -> Iterable[str]:
+    return [] if words else [talk.people.name(uid) for uid in talk.people.others()]
+
+
 COMMANDS = [
     Command("add", "NUMBER|NAME [reason]", "ask somebody to be friends", _add),
     Command("requests", "", "friend requests, sent and received", _requests),
@@ -162,5 +200,8 @@ COMMANDS = [
     Command(
         "alias", "NAME ALIAS", "your own name for a friend; quote names with spaces", _alias, names_of_friends
     ),
+    Command("unfriend", "NAME", "end a friendship, for both of you", _unfriend, names_of_friends),
+    Command("block", "NAME", "let somebody not write, call or ask you any more", _block, _others),
+    Command("unblock", "NAME", "let somebody write to you again", _unblock, _blocked),
     Command("name", "NEWNAME", "your display name", _name),
 ]

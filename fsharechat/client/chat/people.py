@@ -15,14 +15,18 @@ class People:
         self._client = client
         self._users: dict[str, pb.User] = {}
         self.friends: dict[str, pb.Friend] = {}
+        self.blocked: dict[str, pb.Friend] = {}
         self.requests: dict[tuple[str, str], pb.FriendRequest] = {}
 
     async def refresh_friends(self) -> list[str]:
         """Ask for the friends; returns the uids of those that are new since the last time."""
-        entries = [friend for friend in await self._client.friends() if friend.state == FriendState.FRIEND]
-        new = [friend.uid for friend in entries if friend.uid not in self.friends]
-        self.friends = {friend.uid: friend for friend in entries}
+        entries = await self._client.friends()
+        known = {*self.friends, *self.blocked}
+        self.friends = {entry.uid: entry for entry in entries if entry.state == FriendState.FRIEND}
+        self.blocked = {entry.uid: entry for entry in entries if entry.state == FriendState.BLACKLISTED}
+        new = [uid for uid in self.friends if uid not in known]
         await self.learn(new, again=True)  # a friend sees more of a profile than a stranger
+        await self.learn([*self.friends, *self.blocked])
         return new
 
     async def refresh_requests(self) -> list[pb.FriendRequest]:
@@ -34,6 +38,13 @@ class People:
             entry
             for entry in self.open_requests()
             if (old := known.get((entry.from_uid, entry.to_uid))) is None or old.update_dt != entry.update_dt
+        ]
+
+    def others(self) -> list[str]:
+        """Return everybody who is known so far, friends first."""
+        return [
+            *self.friends,
+            *(uid for uid in self._users if uid not in self.friends and uid != self._client.user_id),
         ]
 
     def open_requests(self) -> list[pb.FriendRequest]:
@@ -62,7 +73,7 @@ class People:
 
     def name(self, uid: str) -> str:
         """Return the alias, else the display name, else the number, else the uid."""
-        friend = self.friends.get(uid)
+        friend = self.friends.get(uid) or self.blocked.get(uid)
         if friend is not None and friend.alias:
             return printable(friend.alias)
         user = self._users.get(uid)

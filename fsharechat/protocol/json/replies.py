@@ -234,4 +234,6 @@ _ENCODERS: dict[int, Callable[[bytes, str, bytes], str]] = {
     SubSignal.MRP: _reports,
     SubSignal.UG: _settings,
     SubSignal.UP: _setting_version,
+    SubSignal.FDL: _ok,
+    SubSignal.BLU: _ok,
 }

@@ -193,6 +193,16 @@ def _handle_friend(content: Object) -> pb.HandleFriendRequest:
     return pb.HandleFriendRequest(target_uid=string(content, "targetUid"), status=int32(content, "status"))
 
 
+def _delete_friend(content: Object) -> pb.DeleteFriendRequest:
+    return pb.DeleteFriendRequest(target_uid=string(content, "targetUserId"))
+
+
+def _blacklist(content: Object) -> pb.BlacklistUserRequest:
+    return pb.BlacklistUserRequest(
+        target_uid=string(content, "targetUserId"), status=int32(content, "status")
+    )
+
+
 def _version(content: Object) -> pb.Version:
     return pb.Version(version=int64(content, "version"))
 
@@ -313,4 +323,6 @@ _REQUESTS: dict[int, tuple[type, Callable[[Any], Message]]] = {
     SubSignal.MRP: (dict, _pull_reports),
     SubSignal.UG: (dict, _version),
     SubSignal.UP: (dict, _modify_setting),
+    SubSignal.FDL: (dict, _delete_friend),
+    SubSignal.BLU: (dict, _blacklist),
 }

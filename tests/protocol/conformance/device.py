@@ -73,14 +73,23 @@ class Device:
 
     # Requests
 
-    async def ask(self, sub: str, message: str, fields: proto2.Fields, content: Any) -> Any:
+    async def ask(
+        self, sub: str, message: str, fields: proto2.Fields, content: Any, *, frame_id: int | None = None
+    ) -> Any:
         """Send a request and return the payload of its answer. Raises Refused."""
         body = proto2.encode(message, fields)
-        return (await self.ask_raw(sub, body, content)).content
+        return (await self.ask_raw(sub, body, content, frame_id=frame_id)).content
 
-    async def ask_raw(self, sub: str, body: bytes, content: Any = None) -> Frame:
-        """Send a request as it is and return its answer. Raises Refused."""
-        message_id = self._last_id = self._last_id % 0xFFFF + 1
+    async def ask_raw(
+        self, sub: str, body: bytes, content: Any = None, *, frame_id: int | None = None
+    ) -> Frame:
+        """Send a request as it is, and return its answer; the frame has the next id if none is given.
+
+        Raises Refused.
+        """
+        if frame_id is None:
+            frame_id = self._last_id = self._last_id % 0xFFFF + 1
+        message_id = frame_id
         await self.link.send("PUBLISH", sub, message_id, body, content)
         answer = await self.link.until(
             lambda frame: frame.signal == "PUB_ACK" and frame.message_id == message_id, f"the answer to {sub}"
@@ -101,6 +110,7 @@ class Device:
         local_id: int | None = None,
         flag: int | None = 3,
         claims: str | None = None,
+        frame_id: int | None = None,
     ) -> Object:
         """Send a message (a text, or a content); return its messageId and timestamp.
 
@@ -126,7 +136,7 @@ class Device:
             "localMessageId": str(local_id),
             "content": web_content(content),
         }
-        sent: Object = await self.ask("MS", "Message", fields, web)
+        sent: Object = await self.ask("MS", "Message", fields, web, frame_id=frame_id)
         return sent
 
     async def pull(self, after: int = 0) -> Object:
@@ -192,6 +202,13 @@ class Device:
     async def add_friend(self, target: str, reason: str = "hello") -> None:
         web = {"targetUserId": target, "reason": reason}
         await self.ask("FAR", "AddFriendRequest", {"target_uid": target, "reason": reason}, web)
+
+    async def delete_friend(self, target: str) -> None:
+        await self.ask("FDL", "DeleteFriendRequest", {"target_uid": target}, {"targetUserId": target})
+
+    async def blacklist(self, target: str, status: int = 1) -> None:
+        web = {"targetUserId": target, "status": status}
+        await self.ask("BLU", "BlacklistUserRequest", {"target_uid": target, "status": status}, web)
 
     async def handle_friend(self, target: str, status: int = 1) -> None:
         web = {"targetUid": target, "status": status}

@@ -17,7 +17,7 @@ NO_SESSION = REFUSED + "SESSION_NOT_EXIST"
 REJECTED = REFUSED + "IDENTIFIER_REJECTED"
 
 REQUESTS = (
-    *("MS", "MP", "LRM", "MR", "US", "UPUI", "MMI", "FAR", "FHR", "FRP", "FRUS", "FP", "FALS"),
+    *("MS", "MP", "LRM", "MR", "US", "UPUI", "MMI", "FAR", "FHR", "FRP", "FRUS", "FP", "FALS", "FDL", "BLU"),
     *("GC", "GPGI", "GPGM", "GAM", "GKM", "GQ", "GD", "GMI", "MDR", "MRR", "MRP", "UG", "UP", "GMURL"),
 )
 ALL_OPTIONAL = ("UPUI", "MMI", "GPGI")

@@ -7,6 +7,7 @@ from tests.protocol.conformance.rows import WS, row
 from tests.protocol.conformance.world import World
 
 SENT, ACCEPTED, REJECTED = range(3)
+DELETED, BLACKLISTED = 1, 2
 TIPS = ["以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了"]
 GREETINGS = 3
 
@@ -85,6 +86,15 @@ async def accept(world: World) -> None:
     same(request["status"], ACCEPTED)
 
 
+@row("7 FHR accepts by status 0 as well")
+async def accept_by_zero(world: World) -> None:
+    ann, ben = await world.people(2)
+    await ann.add_friend(ben.uid)
+    await ben.handle_friend(ann.uid, SENT)
+    for device, other in ((ann, ben), (ben, ann)):
+        same([friend["friendUid"] for friend in await device.friends()], [other.uid])
+
+
 @row("7 FP answers friends newer than the version")
 async def newer_friends(world: World) -> None:
     ann, ben = await world.people(2)
@@ -106,6 +116,63 @@ async def alias(world: World) -> None:
     same((friend["friendUid"], friend["alias"]), (ben.uid, "班"))
     (theirs,) = await ben.friends()
     same(theirs["alias"], "")
+
+
+@row("7 FDL ends a friendship on both sides, FN to both")
+async def delete(world: World) -> None:
+    ann, ben = await world.people(2)
+    await world.befriend(ann, ben)
+    tablet = await world.another(ann)
+    (friend,) = await ben.friends()
+    await ann.delete_friend(ben.uid)
+    for device in (ben, tablet):
+        head = await device.notified("FN")
+        assert head["head"] > friend["timestamp"], (head, friend)
+    for device, other in ((ann, ben), (ben, ann)):
+        (gone,) = await device.friends(friend["timestamp"])
+        same((gone["friendUid"], gone["state"]), (other.uid, DELETED))
+        same(await device.friends(), [], "the whole list")
+    with refused(253):
+        await ben.delete_friend(ann.uid)
+    await ben.add_friend(ann.uid)
+    await ann.handle_friend(ben.uid)
+    same([friend["friendUid"] for friend in await ben.friends()], [ann.uid])
+
+
+@row("7 BLU puts a user on the blacklist and off it, and tells the own other devices")
+async def blacklist(world: World) -> None:
+    ann, ben = await world.people(2)
+    await world.befriend(ann, ben)
+    tablet = await world.another(ann)
+    (before,) = await ann.friends()
+    await ann.blacklist(ben.uid)
+    await tablet.notified("FN")
+    (entry,) = await tablet.friends(before["timestamp"])
+    same((entry["friendUid"], entry["state"]), (ben.uid, BLACKLISTED))
+    same([friend["state"] for friend in await ben.friends()], [0], "what the other sees")
+    await ann.blacklist(ben.uid, 0)
+    (entry,) = await tablet.friends(entry["timestamp"])
+    same((entry["friendUid"], entry["state"]), (ben.uid, 0))
+
+
+@row("8 who is blacklisted is kept away with 246")
+async def kept_away(world: World) -> None:
+    ann, ben, cat = await world.people(3)
+    await ann.add_friend(ben.uid)
+    await ann.blacklist(ben.uid)
+    for content in ("hello", {"type": 400, "content": "a call"}, {"type": 401, "content": "a call"}):
+        with refused(246):
+            await ben.send(ann.uid, content)
+    with refused(246):
+        await ben.add_friend(ann.uid)
+    with refused(246):
+        await ben.handle_friend(ann.uid)
+    group = await ben.create_group([ann.uid, cat.uid])
+    same({member["memberId"] for member in await ben.members(group)}, {ben.uid, cat.uid})
+    await ann.upto(0)
+    await ann.blacklist(ben.uid, 0)
+    await ben.send(ann.uid, "hello")
+    same(await ann.texts(1), ["hello"])
 
 
 @row("8 FAR a second time is refused with 16")

@@ -259,6 +259,17 @@ async def silenced(world: World) -> None:
     same((await dan.inbox(2))[-1]["content"]["searchableContent"], "hello")
 
 
+@row("8 who is silenced, leaves and comes back is silenced still")
+async def silenced_again(world: World) -> None:
+    ann, ben, _, dan, group = await _group(world, NORMAL)
+    await ann.add_members(group, dan.uid, kind=SILENCED)
+    await dan.quit(group)
+    await ben.add_members(group, dan.uid)
+    same((await types(ann, group))[dan.uid], SILENCED)
+    with refused(248):
+        await dan.send(group, "hush", kind=GROUP)
+
+
 @row("6 transparent messages of a group are pushed to all members but the sender")
 async def transparent(world: World) -> None:
     ann, ben, cat, _, group = await _group(world, NORMAL)

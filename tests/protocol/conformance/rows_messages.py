@@ -115,6 +115,39 @@ async def resend(world: World) -> None:
         same(await device.texts(2), ["once", "more"])
 
 
+@row("6 the same local id with another text or target is another message")
+async def local_id_again(world: World) -> None:
+    ann, ben, cat = await world.people(3)
+    local_id = new_local_id()
+    sent = [(ben, "one"), (ben, "two"), (cat, "one")]
+    ids = [(await ann.send(to.uid, said, local_id=local_id))["messageId"] for to, said in sent]
+    same(len(set(ids)), 3, "messages")
+    for (to, said), id in zip(sent, ids, strict=True):
+        same((await ann.send(to.uid, said, local_id=local_id))["messageId"], id)
+    same(await ann.texts(3), ["one", "two", "one"])
+
+
+@row("6 with local id 0 the same frame of a login session is a resend")
+async def frame_again(world: World) -> None:
+    ann, ben = await world.people(2)
+    first = await ann.send(ben.uid, "once", local_id=0, frame_id=300)
+    same(await ann.send(ben.uid, "once", local_id=0, frame_id=300), first)
+    ann = await world.online(ann.session)
+    same(await ann.send(ben.uid, "once", local_id=0, frame_id=300), first)
+    await ann.send(ben.uid, "twice", local_id=0, frame_id=300)
+    await ann.send(ben.uid, "once", local_id=0, frame_id=301)
+    same(await ben.texts(3), ["once", "twice", "once"])
+
+
+@row("8 MS of a type that is the server's is refused with 251")
+async def system_types(world: World) -> None:
+    ann, ben = await world.people(2)
+    for kind in (80, 104, 108, 112):
+        with refused(251):
+            await ann.send(ben.uid, {"type": kind, "content": ann.uid})
+    await ben.upto(0)
+
+
 @row("6 a local id is the sender's own")
 async def local_ids(world: World) -> None:
     ann, ben = await world.people(2)

@@ -139,7 +139,24 @@ TYPED: dict[str, Schema] = {
 }
 """What is answered to requests with a typed payload; "" when they fail."""
 
-PLAIN = ("MR", "MMI", "FAR", "FRUS", "FHR", "FALS", "GC", "GAM", "GKM", "GQ", "GD", "GMI", "MDR", "MRR")
+PLAIN = (
+    "MR",
+    "MMI",
+    "FAR",
+    "FRUS",
+    "FHR",
+    "FALS",
+    "GC",
+    "GAM",
+    "GKM",
+    "GQ",
+    "GD",
+    "GMI",
+    "MDR",
+    "MRR",
+    "FDL",
+    "BLU",
+)
 """The requests that are answered by OK or FAILED."""
 
 NOTIFICATIONS: dict[str, Schema] = {

@@ -10,7 +10,7 @@ EVENTS: list[Event] = [
     Deliver(b"\x00body", [Entry("ann", 1 << 40)], "ben", "phone"),
     Push(b"\xff", ["ann", "飞享"]),
     Notify(20, b"\x80", "ann", "phone"),
-    Recalled(1 << 62, b"new", [Entry("ann", 3)], "ben"),
+    Recalled(1 << 62, b"new", [Entry("ann", 3)], "ben", "pc"),
     Reported(1, [Entry("ann", 4)]),
     Kick("ann", "phone", 1 << 41),
     Resync(),

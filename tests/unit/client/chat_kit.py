@@ -29,6 +29,8 @@ DONE = frozenset(
         SubSignal.MR,
         SubSignal.MDR,
         SubSignal.MRR,
+        SubSignal.FDL,
+        SubSignal.BLU,
     }
 )
 

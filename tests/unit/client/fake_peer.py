@@ -246,6 +246,8 @@ REQUESTS: dict[SubSignal, type[Message]] = {
     SubSignal.FRUS: pb.Version,
     SubSignal.FP: pb.Version,
     SubSignal.FALS: pb.AddFriendRequest,
+    SubSignal.FDL: pb.DeleteFriendRequest,
+    SubSignal.BLU: pb.BlacklistUserRequest,
     SubSignal.GC: pb.CreateGroupRequest,
     SubSignal.GPGI: pb.PullUserRequest,
     SubSignal.GPGM: pb.PullGroupMemberRequest,

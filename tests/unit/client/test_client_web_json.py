@@ -58,6 +58,12 @@ REQUESTS: list[tuple[SubSignal, Message, Any]] = [
         {"targetUserId": "a", "reason": "hi"},
     ),
     (SubSignal.FHR, pb.HandleFriendRequest(target_uid="a", status=1), {"targetUid": "a", "status": 1}),
+    (SubSignal.FDL, pb.DeleteFriendRequest(target_uid="a"), {"targetUserId": "a"}),
+    (
+        SubSignal.BLU,
+        pb.BlacklistUserRequest(target_uid="a", status=1),
+        {"targetUserId": "a", "status": 1},
+    ),
     (SubSignal.FRP, pb.Version(version=5), {"version": 5}),
     (SubSignal.FRUS, pb.Version(version=5), {"version": 5}),
     (SubSignal.FP, pb.Version(version=5), {"version": 5}),

@@ -10,7 +10,7 @@ from fsharechat.client import ConnectionLost, FriendRequestsChanged, FriendsChan
 from fsharechat.client.chat import Quit, plain
 from fsharechat.client.errors import RequestError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, ContentType, SubSignal
+from fsharechat.protocol.signals import Code, ContentType, FriendState, SubSignal
 
 
 async def test_the_greeting_names_the_user_and_what_to_do_first(screen: Screen) -> None:
@@ -221,6 +221,34 @@ async def test_an_alias_comes_before_the_display_name(screen: Screen, server: Se
     assert await screen.enter('/alias Bob "Big Bob"') == ["Bob is now Big Bob."]
     asked = peer.asked(SubSignal.FALS)[0]
     assert (asked.target_uid, asked.reason) == (FRIEND, "Big Bob")
+
+
+async def test_a_friendship_ends(screen: Screen, server: Server, peer: FakePeer) -> None:
+    server.befriend(FRIEND)
+    await screen.chat.start()
+    server.friends.clear()
+    assert await screen.enter("/unfriend Bob") == ["Bob (13800000002) is no friend of yours any more."]
+    assert [request.target_uid for request in peer.asked(SubSignal.FDL)] == [FRIEND]
+    assert "None of your friends" in (await screen.enter("/unfriend Bob"))[0]
+
+
+async def test_somebody_is_blocked_and_let_in_again(screen: Screen, server: Server, peer: FakePeer) -> None:
+    server.befriend(FRIEND, alias="Bobby")
+    await screen.chat.start()
+    server.friends[0].state = FriendState.BLACKLISTED
+    assert await screen.enter("/block Bobby") == [
+        "Bobby (13800000002) reaches you no more; /unblock ends it."
+    ]
+    assert await screen.enter("/unblock") == [
+        "! Say whom: /unblock NAME. You have blocked Bobby (13800000002)."
+    ]
+    assert await screen.chat.complete("/unblock ") == [("Bobby ", 0)]
+    server.friends[0].state = FriendState.FRIEND
+    assert await screen.enter("/unblock Bobby") == ["Bobby (13800000002) may write to you again."]
+    assert [(r.target_uid, r.status) for r in peer.asked(SubSignal.BLU)] == [(FRIEND, 1), (FRIEND, 0)]
+    await screen.chat.on_event(FriendsChanged(1))
+    assert screen.shown[-1] == "Bobby (13800000002) may write to you again.", "a friend as before"
+    assert "Say whom" in (await screen.enter("/block"))[0]
 
 
 async def test_the_display_name_changes(screen: Screen, server: Server, peer: FakePeer) -> None:

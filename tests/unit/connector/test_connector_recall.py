@@ -24,15 +24,22 @@ def deliver(connector: Connector, seq: int, *uids: str) -> bytes:
     return body
 
 
-def recall(connector: Connector, message_id: int, *uids: str, operator: str = "ben", seq: int = 1) -> None:
+def recall(
+    connector: Connector,
+    message_id: int,
+    *uids: str,
+    operator: str = "ben",
+    client: str = "phone",
+    seq: int = 1,
+) -> None:
     """Bring the event of a recall, which is the recall `seq` of each of the users."""
-    connector.events(Recalled(message_id, GONE, [Entry(uid, seq) for uid in uids], operator))
+    connector.events(Recalled(message_id, GONE, [Entry(uid, seq) for uid in uids], operator, client))
 
 
-async def answer(connector: Connector, *missed: tuple[int, int, str]) -> list[int]:
-    """Answer the connector's question for recalls; return what it asked."""
+async def answer(connector: Connector, *missed: tuple[int, int, str], client: str = "phone") -> list[int]:
+    """Answer the connector's question for recalls, all from that device of the operators; return what it asked."""
     asked = [orjson.loads(call.body) for call in connector.rpc.waiting() if call.method == Method.RECALLS]
-    await connector.rpc.reply(payload=orjson.dumps(missed))
+    await connector.rpc.reply(payload=orjson.dumps([(*recall, client) for recall in missed]))
     return asked
 
 
@@ -51,12 +58,23 @@ def pull(device: FakeDevice, after: int) -> list[bytes]:
     return list(sent.body[0])
 
 
-async def test_all_but_the_operator_are_told(connector: Connector):
+async def test_all_but_the_device_that_asked_are_told(connector: Connector):
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
-    ben, cid = await connector.device("ben"), await connector.device("cid")
-    recall(connector, 1, "anna", "ben", "dan")
-    assert rmns(phone) == rmns(tablet) == [(1, "ben")]
+    ben, bens_tablet = await connector.device("ben"), await connector.device("ben", client_id="tablet")
+    cid = await connector.device("cid")
+    recall(connector, 1, "anna", "ben", "dan", client="phone")
+    assert rmns(phone) == rmns(tablet) == rmns(bens_tablet) == [(1, "ben")]
     assert rmns(ben) == rmns(cid) == []
+
+
+@pytest.mark.parametrize(("client", "told"), [("tablet", [(50, "anna")]), ("phone", [])])
+async def test_an_operators_other_device_that_was_away_is_told(
+    connector: Connector, client: str, told: list[tuple[int, str]]
+) -> None:
+    phone = connector.accept()
+    await connector.log_in(phone, recalled=5, recalls_told=4)
+    await answer(connector, (5, 50, "anna"), client=client)
+    assert rmns(phone) == told
 
 
 async def test_the_tail_has_what_the_recall_made_of_the_message(connector: Connector):

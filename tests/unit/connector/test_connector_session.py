@@ -102,10 +102,10 @@ async def test_a_second_connect_closes(connector: Connector):
 
 
 async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connector: Connector):
-    phone = await connector.device()
+    phone = await connector.device(issued_ms=55)
     phone.publish(SubSignal.US, b"body", 77)
     call = await connector.rpc.reply(payload=b"found")
-    assert call == (SubSignal.US, "anna", "phone", b"body", 0, False)
+    assert call == Call(SubSignal.US, "anna", "phone", b"body", frame_id=77, issued_ms=55)
     assert phone.transport.take() == [Sent("reply", SubSignal.US, 77, Reply(0, b"found"))]
 
 
@@ -118,7 +118,7 @@ async def test_a_message_gets_an_id_and_each_another(connector: Connector):
     assert ids[0] > 0
 
 
-@pytest.mark.parametrize("sub_signal", [0, 1, 8, 44, 127])
+@pytest.mark.parametrize("sub_signal", [0, 1, 8, 46, 127])
 async def test_a_sub_signal_that_is_none_is_not_asked(connector: Connector, sub_signal: int):
     phone = await connector.device()
     asked = len(connector.rpc.calls)

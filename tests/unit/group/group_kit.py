@@ -107,11 +107,15 @@ class Office:
         client: str = "phone",
         message_id: int = 0,
         retried: bool = False,
+        frame_id: int = 0,
+        issued_ms: int = 0,
     ) -> Reply:
         raw = body.SerializeToString() if isinstance(body, Message) else body
         if not message_id and method in NUMBERED:
             message_id = self.ids.next()
-        return await self.node.rpc.call(Call(method, uid, client, raw, message_id, retried))
+        return await self.node.rpc.call(
+            Call(method, uid, client, raw, message_id, retried, frame_id, issued_ms)
+        )
 
     async def code(self, uid: str, method: int, body: Message | bytes = b"") -> int:
         """Ask for what has no payload; return the code."""

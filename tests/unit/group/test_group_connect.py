@@ -218,13 +218,13 @@ async def test_heads_are_of_those_whose_inbox_has_entries(office: Office) -> Non
 
 async def test_a_device_knows_the_recalls_from_before_its_first_login(office: Office) -> None:
     phone = await log_in(office, "phone")
-    await office.node.store.write(recalls.keep, 1, "ben", [phone.uid])
+    await office.node.store.write(recalls.keep, 1, "ben", "pc", [phone.uid])
     web = await log_in(office, "web")
-    await office.node.store.write(recalls.keep, 2, "cid", [phone.uid])
+    await office.node.store.write(recalls.keep, 2, "cid", "pc", [phone.uid])
     known = [Welcome.decode((await connect(office, device)).payload) for device in (phone, web)]
     assert [(one.heads.recalled, one.marks.recalled) for one in known] == [(2, 0), (2, 1)]
     reply = await office.ask(phone.uid, Method.RECALLS, b"1")
-    assert orjson.loads(reply.payload) == [[2, 2, "cid"]]
+    assert orjson.loads(reply.payload) == [[2, 2, "cid", "pc"]]
     told = orjson.dumps([(phone.uid, "phone", Log.RECALLS, 2), (phone.uid, "web", Log.RECALLS, 1)])
     assert (await office.ask("", Method.MARKS, told, client="")).code == Code.SUCCESS
     await log_in(office, "phone")

@@ -37,10 +37,12 @@ async def pair(office: Office) -> tuple[str, str]:
     return ann, bob
 
 
-async def test_a_request_is_told_to_its_target_alone(office: Office, pair: tuple[str, str]) -> None:
+async def test_a_request_is_told_at_once_to_both(office: Office, pair: tuple[str, str]) -> None:
+    """It is in both lists: what is not told now, the head check would tell seconds later."""
     ann, bob = pair
     assert await ask(office, ann, bob) == Code.SUCCESS
-    assert office.events == [Notify(FRN, struct.pack(">q", office.now), bob)]
+    version = struct.pack(">q", office.now)
+    assert sorted(office.events) == sorted([Notify(FRN, version, ann), Notify(FRN, version, bob)])
 
 
 @pytest.mark.parametrize(
@@ -99,14 +101,14 @@ async def test_a_clock_that_went_back_an_hour_changes_nothing_for_requests(
     assert await ask(office, ann, bob) == Code.REQUEST_BLOCKED
 
 
-async def test_a_rejection_is_told_to_the_requester_and_makes_no_friends(
+async def test_a_rejection_is_told_to_both_and_makes_no_friends(
     office: Office, pair: tuple[str, str]
 ) -> None:
     ann, bob = pair
     await ask(office, ann, bob)
     office.notified()
     await answer(office, bob, ann, REJECTED)
-    assert office.notified() == [(FRN, ann)]
+    assert sorted(office.notified()) == sorted([(FRN, ann), (FRN, bob)])
     assert await friends_of(office, ann) == await friends_of(office, bob) == []
     assert (await office.inbox(bob)).head == 0
 
@@ -124,8 +126,13 @@ async def test_accepting_makes_both_friends_and_tells_both(office: Office, pair:
     office.events.clear()
     assert await answer(office, bob, ann) == Code.SUCCESS
     told = [event for event in office.events if isinstance(event, Notify)]
-    version = struct.pack(">q", office.now)
-    assert sorted(told) == sorted([Notify(FN, version, ann), Notify(FN, version, bob)])
+    version, answered = (
+        struct.pack(">q", office.now),
+        struct.pack(">q", office.now + 1),
+    )  # the request was first
+    assert sorted(told) == sorted(
+        Notify(*note, uid) for note in ((FN, version), (FRN, answered)) for uid in (ann, bob)
+    )
     assert (await friends_of(office, ann), await friends_of(office, bob)) == ([bob], [ann])
 
 
@@ -223,7 +230,16 @@ async def test_a_request_can_be_answered_for_seven_days(
     assert bool(await friends_of(office, ann)) == (code == Code.SUCCESS)
 
 
-@pytest.mark.parametrize("status", [0, 3, -1])
+async def test_some_clients_say_yes_with_status_0(office: Office, pair: tuple[str, str]) -> None:
+    ann, bob = pair
+    await ask(office, ann, bob)
+    assert await answer(office, bob, ann, RequestStatus.SENT) == Code.SUCCESS
+    assert (await friends_of(office, ann), await friends_of(office, bob)) == ([bob], [ann])
+    assert (await office.inbox(bob)).head == 3
+    assert await answer(office, bob, ann, RequestStatus.SENT) == Code.NOT_EXIST
+
+
+@pytest.mark.parametrize("status", [3, -1])
 async def test_an_answer_is_yes_or_no(office: Office, pair: tuple[str, str], status: int) -> None:
     ann, bob = pair
     await ask(office, ann, bob)

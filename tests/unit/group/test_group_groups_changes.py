@@ -90,7 +90,7 @@ RIGHTS = {
     NORMAL: {
         "add": (OK, OK, OK, OK, OUTSIDE),
         "kick": (OK, DENIED, DENIED, DENIED, DENIED),
-        "rename": (OK, OK, OK, OK, OUTSIDE),
+        "rename": (OK, OK, OK, DENIED, OUTSIDE),
         "portrait": (OK, DENIED, DENIED, DENIED, OUTSIDE),
         "extra": (OK, DENIED, DENIED, DENIED, OUTSIDE),
         "quit": (DENIED, OK, OK, OK, OUTSIDE),
@@ -99,7 +99,7 @@ RIGHTS = {
     FREE: {
         "add": (OK, OK, OK, OK, OUTSIDE),
         "kick": (DENIED, DENIED, DENIED, DENIED, DENIED),
-        "rename": (OK, OK, OK, OK, OUTSIDE),
+        "rename": (OK, OK, OK, DENIED, OUTSIDE),
         "portrait": (OK, DENIED, DENIED, DENIED, OUTSIDE),
         "extra": (OK, DENIED, DENIED, DENIED, OUTSIDE),
         "quit": (OK, OK, OK, OK, OUTSIDE),

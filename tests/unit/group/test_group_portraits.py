@@ -18,6 +18,7 @@ from PIL import Image
 from structlog.testing import capture_logs
 from yarl import URL
 
+from fsharechat.blobs import BlobsError
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.protocol.signals import Code, GroupInfoType, MediaType
 from fsharechat.store import users
@@ -287,15 +288,53 @@ async def set_portrait(office: Office, uid: str, address: str) -> None:
     await office.node.store.write(users.modify, uid, {"portrait": address}, 3)
 
 
-async def test_a_group_without_a_portrait_gets_one_of_its_members(office: Office, media: Media) -> None:
+async def test_a_group_without_a_portrait_is_made_with_one_of_its_members(
+    office: Office, media: Media
+) -> None:
+    """It is there when the members first ask: many clients do not ask again."""
     ann, bob, cid = [await office.user() for _ in range(3)]
     for uid, colour in ((ann, RED), (bob, GREEN), (cid, BLUE)):
         await set_portrait(office, uid, await media.upload("头像 1.png", picture(colour), uid))
-    group = await create(office, ann, bob, cid, portrait="")
+    group = await create(office, ann, "nobody", bob, cid, portrait="")
     made = await info(office, ann, group)
-    found = colours(await shown(media, await portrait(office, ann, group)))
+    assert made.portrait
+    found = colours(await shown(media, made.portrait))
     assert all(0.9 * 111**2 < count < 1.02 * 111**2 for count in found.values()), found
+    await portrait(office, bob, await create(office, bob, portrait=""))  # one after the other
+    assert await info(office, ann, group) == made
+
+
+async def test_a_group_is_not_kept_waiting_for_a_portrait(
+    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not ready in time comes a moment later."""
+    ann = await office.user()
+    put, go = media.blobs.put, asyncio.Event()
+
+    async def slow(*args: object) -> str:
+        await go.wait()
+        return await put(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(portraits, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(media.blobs, "put", slow)
+    group = await create(office, ann, portrait="")
+    made = await info(office, ann, group)
+    assert made.portrait == ""
+    go.set()
+    await portrait(office, ann, group)
     assert (await info(office, ann, group)).update_dt > made.update_dt
+
+
+@pytest.mark.parametrize("error", [BlobsError("away"), OSError("a fault")], ids=["foreseen", "unforeseen"])
+async def test_a_group_is_made_without_a_portrait_where_none_can_be_kept(
+    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(*_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(media.blobs, "put", fail)
+    ann = await office.user()
+    assert (await info(office, ann, await create(office, ann, portrait=""))).portrait == ""
 
 
 async def test_it_follows_the_members_until_a_client_sets_one(office: Office, media: Media) -> None:
@@ -445,16 +484,19 @@ async def test_a_broken_media_store_costs_the_portrait_alone(
     office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = await office.user()
+    tries = iter(["before the group is there", "behind it"])
     with monkeypatch.context() as broken:
 
         async def fail(*_: object) -> str:
-            broken.undo()
+            if next(tries) == "behind it":
+                broken.undo()
             raise RuntimeError("anything")
 
         broken.setattr(media.blobs, "put", fail)
         first = await create(office, ann, portrait="")
-        second = await create(office, ann, portrait="")
-        await portrait(office, ann, second)
+        second = await create(office, ann, portrait="http://own")
+        assert await modify(office, ann, second, GroupInfoType.PORTRAIT, "") == Code.SUCCESS
+        await portrait(office, ann, second)  # one after the other: the first has had its turns
     assert (await info(office, ann, first)).portrait == ""
     assert await add(office, ann, first, await office.user()) == Code.SUCCESS
     await portrait(office, ann, first)

@@ -1,5 +1,6 @@
 """MR: taking a message back (protocol.md section 8)."""
 
+import orjson
 import pytest
 from group_kit import Office, text
 from groups_kit import create, kick, say
@@ -9,6 +10,7 @@ from fsharechat.clock import now_ms
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator, time_of
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, MemberType, SubSignal
+from fsharechat.rpc import Method
 from fsharechat.store import messages, recalls
 from fsharechat.store.messages import Entry, NewMessage, conversation_key
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -89,7 +91,17 @@ async def test_all_devices_of_both_are_told_once(office: Office, pair: tuple[str
     id = await send(office, ann, bob)
     await recall(office, ann, id)
     body = (await office.inbox(bob)).message[0].SerializeToString()
-    assert told(office) == [Recalled(id, body, [Entry(ann, 1), Entry(bob, 1)], ann)]
+    assert told(office) == [Recalled(id, body, [Entry(ann, 1), Entry(bob, 1)], ann, "phone")]
+
+
+async def test_a_recall_is_kept_with_the_device_that_asked(office: Office, pair: tuple[str, str]) -> None:
+    """The operator's other devices are told of it, that one is not."""
+    ann, bob = pair
+    id = await send(office, ann, bob)
+    request = pb.INT64Buf(id=id)
+    assert (await office.ask(ann, SubSignal.MR, request, client="tablet")).code == Code.SUCCESS
+    payload = await office.payload(ann, Method.RECALLS, b"0")
+    assert orjson.loads(payload) == [[1, id, ann, "tablet"]]
 
 
 async def test_only_the_sender_recalls_a_private_message(office: Office, pair: tuple[str, str]) -> None:
@@ -144,14 +156,18 @@ async def test_a_retried_recall_is_in_the_recalls_once(office: Office, pair: tup
     assert await recall(office, ann, id, retried=True) == Code.SUCCESS
     assert told(office) == []  # who was not told the first time is told by the head check
     for uid in pair:
-        assert await office.node.store.read(recalls.missed, uid, 0) == [(1, id, ann)]
+        assert await office.node.store.read(recalls.missed, uid, 0) == [(1, id, ann, "phone")]
 
 
 async def test_a_message_that_only_looks_recalled_is_recalled(office: Office, pair: tuple[str, str]) -> None:
     ann, bob = pair
-    message = text(bob, content_type=ContentType.RECALLED)
+    """So it came from clients before the server refused it."""
+    message = text(bob, content_type=ContentType.RECALLED, from_user=ann)
     message.content.content = "somebody"
-    id = sent_id(await office.payload(ann, SubSignal.MS, message))
+    id = office.ids.next()
+    key = conversation_key(ConversationType.PRIVATE, 0, bob, ann)
+    old = NewMessage(id, ann, 0, key, message.SerializeToString(), [bob])
+    await office.node.store.write(messages.append, [old])
     assert await recall(office, ann, id) == Code.SUCCESS
     assert (await office.inbox(bob)).message[0].content.content == ann
 

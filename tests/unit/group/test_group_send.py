@@ -226,6 +226,68 @@ async def test_a_resend_answers_the_first_id_and_tells_nobody(office: Office) ->
     assert (await office.inbox(bob)).head == 1
 
 
+def others_than(bob: str, cid: str) -> list[pb.Message]:
+    """Return messages that differ from `text(bob, local_id=5)` in what is read or by whom."""
+    other_line, other_data, directed = (text(bob, local_id=5) for _ in range(3))
+    other_line.conversation.line = 1
+    other_data.content.data = b"x"
+    directed.to_user = bob
+    return [text(bob, "other words", local_id=5), text(cid, local_id=5), other_line, other_data, directed]
+
+
+async def sent_as(office: Office, uid: str, message: pb.Message) -> bytes:
+    """Send, and return what the device gets."""
+    return (await office.payload(uid, MS, message))[:SENT_BYTES]
+
+
+async def test_the_same_local_id_with_another_text_or_target_is_another_message(office: Office) -> None:
+    """A client that begins to count anew, after it lost its state, loses no message by it."""
+    ann, bob = await office.user(), await office.user()
+    sent = [text(bob, local_id=5), *others_than(bob, await office.user())]
+    ids = [await sent_as(office, ann, message) for message in sent]
+    assert len(set(ids)) == len(sent)
+    assert [await sent_as(office, ann, message) for message in sent] == ids
+    assert (await office.inbox(ann)).head == len(sent)
+
+
+async def test_what_a_client_writes_about_ids_and_times_makes_no_other_message(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    one, two = text(bob, local_id=5), text(bob, local_id=5, from_user="anybody")
+    two.message_id, two.server_timestamp = 77, 78
+    assert await sent_as(office, ann, one) == await sent_as(office, ann, two)
+
+
+async def test_a_frame_that_is_sent_again_without_a_local_id_is_a_resend(office: Office) -> None:
+    """Public Android sends its messages so, again after 3 s and at every CONNECT_ACK."""
+    ann, bob = await office.user(), await office.user()
+    body = text(bob)
+
+    async def send(body: pb.Message, frame_id: int = 9, issued_ms: int = 1, client: str = "phone") -> bytes:
+        reply = await office.ask(ann, MS, body, client=client, frame_id=frame_id, issued_ms=issued_ms)
+        assert reply.code == Code.SUCCESS
+        return reply.payload[:SENT_BYTES]
+
+    first = await send(body)
+    assert await send(body) == first
+    others = [
+        await send(text(bob, "other")),
+        await send(body, frame_id=10),
+        await send(body, issued_ms=2),
+        await send(body, client="tablet"),
+        await send(body, frame_id=65536 + 9),
+    ]
+    assert len({first, *others}) == 6
+    assert await send(body) == first
+    assert (await office.inbox(bob)).head == 6
+
+
+async def test_a_frame_is_not_taken_for_a_local_id(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    await office.ask(ann, MS, text(bob), frame_id=9, issued_ms=1)
+    await office.ask(ann, MS, text(bob, local_id=9), frame_id=9, issued_ms=1)
+    assert (await office.inbox(bob)).head == 2
+
+
 async def test_a_retried_call_answers_as_the_first_did(office: Office) -> None:
     ann, bob = await office.user(), await office.user()
     id = office.ids.next()

@@ -9,6 +9,7 @@ from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError
 
+VERSION = bytes((codec.VERSION,))
 texts = st.text(max_size=300) | st.sampled_from(["", "\ud800", "飞享"])
 calls = st.builds(
     Call,
@@ -18,6 +19,8 @@ calls = st.builds(
     body=st.binary(max_size=2000),
     message_id=st.integers(0, (1 << 63) - 1),
     retried=st.booleans(),
+    frame_id=st.integers(-(1 << 63), (1 << 63) - 1),
+    issued_ms=st.integers(0, (1 << 63) - 1),
 )
 
 OURS = bytes((codec.VERSION,))
@@ -75,6 +78,7 @@ def test_a_call_cut_short_has_a_shorter_body_or_is_an_error(call: Call) -> None:
         Call(-1, "", "", b""),
         Call(1, "u" * 65_536, "", b""),
         Call(1, "", "", b"", 1 << 63),
+        Call(1, "", "", b"", frame_id=1 << 63),
     ],
 )
 def test_what_does_not_fit_is_an_error(call: Call) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fsharechat.protocol.signals import GroupType, MemberType
 from fsharechat.store import groups, users
-from fsharechat.store.groups import Info, NewMember
+from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit, insert_many
 
@@ -39,7 +39,7 @@ def change_members(
     if add:
         yield from groups.put_members(dialect, id, [NewMember(uid, 0) for uid in add], found.member_update_dt)
     if remove:
-        yield from groups.remove_members(dialect, id, remove, found.member_update_dt)
+        yield from groups.remove_members(dialect, id, remove, found.member_update_dt, Silence.LEFT)
     yield from groups.save(dialect, found)
     return found
 

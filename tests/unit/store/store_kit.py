@@ -34,11 +34,23 @@ def new(
     body: bytes = b"",
     conversation: str = "",
     retried: bool = False,
+    digest: int = 0,
+    of_frame: bool = False,
 ) -> NewMessage:
     """Return a message with an id above all before, and a body of its own."""
     id = id or next(_ids)
     body = body or b"body %d" % id
-    return NewMessage(id, sender, local_id, conversation or "a conversation", body, receivers, retried)
+    return NewMessage(
+        id,
+        sender,
+        local_id,
+        conversation or "a conversation",
+        body,
+        receivers,
+        retried,
+        digest=digest,
+        of_frame=of_frame,
+    )
 
 
 def private(sender: str, target: str, line: int = 0) -> NewMessage:

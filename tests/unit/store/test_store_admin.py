@@ -4,7 +4,7 @@ import pytest
 
 from fsharechat.protocol.signals import MemberType, UserStatus
 from fsharechat.store import admin, groups, sessions, users
-from fsharechat.store.groups import Info, NewMember
+from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.sessions import Session
 from fsharechat.store.store import Store
 
@@ -158,5 +158,5 @@ async def test_the_members_of_a_group_are_those_who_are_not_removed(
     )
     assert await store.read(admin.group_members, "g1", "", 1) == members[:1]
     assert await store.read(admin.group_members, "g1", members[0][0], PAGE) == members[1:]
-    await store.write(groups.remove_members, "g1", [bob], 6)
+    await store.write(groups.remove_members, "g1", [bob], 6, Silence.LEFT)
     assert [row[0] for row in await store.read(admin.group_members, "g1", "", PAGE)] == [ann]

@@ -4,10 +4,10 @@ import pytest
 
 from fsharechat.protocol.signals import FriendState, RequestStatus
 from fsharechat.store import friends
-from fsharechat.store.friends import BLOCKED_MS, OPEN_MS, Request
+from fsharechat.store.friends import BLOCKED_MS, OPEN_MS, Request, Tie
 from fsharechat.store.store import Store
 
-FRIEND = FriendState.FRIEND
+FRIEND, BLACKLISTED = FriendState.FRIEND, FriendState.BLACKLISTED
 DAY_MS = 86_400_000
 
 
@@ -27,7 +27,7 @@ async def test_an_id_with_spaces_behind_it_is_nobodys(store: Store) -> None:
     await store.write(friends.befriend, "ann", "bob", 1)
     for one, other in (("ann ", "bob"), ("ann", "bob ")):
         assert await store.read(friends.request, one, other) is None
-    assert not await store.write(friends.set_alias, "ann", "bob ", "robert", 2)
+    assert await store.write(friends.tie, "ann", "bob ") == Tie()
     assert await store.read(friends.changed, "ann", 1) == []
 
 
@@ -74,27 +74,45 @@ async def test_friends_are_so_of_each_other(store: Store) -> None:
     await store.write(friends.befriend, "bob", "ann", 5)
     assert await store.read(friends.changed, "ann", 0) == [("bob", FRIEND, 5, "")]
     assert await store.read(friends.changed, "bob", 0) == [("ann", FRIEND, 5, "")]
-    assert await store.read(friends.state, "ann", "bob") == FRIEND
-    assert await store.read(friends.state, "ann", "cid") is None
+    assert await store.write(friends.tie, "ann", "bob") == Tie(FRIEND)
+    assert await store.write(friends.tie, "ann", "cid") == Tie()
 
 
 async def test_an_alias_stays_when_two_become_friends_again(store: Store) -> None:
     await store.write(friends.befriend, "ann", "bob", 1)
-    assert await store.write(friends.set_alias, "ann", "bob", "Bobby", 2)
+    await store.write(friends.put_tie, "ann", "bob", Tie(FRIEND, alias="Bobby"), 2)
     await store.write(friends.befriend, "ann", "bob", 3)
     assert await store.read(friends.changed, "ann", 0) == [("bob", FRIEND, 3, "Bobby")]
     assert await store.read(friends.changed, "bob", 0) == [("ann", FRIEND, 3, "")]
 
 
-async def test_only_a_friend_gets_an_alias(store: Store) -> None:
-    assert not await store.write(friends.set_alias, "ann", "bob", "Bobby", 2)
+async def test_what_a_user_is_to_another_is_kept_whole(store: Store) -> None:
+    tie = Tie(FRIEND, alias="Bobby").blacklisted(True)
+    assert tie == Tie(BLACKLISTED, FRIEND, "Bobby")
+    await store.write(friends.put_tie, "ann", "bob", tie, 2)
+    assert await store.write(friends.tie, "ann", "bob") == tie
+    assert await store.write(friends.tie, "bob", "ann") == Tie()
+    assert await store.read(friends.blacklist_size, "ann") == 1
+    assert await store.read(friends.blacklist_size, "bob") == 0
+    assert await store.read(friends.blacklisters, ["ann", "cid", "bob"], "bob") == {"ann"}
+    assert await store.read(friends.blacklisters, ["ann", "cid", "bob"], "ann") == set()
+
+
+async def test_who_is_a_friend_no_more_is_news_and_not_in_the_whole_list(store: Store) -> None:
+    await store.write(friends.befriend, "ann", "bob", 1)
+    await store.write(friends.put_tie, "ann", "bob", Tie(FRIEND).no_friend(), 2)
+    assert await store.read(friends.changed, "ann", 1) == [("bob", FriendState.DELETED, 2, "")]
     assert await store.read(friends.changed, "ann", 0) == []
 
 
-async def test_an_alias_that_is_set_again_is_set(store: Store) -> None:
-    await store.write(friends.befriend, "ann", "bob", 1)
-    for _ in range(2):  # MySQL counts only rows that change as changed, unless told otherwise
-        assert await store.write(friends.set_alias, "ann", "bob", "Bobby", 2)
+def test_ties_that_end() -> None:
+    friend = Tie(FRIEND, alias="Bobby")
+    assert friend.blacklisted(True).blacklisted(True).blacklisted(False) == friend
+    assert friend.blacklisted(False) == friend
+    assert Tie().blacklisted(True).blacklisted(False) == Tie()
+    assert friend.blacklisted(True).is_friend
+    assert friend.blacklisted(True).no_friend() == Tie(BLACKLISTED, alias="Bobby")
+    assert not friend.no_friend().is_friend
 
 
 async def test_changed_friends_are_those_after_a_version(store: Store) -> None:

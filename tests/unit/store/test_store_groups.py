@@ -8,7 +8,7 @@ from store_kit import Engine, Exchange, append, append_all, inbox, new, recorded
 
 from fsharechat.protocol.signals import MemberType
 from fsharechat.store import groups, messages
-from fsharechat.store.groups import GroupMembers, NewMember
+from fsharechat.store.groups import GroupMembers, NewMember, Silence
 from fsharechat.store.messages import Audience, Entry, NewMessage, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS, Dialect, Unit
@@ -122,6 +122,18 @@ async def test_the_eldest_member_becomes_the_owner(store: Store) -> None:
     assert await store.write(groups.promote_eldest, "g", 7) == ""
 
 
+async def test_how_the_silenced_went_is_kept_until_they_come_back(store: Store) -> None:
+    await group(store, "g", "bob", "cid", "dan")
+    for uid in ("bob", "cid"):
+        await store.write(groups.put_members, "g", [NewMember(uid, MemberType.SILENCED)], 5)
+    await store.write(groups.remove_members, "g", ["bob", "dan"], 6, Silence.LEFT)
+    await store.write(groups.remove_members, "g", ["cid"], 7, Silence.KICKED)
+    uids = ["ann", "bob", "cid", "dan"]
+    assert await store.read(groups.silences, "g", uids) == {"bob": Silence.LEFT, "cid": Silence.KICKED}
+    await store.write(groups.put_members, "g", [NewMember("bob", 0)], 8)
+    assert await store.read(groups.silences, "g", uids) == {"cid": Silence.KICKED}
+
+
 # Messages while members change
 
 
@@ -208,7 +220,7 @@ async def test_thousands_come_and_go_by_a_fixed_number_of_statements(store: Stor
     for unit, args, count in (
         (groups.members, ("g",), 2),
         (groups.member_list, ("g", "ann", 0), 3),
-        (groups.remove_members, ("g", CROWD, 5), full(4999)),
+        (groups.remove_members, ("g", CROWD, 5, Silence.LEFT), full(4999)),
         (groups.put_members, ("g", [NewMember(uid, 0) for uid in CROWD], 6), 2 * full(4999)),
         (groups.remove_all, ("g", 7), 1),
     ):

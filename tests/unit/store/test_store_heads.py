@@ -31,7 +31,7 @@ async def test_each_version_and_seq_goes_its_own_way(store: Store) -> None:
     assert await store.write(advance, {"ann": 1, "cid": 4}, "read_seq") == {"ann": 1, "cid": 4}
     assert await store.write(advance, {"ann": 3}, "delivered_seq") == {"ann": 5}
     await append(store, new("bob", "ann"))
-    await store.write(recalls.keep, 7, "bob", ["ann"])
+    await store.write(recalls.keep, 7, "bob", "phone", ["ann"])
     assert await of(store, "ann") == Heads(2, 50, 40, 30, 5, 1, 1)
     assert await of(store, "bob") == Heads(seq=2)
     assert await of(store, "cid") == Heads(read=4)
@@ -52,10 +52,10 @@ async def test_a_version_for_several_is_new_to_each(store: Store) -> None:
 
 
 async def test_recalls_are_a_log_for_each_user(store: Store) -> None:
-    assert await store.write(recalls.keep, 70, "bob", ["ann", "bob"]) == [("ann", 1), ("bob", 1)]
-    assert await store.write(recalls.keep, 80, "cid", ["cid", "ann"]) == [("cid", 1), ("ann", 2)]
-    assert await store.read(recalls.missed, "ann", 0) == [(1, 70, "bob"), (2, 80, "cid")]
-    assert await store.read(recalls.missed, "ann", 1) == [(2, 80, "cid")]
+    assert await store.write(recalls.keep, 70, "bob", "phone", ["ann", "bob"]) == [("ann", 1), ("bob", 1)]
+    assert await store.write(recalls.keep, 80, "cid", "pc", ["cid", "ann"]) == [("cid", 1), ("ann", 2)]
+    assert await store.read(recalls.missed, "ann", 0) == [(1, 70, "bob", "phone"), (2, 80, "cid", "pc")]
+    assert await store.read(recalls.missed, "ann", 1) == [(2, 80, "cid", "pc")]
     assert await store.read(recalls.missed, "ann", 2) == []
 
 
@@ -64,5 +64,5 @@ async def test_who_missed_many_recalls_learns_of_the_last(
 ) -> None:
     monkeypatch.setattr(recalls, "MAX_MISSED", 2)
     for id in range(1, 5):
-        await store.write(recalls.keep, id, "bob", ["ann"])
+        await store.write(recalls.keep, id, "bob", "phone", ["ann"])
     assert [recall.message_id for recall in await store.read(recalls.missed, "ann", 0)] == [3, 4]

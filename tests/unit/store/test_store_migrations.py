@@ -60,6 +60,19 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty_url: str)
     assert version(empty_url) == "9999"
 
 
+def test_messages_are_kept_and_known_by_their_local_ids_alone(empty_url: str) -> None:
+    migrate(empty_url, "0040")
+    old = "INSERT INTO messages (id, sender, local_id, conversation, body) VALUES "
+    with connected(empty_url) as connection:
+        connection.execute(text(old + "(1, 'ann', 7, 'a', 'x'), (2, 'ann', NULL, 'a', 'y')"))
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        # A process of the version before goes on so while the cluster is renewed.
+        connection.execute(text(old + "(3, 'ann', 8, 'a', 'z')"))
+        rows = connection.execute(text("SELECT id, local_id, digest FROM messages ORDER BY id")).all()
+    assert rows == [(1, 7, 0), (2, None, 0), (3, 8, 0)]
+
+
 def test_the_versions_of_friends_and_requests_are_taken_over(empty_url: str) -> None:
     migrate(empty_url, "0001")
     with connected(empty_url) as connection:

@@ -50,6 +50,48 @@ async def test_local_ids_of_different_senders_are_different(store: Store) -> Non
     assert [len(where.entries) for where in stored] == [2, 2]
 
 
+async def test_the_same_local_id_with_another_digest_is_another_message(store: Store) -> None:
+    first = new("ann", "bob", local_id=7, digest=1)
+    await append(store, first)
+    same, other, other_again = [new("ann", "bob", local_id=7, digest=digest) for digest in (1, 2, 2)]
+    stored = await append_all(store, same, other, other_again)
+    assert [where.id for where in stored] == [first.id, other.id, other.id]
+    assert await inbox(store, "bob") == ([first.body, other.body], 2, 2)
+
+
+async def test_a_message_that_was_kept_without_a_digest_is_known_by_its_local_id(store: Store) -> None:
+    """So it was before, and a resend may come after the server was renewed."""
+    first = new("ann", "bob", local_id=7)
+    await append(store, first)
+    assert await append(store, new("ann", "bob", local_id=7, digest=5)) == Stored(first.id, [])
+
+
+async def test_a_resent_frame_is_known_for_a_day(store: Store) -> None:
+    ms = 1 << 21  # of an id
+    first = new("ann", "bob", local_id=7, digest=1, of_frame=True)
+    await append(store, first)
+
+    async def resent(after_ms: int) -> int:
+        again = new(
+            "ann", "bob", id=first.id + after_ms * ms, local_id=7, digest=1, body=b"again", of_frame=True
+        )
+        return (await append(store, again)).id - first.id
+
+    assert await resent(86_400_000) == 0
+    assert await resent(86_400_001) == 86_400_001 * ms, (
+        "a day later it is a message that happens to be the same"
+    )
+    assert await resent(86_400_002) == 86_400_001 * ms
+    assert await inbox(store, "bob") == ([first.body, b"again"], 2, 2)
+
+
+async def test_a_retried_call_finds_what_was_kept_without_a_local_id(store: Store) -> None:
+    first = new("ann", "bob")
+    await append(store, first)
+    again = new("ann", "bob", id=first.id, local_id=7, digest=1, of_frame=True, retried=True)
+    assert await append(store, again) == Stored(first.id, [])
+
+
 async def test_messages_without_a_local_id_are_never_resends(store: Store) -> None:
     same = [new("ann", "bob", local_id=0, body=b"same") for _ in range(3)]
     stored = await append_all(store, *same)

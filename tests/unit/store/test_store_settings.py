@@ -4,9 +4,10 @@ import asyncio
 
 from store_kit import Exchange, recorded
 
+from fsharechat.protocol.sizes import MAX_ANSWER_BYTES
 from fsharechat.store import heads, user_settings
 from fsharechat.store.store import Store
-from fsharechat.store.user_settings import MAX_ANSWER_BYTES, Setting
+from fsharechat.store.user_settings import Setting
 
 NOW = 1_700_000_000_000
 

@@ -232,7 +232,8 @@ async def test_who_counts_one_as_a_friend_is_known_with_when(store: Store) -> No
     ann, bob, cid = [await named(store, f"1380000000{n}") for n in range(3)]
     await store.write(friends.befriend, ann, bob, 5)
     await store.write(friends.befriend, ann, cid, 6)
-    await store.write(friends.set_alias, ann, bob, "Bobby", 7)
+    tie = await store.read(friends.tie, ann, bob)
+    await store.write(friends.put_tie, ann, bob, tie._replace(alias="Bobby"), 7)
 
     def blacklist(_: Dialect) -> Unit[None]:
         yield Query("UPDATE friends SET state = ? WHERE uid = ?", (FriendState.BLACKLISTED, cid))
