@@ -21,6 +21,7 @@ from fsharechat.client.models import (
     MessageRecalled,
     MessagesWaiting,
     Notice,
+    Position,
     ReportsChanged,
     SentMessage,
     private,
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 OnMessage = Callable[[pb.Message], Awaitable[None] | None]
 OnEvent = Callable[[Event], Awaitable[None] | None]
+OnPosition = Callable[[Position], None]
 Target = str | pb.Conversation
 """Where a message goes: a conversation, or a user id for the private one."""
 
@@ -78,9 +80,10 @@ class Client:
         *,
         tcp: str | Sequence[str] | None = None,
         ws: str | Sequence[str] | None = None,
-        last_seq: int = 0,
+        position: Position | None = None,
         on_message: OnMessage | None = None,
         on_event: OnEvent | None = None,
+        on_position: OnPosition | None = None,
         options: Options | None = None,
     ) -> None:
         """Exactly one of `tcp` ("host:port") and `ws` ("ws://host:port/") says where the server is.
@@ -88,8 +91,9 @@ class Client:
         Of several addresses the first is used, and the next one, in a circle, whenever there is no connection or it
         is lost. Give each client an order of its own, and they spread over the servers.
 
-        `last_seq` is where an earlier client of this device stopped (see the attribute of that name). The
-        callbacks, plain or async, take the place of `messages()` and `events()`; they are called one at a time.
+        `position` is where an earlier client of this device stopped. `on_position` gets each new one, to be kept
+        before the next message comes (see the attribute `position`); it is a plain function. The other callbacks,
+        plain or async, take the place of `messages()` and `events()`; they are called one at a time.
         """
         self.credentials = credentials
         self.user_id = credentials.user_id
@@ -98,12 +102,13 @@ class Client:
         self._on_event = on_event
         self._events: Stream[Event] = Stream(self.options.event_queue)
         self._inbox = Inbox(
-            last_seq,
+            position or Position(),
             capacity=self.options.message_queue,
             remember=self.options.remember_ids,
             is_own=lambda message: self._outbox.note(message),
             on_gap=self._events.offer,
             on_fetched=self._take_fetched,
+            on_position=on_position or (lambda position: None),
         )
         self._addresses = Addresses(self.user_id, self.options, tcp=tcp, ws=ws)
         self._link = Link(
@@ -125,13 +130,14 @@ class Client:
         self._was_connected = False
 
     @property
-    def last_seq(self) -> int:
-        """The inbox position up to which the application has taken every message.
+    def position(self) -> Position:
+        """How far the application has handled the inbox.
 
-        A message counts as taken when the next one is asked for, or when `on_message` has returned. Save it and
-        give it to the next Client of this device: then nothing is lost, and at most what was in hand comes twice.
+        A message counts as handled when the next one is asked for, or when `on_message` has returned. Keep it and
+        give it to the next Client of this device: then nothing is lost, and what was in hand comes twice. After a
+        first answer that had not the whole inbox, or a call, that may be one answer (64 KiB, over WebSocket 256 KiB).
         """
-        return self._inbox.last_seq
+        return self._inbox.position
 
     @property
     def connected(self) -> bool:
