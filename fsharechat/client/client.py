@@ -230,12 +230,13 @@ class Client:
 
         Returns the reply's message where the contract names one, else bytes (MS: id and time; UP: the version;
         GC over TCP: the group id; others empty). Waits for a connection when there is none; `within` (seconds,
-        default `Options.request_timeout`) covers both. Raises ValueError when the body is incomplete or the
-        transport does not have the request.
+        default `Options.request_timeout`) covers both. Raises, before anything is sent, ValueError when the body is
+        incomplete or the transport does not have the request, and TooLarge beyond `Options.max_request`.
         """
         seconds = self.options.request_timeout if within is None else within
         connection = self._link.connection
         if connection is None:
+            self._addresses.check(sub_signal, body)
             loop = asyncio.get_running_loop()
             started = loop.time()
             connection = await self._link.wait_up(seconds)
@@ -254,10 +255,12 @@ class Client:
         """Send a text or any other content, and return once the server has stored it.
 
         Until it is answered it is sent again, with the same local id, after each lost connection and each time-out,
-        for `within` seconds (default `Options.send_timeout`). `to` limits a group message to some members.
-        `local_id` (1 to 2^63 - 1) repeats an earlier send: the first one's receipt is returned.
+        for `within` seconds (default `Options.send_timeout`). It waits for its turn where more would be sent than the
+        server takes (`Options.send_limit`). `to` limits a group message to some members. `local_id` (1 to 2^63 - 1)
+        repeats an earlier send: the first one's receipt is returned.
 
-        Raises RequestError when the server refuses, SendUnconfirmed when the time is over.
+        Raises RequestError when the server refuses, SendUnconfirmed when the time is over. At once, and before
+        anything is sent: TooLarge, and TooOften when its turn would not come in that time.
         """
         message = pb.Message(
             conversation=private(target) if isinstance(target, str) else target,
@@ -266,6 +269,7 @@ class Client:
             to=to,
             local_message_id=local_id or self._outbox.next_local_id(),
         )
+        self._addresses.check(SubSignal.MS, message)
         sent = await self._outbox.send(message, self.options.send_timeout if within is None else within)
         self._inbox.seen(sent.message_id)
         return sent
@@ -278,6 +282,7 @@ class Client:
             content=pb.MessageContent(type=ContentType.TYPING, persist_flag=PersistFlag.TRANSPARENT),
             local_message_id=self._outbox.next_local_id(),
         )
+        await self._outbox.take_turn(self.options.request_timeout)
         await self.request(SubSignal.MS, message)
 
     async def pull(self, after_seq: int) -> pb.PullMessageResult:
