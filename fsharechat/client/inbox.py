@@ -199,20 +199,23 @@ class Inbox(AsyncIterator[pb.Message]):
             # A first answer has the newest entries, and does not say which. What is below them is not needed.
             first = min(self._head, result.current - len(messages))
             if first > 0:
-                await self._stream.put(_Item(None, Position(first)))
+                self._fetched = Position(first)
+                await self._stream.put(_Item(None, self._fetched))
         if base is not None and (missing := result.current - base - len(messages)) > 0:
             self._on_gap(InboxGap(base, missing))
-        position = None
+        told = None
         for count, message in enumerate(messages, 1):
-            if message.message_id in self._seen:
-                continue
-            if not self._is_own(message):
-                self._on_fetched(message)
-                position = None if base is None else _behind(message, base + count)
-                await self._stream.put(_Item(message, position))
-            self.seen(message.message_id)
+            position = None if base is None else _behind(message, base + count)
+            if message.message_id not in self._seen:
+                if not self._is_own(message):
+                    self._on_fetched(message)
+                    await self._stream.put(_Item(message, position))
+                    told = position
+                self.seen(message.message_id)
+            # A connection that is lost before the answer is taken as a whole goes on from here.
+            self._fetched = position or self._fetched
         end = _behind(messages[-1], result.current) if messages else Position(result.current)
-        if position != end:
+        if told != end:
             await self._stream.put(_Item(None, end))
         self._fetched = end
         self._head = max(self._head, result.current)

@@ -228,6 +228,33 @@ async def test_a_first_answer_that_is_not_the_whole_inbox_moves_the_position_as_
         assert kept == [Position(47), Position(50, 13)]
 
 
+async def test_a_connection_lost_amid_the_first_answer_begins_no_other_first_answer(peer: FakePeer) -> None:
+    """One who says 0 again is given the newest messages again, and not what came between."""
+    newest = pb.PullMessageResult(message=[stored(11), stored(12), stored(13)], current=50, head=50)
+    peer.rule = lambda sub, body: (0, newest) if sub is SubSignal.MP and body.id == 0 else None
+    peer.inbox = [*(stored(n) for n in range(100, 147)), *newest.message]
+    options = replace(FAST, message_queue=1)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        assert await take(client, 1) == [11]
+        peer.session.drop()
+        peer.inbox.append(stored(51))
+        await peer.until(lambda: len(peer.pulled_after()) == 2)
+        assert await take(client, 3) == [12, 13, 51]
+    assert peer.pulled_after() == [0, 47]
+
+
+async def test_a_connection_lost_amid_an_answer_asks_for_the_rest_of_it(peer: FakePeer) -> None:
+    options = replace(FAST, message_queue=1)
+    peer.inbox = [stored(n) for n in range(1, 11)]
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        assert await take(client, 4) == [1, 2, 3, 4]
+        peer.session.drop()
+        await peer.until(lambda: len(peer.pulled_after()) == 2)
+        assert await take(client, 6) == [5, 6, 7, 8, 9, 10]
+    first, second = peer.pulled_after()
+    assert (first, second >= 4) == (0, True)
+
+
 async def test_a_call_is_no_sign_of_where_an_answer_begins(peer: FakePeer) -> None:
     """A call that was given is not given again, so what comes after it may have come before."""
     kept: list[Position] = []
