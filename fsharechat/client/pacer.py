@@ -1,7 +1,7 @@
 """Keeps requests below the server's limit, a leaky bucket (protocol.md section 8)."""
 
 MARGIN = 0.9
-"""The part of the limit that is used at once: requests that were sent apart may arrive together."""
+"""The part of the limit that is used, at once and over time: requests that were sent apart may arrive together."""
 
 
 class Pacer:
@@ -12,7 +12,7 @@ class Pacer:
     def __init__(self, requests: int, seconds: float) -> None:
         """The server takes `requests` in `seconds`; 0 requests: no limit."""
         self._capacity = max(1.0, requests * MARGIN) if requests else 0.0
-        self._rate = requests / seconds
+        self._rate = requests * MARGIN / seconds
         self._level = 0.0
         self._since = 0.0
 

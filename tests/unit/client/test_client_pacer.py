@@ -32,15 +32,15 @@ def test_without_a_limit_nobody_waits() -> None:
 
 
 def test_a_turn_that_would_come_too_late_is_not_given() -> None:
-    pacer = Pacer(10, 5.0)
+    pacer = Pacer(10, 9.0)  # nine at once, and one a second
     assert [pacer.turn(0.0, 0.0) for _ in range(10)] == [0.0] * 9 + [None]
-    assert pacer.turn(0.0, 0.5) == 0.5
-    assert pacer.turn(0.0, 0.5) is None
-    assert pacer.turn(0.5, 0.5) == 0.5
+    assert pacer.turn(0.0, 1.0) == 1.0
+    assert pacer.turn(0.0, 1.0) is None
+    assert pacer.turn(1.0, 1.0) == 1.0
 
 
 def test_after_a_refusal_the_next_ones_go_one_at_a_time() -> None:
-    pacer = Pacer(100, 5.0)
+    pacer = Pacer(100, 4.5)
     pacer.refused(10.0)
     waits = [pacer.turn(10.0, 60.0) for _ in range(3)]
     assert [round(wait or 0, 6) for wait in waits] == [0.05, 0.1, 0.15]
