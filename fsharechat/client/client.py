@@ -286,7 +286,11 @@ class Client:
         await self.request(SubSignal.MS, message)
 
     async def pull(self, after_seq: int) -> pb.PullMessageResult:
-        """Ask for the inbox entries after `after_seq`, beside and without effect on `messages()` (section 6, MP)."""
+        """Ask for the inbox entries after `after_seq` (section 6, MP), which `messages()` yields nevertheless.
+
+        One answer is 64 KiB at most, over WebSocket 256 KiB; `current` is the last entry that it covers. For 0 it has
+        the newest entries. It may begin lower than asked, and leaves out calls that this device was given before.
+        """
         return await ask(
             self.request, SubSignal.MP, pb.PullMessageRequest(id=after_seq, type=0), pb.PullMessageResult
         )
