@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
-from fsharechat.client import Client, Credentials, Event, InboxGap, Options, SentMessage, login
+from fsharechat.client import Client, Credentials, Event, InboxGap, Options, Position, SentMessage, login
 from fsharechat.client.connection import Connection
 from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
@@ -24,7 +24,7 @@ class Device(Client):
         at: Addresses,
         transport: str,
         *,
-        last_seq: int = 0,
+        position: Position | None = None,
         options: Options = FAST,
     ) -> None:
         self.received: list[pb.Message] = []
@@ -36,7 +36,7 @@ class Device(Client):
         super().__init__(
             credentials,
             **at.of(transport),
-            last_seq=last_seq,
+            position=position,
             on_message=self.received.append,
             on_event=self.seen.append,
             options=options,

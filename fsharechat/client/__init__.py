@@ -40,6 +40,7 @@ from fsharechat.client.models import (
     MessageRecalled,
     MessagesDelivered,
     MessagesRead,
+    Position,
     ReportsChanged,
     SentMessage,
     SettingsChanged,
@@ -52,6 +53,7 @@ from fsharechat.client.models import (
     text,
 )
 from fsharechat.client.options import Options
+from fsharechat.client.state import InUse, State
 from fsharechat.client.thumbnail import NotAPicture
 from fsharechat.client.user_settings import conversation_key
 
@@ -71,6 +73,7 @@ __all__ = [
     "FriendsChanged",
     "GroupExists",
     "GroupNotice",
+    "InUse",
     "InboxGap",
     "InvalidReply",
     "LoginError",
@@ -84,6 +87,7 @@ __all__ = [
     "NotExist",
     "NotInGroup",
     "Options",
+    "Position",
     "ReportsChanged",
     "RequestBlocked",
     "RequestError",
@@ -94,6 +98,7 @@ __all__ = [
     "SentMessage",
     "ServerError",
     "SettingsChanged",
+    "State",
     "StreamPart",
     "TooLarge",
     "TooOften",

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import cycle
 
 from fsharechat.client.options import Options
-from fsharechat.client.transport import Transport
+from fsharechat.client.transport import Body, Transport
 from fsharechat.client.transport_tcp import TcpTransport
 from fsharechat.client.transport_ws import WebSocketTransport
+from fsharechat.protocol.signals import Signal, SubSignal
 
 
 class Addresses:
@@ -23,8 +24,8 @@ class Addresses:
         self._me = me
         self._options = options
         self._over_tcp = tcp is not None
-        for address in addresses:
-            self._transport_to(address)  # a wrong address is told now
+        transports = [self._transport_to(address) for address in addresses]  # a wrong address is told now
+        self._unopened = transports[0]
         self._circle = cycle(addresses)
         self.current = ""
         """The address that was tried last, "" before the first."""
@@ -34,14 +35,21 @@ class Addresses:
         self.current = next(self._circle)
         return self._transport_to(self.current)
 
+    def check(self, sub_signal: SubSignal, body: Body) -> None:
+        """Raise what a connection would raise for a request that cannot be sent: ValueError, TooLarge."""
+        self._unopened.encode(Signal.PUBLISH, sub_signal, 0, body)
+
     def _transport_to(self, address: str) -> Transport:
         options = self._options
         if self._over_tcp:
-            return TcpTransport(address, tls=options.tls, max_frame=options.max_frame)
+            return TcpTransport(
+                address, tls=options.tls, max_frame=options.max_frame, max_request=options.max_request
+            )
         return WebSocketTransport(
             address,
             self._me,
             heartbeat_interval=options.heartbeat_interval,
             tls=options.tls,
             max_frame=options.max_frame,
+            max_request=options.max_request,
         )

@@ -21,6 +21,7 @@ from fsharechat.client.models import (
     MessageRecalled,
     MessagesWaiting,
     Notice,
+    Position,
     ReportsChanged,
     SentMessage,
     private,
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 OnMessage = Callable[[pb.Message], Awaitable[None] | None]
 OnEvent = Callable[[Event], Awaitable[None] | None]
+OnPosition = Callable[[Position], None]
 Target = str | pb.Conversation
 """Where a message goes: a conversation, or a user id for the private one."""
 
@@ -78,9 +80,10 @@ class Client:
         *,
         tcp: str | Sequence[str] | None = None,
         ws: str | Sequence[str] | None = None,
-        last_seq: int = 0,
+        position: Position | None = None,
         on_message: OnMessage | None = None,
         on_event: OnEvent | None = None,
+        on_position: OnPosition | None = None,
         options: Options | None = None,
     ) -> None:
         """Exactly one of `tcp` ("host:port") and `ws` ("ws://host:port/") says where the server is.
@@ -88,8 +91,9 @@ class Client:
         Of several addresses the first is used, and the next one, in a circle, whenever there is no connection or it
         is lost. Give each client an order of its own, and they spread over the servers.
 
-        `last_seq` is where an earlier client of this device stopped (see the attribute of that name). The
-        callbacks, plain or async, take the place of `messages()` and `events()`; they are called one at a time.
+        `position` is where an earlier client of this device stopped. `on_position` gets each new one, to be kept
+        before the next message comes (see the attribute `position`); it is a plain function. The other callbacks,
+        plain or async, take the place of `messages()` and `events()`; they are called one at a time.
         """
         self.credentials = credentials
         self.user_id = credentials.user_id
@@ -98,12 +102,13 @@ class Client:
         self._on_event = on_event
         self._events: Stream[Event] = Stream(self.options.event_queue)
         self._inbox = Inbox(
-            last_seq,
+            position or Position(),
             capacity=self.options.message_queue,
             remember=self.options.remember_ids,
             is_own=lambda message: self._outbox.note(message),
             on_gap=self._events.offer,
             on_fetched=self._take_fetched,
+            on_position=on_position or (lambda position: None),
         )
         self._addresses = Addresses(self.user_id, self.options, tcp=tcp, ws=ws)
         self._link = Link(
@@ -125,13 +130,14 @@ class Client:
         self._was_connected = False
 
     @property
-    def last_seq(self) -> int:
-        """The inbox position up to which the application has taken every message.
+    def position(self) -> Position:
+        """How far the application has handled the inbox.
 
-        A message counts as taken when the next one is asked for, or when `on_message` has returned. Save it and
-        give it to the next Client of this device: then nothing is lost, and at most what was in hand comes twice.
+        A message counts as handled when the next one is asked for, or when `on_message` has returned. Keep it and
+        give it to the next Client of this device: then nothing is lost, and what was in hand comes twice. After a
+        first answer that had not the whole inbox, or a call, that may be one answer (64 KiB, over WebSocket 256 KiB).
         """
-        return self._inbox.last_seq
+        return self._inbox.position
 
     @property
     def connected(self) -> bool:
@@ -224,12 +230,13 @@ class Client:
 
         Returns the reply's message where the contract names one, else bytes (MS: id and time; UP: the version;
         GC over TCP: the group id; others empty). Waits for a connection when there is none; `within` (seconds,
-        default `Options.request_timeout`) covers both. Raises ValueError when the body is incomplete or the
-        transport does not have the request.
+        default `Options.request_timeout`) covers both. Raises, before anything is sent, ValueError when the body is
+        incomplete or the transport does not have the request, and TooLarge beyond `Options.max_request`.
         """
         seconds = self.options.request_timeout if within is None else within
         connection = self._link.connection
         if connection is None:
+            self._addresses.check(sub_signal, body)
             loop = asyncio.get_running_loop()
             started = loop.time()
             connection = await self._link.wait_up(seconds)
@@ -248,10 +255,12 @@ class Client:
         """Send a text or any other content, and return once the server has stored it.
 
         Until it is answered it is sent again, with the same local id, after each lost connection and each time-out,
-        for `within` seconds (default `Options.send_timeout`). `to` limits a group message to some members.
-        `local_id` (1 to 2^63 - 1) repeats an earlier send: the first one's receipt is returned.
+        for `within` seconds (default `Options.send_timeout`). It waits for its turn where more would be sent than the
+        server takes (`Options.send_limit`). `to` limits a group message to some members. `local_id` (1 to 2^63 - 1)
+        repeats an earlier send: the first one's receipt is returned.
 
-        Raises RequestError when the server refuses, SendUnconfirmed when the time is over.
+        Raises RequestError when the server refuses, SendUnconfirmed when the time is over. At once, and before
+        anything is sent: TooLarge, and TooOften when its turn would not come in that time.
         """
         message = pb.Message(
             conversation=private(target) if isinstance(target, str) else target,
@@ -260,6 +269,7 @@ class Client:
             to=to,
             local_message_id=local_id or self._outbox.next_local_id(),
         )
+        self._addresses.check(SubSignal.MS, message)
         sent = await self._outbox.send(message, self.options.send_timeout if within is None else within)
         self._inbox.seen(sent.message_id)
         return sent
@@ -272,10 +282,15 @@ class Client:
             content=pb.MessageContent(type=ContentType.TYPING, persist_flag=PersistFlag.TRANSPARENT),
             local_message_id=self._outbox.next_local_id(),
         )
+        await self._outbox.take_turn(self.options.request_timeout)
         await self.request(SubSignal.MS, message)
 
     async def pull(self, after_seq: int) -> pb.PullMessageResult:
-        """Ask for the inbox entries after `after_seq`, beside and without effect on `messages()` (section 6, MP)."""
+        """Ask for the inbox entries after `after_seq` (section 6, MP), which `messages()` yields nevertheless.
+
+        One answer is 64 KiB at most, over WebSocket 256 KiB; `current` is the last entry that it covers. For 0 it has
+        the newest entries. It may begin lower than asked, and leaves out calls that this device was given before.
+        """
         return await ask(
             self.request, SubSignal.MP, pb.PullMessageRequest(id=after_seq, type=0), pb.PullMessageResult
         )

@@ -11,6 +11,7 @@ from fsharechat.client.errors import (
     Disconnected,
     InvalidReply,
     RequestTimeout,
+    TooLarge,
 )
 from fsharechat.client.models import Credentials, Notice, Transparent
 from fsharechat.client.options import Options
@@ -78,8 +79,8 @@ class Connection:
     async def request(self, sub_signal: SubSignal, body: Body, within: float) -> Body:
         """Send a request and return what its answer carries (`transport.REPLIES`), `within` seconds.
 
-        Raises RequestError when the server refuses, RequestTimeout, Disconnected, InvalidReply, and ValueError when
-        the request cannot be encoded.
+        Raises RequestError when the server refuses, RequestTimeout, Disconnected, InvalidReply, and ValueError or
+        TooLarge when the request cannot be sent.
         """
         content = await self._exchange(Signal.PUBLISH, sub_signal, body, within)
         return self._transport.reply(sub_signal, content)
@@ -181,7 +182,7 @@ class Connection:
         message_id = self._take_id(sub_signal, future)
         try:
             frame = self._transport.encode(signal, sub_signal, message_id, content)
-        except ValueError:
+        except (ValueError, TooLarge):
             del self._pending[message_id]
             raise
         try:

@@ -157,7 +157,10 @@ class NoRight(RequestError):
 
 
 class TooOften(RequestError):
-    """Code 250: the limit of requests is reached; nothing was done."""
+    """Code 250: the limit of requests is reached; nothing was done.
+
+    `Client.send` keeps below the limit. It raises this when the turn of a message would not come in its time.
+    """
 
 
 class NotExist(RequestError):
@@ -213,13 +216,13 @@ class InvalidReply(ClientError):
     """The server's answer is not what the contract says."""
 
 
+class TooLarge(ClientError):
+    """What was to be sent or fetched is larger than the server or the caller takes; nothing was sent."""
+
+
 class MediaError(ClientError):
     """A file could not be uploaded or downloaded; `status` is the HTTP status when there was an answer."""
 
     def __init__(self, meaning: str, status: int | None = None) -> None:
         super().__init__(meaning)
         self.status = status
-
-
-class TooLarge(MediaError):
-    """A file is larger than the caller takes."""

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, NoReturn, Self, TypeVar
+from typing import Generic, NamedTuple, NoReturn, Self, TypeVar
 
 from fsharechat.client.errors import InvalidReply, RequestError, RequestTimeout
-from fsharechat.client.models import InboxGap
+from fsharechat.client.models import InboxGap, Position
 from fsharechat.client.options import Backoff
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType
@@ -70,36 +70,49 @@ class Stream(Generic[T]):
         return item
 
 
+class _Item(NamedTuple):
+    """A message, and where the application is when it has handled it. Either may be missing."""
+
+    message: pb.Message | None
+    position: Position | None
+
+
 class Inbox(AsyncIterator[pb.Message]):
     """Follows the user's inbox over any number of connections; iterating over it yields each message once, in order.
 
-    Two positions: what was fetched, from which the next connection goes on, and `last_seq`, up to which the
-    application has taken everything. Kept and given back at the next start, the latter loses no message to a crash.
+    Two positions: what was fetched, from which the next connection goes on, and `position`, up to which the
+    application has handled everything. Kept and given back at the next start, the latter loses no message to a crash.
     """
 
     def __init__(
         self,
-        last_seq: int,
+        position: Position,
         *,
         capacity: int,
         remember: int,
         is_own: Callable[[pb.Message], bool],
         on_gap: Callable[[InboxGap], None],
         on_fetched: Callable[[pb.Message], None],
+        on_position: Callable[[Position], None],
     ) -> None:
         """`is_own` tells, and takes note of, a message that this very client sent: it is not yielded.
 
-        `on_fetched` is told of each message that will be yielded.
+        `on_fetched` is told of each message that will be yielded, `on_position` of each move of `position`.
         """
-        self.last_seq = last_seq
-        self._fetched = last_seq
+        self.position = position
+        self._fetched = position
         self._remember = remember
         self._is_own = is_own
         self._on_gap = on_gap
         self._on_fetched = on_fetched
+        self._on_position = on_position
         self._recalled: dict[int, str] = {}  # ordered, as the next one
         self._seen: dict[int, None] = {}  # ordered: the oldest id goes first
-        self._stream: Stream[pb.Message | int] = Stream(capacity)
+        self._stream: Stream[_Item] = Stream(capacity)
+        self._in_hand: Position | None = None
+        """The position of the message that the application has taken and may not have handled yet."""
+        self._head = 0
+        """How far the inbox went when the connection was made."""
         self._due: int | None = None
         self._wake = asyncio.Event()
 
@@ -121,15 +134,18 @@ class Inbox(AsyncIterator[pb.Message]):
             del self._recalled[next(iter(self._recalled))]
 
     async def follow(self, pull: Pull, head: int, backoff: Backoff) -> NoReturn:
-        """Catch up to `head`, the CONNECT_ACK's, then answer each MN, on one connection.
+        """Ask for what is missing up to `head`, the CONNECT_ACK's, then answer each MN, on one connection.
 
         One pull at a time, so that the order is the inbox's. While the application does not take what was fetched,
         nothing more is pulled. Raises what `pull` raises when the connection is gone.
         """
+        self._head = head
         # `_due` is kept: an MN may have come right behind the CONNECT_ACK, before this runs.
-        if head != self._fetched:
-            # Lower than what is known: the server lost its data or is another one, and then answers as for 0.
-            self._pull_after(self._fetched)
+        if head < self._fetched.seq:
+            # The server lost its data or is another one. What it makes of our position is all that counts.
+            self._due = self._fetched.seq
+        elif head > self._fetched.seq:
+            self._pull_after(self._fetched.seq)
         while True:
             while self._due is None:
                 self._wake.clear()
@@ -151,12 +167,20 @@ class Inbox(AsyncIterator[pb.Message]):
         self._stream.end(failure)
 
     async def __anext__(self) -> pb.Message:
-        # A position is behind the messages it covers, so it is reached when they have been taken.
-        while isinstance(item := await anext(self._stream), int):
-            self.last_seq = item
-        if (operator := self._recalled.get(item.message_id)) is not None:
-            make_recalled(item, operator)
-        return item
+        # Who asks for the next one has handled the one before.
+        self._move(self._in_hand)
+        self._in_hand = None
+        while (item := await anext(self._stream)).message is None:
+            self._move(item.position)
+        self._in_hand = item.position
+        if (operator := self._recalled.get(item.message.message_id)) is not None:
+            make_recalled(item.message, operator)
+        return item.message
+
+    def _move(self, position: Position | None) -> None:
+        if position is not None and position != self.position:
+            self.position = position
+            self._on_position(position)
 
     def _pull_after(self, seq: int) -> None:
         # What follows the lower one holds what follows the higher one.
@@ -164,17 +188,57 @@ class Inbox(AsyncIterator[pb.Message]):
         self._wake.set()
 
     async def _take(self, after: int, result: pb.PullMessageResult) -> None:
-        missing = result.current - after - len(result.message)
-        if after > 0 and missing > 0:
-            self._on_gap(InboxGap(after, missing))
-        for message in result.message:
+        known = self._fetched
+        if self._head < known.seq:
+            messages, base = list(result.message), None
+        elif result.current <= known.seq:
+            return  # all of it was fetched before
+        else:
+            messages, base = self._news(after, result)
+        if base is None and not known.seq:
+            # A first answer has the newest entries, and does not say which. What is below them is not needed.
+            first = min(self._head, result.current - len(messages))
+            if first > 0:
+                self._fetched = Position(first)
+                await self._stream.put(_Item(None, self._fetched))
+        if base is not None and (missing := result.current - base - len(messages)) > 0:
+            self._on_gap(InboxGap(base, missing))
+        told = None
+        for count, message in enumerate(messages, 1):
+            position = None if base is None else _behind(message, base + count)
             if message.message_id not in self._seen:
                 if not self._is_own(message):
                     self._on_fetched(message)
-                    await self._stream.put(message)
+                    await self._stream.put(_Item(message, position))
+                    told = position
                 self.seen(message.message_id)
-        self._fetched = result.current
-        await self._stream.put(result.current)
+            # A connection that is lost before the answer is taken as a whole goes on from here.
+            self._fetched = position or self._fetched
+        end = _behind(messages[-1], result.current) if messages else Position(result.current)
+        if told != end:
+            await self._stream.put(_Item(None, end))
+        self._fetched = end
+        self._head = max(self._head, result.current)
+
+    def _news(self, after: int, result: pb.PullMessageResult) -> tuple[list[pb.Message], int | None]:
+        """Return the messages behind what was fetched, and the seq behind which they begin, None if it is uncertain.
+
+        The server may begin lower than it was asked to (protocol.md section 6), and does not say where.
+        """
+        known = self._fetched
+        messages = list(result.message)
+        ids = [message.message_id for message in messages]
+        if known.message_id and known.message_id in ids:
+            return messages[ids.index(known.message_id) + 1 :], known.seq
+        # Who answers an MN has all that is below it. So it is too if the last message is not in the answer.
+        if after > known.seq or (after == known.seq and known.message_id):
+            return messages, after
+        return messages, 0 if not known.seq and len(messages) == result.current else None
+
+
+def _behind(message: pb.Message, seq: int) -> Position:
+    """Return the position behind a message. A call is no sign to find it by: it is not given again."""
+    return Position(seq, 0 if message.content.type == ContentType.CALL_START else message.message_id)
 
 
 def make_recalled(message: pb.Message, operator: str) -> None:

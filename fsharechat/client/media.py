@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncGenerator, Iterable
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypedDict, Unpack
 
 from fsharechat.client.models import SentMessage
 from fsharechat.client.requests import Request, ask
@@ -29,6 +29,19 @@ Source = Path | str | bytes
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\?#%]+")
 """What would not survive in an address, which is the key as it is behind the domain."""
+
+
+class UploadOptions(TypedDict, total=False):
+    """What may be said of an upload."""
+
+    name: str
+    on_progress: Progress | None
+
+
+class VideoOptions(UploadOptions, total=False):
+    """What may be said of a video."""
+
+    picture: Source | None
 
 
 class Send(Protocol):
@@ -107,13 +120,23 @@ class Media:
         return _content(ContentType.VIDEO, MediaType.VIDEO, address, VIDEO_DIGEST, content=length, data=small)
 
     async def send_image(
-        self, target: str | pb.Conversation, source: Source, *, to: Iterable[str] = (), **options: Any
+        self,
+        target: str | pb.Conversation,
+        source: Source,
+        *,
+        to: Iterable[str] = (),
+        **options: Unpack[UploadOptions],
     ) -> SentMessage:
         """Upload and send a picture; the options are those of `image`."""
         return await self._send(target, await self.image(source, **options), to=to)
 
     async def send_file(
-        self, target: str | pb.Conversation, source: Source, *, to: Iterable[str] = (), **options: Any
+        self,
+        target: str | pb.Conversation,
+        source: Source,
+        *,
+        to: Iterable[str] = (),
+        **options: Unpack[UploadOptions],
     ) -> SentMessage:
         """Upload and send a file; the options are those of `file`."""
         return await self._send(target, await self.file(source, **options), to=to)
@@ -125,7 +148,7 @@ class Media:
         seconds: float,
         *,
         to: Iterable[str] = (),
-        **options: Any,
+        **options: Unpack[UploadOptions],
     ) -> SentMessage:
         """Upload and send a voice message; the options are those of `voice`."""
         return await self._send(target, await self.voice(source, seconds, **options), to=to)
@@ -137,7 +160,7 @@ class Media:
         seconds: float,
         *,
         to: Iterable[str] = (),
-        **options: Any,
+        **options: Unpack[VideoOptions],
     ) -> SentMessage:
         """Upload and send a video; the options are those of `video`."""
         return await self._send(target, await self.video(source, seconds, **options), to=to)

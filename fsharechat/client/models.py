@@ -49,6 +49,18 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """How far an application has come in the inbox: it has handled all up to the entry `seq` (1 is the first).
+
+    `message_id` is the message of that entry, 0 where it is not known. By it the client finds its place in an answer
+    that begins with what it has. Position() is a device that has nothing yet.
+    """
+
+    seq: int = 0
+    message_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SentMessage:
     """A stored message: the id and the time (ms since the epoch) the server gave it."""
 
@@ -72,9 +84,10 @@ class ConnectionLost:
 
 @dataclass(frozen=True, slots=True)
 class InboxGap:
-    """A pull after `after_seq` left out `missing` entries, the older ones of a very large answer.
+    """A pull after `after_seq` left out `missing` entries.
 
-    They can be had with `history` (protocol.md section 6: MP keeps the newest entries of 1 MiB).
+    By protocol.md section 6 these can only be calls that this device was given before and messages that it sent
+    without a local id. `history` has them.
     """
 
     after_seq: int

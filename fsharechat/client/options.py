@@ -1,10 +1,15 @@
 """The knobs of a client, with their defaults and units."""
 
+import math
 import random
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from fsharechat.protocol.signals import Code
+
+_MAY_BE_ZERO = frozenset(
+    {"send_limit", "unexplained_retries", "backoff_first", "backoff_max", "backoff_reset"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +25,15 @@ class Options:
     """For the answer to one request; also how long a request waits for a connection when there is none."""
     send_timeout: float = 60.0
     """How long `send` goes on resending a message before it gives up."""
-    retry_codes: frozenset[int] = frozenset({Code.SERVER_ERROR, Code.TIMEOUT})
-    """Refusals after which `send` tries again: those that do not say whether the message was stored."""
+    send_limit: int = 100
+    """Messages that the server takes in `send_limit_seconds` ([limits] requests); 0: any number.
+
+    `send` waits to stay below.
+    """
+    send_limit_seconds: float = 5.0
+    """The time that `send_limit` is counted over ([limits] seconds)."""
+    retry_codes: frozenset[Code] = frozenset({Code.SERVER_ERROR, Code.TIMEOUT, Code.TOO_OFTEN})
+    """Refusals after which `send` tries again: too often, and those that do not say if the message is stored."""
     unexplained_retries: int = 3
     """How often `send` tries again after refusals without a code, as they are over WebSocket, before it raises.
 
@@ -61,6 +73,8 @@ class Options:
     """How long an upload or a download may stand still."""
     remember_ids: int = 100_000
     """How many message ids are remembered, so that each message is yielded once, and a recalled one as recalled."""
+    max_request: int = 1 << 20
+    """The longest request that the server takes, bytes as they are sent ([connector] max_body_bytes)."""
     max_frame: int = 16 << 20
     """The largest answer accepted, bytes."""
     tls: ssl.SSLContext | None = None
@@ -68,8 +82,24 @@ class Options:
 
     @classmethod
     def fast(cls) -> "Options":
-        """Return options for tests: short delays between attempts, the other bounds as by default."""
-        return cls(backoff_first=0.02, backoff_max=0.2, backoff_reset=1.0)
+        """Return options for tests: short delays between attempts, no limit of sends, the rest as by default."""
+        return cls(backoff_first=0.02, backoff_max=0.2, backoff_reset=1.0, send_limit=0)
+
+    def __post_init__(self) -> None:
+        """Raises TypeError and ValueError for what no client could work with."""
+        for field in fields(self):
+            default, value = field.default, getattr(self, field.name)
+            if isinstance(default, bool):
+                if not isinstance(value, bool):
+                    raise TypeError(f"{field.name} is true or false, not {value!r}")
+            elif isinstance(default, int | float):
+                if isinstance(value, bool) or not isinstance(
+                    value, int if isinstance(default, int) else int | float
+                ):
+                    raise TypeError(f"{field.name} is a number, not {value!r}")
+                least = 0 if field.name in _MAY_BE_ZERO else math.ulp(0.0)
+                if not least <= value < math.inf:
+                    raise ValueError(f"{field.name} is too small or too large: {value!r}")
 
 
 class Backoff:

@@ -11,13 +11,15 @@ from fsharechat.client.errors import (
     RequestError,
     RequestTimeout,
     SendUnconfirmed,
+    TooOften,
 )
 from fsharechat.client.models import SentMessage
 from fsharechat.client.options import Backoff, Options
+from fsharechat.client.pacer import Pacer
 from fsharechat.client.requests import Request
 from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import Code, SubSignal
 
 MAX_LOCAL_ID = (1 << 63) - 1
 
@@ -33,6 +35,7 @@ class Outbox:
         # what has the local id of an earlier message of the same user.
         self._local_id = secrets.randbits(62)
         self._sending: dict[int, SentMessage | None] = {}
+        self._pacer = Pacer(options.send_limit, options.send_limit_seconds)
 
     def next_local_id(self) -> int:
         self._local_id = self._local_id % MAX_LOCAL_ID + 1
@@ -45,10 +48,22 @@ class Outbox:
         self._sending[message.local_message_id] = SentMessage(message.message_id, message.server_timestamp)
         return True
 
+    async def take_turn(self, seconds: float) -> None:
+        """Wait until one more message keeps below the server's limit.
+
+        Raises TooOften, at once, if that is not within `seconds`.
+        """
+        wait = self._pacer.turn(asyncio.get_running_loop().time(), seconds)
+        if wait is None:
+            raise TooOften(SubSignal.MS, Code.TOO_OFTEN)
+        if wait:
+            await asyncio.sleep(wait)
+
     async def send(self, message: pb.Message, seconds: float) -> SentMessage:
         """Send `message` until it is answered or found in the inbox.
 
-        Raises RequestError when it is refused, SendUnconfirmed when `seconds` are over, and what ended the client.
+        Raises RequestError when it is refused, TooOften when its turn does not come within `seconds`, SendUnconfirmed
+        when they are over, and what ended the client.
         """
         local_id = message.local_message_id
         self._sending[local_id] = None
@@ -64,6 +79,7 @@ class Outbox:
         deadline = loop.time() + seconds
         refusal: RequestError | None = None
         unexplained = 0
+        await self.take_turn(seconds)
         while (left := deadline - loop.time()) > 0:
             try:
                 reply = await self._request(SubSignal.MS, message, within=min(left, options.request_timeout))
@@ -84,9 +100,15 @@ class Outbox:
                 if final:
                     raise
                 refusal = error
+                if error.code in (None, Code.TOO_OFTEN):
+                    self._pacer.refused(loop.time())
                 await asyncio.sleep(min(backoff.next(), left))
             if (found := self._sending.get(message.local_message_id)) is not None:
                 return found
+            if (wait := self._pacer.turn(loop.time(), deadline - loop.time())) is None:
+                break
+            if wait:
+                await asyncio.sleep(wait)
         raise refusal or SendUnconfirmed(message.local_message_id, seconds)
 
 

@@ -1,6 +1,6 @@
-"""What the terminal client keeps between two runs, by number and server.
+"""What a client keeps between two runs, by number and server.
 
-It is the credentials, the inbox position, and the ids of the user's groups, which no request lists.
+It is the credentials, the position in the inbox, and the ids of the user's groups, which no request lists.
 """
 
 import fcntl
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from fsharechat.client.models import Credentials
+from fsharechat.client.models import Credentials, Position
 
 
 class InUse(Exception):
@@ -33,7 +33,7 @@ class State:
         self._path = folder / f"{name}.json"
         self._lock: IO[str] | None = None
         self.credentials: Credentials | None = None
-        self.last_seq = 0
+        self.position = Position()
         self.groups: list[str] = []
 
     def __enter__(self) -> Self:
@@ -52,14 +52,15 @@ class State:
         if self._lock is not None:
             self._lock.close()
 
-    def save(self, last_seq: int, groups: Sequence[str] = ()) -> None:
-        """Write the file, whole or not at all, readable by its owner only."""
+    def save(self, position: Position, groups: Sequence[str] = ()) -> None:
+        """Write the file, whole or not at all, readable by its owner only. It outlives the process, killed or not."""
         if self.credentials is None:
             return
-        self.last_seq = last_seq
+        self.position = position
         self.groups = list(groups)
         credentials = json.loads(self.credentials.to_json())
-        text = json.dumps({"credentials": credentials, "last_seq": last_seq, "groups": self.groups})
+        kept = {"credentials": credentials, "groups": self.groups}
+        text = json.dumps(kept | {"last_seq": position.seq, "last_message": position.message_id})
         new = self._path.with_suffix(".new")
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -68,7 +69,7 @@ class State:
     def forget(self) -> None:
         """Drop credentials the server no longer takes, and the position that goes with them."""
         self.credentials = None
-        self.last_seq = 0
+        self.position = Position()
         self.groups = []
         self._path.unlink(missing_ok=True)
 
@@ -76,7 +77,7 @@ class State:
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
             self.credentials = Credentials.from_json(json.dumps(kept["credentials"]))
-            self.last_seq = int(kept["last_seq"])
+            self.position = Position(int(kept["last_seq"]), int(kept.get("last_message", 0)))
             self.groups = [str(group_id) for group_id in kept.get("groups", [])]
         except FileNotFoundError:
             return

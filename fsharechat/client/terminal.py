@@ -15,7 +15,7 @@ from fsharechat.client.client import Client
 from fsharechat.client.console import Console, console
 from fsharechat.client.errors import ClientError, ConnectRefused, Disconnected, LoginError
 from fsharechat.client.login import login, send_code
-from fsharechat.client.models import Credentials
+from fsharechat.client.models import Credentials, Position
 from fsharechat.client.options import Options
 from fsharechat.client.state import InUse, State, default_folder
 from fsharechat.protocol.signals import LoginCode
@@ -101,7 +101,7 @@ async def _session(args: argparse.Namespace, number: str, state: State, screen: 
             return
     credentials = await _login(args, number, screen)
     state.credentials = credentials
-    state.save(0)
+    state.save(Position())
     try:
         await _chat(args, state, credentials, screen)
     except ConnectRefused as error:
@@ -139,7 +139,7 @@ async def _chat(args: argparse.Namespace, state: State, credentials: Credentials
     where = {"ws": args.ws} if args.ws else {"tcp": args.tcp}
     try:
         options = replace(OPTIONS, tls=ssl.create_default_context()) if args.tls else OPTIONS
-        client = Client(credentials, last_seq=state.last_seq, options=options, **where)
+        client = Client(credentials, position=state.position, options=options, **where)
         await client.connect()
     except ValueError as error:
         raise Failure(_sentence(str(error))) from error
@@ -156,7 +156,7 @@ async def _chat(args: argparse.Namespace, state: State, credentials: Credentials
         raise Failure(f"The chat ended: {error}.") from error
     finally:
         await client.close()
-        state.save(client.last_seq, chat.known_groups)
+        state.save(client.position, chat.known_groups)
 
 
 async def _converse(client: Client, chat: Chat, state: State, screen: Console) -> None:
@@ -171,8 +171,8 @@ async def _converse(client: Client, chat: Chat, state: State, screen: Console) -
     async def messages() -> None:
         async for message in client.messages():
             await chat.on_message(message)
-            if client.last_seq != state.last_seq:
-                state.save(client.last_seq, chat.known_groups)
+            if client.position != state.position:
+                state.save(client.position, chat.known_groups)
 
     async def events() -> None:
         async for event in client.events():

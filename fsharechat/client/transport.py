@@ -61,7 +61,7 @@ class Transport(ABC):
     def encode(self, signal: Signal, sub_signal: SubSignal, message_id: int, content: Any) -> Any:
         """Return one frame. `content` is a Body, or a dict for CONNECT, DISCONNECT and PING.
 
-        Raises ValueError when a request cannot be said on this transport.
+        Raises ValueError when a request cannot be said on this transport, TooLarge when the server would not take it.
         """
 
     @abstractmethod

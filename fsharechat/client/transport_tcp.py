@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import orjson
 from google.protobuf.message import DecodeError, Message
 
-from fsharechat.client.errors import Disconnected, InvalidReply, refusal
+from fsharechat.client.errors import Disconnected, InvalidReply, TooLarge, refusal
 from fsharechat.client.models import (
     FriendRequestsChanged,
     FriendsChanged,
@@ -40,10 +40,18 @@ def split_address(address: str) -> tuple[str, int]:
 class TcpTransport(Transport, asyncio.Protocol):
     answers_ping = True
 
-    def __init__(self, address: str, *, tls: ssl.SSLContext | None = None, max_frame: int = 16 << 20) -> None:
-        """`address` is host:port."""
+    def __init__(
+        self,
+        address: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        max_frame: int = 16 << 20,
+        max_request: int = 1 << 20,
+    ) -> None:
+        """`address` is host:port; `max_request` is the longest body the server takes, `max_frame` that of ours."""
         self._host, self._port = split_address(address)
         self._tls = tls
+        self._max_request = max_request
         self._decoder = frames.FrameDecoder(max_frame)
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport | None = None
@@ -97,6 +105,8 @@ class TcpTransport(Transport, asyncio.Protocol):
             body = orjson.dumps(content)
         else:
             body = content
+        if len(body) > self._max_request:
+            raise TooLarge(f"{sub_signal.name}: {len(body)} bytes, the server takes {self._max_request}")
         return frames.encode(signal, sub_signal, message_id, body)
 
     async def write(self, frame: bytes) -> None:

@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 
 from fsharechat.client import web_replies, web_requests
-from fsharechat.client.errors import Disconnected
+from fsharechat.client.errors import Disconnected, TooLarge
 from fsharechat.client.models import Notice
 from fsharechat.client.transport import Body, Packet, Receiver, Transport
 from fsharechat.protocol import messages_pb2 as pb
@@ -29,13 +29,18 @@ class WebSocketTransport(Transport):
         heartbeat_interval: float = 25.0,
         tls: ssl.SSLContext | None = None,
         max_frame: int = 16 << 20,
+        max_request: int = 1 << 20,
     ) -> None:
-        """`url` is ws:// or wss://, `me` the user who connects."""
+        """`url` is ws:// or wss://, `me` the user who connects.
+
+        `max_request` is the longest frame the server takes, `max_frame` the longest of ours.
+        """
         self._url = url
         self._me = me
         self._heartbeat_interval = heartbeat_interval
         self._tls = tls
         self._max_frame = max_frame
+        self._max_request = max_request
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -78,7 +83,12 @@ class WebSocketTransport(Transport):
             "messageId": message_id,
             "content": content,
         }
-        return orjson.dumps(frame).decode()
+        encoded = orjson.dumps(frame)
+        if len(encoded) >= self._max_request:  # as the server counts
+            raise TooLarge(
+                f"{sub_signal.name}: {len(encoded)} bytes, the server takes {self._max_request - 1}"
+            )
+        return encoded.decode()
 
     async def write(self, frame: str) -> None:
         if self._socket is None or self._socket.closed:

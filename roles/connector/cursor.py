@@ -19,6 +19,8 @@ _NOTHING = -1
 class Cursor:
     """`mark` is the last seq that the device demonstrably has, `covered` the last one that was written to it.
 
+    `covered` goes back to what the device says, if that is below its mark.
+
     The device is told of the lowest seq above `covered`, once, and asks for what follows. Its question shows that it
     has all that was written before it was told.
     """
@@ -82,13 +84,16 @@ class Cursor:
     def asked(self, after: int, heard_at: float, now: float) -> int:
         """Take a question for what follows `after`, heard at `heard_at`; return what the answer has to follow.
 
-        That is the lower one of what the device says and of its mark. `answered` or `failed` comes next.
+        That is the lower one of what the device says and of its mark. A device that has less than its mark says, such
+        as a bot that was killed, lacks what follows: it is told of that too. `answered` or `failed` comes next.
         """
         self.outlived(heard_at, now)
         if self.told_at is not None and after == self._told > self.mark:
             self.mark = self._told
         self.told_at = None
         self._answering += 1
+        if after < self.mark:
+            self.covered, self._seen = max(after, 0), self.mark
         return min(after, self.mark)
 
     def answered(self, upto: int, now: float) -> None:

@@ -60,7 +60,7 @@ async def test_a_device_that_connects_elsewhere_leaves_where_it_was(
         await it.until_known()
         await sender.send(mine.user_id, "before")
         await before.until_received(1)
-        async with Device(mine, it.at(1), then_by, last_seq=before.last_seq) as now:
+        async with Device(mine, it.at(1), then_by, position=before.position) as now:
             await before.until_seen(ConnectionLost)
             await _online(it, 1, 1)
             await it.until_known()

@@ -23,6 +23,7 @@ from fsharechat.client import (
     Options,
     RequestError,
     SettingsChanged,
+    TooLarge,
     Transparent,
     group,
     group_notice,
@@ -261,4 +262,50 @@ async def test_typing_and_call_signals_pass_through(people: tuple[People, str, s
         passed = (await event_of(caller, Transparent)).message
         assert passed.from_user == called.user_id
         assert (passed.content.type, passed.content.data) == (ContentType.CALL_SIGNAL, b'{"sdp": 1}')
-    assert len((await anna.pull(0)).message) == 2  # the calls: the rest is stored nowhere
+    assert len(await anna.history(ben.user_id)) == 2  # the calls: the rest is stored nowhere
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ws"])
+async def test_the_longest_text_goes_and_one_byte_more_is_told_before_it_is_sent(
+    tmp_path: Path, transport: str
+) -> None:
+    async with (
+        Server(tmp_path / "data", {"CONNECTOR__MAX_BODY_BYTES": "2000"}) as server,
+        People(server) as people,
+    ):
+        ben = await people.come("ben", transport)
+        credentials = await login(server.at.http, NUMBERS["anna"], SUPER_CODE, client_id="anna")
+        options = replace(OPTIONS, max_request=2000)
+        async with Client(credentials, **server.at.of(transport), options=options) as anna:
+            sent = 1000
+            too_large = False
+            while not too_large:
+                try:
+                    await anna.send(ben.user_id, "x" * sent)
+                    sent += 1
+                except TooLarge:
+                    too_large = True
+            assert 1100 < sent < 2000
+            await anna.send(ben.user_id, "short")
+        assert [len(text) for text in await texts_of(ben, sent - 1000 + 1)] == [*range(1000, sent), 5]
+
+
+@pytest.mark.parametrize(("transport", "requests"), [("tcp", 100), ("ws", 100), ("tcp", 30)])
+async def test_more_texts_than_the_limit_allows_all_go_in_the_end(
+    tmp_path: Path, transport: str, requests: int
+) -> None:
+    """Also when the server has a lower limit than the client knows of: over TCP it says so."""
+    limits = {"LIMITS__REQUESTS": str(requests), "LIMITS__SECONDS": "5"}
+    async with Server(tmp_path / "data", limits) as server, People(server) as people:
+        ben = await people.come("ben", "tcp")
+        credentials = await login(server.at.http, NUMBERS["anna"], SUPER_CODE, client_id="anna")
+        for run in ("first", "second"):  # the second one begins with what the first has left of the limit
+            async with (
+                Client(credentials, **server.at.of(transport), options=Options()) as anna,
+                asyncio.TaskGroup() as tasks,
+            ):
+                for n in range(110 if requests == 100 else 40):
+                    tasks.create_task(anna.send(ben.user_id, f"{run} {n}"))
+        count = 220 if requests == 100 else 80
+        wanted = [f"{run} {n}" for run in ("first", "second") for n in range(count // 2)]
+        assert sorted(await texts_of(ben, count)) == sorted(wanted)

@@ -45,7 +45,7 @@ class Chat:
         self._client = client
         self._lost = False
         # At the first login of a device the whole inbox comes; what is older than this is counted, not shown.
-        self._new_since = int(time.time() * 1000) if client.last_seq == 0 else 0
+        self._new_since = int(time.time() * 1000) if client.position.seq == 0 else 0
         self._typing_told = 0.0
         self._typists: dict[str, asyncio.TimerHandle] = {}
 

@@ -364,7 +364,7 @@ async def test_transparent_messages_become_events_and_leave_the_cursor(peer: Fak
     typing = stored(50)
     typing.content.type = 91
     result = pb.PullMessageResult(message=[typing], current=0, head=0)
-    async with Client(CREDENTIALS, tcp=peer.tcp, last_seq=0) as client:
+    async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         assert isinstance(await next_event(client), Connected)
         peer.session.send(Signal.PUB_ACK, SubSignal.MP, 0, b"\0" + result.SerializeToString())
         assert await next_event(client) == Transparent(typing)

@@ -65,7 +65,7 @@ async def test_infos_and_members(peer: FakePeer, transport: str) -> None:
         return 0, pb.PullGroupMemberResult(member=[member])
 
     peer.rule = rule
-    async with Client(CREDENTIALS, **peer.address(transport), last_seq=0) as client:
+    async with Client(CREDENTIALS, **peer.address(transport)) as client:
         assert await client.groups.info(GROUP) == info
         assert await client.groups.members(GROUP, since=7) == [member]
         assert await client.groups.infos(["other"]) == []

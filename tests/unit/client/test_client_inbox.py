@@ -1,12 +1,13 @@
 """Messages come once, in order, over any number of connections (protocol.md section 6)."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from fake_peer import CREDENTIALS, DROP, FRIEND, ME, TIMEOUT, FakePeer, stored
 
-from fsharechat.client import Client, Connected, InboxGap, MessageRecalled, NoRight, Options
+from fsharechat.client import Client, Connected, InboxGap, MessageRecalled, NoRight, Options, Position
 from fsharechat.client.inbox import Stream
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, SubSignal
@@ -22,14 +23,14 @@ async def take(client: Client, count: int) -> list[int]:
 
 async def test_a_connect_catches_up_from_the_cursor(peer: FakePeer, transport: str) -> None:
     peer.inbox = [stored(n) for n in (11, 12, 13)]
-    async with Client(CREDENTIALS, **peer.address(transport), last_seq=1) as client:
+    async with Client(CREDENTIALS, **peer.address(transport), position=Position(1, 11)) as client:
         assert await take(client, 2) == [12, 13]
     assert peer.pulled_after() == [1]
 
 
 async def test_nothing_is_pulled_when_the_cursor_is_at_the_head(peer: FakePeer, transport: str) -> None:
     peer.inbox = [stored(11)]
-    async with Client(CREDENTIALS, **peer.address(transport), last_seq=1) as client:
+    async with Client(CREDENTIALS, **peer.address(transport), position=Position(1, 11)) as client:
         peer.deliver(stored(12))
         assert await take(client, 1) == [12]
     assert peer.pulled_after() == [1]  # the one of the MN
@@ -99,17 +100,17 @@ async def test_a_slow_application_stops_the_pulling(peer: FakePeer) -> None:
         assert peer.pulled_after() == [0, 5]
 
 
-async def test_last_seq_moves_when_the_application_has_taken_what_it_covers(peer: FakePeer) -> None:
+async def test_the_position_moves_with_each_message_that_was_handled(peer: FakePeer) -> None:
     peer.inbox = [stored(11), stored(12)]
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         assert await take(client, 2) == [11, 12]
-        assert client.last_seq == 0  # 12 may not have been worked on
+        assert client.position == Position(1, 11)  # 12 may not have been worked on
         peer.deliver(stored(13))
         assert await take(client, 1) == [13]
-        assert client.last_seq == 2
+        assert client.position == Position(2, 12)
 
 
-async def test_a_callback_gets_each_message_and_moves_last_seq(peer: FakePeer) -> None:
+async def test_a_callback_gets_each_message_and_moves_the_position(peer: FakePeer) -> None:
     got: list[int] = []
 
     async def on_message(message: pb.Message) -> None:
@@ -117,22 +118,24 @@ async def test_a_callback_gets_each_message_and_moves_last_seq(peer: FakePeer) -
         peer.touch()
 
     peer.inbox = [stored(11), stored(12)]
-    async with Client(CREDENTIALS, tcp=peer.tcp, on_message=on_message) as client:
+    kept: list[Position] = []
+    async with Client(CREDENTIALS, tcp=peer.tcp, on_message=on_message, on_position=kept.append) as client:
         await peer.until(lambda: got == [11, 12])
         peer.deliver(stored(13))
         await peer.until(lambda: got == [11, 12, 13])
-        assert client.last_seq >= 2
+        assert kept[:2] == [Position(1, 11), Position(2, 12)]
+        assert client.position == kept[-1]
         with pytest.raises(RuntimeError):
             client.messages()
 
 
 async def test_a_server_that_lost_its_data_is_read_from_the_start(peer: FakePeer) -> None:
     peer.inbox = [stored(11)]
-    async with Client(CREDENTIALS, tcp=peer.tcp, last_seq=500) as client:
+    async with Client(CREDENTIALS, tcp=peer.tcp, position=Position(500, 99)) as client:
         assert await take(client, 1) == [11]
         peer.deliver(stored(12))
         assert await take(client, 1) == [12]
-        assert client.last_seq == 1
+        assert client.position == Position(1, 11)
 
 
 async def test_a_refused_pull_is_repeated(peer: FakePeer) -> None:
@@ -148,7 +151,7 @@ async def test_a_cut_answer_is_told(peer: FakePeer) -> None:
     cut = pb.PullMessageResult(message=[stored(15)], current=5, head=5)
     peer.rule = lambda sub, body: (0, cut) if sub is SubSignal.MP else None
     peer.head_offset = 5
-    async with Client(CREDENTIALS, tcp=peer.tcp, last_seq=1) as client:
+    async with Client(CREDENTIALS, tcp=peer.tcp, position=Position(1, 11)) as client:
         assert await take(client, 1) == [15]
         events = client.events()
         await anext(events)  # Connected
@@ -161,7 +164,114 @@ async def test_remembered_ids_are_bounded(peer: FakePeer) -> None:
         peer.deliver(stored(11), stored(12), stored(13))
         assert await take(client, 3) == [11, 12, 13]
         peer.notify(1)
-        assert await take(client, 1) == [11]  # forgotten, so it comes again
+        await peer.until(lambda: peer.pulled_after() == [0, 0])
+        peer.deliver(stored(14))
+        assert await take(client, 1) == [14]  # 11 is forgotten, but it is below the position
+        assert len(client._inbox._seen) == 2
+
+
+def small_answers(
+    peer: FakePeer, size: int, mark: Callable[[], int]
+) -> Callable[[SubSignal, object], object]:
+    """Answer as a server does: from the mark if it is lower, `size` entries, and an MN for the rest."""
+
+    def rule(sub: SubSignal, body: object) -> object:
+        if not isinstance(body, pb.PullMessageRequest):
+            return None
+        after = min(body.id, mark())
+        entries = peer.inbox[after : after + size]
+        upto = after + len(entries)
+        if upto < len(peer.inbox):
+            asyncio.get_running_loop().call_soon(peer.notify, upto + 1)
+        return 0, pb.PullMessageResult(message=entries, current=upto, head=upto)
+
+    return rule
+
+
+@pytest.mark.parametrize("have", range(2, 20))
+async def test_after_a_restart_what_the_server_gives_again_is_not_yielded_again(
+    peer: FakePeer, have: int
+) -> None:
+    """The server's mark is behind the position, and its first answers may end below, at or above it."""
+    kept: list[Position] = []
+    asked: list[int] = []
+    peer.inbox = [stored(n) for n in range(101, 121)]
+
+    def mark() -> int:
+        asked.append(1)
+        return 1 if len(asked) == 1 else 1 << 40
+
+    peer.rule = small_answers(peer, 6, mark)
+    begin = Position(have, 100 + have)
+    async with Client(
+        CREDENTIALS, tcp=peer.tcp, options=FAST, position=begin, on_position=kept.append
+    ) as client:
+        assert await take(client, 20 - have) == list(range(101 + have, 121))
+        peer.deliver(stored(121))
+        assert await take(client, 1) == [121]
+    # Each message moves the position, and by one.
+    assert kept == [Position(seq, 100 + seq) for seq in range(have + 1, 21)]
+
+
+async def test_a_first_answer_that_is_not_the_whole_inbox_moves_the_position_as_a_whole(
+    peer: FakePeer,
+) -> None:
+    kept: list[Position] = []
+    newest = pb.PullMessageResult(message=[stored(11), stored(12), stored(13)], current=50, head=50)
+    peer.rule = lambda sub, body: (0, newest) if sub is SubSignal.MP and body.id == 0 else None
+    peer.inbox = [stored(n) for n in range(1, 51)]
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST, on_position=kept.append) as client:
+        assert await take(client, 3) == [11, 12, 13]
+        assert kept == [Position(47)]  # nothing below is needed; who says 0 again would be a new device
+        peer.deliver(stored(51))
+        assert await take(client, 1) == [51]
+        assert kept == [Position(47), Position(50, 13)]
+
+
+async def test_a_connection_lost_amid_the_first_answer_begins_no_other_first_answer(peer: FakePeer) -> None:
+    """One who says 0 again is given the newest messages again, and not what came between."""
+    newest = pb.PullMessageResult(message=[stored(11), stored(12), stored(13)], current=50, head=50)
+    peer.rule = lambda sub, body: (0, newest) if sub is SubSignal.MP and body.id == 0 else None
+    peer.inbox = [*(stored(n) for n in range(100, 147)), *newest.message]
+    options = replace(FAST, message_queue=1)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        assert await take(client, 1) == [11]
+        peer.session.drop()
+        peer.inbox.append(stored(51))
+        await peer.until(lambda: len(peer.pulled_after()) == 2)
+        assert await take(client, 3) == [12, 13, 51]
+    assert peer.pulled_after() == [0, 47]
+
+
+async def test_a_connection_lost_amid_an_answer_asks_for_the_rest_of_it(peer: FakePeer) -> None:
+    options = replace(FAST, message_queue=1)
+    peer.inbox = [stored(n) for n in range(1, 11)]
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        assert await take(client, 4) == [1, 2, 3, 4]
+        peer.session.drop()
+        await peer.until(lambda: len(peer.pulled_after()) == 2)
+        assert await take(client, 6) == [5, 6, 7, 8, 9, 10]
+    first, second = peer.pulled_after()
+    assert (first, second >= 4) == (0, True)
+
+
+async def test_a_call_is_no_sign_of_where_an_answer_begins(peer: FakePeer) -> None:
+    """A call that was given is not given again, so what comes after it may have come before."""
+    kept: list[Position] = []
+    call = stored(12)
+    call.content.type = ContentType.CALL_START
+    peer.inbox = [stored(11), call, stored(13), stored(14)]
+    again = pb.PullMessageResult(message=[stored(11), stored(13), stored(14)], current=4, head=4)
+    peer.rule = lambda sub, body: (0, again) if sub is SubSignal.MP and body.id == 2 else None
+    begin = Position(2)
+    async with Client(
+        CREDENTIALS, tcp=peer.tcp, options=FAST, position=begin, on_position=kept.append
+    ) as client:
+        assert await take(client, 3) == [11, 13, 14]
+        assert kept == []  # it is not certain which ones these are
+        peer.deliver(stored(15))
+        assert await take(client, 1) == [15]
+        assert kept == [Position(4, 14)]
 
 
 async def test_a_message_recalled_before_it_is_taken_comes_as_recalled(

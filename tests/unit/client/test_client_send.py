@@ -18,6 +18,8 @@ from fsharechat.client import (
     SendUnconfirmed,
     SensitiveWord,
     SentMessage,
+    TooLarge,
+    TooOften,
     Transparent,
     group,
     is_mentioned,
@@ -225,3 +227,64 @@ async def test_close_ends_the_sends(peer: FakePeer) -> None:
     await client.close()
     with pytest.raises(Closed):
         await sending
+
+
+async def test_a_text_that_is_too_long_is_told_at_once_and_not_sent(peer: FakePeer, transport: str) -> None:
+    client = Client(CREDENTIALS, **peer.address(transport), options=FAST)
+    with pytest.raises(TooLarge, match="MS: 104"):  # also while there is no connection
+        await client.send(FRIEND, "x" * (1 << 20))
+    async with client:
+        with pytest.raises(TooLarge, match="MS: 104"):
+            await client.send(FRIEND, "x" * (1 << 20))
+        with pytest.raises(TooLarge, match="UPUI"):
+            await client.user_infos(["x" * 1000] * 1100)
+        await client.send(FRIEND, "x" * 900_000)
+        assert len(peer.asked(SubSignal.MS)) == 1
+        assert peer.asked(SubSignal.UPUI) == []
+        assert len(peer.sessions) == 1
+
+
+async def test_what_is_too_long_as_json_is_told_too(peer: FakePeer) -> None:
+    async with Client(CREDENTIALS, ws=peer.ws, options=FAST) as client:
+        with pytest.raises(TooLarge):
+            await client.send(FRIEND, "\x01" * 200_000)
+        await client.send(FRIEND, "x" * 200_000)
+    assert len(peer.asked(SubSignal.MS)) == 1
+
+
+async def test_a_send_keeps_below_the_limit(peer: FakePeer, transport: str) -> None:
+    loop = asyncio.get_running_loop()
+    options = replace(FAST, send_limit=20, send_limit_seconds=0.5)
+    async with Client(CREDENTIALS, **peer.address(transport), options=options) as client:
+        began = loop.time()
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(38):
+                tasks.create_task(client.send(FRIEND, str(n)))
+        assert loop.time() - began >= 0.5  # 18 at once, 20 in the half second after
+    assert [message.content.searchable_content for message in peer.asked(SubSignal.MS)] == [
+        str(n) for n in range(38)
+    ]
+
+
+async def test_a_send_whose_turn_does_not_come_in_its_time_is_told_at_once(peer: FakePeer) -> None:
+    options = replace(FAST, send_limit=10, send_limit_seconds=1000.0)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
+        for n in range(9):
+            await client.send(FRIEND, str(n))
+        with pytest.raises(TooOften):
+            await client.send(FRIEND, "one too many", within=50)
+        with pytest.raises(TooOften):
+            await client.send_typing(FRIEND)
+    assert len(peer.asked(SubSignal.MS)) == 9
+
+
+async def test_a_send_that_is_refused_as_too_often_is_sent_again(peer: FakePeer) -> None:
+    refusals = iter([(250, None)] * 3)
+    peer.rule = lambda sub, body: next(refusals, None)
+    async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
+        await client.send(FRIEND, "patience")
+        assert len(peer.asked(SubSignal.MS)) == 4
+        assert len({message.local_message_id for message in peer.asked(SubSignal.MS)}) == 1
+        peer.rule = lambda sub, body: (250, None)
+        with pytest.raises((TooOften, SendUnconfirmed)):  # the last answer may come too late
+            await client.send(FRIEND, "never", within=0.1)

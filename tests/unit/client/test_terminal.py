@@ -13,6 +13,7 @@ from fake_peer import CREDENTIALS
 
 from fsharechat.client import terminal
 from fsharechat.client.console import Pipe
+from fsharechat.client.models import Position
 from fsharechat.client.state import InUse, State, default_folder
 from tests.e2e.certificate import make_certificate
 
@@ -20,13 +21,13 @@ from tests.e2e.certificate import make_certificate
 def test_state_comes_back(tmp_path: Path) -> None:
     with State(tmp_path / "new", "138", "http://h:1") as state:
         assert state.credentials is None
-        state.save(3)  # nothing to keep yet
+        state.save(Position(3))  # nothing to keep yet
         assert not list((tmp_path / "new").glob("*.json"))
         state.credentials = CREDENTIALS
-        state.save(7, ["group-1", "group-2"])
+        state.save(Position(7, 700), ["group-1", "group-2"])
     with State(tmp_path / "new", "138", "http://h:1") as state:
         assert state.credentials == CREDENTIALS
-        assert state.last_seq == 7
+        assert state.position == Position(7, 700)
         assert state.groups == ["group-1", "group-2"]
     (path,) = (tmp_path / "new").glob("*.json")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -35,7 +36,7 @@ def test_state_comes_back(tmp_path: Path) -> None:
 def test_state_is_apart_for_each_number_and_server(tmp_path: Path) -> None:
     with State(tmp_path, "138", "http://h:1") as state:
         state.credentials = replace(CREDENTIALS, user_id="first")
-        state.save(1)
+        state.save(Position(1))
         for number, server in (("139", "http://h:1"), ("138", "http://h:2")):
             with State(tmp_path, number, server) as other:
                 assert other.credentials is None
@@ -50,11 +51,11 @@ def test_state_is_used_by_one_client_at_a_time(tmp_path: Path) -> None:
 def test_a_damaged_state_is_dropped(tmp_path: Path, text: str) -> None:
     with State(tmp_path, "138", "s") as state:
         state.credentials = CREDENTIALS
-        state.save(7)
+        state.save(Position(7))
     (path,) = tmp_path.glob("*.json")
     path.write_text(text)
     with State(tmp_path, "138", "s") as state:
-        assert (state.credentials, state.last_seq) == (None, 0)
+        assert (state.credentials, state.position) == (None, Position())
 
 
 def test_the_state_folder_follows_the_desktop_conventions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +116,7 @@ async def test_tls_is_spoken_when_told_to_and_hinted_at_otherwise(
 
     with State(tmp_path, "13800000001", "http://127.0.0.1:1") as state:
         state.credentials = CREDENTIALS
-        state.save(0)
+        state.save(Position())
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context) as server:
         port = server.sockets[0].getsockname()[1]
         flags = ["--number", "13800000001", "--http", "http://127.0.0.1:1", "--state", str(tmp_path)]
@@ -137,10 +138,10 @@ def test_a_state_in_use_is_said_in_plain_words(tmp_path: Path, capsys: pytest.Ca
 def test_a_state_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     with State(tmp_path, "138", "s") as state:
         state.credentials = CREDENTIALS
-        state.save(7)
+        state.save(Position(7))
     (path,) = tmp_path.glob("*.json")
     kept = json.loads(path.read_text())
-    del kept["groups"]
+    del kept["groups"], kept["last_message"]
     path.write_text(json.dumps(kept))
     with State(tmp_path, "138", "s") as state:
-        assert (state.credentials, state.last_seq, state.groups) == (CREDENTIALS, 7, [])
+        assert (state.credentials, state.position, state.groups) == (CREDENTIALS, Position(7), [])

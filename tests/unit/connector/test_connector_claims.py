@@ -127,6 +127,16 @@ async def test_every_client_has_everything_in_the_end(connector: Connector, rule
     assert client.has == set(range(1, 21)) if rule != "nothing" else {18, 19, 20} <= client.has
 
 
+async def test_a_device_that_has_less_than_its_mark_gets_all_that_follows(connector: Connector) -> None:
+    """Such as a bot that was killed: it had fetched more than it had handled."""
+    inbox = Inbox(connector, head=20)
+    inbox.marks["phone"] = Mark("anna", "phone", Log.INBOX, 15, 17)
+    client = Client(connector, inbox, lambda client: 4)
+    await client.connect()
+    await client.read()
+    assert client.has == set(range(5, 21))
+
+
 @pytest.mark.parametrize(("claim", "first"), [(5, 6), (19, 18)])
 async def test_a_device_that_comes_back_after_a_log_out_has_what_it_had(
     connector: Connector, claim: int, first: int
