@@ -292,9 +292,8 @@ class DeviceLogs:
 
         It is told first that there is something below which it lacks: web clients count from the last MN.
         """
-        user = self.user
         if not self.inbox.own(seq):
-            user.heads[Log.INBOX] = max(user.heads[Log.INBOX], seq)
+            self.user.learn(Log.INBOX, seq)  # the user's other devices may never hear of it by an event
             self._tell_inbox(behind_answers=False)
 
     def pull(self, message_id: int, claim: int) -> None:

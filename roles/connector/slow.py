@@ -68,6 +68,7 @@ class SlowReaders:
             elif watch.end_by is not None and now >= watch.end_by:
                 reader.stalled()
             elif watch.end_by is not None and left == NOTHING:
+                self.forget(reader)
                 reader.all_taken()
             elif left != watch.left:
                 watch.left, watch.since = left, now

@@ -28,6 +28,7 @@ from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ConversationType, SubSignal
 
+from .inbox import read_inbox
 from .ledger import Ledger, Read, Sent
 
 T = TypeVar("T")
@@ -248,6 +249,13 @@ class Swarm:
             member.begin = (await member.pull(0)).head
         return self
 
+    async def inbox(self, number: int) -> tuple[list[pb.Message], int]:
+        """Return what came to a user in this run, as a new device reads it, and the last seq there is."""
+        member = self.members[number]
+        credentials = await self._credentials(number, "reader")
+        addresses = {member.transport: self._addresses[member.transport]}
+        return await read_inbox(credentials, member.begin, addresses, OPTIONS, LOGIN_SECONDS)
+
     async def _make_group(self, mates: Sequence[Member], numbers: Mapping[str, int]) -> None:
         owner, *others = mates
         name = f"group of {owner.number}"
@@ -256,14 +264,14 @@ class Swarm:
             member.group_id = group_id
             member.meet(self.members, numbers, frozenset(mate.number for mate in mates))
 
-    async def _credentials(self, number: int) -> Credentials:
+    async def _credentials(self, number: int, device: str = "swarm") -> Credentials:
         """Log in at one api process after the other until one answers."""
         addresses = self._addresses["http"]
         async with asyncio.timeout(LOGIN_SECONDS):
             for attempt in range(1 << 30):
                 try:
                     at = addresses[(number + attempt) % len(addresses)]
-                    return await login(at, str(self._first_number + number), SUPER_CODE, f"swarm-{number}")
+                    return await login(at, str(self._first_number + number), SUPER_CODE, f"{device}-{number}")
                 except (ClientError, OSError):
                     await asyncio.sleep(PAUSE)
         raise AssertionError("the time-out comes first")

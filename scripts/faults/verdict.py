@@ -50,14 +50,12 @@ async def _judge_inbox(swarm: Swarm, number: int, verdict: Verdict) -> None:
     What was recalled has nothing of its text left.
     """
     member = swarm.members[number]
-    result = await member.pull(member.begin)
-    if not result.current - member.begin == result.head - member.begin == len(result.message):
-        verdict.add(
-            "inboxes with holes", [f"{number}: {len(result.message)} from {member.begin} to {result.head}"]
-        )
+    found, head = await swarm.inbox(number)
+    if head - member.begin != len(found):
+        verdict.add("inboxes with holes", [f"{number}: {len(found)} from {member.begin} to {head}"])
     entries: list[tuple[int, int, int]] = []
     mine: list[tuple[int, int, int]] = []
-    for message in result.message:
+    for message in found:
         sent = swarm.ledger.find(message)
         if sent is None:
             verdict.add("unknown entries", [f"{number}: {message.content.searchable_content!r}"])

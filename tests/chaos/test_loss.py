@@ -13,6 +13,7 @@ from losses import LosingBus, LostNotifications, WatchedHub, is_lost
 
 from fsharechat.node import Node
 from fsharechat.settings import Settings
+from fsharechat.store.cursors import Log
 from roles import connector
 from roles.connector import hub as hub_module
 from tests.devices import FAST, Device, check_same, log_in
@@ -84,8 +85,8 @@ class World:
         """Wait until the connector knows that everything is stored, whether or not the devices do."""
         wanted = dict.fromkeys(self.hub.users, len(self.pairs[0].texts))
         await until(
-            lambda: {uid: user.head for uid, user in self.hub.users.items()} == wanted,
-            lambda: f"the heads are {[user.head for user in self.hub.users.values()]}",
+            lambda: {uid: user.heads[Log.INBOX] for uid, user in self.hub.users.items()} == wanted,
+            lambda: f"the heads are {[user.heads[Log.INBOX] for user in self.hub.users.values()]}",
         )
 
     async def until_all_has_come(self) -> None:

@@ -273,6 +273,15 @@ async def test_who_sends_is_told_first_of_what_lies_below(connector: Connector) 
     assert (ack.message_id, ack.body.payload) == (9, sent_payload(77, 88, 6)[:16])
 
 
+async def test_the_other_devices_are_told_of_it_too(connector: Connector) -> None:
+    """The head check would not: this connector knows how far the inbox goes."""
+    phone = await connector.device(head=3)
+    tablet = await connector.device(client_id="tablet", head=3)
+    send(phone)
+    await connector.rpc.reply(payload=sent_payload(77, 88, 6))
+    assert tablet.transport.mns() == [4]
+
+
 async def test_who_lacks_nothing_is_told_of_nothing(connector: Connector) -> None:
     phone = await connector.device(head=3)
     send(phone)
