@@ -91,6 +91,7 @@ def put(message: Message, field: Any, value: object) -> None:
         setattr(message, field.name, value)
 
 
+@pytest.mark.slow  # each group that is made has its portrait composed
 @pytest.mark.parametrize("about", ["a group", "a user"])
 async def test_values_at_their_edges_fail_nothing(boot: Boot, about: str) -> None:
     server = await boot(limits={"requests": 0})
