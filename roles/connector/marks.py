@@ -40,7 +40,7 @@ class MarkKeeper:
         self._time = time
         self._moved: dict[Marked, None] = {}
         self._left: dict[tuple[str, str], Marks] = {}
-        self._keep_at = 0.0
+        self._keep_at = self._retry_at = 0.0
 
     def moved(self, device: Marked) -> None:
         """Keep the marks of a device in a while."""
@@ -58,13 +58,17 @@ class MarkKeeper:
 
     async def keep(self, *, all: bool = False) -> None:
         """Keep what is due, or all."""
-        if all or self._time() >= self._keep_at:
-            self._keep_at = self._time() + KEEP_SECONDS
+        now = self._time()
+        if now < self._retry_at and not all:
+            return
+        if all or now >= self._keep_at:
+            self._keep_at = now + KEEP_SECONDS
             moved, self._moved = self._moved, {}
             for device in moved:
                 self._put_back(device.uid, device.client_id, device.marks())
         for _ in range(0, len(self._left), BATCH):
             if not await self._keep_some():
+                self._retry_at = now + KEEP_SECONDS
                 return
 
     async def _keep_some(self) -> bool:

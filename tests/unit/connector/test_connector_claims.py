@@ -15,6 +15,7 @@ from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.messages import NOTHING, Entry
 from roles.connector.cursor import OUTLIVED_SECONDS
 from roles.connector.logs import HELD_SECONDS, MAX_HELD
+from roles.connector.marks import KEEP_SECONDS
 
 ANSWER = 3
 """Entries that the store gives in one answer."""
@@ -192,6 +193,9 @@ async def test_marks_that_cannot_be_kept_are_kept_later_and_known_meanwhile(conn
     assert phone.session.logs is not None
     assert phone.session.logs.inbox.mark == 2
     connector.rpc.answers[Method.MARKS] = keep
+    await connector.hub.marks.keep()
+    assert inbox.marks == {}, "it is not tried all the time"
+    connector.clock.now += KEEP_SECONDS
     await connector.hub.marks.keep()
     assert inbox.marks["phone"].seq == 2
 
