@@ -263,6 +263,7 @@ class Hub:
     def forget(self, session: Session) -> None:
         """Log the device out for good (DISCONNECT with clear), then close its connection."""
         self.inflight += 1  # draining waits for it
+        self.marks.forget(session.uid, session.client_id)
 
         def forgotten(future: asyncio.Future[Reply]) -> None:
             session.transport.close()

@@ -51,6 +51,10 @@ class MarkKeeper:
         if self._moved.pop(device, self) is None:
             self._put_back(device.uid, device.client_id, device.marks())
 
+    def forget(self, uid: str, client_id: str) -> None:
+        """Keep nothing of a device that logs out."""
+        self._left.pop((uid, client_id), None)
+
     def known(self, uid: str, client_id: str, kept: Marks) -> Marks:
         """Return the marks of a device that comes back: what the store has of it, or what is still to be kept."""
         waiting = self._left.get((uid, client_id))

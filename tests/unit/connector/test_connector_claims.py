@@ -200,6 +200,17 @@ async def test_marks_that_cannot_be_kept_are_kept_later_and_known_meanwhile(conn
     assert inbox.marks["phone"].seq == 2
 
 
+async def test_of_a_device_that_logs_out_nothing_is_kept(connector: Connector) -> None:
+    inbox = Inbox(connector)
+    phone = await connector.device()
+    for seq in (1, 2, 3):
+        connector.deliver(seq)
+        phone.pull(seq - 1)
+    phone.send(Signal.DISCONNECT, b"\1")
+    await connector.hub.marks.keep(all=True)
+    assert inbox.marks == {}
+
+
 def entry(seq: int, *, kind: int = 1, local_id: int = 0, target: str = "anna") -> bytes:
     return pb.Message(
         conversation=pb.Conversation(type=0, target=target, line=0),
