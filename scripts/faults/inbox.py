@@ -48,4 +48,5 @@ async def read_inbox(
     """Return the entries behind a seq of 1 or more, and the last seq there is. Raises TimeoutError."""
     async with Reader(credentials, after, addresses, options) as reader, asyncio.timeout(patience):
         await reader.came.wait()
-        return reader.entries, reader.head
+        # A new device is given the newest of one answer, also those that it says it has.
+        return reader.entries[max(0, len(reader.entries) - (reader.head - after)) :], reader.head
