@@ -22,6 +22,7 @@ from .idle import WARM_UP_CONNECTIONS, IdleResult, run_idle
 from .link import BenchError
 from .load import Case, CaseResult, run_case
 from .login import log_in
+from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_neighbours, table
 from .report import case_table, cpu_table, filesystem_of, idle_table, machine
 from .sampler import summary
 from .server import FOLDER, Server
@@ -44,7 +45,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_smoke(arguments))
+            runner.run(arguments.run(arguments))
     except BenchError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
@@ -57,9 +58,16 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Load on a server that it starts itself."
     )
-    smoke = parser.add_subparsers(required=True, metavar="smoke").add_parser(
+    commands = parser.add_subparsers(required=True, metavar="smoke|neighbours")
+    neighbours = commands.add_parser(
+        "neighbours", help="what one user who does the worst that is allowed costs others"
+    )
+    neighbours.add_argument("--seconds", type=float, default=10.0, help="measured time beside each (10)")
+    neighbours.set_defaults(run=_neighbours)
+    smoke = commands.add_parser(
         "smoke", help="messages a second, latencies, CPU and memory; see docs/benchmark.md"
     )
+    smoke.set_defaults(run=_smoke)
     smoke.add_argument("--seconds", type=float, default=6.0, help="measured time of each case (6)")
     smoke.add_argument("--only", choices=TRANSPORTS, help="one transport")
     smoke.add_argument(
@@ -86,7 +94,7 @@ def _arguments() -> argparse.Namespace:
         help="sample the all-in-one server's stacks into FILE; needs --only and one --case",
     )
     arguments = parser.parse_args()
-    if arguments.profile is not None:
+    if arguments.run is _smoke and arguments.profile is not None:
         if arguments.only is None or len(arguments.case or ()) != 1 or arguments.cluster is not None:
             parser.error("--profile needs --only and exactly one --case, and does without --cluster")
         arguments.profile = arguments.profile.resolve()
@@ -151,6 +159,19 @@ async def _smoke(arguments: argparse.Namespace) -> None:
     if arguments.json is not None:
         results = {"machine": facts, "cases": cases, "idle": [_with_bytes(result) for result in idle]}
         arguments.json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
+
+
+async def _neighbours(arguments: argparse.Namespace) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, value in machine(FOLDER).items():
+        print(f"{name}: {value}")
+    _raise_file_limit()
+    with _data_folder() as data:
+        async with all_in_one(data, more=LIMITS) as server:
+            results = await run_neighbours(server, range(MEMBERS + 2), arguments.seconds)
+    print(
+        f"\nA message each {PACE_SECONDS * 1000:.0f} ms over TCP, for {arguments.seconds:g} s:\n{table(results)}"
+    )
 
 
 def _raise_file_limit() -> int:

@@ -5,9 +5,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from localservices.process import Identity
 
@@ -26,13 +27,17 @@ _PORTS = {
 
 
 @asynccontextmanager
-async def all_in_one(data: Path, profile: Path | None = None) -> AsyncIterator[Server]:
+async def all_in_one(
+    data: Path, profile: Path | None = None, more: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Server]:
     """Run `fsharechat --dev` on `data`. With `profile` it runs under the sampler, which writes there.
+
+    `more`: settings beside those of every server under test.
 
     Raises BenchError when it does not start; the last lines of its log join each error.
     """
     log = data.with_suffix(".log")
-    process = await _launch(data, log, profile)
+    process = await _launch(data, log, profile, more)
     try:
         ready = await _ready(process, log)
         tcp_host, tcp_port, ws_host, ws_port, http = ready.groups()
@@ -53,13 +58,15 @@ async def all_in_one(data: Path, profile: Path | None = None) -> AsyncIterator[S
         await _stop(process)
 
 
-async def _launch(data: Path, log: Path, profile: Path | None) -> asyncio.subprocess.Process:
+async def _launch(
+    data: Path, log: Path, profile: Path | None, more: Mapping[str, str]
+) -> asyncio.subprocess.Process:
     program = ["benchmark.sampler", str(profile)] if profile else ["fsharechat"]
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", *program, "--dev", "--data", str(data)),
             cwd=data,
-            env={**os.environ, **SETTINGS, **_PORTS},
+            env={**os.environ, **SETTINGS, **more, **_PORTS},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
