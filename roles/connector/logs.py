@@ -388,8 +388,11 @@ class DeviceLogs:
     # Transparent messages
 
     def push(self, message: TailMessage) -> None:
-        """Send a transparent message; behind the answer that it must not overtake, if there is one (section 6)."""
-        upto = self._last_of(message)
+        """Send a transparent message; behind the answer that it must not overtake, if there is one (section 6).
+
+        Typing overtakes nothing that matters, and is of no use later.
+        """
+        upto = 0 if message.about().kind == ContentType.TYPING else self._last_of(message)
         if not upto:
             self._send_push(message)
             return

@@ -316,12 +316,12 @@ async def test_a_transparent_message_of_ones_own_has_no_place(connector: Connect
 # Transparent messages behind what they follow
 
 
-def bye(connector: Connector, sender: str = "ben", id: int = 500) -> bytes:
+def bye(connector: Connector, sender: str = "ben", id: int = 500, kind: int = ContentType.CALL_BYE) -> bytes:
     """Bring a transparent message to anna, and return its body."""
     body = pb.Message(
         conversation=pb.Conversation(type=0, target="anna", line=0),
         from_user=sender,
-        content=pb.MessageContent(type=ContentType.CALL_BYE),
+        content=pb.MessageContent(type=kind),
         message_id=id,
     ).SerializeToString()
     connector.events(Push(body, ["anna"]))
@@ -347,6 +347,16 @@ async def test_a_transparent_message_of_another_conversation_does_not_wait(conne
     phone.transport.take()
     body = bye(connector, sender="cid")
     assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+
+
+async def test_typing_does_not_wait(connector: Connector) -> None:
+    phone = connector.accept()
+    await connector.log_in(phone, head=9, mark=3)  # what it lacks is not at hand
+    phone.transport.take()
+    body = bye(connector, kind=ContentType.TYPING)
+    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+    bye(connector)
+    assert phone.transport.take() == []
 
 
 async def test_a_transparent_message_waits_for_a_while_only(connector: Connector) -> None:
