@@ -77,12 +77,13 @@ class SlowReaders:
                 reader.stalled()
 
     async def finished(self, time: Callable[[], float]) -> None:
-        """Return when no connection that was closed has anything left to send."""
+        """Return when no connection that was closed has anything left to send, and watch no more."""
         while any(
             watch.end_by is not None and self._has_left(reader) for reader, watch in self._watched.items()
         ):
             await asyncio.sleep(POLL_SECONDS)
             self.look(time())
+        self._watched.clear()
 
     @staticmethod
     def _has_left(reader: Reader) -> bool:
