@@ -181,7 +181,7 @@ async def test_a_question_about_a_commit_that_meets_a_conflict_is_asked_again(
             await asyncio.sleep(0.01)
         await other.execute("ROLLBACK")
         assert [entry.seq for entry in (await stored).entries] == [2, 2]
-    pulled = await behind.read(messages.pull, "bob", 0)
+    pulled = await inbox(behind, "bob")
     assert (pulled.head, pulled.bodies[1:]) == (2, [b"once"])
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from store_kit import append, new
+from store_kit import append, inbox, new
 
 from fsharechat.errors import StoreError
 from fsharechat.store import messages, mysql_connection
@@ -79,7 +79,7 @@ async def test_what_is_being_stored_fails_too(store: MysqlStore, wire: Wire) -> 
     await until(lambda: not store.away, "the store is not back")
     for n in range(1, 11):
         await append(store, new("ann", "bob", local_id=n))
-    pulled = await store.read(messages.pull, "bob", 0)
+    pulled = await inbox(store, "bob")
     assert pulled.head == len(pulled.bodies) == 11
 
 

@@ -7,7 +7,18 @@ revision = "0006"
 down_revision = "0005"
 
 
+_COMMENTS = {
+    "kind": (sa.SmallInteger(), "Log"),
+    "seq": (sa.BigInteger(), "The last one that the device demonstrably has."),
+}
+
+
 def upgrade() -> None:
+    if op.get_bind().dialect.name == "mysql":  # SQLite has no comments
+        for column, (kind, comment) in _COMMENTS.items():
+            op.alter_column(
+                "device_cursors", column, existing_type=kind, existing_nullable=False, comment=comment
+            )
     op.add_column(
         "device_cursors",
         sa.Column(
