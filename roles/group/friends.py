@@ -3,6 +3,7 @@
 FDL and BLU, which end what was begun, are this project's.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from fsharechat.errors import Refusal
@@ -24,7 +25,7 @@ from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles
 from roles.group.service import Group
-from roles.group.standing import check_heard, rights_of
+from roles.group.standing import check_heard, check_not_blacklisted, check_rights, rights_of
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
@@ -47,12 +48,10 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
     if target == call.uid or len(request.reason) > MAX_REASON:
         raise Refusal(Code.INVALID_PARAMETER)
     if request.reason:
-        check_heard(await rights_of(group, call.uid))  # it becomes a message
+        await check_rights(group, call.uid, check_heard)  # it becomes a message
     if await group.words.forbids(call.uid, [request.reason]):
         raise Refusal(Code.SENSITIVE_WORD)
-    rights = await rights_of(group, target)
-    if call.uid in rights.blacklist:
-        raise Refusal(Code.BLACKLISTED)
+    await check_rights(group, target, partial(check_not_blacklisted, call.uid))
     version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)
     _tell_of_requests(group, version, call.uid, target)
 

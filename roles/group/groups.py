@@ -31,7 +31,7 @@ from roles.group import group_rights
 from roles.group.handlers import handles
 from roles.group.notices import Notice, brought
 from roles.group.service import Group
-from roles.group.standing import check_heard, rights_of
+from roles.group.standing import check_heard, check_not_blocked, check_rights
 from roles.group.words import texts_of
 
 MAX_GROUPS = 2000
@@ -115,10 +115,8 @@ async def _change(
 
     `may` is asked before, too: a change locks all members, which is nothing for who has no right to it.
     """
-    rights = await rights_of(group, call.uid)
     texts = [text for text in (*texts, *(member.alias for member in new)) if text]
-    if texts or rights.status == UserStatus.BLOCKED:
-        check_heard(rights)
+    rights = await check_rights(group, call.uid, check_heard if texts else check_not_blocked)
     if may is not None and not call.retried:  # (the first try may have been the last that they might)
         info, seats = await group.store.read_for(call.uid, groups.seat, group_id, call.uid)
         if info is None:

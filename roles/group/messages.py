@@ -29,7 +29,7 @@ from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import carry_out, code_of, handles, handles_direct, handles_raw
 from roles.group.service import Group
-from roles.group.standing import check_heard
+from roles.group.standing import check_heard, check_not_blacklisted, rights_of
 from roles.group.words import texts_of
 
 log = structlog.get_logger(__name__)
@@ -39,9 +39,9 @@ log = structlog.get_logger(__name__)
 def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     """Store a message, or push it when it is transparent; the payload is its id and time.
 
-    When everything that decides is cached this is done at once, without a task. A sender's messages keep their
-    order: behind one that has to wait, for a read or because its text is large, the following ones wait too. A
-    transparent message to a group does: no transaction looks once more at whom it is for.
+    When everything that decides is cached and allows it this is done at once, without a task. A sender's messages
+    keep their order: behind one that has to wait, for a read or because its text is large, the following ones wait
+    too. A transparent message to a group does: no transaction looks once more at whom it is for.
     """
     try:
         message = _parsed(call)
@@ -58,7 +58,10 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
             call.uid not in target.types or _is_transparent(message.content)
         ):
             return _send_later(group, call, message)
-        receivers, audience = _may_send(call.uid, message, sender, target)
+        try:
+            receivers, audience = _may_send(call.uid, message, sender, target)
+        except Refusal:
+            return _send_later(group, call, message)  # what is cached may be old: it refuses nobody
         if group.words.refuses(message.content):
             raise Refusal(Code.SENSITIVE_WORD)
         return _send(group, call, message, receivers, audience)
@@ -109,27 +112,35 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
 
 
 async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
-    """Return what `_may_send` does, with what is not cached read. Raises Refusal."""
-    sender = await group.rights.get(uid)
+    """Return what `_may_send` does, with what is not cached read, and what refuses read again. Raises Refusal."""
+    sender = await rights_of(group, uid)
     target = await _target(group, uid, message)
-    if sender is None:
-        raise Refusal(Code.NOT_EXIST)
-    return _may_send(uid, message, sender, target)
+    try:
+        return _may_send(uid, message, sender, target)
+    except Refusal:
+        group.rights.drop([uid])
+        if isinstance(target, Rights):
+            group.rights.drop([message.conversation.target])
+        else:
+            await _drop_if_old(group, message.conversation.target)
+        return _may_send(uid, message, await rights_of(group, uid), await _target(group, uid, message))
 
 
 async def _target(group: Group, uid: str, message: pb.Message) -> Rights | GroupMembers:
     """Return the target of a message, read again where the sender seems not to be a member. Raises Refusal."""
     name = message.conversation.target
     if message.conversation.type == ConversationType.PRIVATE:
-        user = await group.rights.get(name)
-        if user is None:
-            raise Refusal(Code.NOT_EXIST)
-        return user
+        return await rights_of(group, name)
     if _is_transparent(message.content):
-        known = group.members.peek(name)
-        if known is not None and await group.store.read(groups.version, name) != known.version:
-            group.members.drop([name])
+        await _drop_if_old(group, name)
     return await members_with(group, name, uid)
+
+
+async def _drop_if_old(group: Group, name: str) -> None:
+    """Forget the cached members of a group that are no longer its members."""
+    known = group.members.peek(name)
+    if known is not None and await group.store.read(groups.version, name) != known.version:
+        group.members.drop([name])
 
 
 def _parsed(call: Call) -> pb.Message:
@@ -257,8 +268,7 @@ def _number(data: bytes) -> int:
 
 def _receivers(uid: str, message: pb.Message, target: Rights) -> Sequence[str]:
     """Return who gets a private message beside its sender. Raises Refusal where they may not send it."""
-    if uid in target.blacklist:
-        raise Refusal(Code.BLACKLISTED)
+    check_not_blacklisted(uid, target)
     return () if message.conversation.target == uid else (message.conversation.target,)
 
 

@@ -1,5 +1,7 @@
 """Who may say something that others get to read (protocol.md section 8)."""
 
+from collections.abc import Callable
+
 from fsharechat.errors import Refusal
 from fsharechat.protocol.signals import Code, UserStatus
 from fsharechat.store.users import Rights
@@ -12,9 +14,36 @@ def check_heard(user: Rights) -> None:
         raise Refusal(Code.MUTED if user.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
 
 
+def check_not_blocked(user: Rights) -> None:
+    """Raise Refusal for the blocked."""
+    if user.status == UserStatus.BLOCKED:
+        raise Refusal(Code.USER_FORBIDDEN)
+
+
 async def rights_of(group: Group, uid: str) -> Rights:
     """Return the rights of a user. Raises Refusal when there is no such user."""
     rights = await group.rights.get(uid)
     if rights is None:
         raise Refusal(Code.NOT_EXIST)
     return rights
+
+
+async def check_rights(group: Group, uid: str, check: Callable[[Rights], None]) -> Rights:
+    """Return the rights of a user that pass a check. Raises its Refusal, or that there is no such user.
+
+    What is cached refuses nobody: another process may have changed it a moment ago, and its news may be on the way.
+    """
+    rights = await rights_of(group, uid)
+    try:
+        check(rights)
+    except Refusal:
+        group.rights.drop([uid])
+        rights = await rights_of(group, uid)
+        check(rights)
+    return rights
+
+
+def check_not_blacklisted(uid: str, by: Rights) -> None:
+    """Raise Refusal for whom somebody has blacklisted."""
+    if uid in by.blacklist:
+        raise Refusal(Code.BLACKLISTED)

@@ -13,7 +13,7 @@ from fsharechat.store.unit import Dialect, Row, Unit, rows_within
 from roles.group.directory import Viewer
 from roles.group.handlers import handles
 from roles.group.service import Group
-from roles.group.standing import check_heard, rights_of
+from roles.group.standing import check_heard, check_rights
 
 MAX_USERS = 2000
 """Users that one UPUI may ask for."""
@@ -127,7 +127,7 @@ async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoReque
         raise Refusal(Code.INVALID_PARAMETER)
     texts = [entry.value for entry in request.entry if entry.type not in _NOT_READ and entry.value]
     if texts:
-        check_heard(await rights_of(group, call.uid))
+        await check_rights(group, call.uid, check_heard)
     if await group.words.forbids(call.uid, texts):
         raise Refusal(Code.SENSITIVE_WORD)
     await group.store.write(users.modify, call.uid, changes, group.now())

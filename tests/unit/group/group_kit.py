@@ -81,12 +81,15 @@ class Office:
             self._epoch += 1
             self.node.bus.announce(Presence(uid, client, NODE, self._epoch))
 
-    async def set_status(self, uid: str, status: UserStatus) -> None:
+    async def set_status(self, uid: str, status: UserStatus, *, told: bool = True) -> None:
+        """Change somebody's status; not `told` is as if another process had done it, its news being on the way."""
+
         def change(_: Dialect) -> Unit[None]:
             yield Query("UPDATE users SET status = ? WHERE uid = ?", (status, uid))
 
         await self.node.store.write(change)
-        self.node.bus.invalidate([uid])
+        if told:
+            self.node.bus.invalidate([uid])
 
     async def blacklist(self, uid: str, other: str) -> None:
         """Let `uid` want nothing of `other`."""

@@ -1,6 +1,7 @@
 """FDL and BLU: friends who are none any more, and who is kept away (protocol.md section 8)."""
 
 import struct
+from collections.abc import Awaitable, Callable
 
 import pytest
 from group_kit import Office, text
@@ -182,6 +183,21 @@ async def test_who_is_blacklisted_neither_writes_nor_calls(
     assert await write(office, ann, bob, content_type) == Code.SUCCESS
     await blacklist(office, ann, bob, 0)
     assert await write(office, bob, ann, content_type) == Code.SUCCESS
+
+
+@pytest.mark.parametrize("say", [write, ask])
+async def test_whose_blacklisting_has_ended_is_let_in_before_the_news_is_here(
+    office: Office,
+    pair: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    say: Callable[[Office, str, str], Awaitable[int]],
+) -> None:
+    ann, bob = pair
+    await blacklist(office, ann, bob)
+    assert await say(office, bob, ann) == Code.BLACKLISTED  # and cached as such
+    monkeypatch.setattr(office.node.bus, "invalidate", lambda _: None)
+    await blacklist(office, ann, bob, 0)
+    assert await say(office, bob, ann) == Code.SUCCESS
 
 
 async def test_who_is_blacklisted_does_not_become_a_friend(office: Office, pair: tuple[str, str]) -> None:

@@ -43,9 +43,13 @@ async def _add_named(office: Office, uid: str, other: str, group: str) -> int:
     return await office.code(uid, SubSignal.GAM, request)
 
 
+async def _write(office: Office, uid: str, message: pb.Message) -> int:
+    return (await office.ask(uid, SubSignal.MS, message)).code
+
+
 WORDS: dict[str, Say] = {
-    "message": lambda office, uid, other, _: office.code(uid, SubSignal.MS, text(other)),
-    "typing": lambda office, uid, other, _: office.code(uid, SubSignal.MS, text(other, content_type=91)),
+    "message": lambda office, uid, other, _: _write(office, uid, text(other)),
+    "typing": lambda office, uid, other, _: _write(office, uid, text(other, content_type=91)),
     "reason": far("hear me"),
     "display name": mmi(InfoType.DISPLAY_NAME, "hear me"),
     "company": mmi(InfoType.COMPANY, "hear me"),
@@ -76,6 +80,31 @@ async def heard(office: Office, say: Say, status: UserStatus) -> int:
 async def test_the_muted_say_nothing(office: Office, say: Say) -> None:
     assert await heard(office, say, UserStatus.MUTED) == Code.MUTED
     assert await heard(office, say, UserStatus.BLOCKED) == Code.USER_FORBIDDEN
+
+
+@pytest.mark.parametrize("say", WORDS.values(), ids=WORDS)
+async def test_who_is_muted_no_more_is_heard_before_the_news_is_here(office: Office, say: Say) -> None:
+    ann, bob, cid = [await office.user() for _ in range(3)]
+    group = await create(office, ann, bob)
+    await office.set_status(bob, UserStatus.MUTED)
+    assert await say(office, bob, cid, group) == Code.MUTED  # and cached as such
+    await office.set_status(bob, UserStatus.NORMAL, told=False)
+    assert await say(office, bob, cid, group) == Code.SUCCESS
+
+
+@pytest.mark.parametrize("said", ["a message", "typing"])
+async def test_who_is_silenced_no_more_is_heard_before_the_news_is_here(
+    office: Office, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    ann, bob = await office.user(), await office.user()
+    group = await create(office, ann)
+    await add(office, ann, group, bob, **{bob: SILENCED})
+    message = text(group, kind=ConversationType.GROUP, content_type=91 if said == "typing" else 1)
+    assert (await office.ask(bob, SubSignal.MS, message)).code == Code.NO_RIGHT
+    monkeypatch.setattr(office.node.bus, "invalidate", lambda _: None)
+    await kick(office, ann, group, bob)
+    await add(office, ann, group, bob)
+    assert (await office.ask(bob, SubSignal.MS, message)).code == Code.SUCCESS
 
 
 @pytest.mark.parametrize("say", NO_WORDS.values(), ids=NO_WORDS)
