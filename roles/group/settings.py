@@ -10,9 +10,6 @@ from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles
 from roles.group.service import Group
 
-MAX_SCOPE = 255
-"""Clients that come later may have scopes of their own."""
-
 MAX_KEY = 255
 MAX_VALUE_BYTES = 4096
 MAX_SETTINGS = 10_000
@@ -28,7 +25,8 @@ async def pull(group: Group, call: Call, request: pb.Version) -> pb.GetUserSetti
 @handles(SubSignal.UP, pb.ModifyUserSettingReq)
 async def put(group: Group, call: Call, request: pb.ModifyUserSettingReq) -> bytes:
     scope, key, value = request.scope, request.key, request.value
-    if not 0 <= scope <= MAX_SCOPE or len(key) > MAX_KEY or len(value.encode()) > MAX_VALUE_BYTES:
+    # From 1000 on they are the applications' own.
+    if scope < 0 or len(key) > MAX_KEY or len(value.encode()) > MAX_VALUE_BYTES:
         raise Refusal(Code.INVALID_PARAMETER)
     if key.endswith(" "):  # for MySQL "a " is "a"
         raise Refusal(Code.INVALID_PARAMETER)

@@ -4,7 +4,7 @@ from tests.protocol.conformance.checks import same
 from tests.protocol.conformance.rows import row
 from tests.protocol.conformance.world import World
 
-MUTED, ALL_MUTED, ON_TOP, SAVED = 1, 2, 3, 6
+MUTED, ALL_MUTED, ON_TOP, SAVED, OWN = 1, 2, 3, 6, 1000
 
 
 @row("7 UP and UN: the user's other devices are told")
@@ -61,7 +61,7 @@ async def tombstone(world: World) -> None:
 async def apart(world: World) -> None:
     ann = await world.online()
     wanted = {
-        (scope, key): f"{scope} {key} 值" for scope in (MUTED, ON_TOP, SAVED) for key in ("1-0-组", "x")
+        (scope, key): f"{scope} {key} 值" for scope in (MUTED, ON_TOP, SAVED, OWN) for key in ("1-0-组", "x")
     }
     for (scope, key), value in wanted.items():
         await ann.set(scope, key, value)

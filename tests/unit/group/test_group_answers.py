@@ -226,7 +226,7 @@ def test_what_an_entry_weighs_beside_its_texts_is_enough() -> None:
             SubSignal.UG,
             pb.Version(version=0),
             pb.GetUserSettingResult(
-                entry=[pb.UserSettingEntry(scope=255, key="", value="", update_dt=n)] * 2
+                entry=[pb.UserSettingEntry(scope=(1 << 31) - 1, key="", value="", update_dt=n)] * 2
             ),
             sizes.SETTING,
         ),

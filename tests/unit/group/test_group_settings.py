@@ -79,7 +79,14 @@ async def test_a_retried_change_is_made(office: Office, ann: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "key", "value"), [(0, "", ""), (255, "k" * 255, "v" * 4096), (99, "群" * 255, "群" * 1365)]
+    ("scope", "key", "value"),
+    [
+        (0, "", ""),
+        (255, "k" * 255, "v" * 4096),
+        (99, "群" * 255, "群" * 1365),
+        (1000, "an application's own", "1"),
+        ((1 << 31) - 1, "", ""),
+    ],
 )
 async def test_any_scope_and_key_within_bounds_is_kept(
     office: Office, ann: str, scope: int, key: str, value: str
@@ -92,7 +99,6 @@ async def test_any_scope_and_key_within_bounds_is_kept(
     ("scope", "key", "value"),
     [
         (-1, "", ""),
-        (256, "", ""),
         (1, "k" * 256, ""),
         (1, "k ", ""),
         (1, "", "v" * 4097),
