@@ -12,7 +12,7 @@ from fsharechat.settings_schema import Log
 
 from . import world as worlds
 from .run import Run, storm
-from .scenario import STRIKES
+from .scenario import KINDS
 
 
 def main() -> int:
@@ -24,10 +24,13 @@ def main() -> int:
         arguments.every,
         arguments.seed,
         tuple(arguments.only or ()),
+        arguments.raw,
+        arguments.raw_rate,
+        arguments.group,
     )
     configure(Log(level="error"))
     logging.getLogger("fsharechat.client").setLevel(logging.ERROR)
-    worlds.up(arguments.set, arguments.connectors, arguments.groups)
+    worlds.up(arguments.set, arguments.connectors, arguments.groups, arguments.store, arguments.small_disk)
     gc.freeze()
     try:
         outcome = asyncio.run(storm(arguments.set, run, _say))
@@ -57,15 +60,20 @@ def _arguments() -> argparse.Namespace:
     option("--minutes", 10.0, "how long")
     option("--clients", 200, "how many, half of them over each transport")
     option("--rate", 120.0, "messages a second, all clients together")
+    option("--raw", 8, "users with raw devices, four each")
+    option("--raw-rate", 16.0, "messages a second, all raw devices together")
+    option("--group", 300, "members of the raw devices' group")
     option("--every", 10.0, "between two faults", "SECONDS")
     option("--connectors", 2, "how many")
     option("--groups", 2, "how many group processes")
     option("--seed", 4, "of the order of the faults")
     option("--set", "chaos", "the services and the cluster", "NAME")
-    kinds = ", ".join(STRIKES)
     parser.add_argument(
-        "--only", action="append", choices=STRIKES, metavar="KIND", help=f"not all of: {kinds}"
+        "--store", choices=worlds.STORES, default="mariadb", help="galera: three servers (mariadb)"
     )
+    parser.add_argument("--small-disk", action="store_true", help="MariaDB on a disk that can be full")
+    kinds = ", ".join(KINDS)
+    parser.add_argument("--only", action="append", choices=KINDS, metavar="KIND", help=f"not all of: {kinds}")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running")
     return parser.parse_args()
 

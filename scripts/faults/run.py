@@ -1,10 +1,12 @@
 """A run: clients log in and send, faults happen, and then everything is looked at."""
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .crowd import Crowd
 from .members import check_registry
 from .scenario import Storm
 from .swarm import Swarm
@@ -23,6 +25,11 @@ class Run(NamedTuple):
     every: float = 10.0
     seed: int = 4
     only: tuple[str, ...] = ()
+    raw: int = 8
+    """Users with raw devices."""
+    raw_rate: float = 16.0
+    group: int = 300
+    """Members of the group of the raw devices."""
 
 
 class Outcome(NamedTuple):
@@ -33,29 +40,44 @@ class Outcome(NamedTuple):
 async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
     """Let faults happen to the cluster `name`, which is up, and return what they did."""
     world = World(name)
-    swarm = Swarm(world.addresses())
+    swarm, crowd = Swarm(world.addresses()), Crowd(world.addresses())
     verdict = Verdict()
-    say(f"{run.clients} clients log in")
+
+    async def spread() -> None:
+        await swarm.spread()
+        crowd.spread()
+
+    say(f"{run.clients} clients and {run.raw} users with raw devices log in")
     try:
         await swarm.log_in(run.clients)
+        await crowd.log_in(run.raw, run.group)
+        faults = Storm(world, run.every, random.Random(run.seed), say, run.only, spread)
         begun = time.monotonic()
         swarm.start(run.rate)
-        faults = Storm(world, run.every, random.Random(run.seed), say, run.only, swarm.spread)
+        crowd.start(run.raw_rate)
         await faults.run(run.seconds)
         swarm.check()
+        crowd.check()
         say("quiet; waiting until everything has arrived")
-        if not await swarm.stop(SETTLE_SECONDS):
-            ledger = swarm.ledger
+        ledger = swarm.ledger
+        arrived, heard = await asyncio.gather(swarm.stop(SETTLE_SECONDS), crowd.stop(SETTLE_SECONDS))
+        if arrived:
+            await judge(swarm, faults.faults, verdict)
+        else:
             verdict.wrong.append(
                 f"{SETTLE_SECONDS:g} s after the last fault {run.clients - swarm.connected()} clients are not "
                 f"connected, {ledger.unacknowledged()} messages not acknowledged, {len(ledger.missing())} lost, "
                 f"{len(ledger.untold())} recalls untold, {len(ledger.unread())} read reports unknown"
             )
-        else:
-            await judge(swarm, faults.faults, verdict)
+        if not heard:
+            verdict.wrong.append(f"{SETTLE_SECONDS:g} s after the last fault: {crowd.outstanding()}")
+        for what, cases in (await crowd.judge() if heard else crowd.arrivals()).items():
+            verdict.add(what, cases)
         verdict.add("processes not well", await world.health())
         verdict.add("ids without a lease", await check_registry(world))
         verdict.add("errors that nobody caught", world.complaints())
-        return Outcome(f"{table(swarm, faults.faults, begun, run.rate)}\n{summary(swarm)}", verdict.wrong)
+        lines = [table(swarm, faults.faults, begun, run.rate), summary(swarm), crowd.summary()]
+        return Outcome("\n".join(lines), verdict.wrong)
     finally:
         await swarm.close()
+        await crowd.close()

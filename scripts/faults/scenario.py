@@ -1,15 +1,20 @@
-"""The faults: one every so often, in a random order, each undone before the next one."""
+"""The faults: one every so often, or two at once, in a random order, undone before the next one."""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from .packets import can_drop
 from .world import World, can_cut
 
 STAND_STILL = 8.0
 CUT = 4.0
+DROP = 8.0
+FULL = 20.0
+PAIR = "pair"
 GHOST_SECONDS = 15.0
 """So long after the end of a connector its sessions must be gone everywhere."""
 GHOST_PATIENCE = 2.0
@@ -34,7 +39,7 @@ class Fault:
     """Sessions of a killed connector that group processes still knew; None where nobody looked."""
 
 
-Strike = Callable[["Storm"], Awaitable[str]]
+Strike = Callable[["Storm", Fault], Awaitable[str]]
 
 
 class Storm:
@@ -55,9 +60,14 @@ class Storm:
         self.dice = dice
         self._every = every
         self._say = say
-        self._only = only or tuple(STRIKES)
         self._after_each = after_each
+        wanted = only or KINDS
+        self._possible = self._without_what_cannot_be(STRIKES if PAIR in wanted else wanted)
+        self._kinds = [kind for kind in wanted if kind == PAIR or kind in self._possible]
         self._watches: set[asyncio.Task[None]] = set()
+        self._struck: set[str] = set()
+        """Processes to which something happens now."""
+        self._freed = asyncio.Condition()
 
     async def run(self, seconds: float) -> None:
         """Strike until `seconds` are over."""
@@ -69,7 +79,7 @@ class Storm:
             name, strike = next(order)
             fault = Fault(name, time.monotonic())
             self.faults.append(fault)
-            fault.what = await strike(self)
+            fault.what = await strike(self, fault)
             fault.undone = time.monotonic()
             self._say(f"{fault.what}: undone after {fault.undone - fault.begun:.1f} s")
             await self._after_each()
@@ -82,21 +92,61 @@ class Storm:
 
     def _order(self) -> Iterator[tuple[str, Strike]]:
         """All kinds of faults again and again, each time in another order."""
-        strikes = {name: STRIKES[name] for name in self._only}
-        if "cut" in strikes and not can_cut():
-            self._say("ss -K does not work here (it takes root): no network is cut")
-            del strikes["cut"]
         while True:
-            kinds = list(strikes.items())
-            self.dice.shuffle(kinds)
-            yield from kinds
+            self.dice.shuffle(self._kinds)
+            for kind in self._kinds:
+                if kind == PAIR:
+                    one, other = self._two()
+                    yield f"{one} and {other}", _both(STRIKES[one], STRIKES[other])
+                else:
+                    yield kind, STRIKES[kind]
 
-    def pick(self, role: str) -> str:
-        return self.dice.choice(self.world.members(role)).name
+    def _without_what_cannot_be(self, kinds: Iterable[str]) -> list[str]:
+        """Return those that are possible here, and say why others are not."""
+        found = list(kinds)
+        for needed, possible, why in (
+            ("cut", can_cut, "ss -K does not work here (it takes root)"),
+            ("drop", can_drop, "nft does not work here (it takes root)"),
+            (
+                "full disk",
+                self.world.can_fill_disk,
+                "the store is on no small disk (it takes --small-disk, root and MariaDB)",
+            ),
+        ):
+            needing = [kind for kind in found if needed in kind]
+            if needing and not possible():
+                self._say(f"{why}: without {', '.join(needing)}")
+                found = [kind for kind in found if kind not in needing]
+        return found
 
-    def watch_for_ghosts(self) -> None:
+    def _two(self) -> tuple[str, str]:
+        """Return two kinds that do not happen to the same service."""
+        while True:
+            one, other = self.dice.sample(self._possible, 2)
+            if SERVICE_OF.get(one) is None or SERVICE_OF.get(one) != SERVICE_OF.get(other):
+                return one, other
+
+    @asynccontextmanager
+    async def one_of(self, *roles: str) -> AsyncIterator[str]:
+        """Choose a process to which nothing happens yet, for as long as this is entered."""
+        role = self.dice.choice(roles)
+        async with self._freed:  # the other fault of a pair may have the only one
+            await self._freed.wait_for(lambda: self._free(role))
+            name = self.dice.choice(self._free(role))
+            self._struck.add(name)
+        try:
+            yield name
+        finally:
+            async with self._freed:
+                self._struck.discard(name)
+                self._freed.notify_all()
+
+    def _free(self, role: str) -> list[str]:
+        return [member.name for member in self.world.members(role) if member.name not in self._struck]
+
+    def watch_for_ghosts(self, fault: Fault) -> None:
         """See, some time from now, whether the group processes know only sessions that there are."""
-        watch = asyncio.get_running_loop().create_task(self._look_for_ghosts(self.faults[-1]))
+        watch = asyncio.get_running_loop().create_task(self._look_for_ghosts(fault))
         self._watches.add(watch)
 
     async def _look_for_ghosts(self, fault: Fault) -> None:
@@ -132,57 +182,105 @@ async def ghosts(world: World) -> int | None:
     return max(0, int(max(page.get("devices_known", 0.0) for page in pages) - connected))
 
 
-async def _kill_connector(storm: Storm) -> str:
-    name = storm.pick("connector")
-    await storm.world.kill(name)
-    storm.watch_for_ghosts()
-    await storm.world.start(name)
+async def _kill_connector(storm: Storm, fault: Fault) -> str:
+    async with storm.one_of("connector") as name:
+        await storm.world.kill(name)
+        storm.watch_for_ghosts(fault)
+        await storm.world.start(name)
     return f"kill -9 {name}"
 
 
-async def _kill_group(storm: Storm) -> str:
-    name = storm.pick("group")
-    await storm.world.kill(name)
-    await storm.world.start(name)
-    return f"kill -9 {name}"
+def _kill(role: str) -> Strike:
+    async def strike(storm: Storm, _: Fault) -> str:
+        async with storm.one_of(role) as name:
+            await storm.world.kill(name)
+            await storm.world.start(name)
+        return f"kill -9 {name}"
+
+    return strike
 
 
-async def _kill_api(storm: Storm) -> str:
-    name = storm.pick("api")
-    await storm.world.kill(name)
-    await storm.world.start(name)
-    return f"kill -9 {name}"
-
-
-async def _pause(storm: Storm) -> str:
-    name = storm.pick(storm.dice.choice(("connector", "group")))
-    await storm.world.pause(name, STAND_STILL)
+async def _pause(storm: Storm, _: Fault) -> str:
+    async with storm.one_of("connector", "group") as name:
+        await storm.world.pause(name, STAND_STILL)
     return f"SIGSTOP {name}, {STAND_STILL:g} s"
 
 
-async def _cut(storm: Storm) -> str:
-    name = storm.pick(storm.dice.choice(("connector", "group")))
-    await storm.world.cut(name, CUT)
+async def _cut(storm: Storm, _: Fault) -> str:
+    async with storm.one_of("connector", "group") as name:
+        await storm.world.cut(name, CUT)
     return f"network of {name} cut, {CUT:g} s"
 
 
+async def _drop(storm: Storm, _: Fault) -> str:
+    async with storm.one_of("connector", "group") as name:
+        await storm.world.drop(name, DROP)
+    return f"packets of {name} dropped, {DROP:g} s"
+
+
 def _restart(service: str) -> Strike:
-    async def strike(storm: Storm) -> str:
+    async def strike(storm: Storm, _: Fault) -> str:
         kill = storm.dice.random() < KILLED
-        await storm.world.stop_service(service, kill)
-        await storm.world.start_service(service)
-        return f"{service} {'killed' if kill else 'stopped'} and started"
+        name = storm.world.actual(service)
+        daemons = storm.world.daemons(name, storm.dice)
+        await storm.world.stop_service(name, kill, daemons)
+        await storm.world.start_service(name, daemons)
+        return f"{daemons[0].name} {'killed' if kill else 'stopped'} and started"
+
+    return strike
+
+
+def _freeze(service: str) -> Strike:
+    async def strike(storm: Storm, _: Fault) -> str:
+        daemons = storm.world.daemons(storm.world.actual(service), storm.dice)
+        await storm.world.freeze(daemons, STAND_STILL)
+        return f"SIGSTOP {daemons[0].name}, {STAND_STILL:g} s"
+
+    return strike
+
+
+def _drop_service(service: str) -> Strike:
+    async def strike(storm: Storm, _: Fault) -> str:
+        daemons = storm.world.daemons(storm.world.actual(service), storm.dice)
+        await storm.world.drop_service(daemons, DROP)
+        return f"packets to {daemons[0].name} dropped, {DROP:g} s"
+
+    return strike
+
+
+async def _full_disk(storm: Storm, _: Fault) -> str:
+    lives = await storm.world.fill_disk(FULL)
+    return f"disk of mariadb full, {FULL:g} s{'' if lives else ', which ended it'}"
+
+
+def _both(one: Strike, other: Strike) -> Strike:
+    async def strike(storm: Storm, fault: Fault) -> str:
+        return " + ".join(await asyncio.gather(one(storm, fault), other(storm, fault)))
 
     return strike
 
 
 STRIKES: dict[str, Strike] = {
     "kill connector": _kill_connector,
-    "kill group": _kill_group,
-    "kill api": _kill_api,
+    "kill group": _kill("group"),
+    "kill api": _kill("api"),
     "pause": _pause,
     "cut": _cut,
+    "drop": _drop,
     "kafka": _restart("kafka"),
     "zookeeper": _restart("zookeeper"),
     "mariadb": _restart("mariadb"),
+    "freeze kafka": _freeze("kafka"),
+    "freeze zookeeper": _freeze("zookeeper"),
+    "freeze mariadb": _freeze("mariadb"),
+    "drop kafka": _drop_service("kafka"),
+    "drop zookeeper": _drop_service("zookeeper"),
+    "drop mariadb": _drop_service("mariadb"),
+    "full disk": _full_disk,
 }
+KINDS = (*STRIKES, PAIR)
+SERVICE_OF = {
+    **{kind: kind.split()[-1] for kind in STRIKES if kind.split()[-1] in ("kafka", "zookeeper", "mariadb")},
+    "full disk": "mariadb",
+}
+"""The service to which a fault happens, if it is one."""

@@ -1,21 +1,31 @@
 """The cluster under fire: its processes and services, by scripts/cluster and scripts/services."""
 
 import asyncio
+import random
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
-from localcluster.cluster import Cluster
+from localcluster.cluster import Cluster, services_of
 from localcluster.member import Member
+from localservices import process
 from localservices.catalogue import ServiceSet
 from localservices.places import ROOT
 from localservices.process import Identity
-from localservices.service import Service
+from localservices.service import Daemon, Service
+
+from tests.full_disk import fill
+
+from .disk import is_small_disk, put_on_small_disk, remove_small_disk
+from .packets import PacketFilter
 
 CUT_EVERY = 0.1
+BACK_SECONDS = 180.0
+"""So long a service that went on may need until it serves again."""
+STORES = ("mariadb", "galera")
 ASK_SECONDS = 5.0
 _SAMPLE = re.compile(r"^fsharechat_(\w+) (\S+)$", re.MULTILINE)
 _BAD_LINES = ("Traceback", "unhandled error", "a task ended", "was never retrieved", "was never awaited")
@@ -32,6 +42,7 @@ class World:
         self._cluster = Cluster.existing(name)
         services = ServiceSet.load(name)
         assert services is not None, f"the services {name!r} are down"
+        self._name = name
         self._services = services
         self._identities: dict[str, Identity | None] = {}
         self._read: dict[str, int] = {}
@@ -77,17 +88,90 @@ class World:
         finally:
             member.resume()
 
-    async def stop_service(self, name: str, kill: bool = False) -> None:
-        """End a service, by SIGKILL if `kill`."""
-        if kill:
-            for daemon in self.service(name).daemons:
-                await asyncio.to_thread(daemon.kill, quiet)
-        else:
-            await asyncio.to_thread(self.service(name).stop, quiet)
+    def actual(self, service: str) -> str:
+        """Return the name of a service: "mariadb" is whatever is the store."""
+        return self.store if service == "mariadb" else service
 
-    async def start_service(self, name: str) -> None:
-        """Start a service and wait until it is ready."""
-        await asyncio.to_thread(self.service(name).start, quiet, threading.Event())
+    def daemons(self, name: str, dice: random.Random) -> Sequence[Daemon]:
+        """Return the processes of a service; of several that hold the same, one of them."""
+        daemons = self.service(name).daemons
+        return [dice.choice(daemons)] if len(daemons) > 1 else daemons
+
+    async def stop_service(self, name: str, kill: bool = False, only: Sequence[Daemon] = ()) -> None:
+        """End a service, or only these of its processes; by SIGKILL if `kill`."""
+        for daemon in only or self.service(name).daemons:
+            await asyncio.to_thread(daemon.kill if kill else daemon.stop, quiet)
+
+    async def start_service(self, name: str, only: Sequence[Daemon] = ()) -> None:
+        """Start a service, or only these of its processes, and wait until it is ready."""
+        wanted = [daemon.name for daemon in only]
+        await asyncio.to_thread(self.service(name).start, quiet, threading.Event(), wanted)
+
+    async def freeze(self, daemons: Sequence[Daemon], seconds: float) -> None:
+        """Have processes of a service stand still for a while, and wait until they serve again."""
+        identities = [identity for daemon in daemons if (identity := daemon.running) is not None]
+        for identity in identities:
+            process.pause(identity)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            for identity in identities:
+                process.resume(identity)
+        await self._back(daemons)
+
+    async def drop(self, name: str, seconds: float) -> None:
+        """Drop every packet to and from a process for a while."""
+        identity = self._cluster.member(name).running
+        assert identity is not None, f"{name} does not run"
+        await self._drop(name, lambda: _ports_of(identity.pid), seconds)
+
+    async def drop_service(self, daemons: Sequence[Daemon], seconds: float) -> None:
+        """Drop every packet to and from the ports of a service for a while."""
+        ports = {port for daemon in daemons for port in daemon.ports.values()}
+        await self._drop(daemons[0].name, lambda: ports, seconds)
+        await self._back(daemons)
+
+    async def _drop(self, name: str, ports: Callable[[], set[int]], seconds: float) -> None:
+        packets = PacketFilter(f"{self._name}_{name}")
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        dropped: set[int] = set()
+        await asyncio.to_thread(packets.open)
+        try:
+            while loop.time() < end:
+                new = await asyncio.to_thread(ports) - dropped
+                await asyncio.to_thread(packets.drop, new)
+                dropped |= new
+                await asyncio.sleep(CUT_EVERY)
+        finally:
+            await asyncio.to_thread(packets.close)
+
+    async def fill_disk(self, seconds: float) -> bool:
+        """Leave no byte free on the disk of the store for a while; return whether it has outlived that.
+
+        A database may end when it cannot write. Then it is started again.
+        """
+        (daemon,) = self.service(self.store).daemons
+        filler = await asyncio.to_thread(fill, daemon.folder)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            filler.unlink()
+        lives = daemon.running is not None
+        await self.start_service(self.store)
+        return lives
+
+    def can_fill_disk(self) -> bool:
+        return is_small_disk(self.service(self.store).daemons[0].folder)
+
+    async def _back(self, daemons: Sequence[Daemon]) -> None:
+        for daemon in daemons:
+            await asyncio.to_thread(daemon.wait, BACK_SECONDS, threading.Event())
+
+    @property
+    def store(self) -> str:
+        """The service that is the store: "mariadb" or "galera"."""
+        return services_of(self._name)[0]
 
     async def cut(self, name: str, seconds: float) -> None:
         """Break every TCP connection of a process, and each new one, for a while: `ss -K`."""
@@ -168,12 +252,28 @@ def can_cut() -> bool:
     return done.returncode == 0 and "not permitted" not in done.stderr
 
 
-def up(name: str, connectors: int, groups: int) -> None:
-    """Bring the cluster up. Raises CalledProcessError."""
+def up(name: str, connectors: int, groups: int, store: str, small_disk: bool) -> None:
+    """Bring the cluster up on a store of STORES, which is on a small disk if that is wished and can be.
+
+    Raises CalledProcessError.
+    """
+    services = ServiceSet.load_or_create(name, quiet)
+    if small_disk and store == "mariadb":
+        put_on_small_disk(services.service(store).daemons[0].folder)
+    command = [sys.executable, "-P", "-m", "localservices", "up", store, "--set", name]
+    subprocess.run(command, check=True, cwd=ROOT)
     _cluster("up", str(connectors), str(groups), "--dev", "--set", name)
 
 
 def down(name: str) -> None:
+    services = ServiceSet.load(name)
+    if services is None:
+        return
+    _cluster("down", "--keep-services", "--set", name)
+    subprocess.run([sys.executable, "-P", "-m", "localservices", "down", "--keep", "--set", name], check=True)
+    for service in services.present():
+        for daemon in service.daemons:
+            remove_small_disk(daemon.folder)
     _cluster("down", "--set", name)
 
 
@@ -187,13 +287,17 @@ def _start(member: Member) -> None:
     member.wait(member.ready_seconds, threading.Event())
 
 
-def _cut_connections(pid: int) -> None:
-    listed = subprocess.run(["ss", "-Htnp", "state", "connected"], capture_output=True, text=True, check=True)
-    ports = {
-        fields[3].rpartition(":")[2]
+def _ports_of(pid: int, *which: str) -> set[int]:
+    """Return the own ports of a process's TCP sockets."""
+    listed = subprocess.run(["ss", "-Htnp", *(which or ["-a"])], capture_output=True, text=True, check=True)
+    return {
+        int(fields[3].rpartition(":")[2])
         for line in listed.stdout.splitlines()
         if f"pid={pid}," in line and len(fields := line.split()) > 4
     }
+
+
+def _cut_connections(pid: int) -> None:
     # A connection within the machine has two ends, and this finds both: by its own port, whichever end that is at.
-    for port in ports:
+    for port in _ports_of(pid, "state", "connected"):
         subprocess.run(["ss", "-K", "sport", "=", f":{port}"], capture_output=True, check=False)

@@ -16,7 +16,7 @@ from localservices.errors import ServicesError
 from localservices.places import locked
 
 from . import report
-from .cluster import MOST, SERVICES, Cluster, names
+from .cluster import MOST, Cluster, names, services_of
 from .member import Member
 
 EXIT_FAILED = 1
@@ -49,7 +49,7 @@ def up(arguments: argparse.Namespace) -> int:
     counts = {"connector": arguments.connectors, "group": arguments.groups, "api": arguments.api}
     if not all(1 <= count <= MOST for count in counts.values()):
         raise ServicesError(f"of each role 1 to {MOST} processes")
-    if code := _services("up", *SERVICES, "--set", arguments.set):
+    if code := _services("up", *services_of(arguments.set), "--set", arguments.set):
         return code
     with locked(f"cluster-{arguments.set}", say):
         cluster = Cluster.load(arguments.set) or Cluster.new(arguments.set)

@@ -17,7 +17,8 @@ from localservices.service import HOST, Say, port_is_free
 from .member import PORTS, Launch, Member
 
 CLUSTERS = ROOT / ".cache" / "cluster"
-SERVICES = ("mariadb", "zookeeper", "kafka")
+SERVICES = ("zookeeper", "kafka")
+"""What each cluster has beside its store."""
 MEDIA_SERVICES = ("minio", "versity")
 """What keeps media, if the set has it; else a folder does."""
 ROLES = ("group", "connector", "api")
@@ -111,7 +112,7 @@ class Cluster:
         if chosen is None:
             raise ServicesError(f"the services {self.name!r} are gone; `scripts/cluster up` brings them back")
         variables: dict[str, str] = {}
-        for name in SERVICES:
+        for name in services_of(self.name):
             variables |= chosen.service(name).variables()
         for name in MEDIA_SERVICES:
             if name in chosen.services:
@@ -155,6 +156,13 @@ class Cluster:
             return ROLES.index(role), int(number)
 
         return sorted(names, key=place)
+
+
+def services_of(name: str) -> tuple[str, ...]:
+    """The services that the cluster `name` needs: a set that has Galera has its store there."""
+    chosen = ServiceSet.load(name)
+    store = "galera" if chosen is not None and "galera" in chosen.services else "mariadb"
+    return (store, *SERVICES)
 
 
 def names() -> list[str]:

@@ -22,6 +22,10 @@ class Malformed(ValueError):
     """The server sent what the contract does not allow."""
 
 
+class CutOff(Malformed):
+    """The connection ended inside a frame, which only a process that was killed may do."""
+
+
 class Frame(NamedTuple):
     """A frame of the server."""
 

@@ -116,6 +116,25 @@ class Device:
 
         `flag` is for TCP: web clients have none. `claims` is whom the client says the message is from.
         """
+        fields, web = self.message(
+            target, content, kind=kind, line=line, to=to, local_id=local_id, flag=flag, claims=claims
+        )
+        sent: Object = await self.ask("MS", "Message", fields, web, frame_id=frame_id)
+        return sent
+
+    def message(
+        self,
+        target: str,
+        content: str | Mapping[str, Any],
+        *,
+        kind: int = PRIVATE,
+        line: int = 0,
+        to: Sequence[str] = (),
+        local_id: int | None = None,
+        flag: int | None = 3,
+        claims: str | None = None,
+    ) -> tuple[proto2.Fields, Object]:
+        """Return a message (see `send`) as it is sent over TCP, and over WebSocket."""
         content = text(content) if isinstance(content, str) else content
         local_id = new_local_id() if local_id is None else local_id
         sender = self.uid if claims is None else claims
@@ -136,8 +155,7 @@ class Device:
             "localMessageId": str(local_id),
             "content": web_content(content),
         }
-        sent: Object = await self.ask("MS", "Message", fields, web, frame_id=frame_id)
-        return sent
+        return fields, web
 
     async def pull(self, after: int = 0) -> Object:
         """Return what follows a seq (MP)."""

@@ -14,7 +14,16 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.protocol.conformance.arrived import HEADER, MAGIC, VERSION, Frame, Malformed, of_tcp, of_web
+from tests.protocol.conformance.arrived import (
+    HEADER,
+    MAGIC,
+    VERSION,
+    CutOff,
+    Frame,
+    Malformed,
+    of_tcp,
+    of_web,
+)
 from tests.protocol.conformance.contract import SIGNALS, SUB_SIGNALS
 
 BOUND = 30.0
@@ -146,7 +155,7 @@ class TcpLink(Link):
                 header = await self.reader.readexactly(HEADER)
             except asyncio.IncompleteReadError as error:
                 if error.partial:
-                    raise Malformed(f"the last bytes are no frame: {error.partial.hex()}") from None
+                    raise CutOff(f"the last bytes are no frame: {error.partial.hex()}") from None
                 return
             magic, version, signal, length, sub, message_id = _HEADER.unpack(header)
             if (magic, version) != (MAGIC, VERSION) or not 0 <= length <= _MOST:
@@ -154,7 +163,7 @@ class TcpLink(Link):
             try:
                 body = await self.reader.readexactly(length)
             except asyncio.IncompleteReadError:
-                raise Malformed("a frame is cut off") from None
+                raise CutOff("a frame is cut off") from None
             self._put(of_tcp(signal, sub, message_id, body, self.viewer))
 
     async def _end(self) -> None:
