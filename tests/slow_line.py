@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 SEGMENT = 1460
@@ -11,10 +11,29 @@ SEGMENT = 1460
 RECEIVE_BUFFER = 64 * 1024
 _STEP = 8 * 1024
 
+Dial = Callable[[str, int], Awaitable[socket.socket]]
+
+
+async def _dial(host: str, port: int) -> socket.socket:
+    dialled = socket.socket()
+    dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
+    return await connected(dialled, host, port)
+
+
+async def connected(dialled: socket.socket, host: str, port: int) -> socket.socket:
+    """Connect a socket, which keeps little that was not read."""
+    dialled.setblocking(False)
+    dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    await asyncio.get_running_loop().sock_connect(dialled, (host, port))
+    return dialled
+
 
 @asynccontextmanager
-async def slow_line(address: str, bits_per_second: float) -> AsyncIterator[str]:
-    """Return the host:port that leads to `address` (host:port too), with so much for each connection from there."""
+async def slow_line(address: str, bits_per_second: float, dial: Dial = _dial) -> AsyncIterator[str]:
+    """Return the host:port that leads to `address` (host:port too), with so much for each connection from there.
+
+    `dial` connects to the server.
+    """
     host, _, port = address.rpartition(":")
     lines: set[asyncio.Task[None]] = set()
     ends: list[asyncio.StreamWriter] = []
@@ -23,7 +42,7 @@ async def slow_line(address: str, bits_per_second: float) -> AsyncIterator[str]:
         task = asyncio.current_task()
         assert task is not None
         lines.add(task)
-        far_reader, far_writer = await asyncio.open_connection(sock=await _dial(host, int(port)), limit=_STEP)
+        far_reader, far_writer = await asyncio.open_connection(sock=await dial(host, int(port)), limit=_STEP)
         ends.extend((writer, far_writer))
         await asyncio.gather(
             _carry(reader, far_writer, 0),
@@ -49,17 +68,8 @@ async def narrow_socket(address: str) -> socket.socket:
     return await _dial(host, int(port))
 
 
-async def _dial(host: str, port: int) -> socket.socket:
-    dialled = socket.socket()
-    dialled.setblocking(False)
-    dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
-    dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    await asyncio.get_running_loop().sock_connect(dialled, (host, port))
-    return dialled
-
-
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds_a_byte: float) -> None:
-    with suppress(ConnectionError):
+    with suppress(OSError):  # whoever has gone away first
         while data := await reader.read(_STEP):
             writer.write(data)
             await writer.drain()

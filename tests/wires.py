@@ -1,6 +1,7 @@
 """TCP connections that a test can cut and stop."""
 
 import asyncio
+from collections.abc import Sequence
 
 
 class Wire:
@@ -8,8 +9,8 @@ class Wire:
 
     def __init__(self, target: str) -> None:
         self._target = target.rpartition(":")
-        self._moving = asyncio.Event()
-        self._moving.set()
+        self._moving, self._answering = asyncio.Event(), asyncio.Event()
+        self.go()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -34,9 +35,14 @@ class Wire:
         """Move nothing on, as when the process is stopped: connections open, and nothing is read."""
         self._moving.clear()
 
+    def mute(self) -> None:
+        """Bring no answer back, while what is asked goes on."""
+        self._answering.clear()
+
     def go(self) -> None:
         self.refusing = False
         self._moving.set()
+        self._answering.set()
 
     async def close(self) -> None:
         if self._server is not None:
@@ -52,22 +58,32 @@ class Wire:
             writer.transport.abort()
             return
         there, back = await asyncio.open_connection(self._target[0], int(self._target[2]))
-        for source, sink in ((reader, back), (there, writer)):
+        for source, sink, gates in (
+            (reader, back, (self._moving,)),
+            (there, writer, (self._moving, self._answering)),
+        ):
             self._writers.add(sink)
-            task = asyncio.create_task(self._move(source, sink))
+            task = asyncio.create_task(self._move(source, sink, gates))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _move(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _move(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gates: Sequence[asyncio.Event]
+    ) -> None:
         try:
             while data := await reader.read(65536):
-                await self._moving.wait()
+                await _open(gates)
                 self.seen += data
                 writer.write(data)
                 await writer.drain()
-            await self._moving.wait()  # the end of a connection does not get through either
+            await _open(gates)  # the end of a connection does not get through either
         except ConnectionError:
             writer.transport.abort()
         finally:
             writer.close()
             self._writers.discard(writer)
+
+
+async def _open(gates: Sequence[asyncio.Event]) -> None:
+    for gate in gates:
+        await gate.wait()

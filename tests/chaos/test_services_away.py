@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from crowds import addresses_of, talking
 
 from fsharechat.client import RequestError, private, text
 from fsharechat.protocol import messages_pb2 as pb
@@ -103,17 +104,24 @@ async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluste
     it = cluster(2, 2)
     users_of_kafka = it.names("group") + it.names("connector")
     begun = {name: len(it.log(name)) for name in users_of_kafka}
-    async with under_load(it) as (world, swarm):
+    async with (
+        under_load(it) as (world, swarm),
+        talking(addresses_of(it.at(0), it.at(1)), users=2, rate=20.0) as crowd,
+    ):
         refused = len(swarm.ledger.refused)
         await world.stop_service("kafka")
         try:
+            await crowd.until_said(CLIENTS)
             end = time.monotonic() + KAFKA_SECONDS
             while time.monotonic() < end:
                 await _acknowledged(swarm, CLIENTS)
             await _arrived(swarm)
+            # Nobody says anything any more by which a connector would see that something is behind.
+            assert await crowd.stop(BOUND), crowd.outstanding()
         finally:
             await world.start_service("kafka")
         assert len(swarm.ledger.refused) == refused
+        assert not crowd.book.refused
         await _quick_again(swarm)
         for name in users_of_kafka:
             await until(lambda name=name: "kafka is back" in it.log(name)[begun[name] :], f"{name}: not back")

@@ -6,53 +6,22 @@ import pytest
 from in_cluster import connector
 
 from fsharechat.client import SentMessage
-from fsharechat.clock import now_ms
 from tests.cluster_kit import MakeCluster, new_numbers
 from tests.devices import Device, log_in, text_of
 from tests.server import Server, until
 from tests.services import Services
+from tests.stepped_clock import SteppedClock
 
 pytestmark = pytest.mark.slow
 
 NUMBERS = ("13800000001", "13800000002")
 HOUR = 3600
 ROUNDS = 5
-NEAR_MS = 1_800_000
-"""Half of what the clock steps by: a time is by one clock or by the other, however busy the machine is."""
-
-
-class SteppedClock:
-    """A clock for a server: the machine's and so many seconds more."""
-
-    def __init__(self, file: Path, library: str) -> None:
-        self._file = file
-        self._off_ms = 0.0
-        self.environment = {
-            "LD_PRELOAD": library,
-            "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        self.step(0)
-
-    def step(self, seconds: float) -> None:
-        """Set it; the server reads it so at once."""
-        self.set(f"{seconds:+g}")
-        self._off_ms = seconds * 1000
-
-    def set(self, text: str) -> None:
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(f"{text}\n")
-        fresh.replace(self._file)
-
-    def reads(self, ms: int) -> bool:
-        """Return whether it reads about that time."""
-        return abs(ms - self._off_ms - now_ms()) < NEAR_MS
 
 
 @pytest.fixture
 async def clock(tmp_path: Path, services: Services) -> SteppedClock:
-    return SteppedClock(tmp_path / "clock", services("faketime").variables("faketime")["FAKETIME_LIBRARY"])
+    return SteppedClock.of(services, tmp_path / "clock")
 
 
 @pytest.fixture

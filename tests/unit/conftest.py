@@ -1,8 +1,7 @@
 """What the tests of the store and of the roles share: databases that start from one migrated copy."""
 
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,17 +27,3 @@ def sqlite_file(migrated_sqlite: Path, tmp_path: Path) -> Callable[[str], Path]:
         return Path(shutil.copy(migrated_sqlite, path))
 
     return make
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder that is a file system of 32 MiB; only root can make one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
-    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)

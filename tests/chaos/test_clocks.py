@@ -1,0 +1,30 @@
+"""Two connectors, and the clock of one steps by an hour both ways under load."""
+
+from pathlib import Path
+
+import pytest
+from crowds import addresses_of, talking
+
+from tests.cluster_kit import MakeCluster
+from tests.server import Server
+from tests.services import Services
+from tests.stepped_clock import SteppedClock
+
+pytestmark = pytest.mark.slow
+
+HOUR = 3600
+MESSAGES = 200
+
+
+async def test_a_clock_that_steps_an_hour_both_ways_loses_and_disorders_nothing(
+    cluster: MakeCluster, services: Services, tmp_path: Path
+) -> None:
+    it = cluster(2, 2)
+    clock = SteppedClock.of(services, tmp_path / "clock")
+    own = {"NODE__ROLES": "connector", "METRICS__PORT": "0"}
+    late = Server(tmp_path / "late", {**it.settings_of_one_more(), **own}, it.at(0).http, clock.environment)
+    async with late, talking(addresses_of(it.at(0), late.at)) as crowd:
+        for seconds in (-HOUR, HOUR, 0):
+            clock.step(seconds)
+            await crowd.until_said(MESSAGES)
+    it.faults()  # a clock that is off is reported, and is no other test's concern

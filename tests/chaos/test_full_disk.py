@@ -1,0 +1,33 @@
+"""The disk of the database is full for a while under load: what was acknowledged stays, and all goes on then."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from crowds import addresses_of, talking
+
+from tests.full_disk import fill
+from tests.server import Server, until
+
+pytestmark = pytest.mark.slow
+
+TIMES = 2
+FULL_SECONDS = 2.0
+MESSAGES = 50
+
+
+async def test_a_full_disk_loses_nothing_that_was_acknowledged(small_disk: Path) -> None:
+    async with (
+        Server(small_disk / "data", {"BLOBS__RESERVE_BYTES": "0"}) as server,
+        talking(addresses_of(server.at)) as crowd,
+    ):
+        for _ in range(TIMES):
+            await crowd.until_said(MESSAGES)
+            refused = crowd.book.refused
+            filler = fill(small_disk)
+            try:
+                await until(lambda n=refused: crowd.book.refused > n, "nothing is refused on a full disk")
+                await asyncio.sleep(FULL_SECONDS)  # so long it stays full
+            finally:
+                filler.unlink()
+        await crowd.until_said(MESSAGES)
