@@ -253,8 +253,8 @@ class RawDevice(Device):
                 self._acknowledged(frame)
             elif frame.message_id in self._pulls:
                 self._pulled(frame, self._pulls.pop(frame.message_id))
-            elif future := self._asked.pop(frame.message_id, None):
-                future.set_result(frame)
+            elif (future := self._asked.pop(frame.message_id, None)) and not future.done():
+                future.set_result(frame)  # else it comes too late: nobody waits any more
 
     def _pulled(self, frame: Frame, claim: int) -> None:
         if frame.failed:  # deployed clients do not ask again either: the server must tell them again

@@ -23,6 +23,8 @@ from .disk import is_small_disk, put_on_small_disk, remove_small_disk
 from .packets import PacketFilter
 
 CUT_EVERY = 0.1
+REASON = 200
+"""Characters of a log's line that are shown."""
 BACK_SECONDS = 180.0
 """So long a service that went on may need until it serves again."""
 STORES = ("mariadb", "galera")
@@ -235,12 +237,22 @@ class World:
             with member.log.open("rb") as log:
                 log.seek(self._read[member.name])
                 text = log.read().decode(errors="replace")
+            lines = text.splitlines()
             found += [
-                f"{member.name}: {line.strip()[:200]}"
-                for line in text.splitlines()
+                f"{member.name}: {_with_reason(lines, number)}"
+                for number, line in enumerate(lines)
                 if any(bad in line for bad in _BAD_LINES)
             ]
         return found
+
+
+def _with_reason(lines: Sequence[str], number: int) -> str:
+    """Return a line of a log; with a traceback what was said before it, and what it ends with."""
+    said = lines[number].strip()
+    if "Traceback" in said:
+        end = next((line for line in lines[number + 1 :] if line and not line[0].isspace()), "")
+        said = f"{lines[number - 1].strip()[:REASON]} … {end.strip()[:REASON]}"
+    return said[: 2 * REASON]
 
 
 def can_cut() -> bool:
