@@ -80,13 +80,16 @@ class WebSocketServer:
         session = hub.accept(connection)
         if session is None:
             return plain(503, "Too many connections, try again later.\n")
+        shaken = False
         try:
             await socket.prepare(request)
+            shaken = True
             await connection.serve(session)
         except web.HTTPBadRequest:
             return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
-        except ConnectionError:
-            pass  # gone meanwhile, which is no fault
+        except ConnectionError:  # gone meanwhile, which is no fault
+            if not shaken:
+                return plain(503, "The connection is gone.\n")
         finally:
             session.close()
             await connection.closed()

@@ -18,6 +18,7 @@ from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
 from roles.connector.session import Session
+from roles.connector.websocket import WebSocketConnection
 from tests.server import BOUND, until
 from tests.wire import TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, text_message, ws_frame
 
@@ -473,3 +474,25 @@ async def test_plain_text_on_the_tls_ports_is_no_fault(boot: Boot, tmp_path: Pat
     with pytest.raises(aiohttp.ClientError):
         await server.web(ssl.create_default_context())
     assert await alive(await server.tcp(ssl.create_default_context(cafile=certificate)))
+
+
+@pytest.mark.parametrize("deployment", ["one process"])  # the test reaches into it
+async def test_a_web_client_that_is_gone_before_its_handshake_is_answered_is_no_fault(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await boot()
+    accept = hub.Hub.accept
+
+    def gone(self: hub.Hub, connection: WebSocketConnection) -> Session | None:
+        transport = connection._request.transport
+        assert transport is not None
+        transport.abort()
+        return accept(self, connection)
+
+    monkeypatch.setattr(hub.Hub, "accept", gone)
+    wire = await TcpWire.open(server.at.ws.removeprefix("ws://").rstrip("/"))
+    server.faults.opened(wire.name)
+    server.wires.push_async_callback(wire.close)
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await shake_hands(wire)
+    assert [record.getMessage() for record in caplog.records if record.name == "aiohttp.server"] == []
