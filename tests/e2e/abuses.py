@@ -186,12 +186,18 @@ async def a_huge_text(server: Deployment) -> None:
         wire.send(Signal.PUBLISH, SubSignal.MS, 1, request)
     await wire.until_closed()
     await server.until_logged(wire, f"a body of {len(request)} bytes")
+    await wire.close()
     web = await server.online_web("emil")
+    assert await web.request("MS", web_text("nobody", "x" * BIG)) == ""
     with suppress(ConnectionError, aiohttp.ClientError):
-        await web.send("PUBLISH", "MS", 1, web_text("nobody", "x" * BIG))
+        await web.send("PUBLISH", "MS", 1, web_text("nobody", "x" * (16 << 20)))
     await web.until_closed()
     await server.until_logged(web, "MESSAGE_TOO_BIG")
-    await wire.close()
+    await web.close()
+    web = await server.online_web("emil")
+    await web.socket.send_str('{"content": "' + "x" * BIG + '"}')  # who could be answered?
+    await web.until_closed()
+    await server.until_logged(web, "MESSAGE_TOO_BIG")
     await web.close()
 
 

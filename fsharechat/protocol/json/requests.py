@@ -46,8 +46,8 @@ def decode_request(text: str) -> Frame:
         request = loads(text)
         if type(request) is not dict:
             raise JsonError("a request is a JSON object")
-        signal = _number_of(_SIGNALS, request.get("signal"))
-        sub_signal = _number_of(_SUB_SIGNALS, request.get("subSignal"))
+        signal = signal_of(request)
+        sub_signal = sub_signal_of(request)
         message_id = integer(request, "messageId")
         content = request.get("content")
         if type(content) is str:
@@ -60,8 +60,17 @@ def decode_request(text: str) -> Frame:
         raise
 
 
+def signal_of(request: Object) -> int:
+    """Return the number of the signal, 0 when it is missing or unknown."""
+    return _number_of(_SIGNALS, request.get("signal"))
+
+
+def sub_signal_of(request: Object) -> int:
+    """Return the number of the sub-signal, 0 when it is missing or unknown."""
+    return _number_of(_SUB_SIGNALS, request.get("subSignal"))
+
+
 def _number_of(names: dict[str, int], name: object) -> int:
-    """Return the number of a name, 0 when it is missing or unknown."""
     return names.get(name, 0) if type(name) is str else 0
 
 
