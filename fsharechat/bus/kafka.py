@@ -372,6 +372,11 @@ class KafkaBus(Bus):
     async def _take_some(
         self, consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
     ) -> None:
+        """Take what has come; a record that fails is passed over, and not tried again.
+
+        It would fail again, since what takes it neither waits nor asks anybody, and all behind it would wait. Events
+        are hints (fsharechat/bus): for each kind something else makes up for the loss (docs/architecture.md, Heads).
+        """
         for records in (await consumer.getmany(timeout_ms=500)).values():
             for record in records:
                 try:

@@ -38,6 +38,8 @@ class Method(IntEnum):
     """[folder, bytes] of a file that an uploader puts there -> nothing; TOO_OFTEN beyond what they may in a day.
 
     Negative: so much was counted and not kept."""
+    GONE = 141
+    """An array of [uid, client id], devices that are connected -> array of those that may not be."""
 
 
 class Call(NamedTuple):

@@ -15,7 +15,7 @@ from fsharechat.protocol.frames import HEADER_SIZE
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply
 
-VERSION = 2
+VERSION = 3
 """Of the rpc: of the frames and Call below, of Method and of Welcome. It changes whenever one of them does."""
 
 NONCE_SIZE = 32

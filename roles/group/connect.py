@@ -89,6 +89,13 @@ async def all_heads(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
 
 
+@handles_raw(Method.GONE)
+async def gone(group: Group, call: Call) -> Reply:
+    """Say which devices should have been kicked: the event that said so may be lost."""
+    devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
+    return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(sessions.gone, devices)))
+
+
 @handles_raw(Method.RECALLS)
 async def missed_recalls(group: Group, call: Call) -> Reply:
     found = await group.store.read_for(call.uid, recalls.missed, call.uid, orjson.loads(call.body))
