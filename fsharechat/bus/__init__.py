@@ -123,6 +123,10 @@ class Bus(ABC):
     async def open(self) -> None:
         """Be ready to carry events, or to do so once it is back. Raises BusError where that is not all it takes."""
 
+    def renew(self) -> float | None:
+        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
+        return None
+
     @abstractmethod
     async def close(self) -> None:
         """Hand over what was published, within a bound, and let go."""

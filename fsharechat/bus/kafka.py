@@ -87,6 +87,9 @@ class KafkaBus(Bus):
         self._spawn("presence to kafka", self._send_presence_forever())
         self._spawn("watch of kafka", self._watch_forever())
 
+    def renew(self) -> float | None:
+        return self._access.renew()
+
     async def close(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):

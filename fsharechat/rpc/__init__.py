@@ -95,6 +95,10 @@ class Rpc(ABC):
     async def open(self) -> None:
         """Be ready to call and to serve. Raises RpcError."""
 
+    def renew(self) -> float | None:
+        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
+        return None
+
     @abstractmethod
     async def close(self) -> None:
         """Finish the calls under way and let go."""

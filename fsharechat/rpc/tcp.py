@@ -73,10 +73,10 @@ class TcpRpc(Rpc):
                 "[node] cluster_secret is empty: the processes of a cluster recognise each other by it; "
                 "set the same long random text in all of them"
             )
-        self._caller_context, context, secret = self._encryption()
+        self._caller_context, self._callee_context, secret = self._encryption()
         self._loop = asyncio.get_running_loop()
         self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
-        self._server = Server(secret, self._local.call_within, self._limits, context)
+        self._server = Server(secret, self._local.call_within, self._limits, self._callee_context)
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
         self._closing = False
@@ -99,6 +99,16 @@ class TcpRpc(Rpc):
         except tls.TlsError as error:
             raise RpcError(f"[rpc.tls] {error}") from error
         return caller, callee, codec.bound(self._secret, certificate)
+
+    def renew(self) -> float | None:
+        """Show others the certificate that there is now, unless they would refuse it. Raises TlsError."""
+        files = self._settings.tls
+        if self._caller_context is None or self._callee_context is None:
+            return None
+        tls.prove(files, listens=self._listen)
+        expires = tls.renew((self._caller_context, self._callee_context), files)
+        self._server.secret = codec.bound(self._secret, tls.own_certificate(files))
+        return expires
 
     async def _open_port(self) -> None:
         host, port, advertise = self._settings.host, self._settings.port, self._settings.advertise

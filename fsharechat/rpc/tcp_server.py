@@ -38,6 +38,7 @@ class ServerConnection(Link):
         """Whether calls may come: the caller was told so, and has not heard anything else since."""
         self._server = server
         self._nonce = secrets.token_bytes(codec.NONCE_SIZE)
+        self._secret = server.secret  # bound to the certificate that this connection was shown
         self._under_way = 0
         self._reading = True
         self._peer_max_body = 0
@@ -111,15 +112,14 @@ class ServerConnection(Link):
 
     def _shake_hands(self, body: bytes) -> None:
         proof = codec.decode_proof(body)
-        secret = self._server.secret
-        if not hmac.compare_digest(proof.mac, codec.caller_mac(secret, self._nonce, proof.nonce)):
+        if not hmac.compare_digest(proof.mac, codec.caller_mac(self._secret, self._nonce, proof.nonce)):
             self.send(codec.encode_refused(codec.Refused.WRONG_SECRET))
             self.finish("its cluster secret is another one than ours ([node] cluster_secret)")
             return
         self._peer_max_body = proof.max_body
         self.trusted = True
         self.opened()
-        mac = codec.callee_mac(secret, self._nonce, proof.nonce)
+        mac = codec.callee_mac(self._secret, self._nonce, proof.nonce)
         self.send(codec.encode_accepted(codec.Accepted(mac, self.limits.max_body)))
         if self._server.serving:
             self.notify(Notice.SERVING)

@@ -84,6 +84,9 @@ class MysqlStore(Store):
         await asyncio.to_thread(self._migrate)
         self._pulse = spawn("pulse of the store", Pulse(self._hosts, self._set_away).run())
 
+    def renew(self) -> float | None:
+        return self._hosts.renew()
+
     async def close(self) -> None:
         self._closing = True
         await self._commits.close()

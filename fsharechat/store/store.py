@@ -49,6 +49,10 @@ class Store(ABC):
     async def open(self) -> None:
         """Bring the schema up to date and be ready. Raises StoreError."""
 
+    def renew(self) -> float | None:
+        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
+        return None
+
     @abstractmethod
     async def close(self) -> None:
         """Finish what was taken and let go. What comes later gets StoreError."""
