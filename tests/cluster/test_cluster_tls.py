@@ -48,17 +48,7 @@ def sealed(authority: Authority) -> Iterator[Cluster]:
 async def test_two_people_talk_also_when_certificates_are_renewed(
     sealed: Cluster, authority: Authority
 ) -> None:
-    await converse(
-        sealed.at(0),
-        sealed.code_for,
-        elsewhere=sealed.at(1),
-        online=sealed.until_known,
-        anna_by="tcp",
-        ben_by="ws",
-        numbers=new_numbers(2),
-        texts=TEXTS,
-    )
-    assert sealed.faults() == []
+    await talk(sealed)
 
     host, port = sealed.info()["members"]["group-0"]["addresses"]["rpc"].split(":")
     with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
@@ -72,6 +62,10 @@ async def test_two_people_talk_also_when_certificates_are_renewed(
     await until(lambda: all(map(renewed, map(sealed.log, sealed.names()))), "a process has renewed nothing")
     assert shown(host, int(port)) != old
     sealed.restart("group-1")  # its callers connect again, and it calls others
+    await talk(sealed)
+
+
+async def talk(sealed: Cluster) -> None:
     await converse(
         sealed.at(0),
         sealed.code_for,
