@@ -16,6 +16,14 @@ LOOK_SECONDS = 30.0
 """Between looks at the files."""
 
 
+class Renewable:
+    """What may be reached over TLS."""
+
+    def renew(self) -> float | None:
+        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
+        return None
+
+
 class Renewal:
     """Looks at files while what was made of them is in use.
 

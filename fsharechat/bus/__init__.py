@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from fsharechat.renewal import Renewable
 from fsharechat.store.messages import Entry
 
 
@@ -104,7 +105,7 @@ class Presence(NamedTuple):
     online: bool = True
 
 
-class Bus(ABC):
+class Bus(Renewable, ABC):
     """Each `on_…` is called on the loop and must neither block nor raise.
 
     While the bus is away everything goes on: what was asked of it begins when it is back.
@@ -122,10 +123,6 @@ class Bus(ABC):
     @abstractmethod
     async def open(self) -> None:
         """Be ready to carry events, or to do so once it is back. Raises BusError where that is not all it takes."""
-
-    def renew(self) -> float | None:
-        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
-        return None
 
     @abstractmethod
     async def close(self) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
+from fsharechat.renewal import Renewable
+
 
 class Method(IntEnum):
     """What is asked beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
@@ -82,7 +84,7 @@ class RpcError(Exception):
     """The settings do not allow calls between processes; the text is for the operator and names the key."""
 
 
-class Rpc(ABC):
+class Rpc(Renewable, ABC):
     address: str
     """Where other processes reach this one, as host:port; its name in logs where none can. Known once it is open."""
 
@@ -94,10 +96,6 @@ class Rpc(ABC):
     @abstractmethod
     async def open(self) -> None:
         """Be ready to call and to serve. Raises RpcError."""
-
-    def renew(self) -> float | None:
-        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
-        return None
 
     @abstractmethod
     async def close(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate
 
 from fsharechat.errors import StoreError
+from fsharechat.renewal import Renewable
 from fsharechat.store.messages import NewMessage
 from fsharechat.store.readers import OWN, Lane, Readers, Share
 from fsharechat.store.unit import Dialect, P, T, Unit
@@ -14,7 +15,7 @@ LOCK_SECONDS = 120.0
 """How long a process waits for another one that is migrating the same database."""
 
 
-class Store(ABC):
+class Store(Renewable, ABC):
     """Owns the truth: runs units of work and appends messages, many in one transaction."""
 
     dialect: Dialect
@@ -48,10 +49,6 @@ class Store(ABC):
     @abstractmethod
     async def open(self) -> None:
         """Bring the schema up to date and be ready. Raises StoreError."""
-
-    def renew(self) -> float | None:
-        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
-        return None
 
     @abstractmethod
     async def close(self) -> None:
