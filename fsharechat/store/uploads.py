@@ -5,11 +5,26 @@ from fsharechat.store.sessions import DAY_MS
 from fsharechat.store.unit import Dialect, Query, Unit
 
 
-def grant(dialect: Dialect, uid: str, now: int, per_day: int, retried: bool) -> Unit[bool]:
-    """Count one more address for a user and return whether they may have it: `per_day` from midnight UTC.
+def grant(
+    dialect: Dialect,
+    uid: str,
+    now: int,
+    per_day: int,
+    retried: bool,
+    folder: str = "",
+    bytes_per_day: int = 0,
+) -> Unit[bool]:
+    """Count one more address for a user and return whether they may have it: `per_day` from midnight UTC; 0: any.
 
     `now` is in ms. A retried call is not counted: its first try may have been, as the last that the user might have.
+    With `bytes_per_day` there is none either when so many bytes were put into the user's `folder`.
     """
+    if bytes_per_day:
+        _, had = yield from _of_today(dialect, "uploaded", "folder", "bytes", folder, now)
+        if had >= bytes_per_day:
+            return False
+    if not per_day:
+        return True
     day, granted = yield from _of_today(dialect, "uploads", "uid", "granted", uid, now)
     if retried:
         return granted <= per_day
@@ -27,8 +42,18 @@ def take_bytes(dialect: Dialect, folder: str, size: int, now: int, per_day: int)
     day, had = yield from _of_today(dialect, "uploaded", "folder", "bytes", folder, now)
     if size > 0 and had + size > per_day:
         return False
-    yield Query("UPDATE uploaded SET day = ?, bytes = ? WHERE folder = ?", (day, max(0, had + size), folder))
+    yield from _set_bytes(folder, day, had + size)
     return True
+
+
+def add_bytes(dialect: Dialect, folder: str, size: int, now: int) -> Unit[None]:
+    """Count the bytes of a file that is there already; `now` is in ms."""
+    day, had = yield from _of_today(dialect, "uploaded", "folder", "bytes", folder, now)
+    yield from _set_bytes(folder, day, had + size)
+
+
+def _set_bytes(folder: str, day: int, size: int) -> Unit[None]:
+    yield Query("UPDATE uploaded SET day = ?, bytes = ? WHERE folder = ?", (day, max(0, size), folder))
 
 
 def _of_today(

@@ -26,6 +26,7 @@ from roles.group.presence import PresenceTable
 from roles.group.report_book import ReportBook
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
+from roles.group.upload_sizes import UploadSizes
 from roles.group.words import WordFilter
 
 CACHED_USERS = 200_000
@@ -72,6 +73,8 @@ class Group:
         self.words = WordFilter(store, bus)
         self.expulsion = Expulsion(store, bus, self.presence)
         self.portraits = Portraits(store, blobs, self.group_changed, self.now)
+        self.loop = asyncio.get_running_loop()
+        self.upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, self.now, self.loop.time)
         self._connectors: set[int] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         self._resyncing: asyncio.TimerHandle | None = None
@@ -79,7 +82,6 @@ class Group:
         self.sending: dict[str, asyncio.Future[Reply]] = {}
         self.turns = Turns()
         """What reaches all members of a group waits for the store once for each user who asks for it."""
-        self.loop = asyncio.get_running_loop()
 
     async def start(self, registry: Registry) -> None:
         """Hear what other processes tell; returns once all that counts has been heard, or the bus is away."""
@@ -87,11 +89,13 @@ class Group:
         await self.bus.watch_invalidations(self._on_changed)
         await registry.watch("connector", self._on_connectors)
         await self.words.start()
+        self.upload_sizes.start()
         self._age_cache()
         self._resyncing = self.loop.call_later(RESYNC_SECONDS, self._resync)
 
     def stop(self) -> None:
         self.words.stop()
+        self.upload_sizes.stop()
         for timer in (self._ageing, self._resyncing):
             if timer is not None:
                 timer.cancel()
