@@ -166,6 +166,7 @@ class SqliteStore(Store):
         except asyncio.CancelledError:
             read.unwanted = True
             await asyncio.wait([done])  # until the thread has seen it, and is free
+            done.exception()  # looked at: the loop complains of what nobody asked for
             raise
 
     def _start_batch(self, batch: Batch) -> None:
