@@ -17,9 +17,11 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
+from fsharechat.tasks import spawn
 from roles.group.cache import Cache
 from roles.group.expulsion import Expulsion
 from roles.group.handlers import DIRECT, HANDLERS, carry_out
+from roles.group.name_parts import mend
 from roles.group.outbox import Outbox
 from roles.group.portraits import Portraits
 from roles.group.presence import PresenceTable
@@ -76,6 +78,7 @@ class Group:
         self.loop = asyncio.get_running_loop()
         self.upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, self.now, self.loop.time)
         self._connectors: set[int] | None = None
+        self._mending: asyncio.Task[None] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         self._resyncing: asyncio.TimerHandle | None = None
         # Senders whose last message still waits for something else than the store; see messages.py.
@@ -90,12 +93,15 @@ class Group:
         await registry.watch("connector", self._on_connectors)
         await self.words.start()
         self.upload_sizes.start()
+        self._mending = spawn("parts of names", mend(self.store, self.now()))
         self._age_cache()
         self._resyncing = self.loop.call_later(RESYNC_SECONDS, self._resync)
 
     def stop(self) -> None:
         self.words.stop()
         self.upload_sizes.stop()
+        if self._mending is not None:
+            self._mending.cancel()
         for timer in (self._ageing, self._resyncing):
             if timer is not None:
                 timer.cancel()
