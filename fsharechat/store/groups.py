@@ -239,6 +239,15 @@ def left_by(uid: str) -> Unit[set[str]]:
     return {id for (id,) in (yield Query(sql, (uid, MemberType.REMOVED))).rows}
 
 
+def those_with(_: Dialect, ids: Sequence[str], uid: str) -> Unit[set[str]]:
+    """Return those of the groups that a user is a member of."""
+    found: set[str] = set()
+    for part in chunks(ids):
+        sql = f"SELECT group_id FROM group_members WHERE group_id IN ({marks(len(part))}) AND uid = ? AND type <> ?"
+        found |= {id for (id,) in (yield Query(sql, (*part, uid, MemberType.REMOVED))).rows}
+    return found
+
+
 def known_users(uids: Iterable[str]) -> Unit[set[str]]:
     """Return those of the users that exist."""
     rows = yield from select_in("SELECT uid FROM users WHERE uid IN ({})", list(uids))

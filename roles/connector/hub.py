@@ -323,7 +323,7 @@ class Hub:
         for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is not None:
-                user.learn(Log(event.kind), seq)
+                user.reported(Log(event.kind), seq)
 
     def _on_recalled(self, event: Recalled) -> None:
         """Put the message as it is now into the tails, and tell all devices but the one that asked."""

@@ -18,9 +18,9 @@ from fsharechat.protocol.signals import (
     SubSignal,
 )
 from fsharechat.rpc import Call
-from fsharechat.store import friends, messages
+from fsharechat.store import friends, heads, messages
 from fsharechat.store.friends import Request
-from fsharechat.store.heads import FRIENDS, REQUESTS, heads, next_version
+from fsharechat.store.heads import FRIENDS, REQUESTS, next_version
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles
@@ -134,7 +134,7 @@ def _accept(
 ) -> Unit[_Accepted]:
     closed, fresh = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now, retried)
     if not fresh:
-        return _Accepted((yield from heads(dialect, [uid]))[uid].friends, closed.update_dt, [], [])
+        return _Accepted((yield from heads.own(dialect, [uid]))[uid].friends, closed.update_dt, [], [])
     crossing = yield from friends.request(dialect, uid, requester)
     if crossing is not None and friends.is_open(crossing, now):
         answered = crossing._replace(

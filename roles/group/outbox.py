@@ -39,8 +39,12 @@ class Outbox:
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Recalled(message_id, body, part, operator, operator_client))
 
+    def online(self, uids: Iterable[str]) -> list[str]:
+        """Return those of the users who have a device that is online."""
+        return [uid for uid in uids if self._nodes(uid)]
+
     def report(self, kind: int, entries: Sequence[Entry]) -> None:
-        """Tell the nodes of the entries' users how far their reports of a kind go."""
+        """Tell the nodes of the entries' users that they have reports of a kind from these seqs on."""
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Reported(kind, part))
 

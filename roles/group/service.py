@@ -92,6 +92,7 @@ class Group:
 
     def stop(self) -> None:
         self.words.stop()
+        self.reports.stop()
         for timer in (self._ageing, self._resyncing):
             if timer is not None:
                 timer.cancel()
