@@ -28,8 +28,8 @@ MAX_PULL_REPORTS = MAX_PULL_BYTES // 24
 _FRAME = 24
 """Bytes that a MessageReport takes at most beside its two ids."""
 
-MIN_LOOKED_AT = 64
-"""Rows of each source that a pull looks at, however many groups the user is in."""
+LOOKS = 5
+"""How often a pull looks for what follows, at twice as much of each group, until an answer is full."""
 
 DELIVERED_SEQ, READ_DT = "delivered_seq", "read_seq"
 _KEYS = ("uid", "kind", "conversation", "line", "target", "reporter")
@@ -193,13 +193,19 @@ def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]
         if after <= (yield from dialect.clock()):
             return Pulled([], after, after)
         return (yield from _pull_read(dialect, uid, 0, own))
-    count = max(MAX_PULL_REPORTS // (len(seats) + 1), MIN_LOOKED_AT)
-    upto = yield from group_reads.reach(dialect, seats, after, head, count)
-    upto = yield from _reach(dialect, uid, after, upto, count)
-    rows = (yield Query(_REPORTS, (uid, ReportType.READ, after, upto))).rows
-    to_user = yield from _of_members(dialect, uid, [_Found(*row) for row in rows])
-    in_groups = yield from _in_groups(dialect, uid, seats, after, upto)
-    return _fitting(_latest([*to_user, *in_groups]), upto, head)
+    found: list[_Found] = []
+    upto = after
+    for look in range(LOOKS):
+        begin = upto
+        count = (MAX_PULL_REPORTS // (len(seats) + 1) + 1) << look
+        upto = yield from group_reads.reach(dialect, seats, begin, head, count)
+        upto = yield from _reach(dialect, uid, begin, upto, count)
+        rows = (yield Query(_REPORTS, (uid, ReportType.READ, begin, upto))).rows
+        found += yield from _of_members(dialect, uid, [_Found(*row) for row in rows])
+        found += yield from _in_groups(dialect, uid, seats, begin, upto)
+        if upto >= head or _weight(found) > MAX_PULL_BYTES:
+            break
+    return _fitting(_latest(found), upto, head)
 
 
 def _reach(_: Dialect, uid: str, after: int, upto: int, count: int) -> Unit[int]:
@@ -257,13 +263,18 @@ def _latest(found: Iterable[_Found]) -> list[_Found]:
     return list(latest.values())
 
 
+def _weight(found: Iterable[_Found]) -> int:
+    return sum(_FRAME + len(row.reporter.encode()) + len(row.target.encode()) for row in found)
+
+
 def _fitting(found: Sequence[_Found], upto: int, head: int) -> Pulled:
     """Return the oldest of what there is up to a seq, as much as an answer takes. Those of one seq are not parted."""
     size = last = 0
     kept: list[Row] = []
     for seq, together in groupby(found, attrgetter("seq")):
-        rows = [(row.reporter, row.date, row.target) for row in together]
-        size += sum(_FRAME + len(reporter.encode()) + len(target.encode()) for reporter, _, target in rows)
+        part = list(together)
+        size += _weight(part)
+        rows = [(row.reporter, row.date, row.target) for row in part]
         if kept and (size > MAX_PULL_BYTES or len(kept) + len(rows) > MAX_PULL_REPORTS):
             return Pulled(kept, last, head)
         kept += rows

@@ -19,10 +19,12 @@ MAX_BATCH = 500
 MAX_WAITING = 100_000
 """Rows of reports that may wait for the store."""
 
-TOLD_PER_SECOND = 1000
-"""Members of one group that are told so fast of what others have read there.
+TOLD_TOGETHER = 100
+TOLD_PER_SECOND = 500
+"""So many members of one group are told at once of what others have read there, and so many in a second.
 
-Each of them asks for it. So after 5,000 were told the next are told 5 s later, of all that has come meanwhile.
+Each of them asks for it, and others' pulls wait for what is asked at the same time. What comes while members are
+being told is for the next round: 3,000 members who are online are told every 6 s.
 """
 
 
@@ -91,7 +93,7 @@ class GroupNews:
         self._members: dict[str, Collection[str]] = {}
         """Those of the groups for which something waits."""
         self._rests: dict[str, asyncio.TimerHandle] = {}
-        """The groups whose members have just been told."""
+        """The groups whose members are being told, or have just been."""
 
     def add(self, reads: Sequence[ReadInGroup], version: int) -> None:
         """Tell of what was stored with a version, or do so later."""
@@ -113,14 +115,20 @@ class GroupNews:
         reads = list(self._waiting.pop(group_id).values())
         members = self._outbox.online(self._members.pop(group_id))
         entries = [Entry(uid, first) for uid in members if (first := _first(reads, uid))]
-        self._outbox.report(ReportType.READ, entries)
-        if entries:
-            rest = len(entries) / TOLD_PER_SECOND
-            self._rests[group_id] = self._loop.call_later(rest, self._go_on, group_id)
+        self._tell_some(group_id, entries)
 
-    def _go_on(self, group_id: str) -> None:
+    def _tell_some(self, group_id: str, entries: Sequence[Entry]) -> None:
+        part, rest = entries[:TOLD_TOGETHER], entries[TOLD_TOGETHER:]
+        if part:
+            self._outbox.report(ReportType.READ, part)
+            delay = len(part) / TOLD_PER_SECOND
+            self._rests[group_id] = self._loop.call_later(delay, self._go_on, group_id, rest)
+
+    def _go_on(self, group_id: str, rest: Sequence[Entry]) -> None:
         del self._rests[group_id]
-        if group_id in self._waiting:
+        if rest:
+            self._tell_some(group_id, rest)
+        elif group_id in self._waiting:
             self._tell(group_id)
 
 

@@ -281,6 +281,23 @@ async def test_reads_of_a_group_that_its_members_were_told_of_are_one_row(
         assert await rows(office, uid) == [(2, bob, 7, GROUP)]
 
 
+async def test_members_are_told_in_parts(
+    office: Office, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All who ask at the same moment would keep others waiting."""
+    monkeypatch.setattr(report_book, "TOLD_TOGETHER", 2)
+    ann, bob, cid, dan, _ = crowd
+    await read_in_group(office, bob)
+    heard = told(office)
+    assert [len(entries) for _, entries in heard] == [2]
+    async with asyncio.timeout(60):
+        while not office.events:
+            await asyncio.sleep(0.001)
+    heard += told(office)
+    assert [len(entries) for _, entries in heard] == [2, 1]
+    assert {entry.uid for _, entries in heard for entry in entries} == {ann, cid, dan}
+
+
 async def test_members_are_told_at_once_and_then_of_many_reads_together(
     office: Office, crowd: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

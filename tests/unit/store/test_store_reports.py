@@ -177,7 +177,6 @@ async def test_reports_of_one_version_are_in_one_answer(
 ) -> None:
     """What follows a version would leave out the rest of them."""
     monkeypatch.setattr(reports, "MAX_PULL_REPORTS", 2)
-    monkeypatch.setattr(reports, "MIN_LOOKED_AT", 2)
     first = await keep_read(store, private("user0", "ann", 5))
     second = await keep_read(store, *(private(f"user{n}", "ann", 5) for n in range(1, 5)))
     third = await keep_read(store, private("user5", "ann", 5))
