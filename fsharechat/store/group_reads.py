@@ -76,11 +76,30 @@ def news(dialect: Dialect, batch: Sequence[GroupRead]) -> Unit[list[GroupRead]]:
 
 def dates(dialect: Dialect, keys: Sequence[Row]) -> Unit[dict[Row, int]]:
     """Return the dates that are known, by (group, line, reporter)."""
-    known: dict[Row, int] = {}
+    rows = yield from _find(dialect, keys)
+    return {tuple(key): date for *key, date, _ in rows}
+
+
+def dates_for(
+    dialect: Dialect, uid: str, joined: dict[str, int], keys: Sequence[Row]
+) -> Unit[dict[Row, int]]:
+    """Return those of the dates that are known which a user is told, who joined groups at some times (ms)."""
+    rows = yield from _find(dialect, keys)
+    silent = yield from blacklisters(dialect, list({row[2] for row in rows}), uid)
+    return {
+        tuple(key): date
+        for *key, date, members_dt in rows
+        if key[2] not in silent and joined.get(key[0], members_dt + 1) <= members_dt
+    }
+
+
+def _find(dialect: Dialect, keys: Sequence[Row]) -> Unit[list[Row]]:
+    """Return (group, line, reporter, date, members_dt) of rows."""
+    rows: list[Row] = []
     for part in chunks(keys):
-        sql = dialect.find_rows("group_reads", (*_KEYS, "date"), _KEYS, len(part))
-        known |= {tuple(key): date for *key, date in (yield Query(sql, flat(part))).rows}
-    return known
+        sql = dialect.find_rows("group_reads", (*_KEYS, "date", "members_dt"), _KEYS, len(part))
+        rows += (yield Query(sql, flat(part))).rows
+    return rows
 
 
 def keep(dialect: Dialect, batch: Sequence[GroupRead], version: int) -> Unit[None]:

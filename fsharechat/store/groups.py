@@ -239,12 +239,13 @@ def left_by(uid: str) -> Unit[set[str]]:
     return {id for (id,) in (yield Query(sql, (uid, MemberType.REMOVED))).rows}
 
 
-def those_with(_: Dialect, ids: Sequence[str], uid: str) -> Unit[set[str]]:
-    """Return those of the groups that a user is a member of."""
-    found: set[str] = set()
+def joined(_: Dialect, ids: Sequence[str], uid: str) -> Unit[dict[str, int]]:
+    """Return since when (ms) a user is a member of those of the groups that they are in."""
+    found: dict[str, int] = {}
     for part in chunks(ids):
-        sql = f"SELECT group_id FROM group_members WHERE group_id IN ({marks(len(part))}) AND uid = ? AND type <> ?"
-        found |= {id for (id,) in (yield Query(sql, (*part, uid, MemberType.REMOVED))).rows}
+        condition = f"group_id IN ({marks(len(part))}) AND uid = ? AND type <> ?"
+        sql = f"SELECT group_id, joined_ms FROM group_members WHERE {condition}"
+        found |= dict((yield Query(sql, (*part, uid, MemberType.REMOVED))).rows)
     return found
 
 

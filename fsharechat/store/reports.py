@@ -103,18 +103,12 @@ def keep(
 
 
 def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
-    """Return the dates that are above those that are known, by row.
-
-    What some members of a group are told is not behind what all of them were told before.
-    """
-    in_groups = [r for r in batch if r.conversation == ConversationType.GROUP]
-    known = yield from group_reads.dates(dialect, [(r.target, r.line, r.reporter) for r in in_groups])
+    """Return the dates that are above those that are known, by row."""
     news: dict[Row, int] = {}
     for report in batch:
-        date = max(report.date, known.get((report.target, report.line, report.reporter), 0))
         for uid in report.uids:
             key = (uid, int(report.kind), report.conversation, report.line, report.target, report.reporter)
-            news[key] = max(date, news.get(key, 0))
+            news[key] = max(report.date, news.get(key, 0))
     for key, date in (yield from _dates(dialect, list(news))).items():
         if news[key] <= date:
             del news[key]
@@ -201,7 +195,7 @@ def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]
         upto = yield from group_reads.reach(dialect, seats, begin, head, count)
         upto = yield from _reach(dialect, uid, begin, upto, count)
         rows = (yield Query(_REPORTS, (uid, ReportType.READ, begin, upto))).rows
-        found += yield from _of_members(dialect, uid, [_Found(*row) for row in rows])
+        found += yield from _to_user(dialect, uid, [_Found(*row) for row in rows])
         found += yield from _in_groups(dialect, uid, seats, begin, upto)
         if upto >= head or _weight(found) > MAX_PULL_BYTES:
             break
@@ -215,13 +209,24 @@ def _reach(_: Dialect, uid: str, after: int, upto: int, count: int) -> Unit[int]
     return min(upto, rows[0][0]) if rows else upto
 
 
-def _of_members(dialect: Dialect, uid: str, found: Sequence[_Found]) -> Unit[list[_Found]]:
-    """Leave out what was reported to the user in groups that they have left."""
-    named = list({row.target for row in found if row.conversation == ConversationType.GROUP})
-    if not named:
+def _to_user(dialect: Dialect, uid: str, found: Sequence[_Found]) -> Unit[list[_Found]]:
+    """Leave out what was reported to the user in groups that they have left.
+
+    The rest has the date that its reporter has told all members if that is later.
+    """
+    in_groups = [row for row in found if row.conversation == ConversationType.GROUP]
+    if not in_groups:
         return list(found)
-    among = yield from groups.those_with(dialect, named, uid)
-    return [row for row in found if row.conversation != ConversationType.GROUP or row.target in among]
+    joined = yield from groups.joined(dialect, list({row.target for row in in_groups}), uid)
+    keys = [(row.target, row.line, row.reporter) for row in in_groups]
+    known = yield from group_reads.dates_for(dialect, uid, joined, keys)
+    return [
+        row._replace(date=max(row.date, known.get((row.target, row.line, row.reporter), 0)))
+        if row.conversation == ConversationType.GROUP
+        else row
+        for row in found
+        if row.conversation != ConversationType.GROUP or row.target in joined
+    ]
 
 
 def _in_groups(

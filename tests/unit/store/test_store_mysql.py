@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from fsharechat.errors import CommitInDoubt, Refusal, StoreError
 from fsharechat.protocol.signals import Code, ReportType
 from fsharechat.store import messages, mysql, reports, users
+from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import Duplicate, Hosts, MysqlConnection, Unprepared
 from fsharechat.store.reports import NewReport
@@ -81,9 +82,11 @@ async def test_messages_and_reports_of_several_processes_do_not_wait_for_each_ot
                 for uid in chance.sample(people, 3)
                 for kind in ReportType
             ]
+            in_groups = [GroupRead(f"group{n}", 0, chance.choice(people), date, 1) for n in range(3)]
             uids = [uid for report in reported for uid in report.uids]
             await asyncio.gather(
-                store.write_heads(uids, reports.keep, reported), append(store, new(sender, *receivers))
+                store.write_heads(uids, reports.keep, reported, in_groups),
+                append(store, new(sender, *receivers)),
             )
 
     with capture_logs() as logs:
