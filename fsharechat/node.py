@@ -124,6 +124,7 @@ class Node:
         for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
+        await self._open("registry", lambda: self.registry.watch_bus(self.bus.write_for))
         for count in self.rpc.counts():
             self.metrics.counter(*count)
         if not self.blobs.roles.isdisjoint(roles):

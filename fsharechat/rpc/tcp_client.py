@@ -14,7 +14,8 @@ from fsharechat.rpc import Reply, codec
 from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
 from fsharechat.rpc.lanes import Asked
 from fsharechat.rpc.link import Limits, Link
-from fsharechat.rpc.versions import Range, Spoken, range_of
+from fsharechat.rpc.versions import Spoken, range_of
+from fsharechat.versions import Range
 
 log = structlog.get_logger(__name__)
 

@@ -12,27 +12,12 @@ The handshake itself has no version: it stays as it is.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from fsharechat.rpc import Call, Reply, codec
+from fsharechat.versions import Range
 
 NEWEST = 2
 """Of the frames of calls and replies, and of all that is in them. It changes whenever one of them does."""
-
-
-class Range(NamedTuple):
-    """The versions that a process speaks, from the oldest to the newest."""
-
-    oldest: int
-    newest: int
-
-    def settle(self, other: "Range") -> int | None:
-        """Return the highest version that both speak; None if there is none."""
-        highest = min(self.newest, other.newest)
-        return highest if highest >= max(self.oldest, other.oldest) else None
-
-    def __str__(self) -> str:
-        return str(self.newest) if self.oldest == self.newest else f"{self.oldest} to {self.newest}"
 
 
 class Codec:

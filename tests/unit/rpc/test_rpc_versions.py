@@ -15,7 +15,8 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError
-from fsharechat.rpc.versions import NEWEST, SPOKEN, Codec, Range, range_of
+from fsharechat.rpc.versions import NEWEST, SPOKEN, Codec, range_of
+from fsharechat.versions import Range
 
 
 class Earlier(Codec):
