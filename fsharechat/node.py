@@ -26,6 +26,7 @@ from fsharechat.registry import RegistryError
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
+from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +148,7 @@ class Node:
             try:
                 await open_backend()
                 return
-            except BlobsMisconfigured as error:
+            except (BlobsMisconfigured, StoreFenced) as error:
                 raise StartError(f"[{section}] {error}") from error
             except (StoreError, BusError, RegistryError, BlobsError) as error:
                 if self.settings.in_one_process:

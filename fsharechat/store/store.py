@@ -29,7 +29,7 @@ class Store(ABC):
 
     @property
     def away(self) -> str:
-        """Why the database cannot be reached, "" while it can. Meanwhile all that needs it fails at once."""
+        """Why the database cannot be used, "" while it can. Meanwhile all that needs it fails at once."""
         return self._away
 
     def on_reach(self, tell: Callable[[], None]) -> None:
