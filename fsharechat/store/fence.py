@@ -3,9 +3,9 @@
 The row `store_level` of `facts` has the lowest level that may; without it every level does. A process reads it before
 it looks at the tables, and MySQL's pulse goes on to read it. A process below it stops.
 
-LEVEL goes up by one in a release whose code may not be mixed with that of before: because it writes what a later
-migration counts on, or no longer needs what one will remove. `fsharechat fence` raises the row to it, once no older
-process runs any more.
+LEVEL goes up by one in a version beside which older code would do harm, if not now then after its next migration: it
+writes what that counts on, or does without what that removes. `fsharechat fence` raises the row to it, once no older
+process runs any more. A migration that removes something writes the row first, in case nobody has.
 """
 
 from collections.abc import Sequence
