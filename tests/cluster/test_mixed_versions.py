@@ -1,7 +1,8 @@
 """The version before this one and this one in one cluster: a rolling upgrade while people chat.
 
 Both ways round: connectors of this version come before the first group process of it, and one of the version before
-stays until all group processes are of this one.
+stays until all group processes are of this one. In between a group process of the version before works on tables that
+this one has migrated.
 """
 
 import asyncio
@@ -176,6 +177,7 @@ async def test_a_rolling_upgrade_under_load_loses_nothing_and_shows_nobody_what_
         await circle.check()
         await mixed.until_known()
     assert mixed.faults() == []
+    assert [name for name in mixed.names() if "another release" in mixed.log(name)] == []
     assert set(mixed.trees().values()) == {ROOT}
     with capsys.disabled():
         total = sum(len(chat.acknowledged) for chat in (*pairs, circle))
