@@ -8,6 +8,8 @@ payload (Call, a body or answer of Method, Welcome, Pulled) is changed in these 
    that version, and reads its replies; and the other way round for a caller of that version.
 3. A release later the version before goes again.
 
+A new Method gets code NOT_IMPLEMENTED from a callee of the version before: who asks does without until then.
+
 The handshake itself has no version: it stays as it is.
 """
 

@@ -95,8 +95,9 @@ class Member(Daemon):
             return {}
 
     def command(self) -> list[str]:
-        python = self._launch.tree / ".venv" / "bin" / "python"
-        command = [str(python) if python.exists() else sys.executable, "-P", "-m", "fsharechat"]
+        own = self.tree / ".venv" / "bin" / "python"
+        python = str(own) if self.tree != ROOT and own.exists() else sys.executable
+        command = [python, "-P", "-m", "fsharechat"]
         command += ["--roles", self.role]
         command += ["--settings", str(self._launch.settings), "--data", str(self.data)]
         return [*command, "--dev"] if self._launch.dev else command

@@ -24,7 +24,9 @@ PATIENT = replace(FAST, send_timeout=10 * BOUND, request_timeout=BOUND)
 class Pair:
     """Two devices. The first sends numbered texts to the second, a few at a time, from several tasks."""
 
-    def __init__(self, sender: Device, receiver: Device) -> None:
+    def __init__(self, sender: Device, receiver: Device, pace: float) -> None:
+        """`pace`: seconds from an answer to the next text of a task."""
+        self._pace = pace
         self.sender = sender
         self.receiver = receiver
         self.acknowledged: dict[str, SentMessage] = {}
@@ -41,7 +43,7 @@ class Pair:
                 return
             text = f"{self.sender.user_id} {lane} {number}"
             self.acknowledged[text] = await self.sender.send(self.receiver.user_id, text)
-            await asyncio.sleep(PACE_SECONDS)
+            await asyncio.sleep(self._pace)
 
     async def check(self) -> None:
         """See that all of it came, once and in order, and is stored once."""
@@ -59,7 +61,7 @@ class Pair:
             check_same(numbers, range(len(numbers)), "what one task sent")
 
 
-async def make_pair(it: Cluster, number: int, stack: AsyncExitStack) -> Pair:
+async def make_pair(it: Cluster, number: int, stack: AsyncExitStack, pace: float = PACE_SECONDS) -> Pair:
     """Two new users; at either end of the pairs are both transports and both connectors."""
     devices = []
     for side, phone in enumerate(new_numbers(2)):
@@ -67,7 +69,7 @@ async def make_pair(it: Cluster, number: int, stack: AsyncExitStack) -> Pair:
         at = it.anywhere(door)
         one = Device(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
         devices.append(await stack.enter_async_context(one))
-    return Pair(*devices)
+    return Pair(*devices, pace)
 
 
 class Chat(Protocol):
