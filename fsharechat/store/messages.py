@@ -105,8 +105,7 @@ class Pulled(NamedTuple):
 def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
     """Return what the messages of one conversation share: for a private one both users, in either order."""
     if kind == ConversationType.PRIVATE:
-        first, second = sorted((target, sender))
-        return f"{kind}|{line}|{first}|{second}"
+        return f"{kind}|{line}|{target}|{sender}" if target < sender else f"{kind}|{line}|{sender}|{target}"
     return f"{kind}|{line}|{target}"
 
 

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import MAX_ITEMS, check_fields, pull_entry, pull_result, sent_payload
+from fsharechat.protocol.bodies import MAX_ITEMS, check_content, pull_entry, pull_result, sent_payload
 from fsharechat.protocol.signals import (
     SYSTEM_TYPES,
     TRANSPARENT_TYPES,
@@ -19,6 +19,7 @@ from fsharechat.protocol.signals import (
     MemberType,
     PersistFlag,
     SubSignal,
+    UserStatus,
 )
 from fsharechat.rpc import Call, Method, Reply, pulled
 from fsharechat.store import cursors, groups, messages
@@ -43,6 +44,7 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     keep their order: behind one that has to wait, for a read or because its text is large, the following ones wait
     too. A transparent message to a group does: no transaction looks once more at whom it is for.
     """
+    words = group.words
     try:
         message = _parsed(call)
         sender = group.rights.peek(call.uid)
@@ -51,7 +53,7 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
             sender is None
             or target is None
             or call.uid in group.sending
-            or group.words.looks_later(len(call.body))
+            or (words.any and words.looks_later(len(call.body)))
         ):
             return _send_later(group, call, message)
         if isinstance(target, GroupMembers) and (
@@ -62,7 +64,7 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
             receivers, audience = _may_send(call.uid, message, sender, target)
         except Refusal:
             return _send_later(group, call, message)  # what is cached may be old: it refuses nobody
-        if group.words.refuses(message.content):
+        if words.any and words.refuses(message.content):
             raise Refusal(Code.SENSITIVE_WORD)
         return _send(group, call, message, receivers, audience)
     except Refusal as refusal:
@@ -146,7 +148,7 @@ async def _drop_if_old(group: Group, name: str) -> None:
 def _parsed(call: Call) -> pb.Message:
     try:
         message = pb.Message.FromString(call.body)
-        check_fields(message.content)
+        check_content(message.content)
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
@@ -166,12 +168,16 @@ def _may_send(
     uid: str, message: pb.Message, sender: Rights, target: Rights | GroupMembers
 ) -> tuple[Sequence[str], Audience | None]:
     """Return who gets a message beside its sender. Raises Refusal where they may not send it."""
-    check_heard(sender)
+    if sender.status != UserStatus.NORMAL:
+        check_heard(sender)
     if message.content.type in SYSTEM_TYPES:
         raise Refusal(Code.INVALID_PARAMETER)
-    if isinstance(target, Rights):
-        return _receivers(uid, message, target), None
-    return _group_receivers(uid, message, target)
+    if isinstance(target, GroupMembers):
+        return _group_receivers(uid, message, target)
+    if target.blacklist:
+        check_not_blacklisted(uid, target)
+    other = message.conversation.target
+    return (() if other == uid else (other,)), None
 
 
 def _send(
@@ -264,12 +270,6 @@ def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
 def _number(data: bytes) -> int:
     """Return 64 bits that stand for the data, never 0."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True) or 1
-
-
-def _receivers(uid: str, message: pb.Message, target: Rights) -> Sequence[str]:
-    """Return who gets a private message beside its sender. Raises Refusal where they may not send it."""
-    check_not_blacklisted(uid, target)
-    return () if message.conversation.target == uid else (message.conversation.target,)
 
 
 def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tuple[Sequence[str], Audience]:
