@@ -36,6 +36,8 @@ async def hang_up_on(server: Deployment, data: bytes, reason: str, *, user: str 
     """Send bytes over TCP, logged in or not, and see that connection closed with one line."""
     wire = await server.online_tcp(user) if user else await server.tcp()
     try:
+        if user:
+            await wire.pull(0)  # who says nothing but CONNECT may be taken for deaf (protocol.md section 1)
         wire.writer.write(data)
         await wire.until_closed()
         await server.until_logged(wire, reason)
