@@ -26,6 +26,7 @@ from fsharechat.registry import RegistryError
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
+from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +125,7 @@ class Node:
         for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
+        await self._open("registry", lambda: self.registry.watch_bus(self.bus.write_for))
         for count in self.rpc.counts():
             self.metrics.counter(*count)
         if not self.blobs.roles.isdisjoint(roles):
@@ -146,7 +148,7 @@ class Node:
             try:
                 await open_backend()
                 return
-            except BlobsMisconfigured as error:
+            except (BlobsMisconfigured, StoreFenced) as error:
                 raise StartError(f"[{section}] {error}") from error
             except (StoreError, BusError, RegistryError, BlobsError) as error:
                 if self.settings.in_one_process:

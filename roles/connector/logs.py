@@ -102,7 +102,8 @@ class OnlineUser:
                 self._tail = Tail(*self._tail_bounds)
             self._tail.add(seq, message)
             for device in self.devices.values():
-                device.notify_inbox()
+                if device.inbox.told_at is None:  # else it is told when it has asked
+                    device.notify_inbox()
 
     def behind(self, heads: Heads) -> bool:
         """Return whether the store knows of something that the devices have not been told of."""
@@ -308,7 +309,7 @@ class DeviceLogs:
 
         It is told first that there is something below which it lacks: web clients count from the last MN.
         """
-        if not self.inbox.own(seq):
+        if seq > self.inbox.covered and not self.inbox.own(seq):
             self.user.learn(Log.INBOX, seq)  # the user's other devices may never hear of it by an event
             self._tell_inbox(behind_answers=False)
 
@@ -394,7 +395,7 @@ class DeviceLogs:
 
         It knows no message of its own again that has no local id. It rings again for a call that it was given before.
         """
-        if self._is_own(message):
+        if message.sender == self.uid and self._is_own(message):
             return claim > 0 and not message.about().local_id
         return seq <= self.handed and message.about().kind == ContentType.CALL_START
 

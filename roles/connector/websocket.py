@@ -181,7 +181,7 @@ class WebSocketConnection(Sender):
             else:
                 session.refuse(str(error))
             return
-        session.on_frame(frame)
+        session.on_frames((frame,))
 
     async def closed(self) -> None:
         """Return when the connection is gone."""
