@@ -41,7 +41,7 @@ class Outbox:
 
     def online(self, uids: Iterable[str]) -> list[str]:
         """Return those of the users who have a device that is online."""
-        return [uid for uid in uids if self._nodes(uid)]
+        return [uid for uid in uids if self._places.get(uid, ())]
 
     def report(self, kind: int, entries: Sequence[Entry]) -> None:
         """Tell the nodes of the entries' users that they have reports of a kind from these seqs on."""
