@@ -28,6 +28,7 @@ from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
 from fsharechat.settings_tls import SYSTEM, ServiceTls
+from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +130,7 @@ class Node:
             await self._open(section, backend.open)
         self._follow("bus", self.settings.bus.tls, self.bus.renew)
         self._follow("rpc", self.settings.rpc.tls, self.rpc.renew)
+        await self._open("registry", lambda: self.registry.watch_bus(self.bus.write_for))
         for count in self.rpc.counts():
             self.metrics.counter(*count)
         if not self.blobs.roles.isdisjoint(roles):
@@ -161,7 +163,7 @@ class Node:
             try:
                 await open_backend()
                 return
-            except BlobsMisconfigured as error:
+            except (BlobsMisconfigured, StoreFenced) as error:
                 raise StartError(f"[{section}] {error}") from error
             except (StoreError, BusError, RegistryError, BlobsError) as error:
                 if self.settings.in_one_process:

@@ -129,6 +129,10 @@ class Bus(Renewable, ABC):
         """Hand over what was published, within a bound, and let go."""
 
     @abstractmethod
+    def write_for(self, version: int) -> None:
+        """Write so that processes that read this version understand it, from now on."""
+
+    @abstractmethod
     def deliver(self, node: int, events: Sequence[Event]) -> None:
         """Send events to a connector, in order; all that one turn of the loop has for it in one call."""
 

@@ -12,7 +12,7 @@ import structlog
 
 from fsharechat.errors import CommitInDoubt, StoreError
 from fsharechat.settings_tls import ServiceTls
-from fsharechat.store import messages
+from fsharechat.store import fence, messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
 from fsharechat.store.mysql_connection import (
@@ -259,6 +259,8 @@ class MysqlStore(Store):
                 lock_seconds=self._lock_seconds,
                 connect=self._hosts.connect_blocking,
             )
+        except fence.StoreFenced:
+            raise
         except StoreError as error:
             raise StoreError(f"{host}:{port}: {error}") from error
 

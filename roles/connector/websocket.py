@@ -257,12 +257,12 @@ class WebSocketConnection(Receiver):
             else:
                 session.refuse(str(error))
             return
-        session.on_frame(frame)
+        session.on_frames((frame,))
 
     def _overlong(self, session: Session, start: bytes) -> None:
         frame = json.decode_overlong(start.decode(errors="replace"))
         if frame is not None:
-            session.on_frame(frame)
+            session.on_frames((frame,))
         else:
             self._fault(WebSocketError(websocket.MESSAGE_TOO_BIG, "a text that does not begin as a request"))
 

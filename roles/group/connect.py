@@ -19,6 +19,9 @@ from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
 
+HEADS_AT_ONCE = 100
+"""Users whose heads one read looks up: it looks at each of their groups, which may be hundreds."""
+
 
 @handles_raw(Method.AUTHENTICATE)
 async def authenticate(group: Group, call: Call) -> Reply:
@@ -85,7 +88,10 @@ async def forget(group: Group, call: Call) -> Reply:
 
 @handles_raw(Method.HEADS)
 async def all_heads(group: Group, call: Call) -> Reply:
-    found = await group.store.read(heads.heads, orjson.loads(call.body))
+    uids = orjson.loads(call.body)
+    found: dict[str, Heads] = {}
+    for start in range(0, len(uids), HEADS_AT_ONCE):
+        found |= await group.store.read(heads.heads, uids[start : start + HEADS_AT_ONCE])
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
 
 

@@ -1,12 +1,14 @@
 """What the handlers share, and the way a call takes to its handler."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 
 from fsharechat.blobs import Blobs
 from fsharechat.bus import Bus, Kick, Presence, Resync
 from fsharechat.clock import now_ms
 from fsharechat.codes.delivery import Delivery
+from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
@@ -45,6 +47,10 @@ CACHE_SECONDS = 60.0
 """What is cached may be wrong for up to twice as long, if the process that changed it died before it could say so."""
 
 
+Waiting = tuple[Call, pb.Message, "asyncio.Future[Reply]"]
+"""A message that waits for an earlier one of its sender, and the answer to come."""
+
+
 class Group:
     """The business of the server: stateless but for caches, over a store that other group processes share."""
 
@@ -81,8 +87,8 @@ class Group:
         self._mending: asyncio.Task[None] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         self._resyncing: asyncio.TimerHandle | None = None
-        # Senders whose last message still waits for something else than the store; see messages.py.
-        self.sending: dict[str, asyncio.Future[Reply]] = {}
+        # Senders of whom a message waits for something else than the store, and what waits behind it (messages.py).
+        self.sending: dict[str, deque[Waiting]] = {}
         self.turns = Turns()
         """What reaches all members of a group waits for the store once for each user who asks for it."""
 
@@ -102,6 +108,7 @@ class Group:
         self.upload_sizes.stop()
         if self._mending is not None:
             self._mending.cancel()
+        self.reports.stop()
         for timer in (self._ageing, self._resyncing):
             if timer is not None:
                 timer.cancel()
@@ -169,7 +176,5 @@ class Group:
         for message, where in zip(messages, stored, strict=True):
             self.outbox.deliver(message.id, message.body, where.entries, message.sender, "")
 
-    @staticmethod
-    def now() -> int:
-        """Return the server's time in ms: the real one, which may step in both directions."""
-        return now_ms()
+    now = staticmethod(now_ms)
+    """The server's time."""

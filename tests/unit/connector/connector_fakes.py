@@ -171,13 +171,13 @@ class FakeDevice(NamedTuple):
     transport: RecordingTransport
 
     def publish(self, sub_signal: int, body: bytes = b"", message_id: int = 1) -> None:
-        self.session.on_frame(Frame(Signal.PUBLISH, sub_signal, message_id, body))
+        self.session.on_frames((Frame(Signal.PUBLISH, sub_signal, message_id, body),))
 
     def pull(self, after: int, message_id: int = 1) -> None:
         self.publish(SubSignal.MP, pb.PullMessageRequest(id=after, type=0).SerializeToString(), message_id)
 
     def send(self, signal: int, body: bytes = b"", message_id: int = 1) -> None:
-        self.session.on_frame(Frame(signal, 0, message_id, body))
+        self.session.on_frames((Frame(signal, 0, message_id, body),))
 
 
 class Connector(NamedTuple):
