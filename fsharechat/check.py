@@ -1,8 +1,8 @@
-"""`fsharechat check`: reaches everything that the settings name."""
+"""`fsharechat check` reaches all that the settings name; `fsharechat fence` closes the store to older versions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from fsharechat.process import full
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
 from fsharechat.settings_tls import good_until
+from fsharechat.store import fence
+from fsharechat.store.store import Store
 from fsharechat.tls import TlsError
 
 CHECK_SECONDS = 6.0
@@ -51,7 +53,7 @@ async def check(settings: Settings) -> list[Check]:
             _look_for_room(settings.media_path())
 
     checks = [
-        _look("store", _shown(settings), _STORE, lambda: _open_store(settings)),
+        _look("store", _shown(settings), _STORE, lambda: _reach_store(settings)),
         _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
         _look("bus", _place(settings.bus.url), _ANSWERS, bus.reach, bus.close),
         _look("blobs", _shown_blobs(settings), _BLOBS, open_blobs, blobs.close),
@@ -92,17 +94,38 @@ async def _prove_certificate(settings: Settings) -> str:
     return f"{certificate} {_CERTIFICATE}, until {good_until(certificate):%Y-%m-%d}"
 
 
-async def _open_store(settings: Settings) -> None:
+async def close_to_older(settings: Settings) -> Check:
+    """Close the store to every version whose level is below this one's (store/fence.py)."""
+
+    async def put_up() -> str:
+        async with _open_store(settings) as store:
+            level = await store.write(fence.put_up)
+        return f"{_shown(settings)} takes level {level} and above"
+
+    return await _look("fence", _shown(settings), "", put_up)
+
+
+async def _reach_store(settings: Settings) -> str:
+    async with _open_store(settings) as store:
+        level = await store.read(fence.lowest)
+    if settings.on_sqlite:
+        _look_for_room(settings.data_path())
+    levels = f"it takes level {level} and above, this version is of level {fence.LEVEL}"
+    return f"{_shown(settings)} {_STORE}; {levels}"
+
+
+@asynccontextmanager
+async def _open_store(settings: Settings) -> AsyncIterator[Store]:
     # The wait for the lock is a thread's, which goes on when nobody waits for it any more, and the process with it.
     store = backends.make_store(settings, lock_seconds=LEAVE_SECONDS)
-    if settings.on_sqlite:
-        with DataFolder(settings.data_path()):
-            await store.open()
-            await store.close()
-        _look_for_room(settings.data_path())
-    else:
+    with ExitStack() as stack:
+        if settings.on_sqlite:
+            stack.enter_context(DataFolder(settings.data_path()))
         await store.open()
-        await store.close()
+        try:
+            yield store
+        finally:
+            await store.close()
 
 
 def _look_for_room(folder: Path) -> None:

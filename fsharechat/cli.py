@@ -1,4 +1,4 @@
-"""The command line: `fsharechat`, `fsharechat check`, `chat` and `admin`. It only parses and calls."""
+"""The command line: `fsharechat`, `fsharechat check`, `fence`, `chat` and `admin`. It only parses and calls."""
 
 import argparse
 import asyncio
@@ -19,10 +19,11 @@ from fsharechat.settings import Settings, SettingsError, load, role_names, with_
 T = TypeVar("T")
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
-_COMMANDS = ("check", "chat", "admin")
+_COMMANDS = ("check", "fence", "chat", "admin")
 COMMANDS = """commands:
   (none)    run the server
   check     read the settings, reach every service they name, say what is wrong
+  fence     close the store to older versions: the end of an upgrade
   chat      a chat client for the terminal; see fsharechat chat --help
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
 
@@ -52,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     log.configure(settings.log)
-    if args.command == "check":
-        return _check(settings)
+    if args.command in ("check", "fence"):
+        return _check(settings, fence=args.command == "fence")
     if args.dev and not settings.codes.super_code and "group" in settings.node.roles:
         # Other machines reach the server: a code that everybody knows would let in anybody, as anybody.
         settings = with_super_code(settings, secrets.token_hex(8))
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "command", nargs="?", choices=_COMMANDS, metavar="check | chat | admin", help="see below"
+        "command", nargs="?", choices=_COMMANDS, metavar="check | fence | chat | admin", help="see below"
     )
     parser.add_argument("--roles", metavar="A,B", help=f"the roles to run, of {','.join(role_names())}")
     parser.add_argument(
@@ -98,10 +99,10 @@ def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
         return 1
 
 
-def _check(settings: Settings) -> int:
+def _check(settings: Settings, fence: bool) -> int:
     from fsharechat import check
 
-    results = _run(check.check(settings))
+    results = [_run(check.close_to_older(settings))] if fence else _run(check.check(settings))
     for result in results:
         print(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
     return 0 if all(result.ok for result in results) else 1

@@ -23,9 +23,12 @@ from fsharechat.log import set_level
 from fsharechat.metrics import Metrics
 from fsharechat.process import TooFewFiles, raise_open_files
 from fsharechat.registry import RegistryError
+from fsharechat.renewal import Renewal
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
+from fsharechat.settings_tls import SYSTEM, ServiceTls
+from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)
 
@@ -120,10 +123,14 @@ class Node:
                 stack.enter_context(DataFolder(self.settings.data_path()))
             stack.push_async_callback(self.store.close)
             await self._open("store", self.store.open)
+            self._follow("store", self.settings.store.tls, self.store.renew)
             self.health.part("store", self._look_at_store)
         for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
+        self._follow("bus", self.settings.bus.tls, self.bus.renew)
+        self._follow("rpc", self.settings.rpc.tls, self.rpc.renew)
+        await self._open("registry", lambda: self.registry.watch_bus(self.bus.write_for))
         for count in self.rpc.counts():
             self.metrics.counter(*count)
         if not self.blobs.roles.isdisjoint(roles):
@@ -140,13 +147,23 @@ class Node:
             self.addresses |= booted.addresses
         self.addresses |= metrics
 
+    def _follow(self, section: str, tls: ServiceTls, renew: Callable[[], float | None]) -> None:
+        """Renew the certificates of a backend when their files change."""
+        if self.settings.in_one_process or not tls.on:
+            return
+        files = (file for file in (tls.ca, tls.certificate, tls.key) if file not in ("", SYSTEM))
+        renewal = Renewal(f"{section}.tls", files, renew)
+        self._stack.push_async_callback(renewal.close)
+        self.on_reload(renewal.look)
+        renewal.watch()
+
     async def _open(self, section: str, open_backend: Callable[[], Awaitable[None]]) -> None:
         """Open a backend; in a cluster wait for its servers, which may be the next thing to start."""
         while True:
             try:
                 await open_backend()
                 return
-            except BlobsMisconfigured as error:
+            except (BlobsMisconfigured, StoreFenced) as error:
                 raise StartError(f"[{section}] {error}") from error
             except (StoreError, BusError, RegistryError, BlobsError) as error:
                 if self.settings.in_one_process:

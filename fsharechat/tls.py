@@ -1,10 +1,12 @@
 """TLS with the processes and services of a cluster: contexts from the settings, and faults in plain words."""
 
 import ssl
+from collections.abc import Iterable
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from pydantic import ValidationError
 
-from fsharechat.settings_tls import SYSTEM, RpcTls, ServiceTls, certificates
+from fsharechat.settings_tls import SYSTEM, RpcTls, ServiceTls, certificates, good_until
 
 _CERTIFICATE_FAULTS = {
     9: "its certificate is not valid yet",
@@ -59,6 +61,29 @@ def rpc_contexts(tls: RpcTls) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     for context in (caller, callee):
         context.minimum_version = ssl.TLSVersion.TLSv1_3
     return caller, callee
+
+
+def check(tls: ServiceTls) -> None:
+    """Raises TlsError where the files that are there now are of no use."""
+    try:
+        type(tls).model_validate(tls.model_dump())
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = first["msg"].removeprefix("Value error, ")
+        raise TlsError(f"{'.'.join(map(str, first['loc']))}: {fault}") from error
+    client_context(tls)
+
+
+def renew(contexts: Iterable[ssl.SSLContext], tls: ServiceTls) -> float | None:
+    """Have contexts take what the files hold now, and return when the certificate expires, None where there is none.
+
+    It counts for handshakes that begin from then on. Authorities are added: what a context has trusted it trusts on.
+    Raises TlsError, and leaves the contexts as they are.
+    """
+    check(tls)  # a context that refuses a key has taken the certificate before it all the same
+    for context in contexts:
+        _load(context, tls)
+    return good_until(tls.certificate).timestamp() if tls.certificate else None
 
 
 def prove(tls: RpcTls, *, listens: bool) -> None:

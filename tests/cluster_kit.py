@@ -37,7 +37,7 @@ SETTINGS = {
 
 _UNAVAILABLE = 3
 """The exit code when a service is missing and cannot be installed."""
-_OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls)?")
+_OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed)?")
 _UP_SECONDS = 1800
 _SECONDS = 600
 
@@ -52,16 +52,22 @@ class Cluster:
         self._seen: dict[str, int] = {}
 
     def up(
-        self, connectors: int, groups: int, apis: int = 2, settings: Mapping[str, str] | None = None
+        self,
+        connectors: int,
+        groups: int,
+        apis: int = 2,
+        settings: Mapping[str, str] | None = None,
+        tree: Path = ROOT,
     ) -> Self:
         """Have so many processes, all of them ready. The test is skipped if the services cannot be had here.
 
-        `settings` are FSHARECHAT_ variables for those that are started new.
+        `settings` are FSHARECHAT_ variables for those that are started new, `tree` is the source tree that these run.
         """
         if self._unavailable:
             pytest.skip(self._unavailable)
         counts = [str(connectors), str(groups), "--api", str(apis)]
-        done = _run("up", *counts, "--dev", "--set", self.name, settings={**SETTINGS, **(settings or {})})
+        options = ["--dev", "--tree", str(tree), "--set", self.name]
+        done = _run("up", *counts, *options, settings={**SETTINGS, **(settings or {})})
         if done.returncode == _UNAVAILABLE:
             self._unavailable = done.stderr.strip()
             pytest.skip(self._unavailable)
@@ -95,6 +101,10 @@ class Cluster:
     def pids(self) -> dict[str, int | None]:
         """The process id of each that runs."""
         return {name: one["pid"] for name, one in self.info()["members"].items()}
+
+    def trees(self) -> dict[str, Path]:
+        """The source tree that each process runs."""
+        return {name: Path(one["tree"]) for name, one in self.info()["members"].items()}
 
     def log(self, name: str) -> str:
         """All that a process wrote since the cluster was brought up."""
@@ -160,6 +170,10 @@ class Cluster:
     def restart(self, *names: str) -> None:
         """Stop and start them one after the other, each when the one before is ready."""
         self._do("restart", *names)
+
+    def replace(self, name: str, tree: Path = ROOT) -> None:
+        """Stop a process, and start it from a source tree, which it runs from then on."""
+        self._do("restart", name, "--tree", str(tree))
 
     def pause(self, *names: str) -> None:
         """Have them stand still (SIGSTOP)."""

@@ -253,7 +253,7 @@ def web_text(target: str, text: str, local_id: int = 0) -> dict[str, object]:
 
 
 WS_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-TEXT_FRAME, BINARY_FRAME = 1, 2
+CONTINUATION_FRAME, TEXT_FRAME, BINARY_FRAME, PING_FRAME = 0, 1, 2, 9
 
 
 def ws_frame(opcode: int, payload: bytes, *, length: int | None = None, fin: bool = True) -> bytes:

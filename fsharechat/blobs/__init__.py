@@ -39,6 +39,15 @@ class Upload(NamedTuple):
     server: str
     port: int
     """The host and port of both."""
+    name: str = ""
+    """The object's name where `Blobs.kept` alone tells what was put there; "" where it is counted as it comes."""
+
+
+class Kept(NamedTuple):
+    """A file that is there: its bytes, and when (ms) it came."""
+
+    size: int
+    modified_ms: int
 
 
 class Blobs(ABC):
@@ -64,6 +73,10 @@ class Blobs(ABC):
 
         Another user's is not, whatever the key. Raises KeyRefused, BlobsError and StoreError.
         """
+
+    async def kept(self, kind: MediaType, name: str) -> Kept | None:
+        """Return what there is of an upload that has a `name`, None where nothing is. Raises BlobsError."""
+        return None
 
     @abstractmethod
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:

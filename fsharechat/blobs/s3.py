@@ -9,7 +9,7 @@ import aioboto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fsharechat.blobs import BUCKETS, Blobs, BlobsError, BlobsMisconfigured, Upload, host_and_port
+from fsharechat.blobs import BUCKETS, Blobs, BlobsError, BlobsMisconfigured, Kept, Upload, host_and_port
 from fsharechat.blobs.keys import Uploaders, place
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings_schema import Blobs as Settings
@@ -17,6 +17,8 @@ from fsharechat.settings_schema import Blobs as Settings
 _MADE_BY_ANOTHER = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound"}
 _NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "403"}
+_NOT_THERE = {"404", "NoSuchKey", "NotFound", "403"}
+"""What a HEAD says of an object that is not there: 403 to a key that may not list the bucket."""
 _NO_CORS = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 
 
@@ -56,7 +58,18 @@ class S3Blobs(Blobs):
             Params={"Bucket": BUCKETS[kind], "Key": where.name},
             ExpiresIn=int(self._settings.url_seconds),
         )
-        return Upload(self.bucket_url(kind) + where.folder, url, *host_and_port(self._public_url))
+        server, port = host_and_port(self._public_url)
+        return Upload(self.bucket_url(kind) + where.folder, url, server, port, where.name)
+
+    async def kept(self, kind: MediaType, name: str) -> Kept | None:
+        async with self._errors(f"bucket {BUCKETS[kind]}"):
+            try:
+                found = await self._client.head_object(Bucket=BUCKETS[kind], Key=name)
+            except ClientError as error:
+                if _code(error) in _NOT_THERE:
+                    return None
+                raise
+        return Kept(found["ContentLength"], int(found["LastModified"].timestamp() * 1000))
 
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
         where = place(kind, key)

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from fsharechat.renewal import Renewable
 from fsharechat.store.messages import Entry
 
 
@@ -104,7 +105,7 @@ class Presence(NamedTuple):
     online: bool = True
 
 
-class Bus(ABC):
+class Bus(Renewable, ABC):
     """Each `on_…` is called on the loop and must neither block nor raise.
 
     While the bus is away everything goes on: what was asked of it begins when it is back.
@@ -126,6 +127,10 @@ class Bus(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Hand over what was published, within a bound, and let go."""
+
+    @abstractmethod
+    def write_for(self, version: int) -> None:
+        """Write so that processes that read this version understand it, from now on."""
 
     @abstractmethod
     def deliver(self, node: int, events: Sequence[Event]) -> None:

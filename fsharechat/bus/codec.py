@@ -1,4 +1,12 @@
-"""Events as bytes: protobuf records of events.proto."""
+"""Events as bytes: protobuf records of events.proto, each with the version in which it is written.
+
+A process reads every version from the oldest to its newest, and writes the highest that all members of the cluster
+read (Registry.watch_bus). So what is in a record is changed in these steps:
+
+1. The newest version goes up by one. The functions below write the new fields only if `version` is that high, and
+   read records of the version before as well.
+2. A release later the oldest goes up, too. Records of `fsharechat.presence` may be as old as a connection.
+"""
 
 from collections.abc import Sequence
 
@@ -7,9 +15,10 @@ from google.protobuf.message import DecodeError
 from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
 from fsharechat.bus import events_pb2 as pb
 from fsharechat.store.messages import Entry
+from fsharechat.versions import Range
 
-VERSION = 1
-"""Of events.proto, and of what is said of presence below. It changes whenever they do."""
+SPOKEN = Range(1, 1)
+"""The versions of events.proto, and of what is said of presence below. The newest changes whenever they do."""
 
 
 class RecordError(ValueError):
@@ -20,8 +29,8 @@ class VersionError(RecordError):
     """A record of a process of another release."""
 
 
-def encode_events(events: Sequence[Event]) -> bytes:
-    record = pb.Record(version=VERSION)
+def encode_events(events: Sequence[Event], version: int = SPOKEN.newest) -> bytes:
+    record = pb.Record(version=version)
     add = record.event.add
     for event in events:
         if isinstance(event, Deliver):
@@ -99,13 +108,13 @@ def presence_key(presence: Presence) -> bytes:
     return f"{presence.node}\0{presence.uid}\0{presence.client_id}".encode()
 
 
-def encode_presence(presence: Presence) -> bytes | None:
+def encode_presence(presence: Presence, version: int = SPOKEN.newest) -> bytes | None:
     """Return the value of a presence record: none, a tombstone, when the device has gone."""
     if not presence.online:
         return None
     uid, client_id, node, epoch, _ = presence
     return pb.Presence(
-        uid=uid, client_id=client_id, node=node, epoch=epoch, version=VERSION
+        uid=uid, client_id=client_id, node=node, epoch=epoch, version=version
     ).SerializeToString()
 
 
@@ -124,8 +133,8 @@ def decode_presence(key: bytes, value: bytes | None) -> Presence:
         raise RecordError(str(error)) from error
 
 
-def encode_keys(keys: Sequence[str]) -> bytes:
-    return pb.Changed(keys=keys, version=VERSION).SerializeToString()
+def encode_keys(keys: Sequence[str], version: int = SPOKEN.newest) -> bytes:
+    return pb.Changed(keys=keys, version=version).SerializeToString()
 
 
 def decode_keys(data: bytes) -> list[str]:
@@ -139,5 +148,5 @@ def decode_keys(data: bytes) -> list[str]:
 
 
 def _check(version: int) -> None:
-    if version != VERSION:
-        raise VersionError(f"it is of version {version} of the bus, we speak {VERSION}")
+    if not SPOKEN.has(version):
+        raise VersionError(f"it is of version {version} of the bus, we speak {SPOKEN}")

@@ -52,6 +52,7 @@ class KafkaBus(Bus):
         self._access = Access.of(url, tls, sasl)
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE)
         self._producer = Producer(self._access)
+        self._version = codec.SPOKEN.newest
         # Presence is not dropped: nobody would say it again. Of one device only the last news wait.
         self._presence: dict[bytes, Record] = {}
         self._news = asyncio.Event()
@@ -87,6 +88,9 @@ class KafkaBus(Bus):
         self._spawn("presence to kafka", self._send_presence_forever())
         self._spawn("watch of kafka", self._watch_forever())
 
+    def renew(self) -> float | None:
+        return self._access.renew()
+
     async def close(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -99,12 +103,18 @@ class KafkaBus(Bus):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._producer.stop()
 
+    def write_for(self, version: int) -> None:
+        version = min(max(version, codec.SPOKEN.oldest), codec.SPOKEN.newest)
+        if version != self._version:
+            log.info("events are written in another version", version=version, before=self._version)
+            self._version = version
+
     def deliver(self, node: int, events: Sequence[Event]) -> None:
         if self._away:  # what is of use at once or never is not kept for later
             events = [event for event in events if type(event) is not Push]
             if not events:
                 return
-        self._put(Record(DELIVER, node, None, codec.encode_events(events)))
+        self._put(Record(DELIVER, node, None, codec.encode_events(events, self._version)))
 
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
         self._nodes[node] = await self._consume(
@@ -121,7 +131,7 @@ class KafkaBus(Bus):
         # The device decides the partition, so that its news stay in order whichever node they are from.
         device = f"{presence.uid}\0{presence.client_id}".encode()
         partition = zlib.crc32(device) % PRESENCE_PARTITIONS
-        key, value = codec.presence_key(presence), codec.encode_presence(presence)
+        key, value = codec.presence_key(presence), codec.encode_presence(presence, self._version)
         self._presence.pop(key, None)  # the newest goes last
         self._presence[key] = Record(PRESENCE, partition, key, value)
         self._told.clear()
@@ -140,7 +150,7 @@ class KafkaBus(Bus):
     def invalidate(self, keys: Iterable[str]) -> None:
         keys = list(keys)
         self._drop_cached(keys)  # here at once: the caller may ask again before Kafka has said it
-        self._put(Record(INVALIDATE, 0, None, codec.encode_keys(keys)))
+        self._put(Record(INVALIDATE, 0, None, codec.encode_keys(keys, self._version)))
 
     async def watch_invalidations(self, on_keys: Callable[[Iterable[str]], None]) -> None:
         self._on_keys.append(on_keys)
@@ -372,6 +382,11 @@ class KafkaBus(Bus):
     async def _take_some(
         self, consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
     ) -> None:
+        """Take what has come; a record that fails is passed over, and not tried again.
+
+        It would fail again, since what takes it neither waits nor asks anybody, and all behind it would wait. Events
+        are hints (fsharechat/bus): for each kind something else makes up for the loss (docs/architecture.md, Heads).
+        """
         for records in (await consumer.getmany(timeout_ms=500)).values():
             for record in records:
                 try:

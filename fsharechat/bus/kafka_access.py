@@ -61,6 +61,10 @@ class Access:
             options["sasl_plain_password"] = self.password
         return options
 
+    def renew(self) -> float | None:
+        """Let all clients show and trust what the files hold now, when they connect again. Raises TlsError."""
+        return tls.renew([self._security["ssl_context"]], self.tls) if self.tls.on else None
+
     def unreached(self, error: Exception) -> BusError:
         """Return what to raise where Kafka could not be reached."""
         why = _NO_BROKER if isinstance(error, KafkaConnectionError) else error or "no answer"

@@ -27,6 +27,9 @@ class MemoryBus(Bus):
         self._on_presence.clear()
         self._on_keys.clear()
 
+    def write_for(self, version: int) -> None:
+        """Nothing is written: who listens is this process."""
+
     def deliver(self, node: int, events: Sequence[Event]) -> None:
         if on_events := self._on_events.get(node):
             on_events(events)

@@ -86,3 +86,10 @@ class Registry(ABC):
 
         While the registry cannot be reached the members stay what they were. Raises RegistryError if that is now.
         """
+
+    @abstractmethod
+    async def watch_bus(self, on_version: Callable[[int], None]) -> None:
+        """Have `on_version` called with the newest version of the bus that all connectors and group processes read.
+
+        It is told as in `watch`, which also says what it raises.
+        """

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+from fsharechat.bus import codec
 from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, Registry
 
@@ -64,6 +65,10 @@ class MemoryRegistry(Registry):
     async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
         self._watchers.setdefault(kind, []).append(on_members)
         on_members(dict(self._members.get(kind, {})))
+
+    async def watch_bus(self, on_version: Callable[[int], None]) -> None:
+        """There is one version, for there is one process."""
+        on_version(codec.SPOKEN.newest)
 
     def remove(self, lease: MemoryLease) -> None:
         """Take out the member whose lease was released."""

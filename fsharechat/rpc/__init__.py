@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
+from fsharechat.renewal import Renewable
+
 
 class Method(IntEnum):
     """What is asked beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
@@ -38,6 +40,8 @@ class Method(IntEnum):
     """[folder, bytes] of a file that an uploader puts there -> nothing; TOO_OFTEN beyond what they may in a day.
 
     Negative: so much was counted and not kept."""
+    GONE = 141
+    """An array of [uid, client id], devices that are connected -> array of those that may not be."""
 
 
 class Call(NamedTuple):
@@ -80,7 +84,7 @@ class RpcError(Exception):
     """The settings do not allow calls between processes; the text is for the operator and names the key."""
 
 
-class Rpc(ABC):
+class Rpc(Renewable, ABC):
     address: str
     """Where other processes reach this one, as host:port; its name in logs where none can. Known once it is open."""
 

@@ -2,6 +2,7 @@
 
 A connection starts with the handshake (AUTH); then the caller sends calls (PUBLISH) and pings, the callee replies
 (PUB_ACK) in any order and says whether it serves (PUSH). The frame's 16-bit id tells the calls of a connection apart.
+In the handshake it has a version of all this (versions.py), or 0 from a process that speaks one version alone.
 """
 
 import hmac
@@ -14,9 +15,6 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.frames import HEADER_SIZE
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply
-
-VERSION = 2
-"""Of the rpc: of the frames and Call below, of Method and of Welcome. It changes whenever one of them does."""
 
 NONCE_SIZE = 32
 MAC_SIZE = 32
@@ -74,7 +72,9 @@ class Refused(IntEnum):
 
 
 class Challenge(NamedTuple):
-    version: int
+    """`oldest`: the oldest version that the sender speaks."""
+
+    oldest: int
     nonce: bytes
 
 
@@ -156,19 +156,26 @@ def encode_refused(refused: Refused) -> bytes:
     return frames.encode(Signal.DISCONNECT, refused, 0)
 
 
-def encode_challenge(challenge: Challenge) -> bytes:
-    return frames.encode(Signal.AUTH, Step.CHALLENGE, 0, _CHALLENGE.pack(*challenge))
+def encode_challenge(challenge: Challenge, newest: int) -> bytes:
+    """Return the frame of a challenge by a process that speaks the versions up to `newest`."""
+    return frames.encode(Signal.AUTH, Step.CHALLENGE, newest, _CHALLENGE.pack(*challenge))
+
+
+def decode_versions(number: int, body: bytes) -> tuple[int, int]:
+    """Return the oldest and the newest version of who sent a challenge, whatever else is in it. Raises CodecError."""
+    if not body:
+        raise CodecError("a challenge without a version")
+    return body[0], number or body[0]
 
 
 def decode_challenge(body: bytes) -> Challenge:
-    """Return a challenge of any version. Raises CodecError."""
-    if body and body[0] != VERSION:
-        return Challenge(body[0], b"")
+    """Return a challenge. Raises CodecError."""
     return Challenge(*_unpack(_CHALLENGE, body))
 
 
-def encode_proof(proof: Proof) -> bytes:
-    return frames.encode(Signal.AUTH, Step.PROOF, 0, _PROOF.pack(*proof))
+def encode_proof(proof: Proof, version: int) -> bytes:
+    """Return the frame of a proof by a caller that has settled on a version."""
+    return frames.encode(Signal.AUTH, Step.PROOF, version, _PROOF.pack(*proof))
 
 
 def decode_proof(body: bytes) -> Proof:

@@ -19,6 +19,7 @@ from fsharechat.rpc.tcp_client import ClientConnection
 from fsharechat.rpc.tcp_peer import Peer
 from fsharechat.rpc.tcp_router import Router
 from fsharechat.rpc.tcp_server import Server
+from fsharechat.rpc.versions import SPOKEN, Spoken
 from fsharechat.settings_schema import WILDCARDS
 from fsharechat.settings_schema import Rpc as RpcSettings
 
@@ -42,15 +43,17 @@ class TcpRpc(Rpc):
         listen: bool = True,
         max_body: int = 1 << 20,
         limits: Limits = _LIMITS,
+        spoken: Spoken = SPOKEN,
     ) -> None:
         """`listen`: whether this process will serve; without it no port is opened. `max_body`: the largest body of
-        a client, bytes.
+        a client, bytes. `spoken`: the versions that it speaks with other processes.
         """
         self.address = f"process {os.getpid()} on {socket.gethostname()}"
         self._settings = settings
         self._secret = cluster_secret.encode()
         self._registry = registry
         self._listen = listen
+        self._spoken = spoken
         self._limits = replace(limits, max_body=max(max_body, MAX_PAYLOAD) + codec.BODY_OVERHEAD)
         self._local = LocalRpc(settings.timeout_seconds, limits.under_way_here)
         self._serving = False
@@ -73,10 +76,12 @@ class TcpRpc(Rpc):
                 "[node] cluster_secret is empty: the processes of a cluster recognise each other by it; "
                 "set the same long random text in all of them"
             )
-        self._caller_context, context, secret = self._encryption()
+        self._caller_context, self._callee_context, secret = self._encryption()
         self._loop = asyncio.get_running_loop()
         self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
-        self._server = Server(secret, self._local.call_within, self._limits, context)
+        self._server = Server(
+            secret, self._local.call_within, self._limits, self._callee_context, self._spoken
+        )
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
         self._closing = False
@@ -99,6 +104,16 @@ class TcpRpc(Rpc):
         except tls.TlsError as error:
             raise RpcError(f"[rpc.tls] {error}") from error
         return caller, callee, codec.bound(self._secret, certificate)
+
+    def renew(self) -> float | None:
+        """Show others the certificate that there is now, unless they would refuse it. Raises TlsError."""
+        files = self._settings.tls
+        if self._caller_context is None or self._callee_context is None:
+            return None
+        tls.prove(files, listens=self._listen)
+        expires = tls.renew((self._caller_context, self._callee_context), files)
+        self._server.secret = codec.bound(self._secret, tls.own_certificate(files))
+        return expires
 
     async def _open_port(self) -> None:
         host, port, advertise = self._settings.host, self._settings.port, self._settings.advertise
@@ -233,7 +248,7 @@ class TcpRpc(Rpc):
             task.add_done_callback(self._retired)
 
     def _connection(self, address: str) -> ClientConnection:
-        return ClientConnection(address, self._secret, self._router, self._limits)
+        return ClientConnection(address, self._secret, self._router, self._limits, self._spoken)
 
     def _retired(self, task: asyncio.Task[None]) -> None:
         del self._retiring[task]

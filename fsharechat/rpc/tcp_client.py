@@ -14,6 +14,8 @@ from fsharechat.rpc import Reply, codec
 from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
 from fsharechat.rpc.lanes import Asked
 from fsharechat.rpc.link import Limits, Link
+from fsharechat.rpc.versions import Spoken, range_of
+from fsharechat.versions import Range
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +39,13 @@ class Router(Protocol):
 class ClientConnection(Link):
     """Calls go out and replies come in, up to `limits.under_way_peer` at a time."""
 
-    def __init__(self, address: str, secret: bytes, router: Router, limits: Limits) -> None:
+    def __init__(self, address: str, secret: bytes, router: Router, limits: Limits, spoken: Spoken) -> None:
         super().__init__(limits)
         self.address = address
+        self._spoken = spoken
+        self._version = max(spoken)
+        """What was settled on, once the challenge is here."""
+        self._codec = spoken[self._version]
         self.taking = False
         """Whether the process takes calls: it serves, and does not drain."""
         self.used = 0
@@ -74,7 +80,7 @@ class ClientConnection(Link):
         number = self._number
         while number in self.pending:
             number = (number + 1) & _NUMBERS
-        frame = codec.encode_call(number, asked.call, milliseconds)
+        frame = self._codec.encode_call(number, asked.call, milliseconds)
         if codec.body_size(frame) > self._peer_max_body:
             raise CodecError(f"a call of {len(frame)} bytes, {self.address} takes {self._peer_max_body}")
         self._number = (number + 1) & _NUMBERS
@@ -124,11 +130,15 @@ class ClientConnection(Link):
 
     def on_frame(self, frame: Frame) -> None:
         if frame.signal == _REPLY:
-            reply = codec.decode_reply(frame.body)
-            asked = self.pending.pop(frame.message_id, None)
+            asked = self.pending.get(frame.message_id)
             if asked is None:
                 raise CodecError("a reply to no call")
-            self._router.answered(asked, reply)
+            if asked.lane is None:  # the caller was answered by the deadline
+                del self.pending[frame.message_id]
+            else:
+                reply = self._codec.decode_reply(asked.call.method, frame.body)
+                del self.pending[frame.message_id]
+                self._router.answered(asked, reply)
             if self._retired and not self.pending:
                 self.finish()
         elif frame.signal == Signal.AUTH and not self._trusted:
@@ -160,16 +170,17 @@ class ClientConnection(Link):
 
     def _shake_hands(self, frame: Frame) -> None:
         if frame.sub_signal == Step.CHALLENGE and not self._callee_nonce:
-            challenge = codec.decode_challenge(frame.body)
-            if challenge.version != codec.VERSION:
+            ours, theirs = range_of(self._spoken), Range(*codec.decode_versions(frame.message_id, frame.body))
+            version = ours.settle(theirs)
+            if version is None:
                 self.drop(
-                    f"it speaks version {challenge.version} of the rpc, we speak {codec.VERSION}: "
-                    "one of us is of another release"
+                    f"it speaks version {theirs} of the rpc, we speak {ours}: one of us is of another release"
                 )
                 return
-            self._callee_nonce = challenge.nonce
-            mac = codec.caller_mac(self._secret, challenge.nonce, self._nonce)
-            self.send(codec.encode_proof(codec.Proof(self._nonce, mac, self.limits.max_body)))
+            self._version, self._codec = version, self._spoken[version]
+            self._callee_nonce = codec.decode_challenge(frame.body).nonce
+            mac = codec.caller_mac(self._secret, self._callee_nonce, self._nonce)
+            self.send(codec.encode_proof(codec.Proof(self._nonce, mac, self.limits.max_body), version))
         elif frame.sub_signal == Step.ACCEPTED and self._callee_nonce:
             accepted = codec.decode_accepted(frame.body)
             expected = codec.callee_mac(self._secret, self._callee_nonce, self._nonce)
@@ -188,7 +199,7 @@ class ClientConnection(Link):
         if notice == Notice.SERVING:
             if not self.taking and not self._retired:
                 self.taking = True
-                log.info("group process reached", address=self.address)
+                log.info("group process reached", address=self.address, version=self._version)
                 self._router.serving(self)
         elif notice == Notice.DRAINING:
             if self._take_no_more():

@@ -121,7 +121,7 @@ class Router:
 
     def answered(self, asked: Asked, reply: Reply) -> None:
         lane = asked.lane
-        if lane is not None:  # else the caller was answered by the deadline
+        if lane is not None:
             self._finish(asked, reply)
             self._come_back(lane)
 

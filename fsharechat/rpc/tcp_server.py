@@ -15,6 +15,7 @@ from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
 from fsharechat.rpc.link import Limits, Link
 from fsharechat.rpc.tcp_gate import TLS_BEGINS, Gate
+from fsharechat.rpc.versions import SPOKEN, Spoken, range_of
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,9 @@ class ServerConnection(Link):
         self.may_call = False
         """Whether calls may come: the caller was told so, and has not heard anything else since."""
         self._server = server
+        self._codec = server.spoken[max(server.spoken)]
         self._nonce = secrets.token_bytes(codec.NONCE_SIZE)
+        self._secret = server.secret  # bound to the certificate that this connection was shown
         self._under_way = 0
         self._reading = True
         self._peer_max_body = 0
@@ -60,7 +63,8 @@ class ServerConnection(Link):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if self._server.admit(self):
-            self.send(codec.encode_challenge(codec.Challenge(codec.VERSION, self._nonce)))
+            oldest, newest = range_of(self._server.spoken)
+            self.send(codec.encode_challenge(codec.Challenge(oldest, self._nonce), newest))
 
     def data_received(self, data: bytes) -> None:
         self._server.check_clock()
@@ -71,17 +75,17 @@ class ServerConnection(Link):
 
     def on_frame(self, frame: Frame) -> None:
         if frame.signal == _CALL and self.trusted:
-            call, milliseconds = codec.decode_call(frame.body)
+            call, milliseconds = self._codec.decode_call(frame.body)
             self._under_way += 1
             future = self._server.answer(call, milliseconds / 1000)
             if future.done():
-                self._reply(frame.message_id, future)
+                self._reply(frame.message_id, call.method, future)
             else:
-                future.add_done_callback(partial(self._reply, frame.message_id))
+                future.add_done_callback(partial(self._reply, frame.message_id, call.method))
             if self._under_way > self.limits.under_way_peer:
                 self._read_on()
         elif frame.signal == Signal.AUTH and frame.sub_signal == Step.PROOF and not self.trusted:
-            self._shake_hands(frame.body)
+            self._shake_hands(frame)
         elif frame.signal == Signal.PING and frame.sub_signal == Probe.PING and self.trusted:
             self.send(codec.encode_probe(Probe.PONG))
         elif frame.signal == Signal.PUSH and frame.sub_signal == Notice.DRAIN_HEARD and self.trusted:
@@ -109,22 +113,26 @@ class ServerConnection(Link):
         if not self.ended and self.transport.get_write_buffer_size() > self.limits.reply_buffer:
             self.drop("it does not read its replies")
 
-    def _shake_hands(self, body: bytes) -> None:
-        proof = codec.decode_proof(body)
-        secret = self._server.secret
-        if not hmac.compare_digest(proof.mac, codec.caller_mac(secret, self._nonce, proof.nonce)):
+    def _shake_hands(self, frame: Frame) -> None:
+        proof = codec.decode_proof(frame.body)
+        # A caller that names no version speaks what a challenge began with before there was a choice.
+        version = frame.message_id or min(self._server.spoken)
+        if version not in self._server.spoken:
+            raise CodecError(f"a proof in version {version} of the rpc, which it was not offered")
+        self._codec = self._server.spoken[version]
+        if not hmac.compare_digest(proof.mac, codec.caller_mac(self._secret, self._nonce, proof.nonce)):
             self.send(codec.encode_refused(codec.Refused.WRONG_SECRET))
             self.finish("its cluster secret is another one than ours ([node] cluster_secret)")
             return
         self._peer_max_body = proof.max_body
         self.trusted = True
         self.opened()
-        mac = codec.callee_mac(secret, self._nonce, proof.nonce)
+        mac = codec.callee_mac(self._secret, self._nonce, proof.nonce)
         self.send(codec.encode_accepted(codec.Accepted(mac, self.limits.max_body)))
         if self._server.serving:
             self.notify(Notice.SERVING)
 
-    def _reply(self, number: int, future: "asyncio.Future[Reply]") -> None:
+    def _reply(self, number: int, method: int, future: "asyncio.Future[Reply]") -> None:
         self._under_way -= 1
         if not self._reading:
             self._read_on()
@@ -140,7 +148,7 @@ class ServerConnection(Link):
         if len(reply.payload) >= self._peer_max_body:
             log.error("reply too large", peer=self.peer, bytes=len(reply.payload), limit=self._peer_max_body)
             reply = Reply(Code.SERVER_ERROR)
-        self.send(codec.encode_reply(number, reply))
+        self.send(self._codec.encode_reply(number, method, reply))
 
     def _read_on(self) -> None:
         """Read while there is room for calls, and for their replies."""
@@ -159,10 +167,16 @@ class Server:
     """Listens for callers, and has their calls carried out by `answer`."""
 
     def __init__(
-        self, secret: bytes, answer: Answer, limits: Limits, context: ssl.SSLContext | None = None
+        self,
+        secret: bytes,
+        answer: Answer,
+        limits: Limits,
+        context: ssl.SSLContext | None = None,
+        spoken: Spoken = SPOKEN,
     ) -> None:
         """With `context` it takes connections over TLS, and no others; `secret` is bound to its certificate then."""
         self.secret = secret
+        self.spoken = spoken
         self.limits = limits
         self.answer = answer
         self.serving = False

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from fsharechat.store.heads import Heads, heads
+from fsharechat.store import heads
+from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat
 
 
@@ -54,7 +55,7 @@ def keep(dialect: Dialect, batch: Sequence[Mark]) -> Unit[None]:
 
 def begin(dialect: Dialect, uid: str, client_id: str) -> Unit[None]:
     """Let a device that logs in have nothing of the inbox, and know the recalls until now; one of before has more."""
-    reached = (yield from heads(dialect, [uid])).get(uid, Heads())
+    reached = (yield from heads.own(dialect, [uid])).get(uid, Heads())
     sql = dialect.insert_new("device_cursors", (*_KEYS, "seq", "handed"))
     yield Query(sql, (uid, client_id, Log.INBOX, 0, 0))
     yield Query(sql, (uid, client_id, Log.RECALLS, reached.recalled, 0))

@@ -239,6 +239,16 @@ def left_by(uid: str) -> Unit[set[str]]:
     return {id for (id,) in (yield Query(sql, (uid, MemberType.REMOVED))).rows}
 
 
+def joined(_: Dialect, ids: Sequence[str], uid: str) -> Unit[dict[str, int]]:
+    """Return since when (ms) a user is a member of those of the groups that they are in."""
+    found: dict[str, int] = {}
+    for part in chunks(ids):
+        condition = f"group_id IN ({marks(len(part))}) AND uid = ? AND type <> ?"
+        sql = f"SELECT group_id, joined_ms FROM group_members WHERE {condition}"
+        found |= dict((yield Query(sql, (*part, uid, MemberType.REMOVED))).rows)
+    return found
+
+
 def known_users(uids: Iterable[str]) -> Unit[set[str]]:
     """Return those of the users that exist."""
     rows = yield from select_in("SELECT uid FROM users WHERE uid IN ({})", list(uids))

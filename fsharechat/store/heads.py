@@ -1,4 +1,4 @@
-"""How far the logs and the versions of each user are: one row a user, read by one look.
+"""How far the logs and the versions of each user are: one row a user, and what was read in the user's groups.
 
 A device compares these with what it knows (protocol.md section 4), and so does the connector for it.
 """
@@ -6,11 +6,15 @@ A device compares these with what it knows (protocol.md section 4), and so does 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fsharechat.store import group_reads
 from fsharechat.store.unit import Dialect, Query, Unit, marks, select_in
 
 
 class Heads(NamedTuple):
-    """The last seq of the inbox, the versions (ms) of three lists, and the last seqs of reports and recalls."""
+    """The last seq of the inbox, the versions (ms) of three lists, and the last seqs of reports and recalls.
+
+    `read` is the version (ms) of the last read report.
+    """
 
     seq: int = 0
     friends: int = 0
@@ -28,8 +32,17 @@ REQUESTS = "requests_dt"
 SETTINGS = "settings_dt"
 
 
-def heads(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
+def heads(dialect: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
     """Return the heads of the users for whom there is anything yet."""
+    found = yield from own(dialect, uids)
+    for uid, read in (yield from group_reads.newest(dialect, uids)).items():
+        before = found.get(uid, Heads())
+        found[uid] = before._replace(read=max(before.read, read))
+    return found
+
+
+def own(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
+    """Return the heads without what was read in groups."""
     rows = yield from select_in(f"SELECT uid, {_COLUMNS} FROM heads WHERE uid IN ({{}})", uids)
     return {uid: Heads(*values) for uid, *values in rows}
 
@@ -40,9 +53,8 @@ def next_version(dialect: Dialect, column: str, uids: Sequence[str], now: int) -
     It is the time `now` in ms unless two changes fall into one: what changes gets it as its update_dt, so that a
     device which asks for what is newer than its version misses nothing.
     """
-    yield from dialect.raise_heads(column, uids, now)
-    where = f"uid IN ({marks(len(uids))})"
-    version: int = (yield Query(f"SELECT MAX({column}) FROM heads WHERE {where}", uids)).rows[0][0]
+    version = max((yield from dialect.raise_heads(column, uids, now)).values())
     if len(uids) > 1:
+        where = f"uid IN ({marks(len(uids))})"
         yield Query(f"UPDATE heads SET {column} = ? WHERE {where}", (version, *uids))
     return version

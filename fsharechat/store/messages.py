@@ -58,7 +58,8 @@ class NewMessage:
     audience: Audience | None = None
     """What `receivers` was made from, if that is a group."""
     sender_client: str = ""
-    """The device that sent it, if one did."""
+    """The device that sent it, if one did. It is kept where the client keeps no local ids: that device is never given
+    the message again (section 6)."""
     digest: int = 0
     """What a resend shares with the message beside sender and `local_id`; 0 where they are enough."""
     of_frame: bool = False
@@ -105,8 +106,7 @@ class Pulled(NamedTuple):
 def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
     """Return what the messages of one conversation share: for a private one both users, in either order."""
     if kind == ConversationType.PRIVATE:
-        first, second = sorted((target, sender))
-        return f"{kind}|{line}|{first}|{second}"
+        return f"{kind}|{line}|{target}|{sender}" if target < sender else f"{kind}|{line}|{sender}|{target}"
     return f"{kind}|{line}|{target}"
 
 
@@ -131,13 +131,13 @@ def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
     changed = yield from _changed_groups(batch)
     fresh: list[NewMessage] = []
     counts: dict[str, int] = {}
-    for message in batch:
-        members = changed.get(_group(message))
-        if members is not None and _identity(message) not in first:
+    identities = [_identity(message) for message in batch]
+    for message, identity in zip(batch, identities, strict=True):
+        if changed and (members := changed.get(_group(message))) is not None and identity not in first:
             if message.sender not in members:
                 continue
             message.receivers = _present(message, members)
-        known = first.setdefault(_identity(message), message) is not message
+        known = first.setdefault(identity, message) is not message
         if known and (message.local_id or message.retried):
             continue  # (a foreign id is no resend, and fails at the insert)
         fresh.append(message)
@@ -146,8 +146,12 @@ def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
             counts[uid] = counts.get(uid, 0) + 1
     entries = yield from _insert(dialect, fresh, counts)
     return [
-        Stored(_id(first.get(_identity(message), 0)), entries.pop(message.id, []), _group(message) in changed)
-        for message in batch
+        Stored(
+            _id(first.get(identity, 0)),
+            entries.pop(message.id, []),
+            bool(changed) and _group(message) in changed,
+        )
+        for message, identity in zip(batch, identities, strict=True)
     ]
 
 
@@ -261,12 +265,23 @@ def _insert(
             seq = last[uid] = last[uid] + 1
             mine.append(Entry(uid, seq))
             inbox.append((uid, seq, message.id))
-        if _is_directed(message):
+        if message.audience and _is_directed(message):
             directed += [(uid, message.conversation, message.id) for uid, _ in mine]
     yield from insert_many(
         "messages",
         ("id", "sender", "local_id", "digest", "conversation", "body", "client"),
-        [(m.id, m.sender, m.local_id or None, m.digest, _kept_as(m), m.body, _kept_client(m)) for m in fresh],
+        [
+            (
+                m.id,
+                m.sender,
+                m.local_id or None,
+                m.digest,
+                _kept_as(m) if m.audience else m.conversation,
+                m.body,
+                m.sender_client if m.of_frame or not m.local_id else None,
+            )
+            for m in fresh
+        ],
     )
     yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
     if directed:
@@ -276,11 +291,6 @@ def _insert(
 
 def _is_directed(message: NewMessage) -> bool:
     return message.audience is not None and bool(message.audience.only)
-
-
-def _kept_client(message: NewMessage) -> str | None:
-    """Return the device that a message is never given to again (section 6): its client keeps no local ids."""
-    return message.sender_client if message.of_frame or not message.local_id else None
 
 
 def _kept_as(message: NewMessage) -> str:

@@ -6,14 +6,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fsharechat.errors import StoreError
+from fsharechat.store import fence
 from fsharechat.store.store import LOCK_SECONDS
+
+log = structlog.get_logger(__name__)
 
 _BEEN_THERE = ((1050,), (1060,), (1061,), (1062,), (1213,))
 """MySQL's errors for a table, column, index or row that is there already, and for a conflict with another writer."""
@@ -30,9 +36,10 @@ def migrate(
     """Run the migrations that the database at the SQLAlchemy `url` lacks, up to a revision. Blocks.
 
     `connect` takes the place of the driver's own, with the same arguments.
-    On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was.
-    Raises StoreError, also when a newer version of fsharechat has written the database, and when another process
-    is migrating it for longer than `lock_seconds`.
+    On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was. A database that a
+    newer version has migrated is left as it is: its migrations are such that this version goes on with it, until the
+    fence says otherwise (fence.py). Raises StoreFenced then; and StoreError, also when another process is migrating
+    for longer than `lock_seconds`.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -64,6 +71,11 @@ def _upgrade(engine: Engine, config: Config, upto: str, deadline: float) -> bool
     """
     try:
         with engine.begin() as connection, _alone(connection, max(0.0, deadline - time.monotonic())):
+            if inspect(connection).has_table("facts") and (problem := fence.problem(_lowest(connection))):
+                raise fence.StoreFenced(f"{_place(engine)}: {problem}")
+            if newer := _newer(connection, config):
+                log.info("a newer version has migrated the store", place=_place(engine), revision=newer)
+                return True
             config.attributes["connection"] = connection
             command.upgrade(config, upto)
     except DBAPIError as error:
@@ -71,6 +83,16 @@ def _upgrade(engine: Engine, config: Config, upto: str, deadline: float) -> bool
             raise
         return False
     return True
+
+
+def _lowest(connection: Connection) -> int:
+    return fence.level_in([tuple(row) for row in connection.execute(text(fence.QUERY))])
+
+
+def _newer(connection: Connection, config: Config) -> str:
+    """Return the revision of the database, if this version does not know it; else ""."""
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return ", ".join(set(MigrationContext.configure(connection).get_current_heads()) - known)
 
 
 def _take_whole_steps(engine: Engine) -> None:

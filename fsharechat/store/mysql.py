@@ -12,7 +12,7 @@ import structlog
 
 from fsharechat.errors import CommitInDoubt, StoreError
 from fsharechat.settings_tls import ServiceTls
-from fsharechat.store import messages
+from fsharechat.store import fence, messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
 from fsharechat.store.mysql_connection import (
@@ -83,6 +83,9 @@ class MysqlStore(Store):
         await (await self._hosts.connect()).close()  # a clear error before anything else
         await asyncio.to_thread(self._migrate)
         self._pulse = spawn("pulse of the store", Pulse(self._hosts, self._set_away).run())
+
+    def renew(self) -> float | None:
+        return self._hosts.renew()
 
     async def close(self) -> None:
         self._closing = True
@@ -256,6 +259,8 @@ class MysqlStore(Store):
                 lock_seconds=self._lock_seconds,
                 connect=self._hosts.connect_blocking,
             )
+        except fence.StoreFenced:
+            raise
         except StoreError as error:
             raise StoreError(f"{host}:{port}: {error}") from error
 

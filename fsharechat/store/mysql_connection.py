@@ -114,6 +114,10 @@ class Hosts:
                 raise Unreachable(f"[store.tls] {error}") from error
         return self._context
 
+    def renew(self) -> float | None:
+        """Show and trust what the files hold now, in connections from now on. Raises TlsError."""
+        return tls.renew([self._context], self._encryption) if self._context is not None else None
+
     async def connect_writer(self) -> "MysqlConnection":
         """Return a connection whose transactions do not outlive a process that stands still. Raises StoreError."""
         connection = await self.connect()

@@ -40,22 +40,29 @@ class MysqlDialect:
         return f"SELECT {found} FROM (SELECT {first}{others}) w STRAIGHT_JOIN {table} t ON {same}"
 
     def advance(self, counts: dict[str, int], column: str = "seq") -> Unit[dict[str, int]]:
-        # In user order, and before anything else of the batch is written, so that no two writers wait for each other.
-        # Other writers wait at the row until this transaction has ended: a seq is visible once all lower ones are.
-        uids = sorted(counts)
-        for part in chunks([(uid, counts[uid]) for uid in uids]):
-            yield Query(_on_heads(column, len(part), f"{column} + VALUES({column})"), flat(part), unread=True)
-        # As one text: to take hundreds of rows apart would cost more than all else of a transaction.
-        sql = f"SELECT JSON_OBJECTAGG(uid, {column}) FROM heads WHERE uid IN ({{}})"
-        heads: dict[str, int] = {}
-        for (text,) in (yield from select_in(sql, uids)):
-            heads |= orjson.loads(text)
-        return heads
+        return (yield from _move_heads(column, counts, f"{column} + VALUES({column})"))
 
-    def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[None]:
-        for part in chunks([(uid, now) for uid in sorted(uids)]):
-            later = f"GREATEST({column} + 1, VALUES({column}))"
-            yield Query(_on_heads(column, len(part), later), flat(part), unread=True)
+    def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[dict[str, int]]:
+        later = f"GREATEST({column} + 1, VALUES({column}))"
+        return (yield from _move_heads(column, dict.fromkeys(uids, now), later))
+
+    def clock(self) -> Unit[int]:
+        since = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3))"
+        return int((yield Query(f"SELECT {since} DIV 1000")).rows[0][0])
+
+
+def _move_heads(column: str, values: dict[str, int], update: str) -> Unit[dict[str, int]]:
+    # In user order, and before anything else of the batch is written, so that no two writers wait for each other.
+    # Other writers wait at the row until this transaction has ended: a seq is visible once all lower ones are.
+    uids = sorted(values)
+    for part in chunks([(uid, values[uid]) for uid in uids]):
+        yield Query(_on_heads(column, len(part), update), flat(part), unread=True)
+    # As one text: to take hundreds of rows apart would cost more than all else of a transaction.
+    sql = f"SELECT JSON_OBJECTAGG(uid, {column}) FROM heads WHERE uid IN ({{}})"
+    heads: dict[str, int] = {}
+    for (text,) in (yield from select_in(sql, uids)):
+        heads |= orjson.loads(text)
+    return heads
 
 
 def _on_heads(column: str, count: int, update: str) -> str:

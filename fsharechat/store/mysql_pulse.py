@@ -1,11 +1,16 @@
-"""Whether MySQL answers: asked by a connection of its own, twice a second, so that a silence is noticed in time."""
+"""Whether MySQL answers, and takes this version: asked by a connection of its own, twice a second.
+
+So a silence is noticed in time, and so is a fence (fence.py).
+"""
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
 from fsharechat.errors import StoreError
+from fsharechat.store import fence
 from fsharechat.store.mysql_connection import Hosts, MysqlConnection
 
 log = structlog.get_logger(__name__)
@@ -18,8 +23,20 @@ _SLICE_SECONDS = 0.1
 """Time is counted in such slices, so that it stands still while this process does."""
 
 
+AWAY = "the store is away"
+CLOSED = "the store is closed to this version"
+
+
+class State(NamedTuple):
+    """Why the store cannot be used: AWAY or CLOSED, and more about it. Both "" while it can be."""
+
+    event: str = ""
+    reason: str = ""
+
+
 class Pulse:
-    """Has `tell` called with the reason when MySQL no longer answers, and with "" when it does again.
+    """Has `tell` called with the reason when MySQL no longer answers or takes no writes of this version, and with ""
+    when it does again.
 
     In between all of the `hosts`' connections are cut, and new ones refused at once: who needs the database hears so
     within BEAT_SECONDS + ANSWER_SECONDS, and not only when each statement's own time is over.
@@ -29,7 +46,8 @@ class Pulse:
         self._hosts = hosts
         self._tell = tell
         self._connection: MysqlConnection | None = None
-        self._asking: asyncio.Task[str] | None = None
+        self._asking: asyncio.Task[State] | None = None
+        self._state = State()
 
     async def run(self) -> None:
         """Ask until this is cancelled."""
@@ -51,31 +69,33 @@ class Pulse:
                 break
             await asyncio.wait({asking}, timeout=_SLICE_SECONDS)
         else:
-            self._note(f"no answer within {ANSWER_SECONDS:g} s")
+            self._note(State(AWAY, f"no answer within {ANSWER_SECONDS:g} s"))
         await asyncio.wait({asking})
         self._asking = None
         error = asking.exception()
-        self._note(asking.result() if error is None else repr(error))
+        self._note(asking.result() if error is None else State(AWAY, repr(error)))
 
-    async def _ask(self) -> str:
-        """Return "", or why there is no answer."""
+    async def _ask(self) -> State:
         error: StoreError | None = None
         for _ in range(2):  # a connection may have ended while nobody used it
             try:
                 if self._connection is None or not self._connection.usable:
                     self._connection = await self._hosts.connect(anyway=True)
-                await self._connection.execute("SELECT 1")
-                return ""
+                found = await self._connection.execute(fence.QUERY)
+                problem = fence.problem(fence.level_in(found.rows))
+                return State(CLOSED, problem) if problem else State()
             except StoreError as failed:
                 error = failed
-        return str(error)
+        return State(AWAY, str(error))
 
-    def _note(self, reason: str) -> None:
-        away, self._hosts.away = self._hosts.away, reason
-        if reason and not away:
-            log.warning("the store is away", reason=reason)
-            self._hosts.cut()
-        elif away and not reason:
+    def _note(self, state: State) -> None:
+        before, self._state = self._state, state
+        self._hosts.away = state.reason
+        if state.event == before.event:
+            return
+        if not state.event:
             log.info("the store is back")
-        if bool(reason) != bool(away):
-            self._tell(reason)
+        else:
+            (log.warning if state.event == AWAY else log.error)(state.event, reason=state.reason)
+            self._hosts.cut()
+        self._tell(state.reason)

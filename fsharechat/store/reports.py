@@ -1,26 +1,37 @@
-"""How far users have fetched and read: one row for who is told, conversation and who tells (protocol.md section 8).
+"""How far users have fetched and read (protocol.md section 8).
+
+A report to one user, or to some, has a row for who is told, conversation and who tells. What is read in a group is
+told to all its members by one row (group_reads.py).
 
 Each user has a sequence of their own for each kind of report. A row moves to its end when its date grows, so that a
-device which has fetched up to some seq finds all that is news to it behind that seq.
+device which has fetched up to some seq finds all that is news to it behind that seq. A delivery report's seq is one
+more than that of the one before. A read report's is a version in ms, since the reads of a user's groups are among
+them: these may become visible late.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
-from fsharechat.protocol.signals import ReportType
-from fsharechat.store import heads
+from fsharechat.protocol.signals import ConversationType, ReportType
+from fsharechat.store import group_reads, groups, heads
+from fsharechat.store.group_reads import GroupRead, Seat
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat
 
 MAX_PULL_BYTES = 64 * 1024
 MAX_PULL_REPORTS = MAX_PULL_BYTES // 24
-"""The most that one answer weighs and holds."""
+"""The most that one answer weighs and holds; more only where those of one seq do, which are not parted."""
 
 _FRAME = 24
 """Bytes that a MessageReport takes at most beside its two ids."""
 
-_COLUMN = {ReportType.DELIVERED: "delivered_seq", ReportType.READ: "read_seq"}
+LOOKS = 5
+"""How often a pull looks for what follows, at twice as much of each group, until an answer is full."""
+
+DELIVERED_SEQ, READ_DT = "delivered_seq", "read_seq"
 _KEYS = ("uid", "kind", "conversation", "line", "target", "reporter")
 
 
@@ -36,6 +47,17 @@ class NewReport(NamedTuple):
     uids: Sequence[str]
 
 
+class Kept(NamedTuple):
+    """The last seq of each user who has any of the reports, by kind; the reads in groups that were news.
+
+    `version` is that of the reads, 0 without any.
+    """
+
+    told: dict[ReportType, list[Entry]]
+    reads: list[GroupRead]
+    version: int
+
+
 class Pulled(NamedTuple):
     """Reports (reporter, date, target) oldest first, the last seq that they cover, and the user's last."""
 
@@ -44,33 +66,40 @@ class Pulled(NamedTuple):
     head: int
 
 
-def keep(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[ReportType, list[Entry]]]:
-    """Keep what is news; return the last seq of each user who has any, by kind.
+class _Found(NamedTuple):
+    """A report, or a read in a group, that a user is to be told of."""
+
+    seq: int
+    reporter: str
+    date: int
+    target: str
+    conversation: int
+    line: int
+
+
+def keep(
+    dialect: Dialect, batch: Sequence[NewReport], reads: Sequence[GroupRead] = (), newest: int = 0
+) -> Unit[Kept]:
+    """Keep what is news; its version is above `newest`, which this process gave out last, whatever the clock does.
 
     A date that is not above the one that is known is no news. Takes a fixed number of statements, however many
     reports and users there are.
     """
     news = yield from _news(dialect, batch)
-    rows: list[Row] = []
+    read_in_groups = yield from group_reads.news(dialect, reads)
     told: dict[ReportType, list[Entry]] = {}
-    for kind, column in _COLUMN.items():
-        keys = [key for key in news if key[1] == kind]
-        counts: dict[str, int] = {}
-        for uid, *_ in keys:
-            counts[uid] = counts.get(uid, 0) + 1
-        if not counts:
-            continue
-        reached = yield from dialect.advance(counts, column)
-        told[kind] = [Entry(uid, reached[uid]) for uid in counts]
-        last = {uid: reached[uid] - count for uid, count in counts.items()}
-        for key in keys:
-            last[key[0]] += 1
-            rows.append((*key, news[key], last[key[0]]))
-    for part in chunks(rows):
+    rows = yield from _in_order(dialect, [key for key in news if key[1] == ReportType.DELIVERED], told)
+    version = 0
+    readings = [key for key in news if key[1] == ReportType.READ]
+    if readings or read_in_groups:
+        version = max((yield from dialect.clock()), newest + 1)
+        rows += yield from _by_version(dialect, readings, version, told)
+    for part in chunks([(*key, news[key], seq) for key, seq in rows]):
         # The highest date, for another process may have stored a later one since this one has looked.
         sql = dialect.upsert("reports", _KEYS, ("date", "seq"), len(part), highest=("date",))
         yield Query(sql, flat(part))
-    return told
+    yield from group_reads.keep(dialect, read_in_groups, version)
+    return Kept(told, read_in_groups, version)
 
 
 def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
@@ -80,39 +109,179 @@ def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
         for uid in report.uids:
             key = (uid, int(report.kind), report.conversation, report.line, report.target, report.reporter)
             news[key] = max(report.date, news.get(key, 0))
-    for part in chunks(list(news)):
-        sql = dialect.find_rows("reports", (*_KEYS, "date"), _KEYS, len(part))
-        for *found, date in (yield Query(sql, flat(part))).rows:
-            key = tuple(found)
-            if news[key] <= date:
-                del news[key]
+    for key, date in (yield from _dates(dialect, list(news))).items():
+        if news[key] <= date:
+            del news[key]
     return news
 
 
+def _dates(dialect: Dialect, keys: Sequence[Row]) -> Unit[dict[Row, int]]:
+    """Return the dates that are known, by row."""
+    known: dict[Row, int] = {}
+    for part in chunks(keys):
+        sql = dialect.find_rows("reports", (*_KEYS, "date"), _KEYS, len(part))
+        known |= {tuple(key): date for *key, date in (yield Query(sql, flat(part))).rows}
+    return known
+
+
+def _in_order(
+    dialect: Dialect, keys: Sequence[Row], told: dict[ReportType, list[Entry]]
+) -> Unit[list[tuple[Row, int]]]:
+    """Give delivery reports the next seqs of their users."""
+    counts: dict[str, int] = {}
+    for uid, *_ in keys:
+        counts[uid] = counts.get(uid, 0) + 1
+    if not counts:
+        return []
+    reached = yield from dialect.advance(counts, DELIVERED_SEQ)
+    told[ReportType.DELIVERED] = [Entry(uid, reached[uid]) for uid in counts]
+    last = {uid: reached[uid] - count for uid, count in counts.items()}
+    rows = []
+    for key in keys:
+        last[key[0]] += 1
+        rows.append((key, last[key[0]]))
+    return rows
+
+
+def _by_version(
+    dialect: Dialect, keys: Sequence[Row], version: int, told: dict[ReportType, list[Entry]]
+) -> Unit[list[tuple[Row, int]]]:
+    """Give read reports a version, the same to all that one user is told; it is above all that the user has had."""
+    uids = list(dict.fromkeys(uid for uid, *_ in keys))
+    if not uids:
+        return []
+    reached = yield from dialect.raise_heads(READ_DT, uids, version)
+    told[ReportType.READ] = [Entry(uid, reached[uid]) for uid in uids]
+    return [(key, reached[key[0]]) for key in keys]
+
+
 _REPORTS = (
-    "SELECT seq, reporter, date, target FROM reports "
-    "WHERE uid = ? AND kind = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+    "SELECT seq, reporter, date, target, conversation, line FROM reports "
+    "WHERE uid = ? AND kind = ? AND seq > ? AND seq <= ? ORDER BY seq"
 )
 
 
 def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[Pulled]:
-    """Return the reports of a kind with seq above `after`; one above the head is answered as 0.
+    """Return the reports of a kind with seq above `after`; what no head can be is answered as 0.
 
     Over MAX_PULL_REPORTS and MAX_PULL_BYTES the oldest are kept.
     """
-    reached = (yield from heads.heads(dialect, [uid])).get(uid, Heads())
-    head = reached.read if kind == ReportType.READ else reached.delivered
-    if after > head:
+    reached = (yield from heads.own(dialect, [uid])).get(uid, Heads())
+    if kind == ReportType.READ:
+        return (yield from _pull_read(dialect, uid, after, reached.read))
+    if after > reached.delivered:
         after = 0
-    rows = (yield Query(_REPORTS, (uid, kind, after, head, MAX_PULL_REPORTS))).rows
-    size = 0
-    found: list[Row] = []
-    for seq, *report in rows:
-        reporter, _, target = report
-        size += _FRAME + len(reporter.encode()) + len(target.encode())
-        if size > MAX_PULL_BYTES:
+    rows = (yield Query(f"{_REPORTS} LIMIT ?", (uid, kind, after, reached.delivered, MAX_PULL_REPORTS))).rows
+    upto = rows[-1][0] if len(rows) == MAX_PULL_REPORTS else reached.delivered
+    return _fitting([_Found(*row) for row in rows], upto, reached.delivered)
+
+
+def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]:
+    """Return the read reports above `after`: those to the user, up to `own`, and those in the groups of the user."""
+    seats = yield from group_reads.seats(dialect, uid, after)
+    head = max(own, *(seat.newest for seat in seats)) if seats else own
+    if not head:
+        return Pulled([], 0, 0)
+    if after > head:
+        # The user has left the group with the newest. What is beyond the time comes from another installation.
+        if after <= (yield from dialect.clock()):
+            return Pulled([], after, after)
+        return (yield from _pull_read(dialect, uid, 0, own))
+    found: list[_Found] = []
+    upto = after
+    for look in range(LOOKS):
+        begin = upto
+        count = (MAX_PULL_REPORTS // (len(seats) + 1) + 1) << look
+        upto = yield from group_reads.reach(dialect, seats, begin, head, count)
+        upto = yield from _reach(dialect, uid, begin, upto, count)
+        rows = (yield Query(_REPORTS, (uid, ReportType.READ, begin, upto))).rows
+        found += yield from _to_user(dialect, uid, [_Found(*row) for row in rows])
+        found += yield from _in_groups(dialect, uid, seats, begin, upto)
+        if upto >= head or _weight(found) > MAX_PULL_BYTES:
             break
-        found.append(tuple(report))
-        current = seq
-    whole = len(found) == len(rows) < MAX_PULL_REPORTS
-    return Pulled(found, head if whole else current, head)
+    return _fitting(_latest(found), upto, head)
+
+
+def _reach(_: Dialect, uid: str, after: int, upto: int, count: int) -> Unit[int]:
+    """Return a version, `upto` at most, up to which not many more than `count` reports are to the user alone."""
+    sql = "SELECT seq FROM reports WHERE uid = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT 1 OFFSET ?"
+    rows = (yield Query(sql, (uid, ReportType.READ, after, count - 1))).rows
+    return min(upto, rows[0][0]) if rows else upto
+
+
+def _to_user(dialect: Dialect, uid: str, found: Sequence[_Found]) -> Unit[list[_Found]]:
+    """Leave out what was reported to the user in groups that they have left.
+
+    The rest has the date that its reporter has told all members if that is later.
+    """
+    in_groups = [row for row in found if row.conversation == ConversationType.GROUP]
+    if not in_groups:
+        return list(found)
+    joined = yield from groups.joined(dialect, list({row.target for row in in_groups}), uid)
+    keys = [(row.target, row.line, row.reporter) for row in in_groups]
+    known = yield from group_reads.dates_for(dialect, uid, joined, keys)
+    return [
+        row._replace(date=max(row.date, known.get((row.target, row.line, row.reporter), 0)))
+        if row.conversation == ConversationType.GROUP
+        else row
+        for row in found
+        if row.conversation != ConversationType.GROUP or row.target in joined
+    ]
+
+
+def _in_groups(
+    dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int
+) -> Unit[list[_Found]]:
+    """Return what was read in groups, with the date that its reporter has told this user alone if that is later."""
+    if not seats:
+        return []
+    group = ConversationType.GROUP
+    rows = yield from group_reads.told(dialect, uid, seats, after, upto)
+    sql = "SELECT 1 FROM reports WHERE uid = ? AND kind = ? AND conversation = ? LIMIT 1"
+    known: dict[Row, int] = {}
+    if (yield Query(sql, (uid, ReportType.READ, group))).rows:
+        keys = [(uid, int(ReportType.READ), int(group), r.line, r.group_id, r.reporter) for r in rows]
+        known = {key[3:]: date for key, date in (yield from _dates(dialect, keys)).items()}
+    return [
+        _Found(
+            r.version,
+            r.reporter,
+            max(r.date, known.get((r.line, r.group_id, r.reporter), 0)),
+            r.group_id,
+            group,
+            r.line,
+        )
+        for r in rows
+    ]
+
+
+def _latest(found: Iterable[_Found]) -> list[_Found]:
+    """Return the reports in order, of each reporter and conversation the last with the latest date.
+
+    Lines are not told apart: a report on the wire has none.
+    """
+    latest: dict[Row, _Found] = {}
+    for row in sorted(found):
+        key = (row.conversation, row.target, row.reporter)
+        before = latest.pop(key, row)
+        latest[key] = row._replace(date=max(row.date, before.date))
+    return list(latest.values())
+
+
+def _weight(found: Iterable[_Found]) -> int:
+    return sum(_FRAME + len(row.reporter.encode()) + len(row.target.encode()) for row in found)
+
+
+def _fitting(found: Sequence[_Found], upto: int, head: int) -> Pulled:
+    """Return the oldest of what there is up to a seq, as much as an answer takes. Those of one seq are not parted."""
+    size = last = 0
+    kept: list[Row] = []
+    for seq, together in groupby(found, attrgetter("seq")):
+        part = list(together)
+        size += _weight(part)
+        rows = [(row.reporter, row.date, row.target) for row in part]
+        if kept and (size > MAX_PULL_BYTES or len(kept) + len(rows) > MAX_PULL_REPORTS):
+            return Pulled(kept, last, head)
+        kept += rows
+        last = seq
+    return Pulled(kept, upto, head)

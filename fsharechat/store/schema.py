@@ -281,6 +281,20 @@ reports = Table(
     sqlite_with_rowid=False,
 )
 
+group_reads = Table(
+    "group_reads",
+    metadata,
+    Column("group_id", UID, primary_key=True),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    Column("reporter", UID, primary_key=True),
+    Column("date", MS, nullable=False, comment="Read up to here."),
+    Column("version", MS, nullable=False, comment="In what the members are told (ms)."),
+    Column("members_dt", MS, nullable=False, comment="Who became a member after it is not told."),
+    Index("group_reads_version", "group_id", "version"),
+    comment="Who has read how far in groups.",
+    sqlite_with_rowid=False,
+)
+
 recalls = Table(
     "recalls",
     metadata,

@@ -1,12 +1,13 @@
 """Devices that are logged in, and the login codes that let them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsharechat.clock import within
 from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.store import address_limits, cursors, users
 from fsharechat.store.address_limits import AddressLimit, Counted
-from fsharechat.store.unit import Dialect, Query, Unit
+from fsharechat.store.unit import Dialect, Query, Unit, select_in
 
 DAY_MS = 86_400_000
 
@@ -52,6 +53,17 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[Session, int] | Non
         return None
     *session, status = rows[0]
     return Session(*session), status
+
+
+def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str, str]]]:
+    """Return those of the devices (uid and client id) whose login is over, or whose user is blocked."""
+    rows = yield from select_in(
+        "SELECT s.uid, s.client_id FROM sessions s JOIN users u ON u.uid = s.uid "
+        f"WHERE u.status <> {int(UserStatus.BLOCKED)} AND s.issued_ms <> {REVOKED} AND s.uid IN ({{}})",
+        list({uid for uid, _ in devices}),
+    )
+    allowed = {(uid, client_id) for uid, client_id in rows}
+    return [device for device in devices if device not in allowed]
 
 
 def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Session]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from fsharechat.clock import now_ms
 from fsharechat.errors import StoreError, StoreFull
 from fsharechat.process import full
 from fsharechat.store import messages
@@ -94,9 +95,16 @@ class SqliteDialect:
             rows += (yield Query(f"{sql} RETURNING uid, {column}", flat(part))).rows
         return dict(rows)
 
-    def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[None]:
+    def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[dict[str, int]]:
+        rows: list[Row] = []
         for part in chunks([(uid, now) for uid in uids]):
-            yield Query(_on_heads(column, len(part), f"MAX({column} + 1, excluded.{column})"), flat(part))
+            sql = _on_heads(column, len(part), f"MAX({column} + 1, excluded.{column})")
+            rows += (yield Query(f"{sql} RETURNING uid, {column}", flat(part))).rows
+        return dict(rows)
+
+    def clock(self) -> Unit[int]:
+        yield from ()  # one process writes: its own clock is the one
+        return now_ms()
 
 
 def _on_heads(column: str, count: int, update: str) -> str:
@@ -166,6 +174,7 @@ class SqliteStore(Store):
         except asyncio.CancelledError:
             read.unwanted = True
             await asyncio.wait([done])  # until the thread has seen it, and is free
+            done.exception()  # looked at: the loop complains of what nobody asked for
             raise
 
     def _start_batch(self, batch: Batch) -> None:

@@ -5,22 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate
 
 from fsharechat.errors import StoreError
-from fsharechat.store.messages import NewMessage
+from fsharechat.renewal import Renewable
 from fsharechat.store.readers import OWN, Lane, Readers, Share
 from fsharechat.store.unit import Dialect, P, T, Unit
-from fsharechat.store.writer import Batch, Done, GroupCommit, StoreStats
+from fsharechat.store.writer import Batch, GroupCommit, StoreStats
 
 LOCK_SECONDS = 120.0
 """How long a process waits for another one that is migrating the same database."""
 
 
-class Store(ABC):
+class Store(Renewable, ABC):
     """Owns the truth: runs units of work and appends messages, many in one transaction."""
 
     dialect: Dialect
 
     def __init__(self, max_queue: int, shares: Mapping[Lane, Share]) -> None:
         self._commits = GroupCommit(max_queue, self._start_batch)
+        self.append = self._commits.append
         self._shares = shares
         self._readers = Readers(shares, max_queue)
         self._closing = False
@@ -29,7 +30,7 @@ class Store(ABC):
 
     @property
     def away(self) -> str:
-        """Why the database cannot be reached, "" while it can. Meanwhile all that needs it fails at once."""
+        """Why the database cannot be used, "" while it can. Meanwhile all that needs it fails at once."""
         return self._away
 
     def on_reach(self, tell: Callable[[], None]) -> None:
@@ -117,14 +118,6 @@ class Store(ABC):
         other in a circle.
         """
         return await self._commits.write(lambda: unit(self.dialect, *args, **kwargs), uids)
-
-    def append(self, message: NewMessage, done: Done) -> None:
-        """Store a message and its inbox entries with the next group commit, in the order of the calls.
-
-        `done` is called on the loop once the message is durable, with where it went, or with what failed.
-        Raises StoreBusy when too much waits already.
-        """
-        self._commits.append(message, done)
 
     @abstractmethod
     def _start_batch(self, batch: Batch) -> None:

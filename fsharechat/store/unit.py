@@ -65,8 +65,11 @@ class Dialect(Protocol):
     def advance(self, counts: "dict[str, int]", column: str = "seq") -> "Unit[dict[str, int]]":
         """Add to a column of the heads of users and return what it is now, with their rows locked in user order."""
 
-    def raise_heads(self, column: str, uids: "Sequence[str]", now: int) -> "Unit[None]":
-        """Set a version of users to `now`, or to one more than it is if that is later; locks as `advance` does."""
+    def raise_heads(self, column: str, uids: "Sequence[str]", now: int) -> "Unit[dict[str, int]]":
+        """Set a version of users to `now`, or to one more than it is if that is later; return it like `advance`."""
+
+    def clock(self) -> "Unit[int]":
+        """Return the time (ms) by a clock that all who write to this database share; it may step both ways."""
 
 
 UnitFunction = Callable[Concatenate[Dialect, P], Unit[T]]

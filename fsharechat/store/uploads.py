@@ -5,24 +5,27 @@ from fsharechat.store.sessions import DAY_MS
 from fsharechat.store.unit import Dialect, Query, Unit
 
 
-def grant(dialect: Dialect, uid: str, now: int, per_day: int, retried: bool) -> Unit[bool]:
-    """Count one more address for a user and return whether they may have it: `per_day` from midnight UTC.
+def grant(
+    dialect: Dialect,
+    uid: str,
+    now: int,
+    per_day: int,
+    retried: bool,
+    folder: str = "",
+    bytes_per_day: int = 0,
+) -> Unit[bool]:
+    """Count one more address for a user and return whether they may have it: `per_day` from midnight UTC; 0: any.
 
     `now` is in ms. A retried call is not counted: its first try may have been, as the last that the user might have.
+    With `bytes_per_day` there is none either when so many bytes were put into the user's `folder`.
     """
-    today = now // DAY_MS
-    select = Query(f"SELECT day, granted FROM uploads WHERE uid = ?{dialect.locking}", (uid,))
-    rows = (yield select).rows
-    if not rows:  # what is not there cannot be locked
-        columns = ("uid", "day", "granted")
-        yield Query(dialect.insert_new("uploads", columns), (uid, today, 0), unread=True)
-        rows = (yield select).rows
-    day: int = rows[0][0]
-    granted: int = rows[0][1]
-    # A process whose clock is a little behind goes on with the day that has begun elsewhere. A day that is further
-    # ahead is of a clock that was wrong.
-    if day not in (today, (now + MAX_AHEAD_MS) // DAY_MS):
-        day, granted = today, 0
+    if bytes_per_day:
+        _, had = yield from _of_today(dialect, "uploaded", "folder", "bytes", folder, now)
+        if had >= bytes_per_day:
+            return False
+    if not per_day:
+        return True
+    day, granted = yield from _of_today(dialect, "uploads", "uid", "granted", uid, now)
     if retried:
         return granted <= per_day
     if granted >= per_day:
@@ -36,18 +39,36 @@ def take_bytes(dialect: Dialect, folder: str, size: int, now: int, per_day: int)
 
     `now` is in ms. A negative `size` gives back what was counted and not kept, and is never refused.
     """
-    today = now // DAY_MS
-    select = Query(f"SELECT day, bytes FROM uploaded WHERE folder = ?{dialect.locking}", (folder,))
-    rows = (yield select).rows
-    if not rows:  # what is not there cannot be locked
-        columns = ("folder", "day", "bytes")
-        yield Query(dialect.insert_new("uploaded", columns), (folder, today, 0), unread=True)
-        rows = (yield select).rows
-    day: int = rows[0][0]
-    had: int = rows[0][1]
-    if day < today:  # as `grant` has it
-        day, had = today, 0
+    day, had = yield from _of_today(dialect, "uploaded", "folder", "bytes", folder, now)
     if size > 0 and had + size > per_day:
         return False
-    yield Query("UPDATE uploaded SET day = ?, bytes = ? WHERE folder = ?", (day, max(0, had + size), folder))
+    yield from _set_bytes(folder, day, had + size)
     return True
+
+
+def add_bytes(dialect: Dialect, folder: str, size: int, now: int) -> Unit[None]:
+    """Count the bytes of a file that is there already; `now` is in ms."""
+    day, had = yield from _of_today(dialect, "uploaded", "folder", "bytes", folder, now)
+    yield from _set_bytes(folder, day, had + size)
+
+
+def _set_bytes(folder: str, day: int, size: int) -> Unit[None]:
+    yield Query("UPDATE uploaded SET day = ?, bytes = ? WHERE folder = ?", (day, max(0, size), folder))
+
+
+def _of_today(
+    dialect: Dialect, table: str, key: str, count: str, whose: str, now: int
+) -> Unit[tuple[int, int]]:
+    """Return the day and what was counted in it, of a row that is locked from now on and made where there is none."""
+    today = now // DAY_MS
+    select = Query(f"SELECT day, {count} FROM {table} WHERE {key} = ?{dialect.locking}", (whose,))
+    rows = (yield select).rows
+    if not rows:  # what is not there cannot be locked
+        yield Query(dialect.insert_new(table, (key, "day", count)), (whose, today, 0), unread=True)
+        rows = (yield select).rows
+    day, counted = rows[0]
+    # A process whose clock is a little behind goes on with the day that has begun elsewhere. A day that is further
+    # ahead is of a clock that was wrong.
+    if day not in (today, (now + MAX_AHEAD_MS) // DAY_MS):
+        return today, 0
+    return day, counted

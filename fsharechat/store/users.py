@@ -14,6 +14,9 @@ PAGE = 20
 MAX_FOUND = 2000
 """The most users that a search finds by one column."""
 
+STEP = 500
+"""Users that `without_parts` looks at."""
+
 MAX_PART = 64
 """Characters of a display name that are searched; it has no more."""
 
@@ -123,6 +126,29 @@ def _keep_parts(uid: str) -> Unit[None]:
     yield Query("DELETE FROM name_parts WHERE uid = ?", (uid,), unread=True)
     named = [(part, uid) for (name,) in rows for part in parts(name)]
     yield from insert_many("name_parts", ("part", "uid"), named)
+
+
+def without_parts(_: Dialect, after: str, since: int) -> Unit[tuple[str, list[str]]]:
+    """Look at the STEP users behind the uid `after`, of those who have changed since (ms).
+
+    Return the last uid that was looked at, "" where there is none behind it, and those whose parts are not of their
+    display name.
+    """
+    sql = "SELECT uid, display_name, update_dt FROM users WHERE uid > ? ORDER BY uid LIMIT ?"
+    rows = (yield Query(sql, (after, STEP))).rows
+    names: dict[str, str] = {uid: name for uid, name, changed in rows if changed >= since}
+    kept: dict[str, set[str]] = {uid: set() for uid in names}
+    sql = "SELECT uid, part FROM name_parts WHERE uid IN ({})"
+    for uid, part in (yield from select_in(sql, list(names))):
+        kept[uid].add(part)
+    last = rows[-1][0] if len(rows) == STEP else ""
+    return last, [uid for uid, name in names.items() if kept[uid] != set(parts(name))]
+
+
+def mend_parts(dialect: Dialect, uid: str) -> Unit[None]:
+    """Have the parts of a user's display name as they should be."""
+    yield Query(f"SELECT uid FROM users WHERE uid = ?{dialect.locking}", (uid,), unread=True)
+    yield from _keep_parts(uid)
 
 
 def rights(_: Dialect, uid: str) -> Unit[Rights | None]:

@@ -129,6 +129,8 @@ class GroupCommit:
         """The units that advance the heads of many; the others pass them."""
         self._crowds_heads = 0
         self._messages: list[NewMessage] = []
+        self._bytes = 0
+        """Of their bodies."""
         self._dones: list[Done] = []
         self._queued = self._taken = 0
         """How many messages have come into the lane of the small ones, and have left it."""
@@ -136,6 +138,8 @@ class GroupCommit:
         self._large_senders: Counter[str] = Counter()
         self._entries = 0
         """What the messages in the lane of the large ones will make."""
+        self._waiting = 0
+        """Messages and units that no batch has taken."""
         self._running = False
         self._runs_large = False
         self._began = 0.0
@@ -153,7 +157,8 @@ class GroupCommit:
 
     def write(self, start: Callable[[], Unit[T]], heads_of: Sequence[str] = ()) -> asyncio.Future[T]:
         """Queue a unit. Raises StoreBusy."""
-        self._check_room()
+        if self._closing or self._waiting >= self._max_queue:
+            raise self._no_room()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         work = Work(start, future, heads_of)
         if len(heads_of) > LARGE:
@@ -164,19 +169,29 @@ class GroupCommit:
             self._crowds.append(work)
         else:
             self._works.append(work)
-        self._wake()
+        self._waiting += 1
+        if not self._running:
+            self._wake()
         return future
 
     def append(self, message: NewMessage, done: Done) -> None:
-        """Queue a message. Raises StoreBusy."""
-        self._check_room()
+        """Store a message and its inbox entries with the next batch, in the order of the calls.
+
+        `done` is called on the loop once the message is durable, with where it went, or with what failed.
+        Raises StoreBusy when too much waits already.
+        """
+        if self._closing or self._waiting >= self._max_queue:
+            raise self._no_room()
         if len(message.receivers) > LARGE or message.sender in self._large_senders:
             self._append_large(message, done)
         else:
             self._messages.append(message)
             self._dones.append(done)
+            self._bytes += len(message.body)
             self._queued += 1
-        self._wake()
+        self._waiting += 1
+        if not self._running:
+            self._wake()
 
     def _append_large(self, message: NewMessage, done: Done) -> None:
         entries = self._entries + len(message.receivers)
@@ -189,7 +204,7 @@ class GroupCommit:
     async def close(self) -> None:
         """Take no more, and return when what was taken has come to an end."""
         self._closing = True
-        if not self._idle.is_set():
+        if not self._idle.is_set() and not self._running:
             self._wake()  # large ones need not wait for their time any more
         await self._idle.wait()
 
@@ -217,19 +232,17 @@ class GroupCommit:
             except Exception:  # the others of the batch must be told all the same
                 log.exception("a listener for a stored message failed")
 
-    def _check_room(self) -> None:
+    def _no_room(self) -> StoreError:
+        """Return why nothing more is taken."""
         if self._closing:
-            raise StoreError("the store is closed")
-        waiting = len(self._messages) + len(self._large) + len(self._works) + len(self._crowds)
-        if waiting >= self._max_queue:
-            raise StoreBusy(f"{waiting} writes wait for the store")
+            return StoreError("the store is closed")
+        return StoreBusy(f"{self._waiting} writes wait for the store")
 
     def _wake(self) -> None:
-        if not self._running:
-            self._running = True
-            self._idle.clear()
-            # What else this turn of the loop brings goes into the same transaction.
-            asyncio.get_running_loop().call_soon(self._next_batch)
+        self._running = True
+        self._idle.clear()
+        # What else this turn of the loop brings goes into the same transaction.
+        asyncio.get_running_loop().call_soon(self._next_batch)
 
     def _next_batch(self) -> None:
         others = bool(self._messages or self._works)
@@ -247,7 +260,9 @@ class GroupCommit:
             self._running = False
             self._go_on_in(waits)
             return
-        self._run(batch or self._next_small())
+        batch = batch or self._next_small()
+        self._waiting -= len(batch.messages) + len(batch.works)
+        self._run(batch)
 
     def _go_on_in(self, seconds: float) -> None:
         if not self._alarm:
@@ -256,7 +271,7 @@ class GroupCommit:
 
     def _go_on(self) -> None:
         self._alarm = False
-        if self._large or self._crowds:
+        if (self._large or self._crowds) and not self._running:
             self._wake()
 
     def _time(self) -> float:
@@ -264,10 +279,15 @@ class GroupCommit:
 
     def _next_small(self) -> Batch:
         works = self._next_works()
-        count = self._next_count()
-        batch = Batch(works, self._messages[:count], self._dones[:count])
-        del self._messages[:count], self._dones[:count]
-        self._taken += count
+        if len(self._messages) <= MAX_BATCH and self._bytes <= MAX_BATCH_BYTES:
+            batch = Batch(works, self._messages, self._dones)
+            self._messages, self._dones, self._bytes = [], [], 0
+        else:
+            count = self._next_count()
+            batch = Batch(works, self._messages[:count], self._dones[:count])
+            del self._messages[:count], self._dones[:count]
+            self._bytes -= sum(len(message.body) for message in batch.messages)
+        self._taken += len(batch.messages)
         return batch
 
     def _next_works(self) -> list[Work]:

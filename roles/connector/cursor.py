@@ -1,8 +1,9 @@
 """How far one device is in one log of its user: the rule that all logs share (protocol.md section 6).
 
 A user has four logs: the inbox, the delivery reports, the read reports and the recalls. Each entry has a seq, which
-is one more than that of the entry before. A device says too early that it has an entry, or counts wrong, or breaks
-off. So a cursor keeps apart what was written to the device and what the device demonstrably has.
+is one more than that of the entry before; a read report's is a time in ms. A device says too early that it has an
+entry, or counts wrong, or breaks off. So a cursor keeps apart what was written to the device and what the device
+demonstrably has.
 """
 
 from typing import Final
@@ -27,10 +28,12 @@ class Cursor:
 
     __slots__ = (
         "_answering",
+        "_late",
         "_news",
         "_repeats",
         "_seen",
         "_seen_at",
+        "_shows",
         "_told",
         "covered",
         "mark",
@@ -43,10 +46,14 @@ class Cursor:
         """When the device was told of something that it has not asked for since."""
         self._told = _NOTHING
         """What `covered` was when the device was told."""
+        self._shows = 0
+        """What a question for that shows that the device has."""
         self._news = 0
         """The last of the log when the device was told of something new."""
         self._repeats = 0
         self._answering = 0
+        self._late = 0
+        """The lowest entry that was told of while answers were being made: they may lack it."""
         self._seen = mark
         self._seen_at = 0.0
         """`covered` was `_seen` at that time: who is heard of OUTLIVED_SECONDS later has that much."""
@@ -72,6 +79,7 @@ class Cursor:
         else:
             self._repeats += 1
         self.told_at, self._told = now, self.covered
+        self._shows = self.covered
         return self.covered + 1
 
     def tell_again(self, before: float) -> bool:
@@ -88,8 +96,8 @@ class Cursor:
         as a bot that was killed, lacks what follows: it is told of that too. `answered` or `failed` comes next.
         """
         self.outlived(heard_at, now)
-        if self.told_at is not None and after == self._told > self.mark:
-            self.mark = self._told
+        if self.told_at is not None and after == self._told:
+            self.mark = max(self.mark, self._shows)
         self.told_at = None
         self._answering += 1
         if after < self.mark:
@@ -98,12 +106,12 @@ class Cursor:
 
     def answered(self, upto: int, now: float) -> None:
         """Take note that an answer was written: it covers the log up to `upto`."""
-        self._answering -= 1
         self.wrote(upto, now)
+        self._made()
 
     def failed(self, head: int, now: float) -> None:
         """Take note that there is no answer: the device is told again in a while, not at once."""
-        self._answering -= 1
+        self._made()
         if head > self.covered:
             self.told_at, self._told = now, _NOTHING
 
@@ -112,6 +120,31 @@ class Cursor:
         self.covered = max(self.covered, upto)
         if self._seen <= self.mark:
             self._seen, self._seen_at = self.covered, now
+
+    def _made(self) -> None:
+        """Count down the answers that are being made."""
+        self._answering -= 1
+        if self._late:
+            self._go_back(self._late - 1)
+        if not self._answering:
+            self._late = 0
+
+    def late(self, seq: int) -> None:
+        """Take note of a new entry that may have been stored after entries with higher seqs.
+
+        The device may lack it, whatever was written to it, and whatever answer is being made. It is told again.
+        """
+        if self._answering:
+            self._late = min(seq, self._late or seq)
+        self._go_back(seq - 1)
+        self._news = self._repeats = 0
+
+    def _go_back(self, upto: int) -> None:
+        """Count as written no more than what is up to a seq."""
+        if upto < self.covered:
+            self.covered = upto
+            self.mark, self._seen = min(self.mark, upto), min(self._seen, upto)
+            self._shows = min(self._shows, upto)
 
     def own(self, seq: int) -> bool:
         """Move over an entry that the device made itself, if it is the next one; return whether it is behind us."""

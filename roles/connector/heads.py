@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Call, Method
+from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store.heads import Heads
 from fsharechat.tasks import repeat, spawn
 
@@ -63,17 +63,39 @@ class HeadCheck:
             await self.check(due)
 
     async def check(self, uids: list[str]) -> None:
-        """Compare what is known of the logs of users with the store; see AHEAD_SECONDS for what follows."""
+        """Compare what is known of users with the store; see AHEAD_SECONDS for what follows."""
         for start in range(0, len(uids), HEADS_BATCH):
             batch = uids[start : start + HEADS_BATCH]
-            call = self._hub.rpc.call(Call(Method.HEADS, "", "", orjson.dumps(batch)))
-            # Shielded: it may be a task that answers its cancellation with a code, and then ours would be lost.
-            reply = await asyncio.shield(call)
-            if reply.code != Code.SUCCESS:
-                log.warning("heads not checked", code=reply.code, users=len(batch))
-                continue
-            due = self._hub.time() + AHEAD_SECONDS
-            for uid, numbers in orjson.loads(reply.payload).items():
-                user, heads = self._hub.users.get(uid), Heads(*numbers)
-                if user is not None and user.behind(heads):
-                    self._ahead.append((due, uid, heads))
+            await self._check_logs(batch)
+            await self._check_devices(batch)
+
+    async def _check_logs(self, uids: list[str]) -> None:
+        reply = await self._ask(Method.HEADS, uids)
+        if reply.code != Code.SUCCESS:
+            log.warning("heads not checked", code=reply.code, users=len(uids))
+            return
+        due = self._hub.time() + AHEAD_SECONDS
+        for uid, numbers in orjson.loads(reply.payload).items():
+            user, heads = self._hub.users.get(uid), Heads(*numbers)
+            if user is not None and user.behind(heads):
+                self._ahead.append((due, uid, heads))
+
+    async def _check_devices(self, uids: list[str]) -> None:
+        """End the connections of devices that were logged out, or blocked, without our having heard of it."""
+        users = (self._hub.users.get(uid) for uid in uids)
+        known = {(user.uid, client_id) for user in users if user is not None for client_id in user.devices}
+        sessions = {device: self._hub.session_of(device) for device in known}
+        reply = await self._ask(Method.GONE, list(sessions))
+        if reply.code == Code.NOT_IMPLEMENTED:
+            return  # a group process of an earlier version
+        if reply.code != Code.SUCCESS:
+            log.warning("devices not checked", code=reply.code, devices=len(sessions))
+            return
+        for uid, client_id in orjson.loads(reply.payload):
+            session = sessions.get((uid, client_id))
+            if session is not None and self._hub.session_of((uid, client_id)) is session:
+                session.refuse("logged out, or blocked")
+
+    async def _ask(self, method: Method, body: object) -> Reply:
+        # Shielded: it may be a task that answers its cancellation with a code, and then ours would be lost.
+        return await asyncio.shield(self._hub.rpc.call(Call(method, "", "", orjson.dumps(body))))

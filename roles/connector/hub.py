@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -117,10 +118,9 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.slow.finished(self.time)
 
-    def finished(self) -> None:
-        """Count down a request under way."""
-        self.inflight -= 1
-        if self.draining and not self.inflight:
+    def look_if_idle(self) -> None:
+        """Let `stop` go on if no request is under way any more."""
+        if not self.inflight:
             self._idle.set()
 
     @property
@@ -136,7 +136,7 @@ class Hub:
     def _begin_ids(self, after: int) -> None:
         """Give out message ids of the node id, above `after`: whoever had the node id before gave out those."""
         node, lease = self.node, self._lease
-        self.ids = IdGenerator(node, after=after, held=lambda: lease.holds(node))
+        self.ids = IdGenerator(node, after=after, held=partial(lease.holds, node))
 
     async def _newest_id(self) -> int:
         """Return the highest message id that is stored. Waits for the store: without it there is no id to give."""
@@ -267,7 +267,8 @@ class Hub:
 
         def forgotten(future: asyncio.Future[Reply]) -> None:
             session.transport.close()
-            self.finished()
+            self.inflight -= 1
+            self.look_if_idle()
             if (code := future.result().code) != Code.SUCCESS:
                 log.warning("a device could not be logged out", code=code)
 
@@ -285,14 +286,15 @@ class Hub:
         """Take what the bus brings for this node. An event that cannot be taken costs none of the others."""
         for event in events:
             try:
-                self._on_event(event)
+                if type(event) is Deliver:  # nearly all of them
+                    self._on_deliver(event)
+                else:
+                    self._on_event(event)
             except Exception:
                 log.exception("an event failed", kind=type(event).__name__)
 
     def _on_event(self, event: Event) -> None:
-        if type(event) is Deliver:
-            self._on_deliver(event)
-        elif type(event) is Notify:
+        if type(event) is Notify:
             self._on_notify(event)
         elif type(event) is Push:
             self._on_push(event)
@@ -323,7 +325,7 @@ class Hub:
         for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is not None:
-                user.learn(Log(event.kind), seq)
+                user.reported(Log(event.kind), seq)
 
     def _on_recalled(self, event: Recalled) -> None:
         """Put the message as it is now into the tails, and tell all devices but the one that asked."""

@@ -38,6 +38,13 @@ MAX_HELD = 64
 
 _REPORTS = (Log.DELIVERED, Log.READ)
 
+LATE_MS = 10_000
+"""A read report may become visible so long after those that have higher seqs (fsharechat/store/group_reads.py).
+
+Who is online hears of it by its event. A device that comes back and is told of something is told of what is so much
+older than its mark, too: it may have missed that event.
+"""
+
 
 class Device(Protocol):
     """What the logs need of the session of a device."""
@@ -95,7 +102,8 @@ class OnlineUser:
                 self._tail = Tail(*self._tail_bounds)
             self._tail.add(seq, message)
             for device in self.devices.values():
-                device.notify_inbox()
+                if device.inbox.told_at is None:  # else it is told when it has asked
+                    device.notify_inbox()
 
     def behind(self, heads: Heads) -> bool:
         """Return whether the store knows of something that the devices have not been told of."""
@@ -119,6 +127,14 @@ class OnlineUser:
             self.heads[log] = seq
             for device in list(self.devices.values()):
                 device.notify(log)
+
+    def reported(self, log: Log, seq: int) -> None:
+        """Take note of a new report, and have the devices told."""
+        self.heads[log] = max(self.heads[log], seq)
+        for device in list(self.devices.values()):
+            if log is Log.READ:
+                device.cursor(log).late(seq)
+            device.notify(log)
 
     def learn_versions(self, heads: Heads) -> None:
         """Take note that the devices have been told of these versions."""
@@ -221,7 +237,8 @@ class DeviceLogs:
             self._others = {}
         found = self._others.get(log)
         if found is None:
-            found = self._others[log] = Cursor(self._start[log])
+            late = LATE_MS if log is Log.READ else 0
+            found = self._others[log] = Cursor(max(self._start[log] - late, 0))
         return found
 
     def notify_all(self) -> None:
@@ -292,7 +309,7 @@ class DeviceLogs:
 
         It is told first that there is something below which it lacks: web clients count from the last MN.
         """
-        if not self.inbox.own(seq):
+        if seq > self.inbox.covered and not self.inbox.own(seq):
             self.user.learn(Log.INBOX, seq)  # the user's other devices may never hear of it by an event
             self._tell_inbox(behind_answers=False)
 
@@ -378,7 +395,7 @@ class DeviceLogs:
 
         It knows no message of its own again that has no local id. It rings again for a call that it was given before.
         """
-        if self._is_own(message):
+        if message.sender == self.uid and self._is_own(message):
             return claim > 0 and not message.about().local_id
         return seq <= self.handed and message.about().kind == ContentType.CALL_START
 
@@ -449,8 +466,10 @@ class DeviceLogs:
         cursor, now = self.cursor(log), self._surroundings.time()
         self.transport.send_reply(SubSignal.MRP, message_id, reply, body)
         if reply.code == Code.SUCCESS:
-            cursor.answered(pb.PullMessageReportResult.FromString(reply.payload).current, now)
+            found = pb.PullMessageReportResult.FromString(reply.payload)
+            cursor.answered(found.current, now)
             self._surroundings.marks.moved(self)
+            self.user.learn(log, found.head)
             self.notify(log)
         else:
             cursor.failed(self.user.heads[log], now)

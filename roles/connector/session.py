@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -99,32 +99,33 @@ class Session:
 
     # From the client
 
-    def on_frame(self, frame: Frame) -> None:
-        """Carry out a frame, or keep it until there is room among the requests under way."""
+    def on_frames(self, frames: Sequence[Frame]) -> None:
+        """Carry out what came at one time, as far as there is room among the requests under way.
+
+        What is more than FRAMES_A_TURN waits until others have had their turn.
+        """
         if self._hub.draining:
             return  # not acknowledged, so the client sends it again elsewhere
-        if self.inflight >= self._most or self._backlog:
-            if self.state is State.CLOSED:
-                return  # nothing would ever resume reading
-            if self._backlog is None:
-                self._backlog = deque()
-            self._backlog.append(frame)  # bounded by the chunk it came with: nothing more is read
-            self.transport.pause()
-            return
-        self._carry_out(frame)
+        for number, frame in enumerate(frames):
+            if self.inflight >= self._most or self._backlog or number == FRAMES_A_TURN:
+                self._keep(frames[number:])
+                return
+            if frame.signal == Signal.PUBLISH and self.state is State.OPEN:
+                self._publish(frame)
+            else:
+                self._carry_out(frame)
 
-    def on_frames(self, frames: list[Frame]) -> None:
-        """Carry out what came at one time; what is more than FRAMES_A_TURN, after others have had their turn."""
-        if len(frames) <= FRAMES_A_TURN:
-            for frame in frames:
-                self.on_frame(frame)
-            return
-        self.on_frames(frames[:FRAMES_A_TURN])
-        if self.state is State.CLOSED or self._hub.draining:
-            return
-        self._backlog = self._backlog or deque()
-        self._backlog.extend(frames[FRAMES_A_TURN:])
-        self.rest()
+    def _keep(self, frames: Sequence[Frame]) -> None:
+        """Carry out frames later, and read no more until then; so they are no more than came at one time."""
+        if self.state is State.CLOSED:
+            return  # nothing would ever resume reading
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.extend(frames)
+        if self.inflight < self._most:
+            self.rest()
+        else:
+            self.transport.pause()
 
     def _carry_out(self, frame: Frame) -> None:
         signal = frame.signal
@@ -208,11 +209,14 @@ class Session:
         self._hub.forget(self)
 
     def heartbeat(self) -> bool:
-        """Count a sign of life that is no PING of the contract, and return whether it may have an answer."""
-        return self._count(PING) is Verdict.ALLOWED
+        """Count a sign of life, and return whether it may have an answer."""
+        verdict = self._hub.limit.count(self._buckets or self._take_buckets(), PING, self._hub.time())
+        if verdict is Verdict.FLOOD:
+            self.refuse("a flood of PING")
+        return verdict is Verdict.ALLOWED
 
     def _ping(self, frame: Frame) -> None:
-        if self._count(PING) is not Verdict.ALLOWED:
+        if not self.heartbeat():
             return
         interval_ms = ping_interval(frame.body)
         if interval_ms is not None:
@@ -242,11 +246,8 @@ class Session:
         elif sub_signal not in _REQUESTS:
             self._answer(frame, Reply(Code.NOT_IMPLEMENTED))
             return
-        self._ask(frame, message_id)
-
-    def _ask(self, frame: Frame, message_id: int = 0) -> None:
         call = Call(
-            frame.sub_signal,
+            sub_signal,
             self.uid,
             self.client_id,
             frame.body,
@@ -255,7 +256,9 @@ class Session:
             frame.message_id,
             self.issued_ms,
         )
-        self.ask(call, partial(self._on_reply, frame))
+        self.inflight += 1
+        self._hub.inflight += 1
+        self._hub.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
         """Ask the group role. `done` gets the reply if the device is connected then."""
@@ -265,20 +268,37 @@ class Session:
 
     def _finished(self, done: Callable[[Reply], None], future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
-        self._hub.finished()
-        if self.state is State.OPEN:
-            done(future.result())
-            if not self.inflight and self.logs is not None:
-                self.logs.answers_are_out()
+        try:
+            if self.state is State.OPEN:
+                done(future.result())
+        finally:
+            self._went_out()
+
+    def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
+        self.inflight -= 1
+        try:
+            if self.state is State.OPEN:
+                reply = future.result()
+                if reply.code:
+                    self._tell_refused(frame, reply.code)
+                elif frame.sub_signal == SubSignal.MS:
+                    if (seq := sent_seq(reply.payload)) and self.logs is not None:
+                        self.logs.sent(seq)
+                    reply = Reply(Code.SUCCESS, reply.payload[:SENT_BYTES])
+                self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
+        finally:
+            self._went_out()
+
+    def _went_out(self) -> None:
+        """Go on with what waited for an answer."""
+        hub = self._hub
+        hub.inflight -= 1
+        if hub.draining:
+            hub.look_if_idle()
+        if not self.inflight and self.logs is not None:
+            self.logs.answers_are_out()
         if self._backlog:
             self._work_off()
-
-    def _on_reply(self, frame: Frame, reply: Reply) -> None:
-        if frame.sub_signal == SubSignal.MS and reply.code == Code.SUCCESS:
-            if (seq := sent_seq(reply.payload)) and self.logs is not None:
-                self.logs.sent(seq)
-            reply = Reply(reply.code, reply.payload[:SENT_BYTES])
-        self._answer(frame, reply)
 
     def hold(self) -> None:
         """Carry out nothing more for now: the client does not take what it is sent."""
@@ -337,23 +357,22 @@ class Session:
 
     def _allowed(self, frame: Frame) -> bool:
         """Count a request. One too many is answered here."""
-        verdict = self._count(frame.sub_signal)
+        kind = frame.sub_signal
+        verdict = self._hub.limit.count(self._buckets or self._take_buckets(), kind, self._hub.time())
+        if verdict is Verdict.ALLOWED:
+            return True
         if verdict is Verdict.TOO_OFTEN:
             self._answer(frame, Reply(Code.TOO_OFTEN))
-        return verdict is Verdict.ALLOWED
+        else:
+            self.refuse(f"a flood of sub-signal {kind}")
+        return False
 
-    def _count(self, kind: int) -> Verdict:
-        """Count what a client may do only so often (limits.py). A flood of it ends the connection."""
-        hub = self._hub
-        if self._buckets is None:
-            # What a stranger does counts for this connection alone: the device that it names may be another's.
-            stranger = self.state is not State.OPEN
-            self._buckets = Buckets() if stranger else hub.buckets.take(self.uid, self.client_id)
-        verdict = hub.limit.count(self._buckets, kind, hub.time())
-        if verdict is Verdict.FLOOD:
-            name = "PING" if kind == PING else f"sub-signal {kind}"
-            self.refuse(f"a flood of {name}")
-        return verdict
+    def _take_buckets(self) -> Buckets:
+        """Begin to count what the client may do only so often (limits.py); a flood of it ends the connection."""
+        # What a stranger does counts for this connection alone: the device that it names may be another's.
+        stranger = self.state is not State.OPEN
+        self._buckets = Buckets() if stranger else self._hub.buckets.take(self.uid, self.client_id)
+        return self._buckets
 
     def forget_leaked(self, now: float) -> None:
         """Let go of buckets that have leaked out: most devices ask for nothing most of the time."""

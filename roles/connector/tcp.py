@@ -11,18 +11,12 @@ from fsharechat.rpc import Reply
 from roles.connector.admission import Visit
 from roles.connector.deaf import PAUSE_SECONDS, SMALL, Break
 from roles.connector.hub import Hub
-from roles.connector.sending import Sender
+from roles.connector.receiving import SKIPPED_BYTES, Receiver
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
 UNAUTHENTICATED_BODY = 16 * 1024
 """The largest body (bytes) before a CONNECT was accepted."""
-
-PART_BYTES = 16 * 1024
-"""Of what came at one time so much is cut into frames before others have their turn."""
-
-SKIPPED_BODY = 16 << 20
-"""A request over the limit and under this size (bytes) is refused; a longer one costs its connection."""
 
 SILENCE_SECONDS = 90.0
 """A client is dead after so long without a byte, until its first PING says otherwise."""
@@ -33,7 +27,7 @@ _REFUSED = b"\0"
 """The body of a refused CONNECT (section 4): Android takes an empty one for an accepted CONNECT with head 0."""
 
 
-class TcpConnection(Sender, asyncio.Protocol):
+class TcpConnection(Receiver, asyncio.Protocol):
     """The transport of a session."""
 
     answer_bytes = 64 * 1024
@@ -41,11 +35,8 @@ class TcpConnection(Sender, asyncio.Protocol):
     __slots__ = (
         "_deaf",
         "_decoder",
-        "_held",
         "_largest",
-        "_later",
         "_pinged",
-        "_transport",
         "_visit",
         "peer",
         "silence_seconds",
@@ -55,9 +46,6 @@ class TcpConnection(Sender, asyncio.Protocol):
         super().__init__(hub)
         self._visit = visit
         self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, hub.settings.max_body_bytes))
-        self._transport: asyncio.Transport | None = None
-        self._held = False  # the session wants no more for now
-        self._later = b""  # what has come meanwhile
         # Bytes of the largest write that the client may not have taken yet, if it is not SMALL.
         self._largest = 0
         self._pinged = 0  # the message id of the last PING
@@ -74,23 +62,6 @@ class TcpConnection(Sender, asyncio.Protocol):
             self._transport.abort()
         else:
             self._visit.overdue = self._overdue
-
-    def data_received(self, data: bytes) -> None:
-        session = self._session
-        if session is None or self._closing:
-            return
-        session.heard_at = self._hub.time()
-        if len(data) > PART_BYTES:
-            data, self._later = data[:PART_BYTES], data[PART_BYTES:]
-            session.rest()
-        try:
-            arrived = self._decoder.feed(data)
-        except FrameError as error:
-            session.refuse(str(error))
-            return
-        if self._largest or self._deaf is not None:
-            self._heard(arrived)
-        session.on_frames(arrived)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._closing:
@@ -145,18 +116,7 @@ class TcpConnection(Sender, asyncio.Protocol):
     def authenticated(self, uid: str) -> None:
         self._visit.logged_in()
         self._decoder.max_body = self._hub.settings.max_body_bytes
-        self._decoder.max_skipped = SKIPPED_BODY
-
-    def pause(self) -> None:
-        self._held = True
-        self._read_or_not()
-
-    def resume(self) -> None:
-        self._held = False
-        later, self._later = self._later, b""
-        if later:
-            self.data_received(later)
-        self._read_or_not()
+        self._decoder.max_skipped = SKIPPED_BYTES
 
     def close(self) -> None:
         self._visit.release()
@@ -180,13 +140,19 @@ class TcpConnection(Sender, asyncio.Protocol):
             self._session.refuse("not logged in within the time")
         self._visit.cut()
 
-    def _read_or_not(self) -> None:
-        if self._transport is None or self._transport.is_closing():
+    # Receiver
+
+    def _read(self, data: bytes) -> None:
+        session = self._session
+        assert session is not None
+        try:
+            arrived = self._decoder.feed(data)
+        except FrameError as error:
+            session.refuse(str(error))
             return
-        if self._held or not self._straight:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+        if self._largest or self._deaf is not None:
+            self._heard(arrived)
+        session.on_frames(arrived)
 
     # Deaf devices (deaf.py)
 
@@ -231,16 +197,9 @@ class TcpConnection(Sender, asyncio.Protocol):
     def left(self) -> Left | None:
         return left_of(self._transport) if self._transport is not None else None
 
-    def _resumed(self) -> None:
-        self._read_or_not()
-
     def all_taken(self) -> None:
         if self._transport is not None:
             self._transport.close()
-
-    def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
 
 def _ping(message_id: int, interval_ms: int) -> bytes:

@@ -1,26 +1,29 @@
-"""Web clients: JSON text frames over WebSocket, served by aiohttp (protocol.md section 2)."""
+"""Web clients: JSON texts over WebSocket, whose handshake aiohttp makes (protocol.md section 2)."""
 
 import asyncio
+import base64
+import hashlib
 import logging
 import ssl
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from fsharechat.http import make_runner, refuse_encoded
-from fsharechat.protocol import json
+from fsharechat.protocol import json, websocket
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
+from fsharechat.protocol.websocket import Message, WebSocketDecoder, WebSocketError
 from fsharechat.rpc import Reply
 from fsharechat.tasks import spawn
 from roles.connector.acceptor import Acceptor
 from roles.connector.gate import Gate
 from roles.connector.hub import Hub
-from roles.connector.sending import Sender
+from roles.connector.receiving import SKIPPED_BYTES, Receiver
 from roles.connector.session import FRAMES_A_TURN, Session, State
-from roles.connector.slow import Left, left_of
+from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
 FULL = 64 * 1024
@@ -28,6 +31,9 @@ FULL = 64 * 1024
 
 CLOSE_TIMEOUT_SECONDS = 2.0
 """How long the server waits for the client's part of the closing handshake."""
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455 section 1.3."""
 
 
 class WebSocketServer:
@@ -70,32 +76,41 @@ class WebSocketServer:
         gate = transport.get_protocol() if transport is not None else None
         if not isinstance(gate, Gate):
             return plain(503, "The connection is gone.\n")
-        socket = web.WebSocketResponse(
-            max_msg_size=hub.settings.max_body_bytes,
-            compress=False,
-            timeout=CLOSE_TIMEOUT_SECONDS,
-            autoping=False,
-        )
-        connection = WebSocketConnection(hub, socket, request, gate)
+        response = upgrade(request)
+        if response is None:
+            return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
+        connection = WebSocketConnection(hub, request, gate)
         session = hub.accept(connection)
         if session is None:
             return plain(503, "Too many connections, try again later.\n")
         shaken = False
         try:
-            await socket.prepare(request)
+            await response.prepare(request)
             shaken = True
             await connection.serve(session)
-        except web.HTTPBadRequest:
-            return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
         except ConnectionError:  # gone meanwhile, which is no fault
             if not shaken:
                 return plain(503, "The connection is gone.\n")
         finally:
             session.close()
-            await connection.closed()
             if not gate.visit.stranger:
                 gate.visit.ended()  # else the gate is still there to see it
-        return socket
+        return response
+
+
+def upgrade(request: web.Request) -> web.StreamResponse | None:
+    """Return the answer to the handshake (RFC 6455 section 4.2), None where the request is none."""
+    if not web.WebSocketResponse(compress=False).can_prepare(request):
+        return None
+    key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode()
+    headers = {
+        hdrs.UPGRADE: "websocket",
+        hdrs.CONNECTION: "upgrade",
+        hdrs.SEC_WEBSOCKET_ACCEPT: base64.b64encode(hashlib.sha1(key + _GUID).digest()).decode(),
+    }
+    response = web.StreamResponse(status=101, headers=headers)
+    response.force_close()
+    return response
 
 
 def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
@@ -116,63 +131,124 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
             super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
-class WebSocketConnection(Sender):
-    """The transport of a session."""
+class WebSocketConnection(Receiver):
+    """The transport of a session. aiohttp makes the handshake; from then on it hands on what arrives, and no more."""
 
     answer_bytes = 256 * 1024
 
     __slots__ = (
         "_closer",
+        "_code",
+        "_decoder",
         "_drainer",
         "_gate",
-        "_may_read",
+        "_gone",
+        "_heard_close",
+        "_messages",
         "_request",
-        "_socket",
         "_uid",
         "_visit",
         "peer",
         "silence_seconds",
     )
 
-    def __init__(self, hub: Hub, socket: web.WebSocketResponse, request: web.Request, gate: Gate) -> None:
+    def __init__(self, hub: Hub, request: web.Request, gate: Gate) -> None:
         super().__init__(hub)
-        self._socket = socket
+        self._decoder = WebSocketDecoder(hub.settings.max_body_bytes)
+        self._messages: list[Message] = []  # that the session has not taken yet
         self._request = request
         self._gate: Gate | None = gate
         self._uid = ""
-        self._may_read: asyncio.Event | None = None
         self._drainer: asyncio.Task[None] | None = None
-        self._closer: asyncio.Task[bool] | None = None
+        self._gone = asyncio.get_running_loop().create_future()
+        self._code = websocket.NORMAL  # what it is closed with
+        self._heard_close = False
+        self._closer: asyncio.TimerHandle | None = None
         self._visit = gate.visit
         self.peer = gate.visit.peer
         self.silence_seconds = hub.settings.web_silence_seconds
 
     async def serve(self, session: Session) -> None:
-        """Read until either side closes."""
-        if session.state is State.CLOSED:
+        """Return when either side has closed the connection, whose handshake is done."""
+        self._transport = self._request.transport
+        if session.state is State.CLOSED or self._transport is None:
             return
         self._session = session
         if self._gate is not None:
             self._gate.session = session
-        count = 0
-        async for message in self._socket:
-            session.heard_at = self._hub.time()
-            if message.type is WSMsgType.TEXT:
-                self._read(session, message.data)
-            elif message.type is WSMsgType.PING or message.type is WSMsgType.PONG:
-                if session.heartbeat() and message.type is WSMsgType.PING:
-                    await self._socket.pong(message.data)
-            else:
-                session.refuse(_fault(message))
-                return
-            count += 1
-            if count % FRAMES_A_TURN == 0:
-                await asyncio.sleep(0)  # what has arrived already is read without a turn of the loop
-            if self._may_read is not None:
-                await self._may_read.wait()
+        try:
+            protocol = self._request.protocol
+            protocol.set_parser(cast(Any, self))
+            protocol.keep_alive(False)
+            await self._gone
+        finally:
+            session.close()
+            self._session = self._gate = None  # else they would be a cycle, which nothing frees at once
 
-    @staticmethod
-    def _read(session: Session, text: str) -> None:
+    # As aiohttp sees what reads the connection
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Take what has come. Nothing of it is left over."""
+        if self._closing:
+            self._wait_for_close(data)
+        else:
+            self.data_received(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The connection is gone."""
+        self._transport = None
+        self._hub.slow.forget(self)
+        if self._session is not None:
+            self._session.close()
+        self._leave()
+
+    # Receiver
+
+    def _read(self, data: bytes) -> None:
+        try:
+            messages = self._decoder.feed(data)
+        except WebSocketError as error:
+            self._fault(error)
+            return
+        self._take(self._messages + messages if self._messages else messages)
+
+    def _take(self, messages: list[Message]) -> None:
+        """Hand the session what came, as long as it wants more."""
+        session = self._session
+        assert session is not None
+        self._messages = []
+        for count, message in enumerate(messages):
+            if self._closing:
+                return
+            if self._held:
+                self._messages = messages[count:]
+                return
+            self._hand_on(session, message)
+            if count == FRAMES_A_TURN:
+                session.rest()
+
+    def _hand_on(self, session: Session, message: Message) -> None:
+        opcode, payload = message
+        if opcode == websocket.TEXT:
+            self._text(session, payload)
+        elif opcode == websocket.PING or opcode == websocket.PONG:
+            if session.heartbeat() and opcode == websocket.PING:
+                self._send(websocket.encode(websocket.PONG, payload), True)
+        elif opcode == websocket.OVERLONG:
+            self._overlong(session, payload)
+        elif opcode == websocket.CLOSE:
+            self._heard_close = True
+            session.close()
+        else:
+            session.refuse("a WebSocket frame that is not text")
+
+    def _text(self, session: Session, payload: bytes) -> None:
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            self._fault(WebSocketError(websocket.INVALID_TEXT, "a text that is not UTF-8"))
+            return
         if text == HEARTBEAT:
             session.heartbeat()
             return
@@ -184,12 +260,26 @@ class WebSocketConnection(Sender):
             else:
                 session.refuse(str(error))
             return
-        session.on_frame(frame)
+        session.on_frames((frame,))
 
-    async def closed(self) -> None:
-        """Return when the connection is gone."""
-        if self._closer is not None:
-            await self._closer
+    def _overlong(self, session: Session, start: bytes) -> None:
+        frame = json.decode_overlong(start.decode(errors="replace"))
+        if frame is not None:
+            session.on_frames((frame,))
+        else:
+            self._fault(WebSocketError(websocket.MESSAGE_TOO_BIG, "a text that does not begin as a request"))
+
+    def _fault(self, error: WebSocketError) -> None:
+        if self._session is not None:
+            self._code = error.code
+            self._session.refuse(str(error))
+
+    def resume(self) -> None:
+        self._held = False
+        if self._messages:
+            self._take(self._messages)
+        if not self._held:
+            super().resume()
 
     # Transport
 
@@ -227,36 +317,60 @@ class WebSocketConnection(Sender):
 
     def authenticated(self, uid: str) -> None:
         self._uid = uid
+        self._decoder.max_skipped = SKIPPED_BYTES
         if self._gate is not None:
             self._gate.open()
             self._gate = None
 
-    def pause(self) -> None:
-        if self._may_read is None:
-            self._may_read = asyncio.Event()
-
-    def resume(self) -> None:
-        if self._may_read is not None:
-            self._may_read.set()
-            self._may_read = None
-
     def close(self) -> None:
         self._visit.release()
-        self.resume()
-        if self._closer is None and self._socket.prepared:
-            self._end()
-            self._closer = asyncio.get_running_loop().create_task(self._socket.close())
+        if self._closing:
+            return
+        self._end()
+        self._messages, self._later = [], b""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._leave()
+            return
+        transport.write(websocket.encode(websocket.CLOSE, self._code.to_bytes(2, "big")))
+        if self._heard_close:
+            self._leave()
+            return
+        # A socket that is closed with something unread is reset, and what it has sent is lost: so read on.
+        transport.resume_reading()
+        self._closer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self._waited)
+
+    def _wait_for_close(self, data: bytes) -> None:
+        try:
+            messages = self._decoder.feed(data)
+        except WebSocketError:
+            return  # nor will what follows make sense
+        if any(message.opcode == websocket.CLOSE for message in messages):
+            self._leave()
+
+    def _waited(self) -> None:
+        self._closer = None
+        if self.left() in (None, NOTHING):
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave the connection to aiohttp, which closes it."""
+        if self._closer is not None:
+            self._closer.cancel()
+            self._closer = None
+        if not self._gone.done():
+            self._gone.set_result(None)
 
     # Sender
 
     def write_now(self, data: bytes) -> None:
-        transport = self._request.transport
+        transport = self._transport
         if transport is None or self._closing:
             return
-        # aiohttp's writer is a coroutine a frame; a frame of the server is its length and its bytes.
         transport.write(data)
         if transport.get_write_buffer_size() > FULL:
             self._filled()
+            self._read_or_not()
             if self._drainer is None:
                 self._drainer = spawn("a slow reader", self._drain())
 
@@ -272,29 +386,12 @@ class WebSocketConnection(Sender):
             self._drainer = None
 
     def left(self) -> Left | None:
-        transport = self._request.transport
-        return left_of(transport) if transport is not None else None
+        return left_of(self._transport) if self._transport is not None else None
 
-    def _abort(self) -> None:
-        if (transport := self._request.transport) is not None:
-            transport.abort()
+    def all_taken(self) -> None:
+        if self._closer is None:  # else the client has a moment left to say that it closes too
+            self._leave()
 
 
 def _frame(text: str) -> bytes:
-    return text_frame(text.encode())
-
-
-def _fault(message: WSMessage) -> str:
-    if message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
-        return f"WebSocket: {WSCloseCode(message.data.code).name}"
-    return "a WebSocket frame that is not text"
-
-
-def text_frame(payload: bytes) -> bytes:
-    """Return an unmasked WebSocket text frame (RFC 6455 section 5.2)."""
-    size = len(payload)
-    if size < 126:
-        return bytes((0x81, size)) + payload
-    if size < 1 << 16:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+    return websocket.encode(websocket.TEXT, text.encode())

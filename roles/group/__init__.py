@@ -101,7 +101,7 @@ class GroupRole:
 
     @staticmethod
     async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Group) -> None:
-        """Take calls only while the node id is held and the store reached: else the other group processes do."""
+        """Take calls only while the node id is held and the store can be used: else the other group processes do."""
         changed = asyncio.Event()
         lease.on_change(lambda _: changed.set())
         store.on_reach(changed.set)
@@ -124,7 +124,7 @@ class GroupRole:
                         log.info("calls are taken again", node=lease.node)
                 elif not able and leaving is None:
                     if lease.held:
-                        log.warning("the store is not reached: no calls until it is", reason=store.away)
+                        log.warning("the store cannot be used: no calls until it can", reason=store.away)
                     else:
                         log.error("the node id is lost: no calls until there is one again", node=lease.node)
                     leaving = spawn("leave of the callers", rpc.unserve())

@@ -19,6 +19,9 @@ from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
 
+HEADS_AT_ONCE = 100
+"""Users whose heads one read looks up: it looks at each of their groups, which may be hundreds."""
+
 
 @handles_raw(Method.AUTHENTICATE)
 async def authenticate(group: Group, call: Call) -> Reply:
@@ -85,8 +88,18 @@ async def forget(group: Group, call: Call) -> Reply:
 
 @handles_raw(Method.HEADS)
 async def all_heads(group: Group, call: Call) -> Reply:
-    found = await group.store.read(heads.heads, orjson.loads(call.body))
+    uids = orjson.loads(call.body)
+    found: dict[str, Heads] = {}
+    for start in range(0, len(uids), HEADS_AT_ONCE):
+        found |= await group.store.read(heads.heads, uids[start : start + HEADS_AT_ONCE])
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
+
+
+@handles_raw(Method.GONE)
+async def gone(group: Group, call: Call) -> Reply:
+    """Say which devices should have been kicked: the event that said so may be lost."""
+    devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
+    return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(sessions.gone, devices)))
 
 
 @handles_raw(Method.RECALLS)

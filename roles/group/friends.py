@@ -3,7 +3,6 @@
 FDL and BLU, which end what was begun, are this project's.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 from fsharechat.errors import Refusal
@@ -18,14 +17,14 @@ from fsharechat.protocol.signals import (
     SubSignal,
 )
 from fsharechat.rpc import Call
-from fsharechat.store import friends, messages
+from fsharechat.store import friends, heads, messages
 from fsharechat.store.friends import Request
-from fsharechat.store.heads import FRIENDS, REQUESTS, heads, next_version
+from fsharechat.store.heads import FRIENDS, REQUESTS, next_version
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import handles
 from roles.group.service import Group
-from roles.group.standing import check_heard, check_not_blacklisted, check_rights, rights_of
+from roles.group.standing import check_heard, check_rights, rights_of
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
@@ -51,7 +50,7 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
         await check_rights(group, call.uid, check_heard)  # it becomes a message
     if await group.words.forbids(call.uid, [request.reason]):
         raise Refusal(Code.SENSITIVE_WORD)
-    await check_rights(group, target, partial(check_not_blacklisted, call.uid))
+    await rights_of(group, target)
     version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)
     _tell_of_requests(group, version, call.uid, target)
 
@@ -64,6 +63,8 @@ def _tell_of_requests(group: Group, version: int, *uids: str) -> None:
 
 def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[int]:
     """Keep a request; return its version."""
+    if (yield from friends.tie(dialect, target, uid)).is_blacklisted:
+        raise Refusal(Code.BLACKLISTED)
     before = yield from friends.request(dialect, uid, target)
     if before is not None:
         if friends.is_open(before, now):
@@ -134,7 +135,7 @@ def _accept(
 ) -> Unit[_Accepted]:
     closed, fresh = yield from _close(dialect, requester, uid, RequestStatus.ACCEPTED, now, retried)
     if not fresh:
-        return _Accepted((yield from heads(dialect, [uid]))[uid].friends, closed.update_dt, [], [])
+        return _Accepted((yield from heads.own(dialect, [uid]))[uid].friends, closed.update_dt, [], [])
     crossing = yield from friends.request(dialect, uid, requester)
     if crossing is not None and friends.is_open(crossing, now):
         answered = crossing._replace(

@@ -4,6 +4,7 @@ import orjson
 import structlog
 
 from fsharechat.blobs import BlobsError, KeyRefused
+from fsharechat.blobs.keys import uploader_of
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
@@ -30,10 +31,23 @@ async def upload_url(
     except BlobsError as error:
         log.warning("no url for an upload", uid=call.uid, error=str(error))
         raise Refusal(Code.SERVER_ERROR) from error
-    per_day = group.settings.limits.uploads_per_day
-    if per_day and not await group.store.write(uploads.grant, call.uid, group.now(), per_day, call.retried):
-        log.info("no more uploads today", uid=call.uid)
-        raise Refusal(Code.TOO_OFTEN)
+    limits = group.settings.limits
+    bytes_per_day = limits.upload_bytes_per_day if upload.name else 0  # else they are counted as they come
+    if limits.uploads_per_day or bytes_per_day:
+        granted = await group.store.write(
+            uploads.grant,
+            call.uid,
+            group.now(),
+            limits.uploads_per_day,
+            call.retried,
+            uploader_of(upload.name),
+            bytes_per_day,
+        )
+        if not granted:
+            log.info("no more uploads today", uid=call.uid)
+            raise Refusal(Code.TOO_OFTEN)
+    if bytes_per_day:
+        group.upload_sizes.issued(kind, upload)
     return pb.GetMinioUploadUrlResult(
         domain=upload.domain, url=upload.url, server=upload.server, port=upload.port
     )

@@ -1,8 +1,11 @@
 """Sending, pulling and reading back messages: MS, MP and LRM (protocol.md sections 6 to 8)."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
+from zlib import adler32, crc32
 
 import orjson
 import structlog
@@ -10,7 +13,7 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.bodies import MAX_ITEMS, check_fields, pull_entry, pull_result, sent_payload
+from fsharechat.protocol.bodies import MAX_ITEMS, check_content, pull_entry, pull_result, sent_payload
 from fsharechat.protocol.signals import (
     SYSTEM_TYPES,
     TRANSPARENT_TYPES,
@@ -19,6 +22,7 @@ from fsharechat.protocol.signals import (
     MemberType,
     PersistFlag,
     SubSignal,
+    UserStatus,
 )
 from fsharechat.rpc import Call, Method, Reply, pulled
 from fsharechat.store import cursors, groups, messages
@@ -28,8 +32,8 @@ from fsharechat.store.users import Rights
 from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import carry_out, code_of, handles, handles_direct, handles_raw
-from roles.group.service import Group
-from roles.group.standing import check_heard, check_not_blacklisted, rights_of
+from roles.group.service import Group, Waiting
+from roles.group.standing import check_heard, rights_of
 from roles.group.words import texts_of
 
 log = structlog.get_logger(__name__)
@@ -45,28 +49,34 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     """
     try:
         message = _parsed(call)
-        sender = group.rights.peek(call.uid)
-        target = _targets(group, message).peek(message.conversation.target)
-        if (
-            sender is None
-            or target is None
-            or call.uid in group.sending
-            or group.words.looks_later(len(call.body))
-        ):
-            return _send_later(group, call, message)
-        if isinstance(target, GroupMembers) and (
-            call.uid not in target.types or _is_transparent(message.content)
-        ):
-            return _send_later(group, call, message)
-        try:
-            receivers, audience = _may_send(call.uid, message, sender, target)
-        except Refusal:
-            return _send_later(group, call, message)  # what is cached may be old: it refuses nobody
-        if group.words.refuses(message.content):
-            raise Refusal(Code.SENSITIVE_WORD)
-        return _send(group, call, message, receivers, audience)
+        waiting = group.sending.get(call.uid)
+        if waiting is None:
+            return _send_now_or_later(group, call, message)
     except Refusal as refusal:
         return _resolved(group, Reply(refusal.code))
+    future: asyncio.Future[Reply] = group.loop.create_future()
+    waiting.append((call, message, future))
+    return future
+
+
+def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
+    """Send a message behind which none of its sender waits. Raises Refusal."""
+    words = group.words
+    sender = group.rights.peek(call.uid)
+    target = _targets(group, message).peek(message.conversation.target)
+    if sender is None or target is None or (words.any and words.looks_later(len(call.body))):
+        return _send_later(group, call, message)
+    if isinstance(target, GroupMembers) and (
+        call.uid not in target.types or _is_transparent(message.content)
+    ):
+        return _send_later(group, call, message)
+    try:
+        receivers, audience = _may_send(call.uid, message, sender, target)
+    except Refusal:
+        return _send_later(group, call, message)  # what is cached may be old: it refuses nobody
+    if words.any and words.refuses(message.content):
+        raise Refusal(Code.SENSITIVE_WORD)
+    return _send(group, call, message, receivers, audience)
 
 
 def _targets(group: Group, message: pb.Message) -> Cache[Rights] | Cache[GroupMembers]:
@@ -82,11 +92,10 @@ def _targets(group: Group, message: pb.Message) -> Cache[Rights] | Cache[GroupMe
 def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
     if not message.IsInitialized():
         raise Refusal(Code.INVALID_DATA)
-    before = group.sending.get(call.uid)
+    waiting: deque[Waiting] = deque()
+    group.sending[call.uid] = waiting
 
-    async def send_in_turn(group: Group, call: Call) -> Reply:
-        if before is not None:
-            await asyncio.wait([before])
+    async def send_first(group: Group, call: Call) -> Reply:
         receivers, audience = await _parties(group, call.uid, message)
         if await group.words.forbids(call.uid, texts_of(message.content)):
             raise Refusal(Code.SENSITIVE_WORD)
@@ -96,19 +105,37 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
         release()
         return await stored
 
-    task = group.loop.create_task(carry_out(send_in_turn, group, call))
-    turn: asyncio.Future[Reply] = group.loop.create_future()
-    group.sending[call.uid] = turn
-
     def release(_: object = None) -> None:
-        """Let the next one go: this one is in the store's queue, or has failed."""
-        if not turn.done():
-            turn.set_result(Reply(Code.SUCCESS))
-            if group.sending.get(call.uid) is turn:
-                del group.sending[call.uid]
+        """Let those behind it go: this one is in the store's queue, or has failed."""
+        if group.sending.get(call.uid) is waiting:
+            del group.sending[call.uid]
+            _send_waiting(group, waiting)
 
+    task = group.loop.create_task(carry_out(send_first, group, call))
     task.add_done_callback(release)
     return task
+
+
+def _send_waiting(group: Group, waiting: deque[Waiting]) -> None:
+    """Send the messages of one sender that waited, until one of them has to wait for something else."""
+    while waiting:
+        call, message, future = waiting.popleft()
+        if future.done():
+            continue  # its deadline has come, and who asked has been told so
+        try:
+            sent = _send_now_or_later(group, call, message)
+        except Refusal as refusal:
+            future.set_result(Reply(refusal.code))
+            continue
+        sent.add_done_callback(partial(_hand_on, future))
+        if (behind := group.sending.get(call.uid)) is not None:
+            behind.extend(waiting)
+            return
+
+
+def _hand_on(future: asyncio.Future[Reply], sent: asyncio.Future[Reply]) -> None:
+    if not future.done():
+        future.set_result(sent.result())
 
 
 async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
@@ -146,7 +173,7 @@ async def _drop_if_old(group: Group, name: str) -> None:
 def _parsed(call: Call) -> pb.Message:
     try:
         message = pb.Message.FromString(call.body)
-        check_fields(message.content)
+        check_content(message.content)
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
@@ -166,12 +193,16 @@ def _may_send(
     uid: str, message: pb.Message, sender: Rights, target: Rights | GroupMembers
 ) -> tuple[Sequence[str], Audience | None]:
     """Return who gets a message beside its sender. Raises Refusal where they may not send it."""
-    check_heard(sender)
+    if sender.status != UserStatus.NORMAL:
+        check_heard(sender)
     if message.content.type in SYSTEM_TYPES:
         raise Refusal(Code.INVALID_PARAMETER)
-    if isinstance(target, Rights):
-        return _receivers(uid, message, target), None
-    return _group_receivers(uid, message, target)
+    if isinstance(target, GroupMembers):
+        return _group_receivers(uid, message, target)
+    if uid in target.blacklist:
+        raise Refusal(Code.BLACKLISTED)
+    other = message.conversation.target
+    return (() if other == uid else (other,)), None
 
 
 def _send(
@@ -258,18 +289,14 @@ def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
         return _number(frame.encode()), _number(call.body)
     message.ClearField("message_id")  # what clients write there differs between resends
     message.ClearField("server_timestamp")
-    return message.local_message_id, _number(message.SerializePartialToString())
+    data = message.SerializePartialToString()
+    # Who makes two of their own messages seem the same has lost one of them, and nothing else.
+    return message.local_message_id, (crc32(data) << 31 | adler32(data) >> 1) or 1
 
 
 def _number(data: bytes) -> int:
     """Return 64 bits that stand for the data, never 0."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True) or 1
-
-
-def _receivers(uid: str, message: pb.Message, target: Rights) -> Sequence[str]:
-    """Return who gets a private message beside its sender. Raises Refusal where they may not send it."""
-    check_not_blacklisted(uid, target)
-    return () if message.conversation.target == uid else (message.conversation.target,)
 
 
 def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tuple[Sequence[str], Audience]:

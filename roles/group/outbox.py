@@ -11,7 +11,7 @@ from roles.group.presence import PresenceTable
 class Outbox:
     def __init__(self, bus: Bus, presence: PresenceTable) -> None:
         self._bus = bus
-        self._nodes = presence.nodes
+        self._places = presence.places
         self._waiting: dict[int, list[Event]] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -29,7 +29,7 @@ class Outbox:
 
     def notify(self, sub_signal: int, body: bytes, uid: str, except_client: str = "") -> None:
         """Send a notification to the devices of a user that are online."""
-        for node in self._nodes(uid):
+        for node in self._places.get(uid, ()):
             self._add(node, Notify(sub_signal, body, uid, except_client))
 
     def recall(
@@ -39,22 +39,26 @@ class Outbox:
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Recalled(message_id, body, part, operator, operator_client))
 
+    def online(self, uids: Iterable[str]) -> list[str]:
+        """Return those of the users who have a device that is online."""
+        return [uid for uid in uids if self._places.get(uid, ())]
+
     def report(self, kind: int, entries: Sequence[Entry]) -> None:
-        """Tell the nodes of the entries' users how far their reports of a kind go."""
+        """Tell the nodes of the entries' users that they have reports of a kind from these seqs on."""
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Reported(kind, part))
 
     def _entries_by_node(self, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
         by_node: dict[int, list[Entry]] = {}
         for entry in entries:
-            for node in self._nodes(entry.uid):
+            for node in self._places.get(entry.uid, ()):
                 by_node.setdefault(node, []).append(entry)
         return by_node
 
     def _users_by_node(self, uids: Iterable[str]) -> dict[int, list[str]]:
         by_node: dict[int, list[str]] = {}
         for uid in uids:
-            for node in self._nodes(uid):
+            for node in self._places.get(uid, ()):
                 by_node.setdefault(node, []).append(uid)
         return by_node
 

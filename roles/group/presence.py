@@ -11,7 +11,8 @@ class PresenceTable:
 
     def __init__(self) -> None:
         self._devices: dict[str, dict[str, tuple[int, int]]] = {}
-        self._nodes: dict[str, tuple[int, ...]] = {}
+        self.places: dict[str, tuple[int, ...]] = {}
+        """The nodes that have a device of a user, in no order; to be read only."""
         self._counts: Counter[int] = Counter()
         """How many devices each node has."""
         self._begun: dict[int, int] = {}
@@ -79,13 +80,9 @@ class PresenceTable:
         """Return the place of each device of a user, by client id: the node, and the epoch it connected with."""
         return dict(self._devices.get(uid, {}))
 
-    def nodes(self, uid: str) -> tuple[int, ...]:
-        """Return the nodes that have a device of the user, in no order."""
-        return self._nodes.get(uid, ())
-
     def _index(self, uid: str) -> None:
         if devices := self._devices[uid]:
-            self._nodes[uid] = tuple({node for node, _ in devices.values()})
+            self.places[uid] = tuple({node for node, _ in devices.values()})
         else:
             del self._devices[uid]
-            self._nodes.pop(uid, None)
+            self.places.pop(uid, None)

@@ -1,16 +1,39 @@
-"""Reports on their way to the store: many of them in one unit of work."""
+"""Reports on their way to the store: many of them in one unit of work; and telling those who are online of them."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Container, Sequence, Set
+from typing import NamedTuple
 
+from fsharechat.protocol.signals import ReportType
 from fsharechat.store import reports
+from fsharechat.store.group_reads import GroupRead
+from fsharechat.store.messages import Entry
 from fsharechat.store.reports import NewReport
 from fsharechat.store.store import Store
-from fsharechat.store.unit import MAX_ROWS
 from roles.group.batches import Batches
 from roles.group.outbox import Outbox
 
+MAX_BATCH = 500
+"""Reports, or users who are told by them alone, of one unit. Those to one user make one answer, see reports.pull."""
+
 MAX_WAITING = 100_000
 """Rows of reports that may wait for the store."""
+
+TOLD_TOGETHER = 100
+TOLD_PER_SECOND = 500
+"""So many members of one group are told at once of what others have read there, and so many in a second.
+
+Each of them asks for it, and others' pulls wait for what is asked at the same time. What comes while members are
+being told is for the next round: 3,000 members who are online are told every 6 s.
+"""
+
+
+class ReadInGroup(NamedTuple):
+    """A read, the members of its group, and those of them who are not to be told."""
+
+    read: GroupRead
+    members: Collection[str]
+    silent: Set[str]
 
 
 class ReportBook:
@@ -19,16 +42,99 @@ class ReportBook:
     def __init__(self, store: Store, outbox: Outbox) -> None:
         self._store = store
         self._outbox = outbox
-        self._reports: Batches[NewReport] = Batches(
-            self._store_reports, lambda report: len(report.uids), batch=MAX_ROWS, room=MAX_WAITING
+        self._reports: Batches[NewReport | ReadInGroup] = Batches(
+            self._store_reports, _weight, batch=MAX_BATCH, room=MAX_WAITING
         )
+        self._newest = 0
+        """The version that this process gave out last."""
+        self._groups = GroupNews(outbox)
 
-    async def add(self, report: NewReport) -> None:
+    async def add(self, report: NewReport | ReadInGroup) -> None:
         """Store a report, then tell of it. Raises StoreError."""
-        if report.uids:
-            await self._reports.add(report)
+        await self._reports.add(report)
 
-    async def _store_reports(self, batch: Sequence[NewReport]) -> None:
-        uids = [uid for report in batch for uid in report.uids]
-        for kind, entries in (await self._store.write_heads(uids, reports.keep, batch)).items():
+    def stop(self) -> None:
+        """Tell nobody any more: the head check of the connectors finds what was stored."""
+        self._groups.stop()
+
+    async def _store_reports(self, batch: Sequence[NewReport | ReadInGroup]) -> None:
+        to_users = [report for report in batch if isinstance(report, NewReport)]
+        in_groups = [report for report in batch if isinstance(report, ReadInGroup)]
+        reads = [report.read for report in in_groups]
+        uids = [uid for report in to_users for uid in report.uids]
+        kept = await self._store.write_heads(uids, reports.keep, to_users, reads, self._newest)
+        self._newest = max(self._newest, kept.version)
+        for kind, entries in kept.told.items():
             self._outbox.report(kind, entries)
+        news = {read[:3] for read in kept.reads}
+        self._groups.add([report for report in in_groups if report.read[:3] in news], kept.version)
+
+
+def _weight(report: NewReport | ReadInGroup) -> int:
+    return len(report.uids) if isinstance(report, NewReport) else 1
+
+
+class _Waiting(NamedTuple):
+    """Members who are not to be told of a read, and its version."""
+
+    version: int
+    reporter: str
+    silent: Container[str]
+
+
+class GroupNews:
+    """Tells the members of groups who are online that others have read: at once, then no faster than they can ask."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, dict[str, _Waiting]] = {}
+        """What the members of groups are still to be told, by group and reporter, the oldest version first."""
+        self._members: dict[str, Collection[str]] = {}
+        """Those of the groups for which something waits."""
+        self._rests: dict[str, asyncio.TimerHandle] = {}
+        """The groups whose members are being told, or have just been."""
+
+    def add(self, reads: Sequence[ReadInGroup], version: int) -> None:
+        """Tell of what was stored with a version, or do so later."""
+        for read, members, silent in reads:
+            waiting = self._waiting.setdefault(read.group_id, {})
+            before = waiting.get(read.reporter)
+            # Who has blacklisted somebody since has told them nothing yet.
+            waiting[read.reporter] = _Waiting(before.version if before else version, read.reporter, silent)
+            self._members[read.group_id] = members
+        for group_id in {report.read.group_id for report in reads}:
+            if group_id not in self._rests:
+                self._tell(group_id)
+
+    def stop(self) -> None:
+        for timer in self._rests.values():
+            timer.cancel()
+
+    def _tell(self, group_id: str) -> None:
+        reads = list(self._waiting.pop(group_id).values())
+        members = self._outbox.online(self._members.pop(group_id))
+        entries = [Entry(uid, first) for uid in members if (first := _first(reads, uid))]
+        self._tell_some(group_id, entries)
+
+    def _tell_some(self, group_id: str, entries: Sequence[Entry]) -> None:
+        part, rest = entries[:TOLD_TOGETHER], entries[TOLD_TOGETHER:]
+        if part:
+            self._outbox.report(ReportType.READ, part)
+            delay = len(part) / TOLD_PER_SECOND
+            self._rests[group_id] = self._loop.call_later(delay, self._go_on, group_id, rest)
+
+    def _go_on(self, group_id: str, rest: Sequence[Entry]) -> None:
+        del self._rests[group_id]
+        if rest:
+            self._tell_some(group_id, rest)
+        elif group_id in self._waiting:
+            self._tell(group_id)
+
+
+def _first(reads: Sequence[_Waiting], uid: str) -> int:
+    """Return the lowest version that a member is to be told of, 0 if there is none."""
+    for version, reporter, silent in reads:
+        if uid != reporter and uid not in silent:
+            return version
+    return 0

@@ -7,9 +7,11 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, ReportType, SubSignal
 from fsharechat.rpc import Call
 from fsharechat.store import reports
+from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.reports import NewReport
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import handles
+from roles.group.report_book import ReadInGroup
 from roles.group.service import Group
 from roles.group.standing import rights_of
 
@@ -21,28 +23,27 @@ OFF_MS = 2000
 async def delivered(group: Group, call: Call, request: pb.DeliveryReport) -> None:
     date = _date(group, request.date)
     uids = await _other(group, call.uid, request.target)
-    report = NewReport(ReportType.DELIVERED, ConversationType.PRIVATE, 0, call.uid, call.uid, date, uids)
-    await group.reports.add(report)
+    if uids:
+        report = NewReport(ReportType.DELIVERED, ConversationType.PRIVATE, 0, call.uid, call.uid, date, uids)
+        await group.reports.add(report)
 
 
 @handles(SubSignal.MRR, pb.ReadReport)
 async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
     date = _date(group, request.date)
+    report: NewReport | ReadInGroup
     if request.type == ConversationType.PRIVATE:
-        target, uids = call.uid, await _other(group, call.uid, request.target)
+        uids = await _other(group, call.uid, request.target)
+        report = NewReport(
+            ReportType.READ, ConversationType.PRIVATE, request.line, call.uid, call.uid, date, uids
+        )
     elif request.type == ConversationType.GROUP:
-        target, uids = request.target, await _members(group, call.uid, request.target, request.tos)
+        report = await _in_group(group, call.uid, request, date)
     else:
         raise not_in(request.type)
-    report = NewReport(ReportType.READ, request.type, request.line, target, call.uid, date, uids)
-    async with group.turns.turn(call.uid):
-        await group.reports.add(report)
-
-
-def _date(group: Group, date: int) -> int:
-    """Return the date (ms) that a report counts with: now, unless its own is near that."""
-    now = group.now()
-    return date if abs(date - now) <= OFF_MS else now
+    if isinstance(report, ReadInGroup) or report.uids:
+        async with group.turns.turn(call.uid):
+            await group.reports.add(report)
 
 
 async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
@@ -54,15 +55,27 @@ async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
     return () if target == uid or target in (await rights_of(group, uid)).blacklist else (target,)
 
 
-async def _members(group: Group, uid: str, group_id: str, tos: Sequence[str]) -> Sequence[str]:
-    """Return those of `tos` who are members of a group beside the user, or all of them when it is empty.
+async def _in_group(group: Group, uid: str, request: pb.ReadReport, date: int) -> NewReport | ReadInGroup:
+    """Return a report for those of `tos` who are members beside the user; for all when it is empty or names them all.
 
-    Whom the user has blacklisted is not among them.
+    Whom the user has blacklisted is not told.
     """
-    found = await members_with(group, group_id, uid)
-    wanted = dict.fromkeys(tos) if tos else found.types
-    untold = (await rights_of(group, uid)).blacklist | {uid}
-    return [member for member in wanted if member in found.types and member not in untold]
+    found = await members_with(group, request.target, uid)
+    silent = (await rights_of(group, uid)).blacklist
+    tos = [member for member in dict.fromkeys(request.tos) if member in found.types and member != uid]
+    if request.tos and len(tos) < len(found.types) - 1:
+        uids = [member for member in tos if member not in silent]
+        return NewReport(
+            ReportType.READ, ConversationType.GROUP, request.line, request.target, uid, date, uids
+        )
+    read = GroupRead(request.target, request.line, uid, date, found.version)
+    return ReadInGroup(read, found.types, silent)
+
+
+def _date(group: Group, date: int) -> int:
+    """Return the date (ms) that a report counts with: now, unless its own is near that."""
+    now = group.now()
+    return date if abs(date - now) <= OFF_MS else now
 
 
 @handles(SubSignal.MRP, pb.PullMessageReportRequest)

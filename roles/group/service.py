@@ -1,12 +1,14 @@
 """What the handlers share, and the way a call takes to its handler."""
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 
 from fsharechat.blobs import Blobs
 from fsharechat.bus import Bus, Kick, Presence, Resync
 from fsharechat.clock import now_ms
 from fsharechat.codes.delivery import Delivery
+from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
@@ -17,15 +19,18 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
+from fsharechat.tasks import spawn
 from roles.group.cache import Cache
 from roles.group.expulsion import Expulsion
 from roles.group.handlers import DIRECT, HANDLERS, carry_out
+from roles.group.name_parts import mend
 from roles.group.outbox import Outbox
 from roles.group.portraits import Portraits
 from roles.group.presence import PresenceTable
 from roles.group.report_book import ReportBook
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
+from roles.group.upload_sizes import UploadSizes
 from roles.group.words import WordFilter
 
 CACHED_USERS = 200_000
@@ -40,6 +45,10 @@ RESYNC_SECONDS = 5.0
 
 CACHE_SECONDS = 60.0
 """What is cached may be wrong for up to twice as long, if the process that changed it died before it could say so."""
+
+
+Waiting = tuple[Call, pb.Message, "asyncio.Future[Reply]"]
+"""A message that waits for an earlier one of its sender, and the answer to come."""
 
 
 class Group:
@@ -72,14 +81,16 @@ class Group:
         self.words = WordFilter(store, bus)
         self.expulsion = Expulsion(store, bus, self.presence)
         self.portraits = Portraits(store, blobs, self.group_changed, self.now)
+        self.loop = asyncio.get_running_loop()
+        self.upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, self.now, self.loop.time)
         self._connectors: set[int] | None = None
+        self._mending: asyncio.Task[None] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         self._resyncing: asyncio.TimerHandle | None = None
-        # Senders whose last message still waits for something else than the store; see messages.py.
-        self.sending: dict[str, asyncio.Future[Reply]] = {}
+        # Senders of whom a message waits for something else than the store, and what waits behind it (messages.py).
+        self.sending: dict[str, deque[Waiting]] = {}
         self.turns = Turns()
         """What reaches all members of a group waits for the store once for each user who asks for it."""
-        self.loop = asyncio.get_running_loop()
 
     async def start(self, registry: Registry) -> None:
         """Hear what other processes tell; returns once all that counts has been heard, or the bus is away."""
@@ -87,11 +98,17 @@ class Group:
         await self.bus.watch_invalidations(self._on_changed)
         await registry.watch("connector", self._on_connectors)
         await self.words.start()
+        self.upload_sizes.start()
+        self._mending = spawn("parts of names", mend(self.store, self.now()))
         self._age_cache()
         self._resyncing = self.loop.call_later(RESYNC_SECONDS, self._resync)
 
     def stop(self) -> None:
         self.words.stop()
+        self.upload_sizes.stop()
+        if self._mending is not None:
+            self._mending.cancel()
+        self.reports.stop()
         for timer in (self._ageing, self._resyncing):
             if timer is not None:
                 timer.cancel()
@@ -159,7 +176,5 @@ class Group:
         for message, where in zip(messages, stored, strict=True):
             self.outbox.deliver(message.id, message.body, where.entries, message.sender, "")
 
-    @staticmethod
-    def now() -> int:
-        """Return the server's time in ms: the real one, which may step in both directions."""
-        return now_ms()
+    now = staticmethod(now_ms)
+    """The server's time."""

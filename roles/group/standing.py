@@ -41,9 +41,3 @@ async def check_rights(group: Group, uid: str, check: Callable[[Rights], None]) 
         rights = await rights_of(group, uid)
         check(rights)
     return rights
-
-
-def check_not_blacklisted(uid: str, by: Rights) -> None:
-    """Raise Refusal for whom somebody has blacklisted."""
-    if uid in by.blacklist:
-        raise Refusal(Code.BLACKLISTED)

@@ -146,6 +146,8 @@ class WordFilter:
         self._store = store
         self._bus = bus
         self._automaton: ahocorasick.Automaton | None = None
+        self.any = False
+        """Whether there are sensitive words at all."""
         self._version = b""
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -213,5 +215,6 @@ class WordFilter:
             return
         version, known = await self._store.read(words.all_words)
         self._automaton = await asyncio.to_thread(build, known)
+        self.any = self._automaton is not None
         self._version = version
         log.info("sensitive words read", count=len(known))

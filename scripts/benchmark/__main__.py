@@ -18,6 +18,7 @@ import orjson
 import uvloop
 
 from .cluster import Layout, cluster
+from .counter import calls_table
 from .idle import WARM_UP_CONNECTIONS, IdleResult, run_idle
 from .link import BenchError
 from .load import Case, CaseResult, run_case
@@ -26,10 +27,12 @@ from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_neighbours, table
 from .report import case_table, cpu_table, filesystem_of, idle_table, machine
 from .sampler import summary
 from .server import FOLDER, Server
-from .single import all_in_one
+from .single import Looks, all_in_one
 
 CASES = (Case(50, 8), Case(200, 1), Case(10, 1))
 TRANSPORTS = ("tcp", "ws")
+SAMPLER = "benchmark.sampler"
+COUNTER = "benchmark.counter"
 IDLE_CONNECTIONS = 5_000
 _DEVICES = 10
 _SPARE_FILES = 200
@@ -93,14 +96,34 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="sample the all-in-one server's stacks into FILE; needs --only and one --case",
     )
+    smoke.add_argument(
+        "--calls",
+        type=Path,
+        metavar="FILE",
+        help="count the all-in-one server's calls of Python functions into FILE; as --profile",
+    )
     arguments = parser.parse_args()
-    if arguments.run is _smoke and arguments.profile is not None:
-        if arguments.only is None or len(arguments.case or ()) != 1 or arguments.cluster is not None:
-            parser.error("--profile needs --only and exactly one --case, and does without --cluster")
-        arguments.profile = arguments.profile.resolve()
+    if arguments.run is _smoke:
+        arguments.looks = _looks(parser, arguments)
     if arguments.seconds <= 0:
         parser.error("--seconds must be above 0")
     return arguments
+
+
+def _looks(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Looks | None:
+    """Return what looks at the server."""
+    wanted = [
+        Looks(module, file.resolve())
+        for module, file in ((SAMPLER, arguments.profile), (COUNTER, arguments.calls))
+        if file is not None
+    ]
+    if not wanted:
+        return None
+    if arguments.only is None or len(arguments.case or ()) != 1 or arguments.cluster or len(wanted) > 1:
+        parser.error(
+            "--profile and --calls need --only and exactly one --case, and do without --cluster and each other"
+        )
+    return wanted[0]
 
 
 def _case(text: str) -> Case:
@@ -122,7 +145,8 @@ def _layout(text: str) -> Layout:
 
 
 async def _smoke(arguments: argparse.Namespace) -> None:
-    for folder in (FOLDER, *(file.parent for file in (arguments.json, arguments.profile) if file)):
+    looks: Looks | None = arguments.looks
+    for folder in (FOLDER, *(file.parent for file in (arguments.json, looks and looks.file) if file)):
         folder.mkdir(parents=True, exist_ok=True)
     if (kind := filesystem_of(FOLDER)) in ("tmpfs", "ramfs"):
         raise BenchError(
@@ -139,7 +163,7 @@ async def _smoke(arguments: argparse.Namespace) -> None:
         for transport in transports
     ]
     users = count()
-    cases = [await _on_all_in_one(run, users, arguments.profile) for run in runs]
+    cases = [await _on_all_in_one(run, users, looks) for run in runs]
     if arguments.cluster is not None:
         on_cluster = await _on_cluster(arguments.cluster, runs, users)
         cases = [result for both in zip(cases, on_cluster, strict=True) for result in both]
@@ -149,9 +173,10 @@ async def _smoke(arguments: argparse.Namespace) -> None:
     if table := cpu_table(cases):
         print(f"\nCPU time for each message by kind of process, microseconds:\n{table}")
     idle: list[IdleResult] = []
-    if arguments.profile is not None:
-        print(f"\nProfile ({arguments.profile}; the rates above are slowed down by it):")
-        print(summary(arguments.profile.read_text().splitlines()))
+    if looks is not None:
+        lines = looks.file.read_text().splitlines()
+        print(f"\n{looks.file}; the rates above are slowed down by it:")
+        print(summary(lines) if looks.module == SAMPLER else calls_table(lines, cases[0].messages))
     elif not arguments.no_idle:
         idle = await _idle(transports, files, users)
         print("\nIdle connections, authenticated:")
@@ -193,9 +218,9 @@ class _Run(NamedTuple):
         return await run_case(self.case, self.transport, server, accounts, self.seconds)
 
 
-async def _on_all_in_one(run: _Run, users: Iterator[int], profile: Path | None) -> CaseResult:
+async def _on_all_in_one(run: _Run, users: Iterator[int], looks: Looks | None) -> CaseResult:
     with _data_folder() as data:
-        async with all_in_one(data, profile) as server:
+        async with all_in_one(data, looks) as server:
             return await run.on(server, users)
 
 

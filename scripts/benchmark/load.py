@@ -299,9 +299,9 @@ async def run_case(
         for sender, _ in pairs:
             sender.start()
         await watch.until(perf_counter() + WARM_UP_SECONDS)
-        server.sample(True)
+        server.look(True)
         result = await _measure(case, transport, tally, watch, server, seconds)
-        server.sample(False)
+        server.look(False)
         await _drain([sender for sender, _ in pairs], tally, watch)
     finally:
         gc.enable()

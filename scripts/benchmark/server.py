@@ -46,8 +46,8 @@ class Server:
     groups: Sequence[Group]
     logs: Sequence[Path]
     layout: str = ""
-    profiled: Sequence[int] = ()
-    """The processes that run under the sampler."""
+    looked_at: Sequence[int] = ()
+    """The processes that run under a sampler or counter."""
 
     @property
     def name(self) -> str:
@@ -64,9 +64,9 @@ class Server:
                 if not process.alive:
                     raise BenchError(f"a process of the server is gone: {group.name}, pid {process.pid}")
 
-    def sample(self, on: bool) -> None:
-        """Start or end the profile of those that have one."""
-        for pid in self.profiled:
+    def look(self, on: bool) -> None:
+        """Begin or end the look at those that are looked at."""
+        for pid in self.looked_at:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1 if on else signal.SIGUSR2)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from localservices.process import Identity
 
@@ -26,18 +27,25 @@ _PORTS = {
 }
 
 
+class Looks(NamedTuple):
+    """A module that runs a server and looks at it between two signals, and the file into which it writes."""
+
+    module: str
+    file: Path
+
+
 @asynccontextmanager
 async def all_in_one(
-    data: Path, profile: Path | None = None, more: Mapping[str, str] = MappingProxyType({})
+    data: Path, looks: Looks | None = None, more: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[Server]:
-    """Run `fsharechat --dev` on `data`. With `profile` it runs under the sampler, which writes there.
+    """Run `fsharechat --dev` on `data`, under a program that looks at it if there is one.
 
     `more`: settings beside those of every server under test.
 
     Raises BenchError when it does not start; the last lines of its log join each error.
     """
     log = data.with_suffix(".log")
-    process = await _launch(data, log, profile, more)
+    process = await _launch(data, log, looks, more)
     try:
         ready = await _ready(process, log)
         tcp_host, tcp_port, ws_host, ws_port, http = ready.groups()
@@ -50,7 +58,7 @@ async def all_in_one(
             addresses={"tcp": [(tcp_host, int(tcp_port))], "ws": [(ws_host, int(ws_port))]},
             groups=[Group("server", (identity,))],
             logs=[log],
-            profiled=[process.pid] if profile else [],
+            looked_at=[process.pid] if looks else [],
         )
     except BenchError as error:
         raise with_logs(error, [log]) from None
@@ -59,9 +67,9 @@ async def all_in_one(
 
 
 async def _launch(
-    data: Path, log: Path, profile: Path | None, more: Mapping[str, str]
+    data: Path, log: Path, looks: Looks | None, more: Mapping[str, str]
 ) -> asyncio.subprocess.Process:
-    program = ["benchmark.sampler", str(profile)] if profile else ["fsharechat"]
+    program = [looks.module, str(looks.file)] if looks else ["fsharechat"]
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", *program, "--dev", "--data", str(data)),

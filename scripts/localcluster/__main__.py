@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 from localservices.catalogue import ServiceSet, set_name
 from localservices.errors import ServicesError
@@ -59,9 +60,12 @@ def up(arguments: argparse.Namespace) -> int:
         cluster.environment = {
             name: value for name, value in arguments.environment.items() if name not in ours
         }
+        before = set(cluster.ports)
         for name in cluster.resize(counts, say):
             cluster.member(name).stop(say)
             cluster.remove_member(name)
+        if arguments.tree is not None:
+            cluster.run_from(arguments.tree, cluster.ports.keys() - before)
         cluster.write_settings()
         for member in cluster.members():
             if member.outdated:
@@ -119,17 +123,27 @@ def down(arguments: argparse.Namespace) -> int:
 
 def start(arguments: argparse.Namespace) -> int:
     with locked(f"cluster-{arguments.set}", say):
-        _start(Cluster.existing(arguments.set).members(arguments.names))
+        _start(_named(arguments))
     return 0
 
 
 def restart(arguments: argparse.Namespace) -> int:
     """One after the other, each when the one before is ready: a rolling restart."""
     with locked(f"cluster-{arguments.set}", say):
-        for member in Cluster.existing(arguments.set).members(arguments.names):
+        for member in _named(arguments):
             member.stop(say)
             _start_one(member, threading.Event())
     return 0
+
+
+def _named(arguments: argparse.Namespace) -> list[Member]:
+    """The processes that are named, with the source tree that they are to run from now on."""
+    cluster = Cluster.existing(arguments.set)
+    members = cluster.members(arguments.names)
+    if arguments.tree is None:
+        return members
+    cluster.run_from(arguments.tree, [member.name for member in members])
+    return cluster.members(arguments.names)
 
 
 def each(do: Callable[[Member], None]) -> Callable[[argparse.Namespace], int]:
@@ -181,8 +195,17 @@ def _arguments() -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--set", default="default", metavar="NAME", help="which set of services (default)")
 
+    of_tree = argparse.ArgumentParser(add_help=False)
+    of_tree.add_argument(
+        "--tree",
+        type=Path,
+        metavar="DIR",
+        help="from now on they run this source tree, as of another version; `up`: those that are new",
+    )
+
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        new = commands.add_parser(name, help=text, description=text, parents=[common])
+        parents = [common, of_tree] if run in (up, start, restart) else [common]
+        new = commands.add_parser(name, help=text, description=text, parents=parents)
         new.set_defaults(run=run)
         return new
 

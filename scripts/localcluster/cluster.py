@@ -41,6 +41,8 @@ class Cluster:
     """The FSHARECHAT_ variables that were there when it was brought up."""
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
     """By process and purpose."""
+    trees: dict[str, str] = field(default_factory=dict)
+    """The source tree of each process that does not run this one."""
 
     @property
     def folder(self) -> Path:
@@ -127,7 +129,8 @@ class Cluster:
         return variables
 
     def member(self, name: str) -> Member:
-        launch = Launch(self.settings, self.dev, self.fixed_ids, self.environment)
+        tree = Path(self.trees.get(name, ROOT))
+        launch = Launch(self.settings, self.dev, self.fixed_ids, self.environment, tree)
         return Member(name, self.folder / name, self.ports[name], launch)
 
     def members(self, names: Iterable[str] = ("all",)) -> list[Member]:
@@ -141,8 +144,17 @@ class Cluster:
             chosen |= dict.fromkeys(found)
         return [self.member(name) for name in self._sorted(chosen)]
 
+    def run_from(self, tree: Path, names: Iterable[str]) -> None:
+        """Have processes run a source tree when they are started next."""
+        if not (tree / "fsharechat").is_dir():
+            raise ServicesError(f"{tree} is no source tree of fsharechat")
+        for name in names:
+            self.trees[name] = str(tree.resolve())
+        self.save()
+
     def remove_member(self, name: str) -> None:
         del self.ports[name]
+        self.trees.pop(name, None)
         shutil.rmtree(self.folder / name, ignore_errors=True)
         self.save()
 

@@ -34,6 +34,8 @@ class Launch(NamedTuple):
     fixed_ids: bool
     environment: Mapping[str, str]
     """FSHARECHAT_ variables beside those of the ports."""
+    tree: Path = ROOT
+    """The source tree that it runs, with the libraries of its own .venv, or else of this one's."""
 
 
 class Member(Daemon):
@@ -53,6 +55,10 @@ class Member(Daemon):
     @property
     def ports(self) -> Mapping[str, int]:
         return self._ports
+
+    @property
+    def tree(self) -> Path:
+        return self._launch.tree
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -89,12 +95,15 @@ class Member(Daemon):
             return {}
 
     def command(self) -> list[str]:
-        command = [sys.executable, "-P", "-m", "fsharechat", "--roles", self.role]
+        own = self.tree / ".venv" / "bin" / "python"
+        python = str(own) if self.tree != ROOT and own.exists() else sys.executable
+        command = [python, "-P", "-m", "fsharechat"]
+        command += ["--roles", self.role]
         command += ["--settings", str(self._launch.settings), "--data", str(self.data)]
         return [*command, "--dev"] if self._launch.dev else command
 
     def environment(self) -> dict[str, str]:
-        variables = {"PYTHONPATH": str(ROOT), **self._launch.environment}
+        variables = {"PYTHONPATH": str(self._launch.tree), **self._launch.environment}
         variables |= {f"FSHARECHAT_{_KEYS[purpose]}": str(port) for purpose, port in self._ports.items()}
         if self._launch.fixed_ids and self.role != "api":
             variables["FSHARECHAT_NODE__ID"] = str(self.number)

@@ -85,4 +85,5 @@ def _member(member: Member) -> dict[str, Any]:
         "pid": identity.pid if identity else None,
         "addresses": member.addresses,
         "log": str(member.log),
+        "tree": str(member.tree),
     }

@@ -1,7 +1,9 @@
 """A cluster whose calls and whose database go over TLS: two people talk, and nobody without a certificate gets in."""
 
 import asyncio
+import json
 import os
+import signal
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from tests.authority import Authority
 from tests.cluster_kit import ROOT, Cluster, new_numbers
-from tests.server import BOUND
+from tests.server import BOUND, until
 
 pytest.register_assert_rewrite("tests.e2e.conversation")
 
@@ -22,10 +24,14 @@ TEXTS = 100
 
 
 @pytest.fixture
-def sealed(tmp_path: Path) -> Iterator[Cluster]:
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def sealed(authority: Authority) -> Iterator[Cluster]:
     """A cluster of two connectors and two group processes with [rpc.tls] and [store.tls]."""
     cluster = Cluster(f"test-cluster-{os.getpid()}-tls")
-    authority = Authority(tmp_path)
     pair = authority.issue("process")
     settings = {
         "FSHARECHAT_RPC__TLS__CA": str(authority.certificate),
@@ -39,7 +45,27 @@ def sealed(tmp_path: Path) -> Iterator[Cluster]:
         cluster.down()
 
 
-async def test_two_people_talk(sealed: Cluster, tmp_path: Path) -> None:
+async def test_two_people_talk_also_when_certificates_are_renewed(
+    sealed: Cluster, authority: Authority
+) -> None:
+    await talk(sealed)
+
+    host, port = sealed.info()["members"]["group-0"]["addresses"]["rpc"].split(":")
+    with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+        await answered(host, int(port), ssl.create_default_context(cafile=str(authority.certificate)))
+
+    old = shown(host, int(port))
+    authority.issue("process")
+    for pid in sealed.pids().values():
+        assert pid is not None
+        os.kill(pid, signal.SIGHUP)
+    await until(lambda: all(map(renewed, map(sealed.log, sealed.names()))), "a process has renewed nothing")
+    assert shown(host, int(port)) != old
+    sealed.restart("group-1")  # its callers connect again, and it calls others
+    await talk(sealed)
+
+
+async def talk(sealed: Cluster) -> None:
     await converse(
         sealed.at(0),
         sealed.code_for,
@@ -52,9 +78,15 @@ async def test_two_people_talk(sealed: Cluster, tmp_path: Path) -> None:
     )
     assert sealed.faults() == []
 
-    host, port = sealed.info()["members"]["group-0"]["addresses"]["rpc"].split(":")
-    with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-        await answered(host, int(port), ssl.create_default_context(cafile=str(tmp_path / "ca.pem")))
+
+def renewed(log: str) -> bool:
+    lines = (json.loads(line) for line in log.splitlines() if line.startswith("{"))
+    return any(line["event"] == "certificate renewed" and line["section"] == "rpc.tls" for line in lines)
+
+
+def shown(host: str, port: int) -> str:
+    """Return the certificate that a new connection is shown."""
+    return ssl.get_server_certificate((host, port))
 
 
 async def answered(host: str, port: int, context: ssl.SSLContext) -> bytes:

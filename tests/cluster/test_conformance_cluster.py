@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 600
+LINES_OF_A_REASON = 5
 
 
 def test_every_row_of_the_contract_holds_in_a_cluster(cluster: MakeCluster) -> None:
@@ -28,6 +29,8 @@ def test_every_row_of_the_contract_holds_in_a_cluster(cluster: MakeCluster) -> N
         check=False,
         timeout=SECONDS,
     )
-    failed = [line for line in done.stdout.splitlines() if " FAIL " in line]
-    assert done.returncode == 0, "\n".join([*failed, done.stderr, done.stdout[-3000:]])
+    lines = done.stdout.splitlines()
+    failed = [number for number, line in enumerate(lines) if " FAIL " in line]
+    reasons = [line for number in failed for line in lines[number : number + LINES_OF_A_REASON]]
+    assert done.returncode == 0, "\n".join([*reasons, done.stderr, *lines[-3:]])
     assert it.faults() == []

@@ -360,6 +360,42 @@ async def test_a_watch_hears_what_changed_while_it_was_cut_off(wire: Wire, open_
     assert log.members == [{5: "a:1"}, {6: "a:2"}]
 
 
+async def test_the_bus_has_the_version_that_all_who_read_it_know(stack: AsyncExitStack, url: str) -> None:
+    async def process(kind: str, newest: int) -> tuple[ZooKeeperRegistry, Lease]:
+        registry = ZooKeeperRegistry(url, LONG, bus_version=newest)
+        stack.push_async_callback(registry.close)
+        await registry.open()
+        return registry, await registry.lease(kind, "auto", f"{kind} {newest}")
+
+    async def came_to(version: int) -> None:
+        await until(lambda: versions[-1] == version, lambda: f"versions: {versions}, not {version}")
+
+    first, _ = await process("group", 4)
+    versions: list[int] = []
+    await first.watch_bus(versions.append)
+    assert versions == [4]
+    _, group = await process("group", 3)
+    await came_to(3)
+    _, connector = await process("connector", 2)
+    await came_to(2)
+    await group.release()
+    await connector.release()
+    await came_to(4)
+    # A process of a release that knew one version, 1, does not say so.
+    folder = "/" + url.split("/", 3)[3] + "/fsharechat/connector"
+    holder = b'{"address":"10.0.0.1:6789","host":"a","pid":1,"since":"2026-01-01T00:00:00+00:00"}'
+    await first._session.call(lambda client: client.create(f"{folder}/9", data=holder, ephemeral=True))
+    await came_to(1)
+    later = ZooKeeperRegistry(url, LONG)
+    stack.push_async_callback(later.close)
+    await later.open()
+    seen: list[int] = []
+    log = await Log().watching(later)  # both from one reading
+    await later.watch_bus(seen.append)
+    assert seen == [1]
+    assert log.members == [{9: "10.0.0.1:6789"}]
+
+
 async def test_members_are_read_again_though_no_event_came(
     open_registry: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

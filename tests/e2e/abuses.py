@@ -13,6 +13,7 @@ from fsharechat.protocol.signals import Code, Signal, SubSignal
 from tests.wire import (
     BINARY_FRAME,
     TEXT_FRAME,
+    TcpWire,
     connect_body,
     shake_hands,
     text_message,
@@ -32,9 +33,24 @@ def abuse(function: Abuse) -> Abuse:
     return function
 
 
+async def _online(server: Deployment, user: str) -> TcpWire:
+    """Log in, and say something: who says nothing but CONNECT may be taken for deaf (protocol.md section 1).
+
+    A device that comes back to another connector at once may be ended once more as the one that has moved away.
+    """
+    while True:
+        wire = await server.online_tcp(user)
+        try:
+            await wire.pull(0)
+        except EOFError:
+            await wire.close()
+        else:
+            return wire
+
+
 async def hang_up_on(server: Deployment, data: bytes, reason: str, *, user: str = "") -> None:
     """Send bytes over TCP, logged in or not, and see that connection closed with one line."""
-    wire = await server.online_tcp(user) if user else await server.tcp()
+    wire = await _online(server, user) if user else await server.tcp()
     try:
         wire.writer.write(data)
         await wire.until_closed()
@@ -186,12 +202,18 @@ async def a_huge_text(server: Deployment) -> None:
         wire.send(Signal.PUBLISH, SubSignal.MS, 1, request)
     await wire.until_closed()
     await server.until_logged(wire, f"a body of {len(request)} bytes")
+    await wire.close()
     web = await server.online_web("emil")
+    assert await web.request("MS", web_text("nobody", "x" * BIG)) == ""
     with suppress(ConnectionError, aiohttp.ClientError):
-        await web.send("PUBLISH", "MS", 1, web_text("nobody", "x" * BIG))
+        await web.send("PUBLISH", "MS", 1, web_text("nobody", "x" * (16 << 20)))
     await web.until_closed()
     await server.until_logged(web, "MESSAGE_TOO_BIG")
-    await wire.close()
+    await web.close()
+    web = await server.online_web("emil")
+    await web.socket.send_str('{"content": "' + "x" * BIG + '"}')  # who could be answered?
+    await web.until_closed()
+    await server.until_logged(web, "MESSAGE_TOO_BIG")
     await web.close()
 
 

@@ -10,7 +10,16 @@ from deployment import ACCEPTED, BOTH, Chat, Deployment
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from tests.wire import TEXT_FRAME, connect_body, shake_hands, text_message, web_text, ws_frame
+from tests.wire import (
+    CONTINUATION_FRAME,
+    PING_FRAME,
+    TEXT_FRAME,
+    connect_body,
+    shake_hands,
+    text_message,
+    web_text,
+    ws_frame,
+)
 
 CONNECTIONS = 350
 """What the abuses open, about; each that left something behind would leave some hundred bytes at least."""
@@ -226,3 +235,37 @@ async def test_a_huge_text_within_the_limit_arrives(server: Deployment) -> None:
     assert await ben.pull(await ben.next_mn() - 1) == ([text], 1)
     assert await ben.request("MS", web_text(anna_id, text)) != ""
     assert await anna.pull(await anna.next_mn() - 1) == ([text], 2)
+
+
+async def test_an_overlong_web_request_is_refused_and_its_connection_lives(server: Deployment) -> None:
+    """In parts, with a PING between them: it is read past, and what comes behind it is carried out."""
+    wire = await server.raw_web()
+    await shake_hands(wire)
+    text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
+    wire.writer.write(ws_frame(TEXT_FRAME, text))
+    await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
+    head = b'{"signal": "PUBLISH", "subSignal": "MS", "messageId": 65536, "content": {"target": "'
+    wire.writer.write(ws_frame(TEXT_FRAME, head, fin=False))
+    for _ in range(5):
+        wire.writer.write(ws_frame(CONTINUATION_FRAME, b"x" * (400 << 10), fin=False))
+        wire.writer.write(ws_frame(PING_FRAME, b"ping"))
+        await wire.writer.drain()
+    wire.writer.write(ws_frame(CONTINUATION_FRAME, b'"}}'))
+    wire.writer.write(
+        ws_frame(TEXT_FRAME, b'{"signal": "PING", "messageId": 7, "content": {"interval": 1000}}')
+    )
+    answers = (await wire.reader.readuntil(b'"interval 1000"')).decode(errors="replace")
+    assert answers.count("ping") == 5
+    assert '"subSignal":"MS","messageId":65536,"content":""' in answers
+
+
+async def test_what_an_overlong_header_claims_is_not_kept(server: Deployment) -> None:
+    """Whoever is logged in and claims 2^63 bytes is closed at the header."""
+    wire = await server.raw_web()
+    await shake_hands(wire)
+    text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
+    wire.writer.write(ws_frame(TEXT_FRAME, text))
+    await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
+    wire.writer.write(ws_frame(TEXT_FRAME, b"x", length=1 << 63))
+    await wire.reader.readuntil(b"\x88\x02" + (1009).to_bytes(2, "big"))
+    await server.until_logged(wire, "MESSAGE_TOO_BIG")

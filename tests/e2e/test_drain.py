@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sqlite3
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from itertools import count
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import Disconnected, Position, SentMessage
+from fsharechat.store import fence
 from tests.cluster_kit import new_numbers
 from tests.devices import FAST, Device, log_in, text_of
 from tests.server import Server, run_command, until
@@ -119,6 +121,28 @@ async def test_check_says_whether_a_server_could_run(tmp_path: Path) -> None:
         assert f"process {server.pid} runs on this folder already" in output
         assert "FAIL store: " in output
         assert "Traceback" not in output + errors
+
+
+async def test_the_store_is_closed_to_older_versions(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    level = f"this version is of level {fence.LEVEL}"
+    _, before, _ = await asyncio.to_thread(run_command, data, "check")
+    assert f"it takes level 0 and above, {level}" in before
+    code, output, _ = await asyncio.to_thread(run_command, data, "fence")
+    assert (code, output) == (0, f"ok   fence: {data}/fsharechat.db takes level {fence.LEVEL} and above\n")
+    _, after, _ = await asyncio.to_thread(run_command, data, "check")
+    assert f"it takes level {fence.LEVEL} and above, {level}" in after
+    async with Server(data):
+        pass
+    with sqlite3.connect(data / "fsharechat.db") as database:
+        database.execute("UPDATE facts SET value = ? WHERE name = ?", (b"%d" % (fence.LEVEL + 1), fence.NAME))
+    database.close()
+    code, output, errors = await _run(data)
+    assert (code, output) == (1, "")
+    assert errors.splitlines()[-1] == (
+        f"fsharechat: [store] {data}/fsharechat.db: it takes level {fence.LEVEL + 1} and above, "
+        f"and {level}: run a newer one"
+    )
 
 
 async def _run(data: Path, **settings: str) -> tuple[int, str, str]:

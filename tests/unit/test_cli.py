@@ -46,10 +46,15 @@ def node(monkeypatch):
         fake.seen = settings
         return fake.results
 
+    async def close_to_older(settings: Settings) -> SimpleNamespace:
+        fake.seen = settings
+        return fake.results[0]
+
     fake = SimpleNamespace(
         run=run, check=check, StartError=StartError, seen=None, loop=None, error="", results=[]
     )
     monkeypatch.setattr("fsharechat.check.check", check)
+    monkeypatch.setattr("fsharechat.check.close_to_older", close_to_older)
     monkeypatch.setitem(sys.modules, "fsharechat.node", fake)
     monkeypatch.setattr(fsharechat, "node", fake, raising=False)
     return fake
@@ -138,6 +143,13 @@ def test_check_is_a_line_for_each_service(node, capsys, ok, code, word):
     assert cli.main(["check", "--dev"]) == code
     assert capsys.readouterr().out == f"ok   bus: memory\n{word} store: a text\n"
     assert node.seen.codes.super_code == "66666"
+
+
+@pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok  "), (False, 1, "FAIL")])
+def test_fence_is_one_line(node, capsys, ok, code, word):
+    node.results = [SimpleNamespace(name="fence", ok=ok, detail="a text")]
+    assert cli.main(["fence"]) == code
+    assert capsys.readouterr().out == f"{word} fence: a text\n"
 
 
 def test_chat_gets_everything_behind_it(monkeypatch):

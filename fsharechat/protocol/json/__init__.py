@@ -7,6 +7,7 @@ for a WebSocket client.
 
 from fsharechat.protocol.json.messages import encode_message, encode_pull
 from fsharechat.protocol.json.notifications import encode_notification
+from fsharechat.protocol.json.overlong import decode_overlong
 from fsharechat.protocol.json.reading import JsonError
 from fsharechat.protocol.json.replies import encode_connect_ack, encode_ping, encode_reply
 from fsharechat.protocol.json.requests import decode_request
@@ -17,6 +18,7 @@ HEARTBEAT = "心跳内容"
 __all__ = [
     "HEARTBEAT",
     "JsonError",
+    "decode_overlong",
     "decode_request",
     "encode_connect_ack",
     "encode_message",

@@ -46,8 +46,8 @@ def decode_request(text: str) -> Frame:
         request = loads(text)
         if type(request) is not dict:
             raise JsonError("a request is a JSON object")
-        signal = _number_of(_SIGNALS, request.get("signal"))
-        sub_signal = _number_of(_SUB_SIGNALS, request.get("subSignal"))
+        signal = signal_of(request)
+        sub_signal = sub_signal_of(request)
         message_id = integer(request, "messageId")
         content = request.get("content")
         if type(content) is str:
@@ -60,8 +60,17 @@ def decode_request(text: str) -> Frame:
         raise
 
 
+def signal_of(request: Object) -> int:
+    """Return the number of the signal, 0 when it is missing or unknown."""
+    return _number_of(_SIGNALS, request.get("signal"))
+
+
+def sub_signal_of(request: Object) -> int:
+    """Return the number of the sub-signal, 0 when it is missing or unknown."""
+    return _number_of(_SUB_SIGNALS, request.get("subSignal"))
+
+
 def _number_of(names: dict[str, int], name: object) -> int:
-    """Return the number of a name, 0 when it is missing or unknown."""
     return names.get(name, 0) if type(name) is str else 0
 
 
@@ -111,33 +120,36 @@ def _message(content: Object) -> pb.Message:
     conversation.line = int32(content, "line")
     message.from_user = string(content, "from")
     _fill_content(message.content, nested(content, "content"))
-    if receivers := strings(content, "tos"):
-        message.to.extend(receivers)
+    if content.get("tos", "") != "":
+        message.to.extend(strings(content, "tos"))
     if local_id := int64(content, "localMessageId") or int64(content, "messageId"):
         message.local_message_id = local_id
     return message
 
 
 def _fill_content(target: pb.MessageContent, content: Object) -> None:
-    """The JSON has no persist flag, and a message without one would not be stored: the type decides."""
+    """The JSON has no persist flag, and a message without one would not be stored: the type decides.
+
+    To look whether a field is there costs less than to read what is not there.
+    """
     target.type = content_type = int32(content, "type")
     target.persist_flag = _TRANSPARENT if content_type in TRANSPARENT_TYPES else _STORED
     if searchable := string(content, "searchableContent"):
         target.searchable_content = searchable
-    if push := string(content, "pushContent"):
+    if content.get("pushContent", "") != "" and (push := string(content, "pushContent")):
         target.push_content = push
-    if text := string(content, "content"):
+    if content.get("content", "") != "" and (text := string(content, "content")):
         target.content = text
-    if data := base64_bytes(content, "binaryContent"):
+    if content.get("binaryContent", "") != "" and (data := base64_bytes(content, "binaryContent")):
         target.data = data
-    if media_type := int32(content, "mediaType"):
+    if content.get("mediaType", 0) != 0 and (media_type := int32(content, "mediaType")):
         target.media_type = media_type
-    if url := string(content, "remoteMediaUrl"):
+    if content.get("remoteMediaUrl", "") != "" and (url := string(content, "remoteMediaUrl")):
         target.remote_media_url = url
-    if mentioned_type := int32(content, "mentionedType"):
+    if content.get("mentionedType", 0) != 0 and (mentioned_type := int32(content, "mentionedType")):
         target.mentioned_type = mentioned_type
-    if mentioned := strings(content, "mentionedTargets"):
-        target.mentioned_target.extend(mentioned)
+    if content.get("mentionedTargets", "") != "":
+        target.mentioned_target.extend(strings(content, "mentionedTargets"))
 
 
 def _pull_messages(content: Object) -> pb.PullMessageRequest:

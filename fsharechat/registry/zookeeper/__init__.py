@@ -4,13 +4,15 @@ Every folder and node is open to whoever reaches ZooKeeper: keep its port in the
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 import structlog
 
 from fsharechat import urls
+from fsharechat.bus import codec as bus
 from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, Registry, RegistryError
 from fsharechat.registry.zookeeper import nodes
@@ -26,6 +28,10 @@ REREAD_SECONDS = 10.0
 PATIENCE = 1.5
 """Session timeouts to wait for a fixed id: a dead holder's session lasts one, and up to a tick (half of one) more."""
 
+READERS = ("connector", "group")
+"""The kinds of processes that read the bus."""
+Holders = Mapping[int, nodes.Holder]
+
 log = structlog.get_logger(__name__)
 
 
@@ -36,7 +42,8 @@ class ZooKeeperRegistry(Registry):
     ZooKeeper is given up after 0.6 of it. ZooKeeper grants 2 to 20 of its ticks.
     """
 
-    def __init__(self, url: str, session_timeout: float = 10.0) -> None:
+    def __init__(self, url: str, session_timeout: float = 10.0, bus_version: int = bus.SPOKEN.newest) -> None:
+        """`bus_version`: the newest version of the bus that this process reads, which the others are told."""
         parsed = urls.parse(url, "zookeeper", PORT)
         if parsed.user:
             raise urls.UrlError("ZooKeeper is used without a login")
@@ -44,7 +51,8 @@ class ZooKeeperRegistry(Registry):
         self._root = "/" + "/".join([*folders, ROOT])
         self._session = Session(parsed.hosts, session_timeout)
         self._leases: dict[tuple[str, int], ZooKeeperLease | None] = {}  # None: being taken
-        self._followers: set[asyncio.Task[None]] = set()
+        self._bus_version = bus_version
+        self._followers: dict[str, _Follower] = {}
 
     @property
     def away(self) -> str:
@@ -54,10 +62,8 @@ class ZooKeeperRegistry(Registry):
         await self._session.open(OPEN_SECONDS)
 
     async def close(self) -> None:
-        for follower in self._followers:
-            follower.cancel()
-        if self._followers:
-            await asyncio.wait(self._followers)
+        for follower in self._followers.values():
+            await follower.stop()
         self._followers.clear()
         for lease in [lease for lease in self._leases.values() if lease is not None]:
             await lease.abandon()
@@ -66,7 +72,7 @@ class ZooKeeperRegistry(Registry):
 
     async def lease(self, kind: str, node: int | Literal["auto"], address: str) -> Lease:
         """Lease a node id. A fixed one that is held is waited for: its holder may have died just now."""
-        holder = nodes.Holder.this_process(address)
+        holder = nodes.Holder.this_process(address, self._bus_version)
         if node == "auto":
             taken, sent = await self._take_lowest(kind, holder)
         else:
@@ -83,10 +89,29 @@ class ZooKeeperRegistry(Registry):
         return lease
 
     async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
-        follower = _Follower(self._session, f"{self._root}/{kind}", on_members)
+        def tell(holders: Holders) -> None:
+            on_members({node: holder.address for node, holder in holders.items()})
+
+        await self._follow(kind, tell)
+
+    async def watch_bus(self, on_version: Callable[[int], None]) -> None:
+        kinds: dict[str, Holders] = {}
+
+        def tell(kind: str, holders: Holders) -> None:
+            kinds[kind] = holders
+            if len(kinds) == len(READERS):
+                versions = [holder.bus for found in kinds.values() for holder in found.values()]
+                on_version(min(versions, default=self._bus_version))
+
+        for kind in READERS:
+            await self._follow(kind, partial(tell, kind))
+
+    async def _follow(self, kind: str, tell: "Callable[[Holders], None]") -> None:
+        follower = self._followers.get(kind)
+        if follower is None:
+            follower = _Follower(self._session, f"{self._root}/{kind}")
         await follower.read()
-        on_members(dict(follower.members))
-        self._followers.add(spawn(f"members of {kind}", follower.run()))
+        self._followers.setdefault(kind, follower).add(tell)  # another one may have been made meanwhile
 
     async def _take_another(self, lease: ZooKeeperLease) -> float:
         """Give a lease whose id is another process's the lowest free one. Returns as `_take` does."""
@@ -144,29 +169,48 @@ class ZooKeeperRegistry(Registry):
 
 
 class _Follower:
-    """Tells the members of one kind when they have changed."""
+    """Tells the members of one kind, to all who want to know, when they have changed."""
 
-    def __init__(self, session: Session, folder: str, on_members: Callable[[Members], None]) -> None:
-        self.members: dict[int, str] = {}
+    def __init__(self, session: Session, folder: str) -> None:
         self._session = session
         self._folder = folder
-        self._on_members = on_members
+        self._holders: Holders = {}
+        self._tell: list[Callable[[Holders], None]] = []
         self._wake = session.waker()
+        self._task: asyncio.Task[None] | None = None
+        self._reading = asyncio.Lock()
 
     async def read(self) -> None:
         """Raises RegistryError."""
-        holders = await nodes.members(self._session, self._folder, self._on_event)
-        self.members = {node: holder.address for node, holder in holders.items()}
+        async with self._reading:
+            holders = await nodes.members(self._session, self._folder, self._on_event)
+        if _of_use(holders) != _of_use(self._holders):
+            self._holders = holders
+            for tell in self._tell:
+                asyncio.get_running_loop().call_soon(tell, holders)
 
-    async def run(self) -> None:
-        """Go on until cancelled."""
+    def add(self, tell: Callable[[Holders], None]) -> None:
+        """Tell what has been read, and all changes from now on."""
+        tell(self._holders)
+        self._tell.append(tell)
+        if self._task is None:
+            self._task = spawn(f"members in {self._folder}", self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
         while True:
             await pause(self._wake, REREAD_SECONDS)
-            known = self.members
             with suppress(RegistryError):  # the members stay what they were; the next connection wakes us
                 await self.read()
-            if self.members != known:
-                asyncio.get_running_loop().call_soon(self._on_members, dict(self.members))
 
     def _on_event(self, _path: str) -> None:
         self._wake.set()
+
+
+def _of_use(holders: Holders) -> list[tuple[int, str, int]]:
+    """Return of the holders what somebody wants to know."""
+    return [(node, holder.address, holder.bus) for node, holder in holders.items()]

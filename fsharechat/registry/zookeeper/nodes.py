@@ -15,28 +15,35 @@ from aiozk.protocol import SyncRequest
 from fsharechat.protocol.ids import NODES
 from fsharechat.registry.zookeeper.session import Session
 
+FIRST_BUS = 1
+"""What a process reads that does not say it: those of releases before it was said."""
+
 
 class Holder(NamedTuple):
-    """Who holds a node id: where others reach it, and for people: host, process id and since when (UTC)."""
+    """Who holds a node id: where others reach it, and for people: host, process id and since when (UTC).
+
+    `bus`: the newest version of the bus that it reads.
+    """
 
     address: str
     host: str
     pid: int
     since: str
+    bus: int = FIRST_BUS
 
     @classmethod
-    def this_process(cls, address: str) -> Self:
-        return cls(
-            address, socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds")
-        )
+    def this_process(cls, address: str, bus: int) -> Self:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(address, socket.gethostname(), os.getpid(), since, bus)
 
     @classmethod
     def load(cls, data: bytes) -> Self:
         """Read what a node holds; what something else wrote there is taken as an address."""
         try:
             found = orjson.loads(data)
-            return cls(str(found["address"]), str(found["host"]), int(found["pid"]), str(found["since"]))
-        except (ValueError, TypeError, KeyError):
+            bus = int(found.get("bus", FIRST_BUS))
+            return cls(str(found["address"]), str(found["host"]), int(found["pid"]), str(found["since"]), bus)
+        except (ValueError, TypeError, KeyError, AttributeError):
             return cls(data.decode(errors="replace"), "?", 0, "?")
 
     def dump(self) -> bytes:

@@ -1,6 +1,7 @@
 """Comparisons that say what they compared, with and without pytest."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -24,6 +25,10 @@ class Refused(Exception):
         self.sub, self.code = sub, code
 
 
+class NotRefused(AssertionError):
+    """What should be refused was not."""
+
+
 @contextmanager
 def refused(code: int, *others: int) -> Iterator[None]:
     """Expect a refusal, over TCP with this code (or one of those)."""
@@ -33,4 +38,18 @@ def refused(code: int, *others: int) -> Iterator[None]:
         if refusal.code not in (None, code, *others):
             raise AssertionError(f"{refusal}, not with {code}") from refusal
     else:
-        raise AssertionError(f"not refused, but it should be with {code}")
+        raise NotRefused(f"not refused, but it should be with {code}")
+
+
+async def refused_soon(code: int, attempt: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Expect that what is tried is refused, once the server's other processes have heard of the reason."""
+    pause = 0.01
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                with refused(code):
+                    await attempt()
+                return
+            except NotRefused:
+                await asyncio.sleep(pause)
+                pause *= 1.5

@@ -41,6 +41,7 @@ class ScriptedRpc(Rpc):
         self.answers: dict[int, Callable[[Call], Reply]] = {
             Method.NEWEST_ID: lambda _: Reply(Code.SUCCESS, b"0"),
             Method.MARKS: lambda _: Reply(Code.SUCCESS),
+            Method.GONE: lambda _: Reply(Code.SUCCESS, b"[]"),
         }
         self.calls: list[Call] = []
         self._pending: list[tuple[Call, asyncio.Future[Reply]]] = []
@@ -64,6 +65,10 @@ class ScriptedRpc(Rpc):
         else:
             self._pending.append((call, future))
         return future
+
+    def reverse(self) -> None:
+        """Let the newest of the calls that wait be answered first."""
+        self._pending.reverse()
 
     def waiting(self) -> list[Call]:
         """Return the calls that have no answer yet."""
@@ -166,13 +171,13 @@ class FakeDevice(NamedTuple):
     transport: RecordingTransport
 
     def publish(self, sub_signal: int, body: bytes = b"", message_id: int = 1) -> None:
-        self.session.on_frame(Frame(Signal.PUBLISH, sub_signal, message_id, body))
+        self.session.on_frames((Frame(Signal.PUBLISH, sub_signal, message_id, body),))
 
     def pull(self, after: int, message_id: int = 1) -> None:
         self.publish(SubSignal.MP, pb.PullMessageRequest(id=after, type=0).SerializeToString(), message_id)
 
     def send(self, signal: int, body: bytes = b"", message_id: int = 1) -> None:
-        self.session.on_frame(Frame(signal, 0, message_id, body))
+        self.session.on_frames((Frame(signal, 0, message_id, body),))
 
 
 class Connector(NamedTuple):

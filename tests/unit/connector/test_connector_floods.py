@@ -21,7 +21,7 @@ def flood(device: FakeDevice, frame: Frame, count: int) -> str:
     """Send a frame until the connection is closed, at most so often, and return why it was."""
     with capture_logs() as logs:
         for _ in range(count):
-            device.session.on_frame(frame)
+            device.session.on_frames((frame,))
     return next((line["reason"] for line in logs if line["event"] == "connection closed"), "")
 
 

@@ -4,8 +4,9 @@ import asyncio
 import gc
 from contextlib import suppress
 
+import orjson
 import pytest
-from connector_fakes import Connector, Make, Sent, body_of, turn
+from connector_fakes import Connector, Make, Sent, body_of, connect, turn, welcome
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Reported
@@ -196,3 +197,51 @@ async def test_what_the_other_devices_have_fetched_goes_with_the_slowest(connect
     assert connector.hub.users["anna"].tail_after(0) is not None
     tablet.session.close()
     assert connector.hub.users["anna"].tail_after(0) is None
+
+
+async def test_a_device_whose_kick_was_lost_goes_with_the_head_check(make: Make, quick: None) -> None:
+    connector = await running(make(connector={"head_check_seconds": 0.05}))
+    connector.heads({})
+    phone, pad = await connector.device(), await connector.device(client_id="pad")
+    asked: list[Call] = []
+
+    def answer(call: Call) -> Reply:
+        asked.append(call)
+        return Reply(Code.SUCCESS, b'[["anna","phone"],["anna","gone meanwhile"]]')
+
+    connector.rpc.answers[Method.GONE] = answer
+    await until(lambda: phone.transport.closed, "it stays")
+    assert sorted(orjson.loads(asked[0].body)) == [["anna", "pad"], ["anna", "phone"]]
+    assert not pad.transport.closed
+
+
+async def test_a_device_that_has_come_back_meanwhile_stays(make: Make, quick: None) -> None:
+    connector = await running(make(connector={"head_check_seconds": 0.05}))
+    connector.heads({})
+    first = await connector.device()
+    del connector.rpc.answers[Method.GONE]  # the answer takes a while
+    await until(lambda: connector.rpc.waiting() != [], "not asked")
+    device = connector.accept()
+    device.send(Signal.CONNECT, connect())
+    asked, connecting = connector.rpc.waiting()
+    assert (asked.method, connecting.method) == (Method.GONE, Method.AUTHENTICATE)
+    connector.rpc.reverse()
+    await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome())
+    await connector.rpc.reply(Code.SUCCESS, b'[["anna","phone"]]')
+    assert (first.transport.closed, device.transport.closed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(Code.NOT_IMPLEMENTED, set()), (Code.SERVER_ERROR, {"devices not checked"})]
+)
+async def test_a_group_process_that_cannot_say_who_must_go(
+    make: Make, quick: None, code: Code, told: set[str]
+) -> None:
+    connector = await running(make(connector={"head_check_seconds": 0.05}))
+    connector.heads({})
+    connector.rpc.answers[Method.GONE] = lambda _: Reply(code)
+    phone = await connector.device()
+    with capture_logs() as logs:
+        await until(lambda: len(connector.rpc.of(Method.GONE)) > 2, "no checks")
+    assert {line["event"] for line in logs} == told
+    assert not phone.transport.closed

@@ -7,9 +7,10 @@ from fsharechat.bus import Reported
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal
 from fsharechat.store.messages import Entry
-from roles.connector.logs import MAX_REPEATS
+from roles.connector.logs import LATE_MS, MAX_REPEATS
 
 DELIVERED, READ = ReportType.DELIVERED, ReportType.READ
+NOW = 1_700_000_000_000
 
 
 def reported(connector: Connector, seq: int, kind: ReportType = READ, uid: str = "anna") -> None:
@@ -29,9 +30,17 @@ def ask(device: FakeDevice, id: int, kind: ReportType = READ) -> None:
     device.publish(SubSignal.MRP, body)
 
 
-async def answer(connector: Connector, upto: int) -> None:
-    payload = pb.PullMessageReportResult(current=upto, head=upto).SerializeToString()
+async def answer(connector: Connector, upto: int, head: int = 0) -> None:
+    payload = pb.PullMessageReportResult(current=upto, head=head or upto).SerializeToString()
     assert (await connector.rpc.reply(payload=payload)).method == SubSignal.MRP
+
+
+async def asked(connector: Connector) -> int:
+    """Return from which id on the store is asked, and answer."""
+    payload = pb.PullMessageReportResult(current=NOW + 99, head=NOW + 99).SerializeToString()
+    call = await connector.rpc.reply(payload=payload)
+    assert call.method == SubSignal.MRP
+    return pb.PullMessageReportRequest.FromString(call.body).id
 
 
 async def test_one_mrn_stands_for_all_reports_until_the_device_asks(connector: Connector):
@@ -70,11 +79,75 @@ async def test_each_kind_has_its_own_cursor(connector: Connector):
 
 async def test_a_device_that_connects_is_told_of_what_it_has_not_fetched(connector: Connector):
     phone = connector.accept()
-    await connector.log_in(phone, delivered=7, delivered_fetched=7, read=9, read_fetched=4)
-    assert mrns(phone) == [(READ, 5)]
+    await connector.log_in(phone, delivered=9, delivered_fetched=4, read=NOW, read_fetched=NOW)
+    assert mrns(phone) == [(DELIVERED, 5)]
     tablet = connector.accept()
-    await connector.log_in(tablet, client_id="tablet", delivered=7, read=9)
+    await connector.log_in(tablet, client_id="tablet", delivered=9, read=NOW)
     assert mrns(tablet) == [(DELIVERED, 1), (READ, 1)]
+
+
+async def test_a_device_that_connects_is_told_of_reads_that_may_have_become_visible_late(
+    connector: Connector,
+):
+    phone = connector.accept()
+    await connector.log_in(phone, read=NOW + 1, read_fetched=NOW)
+    assert mrns(phone) == [(READ, NOW - LATE_MS + 1)]
+    ask(phone, NOW)  # by what it knows itself
+    assert await asked(connector) == NOW - LATE_MS + 1
+
+
+async def test_a_read_that_became_visible_late_is_told(connector: Connector):
+    phone = await connector.device()
+    reported(connector, NOW)
+    ask(phone, 1)
+    await answer(connector, NOW)
+    assert mrns(phone) == [(READ, 1)]
+    reported(connector, NOW - 40)
+    assert mrns(phone) == [(READ, NOW - 40)]
+    ask(phone, NOW - 40)
+    assert await asked(connector) == NOW - 40
+    assert mrns(phone) == []
+
+
+async def test_a_read_that_became_visible_late_during_a_pull_is_told_behind_it(connector: Connector):
+    """The answer was read before."""
+    phone = await connector.device()
+    reported(connector, NOW - 80)
+    ask(phone, 1)
+    reported(connector, NOW - 40)
+    assert mrns(phone) == [(READ, 1)]
+    await answer(connector, NOW)
+    assert mrns(phone) == [(READ, NOW - 40)]
+
+
+async def test_who_was_told_of_a_later_read_before_gets_a_late_one_too(connector: Connector):
+    phone = await connector.device()
+    reported(connector, NOW)
+    ask(phone, 1)
+    await answer(connector, NOW)
+    reported(connector, NOW + 10)
+    reported(connector, NOW - 40)
+    assert mrns(phone) == [(READ, 1), (READ, NOW + 1)]
+    ask(phone, NOW + 1)
+    assert await asked(connector) == NOW - 40
+
+
+async def test_a_delivery_report_that_the_bus_repeats_is_not_told_again(connector: Connector):
+    phone = await connector.device()
+    reported(connector, 4, DELIVERED)
+    ask(phone, 1, DELIVERED)
+    await answer(connector, 4)
+    reported(connector, 4, DELIVERED)
+    assert mrns(phone) == [(DELIVERED, 1)]
+
+
+async def test_what_an_answer_says_that_it_leaves_out_is_told(connector: Connector):
+    """The event told of the first of them alone."""
+    phone = await connector.device()
+    reported(connector, NOW)
+    ask(phone, 1)
+    await answer(connector, NOW, NOW + 20)
+    assert mrns(phone) == [(READ, 1), (READ, NOW + 1)]
 
 
 async def test_a_device_without_reports_is_told_nothing(connector: Connector):

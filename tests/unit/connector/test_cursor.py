@@ -156,3 +156,94 @@ def test_nobody_has_less_than_nothing() -> None:
     cursor.failed(5, 1.0)
     assert cursor.tell_again(2.0)
     assert cursor.tell(5, 2.0) == 1
+
+
+late_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("stored"), st.integers(1, 40)),
+        st.tuples(st.just("event"), st.integers(0, 5)),
+        st.tuples(st.just("read"), st.just(0)),
+        st.tuples(st.just("answer"), st.integers(1, 9)),
+        st.tuples(st.just("ask as told"), st.just(0)),
+        st.tuples(st.just("ask"), st.integers(0, 40)),
+        st.tuples(st.just("heard"), st.floats(0, 2 * OUTLIVED_SECONDS)),
+    ),
+    min_size=40,
+    max_size=80,
+)
+
+
+@settings(max_examples=300)
+@given(steps=late_steps)
+def test_a_device_gets_what_became_visible_behind_later_entries(steps: list[tuple[str, float]]) -> None:
+    """Seqs become visible in any order, their events in any order after that; answers may be read before them."""
+    now = 0.0
+    cursor = Cursor(0)
+    stored: set[int] = set()
+    events: list[int] = []
+    has: set[int] = set()
+    asked: list[int] = []
+    read: list[tuple[int, list[int]]] = []
+    told: int | None = None
+    head = 0
+
+    def tell() -> None:
+        nonlocal told
+        if (seq := cursor.tell(head, now)) is not None:
+            told = seq
+
+    def ask(after: int) -> None:
+        nonlocal told
+        asked.append(cursor.asked(after, now, now))
+        told = None
+
+    def look() -> None:
+        after = asked.pop(0)
+        read.append((after, sorted(seq for seq in stored if seq > after)))
+
+    def answer(most: int) -> None:
+        after, found = read.pop(0)
+        has.update(found[:most])
+        cursor.answered(found[:most][-1] if found else after, now)
+
+    def event(n: int) -> None:
+        nonlocal head
+        seq = events.pop(n % len(events))
+        head = max(head, seq)
+        cursor.late(seq)
+
+    for what, value in steps:
+        now += 0.01
+        if what == "stored" and int(value) not in stored:
+            stored.add(int(value))
+            events.append(int(value))
+        elif what == "event" and events:
+            event(int(value))
+        elif what == "ask as told" and told is not None:
+            ask(told - 1)
+        elif what == "ask":
+            ask(int(value))
+        elif what == "read" and asked:
+            look()
+        elif what == "answer" and read:
+            answer(int(value))
+        elif what == "heard":
+            now += value
+            cursor.outlived(now, now)
+        tell()
+    while events:
+        event(0)
+    while asked:
+        look()
+    while read:
+        answer(99)
+    for _ in range(99):
+        tell()
+        if told is not None:
+            ask(told - 1)
+            look()
+            answer(3)
+        else:
+            assert has == stored
+            return
+    raise AssertionError("it is told for ever")

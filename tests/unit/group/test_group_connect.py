@@ -14,7 +14,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
 from fsharechat.rpc import Method, Reply
 from fsharechat.rpc.welcome import Marks, Welcome
-from fsharechat.store import heads, recalls
+from fsharechat.store import heads, recalls, sessions
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -229,3 +229,31 @@ async def test_a_device_knows_the_recalls_from_before_its_first_login(office: Of
     assert (await office.ask("", Method.MARKS, told, client="")).code == Code.SUCCESS
     await log_in(office, "phone")
     assert Welcome.decode((await connect(office, await log_in(office, "phone"))).payload).marks.recalled == 2
+
+
+async def test_connectors_are_told_which_devices_may_not_be_connected(office: Office) -> None:
+    """Logged out, their logins revoked, or of a blocked user: whoever missed the kick finds them so."""
+    phone, pad = await log_in(office, "phone"), await log_in(office, "pad")
+    other = await log_in(office, number="13912345679")
+
+    async def gone(*devices: Device) -> list[list[str]]:
+        body = orjson.dumps([(device.uid, device.client) for device in devices])
+        reply = await office.ask("", Method.GONE, body, client="")
+        assert reply.code == Code.SUCCESS
+        found: list[list[str]] = orjson.loads(reply.payload)
+        return found
+
+    assert await gone(phone, pad, other) == []
+    assert await gone(replace(phone, client="web"), phone) == [[phone.uid, "web"]]
+    await log_out(office, pad, await login_time(office, pad))
+    assert await gone(phone, pad) == [[pad.uid, "pad"]]
+    await office.set_status(other.uid, UserStatus.BLOCKED)
+    assert await gone(phone, other) == [[other.uid, "phone"]]
+    await office.set_status(other.uid, UserStatus.NORMAL)
+    assert await gone(phone, other) == []
+    await office.node.store.write(_revoke, other.uid)
+    assert await gone(phone, other) == [[other.uid, "phone"]]
+
+
+def _revoke(_: Dialect, uid: str) -> Unit[None]:
+    yield Query("UPDATE sessions SET issued_ms = ? WHERE uid = ?", (sessions.REVOKED, uid))

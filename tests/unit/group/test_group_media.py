@@ -6,12 +6,13 @@ import pytest
 from group_kit import Office
 from yarl import URL
 
-from fsharechat.blobs import BUCKETS, BlobsError
+from fsharechat.blobs import BUCKETS, BlobsError, Upload
 from fsharechat.blobs.keys import UPLOADER_FOLDER
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
 from fsharechat.settings import Settings
+from fsharechat.store import uploads
 from fsharechat.store.sessions import DAY_MS
 from fsharechat.store.unit import Dialect, Query, Unit
 
@@ -125,3 +126,23 @@ async def test_the_retried_call_of_the_last_address_gets_it(office: Office) -> N
     again = await office.ask("alice", SubSignal.GMURL, request, retried=True)
     assert again.code == Code.SUCCESS
     assert await office.code("alice", SubSignal.GMURL, request) == Code.TOO_OFTEN
+
+
+async def test_who_has_put_too_much_on_an_s3_server_gets_no_more_addresses(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What GMURL makes of an address whose upload nobody sees; the servers are in test_group_upload_sizes.py."""
+
+    async def upload_url(kind: MediaType, key: str, uid: str) -> Upload:
+        return Upload("http://s3", "http://s3/x", "s3", 80, f"~u{uid}/{key}")
+
+    monkeypatch.setattr(office.node.blobs, "upload_url", upload_url)
+    request = wanted(MediaType.IMAGE, "a.png")
+    most = Settings().limits.upload_bytes_per_day
+    await office.node.store.write(uploads.add_bytes, "~ualice", most - 1, office.now)
+    await office.payload("alice", SubSignal.GMURL, request)
+    await office.node.store.write(uploads.add_bytes, "~ualice", 1, office.now)
+    assert await office.code("alice", SubSignal.GMURL, request) == Code.TOO_OFTEN
+    await office.payload("bob", SubSignal.GMURL, request)
+    office.now += DAY_MS
+    await office.payload("alice", SubSignal.GMURL, request)

@@ -12,6 +12,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, MemberType, ReportType, SubSignal
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit
+from roles.group import report_book
 from roles.group.batches import Batches
 
 MDR, MRR, MRP = SubSignal.MDR, SubSignal.MRR, SubSignal.MRP
@@ -64,6 +65,11 @@ def told(office: Office) -> list[tuple[int, list[Entry]]]:
     return heard
 
 
+async def check_told(office: Office, *uids: str) -> None:
+    """Check that one event tells just these users to ask from their newest read report on."""
+    assert told(office) == [(READ, sorted([Entry(uid, (await pull(office, uid)).head) for uid in uids]))]
+
+
 @pytest.fixture(autouse=True)
 def clock(office: Office) -> None:
     """Let it be so early that the small dates here are of now."""
@@ -89,7 +95,7 @@ async def test_a_delivery_is_told_to_the_other(office: Office, pair: tuple[str, 
 async def test_a_private_reading_is_told_to_the_other(office: Office, pair: tuple[str, str]) -> None:
     ann, bob = pair
     assert await read(office, bob, ann, 5, tos=["somebody"]) == Code.SUCCESS
-    assert told(office) == [(READ, [Entry(ann, 1)])]
+    await check_told(office, ann)
     assert await rows(office, ann) == [(2, bob, 5, bob)]
 
 
@@ -193,17 +199,18 @@ async def test_a_date_in_a_group_counts_as_now_too(office: Office, crowd: list[s
 async def test_a_reading_in_a_group_is_told_to_all_other_members(office: Office, crowd: list[str]) -> None:
     ann, bob, cid, dan, _ = crowd
     assert await read_in_group(office, bob) == Code.SUCCESS
-    assert told(office) == [(READ, sorted([Entry(ann, 1), Entry(cid, 1), Entry(dan, 1)]))]
+    await check_told(office, ann, cid, dan)
     assert await rows(office, ann) == [(2, bob, 5, GROUP)]
 
 
 async def test_a_reading_for_some_is_told_to_those_of_them_who_are_members(
     office: Office, crowd: list[str]
 ) -> None:
-    ann, bob, cid, _, gone = crowd
+    ann, bob, cid, dan, gone = crowd
     eve = await office.user()
     assert await read_in_group(office, bob, tos=[cid, ann, cid, gone, eve, bob, "nobody"]) == Code.SUCCESS
-    assert told(office) == [(READ, sorted([Entry(ann, 1), Entry(cid, 1)]))]
+    await check_told(office, ann, cid)
+    assert await rows(office, dan) == []
     assert await read_in_group(office, bob, 6, tos=[eve]) == Code.SUCCESS
     assert told(office) == []
     assert await rows(office, eve) == await rows(office, gone) == []
@@ -235,10 +242,83 @@ async def test_mrp_answers_what_follows_the_one_before(
     ann, _ = pair
     others = [await office.user() for _ in range(3)]
     for uid in others:
-        await read(office, uid, ann)
-    found = await pull(office, ann, id)
+        await deliver(office, uid, ann)
+    found = await pull(office, ann, id, DELIVERED)
     assert [report.uid for report in found.report] == others[first:]
     assert (found.current, found.head) == (3, 3)
+
+
+async def test_mrp_answers_what_was_read_after_the_one_before(office: Office, pair: tuple[str, str]) -> None:
+    ann, _ = pair
+    others = [await office.user() for _ in range(3)]
+    heads = []
+    for uid in others:
+        await read(office, uid, ann)
+        heads.append((await pull(office, ann)).head)
+    for id, first in ((0, 0), (1, 0), (heads[0], 0), (heads[0] + 1, 1), (heads[2], 2), (heads[2] + 1, 3)):
+        found = await pull(office, ann, id)
+        assert [report.uid for report in found.report] == others[first:]
+    for id in (-5, 1 << 62):
+        assert len((await pull(office, ann, id)).report) == 3
+
+
+async def test_reads_of_a_group_that_its_members_were_told_of_are_one_row(
+    office: Office, crowd: list[str]
+) -> None:
+    """Also where the client names all of them."""
+    ann, bob, cid, dan, _ = crowd
+
+    def count(_: Dialect) -> Unit[int]:
+        found = 0
+        for table in ("reports", "group_reads"):
+            found += (yield Query(f"SELECT COUNT(*) FROM {table}")).rows[0][0]
+        return found
+
+    for date, tos in ((5, []), (6, [ann, cid, dan]), (7, [dan, bob, cid, ann, "nobody"])):
+        assert await read_in_group(office, bob, date, tos=tos) == Code.SUCCESS
+        assert await office.node.store.read(count) == 1
+    for uid in (ann, cid, dan):
+        assert await rows(office, uid) == [(2, bob, 7, GROUP)]
+
+
+async def test_members_are_told_in_parts(
+    office: Office, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All who ask at the same moment would keep others waiting."""
+    monkeypatch.setattr(report_book, "TOLD_TOGETHER", 2)
+    ann, bob, cid, dan, _ = crowd
+    await read_in_group(office, bob)
+    heard = told(office)
+    assert [len(entries) for _, entries in heard] == [2]
+    async with asyncio.timeout(60):
+        while not office.events:
+            await asyncio.sleep(0.001)
+    heard += told(office)
+    assert [len(entries) for _, entries in heard] == [2, 1]
+    assert {entry.uid for _, entries in heard for entry in entries} == {ann, cid, dan}
+
+
+async def test_members_are_told_at_once_and_then_of_many_reads_together(
+    office: Office, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_book, "TOLD_PER_SECOND", 6)  # of three, in half a second
+    ann, bob, cid, dan, _ = crowd
+    await read_in_group(office, bob)
+    await check_told(office, ann, cid, dan)
+    before = (await pull(office, ann)).head
+    for date in (6, 7):
+        for uid in (bob, cid):
+            await read_in_group(office, uid, date)
+    assert told(office) == []
+    async with asyncio.timeout(60):
+        while not office.events:
+            await asyncio.sleep(0.01)
+    ((kind, entries),) = told(office)
+    first = dict(entries)
+    assert kind == READ
+    assert set(first) == {ann, bob, cid, dan}
+    assert before < first[ann] == first[cid] == first[dan] < first[bob]
+    assert await rows(office, ann) == [(2, bob, 7, GROUP), (2, cid, 7, GROUP)]
 
 
 @pytest.mark.parametrize("kind", [0, 3, -1])

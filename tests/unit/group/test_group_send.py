@@ -307,6 +307,14 @@ async def test_messages_of_one_sender_keep_their_order_behind_one_that_waits(off
     assert words(await office.inbox(ann)) == ["first", "one", "two", "three", "four"]
 
 
+async def test_what_waits_behind_a_message_waits_no_longer_than_it(office: Office) -> None:
+    ann, bob, cid = [await office.user() for _ in range(3)]
+    await office.ask(ann, MS, text(bob, "first"))  # ann and bob are cached now, cid is not
+    before = office.node.store.stats.batches
+    await asyncio.gather(*[office.ask(ann, MS, text(target, "another")) for target in (cid, bob, bob, bob)])
+    assert office.node.store.stats.batches == before + 1
+
+
 async def test_a_refused_message_holds_up_nobody_behind_it(office: Office) -> None:
     ann, bob = await office.user(), await office.user()
     codes = [

@@ -11,6 +11,7 @@ from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.rpc.link import Limits
 from fsharechat.rpc.tcp import TcpRpc
+from fsharechat.rpc.versions import SPOKEN, Spoken
 from fsharechat.settings_schema import Rpc as RpcSettings
 from fsharechat.settings_tls import RpcTls
 from tests.authority import Authority
@@ -36,6 +37,8 @@ class Cluster:
         self.secret = SECRET
         self.tls = RpcTls()
         self.limits = PATIENT
+        self.spoken: Spoken = SPOKEN
+        """The versions of processes that are made from now on."""
         self.local_limit = 1000
         self._rpcs: list[TcpRpc] = []
         self._wires: list[Wire] = []
@@ -66,6 +69,7 @@ class Cluster:
             listen=listen,
             max_body=4 << 20,
             limits=replace(self.limits, under_way_here=self.local_limit),
+            spoken=self.spoken,
         )
         self._rpcs.append(rpc)
         return rpc

@@ -9,6 +9,7 @@ from rpc_cluster import SECRET
 from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, codec
+from fsharechat.rpc.versions import NEWEST
 
 
 class Raw:
@@ -65,7 +66,7 @@ class RawCaller(Raw):
         """Do as a caller does, up to the notice that the other side serves, if it does."""
         nonce = secrets.token_bytes(codec.NONCE_SIZE)
         mac = codec.caller_mac(SECRET.encode(), (await self.challenge()).nonce, nonce)
-        self.writer.write(codec.encode_proof(codec.Proof(nonce, mac, max_body)))
+        self.writer.write(codec.encode_proof(codec.Proof(nonce, mac, max_body), NEWEST))
         assert (await self.frame()).sub_signal == codec.Step.ACCEPTED
         if serving:
             assert await self.notice() == codec.Notice.SERVING
@@ -108,7 +109,7 @@ class RawCallees:
         """Return the next connection, after the handshake, and serving."""
         raw = await self.next()
         nonce = secrets.token_bytes(codec.NONCE_SIZE)
-        raw.writer.write(codec.encode_challenge(codec.Challenge(codec.VERSION, nonce)))
+        raw.writer.write(codec.encode_challenge(codec.Challenge(NEWEST, nonce), NEWEST))
         proof = codec.decode_proof((await raw.frame()).body)
         mac = codec.callee_mac(SECRET.encode(), nonce, proof.nonce)
         raw.writer.write(codec.encode_accepted(codec.Accepted(mac, 8 << 20)))

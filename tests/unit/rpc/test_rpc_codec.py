@@ -8,8 +8,8 @@ from fsharechat.protocol.frames import FrameDecoder
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError
+from fsharechat.rpc.versions import NEWEST
 
-VERSION = bytes((codec.VERSION,))
 texts = st.text(max_size=300) | st.sampled_from(["", "\ud800", "飞享"])
 calls = st.builds(
     Call,
@@ -23,7 +23,7 @@ calls = st.builds(
     issued_ms=st.integers(0, (1 << 63) - 1),
 )
 
-OURS = bytes((codec.VERSION,))
+OURS = bytes((NEWEST,))
 """What a challenge of our version begins with."""
 
 

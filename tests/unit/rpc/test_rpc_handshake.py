@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, RpcError, codec
+from fsharechat.rpc.versions import NEWEST
 
 
 def lines(logs: list[Any], event: str) -> list[Any]:
@@ -118,7 +119,7 @@ async def test_a_callee_that_does_not_know_the_secret_gets_no_call(cluster: Clus
             caller = await cluster.caller()
             raw = await callees.next()
             nonce = secrets.token_bytes(codec.NONCE_SIZE)
-            raw.writer.write(codec.encode_challenge(codec.Challenge(codec.VERSION, nonce)))
+            raw.writer.write(codec.encode_challenge(codec.Challenge(NEWEST, nonce), NEWEST))
             proof = codec.decode_proof((await raw.frame()).body)
             mac = {"nothing": bytes(32), "its own": proof.mac, "random": secrets.token_bytes(32)}[kind]
             raw.writer.write(codec.encode_accepted(codec.Accepted(mac, 1 << 20)))
@@ -155,7 +156,7 @@ async def test_a_proof_does_not_serve_twice(cluster: Cluster) -> None:
     first, second = await RawCaller.connect(group.address), await RawCaller.connect(group.address)
     nonce = bytes(32)
     mac = codec.caller_mac(SECRET.encode(), (await first.challenge()).nonce, nonce)
-    proof = codec.encode_proof(codec.Proof(nonce, mac, 1 << 20))
+    proof = codec.encode_proof(codec.Proof(nonce, mac, 1 << 20), NEWEST)
     first.writer.write(proof)
     assert (await first.frame()).sub_signal == codec.Step.ACCEPTED
     await second.challenge()

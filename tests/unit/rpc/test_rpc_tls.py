@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Reply, RpcError
 from fsharechat.settings_tls import RpcTls
+from fsharechat.tls import TlsError
 from tests.authority import Authority
 
 Test = Callable[..., Coroutine[Any, Any, None]]
@@ -225,3 +226,36 @@ async def test_connections_without_a_handshake_do_not_outlive_the_process(
     await asyncio.wait_for(group.close(), 10)
     assert await asyncio.wait_for(reader.read(), 10) == b""
     writer.close()
+
+
+@on_both_loops
+async def test_a_renewed_certificate_is_for_new_connections(cluster: Cluster, authority: Authority) -> None:
+    cluster.tls = process_tls(authority, "group")
+    group = await cluster.group()
+    await group.serve(echo)
+    cluster.tls = process_tls(authority, "connector")
+    first, second = await cluster.caller(), await cluster.caller()
+    await asyncio.wait_for(first.wait_ready(), 10)
+    process_tls(authority, "group")  # other files in the place of the first
+    assert group.renew() is not None
+    third = await cluster.caller()
+    for caller in (first, second, third):
+        await asyncio.wait_for(caller.wait_ready(), 10)
+        assert (await caller.call(call(b"body"))).payload == b"body"
+    assert group.callers == 3
+
+
+@on_both_loops
+async def test_a_certificate_that_others_would_refuse_is_not_taken(
+    cluster: Cluster, authority: Authority
+) -> None:
+    cluster.tls = process_tls(authority, "group")
+    group = await cluster.group()
+    await group.serve(echo)
+    process_tls(authority, "group", days=-1)
+    with pytest.raises(TlsError, match="has expired"):
+        group.renew()
+    cluster.tls = process_tls(authority, "connector")
+    caller = await cluster.caller()
+    await asyncio.wait_for(caller.wait_ready(), 10)
+    assert (await caller.call(call(b"body"))).payload == b"body"

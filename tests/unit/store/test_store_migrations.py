@@ -9,8 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 
-from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.store import fence
+from fsharechat.store.fence import StoreFenced
 from fsharechat.store.migrate import migrate
 from fsharechat.store.schema import metadata
 
@@ -51,13 +52,27 @@ def test_migrating_again_changes_nothing(empty_url: str) -> None:
         assert connection.execute(text("SELECT seq FROM heads")).scalar_one() == 1
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty_url: str) -> None:
+def test_a_database_of_a_newer_version_is_left_alone(empty_url: str) -> None:
     migrate(empty_url)
     with connected(empty_url) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreError, match=r"another version of fsharechat.*9999"):
-        migrate(empty_url)
+    migrate(empty_url)
     assert version(empty_url) == "9999"
+
+
+@pytest.mark.parametrize("revision", ["9999", "0043"])
+def test_a_database_behind_the_fence_is_refused_and_left_alone(empty_url: str, revision: str) -> None:
+    migrate(empty_url, "0043")
+    with connected(empty_url) as connection:
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+        connection.execute(
+            text("INSERT INTO facts (name, value) VALUES ('store_level', :level)"),
+            {"level": b"%d" % (fence.LEVEL + 1)},
+        )
+    refusal = f"level {fence.LEVEL + 1} and above, and this version is of level {fence.LEVEL}: run a newer"
+    with pytest.raises(StoreFenced, match=refusal):
+        migrate(empty_url)
+    assert version(empty_url) == revision
 
 
 def test_messages_are_kept_and_known_by_their_local_ids_alone(empty_url: str) -> None:

@@ -12,11 +12,13 @@ from store_kit import append, inbox, new
 from structlog.testing import capture_logs
 
 from fsharechat.errors import CommitInDoubt, Refusal, StoreError
-from fsharechat.protocol.signals import Code, ReportType
-from fsharechat.store import messages, mysql, reports, users
+from fsharechat.protocol.signals import Code, MemberType, ReportType
+from fsharechat.store import groups, messages, mysql, reports, users
+from fsharechat.store.group_reads import GroupRead
+from fsharechat.store.groups import NewMember
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import Duplicate, Hosts, MysqlConnection, Unprepared
-from fsharechat.store.reports import NewReport
+from fsharechat.store.reports import Kept, NewReport
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
 
@@ -81,9 +83,11 @@ async def test_messages_and_reports_of_several_processes_do_not_wait_for_each_ot
                 for uid in chance.sample(people, 3)
                 for kind in ReportType
             ]
+            in_groups = [GroupRead(f"group{n}", 0, chance.choice(people), date, 1) for n in range(3)]
             uids = [uid for report in reported for uid in report.uids]
             await asyncio.gather(
-                store.write_heads(uids, reports.keep, reported), append(store, new(sender, *receivers))
+                store.write_heads(uids, reports.keep, reported, in_groups),
+                append(store, new(sender, *receivers)),
             )
 
     with capture_logs() as logs:
@@ -91,6 +95,44 @@ async def test_messages_and_reports_of_several_processes_do_not_wait_for_each_ot
     assert [entry for entry in logs if "Deadlock" in str(entry.get("error"))] == []
     for store in stores:
         await store.close()
+
+
+async def test_a_read_whose_transaction_lasts_is_below_what_members_were_told_before(
+    empty_mysql: ServiceUrl, other: MysqlConnection
+) -> None:
+    """Its version, which its event tells of, is where who has been told more has to go back to."""
+
+    def lasting(dialect: Dialect, reads: list[GroupRead]) -> Unit[Kept]:
+        kept = yield from reports.keep(dialect, [], reads)
+        yield Query("SELECT GET_LOCK('may commit', 60)")
+        yield Query("SELECT RELEASE_LOCK('may commit')")
+        return kept
+
+    one, two = MysqlStore(empty_mysql, 1000), MysqlStore(empty_mysql, 1000)
+    await one.open()
+    await two.open()
+    members = [NewMember(uid, MemberType.NORMAL) for uid in ("ann", "bob", "cid")]
+    await one.write(groups.put_members, "a group", members, 1)
+    await other.execute("SELECT GET_LOCK('may commit', 60)")
+    lasts = asyncio.ensure_future(one.write(lasting, [GroupRead("a group", 0, "bob", 5, 1)]))
+    waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock'"
+    async with asyncio.timeout(60):
+        while (await other.execute(waiting)).rows[0][0] == 0:
+            await asyncio.sleep(0.01)
+    later = await two.write(reports.keep, [], [GroupRead("a group", 0, "cid", 6, 1)])
+    found = await two.read(reports.pull, "ann", ReportType.READ, 0)
+    assert found == ([("cid", 6, "a group")], later.version, later.version)
+    await other.execute("SELECT RELEASE_LOCK('may commit')")
+    version = (await lasts).version
+    assert version < later.version
+    assert (await two.read(reports.pull, "ann", ReportType.READ, later.version)).reports == []
+    assert await two.read(reports.pull, "ann", ReportType.READ, version - 1) == (
+        [("bob", 5, "a group"), ("cid", 6, "a group")],
+        later.version,
+        later.version,
+    )
+    await one.close()
+    await two.close()
 
 
 async def test_a_resend_to_another_process_at_the_same_time_finds_the_first_copy(

@@ -12,12 +12,37 @@ from store_kit import Exchange, append, append_all, fact_names, new, put_fact, r
 from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError
-from fsharechat.protocol.signals import UserStatus
-from fsharechat.store import cursors, friends, heads, messages, sessions, sqlite, users
+from fsharechat.protocol.signals import ConversationType, MemberType, ReportType, UserStatus
+from fsharechat.store import (
+    cursors,
+    friends,
+    groups,
+    heads,
+    messages,
+    reports,
+    sessions,
+    sqlite,
+    users,
+)
+from fsharechat.store.group_reads import GroupRead
+from fsharechat.store.groups import NewMember
 from fsharechat.store.migrate import migrate
+from fsharechat.store.reports import NewReport
 from fsharechat.store.sqlite import SqliteDialect, SqliteStore
+from fsharechat.store.unit import Dialect, Unit
 
 DIALECT = SqliteDialect()
+
+READS = [GroupRead("a group", 0, reporter, 5, 1) for reporter in ("bob", "cid")]
+
+
+def read_and_pull(dialect: Dialect) -> Unit[None]:
+    """Pull what was read in groups, to the user alone, and in private."""
+    yield from groups.put_members(dialect, "a group", [NewMember("ann", MemberType.NORMAL)], 1)
+    to_ann = [NewReport(ReportType.READ, kind, 0, "a group", "bob", 5, ["ann"]) for kind in ConversationType]
+    yield from reports.keep(dialect, to_ann, READS)
+    assert len((yield from reports.pull(dialect, "ann", ReportType.READ, 0)).reports) > 1
+
 
 HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "append": (
@@ -41,6 +66,8 @@ HOT: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "friends": (friends.changed, ("ann", 0)),
     "befriend": (friends.befriend, ("ann", "bob", 1)),
     "requests": (friends.requests, ("ann", 0)),
+    "read in groups": (reports.keep, ([], READS)),
+    "read reports": (read_and_pull, ()),
     "requests read": (friends.mark_read, ("ann", 1, 1)),
 }
 

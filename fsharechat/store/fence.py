@@ -1,0 +1,49 @@
+"""The fence: which processes may write to the store while others of another version do.
+
+The row `store_level` of `facts` has the lowest level that may; without it every level does. A process reads it before
+it looks at the tables, and MySQL's pulse goes on to read it. A process below it stops.
+
+LEVEL goes up by one in a version beside which older code would do harm, if not now then after its next migration: it
+writes what that counts on, or does without what that removes. `fsharechat fence` raises the row to it, once no older
+process runs any more. A migration that removes something writes the row first, in case nobody has.
+"""
+
+from collections.abc import Sequence
+
+from fsharechat.errors import StoreError
+from fsharechat.store.unit import Dialect, Query, Row, Unit
+
+LEVEL = 1
+"""Of this code. Releases before the fence have none, and do not look at it."""
+
+NAME = "store_level"
+QUERY = f"SELECT value FROM facts WHERE name = '{NAME}'"
+
+
+class StoreFenced(StoreError):
+    """The store is closed to this version of the program, whatever is tried again."""
+
+
+def level_in(rows: Sequence[Row]) -> int:
+    """Return the lowest level that may write, from what QUERY gave."""
+    return int(rows[0][0]) if rows else 0
+
+
+def problem(lowest: int) -> str:
+    """Return why a process of this version may not write to a store that takes levels from `lowest` on; or ""."""
+    if lowest <= LEVEL:
+        return ""
+    return f"it takes level {lowest} and above, and this version is of level {LEVEL}: run a newer one"
+
+
+def lowest(dialect: Dialect) -> Unit[int]:
+    """Return the lowest level that may write."""
+    return level_in((yield Query(QUERY)).rows)
+
+
+def put_up(dialect: Dialect) -> Unit[int]:
+    """Close the store to all levels below this version's, and return the lowest that may write now."""
+    before = level_in((yield Query(QUERY + dialect.locking)).rows)
+    if before < LEVEL:
+        yield Query(dialect.upsert("facts", ("name",), ("value",)), (NAME, b"%d" % LEVEL))
+    return max(before, LEVEL)

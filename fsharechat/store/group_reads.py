@@ -1,0 +1,159 @@
+"""How far members have read in groups: one row for group and reporter, however many members are told (protocol.md
+section 8).
+
+Who may be told of a row is decided when it is read: those who were members when it was written, are members still,
+and are not blacklisted by the reporter. Rows have versions (ms), made in the transaction that writes them.
+Transactions overtake each other, so a row may become visible after others with higher versions.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fsharechat.protocol.signals import FriendState, MemberType
+from fsharechat.store.friends import blacklisters
+from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, marks, select_in
+
+
+class GroupRead(NamedTuple):
+    """`reporter` has read up to `date` (ms) in a group; who became a member after `members_dt` is not told."""
+
+    group_id: str
+    line: int
+    reporter: str
+    date: int
+    members_dt: int
+    """The version of the members (ms) by which the reporter is one."""
+
+
+class Seat(NamedTuple):
+    """A group that a user is in, the time (ms) from which on they are, and the version of its newest row for them."""
+
+    group_id: str
+    joined_ms: int
+    newest: int
+
+
+class Told(NamedTuple):
+    """A row that a user is told of."""
+
+    version: int
+    reporter: str
+    date: int
+    group_id: str
+    line: int
+
+
+_KEYS = ("group_id", "line", "reporter")
+_COLUMNS = ("date", "version", "members_dt")
+
+# The newest row of the group of `m` for the member `m`: it is found from the end of an index, past the few that are
+# the member's own, or by those who have blacklisted the member.
+_NEWEST = (
+    "(SELECT r.version FROM group_reads r WHERE r.group_id = m.group_id AND r.reporter <> m.uid "
+    "AND NOT EXISTS (SELECT 1 FROM friends f "
+    f"WHERE f.uid = r.reporter AND f.friend_uid = m.uid AND f.state = {int(FriendState.BLACKLISTED)}) "
+    "ORDER BY r.version DESC LIMIT 1)"
+)
+_MEMBER = f"m.type <> {int(MemberType.REMOVED)}"
+
+_TERMS = 100
+"""Groups of one statement of `reach`; SQLite takes 500 parts of a compound SELECT."""
+
+
+def news(dialect: Dialect, batch: Sequence[GroupRead]) -> Unit[list[GroupRead]]:
+    """Return the reads whose date is above the one that is known, one for each group, line and reporter."""
+    found: dict[Row, GroupRead] = {}
+    for read in batch:
+        before = found.get(read[:3], read)
+        found[read[:3]] = read._replace(
+            date=max(read.date, before.date), members_dt=max(read.members_dt, before.members_dt)
+        )
+    for key, date in (yield from dates(dialect, list(found))).items():
+        if found[key].date <= date:
+            del found[key]
+    return list(found.values())
+
+
+def dates(dialect: Dialect, keys: Sequence[Row]) -> Unit[dict[Row, int]]:
+    """Return the dates that are known, by (group, line, reporter)."""
+    rows = yield from _find(dialect, keys)
+    return {tuple(key): date for *key, date, _ in rows}
+
+
+def dates_for(
+    dialect: Dialect, uid: str, joined: dict[str, int], keys: Sequence[Row]
+) -> Unit[dict[Row, int]]:
+    """Return those of the dates that are known which a user is told, who joined groups at some times (ms)."""
+    rows = yield from _find(dialect, keys)
+    silent = yield from blacklisters(dialect, list({row[2] for row in rows}), uid)
+    return {
+        tuple(key): date
+        for *key, date, members_dt in rows
+        if key[2] not in silent and joined.get(key[0], members_dt + 1) <= members_dt
+    }
+
+
+def _find(dialect: Dialect, keys: Sequence[Row]) -> Unit[list[Row]]:
+    """Return (group, line, reporter, date, members_dt) of rows."""
+    rows: list[Row] = []
+    for part in chunks(keys):
+        sql = dialect.find_rows("group_reads", (*_KEYS, "date", "members_dt"), _KEYS, len(part))
+        rows += (yield Query(sql, flat(part))).rows
+    return rows
+
+
+def keep(dialect: Dialect, batch: Sequence[GroupRead], version: int) -> Unit[None]:
+    """Write reads that are news, with a version for all of them.
+
+    The highest values stay, for another process may have stored a later read since this one has looked.
+    """
+    for part in chunks(sorted(batch)):
+        rows = [(*read[:3], read.date, version, read.members_dt) for read in part]
+        yield Query(dialect.upsert("group_reads", _KEYS, _COLUMNS, len(rows), highest=_COLUMNS), flat(rows))
+
+
+def newest(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
+    """Return the highest version of the groups of each user who is in one with any.
+
+    It may be of a row from before the user became a member, of which they are not told.
+    """
+    sql = f"SELECT m.uid, MAX({_NEWEST}) FROM group_members m WHERE m.uid IN ({{}}) AND {_MEMBER} GROUP BY m.uid"
+    return {uid: version for uid, version in (yield from select_in(sql, uids)) if version is not None}
+
+
+def seats(_: Dialect, uid: str, after: int) -> Unit[list[Seat]]:
+    """Return the groups of a user where something has a version above `after`."""
+    every = f"SELECT m.group_id, m.joined_ms, {_NEWEST} AS newest FROM group_members m WHERE m.uid = ? AND {_MEMBER}"
+    sql = f"SELECT group_id, joined_ms, newest FROM ({every}) g WHERE newest > ?"
+    return [Seat(*row) for row in (yield Query(sql, (uid, after))).rows]
+
+
+def reach(_: Dialect, seats: Sequence[Seat], after: int, upto: int, count: int) -> Unit[int]:
+    """Return a version, `upto` at most, up to which no group has many more than `count` rows above `after`.
+
+    Rows of one version are not parted.
+    """
+    after_some = "WHERE group_id = ? AND version > ? ORDER BY version LIMIT 1 OFFSET ?"
+    one = f"SELECT * FROM (SELECT version FROM group_reads {after_some})"
+    for start in range(0, len(seats), _TERMS):
+        part = seats[start : start + _TERMS]
+        terms = " UNION ALL ".join(f"{one} t{n}" for n in range(len(part)))
+        params = flat((seat.group_id, after, count - 1) for seat in part)
+        found = (yield Query(f"SELECT MIN(version) FROM ({terms}) a", params)).rows[0][0]
+        upto = min(upto, found or upto)
+    return upto
+
+
+def told(dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int) -> Unit[list[Told]]:
+    """Return what a user is told of in some groups, with versions above `after` and up to `upto`, in no order."""
+    joined = {seat.group_id: seat.joined_ms for seat in seats}
+    found: list[Told] = []
+    for part in chunks(list(joined)):
+        sql = (
+            "SELECT version, reporter, date, group_id, line, members_dt FROM group_reads "
+            f"WHERE group_id IN ({marks(len(part))}) AND version > ? AND version <= ? AND reporter <> ?"
+        )
+        rows = (yield Query(sql, (*part, after, upto, uid))).rows
+        found += [Told(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
+    silent = yield from blacklisters(dialect, list({row.reporter for row in found}), uid)
+    return [row for row in found if row.reporter not in silent]

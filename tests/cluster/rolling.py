@@ -1,0 +1,87 @@
+"""People who chat while processes are stopped and started: nothing acknowledged may be lost or doubled."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import count
+from typing import Protocol
+
+from fsharechat.client import SentMessage
+from tests.cluster_kit import Cluster, new_numbers
+from tests.devices import FAST, Device, check_same, log_in, text_of
+from tests.server import BOUND, until
+
+UNANSWERED = 4
+PER_STEP = 20
+"""Messages that each sender gets through before the next process is stopped, at least."""
+PACE_SECONDS = 0.01
+PAGE = 200
+# A start may take long on a busy machine: the client goes on trying, and what it gives up is a failure.
+PATIENT = replace(FAST, send_timeout=10 * BOUND, request_timeout=BOUND)
+
+
+class Pair:
+    """Two devices. The first sends numbered texts to the second, a few at a time, from several tasks."""
+
+    def __init__(self, sender: Device, receiver: Device, pace: float) -> None:
+        """`pace`: seconds from an answer to the next text of a task."""
+        self._pace = pace
+        self.sender = sender
+        self.receiver = receiver
+        self.acknowledged: dict[str, SentMessage] = {}
+
+    async def chat(self, stop: asyncio.Event) -> None:
+        """Send until told to stop. Raises what a send fails with after the client's own attempts."""
+        async with asyncio.TaskGroup() as tasks:
+            for lane in range(UNANSWERED):
+                tasks.create_task(self._send(lane, stop))
+
+    async def _send(self, lane: int, stop: asyncio.Event) -> None:
+        for number in count():
+            if stop.is_set():
+                return
+            text = f"{self.sender.user_id} {lane} {number}"
+            self.acknowledged[text] = await self.sender.send(self.receiver.user_id, text)
+            await asyncio.sleep(self._pace)
+
+    async def check(self) -> None:
+        """See that all of it came, once and in order, and is stored once."""
+        await self.receiver.until_received(len(self.acknowledged))
+        wanted = sorted(((sent.message_id, text) for text, sent in self.acknowledged.items()), reverse=True)
+        history = await self.receiver.whole_history(self.sender.user_id, PAGE)
+        check_same([(one.message_id, text_of(one)) for one in history], wanted, "what is stored")
+        came = [(message.message_id, text_of(message)) for message in self.receiver.received]
+        check_same(sorted(came, reverse=True), wanted, "what came")
+        newest = [one.message_id for one in (await self.receiver.pull(0)).message]
+        check_same(self.receiver.ids()[-len(newest) :], newest, "the order of what came")
+        for lane in range(UNANSWERED):
+            mark = f"{self.sender.user_id} {lane} "
+            numbers = [int(text.removeprefix(mark)) for _, text in came if text.startswith(mark)]
+            check_same(numbers, range(len(numbers)), "what one task sent")
+
+
+async def make_pair(it: Cluster, number: int, stack: AsyncExitStack, pace: float = PACE_SECONDS) -> Pair:
+    """Two new users; at either end of the pairs are both transports and both connectors."""
+    devices = []
+    for side, phone in enumerate(new_numbers(2)):
+        door, transport = (number >> side) % 2, ("tcp", "ws")[(number >> 2 * side) % 2]
+        at = it.anywhere(door)
+        one = Device(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
+        devices.append(await stack.enter_async_context(one))
+    return Pair(*devices, pace)
+
+
+class Chat(Protocol):
+    """Some who chat, and the texts of theirs that were acknowledged."""
+
+    acknowledged: dict[str, SentMessage]
+
+
+async def get_through(pairs: Sequence[Chat]) -> None:
+    """Wait until the load flows again, whatever has been stopped and started."""
+    goal = {pair: len(pair.acknowledged) + PER_STEP for pair in pairs}
+    await until(
+        lambda: all(len(pair.acknowledged) >= goal[pair] for pair in pairs),
+        lambda: f"acknowledged: {[len(pair.acknowledged) for pair in pairs]}",
+    )
