@@ -10,6 +10,10 @@ OVERLONG = 0x10
 KEPT_BYTES = 1024
 """So much is kept of the beginning of a text that is read past."""
 
+PARTS = 64
+PART_BYTES = 512
+"""A message comes in so many parts, and one more for each PART_BYTES of it: no limit counts parts that end none."""
+
 NORMAL, PROTOCOL_ERROR, INVALID_TEXT, MESSAGE_TOO_BIG = 1000, 1002, 1007, 1009
 """Why a connection ends (RFC 6455 section 7.4)."""
 
@@ -57,6 +61,7 @@ class WebSocketDecoder:
         "_left",
         "_mask",
         "_opcode",
+        "_parts",
         "_size",
         "max_message",
         "max_skipped",
@@ -68,6 +73,7 @@ class WebSocketDecoder:
         self._buffer = b""  # a header, or a control frame, that is not whole
         self._opcode = CONTINUATION  # that of the message that has begun; CONTINUATION: none has
         self._size = 0  # how long it is, as far as is known
+        self._parts = 0  # in how many frames it has come
         self._kept = bytearray()  # what has come of it
         self._left = 0  # bytes to come of its frame
         self._mask = b""  # for these
@@ -125,6 +131,9 @@ class WebSocketDecoder:
         self._opcode = self._opcode or first & 0x0F
         self._fin = bool(first & _FIN)
         self._size += length
+        self._parts += 1
+        if self._parts > PARTS + self._size // PART_BYTES:
+            raise WebSocketError(PROTOCOL_ERROR, f"a message in {self._parts} parts")
         self._left, self._mask = length, mask
         return self._go_on(data, start, messages)
 
@@ -159,7 +168,7 @@ class WebSocketDecoder:
         if self._fin and not self._left:
             opcode = OVERLONG if self._size > self.max_message else self._opcode
             messages.append(Message(opcode, bytes(self._kept)))
-            self._opcode, self._size, self._kept = CONTINUATION, 0, bytearray()
+            self._opcode, self._size, self._parts, self._kept = CONTINUATION, 0, 0, bytearray()
         return stop
 
 

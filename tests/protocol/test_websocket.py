@@ -15,6 +15,8 @@ from fsharechat.protocol.websocket import (
     KEPT_BYTES,
     MESSAGE_TOO_BIG,
     OVERLONG,
+    PART_BYTES,
+    PARTS,
     PING,
     PONG,
     PROTOCOL_ERROR,
@@ -120,6 +122,25 @@ def test_what_breaks_a_rule_or_a_limit_is_refused_at_its_header(sent: bytes, cod
     assert code != INVALID_TEXT  # that is for the reader of texts
 
 
+def test_a_message_comes_in_a_few_parts_or_in_large_ones() -> None:
+    decoder = WebSocketDecoder(MOST)
+    large = [
+        frame(TEXT, bytes(PART_BYTES), fin=False),
+        *[frame(CONTINUATION, bytes(PART_BYTES), fin=False)] * 100,
+    ]
+    assert decoder.feed(b"".join([*large, frame(CONTINUATION, b"")])) == [
+        Message(TEXT, bytes(101 * PART_BYTES))
+    ]
+    few = (
+        frame(TEXT, b"", fin=False)
+        + frame(CONTINUATION, b"", fin=False) * (PARTS - 2)
+        + frame(CONTINUATION, b"x")
+    )
+    assert decoder.feed(few * 3) == [Message(TEXT, b"x")] * 3
+    with pytest.raises(WebSocketError, match=f"a message in {PARTS + 1} parts"):
+        decoder.feed(frame(TEXT, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * PARTS)
+
+
 def test_a_stranger_has_nothing_read_past() -> None:
     with pytest.raises(WebSocketError, match="the limit is 4096"):
         WebSocketDecoder(LIMIT).feed(b"\x81\xfe\x10\x01" + bytes(4))
@@ -134,11 +155,11 @@ def test_memory_is_bounded_by_one_message_whatever_a_header_claims() -> None:
     decoder = WebSocketDecoder(LIMIT, MOST)
     held = 0
     stream = frame(TEXT, b"", fin=False)
-    stream += b"".join(frame(CONTINUATION, bytes(100), fin=False) for _ in range(MOST // 100 - 1))
+    stream += frame(CONTINUATION, bytes(PART_BYTES), fin=False) * (MOST // PART_BYTES - 1)
     for start in range(0, len(stream), 333):
         decoder.feed(stream[start : start + 333])
         held = max(held, len(decoder._kept) + len(decoder._buffer))
-    assert LIMIT // 2 < held < LIMIT + 200
+    assert LIMIT // 2 < held < LIMIT + PART_BYTES + 200
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
