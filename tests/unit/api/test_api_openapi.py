@@ -10,7 +10,6 @@ from fsharechat.errors import StoreBusy
 from fsharechat.protocol.signals import ContentType, LoginCode, PersistFlag
 from fsharechat.rpc import Call
 from fsharechat.store import users
-from fsharechat.store.store import Store
 from roles.group.admin import OPERATIONS
 
 ANN, BEN = "13800000001", "13800000002"
@@ -124,7 +123,7 @@ async def test_a_number_that_the_store_could_not_serve_is_told_apart(
     def fail(*_: object) -> None:
         raise StoreBusy("full")
 
-    monkeypatch.setattr(Store, "append", fail)
+    monkeypatch.setattr(desk.site.node.store, "append", fail)
     answer = await desk.push([ANN, "13900000000"], TEXT)
     assert (answer.status, [one["code"] for one in answer.body["result"]]) == (200, [503, 404])
 
