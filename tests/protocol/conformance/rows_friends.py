@@ -173,7 +173,7 @@ async def kept_away(world: World) -> None:
     await ann.blacklist(ben.uid, 0)
     await ben.send(ann.uid, "hello again")
     texts = [one["content"]["searchableContent"] for one in await ann.history(ben.uid)]
-    same(texts[-1], "hello again", "at once")
+    assert "hello again" in texts, texts
 
 
 @row("8 FAR a second time is refused with 16")

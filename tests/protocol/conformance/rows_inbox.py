@@ -63,7 +63,7 @@ OUTLIVED_SECONDS = 5.0
 async def pull_nothing(world: World) -> None:
     ann, ben = await _said(world, 2)
     same(await ben.mn(), 1)
-    await ben.pull(0)
+    await ben.upto(2)
     await ann.send(ben.uid, "2")
     same(await ben.mn(3), 3)
     await ben.pull(2)
