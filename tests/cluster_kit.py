@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 API_KEY = "key-of-the-tests-back-office"
 SETTINGS = {
     "FSHARECHAT_LIMITS__REQUESTS": "0",
+    "FSHARECHAT_LIMITS__FOLLOW_UPS": "0",
     "FSHARECHAT_LOG__FORMAT": "json",
     "FSHARECHAT_API__KEY": API_KEY,
 }
@@ -37,7 +38,7 @@ SETTINGS = {
 
 _UNAVAILABLE = 3
 """The exit code when a service is missing and cannot be installed."""
-_OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed)?")
+_OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed|-own)?")
 _UP_SECONDS = 1800
 _SECONDS = 600
 
@@ -203,6 +204,16 @@ def cluster() -> Iterator[MakeCluster]:
         return
     _take_down_orphans()
     own = Cluster(f"test-cluster-{os.getpid()}")
+    try:
+        yield own.up
+    finally:
+        own.down()
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[MakeCluster]:
+    """A cluster of one test, gone afterwards: for what others must not find in the database."""
+    own = Cluster(f"test-cluster-{os.getpid()}-own")
     try:
         yield own.up
     finally:

@@ -104,7 +104,9 @@ async def lowest(world: World) -> None:
     same({one["uid"] for one in pulled["messageReportList"]}, {ben.uid, cat.uid}, "one MRN stands for both")
     await dan.read(ann.uid, date)
     while (head := await _told(ann, READ)) <= pulled["head"]:
-        await ann.reports(READ, head)  # in a cluster the news of a report may come behind the answer that held it
+        await ann.reports(
+            READ, head
+        )  # in a cluster the news of a report may come behind the answer that held it
     same(head, pulled["head"] + 1)
     found = (await ann.reports(READ, head))["messageReportList"]
     same(found, [_report(READ, dan, date, dan.uid)], "what follows id - 1")
