@@ -154,6 +154,11 @@ class Hosts:
                 if self.away and not anyway:
                     raise Unreachable(self.away) from error
                 continue
+            if (
+                self.away and not anyway
+            ):  # it came to be while this one was made, and was not among those that were cut
+                connection.cut()
+                raise Unreachable(self.away)
             if step:
                 log.warning("another database host is used", host=hosts[index][0], reasons=reasons)
             self._first = index
@@ -221,6 +226,7 @@ class MysqlConnection:
         self._raw = raw
         self._prepared: list[bytes] = []
         self._deadline: asyncio.Timeout | None = None
+        self._is_cut = False
         self.usable = True
 
     def prepare(self, sql: str, params: Sequence[object] = ()) -> None:
@@ -265,6 +271,8 @@ class MysqlConnection:
                 while await cursor.nextset():
                     answered += 1
                 rows = list(await cursor.fetchall()) if cursor.description else []
+                if self._is_cut:  # the answer was here before the deadline's turn came
+                    raise TimeoutError("the connection was cut")
                 return Result(rows, cursor.rowcount)
         except (OSError, EOFError, TimeoutError, RuntimeError, pymysql.err.InterfaceError) as error:
             # uvloop raises RuntimeError when it is to write to a socket that has been closed, as after a restart.
@@ -280,6 +288,7 @@ class MysqlConnection:
 
     def cut(self) -> None:
         """End it for a reason that lies elsewhere; what it is asked at the moment fails with ConnectionLost."""
+        self._is_cut = True
         if self._deadline is not None:
             _expire(self._deadline)
         else:

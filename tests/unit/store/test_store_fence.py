@@ -13,6 +13,7 @@ from fsharechat.errors import StoreError
 from fsharechat.store import fence
 from fsharechat.store.fence import StoreFenced
 from fsharechat.store.mysql import MysqlStore
+from fsharechat.store.mysql_connection import ConnectionLost, MysqlConnection
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
 from tests.server import BOUND, until
@@ -106,3 +107,32 @@ async def write_until_refused(store: Store) -> BaseException:
 
 def told(logs: list[Any], event: str) -> list[Any]:
     return [line for line in logs if line["event"] == event]
+
+
+class CutAtItsAnswer:
+    """A connection of aiomysql, cut in the moment in which its answer is here: no server can be made to hit that."""
+
+    description = None
+    rowcount = 0
+
+    def __init__(self) -> None:
+        self.connection = MysqlConnection(self)
+
+    async def cursor(self, _: object) -> "CutAtItsAnswer":
+        return self
+
+    async def execute(self, _: bytes) -> None:
+        self.connection.cut()
+
+    async def nextset(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+async def test_a_connection_is_cut_also_while_an_answer_comes() -> None:
+    raw = CutAtItsAnswer()
+    with pytest.raises(ConnectionLost):
+        await raw.connection.execute("SELECT 1")
+    assert not raw.connection.usable
