@@ -18,6 +18,9 @@ class MemoryLease(Lease):
     def held(self) -> bool:
         return self._held
 
+    def holds(self, node: int) -> bool:
+        return self._held and node == self.node
+
     def on_change(self, tell: Callable[[bool], None]) -> None:
         """Nothing ever changes: a process cannot lose itself."""
 

@@ -54,11 +54,11 @@ class LocalRpc(Rpc):
     async def wait_ready(self) -> None:
         await self._ready.wait()
 
-    def call(self, call: Call) -> asyncio.Future[Reply]:
-        return self.call_within(call, self._timeout)
+    def call(self, call: Call, seconds: float | None = None) -> asyncio.Future[Reply]:
+        """Call, with a deadline of its own if there is one (`seconds`).
 
-    def call_within(self, call: Call, seconds: float) -> asyncio.Future[Reply]:
-        """Call with a deadline of its own. A mistake in the handler costs this call alone, not who makes it."""
+        A mistake in the handler costs this call alone, not who makes it.
+        """
         handler = self._handler
         if handler is None or self._deadlines.crowded:
             return self._refused()
@@ -67,7 +67,7 @@ class LocalRpc(Rpc):
         except Exception:
             log.exception("a call failed", method=call.method)
             return self._refused()
-        self._deadlines.watch(self._time() + seconds, call.uid, future)
+        self._deadlines.watch(self._time() + (seconds or self._timeout), call.uid, future)
         return future
 
     def _refused(self) -> asyncio.Future[Reply]:

@@ -309,7 +309,10 @@ class Hub:
 
     def _on_deliver(self, event: Deliver) -> None:
         self.ids.observe(event.message_id)  # an answer to it is to stand behind it in history
-        message = self.recalls.as_it_is(TailMessage(event.body, event.sender, event.sender_client))
+        body = event.body
+        if self.recalls.remembered:
+            body = self.recalls.body_of(event.message_id) or body
+        message = TailMessage(body, event.sender, event.sender_client)
         for uid, seq in event.entries:
             user = self.users.get(uid)
             if user is not None:

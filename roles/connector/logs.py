@@ -332,7 +332,7 @@ class DeviceLogs:
     def _on_pulled(self, message_id: int, claim: int, reply: Reply) -> None:
         user, inbox = self.user, self.inbox
         if reply.code != Code.SUCCESS:
-            self.transport.send_reply(SubSignal.MP, message_id, Reply(reply.code), b"")
+            self.transport.send_reply(SubSignal.MP, message_id, reply.code, b"", b"")
             inbox.failed(user.heads[Log.INBOX], self._surroundings.time())
             return
         found = pulled.decode(reply.payload)
@@ -353,11 +353,12 @@ class DeviceLogs:
         self, message_id: int, claim: int, entries: Iterable[tuple[int, TailMessage]], head: int
     ) -> None:
         """Answer the oldest of the entries that one answer takes, and one at least."""
-        transport = self.transport
+        transport, handed, uid = self.transport, self.handed, self.uid
         pieces: list[bytes] = []
         size, upto = 0, 0
         for seq, message in entries:
-            if not self._leaves_out(seq, message, claim):
+            # Most are somebody else's, and have never been given: to ask costs a call for each.
+            if not ((seq <= handed or message.sender == uid) and self._leaves_out(seq, message, claim)):
                 piece = transport.piece(message)
                 size += len(piece)
                 if size > transport.answer_bytes and pieces:
@@ -464,7 +465,7 @@ class DeviceLogs:
 
     def _on_reports(self, message_id: int, log: Log, body: bytes, reply: Reply) -> None:
         cursor, now = self.cursor(log), self._surroundings.time()
-        self.transport.send_reply(SubSignal.MRP, message_id, reply, body)
+        self.transport.send_reply(SubSignal.MRP, message_id, reply.code, reply.payload, body)
         if reply.code == Code.SUCCESS:
             found = pb.PullMessageReportResult.FromString(reply.payload)
             cursor.answered(found.current, now)

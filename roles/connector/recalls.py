@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from roles.connector.tail import TailMessage
-
 REMEMBERED_SECONDS = 60.0
 """An event that brings a message may come so much later than the one that says it has been recalled."""
 
@@ -17,31 +15,31 @@ class Recalls:
 
     def __init__(self, time: Callable[[], float]) -> None:
         self._time = time
-        self._remembered: dict[int, tuple[float, bytes]] = {}
+        self.remembered: dict[int, tuple[float, bytes]] = {}
+        """Until when each is remembered, and its body; to be read only."""
         self._size = 0
         """Bytes of the bodies."""
 
     def __len__(self) -> int:
-        return len(self._remembered)
+        return len(self.remembered)
 
     def remember(self, message_id: int, body: bytes) -> None:
-        if message_id in self._remembered:
+        if message_id in self.remembered:
             self._forget(message_id)
-        self._remembered[message_id] = (self._time() + REMEMBERED_SECONDS, body)
+        self.remembered[message_id] = (self._time() + REMEMBERED_SECONDS, body)
         self._size += len(body)
-        while len(self._remembered) > MAX_REMEMBERED or self._size > MAX_REMEMBERED_BYTES:
-            self._forget(next(iter(self._remembered)))
+        while len(self.remembered) > MAX_REMEMBERED or self._size > MAX_REMEMBERED_BYTES:
+            self._forget(next(iter(self.remembered)))
 
-    def as_it_is(self, message: TailMessage) -> TailMessage:
-        """Return a message that an event brings; one that was recalled meanwhile as what became of it."""
-        if self._remembered and (recall := self._remembered.get(message.about().id)) is not None:
-            return message.with_body(recall[1])
-        return message
+    def body_of(self, message_id: int) -> bytes | None:
+        """Return what became of a message, if it was recalled lately."""
+        recall = self.remembered.get(message_id)
+        return recall[1] if recall is not None else None
 
     def forget_old(self, now: float) -> None:
-        while self._remembered and self._remembered[oldest := next(iter(self._remembered))][0] < now:
+        while self.remembered and self.remembered[oldest := next(iter(self.remembered))][0] < now:
             self._forget(oldest)
 
     def _forget(self, message_id: int) -> None:
-        _, body = self._remembered.pop(message_id)
+        _, body = self.remembered.pop(message_id)
         self._size -= len(body)

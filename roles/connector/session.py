@@ -141,7 +141,7 @@ class Session:
             self._disconnect(frame)
         elif signal == OVERLONG and self.state is State.OPEN:
             if self._allowed(frame):
-                self._answer(frame, Reply(Code.INVALID_MESSAGE))
+                self._refuse(frame, Code.INVALID_MESSAGE)
         else:
             self.refuse(f"signal {signal} while {self.state.name.lower()}")
 
@@ -241,10 +241,10 @@ class Session:
                 message_id = self._hub.ids.next()
             except LeaseError as error:
                 log.error("no message id", error=str(error))
-                self._answer(frame, Reply(Code.SERVER_ERROR))
+                self._refuse(frame, Code.SERVER_ERROR)
                 return
         elif sub_signal not in _REQUESTS:
-            self._answer(frame, Reply(Code.NOT_IMPLEMENTED))
+            self._refuse(frame, Code.NOT_IMPLEMENTED)
             return
         call = Call(
             sub_signal,
@@ -279,13 +279,14 @@ class Session:
         try:
             if self.state is State.OPEN:
                 reply = future.result()
-                if reply.code:
-                    self._tell_refused(frame, reply.code)
+                code, payload = reply
+                if code:
+                    self._tell_refused(frame, code)
                 elif frame.sub_signal == SubSignal.MS:
-                    if (seq := sent_seq(reply.payload)) and self.logs is not None:
+                    if (seq := sent_seq(payload)) and self.logs is not None:
                         self.logs.sent(seq)
-                    reply = Reply(Code.SUCCESS, reply.payload[:SENT_BYTES])
-                self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
+                    payload = payload[:SENT_BYTES]
+                self.transport.send_reply(frame.sub_signal, frame.message_id, code, payload, frame.body)
         finally:
             self._went_out()
 
@@ -334,10 +335,9 @@ class Session:
         self._resting = False
         self._work_off()
 
-    def _answer(self, frame: Frame, reply: Reply, **why: str) -> None:
-        if reply.code:
-            self._tell_refused(frame, reply.code, **why)
-        self.transport.send_reply(frame.sub_signal, frame.message_id, reply, frame.body)
+    def _refuse(self, frame: Frame, code: Code, **why: str) -> None:
+        self._tell_refused(frame, code, **why)
+        self.transport.send_reply(frame.sub_signal, frame.message_id, code, b"", frame.body)
 
     def _tell_refused(self, frame: Frame, code: int, **why: str) -> None:
         log.debug(
@@ -353,7 +353,7 @@ class Session:
         """Answer a request that could not be read."""
         frame = Frame(Signal.PUBLISH, sub_signal, message_id, b"")
         if self._allowed(frame):
-            self._answer(frame, Reply(Code.INVALID_DATA), reason=reason)
+            self._refuse(frame, Code.INVALID_DATA, reason=reason)
 
     def _allowed(self, frame: Frame) -> bool:
         """Count a request. One too many is answered here."""
@@ -362,7 +362,7 @@ class Session:
         if verdict is Verdict.ALLOWED:
             return True
         if verdict is Verdict.TOO_OFTEN:
-            self._answer(frame, Reply(Code.TOO_OFTEN))
+            self._refuse(frame, Code.TOO_OFTEN)
         else:
             self.refuse(f"a flood of sub-signal {kind}")
         return False
@@ -391,7 +391,7 @@ class Session:
         except DecodeError:
             request = None
         if request is None or not request.IsInitialized():
-            self._answer(frame, Reply(Code.INVALID_DATA))
+            self._refuse(frame, Code.INVALID_DATA)
             return
         logs.pull(frame.message_id, request.id)
 
@@ -405,9 +405,9 @@ class Session:
             check_whole(request)
             kind = ReportType(request.type)
         except DecodeError:
-            self._answer(frame, Reply(Code.INVALID_DATA))
+            self._refuse(frame, Code.INVALID_DATA)
             return
         except ValueError:
-            self._answer(frame, Reply(Code.INVALID_PARAMETER))
+            self._refuse(frame, Code.INVALID_PARAMETER)
             return
         logs.pull_reports(frame.message_id, Log(kind), request.id, frame.body)

@@ -90,7 +90,7 @@ class Tail:
         self._entries[seq] = message
         self.size += len(message.body)
         while self._entries and (self.size > self._max_bytes or len(self._entries) > self._max_entries):
-            self._drop(next(iter(self._entries)))
+            self.size -= len(self._entries.pop(next(iter(self._entries))).body)
 
     def find(self, message_id: int) -> TailMessage | None:
         """Return the entry that is this message."""
@@ -107,8 +107,10 @@ class Tail:
     def drop_upto(self, seq: int) -> None:
         """Forget what every device has fetched."""
         # Entries are nearly always in order of seq; one that came late and stands behind goes a little later.
-        while self._entries and (oldest := next(iter(self._entries))) <= seq:
-            self._drop(oldest)
+        entries, size = self._entries, self.size
+        while entries and (oldest := next(iter(entries))) <= seq:
+            size -= len(entries.pop(oldest).body)
+        self.size = size
 
     def get(self, seq: int) -> TailMessage | None:
         return self._entries.get(seq)
@@ -124,6 +126,3 @@ class Tail:
                 return None
             found.append(message)
         return found
-
-    def _drop(self, seq: int) -> None:
-        self.size -= len(self._entries.pop(seq).body)

@@ -7,7 +7,6 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.bodies import pull_result
 from fsharechat.protocol.frames import Frame, FrameDecoder, FrameError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from fsharechat.rpc import Reply
 from roles.connector.admission import Visit
 from roles.connector.deaf import PAUSE_SECONDS, SMALL, Break
 from roles.connector.hub import Hub
@@ -91,8 +90,8 @@ class TcpConnection(Receiver, asyncio.Protocol):
             self._free_if_deaf()
         self._send(frames.encode(Signal.CONNECT_ACK, sub_signal, 0, payload))
 
-    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
-        body = bytes((reply.code,)) + reply.payload
+    def send_reply(self, sub_signal: int, message_id: int, code: int, payload: bytes, request: bytes) -> None:
+        body = bytes((code,)) + payload
         self._send(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
 
     def piece(self, message: TailMessage) -> bytes:

@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-from fsharechat.rpc import Reply
 from roles.connector.tail import TailMessage
 
 
@@ -16,7 +15,9 @@ class Transport(Protocol):
     """The connection is dead after so long without a byte from the client."""
 
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None: ...
-    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None: ...
+    def send_reply(
+        self, sub_signal: int, message_id: int, code: int, payload: bytes, request: bytes
+    ) -> None: ...
     def piece(self, message: TailMessage) -> bytes:
         """Return a message as `send_pulled` wants it."""
 

@@ -16,7 +16,6 @@ from fsharechat.protocol import json, websocket
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.protocol.websocket import Message, WebSocketDecoder, WebSocketError
-from fsharechat.rpc import Reply
 from fsharechat.tasks import spawn
 from roles.connector.acceptor import Acceptor
 from roles.connector.gate import Gate
@@ -224,15 +223,17 @@ class WebSocketConnection(Receiver):
             if self._held:
                 self._messages = messages[count:]
                 return
-            self._hand_on(session, message)
+            if message[0] == websocket.TEXT:
+                self._text(session, message[1])
+            else:
+                self._hand_on(session, message)
             if count == FRAMES_A_TURN:
                 session.rest()
 
     def _hand_on(self, session: Session, message: Message) -> None:
+        """Hand on what is no text."""
         opcode, payload = message
-        if opcode == websocket.TEXT:
-            self._text(session, payload)
-        elif opcode == websocket.PING or opcode == websocket.PONG:
+        if opcode == websocket.PING or opcode == websocket.PONG:
             if session.heartbeat() and opcode == websocket.PING:
                 self._send(websocket.encode(websocket.PONG, payload), True)
         elif opcode == websocket.OVERLONG:
@@ -286,17 +287,15 @@ class WebSocketConnection(Receiver):
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
         self._send(_frame(json.encode_connect_ack(sub_signal, payload or None)))
 
-    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
+    def send_reply(self, sub_signal: int, message_id: int, code: int, payload: bytes, request: bytes) -> None:
         if self._straight:
-            self._send(self._reply(sub_signal, message_id, reply, request))
+            self._send(self._reply(sub_signal, message_id, code, payload, request))
         else:
-            self._wait(partial(self._reply, sub_signal, message_id, reply, request))
+            self._wait(partial(self._reply, sub_signal, message_id, code, payload, request))
 
-    def _reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> bytes:
+    def _reply(self, sub_signal: int, message_id: int, code: int, payload: bytes, request: bytes) -> bytes:
         return _frame(
-            json.encode_reply(
-                sub_signal, message_id, reply.code, reply.payload, viewer=self._uid, request=request
-            )
+            json.encode_reply(sub_signal, message_id, code, payload, viewer=self._uid, request=request)
         )
 
     def piece(self, message: TailMessage) -> bytes:

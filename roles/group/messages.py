@@ -29,7 +29,6 @@ from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.users import Rights
-from roles.group.cache import Cache
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import carry_out, code_of, handles, handles_direct, handles_raw
 from roles.group.service import Group, Waiting
@@ -63,7 +62,13 @@ def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio
     """Send a message behind which none of its sender waits. Raises Refusal."""
     words = group.words
     sender = group.rights.peek(call.uid)
-    target = _targets(group, message).peek(message.conversation.target)
+    conversation = message.conversation
+    if conversation.type == ConversationType.PRIVATE:
+        target: Rights | GroupMembers | None = group.rights.peek(conversation.target)
+    elif conversation.type == ConversationType.GROUP:
+        target = group.members.peek(conversation.target)
+    else:
+        raise not_in(conversation.type)
     if sender is None or target is None or (words.any and words.looks_later(len(call.body))):
         return _send_later(group, call, message)
     if isinstance(target, GroupMembers) and (
@@ -77,16 +82,6 @@ def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio
     if words.any and words.refuses(message.content):
         raise Refusal(Code.SENSITIVE_WORD)
     return _send(group, call, message, receivers, audience)
-
-
-def _targets(group: Group, message: pb.Message) -> Cache[Rights] | Cache[GroupMembers]:
-    """Return what knows the target of a message. Raises Refusal."""
-    kind = message.conversation.type
-    if kind == ConversationType.PRIVATE:
-        return group.rights
-    if kind == ConversationType.GROUP:
-        return group.members
-    raise not_in(kind)
 
 
 def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:

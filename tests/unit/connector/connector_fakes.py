@@ -114,8 +114,8 @@ class RecordingTransport:
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
         self._record(Sent("ack", sub_signal, 0, payload))
 
-    def send_reply(self, sub_signal: int, message_id: int, reply: Reply, request: bytes) -> None:
-        self._record(Sent("reply", sub_signal, message_id, reply))
+    def send_reply(self, sub_signal: int, message_id: int, code: int, payload: bytes, request: bytes) -> None:
+        self._record(Sent("reply", sub_signal, message_id, Reply(code, payload)))
 
     def piece(self, message: TailMessage) -> bytes:
         return message.body

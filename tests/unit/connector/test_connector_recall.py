@@ -20,7 +20,7 @@ GONE = b"what the recall made of it"
 def deliver(connector: Connector, seq: int, *uids: str) -> bytes:
     """Bring a message whose id is `seq` for users."""
     body = message(seq)
-    connector.events(Deliver(body, [Entry(uid, seq) for uid in uids], "ben", ""))
+    connector.events(Deliver(body, [Entry(uid, seq) for uid in uids], "ben", "", seq))
     return body
 
 
