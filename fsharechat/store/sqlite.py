@@ -19,6 +19,7 @@ from fsharechat.clock import now_ms
 from fsharechat.errors import StoreError, StoreFull
 from fsharechat.process import full
 from fsharechat.store import messages
+from fsharechat.store.checkpoints import LATEST_PAGES, LOG_BYTES, Checkpoints
 from fsharechat.store.disk import Disk
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import migrate
@@ -37,7 +38,9 @@ SHARES = {
 
 WRITER_CACHE_KIB = 32 << 10
 READER_CACHE_KIB = 8 << 10
-"""What of the database the writer's connection and each reader's keep in memory: 64 MiB at most, all together."""
+CHECKPOINT_CACHE_KIB = 1 << 10
+"""What of the database the connections of the writer, of each reader and of the checkpoints keep in memory: 65 MiB
+at most, all together."""
 
 LOOK_STEPS = 200_000
 """After so many steps of SQLite's machine (some ms) a read looks whether it takes too long."""
@@ -139,6 +142,7 @@ class SqliteStore(Store):
             _make_private(self._path)
             await asyncio.to_thread(migrate, f"sqlite:///{self._path}")
             self._connection = await asyncio.to_thread(self._connect, WRITER_CACHE_KIB)
+            self._checkpoints = Checkpoints(self._path, lambda: self._connect(CHECKPOINT_CACHE_KIB))
         except StoreError as error:
             raise StoreError(self._disk.explained(str(error))) from error
         except (OSError, sqlite3.Error) as error:
@@ -152,6 +156,7 @@ class SqliteStore(Store):
         if self._writer.is_alive():
             self._batches.put(None)
             await asyncio.to_thread(self._writer.join)
+            await asyncio.to_thread(self._checkpoints.close)
         await asyncio.to_thread(self._threads.shutdown)
         for connection in self._connections:
             connection.close()
@@ -204,6 +209,7 @@ class SqliteStore(Store):
                 self._undo()
                 batch.fail(error)
             self._loop.call_soon_threadsafe(self._commits.finish, batch)
+            self._checkpoints.committed(self._connection)
 
     def _commit(self, batch: Batch) -> None:
         execute = self._connection.execute
@@ -284,7 +290,8 @@ class SqliteStore(Store):
             "foreign_keys = ON",
             "temp_store = MEMORY",
             f"cache_size = -{cache_kib}",
-            "wal_autocheckpoint = 4000",  # pages
+            f"wal_autocheckpoint = {LATEST_PAGES}",
+            f"journal_size_limit = {LOG_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection
