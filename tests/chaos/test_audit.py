@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from crowds import found
-from faults.audit import Deviations, judge_arrivals, judge_history
-from faults.raw import Book, RawDevice, Rule, Spoken
 
-from tests.protocol.conformance.device import PRIVATE, Session
+from tests.chaos.crowds import found
+from tools.chaos.audit import Deviations, judge_arrivals, judge_history
+from tools.chaos.raw import Book, RawDevice, Rule, Spoken
+from tools.conformance.device import PRIVATE, Session
 
 ANN, BEN = "ann", "ben"
 COUNT = 6

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from crowds import addresses_of, talking
 
-from tests.server import Addresses, Server
-from tests.wires import Wire
+from tests.chaos.crowds import addresses_of, talking
+from tools.testing.server import Addresses, Server
+from tools.wire.proxy import Wire
 
 pytestmark = pytest.mark.slow
 

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from crowds import addresses_of, talking
 
-from tests.full_disk import fill
-from tests.server import Server, until
+from tests.chaos.crowds import addresses_of, talking
+from tools.testing.full_disk import fill
+from tools.testing.server import Server, until
 
 pytestmark = pytest.mark.slow
 

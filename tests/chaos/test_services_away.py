@@ -2,29 +2,24 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from crowds import addresses_of, talking
 
 from fsharechat.client import RequestError, private, text
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
-from tests.cluster_kit import Cluster, MakeCluster, new_numbers
-from tests.devices import FAST, Device, log_in
-from tests.server import BOUND, until
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from faults.swarm import Swarm
-from faults.verdict import Verdict, judge
-from faults.world import World
-from localservices import process
+from tests.chaos.crowds import addresses_of, talking
+from tools.chaos.swarm import Swarm
+from tools.chaos.verdict import Verdict, judge
+from tools.chaos.world import World
+from tools.services import process
+from tools.testing.cluster import Cluster, MakeCluster, new_numbers
+from tools.testing.devices import FAST, Device, log_in
+from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow
 

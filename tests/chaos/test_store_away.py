@@ -8,10 +8,10 @@ import pytest
 
 from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
-from tests.cluster_kit import MakeCluster, new_numbers
-from tests.devices import Device, log_in
-from tests.server import Server, until
-from tests.wires import Wire
+from tools.testing.cluster import MakeCluster, new_numbers
+from tools.testing.devices import Device, log_in
+from tools.testing.server import Server, until
+from tools.wire.proxy import Wire
 
 pytestmark = pytest.mark.slow
 

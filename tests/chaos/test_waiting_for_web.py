@@ -5,15 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from crowds import found
-from faults.audit import judge_arrivals
-from faults.raw import Book, RawDevice, Rule
 
-from tests.network_namespace import namespace
-from tests.protocol.conformance.device import PRIVATE
-from tests.protocol.conformance.world import Target, World
-from tests.server import Server, until
-from tests.slow_line import slow_line
+from tests.chaos.crowds import found
+from tools.chaos.audit import judge_arrivals
+from tools.chaos.raw import Book, RawDevice, Rule
+from tools.conformance.device import PRIVATE
+from tools.conformance.world import Target, World
+from tools.testing.server import Server, until
+from tools.wire.network_namespace import namespace
+from tools.wire.slow_line import slow_line
 
 pytestmark = pytest.mark.slow
 

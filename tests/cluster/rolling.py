@@ -8,9 +8,9 @@ from itertools import count
 from typing import Protocol
 
 from fsharechat.client import SentMessage
-from tests.cluster_kit import Cluster, new_numbers
-from tests.devices import FAST, Device, check_same, log_in, text_of
-from tests.server import BOUND, until
+from tools.testing.cluster import Cluster, new_numbers
+from tools.testing.devices import FAST, Device, check_same, log_in, text_of
+from tools.testing.server import BOUND, until
 
 UNANSWERED = 4
 PER_STEP = 20

@@ -18,10 +18,10 @@ from fsharechat.client.groups import NOTICES
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MemberType
 from tests.cluster.rolling import PAGE, PATIENT, get_through, make_pair
-from tests.cluster_kit import ROOT, Cluster, new_numbers
-from tests.devices import Device, check_same, log_in, text_of
-from tests.previous import previous_version
-from tests.server import BOUND
+from tools.testing.cluster import ROOT, Cluster, new_numbers
+from tools.testing.devices import Device, check_same, log_in, text_of
+from tools.testing.previous import previous_version
+from tools.testing.server import BOUND
 
 pytestmark = pytest.mark.slow
 

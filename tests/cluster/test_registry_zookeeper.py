@@ -20,9 +20,9 @@ from fsharechat.registry import zookeeper as zookeeper_registry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
 from fsharechat.registry.zookeeper.session import Session
 from tests.cluster.holder import __name__ as HOLDER
-from tests.server import until
-from tests.services import ROOT
-from tests.zookeeper import Wire, ZooKeeper
+from tools.testing.server import until
+from tools.testing.services import ROOT
+from tools.testing.zookeeper import Wire, ZooKeeper
 
 pytestmark = pytest.mark.slow
 

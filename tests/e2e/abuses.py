@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import aiohttp
 import orjson
-from deployment import Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from tests.wire import (
+from tests.e2e.deployment import Deployment
+from tools.wire.raw import (
     BINARY_FRAME,
     TEXT_FRAME,
     TcpWire,

@@ -20,8 +20,8 @@ import structlog
 
 from fsharechat.client import Credentials, login
 from fsharechat.protocol.signals import SubSignal
-from tests.server import SUPER_CODE, Addresses, until
-from tests.wire import BOUND, TcpWire, WebWire, Wire
+from tools.testing.server import SUPER_CODE, Addresses, until
+from tools.wire.raw import BOUND, TcpWire, WebWire, Wire
 
 BOTH = ("one process", pytest.param("cluster", marks=pytest.mark.slow))
 """What the fixture `deployment` may be."""

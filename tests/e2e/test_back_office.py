@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-from deployment import ACCEPTED, Boot, Deployment
 
 from fsharechat.admin.office import Office
 from fsharechat.client import LoginError
 from fsharechat.protocol.signals import Code, LoginCode, SubSignal
-from tests.server import BOUND
-from tests.wire import TcpWire, WebWire, text_message, web_text
+from tests.e2e.deployment import ACCEPTED, Boot, Deployment
+from tools.testing.server import BOUND
+from tools.wire.raw import TcpWire, WebWire, text_message, web_text
 
 pytestmark = pytest.mark.slow
 

@@ -4,13 +4,13 @@ from collections import Counter
 
 import orjson
 import pytest
-from abuses import ABUSES
-from deployment import ACCEPTED, BOTH, Chat, Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from tests.wire import (
+from tests.e2e.abuses import ABUSES
+from tests.e2e.deployment import ACCEPTED, BOTH, Chat, Deployment
+from tools.wire.raw import (
     CONTINUATION_FRAME,
     PING_FRAME,
     TEXT_FRAME,

@@ -9,8 +9,6 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
-from certificate import make_certificate
-from deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.crypto import connect_password, hours_now
@@ -19,8 +17,10 @@ from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
 from roles.connector.session import Session
 from roles.connector.websocket import WebSocketConnection
-from tests.server import BOUND, until
-from tests.wire import TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, text_message, ws_frame
+from tests.e2e.certificate import make_certificate
+from tests.e2e.deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
+from tools.testing.server import BOUND, until
+from tools.wire.raw import TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, text_message, ws_frame
 
 REJECTED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
 BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD

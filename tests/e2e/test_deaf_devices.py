@@ -4,15 +4,15 @@ import asyncio
 
 import orjson
 import pytest
-from deployment import ACCEPTED, Boot, Deployment
 
 from fsharechat.client import Credentials
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Signal, SubSignal
-from tests.slow_line import narrow_socket
-from tests.wire import BOUND, TcpWire, connect_body
+from tests.e2e.deployment import ACCEPTED, Boot, Deployment
+from tools.wire.raw import BOUND, TcpWire, connect_body
+from tools.wire.slow_line import narrow_socket
 
 READ = 50_000
 TEXTS = 150

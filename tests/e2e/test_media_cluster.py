@@ -7,8 +7,8 @@ from aiohttp import ClientSession
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
-from tests.cluster_kit import MakeCluster, new_numbers
-from tests.devices import Device, log_in
+from tools.testing.cluster import MakeCluster, new_numbers
+from tools.testing.devices import Device, log_in
 
 pytestmark = pytest.mark.slow
 

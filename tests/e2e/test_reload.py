@@ -6,9 +6,9 @@ import ssl
 from pathlib import Path
 
 import pytest
-from certificate import make_certificate
 
-from tests.server import Server, until
+from tests.e2e.certificate import make_certificate
+from tools.testing.server import Server, until
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from deployment import ACCEPTED, Boot, Chat, Deployment
 
 from fsharechat.client import Credentials
 from fsharechat.protocol import messages_pb2 as pb
@@ -14,10 +13,11 @@ from fsharechat.protocol.signals import Code, Signal, SubSignal
 from roles.connector import hub, slow
 from roles.connector.sending import Sender
 from roles.connector.session import Session, State
-from tests.devices import log_in
-from tests.server import Server, until
-from tests.slow_line import narrow_socket, slow_line
-from tests.wire import BOUND, TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, ws_frame
+from tests.e2e.deployment import ACCEPTED, Boot, Chat, Deployment
+from tools.testing.devices import log_in
+from tools.testing.server import Server, until
+from tools.wire.raw import BOUND, TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, ws_frame
+from tools.wire.slow_line import narrow_socket, slow_line
 
 MEGABIT = 1_000_000.0
 PAGES = 10

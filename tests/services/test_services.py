@@ -9,7 +9,6 @@ import shutil
 import signal
 import smtplib
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -25,12 +24,9 @@ from fsharechat.blobs.keys import Uploaders
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings import Blobs
-from tests.server import BOUND
-from tests.services import ROOT, Services, run, take_down_orphans
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from localservices.process import Identity
+from tools.services.process import Identity
+from tools.testing.server import BOUND
+from tools.testing.services import ROOT, Services, run, take_down_orphans
 
 pytestmark = pytest.mark.slow
 

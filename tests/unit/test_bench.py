@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import sys
-from pathlib import Path
 
 import orjson
 import pytest
@@ -13,15 +12,12 @@ from hypothesis import strategies as st
 from fsharechat.protocol.frames import FrameDecoder, encode
 from fsharechat.protocol.messages_pb2 import Message, NotifyMessage, PullMessageRequest, PullMessageResult
 from fsharechat.protocol.signals import Signal, SubSignal
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from benchmark import texts, websocket
-from benchmark.link import Account, Peer
-from benchmark.load import Receiver, Sender, Tally
-from benchmark.sampler import stack_of, summary
-from benchmark.stats import percentile
-from benchmark.tcp import TcpBuilder, TcpLink, pull_texts, read_varint, varint
+from tools.bench import texts, websocket
+from tools.bench.link import Account, Peer
+from tools.bench.load import Receiver, Sender, Tally
+from tools.bench.sampler import stack_of, summary
+from tools.bench.stats import percentile
+from tools.bench.tcp import TcpBuilder, TcpLink, pull_texts, read_varint, varint
 
 ACCOUNT = Account("uid", "client", base64.b64encode(b"user token").decode(), "0123456789abcdef")
 SEQS = st.integers(0, (1 << 28) - 1)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from fsharechat.settings import Connector, Settings, SettingsError, Store, key_paths, load
-from tests.authority import Authority
+from tools.services.certificates import Authority
 
 SHIPPED = Path(__file__).parents[2] / "settings.toml"
 

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from api_kit import NUMBER, Site
 
 from fsharechat.protocol.signals import LoginCode
 from roles.api.addresses import behind_proxies, counted_as
 from roles.api.app import make_app
+from tests.unit.api.api_kit import NUMBER, Site
 
 ANN, BOB = "203.0.113.7", "203.0.113.8"
 

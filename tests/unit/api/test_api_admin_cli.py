@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import pytest
 from aiohttp import web
-from api_kit import KEY, Site
-from office_kit import Desk
 
 from fsharechat import cli
 from fsharechat.admin import command_line, commands
 from fsharechat.bus import Presence
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
+from tests.unit.api.api_kit import KEY, Site
+from tests.unit.api.office_kit import Desk
 
 ANN, BEN = "13800000001", "13800000002"
 

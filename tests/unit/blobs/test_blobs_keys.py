@@ -1,11 +1,11 @@
 """The names of objects, without a media store."""
 
 import pytest
-from blobs_kit import make_uploaders
 
 from fsharechat.blobs import KeyRefused, keys
 from fsharechat.blobs.keys import MAX_KEY, MAX_NAME, UPLOADER_FOLDER, Uploaders, identity, place
 from fsharechat.protocol.signals import MediaType
+from tests.unit.blobs.blobs_kit import make_uploaders
 
 KIND = MediaType.FILE
 KEYS = ["a.txt", "b/a.txt", "../a.txt", "x/../a.txt", "~/a.txt", "~u/a.txt", "a.txt?x", "a%2etxt", "a\\b.txt"]

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from fake_peer import FRIEND, ME, stored
 from google.protobuf.message import Message
 
 from fsharechat.client import Client
 from fsharechat.client.chat import Chat
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
+from tests.unit.client.fake_peer import FRIEND, ME, stored
 
 STRANGER = "uid-stranger"
 GROUP = "group-1"

@@ -1,9 +1,9 @@
 """Several addresses: a client goes on to the next one when a server is lost or does not answer."""
 
 import pytest
-from fake_peer import CREDENTIALS, FRIEND, FakePeer
 
 from fsharechat.client import Client, Disconnected, Options
+from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, FakePeer
 
 FAST = Options.fast()
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, TIMEOUT, FakePeer, stored
 
 from fsharechat.client import Client, Options
 from fsharechat.protocol.signals import SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, TIMEOUT, FakePeer, stored
 
 SENT = 40
 RECEIVED = 150

@@ -6,20 +6,6 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from fake_peer import (
-    CREDENTIALS,
-    DROP,
-    FRIEND,
-    IGNORE,
-    ME,
-    SECRET,
-    TIMEOUT,
-    FakePeer,
-    TcpSession,
-    WebSession,
-    stored,
-    web_message,
-)
 
 from fsharechat.client import (
     Client,
@@ -48,6 +34,20 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload
 from fsharechat.protocol.crypto import open_connect_password
 from fsharechat.protocol.signals import Signal, SubSignal
+from tests.unit.client.fake_peer import (
+    CREDENTIALS,
+    DROP,
+    FRIEND,
+    IGNORE,
+    ME,
+    SECRET,
+    TIMEOUT,
+    FakePeer,
+    TcpSession,
+    WebSession,
+    stored,
+    web_message,
+)
 
 FAST = Options.fast()
 SEARCH = pb.SearchUserRequest(keyword="x", fuzzy=0, page=0)

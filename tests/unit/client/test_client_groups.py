@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from fake_peer import CREDENTIALS, FRIEND, ME, FakePeer, stored
 
 from fsharechat.client import (
     Client,
@@ -21,6 +20,7 @@ from fsharechat.client import (
 )
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, GroupType, SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, FakePeer, stored
 
 FAST = Options.fast()
 GROUP = "g1"

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fake_peer import CREDENTIALS, DROP, FRIEND, ME, TIMEOUT, FakePeer, stored
 
 from fsharechat.client import Client, Connected, InboxGap, MessageRecalled, NoRight, Options, Position
 from fsharechat.client.inbox import Stream
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, DROP, FRIEND, ME, TIMEOUT, FakePeer, stored
 
 FAST = Options.fast()
 

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, ME, FakePeer, stored
 
 from fsharechat.client import (
     Blacklisted,
@@ -26,6 +25,7 @@ from fsharechat.client import (
     text,
 )
 from fsharechat.protocol.signals import ContentType, PersistFlag, SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, ME, FakePeer, stored
 
 FAST = Options.fast()
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_peer import CREDENTIALS
 
 from fsharechat.client import terminal
 from fsharechat.client.console import Pipe
 from fsharechat.client.models import Position
 from fsharechat.client.state import InUse, State, default_folder
 from tests.e2e.certificate import make_certificate
+from tests.unit.client.fake_peer import CREDENTIALS
 
 
 def test_state_comes_back(tmp_path: Path) -> None:

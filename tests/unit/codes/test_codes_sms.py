@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from codes_kit import CODE, NUMBER, aliyun_settings, delivery, server_tls, tencent_settings
-from fake_vendors import (
+
+from fsharechat.codes import CodeError, CodeUnconfirmed
+from fsharechat.codes.delivery import Delivery
+from fsharechat.settings import Codes
+from tests.e2e.certificate import make_certificate
+from tests.unit.codes.codes_kit import CODE, NUMBER, aliyun_settings, delivery, server_tls, tencent_settings
+from tests.unit.codes.fake_vendors import (
     FakeAliyun,
     FakeTencent,
     FakeVendor,
@@ -19,11 +24,6 @@ from fake_vendors import (
     tencent_answer,
     tencent_error,
 )
-
-from fsharechat.codes import CodeError, CodeUnconfirmed
-from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import Codes
-from tests.e2e.certificate import make_certificate
 
 pytestmark = pytest.mark.parametrize("vendor", ["aliyun", "tencent"], indirect=True)
 

@@ -7,7 +7,13 @@ import socket
 from pathlib import Path
 
 import pytest
-from codes_kit import (
+
+from fsharechat.codes import CodeError, CodeUnconfirmed
+from fsharechat.codes.delivery import Delivery
+from fsharechat.settings import Codes
+from fsharechat.settings_codes import Smtp
+from tests.e2e.certificate import make_certificate
+from tests.unit.codes.codes_kit import (
     ADDRESS,
     CODE,
     MAIL_PASSWORD,
@@ -18,12 +24,6 @@ from codes_kit import (
     mail_server,
     server_tls,
 )
-
-from fsharechat.codes import CodeError, CodeUnconfirmed
-from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import Codes
-from fsharechat.settings_codes import Smtp
-from tests.e2e.certificate import make_certificate
 
 SENDER = "飞享IM <noreply@chat.example>"
 

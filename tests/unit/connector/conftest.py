@@ -2,13 +2,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
-from connector_fakes import Connector, FakeClock, Make, ScriptedRpc
 
 from fsharechat.bus import Presence
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.settings import Settings
 from roles.connector.hub import Hub
+from tests.unit.connector.connector_fakes import Connector, FakeClock, Make, ScriptedRpc
 
 
 @pytest.hookimpl(optionalhook=True)

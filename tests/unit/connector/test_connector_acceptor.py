@@ -18,7 +18,7 @@ from roles.connector import acceptor as acceptor_module
 from roles.connector.acceptor import Acceptor
 from roles.connector.admission import Admission, Visit
 from tests.e2e.certificate import make_certificate
-from tests.server import until
+from tools.testing.server import until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 """Each test runs on each of them (conftest.py)."""

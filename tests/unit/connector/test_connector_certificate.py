@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from roles.connector.certificate import Certificate, CertificateError
-from tests.server import BOUND
+from tools.testing.server import BOUND
 
 
 def write(folder: Path, name: str, days: int = 30, password: bytes = b"") -> tuple[str, str]:

@@ -1,11 +1,11 @@
 """The cursor of a session and the head of a user (design: the life of a message, 5)."""
 
 import pytest
-from connector_fakes import Connector, FakeDevice, Make, Sent, body_of, pulled
 
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store.messages import NOTHING
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, Sent, body_of, pulled
 
 
 def covered(device: FakeDevice) -> int:

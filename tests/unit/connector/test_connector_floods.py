@@ -1,7 +1,6 @@
 """One who asks without end: what is refused counts too, and others have their turn in between."""
 
 import pytest
-from connector_fakes import Connector, FakeDevice, Make, Sent, turn
 from structlog.testing import capture_logs
 
 from fsharechat.protocol import messages_pb2 as pb
@@ -9,6 +8,7 @@ from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
 from roles.connector.session import FRAMES_A_TURN
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, Sent, turn
 
 LIMITS = {"limits": {"requests": 3, "follow_ups": 5, "seconds": 5}}
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import orjson
 import pytest
-from connector_fakes import Connector, Make, Sent, body_of, connect, turn, welcome
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Reported
@@ -16,7 +15,8 @@ from fsharechat.store.messages import Entry
 from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from roles.connector.cursor import OUTLIVED_SECONDS
-from tests.server import until
+from tests.unit.connector.connector_fakes import Connector, Make, Sent, body_of, connect, turn, welcome
+from tools.testing.server import until
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A connector whose node id is lost: what it does without one, and how it goes on with another."""
 
 import pytest
-from connector_fakes import Connector, RecordingTransport, ScriptedRpc, connect, turn
 
 from fsharechat.bus import Notify, Presence
 from fsharechat.bus.memory import MemoryBus
@@ -9,8 +8,9 @@ from fsharechat.protocol.ids import LeaseError, node_of
 from fsharechat.protocol.signals import Signal, SubSignal
 from fsharechat.settings import Settings
 from roles.connector.hub import Hub
-from tests.leases import FickleLease
-from tests.server import until
+from tests.unit.connector.connector_fakes import Connector, RecordingTransport, ScriptedRpc, connect, turn
+from tools.testing.leases import FickleLease
+from tools.testing.server import until
 
 BEFORE, AFTER = 3, 7
 

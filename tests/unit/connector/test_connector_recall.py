@@ -2,7 +2,6 @@
 
 import orjson
 import pytest
-from connector_fakes import Connector, FakeDevice, message, pulled
 
 from fsharechat.bus import Deliver, Recalled
 from fsharechat.protocol import messages_pb2 as pb
@@ -13,6 +12,7 @@ from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
 from roles.connector import recalls as recalls_module
 from roles.connector.cursor import OUTLIVED_SECONDS
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, message, pulled
 
 GONE = b"what the recall made of it"
 

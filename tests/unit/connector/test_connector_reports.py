@@ -1,13 +1,13 @@
 """The cursor in the reports: one MRN stands for many, with the lowest the device lacks (protocol.md section 8)."""
 
 import pytest
-from connector_fakes import Connector, FakeDevice, Make
 
 from fsharechat.bus import Reported
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal
 from fsharechat.store.messages import Entry
 from roles.connector.logs import LATE_MS, MAX_REPEATS
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make
 
 DELIVERED, READ = ReportType.DELIVERED, ReportType.READ
 NOW = 1_700_000_000_000

@@ -4,7 +4,6 @@ import asyncio
 
 import orjson
 import pytest
-from connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Notify, Push
@@ -12,6 +11,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
+from tests.unit.connector.connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
 
 
 async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Connector):

@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 import pytest
-from group_kit import NODE, Office, text
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Kick, Presence
@@ -15,7 +14,8 @@ from fsharechat.rpc import Method
 from fsharechat.store import sessions
 from fsharechat.store.sessions import Session
 from roles.group.expulsion import Expulsion
-from tests.server import until
+from tests.unit.group.group_kit import NODE, Office, text
+from tools.testing.server import until
 
 
 async def tell(office: Office, op: str, *, retried: bool = False, **request: object) -> dict[str, Any]:

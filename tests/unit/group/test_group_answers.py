@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import orjson
 import pytest
-from group_kit import Office
-from groups_kit import create
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol import sizes
@@ -16,6 +14,8 @@ from fsharechat.rpc import Call, Method
 from fsharechat.store.friends import MAX_REQUESTS
 from fsharechat.store.unit import Dialect, Row, Unit, insert_many
 from roles.group import admin_users, friends
+from tests.unit.group.group_kit import Office
+from tests.unit.group.groups_kit import create
 
 FAT = "\x01"
 """A character of one byte that is seven in JSON inside a JSON string."""

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 import orjson
 import pytest
 from google.protobuf.message import Message
-from group_kit import Office, text
-from groups_kit import create, info, members, modify
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -31,7 +29,9 @@ from fsharechat.rpc import Method, Reply
 from fsharechat.store import words
 from roles.group import words as module
 from roles.group.words import MAX_LOOKED_AT, SLICE, WORDS_KEY, WordFilter, fold, slices
-from tests.server import until
+from tests.unit.group.group_kit import Office, text
+from tests.unit.group.groups_kit import create, info, members, modify
+from tools.testing.server import until
 
 MS = SubSignal.MS
 

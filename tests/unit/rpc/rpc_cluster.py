@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
-from rpc_kit import Desk
-
 from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.rpc.link import Limits
@@ -14,8 +12,9 @@ from fsharechat.rpc.tcp import TcpRpc
 from fsharechat.rpc.versions import SPOKEN, Spoken
 from fsharechat.settings_schema import Rpc as RpcSettings
 from fsharechat.settings_tls import RpcTls
-from tests.authority import Authority
-from tests.wires import Wire
+from tests.unit.rpc.rpc_kit import Desk
+from tools.services.certificates import Authority
+from tools.wire.proxy import Wire
 
 SECRET = "a cluster secret"
 PATIENT = Limits(tick_seconds=0.02, silent_ticks=250, idle_ticks=500, reconnect_seconds=0.01)

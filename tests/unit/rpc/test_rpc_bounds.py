@@ -4,9 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from rpc_cluster import IMPATIENT, PATIENT, Cluster, until
-from rpc_kit import Desk, call, echo
-from rpc_raw import RawCallees, RawCaller
 from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
@@ -15,6 +12,9 @@ from fsharechat.rpc.deadlines import CROWDED_SECONDS
 from fsharechat.rpc.link import Limits, Link
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp import TcpRpc
+from tests.unit.rpc.rpc_cluster import IMPATIENT, PATIENT, Cluster, until
+from tests.unit.rpc.rpc_kit import Desk, call, echo
+from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
 
 DONE = Reply(Code.SUCCESS)
 REFUSED = Reply(Code.SERVER_ERROR)

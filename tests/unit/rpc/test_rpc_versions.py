@@ -6,9 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rpc_cluster import SECRET, Cluster, until
-from rpc_kit import call, echo
-from rpc_raw import RawCallees, RawCaller
 from structlog.testing import capture_logs
 
 from fsharechat.protocol import frames
@@ -17,6 +14,9 @@ from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError
 from fsharechat.rpc.versions import NEWEST, SPOKEN, Codec, range_of
 from fsharechat.versions import Range
+from tests.unit.rpc.rpc_cluster import SECRET, Cluster, until
+from tests.unit.rpc.rpc_kit import call, echo
+from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
 
 
 class Earlier(Codec):

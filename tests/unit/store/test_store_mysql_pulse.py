@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from store_kit import append, inbox, new
 
 from fsharechat.errors import StoreError
 from fsharechat.store import messages, mysql_connection
@@ -13,8 +12,9 @@ from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import MysqlConnection
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
-from tests.server import BOUND, until
-from tests.wires import Wire
+from tests.unit.store.store_kit import append, inbox, new
+from tools.testing.server import BOUND, until
+from tools.wire.proxy import Wire
 
 pytestmark = pytest.mark.slow
 

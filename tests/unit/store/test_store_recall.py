@@ -1,10 +1,9 @@
 """A message that says something else from now on, wherever it is read (protocol.md section 8)."""
 
-from store_kit import append, append_all, inbox, new, private, recorded
-
 from fsharechat.store import messages
 from fsharechat.store.messages import conversation_key
 from fsharechat.store.store import Store
+from tests.unit.store.store_kit import append, append_all, inbox, new, private, recorded
 
 
 async def body(store: Store, id: int) -> bytes | None:

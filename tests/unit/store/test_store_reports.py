@@ -4,7 +4,6 @@ import asyncio
 import random
 
 import pytest
-from store_kit import Exchange, append, new, recorded
 
 from fsharechat.clock import now_ms
 from fsharechat.protocol.signals import ConversationType, MemberType, ReportType
@@ -15,6 +14,7 @@ from fsharechat.store.messages import Entry
 from fsharechat.store.reports import NewReport, Pulled
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
+from tests.unit.store.store_kit import Exchange, append, new, recorded
 
 DELIVERED, READ = ReportType.DELIVERED, ReportType.READ
 
