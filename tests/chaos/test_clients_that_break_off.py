@@ -27,14 +27,14 @@ async def test_devices_that_claim_too_much_and_break_off_miss_nothing(tmp_path: 
     async with Server(tmp_path / "data") as server, AsyncExitStack() as stack:
         lines: list[Wire] = []
 
-        async def line(address: str) -> str:
+        async def over(address: str) -> str:
             lines.append(Wire(address))
             stack.push_async_callback(lines[-1].close)
             return await lines[-1].open()
 
         ws = server.at.ws.removeprefix("ws://").rstrip("/")
         near = [
-            Addresses(await line(server.at.tcp), f"ws://{await line(ws)}/", server.at.http)
+            Addresses(await over(server.at.tcp), f"ws://{await over(ws)}/", server.at.http)
             for _ in range(LINES)
         ]
         async with talking(addresses_of(*near), users=4) as crowd:

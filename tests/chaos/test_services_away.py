@@ -95,6 +95,11 @@ async def _quick_again(swarm: Swarm) -> None:
     await until(lambda: not slow(), lambda: f"messages to {sorted(slow())} come by the head check only")
 
 
+async def _says(it: Cluster, name: str, begun: int, what: str) -> None:
+    """Wait until a process has said so since its log had so many characters."""
+    await until(lambda: what in it.log(name)[begun:], f"{name}: {what!r} is not in its log")
+
+
 async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluster: MakeCluster) -> None:
     it = cluster(2, 2)
     users_of_kafka = it.names("group") + it.names("connector")
@@ -119,7 +124,7 @@ async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluste
         assert not crowd.book.refused
         await _quick_again(swarm)
         for name in users_of_kafka:
-            await until(lambda name=name: "kafka is back" in it.log(name)[begun[name] :], f"{name}: not back")
+            await _says(it, name, begun[name], "kafka is back")
             said = it.log(name)[begun[name] :]
             assert (said.count("kafka is away"), said.count("kafka is back")) == (1, 1)
             lines = [line for line in said.splitlines() if "kafka" in line.lower()]

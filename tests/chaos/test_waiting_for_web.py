@@ -59,15 +59,15 @@ async def fetch(server: Server, near: str) -> None:
             for n in range(0, WAITING, PIPELINED):
                 sender = senders[n // PIPELINED % SENDERS]
                 await sender.say([sender.compose(PRIVATE, away.uid, to) for _ in range(PIPELINED)])
-                await until(lambda sender=sender: sender.unanswered < PIPELINED, "no PUB_ACK")
+                await sender.until_answered(PIPELINED)
             await until(lambda: not book.unacknowledged(), "not all is acknowledged")
             running.append(tasks.create_task(away.run()))
             await until(
-                lambda: len(away.came) > WAITING, lambda: f"{len(away.came)} of {len(book.spoken)}", WITHIN
+                lambda: len(away.heard) > WAITING, lambda: f"{len(away.heard)} of {len(book.spoken)}", WITHIN
             )
         finally:
             for task in running:
                 task.cancel()
-    assert len(away.came) == len(book.spoken) == WAITING + 1
+    assert len(away.heard) == len(book.spoken) == WAITING + 1
     assert found(judge_arrivals(book, [away])) == {}
     assert away.again <= 1, "more came twice than what it had when it went"

@@ -115,6 +115,7 @@ async def frames_that_clients_do_not_send(server: Deployment) -> None:
 
 @abuse
 async def connects_that_are_none(server: Deployment) -> None:
+    wrong: tuple[object, ...] = (None, 1, [], {})
     good = {"userName": "u", "password": "p", "clientIdentifier": "c"}
     for body in (
         b"",
@@ -123,20 +124,14 @@ async def connects_that_are_none(server: Deployment) -> None:
         b"[]",
         b'"text"',
         b"[" * 10_000,
-        *(orjson.dumps({**good, key: value}) for key in good for value in (None, 1, [], {})),
+        *(orjson.dumps({**good, key: value}) for key in good for value in wrong),
         *(orjson.dumps({key: "x" for key in good if key != left_out}) for left_out in good),
         orjson.dumps({**good, "userName": "u" * 256}),
         orjson.dumps({**good, "clientIdentifier": "c" * 256}),
     ):
         await hang_up_on(server, frames.encode(Signal.CONNECT, 0, 1, body), "BAD_USER_NAME_OR_PASSWORD")
-    for content in (
-        None,
-        [],
-        1,
-        {},
-        {"userName": 1},
-        {"userName": "", "password": "", "clientIdentifier": []},
-    ):
+    contents = (*wrong, {"userName": 1}, {"userName": "", "password": "", "clientIdentifier": []})
+    for content in contents:
         wire = await server.web()
         await wire.send("CONNECT", content=content)
         await wire.until_closed()

@@ -36,7 +36,11 @@ class Booted(Deployment):
     async def run(
         cls, data: Path, faults: Faults, sections: dict[str, dict[str, Any]]
     ) -> AsyncIterator[Self]:
-        given = {"node": {"data": data}, "codes": {"super_code": SUPER_CODE}, **_PORTS}
+        given: dict[str, dict[str, Any]] = {
+            "node": {"data": data},
+            "codes": {"super_code": SUPER_CODE},
+            **_PORTS,
+        }
         for name, keys in sections.items():
             given[name] = {**given.get(name, {}), **keys}
         asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.unhandled.append(context))

@@ -4,6 +4,7 @@ from collections import Counter
 
 import orjson
 import pytest
+from google.protobuf.message import Message
 
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
@@ -27,6 +28,9 @@ CONNECTIONS = 350
 REQUESTS = [s for s in SubSignal if s >= SubSignal.US]
 TYPED = frozenset(["MS", "MP", "LRM", "US", "UPUI", "FRP", "FP", "GPGI", "GPGM", "GMURL", "MRP", "UG", "UP"])
 """Requests whose answer has a payload: over WebSocket they fail with "", the others with code 400."""
+
+NO_OBJECTS: tuple[object, ...] = (None, 1, "text", "[", [1], [[]])
+"""Contents that no request has."""
 
 SERVER_ONLY = frozenset(["MN", "RMN", "MRN", "FN", "FRN", "UN", "SAI", "GQNUT"])
 ERROR = '{"code":400,"message":"error","result":null}'
@@ -144,10 +148,10 @@ async def test_sub_signals_that_are_no_request_are_answered_254(server: Deployme
 async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Deployment) -> None:
     wire = await server.online_web("anna")
     for sub_signal in {s.name for s in REQUESTS} - SERVER_ONLY:
-        for content in (None, 1, "text", "[", [1], [[]]):
+        for content in NO_OBJECTS:
             answer = await wire.request(sub_signal, content)
             assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, content)
-    for sub_signal, content in (
+    wrong: list[tuple[str, dict[str, object]]] = [
         ("MS", {**web_text("x", "x"), "content": 1}),
         ("MS", {**web_text("x", "x"), "target": {}}),
         ("MS", {**web_text("x", "x"), "conversationType": "private"}),
@@ -160,9 +164,10 @@ async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Depl
         ("FAR", {"targetUserId": 1}),
         ("FHR", {"targetUid": "x", "status": "yes"}),
         ("MMI", {"type": 0, "value": []}),
-    ):
-        answer = await wire.request(sub_signal, content)
-        assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, content)
+    ]
+    for sub_signal, fields in wrong:
+        answer = await wire.request(sub_signal, fields)
+        assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, fields)
 
 
 async def test_web_sub_signals_that_are_none_close_the_connection(server: Deployment) -> None:
@@ -182,7 +187,7 @@ async def test_what_only_the_server_sends_is_refused_to_web_clients(server: Depl
 async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Deployment) -> None:
     wire = await server.online_tcp("anna")
 
-    async def code(sub_signal: SubSignal, request: pb.Message) -> int:
+    async def code(sub_signal: SubSignal, request: Message) -> int:
         return (await wire.request(sub_signal, request.SerializeToString()))[0]
 
     for kind, wanted in (
@@ -199,8 +204,8 @@ async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Deploy
     assert await code(SubSignal.FAR, pb.AddFriendRequest(target_uid="nobody", reason="")) == Code.NOT_EXIST
     assert await code(SubSignal.FHR, pb.HandleFriendRequest(target_uid="nobody", status=1)) == Code.NOT_EXIST
     assert await code(SubSignal.FALS, pb.AddFriendRequest(target_uid="nobody", reason="a")) == Code.NOT_EXIST
-    request = pb.PullUserRequest(request=[pb.UserRequest(uid="nobody")])
-    code_, payload = await wire.request(SubSignal.UPUI, request.SerializeToString())
+    users = pb.PullUserRequest(request=[pb.UserRequest(uid="nobody")])
+    code_, payload = await wire.request(SubSignal.UPUI, users.SerializeToString())
     assert [r.code for r in pb.PullUserResult.FromString(payload).result] == [1]
     for id in (-1, -(2**63), 0, 7, 2**63 - 1):
         request = pb.PullMessageRequest(id=id, type=0)

@@ -34,7 +34,7 @@ class PhoneParser:
 
     def feed(self, data: bytes) -> list[Frame]:
         self._kept += data
-        found = []
+        found: list[Frame] = []
         while True:
             start = self._kept.find(frames.MAGIC)
             self._kept = self._kept[start:] if start >= 0 else b""

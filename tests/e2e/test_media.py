@@ -12,7 +12,8 @@ from aiohttp import ClientSession
 from fsharechat.blobs import BUCKETS
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
-from tests.e2e.in_process import Boot, Booted, Faults
+from tests.e2e.deployment import Faults
+from tests.e2e.in_process import Boot, Booted
 from tools.testing.server import until
 from tools.wire.raw import TcpWire, WebWire
 

@@ -18,7 +18,7 @@ def missing(book: Book, devices: Iterable[RawDevice]) -> list[str]:
     """
     by_user: dict[str, list[tuple[RawDevice, frozenset[int]]]] = {}
     for device in devices:
-        by_user.setdefault(device.uid, []).append((device, frozenset(device.came)))
+        by_user.setdefault(device.uid, []).append((device, frozenset(device.heard)))
     return [
         f"{one} to {device.session.client_id}"
         for one in book.spoken.values()
@@ -41,9 +41,9 @@ def judge_arrivals(book: Book, devices: Iterable[RawDevice]) -> Deviations:
     }
     ids: dict[str, set[int]] = {}
     for device in devices:
-        for message_id, text in device.came.items():
+        for message_id, text in device.heard.items():
             ids.setdefault(text, set()).add(message_id)
-        found = [book.spoken[text] for text in device.came.values() if text in book.spoken]
+        found = [book.spoken[text] for text in device.heard.values() if text in book.spoken]
         wrong["messages to raw devices out of order"] += [
             f"{what} at {device.session.client_id}" for what in disordered(found)
         ]

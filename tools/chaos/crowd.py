@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from tools.conformance.device import GROUP, PRIVATE
 from tools.conformance.world import Target, World, new_number
+from tools.testing.server import until
 
 from .audit import Deviations, judge_arrivals, judge_history, missing
 from .deeds import Deeds
@@ -162,6 +163,11 @@ class Crowd:
             while self._acknowledged() < wanted:
                 self.check()
                 await asyncio.sleep(0.05)
+
+    async def until_refused(self, more: int) -> None:
+        """Wait until so many more messages are refused."""
+        wanted = self.book.refused + more
+        await until(lambda: self.book.refused >= wanted, lambda: f"{self.book.refused} refused of {wanted}")
 
     def _acknowledged(self) -> int:
         return len(self.book.spoken) - len(self.book.unacknowledged())

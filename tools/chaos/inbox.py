@@ -1,20 +1,19 @@
 """What is in the inbox of a user: read by a device that logs in for it, as devices read it."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 from fsharechat.client import Client, Credentials, Options, Position
 from fsharechat.client.connection import Connection
 from fsharechat.protocol import messages_pb2 as pb
+from tools.testing.server import Where
 
 
 class Reader(Client):
     """A new device of a user, which reads the inbox behind a seq of 1 or more."""
 
-    def __init__(
-        self, credentials: Credentials, after: int, addresses: dict[str, Sequence[str]], options: Options
-    ) -> None:
+    def __init__(self, credentials: Credentials, after: int, addresses: Where, options: Options) -> None:
         self.entries: list[pb.Message] = []
         self.head = 0
         self.came = asyncio.Event()
@@ -41,7 +40,7 @@ class Reader(Client):
 async def read_inbox(
     credentials: Credentials,
     after: int,
-    addresses: dict[str, Sequence[str]],
+    addresses: Where,
     options: Options,
     patience: float,
 ) -> tuple[list[pb.Message], int]:

@@ -21,6 +21,7 @@ from tools.conformance.checks import Refused
 from tools.conformance.content import Object, new_local_id
 from tools.conformance.device import ACCEPTED, Device, Session, is_push
 from tools.conformance.links import Closed, Link
+from tools.testing.server import until
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
@@ -116,7 +117,7 @@ class RawDevice(Device):
         super().__init__(Nowhere(), session)
         self.transport = transport
         self.rule, self.local_ids = rule, local_ids
-        self.came: dict[int, str] = {}
+        self.heard: dict[int, str] = {}
         """Texts by message id, in the order in which they came first."""
         self.again = 0
         """How often a message came that it had."""
@@ -152,6 +153,10 @@ class RawDevice(Device):
     def settled(self) -> bool:
         """Whether it is online with nothing unanswered."""
         return self.online.is_set() and not self._unanswered
+
+    async def until_answered(self, most: int) -> None:
+        """Wait until fewer messages than `most` have no answer."""
+        await until(lambda: self.unanswered < most, lambda: f"{self.unanswered} without a PUB_ACK")
 
     async def run(self) -> None:
         """Be connected, to one's own connector if it can be, until this is cancelled."""
@@ -276,9 +281,9 @@ class RawDevice(Device):
             self._book.wrong.append(f"{self.session.client_id} got {text!r}")
         elif one.by == self.session.client_id and not one.local_id and claim:
             self._book.wrong.append(f"{one} came back to its device")
-        if message_id in self.came:
+        if message_id in self.heard:
             self.again += 1
-        self.came.setdefault(message_id, text)
+        self.heard.setdefault(message_id, text)
 
     # What it sends
 
@@ -364,7 +369,8 @@ class RawDevice(Device):
         frame_id = frame_id or self._next_id()
         async with asyncio.timeout(ANSWER_SECONDS):
             await self.online.wait()
-            future = self._asked[frame_id] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
+            self._asked[frame_id] = future
             async with self._writing:
                 await self.link.send("PUBLISH", sub, frame_id, body, content)
             answer = await future

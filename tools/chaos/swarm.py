@@ -27,6 +27,7 @@ from fsharechat.client.models import Event
 from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ConversationType, SubSignal
+from tools.testing.server import Where
 
 from .inbox import read_inbox
 from .ledger import Ledger, Read, Sent
@@ -253,8 +254,9 @@ class Swarm:
         """Return what came to a user in this run, as a new device reads it, and the last seq there is."""
         member = self.members[number]
         credentials = await self._credentials(number, "reader")
-        addresses = {member.transport: self._addresses[member.transport]}
-        return await read_inbox(credentials, member.begin, addresses, OPTIONS, LOGIN_SECONDS)
+        addresses = self._addresses[member.transport]
+        where = Where(tcp=addresses) if member.transport == "tcp" else Where(ws=addresses)
+        return await read_inbox(credentials, member.begin, where, OPTIONS, LOGIN_SECONDS)
 
     async def _make_group(self, mates: Sequence[Member], numbers: Mapping[str, int]) -> None:
         owner, *others = mates

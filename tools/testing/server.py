@@ -7,9 +7,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypedDict
 
 from fsharechat.client import send_code
 
@@ -24,6 +24,13 @@ _NO_LIMITS = {"LIMITS__REQUESTS": "0"}
 _FOR_MACHINES = {"LOG__FORMAT": "json"}
 
 
+class Where(TypedDict, total=False):
+    """Where a `Client` finds its server, as it takes it: one of the two."""
+
+    tcp: Sequence[str]
+    ws: Sequence[str]
+
+
 class Addresses(NamedTuple):
     """Where a server, or a cluster of them, serves clients: host:port, a ws:// address and an http:// one.
 
@@ -34,9 +41,9 @@ class Addresses(NamedTuple):
     ws: str
     http: str
 
-    def of(self, transport: str) -> dict[str, list[str]]:
+    def of(self, transport: str) -> Where:
         """Return what `Client` wants to be told, for "tcp" or "ws"."""
-        return {"tcp": {"tcp": self.tcp.split(",")}, "ws": {"ws": self.ws.split(",")}}[transport]
+        return {"tcp": Where(tcp=self.tcp.split(",")), "ws": Where(ws=self.ws.split(","))}[transport]
 
 
 async def until(condition: Callable[[], bool], what: str | Callable[[], str], within: float = BOUND) -> None:

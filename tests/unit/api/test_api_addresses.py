@@ -35,8 +35,8 @@ async def remote(trusted: tuple[str, ...], peer: str, forwarded: list[str]) -> s
 
     @web.middleware
     async def connected_from(
-        request: web.Request, handler: Callable[..., Awaitable[web.Response]]
-    ) -> web.Response:
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         return await handler(request.clone(remote=peer))
 
     async def tell(request: web.Request) -> web.Response:

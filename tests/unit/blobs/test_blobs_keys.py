@@ -88,7 +88,12 @@ def test_a_key_that_is_no_name_is_not_looked_at_segment_by_segment(
 ) -> None:
     assert place(KIND, "./" * ((MAX_KEY - 1) // 2) + "a").name.endswith("/a")
     seen: list[str] = []
-    monkeypatch.setattr(keys, "_decoded", lambda part: seen.append(part) or part)
+
+    def decoded(part: str) -> str:
+        seen.append(part)
+        return part
+
+    monkeypatch.setattr(keys, "_decoded", decoded)
     with pytest.raises(KeyRefused, match="too long"):
         place(KIND, segment * (1_000_000 // len(segment)) + "a")
     assert seen == []

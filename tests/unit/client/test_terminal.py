@@ -65,15 +65,27 @@ def test_the_state_folder_follows_the_desktop_conventions(monkeypatch: pytest.Mo
     assert default_folder() == Path.home() / ".local/state/fsharechat"
 
 
+class Silent:
+    """A chat that a pipe has no use for."""
+
+    def prompt(self) -> str:
+        return ">"
+
+    async def complete(self, line: str) -> list[tuple[str, int]]:
+        return []
+
+    def typing(self, line: str) -> None: ...
+
+
 async def read_all(pipe: Pipe) -> list[str]:
-    return [line async for line in pipe.lines(lambda: ">")]
+    return [line async for line in pipe.lines(Silent())]
 
 
 async def test_lines_from_a_pipe_however_they_are_cut() -> None:
     reader, writer = os.pipe()
     try:
         os.write(writer, b"first\r\nsec")
-        lines = Pipe(reader).lines(lambda: ">")
+        lines = Pipe(reader).lines(Silent())
         assert await anext(lines) == "first"
         os.write(writer, "ond 你\nthe rest".encode())
         os.close(writer)

@@ -73,9 +73,11 @@ async def test_it_logs_in_over_an_encrypted_connection(tmp_path: Path, security:
     serving = (
         mail_server(starttls=context, login=True) if security == "starttls" else mail_server(tls=context)
     )
-    login = {"username": MAIL_USER, "password": MAIL_PASSWORD} if security == "starttls" else {}
+    user, password = (MAIL_USER, MAIL_PASSWORD) if security == "starttls" else ("", "")
     async with serving as server:
-        codes = by_mail(server.port, security=security, authority=str(certificate), **login)
+        codes = by_mail(
+            server.port, security=security, authority=str(certificate), username=user, password=password
+        )
         await codes.send(ADDRESS, CODE)
         assert "answers" in await codes.check()
         assert len(server.mails) == 1

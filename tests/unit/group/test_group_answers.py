@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 import pytest
+from google.protobuf.message import Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol import sizes
@@ -189,7 +190,7 @@ async def test_the_devices_of_a_user_are_listed_up_to_a_number(
 def test_what_an_entry_weighs_beside_its_texts_is_enough() -> None:
     """Entries of nothing but large numbers are not larger than they are counted for."""
     n, most = 1 << 62, (1 << 31) - 1
-    cases: list[tuple[SubSignal, object, object, int]] = [
+    cases: list[tuple[SubSignal, Message, Message, int]] = [
         (
             SubSignal.FRP,
             pb.Version(version=0),
@@ -237,16 +238,16 @@ def test_what_an_entry_weighs_beside_its_texts_is_enough() -> None:
                 encode_reply(
                     method, 1, 0, one.SerializeToString(), viewer="", request=request.SerializeToString()
                 )
-            )  # type: ignore[attr-defined]
+            )
             for one in (answer, _first_half(answer))
         ]
         assert whole - half <= counted, method.name
 
 
-def _first_half(answer: object) -> object:
+def _first_half(answer: Message) -> Message:
     """Return an answer of two entries with one."""
     half = type(answer)()
-    half.CopyFrom(answer)  # type: ignore[attr-defined]
-    ((_, entries),) = half.ListFields()  # type: ignore[attr-defined]
+    half.CopyFrom(answer)
+    ((_, entries),) = half.ListFields()
     del entries[1:]
     return half

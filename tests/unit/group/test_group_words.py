@@ -4,7 +4,7 @@ import asyncio
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 import pytest
@@ -286,10 +286,13 @@ async def test_words_are_not_read_again_where_the_version_is_the_same(
         asked[unit] += 1
         return read(unit, *args)  # type: ignore[arg-type]
 
+    def have_looked(times: int) -> Callable[[], bool]:
+        return lambda: asked[words.version] == times
+
     monkeypatch.setattr(store, "read", counted)
     for looks in (1, 2):  # the second begins when the first is done
         office.node.bus.invalidate([WORDS_KEY])
-        await until(lambda looks=looks: asked[words.version] == looks, "nobody looked")
+        await until(have_looked(looks), "nobody looked")
     assert asked[words.all_words] == 0
 
 

@@ -75,7 +75,7 @@ async def test_what_a_process_does_not_read_is_bounded(cluster: Cluster) -> None
         caller = await cluster.caller()
         await callees.shaken()  # and no word is read from here on
         await asyncio.wait_for(caller.wait_ready(), 10)
-        asked = []
+        asked: list[asyncio.Future[Reply]] = []
         async with asyncio.timeout(30):
             while not (asked and asked[-1].done()):
                 asked.append(caller.call(call(bytes(64 << 10), uid="ann")))

@@ -163,7 +163,7 @@ async def test_behind_a_process_that_drains_a_user_waits_for_its_answers(cluster
     await asyncio.wait_for(drained, 10)
     for n in range(3):
         desks[there].answer(n, DONE)
-    assert await asyncio.gather(second, third, other) == [DONE] * 3
+    assert list(await asyncio.gather(second, third, other)) == [DONE] * 3
     assert len(desks[here].calls) == 1
 
 

@@ -37,8 +37,10 @@ def on_both_loops(test: Test) -> Callable[..., None]:
             runner.run(within())
 
     update_wrapper(run, test)
-    del run.__wrapped__
-    run.__signature__ = Signature([Parameter("loop_factory", Parameter.POSITIONAL_OR_KEYWORD), *parameters])
+    del run.__dict__["__wrapped__"]
+    run.__dict__["__signature__"] = Signature(
+        [Parameter("loop_factory", Parameter.POSITIONAL_OR_KEYWORD), *parameters]
+    )
     loops = pytest.mark.parametrize(
         "loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
     )

@@ -1,7 +1,7 @@
 """A database that says nothing any more: who needs it hears so long before the time of a statement is over."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 
 import pytest
@@ -43,7 +43,7 @@ async def store(wire: Wire, empty_mysql: ServiceUrl) -> AsyncIterator[MysqlStore
     await store.close()
 
 
-async def refused(asked: "asyncio.Future[object]") -> str:
+async def refused(asked: Awaitable[object]) -> str:
     async with asyncio.timeout(BOUND):
         with pytest.raises(StoreError) as error:
             await asked
@@ -97,7 +97,7 @@ async def test_a_statement_that_takes_long_is_no_silence(store: MysqlStore) -> N
     store.on_reach(lambda: changes.append(store.away))
 
     def slow(_: Dialect) -> Unit[int]:
-        return (yield Query("SELECT SLEEP(3)", ())).rows[0][0]
+        return int((yield Query("SELECT SLEEP(3)", ())).rows[0][0])
 
     assert await store.read(slow) == 0
     assert changes == []
