@@ -9,9 +9,9 @@ import pytest
 from tests.chaos.crowds import found
 from tools.chaos.audit import judge_arrivals
 from tools.chaos.raw import Book, RawDevice, Rule
-from tools.conformance.device import PRIVATE
 from tools.conformance.world import Target, World
 from tools.testing.server import Server, until
+from tools.wire.bodies import PRIVATE
 from tools.wire.network_namespace import namespace
 from tools.wire.slow_line import slow_line
 

@@ -11,7 +11,8 @@ from fsharechat.protocol.signals import Code, SubSignal
 from tools.testing.cluster import API_KEY, Cluster, MakeCluster, new_numbers
 from tools.testing.devices import log_in
 from tools.testing.server import BOUND
-from tools.wire.raw import TcpWire, text_message
+from tools.wire.bodies import text_message
+from tools.wire.clients import TcpWire
 
 pytestmark = pytest.mark.slow
 

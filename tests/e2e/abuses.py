@@ -10,16 +10,9 @@ import orjson
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from tests.e2e.deployment import Deployment
-from tools.wire.raw import (
-    BINARY_FRAME,
-    TEXT_FRAME,
-    TcpWire,
-    connect_body,
-    shake_hands,
-    text_message,
-    web_text,
-    ws_frame,
-)
+from tools.wire import websocket
+from tools.wire.bodies import connect_body, text_message, web_text
+from tools.wire.clients import TcpWire
 
 Abuse = Callable[[Deployment], Awaitable[None]]
 ABUSES: dict[str, Abuse] = {}
@@ -64,7 +57,7 @@ async def hang_up_web(server: Deployment, data: bytes, reason: str, *, shake: bo
     wire = await server.raw_web()
     try:
         if shake:
-            await shake_hands(wire)
+            await wire.become_websocket()
         wire.writer.write(data)
         with suppress(ValueError):  # what comes is no frames of ours
             await wire.until_closed()
@@ -164,27 +157,27 @@ async def http_that_is_none(server: Deployment) -> None:
 
 @abuse
 async def websocket_frames_that_are_none(server: Deployment) -> None:
-    heartbeat = ws_frame(TEXT_FRAME, "心跳内容".encode())
-    await hang_up_web(server, ws_frame(BINARY_FRAME, _HEADER), "not text")
-    await hang_up_web(server, heartbeat + ws_frame(TEXT_FRAME, b"\xff\xfe"), "INVALID_TEXT")
-    await hang_up_web(server, ws_frame(3, b""), "PROTOCOL_ERROR")
-    await hang_up_web(server, ws_frame(9, b"x" * 126), "PROTOCOL_ERROR")
-    await hang_up_web(server, ws_frame(0, b"more"), "PROTOCOL_ERROR")
+    heartbeat = websocket.encode("心跳内容".encode())
+    await hang_up_web(server, websocket.encode(_HEADER, websocket.BINARY), "not text")
+    await hang_up_web(server, heartbeat + websocket.encode(b"\xff\xfe"), "INVALID_TEXT")
+    await hang_up_web(server, websocket.encode(b"", 3), "PROTOCOL_ERROR")
+    await hang_up_web(server, websocket.encode(b"x" * 126, 9), "PROTOCOL_ERROR")
+    await hang_up_web(server, websocket.encode(b"more", 0), "PROTOCOL_ERROR")
     for length in (2**31 - 1, 2**63 - 1, 2**64 - 1, BIG):
-        await hang_up_web(server, ws_frame(TEXT_FRAME, b"x", length=length), "MESSAGE_TOO_BIG")
+        await hang_up_web(server, websocket.encode(b"x", length=length), "MESSAGE_TOO_BIG")
 
 
 @abuse
 async def json_that_is_no_request(server: Deployment) -> None:
     for text in ("", "{", "null", "[]", "1", '"PING"', "[" * 10_000, '{"signal": 9}', '{"signal": "PUSH"}'):
-        await hang_up_web(server, ws_frame(TEXT_FRAME, text.encode()), "")
+        await hang_up_web(server, websocket.encode(text.encode()), "")
 
 
 @abuse
 async def a_lot_before_logging_in(server: Deployment) -> None:
-    part = ws_frame(TEXT_FRAME, b"x" * 50_000, fin=False)
+    part = websocket.encode(b"x" * 50_000, fin=False)
     await hang_up_web(server, part + part, "65536 bytes before")
-    await hang_up_web(server, ws_frame(TEXT_FRAME, b"x" * 70_000), "65536 bytes before")
+    await hang_up_web(server, websocket.encode(b"x" * 70_000), "65536 bytes before")
 
 
 @abuse
@@ -249,6 +242,6 @@ async def connections_that_come_and_go(server: Deployment) -> None:
         await web.close()
     for _ in range(10):
         web = await server.raw_web()
-        await shake_hands(web)
+        await web.become_websocket()
         await web.close()
     await server.until_sessions(before)

@@ -11,7 +11,8 @@ from fsharechat.client import LoginError
 from fsharechat.protocol.signals import Code, LoginCode, SubSignal
 from tests.e2e.deployment import ACCEPTED, Boot, Deployment
 from tools.testing.server import BOUND
-from tools.wire.raw import TcpWire, WebWire, text_message, web_text
+from tools.wire.bodies import text_message, web_text
+from tools.wire.clients import TcpWire, WebWire
 
 pytestmark = pytest.mark.slow
 

@@ -11,16 +11,8 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from tests.e2e.abuses import ABUSES
 from tests.e2e.deployment import ACCEPTED, BOTH, Chat, Deployment
-from tools.wire.raw import (
-    CONTINUATION_FRAME,
-    PING_FRAME,
-    TEXT_FRAME,
-    connect_body,
-    shake_hands,
-    text_message,
-    web_text,
-    ws_frame,
-)
+from tools.wire import websocket
+from tools.wire.bodies import connect_body, text_message, web_text
 
 CONNECTIONS = 350
 """What the abuses open, about; each that left something behind would leave some hundred bytes at least."""
@@ -81,9 +73,9 @@ async def test_a_frame_that_comes_a_byte_at_a_time(server: Deployment) -> None:
 
 async def test_a_web_frame_that_comes_a_byte_at_a_time(server: Deployment) -> None:
     wire = await server.raw_web()
-    await shake_hands(wire)
+    await wire.become_websocket()
     text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
-    for byte in ws_frame(TEXT_FRAME, text):
+    for byte in websocket.encode(text):
         wire.writer.write(bytes([byte]))
         await wire.writer.drain()
     await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
@@ -244,21 +236,15 @@ async def test_a_huge_text_within_the_limit_arrives(server: Deployment) -> None:
 
 async def test_an_overlong_web_request_is_refused_and_its_connection_lives(server: Deployment) -> None:
     """In parts, with a PING between them: it is read past, and what comes behind it is carried out."""
-    wire = await server.raw_web()
-    await shake_hands(wire)
-    text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
-    wire.writer.write(ws_frame(TEXT_FRAME, text))
-    await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
+    wire = await server.raw_online_web("anna")
     head = b'{"signal": "PUBLISH", "subSignal": "MS", "messageId": 65536, "content": {"target": "'
-    wire.writer.write(ws_frame(TEXT_FRAME, head, fin=False))
+    wire.writer.write(websocket.encode(head, fin=False))
     for _ in range(5):
-        wire.writer.write(ws_frame(CONTINUATION_FRAME, b"x" * (400 << 10), fin=False))
-        wire.writer.write(ws_frame(PING_FRAME, b"ping"))
+        wire.writer.write(websocket.encode(b"x" * (400 << 10), websocket.CONTINUATION, fin=False))
+        wire.writer.write(websocket.encode(b"ping", websocket.PING))
         await wire.writer.drain()
-    wire.writer.write(ws_frame(CONTINUATION_FRAME, b'"}}'))
-    wire.writer.write(
-        ws_frame(TEXT_FRAME, b'{"signal": "PING", "messageId": 7, "content": {"interval": 1000}}')
-    )
+    wire.writer.write(websocket.encode(b'"}}', websocket.CONTINUATION))
+    wire.writer.write(websocket.encode(b'{"signal": "PING", "messageId": 7, "content": {"interval": 1000}}'))
     answers = (await wire.reader.readuntil(b'"interval 1000"')).decode(errors="replace")
     assert answers.count("ping") == 5
     assert '"subSignal":"MS","messageId":65536,"content":""' in answers
@@ -266,11 +252,7 @@ async def test_an_overlong_web_request_is_refused_and_its_connection_lives(serve
 
 async def test_what_an_overlong_header_claims_is_not_kept(server: Deployment) -> None:
     """Whoever is logged in and claims 2^63 bytes is closed at the header."""
-    wire = await server.raw_web()
-    await shake_hands(wire)
-    text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
-    wire.writer.write(ws_frame(TEXT_FRAME, text))
-    await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
-    wire.writer.write(ws_frame(TEXT_FRAME, b"x", length=1 << 63))
+    wire = await server.raw_online_web("anna")
+    wire.writer.write(websocket.encode(b"x", length=1 << 63))
     await wire.reader.readuntil(b"\x88\x02" + (1009).to_bytes(2, "big"))
     await server.until_logged(wire, "MESSAGE_TOO_BIG")

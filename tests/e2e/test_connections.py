@@ -20,7 +20,9 @@ from roles.connector.websocket import WebSocketConnection
 from tests.e2e.certificate import make_certificate
 from tests.e2e.deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
 from tools.testing.server import BOUND, until
-from tools.wire.raw import TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, text_message, ws_frame
+from tools.wire import websocket
+from tools.wire.bodies import connect_body, text_message
+from tools.wire.clients import TcpWire, WebWire
 
 REJECTED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
 BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
@@ -371,18 +373,12 @@ async def test_a_long_chunk_is_carried_out_in_parts(
     boot: Boot, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = await boot(limits={"requests": 0})
-    dora = await server.login("dora")
     if transport == "tcp":
-        wire = await server.tcp()
-        assert await wire.connect(dora) == ACCEPTED
+        wire = await server.online_tcp("dora")
         ping = frames.encode(Signal.PING, 0, 1)
     else:
-        wire = await server.raw_web()
-        await shake_hands(wire)
-        said = {"signal": "CONNECT", "content": connect_body(dora)}
-        wire.writer.write(ws_frame(TEXT_FRAME, orjson.dumps(said)))
-        await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
-        ping = ws_frame(TEXT_FRAME, b'{"signal": "PING", "messageId": 1}')
+        wire = await server.raw_online_web("dora")
+        ping = websocket.encode(b'{"signal": "PING", "messageId": 1}')
     turns = 0
     carried: Counter[int] = Counter()
     decoded: Counter[int] = Counter()
@@ -494,5 +490,5 @@ async def test_a_web_client_that_is_gone_before_its_handshake_is_answered_is_no_
     server.faults.opened(wire.name)
     server.wires.push_async_callback(wire.close)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        await shake_hands(wire)
+        await wire.become_websocket()
     assert [record.getMessage() for record in caplog.records if record.name == "aiohttp.server"] == []

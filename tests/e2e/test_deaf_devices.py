@@ -11,7 +11,8 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Signal, SubSignal
 from tests.e2e.deployment import ACCEPTED, Boot, Deployment
-from tools.wire.raw import BOUND, TcpWire, connect_body
+from tools.wire.bodies import connect_body
+from tools.wire.clients import BOUND, TcpWire
 from tools.wire.slow_line import narrow_socket
 
 READ = 50_000

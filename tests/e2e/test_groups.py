@@ -16,7 +16,7 @@ from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.unit import Dialect, Unit, insert_many
 from tools.testing.devices import Device, log_in, text_of
 from tools.testing.server import Server
-from tools.wire.raw import TcpWire
+from tools.wire.clients import TcpWire
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from fsharechat.protocol.signals import Code, MediaType, SubSignal
 from tests.e2e.deployment import Faults
 from tests.e2e.in_process import Boot, Booted
 from tools.testing.server import until
-from tools.wire.raw import TcpWire, WebWire
+from tools.wire.clients import TcpWire, WebWire
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "ws"])
 KEYS = ["1-2-3-photo.png", "年终 报告 \"final\" 'v2'.docx", "../../../../etc/passwd", "a b+c&d=100%.txt"]

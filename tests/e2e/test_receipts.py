@@ -15,7 +15,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, Signal, SubSignal
 from tools.testing.devices import log_in
 from tools.testing.server import Server
-from tools.wire.raw import TcpWire, WebWire
+from tools.wire.clients import TcpWire, WebWire
 
 pytestmark = pytest.mark.slow
 

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from tools.conformance import proto2, shapes
+from tools.conformance import shapes
 from tools.conformance.__main__ import table
 from tools.conformance.all_rows import all_rows
 from tools.conformance.arrived import Malformed, of_tcp, of_web
 from tools.conformance.checks import Skip
-from tools.conformance.contract import MESSAGES, SIGNALS, SUB_SIGNALS
 from tools.conformance.rows import Row
 from tools.conformance.running import run
 from tools.conformance.world import Target, World
+from tools.wire import proto2
+from tools.wire.contract import MESSAGES, SIGNALS, SUB_SIGNALS
 
 NOTIFY = proto2.encode("NotifyMessage", {"type": 0, "head": 7})
 NOWHERE = Target([], [], [], "")

@@ -17,8 +17,8 @@ from fsharechat.client import Client, ClientError, Credentials, Options
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Signal, SubSignal
+from tools.wire.bodies import Account
 
-from .link import Account
 from .server import Address
 
 ALLOWED = 20.0
@@ -81,7 +81,7 @@ async def attacking(task: Task) -> AsyncIterator[None]:
 @asynccontextmanager
 async def online(address: Address, account: Account) -> AsyncIterator[Client]:
     host, port = address
-    credentials = Credentials(account.uid, account.user_token, account.secret, "", account.client_id)
+    credentials = Credentials(account.user_id, account.user_token, account.secret, "", account.client_id)
     options = Options(send_limit=0, request_timeout=30.0)
     async with Client(credentials, tcp=[f"{host}:{port}"], options=options) as client:
         yield client

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from .link import Account, BenchError, Peer
+from tools.wire.bodies import Account
+
+from .link import BenchError, Peer
 from .load import connect, link_of
 from .server import Server
 

@@ -1,36 +1,20 @@
-"""What both transports share: an account, a peer that reacts to what arrives, and the connection between."""
+"""What both transports share: a peer that reacts to what arrives, and the connection between."""
 
 import asyncio
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol, cast
 
 from google.protobuf.message import DecodeError
 
-from fsharechat.protocol import crypto
+from tools.wire.bodies import Account
 
 _MAX_FAULTS = 10
 
 
 class BenchError(Exception):
     """The run cannot go on or is not to be believed; the text is for whoever started it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One logged-in device."""
-
-    uid: str
-    client_id: str
-    user_token: str
-    secret: str
-
-    def connect_body(self) -> dict[str, str]:
-        """Return the CONNECT body (protocol.md section 4)."""
-        password = crypto.connect_password(self.user_token, self.secret)
-        return {"userName": self.uid, "password": password, "clientIdentifier": self.client_id}
 
 
 class Builder(Protocol):

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple, Self
 
-from .link import Account, BenchError, Builder, Link, Peer
+from tools.wire.bodies import Account
+
+from .link import BenchError, Builder, Link, Peer
 from .server import Address, Server, machine_cpu_seconds
 from .stats import percentile
 from .tcp import TcpBuilder, TcpLink
@@ -215,7 +217,7 @@ def _pair(
 ) -> tuple[Sender, Receiver]:
     """Make one pair and its unconnected links."""
     from_account, to_account = accounts[2 * number], accounts[2 * number + 1]
-    builder = _BUILDERS[transport](number, from_account.uid, to_account.uid)
+    builder = _BUILDERS[transport](number, from_account.user_id, to_account.user_id)
     sender = Sender(number, case.window, builder, tally)
     receiver = Receiver(number, sender, builder, tally)
     sender.link = _LINKS[transport](from_account, sender)

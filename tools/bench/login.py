@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from fsharechat.protocol import crypto
+from tools.wire.bodies import Account
+from tools.wire.crypto import open_token
 
-from .link import Account, BenchError
+from .link import BenchError
 
 _SUPER_CODE = "66666"
 _AT_ONCE = 16
@@ -43,5 +44,5 @@ async def _log_in_one(session: aiohttp.ClientSession, http: str, user: int, devi
         answer = await response.json()
     if answer["code"] != 0:
         raise BenchError(f"code {answer['code']}: {answer['message']}")
-    user_token, secret, _ = crypto.open_login_token(answer["result"]["token"])
-    return Account(answer["result"]["userId"], client_id, user_token, secret)
+    token = open_token(answer["result"]["token"])
+    return Account(answer["result"]["userId"], client_id, token.user_token, token.secret)

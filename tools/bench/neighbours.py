@@ -46,7 +46,7 @@ async def run_neighbours(server: Server, numbers: Sequence[int], seconds: float)
     print(f"logging in {len(numbers)} users ...", flush=True)
     sender, receiver, bad, *crowd = await log_in(server.http, numbers)
     address = server.address("tcp", 0)
-    others = [account.uid for account in crowd]
+    others = [account.user_id for account in crowd]
     await _teach(server, "gold")
     async with online(address, bad) as client:
         group_id = await client.groups.create("everybody", others[: MEMBERS - 1])

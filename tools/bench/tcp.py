@@ -1,23 +1,23 @@
 """The TCP side: frames patched from a template, pull answers cut by hand (protocol.md sections 1 and 5)."""
 
-from struct import Struct
-
 import orjson
 
-from fsharechat.protocol import frames
-from fsharechat.protocol.messages_pb2 import Message, NotifyMessage
-from fsharechat.protocol.signals import ContentType, PersistFlag, Signal, SubSignal
+from fsharechat.protocol.messages_pb2 import NotifyMessage
+from tools.wire import frames
+from tools.wire.bodies import PING_INTERVAL, Draft, connect_body, text
+from tools.wire.contract import SIGNALS, SUB_SIGNALS
+from tools.wire.proto2 import read_varint, varint
 
 from .link import Link
 from .texts import LOCAL_BASE, TEXT_SIZE, TextParts, local_varint, message_id_of, uint16
 
-_unpack_header = Struct(">BBBiBH").unpack_from
 _TEXT_FIELD = bytes((0x12, TEXT_SIZE)) + b"bench "
-_MS_ACK = Signal.PUB_ACK << 8 | SubSignal.MS
-_MP_ACK = Signal.PUB_ACK << 8 | SubSignal.MP
-_MN = Signal.PUBLISH << 8 | SubSignal.MN
-_ACCEPTED = Signal.CONNECT_ACK << 8 | SubSignal.CONNECTION_ACCEPTED
-_PING_INTERVAL_MS = 30_000
+_PUBLISH, _PING = SIGNALS["PUBLISH"], SIGNALS["PING"]
+_MP = SUB_SIGNALS["MP"]
+_MS_ACK = SIGNALS["PUB_ACK"] << 8 | SUB_SIGNALS["MS"]
+_MP_ACK = SIGNALS["PUB_ACK"] << 8 | _MP
+_MN = _PUBLISH << 8 | SUB_SIGNALS["MN"]
+_ACCEPTED = SIGNALS["CONNECT_ACK"] << 8 | SUB_SIGNALS["CONNECTION_ACCEPTED"]
 
 
 class TcpBuilder:
@@ -25,17 +25,11 @@ class TcpBuilder:
 
     def __init__(self, pair: int, sender: str, receiver: str) -> None:
         self._parts = TextParts(pair)
-        message = Message(from_user=sender, local_message_id=LOCAL_BASE)
-        message.conversation.type = 0
-        message.conversation.target = receiver
-        message.conversation.line = 0
-        message.content.type = ContentType.TEXT
-        message.content.searchable_content = self._parts.text(0).decode()
-        message.content.persist_flag = PersistFlag.STORED_AND_COUNTED
-        frame = frames.encode(Signal.PUBLISH, SubSignal.MS, 0, message.SerializeToString())
+        draft = Draft(receiver, text(self._parts.text(0).decode()), LOCAL_BASE, sender=sender)
+        frame = frames.encode(_PUBLISH, SUB_SIGNALS["MS"], 0, draft.body())
         before, after = frame.split(self._parts.text(0))
-        self._start = before[: frames.HEADER_SIZE - 2]
-        self._middle = before[frames.HEADER_SIZE :]
+        self._start = before[: frames.HEADER - 2]
+        self._middle = before[frames.HEADER :]
         self._end = after.removesuffix(local_varint(0))
 
     def message(self, seq: int) -> tuple[bytes, bytes]:
@@ -45,30 +39,7 @@ class TcpBuilder:
 
     def pull(self, head: int, message_id: int) -> bytes:
         body = b"\x08" + varint(head - 1) + b"\x10\x00"
-        return frames.encode(Signal.PUBLISH, SubSignal.MP, message_id, body)
-
-
-def varint(number: int) -> bytes:
-    """Return `number`, at least 0, as a protobuf varint."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """Return the varint at `position` and where it ends. Raises IndexError when it does not."""
-    byte = data[position]
-    number, shift = byte & 0x7F, 7
-    position += 1
-    while byte > 0x7F:
-        byte = data[position]
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        position += 1
-    return number, position
+        return frames.encode(_PUBLISH, _MP, message_id, body)
 
 
 def pull_texts(data: bytes, position: int, end: int) -> tuple[list[bytes], int]:
@@ -101,23 +72,16 @@ class TcpLink(Link):
 
     def greet(self) -> None:
         """CONNECT and PING back to back, as clients do."""
-        connect = orjson.dumps({**self.account.connect_body(), "willTopic": "", "willMessage": ""})
-        ping = orjson.dumps({"interval": _PING_INTERVAL_MS})
+        connect = orjson.dumps(connect_body(self.account, willTopic="", willMessage=""))
         self.out += (
-            frames.encode(Signal.CONNECT, SubSignal.NONE, 0, connect),
-            frames.encode(Signal.PING, SubSignal.NONE, 1, ping),
+            frames.encode(SIGNALS["CONNECT"], 0, 0, connect),
+            frames.encode(_PING, 0, 1, orjson.dumps(PING_INTERVAL)),
         )
 
     def read(self, data: bytes, now: float) -> int:
-        position, end = 0, len(data)
-        while end - position >= frames.HEADER_SIZE:
-            magic, _, signal, length, sub_signal, message_id = _unpack_header(data, position)
-            if magic != frames.MAGIC:
-                raise ValueError(f"a frame that starts with 0x{magic:02X}")
-            start = position + frames.HEADER_SIZE
-            if start + length > end:
-                break
-            position = start + length
+        position = 0
+        while (frame := frames.decode(data, position)) is not None:
+            signal, sub_signal, message_id, start, position = frame
             self._frame(signal << 8 | sub_signal, message_id, data, start, position, now)
         return position
 
@@ -133,5 +97,5 @@ class TcpLink(Link):
             self.peer.notified(NotifyMessage.FromString(data[start:end]).head, now)
         elif kind == _ACCEPTED:
             self.accept()
-        elif kind >> 8 != Signal.PING:
+        elif kind >> 8 != _PING:
             self.refuse(f"got signal {kind >> 8}, sub-signal {kind & 0xFF}")

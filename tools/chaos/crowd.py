@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Self
 
-from tools.conformance.device import GROUP, PRIVATE
 from tools.conformance.world import Target, World, new_number
 from tools.testing.server import until
+from tools.wire.bodies import GROUP, PRIVATE
 
 from .audit import Deviations, judge_arrivals, judge_history, missing
 from .deeds import Deeds
@@ -82,7 +82,7 @@ class Crowd:
             session = await world.login(mobile, f"raw-{number}-{index}")
             order = self._order(transport, number + index)
             self.devices.append(RawDevice(self.book, session, transport, order, rule, local_ids))
-        return session.uid
+        return session.user_id
 
     async def _log_in_others(self, world: World, count: int) -> list[str]:
         room = asyncio.Semaphore(LOGINS_AT_A_TIME)
@@ -93,7 +93,7 @@ class Crowd:
             if number < AWAY:
                 order = self._order("tcp", number)
                 self.away.append(RawDevice(self.book, session, "tcp", order, Rule.IOS, True))
-            return session.uid
+            return session.user_id
 
         return await asyncio.gather(*(one(number) for number in range(count)))
 

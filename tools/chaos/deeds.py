@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from tools.conformance.checks import Refused
-from tools.conformance.device import GROUP
+from tools.wire.bodies import GROUP
 
 from .raw import Book, RawDevice
 

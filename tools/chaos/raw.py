@@ -5,6 +5,7 @@ connections: they go to the next connector, and send again what was not acknowle
 """
 
 import asyncio
+import json
 import random
 import secrets
 import time
@@ -15,13 +16,12 @@ from typing import Any
 
 import aiohttp
 
-from tools.conformance import proto2
 from tools.conformance.arrived import CutOff, Frame, Malformed
 from tools.conformance.checks import Refused
-from tools.conformance.content import Object, new_local_id
 from tools.conformance.device import ACCEPTED, Device, Session, is_push
 from tools.conformance.links import Closed, Link
 from tools.testing.server import until
+from tools.wire.bodies import PING_INTERVAL, Object, new_local_id, pull_body, web_pull
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
@@ -224,7 +224,7 @@ class RawDevice(Device):
                 if frame is not None:
                     await self._take(frame)
                 elif quiet % PING_TICKS == 0:
-                    await link.send("PING", body=b'{"interval":30000}', content={"interval": 30000})
+                    await link.send("PING", body=json.dumps(PING_INTERVAL).encode(), content=PING_INTERVAL)
                 await self._repeat()
 
     # What it asks for and gets
@@ -241,11 +241,10 @@ class RawDevice(Device):
         """Ask for what follows a seq: 0 or more `counted` are own messages that web clients add to it."""
         frame_id = self._next_id()
         self._pulls[frame_id] = after
-        web = {"messageId": str(after + 1), "type": 0, "pullType": 1, "sendMessageCount": 0}
+        web = web_pull(after)
         if counted >= 0:
             web |= {"messageId": str(after), "pullType": 0, "sendMessageCount": counted}
-        body = proto2.encode("PullMessageRequest", {"id": after, "type": 0})
-        await self.link.send("PUBLISH", "MP", frame_id, body, web)
+        await self.link.send("PUBLISH", "MP", frame_id, pull_body(after), web)
 
     async def _take(self, frame: Frame) -> None:
         if frame.signal == "PUBLISH" and frame.sub == "MN":
@@ -292,7 +291,7 @@ class RawDevice(Device):
         self._numbers += 1
         client_id, local_id = self.session.client_id, new_local_id() if self.local_ids else 0
         text = f"{self._book.run} {client_id} {self._numbers}"
-        fields, web = self.message(target, text, kind=kind, local_id=local_id)
+        draft = self.draft(target, text, kind=kind, local_id=local_id)
         one = Spoken(
             client_id,
             self.uid,
@@ -302,8 +301,8 @@ class RawDevice(Device):
             text,
             local_id,
             self._next_id(),
-            proto2.encode("Message", fields),
-            web,
+            draft.body(),
+            draft.web(),
         )
         self._book.spoken[text] = one
         return one

@@ -9,11 +9,9 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tools.conformance import proto2, shapes
-from tools.conformance.contract import name_of
-
-HEADER = 10
-MAGIC, VERSION = 0xF8, 2
+from tools.conformance import shapes
+from tools.wire import proto2
+from tools.wire.contract import name_of
 
 _NO_PAYLOAD = frozenset(shapes.PLAIN) - {"GC"}
 

@@ -4,34 +4,46 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
-from tools.conformance import crypto_of_clients, proto2
 from tools.conformance.arrived import Frame
 from tools.conformance.checks import Refused, same
-from tools.conformance.content import Object, new_local_id, proto_content, text, web_content
-from tools.conformance.links import BOUND, Link, Matches
+from tools.conformance.links import Link, Matches
+from tools.wire import proto2
+from tools.wire.bodies import (
+    PING_INTERVAL,
+    PRIVATE,
+    Account,
+    Draft,
+    Object,
+    connect_body,
+    new_local_id,
+    pull_body,
+    text,
+    web_pull,
+)
+from tools.wire.clients import BOUND
 
-PRIVATE, GROUP, CHAT_ROOM, CHANNEL = range(4)
 ACCEPTED = "CONNECTION_ACCEPTED"
 
 
 @dataclass(frozen=True)
-class Session:
-    """What a login gives a device."""
+class Session(Account):
+    """What a login gives a device, and the number of its user."""
 
     number: str
-    uid: str
-    client_id: str
-    user_token: str
-    secret: str
     registered: bool = False
 
-    def connect(self, **changes: object) -> Object:
-        """Return the JSON of a CONNECT."""
-        password = crypto_of_clients.password(self.user_token, self.secret)
-        body = {"userName": self.uid, "password": password, "clientIdentifier": self.client_id}
-        return {**body, **changes}
+
+class How(TypedDict, total=False):
+    """What may be said of a message beside its target and content; see Draft."""
+
+    kind: int
+    line: int
+    to: Sequence[str]
+    local_id: int
+    flag: int | None
+    sender: str
 
 
 class Device:
@@ -39,7 +51,7 @@ class Device:
 
     def __init__(self, link: Link, session: Session) -> None:
         self.link, self.session = link, session
-        self.uid = session.uid
+        self.uid = session.user_id
         self.connected: Object = {}
         """What the CONNECT_ACK said."""
         self._last_id = 0
@@ -51,7 +63,7 @@ class Device:
 
     async def connect(self, **changes: object) -> str:
         """Send a CONNECT and return the sub-signal of the answer."""
-        body = self.session.connect(**changes)
+        body = connect_body(self.session, **changes)
         self.link.viewer = self.uid
         await self.link.send("CONNECT", body=json.dumps(body).encode(), content=body)
         answer = await self.link.until(lambda frame: frame.signal == "CONNECT_ACK", "a CONNECT_ACK")
@@ -65,7 +77,7 @@ class Device:
     async def ping(self, message_id: int = 1) -> Frame:
         """Send a PING and return its answer: what the server sent before it has come then."""
         await self.link.send(
-            "PING", message_id=message_id, body=b'{"interval":30000}', content={"interval": 30000}
+            "PING", message_id=message_id, body=json.dumps(PING_INTERVAL).encode(), content=PING_INTERVAL
         )
         return await self.link.until(
             lambda frame: frame.signal == "PING" and frame.message_id == message_id, "the answer to a PING"
@@ -104,63 +116,23 @@ class Device:
         target: str,
         content: str | Mapping[str, Any],
         *,
-        kind: int = PRIVATE,
-        line: int = 0,
-        to: Sequence[str] = (),
-        local_id: int | None = None,
-        flag: int | None = 3,
-        claims: str | None = None,
         frame_id: int | None = None,
+        **how: Unpack[How],
     ) -> Object:
-        """Send a message (a text, or a content); return its messageId and timestamp.
-
-        `flag` is for TCP: web clients have none. `claims` is whom the client says the message is from.
-        """
-        fields, web = self.message(
-            target, content, kind=kind, line=line, to=to, local_id=local_id, flag=flag, claims=claims
-        )
-        sent: Object = await self.ask("MS", "Message", fields, web, frame_id=frame_id)
+        """Send a message (a text, or a content); return its messageId and timestamp."""
+        draft = self.draft(target, content, **how)
+        sent: Object = await self.ask("MS", "Message", draft.fields(), draft.web(), frame_id=frame_id)
         return sent
 
-    def message(
-        self,
-        target: str,
-        content: str | Mapping[str, Any],
-        *,
-        kind: int = PRIVATE,
-        line: int = 0,
-        to: Sequence[str] = (),
-        local_id: int | None = None,
-        flag: int | None = 3,
-        claims: str | None = None,
-    ) -> tuple[proto2.Fields, Object]:
-        """Return a message (see `send`) as it is sent over TCP, and over WebSocket."""
-        content = text(content) if isinstance(content, str) else content
-        local_id = new_local_id() if local_id is None else local_id
-        sender = self.uid if claims is None else claims
-        fields = {
-            "conversation": {"type": kind, "target": target, "line": line},
-            "from_user": sender,
-            "content": proto_content(content, flag),
-            "to": list(to),
-            "local_message_id": local_id,
-        }
-        web = {
-            "conversationType": kind,
-            "target": target,
-            "line": line,
-            "from": sender,
-            "tos": list(to) or "",
-            "messageId": str(local_id),
-            "localMessageId": str(local_id),
-            "content": web_content(content),
-        }
-        return fields, web
+    def draft(self, target: str, content: str | Mapping[str, Any], **how: Unpack[How]) -> Draft:
+        """Return a message of this device (a text, or a content), with a new local id if `how` has none."""
+        how.setdefault("sender", self.uid)
+        how.setdefault("local_id", new_local_id())
+        return Draft(target, text(content) if isinstance(content, str) else content, **how)
 
     async def pull(self, after: int = 0) -> Object:
         """Return what follows a seq (MP)."""
-        web = {"messageId": str(after + 1), "type": 0, "pullType": 1, "sendMessageCount": 0}
-        pulled: Object = await self.ask("MP", "PullMessageRequest", {"id": after, "type": 0}, web)
+        pulled: Object = (await self.ask_raw("MP", pull_body(after), web_pull(after))).content
         return pulled
 
     async def upto(self, head: int, after: int = 0) -> Object:

@@ -5,32 +5,16 @@ the contract does not allow fails whoever waits, and is found by `check` at the 
 """
 
 import asyncio
-import json
-import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
-import aiohttp
-
-from tools.conformance.arrived import (
-    HEADER,
-    MAGIC,
-    VERSION,
-    CutOff,
-    Frame,
-    Malformed,
-    of_tcp,
-    of_web,
-)
-from tools.conformance.contract import SIGNALS, SUB_SIGNALS
-
-BOUND = 30.0
-"""Seconds after which what has not come does not come: far more than a busy machine needs."""
-
-_MOST = 16 << 20
-_HEADER = struct.Struct(">BBBiBH")
+from tools.conformance.arrived import CutOff, Frame, Malformed, of_tcp, of_web
+from tools.wire import frames
+from tools.wire.clients import BOUND, TcpWire, WebWire
+from tools.wire.contract import SIGNALS, SUB_SIGNALS
+from tools.wire.frames import FrameError, web_text_frame
 
 Matches = Callable[[Frame], bool]
 
@@ -129,88 +113,70 @@ class Link(ABC):
 class TcpLink(Link):
     transport = "tcp"
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, wire: TcpWire) -> None:
         super().__init__()
-        self.reader, self.writer = reader, writer
+        self._wire = wire
 
     @classmethod
     async def to(cls, address: str) -> "TcpLink":
-        host, _, port = address.rpartition(":")
         async with asyncio.timeout(BOUND):
-            return cls(*await asyncio.open_connection(host, int(port)))._start()
+            return cls(await TcpWire.open(address))._start()
 
     async def send(
         self, signal: str, sub: str = "NONE", message_id: int = 0, body: bytes = b"", content: Any = None
     ) -> None:
-        await self.send_bytes(frame_bytes(SIGNALS[signal], SUB_SIGNALS[sub], message_id, body))
+        await self.send_bytes(frames.encode(SIGNALS[signal], SUB_SIGNALS[sub], message_id, body))
 
     async def send_bytes(self, data: bytes) -> None:
         with suppress(ConnectionError):  # whoever waits for an answer hears of it
-            self.writer.write(data)
-            await self.writer.drain()
+            self._wire.writer.write(data)
+            await self._wire.writer.drain()
 
     async def _read(self) -> None:
-        while True:
-            try:
-                header = await self.reader.readexactly(HEADER)
-            except asyncio.IncompleteReadError as error:
-                if error.partial:
-                    raise CutOff(f"the last bytes are no frame: {error.partial.hex()}") from None
-                return
-            magic, version, signal, length, sub, message_id = _HEADER.unpack(header)
-            if (magic, version) != (MAGIC, VERSION) or not 0 <= length <= _MOST:
-                raise Malformed(f"no header of a frame: {header.hex()}")
-            try:
-                body = await self.reader.readexactly(length)
-            except asyncio.IncompleteReadError:
-                raise CutOff("a frame is cut off") from None
-            self._put(of_tcp(signal, sub, message_id, body, self.viewer))
+        try:
+            while True:
+                for frame in await self._wire.receive():
+                    self._put(of_tcp(*frame, self.viewer))
+        except FrameError as error:
+            raise Malformed(str(error)) from None
+        except EOFError:
+            if self._wire.rest:
+                raise CutOff(f"the last bytes are no frame: {self._wire.rest[:100].hex()}") from None
 
     async def _end(self) -> None:
-        self.writer.transport.abort()
-        with suppress(ConnectionError):
-            await self.writer.wait_closed()
+        await self._wire.close()
 
 
 class WebLink(Link):
     transport = "ws"
 
-    def __init__(self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, wire: WebWire) -> None:
         super().__init__()
-        self._session, self.socket = session, socket
+        self._wire = wire
 
     @classmethod
     async def to(cls, url: str) -> "WebLink":
-        session = aiohttp.ClientSession()
-        try:
-            async with asyncio.timeout(BOUND):
-                socket = await session.ws_connect(url, max_msg_size=_MOST)
-        except BaseException:
-            await session.close()
-            raise
-        return cls(session, socket)._start()
+        async with asyncio.timeout(BOUND):
+            return cls(await WebWire.open(url))._start()
 
     async def send(
         self, signal: str, sub: str = "NONE", message_id: int = 0, body: bytes = b"", content: Any = None
     ) -> None:
-        frame = {"signal": signal, "subSignal": sub, "messageId": message_id, "content": content}
-        await self.send_text(json.dumps(frame, ensure_ascii=False))
+        await self.send_text(web_text_frame(signal, sub, message_id, content))
 
     async def send_text(self, text: str) -> None:
         with suppress(ConnectionError):
-            await self.socket.send_str(text)
+            await self._wire.socket.send_str(text)
 
     async def _read(self) -> None:
-        async for message in self.socket:
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                raise Malformed(f"a WebSocket message that is not text: {message.type!r}")
-            self._put(of_web(message.data, self.viewer))
+        try:
+            while True:
+                self._put(of_web(await self._wire.receive_text(), self.viewer))
+        except FrameError as error:
+            raise Malformed(str(error)) from None
+        except EOFError:
+            return
 
     async def _end(self) -> None:
-        await self.socket.close()
-        await self._session.close()
-
-
-def frame_bytes(signal: int, sub: int, message_id: int, body: bytes = b"") -> bytes:
-    """Return a frame as it stands on the wire."""
-    return _HEADER.pack(MAGIC, VERSION, signal, len(body), sub, message_id) + body
+        await self._wire.socket.close()
+        await self._wire.close()

@@ -3,13 +3,15 @@
 import asyncio
 import json
 
-from tools.conformance import crypto_of_clients, proto2
 from tools.conformance.checks import Refused, refused, same
-from tools.conformance.contract import SIGNALS, SUB_SIGNALS
 from tools.conformance.device import ACCEPTED, Device
-from tools.conformance.links import BOUND, Link, TcpLink, WebLink, frame_bytes
+from tools.conformance.links import Link, TcpLink, WebLink
 from tools.conformance.rows import TCP, WS, row
 from tools.conformance.world import World
+from tools.wire import crypto, frames, proto2
+from tools.wire.bodies import connect_body
+from tools.wire.clients import BOUND
+from tools.wire.contract import SIGNALS, SUB_SIGNALS
 
 REFUSED = "CONNECTION_REFUSED_"
 BAD_CREDENTIALS = REFUSED + "BAD_USER_NAME_OR_PASSWORD"
@@ -31,7 +33,7 @@ SEARCH = proto2.encode("SearchUserRequest", {"keyword": "nobody"})
 @row("1 another magic than F8 closes the connection", TCP)
 async def magic(world: World) -> None:
     link = await world.tcp_link()
-    await link.send_bytes(b"\xf7" + frame_bytes(SIGNALS["PING"], 0, 1, b"{}")[1:])
+    await link.send_bytes(b"\xf7" + frames.encode(SIGNALS["PING"], 0, 1, b"{}")[1:])
     await link.until_closed()
     same(link.arrived, [], "answers")
 
@@ -39,7 +41,7 @@ async def magic(world: World) -> None:
 @row("1 the high bit of signal and sub-signal is masked", TCP)
 async def masks(world: World) -> None:
     link = _tcp((await world.online()).link)
-    await link.send_bytes(frame_bytes(SIGNALS["PUBLISH"] | 0x80, SUB_SIGNALS["US"] | 0x80, 7, SEARCH))
+    await link.send_bytes(frames.encode(SIGNALS["PUBLISH"] | 0x80, SUB_SIGNALS["US"] | 0x80, 7, SEARCH))
     answer = await link.until(lambda frame: frame.message_id == 7, "an answer")
     same((answer.signal, answer.sub, answer.code), ("PUB_ACK", "US", 0))
 
@@ -47,7 +49,7 @@ async def masks(world: World) -> None:
 @row("1 frames may come in any pieces", TCP)
 async def pieces(world: World) -> None:
     link = _tcp((await world.online()).link)
-    both = b"".join(frame_bytes(SIGNALS["PUBLISH"], SUB_SIGNALS["US"], id, SEARCH) for id in (500, 501))
+    both = b"".join(frames.encode(SIGNALS["PUBLISH"], SUB_SIGNALS["US"], id, SEARCH) for id in (500, 501))
     for byte in both:
         await link.send_bytes(bytes([byte]))
         await asyncio.sleep(0)
@@ -139,7 +141,7 @@ async def paths(world: World) -> None:
     for path in ("/", "/ws"):
         link = await WebLink.to(base + path)
         world.links.append(link)
-        await link.send("CONNECT", content=session.connect())
+        await link.send("CONNECT", content=connect_body(session))
         answer = await link.until(lambda frame: frame.signal == "CONNECT_ACK", "a CONNECT_ACK")
         same(answer.sub, ACCEPTED, path)
 
@@ -161,13 +163,13 @@ async def heartbeat(world: World) -> None:
 async def string_content(world: World) -> None:
     session = await world.login()
     device = await world.device(session)
-    await device.link.send("CONNECT", content=json.dumps(session.connect()))
+    await device.link.send("CONNECT", content=json.dumps(connect_body(session)))
     answer = await device.link.until(lambda frame: frame.signal == "CONNECT_ACK", "a CONNECT_ACK")
     same(answer.sub, ACCEPTED)
     answer = await device.ask_raw("US", b"", json.dumps({"keyword": session.number}))
-    same([user["uid"] for user in answer.content], [session.uid])
-    answer = await device.ask_raw("UPUI", b"", json.dumps([session.uid]))
-    same([user["uid"] for user in answer.content], [session.uid])
+    same([user["uid"] for user in answer.content], [session.user_id])
+    answer = await device.ask_raw("UPUI", b"", json.dumps([session.user_id]))
+    same([user["uid"] for user in answer.content], [session.user_id])
 
 
 @row("2 content of the server is a string, and empty where a typed request failed", WS)
@@ -252,8 +254,8 @@ async def other_heads(world: World) -> None:
 @row("4 bad credentials are refused with 5")
 async def bad_credentials(world: World) -> None:
     ann, ben = await world.login(), await world.login()
-    theirs = ben.connect()["password"]
-    wrong_key = crypto_of_clients.password(ann.user_token, "0123456789abcdef")
+    theirs = connect_body(ben)["password"]
+    wrong_key = crypto.password(ann.user_token, "0123456789abcdef")
     for password in (theirs, wrong_key, "", "?", "AAAA"):
         device = await world.device(ann)
         same(await device.connect(password=password), BAD_CREDENTIALS, repr(password))
@@ -263,10 +265,10 @@ async def bad_credentials(world: World) -> None:
 @row("4 the stamp decides nothing: a device whose clock is wrong is accepted")
 async def any_stamp(world: World) -> None:
     session = await world.login()
-    now = crypto_of_clients.hours()
+    now = crypto.hours()
     for at in (0, now - 1000, now - 26, now + 1, now + 10_000, 0xFFFFFF):
         device = await world.device(session)
-        password = crypto_of_clients.password(session.user_token, session.secret, at)
+        password = crypto.password(session.user_token, session.secret, at)
         same(await device.connect(password=password), ACCEPTED, f"stamped {at - now} hours from now")
 
 
@@ -386,7 +388,7 @@ async def unknown_sub_signal(world: World) -> None:
     device = await world.online()
     link = _tcp(device.link)
     for sub in (0, SUB_SIGNALS["MN"], SUB_SIGNALS["CONNECTION_ACCEPTED"]):
-        await link.send_bytes(frame_bytes(SIGNALS["PUBLISH"], sub, 77))
+        await link.send_bytes(frames.encode(SIGNALS["PUBLISH"], sub, 77))
         answer = await link.until(lambda frame: frame.message_id == 77, "an answer")
         same((answer.signal, answer.code), ("PUB_ACK", 254), f"sub-signal {sub}")
     await device.ping()

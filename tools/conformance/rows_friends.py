@@ -4,9 +4,9 @@ import asyncio
 from functools import partial
 
 from tools.conformance.checks import refused, refused_soon, same
-from tools.conformance.links import BOUND
 from tools.conformance.rows import WS, row
 from tools.conformance.world import World
+from tools.wire.clients import BOUND
 
 SENT, ACCEPTED, REJECTED = range(3)
 DELETED, BLACKLISTED = 1, 2

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tools.conformance.checks import refused, same
-from tools.conformance.device import GROUP, Device
+from tools.conformance.device import Device
 from tools.conformance.rows import TCP, row
 from tools.conformance.rows_groups import (
     EXTRA_OF_GROUP,
@@ -18,6 +18,7 @@ from tools.conformance.rows_groups import (
     types,
 )
 from tools.conformance.world import World
+from tools.wire.bodies import GROUP
 
 Change = Callable[[], Awaitable[None]]
 

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from tools.conformance.checks import refused, same
-from tools.conformance.content import Object
-from tools.conformance.device import GROUP, Device
+from tools.conformance.device import Device
 from tools.conformance.rows import TCP, row
 from tools.conformance.world import World, new_client_id
+from tools.wire.bodies import GROUP, Object
 
 NORMAL, FREE, RESTRICTED = range(3)
 MEMBER, MANAGER, OWNER, SILENCED = range(4)

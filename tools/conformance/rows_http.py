@@ -9,12 +9,12 @@ from urllib.parse import quote
 from yarl import URL
 
 from tools.conformance.checks import Refused, Skip, refused, same
-from tools.conformance.content import Object
 from tools.conformance.device import ACCEPTED, Device
-from tools.conformance.links import BOUND
 from tools.conformance.rows import row
 from tools.conformance.rows_connection import REJECTED
 from tools.conformance.world import World, new_client_id, new_number
+from tools.wire.bodies import Object
+from tools.wire.clients import BOUND
 
 BUCKETS = ("general", "image", "voice", "video", "file", "portrait", "favorite")
 PUSH = "/imopenapi/pushNotificationByMobile"

@@ -3,11 +3,12 @@
 import base64
 import re
 
-from tools.conformance import crypto_of_clients, shapes
+from tools.conformance import shapes
 from tools.conformance.checks import Skip, same
 from tools.conformance.device import ACCEPTED
 from tools.conformance.rows import HTTP, row
 from tools.conformance.world import World, new_client_id, new_number
+from tools.wire import crypto
 
 ANSWER = shapes.exact(code={"type": "integer", "minimum": 0, "maximum": 10}, message=shapes.TEXT, result={})
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -63,8 +64,8 @@ async def login(world: World) -> None:
     first = await world.login(number)
     again = await world.login(number)
     same((first.registered, again.registered), (True, False), "register")
-    same(again.uid, first.uid, "the user of the number")
-    assert (await world.login()).uid != first.uid
+    same(again.user_id, first.user_id, "the user of the number")
+    assert (await world.login()).user_id != first.user_id
 
 
 @row("3 the super code is accepted for every number", HTTP)
@@ -131,8 +132,8 @@ async def token(world: World) -> None:
     _, answer = await world.post(
         "/login", {"mobile": new_number(), "code": world.target.code, "clientId": new_client_id()}
     )
-    before = crypto_of_clients.hours()
-    parts = crypto_of_clients.open_token(answer["result"]["token"])
+    before = crypto.hours()
+    parts = crypto.open_token(answer["result"]["token"])
     same(parts.stamp[3], 0, "the top byte of the stamp")
     hours = int.from_bytes(parts.stamp, "little")
     assert abs(hours - before) <= 1, f"stamped {hours}, and it is {before}"

@@ -3,10 +3,10 @@
 from typing import Any
 
 from tools.conformance.checks import refused, same
-from tools.conformance.content import new_local_id, text
-from tools.conformance.device import CHANNEL, CHAT_ROOM, GROUP, Device
+from tools.conformance.device import Device
 from tools.conformance.rows import WS, row
 from tools.conformance.world import World
+from tools.wire.bodies import CHANNEL, CHAT_ROOM, GROUP, new_local_id, text
 
 EPOCH_MS = 1514736000000
 CALLS = range(400, 406)
@@ -220,7 +220,7 @@ async def flag_0(world: World) -> None:
 @row("8 from_user is always the authenticated user")
 async def sender(world: World) -> None:
     ann, ben, cat = await world.people(3)
-    await ann.send(ben.uid, "from cat?", claims=cat.uid)
+    await ann.send(ben.uid, "from cat?", sender=cat.uid)
     (message,) = await ben.inbox(1)
     same(message["from"], ann.uid)
     await cat.upto(0)

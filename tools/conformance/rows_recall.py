@@ -1,11 +1,11 @@
 """Sections 7 and 8: recalling a message."""
 
 from tools.conformance.checks import refused, same
-from tools.conformance.content import Object
-from tools.conformance.device import GROUP, Device
+from tools.conformance.device import Device
 from tools.conformance.rows import row
 from tools.conformance.rows_groups import MANAGER
 from tools.conformance.world import World
+from tools.wire.bodies import GROUP, Object
 
 RECALLED = 80
 

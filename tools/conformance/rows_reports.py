@@ -1,10 +1,10 @@
 """Sections 7 and 8: delivery and read reports."""
 
 from tools.conformance.checks import same
-from tools.conformance.content import Object
-from tools.conformance.device import GROUP, Device
+from tools.conformance.device import Device
 from tools.conformance.rows import row
 from tools.conformance.world import World
+from tools.wire.bodies import GROUP, Object
 
 DELIVERED, READ = 1, 2
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from tools.conformance.contract import SIGNALS, SUB_SIGNALS
+from tools.wire.contract import SIGNALS, SUB_SIGNALS
 
 Schema = Mapping[str, Any]
 

@@ -11,10 +11,11 @@ import aiohttp
 
 from tools.conformance import shapes
 from tools.conformance.checks import Skip, same
-from tools.conformance.content import TYPING, Object, new_local_id
-from tools.conformance.crypto_of_clients import open_token
-from tools.conformance.device import ACCEPTED, PRIVATE, PROBE, Device, Session, is_push
-from tools.conformance.links import BOUND, Link, TcpLink, WebLink
+from tools.conformance.device import ACCEPTED, PROBE, Device, Session, is_push
+from tools.conformance.links import Link, TcpLink, WebLink
+from tools.wire.bodies import PRIVATE, TYPING, Object, new_local_id
+from tools.wire.clients import BOUND
+from tools.wire.crypto import open_token
 
 PROBES = 6
 """Transparent messages in a row that must arrive before every group process is taken to know of a device."""
@@ -95,7 +96,7 @@ class World:
         token = open_token(answer["result"]["token"])
         result = answer["result"]
         return Session(
-            number, result["userId"], client_id, token.user_token, token.secret, result["register"]
+            result["userId"], client_id, token.user_token, token.secret, number, result["register"]
         )
 
     # Connections

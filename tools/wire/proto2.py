@@ -7,12 +7,13 @@ single field that comes twice, text that is not UTF-8, numbers out of the range 
 from collections.abc import Mapping
 from typing import Any
 
-from tools.conformance.contract import MESSAGES, Field
+from tools.wire.contract import MESSAGES, Field
 
 Fields = dict[str, Any]
 """A message by field names: int, str, bytes, bool, dicts, and lists of these where a field is repeated."""
 
 _VARINT, _LENGTH = 0, 2
+_MOST_OF_A_NUMBER = 10
 _BOUNDS = {"i32": 1 << 31, "i64": 1 << 63}
 
 
@@ -56,17 +57,15 @@ def decode(message: str, data: bytes) -> Fields:
 
 
 def _varint(data: bytes, at: int, where: str) -> tuple[int, int]:
-    number = 0
-    for length in range(10):
-        if at + length >= len(data):
-            raise ProtoError(f"{where}: a number is cut off")
-        byte = data[at + length]
-        number |= (byte & 0x7F) << (7 * length)
-        if byte < 0x80:
-            if number >> 64:
-                raise ProtoError(f"{where}: a number has more than 64 bits")
-            return number, at + length + 1
-    raise ProtoError(f"{where}: a number is longer than 10 bytes")
+    try:
+        number, end = read_varint(data, at)
+    except IndexError:
+        raise ProtoError(f"{where}: a number is cut off") from None
+    if end - at > _MOST_OF_A_NUMBER:
+        raise ProtoError(f"{where}: a number is longer than {_MOST_OF_A_NUMBER} bytes")
+    if number >> 64:
+        raise ProtoError(f"{where}: a number has more than 64 bits")
+    return number, end
 
 
 def _number(kind: str, number: int, where: str) -> int | bool:
@@ -105,9 +104,9 @@ def encode(message: str, fields: Mapping[str, Any]) -> bytes:
 
 def _field(field: Field, value: Any) -> bytes:
     if field.kind in ("i32", "i64", "bool"):
-        return _to_varint(field.number << 3 | _VARINT) + _to_varint(int(value) & (1 << 64) - 1)
+        return varint(field.number << 3 | _VARINT) + varint(int(value) & (1 << 64) - 1)
     data = _data(field.kind, value)
-    return _to_varint(field.number << 3 | _LENGTH) + _to_varint(len(data)) + data
+    return varint(field.number << 3 | _LENGTH) + varint(len(data)) + data
 
 
 def _data(kind: str, value: Any) -> bytes:
@@ -116,10 +115,24 @@ def _data(kind: str, value: Any) -> bytes:
     return value if isinstance(value, bytes) else encode(kind, value)
 
 
-def _to_varint(number: int) -> bytes:
-    parts = bytearray()
+def varint(number: int) -> bytes:
+    """Return a number, at least 0, as a varint."""
+    encoded = bytearray()
     while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
+        encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    parts.append(number)
-    return bytes(parts)
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """Return the varint at `position` and where it ends. Raises IndexError when it does not."""
+    byte = data[position]
+    number, shift = byte & 0x7F, 7
+    position += 1
+    while byte > 0x7F:
+        byte = data[position]
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        position += 1
+    return number, position
