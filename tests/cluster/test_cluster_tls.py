@@ -12,7 +12,8 @@ import pytest
 
 from tests.e2e.conversation import converse
 from tools.services.certificates import Authority
-from tools.testing.cluster import ROOT, Cluster, new_numbers
+from tools.services.places import ROOT
+from tools.testing.cluster import Cluster, new_numbers
 from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow

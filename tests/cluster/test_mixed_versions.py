@@ -18,7 +18,8 @@ from fsharechat.client.groups import NOTICES
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MemberType
 from tests.cluster.rolling import PAGE, PATIENT, Chat, get_through, make_pair
-from tools.testing.cluster import ROOT, Cluster, new_numbers
+from tools.services.places import ROOT
+from tools.testing.cluster import Cluster, new_numbers
 from tools.testing.devices import Device, check_same, log_in, text_of
 from tools.testing.previous import previous_version
 from tools.testing.server import BOUND

@@ -20,8 +20,8 @@ from fsharechat.registry import zookeeper as zookeeper_registry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
 from fsharechat.registry.zookeeper.session import Session
 from tests.cluster.holder import __name__ as HOLDER
+from tools.services.places import ROOT
 from tools.testing.server import until
-from tools.testing.services import ROOT
 from tools.testing.zookeeper import Wire, ZooKeeper
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.testing.previous import ROOT, SHALLOW
+from tools.services.places import ROOT
+from tools.testing.previous import SHALLOW
 
 
 @pytest.mark.parametrize(("reason", "code"), [("no such service", 1), (SHALLOW, 0)])

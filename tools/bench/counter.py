@@ -4,14 +4,14 @@ SIGUSR1 begins, SIGUSR2 ends it and writes FILE, one line a function: `module.fu
 not depend on what else the machine does. A generator or coroutine counts once more each time that it goes on.
 """
 
-import runpy
-import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, FrameType
+
+from tools.bench import between_signals
 
 
 class CallCounter:
@@ -57,14 +57,5 @@ def calls_table(lines: Iterable[str], messages: int, least: float = 0.05) -> str
     return "\n".join([total, *(f"{calls:7.2f}  {name}" for calls, name in rows)])
 
 
-def main() -> None:
-    counter = CallCounter(Path(sys.argv[1]))
-    sys.argv = ["fsharechat", *sys.argv[2:]]
-    signal.signal(signal.SIGUSR1, counter.begin)
-    signal.signal(signal.SIGUSR2, counter.end)
-    counter.start()
-    runpy.run_module("fsharechat", run_name="__main__", alter_sys=True)
-
-
 if __name__ == "__main__":
-    main()
+    between_signals.run(CallCounter)

@@ -7,14 +7,14 @@ that called it, or for the next one to run. So that it waits for a step and not 
 more often than otherwise, which makes the server slower.
 """
 
-import runpy
-import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
+
+from tools.bench import between_signals
 
 _INTERVAL_SECONDS = 0.002
 _SWITCH_SECONDS = 0.0001
@@ -89,14 +89,5 @@ def summary(lines: Iterable[str], top: int = 25) -> str:
     return "\n".join(text)
 
 
-def main() -> None:
-    sampler = Sampler(Path(sys.argv[1]))
-    sys.argv = ["fsharechat", *sys.argv[2:]]
-    signal.signal(signal.SIGUSR1, sampler.begin)
-    signal.signal(signal.SIGUSR2, sampler.end)
-    sampler.start()
-    runpy.run_module("fsharechat", run_name="__main__", alter_sys=True)
-
-
 if __name__ == "__main__":
-    main()
+    between_signals.run(Sampler)

@@ -14,6 +14,7 @@ from tools.wire.bodies import GROUP, PRIVATE
 from .audit import Deviations, judge_arrivals, judge_history, missing
 from .deeds import Deeds
 from .raw import Book, RawDevice, Rule, Spoken
+from .waiting import until_done
 
 SUPER_CODE = "66666"
 LOGIN_SECONDS = 120.0
@@ -180,13 +181,7 @@ class Crowd:
             for device in self.away:
                 self._begin(device)
         self._stop.set()
-        deadline = time.monotonic() + seconds
-        while not self._all_is_done():
-            if time.monotonic() > deadline:
-                return False
-            self.check()
-            await asyncio.sleep(0.2)
-        return True
+        return await until_done(self._all_is_done, self.check, seconds)
 
     def _all_is_done(self) -> bool:
         if not all(task.done() for task in self._work):

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from tools.services.service import Daemon
+
 from .packets import can_drop
 from .world import World, can_cut
 
@@ -218,34 +220,31 @@ async def _drop(storm: Storm, _: Fault) -> str:
     return f"packets of {name} dropped, {DROP:g} s"
 
 
-def _restart(service: str) -> Strike:
+def _hit(service: str, how: Callable[[Storm, str, Sequence[Daemon]], Awaitable[str]]) -> Strike:
+    """Return what happens to processes of a service: `how` gets its actual name, and those processes."""
+
     async def strike(storm: Storm, _: Fault) -> str:
-        kill = storm.dice.random() < KILLED
         name = storm.world.actual(service)
-        daemons = storm.world.daemons(name, storm.dice)
-        await storm.world.stop_service(name, kill, daemons)
-        await storm.world.start_service(name, daemons)
-        return f"{daemons[0].name} {'killed' if kill else 'stopped'} and started"
+        return await how(storm, name, storm.world.daemons(name, storm.dice))
 
     return strike
 
 
-def _freeze(service: str) -> Strike:
-    async def strike(storm: Storm, _: Fault) -> str:
-        daemons = storm.world.daemons(storm.world.actual(service), storm.dice)
-        await storm.world.freeze(daemons, STAND_STILL)
-        return f"SIGSTOP {daemons[0].name}, {STAND_STILL:g} s"
-
-    return strike
+async def _restart(storm: Storm, name: str, daemons: Sequence[Daemon]) -> str:
+    kill = storm.dice.random() < KILLED
+    await storm.world.stop_service(name, kill, daemons)
+    await storm.world.start_service(name, daemons)
+    return f"{daemons[0].name} {'killed' if kill else 'stopped'} and started"
 
 
-def _drop_service(service: str) -> Strike:
-    async def strike(storm: Storm, _: Fault) -> str:
-        daemons = storm.world.daemons(storm.world.actual(service), storm.dice)
-        await storm.world.drop_service(daemons, DROP)
-        return f"packets to {daemons[0].name} dropped, {DROP:g} s"
+async def _freeze(storm: Storm, _: str, daemons: Sequence[Daemon]) -> str:
+    await storm.world.freeze(daemons, STAND_STILL)
+    return f"SIGSTOP {daemons[0].name}, {STAND_STILL:g} s"
 
-    return strike
+
+async def _drop_service(storm: Storm, _: str, daemons: Sequence[Daemon]) -> str:
+    await storm.world.drop_service(daemons, DROP)
+    return f"packets to {daemons[0].name} dropped, {DROP:g} s"
 
 
 async def _full_disk(storm: Storm, _: Fault) -> str:
@@ -260,6 +259,7 @@ def _both(one: Strike, other: Strike) -> Strike:
     return strike
 
 
+SERVICES = ("kafka", "zookeeper", "mariadb")
 STRIKES: dict[str, Strike] = {
     "kill connector": _kill_connector,
     "kill group": _kill("group"),
@@ -267,20 +267,14 @@ STRIKES: dict[str, Strike] = {
     "pause": _pause,
     "cut": _cut,
     "drop": _drop,
-    "kafka": _restart("kafka"),
-    "zookeeper": _restart("zookeeper"),
-    "mariadb": _restart("mariadb"),
-    "freeze kafka": _freeze("kafka"),
-    "freeze zookeeper": _freeze("zookeeper"),
-    "freeze mariadb": _freeze("mariadb"),
-    "drop kafka": _drop_service("kafka"),
-    "drop zookeeper": _drop_service("zookeeper"),
-    "drop mariadb": _drop_service("mariadb"),
+    **{name: _hit(name, _restart) for name in SERVICES},
+    **{f"freeze {name}": _hit(name, _freeze) for name in SERVICES},
+    **{f"drop {name}": _hit(name, _drop_service) for name in SERVICES},
     "full disk": _full_disk,
 }
 KINDS = (*STRIKES, PAIR)
 SERVICE_OF = {
-    **{kind: kind.split()[-1] for kind in STRIKES if kind.split()[-1] in ("kafka", "zookeeper", "mariadb")},
+    **{kind: kind.split()[-1] for kind in STRIKES if kind.split()[-1] in SERVICES},
     "full disk": "mariadb",
 }
 """The service to which a fault happens, if it is one."""

@@ -31,6 +31,7 @@ from tools.testing.server import Where
 
 from .inbox import read_inbox
 from .ledger import Ledger, Read, Sent
+from .waiting import until_done
 
 T = TypeVar("T")
 
@@ -300,13 +301,7 @@ class Swarm:
     async def stop(self, seconds: float) -> bool:
         """Send nothing more, and wait until all is acknowledged and has arrived. False when time is over first."""
         self._stop.set()
-        deadline = time.monotonic() + seconds
-        while not self._all_is_done():
-            if time.monotonic() > deadline:
-                return False
-            self.check()
-            await asyncio.sleep(0.1)
-        return True
+        return await until_done(self._all_is_done, self.check, seconds)
 
     def _all_is_done(self) -> bool:
         acknowledged = self._running is not None and self._running.done()

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tools.services.catalogue import ServiceSet, set_name
+from tools.services.command import EXIT_FAILED, exit_code_of, say
 from tools.services.errors import ServicesError
 from tools.services.places import locked
 
@@ -20,29 +20,21 @@ from . import report
 from .cluster import MOST, Cluster, names, services_of
 from .member import Member
 
-EXIT_FAILED = 1
 OUR_VARIABLES = "FSHARECHAT_"
 
 
 def main() -> int:
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The settings of this shell are for `up` to keep; started again, a process gets those that were kept.
     arguments.environment = {
         name: os.environ.pop(name) for name in list(os.environ) if name.startswith(OUR_VARIABLES)
     }
-    try:
+
+    def work() -> int:
         set_name(arguments.set)
         return int(arguments.run(arguments))
-    except ServicesError as error:
-        print(f"scripts/cluster: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return 130
 
-
-def say(text: str) -> None:
-    sys.stderr.write(f"-- {text}\n")  # one write: several threads say something at a time
+    return exit_code_of("scripts/cluster", work)
 
 
 def up(arguments: argparse.Namespace) -> int:

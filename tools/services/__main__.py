@@ -4,40 +4,27 @@ import argparse
 import json
 import os
 import shlex
-import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from .catalogue import DEFAULT, SERVICES, ServiceSet, set_name, set_names
+from .command import EXIT_FAILED, EXIT_UNAVAILABLE, exit_code_of, say
 from .errors import ServicesError, Unavailable
 from .install import Installer
 from .places import locked
 from .report import as_json, table
 from .service import Service
 
-EXIT_FAILED = 1
-EXIT_UNAVAILABLE = 3
-
 
 def main() -> int:
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+
+    def work() -> int:
         set_name(arguments.set)
         return int(arguments.run(arguments))
-    except Unavailable as error:
-        print(f"scripts/services: {error}", file=sys.stderr)
-        return EXIT_UNAVAILABLE
-    except ServicesError as error:
-        print(f"scripts/services: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return 130
 
-
-def say(text: str) -> None:
-    sys.stderr.write(f"-- {text}\n")  # one write: several threads say something at a time
+    return exit_code_of("scripts/services", work)
 
 
 def up(arguments: argparse.Namespace) -> int:

@@ -1,18 +1,16 @@
 """MinIO, which keeps media."""
 
-import http.client
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from .install import Installer
 from .places import downloads
-from .service import HOST, Daemon, Say, Service
+from .s3 import ACCESS_KEY, SECRET_KEY, S3Service, is_healthy
+from .service import HOST, Daemon, Say
 
 _PACKAGE = "github.com/minio/minio"
 _VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
-_ACCESS_KEY = "fsharechat"
-_SECRET_KEY = "fsharechat-secret"
 
 
 class MinioDaemon(Daemon):
@@ -33,20 +31,13 @@ class MinioDaemon(Daemon):
         return [str(_binary()), "server", str(self.data), *addresses, *certificates]
 
     def environment(self) -> dict[str, str]:
-        return {"MINIO_ROOT_USER": _ACCESS_KEY, "MINIO_ROOT_PASSWORD": _SECRET_KEY}
+        return {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY}
 
     def ready(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=2)
-        try:
-            connection.request("GET", "/minio/health/live")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return is_healthy(self._port, "/minio/health/live")
 
 
-class Minio(Service):
+class Minio(S3Service):
     name: ClassVar[str] = "minio"
     port_count: ClassVar[int] = 2
 
@@ -56,13 +47,6 @@ class Minio(Service):
     @property
     def daemons(self) -> Sequence[MinioDaemon]:
         return [MinioDaemon(self.name, self.folder / self.name, self.ports)]
-
-    def variables(self) -> dict[str, str]:
-        return {
-            "FSHARECHAT_BLOBS__URL": f"http://{HOST}:{self.ports[0]}",
-            "FSHARECHAT_BLOBS__ACCESS_KEY": _ACCESS_KEY,
-            "FSHARECHAT_BLOBS__SECRET_KEY": _SECRET_KEY,
-        }
 
 
 def _binary() -> Path:

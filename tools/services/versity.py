@@ -1,19 +1,17 @@
 """The Versity S3 gateway, which keeps media in a folder: an S3 server beside MinIO."""
 
-import http.client
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from .install import Installer
 from .places import downloads
-from .service import HOST, Daemon, Say, Service
+from .s3 import ACCESS_KEY, SECRET_KEY, S3Service, is_healthy
+from .service import HOST, Daemon, Say
 
 _PROGRAM = "versitygw"
 _PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
 _VERSION = "v1.8.0"
-_ACCESS_KEY = "fsharechat"
-_SECRET_KEY = "fsharechat-secret"
 
 
 class VersityDaemon(Daemon):
@@ -36,20 +34,13 @@ class VersityDaemon(Daemon):
         return [str(_binary()), "--port", f"{HOST}:{self._port}", "--health", "/health", *backend]
 
     def environment(self) -> dict[str, str]:
-        return {"ROOT_ACCESS_KEY": _ACCESS_KEY, "ROOT_SECRET_KEY": _SECRET_KEY}
+        return {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
 
     def ready(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=2)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return is_healthy(self._port, "/health")
 
 
-class Versity(Service):
+class Versity(S3Service):
     name: ClassVar[str] = "versity"
     port_count: ClassVar[int] = 1
 
@@ -59,13 +50,6 @@ class Versity(Service):
     @property
     def daemons(self) -> Sequence[VersityDaemon]:
         return [VersityDaemon(self.name, self.folder / self.name, self.ports[0])]
-
-    def variables(self) -> dict[str, str]:
-        return {
-            "FSHARECHAT_BLOBS__URL": f"http://{HOST}:{self.ports[0]}",
-            "FSHARECHAT_BLOBS__ACCESS_KEY": _ACCESS_KEY,
-            "FSHARECHAT_BLOBS__SECRET_KEY": _SECRET_KEY,
-        }
 
 
 def _binary() -> Path:

@@ -13,8 +13,6 @@ import json
 import os
 import re
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,9 +22,10 @@ import aiohttp
 import pytest
 
 from fsharechat.client import send_code
+from tools.services.places import ROOT
+from tools.testing.command import UNAVAILABLE, CommandSet, check
 from tools.testing.server import BOUND, Addresses, until
 
-ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "key-of-the-tests-back-office"
 SETTINGS = {
     "FSHARECHAT_LIMITS__REQUESTS": "0",
@@ -36,18 +35,16 @@ SETTINGS = {
 }
 """No rate limit, logs that tests can read, and a back office."""
 
-_UNAVAILABLE = 3
-"""The exit code when a service is missing and cannot be installed."""
 _OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed|-own)?")
-_UP_SECONDS = 1800
-_SECONDS = 600
 
 
-class Cluster:
+class Cluster(CommandSet):
     """One cluster. Its methods are the commands of `scripts/cluster`; they wait until the command is done."""
 
+    module = "tools.cluster"
+
     def __init__(self, name: str) -> None:
-        self.name = name
+        super().__init__(name)
         self._unavailable = ""
         self._info: dict[str, Any] = {}
         self._seen: dict[str, int] = {}
@@ -67,12 +64,12 @@ class Cluster:
         if self._unavailable:
             pytest.skip(self._unavailable)
         counts = [str(connectors), str(groups), "--api", str(apis)]
-        options = ["--dev", "--tree", str(tree), "--set", self.name]
-        done = _run("up", *counts, *options, settings={**SETTINGS, **(settings or {})})
-        if done.returncode == _UNAVAILABLE:
+        options = ["--dev", "--tree", str(tree)]
+        done = self.run("up", *counts, *options, environment={**SETTINGS, **(settings or {})})
+        if done.returncode == UNAVAILABLE:
             self._unavailable = done.stderr.strip()
             pytest.skip(self._unavailable)
-        _check(done)
+        check(done)
         self._info = self.info()
         return self
 
@@ -89,7 +86,7 @@ class Cluster:
 
     def info(self) -> dict[str, Any]:
         """What `scripts/cluster env --json` says now."""
-        return dict(json.loads(self._do("env", "--json")))
+        return dict(json.loads(self.do("env", "--json")))
 
     def names(self, role: str = "") -> list[str]:
         """The names of the processes, or of those of a role."""
@@ -158,37 +155,16 @@ class Cluster:
         await until(found, f"no code for {number} in the logs")
         return codes[-1]
 
-    def start(self, *names: str) -> None:
-        self._do("start", *names)
-
-    def stop(self, *names: str) -> None:
-        self._do("stop", *names)
-
-    def kill(self, *names: str) -> None:
-        """End them by SIGKILL."""
-        self._do("kill", *names)
-
-    def restart(self, *names: str) -> None:
-        """Stop and start them one after the other, each when the one before is ready."""
-        self._do("restart", *names)
-
     def replace(self, name: str, tree: Path = ROOT) -> None:
         """Stop a process, and start it from a source tree, which it runs from then on."""
-        self._do("restart", name, "--tree", str(tree))
+        self.do("restart", name, "--tree", str(tree))
 
     def pause(self, *names: str) -> None:
         """Have them stand still (SIGSTOP)."""
-        self._do("pause", *names)
+        self.do("pause", *names)
 
     def resume(self, *names: str) -> None:
-        self._do("resume", *names)
-
-    def down(self) -> None:
-        """Stop everything, and remove the data."""
-        self._do("down")
-
-    def _do(self, command: str, *arguments: str) -> str:
-        return _check(_run(command, *arguments, "--set", self.name))
+        self.do("resume", *names)
 
 
 class MakeCluster(Protocol):
@@ -244,22 +220,3 @@ def _take_down_orphans() -> None:
         owner = _OF_A_SESSION.fullmatch(folder.name)
         if owner is not None and not Path(f"/proc/{owner[1]}").exists():
             Cluster(folder.name).down()
-
-
-def _run(*arguments: str, settings: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FSHARECHAT_")}
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "tools.cluster", *arguments],
-        env={**inherited, **(settings or {}), "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_UP_SECONDS if arguments[0] == "up" else _SECONDS,
-    )
-
-
-def _check(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode:
-        pytest.fail(f"{' '.join(done.args[3:])}: exit code {done.returncode}\n{done.stderr}", pytrace=False)
-    return done.stdout

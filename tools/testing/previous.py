@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tools.services.places import ROOT
+
 SHALLOW = "this clone does not have the commit of the version before"
 _LIBRARIES = "requirements.txt"
 _MAKE_VENV = ". scripts/python-env && python_env run"
