@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.crowds import addresses_of, talking
 from tools.testing.server import Addresses, Server
-from tools.wire.proxy import Wire
+from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +25,10 @@ async def test_devices_that_claim_too_much_and_break_off_miss_nothing(tmp_path: 
     """Web devices claim CONNECT_ACK's head as soon as they have asked, and count what they sent themselves."""
     chance = random.Random(31)
     async with Server(tmp_path / "data") as server, AsyncExitStack() as stack:
-        lines: list[Wire] = []
+        lines: list[Proxy] = []
 
         async def over(address: str) -> str:
-            lines.append(Wire(address))
+            lines.append(Proxy(address))
             stack.push_async_callback(lines[-1].close)
             return await lines[-1].open()
 

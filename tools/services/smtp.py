@@ -1,13 +1,11 @@
 """aiosmtpd, which takes every mail and keeps it in a Maildir: for login codes to e-mail addresses."""
 
-import importlib.util
 import smtplib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from .errors import Unavailable
 from .install import Installer
 from .service import HOST, Daemon, Say, Service
 
@@ -42,8 +40,7 @@ class Smtp(Service):
     port_count: ClassVar[int] = 1
 
     def install(self, installer: Installer) -> None:
-        if importlib.util.find_spec("aiosmtpd") is None:
-            raise Unavailable("smtp is aiosmtpd of requirements-dev.txt, which scripts/test installs")
+        """It is one of the libraries of requirements-dev.txt."""
 
     @property
     def daemons(self) -> Sequence[SmtpDaemon]:

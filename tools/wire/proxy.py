@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 
-class Wire:
+class Proxy:
     """Forwards connections to `target` (host:port) until it is told otherwise."""
 
     def __init__(self, target: str) -> None:
+        self.address = ""
+        """Where to connect to, once it is open."""
         self._target = target.rpartition(":")
         self._moving, self._answering = asyncio.Event(), asyncio.Event()
         self.go()
@@ -23,7 +25,8 @@ class Wire:
         """Return the address to connect to."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()
-        return f"{host}:{port}"
+        self.address = f"{host}:{port}"
+        return self.address
 
     def cut(self, refuse: bool = True) -> None:
         """Break all connections, as when the process is killed; `refuse`: new ones too."""
@@ -57,7 +60,11 @@ class Wire:
         if self.refusing:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection(self._target[0], int(self._target[2]))
+        try:
+            there, back = await asyncio.open_connection(self._target[0], int(self._target[2]))
+        except OSError:  # nobody is there
+            writer.transport.abort()
+            return
         for source, sink, gates in (
             (reader, back, (self._moving,)),
             (there, writer, (self._moving, self._answering)),

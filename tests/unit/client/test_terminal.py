@@ -14,8 +14,8 @@ from fsharechat.client import terminal
 from fsharechat.client.console import Pipe
 from fsharechat.client.models import Position
 from fsharechat.client.state import InUse, State, default_folder
-from tests.e2e.certificate import make_certificate
 from tests.unit.client.fake_peer import CREDENTIALS
+from tools.services.certificates import Authority
 
 
 def test_state_comes_back(tmp_path: Path) -> None:
@@ -116,8 +116,9 @@ def test_an_unreachable_server_is_said_in_plain_words(
 async def test_tls_is_spoken_when_told_to_and_hinted_at_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tls: bool
 ) -> None:
-    certificate, key = make_certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     handshakes = []

@@ -14,7 +14,7 @@ from fsharechat.settings_schema import Rpc as RpcSettings
 from fsharechat.settings_tls import RpcTls
 from tests.unit.rpc.rpc_kit import Desk
 from tools.services.certificates import Authority
-from tools.wire.proxy import Wire
+from tools.wire.proxy import Proxy
 
 SECRET = "a cluster secret"
 PATIENT = Limits(tick_seconds=0.02, silent_ticks=250, idle_ticks=500, reconnect_seconds=0.01)
@@ -40,7 +40,7 @@ class Cluster:
         """The versions of processes that are made from now on."""
         self.local_limit = 1000
         self._rpcs: list[TcpRpc] = []
-        self._wires: list[Wire] = []
+        self._wires: list[Proxy] = []
         self._desks: list[Desk] = []
         self.leases: dict[str, Lease] = {}
 
@@ -80,11 +80,11 @@ class Cluster:
         await self.announce(rpc.address)
         return rpc
 
-    async def wired_group(self) -> "tuple[TcpRpc, Wire]":
+    async def wired_group(self) -> "tuple[TcpRpc, Proxy]":
         """Return a group process like `group`, and the wire through which alone it is reached."""
         rpc = self.make(listen=True)
         await rpc.open()
-        wire = Wire(rpc.address)
+        wire = Proxy(rpc.address)
         self._wires.append(wire)
         await self.announce(await wire.open())
         return rpc, wire

@@ -13,12 +13,12 @@ from fsharechat.rpc.tcp import TcpRpc
 from tests.unit.rpc.rpc_cluster import IMPATIENT, PATIENT, Cluster, until
 from tests.unit.rpc.rpc_kit import Desk, call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
-from tools.wire.proxy import Wire
+from tools.wire.proxy import Proxy
 
 DONE = Reply(Code.SUCCESS)
 
 
-async def wired_groups(cluster: Cluster, count: int) -> tuple[TcpRpc, list[Desk], list[Wire]]:
+async def wired_groups(cluster: Cluster, count: int) -> tuple[TcpRpc, list[Desk], list[Proxy]]:
     """Return a caller, the desks of the group processes it has reached, and the wires to them."""
     desks, wires = [], []
     for _ in range(count):
