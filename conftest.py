@@ -1,3 +1,7 @@
 """Fixtures for every test, whatever its folder."""
 
-pytest_plugins = ["tests.services", "tests.cluster_kit", "tests.full_disk"]
+import pytest
+
+pytest.register_assert_rewrite("tests")
+
+pytest_plugins = ["tools.testing.services", "tools.testing.cluster", "tools.testing.full_disk"]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import take_down_orphans
-from tests.zookeeper import ZooKeeper
+from tools.testing.services import take_down_orphans
+from tools.testing.zookeeper import ZooKeeper
 
 
 @pytest.fixture(scope="session")

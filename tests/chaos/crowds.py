@@ -1,16 +1,11 @@
 """Crowds of raw devices for tests, on whatever serves them."""
 
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-from tests.server import BOUND, Addresses
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from faults.audit import Deviations
-from faults.crowd import Crowd
+from tools.chaos.audit import Deviations
+from tools.chaos.crowd import Crowd
+from tools.testing.server import BOUND, Addresses
 
 USERS, GROUP, RATE = 3, 30, 60.0
 

@@ -17,8 +17,8 @@ from roles.connector.heads import HeadCheck
 from roles.connector.hub import Hub
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketConnection
-from tests.devices import text_of
-from tests.server import until
+from tools.testing.devices import text_of
+from tools.testing.server import until
 
 SEED = 29
 """One with which the last word of some pairs and the first notification to some devices are lost."""

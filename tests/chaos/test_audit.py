@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from crowds import found
-from faults.audit import Deviations, judge_arrivals, judge_history
-from faults.raw import Book, RawDevice, Rule, Spoken
 
-from tests.protocol.conformance.device import PRIVATE, Session
+from tests.chaos.crowds import found
+from tools.chaos.audit import Deviations, judge_arrivals, judge_history
+from tools.chaos.raw import Book, RawDevice, Rule, Spoken
+from tools.conformance.device import Session
+from tools.wire.bodies import PRIVATE
 
 ANN, BEN = "ann", "ben"
 COUNT = 6
@@ -26,7 +27,7 @@ class Talk:
             one.acknowledged, one.message_id = True, 100 + one.number
 
     def _device(self, uid: str, client_id: str, local_ids: bool = True) -> RawDevice:
-        session = Session("", uid, client_id, "", "")
+        session = Session(uid, client_id, "", "", "")
         return RawDevice(self.book, session, "tcp", ["nowhere"], Rule.IOS, local_ids)
 
     def hear(self, device: RawDevice, messages: list[Spoken]) -> None:

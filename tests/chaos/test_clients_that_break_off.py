@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from crowds import addresses_of, talking
 
-from tests.server import Addresses, Server
-from tests.wires import Wire
+from tests.chaos.crowds import addresses_of, talking
+from tools.testing.server import Addresses, Server
+from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -25,16 +25,16 @@ async def test_devices_that_claim_too_much_and_break_off_miss_nothing(tmp_path: 
     """Web devices claim CONNECT_ACK's head as soon as they have asked, and count what they sent themselves."""
     chance = random.Random(31)
     async with Server(tmp_path / "data") as server, AsyncExitStack() as stack:
-        lines: list[Wire] = []
+        lines: list[Proxy] = []
 
-        async def line(address: str) -> str:
-            lines.append(Wire(address))
+        async def over(address: str) -> str:
+            lines.append(Proxy(address))
             stack.push_async_callback(lines[-1].close)
             return await lines[-1].open()
 
         ws = server.at.ws.removeprefix("ws://").rstrip("/")
         near = [
-            Addresses(await line(server.at.tcp), f"ws://{await line(ws)}/", server.at.http)
+            Addresses(await over(server.at.tcp), f"ws://{await over(ws)}/", server.at.http)
             for _ in range(LINES)
         ]
         async with talking(addresses_of(*near), users=4) as crowd:

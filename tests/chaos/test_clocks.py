@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from crowds import addresses_of, talking
 
-from tests.cluster_kit import MakeCluster
-from tests.server import Server
-from tests.services import Services
-from tests.stepped_clock import SteppedClock
+from tests.chaos.crowds import addresses_of, talking
+from tools.testing.cluster import MakeCluster
+from tools.testing.server import Server
+from tools.testing.services import Services
+from tools.testing.stepped_clock import SteppedClock
 
 pytestmark = pytest.mark.slow
 

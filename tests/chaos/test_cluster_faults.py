@@ -3,16 +3,10 @@
 `scripts/chaos` is the same for longer.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.cluster_kit import MakeCluster
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from faults.run import Run, storm
+from tools.chaos.run import Run, storm
+from tools.testing.cluster import MakeCluster
 
 pytestmark = pytest.mark.slow
 

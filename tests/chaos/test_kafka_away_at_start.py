@@ -1,10 +1,8 @@
 """Kafka has lost its topics, or is not there when processes start: no restart is needed, and nothing is lost."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,12 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from fsharechat import urls
 from fsharechat.bus.kafka_topics import PARTITIONS
 from fsharechat.settings_schema import KAFKA_PORT
-from tests.cluster_kit import Cluster, MakeCluster, new_numbers
-from tests.devices import Device, log_in
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from faults.world import World
+from tools.chaos.world import World
+from tools.testing.cluster import Cluster, MakeCluster, new_numbers
+from tools.testing.devices import Device, log_in
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from fsharechat.bus import Event, Notify, Presence
 from fsharechat.bus.kafka import KafkaBus
 from fsharechat.bus.kafka_topics import DELIVER, PRESENCE, PRESENCE_PARTITIONS
 from fsharechat.settings_schema import KAFKA_PORT
-from tests.server import BOUND
-from tests.services import Services
+from tools.testing.server import BOUND
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

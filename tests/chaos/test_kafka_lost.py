@@ -11,8 +11,8 @@ from fsharechat.bus import Event, Notify, Presence, Push
 from fsharechat.bus.kafka import KafkaBus
 from fsharechat.bus.kafka_topics import PARTITIONS
 from fsharechat.settings_schema import KAFKA_PORT
-from tests.server import BOUND, until
-from tests.services import Services
+from tools.testing.server import BOUND, until
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

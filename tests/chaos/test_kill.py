@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import SentMessage
-from tests.devices import FAST, Device, check_same, log_in, text_of
-from tests.server import BOUND, Addresses, Server, until
+from tools.testing.devices import FAST, Device, check_same, log_in, text_of
+from tools.testing.server import BOUND, Addresses, Server, until
 
 pytestmark = pytest.mark.slow
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from losses import LosingBus, LostNotifications, WatchedHub, is_lost
 
 from fsharechat.node import Node
 from fsharechat.settings import Settings
 from fsharechat.store.cursors import Log
 from roles import connector
 from roles.connector import hub as hub_module
-from tests.devices import FAST, Device, check_same, log_in
-from tests.server import BOUND, SUPER_CODE, Addresses, until
+from tests.chaos.losses import LosingBus, LostNotifications, WatchedHub, is_lost
+from tools.testing.devices import FAST, Device, check_same, log_in
+from tools.testing.server import BOUND, SUPER_CODE, Addresses, until
 
 pytestmark = pytest.mark.slow
 

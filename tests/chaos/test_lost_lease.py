@@ -1,9 +1,7 @@
 """A process that stood still until another had its node id goes on with another, and gives out no id of that one."""
 
 import asyncio
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +11,10 @@ from fsharechat.protocol.ids import node_of
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.registry import Members
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from tests.cluster_kit import Cluster, MakeCluster, new_numbers
-from tests.devices import FAST, Device, log_in
-from tests.server import BOUND, until
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from faults.world import World
+from tools.chaos.world import World
+from tools.testing.cluster import Cluster, MakeCluster, new_numbers
+from tools.testing.devices import FAST, Device, log_in
+from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow
 

@@ -1,20 +1,15 @@
 """What /monitor/ready of each process says while a service is away, and that it is 200 again by itself after it."""
 
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.cluster_kit import Cluster, MakeCluster
-from tests.server import BOUND
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from faults.world import World
+from tools.chaos.world import World
+from tools.testing.cluster import Cluster, MakeCluster
+from tools.testing.server import BOUND
 
 pytestmark = pytest.mark.slow
 

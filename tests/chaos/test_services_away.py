@@ -2,29 +2,24 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from crowds import addresses_of, talking
 
 from fsharechat.client import RequestError, private, text
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
-from tests.cluster_kit import Cluster, MakeCluster, new_numbers
-from tests.devices import FAST, Device, log_in
-from tests.server import BOUND, until
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from faults.swarm import Swarm
-from faults.verdict import Verdict, judge
-from faults.world import World
-from localservices import process
+from tests.chaos.crowds import addresses_of, talking
+from tools.chaos.swarm import Swarm
+from tools.chaos.verdict import Verdict, judge
+from tools.chaos.world import World
+from tools.services import process
+from tools.testing.cluster import Cluster, MakeCluster, new_numbers
+from tools.testing.devices import FAST, Device, log_in
+from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +95,11 @@ async def _quick_again(swarm: Swarm) -> None:
     await until(lambda: not slow(), lambda: f"messages to {sorted(slow())} come by the head check only")
 
 
+async def _says(it: Cluster, name: str, begun: int, what: str) -> None:
+    """Wait until a process has said so since its log had so many characters."""
+    await until(lambda: what in it.log(name)[begun:], f"{name}: {what!r} is not in its log")
+
+
 async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluster: MakeCluster) -> None:
     it = cluster(2, 2)
     users_of_kafka = it.names("group") + it.names("connector")
@@ -124,7 +124,7 @@ async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluste
         assert not crowd.book.refused
         await _quick_again(swarm)
         for name in users_of_kafka:
-            await until(lambda name=name: "kafka is back" in it.log(name)[begun[name] :], f"{name}: not back")
+            await _says(it, name, begun[name], "kafka is back")
             said = it.log(name)[begun[name] :]
             assert (said.count("kafka is away"), said.count("kafka is back")) == (1, 1)
             lines = [line for line in said.splitlines() if "kafka" in line.lower()]

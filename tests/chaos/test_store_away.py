@@ -8,10 +8,10 @@ import pytest
 
 from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
-from tests.cluster_kit import MakeCluster, new_numbers
-from tests.devices import Device, log_in
-from tests.server import Server, until
-from tests.wires import Wire
+from tools.testing.cluster import MakeCluster, new_numbers
+from tools.testing.devices import Device, log_in
+from tools.testing.server import Server, until
+from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ async def test_a_group_process_without_its_store_leaves_the_rotation_and_returns
     it = cluster(2, 1)
     settings = it.settings_of_one_more()
     database = urls.parse(settings["STORE__URL"], "mysql", MYSQL_PORT)
-    wire = Wire(database.addresses)
+    wire = Proxy(database.addresses)
     behind = settings["STORE__URL"].replace(database.addresses, await wire.open())
     port = _free_port()
     own = {"NODE__ROLES": "group", "STORE__URL": behind, "RPC__PORT": str(port), "METRICS__PORT": "0"}

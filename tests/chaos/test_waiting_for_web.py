@@ -5,15 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from crowds import found
-from faults.audit import judge_arrivals
-from faults.raw import Book, RawDevice, Rule
 
-from tests.network_namespace import namespace
-from tests.protocol.conformance.device import PRIVATE
-from tests.protocol.conformance.world import Target, World
-from tests.server import Server, until
-from tests.slow_line import slow_line
+from tests.chaos.crowds import found
+from tools.chaos.audit import judge_arrivals
+from tools.chaos.raw import Book, RawDevice, Rule
+from tools.conformance.world import Target, World
+from tools.testing.server import Server, until
+from tools.wire.bodies import PRIVATE
+from tools.wire.network_namespace import namespace
+from tools.wire.slow_line import slow_line
 
 pytestmark = pytest.mark.slow
 
@@ -59,15 +59,15 @@ async def fetch(server: Server, near: str) -> None:
             for n in range(0, WAITING, PIPELINED):
                 sender = senders[n // PIPELINED % SENDERS]
                 await sender.say([sender.compose(PRIVATE, away.uid, to) for _ in range(PIPELINED)])
-                await until(lambda sender=sender: sender.unanswered < PIPELINED, "no PUB_ACK")
+                await sender.until_answered(PIPELINED)
             await until(lambda: not book.unacknowledged(), "not all is acknowledged")
             running.append(tasks.create_task(away.run()))
             await until(
-                lambda: len(away.came) > WAITING, lambda: f"{len(away.came)} of {len(book.spoken)}", WITHIN
+                lambda: len(away.heard) > WAITING, lambda: f"{len(away.heard)} of {len(book.spoken)}", WITHIN
             )
         finally:
             for task in running:
                 task.cancel()
-    assert len(away.came) == len(book.spoken) == WAITING + 1
+    assert len(away.heard) == len(book.spoken) == WAITING + 1
     assert found(judge_arrivals(book, [away])) == {}
     assert away.again <= 1, "more came twice than what it had when it went"

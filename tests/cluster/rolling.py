@@ -1,16 +1,16 @@
 """People who chat while processes are stopped and started: nothing acknowledged may be lost or doubled."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
 from fsharechat.client import SentMessage
-from tests.cluster_kit import Cluster, new_numbers
-from tests.devices import FAST, Device, check_same, log_in, text_of
-from tests.server import BOUND, until
+from tools.testing.cluster import Cluster, new_numbers
+from tools.testing.devices import FAST, Device, check_same, log_in, text_of
+from tools.testing.server import BOUND, until
 
 UNANSWERED = 4
 PER_STEP = 20
@@ -63,19 +63,24 @@ class Pair:
 
 async def make_pair(it: Cluster, number: int, stack: AsyncExitStack, pace: float = PACE_SECONDS) -> Pair:
     """Two new users; at either end of the pairs are both transports and both connectors."""
-    devices = []
+    devices: list[Device] = []
     for side, phone in enumerate(new_numbers(2)):
         door, transport = (number >> side) % 2, ("tcp", "ws")[(number >> 2 * side) % 2]
         at = it.anywhere(door)
         one = Device(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
         devices.append(await stack.enter_async_context(one))
-    return Pair(*devices, pace)
+    sender, receiver = devices
+    return Pair(sender, receiver, pace)
 
 
 class Chat(Protocol):
     """Some who chat, and the texts of theirs that were acknowledged."""
 
-    acknowledged: dict[str, SentMessage]
+    @property
+    def acknowledged(self) -> Sized: ...
+
+    async def chat(self, stop: asyncio.Event) -> None:
+        """Send until told to stop."""
 
 
 async def get_through(pairs: Sequence[Chat]) -> None:

@@ -8,10 +8,11 @@ import pytest
 from fsharechat.admin.office import Office
 from fsharechat.client import Credentials
 from fsharechat.protocol.signals import Code, SubSignal
-from tests.cluster_kit import API_KEY, Cluster, MakeCluster, new_numbers
-from tests.devices import log_in
-from tests.server import BOUND
-from tests.wire import TcpWire, text_message
+from tools.testing.cluster import API_KEY, Cluster, MakeCluster, new_numbers
+from tools.testing.devices import log_in
+from tools.testing.server import BOUND
+from tools.wire.bodies import text_message
+from tools.wire.clients import TcpWire
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ import pytest
 
 from fsharechat.check import CHECK_SECONDS, LEAVE_SECONDS
 from fsharechat.store.store import LOCK_SECONDS
-from tests.server import run_command
-from tests.services import Services
+from tools.testing.server import run_command
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import Authority
-from tests.server import run_command
-from tests.services import Services
+from tools.services.certificates import Authority
+from tools.testing.server import run_command
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ import pytest
 from fsharechat.client import ConnectionLost, Disconnected
 from fsharechat.registry import Members
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from tests.cluster_kit import Cluster, MakeCluster, new_numbers
-from tests.devices import FAST, Device, log_in
-from tests.server import BOUND, run_command
+from tools.testing.cluster import Cluster, MakeCluster, new_numbers
+from tools.testing.devices import FAST, Device, log_in
+from tools.testing.server import BOUND, run_command
 
 pytestmark = pytest.mark.slow
 

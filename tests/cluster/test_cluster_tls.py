@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import Authority
-from tests.cluster_kit import ROOT, Cluster, new_numbers
-from tests.server import BOUND, until
-
-pytest.register_assert_rewrite("tests.e2e.conversation")
-
-from tests.e2e.conversation import converse  # noqa: E402
+from tests.e2e.conversation import converse
+from tools.services.certificates import Authority
+from tools.services.places import ROOT
+from tools.testing.cluster import Cluster, new_numbers
+from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow
 

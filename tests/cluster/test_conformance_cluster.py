@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster_kit import MakeCluster
-from tests.server import SUPER_CODE
+from tools.testing.cluster import MakeCluster
+from tools.testing.server import SUPER_CODE
 
 pytestmark = pytest.mark.slow
 

@@ -2,11 +2,8 @@
 
 import pytest
 
-from tests.cluster_kit import MakeCluster, new_numbers
-
-pytest.register_assert_rewrite("tests.e2e.conversation")
-
-from tests.e2e.conversation import converse  # noqa: E402
+from tests.e2e.conversation import converse
+from tools.testing.cluster import MakeCluster, new_numbers
 
 pytestmark = pytest.mark.slow
 

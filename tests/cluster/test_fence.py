@@ -13,9 +13,9 @@ import pytest
 from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
 from fsharechat.store import fence
-from tests.cluster_kit import Cluster, MakeCluster, new_numbers
-from tests.devices import Device, log_in
-from tests.server import BOUND, run_command
+from tools.testing.cluster import Cluster, MakeCluster, new_numbers
+from tools.testing.devices import Device, log_in
+from tools.testing.server import BOUND, run_command
 
 pytestmark = pytest.mark.slow
 

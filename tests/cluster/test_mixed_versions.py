@@ -17,11 +17,12 @@ from fsharechat.client import Disconnected, RequestError, RequestTimeout, SentMe
 from fsharechat.client.groups import NOTICES
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MemberType
-from tests.cluster.rolling import PAGE, PATIENT, get_through, make_pair
-from tests.cluster_kit import ROOT, Cluster, new_numbers
-from tests.devices import Device, check_same, log_in, text_of
-from tests.previous import previous_version
-from tests.server import BOUND
+from tests.cluster.rolling import PAGE, PATIENT, Chat, get_through, make_pair
+from tools.services.places import ROOT
+from tools.testing.cluster import Cluster, new_numbers
+from tools.testing.devices import Device, check_same, log_in, text_of
+from tools.testing.previous import previous_version
+from tools.testing.server import BOUND
 
 pytestmark = pytest.mark.slow
 
@@ -163,19 +164,21 @@ async def test_a_rolling_upgrade_under_load_loses_nothing_and_shows_nobody_what_
 ) -> None:
     async with AsyncExitStack() as stack:
         pairs = [await make_pair(mixed, number, stack, PACE_SECONDS) for number in range(PAIRS)]
-        guest = (await log_in(mixed.at(), *new_numbers(1), "phone")).user_id
+        [number] = new_numbers(1)
+        guest = (await log_in(mixed.at(), number, "phone")).user_id
         circle = Circle([await member(mixed, number, stack) for number in range(4)], guest)
         await circle.gather()
+        all_of_them: list[Chat] = [*pairs, circle]
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as chats:
-            for chat in (*pairs, circle):
+            for chat in all_of_them:
                 chats.create_task(chat.chat(stop))
             for name in STEPS:
-                await get_through([*pairs, circle])
+                await get_through(all_of_them)
                 await asyncio.to_thread(mixed.replace, name)
                 assert {mixed.trees()[one] for one in mixed.names() if one.startswith(name)} == {ROOT}
                 await two_strangers_talk(mixed)
-            await get_through([*pairs, circle])
+            await get_through(all_of_them)
             stop.set()
         for pair in pairs:
             await pair.check()
@@ -185,7 +188,7 @@ async def test_a_rolling_upgrade_under_load_loses_nothing_and_shows_nobody_what_
     assert [name for name in mixed.names() if "another release" in mixed.log(name)] == []
     assert set(mixed.trees().values()) == {ROOT}
     with capsys.disabled():
-        total = sum(len(chat.acknowledged) for chat in (*pairs, circle))
+        total = sum(len(chat.acknowledged) for chat in all_of_them)
         print(f"\n{len(mixed.names())} processes upgraded under load: {total} messages")
 
 

@@ -20,9 +20,10 @@ from fsharechat.registry import zookeeper as zookeeper_registry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
 from fsharechat.registry.zookeeper.session import Session
 from tests.cluster.holder import __name__ as HOLDER
-from tests.server import until
-from tests.services import ROOT
-from tests.zookeeper import Wire, ZooKeeper
+from tools.services.places import ROOT
+from tools.testing.server import until
+from tools.testing.zookeeper import ZooKeeper
+from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -78,10 +79,10 @@ def open_registry(stack: AsyncExitStack, url: str) -> Open:
 
 
 @pytest.fixture
-async def wire(zookeeper: ZooKeeper, stack: AsyncExitStack) -> Wire:
-    wire = Wire(zookeeper.port)
-    await wire.mend()
-    stack.push_async_callback(wire.cut)
+async def wire(zookeeper: ZooKeeper, stack: AsyncExitStack) -> Proxy:
+    wire = Proxy(f"127.0.0.1:{zookeeper.port}")
+    await wire.open()
+    stack.push_async_callback(wire.close)
     return wire
 
 
@@ -232,15 +233,15 @@ async def test_a_long_outage_of_zookeeper_costs_the_lease_until_it_is_back(
 
 @pytest.mark.parametrize("how", ["refused", "silence"])
 async def test_a_holder_without_network_stops_before_another_has_the_id_and_waits_for_it(
-    wire: Wire, open_registry: Open, how: str
+    wire: Proxy, open_registry: Open, how: str
 ) -> None:
-    lost = await (await open_registry(at=wire.host)).lease("connector", 5, "a:1")
+    lost = await (await open_registry(at=wire.address)).lease("connector", 5, "a:1")
     log = Log().of(lost)
     other = await open_registry()
     if how == "silence":
-        wire.fall_silent()
+        wire.stop()
     else:
-        await wire.cut()
+        wire.cut()
     taking = asyncio.create_task(other.lease("connector", 5, "a:2"))
     taken = []
     taking.add_done_callback(lambda _: taken.append(lost.held))
@@ -249,10 +250,10 @@ async def test_a_holder_without_network_stops_before_another_has_the_id_and_wait
     lease = await taking
     assert taken == [False]
 
-    await wire.mend()
+    wire.go()
     log.members = (await Log().watching(other)).members
     with pytest.raises(LeaseTaken):  # the one that lost it is connected, and asks for it
-        await (await open_registry(at=wire.host)).lease("connector", 5, "a:3")
+        await (await open_registry(at=wire.address)).lease("connector", 5, "a:3")
     assert not lost.held
     assert log.changes == [False]
     await lease.release()
@@ -293,15 +294,15 @@ async def test_a_stopped_process_whose_id_is_taken_goes_on_with_the_lowest_free_
 
 
 async def test_an_id_that_was_another_one_before_is_kept_and_given_back(
-    zookeeper: ZooKeeper, wire: Wire, url: str, open_registry: Open
+    zookeeper: ZooKeeper, wire: Proxy, url: str, open_registry: Open
 ) -> None:
-    cut_off, other = await open_registry(at=wire.host), await open_registry()
+    cut_off, other = await open_registry(at=wire.address), await open_registry()
     lease = await cut_off.lease("connector", "auto", "a:1")
     log = Log().of(lease)
-    await wire.cut()
+    wire.cut()
     taken = await other.lease("connector", 0, "a:2")
     assert not lease.held
-    await wire.mend()
+    wire.go()
     await until(lambda: log.changes == [False, True], lambda: f"changes: {log.changes}")
     assert lease.node == 1
     await zookeeper.stop()  # it keeps this one as it kept that one
@@ -319,14 +320,14 @@ async def test_an_id_that_was_another_one_before_is_kept_and_given_back(
         assert (await cut_off.lease("connector", "auto", "a:4")).node == node
 
 
-async def test_while_all_ids_are_held_a_lost_one_is_waited_for(wire: Wire, open_registry: Open) -> None:
-    cut_off, other = await open_registry(at=wire.host), await open_registry(LONG)
+async def test_while_all_ids_are_held_a_lost_one_is_waited_for(wire: Proxy, open_registry: Open) -> None:
+    cut_off, other = await open_registry(at=wire.address), await open_registry(LONG)
     lease = await cut_off.lease("connector", "auto", "a:1")
     log = Log().of(lease)
-    await wire.cut()
+    wire.cut()
     taken = await asyncio.gather(*[other.lease("connector", node, "a:2") for node in range(NODES)])
     with structlog.testing.capture_logs() as said:
-        await wire.mend()
+        wire.go()
         await until(lambda: any("no other" in one["event"] for one in said), lambda: f"{said}")
     assert not lease.held
     await taken[9].release()
@@ -347,15 +348,15 @@ async def test_a_node_that_was_deleted_is_a_lost_lease_and_made_again(
     assert lease.held
 
 
-async def test_a_watch_hears_what_changed_while_it_was_cut_off(wire: Wire, open_registry: Open) -> None:
-    cut_off, other = await open_registry(at=wire.host), await open_registry()
+async def test_a_watch_hears_what_changed_while_it_was_cut_off(wire: Proxy, open_registry: Open) -> None:
+    cut_off, other = await open_registry(at=wire.address), await open_registry()
     first = await other.lease("connector", 5, "a:1")
     log = await Log().watching(cut_off)
-    await wire.cut()
+    wire.cut()
     await other.lease("connector", 6, "a:2")
     await first.release()
     assert log.members == [{5: "a:1"}]
-    await wire.mend()
+    wire.go()
     await until(lambda: len(log.members) > 1, "it heard nothing")
     assert log.members == [{5: "a:1"}, {6: "a:2"}]
 
@@ -423,20 +424,20 @@ async def test_members_stay_while_zookeeper_is_away_and_the_dead_among_them_go_w
 
 @pytest.mark.parametrize("how", ["refused", "silence"])
 async def test_when_one_of_several_hosts_dies_the_session_moves_on(
-    zookeeper: ZooKeeper, stack: AsyncExitStack, wire: Wire, open_registry: Open, how: str
+    zookeeper: ZooKeeper, stack: AsyncExitStack, wire: Proxy, open_registry: Open, how: str
 ) -> None:
-    second = Wire(zookeeper.port)
-    await second.mend()
-    stack.push_async_callback(second.cut)
-    registry = await open_registry(LONG, at=f"{wire.host},127.0.0.1:1,{second.host}")
+    second = Proxy(f"127.0.0.1:{zookeeper.port}")
+    await second.open()
+    stack.push_async_callback(second.close)
+    registry = await open_registry(LONG, at=f"{wire.address},127.0.0.1:1,{second.address}")
     lease = await registry.lease("connector", 5, "a:1")
     log = await Log().of(lease).watching(registry)
     used, spare = (wire, second) if wire.connections else (second, wire)
     before = spare.connections
     if how == "silence":
-        used.fall_silent()
+        used.stop()
     else:
-        await used.cut()
+        used.cut()
     await until(lambda: spare.connections > before, "it does not move on")
     other = await open_registry(LONG)
     await other.lease("connector", 6, "a:2")
@@ -479,9 +480,9 @@ async def test_something_listens_that_does_not_serve(
         await open_registry(at=f"127.0.0.1:{port}")
 
 
-async def test_something_listens_that_says_nothing(wire: Wire, open_registry: Open) -> None:
-    wire.fall_silent()
+async def test_something_listens_that_says_nothing(wire: Proxy, open_registry: Open) -> None:
+    wire.stop()
     began = time.monotonic()
-    with pytest.raises(RegistryError, match=f"{wire.host}: no answer in 2.5 s"):
-        await open_registry(10.0, at=wire.host)
+    with pytest.raises(RegistryError, match=f"{wire.address}: no answer in 2.5 s"):
+        await open_registry(10.0, at=wire.address)
     assert time.monotonic() - began < 8

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.cluster.rolling import get_through, make_pair
-from tests.cluster_kit import MakeCluster
+from tools.testing.cluster import MakeCluster
 
 pytestmark = pytest.mark.slow
 

@@ -6,20 +6,13 @@ from contextlib import suppress
 
 import aiohttp
 import orjson
-from deployment import Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from tests.wire import (
-    BINARY_FRAME,
-    TEXT_FRAME,
-    TcpWire,
-    connect_body,
-    shake_hands,
-    text_message,
-    web_text,
-    ws_frame,
-)
+from tests.e2e.deployment import Deployment
+from tools.wire import websocket
+from tools.wire.bodies import connect_body, text_message, web_text
+from tools.wire.clients import TcpWire
 
 Abuse = Callable[[Deployment], Awaitable[None]]
 ABUSES: dict[str, Abuse] = {}
@@ -64,7 +57,7 @@ async def hang_up_web(server: Deployment, data: bytes, reason: str, *, shake: bo
     wire = await server.raw_web()
     try:
         if shake:
-            await shake_hands(wire)
+            await wire.become_websocket()
         wire.writer.write(data)
         with suppress(ValueError):  # what comes is no frames of ours
             await wire.until_closed()
@@ -115,6 +108,7 @@ async def frames_that_clients_do_not_send(server: Deployment) -> None:
 
 @abuse
 async def connects_that_are_none(server: Deployment) -> None:
+    wrong: tuple[object, ...] = (None, 1, [], {})
     good = {"userName": "u", "password": "p", "clientIdentifier": "c"}
     for body in (
         b"",
@@ -123,20 +117,14 @@ async def connects_that_are_none(server: Deployment) -> None:
         b"[]",
         b'"text"',
         b"[" * 10_000,
-        *(orjson.dumps({**good, key: value}) for key in good for value in (None, 1, [], {})),
+        *(orjson.dumps({**good, key: value}) for key in good for value in wrong),
         *(orjson.dumps({key: "x" for key in good if key != left_out}) for left_out in good),
         orjson.dumps({**good, "userName": "u" * 256}),
         orjson.dumps({**good, "clientIdentifier": "c" * 256}),
     ):
         await hang_up_on(server, frames.encode(Signal.CONNECT, 0, 1, body), "BAD_USER_NAME_OR_PASSWORD")
-    for content in (
-        None,
-        [],
-        1,
-        {},
-        {"userName": 1},
-        {"userName": "", "password": "", "clientIdentifier": []},
-    ):
+    contents = (*wrong, {"userName": 1}, {"userName": "", "password": "", "clientIdentifier": []})
+    for content in contents:
         wire = await server.web()
         await wire.send("CONNECT", content=content)
         await wire.until_closed()
@@ -169,27 +157,27 @@ async def http_that_is_none(server: Deployment) -> None:
 
 @abuse
 async def websocket_frames_that_are_none(server: Deployment) -> None:
-    heartbeat = ws_frame(TEXT_FRAME, "心跳内容".encode())
-    await hang_up_web(server, ws_frame(BINARY_FRAME, _HEADER), "not text")
-    await hang_up_web(server, heartbeat + ws_frame(TEXT_FRAME, b"\xff\xfe"), "INVALID_TEXT")
-    await hang_up_web(server, ws_frame(3, b""), "PROTOCOL_ERROR")
-    await hang_up_web(server, ws_frame(9, b"x" * 126), "PROTOCOL_ERROR")
-    await hang_up_web(server, ws_frame(0, b"more"), "PROTOCOL_ERROR")
+    heartbeat = websocket.encode("心跳内容".encode())
+    await hang_up_web(server, websocket.encode(_HEADER, websocket.BINARY), "not text")
+    await hang_up_web(server, heartbeat + websocket.encode(b"\xff\xfe"), "INVALID_TEXT")
+    await hang_up_web(server, websocket.encode(b"", 3), "PROTOCOL_ERROR")
+    await hang_up_web(server, websocket.encode(b"x" * 126, 9), "PROTOCOL_ERROR")
+    await hang_up_web(server, websocket.encode(b"more", 0), "PROTOCOL_ERROR")
     for length in (2**31 - 1, 2**63 - 1, 2**64 - 1, BIG):
-        await hang_up_web(server, ws_frame(TEXT_FRAME, b"x", length=length), "MESSAGE_TOO_BIG")
+        await hang_up_web(server, websocket.encode(b"x", length=length), "MESSAGE_TOO_BIG")
 
 
 @abuse
 async def json_that_is_no_request(server: Deployment) -> None:
     for text in ("", "{", "null", "[]", "1", '"PING"', "[" * 10_000, '{"signal": 9}', '{"signal": "PUSH"}'):
-        await hang_up_web(server, ws_frame(TEXT_FRAME, text.encode()), "")
+        await hang_up_web(server, websocket.encode(text.encode()), "")
 
 
 @abuse
 async def a_lot_before_logging_in(server: Deployment) -> None:
-    part = ws_frame(TEXT_FRAME, b"x" * 50_000, fin=False)
+    part = websocket.encode(b"x" * 50_000, fin=False)
     await hang_up_web(server, part + part, "65536 bytes before")
-    await hang_up_web(server, ws_frame(TEXT_FRAME, b"x" * 70_000), "65536 bytes before")
+    await hang_up_web(server, websocket.encode(b"x" * 70_000), "65536 bytes before")
 
 
 @abuse
@@ -254,6 +242,6 @@ async def connections_that_come_and_go(server: Deployment) -> None:
         await web.close()
     for _ in range(10):
         web = await server.raw_web()
-        await shake_hands(web)
+        await web.become_websocket()
         await web.close()
     await server.until_sessions(before)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from deployment import Boot, Chat, Deployment, Faults
-from in_cluster import CONTRACT_LIMITS, InCluster, Pair, connector, variables
-from in_process import Booted
 
-from tests.cluster_kit import Cluster, MakeCluster
-from tests.server import Server
+from tests.e2e.deployment import Boot, Chat, Deployment, Faults
+from tests.e2e.in_cluster import CONTRACT_LIMITS, InCluster, Pair, connector, variables
+from tests.e2e.in_process import Booted
+from tools.testing.cluster import Cluster, MakeCluster
+from tools.testing.server import Server
 
 
 @pytest.hookimpl(optionalhook=True)

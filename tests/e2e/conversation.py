@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from fsharechat.client import Credentials, FriendRequestsChanged, FriendsChanged, Position, SentMessage
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, FriendState, RequestStatus
-from tests.devices import Device, check_same, log_in, text_of
-from tests.server import Addresses, until
+from tools.testing.devices import Device, check_same, log_in, text_of
+from tools.testing.server import Addresses, until
 
 CodeFor = Callable[[str], Awaitable[str]]
 """Asks for a login code for a number, and finds out what it is."""

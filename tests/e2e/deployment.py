@@ -20,8 +20,8 @@ import structlog
 
 from fsharechat.client import Credentials, login
 from fsharechat.protocol.signals import SubSignal
-from tests.server import SUPER_CODE, Addresses, until
-from tests.wire import BOUND, TcpWire, WebWire, Wire
+from tools.testing.server import SUPER_CODE, Addresses, until
+from tools.wire.clients import BOUND, TcpWire, WebWire, Wire
 
 BOTH = ("one process", pytest.param("cluster", marks=pytest.mark.slow))
 """What the fixture `deployment` may be."""
@@ -137,6 +137,13 @@ class Deployment(ABC):
         """Return a TCP connection to the WebSocket port."""
         address = self.at.ws.partition("://")[2].strip("/")
         return self._keep(await TcpWire.open(address))
+
+    async def raw_online_web(self, user: str) -> TcpWire:
+        """Return one that is a WebSocket on which a device is logged in."""
+        wire = await self.raw_web()
+        await wire.become_websocket()
+        await wire.connect_websocket(await self.login(user))
+        return wire
 
     def _keep(self, wire: W) -> W:
         self.faults.opened(wire.name)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pymysql
-from deployment import Deployment, Faults, Memory
 
 from fsharechat import urls
 from fsharechat.protocol.signals import UserStatus
-from tests.cluster_kit import Cluster, metric_at, new_numbers
-from tests.server import Addresses, Server
+from tests.e2e.deployment import Deployment, Faults, Memory
+from tools.testing.cluster import Cluster, metric_at, new_numbers
+from tools.testing.server import Addresses, Server
 
 CONTRACT_LIMITS = {"LIMITS__REQUESTS": "100"}
 MEMORY_NOISE = 2 << 20

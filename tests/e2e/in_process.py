@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from deployment import Deployment, Faults, Memory
-
 from fsharechat.node import Node
 from fsharechat.protocol.signals import UserStatus
 from fsharechat.settings import Settings
@@ -20,7 +18,8 @@ from roles.connector.gate import Gate
 from roles.connector.session import Session
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketConnection
-from tests.server import SUPER_CODE, Addresses, until
+from tests.e2e.deployment import Deployment, Faults, Memory
+from tools.testing.server import SUPER_CODE, Addresses, until
 
 _PORTS = {"connector": {"tcp_port": 0, "ws_port": 0}, "api": {"port": 0}}
 _KINDS = (Session, TcpConnection, WebSocketConnection, Gate)
@@ -37,7 +36,11 @@ class Booted(Deployment):
     async def run(
         cls, data: Path, faults: Faults, sections: dict[str, dict[str, Any]]
     ) -> AsyncIterator[Self]:
-        given = {"node": {"data": data}, "codes": {"super_code": SUPER_CODE}, **_PORTS}
+        given: dict[str, dict[str, Any]] = {
+            "node": {"data": data},
+            "codes": {"super_code": SUPER_CODE},
+            **_PORTS,
+        }
         for name, keys in sections.items():
             given[name] = {**given.get(name, {}), **keys}
         asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.unhandled.append(context))

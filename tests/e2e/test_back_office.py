@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-from deployment import ACCEPTED, Boot, Deployment
 
 from fsharechat.admin.office import Office
 from fsharechat.client import LoginError
 from fsharechat.protocol.signals import Code, LoginCode, SubSignal
-from tests.server import BOUND
-from tests.wire import TcpWire, WebWire, text_message, web_text
+from tests.e2e.deployment import ACCEPTED, Boot, Deployment
+from tools.testing.server import BOUND
+from tools.wire.bodies import text_message, web_text
+from tools.wire.clients import TcpWire, WebWire
 
 pytestmark = pytest.mark.slow
 

@@ -4,22 +4,15 @@ from collections import Counter
 
 import orjson
 import pytest
-from abuses import ABUSES
-from deployment import ACCEPTED, BOTH, Chat, Deployment
+from google.protobuf.message import Message
 
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from tests.wire import (
-    CONTINUATION_FRAME,
-    PING_FRAME,
-    TEXT_FRAME,
-    connect_body,
-    shake_hands,
-    text_message,
-    web_text,
-    ws_frame,
-)
+from tests.e2e.abuses import ABUSES
+from tests.e2e.deployment import ACCEPTED, BOTH, Chat, Deployment
+from tools.wire import websocket
+from tools.wire.bodies import connect_body, text_message, web_text
 
 CONNECTIONS = 350
 """What the abuses open, about; each that left something behind would leave some hundred bytes at least."""
@@ -27,6 +20,9 @@ CONNECTIONS = 350
 REQUESTS = [s for s in SubSignal if s >= SubSignal.US]
 TYPED = frozenset(["MS", "MP", "LRM", "US", "UPUI", "FRP", "FP", "GPGI", "GPGM", "GMURL", "MRP", "UG", "UP"])
 """Requests whose answer has a payload: over WebSocket they fail with "", the others with code 400."""
+
+NO_OBJECTS: tuple[object, ...] = (None, 1, "text", "[", [1], [[]])
+"""Contents that no request has."""
 
 SERVER_ONLY = frozenset(["MN", "RMN", "MRN", "FN", "FRN", "UN", "SAI", "GQNUT"])
 ERROR = '{"code":400,"message":"error","result":null}'
@@ -77,9 +73,9 @@ async def test_a_frame_that_comes_a_byte_at_a_time(server: Deployment) -> None:
 
 async def test_a_web_frame_that_comes_a_byte_at_a_time(server: Deployment) -> None:
     wire = await server.raw_web()
-    await shake_hands(wire)
+    await wire.become_websocket()
     text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
-    for byte in ws_frame(TEXT_FRAME, text):
+    for byte in websocket.encode(text):
         wire.writer.write(bytes([byte]))
         await wire.writer.drain()
     await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
@@ -144,10 +140,10 @@ async def test_sub_signals_that_are_no_request_are_answered_254(server: Deployme
 async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Deployment) -> None:
     wire = await server.online_web("anna")
     for sub_signal in {s.name for s in REQUESTS} - SERVER_ONLY:
-        for content in (None, 1, "text", "[", [1], [[]]):
+        for content in NO_OBJECTS:
             answer = await wire.request(sub_signal, content)
             assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, content)
-    for sub_signal, content in (
+    wrong: list[tuple[str, dict[str, object]]] = [
         ("MS", {**web_text("x", "x"), "content": 1}),
         ("MS", {**web_text("x", "x"), "target": {}}),
         ("MS", {**web_text("x", "x"), "conversationType": "private"}),
@@ -160,9 +156,10 @@ async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Depl
         ("FAR", {"targetUserId": 1}),
         ("FHR", {"targetUid": "x", "status": "yes"}),
         ("MMI", {"type": 0, "value": []}),
-    ):
-        answer = await wire.request(sub_signal, content)
-        assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, content)
+    ]
+    for sub_signal, fields in wrong:
+        answer = await wire.request(sub_signal, fields)
+        assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, fields)
 
 
 async def test_web_sub_signals_that_are_none_close_the_connection(server: Deployment) -> None:
@@ -182,7 +179,7 @@ async def test_what_only_the_server_sends_is_refused_to_web_clients(server: Depl
 async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Deployment) -> None:
     wire = await server.online_tcp("anna")
 
-    async def code(sub_signal: SubSignal, request: pb.Message) -> int:
+    async def code(sub_signal: SubSignal, request: Message) -> int:
         return (await wire.request(sub_signal, request.SerializeToString()))[0]
 
     for kind, wanted in (
@@ -199,8 +196,8 @@ async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Deploy
     assert await code(SubSignal.FAR, pb.AddFriendRequest(target_uid="nobody", reason="")) == Code.NOT_EXIST
     assert await code(SubSignal.FHR, pb.HandleFriendRequest(target_uid="nobody", status=1)) == Code.NOT_EXIST
     assert await code(SubSignal.FALS, pb.AddFriendRequest(target_uid="nobody", reason="a")) == Code.NOT_EXIST
-    request = pb.PullUserRequest(request=[pb.UserRequest(uid="nobody")])
-    code_, payload = await wire.request(SubSignal.UPUI, request.SerializeToString())
+    users = pb.PullUserRequest(request=[pb.UserRequest(uid="nobody")])
+    code_, payload = await wire.request(SubSignal.UPUI, users.SerializeToString())
     assert [r.code for r in pb.PullUserResult.FromString(payload).result] == [1]
     for id in (-1, -(2**63), 0, 7, 2**63 - 1):
         request = pb.PullMessageRequest(id=id, type=0)
@@ -239,21 +236,15 @@ async def test_a_huge_text_within_the_limit_arrives(server: Deployment) -> None:
 
 async def test_an_overlong_web_request_is_refused_and_its_connection_lives(server: Deployment) -> None:
     """In parts, with a PING between them: it is read past, and what comes behind it is carried out."""
-    wire = await server.raw_web()
-    await shake_hands(wire)
-    text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
-    wire.writer.write(ws_frame(TEXT_FRAME, text))
-    await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
+    wire = await server.raw_online_web("anna")
     head = b'{"signal": "PUBLISH", "subSignal": "MS", "messageId": 65536, "content": {"target": "'
-    wire.writer.write(ws_frame(TEXT_FRAME, head, fin=False))
+    wire.writer.write(websocket.encode(head, fin=False))
     for _ in range(5):
-        wire.writer.write(ws_frame(CONTINUATION_FRAME, b"x" * (400 << 10), fin=False))
-        wire.writer.write(ws_frame(PING_FRAME, b"ping"))
+        wire.writer.write(websocket.encode(b"x" * (400 << 10), websocket.CONTINUATION, fin=False))
+        wire.writer.write(websocket.encode(b"ping", websocket.PING))
         await wire.writer.drain()
-    wire.writer.write(ws_frame(CONTINUATION_FRAME, b'"}}'))
-    wire.writer.write(
-        ws_frame(TEXT_FRAME, b'{"signal": "PING", "messageId": 7, "content": {"interval": 1000}}')
-    )
+    wire.writer.write(websocket.encode(b'"}}', websocket.CONTINUATION))
+    wire.writer.write(websocket.encode(b'{"signal": "PING", "messageId": 7, "content": {"interval": 1000}}'))
     answers = (await wire.reader.readuntil(b'"interval 1000"')).decode(errors="replace")
     assert answers.count("ping") == 5
     assert '"subSignal":"MS","messageId":65536,"content":""' in answers
@@ -261,11 +252,7 @@ async def test_an_overlong_web_request_is_refused_and_its_connection_lives(serve
 
 async def test_what_an_overlong_header_claims_is_not_kept(server: Deployment) -> None:
     """Whoever is logged in and claims 2^63 bytes is closed at the header."""
-    wire = await server.raw_web()
-    await shake_hands(wire)
-    text = orjson.dumps({"signal": "CONNECT", "content": connect_body(await server.login("anna"))})
-    wire.writer.write(ws_frame(TEXT_FRAME, text))
-    await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
-    wire.writer.write(ws_frame(TEXT_FRAME, b"x", length=1 << 63))
+    wire = await server.raw_online_web("anna")
+    wire.writer.write(websocket.encode(b"x", length=1 << 63))
     await wire.reader.readuntil(b"\x88\x02" + (1009).to_bytes(2, "big"))
     await server.until_logged(wire, "MESSAGE_TOO_BIG")

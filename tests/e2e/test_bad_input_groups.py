@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from deployment import BOTH, Boot, Chat
 from google.protobuf.descriptor import FieldDescriptor as Kind
 from google.protobuf.message import Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
+from tests.e2e.deployment import BOTH, Boot, Chat
 
 REQUESTS: dict[SubSignal, type[Message]] = {
     SubSignal.MS: pb.Message,

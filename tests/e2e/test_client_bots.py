@@ -19,8 +19,8 @@ from fsharechat.client import (
 )
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import FriendState
-from tests.devices import FAST, Device, check_same, log_in, text_of
-from tests.server import BOUND, Server, until
+from tools.testing.devices import FAST, Device, check_same, log_in, text_of
+from tools.testing.server import BOUND, Server, until
 
 pytestmark = pytest.mark.slow
 

@@ -34,7 +34,7 @@ from fsharechat.client import (
 )
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MemberType, SettingScope
-from tests.server import BOUND, SUPER_CODE, Server
+from tools.testing.server import BOUND, SUPER_CODE, Server
 
 pytestmark = pytest.mark.slow
 

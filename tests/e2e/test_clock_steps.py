@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from in_cluster import connector
 
 from fsharechat.client import SentMessage
-from tests.cluster_kit import MakeCluster, new_numbers
-from tests.devices import Device, log_in, text_of
-from tests.server import Server, until
-from tests.services import Services
-from tests.stepped_clock import SteppedClock
+from tests.e2e.in_cluster import connector
+from tools.testing.cluster import MakeCluster, new_numbers
+from tools.testing.devices import Device, log_in, text_of
+from tools.testing.server import Server, until
+from tools.testing.services import Services
+from tools.testing.stepped_clock import SteppedClock
 
 pytestmark = pytest.mark.slow
 

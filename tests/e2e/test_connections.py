@@ -9,8 +9,6 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
-from certificate import make_certificate
-from deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.crypto import connect_password, hours_now
@@ -19,8 +17,12 @@ from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
 from roles.connector.session import Session
 from roles.connector.websocket import WebSocketConnection
-from tests.server import BOUND, until
-from tests.wire import TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, text_message, ws_frame
+from tests.e2e.deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
+from tools.services.certificates import Authority
+from tools.testing.server import BOUND, until
+from tools.wire import websocket
+from tools.wire.bodies import connect_body, text_message
+from tools.wire.clients import TcpWire, WebWire
 
 REJECTED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
 BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
@@ -318,7 +320,8 @@ async def test_a_flood_of_connections_keeps_nobody_out_and_others_chat_on(boot: 
 async def test_a_flood_of_connections_that_never_begin_tls_keeps_nobody_out(
     boot: Boot, tmp_path: Path, transport: str
 ) -> None:
-    certificate, key = make_certificate(tmp_path)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
     server = await boot(
         connector={
             "tls": {"certificate": str(certificate), "key": str(key)},
@@ -326,7 +329,7 @@ async def test_a_flood_of_connections_that_never_begin_tls_keeps_nobody_out(
             "authenticate_seconds": 3600,
         }
     )
-    trusts = ssl.create_default_context(cafile=certificate)
+    trusts = ssl.create_default_context(cafile=authority.certificate)
     flood = [await server.tcp() for _ in range(50)] + [await server.raw_web() for _ in range(50)]
     await server.until_metric("connections_refused", 80)
     for wire in flood[:80]:
@@ -371,18 +374,12 @@ async def test_a_long_chunk_is_carried_out_in_parts(
     boot: Boot, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = await boot(limits={"requests": 0})
-    dora = await server.login("dora")
     if transport == "tcp":
-        wire = await server.tcp()
-        assert await wire.connect(dora) == ACCEPTED
+        wire = await server.online_tcp("dora")
         ping = frames.encode(Signal.PING, 0, 1)
     else:
-        wire = await server.raw_web()
-        await shake_hands(wire)
-        said = {"signal": "CONNECT", "content": connect_body(dora)}
-        wire.writer.write(ws_frame(TEXT_FRAME, orjson.dumps(said)))
-        await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
-        ping = ws_frame(TEXT_FRAME, b'{"signal": "PING", "messageId": 1}')
+        wire = await server.raw_online_web("dora")
+        ping = websocket.encode(b'{"signal": "PING", "messageId": 1}')
     turns = 0
     carried: Counter[int] = Counter()
     decoded: Counter[int] = Counter()
@@ -448,9 +445,10 @@ async def test_who_never_reads_is_dropped_and_others_chat_on(boot: Boot, transpo
 
 
 async def test_both_ports_serve_tls(boot: Boot, tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
     server = await boot(connector={"tls": {"certificate": str(certificate), "key": str(key)}})
-    trusts = ssl.create_default_context(cafile=certificate)
+    trusts = ssl.create_default_context(cafile=authority.certificate)
     assert server.at.ws.startswith("wss://")
     anna, ben = await server.tcp(trusts), await server.web(trusts)
     anna_login, ben_login = await server.login("anna"), await server.login("ben")
@@ -465,15 +463,16 @@ async def test_both_ports_serve_tls(boot: Boot, tmp_path: Path) -> None:
 
 
 async def test_plain_text_on_the_tls_ports_is_no_fault(boot: Boot, tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
     server = await boot(connector={"tls": {"certificate": str(certificate), "key": str(key)}})
     for wire in (await server.tcp(), await server.raw_web()):
         wire.writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        with suppress(frames.FrameError):
+        with suppress(ValueError):  # what comes is no frames
             await wire.until_closed()
     with pytest.raises(aiohttp.ClientError):
         await server.web(ssl.create_default_context())
-    assert await alive(await server.tcp(ssl.create_default_context(cafile=certificate)))
+    assert await alive(await server.tcp(ssl.create_default_context(cafile=authority.certificate)))
 
 
 @pytest.mark.parametrize("deployment", ["one process"])  # the test reaches into it
@@ -494,5 +493,5 @@ async def test_a_web_client_that_is_gone_before_its_handshake_is_answered_is_no_
     server.faults.opened(wire.name)
     server.wires.push_async_callback(wire.close)
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        await shake_hands(wire)
+        await wire.become_websocket()
     assert [record.getMessage() for record in caplog.records if record.name == "aiohttp.server"] == []

@@ -2,11 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import Server
-
-pytest.register_assert_rewrite("conversation")
-
-from conversation import converse  # noqa: E402
+from tests.e2e.conversation import converse
+from tools.testing.server import Server
 
 pytestmark = pytest.mark.slow
 

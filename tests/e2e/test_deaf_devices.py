@@ -4,15 +4,16 @@ import asyncio
 
 import orjson
 import pytest
-from deployment import ACCEPTED, Boot, Deployment
 
 from fsharechat.client import Credentials
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Signal, SubSignal
-from tests.slow_line import narrow_socket
-from tests.wire import BOUND, TcpWire, connect_body
+from tests.e2e.deployment import ACCEPTED, Boot, Deployment
+from tools.wire.bodies import connect_body
+from tools.wire.clients import BOUND, TcpWire
+from tools.wire.slow_line import narrow_socket
 
 READ = 50_000
 TEXTS = 150
@@ -34,7 +35,7 @@ class PhoneParser:
 
     def feed(self, data: bytes) -> list[Frame]:
         self._kept += data
-        found = []
+        found: list[Frame] = []
         while True:
             start = self._kept.find(frames.MAGIC)
             self._kept = self._kept[start:] if start >= 0 else b""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import LoginError, login
-from tests.server import SUPER_CODE, Server
+from tools.testing.server import SUPER_CODE, Server
 
 NUMBER = "13800000001"
 

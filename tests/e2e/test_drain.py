@@ -12,9 +12,9 @@ import pytest
 
 from fsharechat.client import Disconnected, Position, SentMessage
 from fsharechat.store import fence
-from tests.cluster_kit import new_numbers
-from tests.devices import FAST, Device, log_in, text_of
-from tests.server import Server, run_command, until
+from tools.testing.cluster import new_numbers
+from tools.testing.devices import FAST, Device, log_in, text_of
+from tools.testing.server import Server, run_command, until
 
 pytestmark = pytest.mark.slow
 

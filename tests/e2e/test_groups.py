@@ -14,9 +14,9 @@ from fsharechat.protocol.signals import ContentType, PersistFlag, SubSignal
 from fsharechat.store import users
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.unit import Dialect, Unit, insert_many
-from tests.devices import Device, log_in, text_of
-from tests.server import Server
-from tests.wire import TcpWire
+from tools.testing.devices import Device, log_in, text_of
+from tools.testing.server import Server
+from tools.wire.clients import TcpWire
 
 pytestmark = pytest.mark.slow
 

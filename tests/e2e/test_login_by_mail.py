@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import Client, login, send_code
-from tests.devices import FAST
-from tests.server import Server, until
-from tests.services import Services
+from tools.testing.devices import FAST
+from tools.testing.server import Server, until
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

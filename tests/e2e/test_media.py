@@ -8,13 +8,14 @@ from pathlib import Path
 import orjson
 import pytest
 from aiohttp import ClientSession
-from in_process import Boot, Booted, Faults
 
 from fsharechat.blobs import BUCKETS
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
-from tests.server import until
-from tests.wire import TcpWire, WebWire
+from tests.e2e.deployment import Faults
+from tests.e2e.in_process import Boot, Booted
+from tools.testing.server import until
+from tools.wire.clients import TcpWire, WebWire
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "ws"])
 KEYS = ["1-2-3-photo.png", "年终 报告 \"final\" 'v2'.docx", "../../../../etc/passwd", "a b+c&d=100%.txt"]

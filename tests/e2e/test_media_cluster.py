@@ -7,8 +7,8 @@ from aiohttp import ClientSession
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
-from tests.cluster_kit import MakeCluster, new_numbers
-from tests.devices import Device, log_in
+from tools.testing.cluster import MakeCluster, new_numbers
+from tools.testing.devices import Device, log_in
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ async def test_what_is_put_by_one_api_process_is_read_from_the_other(cluster: Ma
 async def test_a_user_has_one_folder_whichever_group_process_is_asked(cluster: MakeCluster) -> None:
     it = cluster(2, 2)
     request = pb.GetMinioUploadUrlRequest(type=MediaType.PORTRAIT, key="me.png")
-    domains = []
+    domains: list[str] = []
     for number in new_numbers(2):
         found = set()
         for connector in (0, 1):

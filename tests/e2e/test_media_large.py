@@ -11,9 +11,9 @@ from aiohttp import ClientSession
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
-from tests.devices import FAST, Device, log_in
-from tests.server import Server, run_command, until
-from tests.services import Services
+from tools.testing.devices import FAST, Device, log_in
+from tools.testing.server import Server, run_command, until
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ from fsharechat.client import Credentials
 from fsharechat.clock import now_ms
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, Signal, SubSignal
-from tests.devices import log_in
-from tests.server import Server
-from tests.wire import TcpWire, WebWire
+from tools.testing.devices import log_in
+from tools.testing.server import Server
+from tools.wire.clients import TcpWire, WebWire
 
 pytestmark = pytest.mark.slow
 

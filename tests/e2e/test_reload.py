@@ -6,9 +6,9 @@ import ssl
 from pathlib import Path
 
 import pytest
-from certificate import make_certificate
 
-from tests.server import Server, until
+from tools.services.certificates import Authority
+from tools.testing.server import Server, until
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,8 @@ def lines(server: Server, event: str) -> list[dict[str, object]]:
 
 async def test_sighup_takes_over_certificates_and_the_level_of_the_log(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
-    certificate, key = make_certificate(tmp_path)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
 
     def write(level: str) -> None:
         file.write_text(SETTINGS.format(certificate=certificate, key=key, level=level))
@@ -37,7 +38,7 @@ async def test_sighup_takes_over_certificates_and_the_level_of_the_log(tmp_path:
     async with Server(tmp_path / "data") as server:
         host, _, port = server.at.tcp.rpartition(":")
         old = ssl.get_server_certificate((host, int(port)))
-        make_certificate(tmp_path)
+        authority.issue("server")
         write("debug")
         server.signal(signal.SIGHUP)
         await until(lambda: bool(lines(server, "settings read again")), "the settings are not read again")

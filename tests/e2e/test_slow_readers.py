@@ -6,7 +6,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from deployment import ACCEPTED, Boot, Chat, Deployment
 
 from fsharechat.client import Credentials
 from fsharechat.protocol import messages_pb2 as pb
@@ -14,10 +13,11 @@ from fsharechat.protocol.signals import Code, Signal, SubSignal
 from roles.connector import hub, slow
 from roles.connector.sending import Sender
 from roles.connector.session import Session, State
-from tests.devices import log_in
-from tests.server import Server, until
-from tests.slow_line import narrow_socket, slow_line
-from tests.wire import BOUND, TEXT_FRAME, TcpWire, WebWire, connect_body, shake_hands, ws_frame
+from tests.e2e.deployment import ACCEPTED, Boot, Chat, Deployment
+from tools.testing.devices import log_in
+from tools.testing.server import Server, until
+from tools.wire.clients import TcpWire, WebWire, web_frame
+from tools.wire.slow_line import narrow_socket, slow_line
 
 MEGABIT = 1_000_000.0
 PAGES = 10
@@ -98,16 +98,9 @@ async def online_narrow(server: Deployment, transport: str, who: Credentials) ->
     if transport == "tcp":
         assert await wire.connect(who) == ACCEPTED
         return wire
-    await shake_hands(wire)
-    wire.writer.write(ws_json("CONNECT", "NONE", 0, connect_body(who)))
-    async with asyncio.timeout(BOUND):
-        assert b"CONNECTION_ACCEPTED" in await wire.reader.read(1000)
+    await wire.become_websocket()
+    await wire.connect_websocket(who)
     return wire
-
-
-def ws_json(signal: str, sub_signal: str, message_id: int, content: object) -> bytes:
-    frame = {"signal": signal, "subSignal": sub_signal, "messageId": message_id, "content": content}
-    return ws_frame(TEXT_FRAME, orjson.dumps(frame))
 
 
 def ask_unread(wire: TcpWire, transport: str, peer: str, pages: int) -> None:
@@ -115,7 +108,7 @@ def ask_unread(wire: TcpWire, transport: str, peer: str, pages: int) -> None:
         if transport == "tcp":
             wire.send(Signal.PUBLISH, SubSignal.LRM, n, page(peer))
         else:
-            wire.writer.write(ws_json("PUBLISH", "LRM", n, web_page(peer)))
+            wire.writer.write(web_frame("PUBLISH", "LRM", n, web_page(peer)))
 
 
 async def test_who_takes_no_byte_is_dropped_and_others_chat_on(
@@ -164,7 +157,7 @@ async def test_a_frame_that_has_begun_is_finished(tmp_path: Path, end: str) -> N
             for n in (1, 2, 3, 4):  # the answers but one wait, and have not begun
                 await ask_for_page(wire, anna.user_id, n)
             answer = asyncio.create_task(wire.frame(Signal.PUB_ACK))
-            await until(lambda: len(wire._decoder._buffer) > 10_000, "no answer")
+            await until(lambda: len(wire.rest) > 10_000, "no answer")
             if end == "replaced":
                 again = await TcpWire.open(server.at.tcp)
                 assert await again.connect(ben) == ACCEPTED
@@ -173,5 +166,5 @@ async def test_a_frame_that_has_begun_is_finished(tmp_path: Path, end: str) -> N
                 await server.stop()
             assert len(pb.PullMessageResult.FromString((await answer).body[1:]).message) == 200
             await wire.until_closed()
-            assert not wire._decoder._buffer
+            assert not wire.rest
             await wire.close()

@@ -23,8 +23,8 @@ def request_text(sub_signal: str, content: Any, signal: str = "PUBLISH", message
     )
 
 
-def decode(sub_signal: str, content: Any) -> Message:
-    """Return the protobuf request that a PUBLISH with `content` decodes to."""
+def decode(sub_signal: str, content: Any) -> Any:
+    """Return the protobuf request that a PUBLISH with `content` decodes to: of the class of that sub-signal."""
     frame = decode_request(request_text(sub_signal, content))
     assert frame[:3] == (Signal.PUBLISH, SubSignal[sub_signal], 81)
     kind = next(type(row[2]) for row in REQUESTS if row[0] == sub_signal)

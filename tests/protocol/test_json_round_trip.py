@@ -89,6 +89,7 @@ def any_of(kind: type[Message]) -> st.SearchStrategy[Message]:
     """Any message of a type: required fields set, every other one set or not."""
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for field in kind.DESCRIPTOR.fields:
+        value: st.SearchStrategy[Any]
         if field.message_type:
             value = any_of(getattr(pb, field.message_type.name))
         else:

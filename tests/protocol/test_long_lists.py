@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS, check_whole
-from fsharechat.protocol.json import JsonError, decode_request, reading
+from fsharechat.protocol.json import JsonError, decode_request
 from fsharechat.protocol.json.reading import MAX_PARTS
 
 EMPTY_USER = b"\x0a\x02\x0a\x00"
@@ -82,7 +82,7 @@ def test_json_of_a_million_parts_is_not_parsed(
         parsed.append(len(text))
         return original(text)
 
-    monkeypatch.setattr(reading.orjson, "loads", spy)
+    monkeypatch.setattr(orjson, "loads", spy)
     with pytest.raises(JsonError, match="too many parts"):
         decode_request(f'{{"signal": "PUBLISH", "subSignal": "UPUI", "content": {content}}}')
     assert len(parsed) == as_text  # the text around it, in which it is one string

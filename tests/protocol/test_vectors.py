@@ -15,7 +15,7 @@ VECTORS = Path(__file__).parent / "vectors"
 
 
 def load(name: str) -> dict[str, Any]:
-    return json.loads((VECTORS / name).read_text("utf-8"))
+    return dict(json.loads((VECTORS / name).read_text("utf-8")))
 
 
 FRAMES = load("frames.json")["frames"]

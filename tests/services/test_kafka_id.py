@@ -1,12 +1,8 @@
 """The id of a new Kafka cluster."""
 
-import sys
 import uuid
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from localservices.kafka import cluster_id
+from tools.services.kafka import cluster_id
 
 
 def test_no_id_looks_like_a_flag() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-from localservices import catalogue, install, places, process
-from localservices.catalogue import SERVICES, ServiceSet, set_name
-from localservices.errors import ServicesError, Unavailable
-from localservices.service import Daemon, Say, port_is_free
+from tools.services import catalogue, install, places, process
+from tools.services.catalogue import SERVICES, ServiceSet, set_name
+from tools.services.errors import ServicesError, Unavailable
+from tools.services.service import Daemon, Say, port_is_free
 
 
 def silent(text: str) -> None:

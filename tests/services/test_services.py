@@ -9,7 +9,6 @@ import shutil
 import signal
 import smtplib
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -25,12 +24,10 @@ from fsharechat.blobs.keys import Uploaders
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings import Blobs
-from tests.server import BOUND
-from tests.services import ROOT, Services, run, take_down_orphans
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from localservices.process import Identity
+from tools.services.places import ROOT
+from tools.services.process import Identity
+from tools.testing.server import BOUND
+from tools.testing.services import Services, take_down_orphans
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +66,7 @@ def test_life_of_a_set(own: Services) -> None:
     }
     sql(port, "CREATE TABLE kept (id INT PRIMARY KEY)", "INSERT INTO kept VALUES (7)")
 
-    again = run("up", "--set", own.name)
+    again = own.run("up")
     assert (again.returncode, again.stderr) == (0, "")
     assert {name: own.process(name) for name in before} == before
 
@@ -81,7 +78,7 @@ def test_life_of_a_set(own: Services) -> None:
 
     own.kill("mariadb")
     assert own.process("mariadb")["state"] == "stopped"
-    assert run("status", "--set", own.name).returncode == 1
+    assert own.run("status").returncode == 1
     own.start("mariadb")
     assert own.port("mariadb") == port
     assert sql(port, "SELECT id FROM kept") == ((7,),)
@@ -92,11 +89,11 @@ def test_life_of_a_set(own: Services) -> None:
         assert time.monotonic() < deadline, own.process("zookeeper")
     own()
     assert own.process("zookeeper")["state"] == "ready"
-    assert run("status", "--set", own.name).returncode == 0
-    assert "ready for connections" in run("logs", "mariadb", "--set", own.name).stdout
+    assert own.run("status").returncode == 0
+    assert "ready for connections" in own.run("logs", "mariadb").stdout
 
     own_processes = [own.process(name)["pid"] for name in before]
-    kept = run("down", "--keep", "--set", own.name)
+    kept = own.run("down", "--keep")
     assert kept.returncode == 0
     assert not any(Identity.of(pid) for pid in own_processes)
     own("mariadb")
@@ -105,7 +102,7 @@ def test_life_of_a_set(own: Services) -> None:
 
     own.down()
     assert not folder(own).exists()
-    assert run("status", "--set", own.name).returncode == 1
+    assert own.run("status").returncode == 1
 
 
 def test_two_sets_side_by_side(own: Services) -> None:
@@ -247,7 +244,9 @@ def test_a_mail_is_kept_where_the_set_says(own: Services) -> None:
         server.send_message(mail)
     (kept,) = mailbox.Maildir(variables["SMTP_MAILDIR"])
     assert kept["To"] == "ann@example.org"
-    assert kept.get_payload().strip() == "a code"
+    text = kept.get_payload()
+    assert isinstance(text, str)
+    assert text.strip() == "a code"
 
 
 def test_sets_of_dead_test_sessions_are_taken_down() -> None:
@@ -263,7 +262,7 @@ def test_a_service_that_does_not_start_shows_its_log(own: Services) -> None:
     own("mariadb")
     own.stop("mariadb")
     (folder(own) / "mariadb" / "data" / "ibdata1").write_bytes(b"not a database")
-    failed = run("start", "mariadb", "--set", own.name)
+    failed = own.run("start", "mariadb")
     assert failed.returncode == 1
     assert "mariadb ended while it started; the last lines of" in failed.stderr
     assert "ibdata1" in failed.stderr

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import sys
-from pathlib import Path
 
 import orjson
 import pytest
@@ -13,15 +12,15 @@ from hypothesis import strategies as st
 from fsharechat.protocol.frames import FrameDecoder, encode
 from fsharechat.protocol.messages_pb2 import Message, NotifyMessage, PullMessageRequest, PullMessageResult
 from fsharechat.protocol.signals import Signal, SubSignal
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from benchmark import texts, websocket
-from benchmark.link import Account, Peer
-from benchmark.load import Receiver, Sender, Tally
-from benchmark.sampler import stack_of, summary
-from benchmark.stats import percentile
-from benchmark.tcp import TcpBuilder, TcpLink, pull_texts, read_varint, varint
+from tools.bench import texts, websocket
+from tools.bench.link import Peer
+from tools.bench.load import Receiver, Sender, Tally
+from tools.bench.sampler import stack_of, summary
+from tools.bench.stats import percentile
+from tools.bench.tcp import TcpBuilder, TcpLink, pull_texts
+from tools.wire import websocket as ws
+from tools.wire.bodies import Account
+from tools.wire.proto2 import read_varint, varint
 
 ACCOUNT = Account("uid", "client", base64.b64encode(b"user token").decode(), "0123456789abcdef")
 SEQS = st.integers(0, (1 << 28) - 1)
@@ -110,18 +109,18 @@ def unmask(frame: bytes) -> tuple[int, bytes]:
 @pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
 def test_ws_frames(size: int) -> None:
     payload = b"x" * size
-    client = websocket.encode(payload)
+    client = ws.encode(payload)
     assert unmask(client) == (0x81, payload)
     server = bytes((client[0], client[1] & 0x7F)) + client[2 : len(client) - size - 4] + payload
-    opcode, start, end = websocket.decode(b"?" + server, 1) or (0, 0, 0)
-    assert (opcode, (b"?" + server)[start:end], end) == (websocket.TEXT, payload, len(server) + 1)
-    assert all(websocket.decode(server[:cut], 0) is None for cut in range(min(len(server), 300)))
+    opcode, start, end = ws.decode(b"?" + server, 1) or (0, 0, 0)
+    assert (opcode, (b"?" + server)[start:end], end) == (ws.TEXT, payload, len(server) + 1)
+    assert all(ws.decode(server[:cut], 0) is None for cut in range(min(len(server), 300)))
 
 
 @pytest.mark.parametrize("start", [b"\x01\x00", b"\xc1\x00", b"\x81\x80"])
 def test_ws_refuses_fragments_extensions_and_masks(start: bytes) -> None:
     with pytest.raises(ValueError, match="WebSocket frame"):
-        websocket.decode(start, 0)
+        ws.decode(start, 0)
 
 
 @given(SEQS)
@@ -146,9 +145,9 @@ def test_ws_upgrade() -> None:
     key = b"dGhlIHNhbXBsZSBub25jZQ=="
     accept = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the example of RFC 6455
     head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept
-    assert websocket.is_upgraded(head, key)
-    assert not websocket.is_upgraded(head, b"another")
-    assert not websocket.is_upgraded(head.replace(b"101", b"200"), key)
+    assert ws.is_upgraded(head, key)
+    assert not ws.is_upgraded(head, b"another")
+    assert not ws.is_upgraded(head.replace(b"101", b"200"), key)
 
 
 def test_percentile() -> None:

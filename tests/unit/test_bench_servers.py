@@ -1,20 +1,17 @@
 """What the benchmark knows of the servers that it measures, and how it shows their figures."""
 
 import os
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from benchmark.cluster import Layout
-from benchmark.link import BenchError
-from benchmark.load import CaseResult
-from benchmark.report import case_table, cpu_table
-from benchmark.server import Group, Server, with_logs
-from localservices.process import Identity
+from tools.bench.cluster import Layout
+from tools.bench.link import BenchError
+from tools.bench.load import CaseResult
+from tools.bench.report import case_table, cpu_table
+from tools.bench.server import Group, Server, with_logs
+from tools.services.process import Identity
 
 
 def test_layouts() -> None:

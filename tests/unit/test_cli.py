@@ -1,17 +1,19 @@
 import asyncio
+import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 import uvloop
 
 import fsharechat
-from fsharechat import cli
+from fsharechat import cli, log
+from fsharechat.check import Check
 from fsharechat.settings import Settings
 
 
@@ -20,55 +22,70 @@ class StartError(Exception):
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the working directory, the environment, the log configuration and signals out of it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.os, "environ", {})
-    monkeypatch.setattr(cli.log, "configure", lambda _: None)
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(log, "configure", lambda _: None)
     before = signal.getsignal(signal.SIGHUP)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.fixture
-def node(monkeypatch):
-    """Stand in for fsharechat.node: `node.seen` are the settings it was called with."""
+class FakeNode(ModuleType):
+    """Stands in for fsharechat.node; `seen` are the settings that it was called with."""
 
-    async def run(settings: Settings, read: Callable[[], Settings]) -> int:
-        fake.seen = settings
+    StartError = StartError
+
+    def __init__(self) -> None:
+        super().__init__("fsharechat.node")
+        self.seen = Settings()
+        self.called = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.error = ""
+        self.results: list[Check] = []
+
+    async def run(self, settings: Settings, read: Callable[[], Settings]) -> int:
+        self._see(settings)
         assert read().log == settings.log
-        fake.loop = asyncio.get_running_loop()
-        if fake.error:
-            raise StartError(fake.error)
+        self.loop = asyncio.get_running_loop()
+        if self.error:
+            raise StartError(self.error)
         return 0
 
-    async def check(settings: Settings) -> list[SimpleNamespace]:
-        fake.seen = settings
-        return fake.results
+    async def check(self, settings: Settings) -> list[Check]:
+        self._see(settings)
+        return self.results
 
-    async def close_to_older(settings: Settings) -> SimpleNamespace:
-        fake.seen = settings
-        return fake.results[0]
+    async def close_to_older(self, settings: Settings) -> Check:
+        self._see(settings)
+        return self.results[0]
 
-    fake = SimpleNamespace(
-        run=run, check=check, StartError=StartError, seen=None, loop=None, error="", results=[]
-    )
-    monkeypatch.setattr("fsharechat.check.check", check)
-    monkeypatch.setattr("fsharechat.check.close_to_older", close_to_older)
+    def _see(self, settings: Settings) -> None:
+        self.seen, self.called = settings, True
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> FakeNode:
+    fake = FakeNode()
+    monkeypatch.setattr("fsharechat.check.check", fake.check)
+    monkeypatch.setattr("fsharechat.check.close_to_older", fake.close_to_older)
     monkeypatch.setitem(sys.modules, "fsharechat.node", fake)
     monkeypatch.setattr(fsharechat, "node", fake, raising=False)
     return fake
 
 
-def test_runs_the_server_on_uvloop_with_the_flags(node, tmp_path):
+def test_runs_the_server_on_uvloop_with_the_flags(node: FakeNode, tmp_path: Path) -> None:
     assert cli.main(["--roles", "connector,group,api", "--data", str(tmp_path / "d"), "--dev"]) == 0
     assert node.seen.node.data == tmp_path / "d"
     assert node.seen.codes.super_code == "66666"
     assert isinstance(node.loop, uvloop.Loop)
 
 
-def test_dev_beyond_this_machine_makes_a_super_code_and_prints_it(node, monkeypatch, capsys):
-    monkeypatch.setattr(cli.os, "environ", {"FSHARECHAT_CONNECTOR__HOST": "0.0.0.0"})
+def test_dev_beyond_this_machine_makes_a_super_code_and_prints_it(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "environ", {"FSHARECHAT_CONNECTOR__HOST": "0.0.0.0"})
     made = set()
     for _ in range(2):
         assert cli.main(["--dev"]) == 0
@@ -88,20 +105,27 @@ def test_dev_beyond_this_machine_makes_a_super_code_and_prints_it(node, monkeypa
     ],
     ids=str,
 )
-def test_otherwise_none_is_made_or_printed(node, monkeypatch, capsys, flags, environ):
-    monkeypatch.setattr(cli.os, "environ", environ)
+def test_otherwise_none_is_made_or_printed(
+    node: FakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    environ: dict[str, str],
+) -> None:
+    monkeypatch.setattr(os, "environ", environ)
     assert cli.main(flags) == 0
     assert capsys.readouterr().out == ""
     known = "66666" if flags == ["--dev"] else ""
     assert node.seen.codes.super_code == environ.get("FSHARECHAT_CODES__SUPER_CODE", known)
 
 
-def test_defaults_without_flags_or_files(node):
+def test_defaults_without_flags_or_files(node: FakeNode) -> None:
     assert cli.main([]) == 0
+    assert node.called
     assert node.seen == Settings()
 
 
-def test_the_settings_file_of_the_working_directory(node, tmp_path):
+def test_the_settings_file_of_the_working_directory(node: FakeNode, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("[connector]\ntcp_port = 1")
     (tmp_path / "other.toml").write_text("[connector]\ntcp_port = 2")
     cli.main([])
@@ -110,35 +134,39 @@ def test_the_settings_file_of_the_working_directory(node, tmp_path):
     assert node.seen.connector.tcp_port == 2
 
 
-def test_the_environment(node, monkeypatch):
-    monkeypatch.setattr(cli.os, "environ", {"FSHARECHAT_CONNECTOR__TCP_PORT": "3"})
+def test_the_environment(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"FSHARECHAT_CONNECTOR__TCP_PORT": "3"})
     cli.main([])
     assert node.seen.connector.tcp_port == 3
 
 
 @pytest.mark.parametrize("command", [[], ["check"]])
-def test_wrong_settings_end_with_2_and_run_nothing(node, command, capsys):
+def test_wrong_settings_end_with_2_and_run_nothing(
+    node: FakeNode, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main([*command, "--settings", "none.toml"]) == 2
     assert capsys.readouterr() == ("", "none.toml: there is no such settings file\n")
-    assert node.seen is None
+    assert not node.called
 
 
-def test_an_unknown_role_names_the_known_ones(node, capsys):
+def test_an_unknown_role_names_the_known_ones(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--roles", "connector,store"]) == 2
     assert "'store': no such role; roles found: api, connector, group" in capsys.readouterr().err
 
 
-def test_what_cannot_start_is_one_line_and_1(node, capsys):
+def test_what_cannot_start_is_one_line_and_1(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     node.error = "[connector] tcp_port 6789: address in use"
     assert cli.main([]) == 1
     assert capsys.readouterr() == ("", "fsharechat: [connector] tcp_port 6789: address in use\n")
 
 
 @pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok  "), (False, 1, "FAIL")])
-def test_check_is_a_line_for_each_service(node, capsys, ok, code, word):
+def test_check_is_a_line_for_each_service(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], ok: bool, code: int, word: str
+) -> None:
     node.results = [
-        SimpleNamespace(name="bus", ok=True, detail="memory"),
-        SimpleNamespace(name="store", ok=ok, detail="a text"),
+        Check("bus", True, "memory"),
+        Check("store", ok, "a text"),
     ]
     assert cli.main(["check", "--dev"]) == code
     assert capsys.readouterr().out == f"ok   bus: memory\n{word} store: a text\n"
@@ -146,32 +174,28 @@ def test_check_is_a_line_for_each_service(node, capsys, ok, code, word):
 
 
 @pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok  "), (False, 1, "FAIL")])
-def test_fence_is_one_line(node, capsys, ok, code, word):
-    node.results = [SimpleNamespace(name="fence", ok=ok, detail="a text")]
+def test_fence_is_one_line(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], ok: bool, code: int, word: str
+) -> None:
+    node.results = [Check("fence", ok, "a text")]
     assert cli.main(["fence"]) == code
     assert capsys.readouterr().out == f"{word} fence: a text\n"
 
 
-def test_chat_gets_everything_behind_it(monkeypatch):
-    terminal = ModuleType("fsharechat.client.terminal")
-    terminal.main = lambda argv: len(argv)
-    client = ModuleType("fsharechat.client")
-    client.terminal = terminal
-    monkeypatch.setitem(sys.modules, "fsharechat.client", client)
-    monkeypatch.setitem(sys.modules, "fsharechat.client.terminal", terminal)
-    monkeypatch.setattr(fsharechat, "client", client, raising=False)
+def test_chat_gets_everything_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsharechat.client.terminal.main", len)
     assert cli.main(["chat", "--number", "13800000001", "--help"]) == 3
 
 
 @pytest.mark.parametrize("argv", [["--nonsense"], ["start"], ["--dev", "chat"]])
-def test_wrong_flags_end_with_2(argv, capsys):
+def test_wrong_flags_end_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
     assert "usage: fsharechat" in capsys.readouterr().err
 
 
-def test_help_names_commands_flags_and_roles(capsys):
+def test_help_names_commands_flags_and_roles(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(["--help"])
     assert caught.value.code == 0
@@ -189,7 +213,7 @@ def test_help_names_commands_flags_and_roles(capsys):
         assert word in text
 
 
-def test_the_module_is_the_command(tmp_path):
+def test_the_module_is_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fsharechat", "--version"]
     root = Path(fsharechat.__file__).parents[1]
     done = subprocess.run(

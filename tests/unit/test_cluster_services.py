@@ -1,14 +1,9 @@
 """Which services a cluster of scripts/cluster stands on."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from localcluster.cluster import services_of
-from localservices.catalogue import ServiceSet
+from tools.cluster.cluster import services_of
+from tools.services.catalogue import ServiceSet
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def poured(bucket: LeakyBucket, level: float, now: float, tries: int) -> tuple[i
     return count, level
 
 
-def test_so_many_at_once_and_so_many_over_the_time():
+def test_so_many_at_once_and_so_many_over_the_time() -> None:
     bucket = LeakyBucket(100, 5)
     count, level = poured(bucket, 0.0, 50_000.0, 500)
     assert (count, round(level, 6)) == (100, 50_005.0)
@@ -25,7 +25,7 @@ def test_so_many_at_once_and_so_many_over_the_time():
     assert poured(bucket, level, 50_099.0, 500)[0] == 100
 
 
-def test_a_request_that_is_one_too_many_changes_nothing():
+def test_a_request_that_is_one_too_many_changes_nothing() -> None:
     bucket = LeakyBucket(1, 10)
     _, level = bucket.pour(0.0, 5.0)
     assert bucket.pour(level, 6.0) == (False, level)

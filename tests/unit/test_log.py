@@ -2,6 +2,8 @@ import io
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -16,7 +18,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def _restore():
+def _restore() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     yield
@@ -26,17 +28,19 @@ def _restore():
     structlog.reset_defaults()
 
 
-def lines(stream: io.StringIO) -> list[dict[str, object]]:
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def configured(stream: io.StringIO | None = None, **settings: str):
+def configured(
+    stream: io.StringIO | None = None, **settings: str
+) -> tuple[io.StringIO, structlog.stdlib.BoundLogger]:
     stream = stream or io.StringIO()
     log.configure(Log.model_validate(settings), stream)
     return stream, structlog.get_logger()
 
 
-def test_json_lines_where_there_is_no_terminal():
+def test_json_lines_where_there_is_no_terminal() -> None:
     stream, logger = configured()
     logger.warning("session closed", user="u1", body=b"\xff", count=3)
     (line,) = lines(stream)
@@ -59,20 +63,20 @@ def test_json_lines_where_there_is_no_terminal():
         (True, "json", False),
     ],
 )
-def test_who_reads_it(terminal, format, readable):
+def test_who_reads_it(terminal: bool, format: str, readable: bool) -> None:
     stream, logger = configured(Terminal() if terminal else io.StringIO(), format=format)
     logger.info("hello")
     assert stream.getvalue().startswith("{") != readable
 
 
-def test_an_event_is_one_readable_line_whatever_a_client_sends():
+def test_an_event_is_one_readable_line_whatever_a_client_sends() -> None:
     stream, logger = configured(format="console")
     logger.info("connect", client_id="a\n12:00:00 [info] forged", user="\x1b[31mred")
     assert len(stream.getvalue().splitlines()) == 1
     assert "\x1b" not in stream.getvalue()
 
 
-def test_the_level_filters_both_ways_in():
+def test_the_level_filters_both_ways_in() -> None:
     stream, logger = configured(level="warning")
     logger.info("no")
     logging.getLogger("x").info("no")
@@ -81,7 +85,7 @@ def test_the_level_filters_both_ways_in():
     assert [line["event"] for line in lines(stream)] == ["yes", "yes"]
 
 
-def test_the_level_of_loggers_in_use_changes():
+def test_the_level_of_loggers_in_use_changes() -> None:
     stream, logger = configured(level="warning")
     held = logger.bind()
     for level, heard in (
@@ -99,7 +103,7 @@ def test_the_level_of_loggers_in_use_changes():
         assert [line["event"] for line in lines(stream)] == heard * 3
 
 
-def test_the_standard_library_goes_the_same_way():
+def test_the_standard_library_goes_the_same_way() -> None:
     stream, _ = configured()
     logging.getLogger("aiohttp.server").error("no %s", "luck")
     logging.getLogger("asyncio").info("slow callback")
@@ -112,27 +116,27 @@ def test_the_standard_library_goes_the_same_way():
 
 
 @pytest.mark.parametrize("key", ["password", "token", "secret", "code"])
-def test_secrets_are_masked(key):
+def test_secrets_are_masked(key: str) -> None:
     stream, logger = configured()
     logger.info("login", **{key: "123456"})
     assert lines(stream)[0][key] == "***"
     assert "123456" not in stream.getvalue()
 
 
-def test_result_codes_are_no_secrets():
+def test_result_codes_are_no_secrets() -> None:
     stream, logger = configured()
     logger.info("refused", code=248)
     assert lines(stream)[0]["code"] == 248
 
 
-def test_the_code_provider_may_show_a_code():
+def test_the_code_provider_may_show_a_code() -> None:
     stream, logger = configured()
     logger.info(log.CODE_EVENT, number="13800000001", code="123456")
     assert lines(stream)[0]["code"] == "123456"
 
 
 @pytest.mark.parametrize("format", ["json", "console"])
-def test_a_traceback_shows_no_local_values(format):
+def test_a_traceback_shows_no_local_values(format: str) -> None:
     stream, logger = configured(format=format)
     try:
         hush = "123" + "456"
@@ -144,7 +148,9 @@ def test_a_traceback_shows_no_local_values(format):
     assert "123456" not in stream.getvalue()
 
 
-def test_a_library_that_says_the_same_all_the_time_is_heard_once_in_a_while(monkeypatch):
+def test_a_library_that_says_the_same_all_the_time_is_heard_once_in_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stream, _ = configured()
     chatty, other = logging.getLogger("aiokafka.consumer.fetcher"), logging.getLogger("other")
     for number in range(100):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.previous import ROOT, SHALLOW
+from tools.services.places import ROOT
+from tools.testing.previous import SHALLOW
 
 
 @pytest.mark.parametrize(("reason", "code"), [("no such service", 1), (SHALLOW, 0)])
@@ -21,7 +22,7 @@ def test_a_skipped_test_fails_unless_the_clone_is_shallow(tmp_path: Path, reason
         "-p",
         "no:cacheprovider",
         "-p",
-        "tests.no_skips",
+        "tools.testing.no_skips",
     ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(test)],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat import process
-from tests.server import BOUND
+from tools.testing.server import BOUND
 
 
 @pytest.mark.parametrize("roles", ["connector,group,api", "group"])

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
+from fsharechat.bus import Presence, Resync, events_pb2
 from fsharechat.bus import codec as bus_codec
-from fsharechat.bus import events_pb2
 from fsharechat.bus.codec import RecordError, VersionError
 from fsharechat.rpc import Call, Method, Reply, pulled, welcome
 from fsharechat.rpc import codec as rpc_codec
@@ -42,7 +42,7 @@ def rpc_shapes() -> str:
 
 
 def bus_shapes() -> str:
-    key = bus_codec.presence_key(bus_codec.Presence("uid", "client", 5, 1))
+    key = bus_codec.presence_key(Presence("uid", "client", 5, 1))
     return digest(events_pb2.DESCRIPTOR.serialized_pb, key)
 
 
@@ -55,7 +55,7 @@ def test_the_bus_has_the_version_of_its_shapes() -> None:
 
 
 def test_records_of_another_version_are_refused() -> None:
-    here = bus_codec.Presence("uid", "client", 5, 1)
+    here = Presence("uid", "client", 5, 1)
     for version in (0, bus_codec.SPOKEN.oldest - 1, bus_codec.SPOKEN.newest + 1):
         key, presence = bus_codec.presence_key(here), bus_codec.encode_presence(here, version)
         events, keys = bus_codec.encode_events([], version), bus_codec.encode_keys(["ann"], version)
@@ -70,11 +70,9 @@ def test_records_of_another_version_are_refused() -> None:
 
 
 def test_records_of_every_version_that_is_spoken_are_read() -> None:
-    here = bus_codec.Presence("uid", "client", 5, 1)
+    here = Presence("uid", "client", 5, 1)
     for version in range(bus_codec.SPOKEN.oldest, bus_codec.SPOKEN.newest + 1):
         presence = bus_codec.encode_presence(here, version)
         assert bus_codec.decode_presence(bus_codec.presence_key(here), presence) == here
         assert bus_codec.decode_keys(bus_codec.encode_keys(["ann"], version)) == ["ann"]
-        assert bus_codec.decode_events(bus_codec.encode_events([bus_codec.Resync()], version)) == [
-            bus_codec.Resync()
-        ]
+        assert bus_codec.decode_events(bus_codec.encode_events([Resync()], version)) == [Resync()]

@@ -15,8 +15,8 @@ from fsharechat.renewal import Renewal
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.store.mysql_connection import Hosts
 from fsharechat.tls import TlsError
-from tests.authority import Authority
-from tests.server import BOUND
+from tools.services.certificates import Authority
+from tools.testing.server import BOUND
 
 Made = tuple[ssl.SSLContext, Callable[[], float | None]]
 

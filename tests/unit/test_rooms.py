@@ -13,9 +13,10 @@ def test_an_address_has_so_many_connections_at_a_time() -> None:
         other = "2001:db8::2" if ":" in remote else remote
         names = [room.enter(remote), room.enter(other)]
         assert room.enter(remote) is None
-        assert names[0]
-        room.leave(names[0])
-        assert room.enter(other) == names[0]
+        left = names[0]
+        assert left
+        room.leave(left)
+        assert room.enter(other) == left
     assert room.enter("::ffff:192.0.2.1") is None
     assert room.enter("2001:db8:0:1::1")
     for remote in ("127.0.0.1", "::1", "10.1.2.3", "", "nonsense"):
@@ -36,11 +37,12 @@ def test_without_a_limit_an_address_has_any_number() -> None:
     names = [room.enter("192.0.2.1") for _ in range(5)]
     assert names == ["192.0.2.1"] * 5
     for name in names:
+        assert name
         room.leave(name)
     assert len(room) == 0
 
 
-def test_the_address_with_too_many_is_told_once():
+def test_the_address_with_too_many_is_told_once() -> None:
     room = AddressRoom(1, [])
     with capture_logs() as logs:
         for _ in range(3):
@@ -50,7 +52,7 @@ def test_the_address_with_too_many_is_told_once():
     assert [(line["address"], line["refused"]) for line in logs] == [("2001:db8::7", 2)]
 
 
-def test_the_oldest_goes():
+def test_the_oldest_goes() -> None:
     crowd: Crowd[str] = Crowd()
     for member, name in (("a", "192.0.2.1"), ("b", "192.0.2.2"), ("c", "")):
         crowd.add(member, name)
@@ -65,7 +67,7 @@ def test_the_oldest_goes():
     assert (crowd.next_out(), len(crowd)) == (None, 0)
 
 
-def test_who_opens_many_sends_away_his_own():
+def test_who_opens_many_sends_away_his_own() -> None:
     crowd: Crowd[int] = Crowd()
     crowd.add(0, "192.0.2.1")
     crowd.add(1, "")

@@ -1,5 +1,6 @@
 import re
 import tomllib
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from fsharechat.settings import Connector, Settings, SettingsError, Store, key_paths, load
-from tests.authority import Authority
+from tools.services.certificates import Authority
 
 SHIPPED = Path(__file__).parents[2] / "settings.toml"
+
+Write = Callable[[str], Path]
+"""Makes a settings file of a text."""
 
 
 def at(values: object, path: tuple[str, ...]) -> object:
@@ -26,7 +30,7 @@ def paths(values: dict[str, object], path: tuple[str, ...] = ()) -> set[tuple[st
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path) -> Write:
     def write(text: str) -> Path:
         file = tmp_path / "s.toml"
         file.write_text(text)
@@ -35,14 +39,16 @@ def write(tmp_path):
     return write
 
 
-def problems(file: Path | None = None, flags: dict[str, object] | None = None, **environ: str) -> list[str]:
+def problems(
+    file: Path | None = None, flags: dict[str, object] | None = None, environ: dict[str, str] | None = None
+) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load(file, flags or {}, environ)
+        load(file, flags or {}, environ or {})
     assert str(caught.value).splitlines() == caught.value.problems
     return caught.value.problems
 
 
-def test_the_shipped_file_has_exactly_every_key_with_its_default():
+def test_the_shipped_file_has_exactly_every_key_with_its_default() -> None:
     values = tomllib.loads(SHIPPED.read_text())
     assert paths(values) == set(key_paths())
     defaults = Settings().model_dump(mode="json")
@@ -53,13 +59,13 @@ def test_the_shipped_file_has_exactly_every_key_with_its_default():
     assert load(SHIPPED, {}, {}) == Settings()
 
 
-def test_every_shipped_key_has_a_comment():
+def test_every_shipped_key_has_a_comment() -> None:
     lines = SHIPPED.read_text().splitlines()
     bare = [line for above, line in pairwise(lines) if re.match(r"\w+ =", line) and not above.startswith("#")]
     assert bare == ['secret_key = ""']
 
 
-def test_sources_in_order_of_strength(write):
+def test_sources_in_order_of_strength(write: Write) -> None:
     file = write('[node]\ndata = "file"\n[connector]\ntcp_port = 1\nws_port = 1\n[connector.tls]\nkey = ""')
     environ = {"FSHARECHAT_NODE__DATA": "env", "FSHARECHAT_CONNECTOR__TCP_PORT": "2", "PATH": "/bin"}
     settings = load(file, {"data": "flag", "roles": None, "other": 1}, environ)
@@ -73,7 +79,7 @@ def test_sources_in_order_of_strength(write):
     assert load(None, {}, {}) == Settings()
 
 
-def test_variables_of_every_kind(tmp_path):
+def test_variables_of_every_kind(tmp_path: Path) -> None:
     pair = Authority(tmp_path).issue("connector")
     environ = {
         "FSHARECHAT_NODE__ROLES": "api, group",
@@ -94,35 +100,35 @@ def test_variables_of_every_kind(tmp_path):
     assert settings.api.key == "0070070070070070"
 
 
-def test_the_constructor_reads_no_environment(monkeypatch):
+def test_the_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FSHARECHAT_CONNECTOR__TCP_PORT", "1")
     assert Settings().connector.tcp_port == 6789
 
 
-def test_roles_from_a_flag():
+def test_roles_from_a_flag() -> None:
     assert load(None, {"roles": "connector,group"}, {}).node.roles == ("connector", "group")
 
 
 @pytest.mark.parametrize("file", [None, SHIPPED])
-def test_dev_fills_what_is_not_set(file):
+def test_dev_fills_what_is_not_set(file: Path | None) -> None:
     settings = load(file, {"dev": True}, {})
     assert (settings.codes.super_code, settings.log.format) == ("66666", "console")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_dev_has_the_known_super_code_where_nobody_else_gets_in(host):
+def test_dev_has_the_known_super_code_where_nobody_else_gets_in(host: str) -> None:
     hosts = {f"FSHARECHAT_{section}__HOST": host for section in ("CONNECTOR", "API", "RPC")}
     assert load(None, {"dev": True}, hosts).codes.super_code == "66666"
 
 
 @pytest.mark.parametrize("section", ["CONNECTOR", "API"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "*", "192.0.2.1", "chat.example.org"])
-def test_dev_has_no_known_super_code_beyond_this_machine(section, host):
+def test_dev_has_no_known_super_code_beyond_this_machine(section: str, host: str) -> None:
     settings = load(None, {"dev": True}, {f"FSHARECHAT_{section}__HOST": host})
     assert (settings.codes.super_code, settings.log.format) == ("", "console")
 
 
-def test_dev_in_a_cluster_beyond_this_machine_needs_a_super_code():
+def test_dev_in_a_cluster_beyond_this_machine_needs_a_super_code() -> None:
     cluster = {
         "FSHARECHAT_NODE__ROLES": "group",
         "FSHARECHAT_NODE__CLUSTER_SECRET": "s" * 16,
@@ -131,7 +137,7 @@ def test_dev_in_a_cluster_beyond_this_machine_needs_a_super_code():
     }
     assert load(None, {"dev": True}, cluster).codes.super_code == "66666"
     cluster["FSHARECHAT_RPC__HOST"] = "192.0.2.1"
-    (problem,) = problems(None, {"dev": True}, **cluster)
+    (problem,) = problems(None, {"dev": True}, cluster)
     assert problem == (
         "[codes] super_code = ***: --dev needs one, the same in all group processes, where other machines reach them"
     )
@@ -144,7 +150,7 @@ def test_dev_in_a_cluster_beyond_this_machine_needs_a_super_code():
     assert load(None, {}, cluster).codes.super_code == ""
 
 
-def test_dev_gives_way_to_what_is_set(write):
+def test_dev_gives_way_to_what_is_set(write: Write) -> None:
     settings = load(write('[codes]\nsuper_code = "77"'), {"dev": True}, {"FSHARECHAT_LOG__FORMAT": "json"})
     assert (settings.codes.super_code, settings.log.format) == ("77", "json")
     assert load(None, {"dev": False}, {}).codes.super_code == ""
@@ -272,7 +278,9 @@ def test_dev_gives_way_to_what_is_set(write):
         ("connector.tsl", "key = 1", "[connector.tsl]: no such section; did you mean [connector.tls]?"),
     ],
 )
-def test_one_line_says_what_is_wrong_where_and_what_would_be_right(write, section, line, problem):
+def test_one_line_says_what_is_wrong_where_and_what_would_be_right(
+    write: Write, section: str, line: str, problem: str
+) -> None:
     file = write(f"[{section}]\n{line}\n")
     (text,) = problems(file)
     assert text.startswith(f"[{section}")
@@ -281,9 +289,9 @@ def test_one_line_says_what_is_wrong_where_and_what_would_be_right(write, sectio
     assert "hush" not in text
 
 
-def test_every_problem_has_its_line(write):
+def test_every_problem_has_its_line(write: Write) -> None:
     file = write('[connector]\ntcp_port = -1\n[limits]\nrequest = 1\n[log]\nformat = "xml"')
-    found = problems(file, {"roles": "a"}, FSHARECHAT_API__PORT="x", FSHARECHAT_API__PROT="1")
+    found = problems(file, {"roles": "a"}, {"FSHARECHAT_API__PORT": "x", "FSHARECHAT_API__PROT": "1"})
     assert [re.split(r"[:=]", text)[0].strip() for text in found] == [
         "environment variable FSHARECHAT_API__PROT",
         "[limits] request",
@@ -301,46 +309,46 @@ def test_every_problem_has_its_line(write):
         ("FSHARECHAT_ZZZ", ""),
     ],
 )
-def test_unknown_variables(name, hint):
-    assert problems(**{name: "hush"}) == [f"environment variable {name}: no such key{hint}"]
+def test_unknown_variables(name: str, hint: str) -> None:
+    assert problems(environ={name: "hush"}) == [f"environment variable {name}: no such key{hint}"]
 
 
-def test_a_problem_names_the_strongest_source(write):
+def test_a_problem_names_the_strongest_source(write: Write) -> None:
     file = write("[connector]\ntcp_port = 1")
-    (text,) = problems(file, FSHARECHAT_CONNECTOR__TCP_PORT="x")
+    (text,) = problems(file, environ={"FSHARECHAT_CONNECTOR__TCP_PORT": "x"})
     assert text.endswith("(environment variable FSHARECHAT_CONNECTOR__TCP_PORT)")
     (text,) = problems(file, {"roles": "x"})
     assert text.endswith("(flag --roles)")
 
 
-def test_tls_needs_both_files(write, tmp_path):
+def test_tls_needs_both_files(write: Write, tmp_path: Path) -> None:
     pair = Authority(tmp_path).issue("connector")
     (text,) = problems(write(f'[connector.tls]\nkey = "{pair.key}"'))
     assert text.startswith("[connector.tls]: certificate and key must be set together, or neither (file ")
 
 
-def test_a_file_that_cannot_be_read(tmp_path, write):
+def test_a_file_that_cannot_be_read(tmp_path: Path, write: Write) -> None:
     assert problems(tmp_path / "none.toml") == [f"{tmp_path / 'none.toml'}: there is no such settings file"]
     assert problems(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
     assert "is not TOML" in problems(write("[node\n"))[0]
     assert "line 1" in problems(write("[node\n"))[0]
 
 
-def test_settings_cannot_be_changed():
+def test_settings_cannot_be_changed() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):
-        settings.connector = Connector()
+        settings.connector = Connector()  # type: ignore[misc]  # what must not work
     with pytest.raises(ValidationError, match="frozen"):
-        settings.connector.tcp_port = 1
+        settings.connector.tcp_port = 1  # type: ignore[misc]
 
 
-def test_secrets_stay_out_of_the_text_form():
+def test_secrets_stay_out_of_the_text_form() -> None:
     settings = load(None, {}, {"FSHARECHAT_API__KEY": "hush" * 4, "FSHARECHAT_CODES__SUPER_CODE": "hush"})
     assert settings.api.key == "hush" * 4
     assert "hush" not in repr(settings) + str(settings)
 
 
-def test_the_store_is_in_the_data_folder(tmp_path, monkeypatch):
+def test_the_store_is_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Settings().store_path() == tmp_path / "data" / "fsharechat.db"
     assert Settings(store=Store(url="sqlite:////srv/x.db")).store_path() == Path("/srv/x.db")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fsharechat.settings import SettingsError, load
-from tests.authority import Authority, Pair
+from tools.services.certificates import Authority, Pair
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from api_kit import KEY, Site
 from structlog.testing import capture_logs
 
 from fsharechat import settings as s
 from fsharechat.node import Node
 from roles.api import waits
 from roles.group.service import Group
+from tests.unit.api.api_kit import KEY, Site
 
 
 @pytest.fixture

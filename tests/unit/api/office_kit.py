@@ -4,10 +4,10 @@ from io import BytesIO
 from typing import Any
 
 import orjson
-from api_kit import KEY, Answer, Site
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.store import messages, users
+from tests.unit.api.api_kit import KEY, Answer, Site
 
 PUSH = "/imopenapi/pushNotificationByMobile"
 

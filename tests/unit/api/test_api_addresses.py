@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from api_kit import NUMBER, Site
 
 from fsharechat.protocol.signals import LoginCode
 from roles.api.addresses import behind_proxies, counted_as
 from roles.api.app import make_app
+from tests.unit.api.api_kit import NUMBER, Site
 
 ANN, BOB = "203.0.113.7", "203.0.113.8"
 
@@ -35,8 +35,8 @@ async def remote(trusted: tuple[str, ...], peer: str, forwarded: list[str]) -> s
 
     @web.middleware
     async def connected_from(
-        request: web.Request, handler: Callable[..., Awaitable[web.Response]]
-    ) -> web.Response:
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         return await handler(request.clone(remote=peer))
 
     async def tell(request: web.Request) -> web.Response:

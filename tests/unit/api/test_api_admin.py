@@ -4,14 +4,14 @@ import re
 from urllib.parse import quote
 
 import pytest
-from api_kit import KEY, NUMBER, Site
-from office_kit import Desk
 
 from fsharechat.bus import Event, Kick, Presence
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
 from roles.api.admin import ADMIN
 from roles.api.endpoints import Endpoint
+from tests.unit.api.api_kit import KEY, NUMBER, Site
+from tests.unit.api.office_kit import Desk
 
 NODE = 5
 """A connector that is not here."""

@@ -2,20 +2,22 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from aiohttp import web
-from api_kit import KEY, Site
-from office_kit import Desk
 
 from fsharechat import cli
 from fsharechat.admin import command_line, commands
+from fsharechat.admin.office import OfficeError
 from fsharechat.bus import Presence
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
+from tests.unit.api.api_kit import KEY, Site
+from tests.unit.api.office_kit import Desk
 
 ANN, BEN = "13800000001", "13800000002"
 
@@ -39,7 +41,7 @@ def environ(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     """The variables of the command, which names the server and the key."""
     host, _, port = site.node.addresses["http"].removeprefix("http://").rpartition(":")
     variables = {"FSHARECHAT_API__KEY": KEY, "FSHARECHAT_API__PORT": port, "FSHARECHAT_API__HOST": host}
-    monkeypatch.setattr(command_line.os, "environ", variables)
+    monkeypatch.setattr(os, "environ", variables)
     monkeypatch.chdir(tmp_path)
     return variables
 
@@ -248,10 +250,10 @@ def test_the_server_is_where_the_settings_say(
     class Office:
         def __init__(self, url: str, key: str) -> None:
             asked.append((url, key))
-            raise command_line.OfficeError("enough")
+            raise OfficeError("enough")
 
     (tmp_path / "s.toml").write_text(f'[api]\nhost = "{host}"\nport = {port}\nkey = "{KEY}"\n')
-    monkeypatch.setattr(command_line.os, "environ", {})
+    monkeypatch.setattr(os, "environ", {})
     monkeypatch.setattr(command_line, "Office", Office)
     assert cli.main(["admin", "--settings", str(tmp_path / "s.toml"), "sessions"]) == 1
     assert asked == [(url, KEY)]

@@ -1,13 +1,13 @@
 """/send_code when codes do not get through."""
 
 import pytest
-from api_kit import NUMBER, Site
 
 from fsharechat import settings as s
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.log import LogCodes
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.settings_codes import Smtp
+from tests.unit.api.api_kit import NUMBER, Site
 
 
 class Vendor:

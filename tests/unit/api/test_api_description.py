@@ -5,15 +5,15 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from api_kit import NUMBER, Site
 from jsonschema import Draft202012Validator
-from office_kit import PUSH, Desk
 
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
 from roles.api.app import make_app
 from roles.api.back_office import ENDPOINTS
 from roles.api.docs.description import describe, routes
+from tests.unit.api.api_kit import NUMBER, Site
+from tests.unit.api.office_kit import PUSH, Desk
 
 METHODS = {"get", "put", "post", "delete", "patch", "options", "head", "trace"}
 

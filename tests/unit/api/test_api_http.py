@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from api_kit import KEY, Site
 from structlog.testing import capture_logs
 
 from fsharechat import clock
@@ -21,6 +20,7 @@ from fsharechat.store.sqlite import SqliteStore
 from roles.api.back_office import ENDPOINTS
 from roles.api.endpoints import Endpoint
 from roles.group.handlers import HANDLERS
+from tests.unit.api.api_kit import KEY, Site
 
 ORIGIN = "https://chat.example"
 

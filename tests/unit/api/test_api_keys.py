@@ -3,10 +3,10 @@
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
-from api_kit import KEY, Answer, Site
-from office_kit import Desk
 
 from roles.api.app import make_app
+from tests.unit.api.api_kit import KEY, Answer, Site
+from tests.unit.api.office_kit import Desk
 
 ANN, BOB = "192.0.2.1", "192.0.2.2"
 MAX_WRONG = 10

@@ -13,7 +13,7 @@ from aiohttp import web
 from fsharechat.settings import Api
 from roles.api import listener
 from roles.api.listener import Listener, moved_bytes
-from tests.server import until
+from tools.testing.server import until
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 STALLED = 100.0

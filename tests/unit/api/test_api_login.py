@@ -1,10 +1,10 @@
 """/send_code and /login (protocol.md section 3)."""
 
 import pytest
-from api_kit import NUMBER, Site
 
 from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import LoginCode
+from tests.unit.api.api_kit import NUMBER, Site
 
 SUCCESS = LoginCode.SUCCESS
 

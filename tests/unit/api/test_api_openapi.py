@@ -3,14 +3,14 @@
 import base64
 
 import pytest
-from api_kit import KEY, Site
-from office_kit import PUSH, Desk
 
 from fsharechat.errors import StoreBusy
 from fsharechat.protocol.signals import ContentType, LoginCode, PersistFlag
 from fsharechat.rpc import Call
 from fsharechat.store import users
 from roles.group.admin import OPERATIONS
+from tests.unit.api.api_kit import KEY, Site
+from tests.unit.api.office_kit import PUSH, Desk
 
 ANN, BEN = "13800000001", "13800000002"
 SENDER = "SystemNotification"

@@ -1,10 +1,10 @@
 """The super code, where one is set (protocol.md section 3)."""
 
 import pytest
-from api_kit import NUMBER, Site
 
 from fsharechat import settings as s
 from fsharechat.protocol.signals import LoginCode
+from tests.unit.api.api_kit import NUMBER, Site
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """What people are told when a login is refused: in their language, Chinese where they ask for none."""
 
 import pytest
-from api_kit import NUMBER, Site
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fsharechat.protocol.signals import LoginCode
 from roles.api.texts import Language, language, said
+from tests.unit.api.api_kit import NUMBER, Site
 
 CHINESE, ENGLISH = Language.CHINESE, Language.ENGLISH
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from api_kit import Site
 from structlog.testing import capture_logs
 
 from fsharechat import settings as s
 from fsharechat.node import Node
 from fsharechat.protocol.signals import MediaType
+from tests.unit.api.api_kit import Site
 
 ORIGIN = "https://chat.example"
 

@@ -1,12 +1,12 @@
 """Addresses that were refused are asked about again when their time has come, and not before."""
 
 import pytest
-from api_kit import NUMBER, Site
 
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Call
 from roles.api import waits
 from roles.api.waits import Waits
+from tests.unit.api.api_kit import NUMBER, Site
 
 ANN, BOB = "192.0.2.1", "192.0.2.2"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from blobs_kit import Media, make_uploaders, serving
 
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.settings import Blobs as Settings
-from tests.services import Services
+from tests.unit.blobs.blobs_kit import Media, make_uploaders, serving
+from tools.testing.services import Services
 
 ORIGIN = "https://chat.example"
 SERVERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("minio", "versity")]

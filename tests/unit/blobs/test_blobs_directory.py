@@ -8,12 +8,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from blobs_kit import MAX_BYTES, Media, make_directory, raw_get
 from yarl import URL
 
 from fsharechat.blobs import BUCKETS, BlobsError, Upload
 from fsharechat.protocol.signals import MediaType
-from tests.server import until
+from tests.unit.blobs.blobs_kit import MAX_BYTES, Media, make_directory, raw_get
+from tools.testing.server import until
 
 BUCKET = BUCKETS[MediaType.FILE]
 

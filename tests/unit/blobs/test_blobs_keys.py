@@ -1,11 +1,11 @@
 """The names of objects, without a media store."""
 
 import pytest
-from blobs_kit import make_uploaders
 
 from fsharechat.blobs import KeyRefused, keys
 from fsharechat.blobs.keys import MAX_KEY, MAX_NAME, UPLOADER_FOLDER, Uploaders, identity, place
 from fsharechat.protocol.signals import MediaType
+from tests.unit.blobs.blobs_kit import make_uploaders
 
 KIND = MediaType.FILE
 KEYS = ["a.txt", "b/a.txt", "../a.txt", "x/../a.txt", "~/a.txt", "~u/a.txt", "a.txt?x", "a%2etxt", "a\\b.txt"]
@@ -88,7 +88,12 @@ def test_a_key_that_is_no_name_is_not_looked_at_segment_by_segment(
 ) -> None:
     assert place(KIND, "./" * ((MAX_KEY - 1) // 2) + "a").name.endswith("/a")
     seen: list[str] = []
-    monkeypatch.setattr(keys, "_decoded", lambda part: seen.append(part) or part)
+
+    def decoded(part: str) -> str:
+        seen.append(part)
+        return part
+
+    monkeypatch.setattr(keys, "_decoded", decoded)
     with pytest.raises(KeyRefused, match="too long"):
         place(KIND, segment * (1_000_000 // len(segment)) + "a")
     assert seen == []

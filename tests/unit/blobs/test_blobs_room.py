@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from blobs_kit import MAX_BYTES, Media, make_directory, serving
 from structlog.testing import capture_logs
 
 from fsharechat.blobs import Upload
 from fsharechat.blobs.directory import DirectoryBlobs, NoRoom
 from fsharechat.protocol.signals import Code, MediaType
-from tests.full_disk import fill
+from tests.unit.blobs.blobs_kit import MAX_BYTES, Media, make_directory, serving
+from tools.testing.full_disk import fill
 
 
 async def upload_of(media: Media, uid: str = "ann", key: str = "a.bin") -> Upload:

@@ -10,13 +10,13 @@ from typing import Any
 import aioboto3
 import pytest
 from aiohttp import ClientSession
-from blobs_kit import make_uploaders
 from yarl import URL
 
 from fsharechat.blobs import BUCKETS, BlobsError, BlobsMisconfigured
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings import Blobs as Settings
+from tests.unit.blobs.blobs_kit import make_uploaders
 
 pytestmark = pytest.mark.slow
 

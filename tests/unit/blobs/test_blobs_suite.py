@@ -5,12 +5,12 @@ import hashlib
 from urllib.parse import quote
 
 import pytest
-from blobs_kit import Media
 from yarl import URL
 
 from fsharechat.blobs import BUCKETS, KeyRefused
 from fsharechat.protocol.signals import MediaType
-from tests.server import BOUND
+from tests.unit.blobs.blobs_kit import Media
+from tools.testing.server import BOUND
 
 ODD_KEYS = [
     "a b.png",

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
-from blobs_kit import Media
 from yarl import URL
 
 from fsharechat.blobs import BUCKETS, KeyRefused, Upload
 from fsharechat.protocol.signals import MediaType
+from tests.unit.blobs.blobs_kit import Media
 
 BUCKET = BUCKETS[MediaType.FILE]
 KEYS = ["photo 1.png", "年终 报告.docx", "folder/a.txt", "../up.txt", "a?b#c.txt", "100%41.txt", "~tilde.txt"]

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from bus_kit import Buses
 
 from fsharechat.bus.memory import MemoryBus
+from tests.unit.bus.bus_kit import Buses
 
 
 @pytest.fixture(params=["memory"])

@@ -1,9 +1,8 @@
 """What every kind of bus does."""
 
-from bus_kit import Buses, Events, Heard, Keys, note, offline, online
-
 from fsharechat.bus import Deliver, Notify, Presence, Push, Resync
 from fsharechat.store.messages import Entry
+from tests.unit.bus.bus_kit import Buses, Events, Heard, Keys, note, offline, online
 
 
 async def test_events_arrive_at_their_node_in_order_and_unchanged(buses: Buses) -> None:

@@ -1,7 +1,7 @@
 """What the bus reads of Kafka, over a fake of its consumer: what is wrong with one record, or for a moment."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,7 +18,7 @@ from fsharechat.bus.kafka_topics import PRESENCE
 class Record(NamedTuple):
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 class Topic:
@@ -64,7 +64,7 @@ class FakeConsumer:
 
 
 @pytest.fixture
-def topic(monkeypatch: pytest.MonkeyPatch) -> Iterator[Topic]:
+def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     made = Topic()
 
     def consumer(**_: Any) -> FakeConsumer:

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-from bus_kit import Events, Heard, note, online
 
 from fsharechat import urls
 from fsharechat.bus import BusError, Presence
 from fsharechat.bus.kafka import KafkaBus
 from fsharechat.bus.kafka_access import Access
 from fsharechat.settings_tls import ServiceTls
-from tests.authority import Authority
-from tests.services import Services
+from tests.unit.bus.bus_kit import Events, Heard, note, online
+from tools.services.certificates import Authority
+from tools.testing.services import Services
 
 LOGIN = "fsharechat:fsharechat@"
 TLS_CLIENTS = "clients with TLS and a login"

@@ -1,7 +1,7 @@
 """A producer whose batch has failed, and its successor; on a fake of aiokafka's."""
 
 import asyncio
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pytest
 from aiokafka.errors import (
@@ -22,7 +22,7 @@ RECORD = Record("topic", 0, None, b"value")
 class FakeProducer:
     """Takes what it is sent, or fails as told. It stands for the parts of aiokafka's that are used."""
 
-    made: ClassVar[list[Self]] = []
+    made: ClassVar[list["FakeProducer"]] = []
     start_error: ClassVar[BaseException | None] = None
 
     def __init__(self, **_: object) -> None:

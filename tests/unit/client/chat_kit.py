@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from fake_peer import FRIEND, ME, stored
 from google.protobuf.message import Message
 
 from fsharechat.client import Client
 from fsharechat.client.chat import Chat
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
+from tests.unit.client.fake_peer import FRIEND, ME, Answer, stored
 
 STRANGER = "uid-stranger"
 GROUP = "group-1"
@@ -69,7 +69,7 @@ class Server:
             pb.GroupMember(member_id=uid, type=2 if uid == members[0] else 0) for uid in members
         ]
 
-    def rule(self, sub: SubSignal, body: Any) -> object:
+    def rule(self, sub: SubSignal, body: Any) -> Answer | None:
         if sub in self.refusals:
             return self.refusals[sub], None
         answer = self._answer(sub, body)

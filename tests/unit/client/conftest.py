@@ -1,10 +1,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from chat_kit import Screen, Server
-from fake_peer import CREDENTIALS, FakePeer
 
 from fsharechat.client import Client, Options
+from tests.unit.client.chat_kit import Screen, Server
+from tests.unit.client.fake_peer import CREDENTIALS, FakePeer
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
+from tests.unit.client.fake_peer import Answer
 
 
 class MediaStore:
@@ -34,7 +35,7 @@ class MediaStore:
         self.go_on.set()
         await self._runner.cleanup()
 
-    def rule(self, sub: SubSignal, body: Any) -> object:
+    def rule(self, sub: SubSignal, body: Any) -> Answer | None:
         if sub is not SubSignal.GMURL:
             return None
         key = "".join(c if c.isascii() and c.isalnum() else f"%{b:02X}" for c in body.key for b in c.encode())

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import Callable
+from enum import Enum
 from struct import pack
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.json import decode_request, encode_notification, encode_reply
 from fsharechat.protocol.signals import Signal, SubSignal
+from tools.testing.server import Where
 
 ME = "uid-me"
 FRIEND = "uid-friend"
@@ -29,10 +31,17 @@ CREDENTIALS = Credentials(
 )
 TIMEOUT = 10.0
 
-IGNORE = object()
-"""An answer of `FakePeer.rule`: stay silent."""
-DROP = object()
-"""An answer of `FakePeer.rule`: break the connection."""
+
+class Silence(Enum):
+    """What `FakePeer.rule` may say instead of an answer."""
+
+    IGNORE = "stay silent"
+    DROP = "break the connection"
+
+
+IGNORE, DROP = Silence.IGNORE, Silence.DROP
+Answer = tuple[int, Message | bytes | None] | Silence
+"""A code with a payload, or none."""
 
 
 def stored(message_id: int, text: str = "", *, sender: str = FRIEND, local_id: int = 0) -> pb.Message:
@@ -63,15 +72,14 @@ class FakeSession:
     def drop(self) -> None:
         raise NotImplementedError
 
-    def answer(self, sub: SubSignal, message_id: int, request: bytes, answer: object) -> None:
+    def answer(self, sub: SubSignal, message_id: int, request: bytes, answer: Answer) -> None:
         """Reply as FakePeer.answer says."""
-        if answer is DROP:
+        if answer is Silence.DROP:
             self.drop()
-        elif answer is not IGNORE:
-            code, payload = answer  # type: ignore[misc]
-            if isinstance(payload, Message):
-                payload = payload.SerializeToString()
-            self.reply(sub, message_id, request, code, payload or b"")
+        elif answer is not Silence.IGNORE:
+            code, payload = answer
+            data = payload.SerializeToString() if isinstance(payload, Message) else payload
+            self.reply(sub, message_id, request, code, data or b"")
 
     def reply(self, sub: SubSignal, message_id: int, request: bytes, code: int, payload: bytes) -> None:
         raise NotImplementedError
@@ -92,7 +100,7 @@ class FakePeer:
         self.by_local_id: dict[int, int] = {}
         self.refusal: SubSignal | None = None
         self.silent = False
-        self.rule: Callable[[SubSignal, Any], object] = lambda sub, body: None
+        self.rule: Callable[[SubSignal, Any], Answer | None] = lambda sub, body: None
         """Decides on each request: None (answer it), IGNORE, DROP, or (code, payload)."""
         self.head_offset = 0
         self._changed = asyncio.Event()
@@ -120,8 +128,8 @@ class FakePeer:
         await self._tcp.wait_closed()
         await self._runner.cleanup()
 
-    def address(self, transport: str) -> dict[str, str]:
-        return {transport: getattr(self, transport)}
+    def address(self, transport: str) -> Where:
+        return {"tcp": Where(tcp=[self.tcp]), "ws": Where(ws=[self.ws])}[transport]
 
     @property
     def session(self) -> FakeSession:
@@ -140,6 +148,10 @@ class FakePeer:
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
+
+    async def until_sessions(self, count: int) -> None:
+        """Wait until so many clients have connected since it began."""
+        await self.until(lambda: len(self.sessions) >= count)
 
     def touch(self) -> None:
         self._changed.set()
@@ -170,7 +182,7 @@ class FakePeer:
 
     # What both transports share: bodies are protobuf messages here.
 
-    def answer(self, sub: SubSignal, body: Any) -> object:
+    def answer(self, sub: SubSignal, body: Any) -> Answer:
         ruled = self.rule(sub, body)
         if ruled is not None:
             return ruled

@@ -1,16 +1,23 @@
 """Several addresses: a client goes on to the next one when a server is lost or does not answer."""
 
 import pytest
-from fake_peer import CREDENTIALS, FRIEND, FakePeer
 
 from fsharechat.client import Client, Disconnected, Options
+from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, FakePeer
+from tools.testing.server import Where
 
 FAST = Options.fast()
 
 
+def both(transport: str, first: FakePeer, second: FakePeer) -> Where:
+    if transport == "tcp":
+        return Where(tcp=[first.tcp, second.tcp])
+    return Where(ws=[first.ws, second.ws])
+
+
 async def test_the_first_address_is_used_and_the_next_one_when_it_is_lost(transport: str) -> None:
     async with FakePeer() as first, FakePeer() as second:
-        at = {transport: [getattr(first, transport), getattr(second, transport)]}
+        at = both(transport, first, second)
         async with Client(CREDENTIALS, options=FAST, **at) as client:
             assert (len(first.sessions), len(second.sessions)) == (1, 0)
             first.session.drop()
@@ -24,7 +31,7 @@ async def test_the_first_address_is_used_and_the_next_one_when_it_is_lost(transp
 
 async def test_an_address_that_takes_no_connections_is_passed_over(peer: FakePeer, transport: str) -> None:
     async with FakePeer() as gone:
-        at = {transport: [getattr(gone, transport), getattr(peer, transport)]}
+        at = both(transport, gone, peer)
     client = Client(CREDENTIALS, options=FAST, **at)
     with pytest.raises(Disconnected):  # the first attempt is one address
         await client.connect()

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, TIMEOUT, FakePeer, stored
 
 from fsharechat.client import Client, Options
 from fsharechat.protocol.signals import SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, TIMEOUT, Answer, FakePeer, stored
 
 SENT = 40
 RECEIVED = 150
@@ -22,7 +22,7 @@ async def test_each_message_arrives_once_in_order_and_each_send_is_stored_once(
 ) -> None:
     chance = random.Random(seed)
 
-    def rule(sub: SubSignal, body: Any) -> object:
+    def rule(sub: SubSignal, body: Any) -> Answer | None:
         what = chance.random()
         if what < 0.05:
             if sub is SubSignal.MS:
@@ -102,7 +102,7 @@ async def test_close_at_any_moment_is_clean(
     options = replace(Options.fast(), backoff_first=0.001, backoff_max=0.003, message_queue=3)
     for _ in range(40):
         client = Client(CREDENTIALS, **peer.address(transport), options=options)
-        work = [asyncio.ensure_future(client.connect(patience=TIMEOUT))]
+        work: list[asyncio.Future[Any]] = [asyncio.ensure_future(client.connect(patience=TIMEOUT))]
         await some_turns(40)
         if chance.random() < 0.5:
             await asyncio.wait(work)

@@ -6,20 +6,6 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from fake_peer import (
-    CREDENTIALS,
-    DROP,
-    FRIEND,
-    IGNORE,
-    ME,
-    SECRET,
-    TIMEOUT,
-    FakePeer,
-    TcpSession,
-    WebSession,
-    stored,
-    web_message,
-)
 
 from fsharechat.client import (
     Client,
@@ -48,6 +34,21 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload
 from fsharechat.protocol.crypto import open_connect_password
 from fsharechat.protocol.signals import Signal, SubSignal
+from tests.unit.client.fake_peer import (
+    CREDENTIALS,
+    DROP,
+    FRIEND,
+    IGNORE,
+    ME,
+    SECRET,
+    TIMEOUT,
+    FakePeer,
+    TcpSession,
+    WebSession,
+    stored,
+    web_message,
+)
+from tools.testing.server import Where
 
 FAST = Options.fast()
 SEARCH = pb.SearchUserRequest(keyword="x", fuzzy=0, page=0)
@@ -136,7 +137,7 @@ async def test_a_server_that_is_not_available_is_tried_again(peer: FakePeer, tra
 
 
 @pytest.mark.parametrize("address", [{"tcp": "127.0.0.1:1"}, {"ws": "ws://127.0.0.1:1/"}])
-async def test_an_unreachable_server_is_told_at_once(address: dict[str, str]) -> None:
+async def test_an_unreachable_server_is_told_at_once(address: Where) -> None:
     client = Client(CREDENTIALS, **address)
     with pytest.raises(Disconnected, match="cannot be reached"):
         await client.connect()
@@ -410,7 +411,7 @@ async def test_a_server_that_breaks_the_protocol_is_left(peer: FakePeer) -> None
                 session.writer.write(garbage)
             else:
                 peer.session.send(Signal.PUBLISH, SubSignal.MN, 0, b"\xff")
-            await peer.until(lambda count=count: len(peer.sessions) > count)
+            await peer.until_sessions(count + 1)
             await peer.until(lambda: bool(peer.session.connects))
         await client.send(FRIEND, "still works")
 
@@ -426,7 +427,7 @@ async def test_a_websocket_server_that_breaks_the_protocol_is_left(peer: FakePee
             assert isinstance(session, WebSession)
             count = len(peer.sessions)
             await session.socket.send_str(garbage)
-            await peer.until(lambda count=count: len(peer.sessions) > count)
+            await peer.until_sessions(count + 1)
             await peer.until(lambda: bool(peer.session.connects))
         await client.send(FRIEND, "still works")
 

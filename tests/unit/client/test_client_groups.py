@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from fake_peer import CREDENTIALS, FRIEND, ME, FakePeer, stored
 
 from fsharechat.client import (
     Client,
@@ -21,6 +20,7 @@ from fsharechat.client import (
 )
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, GroupType, SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, Answer, FakePeer, stored
 
 FAST = Options.fast()
 GROUP = "g1"
@@ -58,7 +58,7 @@ async def test_infos_and_members(peer: FakePeer, transport: str) -> None:
     )
     member = pb.GroupMember(member_id=FRIEND, alias="Bo", type=1, update_dt=9)
 
-    def rule(sub: SubSignal, body: Any) -> object:
+    def rule(sub: SubSignal, body: Any) -> Answer | None:
         if sub is SubSignal.GPGI:
             known = [info] if body.request[0].uid == GROUP else []
             return 0, pb.PullGroupInfoResult(info=known)
@@ -140,7 +140,7 @@ def test_other_messages_are_no_notices() -> None:
 async def test_settings_are_put_and_pulled(peer: FakePeer, transport: str) -> None:
     entry = pb.UserSettingEntry(scope=1, key="0-0-a", value="0", update_dt=9)
 
-    def rule(sub: SubSignal, body: Any) -> object:
+    def rule(sub: SubSignal, body: Any) -> Answer | None:
         return (
             (0, (12).to_bytes(8, "big"))
             if sub is SubSignal.UP

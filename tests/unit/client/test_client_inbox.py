@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fake_peer import CREDENTIALS, DROP, FRIEND, ME, TIMEOUT, FakePeer, stored
 
 from fsharechat.client import Client, Connected, InboxGap, MessageRecalled, NoRight, Options, Position
 from fsharechat.client.inbox import Stream
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, DROP, FRIEND, ME, TIMEOUT, Answer, FakePeer, stored
 
 FAST = Options.fast()
 
@@ -172,10 +172,10 @@ async def test_remembered_ids_are_bounded(peer: FakePeer) -> None:
 
 def small_answers(
     peer: FakePeer, size: int, mark: Callable[[], int]
-) -> Callable[[SubSignal, object], object]:
+) -> Callable[[SubSignal, object], Answer | None]:
     """Answer as a server does: from the mark if it is lower, `size` entries, and an MN for the rest."""
 
-    def rule(sub: SubSignal, body: object) -> object:
+    def rule(sub: SubSignal, body: object) -> Answer | None:
         if not isinstance(body, pb.PullMessageRequest):
             return None
         after = min(body.id, mark())

@@ -8,8 +8,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from fake_media import MediaStore
-from fake_peer import CREDENTIALS, FRIEND, ME, TIMEOUT, FakePeer
 from PIL import Image
 
 from fsharechat.client import Client, MediaError, NotAPicture, Options, RequestError, TooLarge, group
@@ -17,6 +15,8 @@ from fsharechat.client.media import safe_name
 from fsharechat.client.thumbnail import thumbnail
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
+from tests.unit.client.fake_media import MediaStore
+from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, TIMEOUT, FakePeer
 
 FAST = Options.fast()
 

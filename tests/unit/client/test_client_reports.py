@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, ME, TIMEOUT, FakePeer, stored
 
 from fsharechat.client import (
     Client,
@@ -21,6 +20,17 @@ from fsharechat.client import (
 )
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ReportType, SubSignal
+from tests.unit.client.fake_peer import (
+    CREDENTIALS,
+    DROP,
+    FRIEND,
+    IGNORE,
+    ME,
+    TIMEOUT,
+    Answer,
+    FakePeer,
+    stored,
+)
 
 FAST = Options.fast()
 FOLLOW = replace(FAST, follow_reports=True)
@@ -35,7 +45,7 @@ class Receipts:
         self.entries: list[pb.MessageReport] = []
         peer.rule = self.rule
 
-    def rule(self, sub: SubSignal, body: Any) -> object:
+    def rule(self, sub: SubSignal, body: Any) -> Answer | None:
         if sub in REPORTS:
             return 0, None
         if sub is SubSignal.MRP:

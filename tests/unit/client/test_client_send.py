@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, ME, FakePeer, stored
 
 from fsharechat.client import (
     Blacklisted,
@@ -26,6 +25,7 @@ from fsharechat.client import (
     text,
 )
 from fsharechat.protocol.signals import ContentType, PersistFlag, SubSignal
+from tests.unit.client.fake_peer import CREDENTIALS, DROP, FRIEND, IGNORE, ME, Answer, FakePeer, stored
 
 FAST = Options.fast()
 
@@ -59,7 +59,7 @@ async def test_local_ids_differ_between_clients_of_one_user(peer: FakePeer) -> N
 async def test_a_send_whose_answer_is_lost_is_resent_and_stored_once(peer: FakePeer, transport: str) -> None:
     lost = iter([True])
 
-    def rule(sub: SubSignal, body: object) -> object:
+    def rule(sub: SubSignal, body: object) -> Answer | None:
         if sub is SubSignal.MS and next(lost, False):
             peer._store(body)  # type: ignore[arg-type]
             return DROP
@@ -88,7 +88,7 @@ async def test_resends_keep_the_order(peer: FakePeer) -> None:
 
 
 async def test_a_send_found_in_the_inbox_needs_no_other_answer(peer: FakePeer) -> None:
-    def rule(sub: SubSignal, body: object) -> object:
+    def rule(sub: SubSignal, body: object) -> Answer | None:
         if sub is SubSignal.MS:
             peer._store(body)  # type: ignore[arg-type]
             return IGNORE

@@ -5,13 +5,13 @@ from typing import Any
 
 import orjson
 import pytest
-from fake_peer import ME, stored, web_message
 from google.protobuf.message import Message
 
 from fsharechat.client import InvalidReply, RequestError, web_replies, web_requests
 from fsharechat.client.transport_ws import WebSocketTransport
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Signal, SubSignal
+from tests.unit.client.fake_peer import ME, stored, web_message
 
 BIG = 588437610496000001
 GROUP = pb.Conversation(type=1, target="g1", line=0)

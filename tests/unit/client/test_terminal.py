@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_peer import CREDENTIALS
 
 from fsharechat.client import terminal
 from fsharechat.client.console import Pipe
 from fsharechat.client.models import Position
 from fsharechat.client.state import InUse, State, default_folder
-from tests.e2e.certificate import make_certificate
+from tests.unit.client.fake_peer import CREDENTIALS
+from tools.services.certificates import Authority
 
 
 def test_state_comes_back(tmp_path: Path) -> None:
@@ -65,15 +65,27 @@ def test_the_state_folder_follows_the_desktop_conventions(monkeypatch: pytest.Mo
     assert default_folder() == Path.home() / ".local/state/fsharechat"
 
 
+class Silent:
+    """A chat that a pipe has no use for."""
+
+    def prompt(self) -> str:
+        return ">"
+
+    async def complete(self, line: str) -> list[tuple[str, int]]:
+        return []
+
+    def typing(self, line: str) -> None: ...
+
+
 async def read_all(pipe: Pipe) -> list[str]:
-    return [line async for line in pipe.lines(lambda: ">")]
+    return [line async for line in pipe.lines(Silent())]
 
 
 async def test_lines_from_a_pipe_however_they_are_cut() -> None:
     reader, writer = os.pipe()
     try:
         os.write(writer, b"first\r\nsec")
-        lines = Pipe(reader).lines(lambda: ">")
+        lines = Pipe(reader).lines(Silent())
         assert await anext(lines) == "first"
         os.write(writer, "ond 你\nthe rest".encode())
         os.close(writer)
@@ -104,8 +116,9 @@ def test_an_unreachable_server_is_said_in_plain_words(
 async def test_tls_is_spoken_when_told_to_and_hinted_at_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tls: bool
 ) -> None:
-    certificate, key = make_certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     handshakes = []

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from chat_kit import NOW, STRANGER, Screen, Server, incoming
-from fake_peer import FRIEND, ME, FakePeer
 
 from fsharechat.client import ConnectionLost, FriendRequestsChanged, FriendsChanged
 from fsharechat.client.chat import Quit, plain
 from fsharechat.client.errors import RequestError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, FriendState, SubSignal
+from tests.unit.client.chat_kit import NOW, STRANGER, Screen, Server, incoming
+from tests.unit.client.fake_peer import FRIEND, ME, FakePeer
 
 
 async def test_the_greeting_names_the_user_and_what_to_do_first(screen: Screen) -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 import orjson
 import pytest
-from chat_kit import GROUP, STRANGER, Screen, Server, in_group, incoming
-from fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
 
 from fsharechat.client import Client, Options
 from fsharechat.protocol.signals import Code, SubSignal
+from tests.unit.client.chat_kit import GROUP, STRANGER, Screen, Server, in_group, incoming
+from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
 
 
 @pytest.fixture

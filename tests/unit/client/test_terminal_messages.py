@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_kit import NOW, STRANGER, Screen, Server, incoming
-from fake_media import MediaStore
-from fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
 from PIL import Image
 
 from fsharechat.client import (
@@ -27,6 +24,9 @@ from fsharechat.client import (
 from fsharechat.client.chat.lines import file_name
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, SubSignal
+from tests.unit.client.chat_kit import NOW, STRANGER, Screen, Server, incoming
+from tests.unit.client.fake_media import MediaStore
+from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
 
 SENT_AT = 1_700_000_000_000
 

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from fake_vendors import KEY_ID, KEY_SECRET
 
 from fsharechat.backends import make_codes
 from fsharechat.codes.delivery import Delivery
 from fsharechat.settings import Codes, Rpc, Settings
 from fsharechat.settings_codes import Aliyun, Tencent
+from tests.unit.codes.fake_vendors import KEY_ID, KEY_SECRET
 
 NUMBER = "13812345678"
 ADDRESS = "ann.li@example.com"

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_vendors import FakeAliyun, FakeTencent
+
+from tests.unit.codes.fake_vendors import FakeAliyun, FakeTencent
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """The fakes compute the signatures of the examples that the vendors publish."""
 
-from fake_vendors import acs3_signature, tc3_signature
+from tests.unit.codes.fake_vendors import acs3_signature, tc3_signature
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from codes_kit import CODE, NUMBER, aliyun_settings, delivery, server_tls, tencent_settings
-from fake_vendors import (
+
+from fsharechat.codes import CodeError, CodeUnconfirmed
+from fsharechat.codes.delivery import Delivery
+from fsharechat.settings import Codes
+from tests.unit.codes.codes_kit import CODE, NUMBER, aliyun_settings, delivery, server_tls, tencent_settings
+from tests.unit.codes.fake_vendors import (
     FakeAliyun,
     FakeTencent,
     FakeVendor,
@@ -19,11 +23,7 @@ from fake_vendors import (
     tencent_answer,
     tencent_error,
 )
-
-from fsharechat.codes import CodeError, CodeUnconfirmed
-from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import Codes
-from tests.e2e.certificate import make_certificate
+from tools.services.certificates import Authority
 
 pytestmark = pytest.mark.parametrize("vendor", ["aliyun", "tencent"], indirect=True)
 
@@ -150,7 +150,7 @@ async def test_a_vendor_whose_certificate_nobody_vouches_for_gets_nothing(
         nonlocal asked
         asked = True
 
-    tls = server_tls(*make_certificate(tmp_path))
+    tls = server_tls(*Authority(tmp_path).issue("server"))
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     codes = vendor.delivery(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     with pytest.raises(CodeError, match="CERTIFICATE_VERIFY_FAILED") as caught:

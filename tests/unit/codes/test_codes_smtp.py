@@ -7,7 +7,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from codes_kit import (
+
+from fsharechat.codes import CodeError, CodeUnconfirmed
+from fsharechat.codes.delivery import Delivery
+from fsharechat.settings import Codes
+from fsharechat.settings_codes import Smtp
+from tests.unit.codes.codes_kit import (
     ADDRESS,
     CODE,
     MAIL_PASSWORD,
@@ -18,12 +23,7 @@ from codes_kit import (
     mail_server,
     server_tls,
 )
-
-from fsharechat.codes import CodeError, CodeUnconfirmed
-from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import Codes
-from fsharechat.settings_codes import Smtp
-from tests.e2e.certificate import make_certificate
+from tools.services.certificates import Authority
 
 SENDER = "飞享IM <noreply@chat.example>"
 
@@ -68,14 +68,21 @@ async def test_the_text_is_the_operators() -> None:
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_it_logs_in_over_an_encrypted_connection(tmp_path: Path, security: str) -> None:
-    certificate, key = make_certificate(tmp_path)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
     context = server_tls(certificate, key)
     serving = (
         mail_server(starttls=context, login=True) if security == "starttls" else mail_server(tls=context)
     )
-    login = {"username": MAIL_USER, "password": MAIL_PASSWORD} if security == "starttls" else {}
+    user, password = (MAIL_USER, MAIL_PASSWORD) if security == "starttls" else ("", "")
     async with serving as server:
-        codes = by_mail(server.port, security=security, authority=str(certificate), **login)
+        codes = by_mail(
+            server.port,
+            security=security,
+            authority=str(authority.certificate),
+            username=user,
+            password=password,
+        )
         await codes.send(ADDRESS, CODE)
         assert "answers" in await codes.check()
         assert len(server.mails) == 1
@@ -87,7 +94,7 @@ async def test_it_logs_in_over_an_encrypted_connection(tmp_path: Path, security:
 async def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(
     tmp_path: Path, security: str
 ) -> None:
-    context = server_tls(*make_certificate(tmp_path))
+    context = server_tls(*Authority(tmp_path).issue("server"))
     serving = mail_server(starttls=context) if security == "starttls" else mail_server(tls=context)
     async with serving as server:
         with pytest.raises(CodeError, match=r"(?i)certificate") as caught:
@@ -105,10 +112,15 @@ async def test_a_server_without_starttls_gets_nothing() -> None:
 
 
 async def test_a_wrong_password_is_refused_and_stays_secret(tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
     async with mail_server(starttls=server_tls(certificate, key), login=True) as server:
         codes = by_mail(
-            server.port, security="starttls", authority=str(certificate), username=MAIL_USER, password="hush"
+            server.port,
+            security="starttls",
+            authority=str(authority.certificate),
+            username=MAIL_USER,
+            password="hush",
         )
         for attempt in (codes.send(ADDRESS, CODE), codes.check()):
             with pytest.raises(CodeError, match="535") as caught:

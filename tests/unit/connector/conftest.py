@@ -2,13 +2,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
-from connector_fakes import Connector, FakeClock, Make, ScriptedRpc
 
-from fsharechat.bus import Presence
-from fsharechat.bus.memory import MemoryBus
 from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.settings import Settings
 from roles.connector.hub import Hub
+from tests.unit.connector.connector_fakes import Connector, FakeClock, Make, RecordingBus, ScriptedRpc
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -28,13 +26,11 @@ async def make() -> AsyncIterator[Make]:
     made: list[Connector] = []
 
     def make(**sections: dict[str, object]) -> Connector:
-        rpc, bus, clock = ScriptedRpc(), MemoryBus(), FakeClock()
-        presences: list[Presence] = []
+        rpc, bus, clock = ScriptedRpc(), RecordingBus(), FakeClock()
         lease = MemoryLease(MemoryRegistry(), "connector", 1)
         hub = Hub(Settings.model_validate(sections), lease, rpc, bus, 10_000)
         hub.time = clock
-        bus.announce = presences.append  # type: ignore[method-assign]
-        made.append(Connector(hub, rpc, bus, clock, presences))
+        made.append(Connector(hub, rpc, bus, clock, bus.presences))
         return made[-1]
 
     yield make

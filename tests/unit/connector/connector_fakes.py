@@ -85,6 +85,17 @@ class ScriptedRpc(Rpc):
         return [call for call in self.calls if call.method == method]
 
 
+class RecordingBus(MemoryBus):
+    """Keeps what the connector says of its devices, and tells it to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.presences: list[Presence] = []
+
+    def announce(self, presence: Presence) -> None:
+        self.presences.append(presence)
+
+
 class Sent(NamedTuple):
     """What a session told its connection to send."""
 

@@ -17,8 +17,8 @@ from fsharechat.rooms import AddressRoom
 from roles.connector import acceptor as acceptor_module
 from roles.connector.acceptor import Acceptor
 from roles.connector.admission import Admission, Visit
-from tests.e2e.certificate import make_certificate
-from tests.server import until
+from tools.services.certificates import Authority
+from tools.testing.server import until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 """Each test runs on each of them (conftest.py)."""
@@ -87,10 +87,11 @@ async def serving(
 @pytest.fixture
 def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Return the context of a server, and that of its clients."""
-    certificate, key = make_certificate(tmp_path)
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("server")
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(certificate, key)
-    return server, ssl.create_default_context(cafile=certificate)
+    return server, ssl.create_default_context(cafile=authority.certificate)
 
 
 async def test_silent_connections_are_counted_and_the_oldest_goes(

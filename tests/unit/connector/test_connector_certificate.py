@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from roles.connector.certificate import Certificate, CertificateError
-from tests.server import BOUND
+from tools.testing.server import BOUND
 
 
 def write(folder: Path, name: str, days: int = 30, password: bytes = b"") -> tuple[str, str]:
@@ -120,7 +120,7 @@ async def test_files_that_do_not_fit_leave_the_old_one_in_use(tmp_path: Path) ->
         (lambda folder: write(folder, "hidden", password=b"secret"), r"the key has a password"),
     ],
 )
-async def test_files_of_no_use_are_named(tmp_path: Path, spoil, says: str) -> None:  # type: ignore[no-untyped-def]
+async def test_files_of_no_use_are_named(tmp_path: Path, spoil: Callable[[Path], None], says: str) -> None:
     files = write(tmp_path, "one")
     spoil(tmp_path)
     with pytest.raises(CertificateError, match=says):

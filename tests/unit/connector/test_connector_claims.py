@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import orjson
 import pytest
-from connector_fakes import Connector, FakeDevice, Sent, body_of, pulled, turn
 
 from fsharechat.bus import Deliver, Push
 from fsharechat.protocol import messages_pb2 as pb
@@ -16,6 +15,7 @@ from fsharechat.store.messages import NOTHING, Entry
 from roles.connector.cursor import OUTLIVED_SECONDS
 from roles.connector.logs import HELD_SECONDS, MAX_HELD
 from roles.connector.marks import KEEP_SECONDS
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Sent, body_of, pulled, turn
 
 ANSWER = 3
 """Entries that the store gives in one answer."""

@@ -1,11 +1,11 @@
 """The cursor of a session and the head of a user (design: the life of a message, 5)."""
 
 import pytest
-from connector_fakes import Connector, FakeDevice, Make, Sent, body_of, pulled
 
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store.messages import NOTHING
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, Sent, body_of, pulled
 
 
 def covered(device: FakeDevice) -> int:
@@ -14,13 +14,13 @@ def covered(device: FakeDevice) -> int:
     return device.session.logs.inbox.covered
 
 
-async def test_an_mn_carries_the_lowest_seq_not_fetched(connector: Connector):
+async def test_an_mn_carries_the_lowest_seq_not_fetched(connector: Connector) -> None:
     phone = await connector.device(head=7)
     connector.deliver(8)
     assert phone.transport.mns() == [8]
 
 
-async def test_one_mn_stands_for_many_entries(connector: Connector):
+async def test_one_mn_stands_for_many_entries(connector: Connector) -> None:
     phone = await connector.device()
     bodies = [connector.deliver(seq) for seq in range(1, 51)]
     assert phone.transport.mns() == [1]
@@ -30,7 +30,7 @@ async def test_one_mn_stands_for_many_entries(connector: Connector):
     assert connector.rpc.of(Method.PULL) == []
 
 
-async def test_the_next_mn_goes_out_after_the_pull(connector: Connector):
+async def test_the_next_mn_goes_out_after_the_pull(connector: Connector) -> None:
     phone = await connector.device()
     connector.deliver(1)
     phone.pull(0)
@@ -39,7 +39,7 @@ async def test_the_next_mn_goes_out_after_the_pull(connector: Connector):
     assert phone.transport.mns() == [2]
 
 
-async def test_no_mn_while_a_pull_is_under_way(connector: Connector):
+async def test_no_mn_while_a_pull_is_under_way(connector: Connector) -> None:
     phone = await connector.device(head=3)
     phone.pull(0)  # a first login: the group role reads the store
     connector.deliver(4)
@@ -51,7 +51,7 @@ async def test_no_mn_while_a_pull_is_under_way(connector: Connector):
     assert covered(phone) == 4
 
 
-async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector):
+async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector) -> None:
     phone = await connector.device(head=3)
     phone.pull(0)
     connector.deliver(4)
@@ -59,7 +59,7 @@ async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector):
     assert phone.transport.mns() == [4]
 
 
-async def test_what_a_device_sent_itself_during_a_pull_is_not_told_behind_it(connector: Connector):
+async def test_what_a_device_sent_itself_during_a_pull_is_not_told_behind_it(connector: Connector) -> None:
     phone = await connector.device(head=3)
     tablet = await connector.device(client_id="tablet", head=3)
     phone.pull(0)
@@ -72,7 +72,7 @@ async def test_what_a_device_sent_itself_during_a_pull_is_not_told_behind_it(con
     assert tablet.transport.mns() == [4]
 
 
-async def test_the_head_of_an_answer_counts_where_its_event_was_lost(connector: Connector):
+async def test_the_head_of_an_answer_counts_where_its_event_was_lost(connector: Connector) -> None:
     phone = await connector.device(head=3)
     tablet = await connector.device(client_id="tablet", head=3)
     phone.pull(0)
@@ -81,7 +81,7 @@ async def test_the_head_of_an_answer_counts_where_its_event_was_lost(connector: 
     assert tablet.transport.mns() == [4]
 
 
-async def test_an_own_message_in_turn_moves_the_cursor_silently(connector: Connector):
+async def test_an_own_message_in_turn_moves_the_cursor_silently(connector: Connector) -> None:
     phone = await connector.device(head=3)
     tablet = await connector.device(client_id="tablet", head=3)
     connector.deliver(4, sender="anna", sender_client="phone")
@@ -93,7 +93,7 @@ async def test_an_own_message_in_turn_moves_the_cursor_silently(connector: Conne
     assert phone.transport.mns() == [6]
 
 
-async def test_an_own_message_behind_one_not_fetched_does_not_move_the_cursor(connector: Connector):
+async def test_an_own_message_behind_one_not_fetched_does_not_move_the_cursor(connector: Connector) -> None:
     phone = await connector.device(head=3)
     connector.deliver(4)
     connector.deliver(5, sender="anna", sender_client="phone")
@@ -103,13 +103,13 @@ async def test_an_own_message_behind_one_not_fetched_does_not_move_the_cursor(co
     assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 1, ([body_of(4)], 5, 5))]
 
 
-async def test_a_message_of_the_same_client_id_of_another_user_is_no_own_one(connector: Connector):
+async def test_a_message_of_the_same_client_id_of_another_user_is_no_own_one(connector: Connector) -> None:
     phone = await connector.device(head=3)
     connector.deliver(4, sender="ben", sender_client="phone")
     assert phone.transport.mns() == [4]
 
 
-async def test_a_repeated_event_is_not_told_again(connector: Connector):
+async def test_a_repeated_event_is_not_told_again(connector: Connector) -> None:
     phone = await connector.device()
     connector.deliver(1)
     phone.pull(0)
@@ -118,7 +118,7 @@ async def test_a_repeated_event_is_not_told_again(connector: Connector):
     assert phone.transport.take() == []
 
 
-async def test_events_out_of_order_are_one_mn_and_one_pull(connector: Connector):
+async def test_events_out_of_order_are_one_mn_and_one_pull(connector: Connector) -> None:
     phone = await connector.device()
     connector.deliver(2)
     assert phone.transport.mns() == [1]
@@ -127,7 +127,7 @@ async def test_events_out_of_order_are_one_mn_and_one_pull(connector: Connector)
     assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 1, ([body_of(1), body_of(2)], 2, 2))]
 
 
-async def test_the_tail_keeps_what_the_slower_device_has_not_fetched(connector: Connector):
+async def test_the_tail_keeps_what_the_slower_device_has_not_fetched(connector: Connector) -> None:
     phone = await connector.device()
     tablet = await connector.device(client_id="tablet")
     body = connector.deliver(1)
@@ -145,7 +145,9 @@ async def test_the_tail_keeps_what_the_slower_device_has_not_fetched(connector: 
 
 
 @pytest.mark.parametrize("after", [0, 3, 4, 5, -1], ids=str)
-async def test_what_the_tail_cannot_answer_is_asked_of_the_group_role(connector: Connector, after: int):
+async def test_what_the_tail_cannot_answer_is_asked_of_the_group_role(
+    connector: Connector, after: int
+) -> None:
     phone = await connector.device(head=5)
     connector.deliver(6)
     connector.deliver(8)
@@ -157,7 +159,7 @@ async def test_what_the_tail_cannot_answer_is_asked_of_the_group_role(connector:
     assert phone.transport.take() == []
 
 
-async def test_an_evicted_tail_is_asked_of_the_group_role(make: Make):
+async def test_an_evicted_tail_is_asked_of_the_group_role(make: Make) -> None:
     connector = make(connector={"tail_entries": 2})
     phone = await connector.device()
     for seq in (1, 2, 3):
@@ -171,7 +173,7 @@ async def test_an_evicted_tail_is_asked_of_the_group_role(make: Make):
     assert phone.transport.take("pulled") != []
 
 
-async def test_an_unanswered_mn_is_repeated_after_a_while(connector: Connector):
+async def test_an_unanswered_mn_is_repeated_after_a_while(connector: Connector) -> None:
     phone = await connector.device()
     seconds = connector.hub.settings.notify_repeat_seconds
     connector.deliver(1)
@@ -192,7 +194,7 @@ async def test_an_unanswered_mn_is_repeated_after_a_while(connector: Connector):
     assert phone.transport.mns() == []
 
 
-async def test_a_failed_pull_is_tried_again_in_a_while_and_not_at_once(connector: Connector):
+async def test_a_failed_pull_is_tried_again_in_a_while_and_not_at_once(connector: Connector) -> None:
     phone = await connector.device()
     connector.deliver(2)
     phone.transport.take()
@@ -208,7 +210,7 @@ async def test_a_failed_pull_is_tried_again_in_a_while_and_not_at_once(connector
         assert phone.transport.mns() == [1]
 
 
-async def test_a_pull_that_cannot_be_read_is_no_answer_to_an_mn(connector: Connector):
+async def test_a_pull_that_cannot_be_read_is_no_answer_to_an_mn(connector: Connector) -> None:
     phone = await connector.device()
     connector.deliver(1)
     phone.transport.take()
@@ -219,7 +221,7 @@ async def test_a_pull_that_cannot_be_read_is_no_answer_to_an_mn(connector: Conne
     assert phone.transport.mns() == [1]
 
 
-async def test_pulls_have_a_bound_of_their_own(make: Make):
+async def test_pulls_have_a_bound_of_their_own(make: Make) -> None:
     connector = make(limits={"requests": 2, "follow_ups": 22, "seconds": 5})
     phone = await connector.device()
     for seq in range(1, 21):
@@ -235,7 +237,7 @@ async def test_pulls_have_a_bound_of_their_own(make: Make):
     assert len(phone.transport.take("pulled")) == 1
 
 
-async def test_a_device_that_is_behind_is_told_at_once(connector: Connector):
+async def test_a_device_that_is_behind_is_told_at_once(connector: Connector) -> None:
     tablet = await connector.device(client_id="tablet", head=5)
     connector.deliver(6)
     tablet.transport.take()
@@ -244,7 +246,7 @@ async def test_a_device_that_is_behind_is_told_at_once(connector: Connector):
     assert phone.transport.mns() == [6]
 
 
-async def test_a_connect_that_knows_more_tells_the_other_devices(connector: Connector):
+async def test_a_connect_that_knows_more_tells_the_other_devices(connector: Connector) -> None:
     tablet = await connector.device(client_id="tablet", head=5)
     await connector.device(head=8)
     assert tablet.transport.mns() == [6]

@@ -1,12 +1,14 @@
 """What is remembered of connections that broke inside a frame."""
 
+import pytest
+
 from roles.connector import deaf
 from roles.connector.deaf import DEAF_SECONDS, Breaks
 
 PHONE = ("anna", "phone")
 
 
-def test_a_device_is_deaf_when_it_comes_twice_in_time():
+def test_a_device_is_deaf_when_it_comes_twice_in_time() -> None:
     breaks = Breaks()
     breaks.broke(PHONE, 100, 0.0, back=False)
     assert breaks.connected(("anna", "tablet"), 1.0) is None
@@ -18,7 +20,7 @@ def test_a_device_is_deaf_when_it_comes_twice_in_time():
     assert (second.connects, second.missing) == (2, 100)
 
 
-def test_a_device_that_is_back_has_come_once():
+def test_a_device_that_is_back_has_come_once() -> None:
     breaks = Breaks()
     breaks.broke(PHONE, 100, 0.0, back=True)
     known = breaks.connected(PHONE, 1.0)
@@ -26,7 +28,7 @@ def test_a_device_that_is_back_has_come_once():
     assert known.connects == 2
 
 
-def test_a_break_while_it_may_be_deaf_leaves_it_deaf():
+def test_a_break_while_it_may_be_deaf_leaves_it_deaf() -> None:
     breaks = Breaks()
     breaks.broke(PHONE, 100, 0.0, back=False)
     breaks.connected(PHONE, 1.0)
@@ -36,7 +38,7 @@ def test_a_break_while_it_may_be_deaf_leaves_it_deaf():
     assert (known.connects, known.missing) == (2, 100)
 
 
-def test_what_is_long_ago_is_forgotten():
+def test_what_is_long_ago_is_forgotten() -> None:
     breaks = Breaks()
     breaks.broke(PHONE, 100, 0.0, back=False)
     breaks.broke(("ben", "phone"), 100, 1.0, back=False)
@@ -46,7 +48,7 @@ def test_what_is_long_ago_is_forgotten():
     assert len(breaks) == 0
 
 
-def test_a_device_that_hears_is_no_longer_known():
+def test_a_device_that_hears_is_no_longer_known() -> None:
     breaks = Breaks()
     breaks.broke(PHONE, 100, 0.0, back=False)
     known = breaks.connected(PHONE, 1.0)
@@ -56,7 +58,7 @@ def test_a_device_that_hears_is_no_longer_known():
     assert breaks.connected(PHONE, 2.0) is None
 
 
-def test_what_is_kept_is_bounded(monkeypatch):
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deaf, "MOST", 2)
     breaks = Breaks()
     for n in range(3):

@@ -1,7 +1,6 @@
 """One who asks without end: what is refused counts too, and others have their turn in between."""
 
 import pytest
-from connector_fakes import Connector, FakeDevice, Make, Sent, turn
 from structlog.testing import capture_logs
 
 from fsharechat.protocol import messages_pb2 as pb
@@ -9,6 +8,7 @@ from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
 from roles.connector.session import FRAMES_A_TURN
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, Sent, turn
 
 LIMITS = {"limits": {"requests": 3, "follow_ups": 5, "seconds": 5}}
 
@@ -25,7 +25,7 @@ def flood(device: FakeDevice, frame: Frame, count: int) -> str:
     return next((line["reason"] for line in logs if line["event"] == "connection closed"), "")
 
 
-async def test_pings_are_counted_and_a_flood_of_them_ends_the_connection(make: Make):
+async def test_pings_are_counted_and_a_flood_of_them_ends_the_connection(make: Make) -> None:
     connector = make(**LIMITS)
     phone = await connector.device()
     ping = pings(1)[0]
@@ -40,7 +40,7 @@ async def test_pings_are_counted_and_a_flood_of_them_ends_the_connection(make: M
     assert flood(again, ping, 1) == "a flood of PING"  # a reconnect is no fresh start
 
 
-async def test_pings_of_strangers_are_counted_for_their_connection_alone(make: Make):
+async def test_pings_of_strangers_are_counted_for_their_connection_alone(make: Make) -> None:
     connector = make(**LIMITS)
     stranger = connector.accept()
     assert flood(stranger, pings(1)[0], 31) == "a flood of PING"
@@ -52,7 +52,7 @@ async def test_pings_of_strangers_are_counted_for_their_connection_alone(make: M
     assert len(other.transport.take("ping")) == 3
 
 
-async def test_heartbeats_and_pings_are_counted_together(make: Make):
+async def test_heartbeats_and_pings_are_counted_together(make: Make) -> None:
     phone = await make(**LIMITS).device()
     assert [phone.session.heartbeat() for _ in range(5)] == [True] * 3 + [False] * 2
     phone.session.on_frames(pings(1))
@@ -62,7 +62,7 @@ async def test_heartbeats_and_pings_are_counted_together(make: Make):
 @pytest.mark.parametrize(("sub_signal", "unreadable"), [(SubSignal.US, False), (127, False), (9, True)])
 async def test_what_is_refused_counts_and_a_flood_of_it_ends_the_connection(
     make: Make, sub_signal: int, unreadable: bool
-):
+) -> None:
     connector = make(**LIMITS)
     phone = await connector.device()
 
@@ -86,7 +86,7 @@ async def test_what_is_refused_counts_and_a_flood_of_it_ends_the_connection(
 
 
 @pytest.mark.parametrize("sub_signal", [SubSignal.MP, SubSignal.MRP, SubSignal.MDR, SubSignal.MRR])
-async def test_what_the_server_asks_for_has_a_bound_of_its_own(make: Make, sub_signal: int):
+async def test_what_the_server_asks_for_has_a_bound_of_its_own(make: Make, sub_signal: int) -> None:
     connector = make(**LIMITS)
     phone = await connector.device()
     body = pb.PullMessageReportRequest(id=1, type=1).SerializeToString()
@@ -104,13 +104,13 @@ async def test_what_the_server_asks_for_has_a_bound_of_its_own(make: Make, sub_s
     )
 
 
-async def test_without_a_limit_nothing_is_a_flood(make: Make):
+async def test_without_a_limit_nothing_is_a_flood(make: Make) -> None:
     phone = await make(limits={"requests": 0, "follow_ups": 0}).device()
     assert flood(phone, pings(1)[0], 5000) == ""
     assert len(phone.transport.take("ping")) == 5000
 
 
-async def test_others_have_their_turn_in_the_middle_of_a_long_chunk(make: Make):
+async def test_others_have_their_turn_in_the_middle_of_a_long_chunk(make: Make) -> None:
     connector = make(limits={"requests": 0})
     phone, other = await connector.device(), await connector.device("ben")
     count = 25_000
@@ -129,7 +129,7 @@ async def test_others_have_their_turn_in_the_middle_of_a_long_chunk(make: Make):
     assert turns >= count // FRAMES_A_TURN - 1
 
 
-async def test_requests_of_a_long_chunk_wait_for_those_under_way(make: Make):
+async def test_requests_of_a_long_chunk_wait_for_those_under_way(make: Make) -> None:
     connector = make(limits={"requests": 0}, connector={"max_inflight": 2})
     phone = await connector.device()
     frames = [Frame(Signal.PUBLISH, SubSignal.US, n, b"") for n in range(FRAMES_A_TURN + 50)]
@@ -141,7 +141,7 @@ async def test_requests_of_a_long_chunk_wait_for_those_under_way(make: Make):
     assert [message_id for message_id, _ in phone.transport.codes()] == list(range(len(frames)))
 
 
-async def test_a_connection_that_ends_in_the_middle_keeps_nothing(make: Make):
+async def test_a_connection_that_ends_in_the_middle_keeps_nothing(make: Make) -> None:
     connector = make(limits={"requests": 0})
     phone = await connector.device()
     phone.session.on_frames([*pings(300), Frame(99, 0, 0, b""), *pings(300)])
@@ -154,7 +154,7 @@ async def test_a_connection_that_ends_in_the_middle_keeps_nothing(make: Make):
     assert early.transport.take() == []
 
 
-async def test_a_drain_in_the_middle_leaves_the_rest(connector: Connector):
+async def test_a_drain_in_the_middle_leaves_the_rest(connector: Connector) -> None:
     phone = await connector.device()
     phone.session.on_frames(pings(300))
     await connector.hub.stop()
@@ -162,7 +162,7 @@ async def test_a_drain_in_the_middle_leaves_the_rest(connector: Connector):
     assert Sent("ping", 0, 299, 30000) not in phone.transport.take()
 
 
-async def test_a_device_that_asks_for_nothing_keeps_no_buckets(make: Make):
+async def test_a_device_that_asks_for_nothing_keeps_no_buckets(make: Make) -> None:
     connector = make(**LIMITS)
     phone = await connector.device()
     phone.session.on_frames(pings(2))

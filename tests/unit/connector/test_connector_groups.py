@@ -1,11 +1,11 @@
 """What groups ask of a connector: ids for the messages that tell of changes, and first logins that read the store."""
 
 import pytest
-from connector_fakes import Connector
 
 from fsharechat.protocol.ids import node_of
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Method
+from tests.unit.connector.connector_fakes import Connector
 
 CHANGES = [SubSignal.GC, SubSignal.GAM, SubSignal.GKM, SubSignal.GQ, SubSignal.GD, SubSignal.GMI]
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import orjson
 import pytest
-from connector_fakes import Connector, Make, Sent, body_of, connect, turn, welcome
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Reported
@@ -16,7 +15,8 @@ from fsharechat.store.messages import Entry
 from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from roles.connector.cursor import OUTLIVED_SECONDS
-from tests.server import until
+from tests.unit.connector.connector_fakes import Connector, Make, Sent, body_of, connect, turn, welcome
+from tools.testing.server import until
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def running(connector: Connector) -> Connector:
     return connector
 
 
-async def test_those_who_are_silent_are_dropped_by_their_own_time(connector: Connector):
+async def test_those_who_are_silent_are_dropped_by_their_own_time(connector: Connector) -> None:
     phone, web = await connector.device(), await connector.device(client_id="web")
     phone.send(Signal.PING, b'{"interval": 200000}')
     connector.clock.now += 91
@@ -46,7 +46,7 @@ async def test_those_who_are_silent_are_dropped_by_their_own_time(connector: Con
     assert connector.hub.users == {}
 
 
-async def test_the_sweep_holds_on_to_nobody(connector: Connector):
+async def test_the_sweep_holds_on_to_nobody(connector: Connector) -> None:
     await running(connector)
     phone = await connector.device()
     await until(lambda: connector.hub.unauthenticated == 0, "logged in")
@@ -59,7 +59,7 @@ async def test_the_sweep_holds_on_to_nobody(connector: Connector):
     assert holders == [h for h in holders if h.__name__.startswith("test_")]
 
 
-async def test_a_fresh_device_has_its_head_checked(make: Make, quick: None):
+async def test_a_fresh_device_has_its_head_checked(make: Make, quick: None) -> None:
     connector = await running(make(connector={"head_check_seconds": 3600}))
     connector.heads({"anna": 6, "ben": 3})
     connected = asyncio.get_running_loop().time()
@@ -71,7 +71,7 @@ async def test_a_fresh_device_has_its_head_checked(make: Make, quick: None):
     assert phone.transport.mns() == [6]
 
 
-async def test_every_head_is_checked_from_time_to_time(make: Make, quick: None):
+async def test_every_head_is_checked_from_time_to_time(make: Make, quick: None) -> None:
     connector = await running(make(connector={"head_check_seconds": 0.05}))
     connector.heads({})
     phone = await connector.device(head=5)
@@ -84,7 +84,7 @@ async def test_every_head_is_checked_from_time_to_time(make: Make, quick: None):
     assert ben.transport.take() == []
 
 
-async def test_a_head_check_that_fails_is_tried_again(make: Make, quick: None):
+async def test_a_head_check_that_fails_is_tried_again(make: Make, quick: None) -> None:
     connector = await running(make(connector={"head_check_seconds": 0.05}))
     connector.fail_heads()
     phone = await connector.device(head=5)
@@ -126,7 +126,7 @@ async def test_draining_ends_what_is_not_done_in_time(connector: Connector) -> N
     assert connector.hub.sessions == set()
 
 
-async def test_draining_answers_what_is_under_way_and_takes_nothing_new(make: Make):
+async def test_draining_answers_what_is_under_way_and_takes_nothing_new(make: Make) -> None:
     connector = make(connector={"max_inflight": 2})
     phone, idle = await connector.device(), await connector.device(client_id="idle")
     for n in range(3):
@@ -148,7 +148,7 @@ async def test_draining_answers_what_is_under_way_and_takes_nothing_new(make: Ma
     assert connector.hub.sessions == set()
 
 
-async def test_draining_does_not_wait_for_a_head_check(connector: Connector, quick: None):
+async def test_draining_does_not_wait_for_a_head_check(connector: Connector, quick: None) -> None:
     """The call may be a task that answers its cancellation with a code."""
     await running(connector)
     asked = asyncio.Event()
@@ -175,7 +175,7 @@ async def test_draining_does_not_wait_for_a_head_check(connector: Connector, qui
     await asyncio.gather(*tasks)
 
 
-async def test_a_device_that_goes_says_so(connector: Connector):
+async def test_a_device_that_goes_says_so(connector: Connector) -> None:
     phone = await connector.device()
     came = connector.presences[-1]
     phone.session.close()
@@ -186,7 +186,7 @@ async def test_a_device_that_goes_says_so(connector: Connector):
     assert went != came
 
 
-async def test_what_the_other_devices_have_fetched_goes_with_the_slowest(connector: Connector):
+async def test_what_the_other_devices_have_fetched_goes_with_the_slowest(connector: Connector) -> None:
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     body = connector.deliver(1)
     phone.pull(0)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-from connector_fakes import Connector, ScriptedRpc, body_of, turn
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver
@@ -17,8 +16,9 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.settings import Settings
 from fsharechat.store.messages import Entry
 from roles.connector.hub import Hub
-from tests.leases import FickleLease
-from tests.server import until
+from tests.unit.connector.connector_fakes import Connector, ScriptedRpc, body_of, turn
+from tools.testing.leases import FickleLease
+from tools.testing.server import until
 
 NODE, OTHER = 3, 7
 

@@ -1,7 +1,8 @@
 """A connector whose node id is lost: what it does without one, and how it goes on with another."""
 
+from collections.abc import AsyncIterator
+
 import pytest
-from connector_fakes import Connector, RecordingTransport, ScriptedRpc, connect, turn
 
 from fsharechat.bus import Notify, Presence
 from fsharechat.bus.memory import MemoryBus
@@ -9,8 +10,9 @@ from fsharechat.protocol.ids import LeaseError, node_of
 from fsharechat.protocol.signals import Signal, SubSignal
 from fsharechat.settings import Settings
 from roles.connector.hub import Hub
-from tests.leases import FickleLease
-from tests.server import until
+from tests.unit.connector.connector_fakes import Connector, RecordingTransport, ScriptedRpc, connect, turn
+from tools.testing.leases import FickleLease
+from tools.testing.server import until
 
 BEFORE, AFTER = 3, 7
 
@@ -29,7 +31,7 @@ class LeasedConnector(Connector):
 
 
 @pytest.fixture
-async def connector():
+async def connector() -> AsyncIterator[LeasedConnector]:
     rpc, bus = ScriptedRpc(), MemoryBus()
     hub = Hub(Settings(), FickleLease("connector", BEFORE), rpc, bus, 10_000)
     presences: list[Presence] = []
@@ -40,14 +42,14 @@ async def connector():
     await hub.stop()
 
 
-async def test_without_its_id_it_gives_out_no_message_id_from_that_moment(connector: LeasedConnector):
+async def test_without_its_id_it_gives_out_no_message_id_from_that_moment(connector: LeasedConnector) -> None:
     connector.hub.ids.next()
     connector.lease.lose()
     with pytest.raises(LeaseError):
         connector.hub.ids.next()
 
 
-async def test_without_its_id_it_closes_all_and_takes_nobody(connector: LeasedConnector):
+async def test_without_its_id_it_closes_all_and_takes_nobody(connector: LeasedConnector) -> None:
     phone, stranger = await connector.device(), connector.accept()
     connector.lease.lose()
     await turn()
@@ -56,7 +58,7 @@ async def test_without_its_id_it_closes_all_and_takes_nobody(connector: LeasedCo
     assert connector.hub.accept(RecordingTransport()) is None
 
 
-async def test_without_its_id_it_says_nothing_of_where_devices_are(connector: LeasedConnector):
+async def test_without_its_id_it_says_nothing_of_where_devices_are(connector: LeasedConnector) -> None:
     phone, late = await connector.device(), connector.accept()
     connector.presences.clear()
     connector.lease.lose()
@@ -67,7 +69,7 @@ async def test_without_its_id_it_says_nothing_of_where_devices_are(connector: Le
     assert connector.presences == []
 
 
-async def test_with_the_same_id_it_begins_anew(connector: LeasedConnector):
+async def test_with_the_same_id_it_begins_anew(connector: LeasedConnector) -> None:
     phone = await connector.device()
     epoch = phone.session.epoch
     connector.presences.clear()
@@ -84,7 +86,7 @@ async def test_with_the_same_id_it_begins_anew(connector: LeasedConnector):
     assert connector.presences[-1].epoch > begun.epoch
 
 
-async def test_with_another_id_all_goes_on_under_that_one(connector: LeasedConnector):
+async def test_with_another_id_all_goes_on_under_that_one(connector: LeasedConnector) -> None:
     await connector.device()
     old_ids = connector.hub.ids
     connector.presences.clear()
@@ -104,7 +106,7 @@ async def test_with_another_id_all_goes_on_under_that_one(connector: LeasedConne
     assert [sent.body for sent in phone.transport.take("notification")] == [b"ours"]
 
 
-async def test_an_id_that_is_lost_again_at_once_is_not_used(connector: LeasedConnector):
+async def test_an_id_that_is_lost_again_at_once_is_not_used(connector: LeasedConnector) -> None:
     connector.lease.lose()
     connector.lease.regain(AFTER)
     connector.lease.lose()
@@ -115,7 +117,7 @@ async def test_an_id_that_is_lost_again_at_once_is_not_used(connector: LeasedCon
     assert node_of(connector.hub.ids.next()) == BEFORE
 
 
-async def test_who_starts_without_its_id_waits_for_one():
+async def test_who_starts_without_its_id_waits_for_one() -> None:
     lease, bus = FickleLease("connector", BEFORE), MemoryBus()
     lease.lose()
     hub = Hub(Settings(), lease, ScriptedRpc(), bus, 10_000)

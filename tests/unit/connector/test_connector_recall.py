@@ -2,7 +2,6 @@
 
 import orjson
 import pytest
-from connector_fakes import Connector, FakeDevice, message, pulled
 
 from fsharechat.bus import Deliver, Recalled
 from fsharechat.protocol import messages_pb2 as pb
@@ -13,6 +12,7 @@ from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
 from roles.connector import recalls as recalls_module
 from roles.connector.cursor import OUTLIVED_SECONDS
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, message, pulled
 
 GONE = b"what the recall made of it"
 
@@ -58,7 +58,7 @@ def pull(device: FakeDevice, after: int) -> list[bytes]:
     return list(sent.body[0])
 
 
-async def test_all_but_the_device_that_asked_are_told(connector: Connector):
+async def test_all_but_the_device_that_asked_are_told(connector: Connector) -> None:
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     ben, bens_tablet = await connector.device("ben"), await connector.device("ben", client_id="tablet")
     cid = await connector.device("cid")
@@ -77,14 +77,14 @@ async def test_an_operators_other_device_that_was_away_is_told(
     assert rmns(phone) == told
 
 
-async def test_the_tail_has_what_the_recall_made_of_the_message(connector: Connector):
+async def test_the_tail_has_what_the_recall_made_of_the_message(connector: Connector) -> None:
     phone, dan = await connector.device(), await connector.device("dan")
     bodies = [deliver(connector, seq, "anna", "dan") for seq in range(1, 4)]
     recall(connector, 2, "anna", "dan")
     assert pull(phone, 0) == pull(dan, 0) == [bodies[0], GONE, bodies[2]]
 
 
-async def test_the_tail_counts_the_bytes_of_the_new_body(connector: Connector):
+async def test_the_tail_counts_the_bytes_of_the_new_body(connector: Connector) -> None:
     await connector.device()
     body = deliver(connector, 1, "anna")
     deliver(connector, 2, "anna")
@@ -94,7 +94,7 @@ async def test_the_tail_counts_the_bytes_of_the_new_body(connector: Connector):
     assert tail.size == len(GONE) + len(body)
 
 
-async def test_an_event_that_comes_late_brings_no_recalled_message_back(connector: Connector):
+async def test_an_event_that_comes_late_brings_no_recalled_message_back(connector: Connector) -> None:
     phone = await connector.device()
     recall(connector, 1, "anna")
     deliver(connector, 1, "anna")
@@ -128,7 +128,7 @@ async def test_recalls_that_are_remembered_have_a_size(
     assert len(connector.hub.recalls) == 3
 
 
-async def test_an_answer_under_way_is_followed_by_the_recall_once_more(connector: Connector):
+async def test_an_answer_under_way_is_followed_by_the_recall_once_more(connector: Connector) -> None:
     phone = await connector.device(head=3)
     phone.pull(0)  # reads the store, perhaps before the recall
     recall(connector, 2, "anna")

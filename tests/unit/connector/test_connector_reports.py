@@ -1,13 +1,13 @@
 """The cursor in the reports: one MRN stands for many, with the lowest the device lacks (protocol.md section 8)."""
 
 import pytest
-from connector_fakes import Connector, FakeDevice, Make
 
 from fsharechat.bus import Reported
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal
 from fsharechat.store.messages import Entry
 from roles.connector.logs import LATE_MS, MAX_REPEATS
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make
 
 DELIVERED, READ = ReportType.DELIVERED, ReportType.READ
 NOW = 1_700_000_000_000
@@ -43,7 +43,7 @@ async def asked(connector: Connector) -> int:
     return pb.PullMessageReportRequest.FromString(call.body).id
 
 
-async def test_one_mrn_stands_for_all_reports_until_the_device_asks(connector: Connector):
+async def test_one_mrn_stands_for_all_reports_until_the_device_asks(connector: Connector) -> None:
     phone = await connector.device()
     for seq in range(1, 1001):
         reported(connector, seq)
@@ -55,7 +55,7 @@ async def test_one_mrn_stands_for_all_reports_until_the_device_asks(connector: C
     assert mrns(phone) == [(READ, 1001)]
 
 
-async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector):
+async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, 1)
     ask(phone, 1)
@@ -65,7 +65,7 @@ async def test_what_came_during_a_pull_is_told_behind_it(connector: Connector):
     assert mrns(phone) == [(READ, 2)]
 
 
-async def test_each_kind_has_its_own_cursor(connector: Connector):
+async def test_each_kind_has_its_own_cursor(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, 4, DELIVERED)
     reported(connector, 2, READ)
@@ -77,7 +77,7 @@ async def test_each_kind_has_its_own_cursor(connector: Connector):
     assert mrns(phone) == [(DELIVERED, 5)]
 
 
-async def test_a_device_that_connects_is_told_of_what_it_has_not_fetched(connector: Connector):
+async def test_a_device_that_connects_is_told_of_what_it_has_not_fetched(connector: Connector) -> None:
     phone = connector.accept()
     await connector.log_in(phone, delivered=9, delivered_fetched=4, read=NOW, read_fetched=NOW)
     assert mrns(phone) == [(DELIVERED, 5)]
@@ -88,7 +88,7 @@ async def test_a_device_that_connects_is_told_of_what_it_has_not_fetched(connect
 
 async def test_a_device_that_connects_is_told_of_reads_that_may_have_become_visible_late(
     connector: Connector,
-):
+) -> None:
     phone = connector.accept()
     await connector.log_in(phone, read=NOW + 1, read_fetched=NOW)
     assert mrns(phone) == [(READ, NOW - LATE_MS + 1)]
@@ -96,7 +96,7 @@ async def test_a_device_that_connects_is_told_of_reads_that_may_have_become_visi
     assert await asked(connector) == NOW - LATE_MS + 1
 
 
-async def test_a_read_that_became_visible_late_is_told(connector: Connector):
+async def test_a_read_that_became_visible_late_is_told(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, NOW)
     ask(phone, 1)
@@ -109,7 +109,7 @@ async def test_a_read_that_became_visible_late_is_told(connector: Connector):
     assert mrns(phone) == []
 
 
-async def test_a_read_that_became_visible_late_during_a_pull_is_told_behind_it(connector: Connector):
+async def test_a_read_that_became_visible_late_during_a_pull_is_told_behind_it(connector: Connector) -> None:
     """The answer was read before."""
     phone = await connector.device()
     reported(connector, NOW - 80)
@@ -120,7 +120,7 @@ async def test_a_read_that_became_visible_late_during_a_pull_is_told_behind_it(c
     assert mrns(phone) == [(READ, NOW - 40)]
 
 
-async def test_who_was_told_of_a_later_read_before_gets_a_late_one_too(connector: Connector):
+async def test_who_was_told_of_a_later_read_before_gets_a_late_one_too(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, NOW)
     ask(phone, 1)
@@ -132,7 +132,7 @@ async def test_who_was_told_of_a_later_read_before_gets_a_late_one_too(connector
     assert await asked(connector) == NOW - 40
 
 
-async def test_a_delivery_report_that_the_bus_repeats_is_not_told_again(connector: Connector):
+async def test_a_delivery_report_that_the_bus_repeats_is_not_told_again(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, 4, DELIVERED)
     ask(phone, 1, DELIVERED)
@@ -141,7 +141,7 @@ async def test_a_delivery_report_that_the_bus_repeats_is_not_told_again(connecto
     assert mrns(phone) == [(DELIVERED, 1)]
 
 
-async def test_what_an_answer_says_that_it_leaves_out_is_told(connector: Connector):
+async def test_what_an_answer_says_that_it_leaves_out_is_told(connector: Connector) -> None:
     """The event told of the first of them alone."""
     phone = await connector.device()
     reported(connector, NOW)
@@ -150,14 +150,14 @@ async def test_what_an_answer_says_that_it_leaves_out_is_told(connector: Connect
     assert mrns(phone) == [(READ, 1), (READ, NOW + 1)]
 
 
-async def test_a_device_without_reports_is_told_nothing(connector: Connector):
+async def test_a_device_without_reports_is_told_nothing(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, 1, uid="ben")
     connector.clock.now += 100
     assert mrns(phone) == []
 
 
-async def test_an_mrn_is_repeated_a_few_times_and_again_for_the_next_report(connector: Connector):
+async def test_an_mrn_is_repeated_a_few_times_and_again_for_the_next_report(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, 1)
     assert mrns(phone) == [(READ, 1)]
@@ -172,7 +172,7 @@ async def test_an_mrn_is_repeated_a_few_times_and_again_for_the_next_report(conn
     assert mrns(phone) == [(READ, 1)]
 
 
-async def test_an_mrp_has_a_bound_of_its_own(make: Make):
+async def test_an_mrp_has_a_bound_of_its_own(make: Make) -> None:
     connector = make(limits={"requests": 1, "follow_ups": 4, "seconds": 60})
     phone = await connector.device()
     for seq in range(1, 4):
@@ -186,7 +186,7 @@ async def test_an_mrp_has_a_bound_of_its_own(make: Make):
     assert phone.transport.codes() == [(1, Code.SUCCESS), (1, Code.TOO_OFTEN)]
 
 
-async def test_a_refused_pull_is_not_asked_for_at_once(connector: Connector):
+async def test_a_refused_pull_is_not_asked_for_at_once(connector: Connector) -> None:
     phone = await connector.device()
     reported(connector, 1)
     ask(phone, 1)
@@ -208,7 +208,7 @@ async def test_a_refused_pull_is_not_asked_for_at_once(connector: Connector):
         (b"\x08\x01", Code.INVALID_DATA),
     ],
 )
-async def test_a_pull_of_no_known_kind_is_refused(connector: Connector, body: bytes, code: Code):
+async def test_a_pull_of_no_known_kind_is_refused(connector: Connector, body: bytes, code: Code) -> None:
     phone = await connector.device()
     phone.publish(SubSignal.MRP, body)
     assert phone.transport.codes() == [(1, code)]

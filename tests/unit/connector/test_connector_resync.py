@@ -1,11 +1,11 @@
 """A connector that is asked to say again where its devices are: all that holds, and nothing else."""
 
 import pytest
-from connector_fakes import Connector, Make, turn
 
 from fsharechat.bus import Presence, Resync
 from roles.connector import hub as hub_module
-from tests.server import until
+from tests.unit.connector.connector_fakes import Connector, Make, turn
+from tools.testing.server import until
 
 DEVICES = 7
 

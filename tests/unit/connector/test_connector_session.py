@@ -4,7 +4,6 @@ import asyncio
 
 import orjson
 import pytest
-from connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Notify, Push
@@ -12,9 +11,10 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
+from tests.unit.connector.connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
 
 
-async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Connector):
+async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Connector) -> None:
     phone = connector.accept()
     phone.send(Signal.CONNECT, connect(password="secret"))
     (call,) = connector.rpc.waiting()
@@ -39,7 +39,9 @@ async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Conn
         (Code.SUCCESS, 4),
     ],
 )
-async def test_a_connect_that_is_refused_closes_with_one_line(connector: Connector, code: int, refusal: int):
+async def test_a_connect_that_is_refused_closes_with_one_line(
+    connector: Connector, code: int, refusal: int
+) -> None:
     phone = connector.accept()
     phone.send(Signal.CONNECT, connect())
     with capture_logs() as logs:
@@ -63,7 +65,7 @@ async def test_a_connect_that_is_refused_closes_with_one_line(connector: Connect
 )
 async def test_a_connect_that_says_nothing_is_refused_at_once(
     connector: Connector, body: bytes, refusal: int
-):
+) -> None:
     phone = connector.accept()
     phone.send(Signal.CONNECT, body)
     assert phone.transport.take() == [Sent("ack", refusal)]
@@ -71,7 +73,7 @@ async def test_a_connect_that_says_nothing_is_refused_at_once(
     assert connector.rpc.calls == []
 
 
-async def test_a_ping_is_answered_before_and_during_the_login(connector: Connector):
+async def test_a_ping_is_answered_before_and_during_the_login(connector: Connector) -> None:
     phone = connector.accept()
     phone.send(Signal.PING, b'{"interval": 30000}', 4)
     phone.send(Signal.CONNECT, connect())
@@ -81,14 +83,14 @@ async def test_a_ping_is_answered_before_and_during_the_login(connector: Connect
 
 
 @pytest.mark.parametrize("signal", [Signal.PUBLISH, Signal.DISCONNECT, Signal.PUB_ACK, Signal.NONE, 99])
-async def test_anything_else_before_the_login_closes(connector: Connector, signal: int):
+async def test_anything_else_before_the_login_closes(connector: Connector, signal: int) -> None:
     for device in (connector.accept(), connector.accept()):
         device.send(signal)
         assert device.transport.closed
         assert device.transport.take() == []
 
 
-async def test_a_second_connect_closes(connector: Connector):
+async def test_a_second_connect_closes(connector: Connector) -> None:
     waiting = connector.accept()
     for _ in range(2):
         waiting.send(Signal.CONNECT, connect())
@@ -101,7 +103,7 @@ async def test_a_second_connect_closes(connector: Connector):
     assert connector.hub.users == {}
 
 
-async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connector: Connector):
+async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connector: Connector) -> None:
     phone = await connector.device(issued_ms=55)
     phone.publish(SubSignal.US, b"body", 77)
     call = await connector.rpc.reply(payload=b"found")
@@ -109,7 +111,7 @@ async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connecto
     assert phone.transport.take() == [Sent("reply", SubSignal.US, 77, Reply(0, b"found"))]
 
 
-async def test_a_message_gets_an_id_and_each_another(connector: Connector):
+async def test_a_message_gets_an_id_and_each_another(connector: Connector) -> None:
     phone = await connector.device()
     for n in range(3):
         phone.publish(SubSignal.MS, b"body", n)
@@ -119,7 +121,7 @@ async def test_a_message_gets_an_id_and_each_another(connector: Connector):
 
 
 @pytest.mark.parametrize("sub_signal", [0, 1, 8, 46, 127])
-async def test_a_sub_signal_that_is_none_is_not_asked(connector: Connector, sub_signal: int):
+async def test_a_sub_signal_that_is_none_is_not_asked(connector: Connector, sub_signal: int) -> None:
     phone = await connector.device()
     asked = len(connector.rpc.calls)
     phone.publish(sub_signal)
@@ -127,7 +129,7 @@ async def test_a_sub_signal_that_is_none_is_not_asked(connector: Connector, sub_
     assert len(connector.rpc.calls) == asked
 
 
-async def test_the_limit_is_one_for_each_sub_signal_and_survives_a_reconnect(make: Make):
+async def test_the_limit_is_one_for_each_sub_signal_and_survives_a_reconnect(make: Make) -> None:
     connector = make(limits={"requests": 2, "seconds": 5})
     phone = await connector.device()
     for n in range(3):
@@ -143,7 +145,7 @@ async def test_the_limit_is_one_for_each_sub_signal_and_survives_a_reconnect(mak
     assert again.transport.codes() == [(1, Code.TOO_OFTEN)]
 
 
-async def test_frames_beyond_those_under_way_wait_and_are_worked_off_in_order(make: Make):
+async def test_frames_beyond_those_under_way_wait_and_are_worked_off_in_order(make: Make) -> None:
     connector = make(connector={"max_inflight": 3})
     phone = await connector.device()
     for n in range(8):
@@ -161,7 +163,7 @@ async def test_frames_beyond_those_under_way_wait_and_are_worked_off_in_order(ma
     assert [sent.body.payload for sent in answers if sent.what == "reply"] == [b"%d" % n for n in range(6)]
 
 
-async def test_a_closed_session_keeps_no_frames_and_stops_nobody(make: Make):
+async def test_a_closed_session_keeps_no_frames_and_stops_nobody(make: Make) -> None:
     connector = make(connector={"max_inflight": 1})
     phone = await connector.device()
     phone.publish(SubSignal.US)
@@ -173,7 +175,7 @@ async def test_a_closed_session_keeps_no_frames_and_stops_nobody(make: Make):
     assert phone.transport.take() == []
 
 
-async def test_a_refusal_in_the_backlog_ends_it(make: Make):
+async def test_a_refusal_in_the_backlog_ends_it(make: Make) -> None:
     connector = make(connector={"max_inflight": 1})
     phone = await connector.device()
     phone.publish(SubSignal.US)
@@ -184,7 +186,7 @@ async def test_a_refusal_in_the_backlog_ends_it(make: Make):
     assert len(connector.rpc.of(SubSignal.US)) == 1
 
 
-async def test_an_answer_that_comes_after_the_end_is_dropped(connector: Connector):
+async def test_an_answer_that_comes_after_the_end_is_dropped(connector: Connector) -> None:
     phone = await connector.device()
     phone.publish(SubSignal.US)
     phone.pull(0)
@@ -195,7 +197,7 @@ async def test_an_answer_that_comes_after_the_end_is_dropped(connector: Connecto
     assert connector.hub.inflight == 0
 
 
-async def test_an_answer_to_a_login_that_comes_after_the_end_is_dropped(connector: Connector):
+async def test_an_answer_to_a_login_that_comes_after_the_end_is_dropped(connector: Connector) -> None:
     phone = connector.accept()
     phone.send(Signal.CONNECT, connect())
     phone.session.close()
@@ -203,7 +205,7 @@ async def test_an_answer_to_a_login_that_comes_after_the_end_is_dropped(connecto
     assert (connector.hub.users, connector.hub.unauthenticated, connector.presences) == ({}, 0, [])
 
 
-async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Connector):
+async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Connector) -> None:
     old = await connector.device(head=5)
     tablet = await connector.device(client_id="tablet", head=5)
     with capture_logs() as logs:
@@ -220,14 +222,14 @@ async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Conn
     assert new.transport.mns() == [6]
 
 
-async def test_the_same_client_id_of_another_user_is_another_device(connector: Connector):
+async def test_the_same_client_id_of_another_user_is_another_device(connector: Connector) -> None:
     anna, ben = await connector.device(), await connector.device(uid="ben")
     assert not anna.transport.closed
     assert not ben.transport.closed
 
 
 @pytest.mark.parametrize("body", [b"\x00", b""])
-async def test_a_disconnect_closes(connector: Connector, body: bytes):
+async def test_a_disconnect_closes(connector: Connector, body: bytes) -> None:
     phone = await connector.device()
     phone.send(Signal.DISCONNECT, body)
     assert phone.transport.closed
@@ -236,7 +238,9 @@ async def test_a_disconnect_closes(connector: Connector, body: bytes):
 
 
 @pytest.mark.parametrize("code", [Code.SUCCESS, Code.SERVER_ERROR])
-async def test_a_device_that_logs_out_hears_of_the_end_when_it_is_logged_out(connector: Connector, code: int):
+async def test_a_device_that_logs_out_hears_of_the_end_when_it_is_logged_out(
+    connector: Connector, code: int
+) -> None:
     phone = await connector.device(issued_ms=77)
     phone.send(Signal.DISCONNECT, b"\x01")
     assert connector.hub.users == {}
@@ -250,7 +254,7 @@ async def test_a_device_that_logs_out_hears_of_the_end_when_it_is_logged_out(con
     assert phone.transport.closed
 
 
-async def test_draining_waits_for_those_who_log_out(connector: Connector):
+async def test_draining_waits_for_those_who_log_out(connector: Connector) -> None:
     phone = await connector.device()
     phone.send(Signal.DISCONNECT, b"\x01")
     stopping = asyncio.create_task(connector.hub.stop())
@@ -261,7 +265,9 @@ async def test_draining_waits_for_those_who_log_out(connector: Connector):
     assert phone.transport.closed
 
 
-async def test_the_end_of_one_who_logs_out_is_not_the_end_of_who_connects_meanwhile(connector: Connector):
+async def test_the_end_of_one_who_logs_out_is_not_the_end_of_who_connects_meanwhile(
+    connector: Connector,
+) -> None:
     phone = await connector.device()
     phone.send(Signal.DISCONNECT, b"\x01")
     again = connector.accept()
@@ -276,7 +282,7 @@ async def test_the_end_of_one_who_logs_out_is_not_the_end_of_who_connects_meanwh
 
 
 @pytest.mark.parametrize("code", [Code.MUTED, Code.SUCCESS])
-async def test_a_refused_request_is_a_line_of_debugging(connector: Connector, code: Code):
+async def test_a_refused_request_is_a_line_of_debugging(connector: Connector, code: Code) -> None:
     phone = await connector.device()
     with capture_logs() as logs:
         phone.publish(SubSignal.MS)
@@ -292,7 +298,7 @@ async def test_a_refused_request_is_a_line_of_debugging(connector: Connector, co
     assert logs == ([line] if code else [])
 
 
-async def test_what_the_connector_refuses_itself_is_such_a_line_too(connector: Connector):
+async def test_what_the_connector_refuses_itself_is_such_a_line_too(connector: Connector) -> None:
     phone = await connector.device()
     with capture_logs() as logs:
         phone.session.invalid(SubSignal.MS, 7, "content is not an object")
@@ -303,7 +309,7 @@ async def test_what_the_connector_refuses_itself_is_such_a_line_too(connector: C
     ]
 
 
-async def test_an_unreadable_web_request_is_answered(connector: Connector):
+async def test_an_unreadable_web_request_is_answered(connector: Connector) -> None:
     phone = await connector.device()
     phone.session.invalid(SubSignal.MS, 7, "why")
     assert phone.transport.codes() == [(7, Code.INVALID_DATA)]
@@ -311,7 +317,7 @@ async def test_an_unreadable_web_request_is_answered(connector: Connector):
 
 async def test_a_message_without_an_id_is_a_server_error(
     connector: Connector, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     phone = await connector.device()
 
     def broken() -> int:
@@ -324,7 +330,7 @@ async def test_a_message_without_an_id_is_a_server_error(
     assert [line["log_level"] for line in logs] == ["error", "debug"]
 
 
-async def test_transparent_messages_go_to_the_devices_at_once(connector: Connector):
+async def test_transparent_messages_go_to_the_devices_at_once(connector: Connector) -> None:
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     body = pb.Message(from_user="ben").SerializePartialToString()
     connector.events(Push(body, ["anna", "nobody"]))
@@ -332,7 +338,7 @@ async def test_transparent_messages_go_to_the_devices_at_once(connector: Connect
         assert device.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
 
 
-async def test_notifications_go_to_all_devices_but_one(connector: Connector):
+async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> None:
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     connector.events(
         Notify(SubSignal.FN, b"12345678", "anna", "phone"), Notify(SubSignal.FRN, b"x", "nobody")

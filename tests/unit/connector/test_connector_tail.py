@@ -17,7 +17,7 @@ def filled(*seqs: int, max_entries: int = 100, max_bytes: int = 10_000) -> Tail:
     return tail
 
 
-def test_it_answers_what_follows_a_seq():
+def test_it_answers_what_follows_a_seq() -> None:
     tail = Tail(10, 1000)
     messages = {seq: entry() for seq in (4, 5, 6)}
     for seq, message in messages.items():
@@ -27,11 +27,11 @@ def test_it_answers_what_follows_a_seq():
 
 
 @pytest.mark.parametrize(("after", "head"), [(6, 6), (7, 6), (2, 6), (3, 7), (-1, 2), (2**63 - 1, 6)])
-def test_it_does_not_answer_what_it_has_not(after: int, head: int):
+def test_it_does_not_answer_what_it_has_not(after: int, head: int) -> None:
     assert filled(4, 5, 6).after(after, head) is None
 
 
-def test_a_gap_is_not_answered_until_it_is_filled():
+def test_a_gap_is_not_answered_until_it_is_filled() -> None:
     tail = filled(4, 6)
     assert tail.after(3, 6) is None
     assert len(tail.after(5, 6) or []) == 1
@@ -39,7 +39,7 @@ def test_a_gap_is_not_answered_until_it_is_filled():
     assert len(tail.after(3, 6) or []) == 3
 
 
-def test_entries_out_of_order_are_answered_in_order():
+def test_entries_out_of_order_are_answered_in_order() -> None:
     tail = Tail(10, 1000)
     messages = {seq: entry() for seq in (3, 1, 2)}
     for seq, message in messages.items():
@@ -47,7 +47,7 @@ def test_entries_out_of_order_are_answered_in_order():
     assert tail.after(0, 3) == [messages[1], messages[2], messages[3]]
 
 
-def test_a_repeated_entry_changes_nothing():
+def test_a_repeated_entry_changes_nothing() -> None:
     tail = filled(1, 2)
     first = tail.after(0, 2)
     tail.add(1, entry(500))
@@ -55,30 +55,30 @@ def test_a_repeated_entry_changes_nothing():
     assert (len(tail), tail.size) == (2, 20)
 
 
-def test_it_is_bounded_in_number():
+def test_it_is_bounded_in_number() -> None:
     tail = filled(*range(1, 8), max_entries=3)
     assert (len(tail), tail.size) == (3, 30)
     assert tail.after(3, 7) is None
     assert len(tail.after(4, 7) or []) == 3
 
 
-def test_it_is_bounded_in_bytes():
+def test_it_is_bounded_in_bytes() -> None:
     tail = filled(*range(1, 8), max_bytes=25)
     assert (len(tail), tail.size) == (2, 20)
 
 
-def test_what_is_larger_than_the_tail_empties_it():
+def test_what_is_larger_than_the_tail_empties_it() -> None:
     tail = filled(1, 2, max_bytes=25)
     tail.add(3, entry(26))
     assert (len(tail), tail.size) == (0, 0)
     assert tail.after(2, 3) is None
 
 
-def test_a_tail_without_room_keeps_nothing():
+def test_a_tail_without_room_keeps_nothing() -> None:
     assert len(filled(1, 2, max_entries=0)) == 0
 
 
-def test_what_was_fetched_is_dropped():
+def test_what_was_fetched_is_dropped() -> None:
     tail = filled(1, 2, 3)
     tail.drop_upto(2)
     assert (len(tail), tail.size) == (1, 10)
@@ -86,7 +86,7 @@ def test_what_was_fetched_is_dropped():
     assert (len(tail), tail.size) == (0, 0)
 
 
-def test_an_entry_that_came_late_is_dropped_later():
+def test_an_entry_that_came_late_is_dropped_later() -> None:
     tail = filled(3, 1)
     tail.drop_upto(1)
     assert len(tail) == 2
@@ -100,7 +100,7 @@ def test_an_entry_that_came_late_is_dropped_later():
     st.integers(0, 30),
 )
 @settings(deadline=None)
-def test_it_is_a_bounded_dict(steps: list[tuple[int, int] | int], max_entries: int, max_bytes: int):
+def test_it_is_a_bounded_dict(steps: list[tuple[int, int] | int], max_entries: int, max_bytes: int) -> None:
     """The model: a dict in order of arrival, whose oldest entries go when it is too large."""
     tail, model = Tail(max_entries, max_bytes), dict[int, TailMessage]()
     for step in steps:
@@ -124,7 +124,7 @@ def test_it_is_a_bounded_dict(steps: list[tuple[int, int] | int], max_entries: i
                 assert tail.after(after, head) == known
 
 
-def test_a_message_is_the_same_for_all_who_receive_it_and_another_for_the_sender():
+def test_a_message_is_the_same_for_all_who_receive_it_and_another_for_the_sender() -> None:
     body = pb.Message(
         conversation=pb.Conversation(type=0, target="anna", line=0),
         from_user="ben",

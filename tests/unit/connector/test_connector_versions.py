@@ -4,14 +4,14 @@ import asyncio
 import struct
 
 import pytest
-from connector_fakes import Connector, FakeDevice, Make
 
 from fsharechat.bus import Notify
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store.heads import Heads
 from roles.connector import heads as heads_module
-from tests.server import until
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make
+from tools.testing.server import until
 
 FN, FRN, UN = SubSignal.FN, SubSignal.FRN, SubSignal.UN
 

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from group_kit import Office
 
 from fsharechat.node import Node
 from fsharechat.settings import Codes, Settings, Users
 from fsharechat.settings import Node as NodeSettings
 from roles.group import GroupRole
 from roles.group.service import Group
+from tests.unit.group.group_kit import Office
 
 
 @pytest.fixture

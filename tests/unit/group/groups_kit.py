@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from group_kit import Office, text
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, GroupType, SubSignal
 from fsharechat.rpc import Reply
+from tests.unit.group.group_kit import Office, text
 
 
 def new_group(

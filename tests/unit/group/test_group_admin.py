@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 import pytest
-from group_kit import NODE, Office, text
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Kick, Presence
@@ -15,10 +14,11 @@ from fsharechat.rpc import Method
 from fsharechat.store import sessions
 from fsharechat.store.sessions import Session
 from roles.group.expulsion import Expulsion
-from tests.server import until
+from tests.unit.group.group_kit import NODE, Office, text
+from tools.testing.server import until
 
 
-async def tell(office: Office, op: str, *, retried: bool = False, **request: object) -> dict[str, Any]:
+async def tell(office: Office, op: str, *, retried: bool = False, **request: Any) -> dict[str, Any]:
     reply = await office.ask("", Method.ADMIN, orjson.dumps({"op": op, **request}), retried=retried)
     assert reply.code == Code.SUCCESS
     answer: dict[str, Any] = orjson.loads(reply.payload)
@@ -149,10 +149,10 @@ async def test_a_device_that_nobody_knows_cannot_be_kicked(office: Office) -> No
 async def test_what_is_asked_a_second_time_has_been_done_already(office: Office) -> None:
     ann = await office.user()
     await log_in(office, ann, "phone")
-    request = {"user": ann, "clientId": "phone", "logout": True}
+    request: dict[str, Any] = {"user": ann, "clientId": "phone", "logout": True}
     assert (await tell(office, "sessions.end", **request))["result"]["loggedOut"] == ["phone"]
     assert (await tell(office, "sessions.end", retried=True, **request))["code"] == 200
-    new = {"number": "13700000000", "displayName": "Eve"}
+    new: dict[str, Any] = {"number": "13700000000", "displayName": "Eve"}
     first = await tell(office, "users.create", **new)
     assert (await tell(office, "users.create", retried=True, **new)) == first
     assert (await tell(office, "users.create", **new))["code"] == 409

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 import pytest
-from group_kit import Office
-from groups_kit import create
+from google.protobuf.message import Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol import sizes
@@ -16,6 +15,8 @@ from fsharechat.rpc import Call, Method
 from fsharechat.store.friends import MAX_REQUESTS
 from fsharechat.store.unit import Dialect, Row, Unit, insert_many
 from roles.group import admin_users, friends
+from tests.unit.group.group_kit import Office
+from tests.unit.group.groups_kit import create
 
 FAT = "\x01"
 """A character of one byte that is seven in JSON inside a JSON string."""
@@ -189,7 +190,7 @@ async def test_the_devices_of_a_user_are_listed_up_to_a_number(
 def test_what_an_entry_weighs_beside_its_texts_is_enough() -> None:
     """Entries of nothing but large numbers are not larger than they are counted for."""
     n, most = 1 << 62, (1 << 31) - 1
-    cases: list[tuple[SubSignal, object, object, int]] = [
+    cases: list[tuple[SubSignal, Message, Message, int]] = [
         (
             SubSignal.FRP,
             pb.Version(version=0),
@@ -237,16 +238,16 @@ def test_what_an_entry_weighs_beside_its_texts_is_enough() -> None:
                 encode_reply(
                     method, 1, 0, one.SerializeToString(), viewer="", request=request.SerializeToString()
                 )
-            )  # type: ignore[attr-defined]
+            )
             for one in (answer, _first_half(answer))
         ]
         assert whole - half <= counted, method.name
 
 
-def _first_half(answer: object) -> object:
+def _first_half(answer: Message) -> Message:
     """Return an answer of two entries with one."""
     half = type(answer)()
-    half.CopyFrom(answer)  # type: ignore[attr-defined]
-    ((_, entries),) = half.ListFields()  # type: ignore[attr-defined]
+    half.CopyFrom(answer)
+    ((_, entries),) = half.ListFields()
     del entries[1:]
     return half

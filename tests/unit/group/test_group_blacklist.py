@@ -4,13 +4,13 @@ import struct
 from collections.abc import Awaitable, Callable
 
 import pytest
-from group_kit import Office, text
-from groups_kit import add, create, members, new_group, say
 
 from fsharechat.bus import Notify, Push, Reported
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, FriendState, SubSignal
 from roles.group import friends
+from tests.unit.group.group_kit import Office, text
+from tests.unit.group.groups_kit import add, create, members, new_group, say
 
 FDL, BLU, FN = SubSignal.FDL, SubSignal.BLU, SubSignal.FN
 FRIEND, DELETED, BLACKLISTED = FriendState

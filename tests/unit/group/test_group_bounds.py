@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from group_kit import Office, text
-from groups_kit import add, create, dismiss, infos, kick, leave, modify, new_group, said, say
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS
 from fsharechat.protocol.signals import Code, GroupInfoType, SubSignal
 from fsharechat.store.unit import Dialect, Unit
 from roles.group import recall
+from tests.unit.group.group_kit import Office, text
+from tests.unit.group.groups_kit import add, create, dismiss, infos, kick, leave, modify, new_group, said, say
 
 
 @pytest.mark.parametrize("field", ["to", "mentioned_target"])

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from group_kit import Office
 from structlog.testing import capture_logs
 
 from fsharechat.errors import CommitInDoubt, Refusal, StoreError
@@ -12,6 +11,7 @@ from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Call, Reply
 from roles.group.handlers import HANDLERS
 from roles.group.service import Group
+from tests.unit.group.group_kit import Office
 
 METHOD = 255
 

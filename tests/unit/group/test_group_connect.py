@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 import pytest
-from group_kit import Office, text
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Kick
@@ -19,7 +18,8 @@ from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.tokens import TokenSigner
-from tests.server import until
+from tests.unit.group.group_kit import Office, text
+from tools.testing.server import until
 
 ACCEPTED = SubSignal.CONNECTION_ACCEPTED
 BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD

@@ -1,12 +1,12 @@
 """Who sees the mobile numbers and e-mail addresses of others: [users] directory."""
 
 import pytest
-from group_kit import Office
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import InfoType, SubSignal, UserResultCode
 from fsharechat.store import friends, users
 from fsharechat.store.unit import Dialect, Query, Unit
+from tests.unit.group.group_kit import Office
 
 ANN, MAIL = "13800001234", "Ann.Li@example.com"
 

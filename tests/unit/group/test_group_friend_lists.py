@@ -2,12 +2,11 @@
 
 import struct
 
-from group_kit import Office
-
 from fsharechat.bus import Notify
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, FriendState, RequestStatus, SubSignal
 from fsharechat.store import friends
+from tests.unit.group.group_kit import Office
 
 
 async def request(office: Office, uid: str, target: str, reason: str = "hello") -> None:

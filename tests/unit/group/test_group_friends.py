@@ -3,13 +3,13 @@
 import struct
 
 import pytest
-from group_kit import NODE, Office, text
 
 from fsharechat.bus import Deliver, Notify
 from fsharechat.clock import now_ms
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import compose
 from fsharechat.protocol.signals import Code, ContentType, RequestStatus, SubSignal
+from tests.unit.group.group_kit import NODE, Office, text
 
 FAR, FHR, FN, FRN = SubSignal.FAR, SubSignal.FHR, SubSignal.FN, SubSignal.FRN
 ACCEPTED, REJECTED = RequestStatus.ACCEPTED, RequestStatus.REJECTED

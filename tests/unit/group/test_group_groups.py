@@ -4,21 +4,6 @@ import asyncio
 import struct
 
 import pytest
-from group_kit import Office, text, words
-from groups_kit import (
-    add,
-    create,
-    dismiss,
-    info,
-    infos,
-    kick,
-    members,
-    new_group,
-    notices,
-    said,
-    say,
-    to_group,
-)
 
 from fsharechat.bus import Deliver, Push
 from fsharechat.protocol import messages_pb2 as pb
@@ -34,7 +19,22 @@ from fsharechat.protocol.signals import (
     UserStatus,
 )
 from fsharechat.store.messages import Entry
-from tests.server import until
+from tests.unit.group.group_kit import Office, text, words
+from tests.unit.group.groups_kit import (
+    add,
+    create,
+    dismiss,
+    info,
+    infos,
+    kick,
+    members,
+    new_group,
+    notices,
+    said,
+    say,
+    to_group,
+)
+from tools.testing.server import until
 
 GC, GPGI, GPGM, MS = SubSignal.GC, SubSignal.GPGI, SubSignal.GPGM, SubSignal.MS
 

@@ -7,8 +7,20 @@ from typing import Any
 import orjson
 import pytest
 from google.protobuf.message import Message
-from group_kit import Office, words
-from groups_kit import (
+
+from fsharechat.bus import Deliver
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import (
+    Code,
+    ContentType,
+    GroupInfoType,
+    GroupType,
+    MemberType,
+    SubSignal,
+    UserStatus,
+)
+from tests.unit.group.group_kit import Office, words
+from tests.unit.group.groups_kit import (
     add,
     as_members,
     create,
@@ -24,18 +36,6 @@ from groups_kit import (
     notices,
     said,
     say,
-)
-
-from fsharechat.bus import Deliver
-from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import (
-    Code,
-    ContentType,
-    GroupInfoType,
-    GroupType,
-    MemberType,
-    SubSignal,
-    UserStatus,
 )
 
 NORMAL, FREE, RESTRICTED = GroupType

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from group_kit import Office, words
-from groups_kit import add, create, dismiss, kick, leave, said
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, SubSignal
+from tests.unit.group.group_kit import Office, words
+from tests.unit.group.groups_kit import add, create, dismiss, kick, leave, said
 
 
 async def history(office: Office, uid: str, group: str, before: int = 0, count: int = 100) -> list[str]:

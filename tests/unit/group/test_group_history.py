@@ -1,10 +1,10 @@
 """MP and LRM (protocol.md sections 6 and 7)."""
 
 import pytest
-from group_kit import Office, text, words
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, SubSignal
+from tests.unit.group.group_kit import Office, text, words
 
 
 def page(

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from group_kit import Office, text
 
 from fsharechat.clock import now_ms
 from fsharechat.node import Node
@@ -14,8 +13,9 @@ from fsharechat.protocol.ids import compose, node_of
 from fsharechat.protocol.signals import Code, RequestStatus, SubSignal
 from fsharechat.rpc import Call, Method
 from fsharechat.settings import Settings
-from tests.leases import FickleLease, FickleRegistry
-from tests.server import BOUND
+from tests.unit.group.group_kit import Office, text
+from tools.testing.leases import FickleLease, FickleRegistry
+from tools.testing.server import BOUND
 
 BEFORE, AFTER = 3, 7
 

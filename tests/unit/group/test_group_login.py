@@ -4,12 +4,12 @@ from typing import Any
 
 import orjson
 import pytest
-from group_kit import Office
 
 from fsharechat.codes.log import LogCodes
 from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import Code, LoginCode, SubSignal
 from fsharechat.rpc import Method
+from tests.unit.group.group_kit import Office
 
 NUMBER = "13812345678"
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from group_kit import Office
 from yarl import URL
 
 from fsharechat.blobs import BUCKETS, BlobsError, Upload
@@ -15,6 +14,7 @@ from fsharechat.settings import Settings
 from fsharechat.store import uploads
 from fsharechat.store.sessions import DAY_MS
 from fsharechat.store.unit import Dialect, Query, Unit
+from tests.unit.group.group_kit import Office
 
 
 def wanted(kind: int, key: str) -> pb.GetMinioUploadUrlRequest:

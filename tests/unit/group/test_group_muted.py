@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from group_kit import Office, text
-from groups_kit import add, as_members, create, info, kick, leave, members, modify, new_group, notices, say
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import (
@@ -15,6 +13,20 @@ from fsharechat.protocol.signals import (
     MemberType,
     SubSignal,
     UserStatus,
+)
+from tests.unit.group.group_kit import Office, text
+from tests.unit.group.groups_kit import (
+    add,
+    as_members,
+    create,
+    info,
+    kick,
+    leave,
+    members,
+    modify,
+    new_group,
+    notices,
+    say,
 )
 
 SILENCED, MANAGER = MemberType.SILENCED, MemberType.MANAGER

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from group_kit import Office
-from groups_kit import add, create, dismiss, info, kick, modify
 from PIL import Image
 from structlog.testing import capture_logs
 from yarl import URL
@@ -27,7 +25,9 @@ from roles.group import portraits
 from roles.group.drawing import Drawing, DrawingError, Face
 from roles.group.mosaic import MAX_PIXELS, NICENESS, SIZE, compose
 from roles.group.portraits import Portraits
-from tests.server import until
+from tests.unit.group.group_kit import Office
+from tests.unit.group.groups_kit import add, create, dismiss, info, kick, modify
+from tools.testing.server import until
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
 PORTRAIT = "/media/minio-bucket-portrait-name"

@@ -2,8 +2,6 @@
 
 import orjson
 import pytest
-from group_kit import Office, text
-from groups_kit import create, kick, say
 
 from fsharechat.bus import Event, Recalled
 from fsharechat.clock import now_ms
@@ -14,6 +12,8 @@ from fsharechat.rpc import Method
 from fsharechat.store import messages, recalls
 from fsharechat.store.messages import Entry, NewMessage, conversation_key
 from fsharechat.store.unit import Dialect, Query, Unit
+from tests.unit.group.group_kit import Office, text
+from tests.unit.group.groups_kit import create, kick, say
 
 GROUP = "a group"
 UNKNOWN = 1 << 50

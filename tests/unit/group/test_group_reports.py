@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-from group_kit import Office
 
 from fsharechat.bus import Reported
 from fsharechat.errors import StoreError
@@ -14,6 +13,7 @@ from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group import report_book
 from roles.group.batches import Batches
+from tests.unit.group.group_kit import Office
 
 MDR, MRR, MRP = SubSignal.MDR, SubSignal.MRR, SubSignal.MRP
 DELIVERED, READ = ReportType.DELIVERED, ReportType.READ

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from group_kit import Office
 
 from fsharechat.bus import Event, Presence, Resync
 from fsharechat.node import Node
 from fsharechat.settings import Settings
 from roles.group import service
-from tests.server import until
+from tests.unit.group.group_kit import Office
+from tools.testing.server import until
 
 KNOWN, UNKNOWN = 4, 9
 

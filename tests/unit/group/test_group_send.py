@@ -4,7 +4,6 @@ import asyncio
 import struct
 
 import pytest
-from group_kit import Office, text, words
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Push
@@ -14,6 +13,7 @@ from fsharechat.protocol.bodies import SENT_BYTES
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import Code, ConversationType, SubSignal, UserStatus
 from fsharechat.store.messages import Entry
+from tests.unit.group.group_kit import Office, text, words
 
 MS = SubSignal.MS
 HOUR_MS = 3_600_000

@@ -3,12 +3,12 @@
 import struct
 
 import pytest
-from group_kit import Office
 
 from fsharechat.bus import Notify
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from roles.group import settings
+from tests.unit.group.group_kit import Office
 
 UG, UP, UN = SubSignal.UG, SubSignal.UP, SubSignal.UN
 

@@ -3,12 +3,11 @@
 import asyncio
 import gc
 
-from group_kit import Office
-from groups_kit import create
-
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from roles.group.turns import Turns
+from tests.unit.group.group_kit import Office
+from tests.unit.group.groups_kit import create
 
 
 async def test_turns_are_in_order_for_each_key_and_leave_nothing() -> None:

@@ -18,7 +18,7 @@ from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group import upload_sizes
 from roles.group.upload_sizes import SOON_SECONDS, UploadSizes
-from tests.services import Services
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

@@ -4,10 +4,10 @@ from itertools import count
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
-from group_kit import Office
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
+from tests.unit.group.group_kit import Office
 
 PROFILE_FIELDS = [field.name for field in pb.User.DESCRIPTOR.fields]
 

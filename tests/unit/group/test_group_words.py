@@ -4,13 +4,11 @@ import asyncio
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import orjson
 import pytest
 from google.protobuf.message import Message
-from group_kit import Office, text
-from groups_kit import create, info, members, modify
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -31,7 +29,9 @@ from fsharechat.rpc import Method, Reply
 from fsharechat.store import words
 from roles.group import words as module
 from roles.group.words import MAX_LOOKED_AT, SLICE, WORDS_KEY, WordFilter, fold, slices
-from tests.server import until
+from tests.unit.group.group_kit import Office, text
+from tests.unit.group.groups_kit import create, info, members, modify
+from tools.testing.server import until
 
 MS = SubSignal.MS
 
@@ -286,10 +286,13 @@ async def test_words_are_not_read_again_where_the_version_is_the_same(
         asked[unit] += 1
         return read(unit, *args)  # type: ignore[arg-type]
 
+    def have_looked(times: int) -> Callable[[], bool]:
+        return lambda: asked[words.version] == times
+
     monkeypatch.setattr(store, "read", counted)
     for looks in (1, 2):  # the second begins when the first is done
         office.node.bus.invalidate([WORDS_KEY])
-        await until(lambda looks=looks: asked[words.version] == looks, "nobody looked")
+        await until(have_looked(looks), "nobody looked")
     assert asked[words.all_words] == 0
 
 

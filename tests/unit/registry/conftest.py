@@ -7,7 +7,7 @@ import pytest
 from fsharechat.registry import Registry, zookeeper
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from tests.zookeeper import ZooKeeper
+from tools.testing.zookeeper import ZooKeeper
 
 
 @pytest.fixture(params=["memory", pytest.param("zookeeper", marks=pytest.mark.slow)])

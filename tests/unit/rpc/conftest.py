@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from rpc_cluster import Cluster, process_tls
-from rpc_kit import Ends
 
 from fsharechat.rpc import local
 from fsharechat.rpc.local import LocalRpc
-from tests.authority import Authority
+from tests.unit.rpc.rpc_cluster import Cluster, process_tls
+from tests.unit.rpc.rpc_kit import Ends
+from tools.services.certificates import Authority
 
 SHORT = 0.3
 

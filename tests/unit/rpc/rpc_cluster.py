@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
-from rpc_kit import Desk
-
 from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.rpc.link import Limits
@@ -14,8 +12,9 @@ from fsharechat.rpc.tcp import TcpRpc
 from fsharechat.rpc.versions import SPOKEN, Spoken
 from fsharechat.settings_schema import Rpc as RpcSettings
 from fsharechat.settings_tls import RpcTls
-from tests.authority import Authority
-from tests.wires import Wire
+from tests.unit.rpc.rpc_kit import Desk
+from tools.services.certificates import Authority
+from tools.wire.proxy import Proxy
 
 SECRET = "a cluster secret"
 PATIENT = Limits(tick_seconds=0.02, silent_ticks=250, idle_ticks=500, reconnect_seconds=0.01)
@@ -41,7 +40,7 @@ class Cluster:
         """The versions of processes that are made from now on."""
         self.local_limit = 1000
         self._rpcs: list[TcpRpc] = []
-        self._wires: list[Wire] = []
+        self._wires: list[Proxy] = []
         self._desks: list[Desk] = []
         self.leases: dict[str, Lease] = {}
 
@@ -81,11 +80,11 @@ class Cluster:
         await self.announce(rpc.address)
         return rpc
 
-    async def wired_group(self) -> "tuple[TcpRpc, Wire]":
+    async def wired_group(self) -> "tuple[TcpRpc, Proxy]":
         """Return a group process like `group`, and the wire through which alone it is reached."""
         rpc = self.make(listen=True)
         await rpc.open()
-        wire = Wire(rpc.address)
+        wire = Proxy(rpc.address)
         self._wires.append(wire)
         await self.announce(await wire.open())
         return rpc, wire

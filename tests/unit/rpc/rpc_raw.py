@@ -4,12 +4,11 @@ import asyncio
 import secrets
 from typing import Self
 
-from rpc_cluster import SECRET
-
 from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, codec
 from fsharechat.rpc.versions import NEWEST
+from tests.unit.rpc.rpc_cluster import SECRET
 
 
 class Raw:

@@ -4,9 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from rpc_cluster import IMPATIENT, PATIENT, Cluster, until
-from rpc_kit import Desk, call, echo
-from rpc_raw import RawCallees, RawCaller
 from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
@@ -15,6 +12,9 @@ from fsharechat.rpc.deadlines import CROWDED_SECONDS
 from fsharechat.rpc.link import Limits, Link
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp import TcpRpc
+from tests.unit.rpc.rpc_cluster import IMPATIENT, PATIENT, Cluster, until
+from tests.unit.rpc.rpc_kit import Desk, call, echo
+from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
 
 DONE = Reply(Code.SUCCESS)
 REFUSED = Reply(Code.SERVER_ERROR)
@@ -75,7 +75,7 @@ async def test_what_a_process_does_not_read_is_bounded(cluster: Cluster) -> None
         caller = await cluster.caller()
         await callees.shaken()  # and no word is read from here on
         await asyncio.wait_for(caller.wait_ready(), 10)
-        asked = []
+        asked: list[asyncio.Future[Reply]] = []
         async with asyncio.timeout(30):
             while not (asked and asked[-1].done()):
                 asked.append(caller.call(call(bytes(64 << 10), uid="ann")))

@@ -5,20 +5,20 @@ import socket
 import time
 from dataclasses import replace
 
-from rpc_cluster import IMPATIENT, PATIENT, Cluster, until
-from rpc_kit import Desk, call, echo
-from rpc_raw import RawCallees, RawCaller
 from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.tcp import TcpRpc
-from tests.wires import Wire
+from tests.unit.rpc.rpc_cluster import IMPATIENT, PATIENT, Cluster, until
+from tests.unit.rpc.rpc_kit import Desk, call, echo
+from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
+from tools.wire.proxy import Proxy
 
 DONE = Reply(Code.SUCCESS)
 
 
-async def wired_groups(cluster: Cluster, count: int) -> tuple[TcpRpc, list[Desk], list[Wire]]:
+async def wired_groups(cluster: Cluster, count: int) -> tuple[TcpRpc, list[Desk], list[Proxy]]:
     """Return a caller, the desks of the group processes it has reached, and the wires to them."""
     desks, wires = [], []
     for _ in range(count):

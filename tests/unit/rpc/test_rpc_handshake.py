@@ -7,15 +7,15 @@ from struct import pack
 from typing import Any
 
 import pytest
-from rpc_cluster import IMPATIENT, SECRET, Cluster, until
-from rpc_kit import call, echo
-from rpc_raw import RawCallees, RawCaller
 from structlog.testing import capture_logs
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, RpcError, codec
 from fsharechat.rpc.versions import NEWEST
+from tests.unit.rpc.rpc_cluster import IMPATIENT, SECRET, Cluster, until
+from tests.unit.rpc.rpc_kit import call, echo
+from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
 
 
 def lines(logs: list[Any], event: str) -> list[Any]:

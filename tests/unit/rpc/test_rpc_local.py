@@ -5,11 +5,11 @@ import time
 
 import pytest
 import uvloop
-from rpc_kit import call
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply, local
 from fsharechat.rpc.local import LocalRpc
+from tests.unit.rpc.rpc_kit import call
 
 
 def test_a_call_whose_deadline_meets_it_before_its_first_step_is_answered(

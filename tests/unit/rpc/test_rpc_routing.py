@@ -4,14 +4,14 @@ import asyncio
 from dataclasses import replace
 from itertools import count
 
-from rpc_cluster import IMPATIENT, Cluster, until
-from rpc_kit import Desk, call, echo, nobody_to_ask
-from rpc_raw import RawCaller
 from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.tcp import TcpRpc
+from tests.unit.rpc.rpc_cluster import IMPATIENT, Cluster, until
+from tests.unit.rpc.rpc_kit import Desk, call, echo, nobody_to_ask
+from tests.unit.rpc.rpc_raw import RawCaller
 
 DONE = Reply(Code.SUCCESS)
 
@@ -163,7 +163,7 @@ async def test_behind_a_process_that_drains_a_user_waits_for_its_answers(cluster
     await asyncio.wait_for(drained, 10)
     for n in range(3):
         desks[there].answer(n, DONE)
-    assert await asyncio.gather(second, third, other) == [DONE] * 3
+    assert list(await asyncio.gather(second, third, other)) == [DONE] * 3
     assert len(desks[here].calls) == 1
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from rpc_kit import Desk, Ends, call, echo, nobody_to_ask
 from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
+from tests.unit.rpc.rpc_kit import Desk, Ends, call, echo, nobody_to_ask
 
 
 async def test_a_call_arrives_unchanged_and_so_does_its_reply(ends: Ends) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 import uvloop
-from rpc_cluster import PATIENT, SECRET, Cluster, process_tls, until
-from rpc_kit import call, echo
 from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Reply, RpcError
 from fsharechat.settings_tls import RpcTls
 from fsharechat.tls import TlsError
-from tests.authority import Authority
+from tests.unit.rpc.rpc_cluster import PATIENT, SECRET, Cluster, process_tls, until
+from tests.unit.rpc.rpc_kit import call, echo
+from tools.services.certificates import Authority
 
 Test = Callable[..., Coroutine[Any, Any, None]]
 
@@ -37,8 +37,10 @@ def on_both_loops(test: Test) -> Callable[..., None]:
             runner.run(within())
 
     update_wrapper(run, test)
-    del run.__wrapped__
-    run.__signature__ = Signature([Parameter("loop_factory", Parameter.POSITIONAL_OR_KEYWORD), *parameters])
+    del run.__dict__["__wrapped__"]
+    run.__dict__["__signature__"] = Signature(
+        [Parameter("loop_factory", Parameter.POSITIONAL_OR_KEYWORD), *parameters]
+    )
     loops = pytest.mark.parametrize(
         "loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
     )

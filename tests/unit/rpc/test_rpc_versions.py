@@ -6,17 +6,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rpc_cluster import SECRET, Cluster, until
-from rpc_kit import call, echo
-from rpc_raw import RawCallees, RawCaller
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError
+from fsharechat.rpc.tcp import TcpRpc
 from fsharechat.rpc.versions import NEWEST, SPOKEN, Codec, range_of
 from fsharechat.versions import Range
+from tests.unit.rpc.rpc_cluster import SECRET, Cluster, until
+from tests.unit.rpc.rpc_kit import call, echo
+from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
 
 
 class Earlier(Codec):
@@ -70,6 +72,19 @@ def test_there_is_a_codec_for_each_version_up_to_the_newest() -> None:
     assert sorted(SPOKEN) == [*range(oldest, newest + 1)]
 
 
+async def meet(
+    cluster: Cluster, caller: tuple[int, int], group: tuple[int, int], heard: str
+) -> tuple[TcpRpc, list[EventDict]]:
+    """Have a process ask one of another release; return it, and what it logged under `heard`."""
+    cluster.spoken = spoken(*group)
+    await (await cluster.group()).serve(echo)
+    cluster.spoken = spoken(*caller)
+    with capture_logs() as logs:
+        asks = await cluster.caller()
+        await until(lambda: bool(told(logs, heard)))
+    return asks, told(logs, heard)
+
+
 @pytest.mark.parametrize(
     ("caller", "group", "settled"),
     [((2, 3), (3, 4), 3), ((3, 4), (2, 3), 3), ((2, 2), (2, 3), 2), ((2, 3), (2, 2), 2), ((2, 5), (3, 5), 5)],
@@ -77,30 +92,21 @@ def test_there_is_a_codec_for_each_version_up_to_the_newest() -> None:
 async def test_two_releases_talk(
     cluster: Cluster, caller: tuple[int, int], group: tuple[int, int], settled: int
 ) -> None:
-    cluster.spoken = spoken(*group)
-    await (await cluster.group()).serve(echo)
-    cluster.spoken = spoken(*caller)
-    with capture_logs() as logs:
-        asks = await cluster.caller()
-        await asyncio.wait_for(asks.wait_ready(), 10)
+    asks, said = await meet(cluster, caller, group, "group process reached")
+    await asyncio.wait_for(asks.wait_ready(), 10)
     for method in (18, 19):
         asked = call(b"how are you")._replace(method=method)
         assert await asks.call(asked) == Reply(Code.SUCCESS, b"how are you")
-    assert [one["version"] for one in told(logs, "group process reached")] == [settled]
+    assert [one["version"] for one in said] == [settled]
 
 
 @pytest.mark.parametrize(("caller", "group"), [((2, 3), (4, 5)), ((4, 5), (2, 3)), ((2, 2), (3, 3))])
 async def test_without_a_common_version_the_caller_is_told(
     cluster: Cluster, caller: tuple[int, int], group: tuple[int, int]
 ) -> None:
-    cluster.spoken = spoken(*group)
-    await (await cluster.group()).serve(echo)
-    cluster.spoken = spoken(*caller)
-    with capture_logs() as logs:
-        asks = await cluster.caller()
-        await until(lambda: bool(told(logs, "group process not reached")))
+    asks, said = await meet(cluster, caller, group, "group process not reached")
     ours, theirs = Range(*caller), Range(*group)
-    assert told(logs, "group process not reached")[0]["reason"] == (
+    assert said[0]["reason"] == (
         f"it speaks version {theirs} of the rpc, we speak {ours}: one of us is of another release"
     )
     assert await asks.call(call()) == Reply(Code.SERVER_ERROR)

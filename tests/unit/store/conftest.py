@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
-from store_kit import Engine
 
 from fsharechat import urls
 from fsharechat.store.migrate import migrate
@@ -21,7 +20,8 @@ from fsharechat.store.schema import metadata
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
-from tests.services import Services
+from tests.unit.store.store_kit import Engine
+from tools.testing.services import Services
 
 ENGINES = ["sqlite", pytest.param("mysql", marks=pytest.mark.slow)]
 

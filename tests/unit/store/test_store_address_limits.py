@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from store_kit import select
 
 from fsharechat.store import address_limits
 from fsharechat.store.address_limits import AddressLimit, Counted
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
+from tests.unit.store.store_kit import select
 
 NOON = 1_700_000_000_000
 LIMIT = AddressLimit(10, 60_000)

@@ -5,11 +5,11 @@ import random
 from collections import defaultdict
 
 import pytest
-from store_kit import append, append_all, heads, inbox, new
 
 from fsharechat.store import messages
 from fsharechat.store.messages import Entry, NewMessage, Stored
 from fsharechat.store.store import Store
+from tests.unit.store.store_kit import append, append_all, heads, inbox, new
 
 USERS = [f"user{n}" for n in range(8)]
 

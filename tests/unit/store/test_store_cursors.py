@@ -1,12 +1,11 @@
 """How far devices are in the logs of their users (protocol.md section 6)."""
 
-from store_kit import Exchange, recorded, select
-
 from fsharechat.store import cursors, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.sessions import Session
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
+from tests.unit.store.store_kit import Exchange, recorded, select
 
 
 async def marks(store: Store, uid: str, client_id: str) -> dict[int, tuple[int, int]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from store_kit import append, fact_names, inbox, new, put_fact, select
 from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError, StoreFull
@@ -17,7 +16,8 @@ from fsharechat.node import DataFolder, StartError
 from fsharechat.store import disk
 from fsharechat.store.disk import Disk
 from fsharechat.store.sqlite import SqliteStore
-from tests.full_disk import fill
+from tests.unit.store.store_kit import append, fact_names, inbox, new, put_fact, select
+from tools.testing.full_disk import fill
 
 BODY = bytes(500_000)
 

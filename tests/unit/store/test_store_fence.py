@@ -6,7 +6,6 @@ from typing import Any
 
 import pymysql
 import pytest
-from store_kit import Engine, append, new
 from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError
@@ -16,7 +15,8 @@ from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import ConnectionLost, MysqlConnection
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
-from tests.server import BOUND, until
+from tests.unit.store.store_kit import Engine, append, new
+from tools.testing.server import BOUND, until
 
 
 def put(url: ServiceUrl, level: int) -> None:

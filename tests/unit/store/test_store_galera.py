@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import create_engine, text
-from store_kit import append, inbox, new
 
 from fsharechat import urls
 from fsharechat.errors import StoreError
 from fsharechat.store import messages
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.urls import ServiceUrl
-from tests.services import Services
+from tests.unit.store.store_kit import append, inbox, new
+from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterable, Sequence
 
 import pytest
-from store_kit import Engine, Exchange, recorded, select
 
 from fsharechat.protocol.signals import ConversationType, FriendState, MemberType, ReportType
 from fsharechat.store import friends, group_reads, groups, heads, reports
@@ -15,6 +14,7 @@ from fsharechat.store.heads import Heads
 from fsharechat.store.reports import Kept, NewReport, Pulled
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
+from tests.unit.store.store_kit import Engine, Exchange, recorded, select
 
 READ = ReportType.READ
 GROUP = "a group"

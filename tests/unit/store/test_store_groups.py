@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from groups_store_kit import change_members, group, info, make, put_users
-from store_kit import Engine, Exchange, append, append_all, inbox, new, recorded, select
 
 from fsharechat.protocol.signals import MemberType
 from fsharechat.store import groups, messages
@@ -12,6 +10,8 @@ from fsharechat.store.groups import GroupMembers, NewMember, Silence
 from fsharechat.store.messages import Audience, Entry, NewMessage, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS, Dialect, Unit
+from tests.unit.store.groups_store_kit import change_members, group, info, make, put_users
+from tests.unit.store.store_kit import Engine, Exchange, append, append_all, inbox, new, recorded, select
 
 CROWD = [f"member{n}" for n in range(4999)]
 

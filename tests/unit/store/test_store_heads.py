@@ -1,12 +1,12 @@
 """One row of heads a user: the inbox, the versions of what belongs to the user, the reports."""
 
 import pytest
-from store_kit import append, new
 
 from fsharechat.store import heads, recalls
 from fsharechat.store.heads import FRIENDS, REQUESTS, SETTINGS, Heads
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
+from tests.unit.store.store_kit import append, new
 
 
 async def of(store: Store, uid: str) -> Heads:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from store_kit import append, append_all, inbox, new
 
 from fsharechat.errors import StoreBusy
 from fsharechat.store import writer
@@ -12,6 +11,7 @@ from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Unit
 from fsharechat.store.writer import Batch, GroupCommit
+from tests.unit.store.store_kit import append, append_all, inbox, new
 
 CROWD = [f"member{n}" for n in range(2000)]
 ENTRY_SECONDS = 0.000_01

@@ -85,7 +85,7 @@ def test_messages_are_kept_and_known_by_their_local_ids_alone(empty_url: str) ->
         # A process of the version before goes on so while the cluster is renewed.
         connection.execute(text(old + "(3, 'ann', 8, 'a', 'z')"))
         rows = connection.execute(text("SELECT id, local_id, digest FROM messages ORDER BY id")).all()
-    assert rows == [(1, 7, 0), (2, None, 0), (3, 8, 0)]
+    assert [tuple(row) for row in rows] == [(1, 7, 0), (2, None, 0), (3, 8, 0)]
 
 
 def test_the_versions_of_friends_and_requests_are_taken_over(empty_url: str) -> None:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
-from commit_cutting_proxy import CommitCuttingProxy, Cut
-from store_kit import append, inbox, new
 from structlog.testing import capture_logs
 
 from fsharechat.errors import CommitInDoubt, Refusal, StoreError
@@ -21,6 +19,8 @@ from fsharechat.store.mysql_connection import Duplicate, Hosts, MysqlConnection,
 from fsharechat.store.reports import Kept, NewReport
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
+from tests.unit.store.commit_cutting_proxy import CommitCuttingProxy, Cut
+from tests.unit.store.store_kit import append, inbox, new
 
 pytestmark = pytest.mark.slow
 

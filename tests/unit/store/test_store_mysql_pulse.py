@@ -1,11 +1,10 @@
 """A database that says nothing any more: who needs it hears so long before the time of a statement is over."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 
 import pytest
-from store_kit import append, inbox, new
 
 from fsharechat.errors import StoreError
 from fsharechat.store import messages, mysql_connection
@@ -13,8 +12,9 @@ from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import MysqlConnection
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
-from tests.server import BOUND, until
-from tests.wires import Wire
+from tests.unit.store.store_kit import append, inbox, new
+from tools.testing.server import BOUND, until
+from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -27,15 +27,15 @@ def _no_other_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def wire(empty_mysql: ServiceUrl) -> AsyncIterator[Wire]:
+async def wire(empty_mysql: ServiceUrl) -> AsyncIterator[Proxy]:
     host, port = empty_mysql.hosts[0]
-    wire = Wire(f"{host}:{port}")
+    wire = Proxy(f"{host}:{port}")
     yield wire
     await wire.close()
 
 
 @pytest.fixture
-async def store(wire: Wire, empty_mysql: ServiceUrl) -> AsyncIterator[MysqlStore]:
+async def store(wire: Proxy, empty_mysql: ServiceUrl) -> AsyncIterator[MysqlStore]:
     host, _, port = (await wire.open()).rpartition(":")
     store = MysqlStore(replace(empty_mysql, hosts=((host, int(port)),)), 1000)
     await store.open()
@@ -43,7 +43,7 @@ async def store(wire: Wire, empty_mysql: ServiceUrl) -> AsyncIterator[MysqlStore
     await store.close()
 
 
-async def refused(asked: "asyncio.Future[object]") -> str:
+async def refused(asked: Awaitable[object]) -> str:
     async with asyncio.timeout(BOUND):
         with pytest.raises(StoreError) as error:
             await asked
@@ -51,7 +51,7 @@ async def refused(asked: "asyncio.Future[object]") -> str:
 
 
 async def test_what_waits_for_a_silent_database_fails_and_the_next_at_once(
-    store: MysqlStore, wire: Wire
+    store: MysqlStore, wire: Proxy
 ) -> None:
     changes: list[str] = []
     store.on_reach(lambda: changes.append(store.away))
@@ -69,7 +69,7 @@ async def test_what_waits_for_a_silent_database_fails_and_the_next_at_once(
     assert await store.read(messages.heads, ["bob"]) == {"bob": 2}
 
 
-async def test_what_is_being_stored_fails_too(store: MysqlStore, wire: Wire) -> None:
+async def test_what_is_being_stored_fails_too(store: MysqlStore, wire: Proxy) -> None:
     await append(store, new("ann", "bob"))
     wire.stop()
     waiting = [append(store, new("ann", "bob", local_id=n)) for n in range(1, 11)]
@@ -83,7 +83,7 @@ async def test_what_is_being_stored_fails_too(store: MysqlStore, wire: Wire) -> 
     assert pulled.head == len(pulled.bodies) == 11
 
 
-async def test_a_connection_that_is_being_made_is_given_up(store: MysqlStore, wire: Wire) -> None:
+async def test_a_connection_that_is_being_made_is_given_up(store: MysqlStore, wire: Proxy) -> None:
     wire.stop()
     wire.cut(refuse=False)
     assert await refused(asyncio.ensure_future(store.read(messages.heads, ["bob"])))
@@ -97,13 +97,13 @@ async def test_a_statement_that_takes_long_is_no_silence(store: MysqlStore) -> N
     store.on_reach(lambda: changes.append(store.away))
 
     def slow(_: Dialect) -> Unit[int]:
-        return (yield Query("SELECT SLEEP(3)", ())).rows[0][0]
+        return int((yield Query("SELECT SLEEP(3)", ())).rows[0][0])
 
     assert await store.read(slow) == 0
     assert changes == []
 
 
-async def test_a_silent_database_takes_no_write(store: MysqlStore, wire: Wire) -> None:
+async def test_a_silent_database_takes_no_write(store: MysqlStore, wire: Proxy) -> None:
     await store.probe()
     wire.stop()
     assert "no answer" in await refused(asyncio.ensure_future(store.probe()))

@@ -8,7 +8,7 @@ import pytest
 from fsharechat import urls
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.store.mysql_connection import Hosts, Unreachable
-from tests.authority import Authority
+from tools.services.certificates import Authority
 
 CLIENT_SSL = 0x0800
 CAPABILITIES = 0xF7FF & ~CLIENT_SSL

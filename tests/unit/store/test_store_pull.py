@@ -1,12 +1,12 @@
 """Reading an inbox and a conversation back: MP and LRM (protocol.md section 6)."""
 
 import pytest
-from store_kit import append, append_all, inbox, new, private
 
 from fsharechat.protocol.bodies import pull_entry
 from fsharechat.store import messages
 from fsharechat.store.messages import MAX_HISTORY, MAX_PULL_BYTES, NOTHING, NewMessage, conversation_key
 from fsharechat.store.store import Store
+from tests.unit.store.store_kit import append, append_all, inbox, new, private
 
 ENTRY = 6
 """Bytes that the store counts beside a body."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from store_kit import append, heads, inbox, new, select
 
 from fsharechat.errors import StoreBusy
 from fsharechat.store.readers import (
@@ -20,6 +19,7 @@ from fsharechat.store.readers import (
 )
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit
+from tests.unit.store.store_kit import append, heads, inbox, new, select
 
 
 def endless(dialect: Dialect) -> Unit[None]:

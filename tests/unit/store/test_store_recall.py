@@ -1,10 +1,9 @@
 """A message that says something else from now on, wherever it is read (protocol.md section 8)."""
 
-from store_kit import append, append_all, inbox, new, private, recorded
-
 from fsharechat.store import messages
 from fsharechat.store.messages import conversation_key
 from fsharechat.store.store import Store
+from tests.unit.store.store_kit import Exchange, append, append_all, inbox, new, private, recorded
 
 
 async def body(store: Store, id: int) -> bytes | None:
@@ -42,7 +41,7 @@ async def test_a_resend_of_a_replaced_message_finds_it(store: Store) -> None:
 async def test_reading_and_replacing_take_a_statement_each(store: Store) -> None:
     message = new("ann", *[f"member{n}" for n in range(3000)])
     await append(store, message)
-    seen: list[object] = []
+    seen: list[Exchange] = []
     await store.write(recorded, seen, messages.body_for_change, message.id)
     await store.write(recorded, seen, messages.replace_body, message.id, b"changed")
     assert len(seen) == 2

@@ -4,7 +4,6 @@ import asyncio
 import random
 
 import pytest
-from store_kit import Exchange, append, new, recorded
 
 from fsharechat.clock import now_ms
 from fsharechat.protocol.signals import ConversationType, MemberType, ReportType
@@ -15,6 +14,7 @@ from fsharechat.store.messages import Entry
 from fsharechat.store.reports import NewReport, Pulled
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
+from tests.unit.store.store_kit import Exchange, append, new, recorded
 
 DELIVERED, READ = ReportType.DELIVERED, ReportType.READ
 
@@ -180,7 +180,7 @@ async def test_reports_of_one_version_are_in_one_answer(
     first = await keep_read(store, private("user0", "ann", 5))
     second = await keep_read(store, *(private(f"user{n}", "ann", 5) for n in range(1, 5)))
     third = await keep_read(store, private("user5", "ann", 5))
-    found = []
+    found: list[list[str]] = []
     after = 0
     while not found or after < third:
         answer = await pull(store, "ann", after)

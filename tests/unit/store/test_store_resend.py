@@ -1,11 +1,11 @@
 """A resend finds the first copy and stores nothing (protocol.md section 6)."""
 
 import pytest
-from store_kit import append, append_all, heads, inbox, new
 
 from fsharechat.errors import StoreError
 from fsharechat.store.messages import Stored
 from fsharechat.store.store import Store
+from tests.unit.store.store_kit import append, append_all, heads, inbox, new
 
 
 async def test_a_later_resend_answers_the_first_id_and_makes_no_entries(store: Store) -> None:

@@ -2,12 +2,11 @@
 
 import asyncio
 
-from store_kit import Exchange, recorded
-
 from fsharechat.protocol.sizes import MAX_ANSWER_BYTES
 from fsharechat.store import heads, user_settings
 from fsharechat.store.store import Store
 from fsharechat.store.user_settings import Setting
+from tests.unit.store.store_kit import Exchange, recorded
 
 NOW = 1_700_000_000_000
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_kit import Exchange, append, append_all, fact_names, new, put_fact, recorded, select
 from structlog.testing import capture_logs
 
 from fsharechat.errors import StoreError
@@ -30,6 +29,16 @@ from fsharechat.store.migrate import migrate
 from fsharechat.store.reports import NewReport
 from fsharechat.store.sqlite import SqliteDialect, SqliteStore
 from fsharechat.store.unit import Dialect, Unit
+from tests.unit.store.store_kit import (
+    Exchange,
+    append,
+    append_all,
+    fact_names,
+    new,
+    put_fact,
+    recorded,
+    select,
+)
 
 DIALECT = SqliteDialect()
 

@@ -1,12 +1,12 @@
 """What an append and a pull cost: statements and bytes, however much there is in the store."""
 
 import pytest
-from store_kit import Exchange, append_all, new, recorded
 
 from fsharechat.store import messages
 from fsharechat.store.messages import MAX_HISTORY_BYTES, MAX_PULL_BYTES, NOTHING, NewMessage
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
+from tests.unit.store.store_kit import Exchange, append_all, new, recorded
 
 
 async def statements(store: Store, batch: list[NewMessage]) -> int:

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from store_kit import Engine, append, append_all, fact_names, heads, inbox, new, put_fact, select
 from structlog.testing import capture_logs
 
 from fsharechat.errors import Refusal, StoreBusy, StoreError
@@ -11,6 +10,17 @@ from fsharechat.protocol.signals import Code
 from fsharechat.store.messages import Stored
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit
+from tests.unit.store.store_kit import (
+    Engine,
+    append,
+    append_all,
+    fact_names,
+    heads,
+    inbox,
+    new,
+    put_fact,
+    select,
+)
 
 
 async def test_units_and_messages_of_one_turn_are_one_transaction(store: Store) -> None:

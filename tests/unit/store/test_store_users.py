@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_kit import select
 
 from fsharechat.protocol.signals import FriendState, UserStatus
 from fsharechat.store import friends, users
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.store.users import PAGE, PROFILE, Rights
+from tests.unit.store.store_kit import select
 
 
 async def named(store: Store, number: str, name: str = "") -> str:

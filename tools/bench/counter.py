@@ -1,0 +1,61 @@
+"""Runs fsharechat and counts the calls of Python functions: `python -m tools.bench.counter FILE ARGUMENTS...`.
+
+SIGUSR1 begins, SIGUSR2 ends it and writes FILE, one line a function: `module.function count`. Unlike times, these do
+not depend on what else the machine does. A generator or coroutine counts once more each time that it goes on.
+"""
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from types import CodeType, FrameType
+
+from tools.bench import between_signals
+
+
+class CallCounter:
+    """Counts in all threads that begin after it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._counts: Counter[tuple[str, CodeType]] = Counter()
+        self._on = False
+
+    def start(self) -> None:
+        threading.setprofile(self._look)
+        sys.setprofile(self._look)
+
+    def begin(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGUSR1."""
+        self._on = True
+
+    def end(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGUSR2."""
+        self._on = False
+        lines = (
+            f"{module}.{code.co_qualname} {count}\n" for (module, code), count in self._counts.most_common()
+        )
+        self._path.write_text("".join(lines))
+
+    def _look(self, frame: FrameType, event: str, _: object) -> None:
+        if self._on and event == "call":
+            self._counts[frame.f_globals.get("__name__", "?"), frame.f_code] += 1
+
+
+def calls_table(lines: Iterable[str], messages: int, least: float = 0.05) -> str:
+    """Return the functions that are called `least` times for each message or oftener, and their sum."""
+    rows: list[tuple[float, str]] = []
+    for line in lines:
+        name, _, count = line.rpartition(" ")
+        if (calls := int(count) / messages) >= least:
+            rows.append((calls, name))
+    modules = {name.split(".<locals>")[0].rpartition(".")[0] for _, name in rows}
+    total = (
+        f"{sum(calls for calls, _ in rows):.1f} calls in {len(modules)} modules and classes for each message"
+    )
+    return "\n".join([total, *(f"{calls:7.2f}  {name}" for calls, name in rows)])
+
+
+if __name__ == "__main__":
+    between_signals.run(CallCounter)

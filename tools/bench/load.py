@@ -1,0 +1,382 @@
+"""The closed loop: pairs of a sender and a receiver, what they count, and the check of all that arrives."""
+
+import asyncio
+import gc
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple, Self
+
+from tools.wire.bodies import Account
+
+from .link import BenchError, Builder, Link, Peer
+from .server import Address, Server, machine_cpu_seconds
+from .stats import percentile
+from .tcp import TcpBuilder, TcpLink
+from .texts import message_id_of, parse
+from .websocket import WsBuilder, WsLink
+
+SETTLE_SECONDS = 2.0
+"""Between the last connection and the first message. A message to a device whose presence is still on its way to the
+group processes is told of by the head check: no fault, but not what is measured."""
+WARM_UP_SECONDS = 1.0
+STALL_SECONDS = 20.0
+_LATE_SECONDS = 0.5
+_SLICE_SECONDS = 0.1
+_CONNECT_SECONDS = 30.0
+_CONNECTING = 64
+_BUILDERS: dict[str, type[TcpBuilder] | type[WsBuilder]] = {"tcp": TcpBuilder, "ws": WsBuilder}
+_LINKS: dict[str, type[Link]] = {"tcp": TcpLink, "ws": WsLink}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`pairs` senders, each with `window` messages without a PUB_ACK."""
+
+    pairs: int
+    window: int
+
+    def __str__(self) -> str:
+        return f"{self.pairs}x{self.window}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all pairs of a case count together. Times are seconds, and kept only while `measuring`."""
+
+    delivered: int = 0
+    notified: int = 0
+    repeated: int = 0
+    echoed: int = 0
+    measuring: bool = False
+    arrivals: list[float] = field(default_factory=list)
+    acks: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One row of the table, over the measured window. CPU shares are of one core."""
+
+    server: str
+    """The kind of server, of a cluster with its layout."""
+    transport: str
+    case: str
+    seconds: float
+    messages: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    ack_p50_ms: float
+    our_cpu_us: float
+    """CPU time of our processes for each message, microseconds."""
+    group_cpu_us: dict[str, float]
+    """The same of each group of processes, those of services too."""
+    our_cpu_share: float
+    services_cpu_share: float
+    generator_cpu_share: float
+    others_cpu_share: float
+    messages_per_notification: float
+    repeated_notifications: int
+    echoed_notifications: int
+    """MNs that told senders of their own messages: their events came later than a head check."""
+
+
+class Client(Peer):
+    """One of a pair: asks for what it is told of."""
+
+    def __init__(self, name: str, builder: Builder, tally: Tally) -> None:
+        super().__init__(name, tally.faults)
+        self.link: Link
+        self._builder = builder
+        self._tally = tally
+        self._pulls: dict[int, int] = {}
+        self._next_pull = 0
+
+    def ask(self, head: int) -> None:
+        """Ask for what follows head - 1."""
+        self._next_pull = self._next_pull % 50_000 + 1
+        self._pulls[self._next_pull] = head
+        self.link.out.append(self._builder.pull(head, self._next_pull))
+
+    def pulled(self, message_id: int, texts: Sequence[bytes], current: int, now: float) -> None:
+        head = self._pulls.pop(message_id, None)
+        if head is None:
+            return super().pulled(message_id, texts, current, now)
+        if current != head - 1 + len(texts):
+            self.fault(f"asked for what follows {head - 1}, got {len(texts)} messages and current {current}")
+        return self.take(head, texts, current, now)
+
+    def take(self, head: int, texts: Sequence[bytes], current: int, now: float) -> None:
+        """Take the answer: the entries of the inbox from `head` up to `current`."""
+        raise NotImplementedError
+
+
+class Sender(Client):
+    """Keeps `window` messages without an answer, as long as it is not stopped."""
+
+    def __init__(self, pair: int, window: int, builder: Builder, tally: Tally) -> None:
+        super().__init__(f"sender {pair}", builder, tally)
+        self.flying: deque[tuple[bytes, float]] = deque()
+        """(text, time of sending) of what has not arrived, oldest first."""
+        self.open: dict[int, float] = {}
+        """message id → time of sending of what has no answer."""
+        self.stopped = False
+        self._window = window
+        self._seq = 0
+
+    def start(self) -> None:
+        for _ in range(self._window):
+            self._send(perf_counter())
+        self.link.flush()
+
+    def acked(self, message_id: int, code: int, now: float) -> None:
+        sent = self.open.pop(message_id, None)
+        if sent is None:
+            return super().acked(message_id, code, now)
+        if code:
+            return self.fault(f"had a message refused with code {code}")
+        tally = self._tally
+        if tally.measuring:
+            tally.acks.append(now - sent)
+        if not self.stopped:
+            self._send(now)
+        return None
+
+    def notified(self, head: int, now: float) -> None:
+        """Its inbox holds what it has sent, of which it is told when the event of it is late."""
+        if head > self._seq:
+            return super().notified(head, now)
+        self._tally.echoed += 1
+        return self.ask(head)
+
+    def take(self, head: int, texts: Sequence[bytes], current: int, now: float) -> None:
+        sent = [self._builder.message(seq)[1] for seq in range(head - 1, min(current, self._seq))]
+        if texts != sent:
+            self.fault(f"got entries {head} to {current} of its inbox, which are not what it has sent")
+
+    def _send(self, now: float) -> None:
+        frame, text = self._builder.message(self._seq)
+        self.open[message_id_of(self._seq)] = now
+        self.flying.append((text, now))
+        self._seq += 1
+        self.link.out.append(frame)
+
+
+class Receiver(Client):
+    """Fetches what it is told of, as deployed clients do, and compares it with what its sender has sent."""
+
+    def __init__(self, pair: int, sender: Sender, builder: Builder, tally: Tally) -> None:
+        super().__init__(f"receiver {pair}", builder, tally)
+        self._pair = pair
+        self._flying = sender.flying
+        self._fetched = 0
+        self._arrived = 0
+
+    def notified(self, head: int, now: float) -> None:
+        """Ask for what follows head - 1. A head already fetched is a repeated MN, known messages follow."""
+        if head <= self._fetched:
+            self._tally.repeated += 1
+        elif head != self._fetched + 1:
+            self.fault(f"got an MN of head {head} and has fetched only {self._fetched}")
+        self._tally.notified += 1
+        self.ask(head)
+
+    def take(self, head: int, texts: Sequence[bytes], current: int, now: float) -> None:
+        known = max(0, self._fetched - head + 1)
+        tally = self._tally
+        flying = self._flying
+        for text in texts[known:]:
+            if not flying or flying[0][0] != text:
+                return self.fault(self._what_is_wrong(text))
+            sent = flying.popleft()[1]
+            self._arrived += 1
+            if tally.measuring:
+                tally.arrivals.append(now - sent)
+        fresh = max(0, len(texts) - known)
+        self._fetched = max(self._fetched, current)
+        tally.delivered += fresh
+        return None
+
+    def _what_is_wrong(self, text: bytes) -> str:
+        found = parse(text)
+        if found is None:
+            return f"got a damaged text, expecting number {self._arrived}: {text!r}"
+        pair, seq = found
+        if pair != self._pair:
+            return f"got a message of pair {pair}"
+        if seq < self._arrived:
+            return f"got message {seq} again, expecting {self._arrived}"
+        return f"got message {seq}, expecting {self._arrived}: missing or out of order"
+
+
+def _pair(
+    number: int, case: Case, transport: str, accounts: Sequence[Account], tally: Tally
+) -> tuple[Sender, Receiver]:
+    """Make one pair and its unconnected links."""
+    from_account, to_account = accounts[2 * number], accounts[2 * number + 1]
+    builder = _BUILDERS[transport](number, from_account.user_id, to_account.user_id)
+    sender = Sender(number, case.window, builder, tally)
+    receiver = Receiver(number, sender, builder, tally)
+    sender.link = _LINKS[transport](from_account, sender)
+    receiver.link = _LINKS[transport](to_account, receiver)
+    return sender, receiver
+
+
+async def connect(links: Iterable[tuple[Link, Address]]) -> None:
+    """Connect and authenticate each link, a bounded number at a time. Raises BenchError when one is refused."""
+    loop = asyncio.get_running_loop()
+    waiting = iter(links)
+
+    async def work() -> None:
+        for link, address in waiting:
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await loop.create_connection(lambda link=link: link, *address)  # type: ignore[misc]
+                    await link.accepted
+            except TimeoutError as error:
+                raise BenchError(f"no CONNECT_ACK within {_CONNECT_SECONDS:.0f} s") from error
+            except OSError as error:
+                raise BenchError(f"cannot connect to {address[0]}:{address[1]}: {error}") from error
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_CONNECTING):
+                group.create_task(work())
+    except* BenchError as errors:
+        raise errors.exceptions[0] from None
+
+
+def link_of(transport: str, account: Account, peer: Peer) -> Link:
+    return _LINKS[transport](account, peer)
+
+
+class _Watch:
+    """Ends a wait early: with what went wrong, or when nothing has arrived for STALL_SECONDS."""
+
+    def __init__(self, tally: Tally, server: Server) -> None:
+        self._tally = tally
+        self._server = server
+        self._delivered = -1
+        self._moved = perf_counter()
+
+    async def until(self, end: float) -> None:
+        """Wait until perf_counter() reaches `end`."""
+        while (left := end - perf_counter()) > 0:
+            await asyncio.sleep(min(left, _SLICE_SECONDS))
+            self.check()
+
+    def check(self) -> None:
+        self._server.check_alive()
+        if self._tally.faults:
+            raise BenchError("wrong delivery or a lost connection:\n  " + "\n  ".join(self._tally.faults))
+        now = perf_counter()
+        if self._tally.delivered != self._delivered:
+            self._delivered, self._moved = self._tally.delivered, now
+        elif now - self._moved > STALL_SECONDS:
+            raise BenchError(f"nothing arrived for {STALL_SECONDS:.0f} s")
+
+
+async def run_case(
+    case: Case, transport: str, server: Server, accounts: Sequence[Account], seconds: float
+) -> CaseResult:
+    """Run one case by `accounts` that nobody has written to. Raises BenchError on wrong delivery or a stall.
+
+    Sender and receiver of a pair are on different connectors when there are several.
+    """
+    tally = Tally()
+    pairs = [_pair(number, case, transport, accounts, tally) for number in range(case.pairs)]
+    links: list[tuple[Link, Address]] = []
+    for number, (sender, receiver) in enumerate(pairs):
+        links.append((sender.link, server.address(transport, number)))
+        links.append((receiver.link, server.address(transport, number + 1)))
+    await connect(links)
+    gc.collect()
+    gc.disable()
+    try:
+        await asyncio.sleep(SETTLE_SECONDS)
+        watch = _Watch(tally, server)
+        for sender, _ in pairs:
+            sender.start()
+        await watch.until(perf_counter() + WARM_UP_SECONDS)
+        server.look(True)
+        result = await _measure(case, transport, tally, watch, server, seconds)
+        server.look(False)
+        await _drain([sender for sender, _ in pairs], tally, watch)
+    finally:
+        gc.enable()
+        for link, _ in links:
+            link.close()
+    return result
+
+
+async def _measure(
+    case: Case, transport: str, tally: Tally, watch: _Watch, server: Server, seconds: float
+) -> CaseResult:
+    tally.measuring = True
+    begin, delivered, notified = perf_counter(), tally.delivered, tally.notified
+    cpu = _CpuTimes.now(server)
+    await watch.until(begin + seconds)
+    tally.measuring = False
+    elapsed, messages = perf_counter() - begin, tally.delivered - delivered
+    cpu = _CpuTimes.now(server).since(cpu)
+    if not messages:
+        raise BenchError(f"nothing arrived in {elapsed:.1f} s")
+    ours = sum(cpu.groups[group.name] for group in server.groups if group.ours)
+    theirs = sum(cpu.groups.values()) - ours
+    arrivals, acks = sorted(tally.arrivals), sorted(tally.acks)
+    return CaseResult(
+        server=server.name,
+        transport=transport,
+        case=str(case),
+        seconds=elapsed,
+        messages=messages,
+        per_second=messages / elapsed,
+        p50_ms=percentile(arrivals, 50) * 1000,
+        p99_ms=percentile(arrivals, 99) * 1000,
+        ack_p50_ms=percentile(acks, 50) * 1000,
+        our_cpu_us=ours / messages * 1e6,
+        group_cpu_us={name: spent / messages * 1e6 for name, spent in cpu.groups.items()},
+        our_cpu_share=ours / elapsed,
+        services_cpu_share=theirs / elapsed,
+        generator_cpu_share=cpu.generator / elapsed,
+        others_cpu_share=max(0.0, cpu.machine - ours - theirs - cpu.generator) / elapsed,
+        messages_per_notification=messages / max(1, tally.notified - notified),
+        repeated_notifications=tally.repeated,
+        echoed_notifications=tally.echoed,
+    )
+
+
+class _CpuTimes(NamedTuple):
+    """CPU times in seconds: of each group of processes, of the generator, of all on the machine."""
+
+    groups: dict[str, float]
+    generator: float
+    machine: float
+
+    @classmethod
+    def now(cls, server: Server) -> Self:
+        groups = {group.name: group.cpu_seconds() for group in server.groups}
+        return cls(groups, time.process_time(), machine_cpu_seconds())
+
+    def since(self, before: Self) -> Self:
+        groups = {name: seconds - before.groups[name] for name, seconds in self.groups.items()}
+        return type(self)(groups, self.generator - before.generator, self.machine - before.machine)
+
+
+async def _drain(senders: Sequence[Sender], tally: Tally, watch: _Watch) -> None:
+    """Stop sending and wait for all that is under way, then a little longer for what comes too often."""
+    for sender in senders:
+        sender.stopped = True
+    try:
+        while any(sender.open or sender.flying for sender in senders):
+            await watch.until(perf_counter() + _SLICE_SECONDS)
+    except BenchError as error:
+        flying = sum(len(sender.flying) for sender in senders)
+        unanswered = sum(len(sender.open) for sender in senders)
+        raise BenchError(
+            f"{error}\nsent and never arrived: {flying}; never acknowledged: {unanswered}"
+        ) from None
+    await watch.until(perf_counter() + _LATE_SECONDS)

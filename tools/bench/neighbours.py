@@ -1,0 +1,126 @@
+"""What one user who does the worst that is allowed costs a pair of others on the same server."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from itertools import count
+from typing import NamedTuple
+
+import aiohttp
+
+from fsharechat.client import Client
+
+from .attacker import ATTACKS, Task, attacking, online
+from .link import BenchError
+from .login import log_in
+from .server import Server
+from .stats import percentile
+
+PACE_SECONDS = 0.02
+"""The pair sends a message each so many seconds, whatever becomes of the one before."""
+
+MEMBERS = 5000
+SETTLE_SECONDS = 1.0
+"""After an attack has begun, and before it is measured."""
+
+LIMITS = {"FSHARECHAT_LIMITS__REQUESTS": "0", "FSHARECHAT_API__KEY": "benchmark-of-neighbours"}
+"""Beside what every server under test is started with: a key for the back office. The attacker keeps to the default
+limits by itself; the pair is faster than they allow."""
+
+
+class Result(NamedTuple):
+    """Times from when a message was due until it was there, in ms."""
+
+    what: str
+    messages: int
+    p50: float
+    p99: float
+
+
+async def run_neighbours(server: Server, numbers: Sequence[int], seconds: float) -> list[Result]:
+    """Measure a pair beside each attack and beside all at once, and alone before and after each.
+
+    `numbers` are MEMBERS + 2 new users.
+    """
+    print(f"logging in {len(numbers)} users ...", flush=True)
+    sender, receiver, bad, *crowd = await log_in(server.http, numbers)
+    address = server.address("tcp", 0)
+    others = [account.user_id for account in crowd]
+    await _teach(server, "gold")
+    async with online(address, bad) as client:
+        group_id = await client.groups.create("everybody", others[: MEMBERS - 1])
+    async with online(address, sender) as one, online(address, receiver) as other:
+        pair = _Pair(one, other)
+        results = [await pair.measure("nothing", seconds)]
+        for what, attacks in [
+            *((what, [attack]) for attack, what in ATTACKS.items()),
+            ("all of it at once", list(ATTACKS)),
+        ]:
+            async with attacking(Task(attacks, address, bad, group_id, others[:MEMBERS])):
+                await asyncio.sleep(SETTLE_SECONDS)
+                results.append(await pair.measure(what, seconds))
+            results.append(await pair.measure("nothing", seconds))
+    return results
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return it as a table: each row beside the mean of the two that were measured alone around it."""
+    lines = ["beside                       messages  p50 ms  p99 ms  p99 alone  p99 to alone"]
+    for before, beside, after in zip(results[::2], results[1::2], results[2::2], strict=False):
+        alone = (before.p99 + after.p99) / 2
+        lines.append(
+            f"{beside.what:<28} {beside.messages:>8} {beside.p50:>7.1f} {beside.p99:>7.1f} {alone:>10.1f}"
+            f" {beside.p99 / alone:>12.1f}x"
+        )
+    return "\n".join(lines)
+
+
+class _Pair:
+    def __init__(self, sender: Client, receiver: Client) -> None:
+        self._sender = sender
+        self._receiver = receiver
+        self._numbers = count()
+        self._due: dict[str, float] = {}
+        self._times: list[float] = []
+        self._all_came = asyncio.Event()
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+
+    async def _read(self) -> None:
+        async for message in self._receiver.messages():
+            due = self._due.pop(message.content.searchable_content, None)
+            if due is not None:
+                self._times.append((time.perf_counter() - due) * 1000)
+                if not self._due:
+                    self._all_came.set()
+
+    async def measure(self, what: str, seconds: float) -> Result:
+        """Send at a fixed pace, and wait until all has come. Raises BenchError when something does not."""
+        print(f"a pair beside {what} ...", flush=True)
+        self._times.clear()
+        begin = time.perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(int(seconds / PACE_SECONDS)):
+                due = begin + n * PACE_SECONDS
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                text = f"{next(self._numbers)} {secrets.token_hex(8)}"
+                self._due[text] = due
+                self._all_came.clear()
+                tasks.create_task(self._sender.send(self._receiver.user_id, text))
+        try:
+            async with asyncio.timeout(30):
+                await self._all_came.wait()
+        except TimeoutError:
+            raise BenchError(f"{len(self._due)} messages have not come, beside {what}") from None
+        ordered = sorted(self._times)
+        return Result(what, len(ordered), percentile(ordered, 50), percentile(ordered, 99))
+
+
+async def _teach(server: Server, word: str) -> None:
+    headers = {"Authorization": f"Bearer {LIMITS['FSHARECHAT_API__KEY']}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(f"{server.http.rstrip('/')}/admin/words", json={"words": [word]}) as response,
+    ):
+        if response.status != 200:
+            raise BenchError(f"no sensitive word set: {response.status} {await response.text()}")

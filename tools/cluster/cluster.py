@@ -1,0 +1,196 @@
+"""A cluster: which processes it has, their ports, and the settings that they share; kept in a file."""
+
+import json
+import secrets
+import shutil
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+from tools.services.catalogue import ServiceSet
+from tools.services.errors import ServicesError
+from tools.services.places import ROOT, locked
+from tools.services.service import HOST, Say, port_is_free
+
+from .member import PORTS, Launch, Member
+
+CLUSTERS = ROOT / ".cache" / "cluster"
+SERVICES = ("zookeeper", "kafka")
+"""What each cluster has beside its store."""
+MEDIA_SERVICES = ("minio", "versity")
+"""What keeps media, if the set has it; else a folder does."""
+ROLES = ("group", "connector", "api")
+MOST = 64
+"""As many processes of a role have a node id."""
+
+# Below the ports of scripts/services, which are below those that systems give to outgoing connections.
+_FIRST_PORT, _END_PORT = 10_000, 20_000
+
+
+@dataclass
+class Cluster:
+    """The processes of one set of services. The name is that set's."""
+
+    name: str
+    secret: str = ""
+    dev: bool = False
+    fixed_ids: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+    """The FSHARECHAT_ variables that were there when it was brought up."""
+    ports: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By process and purpose."""
+    trees: dict[str, str] = field(default_factory=dict)
+    """The source tree of each process that does not run this one."""
+
+    @property
+    def folder(self) -> Path:
+        return CLUSTERS / self.name
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "cluster.toml"
+
+    @classmethod
+    def load(cls, name: str) -> Self | None:
+        """The cluster of that name; None if there is none."""
+        try:
+            return cls(**json.loads((CLUSTERS / name / "cluster.json").read_text()))
+        except FileNotFoundError:
+            return None
+
+    @classmethod
+    def existing(cls, name: str) -> Self:
+        cluster = cls.load(name)
+        if cluster is None:
+            raise ServicesError(
+                f"there is no cluster {name!r}; `scripts/cluster up N M --set {name}` makes it"
+            )
+        return cluster
+
+    @classmethod
+    def new(cls, name: str) -> Self:
+        return cls(name, secret=secrets.token_hex(16))
+
+    def resize(self, counts: Mapping[str, int], say: Say) -> list[str]:
+        """Have so many processes of each role, and return the names of those that are too many."""
+        wanted = [f"{role}-{number}" for role in ROLES for number in range(counts[role])]
+        surplus = [name for name in self.ports if name not in wanted]
+        missing = [name for name in wanted if name not in self.ports]
+        with locked("ports", say):
+            taken = {port for other in _all() for ports in other.ports.values() for port in ports.values()}
+            free = _free_ports(self.name, taken)
+            for name in missing:
+                self.ports[name] = {purpose: next(free) for purpose in PORTS[name.rpartition("-")[0]]}
+            self.save()
+        return surplus
+
+    def save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "cluster.json"
+        temporary = path.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(asdict(self), indent=1))
+        temporary.replace(path)
+
+    def write_settings(self) -> None:
+        """Write what all processes have in common, for them and for `fsharechat check --settings`."""
+        values = {"node": {"cluster_secret": self.secret}}
+        for variable, value in self.services().items():
+            section, key = variable.removeprefix("FSHARECHAT_").lower().split("__")
+            values.setdefault(section, {})[key] = value
+        # A string of JSON is one of TOML.
+        lines = [
+            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+            for section, keys in values.items()
+        ]
+        self.settings.touch(mode=0o600)
+        self.settings.write_text("\n".join(lines))
+
+    def services(self) -> dict[str, str]:
+        """The variables that lead to the services."""
+        chosen = ServiceSet.load(self.name)
+        if chosen is None:
+            raise ServicesError(f"the services {self.name!r} are gone; `scripts/cluster up` brings them back")
+        variables: dict[str, str] = {}
+        for name in services_of(self.name):
+            variables |= chosen.service(name).variables()
+        for name in MEDIA_SERVICES:
+            if name in chosen.services:
+                return variables | chosen.service(name).variables()
+        return variables | self._media_folder()
+
+    def _media_folder(self) -> dict[str, str]:
+        """The variables of a folder of media that all processes share; clients are sent to the first api process."""
+        variables = {"FSHARECHAT_BLOBS__URL": f"directory:///{self.folder / 'media'}"}
+        if "api-0" in self.ports:
+            variables["FSHARECHAT_BLOBS__PUBLIC_URL"] = f"http://{HOST}:{self.ports['api-0']['http']}"
+        return variables
+
+    def member(self, name: str) -> Member:
+        tree = Path(self.trees.get(name, ROOT))
+        launch = Launch(self.settings, self.dev, self.fixed_ids, self.environment, tree)
+        return Member(name, self.folder / name, self.ports[name], launch)
+
+    def members(self, names: Iterable[str] = ("all",)) -> list[Member]:
+        """Processes by name, by role, or `all`: group processes first, then connectors, then the api."""
+        chosen: dict[str, None] = {}
+        for name in names:
+            found = [one for one in self.ports if name in ("all", one, one.rpartition("-")[0])]
+            if not found:
+                have = ", ".join(self._sorted(self.ports))
+                raise ServicesError(f"the cluster {self.name!r} has no {name!r}; it has {have}")
+            chosen |= dict.fromkeys(found)
+        return [self.member(name) for name in self._sorted(chosen)]
+
+    def run_from(self, tree: Path, names: Iterable[str]) -> None:
+        """Have processes run a source tree when they are started next."""
+        if not (tree / "fsharechat").is_dir():
+            raise ServicesError(f"{tree} is no source tree of fsharechat")
+        for name in names:
+            self.trees[name] = str(tree.resolve())
+        self.save()
+
+    def remove_member(self, name: str) -> None:
+        del self.ports[name]
+        self.trees.pop(name, None)
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.save()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder)
+
+    @staticmethod
+    def _sorted(names: Iterable[str]) -> list[str]:
+        def place(name: str) -> tuple[int, int]:
+            role, _, number = name.rpartition("-")
+            return ROLES.index(role), int(number)
+
+        return sorted(names, key=place)
+
+
+def services_of(name: str) -> tuple[str, ...]:
+    """The services that the cluster `name` needs: a set that has Galera has its store there."""
+    chosen = ServiceSet.load(name)
+    store = "galera" if chosen is not None and "galera" in chosen.services else "mariadb"
+    return (store, *SERVICES)
+
+
+def names() -> list[str]:
+    return sorted(path.parent.name for path in CLUSTERS.glob("*/cluster.json"))
+
+
+def _all() -> list[Cluster]:
+    return [cluster for name in names() if (cluster := Cluster.load(name)) is not None]
+
+
+def _free_ports(name: str, taken: set[int]) -> Iterator[int]:
+    """Ports that no cluster has and nobody listens on; each checkout begins its search elsewhere."""
+    size = _END_PORT - _FIRST_PORT
+    start = zlib.crc32(f"{ROOT}\0{name}".encode())
+    for step in range(size):
+        port = _FIRST_PORT + (start + step) % size
+        if port not in taken and port_is_free(port):
+            yield port
+    raise ServicesError(f"no free ports from {_FIRST_PORT} to {_END_PORT}")

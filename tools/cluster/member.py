@@ -1,0 +1,137 @@
+"""One process of the cluster."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from tools.services import process
+from tools.services.errors import ServicesError
+from tools.services.places import ROOT
+from tools.services.service import HOST, Daemon, Say
+
+PORTS = {"connector": ("tcp", "ws", "metrics"), "group": ("rpc", "metrics"), "api": ("http", "metrics")}
+"""What each role listens on."""
+
+_KEYS = {
+    "tcp": "CONNECTOR__TCP_PORT",
+    "ws": "CONNECTOR__WS_PORT",
+    "rpc": "RPC__PORT",
+    "http": "API__PORT",
+    "metrics": "METRICS__PORT",
+}
+_FORMS = {"ws": "ws://{}/", "http": "http://{}", "metrics": "http://{}/metrics"}
+_READY = re.compile(rb"^ready roles=", re.MULTILINE)
+
+
+class Launch(NamedTuple):
+    """What all processes of a cluster are started with."""
+
+    settings: Path
+    dev: bool
+    fixed_ids: bool
+    environment: Mapping[str, str]
+    """FSHARECHAT_ variables beside those of the ports."""
+    tree: Path = ROOT
+    """The source tree that it runs, with the libraries of its own .venv, or else of this one's."""
+
+
+class Member(Daemon):
+    """A process with one role. Its log has what it writes to standard output too: the line `ready`."""
+
+    stop_seconds: ClassVar[float] = 60.0
+    ready_seconds: ClassVar[float] = 120.0
+
+    def __init__(self, name: str, folder: Path, ports: Mapping[str, int], launch: Launch) -> None:
+        super().__init__(name, folder)
+        self.role, _, number = name.rpartition("-")
+        self.number = int(number)
+        self._ports = ports
+        self._launch = launch
+        self._run_file = folder / "run.json"
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return self._ports
+
+    @property
+    def tree(self) -> Path:
+        return self._launch.tree
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where it is reached, by purpose: host:port, or a url."""
+        return {
+            purpose: _FORMS.get(purpose, "{}").format(f"{HOST}:{port}")
+            for purpose, port in self._ports.items()
+        }
+
+    @property
+    def state(self) -> str:
+        identity = self.running
+        if identity is not None and identity.paused:
+            return "paused"
+        return "starting" if identity is not None and not self.ready() else super().state
+
+    def prepare(self, say: Say) -> None:
+        size = self.log.stat().st_size if self.log.exists() else 0
+        self._run_file.touch(mode=0o600)
+        self._run_file.write_text(json.dumps({"log": size, "given": self._given()}))
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it runs with other settings than it would be started with now."""
+        return self.running is not None and self._run().get("given") != self._given()
+
+    def _given(self) -> list[Any]:
+        return [self.command(), self.environment(), self._launch.settings.read_text()]
+
+    def _run(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._run_file.read_text()))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def command(self) -> list[str]:
+        own = self.tree / ".venv" / "bin" / "python"
+        python = str(own) if self.tree != ROOT and own.exists() else sys.executable
+        command = [python, "-P", "-m", "fsharechat"]
+        command += ["--roles", self.role]
+        command += ["--settings", str(self._launch.settings), "--data", str(self.data)]
+        return [*command, "--dev"] if self._launch.dev else command
+
+    def environment(self) -> dict[str, str]:
+        variables = {"PYTHONPATH": str(self._launch.tree), **self._launch.environment}
+        variables |= {f"FSHARECHAT_{_KEYS[purpose]}": str(port) for purpose, port in self._ports.items()}
+        if self._launch.fixed_ids and self.role != "api":
+            variables["FSHARECHAT_NODE__ID"] = str(self.number)
+        return variables
+
+    def ready(self) -> bool:
+        """Whether it has said so since it was started last."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._run()["log"])
+                return _READY.search(log.read()) is not None
+        except (FileNotFoundError, KeyError):
+            return False
+
+    def stop(self, say: Say) -> None:
+        self.resume()
+        super().stop(say)
+
+    def pause(self, say: Say) -> None:
+        identity = self.running
+        if identity is None:
+            raise ServicesError(f"{self.name} does not run")
+        say(f"{self.name}: paused")
+        process.pause(identity)
+
+    def resume(self, say: Say | None = None) -> None:
+        identity = self.running
+        if identity is not None and identity.paused:
+            if say is not None:
+                say(f"{self.name}: goes on")
+            process.resume(identity)

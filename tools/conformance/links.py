@@ -1,0 +1,182 @@
+"""Connections of clients: raw frames over TCP, raw JSON texts over WebSocket.
+
+A link reads all the time. What arrives is checked at once and kept until somebody waits for it; the first thing that
+the contract does not allow fails whoever waits, and is found by `check` at the end of a test.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+from tools.conformance.arrived import CutOff, Frame, Malformed, of_tcp, of_web
+from tools.wire import frames
+from tools.wire.clients import BOUND, TcpWire, WebWire
+from tools.wire.contract import SIGNALS, SUB_SIGNALS
+from tools.wire.frames import FrameError, web_text_frame
+
+Matches = Callable[[Frame], bool]
+
+
+class Closed(ConnectionError):
+    """The server has closed the connection."""
+
+
+class Link(ABC):
+    """A connection. `viewer` is the user who is logged in on it."""
+
+    transport: str
+
+    def __init__(self) -> None:
+        self.viewer = ""
+        self.arrived: list[Frame] = []
+        """What came, and was not waited for."""
+        self.failure: Exception | None = None
+        self._changed = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, transport: str, address: str) -> "Link":
+        """Connect to host:port or a ws:// address."""
+        if transport == "tcp":
+            return await TcpLink.to(address)
+        return await WebLink.to(address)
+
+    @abstractmethod
+    async def send(
+        self, signal: str, sub: str = "NONE", message_id: int = 0, body: bytes = b"", content: Any = None
+    ) -> None:
+        """Send a frame with `body`, or over WebSocket with `content`."""
+
+    @abstractmethod
+    async def _read(self) -> None:
+        """Read until the end of the connection, and put away what comes."""
+
+    @abstractmethod
+    async def _end(self) -> None: ...
+
+    def _start(self) -> Self:
+        self._reader = asyncio.create_task(self._read_all())
+        return self
+
+    async def _read_all(self) -> None:
+        try:
+            await self._read()
+            self.failure = Closed("the server has closed the connection")
+        except (ConnectionError, Malformed) as error:
+            self.failure = error if isinstance(error, Malformed) else Closed(str(error))
+        finally:
+            self._changed.set()
+
+    def _put(self, frame: Frame) -> None:
+        self.arrived.append(frame)
+        self._changed.set()
+
+    async def until(self, matches: Matches, what: str) -> Frame:
+        """Return the first frame that matches, which is then no longer kept.
+
+        Raises Closed when the connection ends first, AssertionError when nothing comes.
+        """
+        try:
+            async with asyncio.timeout(BOUND):
+                while True:
+                    for index, frame in enumerate(self.arrived):
+                        if matches(frame):
+                            return self.arrived.pop(index)
+                    if self.failure is not None:
+                        raise self.failure
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"{what} did not come, but {self.arrived}") from None
+
+    async def until_closed(self) -> None:
+        """Wait until the server closes the connection."""
+        assert self._reader is not None
+        done, _ = await asyncio.wait([self._reader], timeout=BOUND)
+        assert done, f"the connection stays open; there came {self.arrived}"
+        self.check()
+
+    def check(self) -> None:
+        """Raise what the server sent against the contract, whether or not anybody waited for it."""
+        if isinstance(self.failure, Malformed):
+            raise self.failure
+
+    async def close(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        await self._end()
+
+
+class TcpLink(Link):
+    transport = "tcp"
+
+    def __init__(self, wire: TcpWire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    @classmethod
+    async def to(cls, address: str) -> "TcpLink":
+        async with asyncio.timeout(BOUND):
+            return cls(await TcpWire.open(address))._start()
+
+    async def send(
+        self, signal: str, sub: str = "NONE", message_id: int = 0, body: bytes = b"", content: Any = None
+    ) -> None:
+        await self.send_bytes(frames.encode(SIGNALS[signal], SUB_SIGNALS[sub], message_id, body))
+
+    async def send_bytes(self, data: bytes) -> None:
+        with suppress(ConnectionError):  # whoever waits for an answer hears of it
+            self._wire.writer.write(data)
+            await self._wire.writer.drain()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                for frame in await self._wire.receive():
+                    self._put(of_tcp(*frame, self.viewer))
+        except FrameError as error:
+            raise Malformed(str(error)) from None
+        except EOFError:
+            if self._wire.rest:
+                raise CutOff(f"the last bytes are no frame: {self._wire.rest[:100].hex()}") from None
+
+    async def _end(self) -> None:
+        await self._wire.close()
+
+
+class WebLink(Link):
+    transport = "ws"
+
+    def __init__(self, wire: WebWire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    @classmethod
+    async def to(cls, url: str) -> "WebLink":
+        async with asyncio.timeout(BOUND):
+            return cls(await WebWire.open(url))._start()
+
+    async def send(
+        self, signal: str, sub: str = "NONE", message_id: int = 0, body: bytes = b"", content: Any = None
+    ) -> None:
+        await self.send_text(web_text_frame(signal, sub, message_id, content))
+
+    async def send_text(self, text: str) -> None:
+        with suppress(ConnectionError):
+            await self._wire.socket.send_str(text)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._put(of_web(await self._wire.receive_text(), self.viewer))
+        except FrameError as error:
+            raise Malformed(str(error)) from None
+        except EOFError:
+            return
+
+    async def _end(self) -> None:
+        await self._wire.socket.close()
+        await self._wire.close()

@@ -1,0 +1,69 @@
+"""Trying rows against a server, many at once."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tools.conformance.checks import Skip
+from tools.conformance.rows import Row
+from tools.conformance.world import Target, World
+
+PASS, FAIL, SKIP = "pass", "FAIL", "skip"
+ROW_SECONDS = 120.0
+"""What a row may take: its waits have shorter bounds of their own."""
+
+_HERE = Path(__file__).parent
+
+
+class Result(NamedTuple):
+    """What became of a row over a transport, in so many seconds."""
+
+    row: Row
+    transport: str
+    outcome: str
+    reason: str
+    seconds: float
+
+
+async def attempt(target: Target, row: Row, transport: str) -> None:
+    """Try a row. Raises whatever it fails with, and Skip."""
+    async with asyncio.timeout(ROW_SECONDS), World.on(target, transport) as world:
+        await row.trial(world)
+
+
+async def run(
+    target: Target, rows: Iterable[Row], at_once: int, done: Callable[[Result], None]
+) -> list[Result]:
+    """Try rows over each of their transports, so many at once; `done` hears of each. Return them in their order."""
+    room = asyncio.Semaphore(at_once)
+
+    async def one(row: Row, transport: str) -> Result:
+        async with room:
+            begun = time.monotonic()
+            outcome, reason = PASS, ""
+            try:
+                await attempt(target, row, transport)
+            except Skip as skip:
+                outcome, reason = SKIP, str(skip)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is the row's result
+                outcome, reason = FAIL, explain(error)
+        result = Result(row, transport, outcome, reason, time.monotonic() - begun)
+        done(result)
+        return result
+
+    return list(await asyncio.gather(*(one(row, transport) for row in rows for transport in row.over)))
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong, and where in the suite."""
+    places = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).parent == _HERE and Path(frame.filename).name.startswith("rows_")
+    ]
+    where = f" ({Path(places[-1].filename).name}:{places[-1].lineno}: {places[-1].line})" if places else ""
+    name = "" if type(error) is AssertionError else f"{type(error).__name__}: "
+    return f"{name}{error}{where}"

@@ -1,0 +1,56 @@
+"""aiosmtpd, which takes every mail and keeps it in a Maildir: for login codes to e-mail addresses."""
+
+import smtplib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from .install import Installer
+from .service import HOST, Daemon, Say, Service
+
+
+class SmtpDaemon(Daemon):
+    def __init__(self, name: str, folder: Path, port: int) -> None:
+        super().__init__(name, folder)
+        self._port = port
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return {"clients": self._port}
+
+    def prepare(self, say: Say) -> None:
+        for folder in ("new", "cur", "tmp"):
+            (self.data / folder).mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> list[str]:
+        keep = ["-c", "aiosmtpd.handlers.Mailbox", str(self.data)]
+        return [sys.executable, "-P", "-m", "aiosmtpd", "-n", "-l", f"{HOST}:{self._port}", *keep]
+
+    def ready(self) -> bool:
+        try:
+            with smtplib.SMTP(HOST, self._port, timeout=2) as server:
+                return server.noop()[0] == 250
+        except (OSError, smtplib.SMTPException):
+            return False
+
+
+class Smtp(Service):
+    name: ClassVar[str] = "smtp"
+    port_count: ClassVar[int] = 1
+
+    def install(self, installer: Installer) -> None:
+        """It is one of the libraries of requirements-dev.txt."""
+
+    @property
+    def daemons(self) -> Sequence[SmtpDaemon]:
+        return [SmtpDaemon(self.name, self.folder / self.name, self.ports[0])]
+
+    def variables(self) -> dict[str, str]:
+        return {
+            "FSHARECHAT_CODES__SMTP__HOST": HOST,
+            "FSHARECHAT_CODES__SMTP__PORT": str(self.ports[0]),
+            "FSHARECHAT_CODES__SMTP__SECURITY": "none",
+            "FSHARECHAT_CODES__SMTP__SENDER": "fsharechat@localhost",
+            "SMTP_MAILDIR": str(self.daemons[0].data),
+        }

@@ -1,0 +1,229 @@
+"""A server process for tests: started on a data folder, stopped, killed, and started again where it was."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self, TypedDict
+
+from fsharechat.client import send_code
+
+SUPER_CODE = "66666"
+BOUND = 60.0
+"""Seconds that anything may take before it counts as never: far more than a busy machine needs."""
+
+_READY = re.compile(r"^ready roles=\S+ (.+)$", re.MULTILINE)
+_PORTS = {"tcp": "CONNECTOR__TCP_PORT", "ws": "CONNECTOR__WS_PORT", "http": "API__PORT"}
+"""The settings that say on which port each address is."""
+_NO_LIMITS = {"LIMITS__REQUESTS": "0"}
+_FOR_MACHINES = {"LOG__FORMAT": "json"}
+
+
+class Where(TypedDict, total=False):
+    """Where a `Client` finds its server, as it takes it: one of the two."""
+
+    tcp: Sequence[str]
+    ws: Sequence[str]
+
+
+class Addresses(NamedTuple):
+    """Where a server, or a cluster of them, serves clients: host:port, a ws:// address and an http:// one.
+
+    There may be several of the first two, with commas between them: a client that loses one goes to the next.
+    """
+
+    tcp: str
+    ws: str
+    http: str
+
+    def of(self, transport: str) -> Where:
+        """Return what `Client` wants to be told, for "tcp" or "ws"."""
+        return {"tcp": Where(tcp=self.tcp.split(",")), "ws": Where(ws=self.ws.split(","))}[transport]
+
+
+async def until(condition: Callable[[], bool], what: str | Callable[[], str], within: float = BOUND) -> None:
+    """Wait until `condition` holds. Fails, saying what did not come, when it does not."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    while not condition():
+        if loop.time() > deadline:
+            raise AssertionError(f"after {within:g} s: {what if isinstance(what, str) else what()}")
+        await asyncio.sleep(0.01)
+
+
+def run_command(
+    data: Path, *arguments: str, settings: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """Run `fsharechat` to its end and return its exit code, output and errors."""
+    done = subprocess.run(
+        _command(data, *arguments),
+        env=_environment(settings or {}),
+        cwd=data.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class Server:
+    """`fsharechat --dev` on the folder `data`, on free ports, which it keeps when it is started again.
+
+    `settings` are more settings, as variables without their prefix: {"STORE__MAX_QUEUE": "5"}. There is no rate
+    limit unless they set one. With them it may also be one process of a cluster, without the api role: then `http` is
+    where that is. `environment` are other variables for the process.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        settings: Mapping[str, str] | None = None,
+        http: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.data = data
+        self._environment = environment or {}
+        self.addresses: dict[str, str] = {}
+        """What it said it listens on, by purpose."""
+        self._http = http
+        self._settings = {
+            **dict.fromkeys(_PORTS.values(), "0"),
+            **_NO_LIMITS,
+            **_FOR_MACHINES,
+            **(settings or {}),
+        }
+        self._output = data.with_name(data.name + ".out")
+        self._errors = data.with_name(data.name + ".err")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def at(self) -> Addresses:
+        """Where it serves, also while it is down."""
+        assert self.addresses, "the server was never started"
+        return Addresses(self.addresses["tcp"], self.addresses["ws"], self.addresses.get("http", self._http))
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    @property
+    def errors(self) -> str:
+        """Its log and whatever else it wrote to standard error, since its first start."""
+        return self._errors.read_text(errors="replace") if self._errors.exists() else ""
+
+    @property
+    def output(self) -> str:
+        """What it wrote to standard output since its last start."""
+        return self._output.read_text()
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready."""
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        process = self._process = self._spawn()
+        await until(lambda: self._ready() or process.poll() is not None, lambda: f"not ready\n{self._tail()}")
+        assert self._ready(), f"the server ended with exit code {process.poll()}\n{self._tail()}"
+
+    async def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """Tell it to stop; it must end with exit code 0 and have logged no fault."""
+        process = self._running()
+        process.send_signal(by)
+        await until(lambda: process.poll() is not None, lambda: f"it runs on after {by.name}\n{self._tail()}")
+        self._process = None
+        assert process.returncode == 0, f"exit code {process.returncode} after {by.name}\n{self._tail()}"
+        assert "Traceback" not in self.errors, self._tail()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._running().send_signal(number)
+
+    async def kill(self) -> None:
+        """End it as `kill -9` does."""
+        process = self._running()
+        process.kill()
+        await until(lambda: process.poll() is not None, "it runs on after SIGKILL")
+        self._process = None
+
+    async def code_for(self, number: str) -> str:
+        """Ask for a login code as users do, and take it from the log."""
+        await send_code(self.at.http, number)
+        codes: list[str] = []
+
+        def found() -> bool:
+            events = (json.loads(line) for line in self.errors.splitlines() if '"login code"' in line)
+            codes[:] = [event["code"] for event in events if event["number"] == number]
+            return bool(codes)
+
+        await until(found, f"no code for {number} in the log")
+        return codes[-1]
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            self.put_away()
+            raise
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        """Stop it properly after a test that went well."""
+        try:
+            if self._process is not None and kind is None:
+                await self.stop()
+        finally:
+            self.put_away()
+
+    def put_away(self) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._output.open("wb") as output, self._errors.open("ab") as errors:
+            return subprocess.Popen(
+                _command(self.data, "--dev"),
+                env={**_environment(self._settings), **self._environment},
+                cwd=self.data.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+            )
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        process = self._process
+        assert process is not None, "the server is not running"
+        assert process.poll() is None, (
+            f"the server ended by itself, exit code {process.returncode}\n{self._tail()}"
+        )
+        return process
+
+    def _ready(self) -> bool:
+        found = _READY.search(self.output)
+        if found is None:
+            return False
+        self.addresses = dict(part.split("=", 1) for part in found[1].split())
+        for name, key in _PORTS.items():
+            if name in self.addresses:
+                self._settings[key] = self.addresses[name].strip("/").rpartition(":")[2]
+        return True
+
+    def _tail(self) -> str:
+        return "\n".join(self.errors.splitlines()[-40:])
+
+
+def _command(data: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "fsharechat", "--data", str(data), *arguments]
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("FSHARECHAT_")}
+    return ours | {f"FSHARECHAT_{key}": value for key, value in settings.items()}

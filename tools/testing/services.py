@@ -1,0 +1,82 @@
+"""Real services for tests, by `scripts/services`: the fixture `services`.
+
+    def test_it(services: Services) -> None:
+        url = services("mariadb", "kafka").url("mariadb")
+
+They run in a set of this test session, which is taken down at its end. With TEST_SERVICES_SET=NAME in the environment
+that set is used and left running, which saves the start when tests are run again and again.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from tools.services.places import ROOT
+from tools.testing.command import UNAVAILABLE, CommandSet, check
+
+_OF_A_SESSION = re.compile(r"test-(?:[a-z]+-)*(\d+)")
+
+
+class Services(CommandSet):
+    """The services of one set. Each call of it makes sure that some of them run."""
+
+    module = "tools.services"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._unavailable: dict[str, str] = {}
+
+    def __call__(self, *names: str) -> Self:
+        """Have these services running and ready; the test is skipped if one of them cannot be had here."""
+        for name in names:
+            if name in self._unavailable:
+                pytest.skip(self._unavailable[name])
+        done = self.run("up", *names)
+        if done.returncode == UNAVAILABLE:
+            self._unavailable |= dict.fromkeys(names, done.stderr.strip())
+            pytest.skip(done.stderr.strip())
+        check(done)
+        return self
+
+    def url(self, name: str) -> str:
+        """The url of a service, as the settings take it."""
+        return next(iter(self.variables(name).values()))
+
+    def variables(self, *names: str) -> dict[str, str]:
+        """The environment variables that lead a server to these services, or to all."""
+        return dict(json.loads(self.do("env", "--json", *names)))
+
+    def port(self, name: str) -> int:
+        """The port for clients of a service, or of one process of it."""
+        return int(self.process(name)["ports"]["clients"])
+
+    def process(self, name: str) -> dict[str, Any]:
+        """What `scripts/services status --json` says of a process: state, pid, ports, log."""
+        status = json.loads(self.run("status", "--json").stdout)
+        return next(one for service in status.values() for one in service["processes"] if one["name"] == name)
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    if name := os.environ.get("TEST_SERVICES_SET"):
+        yield Services(name)
+        return
+    take_down_orphans()
+    own = Services(f"test-{os.getpid()}")
+    try:
+        yield own
+    finally:
+        own.down()
+
+
+def take_down_orphans() -> None:
+    """Take down the sets of test sessions that ended without doing it themselves."""
+    for folder in (ROOT / ".cache" / "services").glob("test-*"):
+        owner = _OF_A_SESSION.fullmatch(folder.name)
+        if owner is not None and not Path(f"/proc/{owner[1]}").exists():
+            Services(folder.name).down()
