@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store_kit import append, new
 from structlog.testing import capture_logs
 
 from fsharechat.store import checkpoints, messages, sqlite
 from fsharechat.store.sqlite import SqliteStore
+from tests.unit.store.store_kit import append, new
 
 BODY = bytes(100_000)
 LOG_BYTES = 1 << 20
