@@ -225,7 +225,6 @@ class Pull(Payload):
     """What an MP and an LRM answer."""
 
     kind = pb.PullMessageResult
-    tcp = "PullMessageResult"
     web = "{pull}"
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
@@ -261,7 +260,6 @@ class Waiting(Payload):
 
     def __init__(self, kind: type[pb.NotifyMessage] | type[pb.NotifyMessageReport]) -> None:
         self.kind: type[pb.NotifyMessage] | type[pb.NotifyMessageReport] = kind
-        self.tcp = kind.DESCRIPTOR.name
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
         notify = self.kind.FromString(payload)

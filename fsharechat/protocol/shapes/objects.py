@@ -51,10 +51,6 @@ class Shape(Payload):
     json: type = dict
     """What it is in JSON: dict or list."""
 
-    @property
-    def tcp(self) -> str:
-        return self.kind.DESCRIPTOR.name
-
     @abstractmethod
     def read(self, source: Any) -> Message:
         """Return the message; `source` is of type `json`. Raises JsonError."""

@@ -19,6 +19,12 @@ class Payload(ABC):
     kind: type[Message] | None = None
     """The protobuf message; None where the contract names bytes, or nothing."""
 
+    tcp = ""
+    """What the bytes are, for people."""
+
+    web: str
+    """What it looks like over WebSocket, for people."""
+
     failed = ""
     """What a web client gets instead when its request is refused, escaped."""
 
@@ -40,8 +46,11 @@ class Done(Payload):
     failed = escaped_json({"code": 400, "message": "error", "result": None}).decode()
     _success = escaped_json({"code": 200, "message": "success", "result": None}).decode()
 
+    web = "ok"
+
     def __init__(self, tcp: str = "nothing") -> None:
-        self._tcp = tcp
+        """`tcp` says what is answered over TCP."""
+        self.tcp = tcp
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
         return self._success
@@ -60,9 +69,11 @@ class Failed(Exception):
 class Long(Payload):
     """8 bytes over TCP, `{key: "number"}` over WebSocket."""
 
+    tcp = "8 bytes"
     _struct = Struct(">q")
 
     def __init__(self, key: str) -> None:
+        self.web = f'{{"{key}": "…"}}'
         self._key = key
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
@@ -75,6 +86,8 @@ class Long(Payload):
 class Sent(Payload):
     """The answer to an MS: id and time in ms of the message, 8 bytes each."""
 
+    tcp = "16 bytes"
+    web = '{"messageId": "…", "timestamp"}'
     _struct = Struct(">qq")
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
@@ -88,6 +101,8 @@ class Sent(Payload):
 
 class Text(Payload):
     """JSON that is the same over TCP and over WebSocket."""
+
+    tcp = web = '{"i", "d", "f", "t"}'
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
         return escape(payload.decode()).decode()
