@@ -77,7 +77,7 @@ class Connection:
             raise Disconnected(f"no CONNECT_ACK in {self._options.connect_timeout:g} s") from None
 
     async def request(self, sub_signal: SubSignal, body: Body, within: float) -> Body:
-        """Send a request and return what its answer carries (`transport.REPLIES`), `within` seconds.
+        """Send a request and return what its answer carries (`transport.Body`), `within` seconds.
 
         Raises RequestError when the server refuses, RequestTimeout, Disconnected, InvalidReply, and ValueError or
         TooLarge when the request cannot be sent.

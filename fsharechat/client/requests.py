@@ -20,7 +20,7 @@ class Request(Protocol):
 
 
 async def ask(request: Request, sub_signal: SubSignal, body: Message, kind: type[M]) -> M:
-    """Send a request whose reply is a protobuf message (`transport.REPLIES`)."""
+    """Send a request whose reply is a protobuf message."""
     reply = await request(sub_signal, body)
     assert isinstance(reply, kind)
     return reply

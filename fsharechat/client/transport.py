@@ -1,33 +1,17 @@
 """What a connection needs of a transport, and what both transports share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from google.protobuf.message import Message
-
+from fsharechat.client import notices
 from fsharechat.client.models import Notice
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.shapes import payloads
 from fsharechat.protocol.signals import Signal, SubSignal
 
-Body = Message | bytes
+Body = payloads.Body
 """A request's or a reply's payload as section 7 has it over TCP: the protobuf message, or the raw bytes where the
-contract names bytes."""
-
-REPLIES: Mapping[SubSignal, type[Message]] = {
-    SubSignal.US: pb.SearchUserResult,
-    SubSignal.UPUI: pb.PullUserResult,
-    SubSignal.FRP: pb.GetFriendRequestResult,
-    SubSignal.FP: pb.GetFriendsResult,
-    SubSignal.MP: pb.PullMessageResult,
-    SubSignal.LRM: pb.PullMessageResult,
-    SubSignal.GPGI: pb.PullGroupInfoResult,
-    SubSignal.GPGM: pb.PullGroupMemberResult,
-    SubSignal.GMURL: pb.GetMinioUploadUrlResult,
-    SubSignal.MRP: pb.PullMessageReportResult,
-    SubSignal.UG: pb.GetUserSettingResult,
-}
-"""The requests that are answered with a protobuf message; MS, UP and GC answer bytes, the others nothing."""
+contract names bytes. The table of requests (`fsharechat.protocol.signals`) says which it is."""
 
 
 class Packet(NamedTuple):
@@ -85,5 +69,11 @@ class Transport(ABC):
         """Decode the content of a PUB_ACK. Raises RequestError when it refuses, InvalidReply when it is wrong."""
 
     @abstractmethod
+    def notification(self, sub_signal: SubSignal, content: Any) -> Body:
+        """Decode the content of a notification. Raises InvalidReply."""
+
     def notice(self, sub_signal: SubSignal, content: Any) -> Notice | None:
         """Decode a notification; None when it is of a kind this client does not know. Raises InvalidReply."""
+        if sub_signal not in notices.KNOWN:
+            return None
+        return notices.notice(sub_signal, self.notification(sub_signal, content))

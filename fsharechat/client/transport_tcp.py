@@ -2,30 +2,19 @@
 
 import asyncio
 import ssl
-from struct import Struct
 from typing import Any, TypeVar, cast
 
 import orjson
 from google.protobuf.message import DecodeError, Message
 
 from fsharechat.client.errors import Disconnected, InvalidReply, TooLarge, refusal
-from fsharechat.client.models import (
-    FriendRequestsChanged,
-    FriendsChanged,
-    MessageRecalled,
-    MessagesWaiting,
-    Notice,
-    ReportsChanged,
-    SettingsChanged,
-    StreamPart,
-)
-from fsharechat.client.transport import REPLIES, Body, Packet, Receiver, Transport
+from fsharechat.client.transport import Body, Packet, Receiver, Transport
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Signal, SubSignal
+from fsharechat.protocol.shapes.payloads import Payload
+from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Signal, SubSignal
 
 CLOSE_TIMEOUT = 2.0
-_INT64 = Struct(">q")
 M = TypeVar("M", bound=Message)
 
 
@@ -148,38 +137,15 @@ class TcpTransport(Transport, asyncio.Protocol):
             raise InvalidReply(f"{sub_signal.name}: a PUB_ACK without a code")
         if content[0] != 0:
             raise refusal(sub_signal, content[0])
-        kind = REPLIES.get(sub_signal)
-        return content[1:] if kind is None else _parse(kind, content[1:])
+        row = REQUESTS.get(sub_signal)
+        return content[1:] if row is None else _body(row.reply, content[1:])
 
-    def notice(self, sub_signal: SubSignal, content: bytes) -> Notice | None:
-        match sub_signal:
-            case SubSignal.MN:
-                return MessagesWaiting(_parse(pb.NotifyMessage, content).head)
-            case SubSignal.RMN:
-                recall = _parse(pb.NotifyRecallMessage, content)
-                return MessageRecalled(recall.id, recall.from_user)
-            case SubSignal.FRN:
-                return FriendRequestsChanged(_int64(sub_signal, content))
-            case SubSignal.FN:
-                return FriendsChanged(_int64(sub_signal, content))
-            case SubSignal.UN:
-                return SettingsChanged(_int64(sub_signal, content))
-            case SubSignal.MRN:
-                report = _parse(pb.NotifyMessageReport, content)
-                return ReportsChanged(report.head, report.type)
-            case SubSignal.SAI:
-                return stream_part(content)
-            case _:
-                return None
+    def notification(self, sub_signal: SubSignal, content: bytes) -> Body:
+        return _body(NOTIFICATIONS[sub_signal].payload, content)
 
 
-def stream_part(content: bytes | str) -> StreamPart:
-    """Decode an SAI, which is the same JSON on both transports. Raises InvalidReply."""
-    try:
-        part = orjson.loads(content)
-        return StreamPart(stream_id=str(part["i"]), delta=part["d"], done=bool(part["f"]), robot=part["t"])
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise InvalidReply(f"SAI: {error}") from error
+def _body(payload: Payload, content: bytes) -> Body:
+    return content if payload.kind is None else _parse(payload.kind, content)
 
 
 def _parse(kind: type[M], body: bytes) -> M:
@@ -189,10 +155,3 @@ def _parse(kind: type[M], body: bytes) -> M:
     except DecodeError as error:
         raise InvalidReply(f"{kind.__name__}: {error}") from error
     return message
-
-
-def _int64(sub_signal: SubSignal, body: bytes) -> int:
-    if len(body) != _INT64.size:
-        raise InvalidReply(f"{sub_signal.name}: {len(body)} bytes, it has {_INT64.size}")
-    value: int = _INT64.unpack(body)[0]
-    return value

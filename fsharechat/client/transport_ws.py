@@ -7,9 +7,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from fsharechat.client import web_replies, web_requests
+from fsharechat.client import web
 from fsharechat.client.errors import Disconnected, TooLarge
-from fsharechat.client.models import Notice
 from fsharechat.client.transport import Body, Packet, Receiver, Transport
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Signal, SubSignal
@@ -76,7 +75,7 @@ class WebSocketTransport(Transport):
 
     def encode(self, signal: Signal, sub_signal: SubSignal, message_id: int, content: Any) -> str:
         if signal is Signal.PUBLISH:
-            content = web_requests.request(sub_signal, content)
+            content = web.request(sub_signal, content)
         frame = {
             "signal": signal.name,
             "subSignal": sub_signal.name,
@@ -109,13 +108,13 @@ class WebSocketTransport(Transport):
             await self._session.close()
 
     def accepted(self, content: str) -> pb.ConnectAckPayload:
-        return web_replies.accepted(content)
+        return web.accepted(content)
 
     def reply(self, sub_signal: SubSignal, content: str) -> Body:
-        return web_replies.reply(sub_signal, content, self._me)
+        return web.reply(sub_signal, content, self._me)
 
-    def notice(self, sub_signal: SubSignal, content: str) -> Notice | None:
-        return web_replies.notice(sub_signal, content)
+    def notification(self, sub_signal: SubSignal, content: str) -> Body:
+        return web.notification(sub_signal, content)
 
 
 def _packet(text: str) -> Packet | None:

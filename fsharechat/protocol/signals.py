@@ -1,26 +1,108 @@
-"""The numbers of the wire contract: signals, sub-signals, codes and content types (protocol.md sections 1, 5, 6)."""
+"""The table of requests: one row for each sub-signal (protocol.md sections 1, 5, 6 and 7), and the other numbers.
 
+A row says all of a request but its business. Who adds one writes its row here, its handler in a module of the group
+role, its test, and a method of the client where people are to use it.
+"""
+
+from collections.abc import Mapping
 from enum import IntEnum
 
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.numbers import *  # noqa: F403 - they are one set of numbers, imported from here
+from fsharechat.protocol.shapes.messages import NewMessage, Pull, PullRequest, Waiting
+from fsharechat.protocol.shapes.objects import (
+    Answer,
+    Array,
+    Ids,
+    Object,
+    Shape,
+    Within,
+    id64,
+    loose,
+    maybe,
+    part,
+    parts,
+    texts,
+    written,
+)
+from fsharechat.protocol.shapes.payloads import Done, Long, Payload, Sent, Text
+from fsharechat.protocol.shapes.people import (
+    USER,
+    FriendRequests,
+    Members,
+    Users,
+    conversation,
+    since,
+)
 
-class Signal(IntEnum):
-    """What a frame is; the third byte of its header (section 1)."""
 
-    NONE = 0
-    SUB = 1
-    AUTH = 2
-    PING = 3
-    PUSH = 4
-    CONTACT = 5
-    CONNECT = 6
-    CONNECT_ACK = 7
-    DISCONNECT = 8
-    PUBLISH = 9
-    PUB_ACK = 10
+class Request:
+    """What a PUBLISH of a client asks, and what its PUB_ACK says."""
+
+    def __init__(
+        self,
+        does: str,
+        request: Shape,
+        reply: Payload,
+        *,
+        numbered: bool = False,
+        follow_up: bool = False,
+        by_connector: bool = False,
+    ) -> None:
+        self.does = does
+        self.request = request
+        self.reply = reply
+        self.numbered = numbered
+        """It stores a message, which gets its id in the connector: a call that is made again is known by it."""
+        self.follow_up = follow_up
+        """The server itself asks for it, or clients say it of each message and never again: its limit is wider."""
+        self.by_connector = by_connector
+        """The connector answers it, which knows what its devices have; it asks the group role where it must."""
+
+
+class Unserved:
+    """What clients may ask, and is answered with code 254 whatever it says."""
+
+    def __init__(self, does: str) -> None:
+        self.does = does
+
+
+class Notification:
+    """What a PUBLISH of the server tells."""
+
+    def __init__(self, does: str, payload: Payload) -> None:
+        self.does = does
+        self.payload = payload
+
+
+Row = Request | Unserved | Notification
+
+_DONE = Done()
+_IDS = Ids(pb.PullUserRequest, "request", "uid")
+_VERSION = Object(pb.Version, "version")
+_TARGET_AND_REASON = Object(pb.AddFriendRequest, "targetUserId=target_uid", "reason")
+_MEMBER = Object(pb.GroupMember, "memberId", "type")
+_NEW_GROUP = Object(
+    pb.GroupInfo,
+    *(maybe("target=target_id"), "name", maybe("portrait"), maybe("owner"), "type", maybe("extra")),
+)
+_GROUP = Answer(
+    pb.GroupInfo,
+    *("target=target_id", "name", "portrait", "owner", "type", "memberCount", "extra", "updateDt"),
+)
+_REPORT = Answer(pb.MessageReport, "reportType", "uid", "date", "target")
 
 
 class SubSignal(IntEnum):
-    """What a CONNECT_ACK says, or which request a PUBLISH or PUB_ACK carries (section 1)."""
+    """What a CONNECT_ACK says, or which request or notification a PUBLISH or PUB_ACK carries (section 1)."""
+
+    row: Row | None
+
+    def __new__(cls, number: int, row: Row | None = None) -> "SubSignal":
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.row = row
+        return member
 
     NONE = 0
     CONNECTION_ACCEPTED = 1
@@ -31,220 +113,187 @@ class SubSignal(IntEnum):
     CONNECTION_REFUSED_NOT_AUTHORIZED = 6
     CONNECTION_REFUSED_UNEXPECT_NODE = 7
     CONNECTION_REFUSED_SESSION_NOT_EXIST = 8
-    US = 9
-    FAR = 10
-    UPUI = 11
-    FRN = 12
-    FRUS = 13
-    FRP = 14
-    FHR = 15
-    FP = 16
-    MN = 17
-    MS = 18
-    MP = 19
-    FN = 20
-    GC = 21
-    GPGI = 22
-    GPGM = 23
-    GAM = 24
-    GKM = 25
-    GQ = 26
-    GMI = 27
-    MMI = 28
-    GQNUT = 29
-    MR = 30
-    RMN = 31
-    LRM = 32
-    GD = 33
-    GMURL = 34
-    FALS = 35
-    MRN = 36
-    MRP = 37
-    MRR = 38
-    MDR = 39
-    SAI = 40
-    UG = 41
-    UP = 42
-    UN = 43
-    FDL = 44
-    BLU = 45
+
+    # fmt: off - a row says what it does, what it asks and what it is answered
+    US = (
+        9,
+        Request(
+            "find users",
+            Object(pb.SearchUserRequest, "keyword", "fuzzy", "page"),
+            Array(pb.SearchUserResult, "entry", USER),
+        ),
+    )
+    FAR = 10, Request("ask for friendship", _TARGET_AND_REASON, _DONE)
+    UPUI = 11, Request("profiles of users", _IDS, Users())
+    FRN = 12, Notification("friend requests have changed", Long("version"))
+    FRUS = 13, Request("friend requests are read", _VERSION, _DONE)
+    FRP = 14, Request("friend requests", Object(pb.Version, since("version")), FriendRequests())
+    FHR = 15, Request("answer a friend request", Object(pb.HandleFriendRequest, "targetUid", "status"), _DONE)
+    FP = (
+        16,
+        Request(
+            "friends",
+            _VERSION,
+            Array(
+                pb.GetFriendsResult,
+                "entry",
+                Answer(pb.Friend, "friendUid=uid", "alias", "state", "timestamp=update_dt"),
+            ),
+        ),
+    )
+    MN = 17, Notification("messages wait", Waiting(pb.NotifyMessage))
+    MS = 18, Request("send a message", NewMessage(), Sent(), numbered=True)
+    MP = 19, Request("fetch messages", PullRequest(), Pull(), follow_up=True, by_connector=True)
+    FN = 20, Notification("friends have changed", Long("head"))
+    GC = (
+        21,
+        Request(
+            "create a group",
+            Within(
+                pb.CreateGroupRequest,
+                "group",
+                Object(pb.Group, part("groupInfo", _NEW_GROUP), parts("groupMembers=members", _MEMBER)),
+            ),
+            Done("the id of the group"),
+            numbered=True,
+        ),
+    )
+    GPGI = 22, Request("what groups are", _IDS, Array(pb.PullGroupInfoResult, "info", _GROUP))
+    GPGM = (
+        23,
+        Request(
+            "members of a group",
+            Object(pb.PullGroupMemberRequest, "groupId=target", "version=head"),
+            Members(),
+        ),
+    )
+    GAM = (
+        24,
+        Request(
+            "add members",
+            Object(pb.AddGroupMemberRequest, "groupId", parts("groupMembers=added_member", _MEMBER)),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    GKM = (
+        25,
+        Request(
+            "remove members",
+            Object(pb.RemoveGroupMemberRequest, "groupId", texts("memberIds=removed_member")),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    GQ = 26, Request("leave a group", Object(pb.QuitGroupRequest, "groupId"), _DONE, numbered=True)
+    GMI = (
+        27,
+        Request(
+            "change what a group is",
+            Object(pb.ModifyGroupInfoRequest, "groupId", "type", "value"),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    MMI = (
+        28,
+        Request(
+            "change one's own profile",
+            Within(pb.ModifyMyInfoRequest, "entry", Object(pb.InfoEntry, "type", loose("value"))),
+            _DONE,
+        ),
+    )
+    GQNUT = 29, Unserved("an address to upload to, of a kind of storage that is not used")
+    MR = 30, Request("take a message back", Object(pb.INT64Buf, id64("messageUid=id")), _DONE)
+    RMN = (
+        31,
+        Notification(
+            "a message was taken back", Answer(pb.NotifyRecallMessage, "fromUser", id64("messageUid=id"))
+        ),
+    )
+    LRM = (
+        32,
+        Request(
+            "history of a conversation",
+            Object(pb.LoadRemoteMessages, id64("beforeUid"), "count", conversation("conversation")),
+            Pull(),
+        ),
+    )
+    GD = 33, Request("dismiss a group", Object(pb.DismissGroupRequest, "groupId"), _DONE, numbered=True)
+    GMURL = (
+        34,
+        Request(
+            "an address to upload a file to",
+            Object(pb.GetMinioUploadUrlRequest, "mediaType=type", "key"),
+            Answer(pb.GetMinioUploadUrlResult, "domain", "url", "server", "port"),
+        ),
+    )
+    FALS = 35, Request("set the alias of a friend", _TARGET_AND_REASON, _DONE)
+    MRN = 36, Notification("reports wait", Waiting(pb.NotifyMessageReport))
+    MRP = (
+        37,
+        Request(
+            "fetch reports",
+            Object(pb.PullMessageReportRequest, id64("id"), "type"),
+            Answer(
+                pb.PullMessageReportResult,
+                id64("current"),
+                id64("head"),
+                written("messageCount", lambda result: len(result.report)),
+                parts("messageReportList=report", _REPORT),
+            ),
+            follow_up=True,
+            by_connector=True,
+        ),
+    )
+    MRR = (
+        38,
+        Request(
+            "messages are read",
+            Object(pb.ReadReport, "type", "line", "target", "date", texts("tos")),
+            _DONE,
+            follow_up=True,
+        ),
+    )
+    MDR = (
+        39,
+        Request("messages are delivered", Object(pb.DeliveryReport, "date", "target"), _DONE, follow_up=True),
+    )
+    SAI = 40, Notification("a part of what a robot says", Text())
+    UG = (
+        41,
+        Request(
+            "settings",
+            _VERSION,
+            Array(
+                pb.GetUserSettingResult,
+                "entry",
+                Answer(pb.UserSettingEntry, "scope", "key", "value", "updateDt"),
+            ),
+        ),
+    )
+    UP = (
+        42,
+        Request(
+            "change a setting",
+            Object(pb.ModifyUserSettingReq, "scope", "key", loose("value")),
+            Long("version"),
+        ),
+    )
+    UN = 43, Notification("settings have changed", Long("version"))
+    FDL = 44, Request("end a friendship", Object(pb.DeleteFriendRequest, "targetUserId=target_uid"), _DONE)
+    BLU = (
+        45,
+        Request(
+            "blacklist a user, or no more",
+            Object(pb.BlacklistUserRequest, "targetUserId=target_uid", "status"),
+            _DONE,
+        ),
+    )
+    # fmt: on
 
 
-class Code(IntEnum):
-    """The first byte of a PUB_ACK body (section 5)."""
-
-    SUCCESS = 0
-    INVALID_DATA = 2
-    SERVER_ERROR = 4
-    NOT_MODIFIED = 5
-    TOKEN_ERROR = 6
-    USER_FORBIDDEN = 8
-    NOT_IN_GROUP = 9
-    INVALID_MESSAGE = 10
-    GROUP_EXISTS = 11
-    ALREADY_REQUESTED = 16
-    REQUEST_BLOCKED = 18
-    REQUEST_OVERTIME = 19
-    NOT_IN_CHATROOM = 20
-    NOT_IN_CHANNEL = 21
-    SENSITIVE_WORD = 242
-    BLACKLISTED = 246
-    MUTED = 247
-    NO_RIGHT = 248
-    TIMEOUT = 249
-    TOO_OFTEN = 250
-    INVALID_PARAMETER = 251
-    NOT_EXIST = 253
-    NOT_IMPLEMENTED = 254
-
-
-class LoginCode(IntEnum):
-    """The `code` of the answers of /send_code and /login (section 3)."""
-
-    SUCCESS = 0
-    INVALID_NUMBER = 1
-    TOO_OFTEN = 3
-    SERVER_ERROR = 4
-    CODE_EXPIRED = 5
-    WRONG_CODE = 6
-    MISCONFIGURED = 7
-    NO_SESSION = 8
-
-
-class ConversationType(IntEnum):
-    PRIVATE = 0
-    GROUP = 1
-    CHAT_ROOM = 2
-    CHANNEL = 3
-
-
-class PersistFlag(IntEnum):
-    NOT_STORED = 0
-    STORED = 1
-    STORED_AND_COUNTED = 3
-    TRANSPARENT = 4
-
-
-class ContentType(IntEnum):
-    TEXT = 1
-    VOICE = 2
-    IMAGE = 3
-    LOCATION = 4
-    FILE = 5
-    VIDEO = 6
-    STICKER = 7
-    RECALLED = 80
-    TIP = 90
-    TYPING = 91
-    GROUP_CREATED = 104
-    MEMBERS_ADDED = 105
-    MEMBERS_KICKED = 106
-    MEMBER_QUIT = 107
-    GROUP_DISMISSED = 108
-    GROUP_RENAMED = 110
-    GROUP_PORTRAIT_CHANGED = 112
-    CALL_START = 400
-    CALL_ANSWER = 401
-    CALL_BYE = 402
-    CALL_SIGNAL = 403
-    CALL_MODIFY = 404
-    CALL_ANSWER_AUDIO = 405
-
-
-TRANSPARENT_TYPES = frozenset({91, 401, 402, 403, 404, 405})
-"""Content types that are transparent whatever their persist flag says (section 5)."""
-
-
-SYSTEM_TYPES = frozenset({80, *range(104, 113)})
-"""Content types of what the server says; a message of a client has none of them (section 8)."""
-
-
-class FriendState(IntEnum):
-    FRIEND = 0
-    DELETED = 1
-    """A friend no more: this project's, for lists of what has changed."""
-    BLACKLISTED = 2
-
-
-class RequestStatus(IntEnum):
-    """The status of a friend request."""
-
-    SENT = 0
-    ACCEPTED = 1
-    REJECTED = 2
-
-
-class UserResultCode(IntEnum):
-    OK = 0
-    NOT_FOUND = 1
-    NOT_MODIFIED = 2
-
-
-class UserStatus(IntEnum):
-    NORMAL = 0
-    MUTED = 1
-    BLOCKED = 2
-
-
-class InfoType(IntEnum):
-    """Which field of a user ModifyMyInfo changes."""
-
-    DISPLAY_NAME = 0
-    PORTRAIT = 1
-    GENDER = 2
-    MOBILE = 3
-    EMAIL = 4
-    ADDRESS = 5
-    COMPANY = 6
-    SOCIAL = 7
-    EXTRA = 8
-
-
-class GroupType(IntEnum):
-    """What the members of a group may do (section 5)."""
-
-    NORMAL = 0
-    FREE = 1
-    RESTRICTED = 2
-
-
-class MemberType(IntEnum):
-    NORMAL = 0
-    MANAGER = 1
-    OWNER = 2
-    SILENCED = 3
-    REMOVED = 4
-
-
-class GroupInfoType(IntEnum):
-    """Which field of a group ModifyGroupInfo changes."""
-
-    NAME = 0
-    PORTRAIT = 1
-    EXTRA = 2
-
-
-class MediaType(IntEnum):
-    """Which bucket a file goes to (section 8)."""
-
-    GENERAL = 0
-    IMAGE = 1
-    VOICE = 2
-    VIDEO = 3
-    FILE = 4
-    PORTRAIT = 5
-    FAVORITE = 6
-
-
-class ReportType(IntEnum):
-    DELIVERED = 1
-    READ = 2
-
-
-class SettingScope(IntEnum):
-    """What a user's setting is about (section 8)."""
-
-    CONVERSATION_MUTED = 1
-    ALL_MUTED = 2
-    CONVERSATION_ON_TOP = 3
-    GROUP_SAVED = 6
+REQUESTS: Mapping[int, Request] = {int(sub): sub.row for sub in SubSignal if isinstance(sub.row, Request)}
+NOTIFICATIONS: Mapping[int, Notification] = {
+    int(sub): sub.row for sub in SubSignal if isinstance(sub.row, Notification)
+}

@@ -3,12 +3,12 @@
 from enum import Enum
 
 from fsharechat.leaky_bucket import LeakyBucket
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import REQUESTS
 
 PING = -1
 """The kind of a PING and of the web client's heartbeat; the kind of a request is its sub-signal."""
 
-FOLLOW_UPS = frozenset({SubSignal.MP, SubSignal.MRP, SubSignal.MDR, SubSignal.MRR})
+FOLLOW_UPS = frozenset(number for number, row in REQUESTS.items() if row.follow_up)
 """What the server itself asks for, and what clients say of each message they get and never say again."""
 
 FLOOD = 10

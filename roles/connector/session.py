@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
 from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.ids import LeaseError
-from fsharechat.protocol.signals import Code, ReportType, Signal, SubSignal
+from fsharechat.protocol.signals import REQUESTS, Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.welcome import Welcome
 from fsharechat.store.cursors import Log
@@ -31,23 +31,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _REFUSALS = frozenset(s for s in SubSignal if s.name.startswith("CONNECTION_REFUSED_"))
-_NUMBERED = frozenset(
-    {
-        SubSignal.MS,
-        SubSignal.GC,
-        SubSignal.GAM,
-        SubSignal.GKM,
-        SubSignal.GQ,
-        SubSignal.GD,
-        SubSignal.GMI,
-    }
-)
-"""The requests that store a message: it gets its id here, so that a call made again is known by it."""
+_NUMBERED = frozenset(number for number, row in REQUESTS.items() if row.numbered)
 
 FRAMES_A_TURN = 200
 """So many frames of one connection are carried out before others have their turn."""
-
-_REQUESTS = frozenset(SubSignal) - _REFUSALS - {SubSignal.NONE, SubSignal.CONNECTION_ACCEPTED}
 
 
 class State(Enum):
@@ -228,13 +215,10 @@ class Session:
     def _publish(self, frame: Frame) -> None:
         sub_signal = frame.sub_signal
         message_id = 0
-        if sub_signal == SubSignal.MP:
-            self._pull(frame)
-            return
-        if sub_signal == SubSignal.MRP:
-            self._pull_reports(frame)
-            return
         if not self._allowed(frame):
+            return
+        if sub_signal in BY_CONNECTOR:
+            BY_CONNECTOR[sub_signal](self, frame)
             return
         if sub_signal in _NUMBERED:
             try:
@@ -243,7 +227,7 @@ class Session:
                 log.error("no message id", error=str(error))
                 self._refuse(frame, Code.SERVER_ERROR)
                 return
-        elif sub_signal not in _REQUESTS:
+        elif sub_signal not in REQUESTS:
             self._refuse(frame, Code.NOT_IMPLEMENTED)
             return
         call = Call(
@@ -384,8 +368,6 @@ class Session:
     def _pull(self, frame: Frame) -> None:
         logs = self.logs
         assert logs is not None
-        if not self._allowed(frame):
-            return
         try:
             request = pb.PullMessageRequest.FromString(frame.body)
         except DecodeError:
@@ -398,8 +380,6 @@ class Session:
     def _pull_reports(self, frame: Frame) -> None:
         logs = self.logs
         assert logs is not None
-        if not self._allowed(frame):
-            return
         try:
             request = pb.PullMessageReportRequest.FromString(frame.body)
             check_whole(request)
@@ -411,3 +391,10 @@ class Session:
             self._refuse(frame, Code.INVALID_PARAMETER)
             return
         logs.pull_reports(frame.message_id, Log(kind), request.id, frame.body)
+
+
+BY_CONNECTOR: Mapping[int, Callable[[Session, Frame], None]] = {
+    SubSignal.MP: Session._pull,
+    SubSignal.MRP: Session._pull_reports,
+}
+"""The requests that are answered here, as the table of requests has it."""

@@ -17,7 +17,8 @@ from fsharechat.store import messages as message_rows
 from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
-from roles.group import (  # noqa: F401 - they announce their handlers
+from roles.group import (
+    admin,
     admin_groups,
     admin_keys,
     admin_users,
@@ -34,10 +35,19 @@ from roles.group import (  # noqa: F401 - they announce their handlers
     settings,
     users,
 )
+from roles.group.handlers import add_up
 from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 
 log = structlog.get_logger(__name__)
+
+_MODULES = (connect, friends, groups, login, media, messages, recall, reports, settings, users)
+_OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
+
+HANDLERS = add_up(
+    [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]
+)
+"""What carries out each request, and each question of another role."""
 
 
 class GroupRole:
@@ -74,6 +84,7 @@ class GroupRole:
             self._codes,
             TokenSigner(key),
             node.blobs,
+            HANDLERS,
         )
         self._group = group
         await group.start(node.registry)

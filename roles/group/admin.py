@@ -1,16 +1,16 @@
-"""How operations of the back office find their functions: announced by name, asked over one method.
+"""How operations of the back office find their functions: by name, over one method.
 
 The api role has checked the key and the shape of what is asked (roles/api/shapes.py).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
-from roles.group.handlers import handles_raw
+from roles.group.handlers import Handlers
 
 if TYPE_CHECKING:
     from roles.group.service import Group
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Request = dict[str, Any]
 Operation = Callable[["Group", Call, Request], Awaitable[object]]
 
-OPERATIONS: dict[str, Operation] = {}
+Operations = Mapping[str, Operation]
+"""Operations by name. Each returns what is the `result` of the answer, or raises Denied."""
 
 
 OFFICE = "back office"
@@ -33,26 +34,21 @@ class Denied(Exception):
         self.status = status
 
 
-def operation(name: str) -> Callable[[Operation], Operation]:
-    """Make a function an operation. It returns what is the `result` of the answer, or raises Denied."""
+def handlers(tables: Iterable[Operations]) -> Handlers:
+    """Return what carries out the operations of all tables."""
+    operations = {name: function for table in tables for name, function in table.items()}
 
-    def decorate(function: Operation) -> Operation:
-        OPERATIONS[name] = function
-        return function
+    async def administer(group: "Group", call: Call) -> Reply:
+        request: Request = orjson.loads(call.body)
+        function = operations.get(request["op"])
+        if function is None:
+            return Reply(Code.NOT_IMPLEMENTED)
+        try:
+            return _answer(200, "success", await function(group, call, request))
+        except Denied as denied:
+            return _answer(denied.status, str(denied), None)
 
-    return decorate
-
-
-@handles_raw(Method.ADMIN)
-async def administer(group: "Group", call: Call) -> Reply:
-    request: Request = orjson.loads(call.body)
-    function = OPERATIONS.get(request["op"])
-    if function is None:
-        return Reply(Code.NOT_IMPLEMENTED)
-    try:
-        return _answer(200, "success", await function(group, call, request))
-    except Denied as denied:
-        return _answer(denied.status, str(denied), None)
+    return Handlers(raw={Method.ADMIN: administer})
 
 
 def _answer(status: int, message: str, result: object) -> Reply:

@@ -5,7 +5,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import admin, groups
 from fsharechat.store.groups import Info
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import OFFICE, Denied, Request, operation
+from roles.group.admin import OFFICE, Denied, Operations, Request
 from roles.group.groups import NOTHING, Change, Told, end
 from roles.group.notices import Notice
 from roles.group.service import Group
@@ -28,7 +28,6 @@ def _name(names: type[GroupType] | type[MemberType], number: int) -> str:
     return names(number).name.lower() if number in names._value2member_map_ else str(number)
 
 
-@operation("groups.list")
 async def list_groups(group: Group, _: Call, request: Request) -> object:
     limit: int = request["limit"]
     found = await group.store.search_for(
@@ -40,7 +39,6 @@ async def list_groups(group: Group, _: Call, request: Request) -> object:
     }
 
 
-@operation("groups.get")
 async def get(group: Group, _: Call, request: Request) -> object:
     limit: int = request["limit"]
     info = await group.store.read(admin.chat_group, request["group"])
@@ -60,7 +58,6 @@ async def get(group: Group, _: Call, request: Request) -> object:
     }
 
 
-@operation("groups.dismiss")
 async def dismiss(group: Group, call: Call, request: Request) -> object:
     """Dismiss a group; its members are told as if its owner had done it."""
     info, told = await group.store.write(
@@ -81,3 +78,10 @@ def _dismiss(dialect: Dialect, id: int, group_id: str, now: int, retried: bool) 
         raise Denied(409, "the group is dismissed already")
     change = Change(Notice(id, now, info.owner, group_id), retried)
     return info, (yield from end(dialect, change, info))
+
+
+OPERATIONS: Operations = {
+    "groups.list": list_groups,
+    "groups.get": get,
+    "groups.dismiss": dismiss,
+}

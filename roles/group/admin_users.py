@@ -4,7 +4,7 @@ from fsharechat.protocol.signals import UserStatus
 from fsharechat.rpc import Call
 from fsharechat.store import admin, users
 from fsharechat.store.admin import Account
-from roles.group.admin import OFFICE, Denied, Request, operation
+from roles.group.admin import OFFICE, Denied, Operations, Request
 from roles.group.login import normal_number
 from roles.group.service import Group
 
@@ -30,7 +30,6 @@ def _shown(account: Account) -> dict[str, object]:
     }
 
 
-@operation("users.create")
 async def create(group: Group, call: Call, request: Request) -> object:
     number = normal_number(request["number"])
     if number is None:
@@ -42,7 +41,6 @@ async def create(group: Group, call: Call, request: Request) -> object:
     return _shown(account)
 
 
-@operation("users.get")
 async def get(group: Group, _: Call, request: Request) -> object:
     account = await _account(group, request["user"])
     rows = await group.store.read(users.profiles, [account.uid])
@@ -51,7 +49,6 @@ async def get(group: Group, _: Call, request: Request) -> object:
     return {**_shown(account), **{name: profile.get(name) for name in more}}
 
 
-@operation("users.list")
 async def list_users(group: Group, _: Call, request: Request) -> object:
     limit: int = request["limit"]
     wanted: str = request["status"]
@@ -65,7 +62,6 @@ async def list_users(group: Group, _: Call, request: Request) -> object:
     }
 
 
-@operation("users.status")
 async def set_status(group: Group, _: Call, request: Request) -> object:
     """Let a user do everything again, keep them from sending, or keep them out altogether, at once and everywhere."""
     account = await _account(group, request["user"])
@@ -78,7 +74,6 @@ async def set_status(group: Group, _: Call, request: Request) -> object:
     return _shown(account._replace(status=status))
 
 
-@operation("sessions.count")
 async def count_sessions(group: Group, _: Call, __: Request) -> object:
     """Say how many devices this process knows to be online, on all connectors."""
     presence = group.presence
@@ -86,7 +81,6 @@ async def count_sessions(group: Group, _: Call, __: Request) -> object:
     return {"devices": len(presence), "users": presence.users, "nodes": nodes}
 
 
-@operation("sessions.list")
 async def list_sessions(group: Group, _: Call, request: Request) -> object:
     """List the devices of a user: of many those that are online, and then those that logged in last."""
     account = await _account(group, request["user"])
@@ -109,7 +103,6 @@ async def list_sessions(group: Group, _: Call, request: Request) -> object:
     }
 
 
-@operation("sessions.end")
 async def end_sessions(group: Group, call: Call, request: Request) -> object:
     """End the connection of a device, or of all of a user; with `logout` it has to log in again."""
     account = await _account(group, request["user"])
@@ -124,3 +117,14 @@ async def end_sessions(group: Group, call: Call, request: Request) -> object:
         if only[0] not in known:
             raise Denied(404, "the user has no such device")
     return {"uid": account.uid, "disconnected": kicked, "loggedOut": logged_out}
+
+
+OPERATIONS: Operations = {
+    "users.create": create,
+    "users.get": get,
+    "users.list": list_users,
+    "users.status": set_status,
+    "sessions.count": count_sessions,
+    "sessions.list": list_sessions,
+    "sessions.end": end_sessions,
+}

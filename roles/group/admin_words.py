@@ -5,7 +5,7 @@ import secrets
 from fsharechat.rpc import Call
 from fsharechat.store import words
 from fsharechat.store.words import MAX_WORDS, TooManyWords
-from roles.group.admin import Denied, Request, operation
+from roles.group.admin import Denied, Operations, Request
 from roles.group.service import Group
 from roles.group.words import fold
 
@@ -27,7 +27,6 @@ def _folded(given: list[str]) -> list[str]:
     return found
 
 
-@operation("words.list")
 async def list_words(group: Group, _: Call, request: Request) -> object:
     limit: int = request["limit"]
     found = await group.store.read(words.page, fold(request["after"]).strip(), limit + 1)
@@ -35,7 +34,6 @@ async def list_words(group: Group, _: Call, request: Request) -> object:
     return {"words": found[:limit], "total": total, "next": found[limit - 1] if len(found) > limit else ""}
 
 
-@operation("words.add")
 async def add(group: Group, _: Call, request: Request) -> object:
     try:
         added = await group.store.write(words.add, _folded(request["words"]), secrets.token_bytes(16))
@@ -45,8 +43,14 @@ async def add(group: Group, _: Call, request: Request) -> object:
     return {"added": added}
 
 
-@operation("words.remove")
 async def remove(group: Group, _: Call, request: Request) -> object:
     removed = await group.store.write(words.remove, _folded(request["words"]), secrets.token_bytes(16))
     group.words.changed()
     return {"removed": removed}
+
+
+OPERATIONS: Operations = {
+    "words.list": list_words,
+    "words.add": add,
+    "words.remove": remove,
+}

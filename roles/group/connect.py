@@ -14,7 +14,7 @@ from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
 from fsharechat.store.sessions import Session
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.handlers import handles_raw
+from roles.group.handlers import Handlers
 from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,6 @@ HEADS_AT_ONCE = 100
 """Users whose heads one read looks up: it looks at each of their groups, which may be hundreds."""
 
 
-@handles_raw(Method.AUTHENTICATE)
 async def authenticate(group: Group, call: Call) -> Reply:
     """Check the password of a CONNECT. The code of the reply is the sub-signal of the CONNECT_ACK."""
     try:
@@ -78,7 +77,6 @@ def _proves(group: Group, call: Call, session: Session) -> bool:
     return group.tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
 
 
-@handles_raw(Method.FORGET)
 async def forget(group: Group, call: Call) -> Reply:
     """Log a device out, unless it has logged in anew since the login whose time (ms) is the body."""
     await group.store.write(sessions.forget, call.uid, call.client_id, int(call.body))
@@ -86,7 +84,6 @@ async def forget(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS)
 
 
-@handles_raw(Method.HEADS)
 async def all_heads(group: Group, call: Call) -> Reply:
     uids = orjson.loads(call.body)
     found: dict[str, Heads] = {}
@@ -95,25 +92,34 @@ async def all_heads(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
 
 
-@handles_raw(Method.GONE)
 async def gone(group: Group, call: Call) -> Reply:
     """Say which devices should have been kicked: the event that said so may be lost."""
     devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
     return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(sessions.gone, devices)))
 
 
-@handles_raw(Method.RECALLS)
 async def missed_recalls(group: Group, call: Call) -> Reply:
     found = await group.store.read_for(call.uid, recalls.missed, call.uid, orjson.loads(call.body))
     return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
 
 
-@handles_raw(Method.MARKS)
 async def keep_marks(group: Group, call: Call) -> Reply:
     await group.store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
     return Reply(Code.SUCCESS)
 
 
-@handles_raw(Method.NEWEST_ID)
 async def newest_id(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(messages.newest)))
+
+
+HANDLERS = Handlers(
+    raw={
+        Method.AUTHENTICATE: authenticate,
+        Method.FORGET: forget,
+        Method.HEADS: all_heads,
+        Method.GONE: gone,
+        Method.RECALLS: missed_recalls,
+        Method.MARKS: keep_marks,
+        Method.NEWEST_ID: newest_id,
+    },
+)

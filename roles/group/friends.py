@@ -22,7 +22,7 @@ from fsharechat.store.friends import Request
 from fsharechat.store.heads import FRIENDS, REQUESTS, next_version
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.handlers import handles
+from roles.group.handlers import Handlers
 from roles.group.service import Group
 from roles.group.standing import check_heard, check_rights, rights_of
 
@@ -41,7 +41,6 @@ _ACCEPTING = (RequestStatus.SENT, RequestStatus.ACCEPTED)
 """What an FHR says for yes (section 7)."""
 
 
-@handles(SubSignal.FAR, pb.AddFriendRequest)
 async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
     target = request.target_uid
     if target == call.uid or len(request.reason) > MAX_REASON:
@@ -84,7 +83,6 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried
     return version
 
 
-@handles(SubSignal.FHR, pb.HandleFriendRequest)
 async def handle_request(group: Group, call: Call, request: pb.HandleFriendRequest) -> None:
     requester, now = request.target_uid, group.now()
     if request.status == RequestStatus.REJECTED:
@@ -180,7 +178,6 @@ def _private(id: int, sender: str, target: str, content: pb.MessageContent, now:
     return NewMessage(id, sender, 0, key, message.SerializeToString(), (target,))
 
 
-@handles(SubSignal.FRP, pb.Version)
 async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
     found = await group.store.read_for(call.uid, friends.requests, call.uid, request.version)
     return pb.GetFriendRequestResult(
@@ -199,7 +196,6 @@ async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.Get
     )
 
 
-@handles(SubSignal.FRUS, pb.Version)
 async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
     version = await group.store.write(_mark_read, call.uid, request.version, group.now())
     _tell_of_requests(group, version, call.uid)
@@ -211,7 +207,6 @@ def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
     return version
 
 
-@handles(SubSignal.FP, pb.Version)
 async def pull_friends(group: Group, call: Call, request: pb.Version) -> pb.GetFriendsResult:
     rows = await group.store.read_for(call.uid, friends.changed, call.uid, request.version)
     return pb.GetFriendsResult(
@@ -219,7 +214,6 @@ async def pull_friends(group: Group, call: Call, request: pb.Version) -> pb.GetF
     )
 
 
-@handles(SubSignal.FALS, pb.AddFriendRequest)
 async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
     """Keep `reason` as the alias of a friend."""
     if len(request.reason) > MAX_ALIAS:
@@ -237,7 +231,6 @@ def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int
     return version
 
 
-@handles(SubSignal.FDL, pb.DeleteFriendRequest)
 async def delete_friend(group: Group, call: Call, request: pb.DeleteFriendRequest) -> None:
     other = request.target_uid
     await rights_of(group, other)
@@ -261,7 +254,6 @@ def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> 
     return version
 
 
-@handles(SubSignal.BLU, pb.BlacklistUserRequest)
 async def blacklist(group: Group, call: Call, request: pb.BlacklistUserRequest) -> None:
     """Put a user on one's blacklist, or take them off it. They are not told."""
     target = request.target_uid
@@ -282,3 +274,17 @@ def _blacklist(dialect: Dialect, uid: str, target: str, on: bool, now: int) -> U
         raise Refusal(Code.INVALID_PARAMETER)
     yield from friends.put_tie(dialect, uid, target, tie.blacklisted(on), version)
     return version
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.FAR: add_friend,
+        SubSignal.FHR: handle_request,
+        SubSignal.FRP: pull_requests,
+        SubSignal.FRUS: mark_requests_read,
+        SubSignal.FP: pull_friends,
+        SubSignal.FALS: set_alias,
+        SubSignal.FDL: delete_friend,
+        SubSignal.BLU: blacklist,
+    },
+)

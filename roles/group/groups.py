@@ -28,7 +28,7 @@ from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.unit import Dialect, Unit, rows_within
 from roles.group import group_rights
-from roles.group.handlers import handles
+from roles.group.handlers import Handlers
 from roles.group.notices import Notice, brought
 from roles.group.service import Group
 from roles.group.standing import check_heard, check_not_blocked, check_rights
@@ -159,7 +159,6 @@ def _tell(dialect: Dialect, message: NewMessage) -> Unit[Told]:
 # Making
 
 
-@handles(SubSignal.GC, pb.CreateGroupRequest)
 async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> bytes:
     info = request.group.group_info
     if info.type not in tuple(GroupType):
@@ -250,7 +249,6 @@ def _new(
 # Changing
 
 
-@handles(SubSignal.GAM, pb.AddGroupMemberRequest)
 async def add_members(group: Group, call: Call, request: pb.AddGroupMemberRequest) -> None:
     limit = group.settings.limits.group_members
     wanted = _wanted(request.added_member, limit)
@@ -281,7 +279,6 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     return (yield from _tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
 
 
-@handles(SubSignal.GKM, pb.RemoveGroupMemberRequest)
 async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
     may = group_rights.check_kick
     await _change(group, call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
@@ -304,7 +301,6 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
     return told
 
 
-@handles(SubSignal.GQ, pb.QuitGroupRequest)
 async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
     await _change(group, call, request, request.group_id, group_rights.check_quit, (), (), _quit)
 
@@ -325,7 +321,6 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
     return told
 
 
-@handles(SubSignal.GD, pb.DismissGroupRequest)
 async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
     await _change(group, call, request, request.group_id, group_rights.check_dismiss, (), (), _dismiss)
 
@@ -348,7 +343,6 @@ def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
     return told
 
 
-@handles(SubSignal.GMI, pb.ModifyGroupInfoRequest)
 async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
     _check_field(request.type, request.value)
     what = GroupInfoType(request.type)
@@ -384,7 +378,6 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
 # Reading
 
 
-@handles(SubSignal.GPGI, pb.PullUserRequest)
 async def pull_groups(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
     if len(request.request) > MAX_GROUPS:
         raise Refusal(Code.INVALID_PARAMETER)
@@ -411,7 +404,6 @@ def _group_info(info: Info) -> pb.GroupInfo:
     )
 
 
-@handles(SubSignal.GPGM, pb.PullGroupMemberRequest)
 async def pull_members(
     group: Group, call: Call, request: pb.PullGroupMemberRequest
 ) -> pb.PullGroupMemberResult:
@@ -424,3 +416,17 @@ async def pull_members(
         room -= sent_size(alias) if alias else 0
         result.member.add(member_id=uid, alias=alias if room >= 0 else "", type=kind, update_dt=update_dt)
     return result
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.GC: create,
+        SubSignal.GAM: add_members,
+        SubSignal.GKM: kick_members,
+        SubSignal.GQ: quit_group,
+        SubSignal.GD: dismiss,
+        SubSignal.GMI: modify,
+        SubSignal.GPGI: pull_groups,
+        SubSignal.GPGM: pull_members,
+    },
+)

@@ -1,8 +1,9 @@
-"""How requests find their handlers: one function a method, announced by a decorator."""
+"""How requests find their handlers: one function a method."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from google.protobuf.message import DecodeError, Message
@@ -10,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from fsharechat.errors import CommitInDoubt, Refusal, StoreError
 from fsharechat.protocol.bodies import check_whole
 from fsharechat.protocol.ids import LeaseError
-from fsharechat.protocol.signals import Code
+from fsharechat.protocol.signals import REQUESTS, Code, SubSignal
 from fsharechat.rpc import Call, Reply
 
 if TYPE_CHECKING:
@@ -18,63 +19,61 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-M = TypeVar("M", bound=Message)
 Answer = Message | bytes | None
-Direct = Callable[["Group", Call], "asyncio.Future[Reply]"]
+Business = Callable[["Group", Call, Any], Awaitable[Answer]]
+"""Carries out a request whose body is the message that the table of requests names.
+
+It returns the payload of the answer (protocol.md section 7), or raises Refusal with a code.
+"""
+
 Handler = Callable[["Group", Call], Awaitable[Reply]]
+"""Carries out a method whose body and reply are its own business."""
 
-HANDLERS: dict[int, Handler] = {}
-DIRECT: dict[int, Direct] = {}
+Direct = Callable[["Group", Call], "asyncio.Future[Reply]"]
+"""The handler of a method on the hot path: it is called without a task of its own.
 
-
-def handles(
-    method: int, request: type[M]
-) -> Callable[
-    [Callable[["Group", Call, M], Awaitable[Answer]]], Callable[["Group", Call, M], Awaitable[Answer]]
-]:
-    """Make a function the handler of a sub-signal whose body is a `request`.
-
-    It returns the payload of the answer (protocol.md section 7), or raises Refusal with a code.
-    """
-
-    def decorate(
-        function: Callable[["Group", Call, M], Awaitable[Answer]],
-    ) -> Callable[["Group", Call, M], Awaitable[Answer]]:
-        async def handle(group: "Group", call: Call) -> Reply:
-            parsed = request.FromString(call.body)
-            check_whole(parsed)
-            answer = await function(group, call, parsed)
-            if isinstance(answer, Message):
-                return Reply(Code.SUCCESS, answer.SerializeToString())
-            return Reply(Code.SUCCESS, answer or b"")
-
-        HANDLERS[method] = handle
-        return function
-
-    return decorate
+It must not raise, and the future that it returns must not fail.
+"""
 
 
-def handles_raw(method: int) -> Callable[[Handler], Handler]:
-    """Make a function the handler of a method whose body and reply are its own business."""
+@dataclass(frozen=True)
+class Handlers:
+    """What carries out which method: each module of the role has such a table, and the role adds them up."""
 
-    def decorate(function: Handler) -> Handler:
-        HANDLERS[method] = function
-        return function
-
-    return decorate
+    requests: Mapping[SubSignal, Business] = field(default_factory=dict)
+    raw: Mapping[int, Handler] = field(default_factory=dict)
+    direct: Mapping[int, Direct] = field(default_factory=dict)
 
 
-def handles_direct(method: int) -> Callable[[Direct], Direct]:
-    """Make a function the handler of a method on the hot path: it is called without a task of its own.
+def add_up(tables: Iterable[Handlers]) -> Handlers:
+    """Return all of them as one, whose requests are among `raw` too. Raises ValueError where a method has two."""
+    requests: dict[SubSignal, Business] = {}
+    raw: dict[int, Handler] = {}
+    direct: dict[int, Direct] = {}
+    for table in tables:
+        methods = [*table.requests, *table.raw, *table.direct]
+        for method in methods:
+            if methods.count(method) > 1 or method in raw or method in direct:
+                raise ValueError(f"{method!r} has two handlers")
+        requests.update(table.requests)
+        raw.update((sub_signal, _parsing(sub_signal, do)) for sub_signal, do in table.requests.items())
+        raw.update(table.raw)
+        direct.update(table.direct)
+    return Handlers(requests, raw, direct)
 
-    It must not raise, and the future that it returns must not fail.
-    """
 
-    def decorate(function: Direct) -> Direct:
-        DIRECT[method] = function
-        return function
+def _parsing(sub_signal: SubSignal, business: Business) -> Handler:
+    kind = REQUESTS[sub_signal].request.kind
 
-    return decorate
+    async def handle(group: "Group", call: Call) -> Reply:
+        parsed = kind.FromString(call.body)
+        check_whole(parsed)
+        answer = await business(group, call, parsed)
+        if isinstance(answer, Message):
+            return Reply(Code.SUCCESS, answer.SerializeToString())
+        return Reply(Code.SUCCESS, answer or b"")
+
+    return handle
 
 
 def code_of(error: StoreError) -> Code:

@@ -15,7 +15,7 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store import sessions
 from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.sessions import CodeRules, Guess, Session
-from roles.group.handlers import handles_raw
+from roles.group.handlers import Handlers
 from roles.group.service import Group
 from roles.group.tokens import NewSecrets
 
@@ -53,7 +53,6 @@ def answer(code: LoginCode, result: object = None, wait_ms: int = 0) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait}))
 
 
-@handles_raw(Method.SEND_CODE)
 async def send_code(group: Group, call: Call) -> Reply:
     request = orjson.loads(call.body)
     number = normal_number(request["mobile"])
@@ -88,7 +87,6 @@ async def send_code(group: Group, call: Call) -> Reply:
     return answer(LoginCode.SUCCESS, True)
 
 
-@handles_raw(Method.LOGIN)
 async def login(group: Group, call: Call) -> Reply:
     request = orjson.loads(call.body)
     number, code, client_id = normal_number(request["mobile"]), request["code"], request["clientId"]
@@ -123,3 +121,11 @@ def is_super_code(group: Group, code: str) -> bool | None:
     """Return whether a guess is the super code; None where none is set."""
     super_code = group.settings.codes.super_code
     return hmac.compare_digest(code.encode(), super_code.encode()) if super_code else None
+
+
+HANDLERS = Handlers(
+    raw={
+        Method.SEND_CODE: send_code,
+        Method.LOGIN: login,
+    },
+)

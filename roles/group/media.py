@@ -10,13 +10,12 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store import uploads
-from roles.group.handlers import handles, handles_raw
+from roles.group.handlers import Handlers
 from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
 
 
-@handles(SubSignal.GMURL, pb.GetMinioUploadUrlRequest)
 async def upload_url(
     group: Group, call: Call, request: pb.GetMinioUploadUrlRequest
 ) -> pb.GetMinioUploadUrlResult:
@@ -53,7 +52,6 @@ async def upload_url(
     )
 
 
-@handles_raw(Method.UPLOAD)
 async def upload(group: Group, call: Call) -> Reply:
     """Count a file that an api process is about to take, or has not kept."""
     folder, size = orjson.loads(call.body)
@@ -62,3 +60,13 @@ async def upload(group: Group, call: Call) -> Reply:
         log.info("no more bytes today", folder=folder, size=size)
         return Reply(Code.TOO_OFTEN)
     return Reply(Code.SUCCESS)
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.GMURL: upload_url,
+    },
+    raw={
+        Method.UPLOAD: upload,
+    },
+)

@@ -30,7 +30,7 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.users import Rights
 from roles.group.conversations import members_with, not_in
-from roles.group.handlers import carry_out, code_of, handles, handles_direct, handles_raw
+from roles.group.handlers import Handlers, carry_out, code_of
 from roles.group.service import Group, Waiting
 from roles.group.standing import check_heard, rights_of
 from roles.group.words import texts_of
@@ -38,7 +38,6 @@ from roles.group.words import texts_of
 log = structlog.get_logger(__name__)
 
 
-@handles_direct(SubSignal.MS)
 def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     """Store a message, or push it when it is transparent; the payload is its id and time.
 
@@ -328,7 +327,6 @@ def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:
     return future
 
 
-@handles_raw(Method.PULL)
 async def pull(group: Group, call: Call) -> Reply:
     """Read an inbox for a connector, which cuts the answer to an MP to its size and keeps the device's mark.
 
@@ -341,7 +339,6 @@ async def pull(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS, pulled.encode(found))
 
 
-@handles(SubSignal.LRM, pb.LoadRemoteMessages)
 async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> bytes:
     where = request.conversation
     reader = ""
@@ -354,3 +351,16 @@ async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> b
     before, count = max(request.before_uid, 0), max(request.count, 0)
     bodies = await group.store.read_for(call.uid, messages.history, key, before, count, reader)
     return pull_result(map(pull_entry, bodies), 0, 0)
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.LRM: history,
+    },
+    raw={
+        Method.PULL: pull,
+    },
+    direct={
+        SubSignal.MS: send,
+    },
+)

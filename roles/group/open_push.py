@@ -12,7 +12,7 @@ from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType
 from fsharechat.rpc import Call
 from fsharechat.store import admin
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
-from roles.group.admin import Request, operation
+from roles.group.admin import Operations, Request
 from roles.group.login import normal_number
 from roles.group.service import Group
 
@@ -22,7 +22,6 @@ SENDER = "SystemNotification"
 """The uid of the user from whom the messages are (the contract), and a login number that nobody can have."""
 
 
-@operation("push")
 async def push(group: Group, call: Call, request: Request) -> list[dict[str, object]]:
     """Send a message to each of `mobiles`; what comes of each stands for itself.
 
@@ -90,3 +89,8 @@ def _send(
     except StoreError as error:
         stored(error)
     return future
+
+
+OPERATIONS: Operations = {
+    "push": push,
+}

@@ -18,7 +18,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import messages, recalls
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit
-from roles.group.handlers import handles
+from roles.group.handlers import Handlers
 from roles.group.service import Group
 
 _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
@@ -31,7 +31,6 @@ class Recall(NamedTuple):
     entries: list[Entry]
 
 
-@handles(SubSignal.MR, pb.INT64Buf)
 async def recall(group: Group, call: Call, request: pb.INT64Buf) -> None:
     done = await group.store.write(_recall, call.uid, call.client_id, request.id)
     group.outbox.recall(request.id, done.body, done.entries, call.uid, call.client_id)
@@ -106,3 +105,10 @@ def _members(message: pb.Message, only: str = "") -> Unit[dict[str, int]]:
         sql += " AND uid = ?"
         params.append(only)
     return dict((yield Query(sql, params)).rows)
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.MR: recall,
+    },
+)

@@ -10,7 +10,7 @@ from fsharechat.store import reports
 from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.reports import NewReport
 from roles.group.conversations import members_with, not_in
-from roles.group.handlers import handles
+from roles.group.handlers import Handlers
 from roles.group.report_book import ReadInGroup
 from roles.group.service import Group
 from roles.group.standing import rights_of
@@ -19,7 +19,6 @@ OFF_MS = 2000
 """A date that is further off the server's clock is by a wrong one, or of a report that waited (section 8)."""
 
 
-@handles(SubSignal.MDR, pb.DeliveryReport)
 async def delivered(group: Group, call: Call, request: pb.DeliveryReport) -> None:
     date = _date(group, request.date)
     uids = await _other(group, call.uid, request.target)
@@ -28,7 +27,6 @@ async def delivered(group: Group, call: Call, request: pb.DeliveryReport) -> Non
         await group.reports.add(report)
 
 
-@handles(SubSignal.MRR, pb.ReadReport)
 async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
     date = _date(group, request.date)
     report: NewReport | ReadInGroup
@@ -78,7 +76,6 @@ def _date(group: Group, date: int) -> int:
     return date if abs(date - now) <= OFF_MS else now
 
 
-@handles(SubSignal.MRP, pb.PullMessageReportRequest)
 async def pull(group: Group, call: Call, request: pb.PullMessageReportRequest) -> pb.PullMessageReportResult:
     """Answer what follows `id` - 1."""
     try:
@@ -94,3 +91,12 @@ async def pull(group: Group, call: Call, request: pb.PullMessageReportRequest) -
         current=found.current,
         head=found.head,
     )
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.MDR: delivered,
+        SubSignal.MRR: read,
+        SubSignal.MRP: pull,
+    },
+)

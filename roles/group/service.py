@@ -22,7 +22,7 @@ from fsharechat.store.users import Rights
 from fsharechat.tasks import spawn
 from roles.group.cache import Cache
 from roles.group.expulsion import Expulsion
-from roles.group.handlers import DIRECT, HANDLERS, carry_out
+from roles.group.handlers import Handlers, carry_out
 from roles.group.name_parts import mend
 from roles.group.outbox import Outbox
 from roles.group.portraits import Portraits
@@ -63,6 +63,7 @@ class Group:
         codes: Delivery,
         tokens: TokenSigner,
         blobs: Blobs,
+        handlers: Handlers,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -71,6 +72,7 @@ class Group:
         self.codes = codes
         self.tokens = tokens
         self.blobs = blobs
+        self.handlers = handlers
         self.presence = PresenceTable()
         self.outbox = Outbox(bus, self.presence)
         self.reports = ReportBook(store, self.outbox)
@@ -122,10 +124,10 @@ class Group:
         """Answer a call (see Rpc.serve)."""
         # What this process writes itself stands behind what was sent before.
         self.ids.observe(call.message_id)
-        direct = DIRECT.get(call.method)
+        direct = self.handlers.direct.get(call.method)
         if direct is not None:
             return direct(self, call)
-        handler = HANDLERS.get(call.method)
+        handler = self.handlers.raw.get(call.method)
         if handler is None:
             future: asyncio.Future[Reply] = self.loop.create_future()
             future.set_result(Reply(Code.NOT_IMPLEMENTED))

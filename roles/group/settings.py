@@ -7,7 +7,7 @@ from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Call
 from fsharechat.store import user_settings
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.handlers import handles
+from roles.group.handlers import Handlers
 from roles.group.service import Group
 
 MAX_KEY = 255
@@ -16,13 +16,11 @@ MAX_SETTINGS = 10_000
 """Settings of one user."""
 
 
-@handles(SubSignal.UG, pb.Version)
 async def pull(group: Group, call: Call, request: pb.Version) -> pb.GetUserSettingResult:
     found = await group.store.read_for(call.uid, user_settings.changed, call.uid, request.version)
     return pb.GetUserSettingResult(entry=[pb.UserSettingEntry(**setting._asdict()) for setting in found])
 
 
-@handles(SubSignal.UP, pb.ModifyUserSettingReq)
 async def put(group: Group, call: Call, request: pb.ModifyUserSettingReq) -> bytes:
     scope, key, value = request.scope, request.key, request.value
     # From 1000 on they are the applications' own.
@@ -39,3 +37,11 @@ def _put(dialect: Dialect, uid: str, scope: int, key: str, value: str, now: int)
     if not (yield from user_settings.has_room(dialect, uid, scope, key, MAX_SETTINGS)):
         raise Refusal(Code.INVALID_PARAMETER)
     return (yield from user_settings.put(dialect, uid, scope, key, value, now))
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.UG: pull,
+        SubSignal.UP: put,
+    },
+)

@@ -11,7 +11,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import users
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
 from roles.group.directory import Viewer
-from roles.group.handlers import handles
+from roles.group.handlers import Handlers
 from roles.group.service import Group
 from roles.group.standing import check_heard, check_rights
 
@@ -38,7 +38,6 @@ _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
 """What is no text for people."""
 
 
-@handles(SubSignal.US, pb.SearchUserRequest)
 async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
@@ -72,7 +71,6 @@ def _lightened(found: list[pb.User]) -> list[pb.User]:
     return found
 
 
-@handles(SubSignal.UPUI, pb.PullUserRequest)
 async def pull(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
@@ -115,7 +113,6 @@ def _nobody(uid: str) -> pb.User:
     )
 
 
-@handles(SubSignal.MMI, pb.ModifyMyInfoRequest)
 async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoRequest) -> None:
     changes: dict[str, object] = {}
     for entry in request.entry:
@@ -141,3 +138,12 @@ def _gender(text: str) -> int:
     if not 0 <= number < 1 << 31:
         raise Refusal(Code.INVALID_PARAMETER)
     return number
+
+
+HANDLERS = Handlers(
+    requests={
+        SubSignal.US: search,
+        SubSignal.UPUI: pull,
+        SubSignal.MMI: modify_my_info,
+    },
+)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsharechat.protocol.json import JsonError, decode_request, reading
+from fsharechat.protocol.json import JsonError, decode_request
+from fsharechat.protocol.shapes import reading
 
 PIECES = [
     r"\ud83d",

@@ -1,32 +1,52 @@
-"""Which requests the group role answers at all."""
+"""What carries out each request of the table, and each question of another role."""
+
+from typing import get_type_hints
 
 import pytest
 
-import roles.group  # noqa: F401 - with it the handlers are announced
-from fsharechat.protocol.signals import SubSignal
-from fsharechat.rpc import Method
-from roles.group.handlers import DIRECT, HANDLERS
+from fsharechat.protocol.signals import REQUESTS, SubSignal
+from fsharechat.rpc import Call, Method, Reply
+from roles.connector.session import BY_CONNECTOR
+from roles.group import HANDLERS
+from roles.group.handlers import Handlers, add_up
+from roles.group.messages import send
+from roles.group.service import Group
 
-REQUESTS = [
-    "MS",
-    "LRM",
-    "US",
-    "UPUI",
-    "MMI",
-    "FAR",
-    "FHR",
-    "FRP",
-    "FRUS",
-    "FP",
-    "FALS",
-    "FDL",
-    "BLU",
-    "MR",
-    "UG",
-    "UP",
-]
+ASKED = {SubSignal(number) for number in REQUESTS} - {SubSignal.MP}
+"""What the group role is asked by the number of the request; for an MP it is asked to PULL."""
 
 
-@pytest.mark.parametrize("method", [*(SubSignal[name] for name in REQUESTS), *Method])
-def test_there_is_one_handler(method: int) -> None:
-    assert (method in DIRECT) + (method in HANDLERS) == 1
+def test_each_request_and_each_method_has_a_handler_and_nothing_else_has() -> None:
+    assert {*HANDLERS.raw, *HANDLERS.direct} == {*ASKED, *Method}
+
+
+def test_none_has_two() -> None:
+    async def handle(group: Group, call: Call) -> Reply:
+        raise NotImplementedError
+
+    one, other = (
+        Handlers(raw={Method.LOGIN: handle}),
+        Handlers(raw={Method.LOGIN: handle, Method.PULL: handle}),
+    )
+    with pytest.raises(ValueError, match=r"LOGIN.* has two handlers"):
+        add_up([one, other])
+    with pytest.raises(ValueError, match=r"LOGIN.* has two handlers"):
+        add_up([Handlers(raw={Method.LOGIN: handle}, direct={Method.LOGIN: send})])
+
+
+@pytest.mark.parametrize("sub_signal", sorted(HANDLERS.requests))
+def test_a_handler_takes_the_message_of_its_row(sub_signal: SubSignal) -> None:
+    function = HANDLERS.requests[sub_signal]
+    _, _, asked = [kind for name, kind in get_type_hints(function).items() if name != "return"]
+    assert asked is REQUESTS[sub_signal].request.kind
+
+
+@pytest.mark.parametrize("sub_signal", sorted(HANDLERS.requests))
+def test_a_handler_gives_what_its_row_answers(sub_signal: SubSignal) -> None:
+    given = get_type_hints(HANDLERS.requests[sub_signal])["return"]
+    kind = REQUESTS[sub_signal].reply.kind
+    assert given in ((kind, bytes) if kind else (bytes, type(None)))  # bytes: put together by hand
+
+
+def test_the_connector_answers_what_the_table_says() -> None:
+    assert BY_CONNECTOR.keys() == {number for number, row in REQUESTS.items() if row.by_connector}

@@ -19,7 +19,7 @@ from fsharechat.rpc import Method
 from fsharechat.store.sqlite import SqliteStore
 from roles.api.back_office import ENDPOINTS
 from roles.api.endpoints import Endpoint
-from roles.group.handlers import HANDLERS
+from roles.group import HANDLERS
 from tests.unit.api.api_kit import KEY, Site
 
 ORIGIN = "https://chat.example"
@@ -195,7 +195,7 @@ async def test_a_fault_behind_it_is_a_server_error_without_details(
     async def fail(*_: object) -> None:
         raise RuntimeError("a detail")
 
-    monkeypatch.setitem(HANDLERS, Method.SEND_CODE, fail)
+    monkeypatch.setitem(HANDLERS.raw, Method.SEND_CODE, fail)
     with capture_logs() as logs:
         answer = await site.send_code()
     assert (answer.code, answer.body["message"]) == (LoginCode.SERVER_ERROR, "服务器错误，请稍后再试")

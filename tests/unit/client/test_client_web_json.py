@@ -7,7 +7,7 @@ import orjson
 import pytest
 from google.protobuf.message import Message
 
-from fsharechat.client import InvalidReply, RequestError, web_replies, web_requests
+from fsharechat.client import InvalidReply, RequestError, web
 from fsharechat.client.transport_ws import WebSocketTransport
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Signal, SubSignal
@@ -142,7 +142,7 @@ def test_a_message_is_written_as_web_clients_do() -> None:
         to=["a", "b"],
         local_message_id=BIG,
     )
-    written = web_requests.request(SubSignal.MS, message)
+    written = web.request(SubSignal.MS, message)
     assert (written["conversationType"], written["target"], written["line"]) == (1, "g1", 0)
     assert (written["from"], written["tos"]) == (ME, ["a", "b"])
     assert written["messageId"] == written["localMessageId"] == str(BIG)
@@ -151,17 +151,17 @@ def test_a_message_is_written_as_web_clients_do() -> None:
     assert written["content"]["mentionedTargets"] == ["a"]
     message.to[:] = []
     message.to_user = "c"
-    assert web_requests.request(SubSignal.MS, message)["tos"] == ["c"]
+    assert web.request(SubSignal.MS, message)["tos"] == ["c"]
 
 
 def test_requests_the_web_contract_does_not_have() -> None:
     with pytest.raises(ValueError, match="no GQNUT"):
-        web_requests.request(SubSignal.GQNUT, b"")
+        web.request(SubSignal.GQNUT, b"")
     with pytest.raises(ValueError, match="required"):
-        web_requests.request(SubSignal.FHR, pb.HandleFriendRequest(target_uid="a"))
+        web.request(SubSignal.FHR, pb.HandleFriendRequest(target_uid="a"))
     two = pb.ModifyMyInfoRequest(entry=[pb.InfoEntry(type=0, value="a"), pb.InfoEntry(type=1, value="b")])
     with pytest.raises(ValueError, match="exactly one"):
-        web_requests.request(SubSignal.MMI, two)
+        web.request(SubSignal.MMI, two)
 
 
 USER = {
@@ -305,11 +305,11 @@ REPLIES: list[tuple[SubSignal, Any, Any]] = [
 
 @pytest.mark.parametrize(("sub", "content", "body"), REPLIES)
 def test_replies(sub: SubSignal, content: Any, body: Any) -> None:
-    assert web_replies.reply(sub, orjson.dumps(content).decode(), ME) == body
+    assert web.reply(sub, orjson.dumps(content).decode(), ME) == body
 
 
 def test_users_that_do_not_exist_have_nothing_but_their_uid() -> None:
-    result = web_replies.reply(SubSignal.UPUI, orjson.dumps([USER, NOBODY]).decode(), ME)
+    result = web.reply(SubSignal.UPUI, orjson.dumps([USER, NOBODY]).decode(), ME)
     assert isinstance(result, pb.PullUserResult)
     assert [(entry.user.uid, entry.code) for entry in result.result] == [("a", 0), ("b", 1)]
 
@@ -323,7 +323,7 @@ def test_a_message_comes_back_as_it_is_over_tcp() -> None:
         "count": 1,
         "messageResponseList": [web_message(sent)],
     }
-    result = web_replies.reply(SubSignal.MP, orjson.dumps(content).decode(), ME)
+    result = web.reply(SubSignal.MP, orjson.dumps(content).decode(), ME)
     assert isinstance(result, pb.PullMessageResult)
     assert (result.current, result.head) == (5, 6)
     (got,) = result.message
@@ -343,7 +343,7 @@ def test_a_message_comes_back_as_it_is_over_tcp() -> None:
 )
 def test_refusals(sub: SubSignal, content: str) -> None:
     with pytest.raises(RequestError) as caught:
-        web_replies.reply(sub, content, ME)
+        web.reply(sub, content, ME)
     assert caught.value.code is None
 
 
@@ -360,10 +360,10 @@ def test_refusals(sub: SubSignal, content: str) -> None:
 )
 def test_wrong_json_is_an_invalid_reply(sub: SubSignal, content: str) -> None:
     with pytest.raises(InvalidReply):
-        web_replies.reply(sub, content, ME)
+        web.reply(sub, content, ME)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"messageHead":"x","friendHead":0}'])
 def test_a_wrong_acknowledgement(content: str) -> None:
     with pytest.raises(InvalidReply):
-        web_replies.accepted(content)
+        web.accepted(content)

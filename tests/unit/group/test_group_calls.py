@@ -9,7 +9,7 @@ from fsharechat.errors import CommitInDoubt, Refusal, StoreError
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Call, Reply
-from roles.group.handlers import HANDLERS
+from roles.group import HANDLERS
 from roles.group.service import Group
 from tests.unit.group.group_kit import Office
 
@@ -87,7 +87,7 @@ async def test_a_handler_that_fails_is_a_code_and_a_log_line(
     async def fail(_: Group, call: Call) -> Reply:
         raise error
 
-    monkeypatch.setitem(HANDLERS, METHOD, fail)
+    monkeypatch.setitem(HANDLERS.raw, METHOD, fail)
     with capture_logs() as logs:
         assert await office.code("ann", METHOD, b"secret") == code
     assert [(line["log_level"], line["event"]) for line in logs] == events
@@ -100,7 +100,7 @@ async def test_a_call_that_fails_leaves_the_next_one_alone(
     async def fail(_: Group, call: Call) -> Reply:
         raise RuntimeError("bug")
 
-    monkeypatch.setitem(HANDLERS, METHOD, fail)
+    monkeypatch.setitem(HANDLERS.raw, METHOD, fail)
     with capture_logs():
         failed, other = await asyncio.gather(office.code("ann", METHOD), office.code("ann", SubSignal.GQNUT))
     assert (failed, other) == (Code.SERVER_ERROR, Code.NOT_IMPLEMENTED)

@@ -4,13 +4,6 @@ from typing import Any
 
 import orjson
 
-from fsharechat.protocol.signals import Signal, SubSignal
-
-
-def head(signal: Signal, sub_signal: SubSignal) -> str:
-    """Return the text of a frame up to the number of its message id."""
-    return f'{{"signal":"{signal.name}","subSignal":"{sub_signal.name}","messageId":'
-
 
 def escape(text: str) -> bytes:
     """Return `text` as it stands between the quotes of a JSON string."""
@@ -19,10 +12,10 @@ def escape(text: str) -> bytes:
 
 def escaped_json(value: Any) -> bytes:
     """Return the JSON text of `value`, escaped."""
-    return escape(orjson.dumps(value, default=_replaced).decode())
+    return escape(orjson.dumps(value, default=replaced).decode())
 
 
-def _replaced(value: Any) -> str:
+def replaced(value: Any) -> str:
     """Return the text of a protobuf string that is not UTF-8: TCP clients may send it; it reads as bytes."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

@@ -5,6 +5,7 @@ Error texts name the field and never its value, since values may be message text
 
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -197,3 +198,13 @@ def objects(source: Object, key: str) -> list[Object]:
     if type(value) is list and all(type(item) is dict for item in _few(value, key)):
         return value
     raise JsonError(f"{key} is not an array of objects")
+
+
+def whole(value: object, keys: Iterable[str]) -> Object:
+    """Return `value` if it is an object that has all these keys: what a server writes lacks none."""
+    if type(value) is not dict:
+        raise JsonError("not an object")
+    for key in keys:
+        if key not in value:
+            raise JsonError(f"{key} is missing")
+    return value

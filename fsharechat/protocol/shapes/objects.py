@@ -1,0 +1,246 @@
+"""JSON objects and arrays, and the protobuf messages that they stand for.
+
+    Object(pb.Friend, "friendUid=uid", "alias", "state", "timestamp=update_dt")
+
+is an object with these four keys; `key=field` says which field of the message a key stands for, and a key alone
+stands for the field of that name, written with underscores. What type a value has, the message says.
+"""
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import orjson
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from fsharechat.protocol.shapes.payloads import Body, Payload
+from fsharechat.protocol.shapes.reading import (
+    JsonError,
+    int32,
+    int64,
+    loose_string,
+    nested,
+    objects,
+    string,
+    string_list,
+    strings,
+    whole,
+)
+from fsharechat.protocol.shapes.writing import escaped_json
+
+Read = Callable[[dict[str, Any], str], Any]
+"""Takes the value of a field out of an object, by the name of its key. Raises JsonError."""
+
+Write = Callable[[Any], Any]
+"""Takes the value of a key out of a message."""
+
+_READERS: dict[int, Read] = {
+    FieldDescriptor.TYPE_STRING: string,
+    FieldDescriptor.TYPE_INT32: int32,
+    FieldDescriptor.TYPE_INT64: int64,
+}
+
+
+class Shape(Payload):
+    """JSON that stands for one protobuf message."""
+
+    kind: type[Message]
+    json: type = dict
+    """What it is in JSON: dict or list."""
+
+    @abstractmethod
+    def read(self, source: Any) -> Message:
+        """Return the message; `source` is of type `json`. Raises JsonError."""
+
+    @abstractmethod
+    def write(self, message: Any) -> Any:
+        """Return the JSON value of a message. Raises ValueError where there is none."""
+
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        return escaped_json(self.write(self.kind.FromString(payload))).decode()
+
+    def decode(self, content: str, viewer: str) -> Body:
+        answer = orjson.loads(content)
+        if type(answer) is not self.json:
+            raise JsonError("not of the right type")
+        return self.read(answer)
+
+
+class Field:
+    """A key of an object, and the field of the message that it stands for."""
+
+    def __init__(
+        self,
+        key: str,
+        read: Read | None = None,
+        write: Write | None = None,
+        web: str = "",
+        is_read: bool = True,
+    ) -> None:
+        """Without `read` and `write` it is read as the type of the field says, and written as it is."""
+        self.key, _, field = key.partition("=")
+        self.field = field or re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), self.key)
+        self.read = read
+        self.write = write
+        self.web = f'"{self.key}"{web}'
+        self.is_read = is_read
+
+    def reader(self, kind: type[Message]) -> Read:
+        if self.read is not None:
+            return self.read
+        descriptor = kind.DESCRIPTOR.fields_by_name[self.field]
+        return strings if descriptor.is_repeated else _READERS[descriptor.type]
+
+
+def maybe(key: str) -> Field:
+    """Return a string that leaves the field unset where it is ""."""
+    return Field(key, lambda source, key: string(source, key) or None)
+
+
+def loose(key: str) -> Field:
+    """Return a string that clients may write as an integer."""
+    return Field(key, loose_string)
+
+
+def id64(key: str) -> Field:
+    """Return an integer of 64 bits that is written as a string (section 2)."""
+    field = Field(key, int64, web=': "…"')
+    field.write = lambda message: str(getattr(message, field.field))
+    return field
+
+
+def texts(key: str) -> Field:
+    """Return an array of strings."""
+    field = Field(key, web=": […]")
+    field.write = lambda message: list(getattr(message, field.field))
+    return field
+
+
+def part(key: str, shape: "Object") -> Field:
+    """Return an object inside an object."""
+    field = Field(key, lambda source, key: shape.read(nested(source, key)), web=f": {shape.web}")
+    field.write = lambda message: shape.write(getattr(message, field.field))
+    return field
+
+
+def parts(key: str, shape: "Object") -> Field:
+    """Return an array of objects inside an object."""
+    field = Field(
+        key, lambda source, key: list(map(shape.read, objects(source, key))), web=f": [{shape.web}]"
+    )
+    field.write = lambda message: list(map(shape.write, getattr(message, field.field)))
+    return field
+
+
+def written(key: str, write: Write) -> Field:
+    """Return a key that stands for no field, and that nobody reads."""
+    return Field(key, write=write, is_read=False)
+
+
+class Object(Shape):
+    """A JSON object. Its keys are written in the order in which they are named.
+
+    Where clients write it, absent strings are "", and absent numbers 0.
+    """
+
+    complete = False
+    """Whether no key may be absent."""
+
+    def __init__(self, kind: type[Message], *fields: str | Field) -> None:
+        self.kind = kind
+        made = [Field(field) if isinstance(field, str) else field for field in fields]
+        self.web = f"{{{', '.join(field.web for field in made)}}}"
+        self._reads = [(field.field, field.key, field.reader(kind)) for field in made if field.is_read]
+        self._keys = [key for _, key, _ in self._reads]
+        self._order = dict.fromkeys(field.key for field in made)
+        plain = [field for field in made if field.write is None]
+        self._plain = [field.key for field in plain]
+        self._values = _values_of([field.field for field in plain])
+        self._writes = [(field.key, field.write) for field in made if field.write is not None]
+
+    def read(self, source: Any) -> Message:
+        if self.complete:
+            whole(source, self._keys)
+        return self.kind(**{field: read(source, key) for field, key, read in self._reads})
+
+    def write(self, message: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self._order.copy()
+        found.update(zip(self._plain, self._values(message), strict=True))
+        for key, write in self._writes:
+            found[key] = write(message)
+        return found
+
+
+class Answer(Object):
+    """A JSON object that a server writes."""
+
+    complete = True
+
+
+def _values_of(fields: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    """Return what takes the values of fields out of a message, without a step of Python for each."""
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    return lambda message: [getattr(message, field) for field in fields]
+
+
+class Array(Shape):
+    """A JSON array of objects, for a message whose only field is repeated."""
+
+    json = list
+
+    def __init__(self, kind: type[Message], field: str, item: Object) -> None:
+        self.kind = kind
+        self.web = f"[{item.web}]"
+        self.field = field
+        self.item = item
+
+    def read(self, source: Any) -> Message:
+        return self.kind(**{self.field: list(map(self.item.read, source))})
+
+    def write(self, message: Any) -> list[Any]:
+        return list(map(self.item.write, getattr(message, self.field)))
+
+
+class Ids(Shape):
+    """A JSON array of strings, for a message whose only field is repeated and has one string to name."""
+
+    json = list
+    web = '["id", …]'
+
+    def __init__(self, kind: type[Message], field: str, inner: str) -> None:
+        self.kind = kind
+        self._field = field
+        self._inner = inner
+
+    def read(self, source: Any) -> Message:
+        return self.kind(**{self._field: [{self._inner: text} for text in string_list(source, "content")]})
+
+    def write(self, message: Any) -> list[str]:
+        return [getattr(item, self._inner) for item in getattr(message, self._field)]
+
+
+class Within(Shape):
+    """An object for the only field that web clients can say of a message; where it is repeated, it has one item."""
+
+    def __init__(self, kind: type[Message], field: str, shape: Object) -> None:
+        self.kind = kind
+        self.web = shape.web
+        self._field = field
+        self._shape = shape
+        self._repeated = kind.DESCRIPTOR.fields_by_name[field].is_repeated
+
+    def read(self, source: Any) -> Message:
+        inner = self._shape.read(source)
+        return self.kind(**{self._field: [inner] if self._repeated else inner})
+
+    def write(self, message: Any) -> dict[str, Any]:
+        inner = getattr(message, self._field)
+        if self._repeated:
+            if len(inner) != 1:
+                raise ValueError(f"over WebSocket {self._field} has exactly one item, not {len(inner)}")
+            inner = inner[0]
+        return self._shape.write(inner)

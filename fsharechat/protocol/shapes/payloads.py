@@ -1,0 +1,111 @@
+"""What an answer or a notification carries: protobuf or bytes over TCP, the text of `content` over WebSocket."""
+
+from abc import ABC, abstractmethod
+from struct import Struct
+
+import orjson
+from google.protobuf.message import Message
+
+from fsharechat.protocol.shapes.reading import int64, whole
+from fsharechat.protocol.shapes.writing import escape, escaped_json
+
+Body = Message | bytes
+"""A payload as section 7 has it over TCP: the protobuf message, or the bytes where the contract names bytes."""
+
+
+class Payload(ABC):
+    """One payload, in both directions."""
+
+    kind: type[Message] | None = None
+    """The protobuf message; None where the contract names bytes, or nothing."""
+
+    tcp = ""
+    """What the bytes are, for people."""
+
+    web: str
+    """What it looks like over WebSocket, for people."""
+
+    failed = ""
+    """What a web client gets instead when its request is refused, escaped."""
+
+    @abstractmethod
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        """Return the content for a web client, escaped for standing inside a JSON string.
+
+        `viewer` is the user it goes to, `request` the protobuf body that it answers.
+        """
+
+    @abstractmethod
+    def decode(self, content: str, viewer: str) -> Body:
+        """Return what a TCP client would have got. Raises ValueError where the content is not of this shape."""
+
+
+class Done(Payload):
+    """Nothing over TCP, but for the id of a new group; over WebSocket an object that says how it went."""
+
+    failed = escaped_json({"code": 400, "message": "error", "result": None}).decode()
+    _success = escaped_json({"code": 200, "message": "success", "result": None}).decode()
+
+    web = "ok"
+
+    def __init__(self, tcp: str = "nothing") -> None:
+        """`tcp` says what is answered over TCP."""
+        self.tcp = tcp
+
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        return self._success
+
+    def decode(self, content: str, viewer: str) -> Body:
+        """Return nothing. Raises Failed where the content says that the request was refused."""
+        if whole(orjson.loads(content), ("code",))["code"] != 200:
+            raise Failed
+        return b""
+
+
+class Failed(Exception):
+    """The content is what a web client gets when its request is refused."""
+
+
+class Long(Payload):
+    """8 bytes over TCP, `{key: "number"}` over WebSocket."""
+
+    tcp = "8 bytes"
+    _struct = Struct(">q")
+
+    def __init__(self, key: str) -> None:
+        self.web = f'{{"{key}": "…"}}'
+        self._key = key
+
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        return rf"{{\"{self._key}\":\"{self._struct.unpack(payload)[0]}\"}}"
+
+    def decode(self, content: str, viewer: str) -> Body:
+        return self._struct.pack(int64(whole(orjson.loads(content), (self._key,)), self._key))
+
+
+class Sent(Payload):
+    """The answer to an MS: id and time in ms of the message, 8 bytes each."""
+
+    tcp = "16 bytes"
+    web = '{"messageId": "…", "timestamp"}'
+    _struct = Struct(">qq")
+
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        message_id, timestamp = self._struct.unpack(payload)
+        return rf"{{\"messageId\":\"{message_id}\",\"timestamp\":{timestamp}}}"
+
+    def decode(self, content: str, viewer: str) -> Body:
+        answer = whole(orjson.loads(content), ("messageId", "timestamp"))
+        return self._struct.pack(int64(answer, "messageId"), int64(answer, "timestamp"))
+
+
+class Text(Payload):
+    """JSON that is the same over TCP and over WebSocket."""
+
+    tcp = web = '{"i", "d", "f", "t"}'
+
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        return escape(payload.decode()).decode()
+
+    def decode(self, content: str, viewer: str) -> Body:
+        return content.encode()

@@ -1,0 +1,122 @@
+"""Users, friends and groups where JSON and protobuf do not say the same (protocol.md section 7)."""
+
+from typing import Any
+
+import orjson
+
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.numbers import UserResultCode
+from fsharechat.protocol.shapes.objects import Answer, Array, Field, Object, part, written
+from fsharechat.protocol.shapes.payloads import Body
+from fsharechat.protocol.shapes.reading import int64, nested
+from fsharechat.protocol.shapes.writing import escaped_json
+
+
+def _empty(message: Any) -> str:
+    """Write a key that clients look for, or that the shape fills in itself."""
+    return ""
+
+
+USER = Answer(
+    pb.User,
+    *("uid", "name", "displayName", "gender", "portrait", "mobile", "email", "address", "company", "social"),
+    *("extra", written("friendAlias", _empty), written("groupAlias", _empty), "updateDt", "type"),
+)
+
+
+class Users(Array):
+    """The users that were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(pb.PullUserResult, "result", USER)
+
+    def read(self, source: Any) -> pb.PullUserResult:
+        """The JSON has no code: a user that does not exist has nothing but a uid."""
+        return pb.PullUserResult(result=[_user_result(item) for item in source])
+
+    def write(self, message: Any) -> list[Any]:
+        """Leave out the not modified, which hold a uid alone.
+
+        An unknown user stays, with a uid and nothing else: a client that asks for one looks at the first.
+        """
+        return [
+            USER.write(result.user) for result in message.result if result.code != UserResultCode.NOT_MODIFIED
+        ]
+
+
+def _user_result(item: Any) -> pb.UserResult:
+    user = USER.read(item)
+    assert isinstance(user, pb.User)
+    found = bool(user.name or user.display_name or user.update_dt)
+    return pb.UserResult(user=user, code=UserResultCode.OK if found else UserResultCode.NOT_FOUND)
+
+
+class FriendRequests(Array):
+    """Friend requests as one of the two sees them."""
+
+    def __init__(self) -> None:
+        item = Answer(
+            pb.FriendRequest,
+            *(
+                written("direction", _empty),
+                "from=from_uid",
+                "target=to_uid",
+                "reason",
+                "status",
+                written("readStatus", _empty),
+            ),
+            "timestamp=update_dt",
+        )
+        super().__init__(pb.GetFriendRequestResult, "entry", item)
+
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        entries = pb.GetFriendRequestResult.FromString(payload).entry
+        found = [self.item.write(entry) for entry in entries]
+        for item, entry in zip(found, entries, strict=True):
+            sent = entry.from_uid == viewer
+            item["direction"] = 0 if sent else 1
+            item["readStatus"] = int(entry.from_read_status if sent else entry.to_read_status)
+        return escaped_json(found).decode()
+
+    def decode(self, content: str, viewer: str) -> Body:
+        items = orjson.loads(content)
+        result = self.read(items)
+        assert isinstance(result, pb.GetFriendRequestResult)
+        for item, entry in zip(items, result.entry, strict=True):
+            if entry.to_uid == viewer:
+                entry.to_read_status = bool(item["readStatus"])
+            else:
+                entry.from_read_status = bool(item["readStatus"])
+        return result
+
+
+class Members(Array):
+    """The members of a group. Over TCP nothing says which group it is; the request does."""
+
+    def __init__(self) -> None:
+        item = Answer(pb.GroupMember, written("groupId", _empty), "memberId", "alias", "type", "updateDt")
+        super().__init__(pb.PullGroupMemberResult, "member", item)
+
+    def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
+        found = self.write(pb.PullGroupMemberResult.FromString(payload))
+        group_id = pb.PullGroupMemberRequest.FromString(request).target
+        for item in found:
+            item["groupId"] = group_id
+        return escaped_json(found).decode()
+
+
+_VERSION_MARGIN_MS = 1000
+
+
+def since(key: str) -> Field:
+    """Return the version of an FRP: web clients get what is a second older, too."""
+    return Field(key, lambda source, key: max(int64(source, key) - _VERSION_MARGIN_MS, 0))
+
+
+def conversation(key: str) -> Field:
+    """Return the conversation of an LRM, whose type web clients write by either of two keys."""
+    by_one = Object(pb.Conversation, "conversationType=type", "target", "line")
+    by_other = Object(pb.Conversation, "type", "target", "line")
+    field = part(key, by_one)
+    field.read = lambda source, key: (by_other if "type" in nested(source, key) else by_one).read(source[key])
+    return field
