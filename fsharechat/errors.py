@@ -15,6 +15,10 @@ class Refusal(Exception):
         self.code = code
 
 
+class StartError(Exception):
+    """The process cannot start, or a command cannot do its work; the text is for the operator."""
+
+
 class StoreError(Exception):
     """The store did not do what it was asked; nothing of it was kept unless the text says otherwise."""
 

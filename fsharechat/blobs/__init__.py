@@ -57,6 +57,13 @@ class Blobs(ABC):
     """The roles whose processes need it open."""
 
     @abstractmethod
+    async def look(self) -> str:
+        """Look whether it can be used, and change nothing. Return what is missing and will be made, or "".
+
+        It need not be open, and is to be closed. Raises BlobsError.
+        """
+
+    @abstractmethod
     async def open(self) -> None:
         """Make what is missing, and be ready. Raises BlobsError."""
 

@@ -117,8 +117,11 @@ class Bus(Renewable, ABC):
         """Why it carries nothing for now; "" while it does."""
 
     @abstractmethod
-    async def reach(self) -> None:
-        """Look whether it can be reached. Raises BusError."""
+    async def look(self) -> str:
+        """Look whether it can be reached, and change nothing. Return what is missing and will be made, or "".
+
+        Raises BusError.
+        """
 
     @abstractmethod
     async def open(self) -> None:

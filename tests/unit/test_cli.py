@@ -12,11 +12,9 @@ import uvloop
 
 import fsharechat
 from fsharechat import cli
+from fsharechat.errors import StartError
 from fsharechat.settings import Settings
-
-
-class StartError(Exception):
-    pass
+from fsharechat.store.migrate import Step
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +48,15 @@ def node(monkeypatch):
         fake.seen = settings
         return fake.results[0]
 
-    fake = SimpleNamespace(
-        run=run, check=check, StartError=StartError, seen=None, loop=None, error="", results=[]
-    )
+    async def migrate(settings: Settings, on_step: Callable[[Step], None]) -> SimpleNamespace:
+        fake.seen = settings
+        on_step(Step(1, 2, "0043", "who is blacklisted", 0.25))
+        return fake.results[0]
+
+    fake = SimpleNamespace(run=run, check=check, seen=None, loop=None, error="", results=[])
     monkeypatch.setattr("fsharechat.check.check", check)
     monkeypatch.setattr("fsharechat.check.close_to_older", close_to_older)
+    monkeypatch.setattr("fsharechat.check.migrate", migrate)
     monkeypatch.setitem(sys.modules, "fsharechat.node", fake)
     monkeypatch.setattr(fsharechat, "node", fake, raising=False)
     return fake
@@ -150,6 +152,13 @@ def test_fence_is_one_line(node, capsys, ok, code, word):
     node.results = [SimpleNamespace(name="fence", ok=ok, detail="a text")]
     assert cli.main(["fence"]) == code
     assert capsys.readouterr().out == f"{word} fence: a text\n"
+
+
+@pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok  "), (False, 1, "FAIL")])
+def test_migrate_is_a_line_for_each_step_and_one_at_the_end(node, capsys, ok, code, word):
+    node.results = [SimpleNamespace(name="migrate", ok=ok, detail="a text")]
+    assert cli.main(["migrate"]) == code
+    assert capsys.readouterr().out == f"1/2  0043  0.2 s  who is blacklisted\n{word} migrate: a text\n"
 
 
 def test_chat_gets_everything_behind_it(monkeypatch):
