@@ -1,4 +1,4 @@
-"""What the server tells web clients: the JSON of protocol.md sections 4 and 7 to protobuf messages and bytes."""
+"""What the server tells web clients: the JSON of contract.md sections 4 and 7 to protobuf messages and bytes."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Requests as web clients write them: protobuf messages to the JSON of protocol.md section 7."""
+"""Requests as web clients write them: protobuf messages to the JSON of contract.md section 7."""
 
 import base64
 from collections.abc import Callable, Mapping

@@ -34,7 +34,7 @@ def handles(
 ]:
     """Make a function the handler of a sub-signal whose body is a `request`.
 
-    It returns the payload of the answer (protocol.md section 7), or raises Refusal with a code.
+    It returns the payload of the answer (contract.md section 7), or raises Refusal with a code.
     """
 
     def decorate(
@@ -83,7 +83,7 @@ def code_of(error: StoreError) -> Code:
 
 
 async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
-    """Run a handler; what fails becomes a code (protocol.md section 5)."""
+    """Run a handler; what fails becomes a code (contract.md section 5)."""
     try:
         return await handler(group, call)
     except Refusal as refusal:

@@ -28,7 +28,7 @@ class Account:
     secret: str
 
     def connect_body(self) -> dict[str, str]:
-        """Return the CONNECT body (protocol.md section 4)."""
+        """Return the CONNECT body (contract.md section 4)."""
         password = crypto.connect_password(self.user_token, self.secret)
         return {"userName": self.uid, "password": password, "clientIdentifier": self.client_id}
 

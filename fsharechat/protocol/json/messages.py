@@ -1,4 +1,4 @@
-"""Stored messages and pulls of them, as web clients read them (protocol.md section 7, "JSON objects")."""
+"""Stored messages and pulls of them, as web clients read them (contract.md section 7, "JSON objects")."""
 
 import binascii
 from collections.abc import Sequence

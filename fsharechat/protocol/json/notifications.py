@@ -1,4 +1,4 @@
-"""What the server starts itself, as web clients read it (protocol.md section 7, "Server notifications")."""
+"""What the server starts itself, as web clients read it (contract.md section 7, "Server notifications")."""
 
 from collections.abc import Callable
 from struct import Struct

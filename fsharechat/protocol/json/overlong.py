@@ -1,4 +1,4 @@
-"""What the beginning of a text says that was too long to be kept (protocol.md section 8)."""
+"""What the beginning of a text says that was too long to be kept (contract.md section 8)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Answers to web clients: CONNECT_ACK, PING and PUB_ACK (protocol.md sections 2, 4 and 7)."""
+"""Answers to web clients: CONNECT_ACK, PING and PUB_ACK (contract.md sections 2, 4 and 7)."""
 
 from collections.abc import Callable
 from struct import Struct

@@ -1,4 +1,4 @@
-"""From a web client's text to the frame a TCP client would have sent (protocol.md sections 2, 4 and 7)."""
+"""From a web client's text to the frame a TCP client would have sent (contract.md sections 2, 4 and 7)."""
 
 from collections.abc import Callable
 from typing import Any
