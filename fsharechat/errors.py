@@ -8,7 +8,7 @@ from fsharechat.protocol.signals import Code
 
 
 class Refusal(Exception):
-    """A request is refused with a code of the contract (protocol.md section 5)."""
+    """A request is refused with a code of the contract (contract.md section 5)."""
 
     def __init__(self, code: Code) -> None:
         super().__init__(code.name)

@@ -1,4 +1,4 @@
-"""Media: where clients put files and where everybody reads them (protocol.md section 8, "Media types")."""
+"""Media: where clients put files and where everybody reads them (contract.md section 8, "Media types")."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple

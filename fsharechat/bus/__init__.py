@@ -1,7 +1,7 @@
 """Events, one way: from group processes to connectors, from connectors to group processes, and among the latter.
 
 The bus may lose events and may repeat them; what must not be lost is in the store, and the head check of the
-connectors finds it (design: the life of a message).
+connectors finds it (docs/decisions/who-owns-what.md).
 """
 
 from abc import ABC, abstractmethod

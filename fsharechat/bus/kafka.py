@@ -1,4 +1,4 @@
-"""The bus on Kafka: three topics (design: who owns what).
+"""The bus on Kafka: three topics (docs/decisions/who-owns-what.md).
 
 `fsharechat.deliver`, a partition a node, carries what connectors are to tell their devices; `fsharechat.presence`,
 compacted, where each device is; `fsharechat.invalidate` what the caches of the group processes must drop.

@@ -1,4 +1,4 @@
-"""The numbers of the wire contract: signals, sub-signals, codes and content types (protocol.md sections 1, 5, 6)."""
+"""The numbers of the wire contract: signals, sub-signals, codes and content types (contract.md sections 1, 5, 6)."""
 
 from enum import IntEnum
 

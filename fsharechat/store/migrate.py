@@ -46,7 +46,14 @@ OnStep = Callable[[Step], None]
 
 def log_step(step: Step) -> None:
     """Say in the log of a server what was done."""
-    log.info("the store was migrated by a step", **step._asdict())
+    log.info(
+        "the store was migrated by a step",
+        number=step.number,
+        of=step.of,
+        revision=step.revision,
+        what=step.what,
+        seconds=step.seconds,
+    )
 
 
 def revisions() -> list[str]:

@@ -1,4 +1,4 @@
-"""How far devices are in the logs of their users (protocol.md section 6)."""
+"""How far devices are in the logs of their users (contract.md section 6)."""
 
 from store_kit import Exchange, recorded, select
 

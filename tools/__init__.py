@@ -1,0 +1,1 @@
+"""What measures, breaks, starts and tries the program: behind the commands in scripts/, and for the tests."""
