@@ -15,11 +15,10 @@ from fsharechat.registry import Registry
 from fsharechat.rpc import Rpc
 from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, Settings
 from fsharechat.store import users
-from fsharechat.store.store import LOCK_SECONDS, Store
+from fsharechat.store.store import Store
 
 
-def make_store(settings: Settings, lock_seconds: float = LOCK_SECONDS) -> Store:
-    """`lock_seconds`: how long its `open` waits for another process that migrates the database."""
+def make_store(settings: Settings) -> Store:
     max_queue = settings.store.max_queue
     if settings.on_sqlite:
         from fsharechat.store.sqlite import SqliteStore
@@ -27,9 +26,7 @@ def make_store(settings: Settings, lock_seconds: float = LOCK_SECONDS) -> Store:
         return SqliteStore(settings.store_path(), max_queue)
     from fsharechat.store.mysql import MysqlStore
 
-    return MysqlStore(
-        urls.parse(settings.store.url, "mysql", MYSQL_PORT), max_queue, lock_seconds, settings.store.tls
-    )
+    return MysqlStore(urls.parse(settings.store.url, "mysql", MYSQL_PORT), max_queue, settings.store.tls)
 
 
 def make_blobs(settings: Settings, store: Store) -> Blobs:

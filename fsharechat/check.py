@@ -1,34 +1,33 @@
-"""`fsharechat check` reaches all that the settings name; `fsharechat fence` closes the store to older versions."""
+"""Looks at what the settings name (`fsharechat check`), migrates the store, closes it to older versions (`fence`).
+
+A look makes and changes nothing: whoever looks may be another user than the one who runs the server.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
-from fsharechat import backends, tls
+from fsharechat import __version__, backends, data_folder, tls
 from fsharechat.blobs import BlobsError
 from fsharechat.bus import BusError
 from fsharechat.codes import CodeError
-from fsharechat.errors import StoreError
-from fsharechat.node import DataFolder, StartError
-from fsharechat.process import full
+from fsharechat.data_folder import AlreadyRunning, DataFolder
+from fsharechat.errors import StartError, StoreError
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
 from fsharechat.settings_tls import good_until
 from fsharechat.store import fence
-from fsharechat.store.store import Store
+from fsharechat.store.migrate import OnStep, revisions
+from fsharechat.store.state import State, StoreUnread
 from fsharechat.tls import TlsError
 
 CHECK_SECONDS = 6.0
 LEAVE_SECONDS = 1.0
 """Then for letting go of what was reached."""
 
-_STORE = "opens, and its schema is up to date"
-_ANSWERS = "answers"
-_BLOBS = "takes media"
-_CERTIFICATE = "is what other processes will accept"
-_MEMORY = "memory, in this process"
+_NO_STORE = "no store yet"
+_BY_ITSELF = "The server sees to it at its start, or `fsharechat migrate` before"
 
 
 class Check(NamedTuple):
@@ -40,43 +39,85 @@ class Check(NamedTuple):
 
 
 async def check(settings: Settings) -> list[Check]:
-    """Reach the store, the registry, the bus, the media and who sends login codes, all at once.
+    """Look at the store, the registry, the bus, the media and who sends login codes, all at once.
 
     It takes no longer than CHECK_SECONDS and LEAVE_SECONDS.
     """
     registry, bus = backends.make_registry(settings), backends.make_bus(settings)
     blobs = backends.make_blobs(settings, backends.make_store(settings))
+    registry_at, bus_at, blobs_at = settings.registry.url, _place(settings.bus.url), _shown_blobs(settings)
 
-    async def open_blobs() -> None:
-        await blobs.open()
-        if settings.blobs.in_directory:
-            _look_for_room(settings.media_path())
+    async def look_at_registry() -> str:
+        await registry.open()
+        return _said(registry_at, "answers")
+
+    async def look_at_bus() -> str:
+        return _said(bus_at, "answers", await bus.look())
+
+    async def look_at_blobs() -> str:
+        return _said(blobs_at, "takes media", await blobs.look())
 
     checks = [
-        _look("store", _shown(settings), _STORE, lambda: _reach_store(settings)),
-        _look("registry", settings.registry.url, _ANSWERS, registry.open, registry.close),
-        _look("bus", _place(settings.bus.url), _ANSWERS, bus.reach, bus.close),
-        _look("blobs", _shown_blobs(settings), _BLOBS, open_blobs, blobs.close),
-        _look("codes", settings.codes.provider, _ANSWERS, lambda: _reach_codes(settings)),
+        _look("store", _shown(settings), lambda: _look_at_store(settings)),
+        _look("registry", registry_at, look_at_registry, registry.close),
+        _look("bus", bus_at, look_at_bus, bus.close),
+        _look("blobs", blobs_at, look_at_blobs, blobs.close),
+        _look("codes", settings.codes.provider, lambda: _reach_codes(settings)),
     ]
     if settings.rpc.tls.on:
-        checks.append(
-            _look("rpc", settings.rpc.tls.certificate, _CERTIFICATE, lambda: _prove_certificate(settings))
-        )
+        checks.append(_look("rpc", settings.rpc.tls.certificate, lambda: _prove_certificate(settings)))
     return await asyncio.gather(*checks)
+
+
+async def migrate(settings: Settings, on_step: OnStep) -> Check:
+    """Bring the tables up to date; `on_step` is called after each step. It takes as long as they take."""
+
+    async def bring() -> str:
+        _check_owner(settings, "migrate")
+        with suppress(StoreUnread):  # that it can be read is for who writes there to see to
+            found = await _find(settings, "migrate")
+            if found.state.revision and not found.waiting:
+                return f"{found}. Nothing to do"
+        with _alone(settings):
+            await backends.make_store(settings).migrate(on_step)
+        return f"{_shown(settings)} is up to date"
+
+    return await _look("migrate", _shown(settings), bring, seconds=None)
+
+
+async def close_to_older(settings: Settings) -> Check:
+    """Close the store to every version whose level is below this one's (store/fence.py)."""
+
+    async def put_up() -> str:
+        _check_owner(settings, "fence")
+        found = await _find(settings, "fence")
+        if not found.state.revision:
+            raise StoreError(f"{found.place}: {_NO_STORE}")
+        if found.waiting:
+            raise StoreError(f"{found}. No process of this version has run there yet")
+        with _alone(settings):
+            store = backends.make_store(settings)
+            await store.open()
+            try:
+                level = await store.write(fence.put_up)
+            finally:
+                await store.close()
+        return f"{found.place} takes level {level} and above"
+
+    return await _look("fence", _shown(settings), put_up)
 
 
 async def _look(
     name: str,
     place: str,
-    fine: str,
-    reach: Callable[[], Awaitable[str | None]],
+    reach: Callable[[], Awaitable[str]],
     leave: Callable[[], Awaitable[None]] | None = None,
+    seconds: float | None = CHECK_SECONDS,
 ) -> Check:
+    """Return what `reach` says, or why it failed, and let go of what it reached."""
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            found = await reach()
-        return Check(name, True, found or (_MEMORY if place == "memory" else f"{place} {fine}"))
+        async with asyncio.timeout(seconds):
+            return Check(name, True, await reach())
     except (StartError, StoreError, RegistryError, BusError, CodeError, BlobsError, TlsError) as error:
         return Check(name, False, str(error))
     except TimeoutError:
@@ -88,56 +129,96 @@ async def _look(
                     await leave()
 
 
+def _said(place: str, fine: str, missing: str = "") -> str:
+    if place == "memory":
+        return "memory, in this process"
+    return f"{place} {fine}" + (f"; {missing}" if missing else "")
+
+
+class _Found(NamedTuple):
+    """What a look at the store found: where it is, what it says of itself, which migrations wait, who runs on it."""
+
+    place: str
+    state: State
+    waiting: Sequence[str]
+    process: str
+
+    def __str__(self) -> str:
+        level = f"it takes level {self.state.level} and above, this version is of level {fence.LEVEL}"
+        return f"{self.place} {self._age}; {level}{self._running}"
+
+    @property
+    def _age(self) -> str:
+        if count := len(self.waiting):
+            waits = "migration waits" if count == 1 else "migrations wait"
+            return f"is older: {count} {waits} ({', '.join(self.waiting)})"
+        if self.state.revision in revisions():
+            return "is up to date"
+        newer = f"fsharechat {self.state.migrated_by}" if self.state.migrated_by else "a newer version"
+        by = f"{newer} has migrated it, to {self.state.revision}"
+        return f"is newer: {by}; this one, {__version__}, goes on with it"
+
+    @property
+    def _running(self) -> str:
+        return f"; process {self.process} runs on it" if self.process else ""
+
+
+async def _find(settings: Settings, command: str) -> _Found:
+    """Look at the store.
+
+    Raises StoreError where it is closed to this version, StoreUnread, and StartError where this user may not look:
+    then `command` is for another one to run.
+    """
+    process = ""
+    if settings.on_sqlite:
+        data_folder.look(settings.data_path(), command)
+        process = data_folder.running_on(settings.data_path())
+    place, state, known = _shown(settings), await backends.make_store(settings).look(), revisions()
+    if problem := fence.problem(state.level, state.closed_by):
+        raise StoreError(f"{place}: {problem}")
+    waiting = known[known.index(state.revision) + 1 :] if state.revision in known else []
+    return _Found(place, state, waiting, process)
+
+
+async def _look_at_store(settings: Settings) -> str:
+    try:
+        found = await _find(settings, "check")
+    except StoreUnread as error:
+        return f"{_shown(settings)}: {error}"
+    if not found.state.revision:
+        return f"{found.place}: {_NO_STORE}. {_BY_ITSELF}"
+    return f"{found}. {_BY_ITSELF}" if found.waiting else str(found)
+
+
+def _check_owner(settings: Settings, command: str) -> None:
+    if settings.on_sqlite:
+        data_folder.check_owner(settings.data_path(), command)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Have the data folder of an SQLite database for oneself. Raises StartError."""
+    with ExitStack() as stack:
+        if settings.on_sqlite:
+            try:
+                stack.enter_context(DataFolder(settings.data_path()))
+            except AlreadyRunning as error:
+                raise StartError(
+                    f"{error}: stop it first. A server migrates its store when it starts"
+                ) from error
+        yield
+
+
 async def _prove_certificate(settings: Settings) -> str:
     certificate = settings.rpc.tls.certificate
     tls.prove(settings.rpc.tls, listens="group" in settings.node.roles)
-    return f"{certificate} {_CERTIFICATE}, until {good_until(certificate):%Y-%m-%d}"
-
-
-async def close_to_older(settings: Settings) -> Check:
-    """Close the store to every version whose level is below this one's (store/fence.py)."""
-
-    async def put_up() -> str:
-        async with _open_store(settings) as store:
-            level = await store.write(fence.put_up)
-        return f"{_shown(settings)} takes level {level} and above"
-
-    return await _look("fence", _shown(settings), "", put_up)
-
-
-async def _reach_store(settings: Settings) -> str:
-    async with _open_store(settings) as store:
-        level = await store.read(fence.lowest)
-    if settings.on_sqlite:
-        _look_for_room(settings.data_path())
-    levels = f"it takes level {level} and above, this version is of level {fence.LEVEL}"
-    return f"{_shown(settings)} {_STORE}; {levels}"
-
-
-@asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncIterator[Store]:
-    # The wait for the lock is a thread's, which goes on when nobody waits for it any more, and the process with it.
-    store = backends.make_store(settings, lock_seconds=LEAVE_SECONDS)
-    with ExitStack() as stack:
-        if settings.on_sqlite:
-            stack.enter_context(DataFolder(settings.data_path()))
-        await store.open()
-        try:
-            yield store
-        finally:
-            await store.close()
-
-
-def _look_for_room(folder: Path) -> None:
-    """Raises StartError where the disk is full."""
-    if problem := full(folder):
-        raise StartError(problem)
+    return f"{certificate} is what other processes will accept, until {good_until(certificate):%Y-%m-%d}"
 
 
 async def _reach_codes(settings: Settings) -> str:
     codes = backends.make_codes(settings)
     try:
-        return await codes.check()
+        return await codes.check() or _said(settings.codes.provider, "answers")
     finally:
         await codes.close()
 

@@ -1,4 +1,4 @@
-"""The command line: `fsharechat`, `fsharechat check`, `fence`, `chat` and `admin`. It only parses and calls."""
+"""The command line: the server, and `fsharechat check`, `migrate`, `fence`, `chat`, `admin`. It parses and calls."""
 
 import argparse
 import asyncio
@@ -9,20 +9,26 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvloop
 
 from fsharechat import __version__, log
+from fsharechat.errors import StartError
 from fsharechat.settings import Settings, SettingsError, load, role_names, with_super_code
+
+if TYPE_CHECKING:
+    from fsharechat.store.migrate import Step
 
 T = TypeVar("T")
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
-_COMMANDS = ("check", "fence", "chat", "admin")
+_LOOKS = ("check", "migrate", "fence")
+_COMMANDS = (*_LOOKS, "chat", "admin")
 COMMANDS = """commands:
   (none)    run the server
-  check     read the settings, reach every service they name, say what is wrong
+  check     read the settings, look at every service they name, say what is wrong; nothing is changed
+  migrate   bring the tables of the store up to date, as the server does when it starts
   fence     close the store to older versions: the end of an upgrade
   chat      a chat client for the terminal; see fsharechat chat --help
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
@@ -53,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     log.configure(settings.log)
-    if args.command in ("check", "fence"):
-        return _check(settings, fence=args.command == "fence")
+    if args.command in _LOOKS:
+        return _check(args.command, settings)
     if args.dev and not settings.codes.super_code and "group" in settings.node.roles:
         # Other machines reach the server: a code that everybody knows would let in anybody, as anybody.
         settings = with_super_code(settings, secrets.token_hex(8))
@@ -70,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "command", nargs="?", choices=_COMMANDS, metavar="check | fence | chat | admin", help="see below"
+        "command", nargs="?", choices=_COMMANDS, metavar=" | ".join(_COMMANDS), help="see below"
     )
     parser.add_argument("--roles", metavar="A,B", help=f"the roles to run, of {','.join(role_names())}")
     parser.add_argument(
@@ -94,18 +100,28 @@ def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
 
     try:
         return _run(node.run(settings, read))
-    except node.StartError as error:
+    except StartError as error:
         print(f"fsharechat: {error}", file=sys.stderr)
         return 1
 
 
-def _check(settings: Settings, fence: bool) -> int:
+def _check(command: str, settings: Settings) -> int:
     from fsharechat import check
 
-    results = [_run(check.close_to_older(settings))] if fence else _run(check.check(settings))
+    match command:
+        case "migrate":
+            results = [_run(check.migrate(settings, _print_step))]
+        case "fence":
+            results = [_run(check.close_to_older(settings))]
+        case _:
+            results = _run(check.check(settings))
     for result in results:
         print(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
     return 0 if all(result.ok for result in results) else 1
+
+
+def _print_step(step: "Step") -> None:
+    print(f"{step.number}/{step.of}  {step.revision}  {step.seconds:.1f} s  {step.what}", flush=True)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -8,11 +8,15 @@ from fsharechat.protocol.signals import Code
 
 
 class Refusal(Exception):
-    """A request is refused with a code of the contract (protocol.md section 5)."""
+    """A request is refused with a code of the contract (contract.md section 5)."""
 
     def __init__(self, code: Code) -> None:
         super().__init__(code.name)
         self.code = code
+
+
+class StartError(Exception):
+    """The process cannot start, or a command cannot do its work; the text is for the operator."""
 
 
 class StoreError(Exception):

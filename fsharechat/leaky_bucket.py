@@ -1,4 +1,4 @@
-"""The leaky bucket, by which every rate of requests is limited (protocol.md section 8)."""
+"""The leaky bucket, by which every rate of requests is limited (contract.md section 8)."""
 
 _TOLERANCE = 1e-3
 """Of one request: times are floats, and what is right at the limit is within it."""

@@ -1,15 +1,10 @@
 """A process: builds the backends that the settings name, boots the roles on them, drains and stops them."""
 
 import asyncio
-import fcntl
 import gc
-import os
 import signal
-import stat
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
-from pathlib import Path
-from typing import IO
+from contextlib import AsyncExitStack
 
 import structlog
 
@@ -17,7 +12,8 @@ from fsharechat import backends, clock, role
 from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import BusError
-from fsharechat.errors import StoreError, listen_problem
+from fsharechat.data_folder import DataFolder
+from fsharechat.errors import StartError, StoreError, listen_problem
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.log import set_level
 from fsharechat.metrics import Metrics
@@ -37,13 +33,6 @@ ORDER = ("group", "connector", "api")
 
 WAIT_SECONDS = 2.0
 """Between attempts to reach a server of the cluster that is not there yet."""
-
-
-"""2020-01-01 UTC in ms since 1970: a clock before that is wrong."""
-
-
-class StartError(Exception):
-    """The process cannot start; the text is for the operator."""
 
 
 class Node:
@@ -234,56 +223,6 @@ class Node:
                 await booted.stop()
         except TimeoutError:
             log.warning("role did not drain in time", role=booted.name, seconds=seconds)
-
-
-class DataFolder:
-    """The data folder, and the lock that keeps a second process out of it.
-
-    Where there is none it is made for this user alone, for it keeps what people say to each other. One that others
-    may look into may be meant so, for a back-up or a web server: it is warned of, and the files of the database are
-    for their user alone in any case.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock: IO[str] | None = None
-
-    def __enter__(self) -> "DataFolder":
-        try:
-            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (self._path / "lock").open("a+")
-        except OSError as error:
-            raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise StartError(
-                f"[node] data = {str(self._path)!r}: process {holder} runs on this folder already"
-            ) from None
-        mode = stat.S_IMODE(self._path.stat().st_mode)
-        if mode & ~0o700:
-            log.warning(
-                "other users of this machine may look into the data folder",
-                data=str(self._path),
-                mode=f"{mode:04o}",
-                wanted="0700",
-            )
-        try:
-            self._lock.truncate(0)
-            self._lock.write(f"{os.getpid()}\n")
-            self._lock.flush()
-        except OSError as error:
-            with suppress(OSError):  # it would write once more what the disk has no room for
-                self._lock.close()
-            raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._lock:
-            self._lock.close()
 
 
 async def run(settings: Settings, read: Callable[[], Settings]) -> int:

@@ -1,5 +1,6 @@
 """What a process asks of its operating system."""
 
+import os
 import resource
 import shutil
 import sys
@@ -33,9 +34,26 @@ def raise_open_files() -> int:
 
 
 def full(folder: Path) -> str:
-    """Return that the disk of a folder is full, or "". Raises OSError.
+    """Return that the disk of a folder is full, or "". The folder need not be there. Raises OSError.
 
     Files can be made on a full disk still, but nothing be put into them.
     """
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(_nearest(folder)).free
     return f"{folder}: the disk is full, {free >> 10} KiB are left" if free < ROOM_BYTES else ""
+
+
+def unusable(folder: Path) -> str:
+    """Return why a folder cannot be used, or be made where there is none; or "". It is only looked at."""
+    there = _nearest(folder)
+    if not there.is_dir():
+        return f"{folder}: {there} is not a folder"
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        return f"{folder}: this user may not {'use it' if there == folder else f'make it in {there}'}"
+    return full(folder)
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or what is nearest above it and there."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    return folder

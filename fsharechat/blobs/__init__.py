@@ -1,4 +1,4 @@
-"""Media: where clients put files and where everybody reads them (protocol.md section 8, "Media types")."""
+"""Media: where clients put files and where everybody reads them (contract.md section 8, "Media types")."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
@@ -55,6 +55,13 @@ class Blobs(ABC):
 
     roles: ClassVar[frozenset[str]]
     """The roles whose processes need it open."""
+
+    @abstractmethod
+    async def look(self) -> str:
+        """Look whether it can be used, and change nothing. Return what is missing and will be made, or "".
+
+        It need not be open, and is to be closed. Raises BlobsError.
+        """
 
     @abstractmethod
     async def open(self) -> None:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from fsharechat.blobs import BUCKETS, Blobs, BlobsError, Upload, host_and_port
 from fsharechat.blobs.keys import Uploaders, identity, place
+from fsharechat.process import unusable
 from fsharechat.protocol.signals import MediaType
 
 P = ParamSpec("P")
@@ -75,6 +76,9 @@ class DirectoryBlobs(Blobs):
         self._key: bytes | None = None
         self._url_seconds = url_seconds
         self._reserve_bytes = reserve_bytes
+
+    async def look(self) -> str:
+        return await self._in_thread(self._look_at_folder)
 
     async def open(self) -> None:
         await self._in_thread(self._prepare)
@@ -155,6 +159,11 @@ class DirectoryBlobs(Blobs):
             if error.errno in _FULL:
                 raise NoRoom(f"{error.filename or self._root}: {error.strerror}") from error
             raise BlobsError(f"{error.filename or self._root}: {error.strerror}") from error
+
+    def _look_at_folder(self) -> str:
+        if problem := unusable(self._root):
+            raise BlobsError(problem)
+        return "" if self._root.exists() else "no media yet: the folder is made at the start"
 
     def _prepare(self) -> None:
         """Have the folders, find out whether they can be written, and remove what was left behind."""

@@ -19,6 +19,8 @@ _WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFoun
 _NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "403"}
 _NOT_THERE = {"404", "NoSuchKey", "NotFound", "403"}
 """What a HEAD says of an object that is not there: 403 to a key that may not list the bucket."""
+_NO_BUCKET = "NoSuchBucket"
+_TO_BE_MADE = {_NO_BUCKET, "NoSuchBucketPolicy"}
 _NO_CORS = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 
 
@@ -35,6 +37,20 @@ class S3Blobs(Blobs):
         self._stack = AsyncExitStack()
         self._client: Any = None
         self._signer: Any = None
+
+    async def look(self) -> str:
+        await self.close()
+        self._client = await self._connect(self._url)
+        missing = []
+        for bucket in BUCKETS.values():
+            async with self._errors(f"bucket {bucket}"):
+                try:
+                    await self._client.get_bucket_policy(Bucket=bucket)
+                except ClientError as error:
+                    if _code(error) not in _TO_BE_MADE:
+                        raise
+                    missing.append(bucket)
+        return f"buckets {', '.join(missing)} are made, or opened to readers, at the start" if missing else ""
 
     async def open(self) -> None:
         await self.close()
@@ -99,10 +115,10 @@ class S3Blobs(Blobs):
         try:
             await self._client.get_bucket_policy(Bucket=bucket)
         except ClientError as error:
-            if _code(error) == "NoSuchBucket":
-                await self._make(bucket)
-            elif _code(error) != "NoSuchBucketPolicy":
+            if _code(error) not in _TO_BE_MADE:
                 raise
+            if _code(error) == _NO_BUCKET:
+                await self._make(bucket)
             await self._client.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket))
         if not self._origins:
             return

@@ -1,7 +1,7 @@
 """Events, one way: from group processes to connectors, from connectors to group processes, and among the latter.
 
 The bus may lose events and may repeat them; what must not be lost is in the store, and the head check of the
-connectors finds it (design: the life of a message).
+connectors finds it (docs/decisions/who-owns-what.md).
 """
 
 from abc import ABC, abstractmethod
@@ -117,8 +117,11 @@ class Bus(Renewable, ABC):
         """Why it carries nothing for now; "" while it does."""
 
     @abstractmethod
-    async def reach(self) -> None:
-        """Look whether it can be reached. Raises BusError."""
+    async def look(self) -> str:
+        """Look whether it can be reached, and change nothing. Return what is missing and will be made, or "".
+
+        Raises BusError.
+        """
 
     @abstractmethod
     async def open(self) -> None:

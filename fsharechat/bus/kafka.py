@@ -1,4 +1,4 @@
-"""The bus on Kafka: three topics (design: who owns what).
+"""The bus on Kafka: three topics (docs/decisions/who-owns-what.md).
 
 `fsharechat.deliver`, a partition a node, carries what connectors are to tell their devices; `fsharechat.presence`,
 compacted, where each device is; `fsharechat.invalidate` what the caches of the group processes must drop.
@@ -24,6 +24,7 @@ from fsharechat.bus.kafka_topics import (
     PARTITIONS,
     PRESENCE,
     PRESENCE_PARTITIONS,
+    look_for_topics,
     provide_topics,
 )
 from fsharechat.settings_tls import ServiceTls
@@ -75,12 +76,13 @@ class KafkaBus(Bus):
     def away(self) -> str:
         return self._away
 
-    async def reach(self) -> None:
-        await provide_topics(self._access)
+    async def look(self) -> str:
+        missing = await look_for_topics(self._access)
+        return f"no topics {', '.join(missing)} yet: they are made at the start" if missing else ""
 
     async def open(self) -> None:
         try:
-            await self.reach()
+            await provide_topics(self._access)
             await self._producer.start()
         except BusAway as error:
             self._note_away(error)
@@ -249,7 +251,7 @@ class KafkaBus(Bus):
         """Look whether Kafka is there with all topics, and make them if not. Raises BusError."""
         lost = PARTITIONS.keys() - await self._producer.reach()
         if lost:
-            await self.reach()
+            await provide_topics(self._access)
             self._topics_made += 1
             log.warning("topics were missing", topics=sorted(lost))
 

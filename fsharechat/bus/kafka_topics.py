@@ -35,6 +35,20 @@ _SHORT_LIVED = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS), "max.m
 _COMPACTED = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
 
 
+async def look_for_topics(access: Access) -> list[str]:
+    """Return which topics are missing, and make none. Raises BusError."""
+    try:
+        async with asyncio.timeout(ADMIN_SECONDS):
+            admin = AIOKafkaAdminClient(**access.options, request_timeout_ms=int(ADMIN_SECONDS * 1000))
+            try:
+                await admin.start()
+                return sorted(PARTITIONS.keys() - set(await admin.list_topics()))
+            finally:
+                await admin.close()
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise await access.fault(error) from error
+
+
 async def provide_topics(access: Access) -> None:
     """Create the topics that are missing, and return when every partition is served. Raises BusError."""
     try:

@@ -16,8 +16,8 @@ class MemoryBus(Bus):
     def away(self) -> str:
         return ""
 
-    async def reach(self) -> None:
-        pass
+    async def look(self) -> str:
+        return ""
 
     async def open(self) -> None:
         pass

@@ -226,7 +226,7 @@ class Client:
         return self._events
 
     async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
-        """Send any request of protocol.md section 7: its TCP message, over either transport.
+        """Send any request of contract.md section 7: its TCP message, over either transport.
 
         Returns the reply's message where the contract names one, else bytes (MS: id and time; UP: the version;
         GC over TCP: the group id; others empty). Waits for a connection when there is none; `within` (seconds,

@@ -1,4 +1,4 @@
-"""One connection: CONNECT, requests in flight, heartbeats, and its end (protocol.md sections 1 and 4)."""
+"""One connection: CONNECT, requests in flight, heartbeats, and its end (contract.md sections 1 and 4)."""
 
 import asyncio
 import logging

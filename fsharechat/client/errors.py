@@ -31,7 +31,7 @@ _LOGIN_MEANING = {
 
 
 class LoginError(ClientError):
-    """/send_code or /login refused; `code` is the result code (protocol.md section 3)."""
+    """/send_code or /login refused; `code` is the result code (contract.md section 3)."""
 
     def __init__(self, code: int) -> None:
         super().__init__(_LOGIN_MEANING.get(code, f"the server answered with the unknown code {code}"))
@@ -58,7 +58,7 @@ _REFUSAL_MEANING: dict[int, str] = {
 
 
 class ConnectRefused(ClientError):
-    """The server refused the CONNECT; `sub_signal` says why (protocol.md section 4)."""
+    """The server refused the CONNECT; `sub_signal` says why (contract.md section 4)."""
 
     def __init__(self, sub_signal: int) -> None:
         super().__init__(
@@ -101,7 +101,7 @@ _CODE_MEANING: dict[int, str] = {
 class RequestError(ClientError):
     """The server refused a request.
 
-    `code` is the first byte of the PUB_ACK (protocol.md section 5); the common ones have classes of their own below.
+    `code` is the first byte of the PUB_ACK (contract.md section 5); the common ones have classes of their own below.
     It is None over WebSocket, where a refusal does not say why.
     """
 

@@ -1,4 +1,4 @@
-"""Groups: made, looked at and changed (protocol.md sections 7 and 8), and the notices their changes leave."""
+"""Groups: made, looked at and changed (contract.md sections 7 and 8), and the notices their changes leave."""
 
 import json
 import secrets
@@ -114,7 +114,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class GroupNotice:
-    """A change of a group, as the message that it left there tells it (protocol.md section 8).
+    """A change of a group, as the message that it left there tells it (contract.md section 8).
 
     `kind` is its content type, `operator` who made the change, `members` those added or kicked, `name` the new name.
     """

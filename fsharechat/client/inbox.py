@@ -1,4 +1,4 @@
-"""The inbox as a device keeps it: its cursor, each message once, in order (protocol.md section 6)."""
+"""The inbox as a device keeps it: its cursor, each message once, in order (contract.md section 6)."""
 
 import asyncio
 import logging
@@ -223,7 +223,7 @@ class Inbox(AsyncIterator[pb.Message]):
     def _news(self, after: int, result: pb.PullMessageResult) -> tuple[list[pb.Message], int | None]:
         """Return the messages behind what was fetched, and the seq behind which they begin, None if it is uncertain.
 
-        The server may begin lower than it was asked to (protocol.md section 6), and does not say where.
+        The server may begin lower than it was asked to (contract.md section 6), and does not say where.
         """
         known = self._fetched
         messages = list(result.message)
@@ -242,7 +242,7 @@ def _behind(message: pb.Message, seq: int) -> Position:
 
 
 def make_recalled(message: pb.Message, operator: str) -> None:
-    """Give a message the content that a recalled one has (protocol.md section 8, MR)."""
+    """Give a message the content that a recalled one has (contract.md section 8, MR)."""
     message.content.CopyFrom(
         pb.MessageContent(
             type=ContentType.RECALLED,

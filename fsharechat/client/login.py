@@ -1,4 +1,4 @@
-"""Login over HTTP (protocol.md section 3)."""
+"""Login over HTTP (contract.md section 3)."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pictures, voices, videos and files in messages (protocol.md sections 5, 7 and 8: GMURL, media types)."""
+"""Pictures, voices, videos and files in messages (contract.md sections 5, 7 and 8: GMURL, media types)."""
 
 import asyncio
 import contextlib

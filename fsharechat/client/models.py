@@ -15,7 +15,7 @@ from fsharechat.protocol.signals import ContentType, ConversationType, PersistFl
 class Credentials:
     """What a login gives: enough to connect, again and again, until the session is forgotten.
 
-    `user_token`, `secret` and `db_secret` are the parts of the login token (protocol.md section 3); `registered`
+    `user_token`, `secret` and `db_secret` are the parts of the login token (contract.md section 3); `registered`
     says that this login created the user.
     """
 
@@ -70,7 +70,7 @@ class SentMessage:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The connection stands (again). The heads in `ack` tell what changed meanwhile (protocol.md section 4)."""
+    """The connection stands (again). The heads in `ack` tell what changed meanwhile (contract.md section 4)."""
 
     ack: pb.ConnectAckPayload
 
@@ -86,7 +86,7 @@ class ConnectionLost:
 class InboxGap:
     """A pull after `after_seq` left out `missing` entries.
 
-    By protocol.md section 6 these can only be calls that this device was given before and messages that it sent
+    By contract.md section 6 these can only be calls that this device was given before and messages that it sent
     without a local id. `history` has them.
     """
 
@@ -96,7 +96,7 @@ class InboxGap:
 
 @dataclass(frozen=True, slots=True)
 class Transparent:
-    """A message that is stored nowhere: a call or typing (protocol.md section 6)."""
+    """A message that is stored nowhere: a call or typing (contract.md section 6)."""
 
     message: pb.Message
 

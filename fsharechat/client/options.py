@@ -40,11 +40,11 @@ class Options:
     With the default delays a refusal that is final is raised after two to four seconds.
     """
     ping_interval: float = 30.0
-    """Between two PINGs over TCP (protocol.md section 4)."""
+    """Between two PINGs over TCP (contract.md section 4)."""
     ping_timeout: float = 15.0
     """For the answer to a PING; without it the connection counts as lost."""
     heartbeat_interval: float = 25.0
-    """Between two heartbeats over WebSocket (protocol.md section 2)."""
+    """Between two heartbeats over WebSocket (contract.md section 2)."""
     reconnect: bool = True
     """Whether to connect again when a connection is lost.
 

@@ -1,4 +1,4 @@
-"""Messages on their way to the server: sent until they are answered, stored once (protocol.md section 6)."""
+"""Messages on their way to the server: sent until they are answered, stored once (contract.md section 6)."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Keeps requests below the server's limit, a leaky bucket (protocol.md section 8)."""
+"""Keeps requests below the server's limit, a leaky bucket (contract.md section 8)."""
 
 MARGIN = 0.9
 """The part of the limit that is used, at once and over time: requests that were sent apart may arrive together."""

@@ -1,4 +1,4 @@
-"""Receipts: what was delivered and read, told and learnt (protocol.md sections 7 and 8: MDR, MRR, MRN and MRP)."""
+"""Receipts: what was delivered and read, told and learnt (contract.md sections 7 and 8: MDR, MRR, MRN and MRP)."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The small picture that goes along with an image message (protocol.md section 5: `data` of type 3)."""
+"""The small picture that goes along with an image message (contract.md section 5: `data` of type 3)."""
 
 import asyncio
 from io import BytesIO

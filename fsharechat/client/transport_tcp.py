@@ -1,4 +1,4 @@
-"""The TCP transport: binary frames with protobuf bodies (protocol.md sections 1, 5 and 7)."""
+"""The TCP transport: binary frames with protobuf bodies (contract.md sections 1, 5 and 7)."""
 
 import asyncio
 import ssl

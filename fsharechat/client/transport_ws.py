@@ -1,4 +1,4 @@
-"""The WebSocket transport: JSON text frames (protocol.md sections 2 and 7)."""
+"""The WebSocket transport: JSON text frames (contract.md sections 2 and 7)."""
 
 import asyncio
 import ssl

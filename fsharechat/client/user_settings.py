@@ -1,4 +1,4 @@
-"""The user's settings, which all devices share (protocol.md sections 7 and 8)."""
+"""The user's settings, which all devices share (contract.md sections 7 and 8)."""
 
 from fsharechat.client.errors import InvalidReply
 from fsharechat.client.requests import Request, ask

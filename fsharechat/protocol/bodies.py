@@ -41,7 +41,7 @@ def pull_entry(message: bytes) -> bytes:
 
 
 def pull_result(entries: Iterable[bytes], current: int, head: int) -> bytes:
-    """Return the PullMessageResult of entries made by `pull_entry` (protocol.md section 5)."""
+    """Return the PullMessageResult of entries made by `pull_entry` (contract.md section 5)."""
     return b"".join((*entries, _CURRENT_TAG, varint(current), _HEAD_TAG, varint(head)))
 
 

@@ -1,4 +1,4 @@
-"""The AES layer of login tokens and CONNECT passwords (protocol.md sections 3 and 4).
+"""The AES layer of login tokens and CONNECT passwords (contract.md sections 3 and 4).
 
 AES-128-CBC with PKCS#7 padding and IV = key, as deployed clients have it. It is kept for them and trusted for
 nothing: TLS protects the wire, and the HMAC inside the user token proves the session. The stamp in front is of the

@@ -1,4 +1,4 @@
-"""The frames of TCP clients: a 10-byte header and a body (protocol.md section 1). No I/O."""
+"""The frames of TCP clients: a 10-byte header and a body (contract.md section 1). No I/O."""
 
 from struct import Struct
 from typing import NamedTuple

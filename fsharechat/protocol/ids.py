@@ -1,4 +1,4 @@
-"""Message ids: time, node and counter in 63 bits (protocol.md section 6). They order history.
+"""Message ids: time, node and counter in 63 bits (contract.md section 6). They order history.
 
 They are a hybrid logical clock: an id is above all that its maker has given out or seen, whatever the clock does, and
 its time is the real one wherever that is possible. What people are shown as the time of a message is not taken from
@@ -48,7 +48,8 @@ class IdGenerator:
     Where the clock stands still or has gone back the counter runs on; a counter that is used up moves the time of the
     ids on by a millisecond. `after` is the highest id that is stored, 0 where there is none. `first` and `last` bound
     the counter: connectors use the lower half, group processes the upper one, so that a connector and a group process
-    with the same lease never meet (design: who owns what). `held` tells whether the process still has its node id.
+    with the same lease never meet (docs/decisions/who-owns-what.md). `held` tells whether the id is
+    still this process's.
     """
 
     __slots__ = (

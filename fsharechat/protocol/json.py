@@ -1,4 +1,4 @@
-"""The JSON texts of web clients (protocol.md sections 2, 4 and 7); no other module of the server knows them.
+"""The JSON texts of web clients (contract.md sections 2, 4 and 7); no other module of the server knows them.
 
 The rest of the server speaks frames with protobuf bodies, as TCP clients do. `decode_request` turns a client's text
 into such a frame, the `encode_` functions turn what a TCP client would be sent into the text for a WebSocket client.

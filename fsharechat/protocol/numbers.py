@@ -1,4 +1,4 @@
-"""The numbers of the wire contract but for sub-signals: signals, codes, content types (protocol.md sections 1, 5, 6).
+"""The numbers of the wire contract but for sub-signals: signals, codes, content types (contract.md sections 1, 5, 6).
 
 Import them from `fsharechat.protocol.signals`; they stand here since the shapes need them, and the table the shapes.
 """

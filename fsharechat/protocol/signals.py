@@ -1,4 +1,4 @@
-"""The table of requests: one row for each sub-signal (protocol.md sections 1, 5, 6 and 7), and the other numbers.
+"""The table of requests: one row for each sub-signal (contract.md sections 1, 5, 6 and 7), and the other numbers.
 
 A row says all of a request but its business. Who adds one writes its row here, its handler in a module of the group
 role, its test, and a method of the client where people are to use it.

@@ -1,4 +1,4 @@
-"""How large an answer is where it is largest: as the JSON text of a web client (protocol.md sections 2 and 7)."""
+"""How large an answer is where it is largest: as the JSON text of a web client (contract.md sections 2 and 7)."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar

@@ -63,7 +63,7 @@ class Call(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A code of the contract (protocol.md section 5), and the payload when it is 0."""
+    """A code of the contract (contract.md section 5), and the payload when it is 0."""
 
     code: int
     payload: bytes = b""

@@ -26,7 +26,7 @@ from fsharechat.settings_schema import Rpc as RpcSettings
 log = structlog.get_logger(__name__)
 
 MAX_PAYLOAD = 1 << 20
-"""What an answer may have in bytes, however small the bodies of clients are (protocol.md section 6)."""
+"""What an answer may have in bytes, however small the bodies of clients are (contract.md section 6)."""
 
 _LIMITS = Limits()
 

@@ -1,4 +1,4 @@
-"""How far each device is in the logs of its user, as far as that is certain (protocol.md section 6).
+"""How far each device is in the logs of its user, as far as that is certain (contract.md section 6).
 
 The connector that has the device keeps its cursors here, many at a time (roles/connector/cursor.py).
 """

@@ -10,6 +10,7 @@ process runs any more. A migration that removes something writes the row first, 
 
 from collections.abc import Sequence
 
+from fsharechat import __version__
 from fsharechat.errors import StoreError
 from fsharechat.store.unit import Dialect, Query, Row, Unit
 
@@ -17,6 +18,8 @@ LEVEL = 1
 """Of this code. Releases before the fence have none, and do not look at it."""
 
 NAME = "store_level"
+CLOSED_BY = "store_level_version"
+"""The row of `facts` with the version of the program that raised the fence."""
 QUERY = f"SELECT value FROM facts WHERE name = '{NAME}'"
 
 
@@ -29,11 +32,15 @@ def level_in(rows: Sequence[Row]) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def problem(lowest: int) -> str:
-    """Return why a process of this version may not write to a store that takes levels from `lowest` on; or ""."""
+def problem(lowest: int, version: str = "") -> str:
+    """Return why a process of this version may not write to a store that takes levels from `lowest` on; or "".
+
+    `version` is the one that raised the fence, where it is known.
+    """
     if lowest <= LEVEL:
         return ""
-    return f"it takes level {lowest} and above, and this version is of level {LEVEL}: run a newer one"
+    newer = f"fsharechat {version} or a newer one" if version else "a newer one"
+    return f"it takes level {lowest} and above, and this version is of level {LEVEL}: run {newer}"
 
 
 def lowest(dialect: Dialect) -> Unit[int]:
@@ -45,5 +52,6 @@ def put_up(dialect: Dialect) -> Unit[int]:
     """Close the store to all levels below this version's, and return the lowest that may write now."""
     before = level_in((yield Query(QUERY + dialect.locking)).rows)
     if before < LEVEL:
-        yield Query(dialect.upsert("facts", ("name",), ("value",)), (NAME, b"%d" % LEVEL))
+        rows = (NAME, b"%d" % LEVEL, CLOSED_BY, __version__.encode())
+        yield Query(dialect.upsert("facts", ("name",), ("value",), 2), rows)
     return max(before, LEVEL)

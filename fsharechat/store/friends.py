@@ -1,4 +1,4 @@
-"""Friends and friend requests (protocol.md section 8)."""
+"""Friends and friend requests (contract.md section 8)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

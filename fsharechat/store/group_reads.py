@@ -1,4 +1,4 @@
-"""How far members have read in groups: one row for group and reporter, however many members are told (protocol.md
+"""How far members have read in groups: one row for group and reporter, however many members are told (contract.md
 section 8).
 
 Who may be told of a row is decided when it is read: those who were members when it was written, are members still,

@@ -1,4 +1,4 @@
-"""Groups and their members (protocol.md sections 5, 7 and 8).
+"""Groups and their members (contract.md sections 5, 7 and 8).
 
 Each change locks the row of the group first, so that what several processes change comes one after the other. Members
 who leave keep their row, with the type REMOVED: it says whose messages a first login must not show any more.
@@ -28,7 +28,7 @@ class Info(NamedTuple):
 
 
 class Silence(IntEnum):
-    """How a silenced member went; it lasts for those who come back (protocol.md section 8)."""
+    """How a silenced member went; it lasts for those who come back (contract.md section 8)."""
 
     NONE = 0
     LEFT = 1

@@ -1,6 +1,6 @@
 """How far the logs and the versions of each user are: one row a user, and what was read in the user's groups.
 
-A device compares these with what it knows (protocol.md section 4), and so does the connector for it.
+A device compares these with what it knows (contract.md section 4), and so does the connector for it.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Messages, inboxes and heads (protocol.md section 6)."""
+"""Messages, inboxes and heads (contract.md section 6)."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from fsharechat.store import groups
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
 
 MAX_PULL_BYTES = 64 * 1024
-"""The most that the messages of one answer to an MP weigh (protocol.md section 6)."""
+"""The most that the messages of one answer to an MP weigh (contract.md section 6)."""
 
 MAX_HISTORY_BYTES = 1 << 20
 """The most that the messages of one answer of history weigh."""
@@ -22,7 +22,7 @@ _AROUND = 6
 """Bytes of the tag and the length that stand before a message in an answer."""
 
 RESEND_MS = 86_400_000
-"""A client that has no local ids sends a frame again within a day (protocol.md section 6)."""
+"""A client that has no local ids sends a frame again within a day (contract.md section 6)."""
 
 MAX_HISTORY = 200
 """The most messages that one answer of history holds."""

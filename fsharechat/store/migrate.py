@@ -4,22 +4,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from fsharechat import __version__
 from fsharechat.errors import StoreError
 from fsharechat.store import fence
-from fsharechat.store.store import LOCK_SECONDS
+from fsharechat.store.state import VERSION_FACT
 
 log = structlog.get_logger(__name__)
+
+LOCK_SECONDS = 120.0
+"""How long a process waits for another one that is migrating the same database."""
 
 _BEEN_THERE = ((1050,), (1060,), (1061,), (1062,), (1213,))
 """MySQL's errors for a table, column, index or row that is there already, and for a conflict with another writer."""
@@ -27,22 +31,63 @@ _BEEN_THERE = ((1050,), (1060,), (1061,), (1062,), (1213,))
 _PAUSE_SECONDS = 0.5
 
 
+class Step(NamedTuple):
+    """A migration that was carried out, the `number`th `of` so many."""
+
+    number: int
+    of: int
+    revision: str
+    what: str
+    seconds: float
+
+
+OnStep = Callable[[Step], None]
+
+
+def log_step(step: Step) -> None:
+    """Say in the log of a server what was done."""
+    log.info(
+        "the store was migrated by a step",
+        number=step.number,
+        of=step.of,
+        revision=step.revision,
+        what=step.what,
+        seconds=step.seconds,
+    )
+
+
+def revisions() -> list[str]:
+    """Return the migrations that this version knows, the oldest first."""
+    return [script.revision for script in _scripts()]
+
+
+def _scripts() -> list[Script]:
+    return list(ScriptDirectory.from_config(_config()).walk_revisions())[::-1]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
 def migrate(
     url: str,
     upto: str = "head",
     lock_seconds: float = LOCK_SECONDS,
     connect: Callable[..., Any] | None = None,
+    on_step: OnStep = log_step,
 ) -> None:
     """Run the migrations that the database at the SQLAlchemy `url` lacks, up to a revision. Blocks.
 
+    `on_step` is called after each step, but for those that make a new database.
     `connect` takes the place of the driver's own, with the same arguments.
     On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was. A database that a
     newer version has migrated is left as it is: its migrations are such that this version goes on with it, until the
     fence says otherwise (fence.py). Raises StoreFenced then; and StoreError, also when another process is migrating
     for longer than `lock_seconds`.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config = _config()
     engine = create_engine(url)
     if connect is not None:
         event.listen(engine, "do_connect", lambda _, __, args, options: connect(*args, **options))
@@ -50,7 +95,7 @@ def migrate(
         _take_whole_steps(engine)
     deadline = time.monotonic() + lock_seconds
     try:
-        while not _upgrade(engine, config, upto, deadline):
+        while not _upgrade(engine, config, upto, on_step, deadline):
             time.sleep(_PAUSE_SECONDS)
     except CommandError as error:
         raise StoreError(
@@ -64,7 +109,7 @@ def migrate(
         engine.dispose()
 
 
-def _upgrade(engine: Engine, config: Config, upto: str, deadline: float) -> bool:
+def _upgrade(engine: Engine, config: Config, upto: str, on_step: OnStep, deadline: float) -> bool:
     """Run the migrations; return False where another process is at the same one.
 
     A named lock of MySQL holds on one server only, so on a Galera cluster that happens.
@@ -73,11 +118,16 @@ def _upgrade(engine: Engine, config: Config, upto: str, deadline: float) -> bool
         with engine.begin() as connection, _alone(connection, max(0.0, deadline - time.monotonic())):
             if inspect(connection).has_table("facts") and (problem := fence.problem(_lowest(connection))):
                 raise fence.StoreFenced(f"{_place(engine)}: {problem}")
-            if newer := _newer(connection, config):
+            if newer := _newer(connection):
                 log.info("a newer version has migrated the store", place=_place(engine), revision=newer)
                 return True
+            before = _revision(connection)
             config.attributes["connection"] = connection
+            # The steps that make a new database are nobody's concern.
+            config.attributes["on_version"] = _teller(before, upto, on_step) if before else []
             command.upgrade(config, upto)
+            if _revision(connection) != before:
+                _write_version(connection)
     except DBAPIError as error:
         if error.orig is None or error.orig.args[:1] not in _BEEN_THERE or time.monotonic() > deadline:
             raise
@@ -89,10 +139,40 @@ def _lowest(connection: Connection) -> int:
     return fence.level_in([tuple(row) for row in connection.execute(text(fence.QUERY))])
 
 
-def _newer(connection: Connection, config: Config) -> str:
+def _revision(connection: Connection) -> str:
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _teller(revision: str, upto: str, on_step: OnStep) -> Callable[..., None]:
+    """Return what Alembic calls after each step of those that lead from a revision to another."""
+    scripts = {script.revision: script.doc.partition("\n")[0] for script in _scripts()}
+    known = list(scripts)
+    last = len(known) if upto == "head" else known.index(upto) + 1
+    waiting = known[known.index(revision) + 1 if revision else 0 : last]
+    began = time.monotonic()
+
+    def tell(*, step: MigrationInfo, **_: object) -> None:
+        nonlocal began
+        name = str(step.up_revision_id)
+        now = time.monotonic()
+        on_step(Step(waiting.index(name) + 1, len(waiting), name, scripts[name], round(now - began, 1)))
+        began = now
+
+    return tell
+
+
+def _write_version(connection: Connection) -> None:
+    """Write down that this version has migrated the database."""
+    connection.execute(text("DELETE FROM facts WHERE name = :name"), {"name": VERSION_FACT})
+    connection.execute(
+        text("INSERT INTO facts (name, value) VALUES (:name, :value)"),
+        {"name": VERSION_FACT, "value": __version__.encode()},
+    )
+
+
+def _newer(connection: Connection) -> str:
     """Return the revision of the database, if this version does not know it; else ""."""
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    return ", ".join(set(MigrationContext.configure(connection).get_current_heads()) - known)
+    return ", ".join(set(MigrationContext.configure(connection).get_current_heads()) - set(revisions()))
 
 
 def _take_whole_steps(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from fsharechat.errors import CommitInDoubt, StoreError
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.store import fence, messages
 from fsharechat.store.messages import NewMessage, Stored
-from fsharechat.store.migrate import migrate
+from fsharechat.store.migrate import OnStep, log_step, migrate
 from fsharechat.store.mysql_connection import (
     CONNECT_SECONDS,
     NO_TLS,
@@ -29,7 +29,8 @@ from fsharechat.store.mysql_connection import (
 from fsharechat.store.mysql_dialect import MysqlDialect
 from fsharechat.store.mysql_pulse import Pulse
 from fsharechat.store.readers import Lane, ReadTooLong, Share
-from fsharechat.store.store import LOCK_SECONDS, Store
+from fsharechat.store.state import State, look
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, T, Unit, select_in
 from fsharechat.store.writer import Batch
 from fsharechat.tasks import spawn
@@ -63,13 +64,10 @@ class MysqlStore(Store):
         self,
         url: ServiceUrl,
         max_queue: int,
-        lock_seconds: float = LOCK_SECONDS,
         tls: ServiceTls = NO_TLS,
     ) -> None:
-        """`lock_seconds`: how long `open` waits for another process that migrates the database."""
         super().__init__(max_queue, SHARES)
         self.dialect: Dialect = MysqlDialect()
-        self._lock_seconds = lock_seconds
         self._url = url
         self._hosts = Hosts(url, tls)
         self._idle: dict[Lane, list[MysqlConnection]] = {lane: [] for lane in Lane}
@@ -79,9 +77,19 @@ class MysqlStore(Store):
         self._committing: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
+    async def look(self) -> State:
+        connection = await self._hosts.connect()
+        try:
+            return await connection.run(look(self.dialect))
+        finally:
+            await connection.close()
+
+    async def migrate(self, on_step: OnStep) -> None:
         await (await self._hosts.connect()).close()  # a clear error before anything else
-        await asyncio.to_thread(self._migrate)
+        await asyncio.to_thread(self._migrate, on_step)
+
+    async def open(self) -> None:
+        await self.migrate(log_step)
         self._pulse = spawn("pulse of the store", Pulse(self._hosts, self._set_away).run())
 
     def renew(self) -> float | None:
@@ -249,15 +257,15 @@ class MysqlStore(Store):
             self._writing.abandon()
             self._writing = None
 
-    def _migrate(self) -> None:
+    def _migrate(self, on_step: OnStep) -> None:
         host, port = self._hosts.last
         login = f"{quote(self._url.user, safe='')}:{quote(self._url.password, safe='')}"
         options = f"charset=utf8mb4&connect_timeout={CONNECT_SECONDS:.0f}"
         try:
             migrate(
                 f"mysql+pymysql://{login}@{host}:{port}/{quote(self._url.path)}?{options}",
-                lock_seconds=self._lock_seconds,
                 connect=self._hosts.connect_blocking,
+                on_step=on_step,
             )
         except fence.StoreFenced:
             raise

@@ -10,6 +10,7 @@ from fsharechat.store.unit import Query, Unit, chunks, flat, marks, rows_of_mark
 class MysqlDialect:
     name = "mysql"
     locking = " FOR UPDATE"
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
 
     def upsert(
         self,

@@ -93,9 +93,12 @@ class Pulse:
         self._hosts.away = state.reason
         if state.event == before.event:
             return
-        if not state.event:
-            log.info("the store is back")
+        if state.event == AWAY:
+            log.warning(AWAY, reason=state.reason)
+        elif state.event == CLOSED:
+            log.error(CLOSED, reason=state.reason)
         else:
-            (log.warning if state.event == AWAY else log.error)(state.event, reason=state.reason)
+            log.info("the store is back")
+        if state.event:
             self._hosts.cut()
         self._tell(state.reason)

@@ -1,4 +1,4 @@
-"""How far users have fetched and read (protocol.md section 8).
+"""How far users have fetched and read (contract.md section 8).
 
 A report to one user, or to some, has a row for who is told, conversation and who tells. What is read in a group is
 told to all its members by one row (group_reads.py).

@@ -25,7 +25,7 @@ class Session(NamedTuple):
 
 
 class CodeRules(NamedTuple):
-    """Limits of login codes (protocol.md section 3), in milliseconds and pieces.
+    """Limits of login codes (contract.md section 3), in milliseconds and pieces.
 
     Of a number: how long a code lives, the time between two of them, codes in a day, and wrong guesses until a code
     is void. Of an address: codes that it asks for, logins, and wrong guesses.

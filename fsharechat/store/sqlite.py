@@ -8,10 +8,12 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import structlog
 
@@ -22,8 +24,9 @@ from fsharechat.store import messages
 from fsharechat.store.checkpoints import LATEST_PAGES, LOG_BYTES, Checkpoints
 from fsharechat.store.disk import Disk
 from fsharechat.store.messages import NewMessage, Stored
-from fsharechat.store.migrate import migrate
+from fsharechat.store.migrate import OnStep, log_step, migrate
 from fsharechat.store.readers import Lane, ReadTooLong, Share
+from fsharechat.store.state import State, StoreUnread, look
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Result, Row, T, Unit, chunks, flat, marks, rows_of_marks
 from fsharechat.store.writer import Batch
@@ -56,6 +59,7 @@ class SqliteDialect:
 
     name = "sqlite"
     locking = ""  # there is one writer
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
     def upsert(
         self,
@@ -135,20 +139,38 @@ class SqliteStore(Store):
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 
-    async def open(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    async def look(self) -> State:
         try:
+            return await asyncio.to_thread(_look, self._path, self.dialect)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        except OSError as error:
+            raise StoreError(f"{self._path}: {error.strerror}") from error
+
+    async def migrate(self, on_step: OnStep) -> None:
+        with self._opening():
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _make_private(self._path)
-            await asyncio.to_thread(migrate, f"sqlite:///{self._path}")
+            await asyncio.to_thread(migrate, f"sqlite:///{self._path}", on_step=on_step)
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self.migrate(log_step)
+        with self._opening():
             self._connection = await asyncio.to_thread(self._connect, WRITER_CACHE_KIB)
             self._checkpoints = Checkpoints(self._path, lambda: self._connect(CHECKPOINT_CACHE_KIB))
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        self._writer.start()
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Say what goes wrong with a database that is being opened, and whether its disk is full."""
+        try:
+            yield
         except StoreError as error:
             raise StoreError(self._disk.explained(str(error))) from error
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{self._path}: {self._disk.explained(str(error))}") from error
-        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        self._writer.start()
 
     async def close(self) -> None:
         self._closing = True
@@ -295,6 +317,42 @@ class SqliteStore(Store):
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection
+
+
+def _look(path: Path, dialect: Dialect) -> State:
+    """Read what a database says of itself, and make no file beside it, as SQLite would where one may write there.
+
+    Raises sqlite3.Error, OSError and StoreUnread.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return State()
+    with_wal, shared = (path.with_name(path.name + beside) for beside in ("-wal", "-shm"))
+    whole = not _has_content(with_wal) and not _has_content(path.with_name(path.name + "-journal"))
+    if not whole and _has_content(with_wal) and not shared.exists():
+        raise StoreUnread(_UNREAD)
+    how = "immutable=1" if whole else "mode=ro&readonly_shm=1"
+    connection = sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)
+    try:
+        return _run(connection, look(dialect))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in _NEEDS_WRITING:
+            raise StoreUnread(_UNREAD) from error
+        raise
+    finally:
+        connection.close()
+
+
+_UNREAD = (
+    "a process was killed while it wrote there. The next start, or `fsharechat migrate`, puts that right"
+)
+_NEEDS_WRITING = frozenset({sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY})
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _mark(dialect: Dialect) -> Unit[None]:

@@ -6,12 +6,11 @@ from typing import Concatenate
 
 from fsharechat.errors import StoreError
 from fsharechat.renewal import Renewable
+from fsharechat.store.migrate import OnStep
 from fsharechat.store.readers import OWN, Lane, Readers, Share
+from fsharechat.store.state import State
 from fsharechat.store.unit import Dialect, P, T, Unit
 from fsharechat.store.writer import Batch, GroupCommit, StoreStats
-
-LOCK_SECONDS = 120.0
-"""How long a process waits for another one that is migrating the same database."""
 
 
 class Store(Renewable, ABC):
@@ -45,6 +44,17 @@ class Store(Renewable, ABC):
     @property
     def stats(self) -> StoreStats:
         return self._commits.stats
+
+    @abstractmethod
+    async def look(self) -> State:
+        """Look what is there, and change nothing. It need not be open. Raises StoreError."""
+
+    @abstractmethod
+    async def migrate(self, on_step: OnStep) -> None:
+        """Bring the schema up to date, and no more. `on_step` is called after each step of a database that was there.
+
+        Raises StoreError.
+        """
 
     @abstractmethod
     async def open(self) -> None:

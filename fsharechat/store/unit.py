@@ -42,6 +42,8 @@ class Dialect(Protocol):
     name: str
     locking: str
     """What ends a SELECT whose rows no other writer may change before this unit is done."""
+    tables: str
+    """The query for the names of all tables."""
 
     def upsert(
         self,

@@ -1,4 +1,4 @@
-"""What users have set for themselves: a value for each scope and key (protocol.md section 8)."""
+"""What users have set for themselves: a value for each scope and key (contract.md section 8)."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,8 @@
 """The api role: HTTP for login and monitoring."""
 
 from fsharechat.blobs.directory import DirectoryBlobs
-from fsharechat.errors import listen_problem
-from fsharechat.node import Node, StartError
+from fsharechat.errors import StartError, listen_problem
+from fsharechat.node import Node
 from fsharechat.process import SPARE_FILES, raise_open_files
 from roles.api.app import make_app
 from roles.api.listener import Listener

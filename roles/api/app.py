@@ -1,4 +1,4 @@
-"""The HTTP application: login (protocol.md section 3), and what tells of the process's health."""
+"""The HTTP application: login (contract.md section 3), and what tells of the process's health."""
 
 import asyncio
 from typing import Any

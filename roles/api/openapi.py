@@ -1,4 +1,4 @@
-"""The open API: messages that another system sends to users (protocol.md section 8)."""
+"""The open API: messages that another system sends to users (contract.md section 8)."""
 
 import binascii
 import secrets

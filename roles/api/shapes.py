@@ -44,7 +44,7 @@ class Strict(Shape):
 
 
 class MessageContent(Shape):
-    """What the message says: the fields of a MessageContent (protocol.md section 5), by their names in JSON."""
+    """What the message says: the fields of a MessageContent (contract.md section 5), by their names in JSON."""
 
     type: Annotated[int, Field(ge=0, le=MAX_INT32)] = Field(
         description="1 text, 2 voice, 3 image, 4 location, 5 file, 6 video, 7 sticker, ..."

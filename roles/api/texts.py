@@ -1,4 +1,4 @@
-"""What people are told by `/send_code` and `/login`, in Chinese and English (protocol.md section 3).
+"""What people are told by `/send_code` and `/login`, in Chinese and English (contract.md section 3).
 
 Clients show the text as it is. Chinese is for who asks for no language, English for who asks for another one.
 """

@@ -1,4 +1,4 @@
-"""Serves the folder of media: signed PUT, and GET for everybody (protocol.md section 8, "Media types")."""
+"""Serves the folder of media: signed PUT, and GET for everybody (contract.md section 8, "Media types")."""
 
 import asyncio
 import re

@@ -1,7 +1,7 @@
 """The connector role: sockets in, frames and JSON out."""
 
-from fsharechat.errors import listen_problem
-from fsharechat.node import Node, StartError
+from fsharechat.errors import StartError, listen_problem
+from fsharechat.node import Node
 from fsharechat.process import raise_open_files
 from fsharechat.registry import Lease, LeaseTaken
 from roles.connector.acceptor import Acceptor

@@ -12,7 +12,7 @@ MAX_INTERVAL_MS = 86_400_000
 
 
 class Connect(NamedTuple):
-    """What a CONNECT says (protocol.md section 4)."""
+    """What a CONNECT says (contract.md section 4)."""
 
     uid: str
     password: str

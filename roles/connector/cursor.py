@@ -1,4 +1,4 @@
-"""How far one device is in one log of its user: the rule that all logs share (protocol.md section 6).
+"""How far one device is in one log of its user: the rule that all logs share (contract.md section 6).
 
 A user has four logs: the inbox, the delivery reports, the read reports and the recalls. Each entry has a seq, which
 is one more than that of the entry before; a read report's is a time in ms. A device says too early that it has an

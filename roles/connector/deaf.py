@@ -1,4 +1,4 @@
-"""Devices that a broken frame may have left deaf (protocol.md section 1), and what frees them.
+"""Devices that a broken frame may have left deaf (contract.md section 1), and what frees them.
 
 Android and iOS keep their parser over reconnects: a frame of which they got a part makes them take the bytes of the
 next connection for its rest. Zeros as long as what is missing end that; more of them are skipped. How much the device

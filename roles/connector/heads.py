@@ -1,4 +1,4 @@
-"""The head check (design: life of a message, 6): what the bus lost, the devices learn by a look at the store."""
+"""The head check (docs/architecture.md): what the bus lost, the devices learn by a look at the store."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ class Hub:
         self.rpc.call(call).add_done_callback(forgotten)
 
     def pinged(self, session: Session, interval_ms: int) -> None:
-        """A client that pings is dead a while after its next PING was due (protocol.md section 4)."""
+        """A client that pings is dead a while after its next PING was due (contract.md section 4)."""
         grace = self.settings.ping_grace_seconds
         session.transport.silence_seconds = interval_ms / 1000 + grace
 

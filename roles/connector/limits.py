@@ -1,4 +1,4 @@
-"""How often a device may ask (protocol.md section 8): a leaky bucket for each (client, user, kind of request)."""
+"""How often a device may ask (contract.md section 8): a leaky bucket for each (client, user, kind of request)."""
 
 from enum import Enum
 

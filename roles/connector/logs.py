@@ -1,4 +1,4 @@
-"""The logs of a user who is online here, and the cursor of each device in them (protocol.md section 6).
+"""The logs of a user who is online here, and the cursor of each device in them (contract.md section 6).
 
 The rule is one and stands in cursor.py. Here is what differs: how a device is told of an entry, and who answers it.
 """

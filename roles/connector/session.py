@@ -150,7 +150,7 @@ class Session:
         self._backlog = None
         self._hub.closed(self, was, self._buckets)
 
-    # Logging in and out (protocol.md section 4)
+    # Logging in and out (contract.md section 4)
 
     def _connect(self, frame: Frame) -> None:
         said = Connect.read(frame.body)

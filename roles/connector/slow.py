@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 STALLED_SECONDS = 30.0
-"""A client that is to take something is too slow when it takes no byte for so long (protocol.md section 6)."""
+"""A client that is to take something is too slow when it takes no byte for so long (contract.md section 6)."""
 
 END_STALLED_SECONDS = 5.0
 """The same for a connection that was closed: the frame that has begun is finished (section 1)."""

@@ -1,4 +1,4 @@
-"""TCP clients: frames over an asyncio.Protocol (protocol.md section 1)."""
+"""TCP clients: frames over an asyncio.Protocol (contract.md section 1)."""
 
 import asyncio
 from typing import cast

@@ -10,7 +10,7 @@ class Transport(Protocol):
 
     peer: str
     answer_bytes: int
-    """The most that the pieces of one answer to an MP weigh (protocol.md section 6)."""
+    """The most that the pieces of one answer to an MP weigh (contract.md section 6)."""
     silence_seconds: float
     """The connection is dead after so long without a byte from the client."""
 

@@ -1,4 +1,4 @@
-"""Web clients: JSON texts over WebSocket, whose handshake aiohttp makes (protocol.md section 2)."""
+"""Web clients: JSON texts over WebSocket, whose handshake aiohttp makes (contract.md section 2)."""
 
 import asyncio
 import base64

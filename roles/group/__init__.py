@@ -8,8 +8,8 @@ import structlog
 from fsharechat import backends
 from fsharechat.codes import CodeError
 from fsharechat.codes.delivery import Delivery
-from fsharechat.errors import StoreError
-from fsharechat.node import WAIT_SECONDS, Node, StartError
+from fsharechat.errors import StartError, StoreError
+from fsharechat.node import WAIT_SECONDS, Node
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc

@@ -13,7 +13,7 @@ _NOBODY_IS_IN: dict[int, Code] = {
 
 
 def not_in(kind: int) -> Refusal:
-    """Return the refusal for a conversation that is neither private nor a group (protocol.md section 8, MS)."""
+    """Return the refusal for a conversation that is neither private nor a group (contract.md section 8, MS)."""
     return Refusal(_NOBODY_IS_IN.get(kind, Code.INVALID_PARAMETER))
 
 

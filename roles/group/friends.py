@@ -1,4 +1,4 @@
-"""Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (protocol.md sections 7 and 8).
+"""Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (contract.md sections 7 and 8).
 
 FDL and BLU, which end what was begun, are this project's.
 """

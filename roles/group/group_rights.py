@@ -1,4 +1,4 @@
-"""Who may change what in a group (protocol.md sections 5 and 8)."""
+"""Who may change what in a group (contract.md sections 5 and 8)."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Groups: GC, GAM, GKM, GQ, GD and GMI change them, GPGI and GPGM read them (protocol.md sections 7 and 8).
+"""Groups: GC, GAM, GKM, GQ, GD and GMI change them, GPGI and GPGM read them (contract.md sections 7 and 8).
 
 A change, its versions and the message that tells of it are one unit of work, on the locked row of the group. The
 message has the id that the connector gave the request, so that a call made again finds that it has been carried out.

@@ -23,7 +23,7 @@ Answer = Message | bytes | None
 Business = Callable[["Group", Call, Any], Awaitable[Answer]]
 """Carries out a request whose body is the message that the table of requests names.
 
-It returns the payload of the answer (protocol.md section 7), or raises Refusal with a code.
+It returns the payload of the answer (contract.md section 7), or raises Refusal with a code.
 """
 
 Handler = Callable[["Group", Call], Awaitable[Reply]]
@@ -82,7 +82,7 @@ def code_of(error: StoreError) -> Code:
 
 
 async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
-    """Run a handler; what fails becomes a code (protocol.md section 5)."""
+    """Run a handler; what fails becomes a code (contract.md section 5)."""
     try:
         return await handler(group, call)
     except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""Login codes and login (protocol.md section 3)."""
+"""Login codes and login (contract.md section 3)."""
 
 import hmac
 import re

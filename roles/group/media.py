@@ -1,4 +1,4 @@
-"""Where clients put their files: GMURL (protocol.md sections 7 and 8), and how much of them."""
+"""Where clients put their files: GMURL (contract.md sections 7 and 8), and how much of them."""
 
 import orjson
 import structlog

@@ -1,4 +1,4 @@
-"""Sending, pulling and reading back messages: MS, MP and LRM (protocol.md sections 6 to 8)."""
+"""Sending, pulling and reading back messages: MS, MP and LRM (contract.md sections 6 to 8)."""
 
 import asyncio
 from collections import deque
@@ -272,7 +272,7 @@ def _answer_resend(group: Group, call: Call, id: int, future: asyncio.Future[Rep
 
 
 def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
-    """Return the local id and the digest by which a resend of a message is known (protocol.md section 6).
+    """Return the local id and the digest by which a resend of a message is known (contract.md section 6).
 
     Where the client gives no local id one stands for the frame and the login session, if there is one.
     """

@@ -1,4 +1,4 @@
-"""The messages that tell the members of a group what has changed (protocol.md section 8)."""
+"""The messages that tell the members of a group what has changed (contract.md section 8)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Messages that another system sends to users over the open API (protocol.md section 8)."""
+"""Messages that another system sends to users over the open API (contract.md section 8)."""
 
 import asyncio
 import binascii

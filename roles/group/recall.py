@@ -1,4 +1,4 @@
-"""Taking a message back: MR (protocol.md section 8)."""
+"""Taking a message back: MR (contract.md section 8)."""
 
 from collections.abc import Collection
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Who has fetched and read what: MDR, MRR and MRP (protocol.md sections 7 and 8)."""
+"""Who has fetched and read what: MDR, MRR and MRP (contract.md sections 7 and 8)."""
 
 from collections.abc import Sequence
 

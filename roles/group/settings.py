@@ -1,4 +1,4 @@
-"""What users set for all their devices: UG and UP (protocol.md sections 7 and 8)."""
+"""What users set for all their devices: UG and UP (contract.md sections 7 and 8)."""
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb

@@ -1,4 +1,4 @@
-"""Who may say something that others get to read (protocol.md section 8)."""
+"""Who may say something that others get to read (contract.md section 8)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""User tokens: what proves that this server let a device in (design: security).
+"""User tokens: what proves that this server let a device in (docs/decisions/tokens.md).
 
 A token is base64 of issue time (8 bytes, ms), 16 random bytes, and the HMAC-SHA256 over uid, client id and those two.
 """
@@ -48,7 +48,7 @@ def _frame(*texts: str) -> bytes:
 
 
 class NewSecrets(NamedTuple):
-    """The two secrets of a session (protocol.md section 3): ASCII, no `|`, at least 16 characters."""
+    """The two secrets of a session (contract.md section 3): ASCII, no `|`, at least 16 characters."""
 
     secret: str
     db_secret: str

@@ -1,4 +1,4 @@
-"""Finding users and changing one's own profile: US, UPUI and MMI (protocol.md section 7)."""
+"""Finding users and changing one's own profile: US, UPUI and MMI (contract.md section 7)."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,5 +1,5 @@
-"""10 % of the events and of the notifications get lost: every message arrives all the same (design: the life of a
-message, 5 and 6). And without the head check, or without the repeated notification, it would not.
+"""10 % of the events and of the notifications get lost: every message arrives all the same (docs/architecture.md,
+"The life of a message"). And without the head check, or without the repeated notification, it would not.
 """
 
 import asyncio

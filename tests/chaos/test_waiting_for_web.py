@@ -1,4 +1,4 @@
-"""A web device that was away for 12,000 messages, on a line of packets of 1,500 bytes (protocol.md section 6)."""
+"""A web device that was away for 12,000 messages, on a line of packets of 1,500 bytes (contract.md section 6)."""
 
 import asyncio
 from contextlib import suppress

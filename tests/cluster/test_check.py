@@ -1,18 +1,22 @@
 """`fsharechat check` for a cluster whose services are not all there."""
 
 import asyncio
+import os
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
+import aioboto3
 import pymysql
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiozk import ZKClient
 
+from fsharechat import urls
 from fsharechat.check import CHECK_SECONDS, LEAVE_SECONDS
-from fsharechat.store.store import LOCK_SECONDS
+from fsharechat.settings_schema import MYSQL_PORT
+from fsharechat.store.migrate import revisions
 from tools.testing.server import run_command
 from tools.testing.services import Services
 
@@ -30,6 +34,16 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Services]:
+    """Services that nobody has used yet."""
+    own = Services(f"test-check-{os.getpid()}")
+    try:
+        yield own("mariadb", "kafka", "zookeeper", "minio")
+    finally:
+        own.down()
 
 
 @pytest.fixture
@@ -59,23 +73,6 @@ secret_key = "a secret of the tests"
 """
     )
     return file
-
-
-@contextmanager
-def lock_of_migrations(store: str) -> Iterator[None]:
-    """Hold what a process holds that brings the tables up to date."""
-    parts = urlsplit(store)
-    connection = pymysql.connect(
-        host=parts.hostname,
-        port=parts.port or 0,
-        user=parts.username,
-        password=parts.password or "",
-        database=parts.path.strip("/"),
-    )
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK('fsharechat.migrate', 0)")
-        assert cursor.fetchone() == (1,)
-        yield
 
 
 async def check(file: Path) -> tuple[int, dict[str, str]]:
@@ -139,14 +136,6 @@ async def test_check_tells_what_is_there_from_what_is_not(
     code, found = await check(settings_file(tmp_path, silent_first, at, at))
     assert found["store"].startswith("ok")
 
-    with lock_of_migrations(store):
-        began = time.monotonic()
-        code, found = await check(settings_file(tmp_path, store, at, at))
-        assert time.monotonic() - began < LOCK_SECONDS / 2
-        assert code == 1
-        assert found["store"].startswith("FAIL")
-        assert "another process is migrating the database" in found["store"]
-
     for wrong, why in (
         (store.replace(":fsharechat@", ":wrong@"), "Access denied"),
         (store.rpartition("/")[0] + "/fsharechat_none", "Unknown database"),
@@ -155,3 +144,76 @@ async def test_check_tells_what_is_there_from_what_is_not(
         assert code == 1
         assert found["store"].startswith("FAIL")
         assert why in found["store"]
+
+
+async def test_check_makes_nothing_and_migrate_makes_the_tables_alone(
+    fresh: Services, tmp_path: Path
+) -> None:
+    settings = {
+        **fresh.variables("mariadb", "kafka", "zookeeper", "minio"),
+        "FSHARECHAT_NODE__CLUSTER_SECRET": "a secret of the tests",
+    }
+    settings = {name.removeprefix("FSHARECHAT_"): value for name, value in settings.items()}
+    before = await kept(settings)
+    assert before == Kept(set(), set(), set(), set())
+
+    async def said(command: str) -> str:
+        code, output, errors = await asyncio.to_thread(
+            run_command, tmp_path / "data", command, settings=settings
+        )
+        assert code == 0, output + errors
+        return output
+
+    output = await said("check")
+    for missing in ("no store yet", "no topics fsharechat.deliver, ", "buckets minio-bucket-"):
+        assert missing in output
+    assert await kept(settings) == before
+
+    assert await said("migrate") == f"ok   migrate: {place(settings)} is up to date\n"
+    tables = (await kept(settings)).tables
+    assert {"messages", "inbox", "alembic_version"} <= tables
+    assert await kept(settings) == before._replace(tables=tables)
+    execute(settings, "UPDATE alembic_version SET version_num = %s", revisions()[-2])
+    assert f"is older: 1 migration waits ({revisions()[-1]})" in await said("check")
+    execute(settings, "UPDATE alembic_version SET version_num = %s", revisions()[-1])
+    assert f"{place(settings)} is up to date" in await said("check")
+
+
+class Kept(NamedTuple):
+    """What is in the services of a cluster."""
+
+    tables: set[str]
+    topics: set[str]
+    nodes: set[str]
+    buckets: set[str]
+
+
+async def kept(settings: dict[str, str]) -> Kept:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings["BUS__URL"].removeprefix("kafka://"))
+    await admin.start()
+    topics = set(await admin.list_topics())
+    await admin.close()
+    zookeeper = ZKClient(settings["REGISTRY__URL"].removeprefix("zookeeper://"))
+    await zookeeper.start()
+    nodes = set(await zookeeper.get_children("/")) - {"zookeeper"}  # its own
+    await zookeeper.close()
+    session = aioboto3.Session(settings["BLOBS__ACCESS_KEY"], settings["BLOBS__SECRET_KEY"])
+    async with session.client("s3", endpoint_url=settings["BLOBS__URL"], region_name="us-east-1") as s3:
+        buckets = {bucket["Name"] for bucket in (await s3.list_buckets())["Buckets"]}
+    return Kept({name for (name,) in execute(settings, "SHOW TABLES")}, topics, nodes, buckets)
+
+
+def execute(settings: dict[str, str], sql: str, *values: str) -> list[tuple[Any, ...]]:
+    url = urls.parse(settings["STORE__URL"], "mysql", MYSQL_PORT)
+    host, port = url.hosts[0]
+    login: dict[str, Any] = {"user": url.user, "password": url.password, "database": url.path}
+    with (
+        pymysql.connect(host=host, port=port, autocommit=True, **login) as database,
+        database.cursor() as cursor,
+    ):
+        cursor.execute(sql, values)
+        return list(cursor.fetchall())
+
+
+def place(settings: dict[str, str]) -> str:
+    return settings["STORE__URL"].rpartition("@")[2]

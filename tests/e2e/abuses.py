@@ -27,7 +27,7 @@ def abuse(function: Abuse) -> Abuse:
 
 
 async def _online(server: Deployment, user: str) -> TcpWire:
-    """Log in, and say something: who says nothing but CONNECT may be taken for deaf (protocol.md section 1).
+    """Log in, and say something: who says nothing but CONNECT may be taken for deaf (contract.md section 1).
 
     A device that comes back to another connector at once may be ended once more as the one that has moved away.
     """

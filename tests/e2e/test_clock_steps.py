@@ -1,4 +1,4 @@
-"""A server whose clock steps: nothing stops, and what people said stays in order (protocol.md section 6)."""
+"""A server whose clock steps: nothing stops, and what people said stays in order (contract.md section 6)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Connections from the login to the end, over both transports (protocol.md sections 1, 2 and 4)."""
+"""Connections from the login to the end, over both transports (contract.md sections 1, 2 and 4)."""
 
 import asyncio
 import ssl

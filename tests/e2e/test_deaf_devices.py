@@ -1,4 +1,4 @@
-"""Android and iOS keep their parser over reconnects, and are deaf after a broken frame (protocol.md section 1)."""
+"""Android and iOS keep their parser over reconnects, and are deaf after a broken frame (contract.md section 1)."""
 
 import asyncio
 

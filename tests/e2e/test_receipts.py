@@ -1,4 +1,4 @@
-"""Recall, reports and settings between devices on both transports, byte by byte (protocol.md sections 7 and 8)."""
+"""Recall, reports and settings between devices on both transports, byte by byte (contract.md sections 7 and 8)."""
 
 import struct
 from collections.abc import AsyncIterator

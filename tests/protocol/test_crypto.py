@@ -1,4 +1,4 @@
-"""The AES layer of tokens and passwords (protocol.md sections 3 and 4)."""
+"""The AES layer of tokens and passwords (contract.md sections 3 and 4)."""
 
 import base64
 import time

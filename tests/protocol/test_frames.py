@@ -1,4 +1,4 @@
-"""TCP framing (protocol.md section 1): any chunking gives the same frames, and what is no frame is refused."""
+"""TCP framing (contract.md section 1): any chunking gives the same frames, and what is no frame is refused."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""Message ids (protocol.md section 6): unique and rising whatever the clocks do, and above all that was seen."""
+"""Message ids (contract.md section 6): unique and rising whatever the clocks do, and above all that was seen."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What the beginning of a text that was too long says of the request (protocol.md sections 2 and 8)."""
+"""What the beginning of a text that was too long says of the request (contract.md sections 2 and 8)."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What web clients are sent (protocol.md sections 2, 4 and 7): every row's text."""
+"""What web clients are sent (contract.md sections 2, 4 and 7): every row's text."""
 
 import json
 import struct

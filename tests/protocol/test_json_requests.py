@@ -1,4 +1,4 @@
-"""Requests of web clients (protocol.md sections 2, 4 and 7): every row's shape, and that nothing else gets in."""
+"""Requests of web clients (contract.md sections 2, 4 and 7): every row's shape, and that nothing else gets in."""
 
 import json
 from typing import Any

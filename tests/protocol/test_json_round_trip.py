@@ -1,4 +1,4 @@
-"""Messages on their way to a web client and back, and that no reply holds a null (protocol.md section 7)."""
+"""Messages on their way to a web client and back, and that no reply holds a null (contract.md section 7)."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""messages.proto agrees with protocol.md section 5, and required fields are on the wire even when they are zero."""
+"""messages.proto agrees with contract.md section 5, and required fields are on the wire even when they are zero."""
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor

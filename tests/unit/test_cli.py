@@ -14,11 +14,9 @@ import uvloop
 import fsharechat
 from fsharechat import cli, log
 from fsharechat.check import Check
+from fsharechat.errors import StartError
 from fsharechat.settings import Settings
-
-
-class StartError(Exception):
-    pass
+from fsharechat.store.migrate import Step
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +59,11 @@ class FakeNode(ModuleType):
         self._see(settings)
         return self.results[0]
 
+    async def migrate(self, settings: Settings, on_step: Callable[[Step], None]) -> Check:
+        self._see(settings)
+        on_step(Step(1, 2, "0043", "who is blacklisted", 0.25))
+        return self.results[0]
+
     def _see(self, settings: Settings) -> None:
         self.seen, self.called = settings, True
 
@@ -70,6 +73,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> FakeNode:
     fake = FakeNode()
     monkeypatch.setattr("fsharechat.check.check", fake.check)
     monkeypatch.setattr("fsharechat.check.close_to_older", fake.close_to_older)
+    monkeypatch.setattr("fsharechat.check.migrate", fake.migrate)
     monkeypatch.setitem(sys.modules, "fsharechat.node", fake)
     monkeypatch.setattr(fsharechat, "node", fake, raising=False)
     return fake
@@ -180,6 +184,15 @@ def test_fence_is_one_line(
     node.results = [Check("fence", ok, "a text")]
     assert cli.main(["fence"]) == code
     assert capsys.readouterr().out == f"{word} fence: a text\n"
+
+
+@pytest.mark.parametrize(("ok", "code", "word"), [(True, 0, "ok  "), (False, 1, "FAIL")])
+def test_migrate_is_a_line_for_each_step_and_one_at_the_end(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], ok: bool, code: int, word: str
+) -> None:
+    node.results = [Check("migrate", ok, "a text")]
+    assert cli.main(["migrate"]) == code
+    assert capsys.readouterr().out == f"1/2  0043  0.2 s  who is blacklisted\n{word} migrate: a text\n"
 
 
 def test_chat_gets_everything_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from structlog.testing import capture_logs
 
 from fsharechat import clock
 from fsharechat.clock import EARLIEST_MS, LATEST_MS, REPORT_SECONDS, ClockWatch
-from fsharechat.node import Node, StartError
+from fsharechat.errors import StartError
+from fsharechat.node import Node
 from fsharechat.settings import Settings
 from fsharechat.settings_schema import Node as NodeSettings
 

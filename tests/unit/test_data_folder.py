@@ -1,8 +1,10 @@
 """The data folder of a server: what `fsharechat check` says of its disk, and who may read it."""
 
+import fcntl
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +12,14 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
+from fsharechat import data_folder
 from fsharechat.check import check
+from fsharechat.data_folder import LOCK, AlreadyRunning, DataFolder, running_on
 from fsharechat.process import ROOM_BYTES
 from fsharechat.settings import Settings
 from fsharechat.store import users
 from fsharechat.store.sqlite import SqliteStore
+from tools.testing.server import BOUND
 
 
 @pytest.mark.parametrize("free", [ROOM_BYTES, ROOM_BYTES - 1])
@@ -35,27 +40,49 @@ async def test_a_full_disk_fails_the_check(
         assert found[name].detail.startswith(f"{folder}: the disk is full" if full else str(folder))
 
 
-async def test_the_data_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
+def test_the_data_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    await check(Settings.model_validate({"node": {"data": str(data)}}))
+    with DataFolder(data):
+        pass
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o700, []), (0o755, ["0755"]), (0o710, ["0710"])])
-async def test_a_data_folder_that_others_may_read_is_warned_of(
+def test_a_data_folder_that_others_may_read_is_warned_of(
     tmp_path: Path, mode: int, warned: list[str]
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
     data.chmod(mode)
-    with capture_logs() as logs:
-        await check(Settings.model_validate({"node": {"data": str(data)}}))
+    with capture_logs() as logs, DataFolder(data):
+        pass
     lines = [
         line for line in logs if line["event"] == "other users of this machine may look into the data folder"
     ]
     assert [(line["log_level"], line["mode"]) for line in lines] == [("warning", one) for one in warned]
     assert [line["data"] for line in lines] == [str(data)] * len(warned)
     assert stat.S_IMODE(data.stat().st_mode) == mode  # it may be meant so
+
+
+def test_a_second_process_is_kept_out_and_told_which_the_first_is(tmp_path: Path) -> None:
+    assert running_on(tmp_path) == ""
+    with DataFolder(tmp_path):
+        assert running_on(tmp_path) == str(os.getpid())
+        with pytest.raises(AlreadyRunning, match=f"process {os.getpid()} runs on this folder already"):
+            DataFolder(tmp_path).__enter__()
+    assert running_on(tmp_path) == ""
+
+
+def test_a_look_at_the_lock_keeps_no_server_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_folder, "PATIENCE_SECONDS", BOUND)
+    with DataFolder(tmp_path):
+        pass
+    with (tmp_path / LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        done = threading.Timer(0.1, fcntl.flock, (lock, fcntl.LOCK_UN))
+        done.start()
+        with DataFolder(tmp_path):
+            done.join()
 
 
 @pytest.fixture

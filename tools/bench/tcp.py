@@ -1,4 +1,4 @@
-"""The TCP side: frames patched from a template, pull answers cut by hand (protocol.md sections 1 and 5)."""
+"""The TCP side: frames patched from a template, pull answers cut by hand (contract.md sections 1 and 5)."""
 
 import orjson
 

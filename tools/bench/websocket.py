@@ -1,4 +1,4 @@
-"""The WebSocket side: JSON patched from a template (protocol.md section 2)."""
+"""The WebSocket side: JSON patched from a template (contract.md section 2)."""
 
 import base64
 import os

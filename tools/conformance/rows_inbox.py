@@ -56,7 +56,7 @@ async def pull(world: World) -> None:
 
 
 OUTLIVED_SECONDS = 5.0
-"""A device that sends something so long after an answer has that answer (protocol.md section 6)."""
+"""A device that sends something so long after an answer has that answer (contract.md section 6)."""
 
 
 @row("7 MP of what is all fetched is empty, but for what the device is not sure to have")

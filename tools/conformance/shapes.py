@@ -1,4 +1,4 @@
-"""JSON schemas of all that web clients are sent (protocol.md sections 2, 4 and 7).
+"""JSON schemas of all that web clients are sent (contract.md sections 2, 4 and 7).
 
 No string may be null, 64-bit ids are strings of digits, times in ms are numbers that JavaScript keeps exactly, and an
 object has the keys of its row and no others.

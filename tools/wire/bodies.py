@@ -42,7 +42,7 @@ class Account:
 
 
 def connect_body(who: LoggedIn, **changes: object) -> Object:
-    """Return the JSON of a CONNECT (protocol.md section 4)."""
+    """Return the JSON of a CONNECT (contract.md section 4)."""
     body = {
         "userName": who.user_id,
         "password": crypto.password(who.user_token, who.secret),

@@ -1,11 +1,13 @@
-"""The numbers of the wire contract, read from contract.md: nothing here comes from the server's own code."""
+"""The numbers of the wire contract, read from docs/contract.md: nothing here comes from the server's own code."""
 
 import re
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-_TEXT = (Path(__file__).parent / "contract.md").read_text()
+_TEXT = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
+_TABLE = _TEXT.partition("\n## 5. ")[2].partition("\n## 6. ")[0]
+"""The section with the messages."""
 _SCALARS = ("i32", "i64", "str", "bytes", "bool")
 _UNTYPED = {"conversation": "Conversation", "notify_content": "MessageContent"}
 """Fields that the table names by their type alone."""
@@ -38,7 +40,7 @@ def _field(text: str) -> Field:
 
 def _messages() -> dict[str, dict[int, Field]]:
     found: dict[str, dict[int, Field]] = {}
-    for names, text in re.findall(r"^\| ([A-Z][\w, ]*) \| (.*) \|$", _TEXT, re.MULTILINE):
+    for names, text in re.findall(r"^\| ([A-Z][\w, ]*) \| (.*) \|$", _TABLE, re.MULTILINE):
         fields = {field.number: field for field in map(_field, text.split(", "))}
         found |= dict.fromkeys(names.split(", "), fields)
     for name, fields in found.items():

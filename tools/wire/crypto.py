@@ -1,4 +1,4 @@
-"""What clients do with their login answer and for their CONNECT (protocol.md sections 3 and 4)."""
+"""What clients do with their login answer and for their CONNECT (contract.md sections 3 and 4)."""
 
 import base64
 import time

@@ -1,4 +1,4 @@
-"""Frames over TCP (protocol.md section 1), and the envelope that is a frame over WebSocket (section 2)."""
+"""Frames over TCP (contract.md section 1), and the envelope that is a frame over WebSocket (section 2)."""
 
 import json
 from struct import Struct

@@ -1,1 +1,1 @@
-"""How each thing is said in JSON and in protobuf (protocol.md section 7): stated once, read in both directions."""
+"""How each thing is said in JSON and in protobuf (contract.md section 7): stated once, read in both directions."""

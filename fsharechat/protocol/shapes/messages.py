@@ -1,4 +1,4 @@
-"""Messages, and pulls of them, by hand: this is the hot path (protocol.md section 7, "JSON objects")."""
+"""Messages, and pulls of them, by hand: this is the hot path (contract.md section 7, "JSON objects")."""
 
 import binascii
 from collections.abc import Sequence

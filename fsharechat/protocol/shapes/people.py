@@ -1,4 +1,4 @@
-"""Users, friends and groups where JSON and protobuf do not say the same (protocol.md section 7)."""
+"""Users, friends and groups where JSON and protobuf do not say the same (contract.md section 7)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Putting JSON text into a JSON string: `content` is always a string (protocol.md section 2)."""
+"""Putting JSON text into a JSON string: `content` is always a string (contract.md section 2)."""
 
 from typing import Any
 

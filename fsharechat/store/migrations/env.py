@@ -4,8 +4,12 @@ from alembic import context
 
 from fsharechat.store.schema import metadata
 
+attributes = context.config.attributes
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+    connection=attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    on_version_apply=attributes["on_version"],
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""The routes that need no key, as the OpenAPI description has them (protocol.md sections 3 and 8)."""
+"""The routes that need no key, as the OpenAPI description has them (contract.md sections 3 and 8)."""
 
 from typing import Any, Literal
 

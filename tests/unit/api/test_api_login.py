@@ -1,4 +1,4 @@
-"""/send_code and /login (protocol.md section 3)."""
+"""/send_code and /login (contract.md section 3)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The super code, where one is set (protocol.md section 3)."""
+"""The super code, where one is set (contract.md section 3)."""
 
 import pytest
 

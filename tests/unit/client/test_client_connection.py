@@ -1,4 +1,4 @@
-"""Connecting, requests in flight, heartbeats, reconnecting and closing (protocol.md sections 1, 2 and 4)."""
+"""Connecting, requests in flight, heartbeats, reconnecting and closing (contract.md sections 1, 2 and 4)."""
 
 import asyncio
 import logging

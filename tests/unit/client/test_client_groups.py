@@ -1,4 +1,4 @@
-"""Groups and settings are asked for as the contract says (protocol.md sections 7 and 8)."""
+"""Groups and settings are asked for as the contract says (contract.md sections 7 and 8)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Messages come once, in order, over any number of connections (protocol.md section 6)."""
+"""Messages come once, in order, over any number of connections (contract.md section 6)."""
 
 import asyncio
 from collections.abc import Callable

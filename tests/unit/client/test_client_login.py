@@ -1,4 +1,4 @@
-"""Login over HTTP and the credentials it gives (protocol.md section 3)."""
+"""Login over HTTP and the credentials it gives (contract.md section 3)."""
 
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What a client sends stays below the server's limit (protocol.md section 8)."""
+"""What a client sends stays below the server's limit (contract.md section 8)."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""A message is sent until it is answered, always under the same local id (protocol.md section 6)."""
+"""A message is sent until it is answered, always under the same local id (contract.md section 6)."""
 
 import asyncio
 from dataclasses import replace

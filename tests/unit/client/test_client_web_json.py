@@ -1,4 +1,4 @@
-"""The JSON a web client writes and reads (protocol.md sections 2 and 7), as written there."""
+"""The JSON a web client writes and reads (contract.md sections 2 and 7), as written there."""
 
 import base64
 from typing import Any

@@ -1,4 +1,4 @@
-"""What each public client says that it has, and what it gets (protocol.md section 6)."""
+"""What each public client says that it has, and what it gets (contract.md section 6)."""
 
 from collections.abc import Callable
 

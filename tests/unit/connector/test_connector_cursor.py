@@ -1,4 +1,4 @@
-"""The cursor of a session and the head of a user (design: the life of a message, 5)."""
+"""The cursor of a session and the head of a user (docs/decisions/cursors.md)."""
 
 import pytest
 

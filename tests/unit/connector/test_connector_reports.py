@@ -1,4 +1,4 @@
-"""The cursor in the reports: one MRN stands for many, with the lowest the device lacks (protocol.md section 8)."""
+"""The cursor in the reports: one MRN stands for many, with the lowest the device lacks (contract.md section 8)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The rule of a cursor: nothing that a device lacks is ever behind its mark (protocol.md section 6)."""
+"""The rule of a cursor: nothing that a device lacks is ever behind its mark (contract.md section 6)."""
 
 import pytest
 from hypothesis import given, settings

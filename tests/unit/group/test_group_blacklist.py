@@ -1,4 +1,4 @@
-"""FDL and BLU: friends who are none any more, and who is kept away (protocol.md section 8)."""
+"""FDL and BLU: friends who are none any more, and who is kept away (contract.md section 8)."""
 
 import struct
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""AUTHENTICATE, FORGET and HEADS: what connectors ask for themselves (protocol.md section 4)."""
+"""AUTHENTICATE, FORGET and HEADS: what connectors ask for themselves (contract.md section 4)."""
 
 from dataclasses import dataclass, replace
 from typing import Any

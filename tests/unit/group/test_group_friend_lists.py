@@ -1,4 +1,4 @@
-"""FRP, FRUS, FP and FALS: what a device reads of friends and requests (protocol.md section 7)."""
+"""FRP, FRUS, FP and FALS: what a device reads of friends and requests (contract.md section 7)."""
 
 import struct
 

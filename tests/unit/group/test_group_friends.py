@@ -1,4 +1,4 @@
-"""FAR and FHR: asking for friendship and answering (protocol.md section 8)."""
+"""FAR and FHR: asking for friendship and answering (contract.md section 8)."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""GC, GPGI and GPGM, and messages to groups (protocol.md sections 7 and 8)."""
+"""GC, GPGI and GPGM, and messages to groups (contract.md sections 7 and 8)."""
 
 import asyncio
 import struct

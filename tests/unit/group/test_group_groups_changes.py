@@ -1,4 +1,4 @@
-"""GAM, GKM, GQ, GD and GMI: who may, what comes of it, and who is told (protocol.md sections 5 and 8)."""
+"""GAM, GKM, GQ, GD and GMI: who may, what comes of it, and who is told (contract.md sections 5 and 8)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

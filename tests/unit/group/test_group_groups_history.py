@@ -1,4 +1,4 @@
-"""LRM of groups, and what a first login gets of them (protocol.md section 6)."""
+"""LRM of groups, and what a first login gets of them (contract.md section 6)."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""MP and LRM (protocol.md sections 6 and 7)."""
+"""MP and LRM (contract.md sections 6 and 7)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who is muted, or silenced in a group, says nothing anywhere that others read (protocol.md section 8)."""
+"""Who is muted, or silenced in a group, says nothing anywhere that others read (contract.md section 8)."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Portraits of groups that were given none (protocol.md section 8): what they show, and where they come from."""
+"""Portraits of groups that were given none (contract.md section 8): what they show, and where they come from."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""MR: taking a message back (protocol.md section 8)."""
+"""MR: taking a message back (contract.md section 8)."""
 
 import orjson
 import pytest

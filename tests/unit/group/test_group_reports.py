@@ -1,4 +1,4 @@
-"""MDR, MRR and MRP: who has fetched and read what (protocol.md sections 7 and 8)."""
+"""MDR, MRR and MRP: who has fetched and read what (contract.md sections 7 and 8)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

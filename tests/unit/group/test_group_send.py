@@ -1,4 +1,4 @@
-"""MS: who may send what to whom, what is stored of it, and who is told (protocol.md sections 6 and 8)."""
+"""MS: who may send what to whom, what is stored of it, and who is told (contract.md sections 6 and 8)."""
 
 import asyncio
 import struct

@@ -1,4 +1,4 @@
-"""UG and UP: what a user sets for all devices (protocol.md sections 7 and 8)."""
+"""UG and UP: what a user sets for all devices (contract.md sections 7 and 8)."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""TokenSigner: a token is of one device, one user and this deployment (design: security)."""
+"""TokenSigner: a token is of one device, one user and this deployment (docs/decisions/tokens.md)."""
 
 import base64
 

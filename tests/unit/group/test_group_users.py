@@ -1,4 +1,4 @@
-"""US, UPUI and MMI (protocol.md section 7)."""
+"""US, UPUI and MMI (contract.md section 7)."""
 
 from itertools import count
 

@@ -10,6 +10,7 @@ from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import messages
 from fsharechat.store.messages import NOTHING, NewMessage, Stored, conversation_key
+from fsharechat.store.state import VERSION_FACT
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, P, Query, Result, Row, T, Unit
 
@@ -138,4 +139,6 @@ def put_fact(_: Dialect, name: str, error: Exception | None = None) -> Unit[str]
 
 
 async def fact_names(store: Store) -> list[str]:
-    return [name for (name,) in await store.read(select, "SELECT name FROM facts ORDER BY name")]
+    """Return the names of the facts that a test has put."""
+    sql = f"SELECT name FROM facts WHERE name <> '{VERSION_FACT}' ORDER BY name"
+    return [name for (name,) in await store.read(select, sql)]

@@ -1,4 +1,4 @@
-"""Appending: every inbox counts 1, 2, 3 …, whoever appends at the same time (protocol.md section 6)."""
+"""Appending: every inbox counts 1, 2, 3 …, whoever appends at the same time (contract.md section 6)."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""How far devices are in the logs of their users (protocol.md section 6)."""
+"""How far devices are in the logs of their users (contract.md section 6)."""
 
 from fsharechat.store import cursors, sessions
 from fsharechat.store.cursors import Log, Mark

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat.errors import StoreError, StoreFull
-from fsharechat.node import DataFolder, StartError
+from fsharechat.data_folder import DataFolder
+from fsharechat.errors import StartError, StoreError, StoreFull
 from fsharechat.store import disk
 from fsharechat.store.disk import Disk
 from fsharechat.store.sqlite import SqliteStore

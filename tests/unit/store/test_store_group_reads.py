@@ -1,4 +1,4 @@
-"""What is read in groups: one row for a reporter, told to whom it concerns when they ask (protocol.md section 8)."""
+"""What is read in groups: one row for a reporter, told to whom it concerns when they ask (contract.md section 8)."""
 
 import random
 from collections.abc import Iterable, Sequence

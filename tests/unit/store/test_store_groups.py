@@ -1,4 +1,4 @@
-"""Groups and members in the store, and who gets a message when members change (protocol.md sections 6 and 8)."""
+"""Groups and members in the store, and who gets a message when members change (contract.md sections 6 and 8)."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Reading an inbox and a conversation back: MP and LRM (protocol.md section 6)."""
+"""Reading an inbox and a conversation back: MP and LRM (contract.md section 6)."""
 
 import pytest
 

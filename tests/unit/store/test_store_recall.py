@@ -1,4 +1,4 @@
-"""A message that says something else from now on, wherever it is read (protocol.md section 8)."""
+"""A message that says something else from now on, wherever it is read (contract.md section 8)."""
 
 from fsharechat.store import messages
 from fsharechat.store.messages import conversation_key

@@ -1,4 +1,4 @@
-"""Reports of what was fetched and read (protocol.md section 8)."""
+"""Reports of what was fetched and read (contract.md section 8)."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A resend finds the first copy and stores nothing (protocol.md section 6)."""
+"""A resend finds the first copy and stores nothing (contract.md section 6)."""
 
 import pytest
 

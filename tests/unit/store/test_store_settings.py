@@ -1,4 +1,4 @@
-"""Settings of users as rows (protocol.md section 8)."""
+"""Settings of users as rows (contract.md section 8)."""
 
 import asyncio
 

@@ -1,0 +1,128 @@
+"""The folder that a process keeps its data in: its lock, whose it is, and what a look at it says."""
+
+import fcntl
+import os
+import pwd
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from fsharechat.errors import StartError
+from fsharechat.process import unusable
+
+log = structlog.get_logger(__name__)
+
+LOCK = "lock"
+PATIENCE_SECONDS = 0.5
+"""`fsharechat check` has the lock for a moment, to see whether a server has it: so that is waited for."""
+_PAUSE_SECONDS = 0.05
+
+
+class AlreadyRunning(StartError):
+    """Another process runs on the folder."""
+
+
+class DataFolder:
+    """The data folder, and the lock that keeps a second process out of it.
+
+    Where there is none it is made for this user alone, for it keeps what people say to each other. One that others
+    may look into may be meant so, for a back-up or a web server: it is warned of, and the files of the database are
+    for their user alone in any case.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> "DataFolder":
+        try:
+            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = (self._path / LOCK).open("a+")
+        except OSError as error:
+            raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
+        if not _locked(self._lock):
+            holder = _holder(self._lock)
+            self._lock.close()
+            raise AlreadyRunning(
+                f"[node] data = {str(self._path)!r}: process {holder} runs on this folder already"
+            )
+        mode = stat.S_IMODE(self._path.stat().st_mode)
+        if mode & ~0o700:
+            log.warning(
+                "other users of this machine may look into the data folder",
+                data=str(self._path),
+                mode=f"{mode:04o}",
+                wanted="0700",
+            )
+        try:
+            self._lock.truncate(0)
+            self._lock.write(f"{os.getpid()}\n")
+            self._lock.flush()
+        except OSError as error:
+            with suppress(OSError):  # it would write once more what the disk has no room for
+                self._lock.close()
+            raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock:
+            self._lock.close()
+
+
+def running_on(folder: Path) -> str:
+    """Return the process that runs on a folder, "" where none does. Raises OSError where one may not look."""
+    try:
+        with (folder / LOCK).open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder(lock)
+    except FileNotFoundError:
+        pass
+    return ""
+
+
+def look(folder: Path, command: str) -> None:
+    """Look whether a folder can be used, or made where there is none. Raises StartError.
+
+    `command`, of `fsharechat`, is what the owner should run where this user may not.
+    """
+    if problem := unusable(folder):
+        others = folder.is_dir() and folder.stat().st_uid != os.geteuid()
+        raise StartError(f"{problem}. {_as_owner(folder, command)}" if others else problem)
+
+
+def check_owner(folder: Path, command: str) -> None:
+    """Raise StartError where a folder is another user's: what this one made there, that one could not use."""
+    if folder.exists() and folder.stat().st_uid != os.geteuid():
+        raise StartError(f"{folder}: {_as_owner(folder, command)}")
+
+
+def _as_owner(folder: Path, command: str) -> str:
+    uid = folder.stat().st_uid
+    try:
+        owner = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        owner = f"'#{uid}'"
+    return f"It belongs to {owner}. Do it as that user: sudo -u {owner} fsharechat {command}, with the same flags"
+
+
+def _locked(lock: IO[str]) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _holder(lock: IO[str]) -> str:
+    lock.seek(0)
+    return lock.read().strip() or "unknown"

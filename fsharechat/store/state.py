@@ -1,0 +1,41 @@
+"""What a database says of itself: how far it is migrated, and who may write to it. Reading it changes nothing."""
+
+from typing import NamedTuple
+
+from fsharechat.errors import StoreError
+from fsharechat.store import fence
+from fsharechat.store.unit import Dialect, Query, Unit
+
+VERSION_FACT = "store_version"
+"""The row of `facts` with the version of the program that migrated the database last."""
+
+
+class StoreUnread(StoreError):
+    """A process was killed in the middle: only one that may write to the database can read it now."""
+
+
+class State(NamedTuple):
+    """`revision` is that of the migration that was the last one, "" where there are no tables."""
+
+    revision: str = ""
+    level: int = 0
+    """The lowest level that may write (fence.py)."""
+    migrated_by: str = ""
+    closed_by: str = ""
+    """The versions that migrated it last and that raised the fence; "" where they did not write it down."""
+
+
+def look(dialect: Dialect) -> Unit[State]:
+    """Return what the database says of itself."""
+    tables = {name for (name,) in (yield Query(dialect.tables)).rows}
+    if "alembic_version" not in tables:
+        return State()
+    rows = (yield Query("SELECT version_num FROM alembic_version")).rows
+    if not rows or "facts" not in tables:
+        return State()
+    wanted = (fence.NAME, fence.CLOSED_BY, VERSION_FACT)
+    found: dict[str, bytes] = dict(
+        (yield Query("SELECT name, value FROM facts WHERE name IN (?, ?, ?)", wanted)).rows
+    )
+    level, closed_by, migrated_by = (bytes(found.get(name, b"")).decode() for name in wanted)
+    return State(str(rows[0][0]), int(level or 0), migrated_by, closed_by)
