@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.server import BOUND, SUPER_CODE, Server
+from tools.testing.server import BOUND, SUPER_CODE, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 

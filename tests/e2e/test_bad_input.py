@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, Signal, SubSignal
+from fsharechat.protocol.signals import REQUESTS, Code, Signal, SubSignal
 from tests.e2e.abuses import ABUSES
 from tests.e2e.deployment import ACCEPTED, BOTH, Chat, Deployment
 from tools.wire import websocket
@@ -17,14 +17,14 @@ from tools.wire.bodies import connect_body, text_message, web_text
 CONNECTIONS = 350
 """What the abuses open, about; each that left something behind would leave some hundred bytes at least."""
 
-REQUESTS = [s for s in SubSignal if s >= SubSignal.US]
-TYPED = frozenset(["MS", "MP", "LRM", "US", "UPUI", "FRP", "FP", "GPGI", "GPGM", "GMURL", "MRP", "UG", "UP"])
+SUB_SIGNALS = [s for s in SubSignal if s >= SubSignal.US]
+TYPED = frozenset(SubSignal(number).name for number, row in REQUESTS.items() if row.reply.web != "ok")
 """Requests whose answer has a payload: over WebSocket they fail with "", the others with code 400."""
 
 NO_OBJECTS: tuple[object, ...] = (None, 1, "text", "[", [1], [[]])
 """Contents that no request has."""
 
-SERVER_ONLY = frozenset(["MN", "RMN", "MRN", "FN", "FRN", "UN", "SAI", "GQNUT"])
+SERVER_ONLY = [s.name for s in SUB_SIGNALS if s not in REQUESTS]
 ERROR = '{"code":400,"message":"error","result":null}'
 
 
@@ -81,7 +81,7 @@ async def test_a_web_frame_that_comes_a_byte_at_a_time(server: Deployment) -> No
     await wire.reader.readuntil(b"CONNECTION_ACCEPTED")
 
 
-@pytest.mark.parametrize("sub_signal", REQUESTS, ids=lambda s: s.name)
+@pytest.mark.parametrize("sub_signal", SUB_SIGNALS, ids=lambda s: s.name)
 async def test_bodies_that_are_no_protobuf_are_refused(server: Deployment, sub_signal: SubSignal) -> None:
     wire = await server.online_tcp("anna")
     for body in (b"\xff\xff\xff\xff", b"\x0a\x7fshort", b"\x00\x01"):
@@ -139,7 +139,7 @@ async def test_sub_signals_that_are_no_request_are_answered_254(server: Deployme
 
 async def test_web_requests_of_wrong_types_fail_as_their_kind_fails(server: Deployment) -> None:
     wire = await server.online_web("anna")
-    for sub_signal in {s.name for s in REQUESTS} - SERVER_ONLY:
+    for sub_signal in (SubSignal(number).name for number in REQUESTS):
         for content in NO_OBJECTS:
             answer = await wire.request(sub_signal, content)
             assert answer == ("" if sub_signal in TYPED else ERROR), (sub_signal, content)

@@ -280,8 +280,8 @@ def is_request(sub_signal: str) -> bool:
     return True
 
 
-def test_every_request_has_a_reply() -> None:
-    requests = {sub_signal.name for sub_signal in SubSignal if is_request(sub_signal.name)}
+def test_every_request_of_the_contract_has_a_reply() -> None:
+    requests = {s.name for s in SubSignal if s <= SubSignal.BLU and is_request(s.name)}
     assert requests == {row[0] for row in TYPED_REPLIES} | set(PLAIN) | {"GQNUT"}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.json import decode_request, encode_message, encode_pull, encode_reply
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import REQUESTS, SubSignal
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 int32s = st.integers(-(2**31), 2**31 - 1)
@@ -106,19 +106,7 @@ def any_of(kind: type[Message]) -> st.SearchStrategy[Message]:
     return st.builds(kind, **fields)
 
 
-RESULTS: dict[str, type[Message]] = {
-    "MP": pb.PullMessageResult,
-    "LRM": pb.PullMessageResult,
-    "US": pb.SearchUserResult,
-    "UPUI": pb.PullUserResult,
-    "FRP": pb.GetFriendRequestResult,
-    "FP": pb.GetFriendsResult,
-    "GPGI": pb.PullGroupInfoResult,
-    "GPGM": pb.PullGroupMemberResult,
-    "GMURL": pb.GetMinioUploadUrlResult,
-    "MRP": pb.PullMessageReportResult,
-    "UG": pb.GetUserSettingResult,
-}
+RESULTS = {SubSignal(number).name: row.reply.kind for number, row in REQUESTS.items() if row.reply.kind}
 
 
 def values(json_value: Any) -> list[Any]:

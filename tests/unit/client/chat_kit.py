@@ -7,32 +7,14 @@ from google.protobuf.message import Message
 from fsharechat.client import Client
 from fsharechat.client.chat import Chat
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import SubSignal
+from fsharechat.protocol.signals import REQUESTS, SubSignal
 from tests.unit.client.fake_peer import FRIEND, ME, Answer, stored
 
 STRANGER = "uid-stranger"
 GROUP = "group-1"
 NOW = 4_000_000_000_000
 
-DONE = frozenset(
-    {
-        SubSignal.FAR,
-        SubSignal.FHR,
-        SubSignal.FRUS,
-        SubSignal.FALS,
-        SubSignal.MMI,
-        SubSignal.GAM,
-        SubSignal.GKM,
-        SubSignal.GQ,
-        SubSignal.GD,
-        SubSignal.GMI,
-        SubSignal.MR,
-        SubSignal.MDR,
-        SubSignal.MRR,
-        SubSignal.FDL,
-        SubSignal.BLU,
-    }
-)
+DONE = frozenset(number for number, row in REQUESTS.items() if row.reply.web == "ok") - {SubSignal.GC}
 
 
 class Server:

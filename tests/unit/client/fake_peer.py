@@ -16,7 +16,7 @@ from fsharechat.client import Credentials
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.json import decode_request, encode_notification, encode_reply
-from fsharechat.protocol.signals import Signal, SubSignal
+from fsharechat.protocol.signals import REQUESTS, Signal, SubSignal
 from tools.testing.server import Where
 
 ME = "uid-me"
@@ -85,7 +85,7 @@ class FakeSession:
         raise NotImplementedError
 
     def take_request(self, sub: SubSignal, message_id: int, body: bytes) -> None:
-        parsed = REQUESTS[sub].FromString(body)
+        parsed = REQUESTS[sub].request.kind.FromString(body)
         self.peer.requests.append((sub, parsed, message_id))
         self.answer(sub, message_id, body, self.peer.answer(sub, parsed))
 
@@ -242,39 +242,6 @@ class FakePeer:
         session.closed = True
         self.touch()
         return socket
-
-
-REQUESTS: dict[SubSignal, type[Message]] = {
-    SubSignal.MS: pb.Message,
-    SubSignal.MP: pb.PullMessageRequest,
-    SubSignal.LRM: pb.LoadRemoteMessages,
-    SubSignal.MR: pb.INT64Buf,
-    SubSignal.US: pb.SearchUserRequest,
-    SubSignal.UPUI: pb.PullUserRequest,
-    SubSignal.MMI: pb.ModifyMyInfoRequest,
-    SubSignal.FAR: pb.AddFriendRequest,
-    SubSignal.FHR: pb.HandleFriendRequest,
-    SubSignal.FRP: pb.Version,
-    SubSignal.FRUS: pb.Version,
-    SubSignal.FP: pb.Version,
-    SubSignal.FALS: pb.AddFriendRequest,
-    SubSignal.FDL: pb.DeleteFriendRequest,
-    SubSignal.BLU: pb.BlacklistUserRequest,
-    SubSignal.GC: pb.CreateGroupRequest,
-    SubSignal.GPGI: pb.PullUserRequest,
-    SubSignal.GPGM: pb.PullGroupMemberRequest,
-    SubSignal.GAM: pb.AddGroupMemberRequest,
-    SubSignal.GKM: pb.RemoveGroupMemberRequest,
-    SubSignal.GQ: pb.QuitGroupRequest,
-    SubSignal.GD: pb.DismissGroupRequest,
-    SubSignal.GMI: pb.ModifyGroupInfoRequest,
-    SubSignal.GMURL: pb.GetMinioUploadUrlRequest,
-    SubSignal.MDR: pb.DeliveryReport,
-    SubSignal.MRR: pb.ReadReport,
-    SubSignal.MRP: pb.PullMessageReportRequest,
-    SubSignal.UG: pb.Version,
-    SubSignal.UP: pb.ModifyUserSettingReq,
-}
 
 
 class TcpSession(FakeSession):

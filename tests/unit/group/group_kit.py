@@ -10,11 +10,11 @@ from fsharechat.node import Node
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import (
+    REQUESTS,
     Code,
     ContentType,
     ConversationType,
     FriendState,
-    SubSignal,
     UserStatus,
 )
 from fsharechat.rpc import Call, Method, Reply, pulled
@@ -23,18 +23,6 @@ from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
 NODE = 3
 """The connector whose devices are online here."""
-
-
-NUMBERED = (
-    SubSignal.MS,
-    SubSignal.GC,
-    SubSignal.GAM,
-    SubSignal.GKM,
-    SubSignal.GQ,
-    SubSignal.GD,
-    SubSignal.GMI,
-)
-"""The requests that a connector gives a message id."""
 
 
 class Office:
@@ -114,7 +102,7 @@ class Office:
         issued_ms: int = 0,
     ) -> Reply:
         raw = body.SerializeToString() if isinstance(body, Message) else body
-        if not message_id and method in NUMBERED:
+        if not message_id and method in REQUESTS and REQUESTS[method].numbered:
             message_id = self.ids.next()
         return await self.node.rpc.call(
             Call(method, uid, client, raw, message_id, retried, frame_id, issued_ms)
