@@ -4,4 +4,9 @@ import pytest
 
 pytest.register_assert_rewrite("tests")
 
-pytest_plugins = ["tools.testing.services", "tools.testing.cluster", "tools.testing.full_disk"]
+pytest_plugins = [
+    "tools.testing.services",
+    "tools.testing.cluster",
+    "tools.testing.full_disk",
+    "tools.testing.sqlite",
+]

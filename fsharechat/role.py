@@ -1,6 +1,7 @@
 """What a role is to the node that boots it."""
 
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
@@ -23,8 +24,15 @@ class Role(Protocol):
         """Take no new work, finish what was taken, say goodbye. Bounded by the node."""
 
 
+@cache
+def installed() -> dict[str, EntryPoint]:
+    """Return the roles that are installed, by name. To look for them reads about every package that is installed."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
 def load(name: str) -> Role:
     """Return a new role of that name. Raises LookupError when none is installed."""
-    for entry in entry_points(group=GROUP, name=name):
-        return cast(Role, entry.load()())
-    raise LookupError(f"no role {name!r} is installed")
+    entry = installed().get(name)
+    if entry is None:
+        raise LookupError(f"no role {name!r} is installed")
+    return cast(Role, entry.load()())

@@ -86,8 +86,10 @@ async def boot(deployment: str, tmp_path: Path, request: pytest.FixtureRequest) 
 
         else:
             faults = request.getfixturevalue("faults")
+            sqlite_file: Callable[[str], Path] = request.getfixturevalue("sqlite_file")
 
             async def boot(**sections: dict[str, object]) -> Deployment:
+                sqlite_file("data/fsharechat.db")
                 return await stack.enter_async_context(Booted.run(tmp_path / "data", faults, sections))
 
         yield boot

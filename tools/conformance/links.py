@@ -33,7 +33,8 @@ class Link(ABC):
         self.arrived: list[Frame] = []
         """What came, and was not waited for."""
         self.failure: Exception | None = None
-        self._changed = asyncio.Event()
+        self._waiting: list[tuple[Matches, asyncio.Future[Frame]]] = []
+        """What is waited for, by whoever waits longest first."""
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
@@ -67,29 +68,58 @@ class Link(ABC):
         except (ConnectionError, Malformed) as error:
             self.failure = error if isinstance(error, Malformed) else Closed(str(error))
         finally:
-            self._changed.set()
+            for _, waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_exception(self.failure or Closed("nobody reads any more"))
 
     def _put(self, frame: Frame) -> None:
-        self.arrived.append(frame)
-        self._changed.set()
+        """Give a frame to who waits for it, or keep it."""
+        if not self._hand_over(frame):
+            self.arrived.append(frame)
+
+    def _hand_over(self, frame: Frame) -> bool:
+        for matches, waiter in self._waiting:
+            if waiter.done():
+                continue
+            try:
+                wanted = matches(frame)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is that waiter's failure
+                waiter.set_exception(error)
+                continue
+            if wanted:
+                waiter.set_result(frame)
+                return True
+        return False
 
     async def until(self, matches: Matches, what: str) -> Frame:
         """Return the first frame that matches, which is then no longer kept.
 
         Raises Closed when the connection ends first, AssertionError when nothing comes.
         """
+        for index, frame in enumerate(self.arrived):
+            if matches(frame):
+                return self.arrived.pop(index)
+        if self.failure is not None:
+            raise self.failure
+        waiter: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        waiting = matches, waiter
+        self._waiting.append(waiting)
         try:
             async with asyncio.timeout(BOUND):
-                while True:
-                    for index, frame in enumerate(self.arrived):
-                        if matches(frame):
-                            return self.arrived.pop(index)
-                    if self.failure is not None:
-                        raise self.failure
-                    self._changed.clear()
-                    await self._changed.wait()
+                return await waiter
         except TimeoutError:
             raise AssertionError(f"{what} did not come, but {self.arrived}") from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._put_back(waiter.result())
+            raise
+        finally:
+            self._waiting.remove(waiting)
+
+    def _put_back(self, frame: Frame) -> None:
+        """Take back what somebody was given who no longer waits."""
+        if not self._hand_over(frame):
+            self.arrived.insert(0, frame)
 
     async def until_closed(self) -> None:
         """Wait until the server closes the connection."""

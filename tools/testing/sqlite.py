@@ -1,4 +1,4 @@
-"""What the tests of the store and of the roles share: databases that start from one migrated copy."""
+"""SQLite databases for tests that start from one migrated copy: the fixtures `migrated_sqlite` and `sqlite_file`."""
 
 import shutil
 from collections.abc import Callable
@@ -22,8 +22,11 @@ def sqlite_file(migrated_sqlite: Path, tmp_path: Path) -> Callable[[str], Path]:
     """Return what makes a new database of that name, which a store then opens without migrating it."""
 
     def make(name: str) -> Path:
+        """Return that database in the test's folder; it is made if it is not there."""
         path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy(migrated_sqlite, path))
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copy(migrated_sqlite, path)
+        return path
 
     return make
