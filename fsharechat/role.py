@@ -23,6 +23,11 @@ class Role(Protocol):
         """Take no new work, finish what was taken, say goodbye. Bounded by the node."""
 
 
+def role_names() -> list[str]:
+    """Return the names of the roles that are installed."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
 def load(name: str) -> Role:
     """Return a new role of that name. Raises LookupError when none is installed."""
     for entry in entry_points(group=GROUP, name=name):

@@ -9,7 +9,7 @@ COMPOSE = (ROOT / "compose.yaml").read_text()
 
 
 def test_every_variable_is_a_setting() -> None:
-    with (ROOT / "settings.toml").open("rb") as file:
+    with (ROOT / "fsharechat" / "settings.toml").open("rb") as file:
         settings = tomllib.load(file)
     named = set(re.findall(r"FSHARECHAT_([A-Z]+)__([A-Z_]+)", COMPOSE))
     assert named

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import uvloop
 
 import fsharechat
-from fsharechat import cli
+from fsharechat import cli, log
 from fsharechat.errors import StartError
 from fsharechat.settings import Settings
 from fsharechat.store.migrate import Step
@@ -21,8 +22,8 @@ from fsharechat.store.migrate import Step
 def _alone(tmp_path, monkeypatch):
     """Keep the working directory, the environment, the log configuration and signals out of it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.os, "environ", {})
-    monkeypatch.setattr(cli.log, "configure", lambda _: None)
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(log, "configure", lambda _: None)
     before = signal.getsignal(signal.SIGHUP)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -70,7 +71,7 @@ def test_runs_the_server_on_uvloop_with_the_flags(node, tmp_path):
 
 
 def test_dev_beyond_this_machine_makes_a_super_code_and_prints_it(node, monkeypatch, capsys):
-    monkeypatch.setattr(cli.os, "environ", {"FSHARECHAT_CONNECTOR__HOST": "0.0.0.0"})
+    monkeypatch.setattr(os, "environ", {"FSHARECHAT_CONNECTOR__HOST": "0.0.0.0"})
     made = set()
     for _ in range(2):
         assert cli.main(["--dev"]) == 0
@@ -91,7 +92,7 @@ def test_dev_beyond_this_machine_makes_a_super_code_and_prints_it(node, monkeypa
     ids=str,
 )
 def test_otherwise_none_is_made_or_printed(node, monkeypatch, capsys, flags, environ):
-    monkeypatch.setattr(cli.os, "environ", environ)
+    monkeypatch.setattr(os, "environ", environ)
     assert cli.main(flags) == 0
     assert capsys.readouterr().out == ""
     known = "66666" if flags == ["--dev"] else ""
@@ -113,7 +114,7 @@ def test_the_settings_file_of_the_working_directory(node, tmp_path):
 
 
 def test_the_environment(node, monkeypatch):
-    monkeypatch.setattr(cli.os, "environ", {"FSHARECHAT_CONNECTOR__TCP_PORT": "3"})
+    monkeypatch.setattr(os, "environ", {"FSHARECHAT_CONNECTOR__TCP_PORT": "3"})
     cli.main([])
     assert node.seen.connector.tcp_port == 3
 
@@ -159,6 +160,12 @@ def test_migrate_is_a_line_for_each_step_and_one_at_the_end(node, capsys, ok, co
     node.results = [SimpleNamespace(name="migrate", ok=ok, detail="a text")]
     assert cli.main(["migrate"]) == code
     assert capsys.readouterr().out == f"1/2  0043  0.2 s  who is blacklisted\n{word} migrate: a text\n"
+
+
+def test_settings_prints_the_file_that_has_every_key(capsysbinary):
+    assert cli.main(["settings"]) == 0
+    printed = capsysbinary.readouterr().out
+    assert printed == (Path(fsharechat.__file__).parent / "settings.toml").read_bytes()
 
 
 def test_chat_gets_everything_behind_it(monkeypatch):

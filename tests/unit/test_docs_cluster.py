@@ -29,7 +29,7 @@ def test_there_is_a_file_for_each_role() -> None:
 
 
 def test_every_key_that_is_explained_exists() -> None:
-    shipped = tomllib.loads((Path(__file__).parents[2] / "settings.toml").read_text())
+    shipped = tomllib.loads((Path(__file__).parents[2] / "fsharechat" / "settings.toml").read_text())
     rows = re.findall(r"^\| `\[(\w+)\] (\w+)`(?:, `(\w+)`)? \|", GUIDE, re.MULTILINE)
     assert len(rows) > 8
     for section, *keys in rows:

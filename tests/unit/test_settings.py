@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from fsharechat.settings import Connector, Settings, SettingsError, Store, key_paths, load
 from tests.authority import Authority
 
-SHIPPED = Path(__file__).parents[2] / "settings.toml"
+SHIPPED = Path(__file__).parents[2] / "fsharechat" / "settings.toml"
 
 
 def at(values: object, path: tuple[str, ...]) -> object:
