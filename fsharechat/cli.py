@@ -1,40 +1,28 @@
-"""The command line: the server, and `fsharechat check`, `migrate`, `fence`, `chat`, `admin`. It parses and calls."""
+"""The command line. It only parses and calls; `chat` and what helps need no package of the server."""
 
 import argparse
-import asyncio
-import os
-import secrets
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
-import uvloop
-
-from fsharechat import __version__, log
-from fsharechat.errors import StartError
-from fsharechat.settings import Settings, SettingsError, load, role_names, with_super_code
-
-if TYPE_CHECKING:
-    from fsharechat.store.migrate import Step
-
-T = TypeVar("T")
+from fsharechat import __version__
+from fsharechat.role import role_names
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
-_LOOKS = ("check", "migrate", "fence")
-_COMMANDS = (*_LOOKS, "chat", "admin")
+_COMMANDS = ("check", "migrate", "fence", "settings", "chat", "admin")
 COMMANDS = """commands:
   (none)    run the server
   check     read the settings, look at every service they name, say what is wrong; nothing is changed
   migrate   bring the tables of the store up to date, as the server does when it starts
   fence     close the store to older versions: the end of an upgrade
+  settings  print a settings file: every key with its default and what it means
   chat      a chat client for the terminal; see fsharechat chat --help
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
 
 exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
 """
+_OWN = ("fsharechat", "roles")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +32,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         from fsharechat.client import terminal
 
         return terminal.main(argv[1:])
+    try:
+        return _run(argv)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", *_OWN):
+            raise
+        print(
+            f"fsharechat: this command needs the packages of the server, and {missing} is missing: "
+            'pip install "fsharechat[server]"',
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _run(argv: list[str]) -> int:
     if argv[:1] == ["admin"]:
         from fsharechat.admin import command_line
 
@@ -52,20 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.command in ("chat", "admin"):
         parser.error(f"{args.command} comes first, and its flags behind it: fsharechat {args.command} --help")
-    read = partial(load, _settings_file(args.settings), vars(args), os.environ)
-    try:
-        settings = read()
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    log.configure(settings.log)
-    if args.command in _LOOKS:
-        return _check(args.command, settings)
-    if args.dev and not settings.codes.super_code and "group" in settings.node.roles:
-        # Other machines reach the server: a code that everybody knows would let in anybody, as anybody.
-        settings = with_super_code(settings, secrets.token_hex(8))
-        print(f"super code: {settings.codes.super_code}", flush=True)
-    return _serve(settings, read)
+    if args.command == "settings":
+        # As bytes: the console of a system may not have the characters.
+        sys.stdout.buffer.write((files("fsharechat") / "settings.toml").read_bytes())
+        return 0
+    from fsharechat import commands
+
+    return commands.run(args, _settings_file(args.settings))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,38 +88,3 @@ def _settings_file(given: Path | None) -> Path | None:
     if given is None and DEFAULT_SETTINGS_FILE.is_file():
         return DEFAULT_SETTINGS_FILE
     return given
-
-
-def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it runs, and what it would read again is there
-    from fsharechat import node
-
-    try:
-        return _run(node.run(settings, read))
-    except StartError as error:
-        print(f"fsharechat: {error}", file=sys.stderr)
-        return 1
-
-
-def _check(command: str, settings: Settings) -> int:
-    from fsharechat import check
-
-    match command:
-        case "migrate":
-            results = [_run(check.migrate(settings, _print_step))]
-        case "fence":
-            results = [_run(check.close_to_older(settings))]
-        case _:
-            results = _run(check.check(settings))
-    for result in results:
-        print(f"{'ok  ' if result.ok else 'FAIL'} {result.name}: {result.detail}")
-    return 0 if all(result.ok for result in results) else 1
-
-
-def _print_step(step: "Step") -> None:
-    print(f"{step.number}/{step.of}  {step.revision}  {step.seconds:.1f} s  {step.what}", flush=True)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)

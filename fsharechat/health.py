@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from fsharechat import __version__
+
 LOOK_SECONDS = 2.0
 """A part that has not answered after so long does not serve."""
 FRESH_SECONDS = 1.0
@@ -67,8 +69,8 @@ class Health:
 
 
 async def _alive(_: web.Request) -> web.Response:
-    """Answer 200: the process lives, whether it can serve or not."""
-    return web.json_response({"code": 200})
+    """Answer 200: the process lives, whether it can serve or not; and which version it is."""
+    return web.json_response({"code": 200, "version": __version__})
 
 
 async def _within_time(look: Look) -> Finding:

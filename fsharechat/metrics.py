@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiohttp import web
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from fsharechat.health import Health
@@ -26,6 +26,7 @@ class _Reading(NamedTuple):
 class Metrics(Collector):
     def __init__(self) -> None:
         self._readings: list[_Reading] = []
+        self._infos: list[InfoMetricFamily] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -40,9 +41,14 @@ class Metrics(Collector):
         """Publish what `read` returns as fsharechat_`name`."""
         self._readings.append(_Reading(GaugeMetricFamily, f"fsharechat_{name}", help, read))
 
+    def info(self, name: str, help: str, value: dict[str, str]) -> None:
+        """Publish texts, as labels of fsharechat_`name`_info, which is 1."""
+        self._infos.append(InfoMetricFamily(f"fsharechat_{name}", help, value))
+
     def collect(self) -> Iterator[Metric]:
         for family, name, help, read in self._readings:
             yield family(name, help, value=read())
+        yield from self._infos
 
     async def serve(self, host: str, port: int, health: Health) -> str:
         """Serve GET /metrics, and what `health` serves; return the address. Raises OSError."""

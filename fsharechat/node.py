@@ -2,13 +2,14 @@
 
 import asyncio
 import gc
+import platform
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
 
-from fsharechat import backends, clock, role
+from fsharechat import __version__, backends, clock, role
 from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import BusError
@@ -49,6 +50,7 @@ class Node:
         self.rpc = backends.make_rpc(settings, self.registry)
         self.blobs = backends.make_blobs(settings, self.store)
         self.metrics = Metrics()
+        self.metrics.info("build", "The version that runs.", {"version": __version__})
         self.health = Health()
         self.addresses: dict[str, str] = {}
         self.ready = False
@@ -235,6 +237,9 @@ async def run(settings: Settings, read: Callable[[], Settings]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(_log_loop_error)
+    log.info(
+        "starting", version=__version__, python=platform.python_version(), roles=list(settings.node.roles)
+    )
     node = Node(settings)
     loop.add_signal_handler(signal.SIGHUP, node.reload, read)
     stopping, booting = loop.create_task(stop.wait()), loop.create_task(node.boot())

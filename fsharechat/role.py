@@ -30,6 +30,11 @@ def installed() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+def role_names() -> list[str]:
+    """Return the names of the roles that are installed."""
+    return sorted(installed())
+
+
 def load(name: str) -> Role:
     """Return a new role of that name. Raises LookupError when none is installed."""
     entry = installed().get(name)

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
-from fsharechat.role import installed
+from fsharechat.role import role_names
 from fsharechat.settings_codes import Codes
 from fsharechat.settings_schema import (
     ENV_PREFIX,
@@ -57,7 +57,6 @@ __all__ = [
     "Users",
     "key_paths",
     "load",
-    "role_names",
     "with_super_code",
 ]
 
@@ -110,11 +109,6 @@ def load(settings_file: Path | None, flags: Mapping[str, object], environ: Mappi
     if problems:
         raise SettingsError(problems)
     return settings
-
-
-def role_names() -> list[str]:
-    """Return the names of the roles that are installed (entry point group `fsharechat.roles`)."""
-    return sorted(installed())
 
 
 def key_paths(model: type[BaseModel] = Settings, path: KeyPath = ()) -> Iterator[KeyPath]:

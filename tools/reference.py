@@ -23,7 +23,7 @@ NO_SERVER = ("fsharechat/client/", "fsharechat/admin/")
 
 LEVELS = ("debug", "info", "warning", "error")
 _LEVEL_OF = {**{level: level for level in LEVELS}, "exception": "error", "log": "warning"}
-_FAMILIES = {"counter": "_total", "gauge": ""}
+_FAMILIES = {"counter": "_total", "gauge": "", "info": "_info"}
 
 AREAS = {
     "fsharechat/store": "The store",
@@ -148,7 +148,7 @@ def find_metrics() -> list[Metric]:
         for node in ast.walk(tree):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(attr="counter" | "gauge" as kind),
+                    func=ast.Attribute(attr="counter" | "gauge" | "info" as kind),
                     args=[ast.Constant(value=str(name)), ast.Constant(value=str(help)), *_],
                 ):
                     found.append(Metric(f"fsharechat_{name}{_FAMILIES[kind]}", kind, help, area))

@@ -3,7 +3,6 @@
 It is the credentials, the position in the inbox, and the ids of the user's groups, which no request lists.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Self
 
+from fsharechat.client import file_lock
 from fsharechat.client.models import Credentials, Position
 
 
@@ -40,11 +40,9 @@ class State:
         """Raises InUse, and OSError when the folder cannot be used."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = open(self._path.with_suffix(".lock"), "w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not file_lock.take(self._lock):
             self._lock.close()
-            raise InUse from None
+            raise InUse
         self._read()
         return self
 

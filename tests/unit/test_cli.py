@@ -195,6 +195,12 @@ def test_migrate_is_a_line_for_each_step_and_one_at_the_end(
     assert capsys.readouterr().out == f"1/2  0043  0.2 s  who is blacklisted\n{word} migrate: a text\n"
 
 
+def test_settings_prints_the_file_that_has_every_key(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert cli.main(["settings"]) == 0
+    printed = capfdbinary.readouterr().out
+    assert printed == (Path(fsharechat.__file__).parent / "settings.toml").read_bytes()
+
+
 def test_chat_gets_everything_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fsharechat.client.terminal.main", len)
     assert cli.main(["chat", "--number", "13800000001", "--help"]) == 3

@@ -5,6 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from fsharechat import __version__
 from fsharechat import health as health_module
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.metrics import Metrics
@@ -75,7 +76,10 @@ async def test_the_port_of_the_metrics_tells_it_too(health: Health) -> None:
     try:
         async with aiohttp.ClientSession() as http:
             async with http.get(f"{address}/monitor/alive") as response:
-                assert (response.status, await response.json()) == (200, {"code": 200})
+                assert (response.status, await response.json()) == (
+                    200,
+                    {"code": 200, "version": __version__},
+                )
             async with http.get(f"{address}/monitor/ready") as response:
                 assert response.status == 503
                 assert await response.json() == {"code": 503, "parts": {"one": "ill"}}

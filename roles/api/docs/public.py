@@ -42,6 +42,7 @@ class LoginAnswer(Answer):
 
 class Alive(BaseModel):
     code: int = Field(description="200.")
+    version: str = Field(description="Of the program.")
 
 
 class Ready(BaseModel):

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat import clock
+from fsharechat import __version__, clock
 from fsharechat.blobs import BUCKETS
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.process import ROOM_BYTES
@@ -218,7 +218,7 @@ async def monitor(site: Site, what: str) -> tuple[int, dict[str, Any]]:
 async def test_alive_is_200_whether_it_is_ready_or_not(site: Site) -> None:
     for ready in (True, False):
         site.node.ready = ready
-        assert await monitor(site, "alive") == (200, {"code": 200})
+        assert await monitor(site, "alive") == (200, {"code": 200, "version": __version__})
 
 
 async def test_ready_says_what_each_part_says(site: Site) -> None:

@@ -1,0 +1,96 @@
+"""The wheel and an empty folder are enough to run a server."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tools.testing.devices import Device, log_in
+from tools.testing.server import BOUND, Server
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("fsharechat", "roles", "pyproject.toml", "README.md", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, made from a copy of the sources with the locked tools, without a network."""
+    sources = tmp_path_factory.mktemp("sources")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, sources / name)
+    command = [
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        "dist",
+        ".",
+    ]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=sources, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    [made] = (sources / "dist").glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel installs."""
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+def command(folder: Path, site: Path, *arguments: str) -> bytes:
+    """Run `fsharechat` of the wheel in a folder, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "fsharechat", *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(site)},
+        capture_output=True,
+        check=False,
+        timeout=BOUND,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    return done.stdout
+
+
+def test_it_has_all_that_is_no_code(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+    for wanted in (
+        "fsharechat/settings.toml",
+        "fsharechat/py.typed",
+        "fsharechat/protocol/messages.proto",
+        "fsharechat/store/migrations/env.py",
+    ):
+        assert wanted in names
+    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"fsharechat", "roles"}
+
+
+async def test_a_server_runs_from_it_in_an_empty_folder(site: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    settings = await asyncio.to_thread(command, folder, site, "settings")
+    (folder / "settings.toml").write_bytes(settings)
+    found = await asyncio.to_thread(command, folder, site, "check", "--settings", "settings.toml")
+    assert all(line.startswith(b"ok") for line in found.splitlines())
+    async with Server(folder / "data", environment={"PYTHONPATH": str(site)}) as server:
+        where = await asyncio.to_thread(Path(f"/proc/{server.pid}/environ").read_bytes)
+        assert f"PYTHONPATH={site}".encode() in where.split(b"\0")
+        async with Device(await log_in(server.at, "13800000001", "phone"), server.at, "tcp") as ann:
+            await ann.send(ann.user_id, "from the wheel")
