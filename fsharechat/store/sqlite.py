@@ -52,6 +52,7 @@ class SqliteDialect:
     """The SQL of SQLite 3.35 and later."""
 
     name = "sqlite"
+    shared = False
     locking = ""  # there is one writer
 
     def upsert(
@@ -88,12 +89,11 @@ class SqliteDialect:
             f"SELECT {found} FROM w CROSS JOIN {table} t ON {same}"
         )
 
-    def advance(self, counts: dict[str, int], column: str = "seq") -> Unit[dict[str, int]]:
-        rows: list[Row] = []
-        for part in chunks(list(counts.items())):
-            sql = _on_heads(column, len(part), f"{column} + excluded.{column}")
-            rows += (yield Query(f"{sql} RETURNING uid, {column}", flat(part))).rows
-        return dict(rows)
+    def advance(self, counts: dict[str, int], column: str) -> Unit[dict[str, int]]:
+        return (yield from _add_to_heads(column, counts, column))
+
+    def advance_inboxes(self, counts: dict[str, int]) -> Unit[dict[str, int]]:
+        return (yield from _add_to_heads("seq", counts, "IIF(asleep, -seq, seq)"))
 
     def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[dict[str, int]]:
         rows: list[Row] = []
@@ -105,6 +105,14 @@ class SqliteDialect:
     def clock(self) -> Unit[int]:
         yield from ()  # one process writes: its own clock is the one
         return now_ms()
+
+
+def _add_to_heads(column: str, counts: dict[str, int], returned: str) -> Unit[dict[str, int]]:
+    rows: list[Row] = []
+    for part in chunks(list(counts.items())):
+        sql = _on_heads(column, len(part), f"{column} + excluded.{column}")
+        rows += (yield Query(f"{sql} RETURNING uid, {returned}", flat(part))).rows
+    return dict(rows)
 
 
 def _on_heads(column: str, count: int, update: str) -> str:
@@ -212,7 +220,7 @@ class SqliteStore(Store):
         if batch.messages:
             execute("SAVEPOINT messages")
             try:
-                batch.stored[:] = _run(self._connection, messages.append(self.dialect, batch.messages))
+                batch.stored[:] = _run(self._connection, messages.append_some(self.dialect, batch.messages))
             except sqlite3.IntegrityError:
                 # One of them cannot be stored: let it fail alone.
                 execute("ROLLBACK TO messages")
@@ -220,7 +228,7 @@ class SqliteStore(Store):
         execute("COMMIT")
 
     def _append_one(self, message: NewMessage) -> Stored | StoreError:
-        outcome = self._guarded(lambda: messages.append(self.dialect, [message]))
+        outcome = self._guarded(lambda: messages.append_some(self.dialect, [message]))
         if isinstance(outcome, Exception):
             return outcome if isinstance(outcome, StoreError) else StoreError(str(outcome))
         return outcome[0]
