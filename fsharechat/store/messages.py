@@ -92,14 +92,11 @@ class Stored(NamedTuple):
 
     `outdated`: the members of its group were others than the sender's process thought. The message has gone to those
     who are members now, or nowhere, with the id 0, when the sender is none.
-    `late`: it is not stored, as one of those who get it is first to be given more than one transaction gives. Some of
-    that was done. It is to be tried again.
     """
 
     id: int
     entries: list[Entry]
     outdated: bool = False
-    late: bool = False
 
 
 class PulledEntry(NamedTuple):
@@ -144,14 +141,19 @@ def directed_key(conversation: str) -> str:
 
 def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
     """Store messages as part of a unit, all of them (see `append_some`). Raises FarBehind."""
-    stored = yield from append_some(dialect, batch)
-    if late := [message for message, where in zip(batch, stored, strict=True) if where.late]:
-        raise FarBehind({uid for message in late for uid in (message.sender, *message.receivers)})
+    late: set[int] = set()
+    stored = yield from append_some(dialect, batch, late)
+    if late:
+        parties = ((message.sender, *message.receivers) for message in batch if message.id in late)
+        raise FarBehind({uid for uids in parties for uid in uids})
     return stored
 
 
-def append_some(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
+def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -> Unit[list[Stored]]:
     """Store messages, with an inbox entry for each receiver and for the sender.
+
+    Those whose ids are in `late` afterwards are not stored: somebody who gets them is first to be given more than one
+    transaction gives. Some of that was done, and they are to be tried again.
 
     In a group that has a log, members who are asleep are given their entries later; a message to somebody who is
     asleep elsewhere has them given first. Takes a fixed number of statements, however many messages and receivers
@@ -181,13 +183,18 @@ def append_some(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stor
         for uid in message.receivers:
             counts[uid] = counts.get(uid, 0) + 1
     entries = yield from _insert(dialect, fresh, counts, logs)
-    late = {message.id for message in fresh if message.id not in entries}
+    if len(entries) < len(fresh):
+        not_stored = {id(message) for message in fresh if message.id not in entries}
+        late.update(
+            message.id
+            for message, identity in zip(batch, identities, strict=True)
+            if id(first.get(identity)) in not_stored
+        )
     return [
         Stored(
             _id(first.get(identity, 0)),
             entries.pop(message.id, []),
             bool(changed) and _group(message) in changed,
-            bool(late) and _id(first.get(identity, 0)) in late,
         )
         for message, identity in zip(batch, identities, strict=True)
     ]

@@ -196,17 +196,21 @@ class MysqlStore(Store):
             await self._append(connection, batch)
 
     async def _append(self, connection: MysqlConnection, batch: Batch) -> None:
+        batch.late.clear()
         connection.prepare("SAVEPOINT messages")
         try:
-            batch.stored = list(await connection.run(messages.append_some(self.dialect, batch.messages)))
+            batch.stored = list(
+                await connection.run(messages.append_some(self.dialect, batch.messages, batch.late))
+            )
             return
         except Duplicate as error:
             # Another process stores the same message, or two have one id. Looked at one by one, the first kind is
             # found as stored, and the second fails alone.
             log.info("messages are stored one by one", error=str(error))
+        batch.late.clear()
         await connection.execute("ROLLBACK TO messages")
         batch.stored = [
-            _outcome(await self._guarded(connection, partial(_append_one, self.dialect, message)))
+            _outcome(await self._guarded(connection, partial(_append_one, self.dialect, message, batch.late)))
             for message in batch.messages
         ]
 
@@ -287,8 +291,8 @@ def _lock(dialect: Dialect, locks: Locks) -> Unit[None]:
     yield from group_log.lock_heads(dialect, uids)
 
 
-def _append_one(dialect: Dialect, message: NewMessage) -> Unit[Stored]:
-    return (yield from messages.append_some(dialect, [message]))[0]
+def _append_one(dialect: Dialect, message: NewMessage, late: set[int]) -> Unit[Stored]:
+    return (yield from messages.append_some(dialect, [message], late))[0]
 
 
 def _outcome(result: Stored | Exception) -> Stored | StoreError:

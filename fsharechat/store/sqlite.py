@@ -220,15 +220,18 @@ class SqliteStore(Store):
         if batch.messages:
             execute("SAVEPOINT messages")
             try:
-                batch.stored[:] = _run(self._connection, messages.append_some(self.dialect, batch.messages))
+                batch.stored[:] = _run(
+                    self._connection, messages.append_some(self.dialect, batch.messages, batch.late)
+                )
             except sqlite3.IntegrityError:
                 # One of them cannot be stored: let it fail alone.
                 execute("ROLLBACK TO messages")
-                batch.stored[:] = [self._append_one(message) for message in batch.messages]
+                batch.late.clear()
+                batch.stored[:] = [self._append_one(message, batch.late) for message in batch.messages]
         execute("COMMIT")
 
-    def _append_one(self, message: NewMessage) -> Stored | StoreError:
-        outcome = self._guarded(lambda: messages.append_some(self.dialect, [message]))
+    def _append_one(self, message: NewMessage, late: set[int]) -> Stored | StoreError:
+        outcome = self._guarded(lambda: messages.append_some(self.dialect, [message], late))
         if isinstance(outcome, Exception):
             return outcome if isinstance(outcome, StoreError) else StoreError(str(outcome))
         return outcome[0]

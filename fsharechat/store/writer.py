@@ -90,21 +90,24 @@ class Batch:
     dones: list[Done]
     results: list[Any | Exception] = field(default_factory=list)
     stored: list[Stored | StoreError] = field(default_factory=list)
+    late: set[int] = field(default_factory=set)
+    """The ids of messages that are to be tried again (messages.append_some)."""
 
     def locks(self) -> Locks:
         """Return the groups and the users whose rows are to be locked before all else.
 
-        Without units that have said so there are none: the messages alone lock theirs in order.
+        Without units that have said so, or that stand beside messages to groups with a log, there are none: messages
+        alone lock theirs in order.
         """
         groups = {id for work in self.works for id in work.groups}
         uids = {uid for work in self.works for uid in work.heads_of}
         logs: set[str] = set()
-        if uids or groups:
+        if self.works:
+            logs = {one.audience.group for one in self.messages if one.audience and one.audience.logged}
+        if uids or groups or logs:
             for message in self.messages:
                 uids.add(message.sender)
                 uids.update(message.receivers)
-                if message.audience is not None and message.audience.logged:
-                    logs.add(message.audience.group)
         return Locks(sorted(groups | logs), sorted(uids), sorted(logs))
 
     def fail(self, error: Exception) -> None:
@@ -160,7 +163,7 @@ class GroupCommit:
         """How many messages have come into the lane of the small ones, and have left it."""
         self._large: deque[_Large] = deque()
         self._late: deque[_Large] = deque()
-        """Messages that were tried, and are tried again (Stored.late), before the large ones."""
+        """Messages that were tried, and are tried again, before the large ones."""
         self._large_senders: Counter[str] = Counter()
         self._entries = 0
         """What the messages in the lane of the large ones will make."""
@@ -214,7 +217,7 @@ class GroupCommit:
         """
         if self._closing or self._waiting >= self._max_queue:
             raise self._no_room()
-        if message.weight > LARGE or message.sender in self._large_senders:
+        if (message.expected or len(message.receivers)) > LARGE or message.sender in self._large_senders:
             self._append_large(message, done)
         else:
             self._messages.append(message)
@@ -234,18 +237,30 @@ class GroupCommit:
         self._large_senders[message.sender] += 1
         self._large.append(_Large(message, done, self._queued, weight))
 
-    def _try_again(self, late: list[tuple[NewMessage, Done]]) -> None:
-        """Put messages that could not be stored yet before all large ones, and behind them what their senders have
-        sent since: in the order of the calls."""
+    def _try_again(self, batch: Batch) -> None:
+        """Take the late messages out of a batch, and put them before all large ones.
+
+        What their senders have sent since stands behind them: so it is stored in the order of the calls.
+        """
+        tried = list(zip(batch.messages, batch.dones, batch.stored, strict=True))
+        late = [
+            (message, done)
+            for message, done, stored in tried
+            if message.id in batch.late and isinstance(stored, Stored)
+        ]
+        kept = [one for one in tried if one[0].id not in batch.late or not isinstance(one[2], Stored)]
+        batch.messages = [message for message, _, _ in kept]
+        batch.dones = [done for _, done, _ in kept]
+        batch.stored = [stored for _, _, stored in kept]
         senders = {message.sender for message, _ in late}
         waiting = list(zip(self._messages, self._dones, strict=True))
         if any(message.sender in senders for message, _ in waiting):
             late += [(message, done) for message, done in waiting if message.sender in senders]
-            kept = [(message, done) for message, done in waiting if message.sender not in senders]
-            self._messages, self._dones = [message for message, _ in kept], [done for _, done in kept]
+            stay = [(message, done) for message, done in waiting if message.sender not in senders]
+            self._messages, self._dones = [message for message, _ in stay], [done for _, done in stay]
             self._bytes = sum(len(message.body) for message in self._messages)
-            self._taken += len(waiting) - len(kept)
-            self._waiting -= len(waiting) - len(kept)
+            self._taken += len(waiting) - len(stay)
+            self._waiting -= len(waiting) - len(stay)
         for message, done in late:
             self._late.append(_Large(message, done, 0, message.weight))
             self._entries += message.weight
@@ -264,17 +279,12 @@ class GroupCommit:
         if self._runs_large:
             now = self._time()
             self._large_from = now + (now - self._began) * (1 / LARGE_SHARE - 1)
-        late = [
-            (message, done)
-            for message, done, stored in zip(batch.messages, batch.dones, batch.stored, strict=True)
-            if isinstance(stored, Stored) and stored.late
-        ]
-        if late:
-            self._try_again(late)
+        if batch.late:
+            self._try_again(batch)
         self._next_batch()  # first, so that the engine works meanwhile
         self.stats.batches += 1
         self.stats.units += len(batch.works)
-        self.stats.messages += len(batch.messages) - len(late)
+        self.stats.messages += len(batch.messages)
         for work, result in zip(batch.works, batch.results, strict=True):
             if work.future.done():  # its caller was cancelled
                 continue
@@ -285,8 +295,6 @@ class GroupCommit:
         for done, stored in zip(batch.dones, batch.stored, strict=True):
             if isinstance(stored, StoreError):
                 self.stats.failed += 1
-            elif stored.late:
-                continue
             try:
                 done(stored)
             except Exception:  # the others of the batch must be told all the same

@@ -24,7 +24,7 @@ WATCH_SECONDS = 60.0
 """So long after a user was put to sleep they are woken as soon as a device of theirs is heard of: it may have
 connected in that moment. After that the head check of its connector finds out."""
 
-FENCE_SECONDS = 60.0
+FENCE_SECONDS = 10.0
 """Between two looks whether the store is closed to processes that wake nobody."""
 
 WAKING = 50
@@ -72,19 +72,26 @@ class Sleepers:
     def expected(self, group_id: str, members: GroupMembers) -> int:
         """Return how many entries a message to a group that has a log makes, about; never 0."""
         known = self._awake.get(group_id)
-        return len(self._outbox.online(members.types)) + 1 if known is None else known
+        if known is None:
+            known = len(self._outbox.online(members.types)) + 1
+            self._note_awake(group_id, known)
+        return known
+
+    def _note_awake(self, group_id: str, count: int) -> None:
+        if len(self._awake) >= MAX_GROUPS:
+            self._awake.clear()
+        self._awake[group_id] = count
 
     def stored(self, group_id: str, members: GroupMembers | None, entries: Sequence[Entry]) -> None:
         """Hear of a message to all members of a group, and of those who have an entry of it: they are awake."""
         if members is None or len(members.types) <= LARGE:
             return
-        self._awake[group_id] = len(entries)
+        self._note_awake(group_id, len(entries))
         now = self._loop.time()
         if self._looked.get(group_id, 0.0) > now - LOOK_SECONDS or now < self._not_before:
             return
         if len(self._looked) >= MAX_GROUPS:
             self._looked.clear()
-            self._awake = {group_id: len(entries)}
         self._looked[group_id] = now
         if group_id in self._away or len(self._away) >= _GROUPS_WAITING or not self._complete():
             return

@@ -55,7 +55,7 @@ class World:
     async def _append(self, message: NewMessage, uids: Sequence[str], at: int) -> Stored:
         self._owe(message, uids)
         stored = await append(self.stores[at], message)
-        assert (stored.id, stored.late, stored.outdated) == (message.id, False, False)
+        assert (stored.id, stored.outdated) == (message.id, False)
         return stored
 
     def _owe(self, message: NewMessage, uids: Sequence[str]) -> None:
