@@ -240,7 +240,8 @@ class GroupCommit:
     def _try_again(self, batch: Batch) -> None:
         """Take the late messages out of a batch, and put them before all large ones.
 
-        What their senders have sent since stands behind them: so it is stored in the order of the calls.
+        What their senders have sent since stands behind them, so it is stored in the order of the calls. Late ones
+        that wait already are of other senders, or from behind these.
         """
         tried = list(zip(batch.messages, batch.dones, batch.stored, strict=True))
         late = [
@@ -261,8 +262,8 @@ class GroupCommit:
             self._bytes = sum(len(message.body) for message in self._messages)
             self._taken += len(waiting) - len(stay)
             self._waiting -= len(waiting) - len(stay)
-        for message, done in late:
-            self._late.append(_Large(message, done, 0, message.weight))
+        for message, done in reversed(late):
+            self._late.appendleft(_Large(message, done, 0, message.weight))
             self._entries += message.weight
             self._large_senders[message.sender] += 1
         self._waiting += len(late)
