@@ -10,7 +10,7 @@ from fsharechat.store import group_log
 from fsharechat.store.group_log import FarBehind, Given
 from fsharechat.store.readers import OWN, Lane, Readers, Share
 from fsharechat.store.unit import Dialect, P, T, Unit
-from fsharechat.store.writer import Batch, GroupCommit, StoreStats
+from fsharechat.store.writer import LARGE, Batch, GroupCommit, StoreStats
 
 LOCK_SECONDS = 120.0
 """How long a process waits for another one that is migrating the same database."""
@@ -134,6 +134,17 @@ class Store(Renewable, ABC):
     ) -> T:
         """Run a unit that changes a group, and advances the heads of users, as `write_heads` does."""
         return await self._write(uids, (id,), 0, lambda: unit(self.dialect, *args, **kwargs))
+
+    async def put_to_sleep(self, group_id: str, uids: Sequence[str]) -> list[str] | None:
+        """Put members of a group (MAX_SLEEPERS at most) to sleep, in the lane of the crowds, however few they are.
+
+        Returns who fell asleep; None while processes that wake nobody may write (group_log.put_to_sleep). Raises
+        StoreError.
+        """
+        rows = max(2 * len(uids), LARGE + 1)  # of the members, and of their heads
+        return await self._commits.write(
+            lambda: group_log.put_to_sleep(self.dialect, group_id, uids), uids, (group_id,), rows
+        )
 
     async def wake(self, uid: str, most: int = MAX_WAKING) -> Given | None:
         """Give a user what is in the logs of all groups where they are asleep (group_log.py), and wake them.

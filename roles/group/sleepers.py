@@ -7,7 +7,7 @@ import structlog
 
 from fsharechat.bus import Presence
 from fsharechat.errors import StoreError
-from fsharechat.store import group_log, messages
+from fsharechat.store import messages
 from fsharechat.store.group_log import LARGE, MAX_SLEEPERS, Given
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import Entry
@@ -121,7 +121,7 @@ class Sleepers:
         if not uids or now < self._not_before:
             return
         self._watch(uids, now)
-        slept = await self._store.write_group(group_id, uids, group_log.put_to_sleep, group_id, uids)
+        slept = await self._store.put_to_sleep(group_id, uids)
         if slept is None:
             self._not_before = now + FENCE_SECONDS
             log.info("members stay awake until the store is closed to older versions: run `fsharechat fence`")

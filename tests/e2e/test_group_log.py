@@ -11,7 +11,6 @@ from in_process import Booted
 
 from fsharechat.client import Credentials, ReportsChanged
 from fsharechat.protocol.signals import ReportType
-from fsharechat.store import group_log
 from fsharechat.store.sqlite import SqliteStore
 from tests.devices import Device, log_in
 from tests.large_group import MEMBERS, Talk, come_true, insert_users, put_users
@@ -135,7 +134,7 @@ async def test_who_is_asleep_by_mistake_is_late_and_lacks_nothing(boot: Boot, st
     id = await first.groups.create("hundreds", [ben.user_id, *CROWD])
     talk = Talk(id, first, second)
     for n in range(1, 6):
-        assert await store.write(group_log.put_to_sleep, id, [ann.user_id, ben.user_id])
+        assert await store.put_to_sleep(id, [ann.user_id, ben.user_id])
         for _ in range(4):
             await talk.say("hello")
         await second.until_received(1 + 4 * n)

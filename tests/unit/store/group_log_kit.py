@@ -81,7 +81,7 @@ class World:
             self.told[entry.uid] += 1
 
     async def sleep(self, id: str, *uids: str, at: int = 0) -> list[str]:
-        slept = await self.stores[at].write_group(id, uids, group_log.put_to_sleep, id, uids)
+        slept = await self.stores[at].put_to_sleep(id, uids)
         assert slept is not None
         return slept
 
