@@ -359,6 +359,7 @@ def wake(dialect: Dialect, uid: str) -> Unit[Given]:
     for part in chunks(groups):
         sql = f"UPDATE group_members SET given = {AWAKE} WHERE uid = ? AND group_id IN ({marks(len(part))})"
         yield Query(sql, (uid, *part))
+    yield from _take_turn(dialect, groups)
     left = yield from asleep(dialect, uid)  # put to sleep in another group since the first look
     if left.groups or left.entries:
         return given._replace(more=True)
@@ -396,10 +397,21 @@ def put_to_sleep(dialect: Dialect, group_id: str, uids: Sequence[str]) -> Unit[l
     if pos is None:
         pos = 0
         yield Query("UPDATE chat_groups SET log_pos = 0 WHERE id = ?", (group_id,), unread=True)
+    yield from _take_turn(dialect, [group_id])
     yield from _move({(group_id, int(pos)): sleepers})
     for part in chunks(sleepers):
         yield Query(f"UPDATE heads SET asleep = 1 WHERE uid IN ({marks(len(part))})", part, unread=True)
     return sleepers
+
+
+def _take_turn(dialect: Dialect, ids: Sequence[str]) -> Unit[None]:
+    """Write into the rows of groups in which it changes who is awake.
+
+    Galera knows of locks of one server alone. Of two servers it refuses the commit that has written the same row.
+    """
+    for part in chunks(ids) if dialect.shared else ():
+        sql = f"UPDATE chat_groups SET log_turn = log_turn + 1 WHERE id IN ({marks(len(part))})"
+        yield Query(sql, part, unread=True)
 
 
 # Leaving

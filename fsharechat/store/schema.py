@@ -251,6 +251,13 @@ chat_groups = Table(
     Column("update_dt", MS, nullable=False),
     Column("member_update_dt", MS, nullable=False),
     Column("log_pos", BigInteger, comment="The last of its log; NULL where it has none."),
+    Column(
+        "log_turn",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Grows when members fall asleep or wake, so that this cannot pass a message on another server.",
+    ),
     comment="Groups of users; `groups` is a reserved word of MySQL.",
 )
 

@@ -7,6 +7,7 @@ from itertools import combinations
 from groups_store_kit import group
 from store_kit import append, inbox, new, select
 
+from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import MemberType
 from fsharechat.store import group_log, groups, messages, recalls
 from fsharechat.store.groups import NewMember, Silence
@@ -18,7 +19,12 @@ PRIVATE, GROUP = 0, 1
 
 
 class World:
-    """`stores` are processes on one database. `due`: the messages that each user has to have, by conversation."""
+    """`stores` are processes on one database. `due`: the messages that each user has to have, by conversation.
+
+    `persists`: what the store refuses is sent again, as clients do.
+    """
+
+    persists = False
 
     def __init__(self, *stores: Store) -> None:
         self.stores = stores
@@ -54,9 +60,16 @@ class World:
 
     async def _append(self, message: NewMessage, uids: Sequence[str], at: int) -> Stored:
         self._owe(message, uids)
-        stored = await append(self.stores[at], message)
-        assert (stored.id, stored.outdated) == (message.id, False)
-        return stored
+        while True:
+            try:
+                stored = await append(self.stores[at], message)
+            except StoreError:
+                if not self.persists:
+                    raise
+                message.retried = True
+                continue
+            assert (stored.id, stored.outdated) == (message.id, False)
+            return stored
 
     def _owe(self, message: NewMessage, uids: Sequence[str]) -> None:
         self.sent[message.id] = message

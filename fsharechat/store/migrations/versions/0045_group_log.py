@@ -46,6 +46,16 @@ def upgrade() -> None:
         ),
     )
     op.add_column(
+        "chat_groups",
+        sa.Column(
+            "log_turn",
+            sa.BigInteger(),
+            nullable=False,
+            server_default="0",
+            comment="Grows when members fall asleep or wake, so that this cannot pass a message on another server.",
+        ),
+    )
+    op.add_column(
         "group_members",
         sa.Column(
             "given",
