@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import MemberType
+from fsharechat.store import group_log
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
 
 
@@ -65,6 +66,8 @@ class GroupMembers(NamedTuple):
     """The group's member_update_dt in ms: what was read with an older one may be wrong."""
     types: dict[str, int]
     """MemberType by uid, of those who are not removed."""
+    logged: bool = False
+    """It has a log (group_log.py); a group that has one keeps it."""
 
 
 _COLUMNS = ", ".join(Info._fields)
@@ -96,12 +99,12 @@ def create(dialect: Dialect, info: Info) -> Unit[bool]:
 def members(_: Dialect, id: str) -> Unit[GroupMembers | None]:
     """Return who is in a group; None when there never was one."""
     # The version first: if a change comes between, what follows is newer than it says, and is read again.
-    sql = "SELECT id, type, owner, member_update_dt FROM chat_groups WHERE id = ?"
+    sql = "SELECT id, type, owner, member_update_dt, log_pos FROM chat_groups WHERE id = ?"
     rows = (yield Query(sql, (id,))).rows
     if not rows or rows[0][0] != id:  # MySQL finds an id with spaces behind it, too
         return None
-    _, kind, owner, version = rows[0]
-    return GroupMembers(kind, owner, version, (yield from present(id)))
+    _, kind, owner, version, log_pos = rows[0]
+    return GroupMembers(kind, owner, version, (yield from present(id)), log_pos is not None)
 
 
 def version(_: Dialect, id: str) -> Unit[int]:
@@ -150,8 +153,9 @@ def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit
     yield from insert_many("group_members", _MEMBER_COLUMNS, rows)
 
 
-def remove_members(_: Dialect, id: str, uids: Sequence[str], now: int, silence: Silence) -> Unit[None]:
-    """Take members out of a group; `silence` is for those of them who are silenced."""
+def remove_members(dialect: Dialect, id: str, uids: Sequence[str], now: int, silence: Silence) -> Unit[None]:
+    """Take members out of a locked group; `silence` is for those of them who are silenced."""
+    yield from group_log.leave(dialect, id, uids)
     kept = f"CASE type WHEN {int(MemberType.SILENCED)} THEN {int(silence)} ELSE {int(Silence.NONE)} END"
     for part in chunks(uids):
         sql = (
@@ -172,8 +176,9 @@ def silences(_: Dialect, id: str, uids: Sequence[str]) -> Unit[dict[str, Silence
     return found
 
 
-def remove_all(_: Dialect, id: str, now: int) -> Unit[None]:
-    """Take everybody out of a group."""
+def remove_all(dialect: Dialect, id: str, now: int) -> Unit[None]:
+    """Take everybody out of a locked group."""
+    yield from group_log.leave(dialect, id)
     sql = f"UPDATE group_members SET type = {int(MemberType.REMOVED)}, update_dt = ? WHERE {_PRESENT}"
     yield Query(sql, (now, id))
 

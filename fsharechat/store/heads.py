@@ -34,11 +34,18 @@ SETTINGS = "settings_dt"
 
 def heads(dialect: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
     """Return the heads of the users for whom there is anything yet."""
-    found = yield from own(dialect, uids)
+    return (yield from looked_at(dialect, uids))[0]
+
+
+def looked_at(dialect: Dialect, uids: Sequence[str]) -> Unit[tuple[dict[str, Heads], list[str]]]:
+    """Return the heads of users, and who of them is asleep in some group: their inboxes lack something."""
+    sql = f"SELECT uid, asleep, {_COLUMNS} FROM heads WHERE uid IN ({{}})"
+    rows = yield from select_in(sql, uids)
+    found = {uid: Heads(*values) for uid, _, *values in rows}
     for uid, read in (yield from group_reads.newest(dialect, uids)).items():
         before = found.get(uid, Heads())
         found[uid] = before._replace(read=max(before.read, read))
-    return found
+    return found, [uid for uid, asleep, *_ in rows if asleep]
 
 
 def own(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:

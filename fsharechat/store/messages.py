@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import ConversationType
-from fsharechat.store import groups
+from fsharechat.store import group_log, groups
+from fsharechat.store.group_log import FarBehind, Log, Sleeper, State
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
 
 MAX_PULL_BYTES = 64 * 1024
@@ -35,12 +36,20 @@ class Entry(NamedTuple):
     seq: int
 
 
+AS_IT_IS = -1
+"""The version of members that a unit has read itself, with the row of their group locked."""
+
+
 class Audience(NamedTuple):
-    """The members of a group, at one version of them (GroupMembers): all but the sender, or those of `only`."""
+    """The members of a group, at one version of them (GroupMembers): all but the sender, or those of `only`.
+
+    `logged`: the group has a log, by what the sender's process knows, so it has not listed them as receivers.
+    """
 
     group: str
     version: int
     only: Collection[str] = ()
+    logged: bool = False
 
 
 @dataclass(slots=True)
@@ -64,6 +73,13 @@ class NewMessage:
     """What a resend shares with the message beside sender and `local_id`; 0 where they are enough."""
     of_frame: bool = False
     """The `local_id` stands for a frame of a login session: a resend comes within RESEND_MS."""
+    expected: int = 0
+    """How many members will have an entry of it, about, where `receivers` does not list them."""
+
+    @property
+    def weight(self) -> int:
+        """About so many entries it makes beside the sender's."""
+        return self.expected or len(self.receivers)
 
 
 Identity = tuple[str, int, int] | int
@@ -71,7 +87,8 @@ Identity = tuple[str, int, int] | int
 
 
 class Stored(NamedTuple):
-    """Where a message is. `entries` is empty for a resend, whose first copy has the `id`.
+    """Where a message is. `entries` is empty for a resend, whose first copy has the `id`; members of a group who are
+    asleep (group_log.py) have none yet.
 
     `outdated`: the members of its group were others than the sender's process thought. The message has gone to those
     who are members now, or nowhere, with the id 0, when the sender is none.
@@ -123,12 +140,31 @@ def directed_key(conversation: str) -> str:
 
 
 def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
+    """Store messages as part of a unit, all of them (see `append_some`). Raises FarBehind."""
+    late: set[int] = set()
+    stored = yield from append_some(dialect, batch, late)
+    if late:
+        parties = ((message.sender, *message.receivers) for message in batch if message.id in late)
+        raise FarBehind({uid for uids in parties for uid in uids})
+    return stored
+
+
+def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -> Unit[list[Stored]]:
     """Store messages, with an inbox entry for each receiver and for the sender.
 
-    Takes a fixed number of statements, however many messages and receivers there are.
+    Those whose ids are in `late` afterwards are not stored: somebody who gets them is first to be given more than one
+    transaction gives. Some of that was done, and they are to be tried again.
+
+    In a group that has a log, members who are asleep are given their entries later; a message to somebody who is
+    asleep elsewhere has them given first. Takes a fixed number of statements, however many messages and receivers
+    there are, and some more for each log and for those who are asleep.
     """
     first = yield from _stored_before(dialect, batch)
-    changed = yield from _changed_groups(batch)
+    states = yield from _states(dialect, batch)
+    changed = yield from _changed_groups(batch, states)
+    logs: dict[str, Log] = {}
+    if states:
+        logs = yield from group_log.open_logs(states, _to_all(batch))
     fresh: list[NewMessage] = []
     counts: dict[str, int] = {}
     identities = [_identity(message) for message in batch]
@@ -140,11 +176,20 @@ def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
         known = first.setdefault(identity, message) is not message
         if known and (message.local_id or message.retried):
             continue  # (a foreign id is no resend, and fails at the insert)
+        if logs and (log := _log_of(message, logs)) is not None:
+            message.receivers = [uid for uid in log.awake if uid != message.sender]
         fresh.append(message)
         counts[message.sender] = counts.get(message.sender, 0) + 1
         for uid in message.receivers:
             counts[uid] = counts.get(uid, 0) + 1
-    entries = yield from _insert(dialect, fresh, counts)
+    entries = yield from _insert(dialect, fresh, counts, logs)
+    if len(entries) < len(fresh):
+        not_stored = {id(message) for message in fresh if message.id not in entries}
+        late.update(
+            message.id
+            for message, identity in zip(batch, identities, strict=True)
+            if id(first.get(identity)) in not_stored
+        )
     return [
         Stored(
             _id(first.get(identity, 0)),
@@ -160,22 +205,46 @@ def _group(message: NewMessage) -> tuple[str, int] | None:
     return (message.audience.group, message.audience.version) if message.audience else None
 
 
-def _changed_groups(batch: Sequence[NewMessage]) -> Unit[dict[tuple[str, int] | None, dict[str, int]]]:
+def _to_all(batch: Sequence[NewMessage]) -> list[str]:
+    """Return the groups of the messages that are for all members."""
+    return list(
+        {message.audience.group for message in batch if message.audience and not message.audience.only}
+    )
+
+
+def _log_of(message: NewMessage, logs: dict[str, Log]) -> Log | None:
+    """Return the log that a message goes into, if it goes into one."""
+    audience = message.audience
+    return logs.get(audience.group) if audience is not None and not audience.only else None
+
+
+def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, State]]:
+    ids = {message.audience.group for message in batch if message.audience}
+    if not ids:
+        return {}
+    return (yield from group_log.states(dialect, ids))
+
+
+def _changed_groups(
+    batch: Sequence[NewMessage], states: dict[str, State]
+) -> Unit[dict[tuple[str, int] | None, dict[str, int]]]:
     """Return who is in the groups that have changed since the receivers of messages were taken from them.
 
     Whoever was told that a change of members is done finds it obeyed: what other processes cache may be behind.
     """
-    used = {_group(message) for message in batch if message.audience}
-    if not used:
-        return {}
-    sql = "SELECT id, member_update_dt FROM chat_groups WHERE id IN ({})"
-    ids = list({group[0] for group in used if group})
-    current = set((yield from select_in(sql, ids)))
+    old: set[tuple[str, int]] = set()
+    for message in batch:
+        audience = message.audience
+        if audience is None or audience.version == AS_IT_IS:
+            continue
+        state = states.get(audience.group)
+        if state is None or state.version != audience.version or (audience.logged and state.log_pos is None):
+            old.add((audience.group, audience.version))
     members: dict[str, dict[str, int]] = {}
-    for group in used - current:
-        if group and group[0] not in members:
-            members[group[0]] = yield from groups.present(group[0])
-    return {group: members[group[0]] for group in used - current if group}
+    for id, _ in old:
+        if id not in members:
+            members[id] = yield from groups.present(id)
+    return {group: members[group[0]] for group in old}
 
 
 def _present(message: NewMessage, members: dict[str, int]) -> list[str]:
@@ -203,6 +272,12 @@ def body(_: Dialect, id: int) -> Unit[bytes | None]:
     """Return the body of a message; None when there is no such message."""
     rows = (yield Query("SELECT body FROM messages WHERE id = ?", (id,))).rows
     return rows[0][0] if rows else None
+
+
+def message(_: Dialect, id: int) -> Unit[tuple[str, str, bytes] | None]:
+    """Return the sender of a message, the device that sent it, where that is known, and its body."""
+    rows = (yield Query("SELECT sender, client, body FROM messages WHERE id = ?", (id,))).rows
+    return (rows[0][0], rows[0][1] or "", rows[0][2]) if rows else None
 
 
 def is_stored(_: Dialect, id: int) -> Unit[bool]:
@@ -250,23 +325,53 @@ def _take_first(
 
 
 def _insert(
-    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int]
+    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int], logs: dict[str, Log]
 ) -> Unit[dict[int, list[Entry]]]:
+    """Store messages; return the entries of each. Those that are late have none, and are not stored."""
     if not fresh:
         return {}
-    heads = yield from dialect.advance(counts)
+    heads = yield from dialect.advance_inboxes(counts)
+    asleep: dict[str, Sleeper] = {}
+    if min(heads.values()) < 0:
+        sleepers = sorted(uid for uid, seq in heads.items() if seq < 0)
+        heads |= {uid: -heads[uid] for uid in sleepers}
+        asleep = yield from group_log.catch_up(sleepers)
+        if any(sleeper.far for sleeper in asleep.values()):
+            fresh = _in_time(fresh, asleep)
     last = {uid: heads[uid] - count for uid, count in counts.items()}
     entries: dict[int, list[Entry]] = {}
     inbox: list[Row] = []
     directed: list[Row] = []
+    logged: list[Row] = []
     for message in fresh:
+        if logs and (log := _log_of(message, logs)) is not None and message.audience is not None:
+            log.pos += 1
+            logged.append((message.audience.group, log.pos, message.id))
+            for uid, sleeper in asleep.items():
+                if uid != message.sender:
+                    sleeper.put_off(*logged[-1])
         mine = entries[message.id] = []
         for uid in (message.sender, *message.receivers):
-            seq = last[uid] = last[uid] + 1
+            seq = last[uid] + 1
+            if asleep and uid in asleep:
+                for id in asleep[uid].take():
+                    inbox.append((uid, seq, id))
+                    seq += 1
+            last[uid] = seq
             mine.append(Entry(uid, seq))
             inbox.append((uid, seq, message.id))
+        if asleep and logged and message.sender in asleep and logged[-1][2] == message.id:
+            asleep[message.sender].has(*logged[-1][:2])
         if message.audience and _is_directed(message):
             directed += [(uid, message.conversation, message.id) for uid, _ in mine]
+    if asleep:
+        yield from _settle(dialect, asleep, heads, last, inbox)
+        yield from group_log.note_moves(asleep)
+    if logged:
+        yield from group_log.keep(logs, logged)
+    if not fresh:
+        yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
+        return {}
     yield from insert_many(
         "messages",
         ("id", "sender", "local_id", "digest", "conversation", "body", "client"),
@@ -287,6 +392,36 @@ def _insert(
     if directed:
         yield from insert_many("directed", ("uid", "conversation", "message_id"), directed)
     return entries
+
+
+def _in_time(fresh: Sequence[NewMessage], asleep: dict[str, Sleeper]) -> list[NewMessage]:
+    """Return the messages that may be stored now: none of those who get them is far behind, nor is one of the same
+    sender before them late."""
+    far = {uid for uid, sleeper in asleep.items() if sleeper.far}
+    found: list[NewMessage] = []
+    for message in fresh:
+        if message.sender in far or not far.isdisjoint(message.receivers):
+            far.add(message.sender)
+        else:
+            found.append(message)
+    return found
+
+
+def _settle(
+    dialect: Dialect,
+    asleep: dict[str, Sleeper],
+    heads: dict[str, int],
+    last: dict[str, int],
+    inbox: list[Row],
+) -> Unit[None]:
+    """Give what no entry has come after, and move the heads to where the inboxes end now."""
+    for uid, sleeper in asleep.items():
+        for id in sleeper.ids:
+            last[uid] += 1
+            inbox.append((uid, last[uid], id))
+    moved = {uid: seq - heads[uid] for uid, seq in last.items() if seq != heads[uid]}
+    if moved:
+        yield from dialect.advance_inboxes(moved)
 
 
 def _is_directed(message: NewMessage) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from urllib.parse import quote
@@ -12,7 +12,7 @@ import structlog
 
 from fsharechat.errors import CommitInDoubt, StoreError
 from fsharechat.settings_tls import ServiceTls
-from fsharechat.store import fence, messages
+from fsharechat.store import fence, group_log, messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import OnStep, log_step, migrate
 from fsharechat.store.mysql_connection import (
@@ -31,8 +31,8 @@ from fsharechat.store.mysql_pulse import Pulse
 from fsharechat.store.readers import Lane, ReadTooLong, Share
 from fsharechat.store.state import State, look
 from fsharechat.store.store import Store
-from fsharechat.store.unit import Dialect, T, Unit, select_in
-from fsharechat.store.writer import Batch
+from fsharechat.store.unit import Dialect, T, Unit
+from fsharechat.store.writer import Batch, Locks
 from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
 
@@ -196,24 +196,29 @@ class MysqlStore(Store):
             "INSERT INTO writers (id, batch) VALUES (?, ?) ON DUPLICATE KEY UPDATE batch = VALUES(batch)",
             (self._writer, self._batch_number),
         )
-        if uids := batch.heads_to_lock():
-            await connection.run(_lock_heads(uids))
+        locks = batch.locks()
+        if locks.groups or locks.uids:
+            await connection.run(_lock(self.dialect, locks))
         batch.results = [await self._guarded(connection, work.start) for work in batch.works]
         if batch.messages:
             await self._append(connection, batch)
 
     async def _append(self, connection: MysqlConnection, batch: Batch) -> None:
+        batch.late.clear()
         connection.prepare("SAVEPOINT messages")
         try:
-            batch.stored = list(await connection.run(messages.append(self.dialect, batch.messages)))
+            batch.stored = list(
+                await connection.run(messages.append_some(self.dialect, batch.messages, batch.late))
+            )
             return
         except Duplicate as error:
             # Another process stores the same message, or two have one id. Looked at one by one, the first kind is
             # found as stored, and the second fails alone.
             log.info("messages are stored one by one", error=str(error))
+        batch.late.clear()
         await connection.execute("ROLLBACK TO messages")
         batch.stored = [
-            _outcome(await self._guarded(connection, partial(_append_one, self.dialect, message)))
+            _outcome(await self._guarded(connection, partial(_append_one, self.dialect, message, batch.late)))
             for message in batch.messages
         ]
 
@@ -286,13 +291,16 @@ async def _within(seconds: float, read: Awaitable[T]) -> T:
         raise ReadTooLong(f"a read took more than {seconds:g} s") from None
 
 
-def _lock_heads(uids: Sequence[str]) -> Unit[None]:
-    """Lock the heads that there are; a user who has none yet is new to every process."""
-    yield from select_in("SELECT uid FROM heads WHERE uid IN ({}) ORDER BY uid FOR UPDATE", uids)
+def _lock(dialect: Dialect, locks: Locks) -> Unit[None]:
+    yield from group_log.lock_groups(dialect, locks.groups)
+    uids = set(locks.uids)
+    for id in locks.logs:
+        uids.update((yield from group_log.awake(id)))
+    yield from group_log.lock_heads(dialect, uids)
 
 
-def _append_one(dialect: Dialect, message: NewMessage) -> Unit[Stored]:
-    return (yield from messages.append(dialect, [message]))[0]
+def _append_one(dialect: Dialect, message: NewMessage, late: set[int]) -> Unit[Stored]:
+    return (yield from messages.append_some(dialect, [message], late))[0]
 
 
 def _outcome(result: Stored | Exception) -> Stored | StoreError:

@@ -9,6 +9,7 @@ from fsharechat.store.unit import Query, Unit, chunks, flat, marks, rows_of_mark
 
 class MysqlDialect:
     name = "mysql"
+    shared = True
     locking = " FOR UPDATE"
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
 
@@ -40,8 +41,11 @@ class MysqlDialect:
         others = f" UNION ALL SELECT {marks(len(keys))}" * (count - 1)
         return f"SELECT {found} FROM (SELECT {first}{others}) w STRAIGHT_JOIN {table} t ON {same}"
 
-    def advance(self, counts: dict[str, int], column: str = "seq") -> Unit[dict[str, int]]:
+    def advance(self, counts: dict[str, int], column: str) -> Unit[dict[str, int]]:
         return (yield from _move_heads(column, counts, f"{column} + VALUES({column})"))
+
+    def advance_inboxes(self, counts: dict[str, int]) -> Unit[dict[str, int]]:
+        return (yield from _move_heads("seq", counts, "seq + VALUES(seq)", "IF(asleep, -seq, seq)"))
 
     def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[dict[str, int]]:
         later = f"GREATEST({column} + 1, VALUES({column}))"
@@ -52,14 +56,14 @@ class MysqlDialect:
         return int((yield Query(f"SELECT {since} DIV 1000")).rows[0][0])
 
 
-def _move_heads(column: str, values: dict[str, int], update: str) -> Unit[dict[str, int]]:
+def _move_heads(column: str, values: dict[str, int], update: str, returned: str = "") -> Unit[dict[str, int]]:
     # In user order, and before anything else of the batch is written, so that no two writers wait for each other.
     # Other writers wait at the row until this transaction has ended: a seq is visible once all lower ones are.
     uids = sorted(values)
     for part in chunks([(uid, values[uid]) for uid in uids]):
         yield Query(_on_heads(column, len(part), update), flat(part), unread=True)
     # As one text: to take hundreds of rows apart would cost more than all else of a transaction.
-    sql = f"SELECT JSON_OBJECTAGG(uid, {column}) FROM heads WHERE uid IN ({{}})"
+    sql = f"SELECT JSON_OBJECTAGG(uid, {returned or column}) FROM heads WHERE uid IN ({{}})"
     heads: dict[str, int] = {}
     for (text,) in (yield from select_in(sql, uids)):
         heads |= orjson.loads(text)

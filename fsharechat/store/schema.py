@@ -227,6 +227,13 @@ heads = Table(
     ),
     Column("read_seq", BigInteger, nullable=False, server_default="0", comment="The last read report."),
     Column("recalled_seq", BigInteger, nullable=False, server_default="0", comment="The last recall."),
+    Column(
+        "asleep",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="1 where logs of groups may have what the inbox has not.",
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -243,6 +250,14 @@ chat_groups = Table(
     Column("dismissed", Boolean, nullable=False),
     Column("update_dt", MS, nullable=False),
     Column("member_update_dt", MS, nullable=False),
+    Column("log_pos", BigInteger, comment="The last of its log; NULL where it has none."),
+    Column(
+        "log_turn",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Grows when members fall asleep or wake, so that this cannot pass a message on another server.",
+    ),
     comment="Groups of users; `groups` is a reserved word of MySQL.",
 )
 
@@ -262,7 +277,44 @@ group_members = Table(
         server_default="0",
         comment="Silence of those removed: how a silenced member went.",
     ),
+    Column(
+        "given",
+        BigInteger,
+        nullable=False,
+        server_default="-1",
+        comment="The inbox has the group's log up to there; -1 where it has all at once.",
+    ),
     Index("group_members_uid", "uid", "type"),
+    Index("group_members_given", "group_id", "given", "type"),
+    sqlite_with_rowid=False,
+)
+
+group_log = Table(
+    "group_log",
+    metadata,
+    Column("group_id", UID, primary_key=True),
+    Column("pos", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", BigInteger, nullable=False),
+    Index("group_log_message", "message_id"),
+    comment="The messages of groups whose absent members are given them later.",
+    sqlite_with_rowid=False,
+)
+
+group_log_owed = Table(
+    "group_log_owed",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("group_id", UID, primary_key=True),
+    Column(
+        "given",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="The inbox has the log up to there.",
+    ),
+    Column("upto", BigInteger, nullable=False, comment="The end of the log when the member left."),
+    Index("group_log_owed_group", "group_id"),
+    comment="What members who have left are still to be given of a group's log.",
     sqlite_with_rowid=False,
 )
 

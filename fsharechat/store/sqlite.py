@@ -58,6 +58,7 @@ class SqliteDialect:
     """The SQL of SQLite 3.35 and later."""
 
     name = "sqlite"
+    shared = False
     locking = ""  # there is one writer
     tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
@@ -95,12 +96,11 @@ class SqliteDialect:
             f"SELECT {found} FROM w CROSS JOIN {table} t ON {same}"
         )
 
-    def advance(self, counts: dict[str, int], column: str = "seq") -> Unit[dict[str, int]]:
-        rows: list[Row] = []
-        for part in chunks(list(counts.items())):
-            sql = _on_heads(column, len(part), f"{column} + excluded.{column}")
-            rows += (yield Query(f"{sql} RETURNING uid, {column}", flat(part))).rows
-        return dict(rows)
+    def advance(self, counts: dict[str, int], column: str) -> Unit[dict[str, int]]:
+        return (yield from _add_to_heads(column, counts, column))
+
+    def advance_inboxes(self, counts: dict[str, int]) -> Unit[dict[str, int]]:
+        return (yield from _add_to_heads("seq", counts, "IIF(asleep, -seq, seq)"))
 
     def raise_heads(self, column: str, uids: Sequence[str], now: int) -> Unit[dict[str, int]]:
         rows: list[Row] = []
@@ -112,6 +112,14 @@ class SqliteDialect:
     def clock(self) -> Unit[int]:
         yield from ()  # one process writes: its own clock is the one
         return now_ms()
+
+
+def _add_to_heads(column: str, counts: dict[str, int], returned: str) -> Unit[dict[str, int]]:
+    rows: list[Row] = []
+    for part in chunks(list(counts.items())):
+        sql = _on_heads(column, len(part), f"{column} + excluded.{column}")
+        rows += (yield Query(f"{sql} RETURNING uid, {returned}", flat(part))).rows
+    return dict(rows)
 
 
 def _on_heads(column: str, count: int, update: str) -> str:
@@ -240,15 +248,18 @@ class SqliteStore(Store):
         if batch.messages:
             execute("SAVEPOINT messages")
             try:
-                batch.stored[:] = _run(self._connection, messages.append(self.dialect, batch.messages))
+                batch.stored[:] = _run(
+                    self._connection, messages.append_some(self.dialect, batch.messages, batch.late)
+                )
             except sqlite3.IntegrityError:
                 # One of them cannot be stored: let it fail alone.
                 execute("ROLLBACK TO messages")
-                batch.stored[:] = [self._append_one(message) for message in batch.messages]
+                batch.late.clear()
+                batch.stored[:] = [self._append_one(message, batch.late) for message in batch.messages]
         execute("COMMIT")
 
-    def _append_one(self, message: NewMessage) -> Stored | StoreError:
-        outcome = self._guarded(lambda: messages.append(self.dialect, [message]))
+    def _append_one(self, message: NewMessage, late: set[int]) -> Stored | StoreError:
+        outcome = self._guarded(lambda: messages.append_some(self.dialect, [message], late))
         if isinstance(outcome, Exception):
             return outcome if isinstance(outcome, StoreError) else StoreError(str(outcome))
         return outcome[0]

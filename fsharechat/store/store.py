@@ -4,13 +4,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate
 
-from fsharechat.errors import StoreError
+from fsharechat.errors import StoreBusy, StoreError
 from fsharechat.renewal import Renewable
+from fsharechat.store import group_log
+from fsharechat.store.group_log import FarBehind, Given
 from fsharechat.store.migrate import OnStep
 from fsharechat.store.readers import OWN, Lane, Readers, Share
 from fsharechat.store.state import State
 from fsharechat.store.unit import Dialect, P, T, Unit
-from fsharechat.store.writer import Batch, GroupCommit, StoreStats
+from fsharechat.store.writer import LARGE, Batch, GroupCommit, StoreStats
+
+MAX_WAKING = 400
+"""Transactions that give one user, or those of one unit, what they have not been given: a million entries."""
 
 
 class Store(Renewable, ABC):
@@ -113,7 +118,7 @@ class Store(Renewable, ABC):
 
         An exception of the unit undoes that unit alone and is raised here. Raises StoreError.
         """
-        return await self._commits.write(lambda: unit(self.dialect, *args, **kwargs))
+        return await self._write((), (), 0, lambda: unit(self.dialect, *args, **kwargs))
 
     async def write_heads(
         self,
@@ -127,7 +132,71 @@ class Store(Renewable, ABC):
         Where several processes write, that these are known beforehand keeps their transactions from waiting for each
         other in a circle.
         """
-        return await self._commits.write(lambda: unit(self.dialect, *args, **kwargs), uids)
+        return await self._write(uids, (), 0, lambda: unit(self.dialect, *args, **kwargs))
+
+    async def write_group(
+        self,
+        id: str,
+        uids: Sequence[str],
+        unit: Callable[Concatenate[Dialect, P], Unit[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a unit that changes a group, and advances the heads of users, as `write_heads` does."""
+        return await self._write(uids, (id,), 0, lambda: unit(self.dialect, *args, **kwargs))
+
+    async def put_to_sleep(self, group_id: str, uids: Sequence[str]) -> list[str] | None:
+        """Put members of a group (MAX_SLEEPERS at most) to sleep, in the lane of the crowds, however few they are.
+
+        Returns who fell asleep; None while processes that wake nobody may write (group_log.put_to_sleep). Raises
+        StoreError.
+        """
+        rows = max(2 * len(uids), LARGE + 1)  # of the members, and of their heads
+        return await self._commits.write(
+            lambda: group_log.put_to_sleep(self.dialect, group_id, uids), uids, (group_id,), rows
+        )
+
+    async def wake(self, uid: str, most: int = MAX_WAKING) -> Given | None:
+        """Give a user what is in the logs of all groups where they are asleep (group_log.py), and wake them.
+
+        `most`: how many transactions it may take. Returns what it gave; `more` of it: somebody has to go on. None:
+        nothing was to be given. Raises StoreError.
+        """
+        total = 0
+        last = None
+        for _ in range(most):
+            groups, entries = await self.read(group_log.asleep, uid)
+            rows = min(entries, group_log.MAX_GIVEN)
+            given = await self._commits.write(
+                lambda: group_log.wake(self.dialect, uid), (uid,), () if entries > rows else groups, rows
+            )
+            total += given.entries
+            if given.entries:
+                last = given
+            if not given.more:
+                break
+        else:
+            return Given(total, last.seq if last else 0, last.message_id if last else 0, more=True)
+        return last and last._replace(entries=total, more=False)
+
+    async def _write(
+        self, uids: Sequence[str], ids: Sequence[str], rows: int, start: Callable[[], Unit[T]]
+    ) -> T:
+        """Run a unit; where it has to wait for what users are to be given first, do that and run it again."""
+        for _ in range(MAX_WAKING):
+            try:
+                return await self._commits.write(start, uids, ids, rows)
+            except FarBehind as error:
+                await self._give(error.uids)
+        raise StoreBusy("too much is to be given to users first")
+
+    async def _give(self, uids: Sequence[str]) -> None:
+        for _ in range(MAX_WAKING):
+            given = await self._commits.write(
+                lambda: group_log.give(self.dialect, uids), uids, (), group_log.MAX_GIVEN
+            )
+            if not any(one.more for one in given.values()):
+                return
 
     @abstractmethod
     def _start_batch(self, batch: Batch) -> None:

@@ -64,8 +64,14 @@ class Dialect(Protocol):
     def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
         """Return a SELECT of `columns` of the rows whose `keys` are one of `count` rows of parameters."""
 
-    def advance(self, counts: "dict[str, int]", column: str = "seq") -> "Unit[dict[str, int]]":
+    shared: bool
+    """Several processes may write to the database."""
+
+    def advance(self, counts: "dict[str, int]", column: str) -> "Unit[dict[str, int]]":
         """Add to a column of the heads of users and return what it is now, with their rows locked in user order."""
+
+    def advance_inboxes(self, counts: "dict[str, int]") -> "Unit[dict[str, int]]":
+        """Do it with the last seqs of inboxes; of users who are asleep (group_log.py) the negative is returned."""
 
     def raise_heads(self, column: str, uids: "Sequence[str]", now: int) -> "Unit[dict[str, int]]":
         """Set a version of users to `now`, or to one more than it is if that is later; return it like `advance`."""

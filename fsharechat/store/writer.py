@@ -35,6 +35,9 @@ LARGE_SHARE = 1 / 3
 COMPANY_SECONDS = 1.0
 """So long after others have written the writer is kept free for more of them; after that the large have all of it."""
 
+MAX_LATE = 100
+"""Messages of one transaction that wait until those who get them have been given what comes before."""
+
 MAX_WAITING_ENTRIES = 500_000
 """Inbox entries that large messages may be waiting to make, and heads that units may be waiting to advance.
 
@@ -55,11 +58,27 @@ class StoreStats:
 
 @dataclass(slots=True)
 class Work:
-    """A unit that waits to be run, who waits for it, and the users whose heads it will advance, if it has said so."""
+    """A unit that waits to be run, who waits for it, and the users whose heads it will advance and the groups that it
+    will change, if it has said so."""
 
     start: Callable[[], Unit[Any]]
     future: asyncio.Future[Any]
     heads_of: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    rows: int = 0
+    """How many rows it will write, if that is more than heads."""
+
+    @property
+    def weight(self) -> int:
+        return max(self.rows, len(self.heads_of))
+
+
+class Locks(NamedTuple):
+    """What a transaction locks first: groups, then heads; those too of who is awake in the groups in `logs`."""
+
+    groups: list[str]
+    uids: list[str]
+    logs: list[str]
 
 
 @dataclass(slots=True)
@@ -71,18 +90,25 @@ class Batch:
     dones: list[Done]
     results: list[Any | Exception] = field(default_factory=list)
     stored: list[Stored | StoreError] = field(default_factory=list)
+    late: set[int] = field(default_factory=set)
+    """The ids of messages that are to be tried again (messages.append_some)."""
 
-    def heads_to_lock(self) -> list[str]:
-        """Return, in order, the users whose heads are to be locked before all else.
+    def locks(self) -> Locks:
+        """Return the groups and the users whose rows are to be locked before all else.
 
-        Without units that have said so there are none: the messages alone lock theirs in order by one statement.
+        Without units that have said so, or that stand beside messages to groups with a log, there are none: messages
+        alone lock theirs in order.
         """
+        groups = {id for work in self.works for id in work.groups}
         uids = {uid for work in self.works for uid in work.heads_of}
-        if uids:
+        logs: set[str] = set()
+        if self.works:
+            logs = {one.audience.group for one in self.messages if one.audience and one.audience.logged}
+        if uids or groups or logs:
             for message in self.messages:
                 uids.add(message.sender)
                 uids.update(message.receivers)
-        return sorted(uids)
+        return Locks(sorted(groups | logs), sorted(uids), sorted(logs))
 
     def fail(self, error: Exception) -> None:
         """Let every part fail: nothing of the batch is known to be stored."""
@@ -105,6 +131,7 @@ class _Large(NamedTuple):
     message: NewMessage
     done: Done
     behind: int
+    weight: int
 
 
 class GroupCommit:
@@ -135,6 +162,8 @@ class GroupCommit:
         self._queued = self._taken = 0
         """How many messages have come into the lane of the small ones, and have left it."""
         self._large: deque[_Large] = deque()
+        self._late: deque[_Large] = deque()
+        """Messages that were tried, and are tried again, before the large ones."""
         self._large_senders: Counter[str] = Counter()
         self._entries = 0
         """What the messages in the lane of the large ones will make."""
@@ -155,14 +184,20 @@ class GroupCommit:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def write(self, start: Callable[[], Unit[T]], heads_of: Sequence[str] = ()) -> asyncio.Future[T]:
-        """Queue a unit. Raises StoreBusy."""
+    def write(
+        self,
+        start: Callable[[], Unit[T]],
+        heads_of: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        rows: int = 0,
+    ) -> asyncio.Future[T]:
+        """Queue a unit (see Work). Raises StoreBusy."""
         if self._closing or self._waiting >= self._max_queue:
             raise self._no_room()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        work = Work(start, future, heads_of)
-        if len(heads_of) > LARGE:
-            heads = self._crowds_heads + len(heads_of)
+        work = Work(start, future, heads_of, groups, rows)
+        if work.weight > LARGE:
+            heads = self._crowds_heads + work.weight
             if heads > MAX_WAITING_ENTRIES and self._crowds:
                 raise StoreBusy(f"units that advance {self._crowds_heads} heads wait for the store")
             self._crowds_heads = heads
@@ -182,7 +217,7 @@ class GroupCommit:
         """
         if self._closing or self._waiting >= self._max_queue:
             raise self._no_room()
-        if len(message.receivers) > LARGE or message.sender in self._large_senders:
+        if (message.expected or len(message.receivers)) > LARGE or message.sender in self._large_senders:
             self._append_large(message, done)
         else:
             self._messages.append(message)
@@ -194,12 +229,44 @@ class GroupCommit:
             self._wake()
 
     def _append_large(self, message: NewMessage, done: Done) -> None:
-        entries = self._entries + len(message.receivers)
+        weight = message.weight
+        entries = self._entries + weight
         if entries > MAX_WAITING_ENTRIES:
             raise StoreBusy(f"{self._entries} inbox entries wait for the store")
         self._entries = entries
         self._large_senders[message.sender] += 1
-        self._large.append(_Large(message, done, self._queued))
+        self._large.append(_Large(message, done, self._queued, weight))
+
+    def _try_again(self, batch: Batch) -> None:
+        """Take the late messages out of a batch, and put them before all large ones.
+
+        What their senders have sent since stands behind them, so it is stored in the order of the calls. Late ones
+        that wait already are of other senders, or from behind these.
+        """
+        tried = list(zip(batch.messages, batch.dones, batch.stored, strict=True))
+        late = [
+            (message, done)
+            for message, done, stored in tried
+            if message.id in batch.late and isinstance(stored, Stored)
+        ]
+        kept = [one for one in tried if one[0].id not in batch.late or not isinstance(one[2], Stored)]
+        batch.messages = [message for message, _, _ in kept]
+        batch.dones = [done for _, done, _ in kept]
+        batch.stored = [stored for _, _, stored in kept]
+        senders = {message.sender for message, _ in late}
+        waiting = list(zip(self._messages, self._dones, strict=True))
+        if any(message.sender in senders for message, _ in waiting):
+            late += [(message, done) for message, done in waiting if message.sender in senders]
+            stay = [(message, done) for message, done in waiting if message.sender not in senders]
+            self._messages, self._dones = [message for message, _ in stay], [done for _, done in stay]
+            self._bytes = sum(len(message.body) for message in self._messages)
+            self._taken += len(waiting) - len(stay)
+            self._waiting -= len(waiting) - len(stay)
+        for message, done in reversed(late):
+            self._late.appendleft(_Large(message, done, 0, message.weight))
+            self._entries += message.weight
+            self._large_senders[message.sender] += 1
+        self._waiting += len(late)
 
     async def close(self) -> None:
         """Take no more, and return when what was taken has come to an end."""
@@ -213,6 +280,8 @@ class GroupCommit:
         if self._runs_large:
             now = self._time()
             self._large_from = now + (now - self._began) * (1 / LARGE_SHARE - 1)
+        if batch.late:
+            self._try_again(batch)
         self._next_batch()  # first, so that the engine works meanwhile
         self.stats.batches += 1
         self.stats.units += len(batch.works)
@@ -246,7 +315,7 @@ class GroupCommit:
 
     def _next_batch(self) -> None:
         others = bool(self._messages or self._works)
-        if not others and not self._large and not self._crowds:
+        if not others and not self._large and not self._late and not self._crowds:
             self._running = False
             self._idle.set()
             return
@@ -271,7 +340,7 @@ class GroupCommit:
 
     def _go_on(self) -> None:
         self._alarm = False
-        if (self._large or self._crowds) and not self._running:
+        if (self._large or self._late or self._crowds) and not self._running:
             self._wake()
 
     def _time(self) -> float:
@@ -294,7 +363,7 @@ class GroupCommit:
         """Take the small units of a batch."""
         count = heads = 0
         for work in self._works[:MAX_BATCH]:
-            heads += len(work.heads_of)
+            heads += work.weight
             if heads > MAX_BATCH_ENTRIES:
                 break
             count += 1
@@ -304,7 +373,7 @@ class GroupCommit:
 
     def _next_large(self) -> Batch | None:
         """Return large messages or units, by turns where both wait; None where there are none, or none yet."""
-        messages = bool(self._large) and self._large[0].behind <= self._taken
+        messages = bool(self._late) or (bool(self._large) and self._large[0].behind <= self._taken)
         if not messages and not self._crowds:
             return None
         batch = Batch([], [], [])
@@ -320,11 +389,11 @@ class GroupCommit:
         heads = 0
         while self._crowds:
             work = self._crowds[0]
-            heads += len(work.heads_of)
+            heads += work.weight
             if heads > MAX_BATCH_ENTRIES and batch.works:
                 return
             batch.works.append(self._crowds.popleft())
-            self._crowds_heads -= len(work.heads_of)
+            self._crowds_heads -= work.weight
 
     def _next_count(self) -> int:
         """Return how many of the waiting small messages make the next batch."""
@@ -336,16 +405,18 @@ class GroupCommit:
         return len(self._messages)
 
     def _take_large(self, batch: Batch) -> None:
-        """Add large messages; one at least, so that they get on."""
+        """Add large messages, or a few late ones; one at least, so that they get on."""
+        lane, most = (self._late, MAX_LATE) if self._late else (self._large, MAX_BATCH)
         entries = size = 0
-        while self._large and self._large[0].behind <= self._taken:
-            message = self._large[0].message
-            entries += len(message.receivers)
+        while lane and lane[0].behind <= self._taken:
+            message, _, _, weight = lane[0]
+            entries += weight
             size += len(message.body)
-            if batch.messages and (entries > MAX_BATCH_ENTRIES or size > MAX_BATCH_BYTES):
+            count = len(batch.messages)
+            if count and (count >= most or entries > MAX_BATCH_ENTRIES or size > MAX_BATCH_BYTES):
                 return
-            _, done, _ = self._large.popleft()
-            self._entries -= len(message.receivers)
+            _, done, _, _ = lane.popleft()
+            self._entries -= weight
             self._large_senders[message.sender] -= 1
             if not self._large_senders[message.sender]:
                 del self._large_senders[message.sender]

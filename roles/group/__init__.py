@@ -92,6 +92,15 @@ class GroupRole:
         self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, group))
         stats = node.store.stats
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
+        sleepers = group.sleepers
+        node.metrics.counter(
+            "members_put_to_sleep",
+            "Members of large groups who are given messages when they come back.",
+            lambda: sleepers.slept,
+        )
+        node.metrics.counter(
+            "users_woken", "Users who have come back to large groups.", lambda: sleepers.woken
+        )
         node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
         node.metrics.counter("store_messages", "Messages given to the store.", lambda: stats.messages)
         node.metrics.counter("store_failed", "Messages that the store could not keep.", lambda: stats.failed)

@@ -60,8 +60,9 @@ async def get(group: Group, _: Call, request: Request) -> object:
 
 async def dismiss(group: Group, call: Call, request: Request) -> object:
     """Dismiss a group; its members are told as if its owner had done it."""
-    info, told = await group.store.write(
-        _dismiss, group.ids.next(), request["group"], group.now(), call.retried
+    id = request["group"]
+    info, told = await group.store.write_group(
+        id, (), _dismiss, group.ids.next(), id, group.now(), call.retried
     )
     group.group_changed(info.id)
     group.deliver(told.messages, told.stored)

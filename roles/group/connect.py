@@ -19,6 +19,9 @@ from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
 
+WAKE_SECONDS = 3.0
+"""So long it is waited for that a user gets what groups have sent meanwhile; a device is told of what comes later."""
+
 HEADS_AT_ONCE = 100
 """Users whose heads one read looks up: it looks at each of their groups, which may be hundreds."""
 
@@ -34,7 +37,10 @@ async def authenticate(group: Group, call: Call) -> Reply:
             return Reply(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
         if status == UserStatus.BLOCKED:
             return Reply(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
-        reached, known = await group.store.read(_positions, call.uid, call.client_id)
+        reached, known, asleep = await group.store.read(_positions, call.uid, call.client_id)
+        if asleep:
+            await group.sleepers.wake_within([call.uid], WAKE_SECONDS)
+            reached, known, _ = await group.store.read(_positions, call.uid, call.client_id)
     except StoreError as error:
         log.warning("store failed a request", method="connect", error=str(error))
         return Reply(SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
@@ -62,11 +68,11 @@ def _marks(known: dict[int, Mark], reached: Heads) -> Marks:
     return Marks(*marks)
 
 
-def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, dict[int, Mark]]]:
-    """Return the heads of a user, and the marks of a device."""
-    found = yield from heads.heads(dialect, [uid])
+def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, dict[int, Mark], bool]]:
+    """Return the heads of a user, the marks of a device, and whether the user is asleep in some group."""
+    found, asleep = yield from heads.looked_at(dialect, [uid])
     known = yield from cursors.marks(dialect, uid, client_id)
-    return found.get(uid, Heads()), known
+    return found.get(uid, Heads()), known, bool(asleep)
 
 
 def _proves(group: Group, call: Call, session: Session) -> bool:
@@ -87,8 +93,16 @@ async def forget(group: Group, call: Call) -> Reply:
 async def all_heads(group: Group, call: Call) -> Reply:
     uids = orjson.loads(call.body)
     found: dict[str, Heads] = {}
+    asleep: list[str] = []
     for start in range(0, len(uids), HEADS_AT_ONCE):
-        found |= await group.store.read(heads.heads, uids[start : start + HEADS_AT_ONCE])
+        some, sleepers = await group.store.read(heads.looked_at, uids[start : start + HEADS_AT_ONCE])
+        found |= some
+        asleep += sleepers
+    if asleep:
+        # Who is asked for has a device: they were put to sleep in the moment in which it connected.
+        await group.sleepers.wake_within(asleep, WAKE_SECONDS)
+        for start in range(0, len(asleep), HEADS_AT_ONCE):
+            found |= await group.store.read(heads.heads, asleep[start : start + HEADS_AT_ONCE])
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
 
 

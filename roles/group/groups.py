@@ -136,7 +136,7 @@ async def _change(
     uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
     change = Change(notice, call.retried, says=bool(texts))
     async with group.turns.turn(call.uid):
-        told = await group.store.write_heads(uids, unit, change, *args, **kwargs)
+        told = await group.store.write_group(group_id, uids, unit, change, *args, **kwargs)
     group.group_changed(group_id)
     group.portraits.want(group_id)
     group.deliver(told.messages, told.stored)

@@ -230,6 +230,8 @@ def _send(
             return
         else:
             group.outbox.deliver(outcome.id, body, outcome.entries, call.uid, call.client_id)
+            if audience is not None and not audience.only:
+                group.sleepers.stored(audience.group, group.members.peek(audience.group), outcome.entries)
             seq = outcome.entries[0].seq  # of the sender
             reply = Reply(Code.SUCCESS, sent_payload(outcome.id, timestamp, seq))
         if not future.done():  # the caller's deadline may have come first
@@ -248,6 +250,8 @@ def _send(
         digest,
         not message.local_message_id,
     )
+    if audience is not None and audience.logged and (members := group.members.peek(audience.group)):
+        new.expected = group.sleepers.expected(audience.group, members)
     try:
         group.store.append(new, stored)
     except StoreError as error:
@@ -294,13 +298,18 @@ def _number(data: bytes) -> int:
 
 
 def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tuple[Sequence[str], Audience]:
-    """Return who gets a message to a group beside its sender. Raises Refusal where they may not send it."""
+    """Return who gets a message to a group beside its sender. Raises Refusal where they may not send it.
+
+    They are not listed where the group has a log: the store knows who of them is awake.
+    """
     kind = target.types.get(uid)
     if kind is None:
         raise Refusal(Code.NOT_IN_GROUP)
     if kind == MemberType.SILENCED:
         raise Refusal(Code.NO_RIGHT)
     only = addressees(message)
+    if target.logged and not only and not _is_transparent(message.content):
+        return (), Audience(message.conversation.target, target.version, logged=True)
     receivers = [other for other in only or target.types if other in target.types and other != uid]
     return receivers, Audience(message.conversation.target, target.version, only)
 

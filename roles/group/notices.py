@@ -12,7 +12,7 @@ from fsharechat.protocol.signals import (
     MemberType,
     PersistFlag,
 )
-from fsharechat.store.messages import NewMessage, conversation_key
+from fsharechat.store.messages import AS_IT_IS, Audience, NewMessage, conversation_key
 
 _STORED = (PersistFlag.STORED, PersistFlag.STORED_AND_COUNTED)
 
@@ -58,7 +58,9 @@ class Notice:
         )
         key = conversation_key(where.type, where.line, where.target, self.operator)
         receivers = [uid for uid in members if uid != self.operator]
-        return NewMessage(self.id, self.operator, 0, key, message.SerializeToString(), receivers)
+        audience = Audience(self.group_id, AS_IT_IS)
+        body = message.SerializeToString()
+        return NewMessage(self.id, self.operator, 0, key, body, receivers, audience=audience)
 
 
 def brought(content: pb.MessageContent) -> pb.MessageContent | None:

@@ -43,6 +43,10 @@ class Outbox:
         """Return those of the users who have a device that is online."""
         return [uid for uid in uids if self._places.get(uid, ())]
 
+    def offline(self, uids: Iterable[str]) -> list[str]:
+        """Return those of the users who have none."""
+        return [uid for uid in uids if uid not in self._places]
+
     def report(self, kind: int, entries: Sequence[Entry]) -> None:
         """Tell the nodes of the entries' users that they have reports of a kind from these seqs on."""
         for node, part in self._entries_by_node(entries).items():

@@ -15,7 +15,7 @@ from fsharechat.protocol.signals import (
     SubSignal,
 )
 from fsharechat.rpc import Call
-from fsharechat.store import messages, recalls
+from fsharechat.store import group_log, messages, recalls
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.handlers import Handlers
@@ -53,6 +53,10 @@ def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit
     if message.conversation.type == ConversationType.GROUP:
         members = yield from _members(message)
     told = dict.fromkeys((*_parties(message, members), uid))
+    if message.conversation.type == ConversationType.GROUP:
+        where = message.conversation.target
+        for other in (yield from group_log.not_given(dialect, where, message_id, told)):
+            told.pop(other, None)
     entries = yield from recalls.keep(dialect, message_id, uid, client_id, list(told))
     return Recall(body, entries)
 

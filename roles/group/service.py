@@ -28,6 +28,7 @@ from roles.group.outbox import Outbox
 from roles.group.portraits import Portraits
 from roles.group.presence import PresenceTable
 from roles.group.report_book import ReportBook
+from roles.group.sleepers import Sleepers
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
 from roles.group.upload_sizes import UploadSizes
@@ -86,11 +87,13 @@ class Group:
         self.loop = asyncio.get_running_loop()
         self.upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, self.now, self.loop.time)
         self._connectors: set[int] | None = None
+        self._whole = False
         self._mending: asyncio.Task[None] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         self._resyncing: asyncio.TimerHandle | None = None
         # Senders of whom a message waits for something else than the store, and what waits behind it (messages.py).
         self.sending: dict[str, deque[Waiting]] = {}
+        self.sleepers = Sleepers(store, self.outbox, self._knows_all_places, self.group_changed)
         self.turns = Turns()
         """What reaches all members of a group waits for the store once for each user who asks for it."""
 
@@ -111,6 +114,7 @@ class Group:
         if self._mending is not None:
             self._mending.cancel()
         self.reports.stop()
+        self.sleepers.stop()
         for timer in (self._ageing, self._resyncing):
             if timer is not None:
                 timer.cancel()
@@ -140,11 +144,19 @@ class Group:
             node, epoch = moved_from
             self.bus.deliver(node, [Kick(presence.uid, presence.client_id, epoch)])
         self.expulsion.on_presence(presence)
+        self.sleepers.on_presence(presence)
 
     def _on_whole_presence(self) -> None:
         """Drop what was announced by connectors that have gone since, if it is known which are there."""
+        self._whole = True
         if self._connectors is not None:
             self.presence.keep_nodes(self._connectors)
+
+    def _knows_all_places(self) -> bool:
+        """Return whether all connectors that are there have been heard, so that who is not known is nowhere."""
+        if not self._whole or self._connectors is None or self.bus.away:
+            return False
+        return not self.presence.unheard(self._connectors)
 
     def _resync(self) -> None:
         """Ask the connectors whose announcements the bus has lost to make them again."""

@@ -147,6 +147,6 @@ class FakeMsvcrt:
 
 def test_on_windows_a_state_is_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_lock, "fcntl", None)
-    monkeypatch.setitem(sys.modules, "msvcrt", FakeMsvcrt())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "msvcrt", FakeMsvcrt())
     with State(tmp_path, "13800000001", "http://a"), pytest.raises(InUse):
         State(tmp_path, "13800000001", "http://a").__enter__()

@@ -275,6 +275,15 @@ def up(name: str, connectors: int, groups: int, store: str, small_disk: bool) ->
     command = [sys.executable, "-P", "-m", "tools.services", "up", store, "--set", name]
     subprocess.run(command, check=True, cwd=ROOT)
     _cluster("up", str(connectors), str(groups), "--dev", "--set", name)
+    _close_to_older(name)
+
+
+def _close_to_older(name: str) -> None:
+    """Raise the fence in the store, as after an upgrade: before that no member of a large group is put to sleep."""
+    cluster = Cluster.existing(name)
+    variables = [f"{key}={value}" for key, value in cluster.services().items()]
+    command = [sys.executable, "-P", "-m", "fsharechat", "--settings", str(cluster.settings), "fence"]
+    subprocess.run(["env", *variables, *command], check=True, cwd=ROOT)
 
 
 def down(name: str) -> None:

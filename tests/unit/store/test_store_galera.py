@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ from sqlalchemy import create_engine, text
 
 from fsharechat import urls
 from fsharechat.errors import StoreError
-from fsharechat.store import messages
+from fsharechat.store import fence, group_log, messages
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.urls import ServiceUrl
+from tests.unit.store.group_log_kit import World
 from tests.unit.store.store_kit import append, inbox, new
 from tools.testing.services import Services
 
@@ -99,3 +101,29 @@ async def test_a_node_that_dies_loses_nothing_and_stops_nobody(
     await asyncio.to_thread(services.kill, "galera.3")
     await asyncio.gather(*sending)
     await check(stores[0], acknowledged)
+
+
+async def test_who_falls_asleep_and_wakes_on_other_nodes_than_messages_are_stored_on_lacks_none(
+    stores: list[MysqlStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_log, "LARGE", 2)
+    await stores[0].write(fence.put_up)
+    world = World(*stores)
+    world.persists = True
+    people = PEOPLE[:6]
+    await world.group("g", *people)
+    talking = [asyncio.create_task(talk(world, people[n], n % 3)) for n in range(3)]
+
+    async def turn(uid: str, at: int) -> None:
+        while not all(task.done() for task in talking):
+            with suppress(StoreError):
+                await world.sleep("g", uid, at=at)
+                await world.wake(uid, at)
+
+    await asyncio.gather(*talking, *(turn(people[n], (n + 1) % 3) for n in range(6)))
+    await world.check(ordered=False)
+
+
+async def talk(world: World, sender: str, at: int) -> None:
+    for _ in range(100):
+        await world.say(sender, "g", at)

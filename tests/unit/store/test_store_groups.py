@@ -220,9 +220,9 @@ async def test_thousands_come_and_go_by_a_fixed_number_of_statements(store: Stor
     for unit, args, count in (
         (groups.members, ("g",), 2),
         (groups.member_list, ("g", "ann", 0), 3),
-        (groups.remove_members, ("g", CROWD, 5, Silence.LEFT), full(4999)),
+        (groups.remove_members, ("g", CROWD, 5, Silence.LEFT), 1 + full(4999)),  # one looks for its log
         (groups.put_members, ("g", [NewMember(uid, 0) for uid in CROWD], 6), 2 * full(4999)),
-        (groups.remove_all, ("g", 7), 1),
+        (groups.remove_all, ("g", 7), 2),
     ):
         seen = []
         await store.write(recorded, seen, unit, *args)

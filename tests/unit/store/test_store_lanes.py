@@ -230,3 +230,61 @@ async def test_the_store_keeps_the_order_of_a_sender(store: Store) -> None:
     bodies = (await inbox(store, "ann")).bodies
     assert bodies == [message.body for message in sent]
     assert len((await inbox(store, "member1")).bodies) == 161
+
+
+async def test_a_message_to_a_group_with_a_log_is_as_large_as_those_who_are_awake(lanes: Lanes) -> None:
+    many, few, small = new("ann"), new("dan"), new("bob", "cid")
+    many.expected, few.expected = 2000, 50
+    lanes.append(many, few, small)
+    assert await lanes.run() == [[many], [few, small]]
+
+
+async def test_a_unit_that_writes_many_rows_is_large(lanes: Lanes) -> None:
+    waiting = [
+        lanes.commits.write(nothing, ["ann"], rows=2500),
+        lanes.commits.write(nothing, ["bob"], rows=200),
+    ]
+    small = new("ann", "bob")
+    lanes.append(small)
+    await lanes.run()
+    assert [(len(batch.works), batch.messages) for batch in lanes.batches] == [(1, []), (1, [small])]
+    await asyncio.gather(*waiting)
+
+
+async def test_a_late_message_is_tried_again_before_what_its_sender_says_next(lanes: Lanes) -> None:
+    heard: list[NewMessage] = []
+
+    def append(message: NewMessage) -> None:
+        lanes.commits.append(message, lambda _: heard.append(message))
+
+    late, next_to_it = new("ann", "bob"), new("dan", "bob")
+    append(late)
+    append(next_to_it)
+    await asyncio.sleep(0)
+    behind, others = [new("ann", "cid"), new("ann", "bob")], [new("eve", "cid"), new("ann", "cid")]
+    append(behind[0])
+    append(others[0])
+    lanes.batches[0].late = {late.id}
+    await lanes.step()
+    assert heard == [next_to_it]
+    append(behind[1])
+    append(large := new("ann", *CROWD))
+    assert lanes.batches[1].messages == [late, behind[0]]
+    lanes.batches[1].late = {late.id, behind[0].id}
+    await lanes.step()
+    append(others[1])
+    await lanes.run()
+    assert [message for message in heard if message.sender == "ann"] == [late, *behind, large, others[1]]
+    assert [message for message in heard if message.sender != "ann"] == [next_to_it, others[0]]
+    assert lanes.commits.stats.messages == len(heard)
+
+
+async def test_more_late_messages_than_a_transaction_takes_stay_in_order(lanes: Lanes) -> None:
+    sent = [new("ann", "bob") for _ in range(writer.MAX_LATE + 50)]
+    lanes.append(*sent)
+    await asyncio.sleep(0)
+    lanes.batches[0].late = {message.id for message in sent}
+    await lanes.step()
+    lanes.batches[1].late = {message.id for message in lanes.batches[1].messages}
+    await lanes.step()
+    assert await lanes.run() == [[], [], sent[: writer.MAX_LATE], sent[writer.MAX_LATE :]]

@@ -161,7 +161,7 @@ async def test_a_process_that_stands_still_in_a_transaction_does_not_hold_up_the
     await append(frozen, new("ann", "bob"))
     connection = await frozen._writing_connection()
     await connection.execute("BEGIN")
-    await connection.run(frozen.dialect.advance({"bob": 1}))
+    await connection.run(frozen.dialect.advance({"bob": 1}, "seq"))
     stored = await append(other, new("cat", "bob"))
     assert {entry.uid: entry.seq for entry in stored.entries} == {"cat": 1, "bob": 2}
     stored = await append(frozen, new("ann", "bob"))  # it wakes
@@ -192,7 +192,7 @@ async def test_a_unit_whose_commit_was_cut_off_is_done_once(
         return (await behind.read(messages.heads, ["ann"])).get("ann", 0)
 
     def count_up(dialect: Dialect) -> Unit[int]:
-        return (yield from dialect.advance({"ann": 1}))["ann"]
+        return (yield from dialect.advance({"ann": 1}, "seq"))["ann"]
 
     assert await behind.write(count_up) == 1
     proxy.cuts = [cut]
@@ -249,7 +249,7 @@ async def test_a_transaction_that_was_undone_with_its_savepoints_is_run_again(be
     def aborted(dialect: Dialect) -> Unit[int]:
         nonlocal runs
         runs += 1
-        seq = (yield from dialect.advance({"ann": 1}))["ann"]
+        seq = (yield from dialect.advance({"ann": 1}, "seq"))["ann"]
         if runs == 1:
             yield Query("ROLLBACK")
             raise Duplicate("as the node says of a statement that it has undone")

@@ -1,0 +1,172 @@
+"""Which members of large groups are put to sleep, and when they are woken (docs/decisions/group-log.md)."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+
+import structlog
+
+from fsharechat.bus import Presence
+from fsharechat.errors import StoreError
+from fsharechat.store import messages
+from fsharechat.store.group_log import LARGE, MAX_SLEEPERS, Given
+from fsharechat.store.groups import GroupMembers
+from fsharechat.store.messages import Entry
+from fsharechat.store.store import Store
+from fsharechat.tasks import spawn
+from roles.group.outbox import Outbox
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+"""Between two looks at who of a group's members is away."""
+
+WATCH_SECONDS = 60.0
+"""So long after a user was put to sleep they are woken as soon as a device of theirs is heard of: it may have
+connected in that moment. After that the head check of its connector finds out."""
+
+FENCE_SECONDS = 10.0
+"""Between two looks whether the store is closed to processes that wake nobody."""
+
+WAKING = 50
+"""Users who are being woken at one time."""
+
+MAX_GROUPS = 10_000
+"""Groups of which is known how many members are awake."""
+
+_GROUPS_WAITING = 1000
+
+
+class Sleepers:
+    """Puts members without a device to sleep, and wakes who appears.
+
+    `complete` tells whether it is known of all users where they are. `changed` tells all processes to read a group
+    again. `slept` and `woken` are how many it were since the start.
+    """
+
+    def __init__(
+        self, store: Store, outbox: Outbox, complete: Callable[[], bool], changed: Callable[[str], None]
+    ) -> None:
+        self.slept = self.woken = 0
+        self._store = store
+        self._outbox = outbox
+        self._complete = complete
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+        self._awake: dict[str, int] = {}
+        """How many entries the last message to a group made."""
+        self._looked: dict[str, float] = {}
+        self._away: dict[str, tuple[list[str], bool]] = {}
+        """By group, who is to be put to sleep, and whether all processes know that it has a log."""
+        self._putting: asyncio.Task[None] | None = None
+        self._not_before = 0.0
+        self._watched: dict[str, float] = {}
+        self._waking: dict[str, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(WAKING)
+
+    def stop(self) -> None:
+        """Put nobody to sleep and wake nobody any more; who is in between is woken by another look."""
+        for task in (self._putting, *self._waking.values()):
+            if task is not None:
+                task.cancel()
+
+    def expected(self, group_id: str, members: GroupMembers) -> int:
+        """Return how many entries a message to a group that has a log makes, about; never 0."""
+        known = self._awake.get(group_id)
+        if known is None:
+            known = len(self._outbox.online(members.types)) + 1
+            self._note_awake(group_id, known)
+        return known
+
+    def _note_awake(self, group_id: str, count: int) -> None:
+        if len(self._awake) >= MAX_GROUPS:
+            self._awake.clear()
+        self._awake[group_id] = count
+
+    def stored(self, group_id: str, members: GroupMembers | None, entries: Sequence[Entry]) -> None:
+        """Hear of a message to all members of a group, and of those who have an entry of it: they are awake."""
+        if members is None or len(members.types) <= LARGE:
+            return
+        self._note_awake(group_id, len(entries))
+        now = self._loop.time()
+        if self._looked.get(group_id, 0.0) > now - LOOK_SECONDS or now < self._not_before:
+            return
+        if len(self._looked) >= MAX_GROUPS:
+            self._looked.clear()
+        self._looked[group_id] = now
+        if group_id in self._away or len(self._away) >= _GROUPS_WAITING or not self._complete():
+            return
+        if away := self._outbox.offline(uid for uid, _ in entries):
+            self._away[group_id] = away, members.logged
+            if self._putting is None or self._putting.done():
+                self._putting = spawn("sleep of members", self._put_all_to_sleep())
+
+    async def _put_all_to_sleep(self) -> None:
+        while self._away:
+            group_id = next(iter(self._away))
+            uids, logged = self._away[group_id]
+            try:
+                for start in range(0, len(uids), MAX_SLEEPERS):
+                    if not self._complete():
+                        break
+                    await self._put_to_sleep(group_id, uids[start : start + MAX_SLEEPERS], logged=logged)
+                    logged = True
+            except StoreError as error:
+                log.log(error.log_level, "members stay awake", group=group_id, error=str(error))
+            finally:
+                del self._away[group_id]
+
+    async def _put_to_sleep(self, group_id: str, uids: Sequence[str], *, logged: bool) -> None:
+        uids = self._outbox.offline(uids)
+        now = self._loop.time()
+        if not uids or now < self._not_before:
+            return
+        self._watch(uids, now)
+        slept = await self._store.put_to_sleep(group_id, uids)
+        if slept is None:
+            self._not_before = now + FENCE_SECONDS
+            log.info("members stay awake until the store is closed to older versions: run `fsharechat fence`")
+            return
+        self.slept += len(slept)
+        for uid in self._outbox.online(slept):
+            self.wake(uid)
+        if slept and not logged:
+            self._changed(group_id)
+
+    def _watch(self, uids: Collection[str], now: float) -> None:
+        self._watched = {uid: until for uid, until in self._watched.items() if until > now}
+        self._watched |= dict.fromkeys(uids, now + WATCH_SECONDS)
+
+    def on_presence(self, presence: Presence) -> None:
+        """Hear of a device."""
+        if presence.online and self._watched and self._watched.get(presence.uid, 0) > self._loop.time():
+            self.wake(presence.uid)
+
+    def wake(self, uid: str) -> asyncio.Task[None]:
+        """Wake a user, and tell their devices of what has come into the inbox by it."""
+        task = self._waking.get(uid)
+        if task is None:
+            task = self._waking[uid] = spawn("waking", self._wake(uid))
+            task.add_done_callback(lambda _: self._waking.pop(uid, None))
+        return task
+
+    async def wake_within(self, uids: Collection[str], seconds: float) -> None:
+        """Wake users, and wait for it, but not longer: then it goes on, and they are told."""
+        if uids:
+            await asyncio.wait([self.wake(uid) for uid in uids], timeout=seconds)
+
+    async def _wake(self, uid: str) -> None:
+        given: Given | None = None
+        try:
+            async with self._room:
+                given = await self._store.wake(uid)
+                self.woken += 1
+                if given is not None and self._outbox.online([uid]):
+                    await self._tell(uid, given)
+        except StoreError as error:
+            log.log(error.log_level, "a user sleeps on", uid=uid, error=str(error))
+
+    async def _tell(self, uid: str, given: Given) -> None:
+        found = await self._store.read(messages.message, given.message_id)
+        if found is not None:
+            sender, client, body = found
+            self._outbox.deliver(given.message_id, body, [Entry(uid, given.seq)], sender, client)
