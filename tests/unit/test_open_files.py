@@ -24,7 +24,8 @@ def test_a_process_with_too_few_does_not_start(tmp_path: Path, roles: str) -> No
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
     )
     assert done.returncode == 1
-    (said,) = done.stderr.splitlines()
+    started, said = done.stderr.splitlines()
+    assert '"event":"starting"' in started
     assert said.startswith(
         "fsharechat: the limit of open files is 100, and 256 are the least: raise it (ulimit"
     )

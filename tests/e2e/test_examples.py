@@ -1,0 +1,180 @@
+"""The programs of examples/ do what they say, each in a process of its own, on a real server."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from fsharechat.protocol.signals import ContentType, FriendState
+from tools.testing.devices import Device, log_in
+from tools.testing.server import SUPER_CODE, Server, until
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ANNA, BEN, BOT = "13800000001", "13800000002", "13800000009"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with Server(tmp_path / "data") as server:
+        yield server
+
+
+@pytest.fixture
+async def anna(server: Server) -> AsyncIterator[Device]:
+    async with Device(await log_in(server.at, ANNA, "phone"), server.at, "tcp") as device:
+        yield device
+
+
+class Program:
+    """An example that runs as BOT."""
+
+    def __init__(self, folder: Path, server: Server, name: str, *more: str) -> None:
+        flags = ["--number", BOT, "--code", SUPER_CODE, "--http", server.at.http, "--tcp", server.at.tcp]
+        self._said = folder / f"{name}.out"
+        with self._said.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(EXAMPLES / name), *flags, *more],
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    async def until_said(self, pattern: str) -> str:
+        """Wait until it has printed something, and return its first group."""
+        await until(
+            lambda: re.search(pattern, self.said) is not None or self.process.poll() is not None,
+            lambda: f"no {pattern!r}: {self.said}",
+        )
+        found = re.search(pattern, self.said)
+        assert found is not None, self.said
+        return found[1]
+
+    async def until_ended(self) -> str:
+        """Wait until it has ended by itself, and return what it printed."""
+        await until(lambda: self.process.poll() is not None, lambda: f"it does not end: {self.said}")
+        assert self.process.returncode == 0, self.said
+        return self.said
+
+
+@asynccontextmanager
+async def running(folder: Path, server: Server, name: str, *more: str) -> AsyncIterator[tuple[Program, str]]:
+    """Run an example, yield it and its uid, and end it by Ctrl-C."""
+    program = Program(folder, server, name, *more)
+    try:
+        yield program, await program.until_said(r"connected as (\S+)\n")
+        program.process.send_signal(signal.SIGINT)
+        await program.until_ended()
+    finally:
+        program.process.kill()
+        program.process.wait()
+
+
+async def test_the_echo_bot_makes_friends_and_answers(tmp_path: Path, server: Server, anna: Device) -> None:
+    async with running(tmp_path, server, "echo_bot.py") as (_, bot):
+        await anna.add_friend(bot, "let me in")
+        await until(lambda: "let me in" in anna.texts_of(bot), "no answer to the greeting")
+        assert [friend.state for friend in await anna.friends()] == [FriendState.FRIEND]
+        await anna.send(bot, "hello")
+        await until(lambda: anna.texts_of(bot)[-1] == "hello", "no answer")
+    # What is said while it is away is answered when it comes back, and nothing else again.
+    await anna.send(bot, "are you there?")
+    async with running(tmp_path, server, "echo_bot.py"):
+        await until(lambda: anna.texts_of(bot)[-1] == "are you there?", "no answer after a restart")
+    assert anna.texts_of(bot) == ["let me in", "hello", "are you there?"]
+
+
+async def test_the_file_bot_answers_with_a_file(tmp_path: Path, server: Server, anna: Device) -> None:
+    async with running(tmp_path, server, "file_bot.py") as (_, bot):
+        await anna.send(bot, "飞享 note")
+        await anna.until_received(1)
+    content = anna.received[0].content
+    assert (content.type, content.searchable_content) == (ContentType.FILE, "note.txt")
+    async with aiohttp.ClientSession() as http, http.get(content.remote_media_url) as answer:
+        assert await answer.read() == "飞享 note".encode()
+
+
+async def test_the_bridge_carries_both_ways(
+    tmp_path: Path, server: Server, anna: Device, other: "Other"
+) -> None:
+    webhook = await other.listen()
+    flags = ("--webhook", webhook, "--port", "0")
+    async with (
+        running(tmp_path, server, "bridge.py", *flags) as (program, bot),
+        aiohttp.ClientSession() as http,
+    ):
+        address = await program.until_said(r"takes messages at (\S+)\n")
+        async with http.post(address, json={"number": ANNA, "text": "from elsewhere"}) as answer:
+            sent = await answer.json()
+            assert answer.status == 200, sent
+        await anna.until_received(1)
+        assert (anna.texts_of(bot), str(anna.received[0].message_id)) == (["from elsewhere"], sent["id"])
+        async with http.post(address, json={"number": BEN, "text": "nobody"}) as answer:
+            assert answer.status == 404
+        other.refuses = 1
+        receipt = await anna.send(bot, "to elsewhere")
+        await until(lambda: other.refuses == 0 and bool(other.taken), "it was not posted")
+        assert other.taken == [{"id": str(receipt.message_id), "from": anna.user_id, "text": "to elsewhere"}]
+
+
+async def test_the_history_is_printed_oldest_first(tmp_path: Path, server: Server, anna: Device) -> None:
+    bot = (await log_in(server.at, BOT, "phone")).user_id
+    texts = [f"text {number}" for number in range(120)]  # more than a page
+    for part in texts:
+        await anna.send(bot, part)
+    program = Program(tmp_path, server, "history.py", "--target", anna.user_id)
+    lines = [json.loads(line) for line in (await program.until_ended()).splitlines()[1:]]
+    assert [line["text"] for line in lines] == texts
+    assert {line["from"] for line in lines} == {anna.user_id}
+
+
+def test_every_example_is_run_here() -> None:
+    programs = {path.name for path in EXAMPLES.glob("*.py")} - {"account.py"}
+    tests = Path(__file__).read_text()
+    assert [name for name in programs if f'"{name}"' not in tests] == []
+    page = (EXAMPLES / "README.md").read_text()
+    assert [name for name in programs if f"({name})" not in page] == []
+
+
+class Other:
+    """Another system, which a bridge posts to. It refuses as often as `refuses` says."""
+
+    def __init__(self) -> None:
+        self.refuses = 0
+        self.taken: list[object] = []
+        app = web.Application()
+        app.router.add_post("/", self._take)
+        self._runner = web.AppRunner(app)
+
+    async def listen(self) -> str:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+    async def _take(self, request: web.Request) -> web.Response:
+        if self.refuses:
+            self.refuses -= 1
+            return web.Response(status=503)
+        self.taken.append(await request.json())
+        return web.Response()
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[Other]:
+    system = Other()
+    yield system
+    await system.close()
