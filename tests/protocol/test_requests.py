@@ -1,6 +1,8 @@
 """The table of requests: what a client writes the server reads, and what the server writes a client reads."""
 
 import json
+import re
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
@@ -12,6 +14,8 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.json import decode_request, encode_notification, encode_reply
 from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Notification, Request, SubSignal, Unserved
 from tests.protocol.test_json_round_trip import any_of, int64s, texts
+from tools.conformance import shapes
+from tools.wire.contract import SUB_SIGNALS
 
 MINE = pb.PullGroupMemberRequest(target="group", head=0).SerializeToString()
 
@@ -97,3 +101,26 @@ def test_each_sub_signal_but_those_of_connect_has_a_row() -> None:
     rows = {sub_signal for sub_signal in SubSignal if sub_signal.row is not None}
     assert rows == {sub_signal for sub_signal in SubSignal if sub_signal >= SubSignal.US}
     assert {type(sub_signal.row) for sub_signal in rows} == {Request, Notification, Unserved}
+
+
+def keys_of(schema: Any) -> set[str]:
+    """Return the keys of a JSON schema's objects."""
+    found = keys_of(schema["items"]) if "items" in schema else set()
+    for key, value in schema.get("properties", {}).items():
+        found |= {key} | keys_of(value)
+    return found
+
+
+def test_the_rows_are_those_of_the_contract_that_the_conformance_suite_reads() -> None:
+    """The suite shares no code with the server, so each of the two may find the other wrong."""
+    numbers = {s.name: s.value for s in SubSignal}
+    assert numbers.items() >= SUB_SIGNALS.items()
+    rows = {name: REQUESTS[number] for name, number in SUB_SIGNALS.items() if number in REQUESTS}
+    assert rows.keys() == {*shapes.TYPED, *shapes.PLAIN}
+    assert {name for name, row in rows.items() if row.reply.web == "ok"} == set(shapes.PLAIN)
+    answers = {name: rows[name].reply.web for name in shapes.TYPED}
+    told = {name: NOTIFICATIONS[SUB_SIGNALS[name]].payload.web for name in shapes.NOTIFICATIONS}
+    schemas = {**shapes.TYPED, **shapes.NOTIFICATIONS}
+    for name, text in {**answers, **told}.items():
+        if text != "{pull}":
+            assert set(re.findall(r'"(\w+)"', text)) == keys_of(schemas[name]), name

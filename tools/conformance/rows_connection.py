@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from tools.conformance import shapes
 from tools.conformance.checks import Refused, refused, same
 from tools.conformance.device import ACCEPTED, Device
 from tools.conformance.links import Link, TcpLink, WebLink
@@ -18,10 +19,7 @@ BAD_CREDENTIALS = REFUSED + "BAD_USER_NAME_OR_PASSWORD"
 NO_SESSION = REFUSED + "SESSION_NOT_EXIST"
 REJECTED = REFUSED + "IDENTIFIER_REJECTED"
 
-REQUESTS = (
-    *("MS", "MP", "LRM", "MR", "US", "UPUI", "MMI", "FAR", "FHR", "FRP", "FRUS", "FP", "FALS", "FDL", "BLU"),
-    *("GC", "GPGI", "GPGM", "GAM", "GKM", "GQ", "GD", "GMI", "MDR", "MRR", "MRP", "UG", "UP", "GMURL"),
-)
+REQUESTS = (*shapes.TYPED, *shapes.PLAIN)
 ALL_OPTIONAL = ("UPUI", "MMI", "GPGI")
 """Their messages have no required field."""
 
