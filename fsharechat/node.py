@@ -6,10 +6,11 @@ import platform
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Protocol, cast
 
 import structlog
 
-from fsharechat import __version__, backends, clock, role
+from fsharechat import __version__, backends, clock
 from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import BusError
@@ -21,6 +22,7 @@ from fsharechat.metrics import Metrics
 from fsharechat.process import TooFewFiles, raise_open_files
 from fsharechat.registry import RegistryError
 from fsharechat.renewal import Renewal
+from fsharechat.role import installed
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
@@ -34,6 +36,27 @@ ORDER = ("group", "connector", "api")
 
 WAIT_SECONDS = 2.0
 """Between attempts to reach a server of the cluster that is not there yet."""
+
+
+class Role(Protocol):
+    """A part of the server that a process may run. `addresses` are what it listens on, for the `ready` line."""
+
+    name: str
+    addresses: dict[str, str]
+
+    async def start(self, node: "Node") -> None:
+        """Be of service, or raise StartError. Waits for what it needs from other roles."""
+
+    async def stop(self) -> None:
+        """Take no new work, finish what was taken, say goodbye. Bounded by the node."""
+
+
+def load(name: str) -> Role:
+    """Return a new role of that name. Raises LookupError when none is installed."""
+    entry = installed().get(name)
+    if entry is None:
+        raise LookupError(f"no role {name!r} is installed")
+    return cast(Role, entry.load()())
 
 
 class Node:
@@ -129,7 +152,7 @@ class Node:
             await self._open("blobs", self.blobs.open)
             self._warn_of_media()
         for name in sorted(roles, key=_position):
-            booted = role.load(name)
+            booted = load(name)
             stack.push_async_callback(self._stop_role, booted)
             try:
                 await booted.start(self)
@@ -218,7 +241,7 @@ class Node:
         """Without the bus everything reaches devices, but late."""
         return Finding(self.bus.away)
 
-    async def _stop_role(self, booted: role.Role) -> None:
+    async def _stop_role(self, booted: Role) -> None:
         seconds = self.settings.node.drain_seconds
         try:
             async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""The calling end of a connection to a group process."""
+"""The calling end of a connection to a group process, its calls, and the queues of the users they are for."""
 
 import asyncio
 import hmac
@@ -10,9 +10,8 @@ import structlog
 
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Signal
-from fsharechat.rpc import Reply, codec
+from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
-from fsharechat.rpc.lanes import Asked
 from fsharechat.rpc.link import Limits, Link
 from fsharechat.rpc.versions import Spoken, range_of
 from fsharechat.versions import Range
@@ -23,8 +22,42 @@ _REPLY = int(Signal.PUB_ACK)
 _NUMBERS = 0xFFFF
 
 
+FORGOTTEN = Call(0, "", "", b"")
+
+
 class HandshakeError(Exception):
     """The two processes do not get together; the text says why."""
+
+
+class Lane:
+    """The calls of one user: all that are under way are with one process, so that they keep their order.
+
+    When that process takes no more calls, later ones wait until it has answered the earlier.
+    """
+
+    __slots__ = ("sent", "target", "uid", "waiting")
+
+    def __init__(self, uid: str, target: "ClientConnection | None") -> None:
+        self.uid = uid
+        self.target = target
+        self.sent = 0
+        """How many calls `target` has."""
+        self.waiting: list[Asked] = []
+
+
+class Asked(asyncio.Future[Reply]):
+    """A call under way, and what its caller waits for."""
+
+    __slots__ = ("call", "deadline", "lane", "sent", "tries")
+
+    call: Call
+    deadline: float
+    """A time of the loop."""
+    lane: Lane | None
+    """None when the caller has been answered."""
+    sent: bool
+    """Whether a process has it; else it waits in its lane."""
+    tries: int
 
 
 class Router(Protocol):

@@ -9,9 +9,8 @@ from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
 from fsharechat.rpc.codec import CodecError
 from fsharechat.rpc.deadlines import Deadlines
-from fsharechat.rpc.lanes import FORGOTTEN, Asked, Lane
 from fsharechat.rpc.link import Limits
-from fsharechat.rpc.tcp_client import ClientConnection
+from fsharechat.rpc.tcp_client import FORGOTTEN, Asked, ClientConnection, Lane
 
 log = structlog.get_logger(__name__)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import orjson
 import structlog
 
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc import Call, Method, Reply, Rpc
+from fsharechat.settings import Connector
 from fsharechat.store.heads import Heads
 from fsharechat.tasks import repeat, spawn
-
-if TYPE_CHECKING:
-    from roles.connector.hub import Hub
+from roles.connector.logs import OnlineUser
+from roles.connector.session import Session
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +31,21 @@ Without this a device would be told to fetch what it has just sent itself.
 """
 
 
+class Surroundings(Protocol):
+    """What the check needs of the connector."""
+
+    settings: Connector
+    time: Callable[[], float]
+    rpc: Rpc
+
+    @property
+    def users(self) -> Mapping[str, OnlineUser]: ...
+    def session_of(self, device: tuple[str, str]) -> Session | None:
+        """Return the session of a device: uid and client id."""
+
+
 class HeadCheck:
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Surroundings) -> None:
         self._hub = hub
         self._fresh: deque[tuple[float, str]] = deque()
         self._ahead: deque[tuple[float, str, Heads]] = deque()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -15,18 +15,15 @@ from google.protobuf.message import DecodeError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
 from fsharechat.protocol.frames import OVERLONG, Frame
-from fsharechat.protocol.ids import LeaseError
+from fsharechat.protocol.ids import IdGenerator, LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, ReportType, Signal, SubSignal
-from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.rpc.welcome import Welcome
 from fsharechat.store.cursors import Log
 from roles.connector.bodies import Connect, ping_interval
-from roles.connector.limits import PING, Buckets, Verdict
+from roles.connector.limits import PING, Buckets, BucketTable, RateLimit, Verdict
 from roles.connector.logs import DeviceLogs
 from roles.connector.transport import Transport
-
-if TYPE_CHECKING:
-    from roles.connector.hub import Hub
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +39,35 @@ class State(Enum):
     AUTHENTICATING = 1
     OPEN = 2
     CLOSED = 3
+
+
+class Surroundings(Protocol):
+    """What a session needs of the connector."""
+
+    time: Callable[[], float]
+    rpc: Rpc
+    ids: IdGenerator
+    limit: RateLimit
+    buckets: BucketTable
+    max_inflight: int
+    inflight: int
+    """Requests under way, of all sessions."""
+    draining: bool
+
+    def opened(self, session: Session, welcome: Welcome) -> None:
+        """A device has logged in."""
+
+    def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
+        """A session has ended."""
+
+    def forget(self, session: Session) -> None:
+        """A device logs out."""
+
+    def pinged(self, session: Session, interval_ms: int) -> None:
+        """A device says how often it sends a PING."""
+
+    def look_if_idle(self) -> None:
+        """A request has come to its end while the connector drains."""
 
 
 class Session:
@@ -66,7 +92,7 @@ class Session:
         "uid",
     )
 
-    def __init__(self, hub: Hub, transport: Transport) -> None:
+    def __init__(self, hub: Surroundings, transport: Transport) -> None:
         self._hub = hub
         self.transport = transport
         self.state = State.NEW

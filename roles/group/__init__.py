@@ -35,7 +35,7 @@ from roles.group import (
     settings,
     users,
 )
-from roles.group.handlers import add_up
+from roles.group.handlers import Dispatcher, add_up
 from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 
@@ -84,12 +84,12 @@ class GroupRole:
             self._codes,
             TokenSigner(key),
             node.blobs,
-            HANDLERS,
         )
         self._group = group
+        calls = Dispatcher(group, HANDLERS)
         await group.start(node.registry)
-        await node.rpc.serve(group.call)
-        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, group))
+        await node.rpc.serve(calls.call)
+        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, group, calls))
         stats = node.store.stats
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
         sleepers = group.sleepers
@@ -120,7 +120,7 @@ class GroupRole:
             await self._lease.release()
 
     @staticmethod
-    async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Group) -> None:
+    async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Group, calls: Dispatcher) -> None:
         """Take calls only while the node id is held and the store can be used: else the other group processes do."""
         changed = asyncio.Event()
         lease.on_change(lambda _: changed.set())
@@ -140,7 +140,7 @@ class GroupRole:
                         leaving.cancel()  # calls that it still waits for are answered all the same
                         await asyncio.wait({leaving})
                         leaving = None
-                        await rpc.serve(group.call)
+                        await rpc.serve(calls.call)
                         log.info("calls are taken again", node=lease.node)
                 elif not able and leaving is None:
                     if lease.held:

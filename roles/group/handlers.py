@@ -1,9 +1,9 @@
-"""How requests find their handlers: one function a method."""
+"""The way a call takes to its handler: one function a method."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError, Message
@@ -13,23 +13,21 @@ from fsharechat.protocol.bodies import check_whole
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, SubSignal
 from fsharechat.rpc import Call, Reply
-
-if TYPE_CHECKING:
-    from roles.group.service import Group
+from roles.group.service import Group
 
 log = structlog.get_logger(__name__)
 
 Answer = Message | bytes | None
-Business = Callable[["Group", Call, Any], Awaitable[Answer]]
+Business = Callable[[Group, Call, Any], Awaitable[Answer]]
 """Carries out a request whose body is the message that the table of requests names.
 
 It returns the payload of the answer (contract.md section 7), or raises Refusal with a code.
 """
 
-Handler = Callable[["Group", Call], Awaitable[Reply]]
+Handler = Callable[[Group, Call], Awaitable[Reply]]
 """Carries out a method whose body and reply are its own business."""
 
-Direct = Callable[["Group", Call], "asyncio.Future[Reply]"]
+Direct = Callable[[Group, Call], "asyncio.Future[Reply]"]
 """The handler of a method on the hot path: it is called without a task of its own.
 
 It must not raise, and the future that it returns must not fail.
@@ -65,7 +63,7 @@ def add_up(tables: Iterable[Handlers]) -> Handlers:
 def _parsing(sub_signal: SubSignal, business: Business) -> Handler:
     kind = REQUESTS[sub_signal].request.kind
 
-    async def handle(group: "Group", call: Call) -> Reply:
+    async def handle(group: Group, call: Call) -> Reply:
         parsed = kind.FromString(call.body)
         check_whole(parsed)
         answer = await business(group, call, parsed)
@@ -81,7 +79,7 @@ def code_of(error: StoreError) -> Code:
     return Code.TIMEOUT if isinstance(error, CommitInDoubt) else Code.SERVER_ERROR
 
 
-async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
+async def carry_out(handler: Handler, group: Group, call: Call) -> Reply:
     """Run a handler; what fails becomes a code (contract.md section 5)."""
     try:
         return await handler(group, call)
@@ -100,3 +98,26 @@ async def carry_out(handler: Handler, group: "Group", call: Call) -> Reply:
     except Exception:
         log.exception("request failed", method=call.method, uid=call.uid)
         return Reply(Code.SERVER_ERROR)
+
+
+class Dispatcher:
+    """Hands calls to their handlers."""
+
+    def __init__(self, group: Group, handlers: Handlers) -> None:
+        self._group = group
+        self._handlers = handlers
+
+    def call(self, call: Call) -> asyncio.Future[Reply]:
+        """Answer a call (see Rpc.serve)."""
+        group = self._group
+        # What this process writes itself stands behind what was sent before.
+        group.ids.observe(call.message_id)
+        direct = self._handlers.direct.get(call.method)
+        if direct is not None:
+            return direct(group, call)
+        handler = self._handlers.raw.get(call.method)
+        if handler is None:
+            future: asyncio.Future[Reply] = group.loop.create_future()
+            future.set_result(Reply(Code.NOT_IMPLEMENTED))
+            return future
+        return group.loop.create_task(carry_out(handler, group, call))

@@ -1,4 +1,4 @@
-"""What the handlers share, and the way a call takes to its handler."""
+"""What the handlers share."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,6 @@ from fsharechat.clock import now_ms
 from fsharechat.codes.delivery import Delivery
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator
-from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
 from fsharechat.settings import Settings
@@ -22,7 +21,6 @@ from fsharechat.store.users import Rights
 from fsharechat.tasks import spawn
 from roles.group.cache import Cache
 from roles.group.expulsion import Expulsion
-from roles.group.handlers import Handlers, carry_out
 from roles.group.name_parts import mend
 from roles.group.outbox import Outbox
 from roles.group.portraits import Portraits
@@ -64,7 +62,6 @@ class Group:
         codes: Delivery,
         tokens: TokenSigner,
         blobs: Blobs,
-        handlers: Handlers,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -73,7 +70,6 @@ class Group:
         self.codes = codes
         self.tokens = tokens
         self.blobs = blobs
-        self.handlers = handlers
         self.presence = PresenceTable()
         self.outbox = Outbox(bus, self.presence)
         self.reports = ReportBook(store, self.outbox)
@@ -123,20 +119,6 @@ class Group:
         self.rights.age()
         self.members.age()
         self._ageing = self.loop.call_later(CACHE_SECONDS, self._age_cache)
-
-    def call(self, call: Call) -> asyncio.Future[Reply]:
-        """Answer a call (see Rpc.serve)."""
-        # What this process writes itself stands behind what was sent before.
-        self.ids.observe(call.message_id)
-        direct = self.handlers.direct.get(call.method)
-        if direct is not None:
-            return direct(self, call)
-        handler = self.handlers.raw.get(call.method)
-        if handler is None:
-            future: asyncio.Future[Reply] = self.loop.create_future()
-            future.set_result(Reply(Code.NOT_IMPLEMENTED))
-            return future
-        return self.loop.create_task(carry_out(handler, self, call))
 
     def _on_presence(self, presence: Presence) -> None:
         moved_from = self.presence.update(presence)

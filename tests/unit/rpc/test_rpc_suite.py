@@ -117,8 +117,7 @@ async def test_unserve_refuses_new_calls_and_waits_for_those_taken(ends: Ends) -
     assert not gone.done()
     desk.answer(0, Reply(Code.SUCCESS, b"done"))
     await asyncio.wait_for(gone, 5)
-    assert taken.done()
-    assert (await taken).payload == b"done"
+    assert (await asyncio.wait_for(taken, 5)).payload == b"done"  # over a network it is on its way still
     assert len(desk.calls) == 1
 
 
