@@ -1,18 +1,17 @@
 """The HTTP port: how many may connect, and for how long they may keep a connection that is of no use."""
 
 import asyncio
-import logging
 import socket
 import struct
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
 from fsharechat.http import make_runner
+from fsharechat.http_log import HttpLog
 from fsharechat.rooms import AddressRoom, Crowd
 from fsharechat.settings import Api
 
@@ -140,17 +139,6 @@ class Listener:
                 log.info("connection closed", reason="stalled", peer=f"{host}:{port}")
                 transport.abort()
             self._moved[connection] = last
-
-
-class HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, without what clients did wrong or did not wait for, which is no error of ours."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.getLogger("aiohttp.server"))
-
-    def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
-        if not isinstance(exc_info, (HttpProcessingError, ConnectionError)):
-            super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
 class Entrance(asyncio.Protocol):

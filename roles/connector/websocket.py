@@ -3,15 +3,14 @@
 import asyncio
 import base64
 import hashlib
-import logging
 import ssl
 from functools import partial
 from typing import Any, cast
 
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from fsharechat.http import make_runner, refuse_encoded
+from fsharechat.http_log import HttpLog
 from fsharechat.protocol import json, websocket
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
@@ -117,17 +116,6 @@ def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.
     response = web.Response(status=status, text=text, headers=headers)
     response.force_close()
     return response
-
-
-class HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, without what clients did wrong: that is a line of the gate, and no error of ours."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.getLogger("aiohttp.server"))
-
-    def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
-        if not isinstance(exc_info, HttpProcessingError):
-            super().exception(msg, *args, exc_info=exc_info, **kwargs)
 
 
 class WebSocketConnection(Receiver):

@@ -1,0 +1,17 @@
+"""What aiohttp's server logs."""
+
+import logging
+from typing import Any
+
+from aiohttp.http_exceptions import HttpProcessingError
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """Leaves out what clients did wrong or did not wait for: that is no error of the server."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+
+    def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
+        if not isinstance(exc_info, (HttpProcessingError, ConnectionError)):
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)
