@@ -1,5 +1,6 @@
 """What strangers and misbehaving clients do to a server; each checks what becomes of its own connections."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -10,6 +11,7 @@ import orjson
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from tests.e2e.deployment import Deployment
+from tools.testing.server import BOUND
 from tools.wire import websocket
 from tools.wire.bodies import connect_body, text_message, web_text
 from tools.wire.clients import TcpWire
@@ -19,6 +21,7 @@ ABUSES: dict[str, Abuse] = {}
 
 BIG = 10 << 20
 _HEADER = frames.encode(Signal.CONNECT, 0, 1, b"x" * 100)
+_CLOSE = bytes((0x80 | websocket.CLOSE,))
 
 
 def abuse(function: Abuse) -> Abuse:
@@ -59,11 +62,24 @@ async def hang_up_web(server: Deployment, data: bytes, reason: str, *, shake: bo
         if shake:
             await wire.become_websocket()
         wire.writer.write(data)
-        with suppress(ValueError):  # what comes is no frames of ours
-            await wire.until_closed()
+        await _until_hung_up(wire)
         await server.until_logged(wire, reason)
     finally:
         await wire.close()
+
+
+async def _until_hung_up(wire: TcpWire) -> None:
+    """Wait for the frame that closes a WebSocket, which a client answers by an end of its own, or for the end."""
+    data = b""
+    async with asyncio.timeout(BOUND):
+        while not data.startswith(_CLOSE):
+            try:
+                part = await wire.reader.read(1 << 16)
+            except ConnectionError:
+                return
+            if not part:
+                return
+            data += part
 
 
 @abuse

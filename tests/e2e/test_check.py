@@ -17,6 +17,8 @@ from fsharechat.store import fence
 from fsharechat.store.migrate import migrate, revisions
 from tools.testing.server import Server, run_command
 
+pytestmark = pytest.mark.slow  # each starts a few programs, one after the other
+
 NEWEST = revisions()[-1]
 BEFORE = revisions()[-3]
 """What an older version has made: two migrations wait."""
