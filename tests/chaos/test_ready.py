@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from fsharechat import __version__
 from tools.chaos.world import World
 from tools.testing.cluster import Cluster, MakeCluster
 from tools.testing.server import BOUND
@@ -31,7 +32,7 @@ async def _until(it: Cluster, holds: Callable[[str, int, Said], bool]) -> None:
             return
         assert time.monotonic() < deadline, f"{said}"
         for name in it.names():
-            assert await _ask(it, name, "alive") == (200, {"code": 200})
+            assert await _ask(it, name, "alive") == (200, {"code": 200, "version": __version__})
 
 
 def _all_is_well(_: str, status: int, parts: Said) -> bool:
