@@ -6,7 +6,7 @@ WORKDIR /src
 # The libraries first: they change less often than the code.
 COPY requirements.txt .
 RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE settings.toml ./
 COPY fsharechat fsharechat
 COPY roles roles
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
