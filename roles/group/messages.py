@@ -18,6 +18,7 @@ from fsharechat.protocol.signals import (
     SYSTEM_TYPES,
     TRANSPARENT_TYPES,
     Code,
+    ContentType,
     ConversationType,
     MemberType,
     PersistFlag,
@@ -36,6 +37,9 @@ from roles.group.standing import check_heard, rights_of
 from roles.group.words import texts_of
 
 log = structlog.get_logger(__name__)
+
+_OWN_DEVICES_HEAR = frozenset({ContentType.CALL_ANSWER, ContentType.CALL_ANSWER_AUDIO})
+"""What the sender's other devices are pushed too: they ring no more (calls.md section 9.2)."""
 
 
 def send(group: Group, call: Call) -> asyncio.Future[Reply]:
@@ -214,6 +218,8 @@ def _send(
         raise Refusal(Code.INVALID_DATA) from None
     if _is_transparent(content):
         group.outbox.push(body, receivers)
+        if content.type in _OWN_DEVICES_HEAR:
+            group.outbox.push_to_others(body, call.uid, (call.client_id,))
         return _resolved(group, Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
     future: asyncio.Future[Reply] = group.loop.create_future()
 
@@ -327,7 +333,9 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     if content.type in TRANSPARENT_TYPES:
         return True
     flag = content.persist_flag
-    return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
+    if flag != PersistFlag.TRANSPARENT and (flag or not content.HasField("persist_flag")):
+        return False
+    return content.type != ContentType.CALL_START  # which is stored, whatever the flag says
 
 
 def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:
