@@ -45,6 +45,7 @@ class PushTo(NamedTuple):
     """A transparent message to one device, if it is online now: what concerns a call is for no other one."""
 
     body: bytes
+    sender: str
     uid: str
     client_id: str
 

@@ -90,7 +90,8 @@ def _event(event: pb.Event) -> Event | None:
     if event.HasField("push"):
         return Push(event.push.body, list(event.push.uids))
     if event.HasField("push_to"):
-        return PushTo(event.push_to.body, event.push_to.uid, event.push_to.client_id)
+        push = event.push_to
+        return PushTo(push.body, push.sender, push.uid, push.client_id)
     if event.HasField("notify"):
         note = event.notify
         return Notify(note.sub_signal, note.body, note.uid, note.except_client)

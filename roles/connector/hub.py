@@ -341,7 +341,7 @@ class Hub:
     def _on_push_to(self, event: PushTo) -> None:
         session = self._devices.get((event.uid, event.client_id))
         if session is not None and session.logs is not None:
-            session.logs.push(TailMessage(event.body, ""))
+            session.logs.push(TailMessage(event.body, event.sender))
 
     def _on_reported(self, event: Reported) -> None:
         for uid, seq in event.entries:

@@ -473,7 +473,9 @@ class GroupCalls(MediaEvents):
             if isinstance(effect, Tell):
                 self._tell(group_id, effect)
             elif isinstance(effect, Bye):
-                self._around.outbox.push_to(self._bye(group_id, effect.sender), effect.uid, effect.client_id)
+                self._around.outbox.push_to(
+                    self._bye(group_id, effect.sender), effect.sender, effect.uid, effect.client_id
+                )
             elif isinstance(effect, StopRinging):
                 stopped.append(effect)
             else:
@@ -484,7 +486,7 @@ class GroupCalls(MediaEvents):
             for one in stopped:
                 spared = {client_id for uid, client_id in busy if uid == one.uid}
                 body = self._bye(group_id, one.sender)
-                self._around.outbox.push_to_others(body, one.uid, {one.except_client, *spared})
+                self._around.outbox.push_to_others(body, one.sender, one.uid, {one.except_client, *spared})
         for thing in media:
             await self._tell_media(thing)
 
@@ -502,14 +504,14 @@ class GroupCalls(MediaEvents):
 
     def _tell(self, group_id: str, tell: Tell) -> None:
         body = self._body(group_id, ContentType.CALL_SIGNAL, tell.sender, orjson.dumps(tell.said))
-        self._around.outbox.push_to(body, tell.uid, tell.client_id)
+        self._around.outbox.push_to(body, tell.sender, tell.uid, tell.client_id)
 
     def _bye(self, group_id: str, sender: str) -> bytes:
         return self._body(group_id, ContentType.CALL_BYE, sender)
 
     def _hang_up(self, group_id: str, call: Call) -> None:
         """Tell a device that its call is over: it would wait for ever."""
-        self._around.outbox.push_to(self._bye(group_id, group_id), call.uid, call.client_id)
+        self._around.outbox.push_to(self._bye(group_id, group_id), group_id, call.uid, call.client_id)
 
     def _body(self, group_id: str, kind: int, sender: str, data: bytes = b"") -> bytes:
         return pb.Message(

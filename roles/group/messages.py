@@ -248,7 +248,7 @@ def _send(
     if _is_transparent(content):
         group.outbox.push(body, receivers)
         if content.type in _OWN_DEVICES_HEAR:
-            group.outbox.push_to_others(body, call.uid, (call.client_id,))
+            group.outbox.push_to_others(body, call.uid, call.uid, (call.client_id,))
         return _resolved(group, Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
     future: asyncio.Future[Reply] = group.loop.create_future()
 

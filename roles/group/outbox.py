@@ -28,16 +28,16 @@ class Outbox:
         for node, part in self._users_by_node(uids).items():
             self._add(node, Push(body, part))
 
-    def push_to(self, body: bytes, uid: str, client_id: str) -> None:
+    def push_to(self, body: bytes, sender: str, uid: str, client_id: str) -> None:
         """Send a transparent message to one device, if it is online."""
         if place := self._devices(uid).get(client_id):
-            self._add(place[0], PushTo(body, uid, client_id))
+            self._add(place[0], PushTo(body, sender, uid, client_id))
 
-    def push_to_others(self, body: bytes, uid: str, client_ids: Container[str]) -> None:
+    def push_to_others(self, body: bytes, sender: str, uid: str, client_ids: Container[str]) -> None:
         """Send a transparent message to the devices of a user that are online, but for some of them."""
         for client_id, (node, _) in self._devices(uid).items():
             if client_id not in client_ids:
-                self._add(node, PushTo(body, uid, client_id))
+                self._add(node, PushTo(body, sender, uid, client_id))
 
     def notify(self, sub_signal: int, body: bytes, uid: str, except_client: str = "") -> None:
         """Send a notification to the devices of a user that are online."""

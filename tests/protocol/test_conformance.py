@@ -15,6 +15,7 @@ from tools.conformance.all_rows import all_rows
 from tools.conformance.rows import Row
 from tools.conformance.running import attempt
 from tools.conformance.world import Target
+from tools.testing.fake_media_server import FakeMediaServer
 from tools.testing.server import SUPER_CODE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,7 +35,9 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
     )
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as events:
         patch.setattr(Drawing, "compose", _composed_here)
-        async with Node(settings) as node:
+        node = Node(settings)
+        node.make_media_server = FakeMediaServer
+        async with node:
             at = node.addresses
             yield Target([at["tcp"]], [at["ws"]], [at["http"]], SUPER_CODE, API_KEY, own=True)
     assert [event for event in events if event["log_level"] in ("error", "critical")] == []

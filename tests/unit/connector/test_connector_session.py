@@ -342,7 +342,9 @@ async def test_a_push_to_one_device_is_for_no_other(connector: Connector) -> Non
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     body = pb.Message(from_user="ben").SerializePartialToString()
     connector.events(
-        PushTo(body, "anna", "tablet"), PushTo(body, "anna", "gone"), PushTo(body, "nobody", "tablet")
+        PushTo(body, "ben", "anna", "tablet"),
+        PushTo(body, "ben", "anna", "gone"),
+        PushTo(body, "ben", "nobody", "tablet"),
     )
     assert phone.transport.take() == []
     assert tablet.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]

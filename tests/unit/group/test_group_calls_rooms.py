@@ -76,7 +76,7 @@ class Line:
             assert not isinstance(event, Push), "a call is for no device that is not in it"
             if isinstance(event, PushTo):
                 message = pb.Message.FromString(event.body)
-                assert message.from_user != event.uid
+                assert message.from_user == event.sender != event.uid
                 assert message.message_id
                 assert message.server_timestamp == self.office.now
                 assert (message.conversation.type, message.conversation.line) == (1, 0)
