@@ -34,6 +34,7 @@ from fsharechat.settings_schema import (
     Rpc,
     Settings,
     Store,
+    Turn,
     Users,
 )
 from fsharechat.settings_tls import Tls
@@ -54,6 +55,7 @@ __all__ = [
     "SettingsError",
     "Store",
     "Tls",
+    "Turn",
     "Users",
     "key_paths",
     "load",

@@ -263,6 +263,37 @@ class Users(Section):
     directory: Literal["open", "exact", "friends"] = "exact"
 
 
+_TURN_URL = re.compile(r"(stuns?:[^?/@\s]+|turns?:[^?/@\s]+(\?transport=(udp|tcp))?)")
+
+
+class Turn(Section):
+    urls: Words = ()
+    secret: Secret = ""
+    user: str = ""
+    password: Secret = ""
+    ttl_seconds: Annotated[Whole, Field(ge=60, le=604_800)] = 86_400
+
+    @field_validator("urls")
+    @classmethod
+    def _of_turn(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not _TURN_URL.fullmatch(url):
+                raise ValueError(
+                    f"{url!r} must be turn:host:port, with ?transport=tcp or not, turns: or stun:"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.secret and (self.user or self.password):
+            raise ValueError("has a secret, or a user and password, but not both")
+        if bool(self.user) != bool(self.password):
+            raise ValueError("needs user and password, or neither")
+        if any(url.startswith("turn") for url in self.urls) and not (self.secret or self.user):
+            raise ValueError("urls of turn: need secret, or user and password")
+        return self
+
+
 class Metrics(Section):
     host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
@@ -291,6 +322,7 @@ class Settings(BaseSettings):
     blobs: Blobs = Blobs()
     limits: Limits = Limits()
     users: Users = Users()
+    turn: Turn = Turn()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

@@ -18,6 +18,7 @@ from fsharechat.client.media import Media
 from fsharechat.client.models import (
     Credentials,
     Event,
+    IceServer,
     MessageRecalled,
     MessagesWaiting,
     Notice,
@@ -284,6 +285,11 @@ class Client:
         )
         await self._outbox.take_turn(self.options.request_timeout)
         await self.request(SubSignal.MS, message)
+
+    async def turn(self) -> IceServer:
+        """Ask where calls may be relayed: an entry for the `iceServers` of WebRTC, without urls if there are none."""
+        found = await ask(self.request, SubSignal.TURN, pb.Version(version=0), pb.TurnResult)
+        return IceServer(tuple(found.url), found.username, found.credential, found.ttl)
 
     async def pull(self, after_seq: int) -> pb.PullMessageResult:
         """Ask for the inbox entries after `after_seq` (section 6, MP), which `messages()` yields nevertheless.

@@ -69,6 +69,16 @@ class SentMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class IceServer:
+    """Where calls may be relayed: an entry of WebRTC's `iceServers`. It is good for `ttl` seconds, 0: without end."""
+
+    urls: tuple[str, ...]
+    username: str
+    credential: str
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """The connection stands (again). The heads in `ack` tell what changed meanwhile (contract.md section 4)."""
 

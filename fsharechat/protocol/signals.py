@@ -290,6 +290,14 @@ class SubSignal(IntEnum):
             _DONE,
         ),
     )
+    TURN = (
+        46,
+        Request(
+            "where calls may be relayed",
+            _VERSION,
+            Answer(pb.TurnResult, texts("urls=url"), "username", "credential", "ttl"),
+        ),
+    )
     # fmt: on
 
 

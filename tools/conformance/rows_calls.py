@@ -170,6 +170,13 @@ async def own_devices(world: World) -> None:
     await nothing_came(ben, tablet)
 
 
+@row("7 TURN: what goes into the iceServers of WebRTC")
+async def turn(world: World) -> None:
+    ann = await world.online()
+    told = await ann.ask("TURN", "Version", {"version": 0}, {})
+    same(set(told), {"urls", "username", "credential", "ttl"})
+
+
 # In groups
 
 
