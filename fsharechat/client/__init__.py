@@ -1,5 +1,6 @@
 """An asyncio client of FshareChat servers, over TCP and WebSocket. See docs/client.md."""
 
+from fsharechat.client.calls import call_signal
 from fsharechat.client.client import Client
 from fsharechat.client.errors import (
     AlreadyRequested,
@@ -30,6 +31,7 @@ from fsharechat.client.errors import (
 from fsharechat.client.groups import GroupNotice, group_notice
 from fsharechat.client.login import login, send_code
 from fsharechat.client.models import (
+    CallSignal,
     Connected,
     ConnectionLost,
     Credentials,
@@ -61,6 +63,7 @@ from fsharechat.client.user_settings import conversation_key
 __all__ = [
     "AlreadyRequested",
     "Blacklisted",
+    "CallSignal",
     "Client",
     "ClientError",
     "Closed",
@@ -106,6 +109,7 @@ __all__ = [
     "TooOften",
     "Transparent",
     "Unsupported",
+    "call_signal",
     "conversation_key",
     "conversation_of",
     "group",
