@@ -12,7 +12,7 @@ import structlog
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
-from fsharechat.settings import Connector
+from fsharechat.settings import ConnectorSettings
 from fsharechat.store.heads import Heads
 from fsharechat.tasks import repeat, spawn
 from roles.connector.logs import OnlineUser
@@ -31,10 +31,10 @@ Without this a device would be told to fetch what it has just sent itself.
 """
 
 
-class Surroundings(Protocol):
+class HeadCheckHost(Protocol):
     """What the check needs of the connector."""
 
-    settings: Connector
+    settings: ConnectorSettings
     time: Callable[[], float]
     rpc: Rpc
 
@@ -45,7 +45,7 @@ class Surroundings(Protocol):
 
 
 class HeadCheck:
-    def __init__(self, hub: Surroundings) -> None:
+    def __init__(self, hub: HeadCheckHost) -> None:
         self._hub = hub
         self._fresh: deque[tuple[float, str]] = deque()
         self._ahead: deque[tuple[float, str, Heads]] = deque()

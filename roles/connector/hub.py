@@ -18,7 +18,7 @@ from fsharechat.registry import Lease
 from fsharechat.rooms import AddressRoom
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.rpc.welcome import Welcome
-from fsharechat.settings import Connector, Settings
+from fsharechat.settings import ConnectorSettings, Settings
 from fsharechat.store.cursors import Log
 from fsharechat.tasks import repeat, spawn
 from roles.connector.admission import Admission, Visit
@@ -28,10 +28,10 @@ from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.logs import VERSIONED, DeviceLogs, OnlineUser
 from roles.connector.marks import MarkKeeper
 from roles.connector.recalls import Recalls
-from roles.connector.session import Session, State
+from roles.connector.session import Session, SessionState
 from roles.connector.slow import SlowReaders
 from roles.connector.tail import TailMessage
-from roles.connector.transport import Transport
+from roles.connector.transport import DeviceTransport
 from roles.connector.writes import TurnWrites
 
 log = structlog.get_logger(__name__)
@@ -206,7 +206,7 @@ class Hub:
         """Count a new connection from `peer`; None where it is one too many, or none are taken."""
         return None if self.suspended else self.admission.enter(connected, peer, self.time())
 
-    def accept(self, transport: Transport) -> Session | None:
+    def accept(self, transport: DeviceTransport) -> Session | None:
         """Return the session of a connection, or None while none are taken."""
         if self.suspended:
             return None
@@ -239,9 +239,9 @@ class Hub:
         user.catch_up(heads)
         logs.notify_all()
 
-    def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
+    def closed(self, session: Session, was: SessionState, buckets: Buckets | None) -> None:
         self.sessions.discard(session)
-        if was is not State.OPEN:
+        if was is not SessionState.OPEN:
             self.unauthenticated -= 1
             return
         if buckets is not None:
@@ -386,7 +386,7 @@ class Hub:
 
     def _look_at(self, session: Session, now: float) -> None:
         settings = self.settings
-        if session.state is State.CLOSED:
+        if session.state is SessionState.CLOSED:
             return
         session.forget_leaked(now)
         if now - session.heard_at > session.transport.silence_seconds:
@@ -396,7 +396,7 @@ class Hub:
                 session.logs.sweep(now - settings.notify_repeat_seconds, now)
 
 
-def _admission(settings: Connector, open_files: int) -> Admission:
+def _admission(settings: ConnectorSettings, open_files: int) -> Admission:
     most = min(settings.max_connections, open_files - SPARE_FILES)
     if most < settings.max_connections:
         log.info(

@@ -21,7 +21,7 @@ from fsharechat.store.messages import NOTHING
 from roles.connector.cursor import Cursor
 from roles.connector.marks import MarkKeeper
 from roles.connector.tail import Tail, TailMessage
-from roles.connector.transport import Transport
+from roles.connector.transport import DeviceTransport
 
 VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
 """What tells a device of a new version: of the friends, of the friend requests, of the settings."""
@@ -46,20 +46,20 @@ older than its mark, too: it may have missed that event.
 """
 
 
-class Device(Protocol):
+class DeviceSession(Protocol):
     """What the logs need of the session of a device."""
 
     uid: str
     client_id: str
     heard_at: float
     inflight: int
-    transport: Transport
+    transport: DeviceTransport
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
         """Ask the group role. `done` gets the reply if the device is connected then."""
 
 
-class Surroundings(Protocol):
+class LogsHost(Protocol):
     """What the logs need of the connector."""
 
     time: Callable[[], float]
@@ -201,7 +201,7 @@ class DeviceLogs:
     )
 
     def __init__(
-        self, device: Device, surroundings: Surroundings, user: OnlineUser, heads: Heads, marks: Marks
+        self, device: DeviceSession, surroundings: LogsHost, user: OnlineUser, heads: Heads, marks: Marks
     ) -> None:
         """Begin where a device is by its `marks`; the CONNECT_ACK has told it of the `heads`."""
         self._device = device

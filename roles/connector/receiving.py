@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from roles.connector.hub import Hub
-from roles.connector.sending import Sender
+from roles.connector.sending import SendingConnection
 
 PART_BYTES = 16 * 1024
 """Of what came at one time so much is read before others have their turn."""
@@ -14,7 +14,7 @@ SKIPPED_BYTES = 16 << 20
 """A request over the limit and under this size is refused (section 8); a longer one costs its connection."""
 
 
-class Receiver(Sender):
+class ReceivingConnection(SendingConnection):
     """Reads what arrives; nothing while the session wants no more, or the client does not take its answers."""
 
     __slots__ = ("_held", "_later", "_transport")

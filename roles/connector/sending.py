@@ -20,11 +20,11 @@ AT_ONCE = 16 * 1024
 _ENTRY = 128
 """What an entry of the queue takes beside its bytes."""
 
-Frame = bytes | Callable[[], bytes]
+Outgoing = bytes | Callable[[], bytes]
 """A frame, or what makes it when it can be sent: JSON is larger than what it is made of."""
 
 
-class Sender:
+class SendingConnection:
     """While the socket is full, nothing of this connection is carried out, and what is to be sent waits here.
 
     Answers are as many as there were requests under way, and wait however large they are. What the client did not
@@ -40,7 +40,7 @@ class Sender:
         self._full = False
         self._closing = False
         self._resting = False
-        self._queue: deque[tuple[int, Frame]] | None = None
+        self._queue: deque[tuple[int, Outgoing]] | None = None
         self._unasked = 0
 
     # What the connection does
@@ -71,7 +71,7 @@ class Sender:
         else:
             self._wait(data, len(data) + _ENTRY if unasked else 0)
 
-    def _wait(self, frame: Frame, unasked: int = 0) -> None:
+    def _wait(self, frame: Outgoing, unasked: int = 0) -> None:
         if self._closing:
             return
         if self._queue is None:

@@ -23,7 +23,7 @@ from fsharechat.store.cursors import Log
 from roles.connector.bodies import Connect, ping_interval
 from roles.connector.limits import PING, Buckets, BucketTable, RateLimit, Verdict
 from roles.connector.logs import DeviceLogs
-from roles.connector.transport import Transport
+from roles.connector.transport import DeviceTransport
 
 log = structlog.get_logger(__name__)
 
@@ -34,14 +34,14 @@ FRAMES_A_TURN = 200
 """So many frames of one connection are carried out before others have their turn."""
 
 
-class State(Enum):
+class SessionState(Enum):
     NEW = 0
     AUTHENTICATING = 1
     OPEN = 2
     CLOSED = 3
 
 
-class Surroundings(Protocol):
+class SessionHost(Protocol):
     """What a session needs of the connector."""
 
     time: Callable[[], float]
@@ -57,7 +57,7 @@ class Surroundings(Protocol):
     def opened(self, session: Session, welcome: Welcome) -> None:
         """A device has logged in."""
 
-    def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
+    def closed(self, session: Session, was: SessionState, buckets: Buckets | None) -> None:
         """A session has ended."""
 
     def forget(self, session: Session) -> None:
@@ -92,10 +92,10 @@ class Session:
         "uid",
     )
 
-    def __init__(self, hub: Surroundings, transport: Transport) -> None:
+    def __init__(self, hub: SessionHost, transport: DeviceTransport) -> None:
         self._hub = hub
         self.transport = transport
-        self.state = State.NEW
+        self.state = SessionState.NEW
         self.opened_at = self.heard_at = hub.time()
         self.uid = ""
         self.client_id = ""
@@ -123,14 +123,14 @@ class Session:
             if self.inflight >= self._most or self._backlog or number == FRAMES_A_TURN:
                 self._keep(frames[number:])
                 return
-            if frame.signal == Signal.PUBLISH and self.state is State.OPEN:
+            if frame.signal == Signal.PUBLISH and self.state is SessionState.OPEN:
                 self._publish(frame)
             else:
                 self._carry_out(frame)
 
     def _keep(self, frames: Sequence[Frame]) -> None:
         """Carry out frames later, and read no more until then; so they are no more than came at one time."""
-        if self.state is State.CLOSED:
+        if self.state is SessionState.CLOSED:
             return  # nothing would ever resume reading
         if self._backlog is None:
             self._backlog = deque()
@@ -142,17 +142,17 @@ class Session:
 
     def _carry_out(self, frame: Frame) -> None:
         signal = frame.signal
-        if self.state is State.CLOSED:
+        if self.state is SessionState.CLOSED:
             return
-        if signal == Signal.PUBLISH and self.state is State.OPEN:
+        if signal == Signal.PUBLISH and self.state is SessionState.OPEN:
             self._publish(frame)
         elif signal == Signal.PING:
             self._ping(frame)
-        elif signal == Signal.CONNECT and self.state is State.NEW:
+        elif signal == Signal.CONNECT and self.state is SessionState.NEW:
             self._connect(frame)
-        elif signal == Signal.DISCONNECT and self.state is State.OPEN:
+        elif signal == Signal.DISCONNECT and self.state is SessionState.OPEN:
             self._disconnect(frame)
-        elif signal == OVERLONG and self.state is State.OPEN:
+        elif signal == OVERLONG and self.state is SessionState.OPEN:
             if self._allowed(frame):
                 self._refuse(frame, Code.INVALID_MESSAGE)
         else:
@@ -160,19 +160,19 @@ class Session:
 
     def refuse(self, reason: str) -> None:
         """Close the connection for what the client did, with one log line."""
-        if self.state is not State.CLOSED:
+        if self.state is not SessionState.CLOSED:
             log.info("connection closed", reason=reason, peer=self.transport.peer, uid=self.uid or None)
             self.close()
 
     def close(self) -> None:
         """End the session and its connection."""
-        if self.state is not State.CLOSED:
+        if self.state is not SessionState.CLOSED:
             self._end()
             self.transport.close()
 
     def _end(self) -> None:
         was = self.state
-        self.state = State.CLOSED
+        self.state = SessionState.CLOSED
         self._backlog = None
         self._hub.closed(self, was, self._buckets)
 
@@ -186,14 +186,14 @@ class Session:
         if not said.client_id:
             self._refuse_connect(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
             return
-        self.state = State.AUTHENTICATING
+        self.state = SessionState.AUTHENTICATING
         self.transport.authenticating()
         self.uid, self.client_id = said.uid, said.client_id
         call = Call(Method.AUTHENTICATE, said.uid, said.client_id, said.password.encode())
         self._hub.rpc.call(call).add_done_callback(self._on_authenticated)
 
     def _on_authenticated(self, future: asyncio.Future[Reply]) -> None:
-        if self.state is not State.AUTHENTICATING:
+        if self.state is not SessionState.AUTHENTICATING:
             return  # gone meanwhile
         reply = future.result()
         if reply.code != SubSignal.CONNECTION_ACCEPTED:
@@ -202,7 +202,7 @@ class Session:
             return
         welcome = Welcome.decode(reply.payload)
         self.issued_ms = welcome.issued_ms
-        self.state = State.OPEN
+        self.state = SessionState.OPEN
         self._buckets = None  # those of the device take their place
         self.transport.authenticated(self.uid)
         self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, welcome.ack)
@@ -279,7 +279,7 @@ class Session:
     def _finished(self, done: Callable[[Reply], None], future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         try:
-            if self.state is State.OPEN:
+            if self.state is SessionState.OPEN:
                 done(future.result())
         finally:
             self._went_out()
@@ -287,7 +287,7 @@ class Session:
     def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         try:
-            if self.state is State.OPEN:
+            if self.state is SessionState.OPEN:
                 reply = future.result()
                 code, payload = reply
                 if code:
@@ -331,7 +331,7 @@ class Session:
                 return
             left -= 1
             self._carry_out(self._backlog.popleft())
-        if not self._backlog and self.state is not State.CLOSED:
+        if not self._backlog and self.state is not SessionState.CLOSED:
             self.transport.resume()
 
     def rest(self) -> None:
@@ -380,7 +380,7 @@ class Session:
     def _take_buckets(self) -> Buckets:
         """Begin to count what the client may do only so often (limits.py); a flood of it ends the connection."""
         # What a stranger does counts for this connection alone: the device that it names may be another's.
-        stranger = self.state is not State.OPEN
+        stranger = self.state is not SessionState.OPEN
         self._buckets = Buckets() if stranger else self._hub.buckets.take(self.uid, self.client_id)
         return self._buckets
 

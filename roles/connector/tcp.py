@@ -10,7 +10,7 @@ from fsharechat.protocol.signals import Code, Signal, SubSignal
 from roles.connector.admission import Visit
 from roles.connector.deaf import PAUSE_SECONDS, SMALL, Break
 from roles.connector.hub import Hub
-from roles.connector.receiving import SKIPPED_BYTES, Receiver
+from roles.connector.receiving import SKIPPED_BYTES, ReceivingConnection
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
@@ -26,7 +26,7 @@ _REFUSED = b"\0"
 """The body of a refused CONNECT (section 4): Android takes an empty one for an accepted CONNECT with head 0."""
 
 
-class TcpConnection(Receiver, asyncio.Protocol):
+class TcpConnection(ReceivingConnection, asyncio.Protocol):
     """The transport of a session."""
 
     answer_bytes = 64 * 1024
@@ -139,7 +139,7 @@ class TcpConnection(Receiver, asyncio.Protocol):
             self._session.refuse("not logged in within the time")
         self._visit.cut()
 
-    # Receiver
+    # ReceivingConnection
 
     def _read(self, data: bytes) -> None:
         session = self._session
@@ -185,7 +185,7 @@ class TcpConnection(Receiver, asyncio.Protocol):
         self._hub.writes.flush(self)
         self._rest(PAUSE_SECONDS)
 
-    # Sender
+    # SendingConnection
 
     def write_now(self, data: bytes) -> None:
         if self._transport is not None and not self._closing:

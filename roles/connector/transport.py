@@ -5,7 +5,7 @@ from typing import Protocol
 from roles.connector.tail import TailMessage
 
 
-class Transport(Protocol):
+class DeviceTransport(Protocol):
     """What a session needs of its connection. Nothing here blocks or raises; after `close` nothing is sent."""
 
     peer: str

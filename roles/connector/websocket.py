@@ -19,8 +19,8 @@ from fsharechat.tasks import spawn
 from roles.connector.acceptor import Acceptor
 from roles.connector.gate import Gate
 from roles.connector.hub import Hub
-from roles.connector.receiving import SKIPPED_BYTES, Receiver
-from roles.connector.session import FRAMES_A_TURN, Session, State
+from roles.connector.receiving import SKIPPED_BYTES, ReceivingConnection
+from roles.connector.session import FRAMES_A_TURN, Session, SessionState
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
@@ -118,7 +118,7 @@ def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.
     return response
 
 
-class WebSocketConnection(Receiver):
+class WebSocketConnection(ReceivingConnection):
     """The transport of a session. aiohttp makes the handshake; from then on it hands on what arrives, and no more."""
 
     answer_bytes = 256 * 1024
@@ -158,7 +158,7 @@ class WebSocketConnection(Receiver):
     async def serve(self, session: Session) -> None:
         """Return when either side has closed the connection, whose handshake is done."""
         self._transport = self._request.transport
-        if session.state is State.CLOSED or self._transport is None:
+        if session.state is SessionState.CLOSED or self._transport is None:
             return
         self._session = session
         if self._gate is not None:
@@ -190,7 +190,7 @@ class WebSocketConnection(Receiver):
             self._session.close()
         self._leave()
 
-    # Receiver
+    # ReceivingConnection
 
     def _read(self, data: bytes) -> None:
         try:
@@ -244,7 +244,7 @@ class WebSocketConnection(Receiver):
         try:
             frame = json.decode_request(text)
         except JsonError as error:
-            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is State.OPEN:
+            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is SessionState.OPEN:
                 session.invalid(error.sub_signal, error.message_id, str(error))
             else:
                 session.refuse(str(error))
@@ -348,7 +348,7 @@ class WebSocketConnection(Receiver):
         if not self._gone.done():
             self._gone.set_result(None)
 
-    # Sender
+    # SendingConnection
 
     def write_now(self, data: bytes) -> None:
         transport = self._transport

@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 
-class Connection(Protocol):
+class Writable(Protocol):
     def write_now(self, data: bytes) -> None:
         """Hand bytes to the socket."""
 
@@ -13,10 +13,10 @@ class TurnWrites:
     """Gathers what this turn of the loop has for each connection."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Connection, list[bytes]] = {}
+        self._waiting: dict[Writable, list[bytes]] = {}
         self._loop = asyncio.get_running_loop()
 
-    def add(self, connection: Connection, data: bytes) -> None:
+    def add(self, connection: Writable, data: bytes) -> None:
         parts = self._waiting.get(connection)
         if parts is not None:
             parts.append(data)
@@ -25,7 +25,7 @@ class TurnWrites:
             self._loop.call_soon(self._flush)
         self._waiting[connection] = [data]
 
-    def flush(self, connection: Connection) -> None:
+    def flush(self, connection: Writable) -> None:
         """Write what waits for one connection, which is about to be closed."""
         if parts := self._waiting.pop(connection, None):
             connection.write_now(b"".join(parts))

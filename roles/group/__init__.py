@@ -36,7 +36,7 @@ from roles.group import (
     users,
 )
 from roles.group.handlers import Dispatcher, add_up
-from roles.group.service import Group
+from roles.group.service import Business
 from roles.group.tokens import TokenSigner
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class GroupRole:
         self.addresses: dict[str, str] = {}
         self._node: Node | None = None
         self._lease: Lease | None = None
-        self._group: Group | None = None
+        self._group: Business | None = None
         self._codes: Delivery | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -76,7 +76,7 @@ class GroupRole:
         if node.settings.codes.super_code:
             log.warning("a super code is set: who knows it can log in as anybody")
         node.health.part("group's node id", lease.look)
-        group = Group(
+        group = Business(
             node.settings,
             node.store,
             node.bus,
@@ -120,7 +120,7 @@ class GroupRole:
             await self._lease.release()
 
     @staticmethod
-    async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Group, calls: Dispatcher) -> None:
+    async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Business, calls: Dispatcher) -> None:
         """Take calls only while the node id is held and the store can be used: else the other group processes do."""
         changed = asyncio.Event()
         lease.on_change(lambda _: changed.set())

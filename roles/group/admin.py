@@ -13,10 +13,10 @@ from fsharechat.rpc import Call, Method, Reply
 from roles.group.handlers import Handlers
 
 if TYPE_CHECKING:
-    from roles.group.service import Group
+    from roles.group.service import Business
 
-Request = dict[str, Any]
-Operation = Callable[["Group", Call, Request], Awaitable[object]]
+OfficeRequest = dict[str, Any]
+Operation = Callable[["Business", Call, OfficeRequest], Awaitable[object]]
 
 Operations = Mapping[str, Operation]
 """Operations by name. Each returns what is the `result` of the answer, or raises Denied."""
@@ -38,8 +38,8 @@ def handlers(tables: Iterable[Operations]) -> Handlers:
     """Return what carries out the operations of all tables."""
     operations = {name: function for table in tables for name, function in table.items()}
 
-    async def administer(group: "Group", call: Call) -> Reply:
-        request: Request = orjson.loads(call.body)
+    async def administer(group: "Business", call: Call) -> Reply:
+        request: OfficeRequest = orjson.loads(call.body)
         function = operations.get(request["op"])
         if function is None:
             return Reply(Code.NOT_IMPLEMENTED)

@@ -5,10 +5,10 @@ from fsharechat.rpc import Call
 from fsharechat.store import admin, groups
 from fsharechat.store.groups import Info
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import OFFICE, Denied, Operations, Request
-from roles.group.groups import NOTHING, Change, Told, end
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
+from roles.group.groups import NOTHING, Announcement, Change, end
 from roles.group.notices import Notice
-from roles.group.service import Group
+from roles.group.service import Business
 
 
 def _shown(info: Info) -> dict[str, object]:
@@ -28,7 +28,7 @@ def _name(names: type[GroupType] | type[MemberType], number: int) -> str:
     return names(number).name.lower() if number in names._value2member_map_ else str(number)
 
 
-async def list_groups(group: Group, _: Call, request: Request) -> object:
+async def list_groups(group: Business, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     found = await group.store.search_for(
         OFFICE, admin.chat_groups, request["search"], request["after"], limit + 1
@@ -39,7 +39,7 @@ async def list_groups(group: Group, _: Call, request: Request) -> object:
     }
 
 
-async def get(group: Group, _: Call, request: Request) -> object:
+async def get(group: Business, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     info = await group.store.read(admin.chat_group, request["group"])
     if info is None:
@@ -58,7 +58,7 @@ async def get(group: Group, _: Call, request: Request) -> object:
     }
 
 
-async def dismiss(group: Group, call: Call, request: Request) -> object:
+async def dismiss(group: Business, call: Call, request: OfficeRequest) -> object:
     """Dismiss a group; its members are told as if its owner had done it."""
     id = request["group"]
     info, told = await group.store.write_group(
@@ -69,7 +69,9 @@ async def dismiss(group: Group, call: Call, request: Request) -> object:
     return _shown(info._replace(dismissed=True, member_count=0))
 
 
-def _dismiss(dialect: Dialect, id: int, group_id: str, now: int, retried: bool) -> Unit[tuple[Info, Told]]:
+def _dismiss(
+    dialect: Dialect, id: int, group_id: str, now: int, retried: bool
+) -> Unit[tuple[Info, Announcement]]:
     info = yield from groups.locked(dialect, group_id)
     if info is None:
         raise Denied(404, "there is no such group")

@@ -4,15 +4,15 @@ from fsharechat.protocol.signals import UserStatus
 from fsharechat.rpc import Call
 from fsharechat.store import admin, users
 from fsharechat.store.admin import Account
-from roles.group.admin import OFFICE, Denied, Operations, Request
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
 from roles.group.login import normal_number
-from roles.group.service import Group
+from roles.group.service import Business
 
 MAX_DEVICES = 1000
 """Devices of one user that are listed."""
 
 
-async def _account(group: Group, key: str) -> Account:
+async def _account(group: Business, key: str) -> Account:
     """Return the user with a uid or a number. Raises Denied."""
     found = await group.store.read(admin.account, normal_number(key) or key)
     if found is None:
@@ -30,7 +30,7 @@ def _shown(account: Account) -> dict[str, object]:
     }
 
 
-async def create(group: Group, call: Call, request: Request) -> object:
+async def create(group: Business, call: Call, request: OfficeRequest) -> object:
     number = normal_number(request["number"])
     if number is None:
         raise Denied(400, "number: must be a mobile number or an e-mail address")
@@ -41,7 +41,7 @@ async def create(group: Group, call: Call, request: Request) -> object:
     return _shown(account)
 
 
-async def get(group: Group, _: Call, request: Request) -> object:
+async def get(group: Business, _: Call, request: OfficeRequest) -> object:
     account = await _account(group, request["user"])
     rows = await group.store.read(users.profiles, [account.uid])
     profile = dict(zip(users.PROFILE, rows[account.uid], strict=True)) if account.uid in rows else {}
@@ -49,7 +49,7 @@ async def get(group: Group, _: Call, request: Request) -> object:
     return {**_shown(account), **{name: profile.get(name) for name in more}}
 
 
-async def list_users(group: Group, _: Call, request: Request) -> object:
+async def list_users(group: Business, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     wanted: str = request["status"]
     status = UserStatus[wanted.upper()] if wanted else None
@@ -62,7 +62,7 @@ async def list_users(group: Group, _: Call, request: Request) -> object:
     }
 
 
-async def set_status(group: Group, _: Call, request: Request) -> object:
+async def set_status(group: Business, _: Call, request: OfficeRequest) -> object:
     """Let a user do everything again, keep them from sending, or keep them out altogether, at once and everywhere."""
     account = await _account(group, request["user"])
     status = UserStatus[request["status"].upper()]
@@ -74,14 +74,14 @@ async def set_status(group: Group, _: Call, request: Request) -> object:
     return _shown(account._replace(status=status))
 
 
-async def count_sessions(group: Group, _: Call, __: Request) -> object:
+async def count_sessions(group: Business, _: Call, __: OfficeRequest) -> object:
     """Say how many devices this process knows to be online, on all connectors."""
     presence = group.presence
     nodes = [{"node": node, "devices": devices} for node, devices in presence.per_node.items()]
     return {"devices": len(presence), "users": presence.users, "nodes": nodes}
 
 
-async def list_sessions(group: Group, _: Call, request: Request) -> object:
+async def list_sessions(group: Business, _: Call, request: OfficeRequest) -> object:
     """List the devices of a user: of many those that are online, and then those that logged in last."""
     account = await _account(group, request["user"])
     logged_in = await group.store.read(admin.logged_in, account.uid)
@@ -103,7 +103,7 @@ async def list_sessions(group: Group, _: Call, request: Request) -> object:
     }
 
 
-async def end_sessions(group: Group, call: Call, request: Request) -> object:
+async def end_sessions(group: Business, call: Call, request: OfficeRequest) -> object:
     """End the connection of a device, or of all of a user; with `logout` it has to log in again."""
     account = await _account(group, request["user"])
     only = [request["clientId"]] if "clientId" in request else None

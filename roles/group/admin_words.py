@@ -5,8 +5,8 @@ import secrets
 from fsharechat.rpc import Call
 from fsharechat.store import words
 from fsharechat.store.words import MAX_WORDS, TooManyWords
-from roles.group.admin import Denied, Operations, Request
-from roles.group.service import Group
+from roles.group.admin import Denied, OfficeRequest, Operations
+from roles.group.service import Business
 from roles.group.words import fold
 
 MAX_WORD = 64
@@ -27,14 +27,14 @@ def _folded(given: list[str]) -> list[str]:
     return found
 
 
-async def list_words(group: Group, _: Call, request: Request) -> object:
+async def list_words(group: Business, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     found = await group.store.read(words.page, fold(request["after"]).strip(), limit + 1)
     total = await group.store.read(words.count)
     return {"words": found[:limit], "total": total, "next": found[limit - 1] if len(found) > limit else ""}
 
 
-async def add(group: Group, _: Call, request: Request) -> object:
+async def add(group: Business, _: Call, request: OfficeRequest) -> object:
     try:
         added = await group.store.write(words.add, _folded(request["words"]), secrets.token_bytes(16))
     except TooManyWords:
@@ -43,7 +43,7 @@ async def add(group: Group, _: Call, request: Request) -> object:
     return {"added": added}
 
 
-async def remove(group: Group, _: Call, request: Request) -> object:
+async def remove(group: Business, _: Call, request: OfficeRequest) -> object:
     removed = await group.store.write(words.remove, _folded(request["words"]), secrets.token_bytes(16))
     group.words.changed()
     return {"removed": removed}

@@ -12,10 +12,10 @@ from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
-from fsharechat.store.sessions import Session
+from fsharechat.store.sessions import LoginSession
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.service import Business
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ HEADS_AT_ONCE = 100
 """Users whose heads one read looks up: it looks at each of their groups, which may be hundreds."""
 
 
-async def authenticate(group: Group, call: Call) -> Reply:
+async def authenticate(group: Business, call: Call) -> Reply:
     """Check the password of a CONNECT. The code of the reply is the sub-signal of the CONNECT_ACK."""
     try:
         found = await group.store.read(sessions.find, call.uid, call.client_id)
@@ -75,7 +75,7 @@ def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, 
     return found.get(uid, Heads()), known, bool(asleep)
 
 
-def _proves(group: Group, call: Call, session: Session) -> bool:
+def _proves(group: Business, call: Call, session: LoginSession) -> bool:
     try:
         token = crypto.open_connect_password(call.body.decode(), session.secret)
     except (crypto.CryptoError, UnicodeDecodeError):
@@ -83,14 +83,14 @@ def _proves(group: Group, call: Call, session: Session) -> bool:
     return group.tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
 
 
-async def forget(group: Group, call: Call) -> Reply:
+async def forget(group: Business, call: Call) -> Reply:
     """Log a device out, unless it has logged in anew since the login whose time (ms) is the body."""
     await group.store.write(sessions.forget, call.uid, call.client_id, int(call.body))
     group.expulsion.recheck(call.uid, call.client_id)
     return Reply(Code.SUCCESS)
 
 
-async def all_heads(group: Group, call: Call) -> Reply:
+async def all_heads(group: Business, call: Call) -> Reply:
     uids = orjson.loads(call.body)
     found: dict[str, Heads] = {}
     asleep: list[str] = []
@@ -106,23 +106,23 @@ async def all_heads(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
 
 
-async def gone(group: Group, call: Call) -> Reply:
+async def gone(group: Business, call: Call) -> Reply:
     """Say which devices should have been kicked: the event that said so may be lost."""
     devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
     return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(sessions.gone, devices)))
 
 
-async def missed_recalls(group: Group, call: Call) -> Reply:
+async def missed_recalls(group: Business, call: Call) -> Reply:
     found = await group.store.read_for(call.uid, recalls.missed, call.uid, orjson.loads(call.body))
     return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
 
 
-async def keep_marks(group: Group, call: Call) -> Reply:
+async def keep_marks(group: Business, call: Call) -> Reply:
     await group.store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
     return Reply(Code.SUCCESS)
 
 
-async def newest_id(group: Group, call: Call) -> Reply:
+async def newest_id(group: Business, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(messages.newest)))
 
 

@@ -4,7 +4,7 @@ from fsharechat.errors import Refusal
 from fsharechat.protocol.signals import Code, ConversationType
 from fsharechat.store import groups
 from fsharechat.store.groups import GroupMembers
-from roles.group.service import Group
+from roles.group.service import Business
 
 _NOBODY_IS_IN: dict[int, Code] = {
     ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
@@ -17,7 +17,7 @@ def not_in(kind: int) -> Refusal:
     return Refusal(_NOBODY_IS_IN.get(kind, Code.INVALID_PARAMETER))
 
 
-async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
+async def members_with(group: Business, id: str, uid: str) -> GroupMembers:
     """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
     known = group.members.peek(id)
     if known is not None and uid not in known.types:

@@ -18,12 +18,12 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.rpc import Call
 from fsharechat.store import friends, heads, messages
-from fsharechat.store.friends import Request
+from fsharechat.store.friends import FriendRequest
 from fsharechat.store.heads import FRIENDS, REQUESTS, next_version
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.service import Business
 from roles.group.standing import check_heard, check_rights, rights_of
 
 MAX_REASON = 1000
@@ -41,7 +41,7 @@ _ACCEPTING = (RequestStatus.SENT, RequestStatus.ACCEPTED)
 """What an FHR says for yes (section 7)."""
 
 
-async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+async def add_friend(group: Business, call: Call, request: pb.AddFriendRequest) -> None:
     target = request.target_uid
     if target == call.uid or len(request.reason) > MAX_REASON:
         raise Refusal(Code.INVALID_PARAMETER)
@@ -54,7 +54,7 @@ async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> 
     _tell_of_requests(group, version, call.uid, target)
 
 
-def _tell_of_requests(group: Group, version: int, *uids: str) -> None:
+def _tell_of_requests(group: Business, version: int, *uids: str) -> None:
     """Send FRN to all devices of whoever's list has changed: untold, the head check would tell them later."""
     for uid in uids:
         group.outbox.notify(SubSignal.FRN, long_payload(version), uid)
@@ -78,12 +78,12 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried
         raise Refusal(Code.ALREADY_REQUESTED)
     version = yield from next_version(dialect, REQUESTS, (uid, target), now)
     yield from friends.put_request(
-        dialect, Request(uid, target, reason, RequestStatus.SENT, now, 0, version, True, False)
+        dialect, FriendRequest(uid, target, reason, RequestStatus.SENT, now, 0, version, True, False)
     )
     return version
 
 
-async def handle_request(group: Group, call: Call, request: pb.HandleFriendRequest) -> None:
+async def handle_request(group: Business, call: Call, request: pb.HandleFriendRequest) -> None:
     requester, now = request.target_uid, group.now()
     if request.status == RequestStatus.REJECTED:
         closed, _ = await group.store.write(
@@ -104,7 +104,7 @@ async def handle_request(group: Group, call: Call, request: pb.HandleFriendReque
 
 def _close(
     dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int, retried: bool
-) -> Unit[tuple[Request, bool]]:
+) -> Unit[tuple[FriendRequest, bool]]:
     """Answer an open request; return it, and whether it was open: a retried call's first try may have done it."""
     found = yield from friends.request(dialect, requester, uid)
     if retried and found is not None and found.status == status:
@@ -178,7 +178,7 @@ def _private(id: int, sender: str, target: str, content: pb.MessageContent, now:
     return NewMessage(id, sender, 0, key, message.SerializeToString(), (target,))
 
 
-async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
+async def pull_requests(group: Business, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
     found = await group.store.read_for(call.uid, friends.requests, call.uid, request.version)
     return pb.GetFriendRequestResult(
         entry=[
@@ -196,7 +196,7 @@ async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.Get
     )
 
 
-async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
+async def mark_requests_read(group: Business, call: Call, request: pb.Version) -> None:
     version = await group.store.write(_mark_read, call.uid, request.version, group.now())
     _tell_of_requests(group, version, call.uid)
 
@@ -207,14 +207,14 @@ def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
     return version
 
 
-async def pull_friends(group: Group, call: Call, request: pb.Version) -> pb.GetFriendsResult:
+async def pull_friends(group: Business, call: Call, request: pb.Version) -> pb.GetFriendsResult:
     rows = await group.store.read_for(call.uid, friends.changed, call.uid, request.version)
     return pb.GetFriendsResult(
         entry=[pb.Friend(uid=uid, state=state, update_dt=dt, alias=alias) for uid, state, dt, alias in rows]
     )
 
 
-async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+async def set_alias(group: Business, call: Call, request: pb.AddFriendRequest) -> None:
     """Keep `reason` as the alias of a friend."""
     if len(request.reason) > MAX_ALIAS:
         raise Refusal(Code.INVALID_PARAMETER)
@@ -231,7 +231,7 @@ def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int
     return version
 
 
-async def delete_friend(group: Group, call: Call, request: pb.DeleteFriendRequest) -> None:
+async def delete_friend(group: Business, call: Call, request: pb.DeleteFriendRequest) -> None:
     other = request.target_uid
     await rights_of(group, other)
     version = long_payload(await group.store.write(_delete, call.uid, other, group.now(), call.retried))
@@ -254,7 +254,7 @@ def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> 
     return version
 
 
-async def blacklist(group: Group, call: Call, request: pb.BlacklistUserRequest) -> None:
+async def blacklist(group: Business, call: Call, request: pb.BlacklistUserRequest) -> None:
     """Put a user on one's blacklist, or take them off it. They are not told."""
     target = request.target_uid
     if target == call.uid or request.status not in (0, 1):

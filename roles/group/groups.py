@@ -30,7 +30,7 @@ from fsharechat.store.unit import Dialect, Unit, rows_within
 from roles.group import group_rights
 from roles.group.handlers import Handlers
 from roles.group.notices import Notice, brought
-from roles.group.service import Group
+from roles.group.service import Business
 from roles.group.standing import check_heard, check_not_blocked, check_rights
 from roles.group.words import texts_of
 
@@ -53,7 +53,7 @@ _FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
 P = ParamSpec("P")
 May = Callable[[Info, str, Mapping[str, int]], None]
 """Raises Refusal unless a user may change a group; of its members it looks at that user alone."""
-Request = (
+GroupRequest = (
     pb.CreateGroupRequest
     | pb.AddGroupMemberRequest
     | pb.RemoveGroupMemberRequest
@@ -63,14 +63,14 @@ Request = (
 )
 
 
-class Told(NamedTuple):
+class Announcement(NamedTuple):
     """The messages that tell of a change, and where they are; nothing when there was nothing left to change."""
 
     messages: Sequence[NewMessage] = ()
     stored: Sequence[Stored] = ()
 
 
-NOTHING = Told()
+NOTHING = Announcement()
 
 
 class Change(NamedTuple):
@@ -100,14 +100,14 @@ class Change(NamedTuple):
 
 
 async def _change(
-    group: Group,
+    group: Business,
     call: Call,
-    request: Request,
+    request: GroupRequest,
     group_id: str,
     may: May | None,
     new: Sequence[NewMember],
     texts: Sequence[str],
-    unit: Callable[Concatenate[Dialect, Change, P], Unit[Told]],
+    unit: Callable[Concatenate[Dialect, Change, P], Unit[Announcement]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> None:
@@ -152,14 +152,14 @@ def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
     return info
 
 
-def _tell(dialect: Dialect, message: NewMessage) -> Unit[Told]:
-    return Told([message], (yield from messages.append(dialect, [message])))
+def _tell(dialect: Dialect, message: NewMessage) -> Unit[Announcement]:
+    return Announcement([message], (yield from messages.append(dialect, [message])))
 
 
 # Making
 
 
-async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> bytes:
+async def create(group: Business, call: Call, request: pb.CreateGroupRequest) -> bytes:
     info = request.group.group_info
     if info.type not in tuple(GroupType):
         raise Refusal(Code.INVALID_PARAMETER)
@@ -193,14 +193,14 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
     return id.encode()
 
 
-def new_id(group: Group, message_id: int) -> str:
+def new_id(group: Business, message_id: int) -> str:
     """Return the id of a group whose request has this id: the same when the call is made again, and not guessed."""
     return base64.b32encode(group.tokens.digest("group", str(message_id))[:10]).decode().lower()
 
 
 def _create(
     dialect: Dialect, change: Change, info: Info, wanted: Sequence[NewMember], limit: int
-) -> Unit[Told]:
+) -> Unit[Announcement]:
     info = groups.members_changed(info, 0, change.now)
     if not (yield from groups.create(dialect, info)):
         if change.retried and (yield from messages.is_stored(dialect, change.notice.id)):
@@ -249,14 +249,14 @@ def _new(
 # Changing
 
 
-async def add_members(group: Group, call: Call, request: pb.AddGroupMemberRequest) -> None:
+async def add_members(group: Business, call: Call, request: pb.AddGroupMemberRequest) -> None:
     limit = group.settings.limits.group_members
     wanted = _wanted(request.added_member, limit)
     may = group_rights.check_add
     await _change(group, call, request, request.group_id, may, wanted, (), _add, wanted, limit)
 
 
-def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Told]:
+def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -279,12 +279,12 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     return (yield from _tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
 
 
-async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
+async def kick_members(group: Business, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
     may = group_rights.check_kick
     await _change(group, call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
 
 
-def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
+def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -301,11 +301,11 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
     return told
 
 
-async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
+async def quit_group(group: Business, call: Call, request: pb.QuitGroupRequest) -> None:
     await _change(group, call, request, request.group_id, group_rights.check_quit, (), (), _quit)
 
 
-def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
+def _quit(dialect: Dialect, change: Change) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -321,11 +321,11 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
     return told
 
 
-async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
+async def dismiss(group: Business, call: Call, request: pb.DismissGroupRequest) -> None:
     await _change(group, call, request, request.group_id, group_rights.check_dismiss, (), (), _dismiss)
 
 
-def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
+def _dismiss(dialect: Dialect, change: Change) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -333,7 +333,7 @@ def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
     return (yield from end(dialect, change, info))
 
 
-def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
+def end(dialect: Dialect, change: Change, info: Info) -> Unit[Announcement]:
     """Dismiss a locked group, whoever wanted it."""
     members = yield from groups.present(info.id)
     told = yield from _tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
@@ -343,7 +343,7 @@ def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
     return told
 
 
-async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
+async def modify(group: Business, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
     _check_field(request.type, request.value)
     what = GroupInfoType(request.type)
     may = partial(group_rights.check_modify, what=what)
@@ -356,7 +356,7 @@ def _check_field(kind: int, value: str) -> None:
         raise Refusal(Code.INVALID_PARAMETER)
 
 
-def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Told]:
+def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -378,7 +378,7 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
 # Reading
 
 
-async def pull_groups(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
+async def pull_groups(group: Business, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
     if len(request.request) > MAX_GROUPS:
         raise Refusal(Code.INVALID_PARAMETER)
     ids = list(dict.fromkeys(wanted.uid for wanted in request.request))
@@ -405,7 +405,7 @@ def _group_info(info: Info) -> pb.GroupInfo:
 
 
 async def pull_members(
-    group: Group, call: Call, request: pb.PullGroupMemberRequest
+    group: Business, call: Call, request: pb.PullGroupMemberRequest
 ) -> pb.PullGroupMemberResult:
     """Answer all members: a client takes who is not among them for gone. Aliases come as far as there is room."""
     rows = await group.store.read_for(call.uid, groups.member_list, request.target, call.uid, request.head)

@@ -13,21 +13,21 @@ from fsharechat.protocol.bodies import check_whole
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, SubSignal
 from fsharechat.rpc import Call, Reply
-from roles.group.service import Group
+from roles.group.service import Business
 
 log = structlog.get_logger(__name__)
 
 Answer = Message | bytes | None
-Business = Callable[[Group, Call, Any], Awaitable[Answer]]
+RequestHandler = Callable[[Business, Call, Any], Awaitable[Answer]]
 """Carries out a request whose body is the message that the table of requests names.
 
 It returns the payload of the answer (contract.md section 7), or raises Refusal with a code.
 """
 
-Handler = Callable[[Group, Call], Awaitable[Reply]]
+Handler = Callable[[Business, Call], Awaitable[Reply]]
 """Carries out a method whose body and reply are its own business."""
 
-Direct = Callable[[Group, Call], "asyncio.Future[Reply]"]
+Direct = Callable[[Business, Call], "asyncio.Future[Reply]"]
 """The handler of a method on the hot path: it is called without a task of its own.
 
 It must not raise, and the future that it returns must not fail.
@@ -38,14 +38,14 @@ It must not raise, and the future that it returns must not fail.
 class Handlers:
     """What carries out which method: each module of the role has such a table, and the role adds them up."""
 
-    requests: Mapping[SubSignal, Business] = field(default_factory=dict)
+    requests: Mapping[SubSignal, RequestHandler] = field(default_factory=dict)
     raw: Mapping[int, Handler] = field(default_factory=dict)
     direct: Mapping[int, Direct] = field(default_factory=dict)
 
 
 def add_up(tables: Iterable[Handlers]) -> Handlers:
     """Return all of them as one, whose requests are among `raw` too. Raises ValueError where a method has two."""
-    requests: dict[SubSignal, Business] = {}
+    requests: dict[SubSignal, RequestHandler] = {}
     raw: dict[int, Handler] = {}
     direct: dict[int, Direct] = {}
     for table in tables:
@@ -60,10 +60,10 @@ def add_up(tables: Iterable[Handlers]) -> Handlers:
     return Handlers(requests, raw, direct)
 
 
-def _parsing(sub_signal: SubSignal, business: Business) -> Handler:
+def _parsing(sub_signal: SubSignal, business: RequestHandler) -> Handler:
     kind = REQUESTS[sub_signal].request.kind
 
-    async def handle(group: Group, call: Call) -> Reply:
+    async def handle(group: Business, call: Call) -> Reply:
         parsed = kind.FromString(call.body)
         check_whole(parsed)
         answer = await business(group, call, parsed)
@@ -79,7 +79,7 @@ def code_of(error: StoreError) -> Code:
     return Code.TIMEOUT if isinstance(error, CommitInDoubt) else Code.SERVER_ERROR
 
 
-async def carry_out(handler: Handler, group: Group, call: Call) -> Reply:
+async def carry_out(handler: Handler, group: Business, call: Call) -> Reply:
     """Run a handler; what fails becomes a code (contract.md section 5)."""
     try:
         return await handler(group, call)
@@ -103,7 +103,7 @@ async def carry_out(handler: Handler, group: Group, call: Call) -> Reply:
 class Dispatcher:
     """Hands calls to their handlers."""
 
-    def __init__(self, group: Group, handlers: Handlers) -> None:
+    def __init__(self, group: Business, handlers: Handlers) -> None:
         self._group = group
         self._handlers = handlers
 

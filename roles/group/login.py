@@ -14,9 +14,9 @@ from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store import sessions
 from fsharechat.store.address_limits import AddressLimit
-from fsharechat.store.sessions import CodeRules, Guess, Session
+from fsharechat.store.sessions import CodeRules, Guess, LoginSession
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.service import Business
 from roles.group.tokens import NewSecrets
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ def normal_number(text: object) -> str | None:
     return number if _MOBILE.fullmatch(number) or _EMAIL.fullmatch(number) else None
 
 
-def rules(group: Group) -> CodeRules:
+def rules(group: Business) -> CodeRules:
     codes, api = group.settings.codes, group.settings.api
     span_ms = int(api.address_seconds * 1000)
     return CodeRules(
@@ -53,7 +53,7 @@ def answer(code: LoginCode, result: object = None, wait_ms: int = 0) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait}))
 
 
-async def send_code(group: Group, call: Call) -> Reply:
+async def send_code(group: Business, call: Call) -> Reply:
     request = orjson.loads(call.body)
     number = normal_number(request["mobile"])
     if number is None:
@@ -87,7 +87,7 @@ async def send_code(group: Group, call: Call) -> Reply:
     return answer(LoginCode.SUCCESS, True)
 
 
-async def login(group: Group, call: Call) -> Reply:
+async def login(group: Business, call: Call) -> Reply:
     request = orjson.loads(call.body)
     number, code, client_id = normal_number(request["mobile"]), request["code"], request["clientId"]
     if number is None:
@@ -97,7 +97,7 @@ async def login(group: Group, call: Call) -> Reply:
     guess = Guess(
         number, digest, is_super_code(group, code), client_id, call.retried, request.get("address", "")
     )
-    fresh = Session(*NewSecrets.make(), issued_ms=now)
+    fresh = LoginSession(*NewSecrets.make(), issued_ms=now)
     try:
         done = await group.store.write(sessions.log_in, guess, fresh, now, rules(group))
     except StoreError as error:
@@ -113,11 +113,11 @@ async def login(group: Group, call: Call) -> Reply:
     return answer(LoginCode.SUCCESS, {"userId": done.uid, "token": token, "register": done.created})
 
 
-def digest_of(group: Group, number: str, code: str) -> bytes:
+def digest_of(group: Business, number: str, code: str) -> bytes:
     return group.tokens.digest("login code", f"{number} {code}")
 
 
-def is_super_code(group: Group, code: str) -> bool | None:
+def is_super_code(group: Business, code: str) -> bool | None:
     """Return whether a guess is the super code; None where none is set."""
     super_code = group.settings.codes.super_code
     return hmac.compare_digest(code.encode(), super_code.encode()) if super_code else None

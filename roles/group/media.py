@@ -11,13 +11,13 @@ from fsharechat.protocol.signals import Code, MediaType, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store import uploads
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.service import Business
 
 log = structlog.get_logger(__name__)
 
 
 async def upload_url(
-    group: Group, call: Call, request: pb.GetMinioUploadUrlRequest
+    group: Business, call: Call, request: pb.GetMinioUploadUrlRequest
 ) -> pb.GetMinioUploadUrlResult:
     try:
         kind = MediaType(request.type)
@@ -52,7 +52,7 @@ async def upload_url(
     )
 
 
-async def upload(group: Group, call: Call) -> Reply:
+async def upload(group: Business, call: Call) -> Reply:
     """Count a file that an api process is about to take, or has not kept."""
     folder, size = orjson.loads(call.body)
     per_day = group.settings.limits.upload_bytes_per_day

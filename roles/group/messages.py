@@ -31,14 +31,14 @@ from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, con
 from fsharechat.store.users import Rights
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import Handlers, carry_out, code_of
-from roles.group.service import Group, Waiting
+from roles.group.service import Business, Waiting
 from roles.group.standing import check_heard, rights_of
 from roles.group.words import texts_of
 
 log = structlog.get_logger(__name__)
 
 
-def send(group: Group, call: Call) -> asyncio.Future[Reply]:
+def send(group: Business, call: Call) -> asyncio.Future[Reply]:
     """Store a message, or push it when it is transparent; the payload is its id and time.
 
     When everything that decides is cached and allows it this is done at once, without a task. A sender's messages
@@ -57,7 +57,7 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
     return future
 
 
-def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
+def _send_now_or_later(group: Business, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
     """Send a message behind which none of its sender waits. Raises Refusal."""
     words = group.words
     sender = group.rights.peek(call.uid)
@@ -83,13 +83,13 @@ def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio
     return _send(group, call, message, receivers, audience)
 
 
-def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
+def _send_later(group: Business, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
     if not message.IsInitialized():
         raise Refusal(Code.INVALID_DATA)
     waiting: deque[Waiting] = deque()
     group.sending[call.uid] = waiting
 
-    async def send_first(group: Group, call: Call) -> Reply:
+    async def send_first(group: Business, call: Call) -> Reply:
         receivers, audience = await _parties(group, call.uid, message)
         if await group.words.forbids(call.uid, texts_of(message.content)):
             raise Refusal(Code.SENSITIVE_WORD)
@@ -110,7 +110,7 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
     return task
 
 
-def _send_waiting(group: Group, waiting: deque[Waiting]) -> None:
+def _send_waiting(group: Business, waiting: deque[Waiting]) -> None:
     """Send the messages of one sender that waited, until one of them has to wait for something else."""
     while waiting:
         call, message, future = waiting.popleft()
@@ -132,7 +132,7 @@ def _hand_on(future: asyncio.Future[Reply], sent: asyncio.Future[Reply]) -> None
         future.set_result(sent.result())
 
 
-async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
+async def _parties(group: Business, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
     """Return what `_may_send` does, with what is not cached read, and what refuses read again. Raises Refusal."""
     sender = await rights_of(group, uid)
     target = await _target(group, uid, message)
@@ -147,7 +147,7 @@ async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequenc
         return _may_send(uid, message, await rights_of(group, uid), await _target(group, uid, message))
 
 
-async def _target(group: Group, uid: str, message: pb.Message) -> Rights | GroupMembers:
+async def _target(group: Business, uid: str, message: pb.Message) -> Rights | GroupMembers:
     """Return the target of a message, read again where the sender seems not to be a member. Raises Refusal."""
     name = message.conversation.target
     if message.conversation.type == ConversationType.PRIVATE:
@@ -157,7 +157,7 @@ async def _target(group: Group, uid: str, message: pb.Message) -> Rights | Group
     return await members_with(group, name, uid)
 
 
-async def _drop_if_old(group: Group, name: str) -> None:
+async def _drop_if_old(group: Business, name: str) -> None:
     """Forget the cached members of a group that are no longer its members."""
     known = group.members.peek(name)
     if known is not None and await group.store.read(groups.version, name) != known.version:
@@ -200,7 +200,7 @@ def _may_send(
 
 
 def _send(
-    group: Group, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
+    group: Business, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
 ) -> asyncio.Future[Reply]:
     """Store or push a message that may be sent. Raises Refusal; the future does not fail."""
     conversation, content = message.conversation, message.content
@@ -259,10 +259,10 @@ def _send(
     return future
 
 
-def _answer_resend(group: Group, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
+def _answer_resend(group: Business, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
     """Answer with the id and the time of the first copy. The time is read: only resends pay for it."""
 
-    async def answer(group: Group, call: Call) -> Reply:
+    async def answer(group: Business, call: Call) -> Reply:
         body = await group.store.read(messages.body, id)
         if body is None:
             raise StoreError("the first copy of a message was not found again")
@@ -330,13 +330,13 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
 
 
-def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:
+def _resolved(group: Business, reply: Reply) -> asyncio.Future[Reply]:
     future: asyncio.Future[Reply] = group.loop.create_future()
     future.set_result(reply)
     return future
 
 
-async def pull(group: Group, call: Call) -> Reply:
+async def pull(group: Business, call: Call) -> Reply:
     """Read an inbox for a connector, which cuts the answer to an MP to its size and keeps the device's mark.
 
     What a device is given that has nothing is the beginning of its mark; that is kept before it is given.
@@ -348,7 +348,7 @@ async def pull(group: Group, call: Call) -> Reply:
     return Reply(Code.SUCCESS, pulled.encode(found))
 
 
-async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> bytes:
+async def history(group: Business, call: Call, request: pb.LoadRemoteMessages) -> bytes:
     where = request.conversation
     reader = ""
     if where.type == ConversationType.GROUP:

@@ -12,9 +12,9 @@ from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType
 from fsharechat.rpc import Call
 from fsharechat.store import admin
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
-from roles.group.admin import Operations, Request
+from roles.group.admin import OfficeRequest, Operations
 from roles.group.login import normal_number
-from roles.group.service import Group
+from roles.group.service import Business
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ SENDER = "SystemNotification"
 """The uid of the user from whom the messages are (the contract), and a login number that nobody can have."""
 
 
-async def push(group: Group, call: Call, request: Request) -> list[dict[str, object]]:
+async def push(group: Business, call: Call, request: OfficeRequest) -> list[dict[str, object]]:
     """Send a message to each of `mobiles`; what comes of each stands for itself.
 
     A message is known again by `messageId` and its receiver, so that one that was sent before is not stored again.
@@ -58,7 +58,7 @@ def _local_id(message_id: str, uid: str) -> int:
 
 
 def _send(
-    group: Group, call: Call, uid: str, content: pb.MessageContent, local_id: int
+    group: Business, call: Call, uid: str, content: pb.MessageContent, local_id: int
 ) -> asyncio.Future[int | None]:
     """Store a message, or push it when it is transparent; the future gets its id, None where it was not stored."""
     id = group.ids.next()

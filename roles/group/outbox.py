@@ -8,7 +8,7 @@ from fsharechat.store.messages import Entry
 from roles.group.presence import PresenceTable
 
 
-class Outbox:
+class EventOutbox:
     def __init__(self, bus: Bus, presence: PresenceTable) -> None:
         self._bus = bus
         self._places = presence.places

@@ -19,7 +19,7 @@ from fsharechat.store import group_log, messages, recalls
 from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.service import Business
 
 _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
 
@@ -31,7 +31,7 @@ class Recall(NamedTuple):
     entries: list[Entry]
 
 
-async def recall(group: Group, call: Call, request: pb.INT64Buf) -> None:
+async def recall(group: Business, call: Call, request: pb.INT64Buf) -> None:
     done = await group.store.write(_recall, call.uid, call.client_id, request.id)
     group.outbox.recall(request.id, done.body, done.entries, call.uid, call.client_id)
 

@@ -12,14 +12,14 @@ from fsharechat.store.reports import NewReport
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import Handlers
 from roles.group.report_book import ReadInGroup
-from roles.group.service import Group
+from roles.group.service import Business
 from roles.group.standing import rights_of
 
 OFF_MS = 2000
 """A date that is further off the server's clock is by a wrong one, or of a report that waited (section 8)."""
 
 
-async def delivered(group: Group, call: Call, request: pb.DeliveryReport) -> None:
+async def delivered(group: Business, call: Call, request: pb.DeliveryReport) -> None:
     date = _date(group, request.date)
     uids = await _other(group, call.uid, request.target)
     if uids:
@@ -27,7 +27,7 @@ async def delivered(group: Group, call: Call, request: pb.DeliveryReport) -> Non
         await group.reports.add(report)
 
 
-async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
+async def read(group: Business, call: Call, request: pb.ReadReport) -> None:
     date = _date(group, request.date)
     report: NewReport | ReadInGroup
     if request.type == ConversationType.PRIVATE:
@@ -44,7 +44,7 @@ async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
             await group.reports.add(report)
 
 
-async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
+async def _other(group: Business, uid: str, target: str) -> Sequence[str]:
     """Return whom a report of a private conversation is for.
 
     It is nobody where it is with oneself, or with one who is blacklisted: reports tell when somebody is online.
@@ -53,7 +53,7 @@ async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
     return () if target == uid or target in (await rights_of(group, uid)).blacklist else (target,)
 
 
-async def _in_group(group: Group, uid: str, request: pb.ReadReport, date: int) -> NewReport | ReadInGroup:
+async def _in_group(group: Business, uid: str, request: pb.ReadReport, date: int) -> NewReport | ReadInGroup:
     """Return a report for those of `tos` who are members beside the user; for all when it is empty or names them all.
 
     Whom the user has blacklisted is not told.
@@ -70,13 +70,15 @@ async def _in_group(group: Group, uid: str, request: pb.ReadReport, date: int) -
     return ReadInGroup(read, found.types, silent)
 
 
-def _date(group: Group, date: int) -> int:
+def _date(group: Business, date: int) -> int:
     """Return the date (ms) that a report counts with: now, unless its own is near that."""
     now = group.now()
     return date if abs(date - now) <= OFF_MS else now
 
 
-async def pull(group: Group, call: Call, request: pb.PullMessageReportRequest) -> pb.PullMessageReportResult:
+async def pull(
+    group: Business, call: Call, request: pb.PullMessageReportRequest
+) -> pb.PullMessageReportResult:
     """Answer what follows `id` - 1."""
     try:
         kind = ReportType(request.type)

@@ -22,7 +22,7 @@ from fsharechat.tasks import spawn
 from roles.group.cache import Cache
 from roles.group.expulsion import Expulsion
 from roles.group.name_parts import mend
-from roles.group.outbox import Outbox
+from roles.group.outbox import EventOutbox
 from roles.group.portraits import Portraits
 from roles.group.presence import PresenceTable
 from roles.group.report_book import ReportBook
@@ -50,7 +50,7 @@ Waiting = tuple[Call, pb.Message, "asyncio.Future[Reply]"]
 """A message that waits for an earlier one of its sender, and the answer to come."""
 
 
-class Group:
+class Business:
     """The business of the server: stateless but for caches, over a store that other group processes share."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Group:
         self.tokens = tokens
         self.blobs = blobs
         self.presence = PresenceTable()
-        self.outbox = Outbox(bus, self.presence)
+        self.outbox = EventOutbox(bus, self.presence)
         self.reports = ReportBook(store, self.outbox)
         self.rights: Cache[Rights] = Cache(CACHED_USERS, lambda uid: store.read(users.rights, uid))
         self.members: Cache[GroupMembers] = Cache(

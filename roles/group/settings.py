@@ -8,7 +8,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import user_settings
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.service import Business
 
 MAX_KEY = 255
 MAX_VALUE_BYTES = 4096
@@ -16,12 +16,12 @@ MAX_SETTINGS = 10_000
 """Settings of one user."""
 
 
-async def pull(group: Group, call: Call, request: pb.Version) -> pb.GetUserSettingResult:
+async def pull(group: Business, call: Call, request: pb.Version) -> pb.GetUserSettingResult:
     found = await group.store.read_for(call.uid, user_settings.changed, call.uid, request.version)
     return pb.GetUserSettingResult(entry=[pb.UserSettingEntry(**setting._asdict()) for setting in found])
 
 
-async def put(group: Group, call: Call, request: pb.ModifyUserSettingReq) -> bytes:
+async def put(group: Business, call: Call, request: pb.ModifyUserSettingReq) -> bytes:
     scope, key, value = request.scope, request.key, request.value
     # From 1000 on they are the applications' own.
     if scope < 0 or len(key) > MAX_KEY or len(value.encode()) > MAX_VALUE_BYTES:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fsharechat.errors import Refusal
 from fsharechat.protocol.signals import Code, UserStatus
 from fsharechat.store.users import Rights
-from roles.group.service import Group
+from roles.group.service import Business
 
 
 def check_heard(user: Rights) -> None:
@@ -20,7 +20,7 @@ def check_not_blocked(user: Rights) -> None:
         raise Refusal(Code.USER_FORBIDDEN)
 
 
-async def rights_of(group: Group, uid: str) -> Rights:
+async def rights_of(group: Business, uid: str) -> Rights:
     """Return the rights of a user. Raises Refusal when there is no such user."""
     rights = await group.rights.get(uid)
     if rights is None:
@@ -28,7 +28,7 @@ async def rights_of(group: Group, uid: str) -> Rights:
     return rights
 
 
-async def check_rights(group: Group, uid: str, check: Callable[[Rights], None]) -> Rights:
+async def check_rights(group: Business, uid: str, check: Callable[[Rights], None]) -> Rights:
     """Return the rights of a user that pass a check. Raises its Refusal, or that there is no such user.
 
     What is cached refuses nobody: another process may have changed it a moment ago, and its news may be on the way.

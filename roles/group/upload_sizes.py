@@ -7,7 +7,7 @@ from itertools import islice
 
 import structlog
 
-from fsharechat.blobs import Blobs, BlobsError, Kept, Upload
+from fsharechat.blobs import Blobs, BlobsError, StoredFile, Upload
 from fsharechat.blobs.keys import uploader_of
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import MediaType
@@ -121,7 +121,7 @@ class UploadSizes:
         looks = await asyncio.gather(*(self._blobs.kept(*where) for where in places), return_exceptions=True)
         for where, kept in zip(places, looks, strict=True):
             known = self._issued[where]
-            if isinstance(kept, Kept) and kept.modified_ms > known.counted_ms:
+            if isinstance(kept, StoredFile) and kept.modified_ms > known.counted_ms:
                 await self._store.write(uploads.add_bytes, uploader_of(where[1]), kept.size, self._now())
                 known.counted_ms = kept.modified_ms
         for kept in looks:

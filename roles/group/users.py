@@ -12,7 +12,7 @@ from fsharechat.store import users
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
 from roles.group.directory import Viewer
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.service import Business
 from roles.group.standing import check_heard, check_rights
 
 MAX_USERS = 2000
@@ -38,7 +38,7 @@ _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
 """What is no text for people."""
 
 
-async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
+async def search(group: Business, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
     if not keyword or len(keyword) > MAX_KEYWORD:
@@ -71,7 +71,7 @@ def _lightened(found: list[pb.User]) -> list[pb.User]:
     return found
 
 
-async def pull(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
+async def pull(group: Business, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
     uids = [wanted.uid for wanted in request.request]
@@ -113,7 +113,7 @@ def _nobody(uid: str) -> pb.User:
     )
 
 
-async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoRequest) -> None:
+async def modify_my_info(group: Business, call: Call, request: pb.ModifyMyInfoRequest) -> None:
     changes: dict[str, object] = {}
     for entry in request.entry:
         known = _COLUMN.get(entry.type)  # type: ignore[call-overload]  # any number may come

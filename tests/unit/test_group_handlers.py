@@ -10,7 +10,7 @@ from roles.connector.session import BY_CONNECTOR
 from roles.group import HANDLERS
 from roles.group.handlers import Handlers, add_up
 from roles.group.messages import send
-from roles.group.service import Group
+from roles.group.service import Business
 
 ASKED = {SubSignal(number) for number in REQUESTS} - {SubSignal.MP}
 """What the group role is asked by the number of the request; for an MP it is asked to PULL."""
@@ -21,7 +21,7 @@ def test_each_request_and_each_method_has_a_handler_and_nothing_else_has() -> No
 
 
 def test_none_has_two() -> None:
-    async def handle(group: Group, call: Call) -> Reply:
+    async def handle(group: Business, call: Call) -> Reply:
         raise NotImplementedError
 
     one, other = (

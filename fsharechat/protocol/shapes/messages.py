@@ -33,7 +33,7 @@ _NONE: tuple[object, ...] = ("", None, [])
 """What stands for no receivers; most messages name none."""
 
 
-class NewMessage(Shape):
+class MessageToSend(Shape):
     """What an MS sends."""
 
     kind = pb.Message

@@ -10,7 +10,7 @@ from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, SubSignal
 from fsharechat.rpc import Call, Reply
 from roles.group import HANDLERS
-from roles.group.service import Group
+from roles.group.service import Business
 from tests.unit.group.group_kit import Office
 
 METHOD = 255
@@ -68,7 +68,7 @@ async def test_a_handler_that_fails_is_a_code_and_a_log_line(
     code: Code,
     events: list[tuple[str, str]],
 ) -> None:
-    async def fail(_: Group, call: Call) -> Reply:
+    async def fail(_: Business, call: Call) -> Reply:
         raise error
 
     monkeypatch.setitem(HANDLERS.raw, METHOD, fail)
@@ -81,7 +81,7 @@ async def test_a_handler_that_fails_is_a_code_and_a_log_line(
 async def test_a_call_that_fails_leaves_the_next_one_alone(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_: Group, call: Call) -> Reply:
+    async def fail(_: Business, call: Call) -> Reply:
         raise RuntimeError("bug")
 
     monkeypatch.setitem(HANDLERS.raw, METHOD, fail)

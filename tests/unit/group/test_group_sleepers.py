@@ -15,7 +15,7 @@ from fsharechat.store import fence, group_log, recalls
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group import sleepers as sleepers_module
-from roles.group.service import Group
+from roles.group.service import Business
 from tests.unit.group.group_kit import NODE, Office, text, words
 from tests.unit.group.groups_kit import create, dismiss, kick, said
 from tests.unit.group.test_group_connect import connect, log_in
@@ -27,7 +27,7 @@ MEMBERS = 300
 class Crowd:
     """A group of MEMBERS, of whom the first few have a device."""
 
-    def __init__(self, office: Office, group: Group, uids: list[str], id: str) -> None:
+    def __init__(self, office: Office, group: Business, uids: list[str], id: str) -> None:
         self.office = office
         self.group = group
         self.owner, self.other, *self.away = uids
@@ -51,22 +51,22 @@ def _asleep(_: Dialect, id: str) -> Unit[list[str]]:
 
 
 @pytest.fixture
-def group(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Group]:
+def group(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Business]:
     """Return what gives the group role's business, which is made with the office."""
-    made: list[Group] = []
-    init = Group.__init__
+    made: list[Business] = []
+    init = Business.__init__
 
-    def note(self: Group, *args: Any) -> None:
+    def note(self: Business, *args: Any) -> None:
         made.append(self)
         init(self, *args)
 
-    monkeypatch.setattr(Group, "__init__", note)
+    monkeypatch.setattr(Business, "__init__", note)
     monkeypatch.setattr(sleepers_module, "LOOK_SECONDS", 0.0)
     return lambda: made[-1]
 
 
 @pytest.fixture
-async def crowd(group: Callable[[], Group], office: Office) -> Crowd:
+async def crowd(group: Callable[[], Business], office: Office) -> Crowd:
     uids = await office.users(MEMBERS)
     office.online(*uids[:2])
     return Crowd(office, group(), uids, await create(office, uids[0], *uids[1:]))
@@ -101,7 +101,9 @@ async def test_who_looks_at_the_head_of_one_who_is_asleep_wakes_them(crowd: Crow
     assert crowd.group.sleepers.woken == 1
 
 
-async def test_who_connects_is_told_of_all_that_was_sent(group: Callable[[], Group], office: Office) -> None:
+async def test_who_connects_is_told_of_all_that_was_sent(
+    group: Callable[[], Business], office: Office
+) -> None:
     device = await log_in(office)
     uids = [*await office.users(MEMBERS), device.uid]
     office.online(uids[0])
@@ -138,7 +140,7 @@ async def test_nobody_sleeps_while_a_connector_has_not_been_heard(crowd: Crowd) 
     assert words(await crowd.office.inbox(crowd.away[0])) == ["", "one", "two"]
 
 
-async def test_a_small_group_has_no_log(group: Callable[[], Group], office: Office) -> None:
+async def test_a_small_group_has_no_log(group: Callable[[], Business], office: Office) -> None:
     uids = await office.users(group_log.LARGE)
     office.online(uids[0])
     crowd = Crowd(office, group(), uids, await create(office, uids[0], *uids[1:]))
