@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from fsharechat.bus import Bus, Deliver, Event, Notify, Push, Recalled, Reported
-from fsharechat.store.messages import Entry
+from fsharechat.store.messages import Entry, NewMessage, Stored
 from roles.group.presence import PresenceTable
 
 
@@ -21,6 +21,11 @@ class EventOutbox:
         """Tell the nodes of the entries' users of a stored message."""
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Deliver(body, part, sender, sender_client, message_id))
+
+    def announce(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
+        """Tell of messages that the server itself has stored."""
+        for message, where in zip(messages, stored, strict=True):
+            self.deliver(message.id, message.body, where.entries, message.sender, "")
 
     def push(self, body: bytes, uids: Iterable[str]) -> None:
         """Send a transparent message to the devices of users that are online."""

@@ -8,12 +8,15 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
 from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, USER, sent_size
 from fsharechat.rpc import Call
+from fsharechat.settings import Settings
 from fsharechat.store import users
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
+from roles.group.clock import ServerClock
 from roles.group.directory import Viewer
 from roles.group.handlers import Handlers
-from roles.group.service import Business
-from roles.group.standing import check_heard, check_rights
+from roles.group.standing import Standing, check_heard
+from roles.group.words import WordFilter
 
 MAX_USERS = 2000
 """Users that one UPUI may ask for."""
@@ -38,13 +41,15 @@ _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
 """What is no text for people."""
 
 
-async def search(group: Business, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
+async def search(
+    settings: Settings, store: Store, call: Call, request: pb.SearchUserRequest
+) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
     if not keyword or len(keyword) > MAX_KEYWORD:
         return pb.SearchUserResult()  # no name is so long
-    rows, since = await group.store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
-    viewer = Viewer(call.uid, since, group.settings.users.directory)
+    rows, since = await store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
+    viewer = Viewer(call.uid, since, settings.users.directory)
     found = [viewer.profile(row, keyword) for row in rows if viewer.may_find(row, keyword)]
     return pb.SearchUserResult(entry=_lightened(found))
 
@@ -71,12 +76,14 @@ def _lightened(found: list[pb.User]) -> list[pb.User]:
     return found
 
 
-async def pull(group: Business, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
+async def pull(
+    settings: Settings, store: Store, call: Call, request: pb.PullUserRequest
+) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
     uids = [wanted.uid for wanted in request.request]
-    found, since = await group.store.read_for(call.uid, _profiles, call.uid, uids)
-    viewer = Viewer(call.uid, since, group.settings.users.directory)
+    found, since = await store.read_for(call.uid, _profiles, call.uid, uids)
+    viewer = Viewer(call.uid, since, settings.users.directory)
     result = pb.PullUserResult()
     for wanted, (_, row) in zip(request.request, found, strict=False):
         if row is None:
@@ -113,7 +120,14 @@ def _nobody(uid: str) -> pb.User:
     )
 
 
-async def modify_my_info(group: Business, call: Call, request: pb.ModifyMyInfoRequest) -> None:
+async def modify_my_info(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    word_filter: WordFilter,
+    call: Call,
+    request: pb.ModifyMyInfoRequest,
+) -> None:
     changes: dict[str, object] = {}
     for entry in request.entry:
         known = _COLUMN.get(entry.type)  # type: ignore[call-overload]  # any number may come
@@ -124,10 +138,10 @@ async def modify_my_info(group: Business, call: Call, request: pb.ModifyMyInfoRe
         raise Refusal(Code.INVALID_PARAMETER)
     texts = [entry.value for entry in request.entry if entry.type not in _NOT_READ and entry.value]
     if texts:
-        await check_rights(group, call.uid, check_heard)
-    if await group.words.forbids(call.uid, texts):
+        await standing.check_rights(call.uid, check_heard)
+    if await word_filter.forbids(call.uid, texts):
         raise Refusal(Code.SENSITIVE_WORD)
-    await group.store.write(users.modify, call.uid, changes, group.now())
+    await store.write(users.modify, call.uid, changes, clock.now())
 
 
 def _gender(text: str) -> int:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from fsharechat import settings as s
 from fsharechat.node import Node
 from roles.api import waits
-from roles.group.service import Business
+from roles.group.clock import ServerClock
 from tests.unit.api.api_kit import KEY, Site
 
 
@@ -42,8 +42,9 @@ async def site(
         codes=codes,
     )
     with capture_logs() as logs:
-        async with Node(settings) as node, ClientSession(node.addresses["http"]) as http:
-            opened = Site(node, http, logs)
-            monkeypatch.setattr(Business, "now", staticmethod(lambda: opened.now))
-            monkeypatch.setattr(waits, "monotonic", lambda: opened.now / 1000)
+        node = Node(settings)
+        opened = Site(node, logs)
+        monkeypatch.setattr(ServerClock, "now", staticmethod(lambda: opened.now))
+        monkeypatch.setattr(waits, "monotonic", lambda: opened.now / 1000)
+        async with node, ClientSession(node.addresses["http"]) as opened.http:
             yield opened

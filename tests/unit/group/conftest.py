@@ -8,7 +8,7 @@ import pytest
 from fsharechat.node import Node
 from fsharechat.settings import CodesSettings, NodeSettings, Settings, UsersSettings
 from roles.group import GroupRole
-from roles.group.service import Business
+from roles.group.clock import ServerClock
 from tests.unit.group.group_kit import Office
 
 
@@ -32,10 +32,10 @@ async def office(
     backends = (node.store, node.registry, node.bus, node.rpc)
     for backend in backends:
         await backend.open()
+    opened = Office(node)
+    monkeypatch.setattr(ServerClock, "now", staticmethod(lambda: opened.now))
     role = GroupRole()
     await role.start(node)
-    opened = Office(node)
-    monkeypatch.setattr(Business, "now", staticmethod(lambda: opened.now))
     await opened.listen()
     yield opened
     await role.stop()
