@@ -15,9 +15,7 @@ KEPT_BYTES = 1024
 
 PARTS = 64
 PART_BYTES = 512
-"""A message may have so many parts, and one more for each PART_BYTES. Without this, endless empty parts would pass
-all limits.
-"""
+"""The most parts of a message, and one more for each PART_BYTES: no other limit stops endless empty parts."""
 
 NORMAL, PROTOCOL_ERROR, INVALID_TEXT, MESSAGE_TOO_BIG = 1000, 1002, 1007, 1009
 """Why a connection ends (RFC 6455 section 7.4)."""
@@ -103,9 +101,7 @@ class WebSocketDecoder:
         return messages
 
     def _frame(self, data: bytes, position: int, messages: list[Message]) -> int:
-        """Read a frame, or the part of it that has come, and return where it ends; 0 if more bytes must come
-        first.
-        """
+        """Read a frame, or its part that has come. Return where it ends; 0 if more bytes must come first."""
         end = len(data)
         start = position + 2
         if start > end:

@@ -202,7 +202,7 @@ _CONTENT_KEYS = (
 
 
 class PullRequest(Shape):
-    """The question of an MP: pullType 1 names the seq to start with, pullType 0 the last seq that the client
+    """The question of an MP: pullType 1 names the first seq to send, pullType 0 the last seq that the client
     knows.
     """
 

@@ -80,9 +80,7 @@ class Field:
         web: str = "",
         is_read: bool = True,
     ) -> None:
-        """Without `read` and `write` the type of the field decides how it is read, and the value is written as
-        it is.
-        """
+        """Without `read`, the type of the field decides. Without `write`, the value is written as it is."""
         self.key, _, field = key.partition("=")
         self.field = field or re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), self.key)
         self.read = read
