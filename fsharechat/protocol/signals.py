@@ -57,9 +57,7 @@ class Request:
         self.follow_up = follow_up
         """The server itself causes this request, or clients send it once for each message. So its limit is wider."""
         self.by_connector = by_connector
-        """The connector answers it, because it knows what its devices have. It asks the group role only if it
-        must.
-        """
+        """The connector answers it: it knows what its devices have. It asks the group role only if it must."""
 
 
 class Unserved:

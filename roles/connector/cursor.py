@@ -156,9 +156,7 @@ class Cursor:
         return seq <= self.covered
 
     def begin_at(self, mark: int) -> None:
-        """Set the mark, even to a lower seq: the device had nothing, got the entries above it, and needs no
-        others.
-        """
+        """Set the mark, even to a lower seq: the device had nothing, got the entries above it, and needs no more."""
         self.mark = mark
 
     def waits(self) -> bool:

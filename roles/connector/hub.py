@@ -178,9 +178,7 @@ class Hub:
                 self._begin()
 
     def _announce(self, session: Session, online: bool) -> None:
-        """Announce where a device is; not while another process may have the node id, for others would mix them
-        up.
-        """
+        """Announce where a device is; not while another process may have the node id: others would mix them up."""
         if self._lease.holds(self.node):
             self.bus.announce(
                 Presence(session.uid, session.client_id, self.node, session.epoch, online=online)

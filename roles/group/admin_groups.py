@@ -1,4 +1,4 @@
-"""The back office and groups of users."""
+"""Operations of the back office on groups of users."""
 
 from fsharechat.protocol.signals import GroupType, MemberType
 from fsharechat.rpc import Call
@@ -24,7 +24,7 @@ def _shown(info: Info) -> dict[str, object]:
 
 
 def _name(names: type[GroupType] | type[MemberType], number: int) -> str:
-    """Return the name of a number that a client may have chosen."""
+    """Return the name for a number; the number may come from a client."""
     return names(number).name.lower() if number in names._value2member_map_ else str(number)
 
 
@@ -59,7 +59,7 @@ async def get(group: Group, _: Call, request: Request) -> object:
 
 
 async def dismiss(group: Group, call: Call, request: Request) -> object:
-    """Dismiss a group; its members are told as if its owner had done it."""
+    """Dismiss a group. Its members are told as if its owner had done it."""
     id = request["group"]
     info, told = await group.store.write_group(
         id, (), _dismiss, group.ids.next(), id, group.now(), call.retried
@@ -75,7 +75,7 @@ def _dismiss(dialect: Dialect, id: int, group_id: str, now: int, retried: bool) 
         raise Denied(404, "there is no such group")
     if info.dismissed:
         if retried:
-            return info, NOTHING  # the first try did it
+            return info, NOTHING  # the first try of this call did it
         raise Denied(409, "the group is dismissed already")
     change = Change(Notice(id, now, info.owner, group_id), retried)
     return info, (yield from end(dialect, change, info))

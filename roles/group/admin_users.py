@@ -1,4 +1,4 @@
-"""The back office and users: their accounts, what they may, and where they are connected."""
+"""Operations of the back office on users: their accounts, their rights, and their connections."""
 
 from fsharechat.protocol.signals import UserStatus
 from fsharechat.rpc import Call
@@ -9,7 +9,7 @@ from roles.group.login import normal_number
 from roles.group.service import Group
 
 MAX_DEVICES = 1000
-"""Devices of one user that are listed."""
+"""How many devices of one user are listed."""
 
 
 async def _account(group: Group, key: str) -> Account:
@@ -63,7 +63,7 @@ async def list_users(group: Group, _: Call, request: Request) -> object:
 
 
 async def set_status(group: Group, _: Call, request: Request) -> object:
-    """Let a user do everything again, keep them from sending, or keep them out altogether, at once and everywhere."""
+    """Set the status of a user: normal, muted (may not send) or blocked (may not connect), at once and everywhere."""
     account = await _account(group, request["user"])
     status = UserStatus[request["status"].upper()]
     await group.store.write(admin.set_status, account.uid, status)
@@ -75,14 +75,14 @@ async def set_status(group: Group, _: Call, request: Request) -> object:
 
 
 async def count_sessions(group: Group, _: Call, __: Request) -> object:
-    """Say how many devices this process knows to be online, on all connectors."""
+    """Return how many devices are online on each connector, as this process knows them."""
     presence = group.presence
     nodes = [{"node": node, "devices": devices} for node, devices in presence.per_node.items()]
     return {"devices": len(presence), "users": presence.users, "nodes": nodes}
 
 
 async def list_sessions(group: Group, _: Call, request: Request) -> object:
-    """List the devices of a user: of many those that are online, and then those that logged in last."""
+    """List the devices of a user. If there are too many: those online first, then those that logged in last."""
     account = await _account(group, request["user"])
     logged_in = await group.store.read(admin.logged_in, account.uid)
     online = group.presence.devices(account.uid)
@@ -104,7 +104,7 @@ async def list_sessions(group: Group, _: Call, request: Request) -> object:
 
 
 async def end_sessions(group: Group, call: Call, request: Request) -> object:
-    """End the connection of a device, or of all of a user; with `logout` it has to log in again."""
+    """End the connection of one device of a user, or of all. With `logout` they must log in again."""
     account = await _account(group, request["user"])
     only = [request["clientId"]] if "clientId" in request else None
     logged_out: list[str] = []

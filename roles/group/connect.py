@@ -1,4 +1,4 @@
-"""What connectors ask for themselves: who a device is, that it has logged out, and how far the logs of users go."""
+"""Calls that connectors make for themselves: who a device is, that it has logged out, how far logs go."""
 
 import orjson
 import structlog
@@ -20,10 +20,10 @@ from roles.group.service import Group
 log = structlog.get_logger(__name__)
 
 WAKE_SECONDS = 3.0
-"""So long it is waited for that a user gets what groups have sent meanwhile; a device is told of what comes later."""
+"""How long a CONNECT waits for the messages of large groups, s. The device is told of later ones."""
 
 HEADS_AT_ONCE = 100
-"""Users whose heads one read looks up: it looks at each of their groups, which may be hundreds."""
+"""How many users' heads one read looks up: it looks at each of their groups, which may be hundreds."""
 
 
 async def authenticate(group: Group, call: Call) -> Reply:
@@ -61,7 +61,7 @@ async def authenticate(group: Group, call: Call) -> Reply:
 
 
 def _marks(known: dict[int, Mark], reached: Heads) -> Marks:
-    """Return what a device has. What was never kept of it, it has: it comes from before there were marks."""
+    """Return the marks of a device. One without marks is older than marks, and counts as up to date."""
     unknown = Marks(reached.seq, 0, 0, reached.recalled, reached.seq)
     marks = [known[log].seq if log in known else unknown[log] for log in Log]
     marks.append(known[Log.INBOX].handed if Log.INBOX in known else unknown.handed)
@@ -84,7 +84,7 @@ def _proves(group: Group, call: Call, session: Session) -> bool:
 
 
 async def forget(group: Group, call: Call) -> Reply:
-    """Log a device out, unless it has logged in anew since the login whose time (ms) is the body."""
+    """Log a device out, unless it has logged in again since the login whose time (ms) is the body."""
     await group.store.write(sessions.forget, call.uid, call.client_id, int(call.body))
     group.expulsion.recheck(call.uid, call.client_id)
     return Reply(Code.SUCCESS)
@@ -99,7 +99,7 @@ async def all_heads(group: Group, call: Call) -> Reply:
         found |= some
         asleep += sleepers
     if asleep:
-        # Who is asked for has a device: they were put to sleep in the moment in which it connected.
+        # These users have a device: they were put to sleep in the moment in which it connected.
         await group.sleepers.wake_within(asleep, WAKE_SECONDS)
         for start in range(0, len(asleep), HEADS_AT_ONCE):
             found |= await group.store.read(heads.heads, asleep[start : start + HEADS_AT_ONCE])
@@ -107,7 +107,7 @@ async def all_heads(group: Group, call: Call) -> Reply:
 
 
 async def gone(group: Group, call: Call) -> Reply:
-    """Say which devices should have been kicked: the event that said so may be lost."""
+    """Return which devices should have been kicked: the event for it may be lost."""
     devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
     return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(sessions.gone, devices)))
 

@@ -1,4 +1,4 @@
-"""Who is in a conversation, for whatever is asked about one."""
+"""The members of a conversation, for all requests about one."""
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol.signals import Code, ConversationType
@@ -18,7 +18,7 @@ def not_in(kind: int) -> Refusal:
 
 
 async def members_with(group: Group, id: str, uid: str) -> GroupMembers:
-    """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
+    """Return the members of a group that the user is in. Raises Refusal: for others the group does not exist."""
     known = group.members.peek(id)
     if known is not None and uid not in known.types:
         _, seats = await group.store.read_for(uid, groups.seat, id, uid)

@@ -1,7 +1,7 @@
 """Groups: GC, GAM, GKM, GQ, GD and GMI change them, GPGI and GPGM read them (contract.md sections 7 and 8).
 
-A change, its versions and the message that tells of it are one unit of work, on the locked row of the group. The
-message has the id that the connector gave the request, so that a call made again finds that it has been carried out.
+A change, its versions and the message about it are one unit of work, on the locked row of the group. The message has
+the id that the connector gave to the request. So a repeated call finds that it has been carried out.
 """
 
 import base64
@@ -35,24 +35,24 @@ from roles.group.standing import check_heard, check_not_blocked, check_rights
 from roles.group.words import texts_of
 
 MAX_GROUPS = 2000
-"""Groups that one GPGI may ask for."""
+"""The most groups in one GPGI."""
 
 MAX_ID = 64
 MAX_ALIAS = 64
 MAX_NAME, MAX_PORTRAIT, MAX_EXTRA = 255, 2048, 16000
 MAX_NOTICE_BYTES = 64 << 10
-"""What the message that a request brings may weigh: it is no place for a picture."""
+"""The largest message inside a request, bytes: it is no place for a picture."""
 
 _FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
     GroupInfoType.NAME: ("name", MAX_NAME, ContentType.GROUP_RENAMED),
     GroupInfoType.PORTRAIT: ("portrait", MAX_PORTRAIT, ContentType.GROUP_PORTRAIT_CHANGED),
     GroupInfoType.EXTRA: ("extra", MAX_EXTRA, None),
 }
-"""What each kind of GMI sets, how many characters it takes, and what tells of it."""
+"""For each kind of GMI: the field that it sets, the most characters, and the message type that tells of it."""
 
 P = ParamSpec("P")
 May = Callable[[Info, str, Mapping[str, int]], None]
-"""Raises Refusal unless a user may change a group; of its members it looks at that user alone."""
+"""Raises Refusal unless a user may change a group. Of the members it looks only at that user."""
 Request = (
     pb.CreateGroupRequest
     | pb.AddGroupMemberRequest
@@ -64,7 +64,7 @@ Request = (
 
 
 class Told(NamedTuple):
-    """The messages that tell of a change, and where they are; nothing when there was nothing left to change."""
+    """The messages about a change, and their seqs. Empty if there was nothing left to change."""
 
     messages: Sequence[NewMessage] = ()
     stored: Sequence[Stored] = ()
@@ -74,19 +74,19 @@ NOTHING = Told()
 
 
 class Change(NamedTuple):
-    """What all changes of groups have in common."""
+    """The common part of all changes of groups."""
 
     notice: Notice
     retried: bool
 
     says: bool = False
-    """There is something in it that the members get to read."""
+    """Whether it has a text that the members will read."""
 
     @property
     def now(self) -> int:
-        """The time of the change in ms, for versions: never below that of the ids of messages sent before it.
+        """The time of the change in ms, for versions. It is never below the time in the ids of earlier messages.
 
-        So who was there when a message was sent is told by its id, whatever the clocks did since.
+        So the id of a message tells who was a member when it was sent, whatever the clocks have done since.
         """
         return max(self.notice.now, time_of(self.notice.id))
 
@@ -111,9 +111,10 @@ async def _change(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> None:
-    """Carry out a change and tell of it. `new` are those who may become members by it, `texts` what others will read.
+    """Carry out a change and tell of it.
 
-    `may` is asked before, too: a change locks all members, which is nothing for who has no right to it.
+    `new` are the users who may become members by it, `texts` are the texts that others will read. `may` is also
+    asked before: the change locks all members, and a user without the right must not cause that.
     """
     texts = [text for text in (*texts, *(member.alias for member in new)) if text]
     rights = await check_rights(group, call.uid, check_heard if texts else check_not_blocked)

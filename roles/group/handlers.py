@@ -1,4 +1,4 @@
-"""The way a call takes to its handler: one function a method."""
+"""How a call reaches its handler: each method has one function."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 Answer = Message | bytes | None
 Business = Callable[[Group, Call, Any], Awaitable[Answer]]
-"""Carries out a request whose body is the message that the table of requests names.
+"""Carries out a request. Its body is the message that the table of requests names.
 
 It returns the payload of the answer (contract.md section 7), or raises Refusal with a code.
 """
 
 Handler = Callable[[Group, Call], Awaitable[Reply]]
-"""Carries out a method whose body and reply are its own business."""
+"""Carries out a method. The method itself reads its body and writes its reply."""
 
 Direct = Callable[[Group, Call], "asyncio.Future[Reply]"]
 """The handler of a method on the hot path: it is called without a task of its own.
@@ -36,7 +36,7 @@ It must not raise, and the future that it returns must not fail.
 
 @dataclass(frozen=True)
 class Handlers:
-    """What carries out which method: each module of the role has such a table, and the role adds them up."""
+    """The handlers of methods. Each module of the role has such a table, and the role adds them up."""
 
     requests: Mapping[SubSignal, Business] = field(default_factory=dict)
     raw: Mapping[int, Handler] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Handlers:
 
 
 def add_up(tables: Iterable[Handlers]) -> Handlers:
-    """Return all of them as one, whose requests are among `raw` too. Raises ValueError where a method has two."""
+    """Return all tables as one. Its requests are in `raw` too. Raises ValueError if a method has two handlers."""
     requests: dict[SubSignal, Business] = {}
     raw: dict[int, Handler] = {}
     direct: dict[int, Direct] = {}
@@ -75,12 +75,12 @@ def _parsing(sub_signal: SubSignal, business: Business) -> Handler:
 
 
 def code_of(error: StoreError) -> Code:
-    """Return what a request gets that the store has failed: TIMEOUT says that it may have been carried out."""
+    """Return the code for a failure of the store. TIMEOUT means that the request may have been carried out."""
     return Code.TIMEOUT if isinstance(error, CommitInDoubt) else Code.SERVER_ERROR
 
 
 async def carry_out(handler: Handler, group: Group, call: Call) -> Reply:
-    """Run a handler; what fails becomes a code (contract.md section 5)."""
+    """Run a handler. A failure becomes a code (contract.md section 5)."""
     try:
         return await handler(group, call)
     except Refusal as refusal:
@@ -110,7 +110,7 @@ class Dispatcher:
     def call(self, call: Call) -> asyncio.Future[Reply]:
         """Answer a call (see Rpc.serve)."""
         group = self._group
-        # What this process writes itself stands behind what was sent before.
+        # Messages that this process itself writes come after those sent before.
         group.ids.observe(call.message_id)
         direct = self._handlers.direct.get(call.method)
         if direct is not None:

@@ -39,11 +39,11 @@ log = structlog.get_logger(__name__)
 
 
 def send(group: Group, call: Call) -> asyncio.Future[Reply]:
-    """Store a message, or push it when it is transparent; the payload is its id and time.
+    """Store a message, or push it if it is transparent. The payload of the reply is its id and time.
 
-    When everything that decides is cached and allows it this is done at once, without a task. A sender's messages
-    keep their order: behind one that has to wait, for a read or because its text is large, the following ones wait
-    too. A transparent message to a group does: no transaction looks once more at whom it is for.
+    If all needed facts are cached and allow the message, this is done at once, without a task. The messages of a
+    sender keep their order: if one must wait, for a read or because its text is large, the later ones wait too. A
+    transparent message to a group always waits for a read, because no transaction checks its receivers again.
     """
     try:
         message = _parsed(call)
@@ -58,7 +58,7 @@ def send(group: Group, call: Call) -> asyncio.Future[Reply]:
 
 
 def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
-    """Send a message behind which none of its sender waits. Raises Refusal."""
+    """Send a message; no later message of its sender waits yet. Raises Refusal."""
     words = group.words
     sender = group.rights.peek(call.uid)
     conversation = message.conversation
@@ -77,7 +77,7 @@ def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio
     try:
         receivers, audience = _may_send(call.uid, message, sender, target)
     except Refusal:
-        return _send_later(group, call, message)  # what is cached may be old: it refuses nobody
+        return _send_later(group, call, message)  # cached facts may be old: they refuse nobody
     if words.any and words.refuses(message.content):
         raise Refusal(Code.SENSITIVE_WORD)
     return _send(group, call, message, receivers, audience)
@@ -100,7 +100,7 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
         return await stored
 
     def release(_: object = None) -> None:
-        """Let those behind it go: this one is in the store's queue, or has failed."""
+        """Let the next messages go: this one is in the store's queue, or has failed."""
         if group.sending.get(call.uid) is waiting:
             del group.sending[call.uid]
             _send_waiting(group, waiting)
@@ -111,11 +111,11 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
 
 
 def _send_waiting(group: Group, waiting: deque[Waiting]) -> None:
-    """Send the messages of one sender that waited, until one of them has to wait for something else."""
+    """Send the waiting messages of one sender, until one of them must wait for something else."""
     while waiting:
         call, message, future = waiting.popleft()
         if future.done():
-            continue  # its deadline has come, and who asked has been told so
+            continue  # its deadline has passed, and the caller has been told
         try:
             sent = _send_now_or_later(group, call, message)
         except Refusal as refusal:
@@ -133,7 +133,7 @@ def _hand_on(future: asyncio.Future[Reply], sent: asyncio.Future[Reply]) -> None
 
 
 async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
-    """Return what `_may_send` does, with what is not cached read, and what refuses read again. Raises Refusal."""
+    """Do the same as `_may_send`, but read uncached facts, and read refusing ones again. Raises Refusal."""
     sender = await rights_of(group, uid)
     target = await _target(group, uid, message)
     try:
@@ -148,7 +148,7 @@ async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequenc
 
 
 async def _target(group: Group, uid: str, message: pb.Message) -> Rights | GroupMembers:
-    """Return the target of a message, read again where the sender seems not to be a member. Raises Refusal."""
+    """Return the target of a message. Read it again if the sender seems not to be a member. Raises Refusal."""
     name = message.conversation.target
     if message.conversation.type == ConversationType.PRIVATE:
         return await rights_of(group, name)
@@ -171,7 +171,7 @@ def _parsed(call: Call) -> pb.Message:
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
-    if type(message.conversation.target) is not str:  # the runtime gives what is not UTF-8 as bytes
+    if type(message.conversation.target) is not str:  # the runtime gives text that is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
     to = message.to
     if (
@@ -186,7 +186,7 @@ def _parsed(call: Call) -> pb.Message:
 def _may_send(
     uid: str, message: pb.Message, sender: Rights, target: Rights | GroupMembers
 ) -> tuple[Sequence[str], Audience | None]:
-    """Return who gets a message beside its sender. Raises Refusal where they may not send it."""
+    """Return the receivers of a message, without its sender. Raises Refusal if the sender may not send it."""
     if sender.status != UserStatus.NORMAL:
         check_heard(sender)
     if message.content.type in SYSTEM_TYPES:
@@ -202,7 +202,7 @@ def _may_send(
 def _send(
     group: Group, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
 ) -> asyncio.Future[Reply]:
-    """Store or push a message that may be sent. Raises Refusal; the future does not fail."""
+    """Store or push a message that may be sent. Raises Refusal. The future does not fail."""
     conversation, content = message.conversation, message.content
     local_id, digest = _known_by(call, message)
     timestamp = group.now()
@@ -260,7 +260,7 @@ def _send(
 
 
 def _answer_resend(group: Group, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
-    """Answer with the id and the time of the first copy. The time is read: only resends pay for it."""
+    """Answer with the id and the time of the first copy. Only resends pay for reading the time."""
 
     async def answer(group: Group, call: Call) -> Reply:
         body = await group.store.read(messages.body, id)
@@ -276,19 +276,19 @@ def _answer_resend(group: Group, call: Call, id: int, future: asyncio.Future[Rep
 
 
 def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
-    """Return the local id and the digest by which a resend of a message is known (contract.md section 6).
+    """Return the local id and the digest by which a resend is recognised (contract.md section 6).
 
-    Where the client gives no local id one stands for the frame and the login session, if there is one.
+    If the client gives no local id, one is made from the frame and the login session, if there is a session.
     """
     if not message.local_message_id:
         if not call.issued_ms:
             return 0, 0
         frame = f"{call.client_id}\0{call.issued_ms}\0{call.frame_id}"
         return _number(frame.encode()), _number(call.body)
-    message.ClearField("message_id")  # what clients write there differs between resends
+    message.ClearField("message_id")  # clients write a different value there in a resend
     message.ClearField("server_timestamp")
     data = message.SerializePartialToString()
-    # Who makes two of their own messages seem the same has lost one of them, and nothing else.
+    # A user who makes two own messages look the same loses one of them, and nothing else.
     return message.local_message_id, (crc32(data) << 31 | adler32(data) >> 1) or 1
 
 
@@ -298,9 +298,9 @@ def _number(data: bytes) -> int:
 
 
 def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tuple[Sequence[str], Audience]:
-    """Return who gets a message to a group beside its sender. Raises Refusal where they may not send it.
+    """Return the receivers of a group message, without its sender. Raises Refusal if the sender may not send it.
 
-    They are not listed where the group has a log: the store knows who of them is awake.
+    If the group has a log they are not listed: the store knows which of them are awake.
     """
     kind = target.types.get(uid)
     if kind is None:
@@ -315,14 +315,14 @@ def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tup
 
 
 def addressees(message: pb.Message) -> set[str]:
-    """Return the members whom a group message is for; it is for all of them when there are none."""
+    """Return the members that a group message names as receivers. None named: it is for all."""
     return {uid for uid in (message.to_user, *message.to) if uid}
 
 
 def _is_transparent(content: pb.MessageContent) -> bool:
-    """Return whether a message goes to devices that are online, and nowhere else.
+    """Return whether a message goes only to devices that are online.
 
-    A flag that is there and 0 says "not stored"; web clients send none, and mean a stored message.
+    A flag of 0 means "not stored". Web clients send no flag, and mean a stored message.
     """
     if content.type in TRANSPARENT_TYPES:
         return True
@@ -337,9 +337,9 @@ def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:
 
 
 async def pull(group: Group, call: Call) -> Reply:
-    """Read an inbox for a connector, which cuts the answer to an MP to its size and keeps the device's mark.
+    """Read an inbox for a connector. The connector cuts the answer to its size and keeps the device's mark.
 
-    What a device is given that has nothing is the beginning of its mark; that is kept before it is given.
+    For a device that has nothing, the first entries given set its mark. The mark is kept before they are given.
     """
     after, mark, claim = orjson.loads(call.body)
     found = await group.store.read_for(call.uid, messages.pull, call.uid, after, claim)

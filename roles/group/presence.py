@@ -1,4 +1,4 @@
-"""Which nodes have devices of a user, as the presence events tell."""
+"""The nodes on which users have devices, according to the presence events."""
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable
@@ -7,26 +7,26 @@ from fsharechat.bus import Presence
 
 
 class PresenceTable:
-    """Keeps the last place that was announced for each device: (node, epoch)."""
+    """Keeps the last announced place of each device: (node, epoch)."""
 
     def __init__(self) -> None:
         self._devices: dict[str, dict[str, tuple[int, int]]] = {}
         self.places: dict[str, tuple[int, ...]] = {}
-        """The nodes that have a device of a user, in no order; to be read only."""
+        """The nodes that have a device of a user, in no order. Only to be read."""
         self._counts: Counter[int] = Counter()
         """How many devices each node has."""
         self._begun: dict[int, int] = {}
-        """The epoch with which each node began: what it said before is of another process, which has died."""
+        """The epoch with which each node began. Earlier announcements come from another process, which has died."""
 
     def update(self, presence: Presence) -> tuple[int, int] | None:
-        """Take note; return the place on another node from which the device has moved away."""
+        """Note an announcement. If the device has moved from another node, return its place there."""
         uid, client_id, node, epoch, online = presence
         if not uid:
             self._begun[node] = epoch
             self._forget(lambda place, known: place == node and known < epoch)
             return None
         if online and epoch < self._begun.get(node, 0):
-            return None  # the news of different devices may come in another order than they were told
+            return None  # announcements of different devices may arrive in another order
         devices = self._devices.setdefault(uid, {})
         before = devices.get(client_id)
         moved = before if online and before is not None and before[0] != node else None
@@ -59,7 +59,7 @@ class PresenceTable:
             self._index(uid)
 
     def unheard(self, nodes: Iterable[int]) -> list[int]:
-        """Return those of the nodes that have never been heard to begin: what they announced is lost."""
+        """Return the nodes whose beginning was never heard: their announcements are lost."""
         return [node for node in nodes if node not in self._begun]
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class PresenceTable:
 
     @property
     def users(self) -> int:
-        """How many users have a device that is known."""
+        """The number of users with a known device."""
         return len(self._devices)
 
     @property

@@ -1,4 +1,4 @@
-"""What the handlers share."""
+"""The state that all handlers share."""
 
 import asyncio
 from collections import deque
@@ -34,24 +34,24 @@ from roles.group.words import WordFilter
 
 CACHED_USERS = 200_000
 CACHED_MEMBERS = 500_000
-"""Members of all groups that are cached; a group counts as one more than it has members."""
+"""The most cached members of all groups together. A group counts as its members plus one."""
 
 GROUP_KEY = "group:"
-"""What the keys of groups begin with among those that the bus tells to drop; those of users are bare uids."""
+"""The prefix of group keys in the events that drop cached values. The keys of users are plain uids."""
 
 RESYNC_SECONDS = 5.0
-"""Connectors that were not heard to begin are asked so often where their devices are."""
+"""How often connectors whose beginning was not heard are asked for their devices, s."""
 
 CACHE_SECONDS = 60.0
-"""What is cached may be wrong for up to twice as long, if the process that changed it died before it could say so."""
+"""A cached value may be wrong for up to twice as long, s, if the process that changed it died before telling."""
 
 
 Waiting = tuple[Call, pb.Message, "asyncio.Future[Reply]"]
-"""A message that waits for an earlier one of its sender, and the answer to come."""
+"""A message that waits for an earlier one of its sender, and the future of its answer."""
 
 
 class Group:
-    """The business of the server: stateless but for caches, over a store that other group processes share."""
+    """The business logic of the server. Its only state is caches; group processes share the store."""
 
     def __init__(
         self,
@@ -87,14 +87,14 @@ class Group:
         self._mending: asyncio.Task[None] | None = None
         self._ageing: asyncio.TimerHandle | None = None
         self._resyncing: asyncio.TimerHandle | None = None
-        # Senders of whom a message waits for something else than the store, and what waits behind it (messages.py).
+        # Senders with a message that waits, but not for the store, and their later messages (messages.py).
         self.sending: dict[str, deque[Waiting]] = {}
         self.sleepers = Sleepers(store, self.outbox, self._knows_all_places, self.group_changed)
         self.turns = Turns()
-        """What reaches all members of a group waits for the store once for each user who asks for it."""
+        """After news to all members of a group, each member who asks has a read waiting at the store."""
 
     async def start(self, registry: Registry) -> None:
-        """Hear what other processes tell; returns once all that counts has been heard, or the bus is away."""
+        """Listen to other processes. Returns when all earlier news that matters is heard, or the bus is away."""
         await self.bus.watch_presence(self._on_presence, self._on_whole_presence)
         await self.bus.watch_invalidations(self._on_changed)
         await registry.watch("connector", self._on_connectors)
@@ -129,13 +129,13 @@ class Group:
         self.sleepers.on_presence(presence)
 
     def _on_whole_presence(self) -> None:
-        """Drop what was announced by connectors that have gone since, if it is known which are there."""
+        """Drop the announcements of connectors that have gone, if it is known which connectors exist."""
         self._whole = True
         if self._connectors is not None:
             self.presence.keep_nodes(self._connectors)
 
     def _knows_all_places(self) -> bool:
-        """Return whether all connectors that are there have been heard, so that who is not known is nowhere."""
+        """Return whether all existing connectors have been heard. If so, a user without a known device is offline."""
         if not self._whole or self._connectors is None or self.bus.away:
             return False
         return not self.presence.unheard(self._connectors)
@@ -148,7 +148,7 @@ class Group:
                 self.bus.deliver(node, [Resync()])
 
     def _on_connectors(self, members: Members) -> None:
-        """Drop the sessions of connectors that have gone; at first those of all that are not there."""
+        """Drop the sessions of connectors that have gone; at the first call, of all that do not exist."""
         if self._connectors is None:
             self.presence.keep_nodes(members)
         elif gone := self._connectors - members.keys():

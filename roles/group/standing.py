@@ -1,4 +1,4 @@
-"""Who may say something that others get to read (contract.md section 8)."""
+"""Rights of users to say something that others read (contract.md section 8)."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from roles.group.service import Group
 
 
 def check_heard(user: Rights) -> None:
-    """Raise Refusal for whom others are not to hear: the muted and the blocked."""
+    """Raise Refusal if the user is muted or blocked."""
     if user.status != UserStatus.NORMAL:
         raise Refusal(Code.MUTED if user.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
 
 
 def check_not_blocked(user: Rights) -> None:
-    """Raise Refusal for the blocked."""
+    """Raise Refusal if the user is blocked."""
     if user.status == UserStatus.BLOCKED:
         raise Refusal(Code.USER_FORBIDDEN)
 
@@ -29,9 +29,10 @@ async def rights_of(group: Group, uid: str) -> Rights:
 
 
 async def check_rights(group: Group, uid: str, check: Callable[[Rights], None]) -> Rights:
-    """Return the rights of a user that pass a check. Raises its Refusal, or that there is no such user.
+    """Return the rights of a user if they pass a check. Raises the Refusal of the check, or one if there is no such
+    user.
 
-    What is cached refuses nobody: another process may have changed it a moment ago, and its news may be on the way.
+    Cached rights never refuse: another process may have just changed them, and the news may be on its way.
     """
     rights = await rights_of(group, uid)
     try:

@@ -202,9 +202,7 @@ _CONTENT_KEYS = (
 
 
 class PullRequest(Shape):
-    """The question of an MP: pullType 1 names the first seq to send, pullType 0 the last seq that the client
-    knows.
-    """
+    """The question of an MP: pullType 1 names the first seq to send, pullType 0 the last that the client knows."""
 
     kind = pb.PullMessageRequest
     web = '{"messageId": "…", "type", "pullType", "sendMessageCount"}'
