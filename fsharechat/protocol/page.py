@@ -16,7 +16,7 @@ Over WebSocket it is `{"code": 400, "message": "error", "result": null}` where t
 - `{message}`, `{pull}`: the objects of the contract, section 7.
 - **numbered**: it stores a message, and the connector gives it its id.
 - **follow-up**: its limit is `[limits] follow_ups`, not `requests`.
-- **connector**: the connector answers it, and asks the group role where it must.
+- **connector**: the connector answers it, and asks the group role only if it must.
 
 """
 

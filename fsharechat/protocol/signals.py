@@ -1,7 +1,7 @@
 """The table of requests: one row for each sub-signal (contract.md sections 1, 5, 6 and 7), and the other numbers.
 
-A row says all of a request but its business. Who adds one writes its row here, its handler in a module of the group
-role, its test, and a method of the client where people are to use it.
+A row says everything about a request except its business. To add a request, write its row here, its handler in a
+module of the group role, and its test. If people should use it, write a method of the client too.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from fsharechat.protocol.shapes.people import (
 
 
 class RequestRow:
-    """What a PUBLISH of a client asks, and what its PUB_ACK says."""
+    """The request in a client's PUBLISH, and the answer in its PUB_ACK."""
 
     def __init__(
         self,
@@ -53,22 +53,22 @@ class RequestRow:
         self.request = request
         self.reply = reply
         self.numbered = numbered
-        """It stores a message, which gets its id in the connector: a call that is made again is known by it."""
+        """The request stores a message. The connector gives the message its id, so a repeated call is recognised."""
         self.follow_up = follow_up
-        """The server itself asks for it, or clients say it of each message and never again: its limit is wider."""
+        """The server itself causes this request, or clients send it once for each message. So its limit is wider."""
         self.by_connector = by_connector
-        """The connector answers it, which knows what its devices have; it asks the group role where it must."""
+        """The connector answers it: it knows what its devices have. It asks the group role only if it must."""
 
 
 class Unserved:
-    """What clients may ask, and is answered with code 254 whatever it says."""
+    """A request that clients may send, and that always gets code 254."""
 
     def __init__(self, does: str) -> None:
         self.does = does
 
 
 class Notification:
-    """What a PUBLISH of the server tells."""
+    """The notification in a PUBLISH of the server."""
 
     def __init__(self, does: str, payload: Payload) -> None:
         self.does = does
@@ -94,7 +94,7 @@ _REPORT = ServerObject(pb.MessageReport, "reportType", "uid", "date", "target")
 
 
 class SubSignal(IntEnum):
-    """What a CONNECT_ACK says, or which request or notification a PUBLISH or PUB_ACK carries (section 1)."""
+    """The result in a CONNECT_ACK, or the kind of request or notification in a PUBLISH or PUB_ACK (section 1)."""
 
     row: Row | None
 
@@ -114,7 +114,7 @@ class SubSignal(IntEnum):
     CONNECTION_REFUSED_UNEXPECT_NODE = 7
     CONNECTION_REFUSED_SESSION_NOT_EXIST = 8
 
-    # fmt: off - a row says what it does, what it asks and what it is answered
+    # fmt: off - a row has its purpose, its request and its answer
     US = (
         9,
         RequestRow(

@@ -1,4 +1,4 @@
-"""One write a connection and turn of the loop: each write is a system call."""
+"""One write for each connection and turn of the loop: each write is a system call."""
 
 import asyncio
 from typing import Protocol
@@ -6,11 +6,11 @@ from typing import Protocol
 
 class Writable(Protocol):
     def write_now(self, data: bytes) -> None:
-        """Hand bytes to the socket."""
+        """Give bytes to the socket."""
 
 
 class TurnWrites:
-    """Gathers what this turn of the loop has for each connection."""
+    """Gathers the bytes of this turn of the loop for each connection."""
 
     def __init__(self) -> None:
         self._waiting: dict[Writable, list[bytes]] = {}
@@ -26,7 +26,7 @@ class TurnWrites:
         self._waiting[connection] = [data]
 
     def flush(self, connection: Writable) -> None:
-        """Write what waits for one connection, which is about to be closed."""
+        """Write the waiting bytes of one connection that is about to be closed."""
         if parts := self._waiting.pop(connection, None):
             connection.write_now(b"".join(parts))
 

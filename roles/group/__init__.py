@@ -1,4 +1,4 @@
-"""The group role: the business of the server, asked by connectors and the api."""
+"""The group role: the business logic of the server. Connectors and the api role call it."""
 
 import asyncio
 import secrets
@@ -46,7 +46,7 @@ _OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]
 )
-"""What carries out each request, and each question of another role."""
+"""The handlers of all requests, and of all questions from other roles."""
 
 
 class GroupRole:
@@ -122,7 +122,7 @@ class GroupRole:
     async def _keep_serving(
         lease: Lease, store: Store, rpc: Rpc, clock: ServerClock, calls: Dispatcher
     ) -> None:
-        """Take calls only while the node id is held and the store can be used: else the other group processes do."""
+        """Take calls only while the node id is held and the store can be used. Else others take them."""
         changed = asyncio.Event()
         lease.on_change(lambda _: changed.set())
         store.on_reach(changed.set)
@@ -138,7 +138,7 @@ class GroupRole:
                         await asyncio.sleep(WAIT_SECONDS)
                         continue
                     if leaving is not None:
-                        leaving.cancel()  # calls that it still waits for are answered all the same
+                        leaving.cancel()  # calls under way are still answered
                         await asyncio.wait({leaving})
                         leaving = None
                         await rpc.serve(calls.call)

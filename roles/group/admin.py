@@ -1,6 +1,6 @@
-"""How operations of the back office find their functions: by name, over one method.
+"""The operations of the back office: one method carries them all, and each is found by its name.
 
-The api role has checked the key and the shape of what is asked (roles/api/shapes.py).
+The api role has checked the key, and the shape of the request (roles/api/shapes.py).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -21,11 +21,11 @@ Operations = Mapping[str, Operation]
 
 
 OFFICE = "back office"
-"""Whose the searches of the back office are; no uid has a space."""
+"""The user under whom searches of the back office run. A real uid has no space."""
 
 
 class Denied(Exception):
-    """An operation cannot be done: an HTTP status, and a text for the administrator."""
+    """An operation cannot be done. It has an HTTP status, and a text for the administrator."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class Denied(Exception):
 
 
 def handlers(tables: Iterable[Operations]) -> Handlers:
-    """Return what carries out the operations of all tables."""
+    """Return the handlers for the operations of all tables."""
     operations = {name: function for table in tables for name, function in table.items()}
 
     async def administer(services: Services, call: Call) -> Reply:

@@ -1,4 +1,4 @@
-"""The back office and groups of users."""
+"""Operations of the back office on groups of users."""
 
 from fsharechat.protocol.signals import GroupType, MemberType
 from fsharechat.rpc import Call
@@ -27,7 +27,7 @@ def _shown(info: Info) -> dict[str, object]:
 
 
 def _name(names: type[GroupType] | type[MemberType], number: int) -> str:
-    """Return the name of a number that a client may have chosen."""
+    """Return the name for a number; the number may come from a client."""
     return names(number).name.lower() if number in names._value2member_map_ else str(number)
 
 
@@ -67,7 +67,7 @@ async def dismiss(
     call: Call,
     request: OfficeRequest,
 ) -> object:
-    """Dismiss a group; its members are told as if its owner had done it."""
+    """Dismiss a group. Its members are told as if its owner had done it."""
     id = request["group"]
     info, told = await store.write_group(id, (), _dismiss, clock.next_id(), id, clock.now(), call.retried)
     standing.group_changed(info.id)
@@ -83,7 +83,7 @@ def _dismiss(
         raise Denied(404, "there is no such group")
     if info.dismissed:
         if retried:
-            return info, NOTHING  # the first try did it
+            return info, NOTHING  # the first try of this call did it
         raise Denied(409, "the group is dismissed already")
     change = Change(Notice(id, now, info.owner, group_id), retried)
     return info, (yield from end(dialect, change, info))

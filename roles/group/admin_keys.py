@@ -1,4 +1,4 @@
-"""The back office and wrong keys: they are counted here, so that all api processes count together."""
+"""Wrong keys for the back office. They are counted here, so that all api processes count together."""
 
 from fsharechat.rpc import Call
 from fsharechat.store import address_limits
@@ -8,11 +8,11 @@ from roles.group.admin import OfficeRequest, Operations
 from roles.group.clock import ServerClock
 
 WRONG_KEYS = AddressLimit(10, 60_000)
-"""From one address; what is beyond is told so, and not logged."""
+"""How many of one address are answered normally. Further ones are refused, and not logged."""
 
 
 async def count_wrong_key(store: Store, clock: ServerClock, _: Call, request: OfficeRequest) -> object:
-    """Count a wrong key of an address; `waitMs`: 0, or how long it is until it has one more."""
+    """Count a wrong key of an address. `waitMs` is the time until the next one is allowed, or 0."""
     wait_ms = await store.write(
         address_limits.take, Counted.WRONG_KEYS, request["address"], clock.now(), WRONG_KEYS
     )

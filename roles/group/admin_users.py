@@ -1,4 +1,4 @@
-"""The back office and users: their accounts, what they may, and where they are connected."""
+"""Operations of the back office on users: their accounts, their rights, and their connections."""
 
 from fsharechat.protocol.signals import UserStatus
 from fsharechat.rpc import Call
@@ -13,7 +13,7 @@ from roles.group.presence import PresenceTable
 from roles.group.standing import Standing
 
 MAX_DEVICES = 1000
-"""Devices of one user that are listed."""
+"""How many devices of one user are listed."""
 
 
 async def _account(store: Store, key: str) -> Account:
@@ -69,7 +69,7 @@ async def list_users(store: Store, _: Call, request: OfficeRequest) -> object:
 async def set_status(
     store: Store, standing: Standing, expulsion: Expulsion, _: Call, request: OfficeRequest
 ) -> object:
-    """Let a user do everything again, keep them from sending, or keep them out altogether, at once and everywhere."""
+    """Set the status of a user: normal, muted (may not send) or blocked (may not connect), at once and everywhere."""
     account = await _account(store, request["user"])
     status = UserStatus[request["status"].upper()]
     await store.write(admin.set_status, account.uid, status)
@@ -81,14 +81,14 @@ async def set_status(
 
 
 async def count_sessions(presence: PresenceTable, _: Call, __: OfficeRequest) -> object:
-    """Say how many devices this process knows to be online, on all connectors."""
+    """Return how many devices are online on each connector, as this process knows them."""
     presence = presence
     nodes = [{"node": node, "devices": devices} for node, devices in presence.per_node.items()]
     return {"devices": len(presence), "users": presence.users, "nodes": nodes}
 
 
 async def list_sessions(store: Store, presence: PresenceTable, _: Call, request: OfficeRequest) -> object:
-    """List the devices of a user: of many those that are online, and then those that logged in last."""
+    """List the devices of a user. If there are too many: those online first, then those that logged in last."""
     account = await _account(store, request["user"])
     logged_in = await store.read(admin.logged_in, account.uid)
     online = presence.devices(account.uid)
@@ -110,7 +110,7 @@ async def list_sessions(store: Store, presence: PresenceTable, _: Call, request:
 
 
 async def end_sessions(store: Store, expulsion: Expulsion, call: Call, request: OfficeRequest) -> object:
-    """End the connection of a device, or of all of a user; with `logout` it has to log in again."""
+    """End the connection of one device of a user, or of all. With `logout` they must log in again."""
     account = await _account(store, request["user"])
     only = [request["clientId"]] if "clientId" in request else None
     logged_out: list[str] = []

@@ -1,4 +1,4 @@
-"""The back office and the sensitive words."""
+"""Operations of the back office on the sensitive words."""
 
 import secrets
 
@@ -10,14 +10,14 @@ from roles.group.admin import Denied, OfficeRequest, Operations
 from roles.group.words import WordFilter, fold
 
 MAX_WORD = 64
-"""Characters of one word, once it is folded."""
+"""The most characters of one word after folding."""
 
 MAX_WRITTEN = 1024
-"""Characters of one word as it is written: some are fewer when they are folded."""
+"""The most characters of one word as it is written: folding may make it shorter."""
 
 
 def _folded(given: list[str]) -> list[str]:
-    """Return words as they are kept. Raises Denied."""
+    """Return words in the form in which they are kept. Raises Denied."""
     found: list[str] = []
     for number, word in enumerate(given):
         kept = fold(word).strip() if len(word) <= MAX_WRITTEN else ""

@@ -1,4 +1,4 @@
-"""The business of the server: who may do what, what is stored, who is told. Here are the services that do it."""
+"""The business logic of the server: who may do what, what is stored, who is told. Its services are made here."""
 
 import asyncio
 
@@ -27,9 +27,9 @@ from roles.group.words import WordFilter
 
 
 class Business:
-    """Makes, starts and stops the services. They keep nothing but caches: the store is shared by all group processes.
+    """Makes, starts and stops the services. Their only state is caches; group processes share the store.
 
-    `services` is what handlers may ask for.
+    `services` are those that handlers may ask for.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Business:
         )
 
     async def start(self, registry: Registry) -> None:
-        """Hear what other processes tell; returns once all that counts has been heard, or the bus is away."""
+        """Listen to other processes. Returns when all earlier news that matters is heard, or the bus is away."""
         await self.whereabouts.start(registry)
         await self._standing.start()
         await self._words.start()

@@ -8,7 +8,7 @@ from fsharechat.store.store import Store
 
 
 class ServerClock:
-    """`ids` makes ids of the node id that was leased last; it is another one after each `renew`."""
+    """`ids` makes ids of the node id that was leased last. After `renew` it is another object."""
 
     def __init__(self, ids: IdGenerator) -> None:
         self.ids = ids
@@ -31,9 +31,9 @@ class ServerClock:
 
 
 async def _ids(lease: Lease, store: Store, after: int) -> IdGenerator:
-    """Return what makes ids of the node id that is leased now, for as long as it is. Raises StoreError.
+    """Return a generator of ids for the node id that is leased now, valid while the lease lasts. Raises StoreError.
 
-    They are above `after` and all that is stored, whoever had the node id before.
+    The ids are above `after` and above all stored ids, whichever process had the node id before.
     """
     node = lease.node
     newest = max(after, await store.read(messages.newest))

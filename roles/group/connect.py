@@ -1,4 +1,4 @@
-"""What connectors ask for themselves: who a device is, that it has logged out, and how far the logs of users go."""
+"""Calls that connectors make for themselves: who a device is, that it has logged out, how far logs go."""
 
 import orjson
 import structlog
@@ -24,10 +24,10 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 WAKE_SECONDS = 3.0
-"""So long it is waited for that a user gets what groups have sent meanwhile; a device is told of what comes later."""
+"""How long a CONNECT waits for the messages of large groups, s. The device is told of later ones."""
 
 HEADS_AT_ONCE = 100
-"""Users whose heads one read looks up: it looks at each of their groups, which may be hundreds."""
+"""How many users' heads one read looks up: it looks at each of their groups, which may be hundreds."""
 
 
 async def authenticate(
@@ -67,7 +67,7 @@ async def authenticate(
 
 
 def _marks(known: dict[int, Mark], reached: Heads) -> Marks:
-    """Return what a device has. What was never kept of it, it has: it comes from before there were marks."""
+    """Return the marks of a device. One without marks is older than marks, and counts as up to date."""
     unknown = Marks(reached.seq, 0, 0, reached.recalled, reached.seq)
     marks = [known[log].seq if log in known else unknown[log] for log in Log]
     marks.append(known[Log.INBOX].handed if Log.INBOX in known else unknown.handed)
@@ -90,7 +90,7 @@ def _proves(tokens: TokenSigner, call: Call, session: LoginSession) -> bool:
 
 
 async def forget(store: Store, expulsion: Expulsion, call: Call) -> Reply:
-    """Log a device out, unless it has logged in anew since the login whose time (ms) is the body."""
+    """Log a device out, unless it has logged in again since the login whose time (ms) is the body."""
     await store.write(sessions.forget, call.uid, call.client_id, int(call.body))
     expulsion.recheck(call.uid, call.client_id)
     return Reply(Code.SUCCESS)
@@ -105,7 +105,7 @@ async def all_heads(store: Store, sleepers: Sleepers, call: Call) -> Reply:
         found |= some
         asleep += sleeping
     if asleep:
-        # Who is asked for has a device: they were put to sleep in the moment in which it connected.
+        # These users have a device: they were put to sleep in the moment in which it connected.
         await sleepers.wake_within(asleep, WAKE_SECONDS)
         for start in range(0, len(asleep), HEADS_AT_ONCE):
             found |= await store.read(heads.heads, asleep[start : start + HEADS_AT_ONCE])
@@ -113,7 +113,7 @@ async def all_heads(store: Store, sleepers: Sleepers, call: Call) -> Reply:
 
 
 async def gone(store: Store, call: Call) -> Reply:
-    """Say which devices should have been kicked: the event that said so may be lost."""
+    """Return which devices should have been kicked: the event for it may be lost."""
     devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
     return Reply(Code.SUCCESS, orjson.dumps(await store.read(sessions.gone, devices)))
 

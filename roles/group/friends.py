@@ -1,6 +1,6 @@
 """Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (contract.md sections 7 and 8).
 
-FDL and BLU, which end what was begun, are this project's.
+FDL (delete a friend) and BLU (blacklist) are additions of this project.
 """
 
 from typing import NamedTuple
@@ -32,16 +32,16 @@ from roles.group.words import WordFilter
 MAX_REASON = 1000
 MAX_ALIAS = 64
 MAX_FRIENDS = 5000
-"""Friends of one user: one answer has all of them."""
+"""The most friends of one user: one answer has all of them."""
 
 MAX_BLACKLIST = 1000
-"""Users on one's blacklist: it is kept in memory for each user who gets messages."""
+"""The most users on one blacklist: it is kept in memory for each user who gets messages."""
 
 TIPS = ("以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了")
-"""What stands behind the greeting of a new friendship (section 8)."""
+"""The texts after the greeting of a new friendship (section 8)."""
 
 _ACCEPTING = (RequestStatus.SENT, RequestStatus.ACCEPTED)
-"""What an FHR says for yes (section 7)."""
+"""The status values of an FHR that accept (section 7)."""
 
 
 async def add_friend(
@@ -66,7 +66,7 @@ async def add_friend(
 
 
 def _tell_of_requests(outbox: EventOutbox, version: int, *uids: str) -> None:
-    """Send FRN to all devices of whoever's list has changed: untold, the head check would tell them later."""
+    """Send FRN to all devices of the users whose list has changed. Else the head check would tell them later."""
     for uid in uids:
         outbox.notify(SubSignal.FRN, long_payload(version), uid)
 
@@ -121,7 +121,7 @@ async def handle_request(
 def _close(
     dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int, retried: bool
 ) -> Unit[tuple[FriendRequest, bool]]:
-    """Answer an open request; return it, and whether it was open: a retried call's first try may have done it."""
+    """Answer a request. Return it, and whether it was open: the first try of a retried call may have answered it."""
     found = yield from friends.request(dialect, requester, uid)
     if retried and found is not None and found.status == status:
         return found, False
@@ -136,7 +136,7 @@ def _close(
 
 
 class _Accepted(NamedTuple):
-    """The version of the friends of both, that of their requests, and the messages that begin the conversation."""
+    """The version of both users' friends, that of their requests, and the first messages of the conversation."""
 
     version: int
     answered: int
@@ -182,7 +182,7 @@ def _accept(
 
 
 def _private(id: int, sender: str, target: str, content: pb.MessageContent, now: int) -> NewMessage:
-    """Return a message of one user to another that the server writes."""
+    """Return a message from one user to another, written by the server."""
     message = pb.Message(
         conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
         from_user=sender,
@@ -268,7 +268,7 @@ async def delete_friend(
 
 
 def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> Unit[int]:
-    """End a friendship on both sides; return the version of the friends of both."""
+    """End a friendship on both sides. Return the version of both users' friends."""
     version = yield from next_version(dialect, FRIENDS, (uid, other), now)
     were_friends = False
     for one, two in sorted(((uid, other), (other, uid))):
@@ -289,7 +289,7 @@ async def blacklist(
     call: Call,
     request: pb.BlacklistUserRequest,
 ) -> None:
-    """Put a user on one's blacklist, or take them off it. They are not told."""
+    """Put a user on the blacklist of another, or take them off it. They are not told."""
     target = request.target_uid
     if target == call.uid or request.status not in (0, 1):
         raise Refusal(Code.INVALID_PARAMETER)

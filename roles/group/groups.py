@@ -1,7 +1,7 @@
 """Groups: GC, GAM, GKM, GQ, GD and GMI change them, GPGI and GPGM read them (contract.md sections 7 and 8).
 
-A change, its versions and the message that tells of it are one unit of work, on the locked row of the group. The
-message has the id that the connector gave the request, so that a call made again finds that it has been carried out.
+A change, its versions and the message about it are one unit of work, on the locked row of the group. The message has
+the id that the connector gave to the request. So a repeated call finds that it has been carried out.
 """
 
 import base64
@@ -41,24 +41,24 @@ from roles.group.turns import Turns
 from roles.group.words import WordFilter, texts_of
 
 MAX_GROUPS = 2000
-"""Groups that one GPGI may ask for."""
+"""The most groups in one GPGI."""
 
 MAX_ID = 64
 MAX_ALIAS = 64
 MAX_NAME, MAX_PORTRAIT, MAX_EXTRA = 255, 2048, 16000
 MAX_NOTICE_BYTES = 64 << 10
-"""What the message that a request brings may weigh: it is no place for a picture."""
+"""The largest message inside a request, bytes: it is no place for a picture."""
 
 _FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
     GroupInfoType.NAME: ("name", MAX_NAME, ContentType.GROUP_RENAMED),
     GroupInfoType.PORTRAIT: ("portrait", MAX_PORTRAIT, ContentType.GROUP_PORTRAIT_CHANGED),
     GroupInfoType.EXTRA: ("extra", MAX_EXTRA, None),
 }
-"""What each kind of GMI sets, how many characters it takes, and what tells of it."""
+"""For each kind of GMI: the field that it sets, the most characters, and the message type that tells of it."""
 
 P = ParamSpec("P")
 May = Callable[[Info, str, Mapping[str, int]], None]
-"""Raises Refusal unless a user may change a group; of its members it looks at that user alone."""
+"""Raises Refusal unless a user may change a group. Of the members it looks only at that user."""
 GroupRequest = (
     pb.CreateGroupRequest
     | pb.AddGroupMemberRequest
@@ -70,7 +70,7 @@ GroupRequest = (
 
 
 class Announcement(NamedTuple):
-    """The messages that tell of a change, and where they are; nothing when there was nothing left to change."""
+    """The messages about a change, and their seqs. Empty if there was nothing left to change."""
 
     messages: Sequence[NewMessage] = ()
     stored: Sequence[Stored] = ()
@@ -80,19 +80,19 @@ NOTHING = Announcement()
 
 
 class Change(NamedTuple):
-    """What all changes of groups have in common."""
+    """The common part of all changes of groups."""
 
     notice: Notice
     retried: bool
 
     says: bool = False
-    """There is something in it that the members get to read."""
+    """Whether it has a text that the members will read."""
 
     @property
     def now(self) -> int:
-        """The time of the change in ms, for versions: never below that of the ids of messages sent before it.
+        """The time of the change in ms, for versions. It is never below the time in the ids of earlier messages.
 
-        So who was there when a message was sent is told by its id, whatever the clocks did since.
+        So the id of a message tells who was a member when it was sent, whatever the clocks have done since.
         """
         return max(self.notice.now, time_of(self.notice.id))
 
@@ -107,7 +107,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class GroupChanges:
-    """Carries out changes of groups. `limit` is how many members a group may have."""
+    """Carries out changes of groups. `limit` is the most members of a group."""
 
     store: Store
     clock: ServerClock
@@ -133,8 +133,8 @@ class GroupChanges:
     ) -> None:
         """Carry out a change and tell of it.
 
-        `new` are those who may become members by it, `texts` what others will read. `may` is asked before, too: a
-        change locks all members, which is nothing for who has no right to it.
+        `new` are the users who may become members by it, `texts` are the texts that others will read. `may` is also
+        asked before: the change locks all members, and a user without the right must not cause that.
         """
         texts = [text for text in (*texts, *(member.alias for member in new)) if text]
         rights = await self.standing.check_rights(call.uid, check_heard if texts else check_not_blocked)

@@ -1,4 +1,4 @@
-"""The way a call takes to its handler: one function a method."""
+"""How a call reaches its handler: each method has one function."""
 
 import asyncio
 import itertools
@@ -21,13 +21,13 @@ log = structlog.get_logger(__name__)
 
 Answer = Message | bytes | None
 RequestHandler = Callable[..., Awaitable[Answer]]
-"""Carries out a request: it takes services, the call, and the message that the table of requests names.
+"""Carries out a request. It takes services, the call, and the message that the table of requests names.
 
 It returns the payload of the answer (contract.md section 7), or raises Refusal with a code.
 """
 
 CallHandler = Callable[..., Awaitable[Reply]]
-"""Carries out a method whose body and reply are its own business: it takes services and the call."""
+"""Carries out a method: it reads the body and writes the reply itself. It takes services and the call."""
 
 Direct = Callable[[Call], "asyncio.Future[Reply]"]
 """The handler of a method on the hot path: it is called without a task of its own.
@@ -40,20 +40,20 @@ R = TypeVar("R")
 
 
 class Services:
-    """What handlers get: each names the services that it needs, by their types, before the call."""
+    """The services that handlers may ask for. A handler names what it needs by type, before the call."""
 
     def __init__(self, *services: object) -> None:
         self._services = (*services, self)
 
     def of(self, kind: type[S]) -> S:
-        """Return the service of a type. Raises TypeError where there is none."""
+        """Return the service of a type. Raises TypeError if there is none."""
         for service in self._services:
             if isinstance(service, kind):
                 return service
         raise TypeError(f"no service is a {kind.__name__}")
 
     def bind(self, function: Callable[..., R]) -> Callable[..., R]:
-        """Return a function that has the services it needs. Raises TypeError where one of them is not there."""
+        """Return a function with its services filled in. Raises TypeError if one is missing."""
         needed = itertools.takewhile(
             lambda item: item[0] != "return" and item[1] is not Call, get_type_hints(function).items()
         )
@@ -62,7 +62,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Handlers:
-    """What carries out which method: each module of the role has such a table, and the role adds them up.
+    """The handlers of methods. Each module of the role has such a table, and the role adds them up.
 
     `direct` are functions that take services and return the handler.
     """
@@ -73,7 +73,7 @@ class Handlers:
 
 
 def add_up(tables: Iterable[Handlers]) -> Handlers:
-    """Return all of them as one. Raises ValueError where a method has two."""
+    """Return all tables as one. Raises ValueError if a method has two handlers."""
     requests: dict[SubSignal, RequestHandler] = {}
     raw: dict[int, CallHandler] = {}
     direct: dict[int, Callable[..., Direct]] = {}
@@ -104,12 +104,12 @@ def _parsing(sub_signal: SubSignal, handler: RequestHandler) -> CallHandler:
 
 
 def code_of(error: StoreError) -> Code:
-    """Return what a request gets that the store has failed: TIMEOUT says that it may have been carried out."""
+    """Return the code for a failure of the store. TIMEOUT means that the request may have been carried out."""
     return Code.TIMEOUT if isinstance(error, CommitInDoubt) else Code.SERVER_ERROR
 
 
 async def carry_out(handler: CallHandler, call: Call) -> Reply:
-    """Run a handler; what fails becomes a code (contract.md section 5)."""
+    """Run a handler. A failure becomes a code (contract.md section 5)."""
     try:
         return await handler(call)
     except Refusal as refusal:
@@ -133,7 +133,7 @@ class Dispatcher:
     """Hands calls to their handlers."""
 
     def __init__(self, services: Services, handlers: Handlers) -> None:
-        """Give each handler its services. Raises TypeError where one of them is not there."""
+        """Give each handler its services. Raises TypeError if one is missing."""
         self._clock = services.of(ServerClock)
         self._direct = {method: services.bind(make)() for method, make in handlers.direct.items()}
         self._handlers = {method: services.bind(handler) for method, handler in handlers.raw.items()}
@@ -143,7 +143,7 @@ class Dispatcher:
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
         """Answer a call (see Rpc.serve)."""
-        # What this process writes itself stands behind what was sent before.
+        # Messages that this process itself writes come after those sent before.
         self._clock.ids.observe(call.message_id)
         direct = self._direct.get(call.method)
         if direct is not None:

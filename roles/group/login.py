@@ -29,7 +29,7 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9](?:[A-
 
 
 def normal_number(text: object) -> str | None:
-    """Return a mobile number or e-mail address as it is kept, or None when the text is neither."""
+    """Return a mobile number or e-mail address in the form that is kept, None if the text is neither."""
     if not isinstance(text, str) or len(text) > 254:
         return None
     number = text.strip().lower()
@@ -51,7 +51,7 @@ def rules(settings: Settings) -> CodeRules:
 
 
 def answer(code: LoginCode, result: object = None, wait_ms: int = 0) -> Reply:
-    """Return what the api role answers; `wait_ms`: for how long the address that asks need not try again."""
+    """Return the answer for the api role. `wait_ms`: how long the asking address must wait, 0 if it need not."""
     wait = {"wait_ms": wait_ms} if wait_ms else {}
     return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait}))
 
@@ -125,7 +125,7 @@ def digest_of(tokens: TokenSigner, number: str, code: str) -> bytes:
 
 
 def is_super_code(settings: Settings, code: str) -> bool | None:
-    """Return whether a guess is the super code; None where none is set."""
+    """Return whether a guess is the super code, None if none is set."""
     super_code = settings.codes.super_code
     return hmac.compare_digest(code.encode(), super_code.encode()) if super_code else None
 

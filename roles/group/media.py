@@ -1,4 +1,4 @@
-"""Where clients put their files: GMURL (contract.md sections 7 and 8), and how much of them."""
+"""Uploads of clients: their addresses, GMURL (contract.md sections 7 and 8), and their limits."""
 
 import orjson
 import structlog
@@ -40,7 +40,9 @@ async def upload_url(
         log.warning("no url for an upload", uid=call.uid, error=str(error))
         raise Refusal(Code.SERVER_ERROR) from error
     limits = settings.limits
-    bytes_per_day = limits.upload_bytes_per_day if upload.name else 0  # else they are counted as they come
+    bytes_per_day = (
+        limits.upload_bytes_per_day if upload.name else 0
+    )  # else they are counted when they arrive
     if limits.uploads_per_day or bytes_per_day:
         granted = await store.write(
             uploads.grant,
@@ -62,7 +64,7 @@ async def upload_url(
 
 
 async def upload(settings: Settings, store: Store, clock: ServerClock, call: Call) -> Reply:
-    """Count a file that an api process is about to take, or has not kept."""
+    """Count a file that an api process is about to take, or take back the count of one that it did not keep."""
     folder, size = orjson.loads(call.body)
     per_day = settings.limits.upload_bytes_per_day
     if per_day and not await store.write(uploads.take_bytes, folder, size, clock.now(), per_day):

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 Waiting = tuple[Call, pb.Message, "asyncio.Future[Reply]"]
-"""A message that waits for an earlier one of its sender, and the answer to come."""
+"""A message that waits for an earlier one of its sender, and the future of its answer."""
 
 
 class Sending:
@@ -66,14 +66,14 @@ class Sending:
         self._sleepers = sleepers
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, deque[Waiting]] = {}
-        """Senders of whom a message waits for something else than the store, and what waits behind it."""
+        """Senders with a message that waits, but not for the store, and their later messages."""
 
     def send(self, call: Call) -> asyncio.Future[Reply]:
-        """Store a message, or push it when it is transparent; the payload is its id and time.
+        """Store a message, or push it if it is transparent. The payload of the reply is its id and time.
 
-        When everything that decides is cached and allows it, this is done at once, without a task. A sender's
-        messages keep their order: behind one that has to wait, for a read or because its text is large, the following
-        ones wait too. A transparent message to a group waits: no transaction looks once more at whom it is for.
+        If all needed facts are cached and allow the message, this is done at once, without a task. The messages of a
+        sender keep their order: if one must wait, for a read or because its text is large, the later ones wait too. A
+        transparent message to a group always waits for a read, because no transaction checks its receivers again.
         """
         try:
             message = _parsed(call)
@@ -87,7 +87,7 @@ class Sending:
         return future
 
     def _send_now_or_later(self, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
-        """Send a message behind which none of its sender waits. Raises Refusal."""
+        """Send a message; no later message of its sender waits yet. Raises Refusal."""
         words = self._words
         sender = self._rights.peek(call.uid)
         conversation = message.conversation
@@ -106,7 +106,7 @@ class Sending:
         try:
             receivers, audience = _may_send(call.uid, message, sender, target)
         except Refusal:
-            return self._send_later(call, message)  # what is cached may be old: it refuses nobody
+            return self._send_later(call, message)  # cached facts may be old: they refuse nobody
         if words.any and words.refuses(message.content):
             raise Refusal(Code.SENSITIVE_WORD)
         return self._send(call, message, receivers, audience)
@@ -122,14 +122,15 @@ class Sending:
             if await self._words.forbids(call.uid, texts_of(message.content)):
                 raise Refusal(Code.SENSITIVE_WORD)
             if self._words.looks_later(len(call.body)):
-                # They may have changed meanwhile.
-                receivers, audience = await self._parties(call.uid, message)
+                receivers, audience = await self._parties(
+                    call.uid, message
+                )  # they may have changed meanwhile
             stored = self._send(call, message, receivers, audience)
             release()
             return await stored
 
         def release(_: object = None) -> None:
-            """Let those behind it go: this one is in the store's queue, or has failed."""
+            """Let the next messages go: this one is in the store's queue, or has failed."""
             if self._waiting.get(call.uid) is waiting:
                 del self._waiting[call.uid]
                 self._send_waiting(waiting)
@@ -139,11 +140,11 @@ class Sending:
         return task
 
     def _send_waiting(self, waiting: deque[Waiting]) -> None:
-        """Send the messages of one sender that waited, until one of them has to wait for something else."""
+        """Send the waiting messages of one sender, until one of them must wait for something else."""
         while waiting:
             call, message, future = waiting.popleft()
             if future.done():
-                continue  # its deadline has come, and who asked has been told so
+                continue  # its deadline has passed, and the caller has been told
             try:
                 sent = self._send_now_or_later(call, message)
             except Refusal as refusal:
@@ -155,7 +156,7 @@ class Sending:
                 return
 
     async def _parties(self, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
-        """Return what `_may_send` does, with what is not cached read, and what refuses read again. Raises Refusal."""
+        """Do the same as `_may_send`, but read uncached facts, and read refusing ones again. Raises Refusal."""
         sender = await self._standing.rights_of(uid)
         target = await self._target(uid, message)
         try:
@@ -171,7 +172,7 @@ class Sending:
             )
 
     async def _target(self, uid: str, message: pb.Message) -> Rights | GroupMembers:
-        """Return the target of a message, read again where the sender seems not to be a member. Raises Refusal."""
+        """Return the target of a message. Read it again if the sender seems not to be a member. Raises Refusal."""
         name = message.conversation.target
         if message.conversation.type == ConversationType.PRIVATE:
             return await self._standing.rights_of(name)
@@ -188,7 +189,7 @@ class Sending:
     def _send(
         self, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
     ) -> asyncio.Future[Reply]:
-        """Store or push a message that may be sent. Raises Refusal; the future does not fail."""
+        """Store or push a message that may be sent. Raises Refusal. The future does not fail."""
         conversation, content = message.conversation, message.content
         local_id, digest = _known_by(call, message)
         timestamp = self._now()
@@ -245,7 +246,7 @@ class Sending:
         return future
 
     def _answer_resend(self, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
-        """Answer with the id and the time of the first copy. The time is read: only resends pay for it."""
+        """Answer with the id and the time of the first copy. Only resends pay for reading the time."""
 
         async def answer(call: Call) -> Reply:
             body = await self._store.read(messages.body, id)
@@ -277,7 +278,7 @@ def _parsed(call: Call) -> pb.Message:
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
-    if type(message.conversation.target) is not str:  # the runtime gives what is not UTF-8 as bytes
+    if type(message.conversation.target) is not str:  # the runtime gives text that is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
     to = message.to
     if (
@@ -292,7 +293,7 @@ def _parsed(call: Call) -> pb.Message:
 def _may_send(
     uid: str, message: pb.Message, sender: Rights, target: Rights | GroupMembers
 ) -> tuple[Sequence[str], Audience | None]:
-    """Return who gets a message beside its sender. Raises Refusal where they may not send it."""
+    """Return the receivers of a message, without its sender. Raises Refusal if the sender may not send it."""
     if sender.status != UserStatus.NORMAL:
         check_heard(sender)
     if message.content.type in SYSTEM_TYPES:
@@ -306,19 +307,19 @@ def _may_send(
 
 
 def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
-    """Return the local id and the digest by which a resend of a message is known (contract.md section 6).
+    """Return the local id and the digest by which a resend is recognised (contract.md section 6).
 
-    Where the client gives no local id one stands for the frame and the login session, if there is one.
+    If the client gives no local id, one is made from the frame and the login session, if there is a session.
     """
     if not message.local_message_id:
         if not call.issued_ms:
             return 0, 0
         frame = f"{call.client_id}\0{call.issued_ms}\0{call.frame_id}"
         return _number(frame.encode()), _number(call.body)
-    message.ClearField("message_id")  # what clients write there differs between resends
+    message.ClearField("message_id")  # clients write a different value there in a resend
     message.ClearField("server_timestamp")
     data = message.SerializePartialToString()
-    # Who makes two of their own messages seem the same has lost one of them, and nothing else.
+    # A user who makes two own messages look the same loses one of them, and nothing else.
     return message.local_message_id, (crc32(data) << 31 | adler32(data) >> 1) or 1
 
 
@@ -328,9 +329,9 @@ def _number(data: bytes) -> int:
 
 
 def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tuple[Sequence[str], Audience]:
-    """Return who gets a message to a group beside its sender. Raises Refusal where they may not send it.
+    """Return the receivers of a group message, without its sender. Raises Refusal if the sender may not send it.
 
-    They are not listed where the group has a log: the store knows who of them is awake.
+    If the group has a log they are not listed: the store knows which of them are awake.
     """
     kind = target.types.get(uid)
     if kind is None:
@@ -345,14 +346,14 @@ def _group_receivers(uid: str, message: pb.Message, target: GroupMembers) -> tup
 
 
 def addressees(message: pb.Message) -> set[str]:
-    """Return the members whom a group message is for; it is for all of them when there are none."""
+    """Return the members that a group message names as receivers. None named: it is for all."""
     return {uid for uid in (message.to_user, *message.to) if uid}
 
 
 def _is_transparent(content: pb.MessageContent) -> bool:
-    """Return whether a message goes to devices that are online, and nowhere else.
+    """Return whether a message goes only to devices that are online.
 
-    A flag that is there and 0 says "not stored"; web clients send none, and mean a stored message.
+    A flag of 0 means "not stored". Web clients send no flag, and mean a stored message.
     """
     if content.type in TRANSPARENT_TYPES:
         return True
@@ -361,9 +362,9 @@ def _is_transparent(content: pb.MessageContent) -> bool:
 
 
 async def pull(store: Store, call: Call) -> Reply:
-    """Read an inbox for a connector, which cuts the answer to an MP to its size and keeps the device's mark.
+    """Read an inbox for a connector. The connector cuts the answer to its size and keeps the device's mark.
 
-    What a device is given that has nothing is the beginning of its mark; that is kept before it is given.
+    For a device that has nothing, the first entries given set its mark. The mark is kept before they are given.
     """
     after, mark, claim = orjson.loads(call.body)
     found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)

@@ -21,15 +21,15 @@ from roles.group.outbox import EventOutbox
 log = structlog.get_logger(__name__)
 
 SENDER = "SystemNotification"
-"""The uid of the user from whom the messages are (the contract), and a login number that nobody can have."""
+"""The uid of the user who sends these messages (as in the contract), and a login number that nobody can have."""
 
 
 async def push(
     store: Store, clock: ServerClock, outbox: EventOutbox, call: Call, request: OfficeRequest
 ) -> list[dict[str, object]]:
-    """Send a message to each of `mobiles`; what comes of each stands for itself.
+    """Send a message to each of `mobiles`. Each has its own result.
 
-    A message is known again by `messageId` and its receiver, so that one that was sent before is not stored again.
+    A message is recognised by `messageId` and its receiver, so one that was sent before is not stored again.
     """
     content = pb.MessageContent.FromString(binascii.a2b_base64(request["content"]))
     mobiles: list[str] = request["mobiles"]
@@ -56,7 +56,7 @@ def _outcome(
 
 
 def _local_id(message_id: str, uid: str) -> int:
-    """Return what the message to `uid` is known by: 63 bits, never 0."""
+    """Return the local id of the message to `uid`: 63 bits, never 0."""
     digest = blake2b(f"{message_id}\0{uid}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1 or 1
 
@@ -70,7 +70,7 @@ def _send(
     content: pb.MessageContent,
     local_id: int,
 ) -> asyncio.Future[int | None]:
-    """Store a message, or push it when it is transparent; the future gets its id, None where it was not stored."""
+    """Store a message, or push it if it is transparent. The future gets its id, None if it was not stored."""
     id = clock.next_id()
     future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
     body = pb.Message(

@@ -1,4 +1,4 @@
-"""Which nodes have devices of a user, as the presence events tell."""
+"""The nodes on which users have devices, according to the presence events."""
 
 import asyncio
 from collections import Counter
@@ -8,30 +8,30 @@ from fsharechat.bus import Bus, Kick, Presence, Resync
 from fsharechat.registry import Members, Registry
 
 RESYNC_SECONDS = 5.0
-"""Connectors that were not heard to begin are asked so often where their devices are."""
+"""How often connectors whose beginning was not heard are asked for their devices, s."""
 
 
 class PresenceTable:
-    """Keeps the last place that was announced for each device: (node, epoch)."""
+    """Keeps the last announced place of each device: (node, epoch)."""
 
     def __init__(self) -> None:
         self._devices: dict[str, dict[str, tuple[int, int]]] = {}
         self.places: dict[str, tuple[int, ...]] = {}
-        """The nodes that have a device of a user, in no order; to be read only."""
+        """The nodes that have a device of a user, in no order. Only to be read."""
         self._counts: Counter[int] = Counter()
         """How many devices each node has."""
         self._begun: dict[int, int] = {}
-        """The epoch with which each node began: what it said before is of another process, which has died."""
+        """The epoch with which each node began. Earlier announcements come from another process, which has died."""
 
     def update(self, presence: Presence) -> tuple[int, int] | None:
-        """Take note; return the place on another node from which the device has moved away."""
+        """Note an announcement. If the device has moved from another node, return its place there."""
         uid, client_id, node, epoch, online = presence
         if not uid:
             self._begun[node] = epoch
             self._forget(lambda place, known: place == node and known < epoch)
             return None
         if online and epoch < self._begun.get(node, 0):
-            return None  # the news of different devices may come in another order than they were told
+            return None  # announcements of different devices may arrive in another order
         devices = self._devices.setdefault(uid, {})
         before = devices.get(client_id)
         moved = before if online and before is not None and before[0] != node else None
@@ -64,7 +64,7 @@ class PresenceTable:
             self._index(uid)
 
     def unheard(self, nodes: Iterable[int]) -> list[int]:
-        """Return those of the nodes that have never been heard to begin: what they announced is lost."""
+        """Return the nodes whose beginning was never heard: their announcements are lost."""
         return [node for node in nodes if node not in self._begun]
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class PresenceTable:
 
     @property
     def users(self) -> int:
-        """How many users have a device that is known."""
+        """The number of users with a known device."""
         return len(self._devices)
 
     @property
@@ -94,7 +94,7 @@ class PresenceTable:
 
 
 class Whereabouts:
-    """Keeps the table: hears the connectors, asks those whose words were lost, and forgets those that have gone.
+    """Keeps the table: hears the connectors, asks those whose events were lost, and forgets those that have gone.
 
     `listeners` are told of each device that comes or goes.
     """
@@ -118,7 +118,7 @@ class Whereabouts:
             self._resyncing.cancel()
 
     def complete(self) -> bool:
-        """Return whether all connectors that are there have been heard, so that who is not known is nowhere."""
+        """Return whether all existing connectors have been heard. If so, a user without a known device is offline."""
         if not self._whole or self._connectors is None or self._bus.away:
             return False
         return not self.table.unheard(self._connectors)
@@ -132,7 +132,7 @@ class Whereabouts:
             listener(presence)
 
     def _on_whole_presence(self) -> None:
-        """Drop what was announced by connectors that have gone since, if it is known which are there."""
+        """Drop the announcements of connectors that have gone, if it is known which connectors exist."""
         self._whole = True
         if self._connectors is not None:
             self.table.keep_nodes(self._connectors)
@@ -145,7 +145,7 @@ class Whereabouts:
                 self._bus.deliver(node, [Resync()])
 
     def _on_connectors(self, members: Members) -> None:
-        """Drop the sessions of connectors that have gone; at first those of all that are not there."""
+        """Drop the sessions of connectors that have gone; at the first call, of all that do not exist."""
         if self._connectors is None:
             self.table.keep_nodes(members)
         elif gone := self._connectors - members.keys():

@@ -1,4 +1,4 @@
-"""Who has fetched and read what: MDR, MRR and MRP (contract.md sections 7 and 8)."""
+"""Delivery and read reports: MDR, MRR and MRP (contract.md sections 7 and 8)."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from roles.group.standing import Standing, not_in
 from roles.group.turns import Turns
 
 OFF_MS = 2000
-"""A date that is further off the server's clock is by a wrong one, or of a report that waited (section 8)."""
+"""A date further off the server's clock comes from a wrong clock, or from a report that waited (section 8)."""
 
 
 async def delivered(
@@ -50,9 +50,9 @@ async def read(
 
 
 async def _other(standing: Standing, uid: str, target: str) -> Sequence[str]:
-    """Return whom a report of a private conversation is for.
+    """Return the receiver of a report in a private conversation.
 
-    It is nobody where it is with oneself, or with one who is blacklisted: reports tell when somebody is online.
+    There is none if the other side is the user or is blacklisted: a report shows that its sender is online.
     """
     await standing.rights_of(target)
     return () if target == uid or target in (await standing.rights_of(uid)).blacklist else (target,)
@@ -61,9 +61,9 @@ async def _other(standing: Standing, uid: str, target: str) -> Sequence[str]:
 async def _in_group(
     standing: Standing, uid: str, request: pb.ReadReport, date: int
 ) -> NewReport | ReadInGroup:
-    """Return a report for those of `tos` who are members beside the user; for all when it is empty or names them all.
+    """Return a report for the members in `tos`, or for all members if `tos` is empty or names them all.
 
-    Whom the user has blacklisted is not told.
+    Users whom the reporter has blacklisted are not told.
     """
     found = await standing.members_with(request.target, uid)
     silent = (await standing.rights_of(uid)).blacklist
@@ -78,13 +78,13 @@ async def _in_group(
 
 
 def _date(clock: ServerClock, date: int) -> int:
-    """Return the date (ms) that a report counts with: now, unless its own is near that."""
+    """Return the date of a report, ms: its own date if it is near now, else now."""
     now = clock.now()
     return date if abs(date - now) <= OFF_MS else now
 
 
 async def pull(store: Store, call: Call, request: pb.PullMessageReportRequest) -> pb.PullMessageReportResult:
-    """Answer what follows `id` - 1."""
+    """Answer with the reports after `id` - 1."""
     try:
         kind = ReportType(request.type)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What users may do, and who is in which group: rows that are cached until they change (contract.md section 8)."""
+"""The rights of users and the members of groups: rows that are cached until they change (contract.md section 8)."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -14,13 +14,13 @@ from roles.group.cache import Cache
 
 CACHED_USERS = 200_000
 CACHED_MEMBERS = 500_000
-"""Members of all groups that are cached; a group counts as one more than it has members."""
+"""The most cached members of all groups together. A group counts as its members plus one."""
 
 CACHE_SECONDS = 60.0
-"""What is cached may be wrong for up to twice as long, if the process that changed it died before it could say so."""
+"""A cached value may be wrong for up to twice as long, s, if the process that changed it died before telling."""
 
 GROUP_KEY = "group:"
-"""What the keys of groups begin with among those that the bus tells to drop; those of users are bare uids."""
+"""The prefix of group keys in the events that drop cached values. The keys of users are plain uids."""
 
 _NOBODY_IS_IN: dict[int, Code] = {
     ConversationType.CHAT_ROOM: Code.NOT_IN_CHATROOM,
@@ -29,7 +29,7 @@ _NOBODY_IS_IN: dict[int, Code] = {
 
 
 class Standing:
-    """The rights of users and the members of groups. All processes are told of changes."""
+    """Caches rights and members, and tells all processes of changes."""
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
@@ -74,10 +74,9 @@ class Standing:
         return rights
 
     async def check_rights(self, uid: str, check: Callable[[Rights], None]) -> Rights:
-        """Return the rights of a user that pass a check. Raises its Refusal, or that there is no such user.
+        """Return the rights of a user if they pass a check. Raises its Refusal, or one if there is no such user.
 
-        What is cached refuses nobody: another process may have changed it a moment ago, and its news may be on the
-        way.
+        Cached rights never refuse: another process may have just changed them, and the news may be on its way.
         """
         rights = await self.rights_of(uid)
         try:
@@ -89,7 +88,7 @@ class Standing:
         return rights
 
     async def members_with(self, id: str, uid: str) -> GroupMembers:
-        """Return who is in the group of a member. Raises Refusal: for who is not one there is no such group."""
+        """Return the members of a group that the user is in. Raises Refusal: for others the group does not exist."""
         known = self.members.peek(id)
         if known is not None and uid not in known.types:
             _, seats = await self._store.read_for(uid, groups.seat, id, uid)
@@ -103,13 +102,13 @@ class Standing:
 
 
 def check_heard(user: Rights) -> None:
-    """Raise Refusal for whom others are not to hear: the muted and the blocked."""
+    """Raise Refusal if the user is muted or blocked."""
     if user.status != UserStatus.NORMAL:
         raise Refusal(Code.MUTED if user.status == UserStatus.MUTED else Code.USER_FORBIDDEN)
 
 
 def check_not_blocked(user: Rights) -> None:
-    """Raise Refusal for the blocked."""
+    """Raise Refusal if the user is blocked."""
     if user.status == UserStatus.BLOCKED:
         raise Refusal(Code.USER_FORBIDDEN)
 

@@ -1,4 +1,4 @@
-"""Finding users and changing one's own profile: US, UPUI and MMI (contract.md section 7)."""
+"""Finding users, and changing the own profile: US, UPUI and MMI (contract.md section 7)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +19,7 @@ from roles.group.standing import Standing, check_heard
 from roles.group.words import WordFilter
 
 MAX_USERS = 2000
-"""Users that one UPUI may ask for."""
+"""The most users in one UPUI."""
 
 MAX_KEYWORD = 255
 MAX_PAGE = 1000
@@ -35,10 +35,10 @@ _COLUMN = {
     InfoType.SOCIAL: ("social", 512),
     InfoType.EXTRA: ("extra", 16000),
 }
-"""What each kind of change sets, and how many characters it takes: MySQL keeps 65,535 bytes, 4 a character."""
+"""For each kind of change: its field, and the most characters. MySQL keeps 65,535 bytes, 4 for a character."""
 
 _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
-"""What is no text for people."""
+"""The kinds whose value is no text for people."""
 
 
 async def search(
@@ -57,13 +57,13 @@ async def search(
 def _search(
     dialect: Dialect, viewer: str, keyword: str, fuzzy: bool, page: int
 ) -> Unit[tuple[list[Row], dict[str, int]]]:
-    """Return the rows that a search finds, and who of them counts `viewer` as a friend."""
+    """Return the rows that a search finds, and which of these users have `viewer` as a friend."""
     rows = yield from users.search(dialect, keyword, fuzzy, page)
     return rows, (yield from users.friend_since(dialect, viewer, [row[0] for row in rows]))
 
 
 def _lightened(found: list[pb.User]) -> list[pb.User]:
-    """Leave out the long texts of the last users where an answer would be too large: UPUI has them."""
+    """If an answer would be too large, leave out the long texts of the last users: UPUI has them."""
     room = MAX_ENTRIES_BYTES
     for user in found:
         room -= USER + sent_size(
@@ -99,7 +99,7 @@ async def pull(
 def _profiles(
     dialect: Dialect, viewer: str, uids: Sequence[str]
 ) -> Unit[tuple[list[tuple[str, Row | None]], dict[str, int]]]:
-    """Return the rows of users, and who of them counts `viewer` as a friend."""
+    """Return the rows of users, and which of these users have `viewer` as a friend."""
     found = yield from rows_within(USER, uids, partial(users.profiles, dialect))
     there = list({uid for uid, row in found if row is not None})
     return found, (yield from users.friend_since(dialect, viewer, there))
