@@ -22,13 +22,14 @@ from roles.connector.tail import TailMessage
 
 
 class FakeClock:
-    """Stands still until told."""
+    """Stands still until told, or is the loop's while it `runs`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.runs = False
 
     def __call__(self) -> float:
-        return self.now
+        return asyncio.get_running_loop().time() if self.runs else self.now
 
 
 class ScriptedRpc(Rpc):
@@ -203,7 +204,7 @@ class Connector(NamedTuple):
     def accept(self) -> FakeDevice:
         """Let a connection in that has not logged in."""
         transport = RecordingTransport()
-        session = self.hub.accept(transport)
+        session = self.hub.table.accept(transport)
         assert session is not None
         return FakeDevice(session, transport)
 
@@ -234,7 +235,7 @@ class Connector(NamedTuple):
         return body
 
     def events(self, *events: Event) -> None:
-        self.hub.on_events(events)
+        self.hub.events.take(events)
 
     def heads(self, known: dict[str, int | Heads]) -> None:
         """Let the store know these heads, or heads of inboxes, from now on."""
