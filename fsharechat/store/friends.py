@@ -10,9 +10,7 @@ from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, marks
 
 
 class Request(NamedTuple):
-    """A row of friend_requests. `sent_ms` and `handled_ms` decide whether it is open, `update_dt` whether it is
-    new.
-    """
+    """A row of friend_requests. `sent_ms` and `handled_ms` show whether it is open, `update_dt` whether it is new."""
 
     from_uid: str
     to_uid: str

@@ -78,9 +78,7 @@ class Work:
 
 
 class Locks(NamedTuple):
-    """The locks that a transaction takes first: groups, then heads, with those of awake members of the groups in
-    `logs`.
-    """
+    """The locks that a transaction takes first: groups, then heads, also of awake members of the groups in `logs`."""
 
     groups: list[str]
     uids: list[str]
