@@ -1,4 +1,4 @@
-"""What the group role answers a connector that reads an inbox for a device: the payload of Method.PULL."""
+"""The payload of Method.PULL: the group role's answer to a connector that reads an inbox for a device."""
 
 from struct import Struct
 

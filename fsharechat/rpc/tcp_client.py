@@ -1,4 +1,4 @@
-"""The calling end of a connection to a group process, its calls, and the queues of the users they are for."""
+"""The calling end of a connection to a group process, its calls, and the queues of their users."""
 
 import asyncio
 import hmac
@@ -26,13 +26,13 @@ FORGOTTEN = Call(0, "", "", b"")
 
 
 class HandshakeError(Exception):
-    """The two processes do not get together; the text says why."""
+    """The two processes cannot connect. The text says why."""
 
 
 class UserLane:
-    """The calls of one user: all that are under way are with one process, so that they keep their order.
+    """The calls of one user. All calls under way are with one process, so they keep their order.
 
-    When that process takes no more calls, later ones wait until it has answered the earlier.
+    If that process takes no more calls, later calls wait until it has answered the earlier ones.
     """
 
     __slots__ = ("sent", "target", "uid", "waiting")
@@ -41,27 +41,27 @@ class UserLane:
         self.uid = uid
         self.target = target
         self.sent = 0
-        """How many calls `target` has."""
+        """How many of the calls `target` has."""
         self.waiting: list[Asked] = []
 
 
 class Asked(asyncio.Future[Reply]):
-    """A call under way, and what its caller waits for."""
+    """A call under way, and the future of its caller."""
 
     __slots__ = ("call", "deadline", "lane", "sent", "tries")
 
     call: Call
     deadline: float
-    """A time of the loop."""
+    """The deadline, a time of the loop."""
     lane: UserLane | None
-    """None when the caller has been answered."""
+    """None if the caller has been answered."""
     sent: bool
-    """Whether a process has it; else it waits in its lane."""
+    """Whether a process has the call. Else it waits in its lane."""
     tries: int
 
 
 class ConnectionEvents(Protocol):
-    """What a connection tells of itself."""
+    """The events that a connection reports."""
 
     def serving(self, connection: "ClientConnection") -> None: ...
     def leaving(self, connection: "ClientConnection") -> None: ...
@@ -70,7 +70,7 @@ class ConnectionEvents(Protocol):
 
 
 class ClientConnection(RpcLink):
-    """Calls go out and replies come in, up to `limits.under_way_peer` at a time."""
+    """The calling end of a connection, with up to `limits.under_way_peer` calls at a time."""
 
     def __init__(
         self, address: str, secret: bytes, router: ConnectionEvents, limits: RpcLimits, spoken: Spoken
@@ -79,18 +79,19 @@ class ClientConnection(RpcLink):
         self.address = address
         self._spoken = spoken
         self._version = max(spoken)
-        """What was settled on, once the challenge is here."""
+        """The codec of the chosen version, known after the challenge."""
         self._codec = spoken[self._version]
         self.taking = False
         """Whether the process takes calls: it serves, and does not drain."""
         self.used = 0
-        """When it was chosen last; the router counts."""
+        """When it was last chosen, a count of the router."""
         self.accepted: asyncio.Future[None] = self._loop.create_future()
-        """Done when the handshake is; fails with HandshakeError."""
+        """Done when the handshake is done. Fails with HandshakeError."""
         self.gone = asyncio.Event()
         self.pending: dict[int, Asked] = {}
-        """By the number that the reply will have. Calls that were given up stay until then: their numbers are
-        taken, and a process that does not answer looks as busy as it is."""
+        """Calls under way, by the number of their reply. Calls that were given up stay until the reply: their numbers
+        are taken, and a process that does not answer must look busy.
+        """
         self._number = 0
         self._router = router
         self._secret = secret
@@ -103,7 +104,7 @@ class ClientConnection(RpcLink):
 
     @property
     def full(self) -> bool:
-        """Whether it can have no more calls for now."""
+        """Whether it can take no more calls for now."""
         return (
             self.paused
             or len(self.pending) >= self.limits.under_way_peer
@@ -111,7 +112,7 @@ class ClientConnection(RpcLink):
         )
 
     def ask(self, asked: Asked, milliseconds: int) -> None:
-        """Send a call. Raises CodecError when it cannot be sent, to this process."""
+        """Send a call. Raises CodecError if it cannot be sent to this process."""
         number = self._number
         while number in self.pending:
             number = (number + 1) & _NUMBERS
@@ -123,19 +124,19 @@ class ClientConnection(RpcLink):
         self.send(frame)
 
     def retire(self) -> None:
-        """Make no more calls, and end when those under way are answered."""
+        """Make no more calls. End when those under way are answered."""
         self._retired = True
         self._take_no_more()
         if not self.pending:
             self.finish()
 
     def close(self) -> None:
-        """End now, whatever is under way."""
+        """End now, even with calls under way."""
         self._take_no_more()
         self.finish()
 
     def abandon(self) -> None:
-        """End the connection, of which nobody waits for the handshake any more."""
+        """End the connection: nobody waits for its handshake any more."""
         self.accepted.cancel()
         if self.connected:
             self.drop("abandoned")
@@ -191,7 +192,7 @@ class ClientConnection(RpcLink):
         self.gone.set()
         if not self._trusted:
             if self._encrypted and not self._callee_nonce and not self.reason:
-                # It has looked at our certificate by now; the loops do not send the alert that would say more.
+                # By now it has checked our certificate. The event loops do not send the alert that would say more.
                 reason = "it hung up after the TLS handshake: it may not trust our certificate ([rpc.tls])"
             if not self.accepted.done():
                 self.accepted.set_exception(HandshakeError(reason))
@@ -242,7 +243,7 @@ class ClientConnection(RpcLink):
             self.send(codec.encode_notice(ServiceNotice.DRAIN_HEARD))
 
     def _take_no_more(self) -> bool:
-        """Be no choice for calls any more; return whether it was one."""
+        """Stop being a choice for calls. Return whether it was one."""
         if not self.taking:
             return False
         self.taking = False
