@@ -7,16 +7,16 @@ from hashlib import sha1
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Call
-from fsharechat.settings import Turn
+from fsharechat.settings import Settings, TurnSettings
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.service import Group
 
 
-async def servers(group: Group, call: Call, _: pb.Version) -> pb.TurnResult:
-    return credentials(group.settings.turn, call.uid, group.now())
+async def servers(settings: Settings, clock: ServerClock, call: Call, _: pb.Version) -> pb.TurnResult:
+    return credentials(settings.turn, call.uid, clock.now())
 
 
-def credentials(settings: Turn, uid: str, now: int) -> pb.TurnResult:
+def credentials(settings: TurnSettings, uid: str, now: int) -> pb.TurnResult:
     """Return what a user shows to the TURN servers; `now` is in ms.
 
     With a secret it is good for a while, as coturn's `use-auth-secret` has it: the user name says until when, in

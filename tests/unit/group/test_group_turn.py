@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
-from fsharechat.settings import Turn
+from fsharechat.settings import TurnSettings
 from roles.group.turn import credentials
 from tests.unit.group.group_kit import Office
 
@@ -18,14 +18,14 @@ NOW = 1_700_000_000_999
 
 
 def test_with_a_secret_credentials_are_the_users_own_and_end() -> None:
-    found = credentials(Turn(urls=(URL,), secret="s3cret", ttl_seconds=600), "飞享", NOW)
+    found = credentials(TurnSettings(urls=(URL,), secret="s3cret", ttl_seconds=600), "飞享", NOW)
     assert (list(found.url), found.username, found.ttl) == ([URL], "1700000600:飞享", 600)
     digest = hmac.new(b"s3cret", found.username.encode(), hashlib.sha1).digest()
     assert base64.b64decode(found.credential) == digest
 
 
 def test_with_a_user_everybody_has_the_same() -> None:
-    settings = Turn(urls=(URL, "stun:stun.example.org"), user="all", password="p")
+    settings = TurnSettings(urls=(URL, "stun:stun.example.org"), user="all", password="p")
     for uid in ("ann", "ben"):
         found = credentials(settings, uid, NOW)
         assert found == pb.TurnResult(url=settings.urls, username="all", credential="p", ttl=0)
@@ -54,11 +54,11 @@ async def test_without_servers_there_are_none(office: Office) -> None:
 )
 def test_settings_that_no_client_could_use_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Turn.model_validate(wrong)
+        TurnSettings.model_validate(wrong)
 
 
 @pytest.mark.parametrize(
     "url", [URL, "turn:[2001:db8::1]:3478?transport=tcp", "turns:host:5349?transport=tcp", "stun:host"]
 )
 def test_urls_of_every_kind(url: str) -> None:
-    assert Turn(urls=(url,), secret="s").urls == (url,)
+    assert TurnSettings(urls=(url,), secret="s").urls == (url,)
