@@ -1,0 +1,1 @@
+"""The media role: group calls without any other server. Encoded media are forwarded, never decoded."""
