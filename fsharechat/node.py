@@ -18,6 +18,7 @@ from fsharechat.data_folder import DataFolder
 from fsharechat.errors import StartError, StoreError, listen_problem
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.log import set_level
+from fsharechat.mediaserver import MediaEvents, MediaServer
 from fsharechat.metrics import Metrics
 from fsharechat.process import TooFewFiles, raise_open_files
 from fsharechat.registry import RegistryError
@@ -77,6 +78,8 @@ class Node:
         self.health = Health()
         self.addresses: dict[str, str] = {}
         self.ready = False
+        self.make_media_server: Callable[[MediaEvents], MediaServer] | None = None
+        """Makes the way to the media server of calls in groups, which tells its events; None where there is none."""
         self._draining = False
         self._stack = AsyncExitStack()
         self._on_reload: list[Callable[[], None]] = []

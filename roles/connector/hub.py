@@ -9,7 +9,19 @@ from typing import Any
 import orjson
 import structlog
 
-from fsharechat.bus import Bus, Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
+from fsharechat.bus import (
+    Bus,
+    Deliver,
+    Event,
+    Kick,
+    Notify,
+    Presence,
+    Push,
+    PushTo,
+    Recalled,
+    Reported,
+    Resync,
+)
 from fsharechat.process import SPARE_FILES
 from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.ids import IdGenerator
@@ -298,6 +310,8 @@ class Hub:
             self._on_notify(event)
         elif type(event) is Push:
             self._on_push(event)
+        elif type(event) is PushTo:
+            self._on_push_to(event)
         elif type(event) is Reported:
             self._on_reported(event)
         elif type(event) is Recalled:
@@ -323,6 +337,11 @@ class Hub:
         for uid in event.uids:
             for logs in self._logs_of(uid):
                 logs.push(message)
+
+    def _on_push_to(self, event: PushTo) -> None:
+        session = self._devices.get((event.uid, event.client_id))
+        if session is not None and session.logs is not None:
+            session.logs.push(TailMessage(event.body, ""))
 
     def _on_reported(self, event: Reported) -> None:
         for uid, seq in event.entries:

@@ -86,12 +86,17 @@ class GroupRole:
             node.blobs,
         )
         self._group = group
+        if node.make_media_server is not None:
+            group.calls.media = node.make_media_server(group.calls)
         calls = Dispatcher(group, HANDLERS)
         await group.start(node.registry)
         await node.rpc.serve(calls.call)
         self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, group, calls))
         stats = node.store.stats
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
+        node.metrics.gauge(
+            "calls", "Calls in groups that this process looks after.", lambda: group.calls.looked_after
+        )
         sleepers = group.sleepers
         node.metrics.counter(
             "members_put_to_sleep",
@@ -114,6 +119,7 @@ class GroupRole:
         if self._group is not None:
             self._group.stop()
             await self._group.portraits.stop()
+            await self._group.calls.stop()
         if self._codes is not None:
             await self._codes.close()
         if self._lease:

@@ -18,6 +18,7 @@ from fsharechat.protocol.signals import (
     SYSTEM_TYPES,
     TRANSPARENT_TYPES,
     Code,
+    ContentType,
     ConversationType,
     MemberType,
     PersistFlag,
@@ -29,6 +30,7 @@ from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.users import Rights
+from roles.group.calls import is_group_call
 from roles.group.conversations import members_with, not_in
 from roles.group.handlers import Handlers, carry_out, code_of
 from roles.group.service import Group, Waiting
@@ -36,6 +38,9 @@ from roles.group.standing import check_heard, rights_of
 from roles.group.words import texts_of
 
 log = structlog.get_logger(__name__)
+
+_OWN_DEVICES_HEAR = frozenset({ContentType.CALL_ANSWER, ContentType.CALL_ANSWER_AUDIO})
+"""What the sender's other devices are pushed too: they ring no more (calls.md section 9.2)."""
 
 
 def send(group: Group, call: Call) -> asyncio.Future[Reply]:
@@ -70,15 +75,16 @@ def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio
         raise not_in(conversation.type)
     if sender is None or target is None or (words.any and words.looks_later(len(call.body))):
         return _send_later(group, call, message)
+    content = message.content
     if isinstance(target, GroupMembers) and (
-        call.uid not in target.types or _is_transparent(message.content)
+        call.uid not in target.types or _is_transparent(content) or content.type == ContentType.CALL_START
     ):
         return _send_later(group, call, message)
     try:
         receivers, audience = _may_send(call.uid, message, sender, target)
     except Refusal:
         return _send_later(group, call, message)  # what is cached may be old: it refuses nobody
-    if words.any and words.refuses(message.content):
+    if words.any and words.refuses(content):
         raise Refusal(Code.SENSITIVE_WORD)
     return _send(group, call, message, receivers, audience)
 
@@ -90,11 +96,17 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
     group.sending[call.uid] = waiting
 
     async def send_first(group: Group, call: Call) -> Reply:
+        if is_group_call(message) and message.content.type != ContentType.CALL_START:
+            if message.content.type == ContentType.CALL_ANSWER:
+                await members_with(group, message.conversation.target, call.uid)
+            return await group.calls.signal(call, message, release)
         receivers, audience = await _parties(group, call.uid, message)
         if await group.words.forbids(call.uid, texts_of(message.content)):
             raise Refusal(Code.SENSITIVE_WORD)
         if group.words.looks_later(len(call.body)):
             receivers, audience = await _parties(group, call.uid, message)  # they may have changed meanwhile
+        if is_group_call(message):
+            return await _start_call(group, call, message)
         stored = _send(group, call, message, receivers, audience)
         release()
         return await stored
@@ -108,6 +120,27 @@ def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future
     task = group.loop.create_task(carry_out(send_first, group, call))
     task.add_done_callback(release)
     return task
+
+
+async def _start_call(group: Group, call: Call, message: pb.Message) -> Reply:
+    """Open the room of a call in a group; the message invites into it (calls.md section 9.4). Raises Refusal."""
+    members = await members_with(group, message.conversation.target, call.uid)
+    opening = await group.calls.open(call, message, members.types)
+    if opening.room is None:
+        return Reply(Code.SUCCESS, sent_payload(call.message_id, group.now()))
+    everybody = opening.everybody and not members.logged
+    only = () if everybody else {call.uid, *opening.receivers}
+    audience = Audience(message.conversation.target, members.version, only)
+    try:
+        reply = await _send(group, call, message, opening.receivers, audience)
+    except Refusal:
+        await group.calls.failed(opening)
+        raise
+    if reply.code == Code.SUCCESS:
+        await group.calls.begun(opening)
+    else:
+        await group.calls.failed(opening)
+    return reply
 
 
 def _send_waiting(group: Group, waiting: deque[Waiting]) -> None:
@@ -214,6 +247,8 @@ def _send(
         raise Refusal(Code.INVALID_DATA) from None
     if _is_transparent(content):
         group.outbox.push(body, receivers)
+        if content.type in _OWN_DEVICES_HEAR:
+            group.outbox.push_to_others(body, call.uid, (call.client_id,))
         return _resolved(group, Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
     future: asyncio.Future[Reply] = group.loop.create_future()
 
@@ -327,7 +362,9 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     if content.type in TRANSPARENT_TYPES:
         return True
     flag = content.persist_flag
-    return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
+    if flag != PersistFlag.TRANSPARENT and (flag or not content.HasField("persist_flag")):
+        return False
+    return content.type != ContentType.CALL_START  # which is stored, whatever the flag says
 
 
 def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:

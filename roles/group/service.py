@@ -20,6 +20,7 @@ from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
 from fsharechat.tasks import spawn
 from roles.group.cache import Cache
+from roles.group.calls import CallContext, GroupCalls, one_of
 from roles.group.expulsion import Expulsion
 from roles.group.name_parts import mend
 from roles.group.outbox import Outbox
@@ -38,6 +39,9 @@ CACHED_MEMBERS = 500_000
 
 GROUP_KEY = "group:"
 """What the keys of groups begin with among those that the bus tells to drop; those of users are bare uids."""
+
+CALL_KEY = "call:"
+"""What the keys of calls in groups begin with."""
 
 RESYNC_SECONDS = 5.0
 """Connectors that were not heard to begin are asked so often where their devices are."""
@@ -83,6 +87,7 @@ class Group:
         self.loop = asyncio.get_running_loop()
         self.upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, self.now, self.loop.time)
         self._connectors: set[int] | None = None
+        self._processes: set[int] = set()
         self._whole = False
         self._mending: asyncio.Task[None] | None = None
         self._ageing: asyncio.TimerHandle | None = None
@@ -90,6 +95,19 @@ class Group:
         # Senders of whom a message waits for something else than the store, and what waits behind it (messages.py).
         self.sending: dict[str, deque[Waiting]] = {}
         self.sleepers = Sleepers(store, self.outbox, self._knows_all_places, self.group_changed)
+        self.calls = GroupCalls(
+            CallContext(
+                store,
+                self.outbox,
+                self.presence,
+                lambda: self.ids.next(),
+                lambda: self.now(),
+                self.loop.time,
+                self._knows_all_places,
+                lambda group_id: bus.invalidate([CALL_KEY + group_id]),
+                lambda group_id: one_of(group_id, self._processes) == self.ids.node,
+            )
+        )
         self.turns = Turns()
         """What reaches all members of a group waits for the store once for each user who asks for it."""
 
@@ -98,8 +116,10 @@ class Group:
         await self.bus.watch_presence(self._on_presence, self._on_whole_presence)
         await self.bus.watch_invalidations(self._on_changed)
         await registry.watch("connector", self._on_connectors)
+        await registry.watch("group", self._on_processes)
         await self.words.start()
         self.upload_sizes.start()
+        self.calls.start()
         self._mending = spawn("parts of names", mend(self.store, self.now()))
         self._age_cache()
         self._resyncing = self.loop.call_later(RESYNC_SECONDS, self._resync)
@@ -155,6 +175,9 @@ class Group:
             self.presence.drop_nodes(gone)
         self._connectors = set(members)
 
+    def _on_processes(self, members: Members) -> None:
+        self._processes = set(members)
+
     def changed(self, uids: Iterable[str]) -> None:
         """Tell every group process that the rights of users have changed."""
         self.bus.invalidate(list(uids))
@@ -164,8 +187,9 @@ class Group:
         self.bus.invalidate([GROUP_KEY + id])
 
     def _on_changed(self, keys: Iterable[str]) -> None:
-        self.rights.drop(key for key in keys if not key.startswith(GROUP_KEY))
+        self.rights.drop(key for key in keys if not key.startswith((GROUP_KEY, CALL_KEY)))
         self.members.drop(key.removeprefix(GROUP_KEY) for key in keys if key.startswith(GROUP_KEY))
+        self.calls.drop(key.removeprefix(CALL_KEY) for key in keys if key.startswith(CALL_KEY))
 
     def deliver(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
         """Announce messages that the server itself has stored."""

@@ -20,7 +20,7 @@ from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Pulled, PulledEntry
 
 RPC = {2: "e97134c8e464d6ad", 3: "d1448db202672708"}
-BUS = {1: "250e2965a612d41b"}
+BUS = {1: "250e2965a612d41b", 2: "59053ba017cbc166"}
 
 
 def digest(*shapes: object) -> str:

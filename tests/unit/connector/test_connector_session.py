@@ -6,7 +6,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat.bus import Notify, Push
+from fsharechat.bus import Notify, Push, PushTo
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
@@ -336,6 +336,16 @@ async def test_transparent_messages_go_to_the_devices_at_once(connector: Connect
     connector.events(Push(body, ["anna", "nobody"]))
     for device in (phone, tablet):
         assert device.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+
+
+async def test_a_push_to_one_device_is_for_no_other(connector: Connector) -> None:
+    phone, tablet = await connector.device(), await connector.device(client_id="tablet")
+    body = pb.Message(from_user="ben").SerializePartialToString()
+    connector.events(
+        PushTo(body, "anna", "tablet"), PushTo(body, "anna", "gone"), PushTo(body, "nobody", "tablet")
+    )
+    assert phone.transport.take() == []
+    assert tablet.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
 
 
 async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> None:

@@ -20,8 +20,18 @@ def directory() -> str:
 
 
 @pytest.fixture
+def role() -> GroupRole:
+    """The role that the office has."""
+    return GroupRole()
+
+
+@pytest.fixture
 async def office(
-    tmp_path: Path, sqlite_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, directory: str
+    tmp_path: Path,
+    sqlite_file: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    directory: str,
+    role: GroupRole,
 ) -> AsyncIterator[Office]:
     sqlite_file("data/fsharechat.db")
     settings = Settings(
@@ -33,7 +43,6 @@ async def office(
     backends = (node.store, node.registry, node.bus, node.rpc)
     for backend in backends:
         await backend.open()
-    role = GroupRole()
     await role.start(node)
     opened = Office(node)
     monkeypatch.setattr(Group, "now", staticmethod(lambda: opened.now))
