@@ -43,6 +43,11 @@ class Method(IntEnum):
     GONE = 141
     """An array of [uid, client id], devices that are connected -> array of those that may not be."""
 
+    MEDIA = 142
+    """To a media process: what medialink/wire.py makes of a call of MediaServer -> its answer. `uid` is the room."""
+    MEDIA_EVENT = 143
+    """From a media process: what wire.py makes of a call of MediaEvents -> nothing. `uid` is the room."""
+
 
 class Call(NamedTuple):
     """A request. `uid` and `client_id` are authenticated (empty where nobody is), and never from the body.

@@ -4,14 +4,14 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from fsharechat import tls, urls
-from fsharechat.registry import Members, Registry
+from fsharechat.registry import Members
 from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
 from fsharechat.rpc.link import Limits
 from fsharechat.rpc.local import LocalRpc
@@ -30,28 +30,33 @@ MAX_PAYLOAD = 1 << 20
 
 _LIMITS = Limits()
 
+Watch = Callable[[Callable[[Members], None]], Awaitable[None]]
+"""Has a function called with the processes that are there, now and after each change. Raises RegistryError."""
+
 
 class TcpRpc(Rpc):
-    """Calls the group role of this process if it has one with room, else that of the other processes."""
+    """Calls this process if it serves and has room, else one of the others: those of the role that answers."""
 
     def __init__(
         self,
         settings: RpcSettings,
         cluster_secret: str,
-        registry: Registry,
+        watch: Watch,
         *,
         listen: bool = True,
         max_body: int = 1 << 20,
         limits: Limits = _LIMITS,
         spoken: Spoken = SPOKEN,
     ) -> None:
-        """`listen`: whether this process will serve; without it no port is opened. `max_body`: the largest body of
+        """`watch` tells the addresses of the processes that are called.
+
+        `listen`: whether this process will serve; without it no port is opened. `max_body`: the largest body of
         a client, bytes. `spoken`: the versions that it speaks with other processes.
         """
         self.address = f"process {os.getpid()} on {socket.gethostname()}"
         self._settings = settings
         self._secret = cluster_secret.encode()
-        self._registry = registry
+        self._watch = watch
         self._listen = listen
         self._spoken = spoken
         self._limits = replace(limits, max_body=max(max_body, MAX_PAYLOAD) + codec.BODY_OVERHEAD)
@@ -86,7 +91,7 @@ class TcpRpc(Rpc):
         try:
             if self._listen:
                 await self._open_port()
-            await self._registry.watch("group", self._on_members)
+            await self._watch(self._on_members)
         except BaseException:
             await self.close()  # so that it can be tried again
             raise

@@ -46,7 +46,7 @@ Spoken = Mapping[int, Codec]
 """The codec of each version, without a gap between them."""
 
 SPOKEN: Spoken = {2: Codec(), NEWEST: Codec()}
-"""Version 2 has no Method.GONE, and nothing else that differs."""
+"""Version 2 has no Method.GONE and none of media, and nothing else that differs."""
 
 
 def range_of(spoken: Spoken) -> Range:

@@ -3,6 +3,7 @@
 Participants reach it at one UDP port. All limits are here; what is in a packet is for router.py.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Limits:
 
 
 class Sfu(MediaServer):
-    """`address` is what clients are told, an IP address. `async with` opens and closes it.
+    """`address` is what clients are told, an IP address. `async with` opens and closes it too.
 
     Its candidate is in each answer; it tells none by events.
     """
@@ -67,28 +68,46 @@ class Sfu(MediaServer):
         self.limits = limits
         self.identity = Identity()
         self.events = events
+        self.lost = 0
+        """Connections that were not ended by who asks."""
         self.mbps = 0.0
         """What was sent in the last second."""
         self._rooms: dict[str, Room] = {}
         self._connections: dict[Endpoint, None] = {}
         self._offers = LeakyBucket(_OFFERS_EACH * limits.room_limit, _OFFERS_SECONDS)
+        self._ticker: asyncio.Task[None] | None = None
         self._ticks = 0
         self._sent_before = 0
 
     async def __aenter__(self) -> "Sfu":
-        self.port.open()
-        self._ticker = spawn("media feedback", repeat(TICK_SECONDS, self._tick))
+        await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._ticker.cancel()
-        for room in list(self._rooms):
+        await self.close()
+
+    async def open(self) -> None:
+        self.port.open()
+        self._ticker = spawn("media feedback", repeat(TICK_SECONDS, self._tick))
+
+    async def close(self) -> None:
+        """End all rooms. Nobody is told."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.wait((self._ticker,))
+        for room in self.rooms:
             await self.close_room(room)
         self.port.close()
 
     @property
-    def rooms(self) -> int:
-        return len(self._rooms)
+    def full(self) -> bool:
+        """Return whether it sends as much as it may."""
+        return self.mbps >= self.limits.worker_mbps
+
+    @property
+    def rooms(self) -> list[str]:
+        """Return the names of the rooms."""
+        return list(self._rooms)
 
     @property
     def participants(self) -> int:
@@ -115,7 +134,7 @@ class Sfu(MediaServer):
         if there is not None and participant in there.participants:
             there.participants[participant].hang_up()
             return
-        if self.mbps >= self.limits.worker_mbps:
+        if self.full:
             raise Busy(f"it sends {self.mbps:.0f} Mbit/s")
         if there is None:
             if len(self._rooms) >= MAX_ROOMS:
@@ -152,6 +171,9 @@ class Sfu(MediaServer):
                 endpoint.close()
         if not there.participants:
             del self._rooms[room]
+
+    async def has(self, room: str) -> bool:
+        return room in self._rooms
 
     async def close_room(self, room: str) -> None:
         there = self._rooms.pop(room, None)
@@ -321,6 +343,7 @@ class Endpoint:
             return
         self.close()
         log.info("a connection of a call is lost", room=self.room, user=self._participant.name, reason=reason)
+        self._sfu.lost += 1
         self._sfu.events.on_gone(self.room, self._participant.name, self._peer)
 
     def tick(self, now: float, reports: bool) -> None:

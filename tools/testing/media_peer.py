@@ -12,9 +12,7 @@ import asyncio
 import re
 import secrets
 import socket
-import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Self
 
 from roles.media import rtcp, stun
@@ -262,11 +260,3 @@ def _found(pattern: str, answer: str) -> tuple[str, ...]:
     match = re.search(pattern, answer)
     assert match is not None, f"{pattern} is not in the answer: {answer}"
     return match.groups()
-
-
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        await asyncio.sleep(0.01)

@@ -1,7 +1,8 @@
 """Rooms of a media server with scripted participants, for the suite of all backends and for the embedded one."""
 
 from fsharechat.mediaserver import Candidate, MediaEvents, MediaServer
-from tools.testing.media_peer import MediaPeer, until
+from tools.testing.media_peer import MediaPeer
+from tools.testing.server import until
 
 ROOM = "room"
 
@@ -63,9 +64,7 @@ class Call:
             peer.close()
 
 
-async def flows(
-    source: MediaPeer, sink: MediaPeer, kind: str = "video", payload: int | None = None, seconds: float = 20.0
-) -> None:
+async def flows(source: MediaPeer, sink: MediaPeer, kind: str = "video", payload: int | None = None) -> None:
     """Send until something arrives."""
     before = sum(sink.received.values()) if payload is None else sink.received[payload]
 
@@ -73,7 +72,7 @@ async def flows(
         source.send(kind, b"flow")
         return (sum(sink.received.values()) if payload is None else sink.received[payload]) > before
 
-    await until(arrived, seconds)
+    await until(arrived, "nothing arrives")
 
 
 async def stays_silent(source: MediaPeer, sink: MediaPeer, witness: MediaPeer) -> None:
