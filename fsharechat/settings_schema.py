@@ -107,7 +107,7 @@ def _api_key(value: str) -> str:
 
 
 class NodeSettings(Section):
-    roles: Words = ("connector", "group", "api")
+    roles: Words = ("connector", "group", "api", "media")
     id: Annotated[int | Literal["auto"], _number_or("auto", MAX_NODE_ID)] = "auto"
     data: Path = Path("./data")
     cluster_secret: Secret = ""
@@ -250,6 +250,53 @@ class BlobsSettings(Section):
         return self.url.startswith(DIRECTORY)
 
 
+def _listened(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    try:
+        ip_address(host.strip("[]"))
+        listened = port.isascii() and port.isdecimal() and int(port) <= 65535
+    except ValueError:
+        listened = False
+    if not listened:
+        raise ValueError("must be address:port, such as 0.0.0.0:20000; [address]:port for IPv6")
+    return value
+
+
+def _address_or_nothing(value: str) -> str:
+    if value:
+        try:
+            if ip_address(value).is_unspecified:
+                raise ValueError
+        except ValueError:
+            raise ValueError("must be an IP address that clients reach; or empty") from None
+    return value
+
+
+class MediaSettings(Section):
+    listen: Annotated[str, AfterValidator(_listened)] = "127.0.0.1:20000"
+    public_address: Annotated[str, AfterValidator(_address_or_nothing)] = ""
+    max_kbps: Annotated[Whole, Field(ge=100, le=20_000)] = 2000
+    min_kbps: Annotated[Whole, Field(ge=30, le=20_000)] = 200
+    room_limit: Annotated[Whole, Field(ge=2, le=100)] = 16
+    worker_mbps: Annotated[Whole, Field(ge=1, le=100_000)] = 400
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_kbps > self.max_kbps:
+            raise ValueError("min_kbps must not be above max_kbps")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The UDP port to listen on; 0: a free one."""
+        return int(self.listen.rpartition(":")[2])
+
+
 class LimitsSettings(Section):
     requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
     follow_ups: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 5000
@@ -320,6 +367,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     codes: CodesSettings = CodesSettings()
     blobs: BlobsSettings = BlobsSettings()
+    media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
@@ -350,7 +398,9 @@ class Settings(BaseSettings):
     @property
     def on_this_machine(self) -> bool:
         """Whether no other machine reaches this process, or another one with its settings."""
-        hosts = {self.connector.host, self.api.host} | (set() if self.in_one_process else {self.rpc.host})
+        hosts = {self.connector.host, self.api.host, self.media.host} | (
+            set() if self.in_one_process else {self.rpc.host}
+        )
         return all(map(is_loopback, hosts))
 
     def data_path(self) -> Path:

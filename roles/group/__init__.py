@@ -26,6 +26,7 @@ from roles.group import (
     groups,
     login,
     media,
+    media_events,
     messages,
     open_push,
     recall,
@@ -41,7 +42,10 @@ from roles.group.tokens import TokenSigner
 
 log = structlog.get_logger(__name__)
 
-_MODULES = (connect, friends, groups, login, media, messages, recall, reports, settings, turn, users)
+_MODULES = (
+    *(connect, friends, groups, login, media, media_events, messages),
+    *(recall, reports, settings, turn, users),
+)
 _OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
 
 HANDLERS = add_up(

@@ -115,6 +115,7 @@ class GroupCalls(MediaEvents):
         self._seen: dict[str, float] = {}
         """When the media server was last asked for a room."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     async def start(self, registry: Registry) -> None:
         await registry.watch("group", self._on_processes)
@@ -122,6 +123,8 @@ class GroupCalls(MediaEvents):
         self._run("calls in groups", repeat(SWEEP_SECONDS, self.sweep))
 
     async def stop(self) -> None:
+        """Look after nothing more. The media server may end later, and tell of it: another process hears of that."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -356,6 +359,8 @@ class GroupCalls(MediaEvents):
     # What the media server tells
 
     def on_candidate(self, room: str, participant: str, peer: str, candidate: Candidate) -> None:
+        if self._stopped:
+            return
         said = {
             "candidate": candidate.candidate,
             "sdpMid": candidate.mid,
@@ -377,7 +382,7 @@ class GroupCalls(MediaEvents):
 
     def on_gone(self, room: str, participant: str, peer: str) -> None:
         """Let out whose own connection is lost. Of a connection that receives the client may offer another one."""
-        if peer != participant:
+        if peer != participant or self._stopped:
             return
 
         def move(now: CallRoom | None) -> Moving:
@@ -390,6 +395,8 @@ class GroupCalls(MediaEvents):
         self._run("participant who is gone", self._by_itself(call_room.group_of(room)[0], move))
 
     def on_closed(self, room: str, reason: str) -> None:
+        if self._stopped:
+            return
         group_id, id = call_room.group_of(room)
         log.warning("a call has lost its media server", group=group_id, reason=reason)
         self._run("call that is over", self._by_itself(group_id, lambda now: call_room.close(now, id)))

@@ -15,7 +15,6 @@ from tools.conformance.all_rows import all_rows
 from tools.conformance.rows import Row
 from tools.conformance.running import attempt
 from tools.conformance.world import Target
-from tools.testing.fake_media_server import FakeMediaServer
 from tools.testing.server import SUPER_CODE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,14 +29,13 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
             "node": {"data": tmp_path_factory.mktemp("conformance") / "data"},
             "connector": {"tcp_port": 0, "ws_port": 0, "notify_repeat_seconds": 0.5},
             "api": {"port": 0, "key": API_KEY},
+            "media": {"listen": "127.0.0.1:0"},
             "codes": {"super_code": SUPER_CODE},
         }
     )
     with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as events:
         patch.setattr(Drawing, "compose", _composed_here)
-        node = Node(settings)
-        node.make_media_server = FakeMediaServer
-        async with node:
+        async with Node(settings) as node:
             at = node.addresses
             yield Target([at["tcp"]], [at["ws"]], [at["http"]], SUPER_CODE, API_KEY, own=True)
     assert [event for event in events if event["log_level"] in ("error", "critical")] == []

@@ -524,6 +524,19 @@ async def test_a_media_server_that_is_gone_ends_the_call(line: Line, people: lis
     assert await line.room() is None
 
 
+async def test_what_is_told_after_the_end_is_for_another_process(line: Line, people: list[str]) -> None:
+    """The media server of the same process ends after the group role, which has no message ids any more."""
+    ann, ben, *_ = people
+    await line.start(ann, ben)
+    name = await line.name()
+    await line.calls.stop()
+    line.calls.on_closed(name, "it ends")
+    line.calls.on_gone(name, ann, ann)
+    line.calls.on_candidate(name, ann, ann, Candidate("x"))
+    assert not line.calls._tasks
+    assert await line.there() == {ann: "web"}
+
+
 async def test_a_room_that_the_media_server_does_not_have_is_over(line: Line, people: list[str]) -> None:
     """As after a stop of everything: the store has the room, and nothing carries it."""
     ann, ben, *_ = people
