@@ -10,7 +10,7 @@ from fsharechat import __version__
 from fsharechat.role import role_names
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
-_COMMANDS = ("check", "migrate", "fence", "settings", "chat", "admin")
+_COMMANDS = ("check", "migrate", "fence", "settings", "chat", "admin", "robot")
 COMMANDS = """commands:
   (none)    run the server
   check     read the settings, look at every service they name, say what is wrong; nothing is changed
@@ -18,6 +18,7 @@ COMMANDS = """commands:
   fence     close the store to older versions: the end of an upgrade
   settings  print a settings file: every key with its default and what it means
   chat      a chat client for the terminal; see fsharechat chat --help
+  robot     an agent for a robot, to try one: it says what it is told; see fsharechat robot --help
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
 
 exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from fsharechat.client import terminal
 
         return terminal.main(argv[1:])
+    if argv[:1] == ["robot"]:
+        from fsharechat import robot
+
+        return robot.main(argv[1:])
     try:
         return _run(argv)
     except ModuleNotFoundError as error:
@@ -53,7 +58,7 @@ def _run(argv: list[str]) -> int:
         return command_line.main(argv[1:], _settings_file)
     parser = _parser()
     args = parser.parse_args(argv)
-    if args.command in ("chat", "admin"):
+    if args.command in ("chat", "admin", "robot"):
         parser.error(f"{args.command} comes first, and its flags behind it: fsharechat {args.command} --help")
     if args.command == "settings":
         # As bytes: the console of a system may not have the characters.

@@ -22,6 +22,7 @@ from fsharechat.role import role_names
 from fsharechat.settings_codes import CodesSettings
 from fsharechat.settings_schema import (
     ENV_PREFIX,
+    AgentSettings,
     ApiSettings,
     BlobsSettings,
     BusSettings,
@@ -32,6 +33,7 @@ from fsharechat.settings_schema import (
     MetricsSettings,
     NodeSettings,
     RegistrySettings,
+    RobotsSettings,
     RpcSettings,
     Settings,
     StoreSettings,
@@ -41,6 +43,7 @@ from fsharechat.settings_schema import (
 from fsharechat.settings_tls import Tls
 
 __all__ = [
+    "AgentSettings",
     "ApiSettings",
     "BlobsSettings",
     "BusSettings",
@@ -52,6 +55,7 @@ __all__ = [
     "MetricsSettings",
     "NodeSettings",
     "RegistrySettings",
+    "RobotsSettings",
     "RpcSettings",
     "Settings",
     "SettingsError",

@@ -341,6 +341,32 @@ class TurnSettings(Section):
         return self
 
 
+def _agent_address(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError("must be http://host:port, https://host, or such an address with a path")
+    return value
+
+
+class AgentSettings(Section):
+    uid: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    agent: Annotated[str, AfterValidator(_agent_address)]
+    portrait: Annotated[str, Field(max_length=1024)] = ""
+
+
+class RobotsSettings(Section):
+    agents: Annotated[tuple[AgentSettings, ...], Field(max_length=100)] = ()
+    seconds: Seconds = 120
+    max_chars: Annotated[Whole, Field(ge=1, le=100_000)] = 20_000
+
+    @field_validator("agents")
+    @classmethod
+    def _each_once(cls, value: tuple[AgentSettings, ...]) -> tuple[AgentSettings, ...]:
+        if len({agent.uid for agent in value}) < len(value):
+            raise ValueError("has two agents with one uid")
+        return value
+
+
 class MetricsSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
@@ -371,6 +397,7 @@ class Settings(BaseSettings):
     limits: LimitsSettings = LimitsSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
+    robots: RobotsSettings = RobotsSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

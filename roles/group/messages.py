@@ -35,6 +35,7 @@ from roles.group.calls import GroupCalls, is_group_call
 from roles.group.clock import ServerClock
 from roles.group.handlers import Direct, Handlers, carry_out, code_of
 from roles.group.outbox import EventOutbox
+from roles.group.robots import Robots
 from roles.group.sleepers import Sleepers
 from roles.group.standing import Standing, check_heard, not_in
 from roles.group.words import WordFilter, texts_of
@@ -61,6 +62,7 @@ class Sending:
         outbox: EventOutbox,
         sleepers: Sleepers,
         calls: GroupCalls,
+        robots: Robots,
     ) -> None:
         self._store = store
         self._now = clock.now
@@ -71,6 +73,8 @@ class Sending:
         self._outbox = outbox
         self._sleepers = sleepers
         self._calls = calls
+        self._robots = robots
+        self._agents = robots.agents
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, deque[Waiting]] = {}
         """Senders with a message that waits, but not for the store, and their later messages."""
@@ -253,6 +257,13 @@ class Sending:
                 return
             else:
                 self._outbox.deliver(outcome.id, body, outcome.entries, call.uid, call.client_id)
+                if (
+                    self._agents
+                    and audience is None
+                    and conversation.target in self._agents
+                    and content.type == ContentType.TEXT
+                ):
+                    self._robots.asked(call.uid, conversation.target, content.searchable_content)
                 if audience is not None and not audience.only:
                     self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
                 seq = outcome.entries[0].seq  # of the sender
@@ -433,8 +444,9 @@ def sending(
     outbox: EventOutbox,
     sleepers: Sleepers,
     calls: GroupCalls,
+    robots: Robots,
 ) -> Direct:
-    return Sending(store, clock, standing, word_filter, outbox, sleepers, calls).send
+    return Sending(store, clock, standing, word_filter, outbox, sleepers, calls, robots).send
 
 
 HANDLERS = Handlers(

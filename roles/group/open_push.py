@@ -6,17 +6,15 @@ from hashlib import blake2b
 
 import structlog
 
-from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType
 from fsharechat.rpc import Call
 from fsharechat.store import admin
-from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
 from roles.group.admin import OfficeRequest, Operations
 from roles.group.clock import ServerClock
 from roles.group.login import normal_number
 from roles.group.outbox import EventOutbox
+from roles.group.own_messages import send_private
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +36,10 @@ async def push(
     await store.write(admin.keep_system_user, SENDER, request["sender"], clock.now())
     sending: dict[str, asyncio.Future[int | None]] = {}
     for uid in uids.values():
-        sending[uid] = _send(store, clock, outbox, call, uid, content, _local_id(request["messageId"], uid))
+        local_id = _local_id(request["messageId"], uid)
+        sending[uid] = send_private(
+            store, clock, outbox, SENDER, uid, content, local_id=local_id, retried=call.retried
+        )
     ids = dict(zip(sending, await asyncio.gather(*sending.values()), strict=True))
     return [_outcome(mobile, numbers, uids, ids) for mobile in mobiles]
 
@@ -59,46 +60,6 @@ def _local_id(message_id: str, uid: str) -> int:
     """Return the local id of the message to `uid`: 63 bits, never 0."""
     digest = blake2b(f"{message_id}\0{uid}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1 or 1
-
-
-def _send(
-    store: Store,
-    clock: ServerClock,
-    outbox: EventOutbox,
-    call: Call,
-    uid: str,
-    content: pb.MessageContent,
-    local_id: int,
-) -> asyncio.Future[int | None]:
-    """Store a message, or push it if it is transparent. The future gets its id, None if it was not stored."""
-    id = clock.next_id()
-    future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-    body = pb.Message(
-        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=uid, line=0),
-        from_user=SENDER,
-        content=content,
-        message_id=id,
-        server_timestamp=clock.now(),
-    ).SerializeToString()
-    if content.type in TRANSPARENT_TYPES:
-        outbox.push(body, (uid,))
-        future.set_result(id)
-        return future
-
-    def stored(outcome: Stored | StoreError) -> None:
-        if isinstance(outcome, StoreError):
-            log.log(outcome.log_level, "message not stored", uid=SENDER, error=str(outcome))
-        elif outcome.entries:
-            outbox.deliver(id, body, outcome.entries, SENDER, "")
-        if not future.done():  # the caller's deadline may have come first
-            future.set_result(None if isinstance(outcome, StoreError) else outcome.id)
-
-    key = conversation_key(ConversationType.PRIVATE, 0, uid, SENDER)
-    try:
-        store.append(NewMessage(id, SENDER, local_id, key, body, (uid,), call.retried), stored)
-    except StoreError as error:
-        stored(error)
-    return future
 
 
 OPERATIONS: Operations = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat.node import Node
-from fsharechat.settings import CodesSettings, NodeSettings, Settings, UsersSettings
+from fsharechat.settings import CodesSettings, NodeSettings, RobotsSettings, Settings, UsersSettings
 from roles.group import GroupRole
 from roles.group.clock import ServerClock
 from tests.unit.group.group_kit import Office
@@ -16,6 +16,12 @@ from tests.unit.group.group_kit import Office
 def directory() -> str:
     """Return `[users] directory`; tests that want another one override this."""
     return "exact"
+
+
+@pytest.fixture
+def robots() -> RobotsSettings:
+    """Return `[robots]`; tests that want some override this."""
+    return RobotsSettings()
 
 
 @pytest.fixture
@@ -31,12 +37,14 @@ async def office(
     monkeypatch: pytest.MonkeyPatch,
     directory: str,
     role: GroupRole,
+    robots: RobotsSettings,
 ) -> AsyncIterator[Office]:
     sqlite_file("data/fsharechat.db")
     settings = Settings(
         node=NodeSettings(data=tmp_path / "data"),
         codes=CodesSettings(super_code=""),
         users=UsersSettings.model_validate({"directory": directory}),
+        robots=robots,
     )
     node = Node(settings)
     backends = (node.store, node.registry, node.bus, node.rpc)

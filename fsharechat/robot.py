@@ -1,0 +1,59 @@
+"""A small agent for a robot, for development: it answers without any service of somebody else (docs/robots.md)."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+
+WORD_SECONDS = 0.1
+_MAX_BODY = 1 << 20
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the agent until it is told to stop, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="fsharechat robot", description="An agent for a robot, to try one ([[robots.agents]] agent)."
+    )
+    parser.add_argument("--echo", action="store_true", required=True, help="answer with what it is told")
+    parser.add_argument(
+        "--listen", default="127.0.0.1:8090", metavar="HOST:PORT", help="where; 127.0.0.1:8090"
+    )
+    args = parser.parse_args(argv)
+    host, _, port = args.listen.rpartition(":")
+    if not host or not port.isdecimal():
+        parser.error("--listen is host:port")
+    print(f"an agent listens: agent = {f'http://{args.listen}'!r}", flush=True)
+    web.run_app(echo(), host=host, port=int(port), print=None, access_log=None)
+    return 0
+
+
+def echo(word_seconds: float = WORD_SECONDS) -> web.Application:
+    """Return an agent that says a question again, word by word."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+        await response.prepare(request)
+        for word in (await _question(request)).split(" "):
+            await response.write(f"{word} ".encode())
+            await asyncio.sleep(word_seconds)
+        await response.write_eof()
+        return response
+
+    async def ask(request: web.Request) -> web.Response:
+        question = await _question(request)
+        return web.json_response({"question": question, "answer": question, "route": "echo"})
+
+    app = web.Application(client_max_size=_MAX_BODY)
+    app.router.add_post("/stream", stream)
+    app.router.add_post("/ask", ask)
+    return app
+
+
+async def _question(request: web.Request) -> str:
+    try:
+        body = await request.json()
+        question = body["question"]
+    except (ValueError, KeyError, TypeError):
+        raise web.HTTPBadRequest(text="the body is a JSON object with a question\n") from None
+    return str(question)

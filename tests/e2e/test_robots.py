@@ -1,0 +1,80 @@
+"""A robot on a whole server, with the agent that ships for development: the stream, then the message."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fsharechat.client import Client, Options, StreamPart, login
+from fsharechat.client.models import Event
+from fsharechat.protocol import messages_pb2 as pb
+from tools.testing.server import SUPER_CODE, Server, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def agent() -> Iterator[str]:
+    """Run `fsharechat robot --echo` and return its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "fsharechat", "robot", "--echo", "--listen", listen]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert f"http://{listen}" in process.stdout.readline()
+            yield f"http://{listen}"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+async def test_a_person_asks_a_robot_over_either_transport(tmp_path: Path, agent: str) -> None:
+    robots = json.dumps([{"uid": "assistant", "name": "Assistant", "agent": agent}])
+    async with Server(tmp_path / "data", {"ROBOTS__AGENTS": robots}) as server:
+        who = await login(server.at.http, "13800000001", SUPER_CODE, "phone")
+        tablet = await login(server.at.http, "13800000001", SUPER_CODE, "tablet")
+        parts: dict[str, list[StreamPart]] = {"tcp": [], "ws": []}
+        messages: dict[str, list[pb.Message]] = {"tcp": [], "ws": []}
+
+        def answers(transport: str) -> list[str]:
+            mine = [one for one in messages[transport] if one.from_user == "assistant"]
+            return [one.content.searchable_content for one in mine]
+
+        def client(transport: str) -> Client:
+            def on_event(event: Event) -> None:
+                if isinstance(event, StreamPart):
+                    parts[transport].append(event)
+
+            return Client(
+                who if transport == "tcp" else tablet,
+                **server.at.of(transport),
+                options=Options.fast(),
+                on_event=on_event,
+                on_message=messages[transport].append,
+            )
+
+        async with client("tcp") as first, client("ws") as second:
+            for number, asking in enumerate((first, second), 1):
+                await until(lambda: first.connected and second.connected)
+                assert (await asking.search_users("Assistant"))[0].uid == "assistant"
+                await asking.send("assistant", f"question {number} 飞享")
+                await until(lambda number=number: [len(answers(one)) for one in messages] == [number] * 2)  # type: ignore[misc]
+        for transport, found in parts.items():
+            said = [
+                one.content.searchable_content for one in messages[transport] if one.from_user == "assistant"
+            ]
+            assert said == ["question 1 飞享 ", "question 2 飞享 "]
+            streams = list(dict.fromkeys(part.stream_id for part in found))
+            assert len(streams) == 2
+            for stream, text in zip(streams, said, strict=True):
+                of_it = [part for part in found if part.stream_id == stream]
+                assert "".join(part.delta for part in of_it) == text
+                assert [part.done for part in of_it] == [False] * (len(of_it) - 1) + [True]
+                assert len(of_it) > 3  # it came in pieces
+                assert {part.robot for part in of_it} == {"assistant"}
