@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fsharechat.renewal import Renewable
 from fsharechat.store.messages import Entry
+from fsharechat.tuples import maker
 
 
 class BusError(Exception):
@@ -32,6 +33,9 @@ class Deliver(NamedTuple):
     sender: str
     sender_client: str
     message_id: int = 0
+
+
+make_deliver = maker(Deliver)
 
 
 class Push(NamedTuple):

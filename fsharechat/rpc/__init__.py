@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from fsharechat.renewal import Renewable
+from fsharechat.tuples import maker
 
 
 class Method(IntEnum):
@@ -67,6 +68,9 @@ class Reply(NamedTuple):
 
     code: int
     payload: bytes = b""
+
+
+make_call, make_reply = maker(Call), maker(Reply)
 
 
 Handler = Callable[[Call], "asyncio.Future[Reply]"]

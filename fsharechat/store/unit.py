@@ -44,6 +44,8 @@ class Dialect(Protocol):
     """What ends a SELECT whose rows no other writer may change before this unit is done."""
     tables: str
     """The query for the names of all tables."""
+    blob: type[bytes | bytearray]
+    """What a parameter of many bytes is best given as."""
 
     def upsert(
         self,

@@ -17,7 +17,7 @@ from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
 from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.ids import IdGenerator, LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, ReportType, Signal, SubSignal
-from fsharechat.rpc import Call, Method, Reply, Rpc
+from fsharechat.rpc import Call, Method, Reply, Rpc, make_call
 from fsharechat.rpc.welcome import Welcome
 from fsharechat.store.cursors import Log
 from roles.connector.bodies import Connect, ping_interval
@@ -256,15 +256,17 @@ class Session:
         elif sub_signal not in REQUESTS:
             self._refuse(frame, Code.NOT_IMPLEMENTED)
             return
-        call = Call(
-            sub_signal,
-            self.uid,
-            self.client_id,
-            frame.body,
-            message_id,
-            False,
-            frame.message_id,
-            self.issued_ms,
+        call = make_call(
+            (
+                sub_signal,
+                self.uid,
+                self.client_id,
+                frame.body,
+                message_id,
+                False,
+                frame.message_id,
+                self.issued_ms,
+            )
         )
         self.inflight += 1
         self._hub.inflight += 1

@@ -24,7 +24,7 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.rpc import Call, Method, Reply, make_reply, pulled
 from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
@@ -233,7 +233,7 @@ def _send(
             if audience is not None and not audience.only:
                 group.sleepers.stored(audience.group, group.members.peek(audience.group), outcome.entries)
             seq = outcome.entries[0].seq  # of the sender
-            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, timestamp, seq))
+            reply = make_reply((Code.SUCCESS, sent_payload(outcome.id, timestamp, seq)))
         if not future.done():  # the caller's deadline may have come first
             future.set_result(reply)
 

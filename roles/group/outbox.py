@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from fsharechat.bus import Bus, Deliver, Event, Notify, Push, Recalled, Reported
+from fsharechat.bus import Bus, Event, Notify, Push, Recalled, Reported, make_deliver
 from fsharechat.store.messages import Entry
 from roles.group.presence import PresenceTable
 
@@ -20,7 +20,7 @@ class Outbox:
     ) -> None:
         """Tell the nodes of the entries' users of a stored message."""
         for node, part in self._entries_by_node(entries).items():
-            self._add(node, Deliver(body, part, sender, sender_client, message_id))
+            self._add(node, make_deliver((body, part, sender, sender_client, message_id)))
 
     def push(self, body: bytes, uids: Iterable[str]) -> None:
         """Send a transparent message to the devices of users that are online."""
