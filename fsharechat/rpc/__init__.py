@@ -30,7 +30,7 @@ class Method(IntEnum):
     MARKS = 135
     """An array of Mark (store/cursors.py), how far devices have the logs of their users -> nothing."""
     PULL = 136
-    """[after, mark, claim]: the inbox of the caller's device behind `after` -> Pulled (pulled.py).
+    """[after, mark, claim]: the inbox of the caller's device behind `after` -> PulledInbox (pulled.py).
 
     `after` and `mark` may be messages.NOTHING. Where `after` is, the device begins anew (messages.pull), and its mark
     is kept if it is not `mark`.

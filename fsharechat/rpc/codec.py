@@ -40,7 +40,7 @@ class CodecError(ValueError):
     """A body is not what its signal says, or does not fit; the text has no contents."""
 
 
-class Step(IntEnum):
+class AuthStep(IntEnum):
     """The sub-signals of AUTH, in their order: callee, caller, callee."""
 
     CHALLENGE = 0
@@ -48,7 +48,7 @@ class Step(IntEnum):
     ACCEPTED = 2
 
 
-class Notice(IntEnum):
+class ServiceNotice(IntEnum):
     """The sub-signals of PUSH. A caller answers DRAINING by DRAIN_HEARD, behind its last call."""
 
     SERVING = 0
@@ -63,7 +63,7 @@ class Probe(IntEnum):
     PONG = 1
 
 
-class Refused(IntEnum):
+class DisconnectReason(IntEnum):
     """The sub-signals of DISCONNECT: why the callee ends the handshake."""
 
     WRONG_SECRET = 1
@@ -144,7 +144,7 @@ def decode_reply(body: bytes) -> Reply:
     return Reply(body[0], body[1:])
 
 
-def encode_notice(notice: Notice) -> bytes:
+def encode_notice(notice: ServiceNotice) -> bytes:
     return frames.encode(Signal.PUSH, notice, 0)
 
 
@@ -152,13 +152,13 @@ def encode_probe(probe: Probe) -> bytes:
     return frames.encode(Signal.PING, probe, 0)
 
 
-def encode_refused(refused: Refused) -> bytes:
+def encode_refused(refused: DisconnectReason) -> bytes:
     return frames.encode(Signal.DISCONNECT, refused, 0)
 
 
 def encode_challenge(challenge: Challenge, newest: int) -> bytes:
     """Return the frame of a challenge by a process that speaks the versions up to `newest`."""
-    return frames.encode(Signal.AUTH, Step.CHALLENGE, newest, _CHALLENGE.pack(*challenge))
+    return frames.encode(Signal.AUTH, AuthStep.CHALLENGE, newest, _CHALLENGE.pack(*challenge))
 
 
 def decode_versions(number: int, body: bytes) -> tuple[int, int]:
@@ -175,7 +175,7 @@ def decode_challenge(body: bytes) -> Challenge:
 
 def encode_proof(proof: Proof, version: int) -> bytes:
     """Return the frame of a proof by a caller that has settled on a version."""
-    return frames.encode(Signal.AUTH, Step.PROOF, version, _PROOF.pack(*proof))
+    return frames.encode(Signal.AUTH, AuthStep.PROOF, version, _PROOF.pack(*proof))
 
 
 def decode_proof(body: bytes) -> Proof:
@@ -184,7 +184,7 @@ def decode_proof(body: bytes) -> Proof:
 
 
 def encode_accepted(accepted: Accepted) -> bytes:
-    return frames.encode(Signal.AUTH, Step.ACCEPTED, 0, _ACCEPTED.pack(*accepted))
+    return frames.encode(Signal.AUTH, AuthStep.ACCEPTED, 0, _ACCEPTED.pack(*accepted))
 
 
 def decode_accepted(body: bytes) -> Accepted:

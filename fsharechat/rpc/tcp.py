@@ -13,22 +13,21 @@ import structlog
 from fsharechat import tls, urls
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
-from fsharechat.rpc.link import Limits
+from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp_client import ClientConnection
 from fsharechat.rpc.tcp_peer import Peer
 from fsharechat.rpc.tcp_router import Router
 from fsharechat.rpc.tcp_server import Server
 from fsharechat.rpc.versions import SPOKEN, Spoken
-from fsharechat.settings_schema import WILDCARDS
-from fsharechat.settings_schema import Rpc as RpcSettings
+from fsharechat.settings_schema import WILDCARDS, RpcSettings
 
 log = structlog.get_logger(__name__)
 
 MAX_PAYLOAD = 1 << 20
 """What an answer may have in bytes, however small the bodies of clients are (contract.md section 6)."""
 
-_LIMITS = Limits()
+_LIMITS = RpcLimits()
 
 
 class TcpRpc(Rpc):
@@ -42,7 +41,7 @@ class TcpRpc(Rpc):
         *,
         listen: bool = True,
         max_body: int = 1 << 20,
-        limits: Limits = _LIMITS,
+        limits: RpcLimits = _LIMITS,
         spoken: Spoken = SPOKEN,
     ) -> None:
         """`listen`: whether this process will serve; without it no port is opened. `max_body`: the largest body of

@@ -11,8 +11,8 @@ import structlog
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
-from fsharechat.rpc.link import Limits, Link
+from fsharechat.rpc.codec import AuthStep, CodecError, Probe, ServiceNotice
+from fsharechat.rpc.link import RpcLimits, RpcLink
 from fsharechat.rpc.versions import Spoken, range_of
 from fsharechat.versions import Range
 
@@ -29,7 +29,7 @@ class HandshakeError(Exception):
     """The two processes do not get together; the text says why."""
 
 
-class Lane:
+class UserLane:
     """The calls of one user: all that are under way are with one process, so that they keep their order.
 
     When that process takes no more calls, later ones wait until it has answered the earlier.
@@ -53,14 +53,14 @@ class Asked(asyncio.Future[Reply]):
     call: Call
     deadline: float
     """A time of the loop."""
-    lane: Lane | None
+    lane: UserLane | None
     """None when the caller has been answered."""
     sent: bool
     """Whether a process has it; else it waits in its lane."""
     tries: int
 
 
-class Router(Protocol):
+class ConnectionEvents(Protocol):
     """What a connection tells of itself."""
 
     def serving(self, connection: "ClientConnection") -> None: ...
@@ -69,10 +69,12 @@ class Router(Protocol):
     def broken(self, calls: list[Asked]) -> None: ...
 
 
-class ClientConnection(Link):
+class ClientConnection(RpcLink):
     """Calls go out and replies come in, up to `limits.under_way_peer` at a time."""
 
-    def __init__(self, address: str, secret: bytes, router: Router, limits: Limits, spoken: Spoken) -> None:
+    def __init__(
+        self, address: str, secret: bytes, router: ConnectionEvents, limits: RpcLimits, spoken: Spoken
+    ) -> None:
         super().__init__(limits)
         self.address = address
         self._spoken = spoken
@@ -152,7 +154,7 @@ class ClientConnection(Link):
         if oldest is not None and oldest.deadline + self.limits.late_seconds < self._loop.time():
             self.drop("a call was not answered, not even after its deadline")
 
-    # Link
+    # RpcLink
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -178,9 +180,9 @@ class ClientConnection(Link):
             self._shake_hands(frame)
         elif frame.signal == Signal.PUSH and self._trusted:
             self._on_notice(frame.sub_signal)
-        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.Refused.WRONG_SECRET:
+        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.DisconnectReason.WRONG_SECRET:
             self.drop("its cluster secret is another one than ours ([node] cluster_secret)")
-        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.Refused.NEEDS_TLS:
+        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.DisconnectReason.NEEDS_TLS:
             self.drop("it speaks TLS only, and we have no certificate ([rpc.tls])")
         elif frame.signal != Signal.PING or frame.sub_signal != Probe.PONG:
             raise CodecError(f"an unexpected frame: signal {frame.signal}, {frame.sub_signal}")
@@ -202,7 +204,7 @@ class ClientConnection(Link):
         self._router.broken(calls)
 
     def _shake_hands(self, frame: Frame) -> None:
-        if frame.sub_signal == Step.CHALLENGE and not self._callee_nonce:
+        if frame.sub_signal == AuthStep.CHALLENGE and not self._callee_nonce:
             ours, theirs = range_of(self._spoken), Range(*codec.decode_versions(frame.message_id, frame.body))
             version = ours.settle(theirs)
             if version is None:
@@ -214,7 +216,7 @@ class ClientConnection(Link):
             self._callee_nonce = codec.decode_challenge(frame.body).nonce
             mac = codec.caller_mac(self._secret, self._callee_nonce, self._nonce)
             self.send(codec.encode_proof(codec.Proof(self._nonce, mac, self.limits.max_body), version))
-        elif frame.sub_signal == Step.ACCEPTED and self._callee_nonce:
+        elif frame.sub_signal == AuthStep.ACCEPTED and self._callee_nonce:
             accepted = codec.decode_accepted(frame.body)
             expected = codec.callee_mac(self._secret, self._callee_nonce, self._nonce)
             if not hmac.compare_digest(accepted.mac, expected):
@@ -229,15 +231,15 @@ class ClientConnection(Link):
             raise CodecError(f"an unexpected step of the handshake: {frame.sub_signal}")
 
     def _on_notice(self, notice: int) -> None:
-        if notice == Notice.SERVING:
+        if notice == ServiceNotice.SERVING:
             if not self.taking and not self._retired:
                 self.taking = True
                 log.info("group process reached", address=self.address, version=self._version)
                 self._router.serving(self)
-        elif notice == Notice.DRAINING:
+        elif notice == ServiceNotice.DRAINING:
             if self._take_no_more():
                 log.info("group process drains", address=self.address, calls=len(self.pending))
-            self.send(codec.encode_notice(Notice.DRAIN_HEARD))
+            self.send(codec.encode_notice(ServiceNotice.DRAIN_HEARD))
 
     def _take_no_more(self) -> bool:
         """Be no choice for calls any more; return whether it was one."""

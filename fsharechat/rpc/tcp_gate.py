@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from fsharechat.rpc import codec
-from fsharechat.rpc.link import Limits, fault
+from fsharechat.rpc.link import RpcLimits, fault
 from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -25,14 +25,14 @@ PAUSE_SECONDS = 0.5
 _BACKLOG = 100
 
 
-class Gate:
+class RpcListener:
     """Listens, and hands connections to `connection` once their TLS handshake is over.
 
     The loop's own servers would keep to themselves why a handshake failed.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, connection: Callable[[], asyncio.Protocol], limits: Limits
+        self, context: ssl.SSLContext, connection: Callable[[], asyncio.Protocol], limits: RpcLimits
     ) -> None:
         self._context = context
         self._make = connection
@@ -108,7 +108,7 @@ class Gate:
         """Open the connection, and return "", or why it is not. Raises OSError when the caller left before."""
         seconds = self._limits.silent_seconds
         if not await self._begins_with_tls(connected, seconds * PATIENCE):
-            connected.send(codec.encode_refused(codec.Refused.NEEDS_TLS))
+            connected.send(codec.encode_refused(codec.DisconnectReason.NEEDS_TLS))
             return "it does not begin with TLS, without which nobody may call ([rpc.tls])"
         try:
             await self._loop.connect_accepted_socket(

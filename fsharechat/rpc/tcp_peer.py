@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from fsharechat.rpc.link import Limits, fault
+from fsharechat.rpc.link import RpcLimits, fault
 from fsharechat.rpc.tcp_client import ClientConnection, HandshakeError
 from fsharechat.tasks import spawn
 
@@ -22,7 +22,7 @@ class Peer:
         self,
         address: str,
         connection: Callable[[], ClientConnection],
-        limits: Limits,
+        limits: RpcLimits,
         context: ssl.SSLContext | None,
     ) -> None:
         """`connection` makes a connection that is not open yet; with `context` it is one over TLS."""

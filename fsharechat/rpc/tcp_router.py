@@ -9,8 +9,8 @@ from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
 from fsharechat.rpc.codec import CodecError
 from fsharechat.rpc.deadlines import Deadlines
-from fsharechat.rpc.link import Limits
-from fsharechat.rpc.tcp_client import FORGOTTEN, Asked, ClientConnection, Lane
+from fsharechat.rpc.link import RpcLimits
+from fsharechat.rpc.tcp_client import FORGOTTEN, Asked, ClientConnection, UserLane
 
 log = structlog.get_logger(__name__)
 
@@ -19,12 +19,12 @@ class Router:
     """Calls over the connections to the group processes.
 
     A call goes to the process with the fewest calls of ours; but the calls of one user that are under way at the
-    same time keep to one process (see Lane). When a connection breaks, its calls go to another process, as `retried`;
+    same time keep to one process (see UserLane). When a connection breaks, its calls go to another one, as `retried`;
     with none left they wait for one until their deadline. As a call may be what brings a process down, one that has
     broken `limits.tries` of them is given up. Counts: `retried`, `given_up` and `refused`, `timed_out`.
     """
 
-    def __init__(self, timeout: float, limits: Limits, changed: Callable[[], None]) -> None:
+    def __init__(self, timeout: float, limits: RpcLimits, changed: Callable[[], None]) -> None:
         """`timeout` is the deadline of each call, seconds; `changed` is called when `processes` has changed."""
         self.retried = 0
         self.given_up = 0
@@ -32,7 +32,7 @@ class Router:
         self.timed_out = 0
         self.under_way = 0
         """Calls that have not been answered."""
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: dict[str, UserLane] = {}
         """Of the users that have calls under way."""
         self._changed = changed
         self._timeout = timeout
@@ -40,7 +40,7 @@ class Router:
         self._bytes = 0
         self._uses = 0
         self._targets: list[ClientConnection] = []
-        self._stranded: dict[Lane, None] = {}  # in order; they wait for a process
+        self._stranded: dict[UserLane, None] = {}  # in order; they wait for a process
         self._loop = asyncio.get_running_loop()
         self._deadlines: Deadlines[Asked] = Deadlines(self._give_up, limits.tick_seconds, limits.under_way)
         self._deadlines.start()
@@ -72,7 +72,7 @@ class Router:
         uid = call.uid
         lane = self.lanes.get(uid)
         if lane is None:
-            lane = Lane(uid, self._least_loaded())
+            lane = UserLane(uid, self._least_loaded())
             if uid:
                 self.lanes[uid] = lane
         asked.call = call
@@ -100,7 +100,7 @@ class Router:
             return
         lane = self.lanes.get(uid)
         if lane is None:
-            lane = self.lanes[uid] = Lane(uid, None)
+            lane = self.lanes[uid] = UserLane(uid, None)
         held = lane
         held.sent += 1
         future.add_done_callback(lambda _: self._come_back(held))
@@ -126,7 +126,7 @@ class Router:
 
     def broken(self, calls: list[Asked]) -> None:
         """Take the calls of a connection that is lost, oldest first."""
-        again: dict[Lane, list[Asked]] = {}
+        again: dict[UserLane, list[Asked]] = {}
         for asked in calls:
             lane = asked.lane
             if lane is None:
@@ -168,7 +168,7 @@ class Router:
             best.used = self._uses
         return best
 
-    def _send(self, asked: Asked, lane: Lane, target: ClientConnection, seconds: float) -> None:
+    def _send(self, asked: Asked, lane: UserLane, target: ClientConnection, seconds: float) -> None:
         if target.full:
             self._refuse(asked)
             return
@@ -181,7 +181,7 @@ class Router:
         asked.sent = True
         lane.sent += 1
 
-    def _come_back(self, lane: Lane) -> None:
+    def _come_back(self, lane: UserLane) -> None:
         """Count a call of the lane that is over."""
         lane.sent -= 1
         if not lane.sent:
@@ -190,7 +190,7 @@ class Router:
             else:
                 self._clear_away(lane)
 
-    def _move_on(self, lane: Lane) -> None:
+    def _move_on(self, lane: UserLane) -> None:
         """Choose a process anew for a lane of which none has calls."""
         target = lane.target = self._least_loaded()
         if target is None and not self._targets:
@@ -215,7 +215,7 @@ class Router:
                 self._send(asked, lane, target, asked.deadline - now)
         self._clear_away(lane)
 
-    def _clear_away(self, lane: Lane) -> None:
+    def _clear_away(self, lane: UserLane) -> None:
         if not lane.sent and not lane.waiting:
             self._stranded.pop(lane, None)
             if self.lanes.get(lane.uid) is lane:

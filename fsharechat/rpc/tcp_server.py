@@ -12,9 +12,9 @@ import structlog
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
-from fsharechat.rpc.link import Limits, Link
-from fsharechat.rpc.tcp_gate import TLS_BEGINS, Gate
+from fsharechat.rpc.codec import AuthStep, CodecError, Probe, ServiceNotice
+from fsharechat.rpc.link import RpcLimits, RpcLink
+from fsharechat.rpc.tcp_gate import TLS_BEGINS, RpcListener
 from fsharechat.rpc.versions import SPOKEN, Spoken, range_of
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ MAX_STRANGERS = 256
 _CALL = int(Signal.PUBLISH)
 
 
-class ServerConnection(Link):
+class ServerConnection(RpcLink):
     """Calls come in and replies go out, in the order of their being ready."""
 
     def __init__(self, server: "Server") -> None:
@@ -45,9 +45,9 @@ class ServerConnection(Link):
         self._reading = True
         self._peer_max_body = 0
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: ServiceNotice) -> None:
         """Tell the caller whether this process serves."""
-        self.may_call = self.may_call or notice is Notice.SERVING
+        self.may_call = self.may_call or notice is ServiceNotice.SERVING
         self.send(codec.encode_notice(notice))
 
     def tick(self) -> None:
@@ -58,7 +58,7 @@ class ServerConnection(Link):
             what = "silent" if self.trusted else "no handshake"
             self.drop(f"{what} for {limit * self.limits.tick_seconds:g} s")
 
-    # Link
+    # RpcLink
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -84,11 +84,11 @@ class ServerConnection(Link):
                 future.add_done_callback(partial(self._reply, frame.message_id, call.method))
             if self._under_way > self.limits.under_way_peer:
                 self._read_on()
-        elif frame.signal == Signal.AUTH and frame.sub_signal == Step.PROOF and not self.trusted:
+        elif frame.signal == Signal.AUTH and frame.sub_signal == AuthStep.PROOF and not self.trusted:
             self._shake_hands(frame)
         elif frame.signal == Signal.PING and frame.sub_signal == Probe.PING and self.trusted:
             self.send(codec.encode_probe(Probe.PONG))
-        elif frame.signal == Signal.PUSH and frame.sub_signal == Notice.DRAIN_HEARD and self.trusted:
+        elif frame.signal == Signal.PUSH and frame.sub_signal == ServiceNotice.DRAIN_HEARD and self.trusted:
             if not self._server.serving:  # else it has been told since that it may
                 self.may_call = False
                 self._server.look_at_drain()
@@ -121,7 +121,7 @@ class ServerConnection(Link):
             raise CodecError(f"a proof in version {version} of the rpc, which it was not offered")
         self._codec = self._server.spoken[version]
         if not hmac.compare_digest(proof.mac, codec.caller_mac(self._secret, self._nonce, proof.nonce)):
-            self.send(codec.encode_refused(codec.Refused.WRONG_SECRET))
+            self.send(codec.encode_refused(codec.DisconnectReason.WRONG_SECRET))
             self.finish("its cluster secret is another one than ours ([node] cluster_secret)")
             return
         self._peer_max_body = proof.max_body
@@ -130,7 +130,7 @@ class ServerConnection(Link):
         mac = codec.callee_mac(self._secret, self._nonce, proof.nonce)
         self.send(codec.encode_accepted(codec.Accepted(mac, self.limits.max_body)))
         if self._server.serving:
-            self.notify(Notice.SERVING)
+            self.notify(ServiceNotice.SERVING)
 
     def _reply(self, number: int, method: int, future: "asyncio.Future[Reply]") -> None:
         self._under_way -= 1
@@ -170,7 +170,7 @@ class Server:
         self,
         secret: bytes,
         answer: Answer,
-        limits: Limits,
+        limits: RpcLimits,
         context: ssl.SSLContext | None = None,
         spoken: Spoken = SPOKEN,
     ) -> None:
@@ -184,7 +184,7 @@ class Server:
         self._connections: set[ServerConnection] = set()
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(context, self._connection, limits) if context is not None else None
+        self._gate = RpcListener(context, self._connection, limits) if context is not None else None
         self._ticked = self._loop.time()
         self._drained = asyncio.Event()
         self._gone = asyncio.Event()
@@ -209,14 +209,14 @@ class Server:
         """Tell all callers that they may call."""
         self.serving = True
         for connection in self._trusted():
-            connection.notify(Notice.SERVING)
+            connection.notify(ServiceNotice.SERVING)
 
     async def drain(self) -> None:
         """Tell all callers that they may not, and return when each has heard it and sends no more."""
         self.serving = False
         self._drained.clear()
         for connection in self._trusted():
-            connection.notify(Notice.DRAINING)
+            connection.notify(ServiceNotice.DRAINING)
         self.look_at_drain()
         try:
             async with asyncio.timeout(self.limits.silent_seconds):

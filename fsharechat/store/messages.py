@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import group_log, groups
-from fsharechat.store.group_log import FarBehind, Log, Sleeper, State
+from fsharechat.store.group_log import FarBehind, GroupLog, GroupLogState, Sleeper
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
 from fsharechat.tuples import maker
 
@@ -114,7 +114,7 @@ class PulledEntry(NamedTuple):
     body: bytes
 
 
-class Pulled(NamedTuple):
+class PulledInbox(NamedTuple):
     """Entries of an inbox, oldest first, and its last seq.
 
     `begin` is the seq below the entries where they are for a device that has nothing, else NOTHING. That device needs
@@ -168,7 +168,7 @@ def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -
     first = yield from _stored_before(dialect, batch)
     states = yield from _states(dialect, batch)
     changed = yield from _changed_groups(batch, states)
-    logs: dict[str, Log] = {}
+    logs: dict[str, GroupLog] = {}
     if states:
         logs = yield from group_log.open_logs(states, _to_all(batch))
     fresh: list[NewMessage] = []
@@ -220,13 +220,13 @@ def _to_all(batch: Sequence[NewMessage]) -> list[str]:
     )
 
 
-def _log_of(message: NewMessage, logs: dict[str, Log]) -> Log | None:
+def _log_of(message: NewMessage, logs: dict[str, GroupLog]) -> GroupLog | None:
     """Return the log that a message goes into, if it goes into one."""
     audience = message.audience
     return logs.get(audience.group) if audience is not None and not audience.only else None
 
 
-def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, State]]:
+def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, GroupLogState]]:
     ids = {message.audience.group for message in batch if message.audience}
     if not ids:
         return {}
@@ -234,7 +234,7 @@ def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, Sta
 
 
 def _changed_groups(
-    batch: Sequence[NewMessage], states: dict[str, State]
+    batch: Sequence[NewMessage], states: dict[str, GroupLogState]
 ) -> Unit[dict[tuple[str, int] | None, dict[str, int]]]:
     """Return who is in the groups that have changed since the receivers of messages were taken from them.
 
@@ -333,7 +333,7 @@ def _take_first(
 
 
 def _insert(
-    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int], logs: dict[str, Log]
+    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int], logs: dict[str, GroupLog]
 ) -> Unit[dict[int, list[Entry]]]:
     """Store messages; return the entries of each. Those that are late have none, and are not stored."""
     if not fresh:
@@ -457,7 +457,7 @@ _FEW = 4
 """So many bodies are read without a look at their sizes."""
 
 
-def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[Pulled]:
+def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[PulledInbox]:
     """Return the oldest entries with seq above `after` that weigh MAX_PULL_BYTES together, and one at least.
 
     For an `after` of NOTHING, or above the head, these are the newest ones instead, without messages of groups that
@@ -473,7 +473,7 @@ def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[Pulled]
     return (yield from _oldest_entries(uid, claim, head))._replace(begin=claim)
 
 
-def _oldest_entries(uid: str, after: int, head: int) -> Unit[Pulled]:
+def _oldest_entries(uid: str, after: int, head: int) -> Unit[PulledInbox]:
     upto = head
     if head - after > _FEW:
         upto = yield from _within_bytes(uid, after, head)
@@ -485,7 +485,7 @@ def _oldest_entries(uid: str, after: int, head: int) -> Unit[Pulled]:
         if size > MAX_PULL_BYTES and entries:
             break
         entries.append(PulledEntry(seq, sender, client or "", body))
-    return Pulled(entries, head)
+    return PulledInbox(entries, head)
 
 
 def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
@@ -508,7 +508,7 @@ WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
 """
 
 
-def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
+def _newest_entries(uid: str, head: int) -> Unit[PulledInbox]:
     """Return the newest entries of an inbox, oldest first, without those of groups that the user has left.
 
     They are looked for among the newest MAX_LOOKED_AT entries.
@@ -536,7 +536,7 @@ def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
         if id in found
         for sender, client, body in (found[id],)
     ]
-    return Pulled(entries, head, upto)
+    return PulledInbox(entries, head, upto)
 
 
 def _group_of(conversation: str) -> str | None:

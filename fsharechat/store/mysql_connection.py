@@ -66,7 +66,7 @@ class Unreachable(StoreError):
     """No host took a connection."""
 
 
-class ConnectionLost(StoreError):
+class DatabaseConnectionLost(StoreError):
     """The connection broke; what its transaction did is undone, unless the break was at the commit."""
 
 
@@ -277,7 +277,7 @@ class MysqlConnection:
         except (OSError, EOFError, TimeoutError, RuntimeError, pymysql.err.InterfaceError) as error:
             # uvloop raises RuntimeError when it is to write to a socket that has been closed, as after a restart.
             self.abandon()
-            raise ConnectionLost(_text(error)) from error
+            raise DatabaseConnectionLost(_text(error)) from error
         except pymysql.err.MySQLError as error:
             raise self._translated(error, answered < len(prepared)) from error
         except BaseException:  # cancelled in the middle: nobody knows what the server will send next
@@ -329,7 +329,7 @@ class MysqlConnection:
             return Conflict(_text(error))
         if number in _SERVER_GONE:
             self.abandon()
-            return ConnectionLost(_text(error))
+            return DatabaseConnectionLost(_text(error))
         if number in _TOOK_TOO_LONG:
             return ReadTooLong(_text(error))
         if prepared:

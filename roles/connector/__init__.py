@@ -1,4 +1,4 @@
-"""The connector role: sockets in, frames and JSON out."""
+"""The connector role: it holds the connections of clients, and speaks frames and JSON with them."""
 
 from fsharechat.errors import StartError, listen_problem
 from fsharechat.node import Node
@@ -99,7 +99,7 @@ class ConnectorRole:
 
 
 def _name(node: Node) -> str:
-    """Return by what people find this connector: where its clients come, if that is known before it listens."""
+    """Return the name of this connector for people: the address of its port, if known before it listens."""
     settings = node.settings.connector
     return address((settings.host, settings.tcp_port)) if settings.tcp_port else node.rpc.address
 

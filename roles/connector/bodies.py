@@ -1,18 +1,18 @@
-"""The few bodies that a connector reads itself: what devices say of themselves."""
+"""The few bodies that a connector reads itself: those in which devices describe themselves."""
 
 from typing import NamedTuple
 
 import orjson
 
 MAX_PING_BYTES = 1024
-"""A PING has a number in it. What is larger is not parsed: small JSON may become many objects."""
+"""The largest PING that is parsed, bytes: it holds one number, and larger JSON could become many objects."""
 
 MAX_ID_LENGTH = 255
 MAX_INTERVAL_MS = 86_400_000
 
 
 class Connect(NamedTuple):
-    """What a CONNECT says (contract.md section 4)."""
+    """The content of a CONNECT (contract.md section 4)."""
 
     uid: str
     password: str
@@ -20,7 +20,7 @@ class Connect(NamedTuple):
 
     @classmethod
     def read(cls, body: bytes) -> "Connect | None":
-        """Return None for a body that is none."""
+        """Return the CONNECT in a body, None if it is none."""
         try:
             request = orjson.loads(body)
             said = cls(request["userName"], request["password"], request["clientIdentifier"])

@@ -1,4 +1,4 @@
-"""What the sessions of a connector share, and what runs beside them: events, the sweep."""
+"""The state that all sessions of a connector share, and the tasks beside them: events, the sweep."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from fsharechat.registry import Lease
 from fsharechat.rooms import AddressRoom
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.rpc.welcome import Welcome
-from fsharechat.settings import Connector, Settings
+from fsharechat.settings import ConnectorSettings, Settings
 from fsharechat.store.cursors import Log
 from fsharechat.tasks import repeat, spawn
 from roles.connector.admission import Admission, Visit
@@ -28,10 +28,10 @@ from roles.connector.limits import Buckets, BucketTable, RateLimit
 from roles.connector.logs import VERSIONED, DeviceLogs, OnlineUser
 from roles.connector.marks import MarkKeeper
 from roles.connector.recalls import Recalls
-from roles.connector.session import Session, State
+from roles.connector.session import Session, SessionState
 from roles.connector.slow import SlowReaders
 from roles.connector.tail import TailMessage
-from roles.connector.transport import Transport
+from roles.connector.transport import DeviceTransport
 from roles.connector.writes import TurnWrites
 
 log = structlog.get_logger(__name__)
@@ -42,10 +42,10 @@ SWEEP_SLICE = 2000
 
 class Hub:
     retry_seconds = 1.0
-    """Between questions for what the store must tell before there is work to take."""
+    """Time between questions to the store that must be answered before work begins, s."""
 
     def __init__(self, settings: Settings, lease: Lease, rpc: Rpc, bus: Bus, open_files: int) -> None:
-        """`open_files`: how many this process may have."""
+        """`open_files` is the limit of open files of this process."""
         self.settings = settings.connector
         self._lease = lease
         self.rpc = rpc
@@ -97,9 +97,9 @@ class Hub:
         ]
 
     async def stop(self) -> None:
-        """Read no more, finish the requests under way, then close every session; at once when it is cancelled.
+        """Read no more, finish the requests under way, then close every session. When cancelled, close them at once.
 
-        What has been begun of a frame is sent to its end, as long as the client takes it.
+        A frame that has begun is sent to its end, as long as the client takes it.
         """
         self.draining = True
         for session in self.sessions:
@@ -119,7 +119,7 @@ class Hub:
         await self.slow.finished(self.time)
 
     def look_if_idle(self) -> None:
-        """Let `stop` go on if no request is under way any more."""
+        """Let `stop` go on if no request is under way."""
         if not self.inflight:
             self._idle.set()
 
@@ -134,12 +134,12 @@ class Hub:
         self.node = self._lease.node
 
     def _begin_ids(self, after: int) -> None:
-        """Give out message ids of the node id, above `after`: whoever had the node id before gave out those."""
+        """Give out message ids of this node id above `after`: earlier holders of the node id gave out lower ones."""
         node, lease = self.node, self._lease
         self.ids = IdGenerator(node, after=after, held=partial(lease.holds, node))
 
     async def _newest_id(self) -> int:
-        """Return the highest message id that is stored. Waits for the store: without it there is no id to give."""
+        """Return the highest stored message id. Waits for the store: without it no id can be given out."""
         while True:
             reply = await self.rpc.call(Call(Method.NEWEST_ID, "", "", b""))
             if reply.code == Code.SUCCESS:
@@ -149,14 +149,14 @@ class Hub:
             await asyncio.sleep(self.retry_seconds)
 
     def _begin(self) -> None:
-        """Take connections, if the node id is held. What was connected under it before is gone."""
+        """Take connections, if the node id is held. Earlier connections under this id are gone."""
         if self._lease.holds(self.node):
             self.suspended = False
             self._began = self._epoch = max(self._epoch + 1, self.ids.time())
             self.bus.announce(Presence("", "", self.node, self._began))
 
     def _on_lease(self, held: bool) -> None:
-        """Stop taking work while the node id may be another process's."""
+        """Stop taking work while another process may have the node id."""
         self._lease_changed.set()
         if not held:
             self.suspended = True
@@ -165,7 +165,7 @@ class Hub:
                 session.close()
 
     async def _follow_lease(self) -> None:
-        """Begin anew when there is a node id again, the one of before or another."""
+        """Begin anew when there is a node id again, the old one or another."""
         while True:
             await self._lease_changed.wait()
             self._lease_changed.clear()
@@ -178,7 +178,7 @@ class Hub:
                 self._begin()
 
     def _announce(self, session: Session, online: bool) -> None:
-        """Say where a device is. While the node id may be another's, it would be taken for that one's word."""
+        """Announce where a device is; not while another process may have the node id: others would mix them up."""
         if self._lease.holds(self.node):
             self.bus.announce(
                 Presence(session.uid, session.client_id, self.node, session.epoch, online=online)
@@ -189,7 +189,7 @@ class Hub:
             self._resync = spawn("announcement of all devices", self._announce_all())
 
     async def _announce_all(self) -> None:
-        """Say again what is still true of all that was said since the node began."""
+        """Repeat all announcements since the node began that are still true."""
         log.info("all devices are announced again", devices=self.devices)
         if self._lease.holds(self.node):
             self.bus.announce(Presence("", "", self.node, self._began))
@@ -203,11 +203,11 @@ class Hub:
     # Sessions come and go
 
     def admit(self, connected: socket.socket, peer: tuple[Any, ...]) -> Visit | None:
-        """Count a new connection from `peer`; None where it is one too many, or none are taken."""
+        """Count a new connection from `peer`. Returns None if there are too many, or none are taken."""
         return None if self.suspended else self.admission.enter(connected, peer, self.time())
 
-    def accept(self, transport: Transport) -> Session | None:
-        """Return the session of a connection, or None while none are taken."""
+    def accept(self, transport: DeviceTransport) -> Session | None:
+        """Return a session for a connection, or None while no connections are taken."""
         if self.suspended:
             return None
         session = Session(self, transport)
@@ -216,9 +216,9 @@ class Hub:
         return session
 
     def opened(self, session: Session, welcome: Welcome) -> None:
-        """Put an authenticated session in its place; an earlier one of the same device goes.
+        """Enter an authenticated session. An earlier session of the same device is closed.
 
-        The CONNECT_ACK has told it of the heads; other devices of the user may not know of them yet.
+        The CONNECT_ACK has told this device the heads. Other devices of the user may not know them yet.
         """
         self.unauthenticated -= 1
         user = self.users.get(session.uid)
@@ -239,9 +239,9 @@ class Hub:
         user.catch_up(heads)
         logs.notify_all()
 
-    def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
+    def closed(self, session: Session, was: SessionState, buckets: Buckets | None) -> None:
         self.sessions.discard(session)
-        if was is not State.OPEN:
+        if was is not SessionState.OPEN:
             self.unauthenticated -= 1
             return
         if buckets is not None:
@@ -261,7 +261,7 @@ class Hub:
             del self.users[session.uid]
 
     def forget(self, session: Session) -> None:
-        """Log the device out for good (DISCONNECT with clear), then close its connection."""
+        """Log the device out (DISCONNECT with clear), then close its connection."""
         self.inflight += 1  # draining waits for it
         self.marks.forget(session.uid, session.client_id)
 
@@ -276,14 +276,14 @@ class Hub:
         self.rpc.call(call).add_done_callback(forgotten)
 
     def pinged(self, session: Session, interval_ms: int) -> None:
-        """A client that pings is dead a while after its next PING was due (contract.md section 4)."""
+        """Note a PING. The client counts as dead some time after its next PING was due (contract.md section 4)."""
         grace = self.settings.ping_grace_seconds
         session.transport.silence_seconds = interval_ms / 1000 + grace
 
     # Events
 
     def on_events(self, events: Sequence[Event]) -> None:
-        """Take what the bus brings for this node. An event that cannot be taken costs none of the others."""
+        """Carry out the events for this node. An event that fails does not stop the others."""
         for event in events:
             try:
                 if type(event) is Deliver:  # nearly all of them
@@ -308,7 +308,7 @@ class Hub:
             self._on_resync()
 
     def _on_deliver(self, event: Deliver) -> None:
-        self.ids.observe(event.message_id)  # an answer to it is to stand behind it in history
+        self.ids.observe(event.message_id)  # an answer to it must come after it in history
         body = event.body
         if self.recalls.remembered:
             body = self.recalls.body_of(event.message_id) or body
@@ -331,7 +331,7 @@ class Hub:
                 user.reported(Log(event.kind), seq)
 
     def _on_recalled(self, event: Recalled) -> None:
-        """Put the message as it is now into the tails, and tell all devices but the one that asked."""
+        """Replace the message in the tails, and tell all devices except the one that asked."""
         self.recalls.remember(event.message_id, event.body)
         notice = notify_recall(event.message_id, event.operator)
         replaced: TailMessage | None = None
@@ -371,7 +371,7 @@ class Hub:
     # The sweep
 
     async def sweep(self) -> None:
-        """Look at every connection: drop those whose time is over, repeat notifications."""
+        """Look at every connection: close those whose time is over, repeat notifications."""
         now = self.time()
         self.buckets.sweep(now)
         self.recalls.forget_old(now)
@@ -386,7 +386,7 @@ class Hub:
 
     def _look_at(self, session: Session, now: float) -> None:
         settings = self.settings
-        if session.state is State.CLOSED:
+        if session.state is SessionState.CLOSED:
             return
         session.forget_leaked(now)
         if now - session.heard_at > session.transport.silence_seconds:
@@ -396,7 +396,7 @@ class Hub:
                 session.logs.sweep(now - settings.notify_repeat_seconds, now)
 
 
-def _admission(settings: Connector, open_files: int) -> Admission:
+def _admission(settings: ConnectorSettings, open_files: int) -> Admission:
     most = min(settings.max_connections, open_files - SPARE_FILES)
     if most < settings.max_connections:
         log.info(
@@ -404,7 +404,7 @@ def _admission(settings: Connector, open_files: int) -> Admission:
             connections=most,
             open_files=open_files,
         )
-    # Strangers alone must not be able to use up what the operating system grants.
+    # Strangers alone must not be able to use up the open files.
     strangers = min(settings.max_unauthenticated, max(1, most // 2))
     room = AddressRoom(settings.connections_per_address, settings.trusted_proxies)
     return Admission(room, most, strangers, settings.authenticate_seconds)

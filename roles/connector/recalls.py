@@ -1,24 +1,24 @@
-"""What recalls made of messages whose events may still come."""
+"""Recalled messages whose own events may still come."""
 
 from collections.abc import Callable
 
 REMEMBERED_SECONDS = 60.0
-"""An event that brings a message may come so much later than the one that says it has been recalled."""
+"""The event of a message may come so many seconds later than the event of its recall."""
 
 MAX_REMEMBERED = 10_000
 MAX_REMEMBERED_BYTES = 32 << 20
-"""What is remembered may be as large as a message: it names whom the message was for."""
+"""The most bytes that are remembered. A body may be as large as a message, since it names the receivers."""
 
 
 class Recalls:
-    """The bodies of messages that were recalled lately, by message id."""
+    """The bodies of messages that were recalled a short time ago, by message id."""
 
     def __init__(self, time: Callable[[], float]) -> None:
         self._time = time
         self.remembered: dict[int, tuple[float, bytes]] = {}
-        """Until when each is remembered, and its body; to be read only."""
+        """The time until which each is remembered, and its body. Only to be read."""
         self._size = 0
-        """Bytes of the bodies."""
+        """The size of all bodies, bytes."""
 
     def __len__(self) -> int:
         return len(self.remembered)
@@ -32,7 +32,7 @@ class Recalls:
             self._forget(next(iter(self.remembered)))
 
     def body_of(self, message_id: int) -> bytes | None:
-        """Return what became of a message, if it was recalled lately."""
+        """Return the body of a message after its recall, if it was recalled a short time ago."""
         recall = self.remembered.get(message_id)
         return recall[1] if recall is not None else None
 

@@ -1,21 +1,21 @@
-"""The receiving side of a connection: what came at one time is read in parts, and only while more is wanted."""
+"""The receiving side of a connection. Received bytes are read in parts, and only while the session wants more."""
 
 from __future__ import annotations
 
 import asyncio
 
 from roles.connector.hub import Hub
-from roles.connector.sending import Sender
+from roles.connector.sending import SendingConnection
 
 PART_BYTES = 16 * 1024
-"""Of what came at one time so much is read before others have their turn."""
+"""How many received bytes are read in one turn. Then other connections have theirs."""
 
 SKIPPED_BYTES = 16 << 20
-"""A request over the limit and under this size is refused (section 8); a longer one costs its connection."""
+"""A request over the limit and under this size, bytes, is refused (section 8). A longer one closes its connection."""
 
 
-class Receiver(Sender):
-    """Reads what arrives; nothing while the session wants no more, or the client does not take its answers."""
+class ReceivingConnection(SendingConnection):
+    """Reads arriving bytes, but none while the session wants no more or the client does not take its answers."""
 
     __slots__ = ("_held", "_later", "_transport")
 
@@ -23,12 +23,12 @@ class Receiver(Sender):
         super().__init__(hub)
         self._transport: asyncio.Transport | None = None
         self._held = False  # the session wants no more for now
-        self._later = b""  # what has come meanwhile
+        self._later = b""  # bytes that have come meanwhile
 
     # What the connection does
 
     def _read(self, data: bytes) -> None:
-        """Hand the session what `data` completes."""
+        """Give the session the frames that `data` completes."""
         raise NotImplementedError
 
     # Receiving

@@ -1,4 +1,4 @@
-"""The sending side of a connection: straight to the socket while it takes what comes, else by a queue."""
+"""The sending side of a connection: straight to the socket while it takes everything, else through a queue."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from roles.connector.slow import Left
 
 AT_ONCE = 16 * 1024
-"""A frame of so many bytes is not gathered with others: whether the socket takes it decides what comes next."""
+"""A frame of so many bytes is written alone: the next step depends on whether the socket takes it."""
 
 _ENTRY = 128
-"""What an entry of the queue takes beside its bytes."""
+"""The size of an entry of the queue without its frame, bytes."""
 
-Frame = bytes | Callable[[], bytes]
-"""A frame, or what makes it when it can be sent: JSON is larger than what it is made of."""
+Outgoing = bytes | Callable[[], bytes]
+"""A frame, or a function that makes it when it can be sent: JSON is larger than its source."""
 
 
-class Sender:
-    """While the socket is full, nothing of this connection is carried out, and what is to be sent waits here.
+class SendingConnection:
+    """Sends frames. While the socket is full, no request of this connection is carried out, and frames wait here.
 
-    Answers are as many as there were requests under way, and wait however large they are. What the client did not
-    ask for is bounded by [connector] send_buffer_bytes.
+    All answers to the requests under way may wait, however large they are. Other frames may wait up to [connector]
+    send_buffer_bytes.
     """
 
     __slots__ = ("_closing", "_full", "_hub", "_queue", "_resting", "_session", "_straight", "_unasked")
@@ -40,17 +40,17 @@ class Sender:
         self._full = False
         self._closing = False
         self._resting = False
-        self._queue: deque[tuple[int, Frame]] | None = None
+        self._queue: deque[tuple[int, Outgoing]] | None = None
         self._unasked = 0
 
     # What the connection does
 
     def write_now(self, data: bytes) -> None:
-        """Hand bytes to the socket, and call `_filled` when it does not take them all."""
+        """Give bytes to the socket, and call `_filled` if it does not take them all."""
         raise NotImplementedError
 
     def left(self) -> Left | None:
-        """Return what the client has not taken (slow.py), None when the connection is gone."""
+        """Return the bytes that the client has not taken (slow.py), None when the connection is gone."""
         raise NotImplementedError
 
     def _abort(self) -> None:
@@ -58,12 +58,12 @@ class Sender:
         raise NotImplementedError
 
     def _resumed(self) -> None:
-        """Everything has been sent: read again."""
+        """Read again: everything has been sent."""
 
     # Sending
 
     def _send(self, data: bytes, unasked: bool = False) -> None:
-        """Send a frame; `unasked`: it answers no request."""
+        """Send a frame. `unasked`: it answers no request."""
         if self._straight:
             self._hub.writes.add(self, data)
             if len(data) >= AT_ONCE:
@@ -71,7 +71,7 @@ class Sender:
         else:
             self._wait(data, len(data) + _ENTRY if unasked else 0)
 
-    def _wait(self, frame: Frame, unasked: int = 0) -> None:
+    def _wait(self, frame: Outgoing, unasked: int = 0) -> None:
         if self._closing:
             return
         if self._queue is None:
@@ -90,7 +90,7 @@ class Sender:
                 self._session.hold()
 
     def _release(self) -> None:
-        """Send what waits until the socket is full again; when all is sent, go on with the client's requests."""
+        """Send the waiting frames until the socket is full. When all are sent, go on with the client's requests."""
         if self._straight or self._closing or self._full or self._resting:
             return
         while self._queue:
@@ -107,7 +107,7 @@ class Sender:
         self._resumed()
 
     def _rest(self, seconds: float) -> None:
-        """Send nothing more until so long after the client has taken everything."""
+        """Send nothing until so many seconds after the client has taken everything."""
         self._resting = True
         full = self._full
         self._filled()
@@ -124,7 +124,7 @@ class Sender:
             asyncio.get_running_loop().call_later(seconds, self._rested, seconds)
 
     def _end(self) -> None:
-        """Send no more than what the socket was handed already."""
+        """Send nothing beyond the bytes that the socket already has."""
         self._hub.writes.flush(self)
         self._closing = True
         self._straight = False
@@ -134,7 +134,7 @@ class Sender:
     # Slow readers
 
     def unsent(self) -> bool:
-        """Return whether something has not been taken by the client's machine yet, as far as that is known."""
+        """Return whether the client's machine has still to take some bytes, as far as that is known."""
         return not self._straight or self.left() not in (None, NOTHING)
 
     def taken(self, now: float) -> None:
@@ -142,7 +142,7 @@ class Sender:
             self._session.heard_at = now
 
     def all_taken(self) -> None:
-        """Close what was ended, where nothing else does."""
+        """Close an ended connection, if nothing else does."""
 
     def stalled(self) -> None:
         if self._closing or self._session is None:

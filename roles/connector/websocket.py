@@ -1,4 +1,4 @@
-"""Web clients: JSON texts over WebSocket, whose handshake aiohttp makes (contract.md section 2)."""
+"""Web clients: JSON texts over WebSocket (contract.md section 2). aiohttp makes the handshake."""
 
 import asyncio
 import base64
@@ -19,16 +19,16 @@ from fsharechat.tasks import spawn
 from roles.connector.acceptor import Acceptor
 from roles.connector.gate import Gate
 from roles.connector.hub import Hub
-from roles.connector.receiving import SKIPPED_BYTES, Receiver
-from roles.connector.session import FRAMES_A_TURN, Session, State
+from roles.connector.receiving import SKIPPED_BYTES, ReceivingConnection
+from roles.connector.session import FRAMES_A_TURN, Session, SessionState
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
 FULL = 64 * 1024
-"""A client for which so many bytes wait takes no more for now."""
+"""While so many bytes wait for a client, it gets no more."""
 
 CLOSE_TIMEOUT_SECONDS = 2.0
-"""How long the server waits for the client's part of the closing handshake."""
+"""How long the server waits for the client's part of the closing handshake, s."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 section 1.3."""
@@ -63,7 +63,7 @@ class WebSocketServer:
             self._acceptor.stop_listening()
 
     async def close(self) -> None:
-        """Let go of what is still connected, sessions excepted: the hub ends those."""
+        """Close all connections that are no sessions. The hub ends the sessions."""
         if self._acceptor is not None:
             await self._acceptor.close()
         await self._runner.cleanup()
@@ -86,18 +86,18 @@ class WebSocketServer:
             await response.prepare(request)
             shaken = True
             await connection.serve(session)
-        except ConnectionError:  # gone meanwhile, which is no fault
+        except ConnectionError:  # gone meanwhile: no fault
             if not shaken:
                 return plain(503, "The connection is gone.\n")
         finally:
             session.close()
             if not gate.visit.stranger:
-                gate.visit.ended()  # else the gate is still there to see it
+                gate.visit.ended()  # else the gate still sees it
         return response
 
 
 def upgrade(request: web.Request) -> web.StreamResponse | None:
-    """Return the answer to the handshake (RFC 6455 section 4.2), None where the request is none."""
+    """Return the answer to the handshake (RFC 6455 section 4.2), None if the request is no handshake."""
     if not web.WebSocketResponse(compress=False).can_prepare(request):
         return None
     key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode()
@@ -112,14 +112,14 @@ def upgrade(request: web.Request) -> web.StreamResponse | None:
 
 
 def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    """Return an answer for those who want no WebSocket, or get none; it is the last on its connection."""
+    """Return an answer for clients that want no WebSocket, or get none. It is the last one on its connection."""
     response = web.Response(status=status, text=text, headers=headers)
     response.force_close()
     return response
 
 
-class WebSocketConnection(Receiver):
-    """The transport of a session. aiohttp makes the handshake; from then on it hands on what arrives, and no more."""
+class WebSocketConnection(ReceivingConnection):
+    """The transport of a session. aiohttp makes the handshake; after it, aiohttp only hands on the arriving bytes."""
 
     answer_bytes = 256 * 1024
 
@@ -142,13 +142,13 @@ class WebSocketConnection(Receiver):
     def __init__(self, hub: Hub, request: web.Request, gate: Gate) -> None:
         super().__init__(hub)
         self._decoder = WebSocketDecoder(hub.settings.max_body_bytes)
-        self._messages: list[Message] = []  # that the session has not taken yet
+        self._messages: list[Message] = []  # messages that the session has not taken yet
         self._request = request
         self._gate: Gate | None = gate
         self._uid = ""
         self._drainer: asyncio.Task[None] | None = None
         self._gone = asyncio.get_running_loop().create_future()
-        self._code = websocket.NORMAL  # what it is closed with
+        self._code = websocket.NORMAL  # the code with which it is closed
         self._heard_close = False
         self._closer: asyncio.TimerHandle | None = None
         self._visit = gate.visit
@@ -156,9 +156,9 @@ class WebSocketConnection(Receiver):
         self.silence_seconds = hub.settings.web_silence_seconds
 
     async def serve(self, session: Session) -> None:
-        """Return when either side has closed the connection, whose handshake is done."""
+        """Serve a connection after its handshake. Return when either side has closed it."""
         self._transport = self._request.transport
-        if session.state is State.CLOSED or self._transport is None:
+        if session.state is SessionState.CLOSED or self._transport is None:
             return
         self._session = session
         if self._gate is not None:
@@ -170,12 +170,14 @@ class WebSocketConnection(Receiver):
             await self._gone
         finally:
             session.close()
-            self._session = self._gate = None  # else they would be a cycle, which nothing frees at once
+            self._session = self._gate = (
+                None  # else there would be a reference cycle, which is not freed at once
+            )
 
-    # As aiohttp sees what reads the connection
+    # The interface that aiohttp expects from the reader of a connection
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what has come. Nothing of it is left over."""
+        """Take received bytes. No bytes are left over."""
         if self._closing:
             self._wait_for_close(data)
         else:
@@ -183,14 +185,14 @@ class WebSocketConnection(Receiver):
         return False, b""
 
     def feed_eof(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self._transport = None
         self._hub.slow.forget(self)
         if self._session is not None:
             self._session.close()
         self._leave()
 
-    # Receiver
+    # ReceivingConnection
 
     def _read(self, data: bytes) -> None:
         try:
@@ -201,7 +203,7 @@ class WebSocketConnection(Receiver):
         self._take(self._messages + messages if self._messages else messages)
 
     def _take(self, messages: list[Message]) -> None:
-        """Hand the session what came, as long as it wants more."""
+        """Give the session the messages that came, as long as it wants more."""
         session = self._session
         assert session is not None
         self._messages = []
@@ -219,7 +221,7 @@ class WebSocketConnection(Receiver):
                 session.rest()
 
     def _hand_on(self, session: Session, message: Message) -> None:
-        """Hand on what is no text."""
+        """Handle a message that is no text."""
         opcode, payload = message
         if opcode == websocket.PING or opcode == websocket.PONG:
             if session.heartbeat() and opcode == websocket.PING:
@@ -244,7 +246,7 @@ class WebSocketConnection(Receiver):
         try:
             frame = json.decode_request(text)
         except JsonError as error:
-            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is State.OPEN:
+            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is SessionState.OPEN:
                 session.invalid(error.sub_signal, error.message_id, str(error))
             else:
                 session.refuse(str(error))
@@ -331,7 +333,7 @@ class WebSocketConnection(Receiver):
         try:
             messages = self._decoder.feed(data)
         except WebSocketError:
-            return  # nor will what follows make sense
+            return  # the rest would make no sense either
         if any(message.opcode == websocket.CLOSE for message in messages):
             self._leave()
 
@@ -348,7 +350,7 @@ class WebSocketConnection(Receiver):
         if not self._gone.done():
             self._gone.set_result(None)
 
-    # Sender
+    # SendingConnection
 
     def write_now(self, data: bytes) -> None:
         transport = self._transport
@@ -368,7 +370,7 @@ class WebSocketConnection(Receiver):
                 self._full = False
                 self._release()
         except ConnectionError:
-            pass  # gone, which is no fault
+            pass  # gone: no fault
         finally:
             self._drainer = None
 
@@ -376,7 +378,7 @@ class WebSocketConnection(Receiver):
         return left_of(self._transport) if self._transport is not None else None
 
     def all_taken(self) -> None:
-        if self._closer is None:  # else the client has a moment left to say that it closes too
+        if self._closer is None:  # else the client has a moment to close its side too
             self._leave()
 
 

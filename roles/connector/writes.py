@@ -1,22 +1,22 @@
-"""One write a connection and turn of the loop: each write is a system call."""
+"""One write for each connection and turn of the loop: each write is a system call."""
 
 import asyncio
 from typing import Protocol
 
 
-class Connection(Protocol):
+class Writable(Protocol):
     def write_now(self, data: bytes) -> None:
-        """Hand bytes to the socket."""
+        """Give bytes to the socket."""
 
 
 class TurnWrites:
-    """Gathers what this turn of the loop has for each connection."""
+    """Gathers the bytes of this turn of the loop for each connection."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Connection, list[bytes]] = {}
+        self._waiting: dict[Writable, list[bytes]] = {}
         self._loop = asyncio.get_running_loop()
 
-    def add(self, connection: Connection, data: bytes) -> None:
+    def add(self, connection: Writable, data: bytes) -> None:
         parts = self._waiting.get(connection)
         if parts is not None:
             parts.append(data)
@@ -25,8 +25,8 @@ class TurnWrites:
             self._loop.call_soon(self._flush)
         self._waiting[connection] = [data]
 
-    def flush(self, connection: Connection) -> None:
-        """Write what waits for one connection, which is about to be closed."""
+    def flush(self, connection: Writable) -> None:
+        """Write the waiting bytes of one connection that is about to be closed."""
         if parts := self._waiting.pop(connection, None):
             connection.write_now(b"".join(parts))
 

@@ -15,7 +15,7 @@ from fsharechat.rpc import Call, Handler, Method, Reply, Rpc
 from fsharechat.rpc import pulled as pulled_payload
 from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import Entry, Pulled, PulledEntry
+from fsharechat.store.messages import Entry, PulledEntry, PulledInbox
 from roles.connector.hub import Hub
 from roles.connector.session import Session
 from roles.connector.tail import TailMessage
@@ -292,7 +292,7 @@ def body_of(seq: int) -> bytes:
 def pulled(seqs: Iterable[int], head: int, begin: int = -1) -> bytes:
     """Return what the group role answers a connector that reads an inbox."""
     return pulled_payload.encode(
-        Pulled([PulledEntry(seq, "ben", "", body_of(seq)) for seq in seqs], head, begin)
+        PulledInbox([PulledEntry(seq, "ben", "", body_of(seq)) for seq in seqs], head, begin)
     )
 
 
