@@ -13,13 +13,11 @@ import structlog
 from fsharechat import tls, urls
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
+from fsharechat.rpc.codec import SPOKEN, Spoken
 from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.local import LocalRpc
-from fsharechat.rpc.tcp_client import ClientConnection
-from fsharechat.rpc.tcp_peer import Peer
-from fsharechat.rpc.tcp_router import Router
+from fsharechat.rpc.tcp_client import ClientConnection, Peer, Router
 from fsharechat.rpc.tcp_server import Server
-from fsharechat.rpc.versions import SPOKEN, Spoken
 from fsharechat.settings_schema import WILDCARDS, RpcSettings
 
 log = structlog.get_logger(__name__)

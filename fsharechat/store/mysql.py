@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 
 from fsharechat.errors import CommitInDoubt, StoreError
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store import fence, group_log, messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import OnStep, log_step, migrate

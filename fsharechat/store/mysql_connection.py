@@ -16,7 +16,7 @@ from pymysql.converters import escape_string
 
 from fsharechat import tls
 from fsharechat.errors import StoreError
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store.readers import ReadTooLong
 from fsharechat.store.unit import Result, T, Unit
 from fsharechat.urls import ServiceUrl

@@ -19,7 +19,7 @@ from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, ReportType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc.payloads import Welcome
 from fsharechat.store.cursors import Log
 from roles.connector.identity import NodeIdentity
 from roles.connector.limits import PING, Buckets, RequestFlow, Verdict

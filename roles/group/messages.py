@@ -24,7 +24,8 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc.payloads import encode_pulled
 from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
@@ -370,7 +371,7 @@ async def pull(store: Store, call: Call) -> Reply:
     found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
         await store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
-    return Reply(Code.SUCCESS, pulled.encode(found))
+    return Reply(Code.SUCCESS, encode_pulled(found))
 
 
 async def history(store: Store, standing: Standing, call: Call, request: pb.LoadRemoteMessages) -> bytes:

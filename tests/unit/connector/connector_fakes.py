@@ -12,8 +12,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Handler, Method, Reply, Rpc
-from fsharechat.rpc import pulled as pulled_payload
-from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.rpc.payloads import Marks, Welcome, encode_pulled
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry, PulledEntry, PulledInbox
 from roles.connector.hub import Hub
@@ -292,7 +291,7 @@ def body_of(seq: int) -> bytes:
 
 def pulled(seqs: Iterable[int], head: int, begin: int = -1) -> bytes:
     """Return what the group role answers a connector that reads an inbox."""
-    return pulled_payload.encode(
+    return encode_pulled(
         PulledInbox([PulledEntry(seq, "ben", "", body_of(seq)) for seq in seqs], head, begin)
     )
 

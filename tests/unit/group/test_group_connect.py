@@ -12,7 +12,7 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
 from fsharechat.rpc import Method, Reply
-from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store import heads, recalls, sessions
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads

@@ -10,7 +10,7 @@ from fsharechat.bus import Deliver
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc.payloads import Welcome
 from fsharechat.store import fence, group_log, recalls
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
