@@ -362,6 +362,21 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
 
 
+def private_message(
+    id: int, sender: str, target: str, content: pb.MessageContent, now: int, local_id: int = 0
+) -> NewMessage:
+    """Return a message from one user to another that the server writes. `now` is its time in ms."""
+    message = pb.Message(
+        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
+        from_user=sender,
+        content=content,
+        message_id=id,
+        server_timestamp=now,
+    )
+    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
+    return NewMessage(id, sender, local_id, key, message.SerializeToString(), (target,))
+
+
 async def pull(store: Store, call: Call) -> Reply:
     """Read an inbox for a connector. The connector cuts the answer to its size and keeps the device's mark.
 
