@@ -17,7 +17,7 @@ from fsharechat.rpc.codec import SPOKEN, Spoken
 from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp_client import ClientConnection, Peer, Router
-from fsharechat.rpc.tcp_server import Server
+from fsharechat.rpc.tcp_server import RpcServer
 from fsharechat.settings_schema import WILDCARDS, RpcSettings
 
 log = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ class TcpRpc(Rpc):
         self._caller_context, self._callee_context, secret = self._encryption()
         self._loop = asyncio.get_running_loop()
         self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
-        self._server = Server(secret, self._local.call, self._limits, self._callee_context, self._spoken)
+        self._server = RpcServer(secret, self._local.call, self._limits, self._callee_context, self._spoken)
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
         self._closing = False

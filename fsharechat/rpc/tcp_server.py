@@ -165,7 +165,7 @@ _CALL = int(Signal.PUBLISH)
 class ServerConnection(RpcLink):
     """The answering end of a connection. Replies go out in the order in which they are ready."""
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: "RpcServer") -> None:
         super().__init__(server.limits)
         self.trusted = False
         """Whether the handshake is over."""
@@ -297,7 +297,7 @@ class ServerConnection(RpcLink):
             self.transport.pause_reading()
 
 
-class Server:
+class RpcServer:
     """Listens for callers. `answer` carries out their calls."""
 
     def __init__(

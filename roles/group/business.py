@@ -12,7 +12,7 @@ from fsharechat.tasks import spawn
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.groups import GroupChanges
-from roles.group.handlers import Services
+from roles.group.handlers import HandlerServices
 from roles.group.media import UploadSizes
 from roles.group.outbox import EventOutbox
 from roles.group.portraits import Portraits
@@ -69,7 +69,7 @@ class Business:
             settings.limits.group_members,
         )
         self._mending: asyncio.Task[None] | None = None
-        self.services = Services(
+        self.services = HandlerServices(
             settings,
             store,
             clock,
