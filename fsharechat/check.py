@@ -16,7 +16,7 @@ from fsharechat.data_folder import AlreadyRunning, DataFolder
 from fsharechat.errors import StartError, StoreError
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
-from fsharechat.settings_tls import good_until
+from fsharechat.settings_types import good_until
 from fsharechat.store import fence
 from fsharechat.store.migrate import OnStep, revisions
 from fsharechat.store.state import StoreState, StoreUnread

@@ -19,12 +19,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from fsharechat.role import role_names
-from fsharechat.settings_codes import CodesSettings
 from fsharechat.settings_schema import (
     ENV_PREFIX,
     ApiSettings,
     BlobsSettings,
     BusSettings,
+    CodesSettings,
     ConnectorSettings,
     LimitsSettings,
     LogSettings,
@@ -36,7 +36,7 @@ from fsharechat.settings_schema import (
     StoreSettings,
     UsersSettings,
 )
-from fsharechat.settings_tls import Tls
+from fsharechat.settings_types import Tls
 
 __all__ = [
     "ApiSettings",

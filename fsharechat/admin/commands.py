@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from fsharechat.admin.office import Office
+from fsharechat.admin.office import AdminApi
 from fsharechat.admin.tables import moment, shown, table
 
 WORDS_AT_ONCE = 3000
@@ -32,24 +32,24 @@ class Usage(Exception):
 # Users
 
 
-async def create_user(office: Office, args: Namespace) -> CommandOutput:
+async def create_user(office: AdminApi, args: Namespace) -> CommandOutput:
     body = {"number": args.number, "displayName": args.name}
     user = await office.ask("POST", "admin", "users", body=body)
     return CommandOutput(user, _users([user]))
 
 
-async def get_user(office: Office, args: Namespace) -> CommandOutput:
+async def get_user(office: AdminApi, args: Namespace) -> CommandOutput:
     user = await office.ask("GET", "admin", "users", args.user)
     rows = [(name, moment(value) if name == "updateDt" else value) for name, value in user.items()]
     return CommandOutput(user, table(("field", "value"), rows))
 
 
-async def list_users(office: Office, args: Namespace) -> CommandOutput:
+async def list_users(office: AdminApi, args: Namespace) -> CommandOutput:
     query = {"search": args.search, "status": args.status, "after": args.after}
     return await _list(office, args, "users", query, _users)
 
 
-async def set_status(office: Office, args: Namespace) -> CommandOutput:
+async def set_status(office: AdminApi, args: Namespace) -> CommandOutput:
     user = await office.ask("PUT", "admin", "users", args.user, "status", body={"status": args.status})
     return CommandOutput(user, _users([user]))
 
@@ -62,11 +62,11 @@ def _users(users: Sequence[dict[str, Any]]) -> str:
 # Groups
 
 
-async def list_groups(office: Office, args: Namespace) -> CommandOutput:
+async def list_groups(office: AdminApi, args: Namespace) -> CommandOutput:
     return await _list(office, args, "groups", {"search": args.search, "after": args.after}, _groups)
 
 
-async def get_group(office: Office, args: Namespace) -> CommandOutput:
+async def get_group(office: AdminApi, args: Namespace) -> CommandOutput:
     group: dict[str, Any] = {}
     query = {"limit": "500"}
     async for page in office.pages("admin", "groups", args.group, query=query, whole=True):
@@ -79,7 +79,7 @@ async def get_group(office: Office, args: Namespace) -> CommandOutput:
     return CommandOutput(group, f"{_groups([group])}\n\n{members}")
 
 
-async def dismiss_group(office: Office, args: Namespace) -> CommandOutput:
+async def dismiss_group(office: AdminApi, args: Namespace) -> CommandOutput:
     group = await office.ask("DELETE", "admin", "groups", args.group)
     return CommandOutput(group, _groups([group]))
 
@@ -95,7 +95,7 @@ def _groups(groups: Sequence[dict[str, Any]]) -> str:
 # Words
 
 
-async def list_words(office: Office, args: Namespace) -> CommandOutput:
+async def list_words(office: AdminApi, args: Namespace) -> CommandOutput:
     words: list[str] = []
     page: dict[str, Any] = {}
     async for page in office.pages(
@@ -107,14 +107,14 @@ async def list_words(office: Office, args: Namespace) -> CommandOutput:
     return CommandOutput({"words": words, "total": page["total"], "next": page["next"]}, text.strip())
 
 
-async def add_words(office: Office, args: Namespace) -> CommandOutput:
+async def add_words(office: AdminApi, args: Namespace) -> CommandOutput:
     added = 0
     for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
         added += (await office.ask("POST", "admin", "words", body={"words": part}))["added"]
     return CommandOutput({"added": added}, f"{added} added")
 
 
-async def remove_words(office: Office, args: Namespace) -> CommandOutput:
+async def remove_words(office: AdminApi, args: Namespace) -> CommandOutput:
     removed = 0
     for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
         removed += (await office.ask("POST", "admin", "words", "remove", body={"words": part}))["removed"]
@@ -124,7 +124,7 @@ async def remove_words(office: Office, args: Namespace) -> CommandOutput:
 # Sessions
 
 
-async def sessions(office: Office, args: Namespace) -> CommandOutput:
+async def sessions(office: AdminApi, args: Namespace) -> CommandOutput:
     if args.user is None:
         count = await office.ask("GET", "admin", "sessions")
         if not count["devices"]:
@@ -141,7 +141,7 @@ async def sessions(office: Office, args: Namespace) -> CommandOutput:
     return CommandOutput(devices, table(heads, rows, "no device is online or logged in"))
 
 
-async def kick(office: Office, args: Namespace) -> CommandOutput:
+async def kick(office: AdminApi, args: Namespace) -> CommandOutput:
     path = ["admin", "users", args.user, "sessions", *([args.client] if args.client else [])]
     query = {"logout": "false" if args.keep_login else "true"}
     ended = await office.ask("DELETE", *path, query=query)
@@ -156,7 +156,7 @@ async def kick(office: Office, args: Namespace) -> CommandOutput:
 # The open API
 
 
-async def push(office: Office, args: Namespace) -> CommandOutput:
+async def push(office: AdminApi, args: Namespace) -> CommandOutput:
     if (args.text is None) == (args.content is None):
         raise Usage("give either --text or --content")
     content: object = {"type": 1, "searchableContent": args.text}
@@ -181,7 +181,7 @@ async def push(office: Office, args: Namespace) -> CommandOutput:
 
 
 async def _list(
-    office: Office,
+    office: AdminApi,
     args: Namespace,
     what: str,
     query: dict[str, str],

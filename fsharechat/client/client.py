@@ -30,9 +30,8 @@ from fsharechat.client.models import (
 from fsharechat.client.options import Backoff, Options
 from fsharechat.client.outbox import Outbox
 from fsharechat.client.reports import Reports
-from fsharechat.client.requests import SendRequest, ask
 from fsharechat.client.transfer import Transfer
-from fsharechat.client.transport import Body
+from fsharechat.client.transport import Body, SendRequest, ask
 from fsharechat.client.user_settings import UserSettings
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fsharechat.client.errors import NotExist
-from fsharechat.client.requests import SendRequest, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, GroupInfoType, GroupType, MemberType, SubSignal
 

@@ -12,9 +12,9 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
 from fsharechat.client.models import SentMessage
-from fsharechat.client.requests import SendRequest, ask
 from fsharechat.client.thumbnail import thumbnail
 from fsharechat.client.transfer import Progress, Transfer
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MediaType, PersistFlag, SubSignal
 

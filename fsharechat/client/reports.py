@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from fsharechat.client.errors import Disconnected, InvalidReply, RequestError, RequestTimeout
 from fsharechat.client.models import MessagesDelivered, MessagesRead, ReportsChanged, group, private
 from fsharechat.client.options import Backoff, Options
-from fsharechat.client.requests import SendRequest, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ConversationType, ReportType, SubSignal
 

@@ -1,7 +1,7 @@
 """The user's settings, which all devices share (contract.md sections 7 and 8)."""
 
 from fsharechat.client.errors import InvalidReply
-from fsharechat.client.requests import SendRequest, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SettingScope, SubSignal
 

@@ -9,7 +9,7 @@ from Tea.exceptions import TeaException
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_codes import AliyunSettings
+from fsharechat.settings_schema import AliyunSettings
 
 
 class AliyunCodes(SmsCodes):

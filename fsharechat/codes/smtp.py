@@ -17,7 +17,7 @@ from aiosmtplib import (
 )
 
 from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed, fill
-from fsharechat.settings_codes import SmtpSettings
+from fsharechat.settings_schema import SmtpSettings
 
 QUIT_SECONDS = 1.0
 

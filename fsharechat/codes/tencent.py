@@ -11,7 +11,7 @@ from tencentcloud.sms.v20210111.sms_client import SmsClient
 
 from fsharechat.codes import CodeError, CodeUnconfirmed, fill
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_codes import TencentSettings
+from fsharechat.settings_schema import TencentSettings
 
 
 class TencentCodes(SmsCodes):

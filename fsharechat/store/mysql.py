@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 
 from fsharechat.errors import CommitInDoubt, StoreError
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store import fence, group_log, messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import OnStep, log_step, migrate
@@ -45,20 +45,20 @@ SHARES = {
 """The reading connections of a process."""
 
 ANSWER_SECONDS = 1.0
-"""The server stops a statement that takes longer than a read may; so much later its answer is not waited for."""
+"""The server stops a statement that is longer than a read may be. So many seconds later we stop waiting."""
 
 TRIES = 6
-"""A batch that met a conflict or lost its connection is run so often before its callers are told."""
+"""How often a batch is run when it meets a conflict or loses its connection. Then its callers get the error."""
 
 DOUBT_SECONDS = 2.0
-"""So long, at least, a database is asked whether a commit that was cut off was carried out: it may be restarting."""
+"""How long, at least, a database is asked whether a cut-off commit was carried out, s: it may be restarting."""
 
 PAUSE_SECONDS = 0.02
-"""Before the second try; doubled before each further one."""
+"""The pause before the second try, s. It doubles before each further one."""
 
 
 class MysqlStore(Store):
-    """A database that several processes write. Each has a row in `writers`, the witness of its last commit."""
+    """A database with several writing processes. Each has a row in `writers` that shows its last commit."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class MysqlStore(Store):
         self._commits.finish(batch)
 
     async def _commit_with_tries(self, batch: Batch) -> None:
-        """Carry a batch out once. Raises CommitInDoubt where the database does not say whether it was."""
+        """Carry a batch out once. Raises CommitInDoubt if the database does not say whether that happened."""
         self._batch_number += 1
         in_doubt = False
         asked_until = 0.0
@@ -169,14 +169,14 @@ class MysqlStore(Store):
                 in_doubt = False
                 try:
                     await self._work(connection, batch)
-                    in_doubt = True  # until the answer is here, only the database knows
+                    in_doubt = True  # until the answer comes, only the database knows
                     await connection.execute("COMMIT")
                 except Conflict:
-                    in_doubt = False  # the engine says that it is undone, also when it says so at the commit
+                    in_doubt = False  # the engine says that it is undone, even at the commit
                     raise
                 return
             except StoreError as error:
-                await self._roll_back()  # a question must not see what this connection has not committed
+                await self._roll_back()  # a probe must not see uncommitted changes of this connection
                 now = time.monotonic()
                 if in_doubt:
                     asked_until = asked_until or now + DOUBT_SECONDS
@@ -190,7 +190,7 @@ class MysqlStore(Store):
                 await asyncio.sleep(PAUSE_SECONDS * 2 ** min(attempt - 1, TRIES - 2))
 
     async def _work(self, connection: MysqlConnection, batch: Batch) -> None:
-        """Do all of a batch but the commit."""
+        """Do all work of a batch except the commit."""
         connection.prepare("BEGIN")
         connection.prepare(
             "INSERT INTO writers (id, batch) VALUES (?, ?) ON DUPLICATE KEY UPDATE batch = VALUES(batch)",
@@ -212,8 +212,8 @@ class MysqlStore(Store):
             )
             return
         except Duplicate as error:
-            # Another process stores the same message, or two have one id. Looked at one by one, the first kind is
-            # found as stored, and the second fails alone.
+            # Another process stores the same message, or two messages have one id. Stored one by one, the first kind
+            # is found to be stored, and the second kind fails alone.
             log.info("messages are stored one by one", error=str(error))
         batch.late.clear()
         await connection.execute("ROLLBACK TO messages")
@@ -223,8 +223,8 @@ class MysqlStore(Store):
         ]
 
     async def _guarded(self, connection: MysqlConnection, start: Callable[[], Unit[T]]) -> T | Exception:
-        """Run a unit so that its failure undoes and concerns it alone, unless it is one of the whole transaction."""
-        connection.prepare("SAVEPOINT unit")  # that of the unit before, if there was one, is no more
+        """Run a unit so that its failure undoes only this unit, unless the whole transaction fails."""
+        connection.prepare("SAVEPOINT unit")  # the savepoint of the unit before is gone
         try:
             return await connection.run(start())
         except (Conflict, DatabaseConnectionLost, Unprepared):
@@ -234,9 +234,9 @@ class MysqlStore(Store):
             return error
 
     async def _was_committed(self, connection: MysqlConnection) -> bool:
-        """Look whether the batch whose commit was cut off is in the database.
+        """Return whether the batch whose commit was cut off is in the database.
 
-        FOR UPDATE waits for the end of the transaction that was cut off, if the server has not noticed yet.
+        FOR UPDATE waits for the end of the cut-off transaction, if the server has not noticed the break yet.
         """
         result = await connection.execute(
             "SELECT batch FROM writers WHERE id = ? FOR UPDATE", (self._writer,)
@@ -283,7 +283,7 @@ def _nothing(_: Dialect) -> Unit[None]:
 
 
 async def _within(seconds: float, read: Awaitable[T]) -> T:
-    """Return what is read, unless all statements together take longer than a read may."""
+    """Return the result of a read. Raises an error if all its statements together take too long."""
     try:
         async with asyncio.timeout(seconds + ANSWER_SECONDS):
             return await read

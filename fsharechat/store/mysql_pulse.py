@@ -1,6 +1,6 @@
-"""Whether MySQL answers, and takes this version: asked by a connection of its own, twice a second.
+"""The pulse asks, on its own connection, twice a second: does MySQL answer, and does it accept this version?
 
-So a silence is noticed in time, and so is a fence (fence.py).
+So a silent server is noticed in time, and a raised fence (fence.py) too.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from fsharechat.store.mysql_connection import Hosts, MysqlConnection
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 0.5
-"""Between two questions."""
+"""The time between two questions, s."""
 ANSWER_SECONDS = 1.0
-"""An answer that takes longer does not come, as far as anybody who waits is concerned."""
+"""A later answer counts as no answer, s."""
 _SLICE_SECONDS = 0.1
-"""Time is counted in such slices, so that it stands still while this process does."""
+"""Time is counted in slices, s, so that it stops while this process stands still."""
 
 
 AWAY = "the store is away"
@@ -28,18 +28,18 @@ CLOSED = "the store is closed to this version"
 
 
 class PulseState(NamedTuple):
-    """Why the store cannot be used: AWAY or CLOSED, and more about it. Both "" while it can be."""
+    """Why the store cannot be used: AWAY or CLOSED, and details. Both are "" while it can be used."""
 
     event: str = ""
     reason: str = ""
 
 
 class Pulse:
-    """Has `tell` called with the reason when MySQL no longer answers or takes no writes of this version, and with ""
-    when it does again.
+    """Calls `tell` with a reason when MySQL stops answering, or refuses writes of this version, and with "" when that
+    is over.
 
-    In between all of the `hosts`' connections are cut, and new ones refused at once: who needs the database hears so
-    within BEAT_SECONDS + ANSWER_SECONDS, and not only when each statement's own time is over.
+    In between, all connections of `hosts` are cut, and new ones are refused at once. So callers get the error within
+    BEAT_SECONDS + ANSWER_SECONDS, and need not wait for the time limit of their statement.
     """
 
     def __init__(self, hosts: Hosts, tell: Callable[[str], None]) -> None:
@@ -50,7 +50,7 @@ class Pulse:
         self._state = PulseState()
 
     async def run(self) -> None:
-        """Ask until this is cancelled."""
+        """Ask until cancelled."""
         try:
             while True:
                 await self._beat()

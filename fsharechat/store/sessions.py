@@ -1,4 +1,4 @@
-"""Devices that are logged in, and the login codes that let them."""
+"""Devices that are logged in, and the login codes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,11 +13,11 @@ DAY_MS = 86_400_000
 
 
 REVOKED = 0
-"""The `issued_ms` of a session whose token is good no more."""
+"""The `issued_ms` of a session whose token is no longer valid."""
 
 
 class LoginSession(NamedTuple):
-    """What proves the CONNECT of one device of one user."""
+    """The secrets that prove the CONNECT of one device of one user."""
 
     secret: str
     db_secret: str
@@ -27,8 +27,8 @@ class LoginSession(NamedTuple):
 class CodeRules(NamedTuple):
     """Limits of login codes (contract.md section 3), in milliseconds and pieces.
 
-    Of a number: how long a code lives, the time between two of them, codes in a day, and wrong guesses until a code
-    is void. Of an address: codes that it asks for, logins, and wrong guesses.
+    For a number: how long a code is valid, the time between two codes, codes in a day, and wrong guesses until a code
+    is void. For an address: requests for codes, logins, and wrong guesses.
     """
 
     lifetime_ms: int
@@ -56,7 +56,7 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[LoginSession, int] 
 
 
 def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str, str]]]:
-    """Return those of the devices (uid and client id) whose login is over, or whose user is blocked."""
+    """Return the devices (uid and client id) whose login has ended, or whose user is blocked."""
     rows = yield from select_in(
         "SELECT s.uid, s.client_id FROM sessions s JOIN users u ON u.uid = s.uid "
         f"WHERE u.status <> {int(UserStatus.BLOCKED)} AND s.issued_ms <> {REVOKED} AND s.uid IN ({{}})",
@@ -67,7 +67,7 @@ def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str,
 
 
 def renew(dialect: Dialect, uid: str, client_id: str, fresh: LoginSession) -> Unit[LoginSession]:
-    """Keep a new secret for a device. Its `db_secret` stays what it was, for it encrypts the device's data."""
+    """Keep a new secret for a device. Its `db_secret` stays the same, because it encrypts the device's data."""
     rows = (
         yield Query("SELECT db_secret FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
     ).rows
@@ -80,12 +80,12 @@ def renew(dialect: Dialect, uid: str, client_id: str, fresh: LoginSession) -> Un
 
 
 def revoke(_: Dialect, uid: str) -> Unit[None]:
-    """End the tokens of all devices of a user: each has to log in again, and finds its `db_secret` then."""
+    """End the tokens of all devices of a user. Each must log in again, and then gets its old `db_secret`."""
     yield Query("UPDATE sessions SET issued_ms = ? WHERE uid = ?", (REVOKED, uid))
 
 
 def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = None) -> Unit[None]:
-    """Log a device out; with `issued_ms` only if its login is still the one of that time."""
+    """Log a device out. With `issued_ms`, only if its login is still the one from that time."""
     sql = "DELETE FROM sessions WHERE uid = ? AND client_id = ?"
     if issued_ms is None:
         yield Query(sql, (uid, client_id))
@@ -95,7 +95,7 @@ def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = N
 
 
 class LoginCodes(NamedTuple):
-    """What is kept of the codes for one number; the columns of `login_codes`."""
+    """The kept facts about the codes of one number: the columns of `login_codes`."""
 
     digest: bytes = b""
     sent_ms: int = 0
@@ -106,9 +106,9 @@ class LoginCodes(NamedTuple):
 
 
 class NewCode(NamedTuple):
-    """Whether a number may have another code, and what it had before.
+    """The result for a new code: whether the number may have it, and its earlier row.
 
-    `wait_ms`: for how long the address that asks may not, where it is for its sake.
+    `wait_ms`: how long the asking address must wait, if the address is the reason.
     """
 
     result: LoginCode
@@ -117,10 +117,10 @@ class NewCode(NamedTuple):
 
 
 class Guess(NamedTuple):
-    """A code that somebody tries.
+    """A code that a user tries.
 
-    `is_super`: whether it is the super code; None where the server has none. `retried`: the same call may have been
-    carried out already. `address`: where it comes from; empty: it is not counted.
+    `is_super`: whether it is the super code, None if the server has none. `retried`: the same call may have been
+    carried out already. `address`: its origin; an empty one is not counted.
     """
 
     number: str
@@ -132,9 +132,9 @@ class Guess(NamedTuple):
 
 
 class LoginResult(NamedTuple):
-    """Who has logged in; `created`: the user is new. `session` is None when the guess was refused with `result`.
+    """A login. `created`: the user is new. `session` is None if the guess was refused with `result`.
 
-    `wait_ms`: for how long its address may not log in, where it was refused for its address's sake.
+    `wait_ms`: how long the address must wait, if the address is the reason for a refusal.
     """
 
     result: LoginCode
@@ -164,16 +164,15 @@ def new_code(
     retried: bool = False,
     address: str = "",
 ) -> Unit[NewCode]:
-    """Keep a code that is to be sent, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
+    """Keep a code for sending, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
 
-    A retried call does not wait for `resend_ms`, and is not counted again: what it would wait for may be its own
-    first attempt.
+    A retried call does not wait for `resend_ms`, and is not counted again: the earlier code may be its own first try.
     """
     if not retried:
         wait_ms = yield from address_limits.take(dialect, Counted.CODES, address, now, rules.address_codes)
         if wait_ms:
             return NewCode(LoginCode.TOO_OFTEN, LoginCodes(), wait_ms)
-    # A row that is not there cannot be locked, and two processes would each send the number a first code.
+    # A missing row cannot be locked, and then two processes would both send a first code to the number.
     yield Query(
         dialect.insert_new("login_codes", ("number", *LoginCodes._fields)),
         (number, *LoginCodes()),
@@ -190,10 +189,10 @@ def new_code(
 
 
 def take_back(dialect: Dialect, number: str, digest: bytes, before: LoginCodes, lost: bool) -> Unit[None]:
-    """Undo what a code that could not be sent cost its number, unless another one has taken its place.
+    """Take back the count of a code that could not be sent, unless another code has replaced it.
 
-    `lost`: it was certainly not sent, and all is as before. Otherwise it stays valid, for it may arrive, and a next
-    one waits for `resend_ms`; only the day is not charged with it.
+    `lost`: it was certainly not sent, and everything becomes as before. Else the code stays valid, because it may
+    arrive, and the next one waits for `resend_ms`; it just does not count for the day.
     """
     codes = yield from _codes(dialect, number)
     if codes.digest != digest:
@@ -207,9 +206,9 @@ def take_back(dialect: Dialect, number: str, digest: bytes, before: LoginCodes, 
 def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit[LoginCode]:
     """Check a guess and count it: SUCCESS, CODE_EXPIRED or WRONG_CODE.
 
-    A right code is used up, but for the retried call of the device that used it. After `wrong_guesses` wrong ones the
-    code is void, and its number may have a new one as ever: nobody can keep others out by guessing. Beyond that a
-    guess costs the address that it comes from.
+    A right code can be used once; only a retried call of the same device may use it again. After `wrong_guesses`
+    wrong guesses the code is void, and its number may get a new one as usual: so nobody can lock others out by
+    guessing. Guesses also count for the address from which they come.
     """
     codes = yield from _codes(dialect, guess.number)
     fresh = within(rules.lifetime_ms, codes.sent_ms, now)
@@ -223,7 +222,7 @@ def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit
         return LoginCode.SUCCESS
     if alive:
         yield from _keep(dialect, guess.number, codes._replace(wrong=codes.wrong + 1))
-    if alive or guess.is_super is not None:  # else there is nothing to guess, so nothing to count
+    if alive or guess.is_super is not None:  # else there is nothing to guess, and nothing to count
         limit = rules.address_guesses
         yield from address_limits.take(dialect, Counted.WRONG_CODES, guess.address, now, limit)
     return LoginCode.WRONG_CODE if alive else LoginCode.CODE_EXPIRED
@@ -234,9 +233,9 @@ def log_in(
 ) -> Unit[LoginResult]:
     """Use a code, find or create its user and renew the session of the device, all or nothing.
 
-    A blocked user gets NO_SESSION, and only for a right code: nobody else learns that they are.
-    A retried call that was carried out already gives the device a session once more, and the same `created`.
-    An address that has guessed or logged in too often gets TOO_OFTEN.
+    A blocked user gets NO_SESSION, but only for a right code: nobody else learns of the block. A retried call that
+    was carried out already gives the device a session again, with the same `created`. An address that has guessed or
+    logged in too often gets TOO_OFTEN.
     """
     wait_ms = yield from address_limits.wait(
         dialect, Counted.WRONG_CODES, guess.address, now, rules.address_guesses
@@ -259,7 +258,7 @@ def log_in(
 
 
 def _came_with(uid: str, client_id: str) -> Unit[bool]:
-    """Return whether the session of a device was made together with its user, who is as they were then."""
+    """Return whether the session of a device was made together with its user, and the user has not changed since."""
     sql = (
         "SELECT 1 FROM users u JOIN sessions s ON s.uid = u.uid "
         "WHERE u.uid = ? AND s.client_id = ? AND s.issued_ms = u.update_dt"

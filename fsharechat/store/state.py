@@ -1,4 +1,4 @@
-"""What a database says of itself: how far it is migrated, and who may write to it. Reading it changes nothing."""
+"""The state of a database: its last migration, and which versions may write to it. Reading it changes nothing."""
 
 from typing import NamedTuple
 
@@ -11,22 +11,22 @@ VERSION_FACT = "store_version"
 
 
 class StoreUnread(StoreError):
-    """A process was killed in the middle: only one that may write to the database can read it now."""
+    """A process was killed while it wrote. Now only a process that may write to the database can read it."""
 
 
 class StoreState(NamedTuple):
-    """`revision` is that of the migration that was the last one, "" where there are no tables."""
+    """`revision` is that of the last migration, "" if there are no tables."""
 
     revision: str = ""
     level: int = 0
     """The lowest level that may write (fence.py)."""
     migrated_by: str = ""
     closed_by: str = ""
-    """The versions that migrated it last and that raised the fence; "" where they did not write it down."""
+    """The version that migrated it last, and the version that raised the fence; "" if they did not note it."""
 
 
 def look(dialect: Dialect) -> Unit[StoreState]:
-    """Return what the database says of itself."""
+    """Return the state of the database."""
     tables = {name for (name,) in (yield Query(dialect.tables)).rows}
     if "alembic_version" not in tables:
         return StoreState()

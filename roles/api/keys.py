@@ -12,7 +12,7 @@ from aiohttp import web
 from fsharechat.addresses import parsed, subscriber
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Rpc
-from roles.api.waits import Waits
+from roles.api.addresses import Waits
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
-from fsharechat.http import make_runner
-from fsharechat.http_log import HttpLog
+from fsharechat.http import HttpLog, make_runner
 from fsharechat.rooms import AddressRoom, Crowd
 from fsharechat.settings import ApiSettings
 

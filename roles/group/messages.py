@@ -24,7 +24,8 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply, make_reply, pulled
+from fsharechat.rpc import Call, Method, Reply, make_reply
+from fsharechat.rpc.payloads import encode_pulled
 from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
@@ -361,6 +362,21 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
 
 
+def private_message(
+    id: int, sender: str, target: str, content: pb.MessageContent, now: int, local_id: int = 0
+) -> NewMessage:
+    """Return a message from one user to another that the server writes. `now` is its time in ms."""
+    message = pb.Message(
+        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
+        from_user=sender,
+        content=content,
+        message_id=id,
+        server_timestamp=now,
+    )
+    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
+    return NewMessage(id, sender, local_id, key, message.SerializeToString(), (target,))
+
+
 async def pull(store: Store, call: Call) -> Reply:
     """Read an inbox for a connector. The connector cuts the answer to its size and keeps the device's mark.
 
@@ -370,7 +386,7 @@ async def pull(store: Store, call: Call) -> Reply:
     found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
         await store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
-    return Reply(Code.SUCCESS, pulled.encode(found))
+    return Reply(Code.SUCCESS, encode_pulled(found))
 
 
 async def history(store: Store, standing: Standing, call: Call, request: pb.LoadRemoteMessages) -> bytes:

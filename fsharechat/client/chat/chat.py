@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterable
 
 from fsharechat.client.chat import files, friends, groups, messages
-from fsharechat.client.chat.command import Command
-from fsharechat.client.chat.completion import Proposal, complete
+from fsharechat.client.chat.command import Command, Proposal, complete
 from fsharechat.client.chat.friends import show_new_friends, show_new_requests
-from fsharechat.client.chat.receipts import Key
+from fsharechat.client.chat.known import Key
 from fsharechat.client.chat.talk import Screen, Talk, key_of
 from fsharechat.client.chat.words import Ambiguous, CommandRefused, Quit, plain
 from fsharechat.client.client import Client

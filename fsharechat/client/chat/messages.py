@@ -7,7 +7,7 @@ from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.friends import friend, names_of_friends
 from fsharechat.client.chat.groups import names_of_groups
 from fsharechat.client.chat.talk import HISTORY, Talk, key_of
-from fsharechat.client.chat.words import Ambiguous, CommandRefused, plain, unquoted
+from fsharechat.client.chat.words import EVERYBODY, Ambiguous, CommandRefused, plain, unquoted
 from fsharechat.client.errors import ClientError
 from fsharechat.client.models import SentMessage, group, private, text
 from fsharechat.protocol import messages_pb2 as pb
@@ -15,7 +15,6 @@ from fsharechat.protocol.signals import ContentType, ConversationType
 
 MAX_SENDING = 100
 RECALL_DEPTH = 200
-EVERYBODY = ("all", "所有人")
 
 
 async def send_text(talk: Talk, line: str) -> None:

@@ -6,11 +6,8 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fsharechat.client.chat.known import Key, People, Preferences, Receipts, Rooms
 from fsharechat.client.chat.lines import Lines
-from fsharechat.client.chat.people import People
-from fsharechat.client.chat.preferences import Preferences
-from fsharechat.client.chat.receipts import Key, Receipts
-from fsharechat.client.chat.rooms import Rooms
 from fsharechat.client.chat.words import CommandRefused
 from fsharechat.client.client import Client
 from fsharechat.client.errors import ClientError

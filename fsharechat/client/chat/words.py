@@ -17,6 +17,9 @@ from fsharechat.client.errors import (
     Unsupported,
 )
 
+EVERYBODY = ("all", "所有人")
+"""The names that call all members of a group."""
+
 
 class Quit(Exception):
     """The user wants to leave."""
