@@ -1,4 +1,4 @@
-"""A lock that a program holds on a file as long as the file is open, on every system that Python runs on."""
+"""A lock on a file, held while the file is open, on every system that Python supports."""
 
 from typing import IO, Any
 
@@ -9,7 +9,7 @@ except ModuleNotFoundError:  # Windows
 
 
 def take(file: IO[Any]) -> bool:
-    """Lock an open file, and return False where another program has it."""
+    """Lock an open file. Return False if another program has the lock."""
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -21,7 +21,7 @@ def take(file: IO[Any]) -> bool:
 
 
 def _take_on_windows(file: IO[Any]) -> None:
-    """Raises PermissionError where another program has it."""
+    """Lock an open file. Raises PermissionError if another program has the lock."""
     import msvcrt
 
     msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # it is there on Windows

@@ -1,11 +1,11 @@
-"""Keeps requests below the server's limit, a leaky bucket (contract.md section 8)."""
+"""Keeps requests below the server's limit, which is a leaky bucket (contract.md section 8)."""
 
 MARGIN = 0.9
-"""The part of the limit that is used, at once and over time: requests that were sent apart may arrive together."""
+"""The share of the limit that is used, at once and over time: requests sent apart may arrive together."""
 
 
 class Pacer:
-    """Gives each request a turn, in the order they ask: so many at once, and then one at a time."""
+    """Gives each request a turn, in their order: so many at once, and then one at a time."""
 
     __slots__ = ("_capacity", "_level", "_rate", "_since")
 
@@ -17,9 +17,9 @@ class Pacer:
         self._since = 0.0
 
     def turn(self, now: float, within: float) -> float | None:
-        """Return the seconds to wait for one's turn, None if it would not come `within` seconds.
+        """Return the seconds to wait for a turn, None if it would not come `within` seconds.
 
-        A turn that was given is counted, whether it is used or not. `now` is of a clock that does not go back.
+        A given turn counts, even if it is not used. `now` is from a clock that does not go back.
         """
         if not self._capacity:
             return 0.0
@@ -31,7 +31,7 @@ class Pacer:
         return wait
 
     def refused(self, now: float) -> None:
-        """Take note that the server's limit is reached: an earlier run of this device may have used it."""
+        """Note that the server's limit is reached: an earlier run of this device may have used it."""
         self._leak(now)
         self._level = max(self._level, self._capacity)
 

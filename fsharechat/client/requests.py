@@ -1,4 +1,4 @@
-"""How the parts of a client ask the server."""
+"""Requests by the parts of a client."""
 
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar

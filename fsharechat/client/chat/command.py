@@ -1,4 +1,4 @@
-"""What a command of the terminal client is."""
+"""The type of the terminal client's commands."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ def nothing(talk: Talk, words: list[str]) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`run` gets what follows the name, and raises Refused, Ambiguous or ClientError for what cannot be done.
+    """`run` gets the text after the name. It raises Refused, Ambiguous or ClientError if the command cannot be done.
 
-    `complete` gets the words before the one being typed and returns all that could stand there; `paths` says that
-    the rest is the path of a file.
+    `complete` gets the words before the one being typed, and returns all possible words there. `paths` says that the
+    rest is the path of a file.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Who is who for the terminal client: friends, their names, and open friend requests."""
+"""The people that the terminal client knows: friends, names, and open friend requests."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ class People:
         self.requests: dict[tuple[str, str], pb.FriendRequest] = {}
 
     async def refresh_friends(self) -> list[str]:
-        """Ask for the friends; returns the uids of those that are new since the last time."""
+        """Ask for the friends. Return the uids of those that are new since the last time."""
         entries = await self._client.friends()
         known = {*self.friends, *self.blocked}
         self.friends = {entry.uid: entry for entry in entries if entry.state == FriendState.FRIEND}
@@ -30,7 +30,7 @@ class People:
         return new
 
     async def refresh_requests(self) -> list[pb.FriendRequest]:
-        """Ask for the friend requests; returns the open ones to this user that are new since the last time."""
+        """Ask for the friend requests. Return the open ones to this user that are new since the last time."""
         entries = await self._client.friend_requests()
         known, self.requests = self.requests, {(entry.from_uid, entry.to_uid): entry for entry in entries}
         await self.learn(uid for entry in entries for uid in (entry.from_uid, entry.to_uid))
@@ -41,7 +41,7 @@ class People:
         ]
 
     def others(self) -> list[str]:
-        """Return everybody who is known so far, friends first."""
+        """Return all known people, friends first."""
         return [
             *self.friends,
             *(uid for uid in self._users if uid not in self.friends and uid != self._client.user_id),
@@ -64,7 +64,7 @@ class People:
                 self._users[user.uid] = user
 
     async def name_of(self, uid: str) -> str:
-        """Return a name to show, asking the server about a stranger; without a connection it is the uid."""
+        """Return a name to show. Ask the server about a stranger; without a connection it is the uid."""
         try:
             await self.learn([uid])
         except ClientError:
@@ -82,7 +82,7 @@ class People:
         return printable(user.display_name or user.mobile or user.name or uid)
 
     def find(self, name: str, among: Iterable[str]) -> str | None:
-        """Return the uid among these that has this name, number, or uid; a unique beginning of a name will do.
+        """Return the uid among these with this name, number, or uid. A unique beginning of a name is enough.
 
         Raises Ambiguous.
         """
@@ -102,7 +102,7 @@ class People:
         return None
 
     def describe(self, uid: str) -> str:
-        """Return the name with the number, where that says more."""
+        """Return the name, with the number if that helps."""
         user = self._users.get(uid)
         name = self.name(uid)
         return f"{name} ({user.mobile})" if user is not None and user.mobile not in ("", name) else name

@@ -13,7 +13,7 @@ class Preferences:
         self._on: set[tuple[int, str]] = set()
 
     async def refresh(self) -> None:
-        """Ask for what has changed."""
+        """Ask for changed settings."""
         for entry in await self._client.settings.pull(self._version):
             self._take(entry.scope, entry.key, entry.value)
             self._version = max(self._version, entry.update_dt)

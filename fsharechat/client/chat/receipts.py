@@ -1,4 +1,4 @@
-"""How far others have got with one's own messages, as marks behind them: ✓ delivered, ✓✓ read."""
+"""Receipts for own messages, shown as marks after them: ✓ delivered, ✓✓ read."""
 
 from collections import defaultdict
 
@@ -18,7 +18,7 @@ class Receipts:
         self._read: defaultdict[Key, dict[str, int]] = defaultdict(dict)
 
     def take(self, report: MessagesDelivered | MessagesRead) -> Key:
-        """Take note of a report and return its conversation."""
+        """Note a report, and return its conversation."""
         if isinstance(report, MessagesDelivered):
             self._delivered[report.uid] = max(report.date, self._delivered.get(report.uid, 0))
             return ConversationType.PRIVATE, report.uid
@@ -28,7 +28,7 @@ class Receipts:
         return key
 
     def mark(self, key: Key, timestamp: int) -> str:
-        """Return the mark of an own message of a time (ms); in a group it counts those who have read it."""
+        """Return the mark of an own message with this time (ms). In a group it counts the readers."""
         kind, target = key
         dates = self._read.get(key, {})
         if kind != ConversationType.PRIVATE:

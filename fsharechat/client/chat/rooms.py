@@ -1,7 +1,7 @@
 """The groups the terminal client knows: their names and members.
 
-No request of the contract lists a user's groups. Those that wrote, that the user made, and that were known in an
-earlier run are known; State keeps them.
+No request of the contract lists a user's groups. Known groups are those with messages, those that the user made, and
+those known in an earlier run; State keeps them.
 """
 
 from collections.abc import Iterable
@@ -23,14 +23,14 @@ class Rooms:
         self._members: dict[str, list[str]] = {}
 
     async def note(self, group_id: str) -> None:
-        """Take note of a group that was heard of, and learn its name."""
+        """Note a group, and learn its name."""
         self.known[group_id] = None
         if len(self.known) > MAX_ROOMS:
             self.forget(next(iter(self.known)))
         try:
             await self.learn([group_id])
         except ClientError:
-            return  # it goes by its id until there is a connection again
+            return  # its id is shown until there is a connection again
 
     async def learn(self, group_ids: Iterable[str], *, again: bool = False) -> None:
         """Ask for the groups among these that are not known yet, or for all of them."""
@@ -40,7 +40,7 @@ class Rooms:
                 self._infos[info.target_id] = info
 
     def changed(self, group_id: str) -> None:
-        """Drop what is known of a group, because it changed."""
+        """Forget the facts about a group, because it has changed."""
         self._infos.pop(group_id, None)
         self._members.pop(group_id, None)
 
@@ -50,14 +50,14 @@ class Rooms:
         self._members.pop(group_id, None)
 
     async def members(self, group_id: str) -> list[str]:
-        """Return the uids of a group's members, empty when the user is not one of them."""
+        """Return the uids of a group's members, empty if the user is not a member."""
         if group_id not in self._members:
             entries = await self._client.groups.members(group_id)
             self._members[group_id] = [entry.member_id for entry in entries]
         return self._members[group_id]
 
     def members_known(self, group_id: str) -> list[str]:
-        """Return the members that were asked for already."""
+        """Return the members, if they were asked for already."""
         return self._members.get(group_id, [])
 
     def info(self, group_id: str) -> pb.GroupInfo | None:
@@ -69,7 +69,7 @@ class Rooms:
         return printable(info.name) if info is not None and info.name else f"group {printable(group_id)}"
 
     def find(self, name: str) -> str | None:
-        """Return the known group of this name or id; a unique beginning of a name will do. Raises Ambiguous."""
+        """Return the known group with this name or id. A unique beginning of a name is enough. Raises Ambiguous."""
         if name in self.known:
             return name
         wanted = name.casefold()

@@ -119,7 +119,7 @@ async def test_add_asks_the_one_who_has_the_number(screen: Screen, peer: FakePee
         ("/history ten", "Say how many"),
         ("/name", "Say which"),
         ("/alias Bob", "quotes"),
-        ('/alias "Bob', "quotation mark is open"),
+        ('/alias "Bob', "closing quotation mark is missing"),
         ("/alias Eve Evil", "None of your friends"),
         ("/nonsense", "There is no /nonsense"),
     ],
@@ -227,7 +227,7 @@ async def test_a_friendship_ends(screen: Screen, server: Server, peer: FakePeer)
     server.befriend(FRIEND)
     await screen.chat.start()
     server.friends.clear()
-    assert await screen.enter("/unfriend Bob") == ["Bob (13800000002) is no friend of yours any more."]
+    assert await screen.enter("/unfriend Bob") == ["Bob (13800000002) is not your friend any more."]
     assert [request.target_uid for request in peer.asked(SubSignal.FDL)] == [FRIEND]
     assert "None of your friends" in (await screen.enter("/unfriend Bob"))[0]
 
@@ -237,7 +237,7 @@ async def test_somebody_is_blocked_and_let_in_again(screen: Screen, server: Serv
     await screen.chat.start()
     server.friends[0].state = FriendState.BLACKLISTED
     assert await screen.enter("/block Bobby") == [
-        "Bobby (13800000002) reaches you no more; /unblock ends it."
+        "Bobby (13800000002) cannot reach you any more; /unblock undoes this."
     ]
     assert await screen.enter("/unblock") == [
         "! Say whom: /unblock NAME. You have blocked Bobby (13800000002)."
