@@ -1,4 +1,4 @@
-"""What aiohttp's server logs."""
+"""The log of aiohttp's server."""
 
 import logging
 from typing import Any
@@ -7,7 +7,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 
 class HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """Leaves out what clients did wrong or did not wait for: that is no error of the server."""
+    """Leaves out faults of clients, and clients that went away: these are no errors of the server."""
 
     def __init__(self) -> None:
         super().__init__(logging.getLogger("aiohttp.server"))

@@ -1,4 +1,4 @@
-"""The settings of login codes, and of those who take them to people. settings.toml explains each."""
+"""The settings of login codes, and of the services that send them. settings.toml explains each."""
 
 from email.utils import parseaddr
 from typing import Annotated, Literal, Self

@@ -1,4 +1,4 @@
-"""The sections `tls`: which certificate is shown, and whose certificates are trusted. All files are PEM."""
+"""The sections `tls`: the certificate to show, and the authorities to trust. All files are PEM."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +12,11 @@ from pydantic import AfterValidator, ValidationInfo, field_validator, model_vali
 from fsharechat.settings_types import Section, existing_file
 
 SYSTEM = "system"
-"""As `ca`: the authorities that the operating system trusts."""
+"""A value of `ca`: the authorities that the operating system trusts."""
 
 
 def certificates(path: str) -> list[Certificate]:
-    """Return the certificates in a PEM file, at least one. Raises ValueError, which says what would be right."""
+    """Return the certificates in a PEM file, at least one. Raises ValueError; its text says what would be right."""
     text = _bytes(path)
     try:
         return x509.load_pem_x509_certificates(text)
@@ -63,9 +63,7 @@ class Tls(Section):
         try:
             private = load_pem_private_key(text, password=None)
         except TypeError:
-            raise ValueError(
-                "must be a key without a password: it is read when nobody is there to type one"
-            ) from None
+            raise ValueError("must be a key without a password: the server cannot ask for one") from None
         except ValueError:
             raise ValueError(
                 "must be the path of a PEM file with a private key; there is none in it"
@@ -85,12 +83,12 @@ class Tls(Section):
 
     @property
     def on(self) -> bool:
-        """Return whether TLS is spoken."""
+        """Return whether TLS is used."""
         return bool(self.certificate)
 
 
 class ServiceTls(Tls):
-    """How this side reaches a service over TLS: where `ca` is set, and only so then."""
+    """TLS with a service. If `ca` is set, the service is reached only over TLS."""
 
     ca: Annotated[str, AfterValidator(_authority)] = ""
     verify_host: bool = True
@@ -107,7 +105,7 @@ class ServiceTls(Tls):
 
 
 class RpcTls(ServiceTls):
-    """TLS between the processes of a cluster, all of which show a certificate."""
+    """TLS between the processes of a cluster. All of them show a certificate."""
 
     verify_host: bool = False
 

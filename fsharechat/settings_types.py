@@ -1,4 +1,4 @@
-"""What the values of settings are made of. Times are in seconds, sizes in bytes."""
+"""The types of settings. Times are in seconds, sizes in bytes."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ def _not_bool(value: object) -> object:
 
 
 def _words(value: object) -> object:
-    """Split `a,b` as flags and variables write lists."""
+    """Split `a,b`, the form of lists in flags and variables."""
     if isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
     return value

@@ -1,4 +1,4 @@
-"""The administration over HTTP: users, where they are connected, groups, and sensitive words."""
+"""The administration over HTTP: users, their connections, groups, and sensitive words."""
 
 from roles.api import shapes
 from roles.api.endpoints import Endpoint
@@ -21,7 +21,7 @@ ADMIN = (
         "POST",
         "/admin/users",
         "users.create",
-        "Create a user, who then logs in with the number. 409 where somebody has it.",
+        "Create a user, who then logs in with the number. 409 if another user has it.",
         shapes.User,
         _USERS,
         body=shapes.NewUser,
@@ -32,7 +32,7 @@ ADMIN = (
         "PUT",
         f"{_USER}/status",
         "users.status",
-        "Mute a user, block a user (which ends all connections at once), or let them do everything again.",
+        "Mute a user, block a user (this ends all connections at once), or set the user back to normal.",
         shapes.User,
         _USERS,
         body=shapes.NewStatus,
@@ -104,7 +104,7 @@ ADMIN = (
         "GET",
         "/admin/words",
         "words.list",
-        "List the sensitive words: a message that has one is refused with code 242.",
+        "List the sensitive words: a message with one of them is refused with code 242.",
         shapes.Words,
         _WORDS,
         query=shapes.WordsQuery,
@@ -113,7 +113,7 @@ ADMIN = (
         "POST",
         "/admin/words",
         "words.add",
-        "Add sensitive words. They count on every node within moments.",
+        "Add sensitive words. All nodes use them within moments.",
         shapes.Added,
         _WORDS,
         body=shapes.WordList,

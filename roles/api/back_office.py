@@ -15,7 +15,7 @@ from roles.api.openapi import PUSH
 
 ENDPOINTS = (PUSH, *ADMIN)
 PATHS = ("/imopenapi/", "/admin/")
-"""What all of their paths begin with."""
+"""The beginnings of all their paths."""
 
 
 def add_routes(app: web.Application, node: Node) -> None:
@@ -28,7 +28,7 @@ def add_routes(app: web.Application, node: Node) -> None:
 
 
 class Docs:
-    """The description of all routes of an application, made when it is first asked for."""
+    """The description of all routes of an application, made at the first request for it."""
 
     def __init__(self, app: web.Application) -> None:
         self._app = app

@@ -11,13 +11,13 @@ from roles.api.endpoints import Endpoint
 from roles.api.shapes import BadRequest, PushOutcome, PushRequest
 
 MAX_PUSH_BYTES = 32 << 20
-"""What all the messages of one push may weigh: each number gets a message of its own."""
+"""The largest size of all messages of one push, bytes: each number gets its own message."""
 
 
 def push_call(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return what the group role is asked: the content as the bytes that all clients get.
+    """Return the call to the group role, with the content as the bytes for all clients.
 
-    A push without an id gets one, for a call between processes may be made again.
+    A push without an id gets one, because a call between processes may be repeated.
     """
     message = asked["content"]
     body = _content(message["content"]).SerializeToString()
@@ -35,7 +35,7 @@ def push_call(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def _content(content: dict[str, Any]) -> pb.MessageContent:
-    """Return the content; fields that were not given are left out."""
+    """Return the content, without fields that were not given."""
     kind = content["type"]
     flag = PersistFlag.TRANSPARENT if kind in TRANSPARENT_TYPES else PersistFlag.STORED_AND_COUNTED
     return pb.MessageContent(

@@ -1,13 +1,13 @@
-"""Addresses that the store has refused, so that it need not be asked again before their time."""
+"""Addresses that the store has refused, so that it need not be asked again too early."""
 
 from time import monotonic
 
 MAX_ADDRESSES = 50_000
-"""Addresses that are kept; the one that was refused first is forgotten for one more."""
+"""How many addresses are kept. Beyond, the one refused first is forgotten."""
 
 
 class Waits:
-    """For how long addresses have to wait. It is no limit of its own: whom it forgets the store refuses again."""
+    """How long addresses must wait. It is no limit of its own: the store refuses forgotten addresses again."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
@@ -16,7 +16,7 @@ class Waits:
         return len(self._until)
 
     def refuse(self, address: str, milliseconds: int) -> None:
-        """Let an address wait for so long; 0: not at all."""
+        """Let an address wait so long; 0: not at all."""
         self._until.pop(address, None)
         if milliseconds <= 0:
             return
@@ -25,7 +25,7 @@ class Waits:
             del self._until[next(iter(self._until))]
 
     def seconds(self, address: str) -> float:
-        """Return for how long an address has to wait yet; 0: it may ask."""
+        """Return how long an address must still wait; 0: it may ask."""
         until = self._until.get(address)
         if until is None:
             return 0.0
