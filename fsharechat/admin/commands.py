@@ -1,4 +1,4 @@
-"""What each command of `fsharechat admin` asks, and how it shows the answer."""
+"""The commands of `fsharechat admin`: their requests, and the display of the answers."""
 
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class CommandOutput:
-    """What a command has to say: for people, and (`--json`) for programs. `good` decides the exit code."""
+    """The output of a command: for people, and (`--json`) for programs. `good` decides the exit code."""
 
     def __init__(self, result: object, text: str, *, good: bool = True) -> None:
         self.result = result
@@ -26,7 +26,7 @@ class CommandOutput:
 
 
 class Usage(Exception):
-    """The command line asks for something that is not there."""
+    """The command line is not valid."""
 
 
 # Users

@@ -1,4 +1,4 @@
-"""Tables for a terminal, whatever people have called themselves."""
+"""Tables for a terminal, safe for any names that people have chosen."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from datetime import datetime
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], none: str = "") -> str:
-    """Return rows in columns, with a line of heads above, or `none` where there is no row."""
+    """Return rows in columns, below a line of heads, or `none` if there are no rows."""
     if not rows and none:
         return none
     lines = [list(heads), *([shown(cell) for cell in row] for row in rows)]
@@ -20,7 +20,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], none: str = ""
 
 
 def shown(value: object) -> str:
-    """Return a value as one line that cannot do anything to the terminal."""
+    """Return a value as one line that cannot control the terminal."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -29,7 +29,7 @@ def shown(value: object) -> str:
 
 
 def moment(ms: int | None) -> str:
-    """Return a time in ms since the Unix epoch as a clock of this place shows it."""
+    """Return a time in ms since the Unix epoch as local time."""
     return "" if ms is None else datetime.fromtimestamp(ms / 1000).strftime("%Y-%m-%d %H:%M:%S")
 
 
