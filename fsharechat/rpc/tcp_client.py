@@ -215,7 +215,7 @@ class ClientConnection(RpcLink):
             accepted = codec.decode_accepted(frame.body)
             expected = codec.callee_mac(self._secret, self._callee_nonce, self._nonce)
             if not hmac.compare_digest(accepted.mac, expected):
-                self.drop("it does not know the cluster secret, so it is none of ours")
+                self.drop("it does not know the cluster secret, so it does not belong to this cluster")
                 return
             self._peer_max_body = accepted.max_body
             self._trusted = True
