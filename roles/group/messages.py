@@ -25,7 +25,8 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.rpc import Call, Method, Reply, make_reply
+from fsharechat.rpc.payloads import encode_pulled
 from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
@@ -267,7 +268,7 @@ class Sending:
                 if audience is not None and not audience.only:
                     self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
                 seq = outcome.entries[0].seq  # of the sender
-                reply = Reply(Code.SUCCESS, sent_payload(outcome.id, timestamp, seq))
+                reply = make_reply((Code.SUCCESS, sent_payload(outcome.id, timestamp, seq)))
             if not future.done():  # the caller's deadline may have come first
                 future.set_result(reply)
 
@@ -419,7 +420,7 @@ async def pull(store: Store, call: Call) -> Reply:
     found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
         await store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
-    return Reply(Code.SUCCESS, pulled.encode(found))
+    return Reply(Code.SUCCESS, encode_pulled(found))
 
 
 async def history(store: Store, standing: Standing, call: Call, request: pb.LoadRemoteMessages) -> bytes:

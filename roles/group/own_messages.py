@@ -15,6 +15,21 @@ from roles.group.outbox import EventOutbox
 log = structlog.get_logger(__name__)
 
 
+def private_message(
+    id: int, sender: str, target: str, content: pb.MessageContent, now: int, local_id: int = 0
+) -> NewMessage:
+    """Return a message from one user to another that the server writes. `now` is its time in ms."""
+    message = pb.Message(
+        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
+        from_user=sender,
+        content=content,
+        message_id=id,
+        server_timestamp=now,
+    )
+    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
+    return NewMessage(id, sender, local_id, key, message.SerializeToString(), (target,))
+
+
 def send_private(
     store: Store,
     clock: ServerClock,
@@ -32,15 +47,10 @@ def send_private(
     """
     id = clock.next_id()
     future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-    body = pb.Message(
-        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=uid, line=0),
-        from_user=sender,
-        content=content,
-        message_id=id,
-        server_timestamp=clock.now(),
-    ).SerializeToString()
+    new = private_message(id, sender, uid, content, clock.now(), local_id)
+    new.retried = retried
     if content.type in TRANSPARENT_TYPES:
-        outbox.push(body, (uid,))
+        outbox.push(new.body, (uid,))
         future.set_result(id)
         return future
 
@@ -48,13 +58,12 @@ def send_private(
         if isinstance(outcome, StoreError):
             log.log(outcome.log_level, "message not stored", uid=sender, error=str(outcome))
         elif outcome.entries:
-            outbox.deliver(id, body, outcome.entries, sender, "")
+            outbox.deliver(id, new.body, outcome.entries, sender, "")
         if not future.done():  # the caller's deadline may have come first
             future.set_result(None if isinstance(outcome, StoreError) else outcome.id)
 
-    key = conversation_key(ConversationType.PRIVATE, 0, uid, sender)
     try:
-        store.append(NewMessage(id, sender, local_id, key, body, (uid,), retried), stored)
+        store.append(new, stored)
     except StoreError as error:
         stored(error)
     return future
