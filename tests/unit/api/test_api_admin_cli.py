@@ -254,7 +254,7 @@ def test_the_server_is_where_the_settings_say(
 
     (tmp_path / "s.toml").write_text(f'[api]\nhost = "{host}"\nport = {port}\nkey = "{KEY}"\n')
     monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(command_line, "Office", Office)
+    monkeypatch.setattr(command_line, "AdminApi", Office)
     assert cli.main(["admin", "--settings", str(tmp_path / "s.toml"), "sessions"]) == 1
     assert asked == [(url, KEY)]
 
