@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from fsharechat.renewal import Renewable
+from fsharechat.tuples import maker
 
 
 class Method(IntEnum):
@@ -71,6 +72,9 @@ class Reply(NamedTuple):
 
     code: int
     payload: bytes = b""
+
+
+make_call, make_reply = maker(Call), maker(Reply)
 
 
 Handler = Callable[[Call], "asyncio.Future[Reply]"]

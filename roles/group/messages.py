@@ -24,7 +24,7 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc import Call, Method, Reply, make_reply
 from fsharechat.rpc.payloads import encode_pulled
 from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
@@ -221,7 +221,7 @@ class Sending:
                 if audience is not None and not audience.only:
                     self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
                 seq = outcome.entries[0].seq  # of the sender
-                reply = Reply(Code.SUCCESS, sent_payload(outcome.id, timestamp, seq))
+                reply = make_reply((Code.SUCCESS, sent_payload(outcome.id, timestamp, seq)))
             if not future.done():  # the caller's deadline may have come first
                 future.set_result(reply)
 

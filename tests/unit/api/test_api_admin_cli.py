@@ -247,14 +247,14 @@ def test_the_server_is_where_the_settings_say(
 ) -> None:
     asked: list[tuple[str, str]] = []
 
-    class Office:
+    class Api:
         def __init__(self, url: str, key: str) -> None:
             asked.append((url, key))
             raise OfficeError("enough")
 
     (tmp_path / "s.toml").write_text(f'[api]\nhost = "{host}"\nport = {port}\nkey = "{KEY}"\n')
     monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(command_line, "AdminApi", Office)
+    monkeypatch.setattr(command_line, "AdminApi", Api)
     assert cli.main(["admin", "--settings", str(tmp_path / "s.toml"), "sessions"]) == 1
     assert asked == [(url, KEY)]
 
