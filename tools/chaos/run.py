@@ -1,4 +1,4 @@
-"""A run: clients log in and send, faults happen, and then everything is looked at."""
+"""A run: clients log in and send, faults happen, and then everything is checked."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ SETTLE_SECONDS = 120.0
 
 
 class Run(NamedTuple):
-    """How long, how hard."""
+    """The parameters of a run."""
 
     seconds: float
     clients: int = 200
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
-    """Let faults happen to the cluster `name`, which is up, and return what they did."""
+    """Cause faults in the running cluster `name`, and return their effects."""
     world = ChaosWorld(name)
     swarm, crowd = Swarm(world.addresses()), ChaosCrowd(world.addresses())
     verdict = RunVerdict()
