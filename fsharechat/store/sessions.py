@@ -17,11 +17,15 @@ REVOKED = 0
 
 
 class Session(NamedTuple):
-    """What proves the CONNECT of one device of one user."""
+    """What proves the CONNECT of one device of one user.
+
+    `imported`: it comes from the original, and so does its user token, until the next login.
+    """
 
     secret: str
     db_secret: str
     issued_ms: int
+    imported: bool = False
 
 
 class CodeRules(NamedTuple):
@@ -44,8 +48,8 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[Session, int] | Non
     """Return the session of a device and the status of its user."""
     rows = (
         yield Query(
-            "SELECT s.secret, s.db_secret, s.issued_ms, u.status FROM sessions s JOIN users u ON u.uid = s.uid "
-            "WHERE s.uid = ? AND s.client_id = ?",
+            "SELECT s.secret, s.db_secret, s.issued_ms, s.imported, u.status "
+            "FROM sessions s JOIN users u ON u.uid = s.uid WHERE s.uid = ? AND s.client_id = ?",
             (uid, client_id),
         )
     ).rows

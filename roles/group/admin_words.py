@@ -2,26 +2,20 @@
 
 import secrets
 
+from fsharechat.folding import fold
 from fsharechat.rpc import Call
 from fsharechat.store import words
-from fsharechat.store.words import MAX_WORDS, TooManyWords
+from fsharechat.store.words import MAX_WORD, MAX_WORDS, TooManyWords
 from roles.group.admin import Denied, Operations, Request
 from roles.group.service import Group
-from roles.group.words import fold
-
-MAX_WORD = 64
-"""Characters of one word, once it is folded."""
-
-MAX_WRITTEN = 1024
-"""Characters of one word as it is written: some are fewer when they are folded."""
 
 
 def _folded(given: list[str]) -> list[str]:
     """Return words as they are kept. Raises Denied."""
     found: list[str] = []
     for number, word in enumerate(given):
-        kept = fold(word).strip() if len(word) <= MAX_WRITTEN else ""
-        if not 0 < len(kept) <= MAX_WORD:
+        kept = words.kept(word)
+        if not kept:
             raise Denied(400, f"words.{number}: a word has 1 to {MAX_WORD} characters")
         found.append(kept)
     return found

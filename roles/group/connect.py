@@ -12,10 +12,11 @@ from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
-from fsharechat.store.sessions import Session
+from fsharechat.store.sessions import REVOKED, Session
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.handlers import Handlers
 from roles.group.service import Group
+from roles.group.tokens import is_of_original
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +81,8 @@ def _proves(group: Group, call: Call, session: Session) -> bool:
         token = crypto.open_connect_password(call.body.decode(), session.secret)
     except (crypto.CryptoError, UnicodeDecodeError):
         return False
+    if session.imported:
+        return session.issued_ms != REVOKED and is_of_original(token, call.uid)
     return group.tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
 
 

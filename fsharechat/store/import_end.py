@@ -1,0 +1,212 @@
+"""The end of an import (imports.py): what only all rows together say, and the check."""
+
+from collections.abc import Callable, Sequence
+
+from fsharechat.protocol.ids import time_of
+from fsharechat.protocol.signals import FriendState, MemberType
+from fsharechat.store import groups, heads
+from fsharechat.store.groups import Silence
+from fsharechat.store.import_messages import Seat, moved_ids
+from fsharechat.store.imports import Note, Outcome
+from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
+
+PAGE = 500
+
+
+def _notes(kind: Note, after: tuple[str, str]) -> Unit[list[Row]]:
+    sql = (
+        "SELECT name, uid, number FROM import_notes WHERE kind = ? AND (name > ? OR (name = ? AND uid > ?)) "
+        "ORDER BY name, uid LIMIT ?"
+    )
+    return (yield Query(sql, (kind, after[0], *after, PAGE))).rows
+
+
+def put_late(dialect: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+    """Give users at the end of their inboxes the messages whose seqs were others'. They are told as what is new."""
+    outcome = Outcome()
+    rows = yield from _notes(Note.LATE, after)
+    counts: dict[str, int] = {}
+    for _, uid, _ in rows:
+        counts[uid] = counts.get(uid, 0) + 1
+    reached = yield from dialect.advance(counts, "seq") if counts else _no_heads()
+    for name, uid, id in rows:
+        seq = reached[uid] - counts[uid] + 1
+        counts[uid] -= 1
+        yield from insert_many("inbox", Seat._fields, [(uid, seq, id)])
+        where = "kind = ? AND name = ? AND uid = ?"
+        yield Query(f"DELETE FROM import_notes WHERE {where}", (Note.LATE, name, uid))
+        outcome.note("two entries of an inbox had one seq: the second one is at its end now", f"{uid}: {id}")
+    return outcome, _behind(rows)
+
+
+def _no_heads() -> Unit[dict[str, int]]:
+    yield from ()
+    return {}
+
+
+def _behind(rows: Sequence[Row]) -> tuple[str, str] | None:
+    """Return behind which row to go on; None where there is no more."""
+    return (rows[-1][0], rows[-1][1]) if len(rows) == PAGE else None
+
+
+def take_out_quitters(
+    dialect: Dialect, after: tuple[str, str]
+) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+    """Take out of groups who has quit: the original leaves their rows as they were."""
+    outcome = Outcome()
+    rows = yield from _notes(Note.LEFT, after)
+    joined: dict[Row, int] = {}
+    pairs = [(int(Note.JOINED), name, uid) for name, uid, _ in rows]
+    if pairs:
+        keys = ("kind", "name", "uid")
+        sql = dialect.find_rows("import_notes", ("name", "uid", "number"), keys, len(pairs))
+        joined = {(name, uid): id for name, uid, id in (yield Query(sql, flat(pairs))).rows}
+    for name, uid, left in rows:
+        if joined.get((name, uid), 0) > left:
+            continue
+        _, seats = yield from groups.seat(dialect, name, uid)
+        if uid not in seats:
+            continue
+        yield from groups.remove_members(dialect, name, [uid], time_of(left), Silence.LEFT)
+        if seats[uid] == MemberType.OWNER:
+            owner = yield from groups.promote_eldest(dialect, name, time_of(left))
+            yield Query("UPDATE chat_groups SET owner = ? WHERE id = ?", (owner, name))
+            outcome.note("the owner had quit: the eldest member is the owner now", f"{name}: {uid}, {owner}")
+    return outcome, _behind(rows)
+
+
+def count_members(_: Dialect, after: str) -> Unit[tuple[Outcome, str | None]]:
+    """Set how many members groups have, and say where the original thought otherwise."""
+    outcome = Outcome()
+    sql = "SELECT id, member_count FROM chat_groups WHERE id > ? ORDER BY id LIMIT ?"
+    thought: dict[str, int] = dict((yield Query(sql, (after, PAGE))).rows)
+    sql = (
+        f"SELECT group_id, COUNT(*) FROM group_members WHERE type <> {int(MemberType.REMOVED)} "
+        "AND group_id IN ({}) GROUP BY group_id"
+    )
+    found: dict[str, int] = dict((yield from select_in(sql, list(thought))))
+    for id, count in thought.items():
+        here = found.get(id, 0)
+        if here != count:
+            yield Query("UPDATE chat_groups SET member_count = ? WHERE id = ?", (here, id))
+            more = (
+                "a group has more members than the original counted: somebody may have left unseen"
+                if here > count
+                else "a group has fewer members than the original counted"
+            )
+            outcome.note(more, f"{id}: {here}, not {count}")
+    return outcome, max(thought) if len(thought) == PAGE else None
+
+
+def bury_groups(dialect: Dialect, after: str) -> Unit[tuple[Outcome, str | None]]:
+    """Keep the ids of groups that are gone but have messages: nobody may make a group that has their history."""
+    outcome = Outcome()
+    conversations: list[str] = []
+    behind = after or "1|"
+    for _ in range(PAGE):
+        sql = "SELECT MIN(conversation) FROM messages WHERE conversation > ? AND conversation < ?"
+        (found,) = (yield Query(sql, (behind, "1}"))).rows[0]
+        if found is None:
+            break
+        conversations.append(found)
+        behind = found
+    ids = {conversation.split("|", 2)[2]: conversation for conversation in conversations}
+    known = {i for (i,) in (yield from select_in("SELECT id FROM chat_groups WHERE id IN ({})", list(ids)))}
+    for id in sorted(ids.keys() - known):
+        rows = (
+            yield Query(
+                "SELECT sender, id FROM messages WHERE conversation = ? ORDER BY id LIMIT 1", (ids[id],)
+            )
+        ).rows
+        owner, first = rows[0]
+        info = groups.Info(id, "", "", owner, 0, "", 0, True, time_of(first), time_of(first))
+        yield Query(dialect.insert_new("chat_groups", groups.Info._fields), info)
+        sql = "SELECT uid FROM import_notes WHERE kind = ? AND name = ?"
+        named = {uid for (uid,) in (yield Query(sql, (Note.JOINED, id))).rows} | {owner}
+        columns = ("group_id", "uid", "alias", "type", "joined_ms", "update_dt")
+        members = [(id, uid, "", MemberType.REMOVED, time_of(first), time_of(first)) for uid in sorted(named)]
+        yield from insert_many("group_members", columns, members)
+        outcome.put += 1
+    return outcome, behind if len(conversations) == PAGE else None
+
+
+def look_beneath(dialect: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+    """Say what two users are beneath a blacklisting: friends, where the other one still says so."""
+    outcome = Outcome()
+    sql = (
+        "SELECT uid, friend_uid FROM friends WHERE state = ? AND (uid > ? OR (uid = ? AND friend_uid > ?)) "
+        "ORDER BY uid, friend_uid LIMIT ?"
+    )
+    rows = (yield Query(sql, (FriendState.BLACKLISTED, after[0], *after, PAGE))).rows
+    if rows:
+        keys = ("uid", "friend_uid")
+        find = dialect.find_rows("friends", (*keys, "state"), keys, len(rows))
+        others = (yield Query(find, flat((friend, uid) for uid, friend in rows))).rows
+        for friend, uid, state in others:
+            if state == FriendState.FRIEND:
+                sql = "UPDATE friends SET beneath = ? WHERE uid = ? AND friend_uid = ?"
+                yield Query(sql, (FriendState.FRIEND, uid, friend))
+                outcome.put += 1
+    return outcome, _behind(rows)
+
+
+def forget_notes(dialect: Dialect) -> Unit[bool]:
+    """Remove some notes; return whether there are more."""
+    total = 0
+    for kind in Note:
+        rows = yield from _notes(kind, ("", ""))
+        total += len(rows)
+        for name, uid, _ in rows:
+            where = "kind = ? AND name = ? AND uid = ?"
+            yield Query(f"DELETE FROM import_notes WHERE {where}", (kind, name, uid), unread=True)
+    return total > 0
+
+
+# The check
+
+COUNT_STEP = 20_000
+
+
+def count_up(
+    table: str, key: str, after: str | int
+) -> Callable[[Dialect], Unit[tuple[int, str | int | None]]]:
+    """Return what counts some rows behind a key: how many, and behind which to go on."""
+
+    def count(_: Dialect) -> Unit[tuple[int, str | int | None]]:
+        sql = f"SELECT COUNT(*), MAX({key}) FROM (SELECT {key} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?) t"
+        number, last = (yield Query(sql, (after, COUNT_STEP))).rows[0]
+        return number, last if number == COUNT_STEP else None
+
+    return count
+
+
+def count_of_users(table: str, after: str) -> Callable[[Dialect], Unit[tuple[int, str | None]]]:
+    """Return what counts the rows of some users behind a uid."""
+
+    def count(_: Dialect) -> Unit[tuple[int, str | None]]:
+        sql = f"SELECT DISTINCT uid FROM {table} WHERE uid > ? ORDER BY uid LIMIT 20"
+        uids = [uid for (uid,) in (yield Query(sql, (after,))).rows]
+        if not uids:
+            return 0, None
+        found = yield from select_in(f"SELECT COUNT(*) FROM {table} WHERE uid IN ({{}})", uids)
+        return sum(number for (number,) in found), uids[-1]
+
+    return count
+
+
+def seat(_: Dialect, uid: str, seq: int) -> Unit[tuple[int, int]]:
+    """Return the message at a place of an inbox, 0 where there is none, and the head."""
+    rows = (yield Query("SELECT message_id FROM inbox WHERE uid = ? AND seq = ?", (uid, seq))).rows
+    own = yield from heads.own(_, [uid])
+    return (rows[0][0] if rows else 0), own[uid].seq if uid in own else 0
+
+
+def has(_: Dialect, uid: str, message_id: int) -> Unit[bool]:
+    """Return whether an inbox has a message. It reads the whole inbox."""
+    sql = "SELECT 1 FROM inbox WHERE uid = ? AND message_id = ? LIMIT 1"
+    return bool((yield Query(sql, (uid, message_id))).rows)
+
+
+def renamed(_: Dialect, message_id: int) -> Unit[set[int]]:
+    """Return the ids of messages that had this id, which was another one's."""
+    return set((yield from moved_ids([message_id])).values())
