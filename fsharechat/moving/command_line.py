@@ -60,7 +60,7 @@ def _data(argv: Sequence[str], settings_file: Callable[[Path | None], Path | Non
     parser.add_argument(
         "source",
         metavar="URL|FILE",
-        help="mysql://user:password@host/database, or a script of H2 (see docs/moving.md)",
+        help="mysql://user:password@host/database, or a script of H2; - reads it from standard input",
     )
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="the settings file; ./settings.toml if it exists"
@@ -76,7 +76,9 @@ def _data(argv: Sequence[str], settings_file: Callable[[Path | None], Path | Non
         return 2
     log.configure(settings.log)
     try:
-        source = data.source_of(args.source, args.ca)
+        # On the command line everybody on this machine could read the password.
+        place = sys.stdin.readline().strip() if args.source == "-" else args.source
+        source = data.source_of(place, args.ca)
         problems = asyncio.run(data.run(settings, source, args.dry_run, Report(), Ticker()))
     except data.FAULTS as error:
         print(f"fsharechat: {error}", file=sys.stderr)

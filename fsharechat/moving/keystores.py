@@ -1,7 +1,7 @@
 """Certificates and keys out of Java's keystores, as PEM.
 
-A keystore is PKCS#12, which `cryptography` reads, or JKS, which newer Java writes no more. pyjks, the library for
-JKS, is not kept any more. The form is short and will not change, so it is read here. The key in it is encrypted with a
+A keystore is PKCS#12, which `cryptography` reads, or JKS, which newer Java writes no more. The library pyjks for JKS
+is not kept any more. The form is short and will not change, so it is read here. The key in it is encrypted with a
 stream of SHA-1 (sun.security.provider.KeyProtector).
 """
 

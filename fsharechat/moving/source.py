@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 Row = tuple[Any, ...]
 
-PAGE_ROWS = 20_000
+PAGE_ROWS = 10_000
 PAGE_BYTES = 4 << 20
 """What a page holds at most, about: so much is in memory, and in one transaction."""
 
