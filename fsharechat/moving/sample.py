@@ -4,6 +4,8 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
+from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.signals import ContentType
 from fsharechat.store import import_end, messages
 from fsharechat.store.import_messages import Imported, Seat
 from fsharechat.store.store import Store
@@ -50,7 +52,7 @@ class Sample:
             found = await store.read(messages.message, message.id)
             if found is None:
                 problems.append(f"message {message.id} is not in the store")
-            elif found[0] == message.sender and found[2] != message.body:
+            elif found[0] == message.sender and found[2] != message.body and not _is_recalled(found[2]):
                 problems.append(f"message {message.id} says something else in the store")
         for entry in self._entries:
             id, head = await store.read(import_end.seat, entry.uid, entry.seq)
@@ -72,6 +74,11 @@ async def _is_missing(store: Store, entry: Seat, found: int) -> bool:
         return True
     renamed = await store.read(import_end.renamed, entry.message_id)
     return found not in renamed and not await store.read(import_end.has, entry.uid, entry.message_id)
+
+
+def _is_recalled(body: bytes) -> bool:
+    """Return whether a message was recalled by another row than the one that is in the sample."""
+    return pb.Message.FromString(body).content.type == ContentType.RECALLED
 
 
 def _put(rows: list[T], place: int, row: T) -> None:

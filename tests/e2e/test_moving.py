@@ -5,12 +5,17 @@ fsharechat-h2.sql with fixture-h2.json, and fsharechat-mariadb.sql with fixture-
 logins of its devices.
 """
 
+import asyncio
 import json
 import os
+import random
+import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 import pymysql
@@ -20,8 +25,8 @@ from fsharechat.client import login
 from tools.conformance.checks import Refused
 from tools.conformance.device import ACCEPTED, Device, Session
 from tools.conformance.links import Link
-from tools.testing.original import H2Form, MysqlForm, Original, Person
-from tools.testing.server import Server, run_command
+from tools.testing.original import H2Form, MysqlForm, Original, Person, fill
+from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services
 from tools.wire.bodies import GROUP, Account
 
@@ -179,6 +184,33 @@ def test_a_dry_run_writes_nothing_and_says_the_same(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [path]
     real = the_import(str(path), tmp_path / "data")
     assert dry.replace("; nothing was written", "") == real
+
+
+async def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    form = H2Form()
+    fill(Original(form, remembers=False), 15_000, 40, random.Random(1))
+    path, data = tmp_path / "original.sql", tmp_path / "data"
+    form.write(path)
+    program = (sys.executable, "-P", "-m", "fsharechat", "import-data", "--data", str(data), str(path))
+    import_ = await asyncio.create_subprocess_exec(*program, cwd=tmp_path, stdout=DEVNULL, stderr=DEVNULL)
+    store = data / "fsharechat.db"
+
+    def rows(table: str) -> int:
+        try:
+            with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+                return int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0  # it is not there yet
+
+    await until(lambda: rows("messages") > 0 or import_.returncode is not None, "no message is imported")
+    assert import_.returncode is None
+    import_.kill()
+    await import_.wait()
+    stopped_at = rows("messages"), rows("inbox")
+    output = the_import(str(path), data)
+    assert stopped_at[0] > 0
+    assert stopped_at[1] < rows("inbox")
+    assert f"messages: {rows('messages'):,} read, {rows('messages'):,} taken, 0 left out" in output
 
 
 async def test_a_store_that_a_server_runs_on_is_refused(tmp_path: Path) -> None:

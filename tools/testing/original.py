@@ -228,7 +228,7 @@ class Original:
         row = self._rows[id]
         self.now += 500
         content = {"type": RECALLED, "content": operator.uid, "data": str(id).encode()}
-        self.form.recall({**row, "_data": _content(content), "_searchable_key": "", "_dt": _date(self.now)})
+        self.form.recall({**row, "_data": content_of(content), "_searchable_key": "", "_dt": _date(self.now)})
 
     # Groups
 
@@ -311,7 +311,7 @@ class Original:
             "_type": kind,
             "_target": target,
             "_line": 0,
-            "_data": _content(content),
+            "_data": content_of(content),
             "_searchable_key": content.get("searchable_content", ""),
             "_dt": _date(self.now),
         }
@@ -338,7 +338,7 @@ def user_token(uid: str, ms: int) -> str:
     return base64.b64encode(encryptor.update(plain) + encryptor.finalize()).decode()
 
 
-def _content(fields: Values) -> bytes:
+def content_of(fields: Values) -> bytes:
     """Return a MessageContent as the original stores it: `data` and `media_type` are always there."""
     return proto2.encode("MessageContent", {**fields, "data": fields.get("data", b""), "media_type": 0})
 

@@ -19,7 +19,7 @@ from fsharechat.store.messages import conversation_key
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Row, Unit
-from tools.testing.original import H2Form, Original, Person
+from tools.testing.original import H2Form, Original, Person, content_of
 
 
 class Imported:
@@ -181,6 +181,30 @@ async def test_a_recalled_message_has_no_text_any_more(move: Move) -> None:
     content = pb.Message.FromString(body).content
     assert (content.type, content.content, content.data) == (ContentType.RECALLED, ann.uid, str(id).encode())
     assert b"secret" not in body
+
+
+@pytest.mark.parametrize("rows", [1, 100], ids=["in two pages", "in one page"])
+@pytest.mark.parametrize("recall_last", [True, False])
+async def test_a_recall_that_is_a_second_row_is_what_counts(
+    move: Move, monkeypatch: pytest.MonkeyPatch, rows: int, recall_last: bool
+) -> None:
+    monkeypatch.setattr("fsharechat.moving.h2_script.PAGE_ROWS", rows)
+    ann, ben = pair(move)
+    id = move.original.text(ann, ben, "secret")
+    recalled = {"type": 80, "content": ben.uid, "data": str(id).encode()}
+    first, second = {"type": 1, "searchable_content": "secret"}, recalled
+    if not recall_last:
+        first, second = second, first  # it was written into the table of another month
+    move.form.change("t_messages", {"_mid": id}, {"_data": content_of(first)})
+    row = {"_mid": id, "_from": ann.uid, "_type": 0, "_target": ben.uid, "_line": 0, "_dt": None}
+    move.form.put("t_messages", {**row, "_data": content_of(second)})
+    done = await move.done()
+    assert done.problems == []
+    assert "messages: 2 read, 1 taken, 1 left out" in done.report
+    body = await done.store.read(messages.body, id)
+    assert body is not None
+    assert b"secret" not in body
+    assert pb.Message.FromString(body).content.content == ben.uid
 
 
 async def test_heads_and_seqs_stay_what_devices_know(move: Move) -> None:
