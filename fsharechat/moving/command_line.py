@@ -80,6 +80,9 @@ def _data(argv: Sequence[str], settings_file: Callable[[Path | None], Path | Non
         place = sys.stdin.readline().strip() if args.source == "-" else args.source
         source = data.source_of(place, args.ca)
         problems = asyncio.run(data.run(settings, source, args.dry_run, Report(), Ticker()))
+    except KeyboardInterrupt:
+        print("fsharechat: cut off. The same command goes on where it was", file=sys.stderr)
+        return 130
     except data.FAULTS as error:
         print(f"fsharechat: {error}", file=sys.stderr)
         return 1

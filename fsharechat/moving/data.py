@@ -19,6 +19,7 @@ from fsharechat.settings_schema import MYSQL_PORT, Settings
 from fsharechat.settings_tls import ServiceTls
 from fsharechat.store.imports import ImportRefused, check_free
 from fsharechat.store.sqlite import SqliteStore
+from fsharechat.store.state import StoreUnread
 from fsharechat.store.store import Store
 
 FAULTS = (SourceError, ImportRefused, StoreError, StartError, RegistryError)
@@ -62,7 +63,11 @@ async def _target(settings: Settings, source: Source, dry: bool) -> AsyncIterato
         store = backends.make_store(settings)
         if settings.on_sqlite:
             data_folder.look(settings.data_path(), "import-data")
-        check_free(await store.look(), source.name)
+        try:
+            check_free(await store.look(), source.name)
+        except StoreUnread:  # an import was killed there: to open the store puts that right, and looks again
+            if dry:
+                raise
         if dry:
             if settings.on_sqlite and (process := data_folder.running_on(settings.data_path())):
                 raise StartError(f"process {process} runs on {settings.data_path()}: stop it first")

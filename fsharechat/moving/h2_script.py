@@ -51,7 +51,8 @@ class H2Script(Source):
     """Reads the script once for where each table is, and then table by table. A position is a number of rows."""
 
     def __init__(self, path: Path) -> None:
-        self.name = str(path.absolute())
+        # With its size: a position in another script would be wrong.
+        self.name = f"{path.absolute()} ({path.stat().st_size} bytes)"
         self._path = path
         self._places: dict[str, _Place] = {}
         self._reading: tuple[str, Sequence[str], int, Iterator[Row]] | None = None

@@ -14,9 +14,10 @@ from fsharechat.moving import rows
 from fsharechat.moving.report import Report, Ticker
 from fsharechat.moving.sample import Sample
 from fsharechat.moving.source import Row, Source, SourceError, Table, tables_of
-from fsharechat.store import heads, import_end, import_messages, imports, words
+from fsharechat.protocol.ids import MAX_AHEAD_MS, time_of
+from fsharechat.store import heads, import_end, import_messages, imports, messages, words
 from fsharechat.store.import_messages import Seat
-from fsharechat.store.imports import Finding, Outcome, Progress, Put, Run
+from fsharechat.store.imports import Finding, Outcome, Progress, Put
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 
@@ -87,11 +88,12 @@ class Importer:
             await self._copy(kind, tables, progress)
         await self._settle()
         problems = await self._check()
+        await self._look_at_the_clock(now)
         self._name_what_is_not_taken(tables)
         if not problems:
             while await self._store.write(import_end.forget_notes):
                 pass
-            await self._store.write(imports.finish, Run(self._source.name, now))
+            await self._store.write(imports.finish, self._source.name, now)
         return problems
 
     async def _copy(self, kind: Kind, tables: Mapping[str, Table], progress: dict[str, Progress]) -> None:
@@ -171,8 +173,15 @@ class Importer:
         version = secrets.token_bytes(16)
 
         def put(dialect: Dialect) -> Unit[Outcome]:
-            added = (yield from words.add(dialect, kept, version)) if kept else 0
-            return Outcome(added, len(page) - added)
+            outcome = Outcome()
+            try:
+                outcome.put = (yield from words.add(dialect, kept, version)) if kept else 0
+            except words.TooManyWords:
+                outcome.note(
+                    f"there are more than {words.MAX_WORDS} sensitive words", f"{len(kept)} left out"
+                )
+            outcome.left_out = len(page) - outcome.put
+            return outcome
 
         return _with(put, lost)
 
@@ -227,6 +236,14 @@ class Importer:
             if count != self.totals[name].put
         ]
         return problems + await self._sample.compare(self._store)
+
+    async def _look_at_the_clock(self, now: int) -> None:
+        newest = await self._store.read(messages.newest)
+        if newest and (ahead := time_of(newest) - now) > MAX_AHEAD_MS:
+            kind = (
+                "the newest message is of the future: the clock of the original or of this machine is wrong"
+            )
+            self._report.add([Finding(kind, f"{newest}, by {ahead // 1000} s")])
 
     async def _count_up(self, table: str, key: str, first: str | int) -> int:
         total, after = 0, first

@@ -9,6 +9,7 @@ on where it was, and no row is put twice.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from hashlib import blake2b
 from typing import NamedTuple
 
 import orjson
@@ -18,6 +19,8 @@ from fsharechat.store.state import IMPORT_FACT, State, look
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, insert_many, select_in
 
 _TABLE = f"{IMPORT_FACT}:"
+_MAX_SOURCE = 160
+"""Bytes of a source's name that are kept; a row of `facts` has 255."""
 
 
 class ImportRefused(Exception):
@@ -30,6 +33,15 @@ class Run(NamedTuple):
     source: str
     began: int
     done: bool = False
+
+    @classmethod
+    def of(cls, source: str, began: int, done: bool = False) -> "Run":
+        """Return one whose source fits into the store: of a long one the end, and a digest."""
+        raw = source.encode()
+        if len(raw) > _MAX_SOURCE:
+            digest = blake2b(raw, digest_size=8).hexdigest()
+            source = f"…{raw[-_MAX_SOURCE:].decode(errors='ignore')} {digest}"
+        return cls(source, began, done)
 
 
 class Progress(NamedTuple):
@@ -93,6 +105,7 @@ def check_free(state: State, source: str) -> None:
             )
         return
     run = Run(*orjson.loads(state.imported))
+    source = Run.of(source, 0).source
     if run.done:
         raise ImportRefused(f"the import from {run.source} is complete. Start the server")
     if run.source != source:
@@ -107,7 +120,7 @@ def begin(dialect: Dialect, source: str, now: int) -> Unit[dict[str, Progress]]:
     state = yield from look(dialect)
     check_free(state, source)
     if not state.imported:
-        yield from _write(dialect, IMPORT_FACT, Run(source, now))
+        yield from _write(dialect, IMPORT_FACT, Run.of(source, now))
         return {}
     found: dict[str, Progress] = {}
     for name, value in (yield Query("SELECT name, value FROM facts WHERE name LIKE ?", (f"{_TABLE}%",))).rows:
@@ -131,10 +144,10 @@ def step(
     return outcome, after
 
 
-def finish(dialect: Dialect, run: Run) -> Unit[None]:
+def finish(dialect: Dialect, source: str, began: int) -> Unit[None]:
     """Write down that an import is complete, and forget what only the import needed."""
     yield Query("DELETE FROM facts WHERE name LIKE ?", (f"{_TABLE}%",))
-    yield from _write(dialect, IMPORT_FACT, run._replace(done=True))
+    yield from _write(dialect, IMPORT_FACT, Run.of(source, began, done=True))
 
 
 # Users and what is theirs

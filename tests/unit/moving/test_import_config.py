@@ -120,6 +120,14 @@ def test_the_guide_as_it_is_gives_settings_that_start(tmp_path: Path) -> None:
     assert "push.kafka.broker (push-connector): it is a placeholder." in text
 
 
+def test_the_settings_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    group = GROUP.replace("embed_db=0", "embed_db=1")
+    converted(install(tmp_path, connector=CONNECTOR.replace("minio.url", "#"), group=group))
+    file, data = tmp_path / "settings.toml", tmp_path / "data"
+    assert main(["check", "--settings", str(file), "--data", str(data)]) == 0
+    assert capsys.readouterr().out.count("ok  ") == 5
+
+
 def test_the_embedded_database_is_a_single_process(tmp_path: Path) -> None:
     settings, text, _ = converted(install(tmp_path, group=GROUP.replace("embed_db=0", "embed_db=1")))
     assert settings.on_sqlite

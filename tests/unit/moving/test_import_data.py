@@ -5,8 +5,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from fsharechat.clock import now_ms
 from fsharechat.errors import StoreError
 from fsharechat.moving.h2_script import H2Script
 from fsharechat.moving.importer import Importer
@@ -14,12 +16,19 @@ from fsharechat.moving.report import Report, Ticker
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, FriendState, MemberType
 from fsharechat.store import friends, groups, heads, messages, sessions, users, words
-from fsharechat.store.imports import ImportRefused
+from fsharechat.store.imports import ImportRefused, Run
 from fsharechat.store.messages import conversation_key
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Row, Unit
 from tools.testing.original import H2Form, Original, Person, content_of
+
+
+def test_what_an_import_reads_from_fits_into_the_store() -> None:
+    long = Run.of("/飞" * 200, 1_795_646_015_394, True)
+    assert len(orjson.dumps(tuple(long))) <= 255
+    assert long != Run.of("/飞" * 201, 1_795_646_015_394, True)
+    assert Run.of("/x", 1).source == "/x"
 
 
 class Imported:
@@ -398,6 +407,30 @@ async def test_a_store_with_users_or_of_another_import_is_refused(move: Move, tm
     await move.store.write(users.insert, "someone", "13800000001", "x", 1)
     with pytest.raises(ImportRefused, match="has users already"):
         await move.done()
+
+
+async def test_a_script_that_has_changed_is_another_source(
+    move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its positions would be wrong."""
+    pair(move)
+
+    async def check(_: Importer) -> list[str]:
+        return ["something is wrong"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Importer, "_check", check)
+        assert (await move.done()).problems == ["something is wrong"]
+    move.original.user("13800000007")
+    with pytest.raises(ImportRefused, match="has begun in the store"):
+        await move.done()
+
+
+async def test_messages_of_the_future_are_told_of(move: Move) -> None:
+    ann, ben = pair(move)
+    move.original.now = now_ms() + 3_600_000
+    move.original.text(ann, ben, "too early")
+    assert "of the future" in (await move.done()).report
 
 
 async def test_an_import_is_not_repeated(move: Move) -> None:
