@@ -84,8 +84,11 @@ class Importer:
         progress = await self._store.write(imports.begin, self._source.name, now)
         if progress:
             self._ticker.say("an import had begun: it goes on where it was")
+        await self._store.begin_import()
         for kind in self._kinds:
             await self._copy(kind, tables, progress)
+        self._ticker.say("all rows are read; the history is sorted")
+        await self._store.end_import()
         await self._settle()
         problems = await self._check()
         await self._look_at_the_clock(now)
@@ -205,9 +208,10 @@ class Importer:
 
     async def _settle(self) -> None:
         """Do what only all rows together say."""
-        self._ticker.say("all rows are read; who has quit, and which groups are gone, is looked up")
+        self._ticker.say("who has quit, and which groups are gone, is looked up")
         none = ("", "")
         await self._through(import_end.put_late, none)
+        await self._through(import_end.give_back_greetings, none)
         await self._through(import_end.take_out_quitters, none)
         await self._through(import_end.bury_groups, "")
         await self._through(import_end.count_members, "")

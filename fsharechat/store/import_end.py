@@ -6,7 +6,7 @@ from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import FriendState, MemberType
 from fsharechat.store import groups, heads
 from fsharechat.store.groups import Silence
-from fsharechat.store.import_messages import Seat, moved_ids
+from fsharechat.store.import_messages import GREETING_MS, Seat, moved_ids
 from fsharechat.store.imports import Note, Outcome
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
 
@@ -47,6 +47,20 @@ def _no_heads() -> Unit[dict[str, int]]:
 def _behind(rows: Sequence[Row]) -> tuple[str, str] | None:
     """Return behind which row to go on; None where there is no more."""
     return (rows[-1][0], rows[-1][1]) if len(rows) == PAGE else None
+
+
+def give_back_greetings(_: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+    """Let messages that the server sent as greetings be no device's own."""
+    rows = yield from _notes(Note.GREETED, after)
+    for _name, uid, id in rows:
+        sql = (
+            "SELECT m.id, m.sender FROM messages t JOIN messages m ON m.conversation = t.conversation "
+            "AND m.id < t.id WHERE t.id = ? ORDER BY m.id DESC LIMIT 1"
+        )
+        for before, sender in (yield Query(sql, (id,))).rows:
+            if sender == uid and time_of(id) - time_of(before) < GREETING_MS:
+                yield Query("UPDATE messages SET client = NULL WHERE id = ?", (before,))
+    return Outcome(), _behind(rows)
 
 
 def take_out_quitters(

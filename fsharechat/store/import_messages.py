@@ -24,7 +24,7 @@ class Imported(NamedTuple):
 
 
 _MESSAGE = ("id", "sender", "conversation", "body", "client")
-_GREETING_MS = 60_000
+GREETING_MS = 60_000
 """A greeting is not older than that when the message comes that says so."""
 
 Rebuild = Callable[[bytes, int], bytes]
@@ -67,10 +67,10 @@ def put_messages(rows: Sequence[Imported], rebuild: Rebuild) -> Put:
             client = devices.get(row.sender) if row.own else None
             if row.greets:
                 before_it = clients.pop((row.sender, row.conversation), None)
-                if before_it is not None and time_of(id) - time_of(before_it) < _GREETING_MS:
+                if before_it is not None and time_of(id) - time_of(before_it) < GREETING_MS:
                     fresh[before_it] = (*fresh[before_it][:4], None)
                 elif before_it is None:
-                    yield from _was_greeting(row, id)
+                    notes[Note.GREETED, str(id), row.sender] = id
             elif client is not None:
                 clients[row.sender, row.conversation] = id
             for kind, group, uid in row.notes:
@@ -120,14 +120,6 @@ def _free_id(id: int, taken: dict[int, Row]) -> Unit[int]:
         id += 1
         if id not in taken and not (yield Query("SELECT 1 FROM messages WHERE id = ?", (id,))).rows:
             return id
-
-
-def _was_greeting(row: Imported, id: int) -> Unit[None]:
-    """Let the message before this one be nobody's own: the server sent it."""
-    sql = "SELECT id, sender FROM messages WHERE conversation = ? AND id < ? ORDER BY id DESC LIMIT 1"
-    for before, sender in (yield Query(sql, (row.conversation, id))).rows:
-        if sender == row.sender and time_of(id) - time_of(before) < _GREETING_MS:
-            yield Query("UPDATE messages SET client = NULL WHERE id = ?", (before,))
 
 
 def _replace(id: int, body: bytes, client: str | None, recalled: bool) -> Unit[None]:

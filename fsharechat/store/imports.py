@@ -91,9 +91,27 @@ class Note(IntEnum):
     """Message `number` is to go to the end of the inbox of `uid`: its seq was taken."""
     MOVED = 3
     """Message `name` of sender `uid` has the id `number`: its own was taken."""
+    GREETED = 4
+    """What `uid` sent before message `number` was a greeting, which the server sent."""
 
 
 # What is there
+
+
+def unfinished(imported: bytes) -> str:
+    """Return what is wrong with a store by what an import wrote down of itself (State.imported); "" if nothing is."""
+    if not imported:
+        return ""
+    run = Run(*orjson.loads(imported))
+    if run.done:
+        return ""
+    return f"an import from {run.source} is not complete: run `fsharechat import-data` again"
+
+
+def begun(dialect: Dialect) -> Unit[bytes]:
+    """Return what an import wrote down of itself, nothing where there was none."""
+    rows = (yield Query("SELECT value FROM facts WHERE name = ?", (IMPORT_FACT,))).rows
+    return bytes(rows[0][0]) if rows else b""
 
 
 def check_free(state: State, source: str) -> None:

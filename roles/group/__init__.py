@@ -13,6 +13,7 @@ from fsharechat.node import WAIT_SECONDS, Node
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
+from fsharechat.store import imports
 from fsharechat.store import messages as message_rows
 from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
@@ -63,6 +64,8 @@ class GroupRole:
 
     async def start(self, node: Node) -> None:
         self._node = node
+        if problem := imports.unfinished(await node.store.read(imports.begun)):
+            raise StartError(f"the store cannot be served from: {problem}")
         try:
             lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
             self._lease = lease

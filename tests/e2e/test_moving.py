@@ -207,6 +207,10 @@ async def test_an_import_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> 
     import_.kill()
     await import_.wait()
     stopped_at = rows("messages"), rows("inbox")
+    for command in ((), ("check",)):
+        code, said, errors = run_command(data, *command)
+        assert code == 1
+        assert "is not complete: run `fsharechat import-data` again" in said + errors
     output = the_import(str(path), data)
     assert stopped_at[0] > 0
     assert stopped_at[1] < rows("inbox")

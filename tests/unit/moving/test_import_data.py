@@ -244,7 +244,11 @@ async def test_heads_and_seqs_stay_what_devices_know(move: Move) -> None:
     assert [entry.seq for entry in stored[0].entries if entry.uid == ben.uid] == [ben.head + 1]
 
 
-async def test_a_message_is_its_senders_only_devices_own(move: Move) -> None:
+@pytest.mark.parametrize("rows", [1, 100], ids=["in pages of one", "in one page"])
+async def test_a_message_is_its_senders_only_devices_own(
+    move: Move, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("fsharechat.moving.h2_script.PAGE_ROWS", rows)
     ann, ben = pair(move)
     move.original.device(ben, "web")
     move.original.befriend(ann, ben, "hello, it is me")
