@@ -26,13 +26,13 @@ from tools.conformance.checks import Refused
 from tools.conformance.device import ACCEPTED, Device, Session
 from tools.conformance.links import Link
 from tools.testing.original import H2Form, MysqlForm, Original, Person, fill
+from tools.testing.real_rows import FOLDER
 from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services
 from tools.wire.bodies import GROUP, Account
 
 pytestmark = pytest.mark.slow
 
-FIXTURE = os.environ.get("FSHARECHAT_ORIGINAL_FIXTURE", "")
 NOT_IN_GROUP = 9
 BOTH = pytest.mark.parametrize("transport", ["tcp", "ws"])
 
@@ -232,7 +232,7 @@ async def test_a_store_that_a_server_runs_on_is_refused(tmp_path: Path) -> None:
 
 # Rows that the original wrote
 
-REAL = ("h2", "mariadb") if FIXTURE else ()
+REAL = ("h2", "mariadb") if FOLDER else ()
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def mysql_database(services: Services) -> Callable[[], tuple[str, Any]]:
 async def test_rows_of_the_original_itself(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Nothing is tried where there are none."""
     for form in REAL:
-        folder = Path(FIXTURE)
+        folder = Path(FOLDER)
         source = str(folder / f"fsharechat-{form}.sql")
         if form == "mariadb":
             make: Callable[[], tuple[str, Any]] = request.getfixturevalue("mysql_database")
