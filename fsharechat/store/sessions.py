@@ -122,7 +122,8 @@ class Guess(NamedTuple):
     """A code that somebody tries.
 
     `is_super`: whether it is the super code; None where the server has none. `retried`: the same call may have been
-    carried out already. `address`: where it comes from; empty: it is not counted.
+    carried out already. `address`: where it comes from; empty: it is not counted. `may_register`: whether it may make
+    a new user.
     """
 
     number: str
@@ -131,6 +132,7 @@ class Guess(NamedTuple):
     client_id: str
     retried: bool = False
     address: str = ""
+    may_register: bool = True
 
 
 class Login(NamedTuple):
@@ -165,8 +167,11 @@ def new_code(
     rules: CodeRules,
     retried: bool = False,
     address: str = "",
+    may_register: bool = True,
 ) -> Unit[NewCode]:
     """Keep a code that is to be sent, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
+
+    Whoever is no user and may not register gets none: INVALID_NUMBER. It counts for the address all the same.
 
     A retried call does not wait for `resend_ms`, and is not counted again: what it would wait for may be its own
     first attempt.
@@ -175,6 +180,8 @@ def new_code(
         wait_ms = yield from address_limits.take(dialect, Counted.CODES, address, now, rules.address_codes)
         if wait_ms:
             return NewCode(LoginCode.TOO_OFTEN, Codes(), wait_ms)
+    if not may_register and not (yield from users.has_number(dialect, number)):
+        return NewCode(LoginCode.INVALID_NUMBER, Codes())
     # A row that is not there cannot be locked, and two processes would each send the number a first code.
     yield Query(
         dialect.insert_new("login_codes", ("number", *Codes._fields)), (number, *Codes()), unread=True
@@ -234,7 +241,8 @@ def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: Code
 
     A blocked user gets NO_SESSION, and only for a right code: nobody else learns that they are.
     A retried call that was carried out already gives the device a session once more, and the same `created`.
-    An address that has guessed or logged in too often gets TOO_OFTEN.
+    An address that has guessed or logged in too often gets TOO_OFTEN. Whoever is no user and may not register gets
+    INVALID_NUMBER.
     """
     wait_ms = yield from address_limits.wait(
         dialect, Counted.WRONG_CODES, guess.address, now, rules.address_guesses
@@ -247,6 +255,8 @@ def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: Code
     result = yield from use_code(dialect, guess, now, rules)
     if result is not LoginCode.SUCCESS:
         return Login(result)
+    if not guess.may_register and not (yield from users.has_number(dialect, guess.number)):
+        return Login(LoginCode.INVALID_NUMBER)
     uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
     if status == UserStatus.BLOCKED:
         return Login(LoginCode.NO_SESSION, uid, status)

@@ -47,10 +47,15 @@ def rules(group: Group) -> CodeRules:
     )
 
 
-def answer(code: LoginCode, result: object = None, wait_ms: int = 0) -> Reply:
-    """Return what the api role answers; `wait_ms`: for how long the address that asks need not try again."""
+def answer(code: LoginCode, result: object = None, wait_ms: int = 0, uninvited: bool = False) -> Reply:
+    """Return what the api role answers.
+
+    `wait_ms`: for how long the address that asks need not try again. `uninvited`: the number is right, but may not
+    register.
+    """
     wait = {"wait_ms": wait_ms} if wait_ms else {}
-    return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait}))
+    why = {"uninvited": True} if uninvited else {}
+    return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait, **why}))
 
 
 async def send_code(group: Group, call: Call) -> Reply:
@@ -71,9 +76,11 @@ async def send_code(group: Group, call: Call) -> Reply:
             rules(group),
             call.retried,
             request.get("address", ""),
+            group.settings.registration.takes(number),
         )
         if made.result is not LoginCode.SUCCESS:
-            return answer(made.result, wait_ms=made.wait_ms)
+            uninvited = made.result is LoginCode.INVALID_NUMBER
+            return answer(made.result, wait_ms=made.wait_ms, uninvited=uninvited)
         try:
             await group.codes.send(number, code)
         except CodeError as error:
@@ -95,7 +102,13 @@ async def login(group: Group, call: Call) -> Reply:
     now = group.now()
     digest = digest_of(group, number, code)
     guess = Guess(
-        number, digest, is_super_code(group, code), client_id, call.retried, request.get("address", "")
+        number,
+        digest,
+        is_super_code(group, code),
+        client_id,
+        call.retried,
+        request.get("address", ""),
+        group.settings.registration.takes(number),
     )
     fresh = Session(*NewSecrets.make(), issued_ms=now)
     try:
@@ -106,7 +119,8 @@ async def login(group: Group, call: Call) -> Reply:
     if done.session is None:
         if done.uid:
             log.info("login of a blocked user refused", uid=done.uid, client_id=client_id)
-        return answer(done.result, wait_ms=done.wait_ms)
+        uninvited = done.result is LoginCode.INVALID_NUMBER
+        return answer(done.result, wait_ms=done.wait_ms, uninvited=uninvited)
     log.info("login", uid=done.uid, client_id=client_id, created=done.created, status=done.status)
     user_token = group.tokens.issue(done.uid, client_id, now)
     token = crypto.login_token(user_token, done.session.secret, done.session.db_secret)

@@ -27,12 +27,19 @@ def key() -> str:
 
 
 @pytest.fixture
+def registration() -> s.Registration:
+    """Return who may become a user; modules that want fewer than everybody override this."""
+    return s.Registration()
+
+
+@pytest.fixture
 async def site(
     tmp_path: Path,
     sqlite_file: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
     codes: s.Codes,
     key: str,
+    registration: s.Registration,
 ) -> AsyncIterator[Site]:
     sqlite_file("data/fsharechat.db")
     settings = s.Settings(
@@ -40,6 +47,7 @@ async def site(
         connector=s.Connector(tcp_port=0, ws_port=0),
         api=s.Api(port=0, key=key, cors_origins=("https://chat.example", "https://other.example")),
         codes=codes,
+        registration=registration,
     )
     with capture_logs() as logs:
         async with Node(settings) as node, ClientSession(node.addresses["http"]) as http:
