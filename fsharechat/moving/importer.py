@@ -228,11 +228,14 @@ class Importer:
         self._ticker.say("the counts and a sample are checked")
         counted = {
             "users": await self._count_up("users", "uid", ""),
-            "sessions": await self._count_by_user("sessions"),
-            "friends": await self._count_by_user("friends"),
-            "settings": await self._count_by_user("user_settings"),
+            "sessions": await self._count_by("sessions", "uid"),
+            "friends": await self._count_by("friends", "uid"),
+            "friend requests": await self._count_by("friend_requests", "from_uid"),
+            "settings": await self._count_by("user_settings", "uid"),
+            "groups": await self._count_by("chat_groups", "id", import_end.NOT_BURIED),
+            "members": await self._count_by("group_members", "group_id", import_end.NOT_BURIED),
             "messages": await self._count_up("messages", "id", 0),
-            "inbox entries": await self._count_by_user("inbox"),
+            "inbox entries": await self._count_by("inbox", "uid"),
         }
         problems = [
             f"{name}: {self.totals[name].put:,} were put, and the store has {count:,}"
@@ -252,16 +255,16 @@ class Importer:
     async def _count_up(self, table: str, key: str, first: str | int) -> int:
         total, after = 0, first
         while True:
-            number, last = await self._store.write(import_end.count_up(table, key, after))
+            number, last = await self._store.write(import_end.count_up, table, key, after)
             total += number
             if last is None:
                 return total
             after = last
 
-    async def _count_by_user(self, table: str) -> int:
+    async def _count_by(self, table: str, key: str, condition: str = "") -> int:
         total, after = 0, ""
         while True:
-            number, last = await self._store.write(import_end.count_of_users(table, after))
+            number, last = await self._store.write(import_end.count_by, table, key, condition, after)
             total += number
             if last is None:
                 return total

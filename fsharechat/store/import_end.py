@@ -1,6 +1,6 @@
 """The end of an import (imports.py): what only all rows together say, and the check."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import FriendState, MemberType
@@ -181,31 +181,25 @@ def forget_notes(dialect: Dialect) -> Unit[bool]:
 COUNT_STEP = 20_000
 
 
-def count_up(
-    table: str, key: str, after: str | int
-) -> Callable[[Dialect], Unit[tuple[int, str | int | None]]]:
-    """Return what counts some rows behind a key: how many, and behind which to go on."""
-
-    def count(_: Dialect) -> Unit[tuple[int, str | int | None]]:
-        sql = f"SELECT COUNT(*), MAX({key}) FROM (SELECT {key} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?) t"
-        number, last = (yield Query(sql, (after, COUNT_STEP))).rows[0]
-        return number, last if number == COUNT_STEP else None
-
-    return count
+def count_up(_: Dialect, table: str, key: str, after: str | int) -> Unit[tuple[int, str | int | None]]:
+    """Count some rows behind a key that each has for itself: how many, and behind which to go on."""
+    sql = f"SELECT COUNT(*), MAX({key}) FROM (SELECT {key} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?) t"
+    number, last = (yield Query(sql, (after, COUNT_STEP))).rows[0]
+    return number, last if number == COUNT_STEP else None
 
 
-def count_of_users(table: str, after: str) -> Callable[[Dialect], Unit[tuple[int, str | None]]]:
-    """Return what counts the rows of some users behind a uid."""
+NOT_BURIED = "IN (SELECT id FROM chat_groups WHERE dismissed = 0)"
 
-    def count(_: Dialect) -> Unit[tuple[int, str | None]]:
-        sql = f"SELECT DISTINCT uid FROM {table} WHERE uid > ? ORDER BY uid LIMIT 20"
-        uids = [uid for (uid,) in (yield Query(sql, (after,))).rows]
-        if not uids:
-            return 0, None
-        found = yield from select_in(f"SELECT COUNT(*) FROM {table} WHERE uid IN ({{}})", uids)
-        return sum(number for (number,) in found), uids[-1]
 
-    return count
+def count_by(_: Dialect, table: str, key: str, condition: str, after: str) -> Unit[tuple[int, str | None]]:
+    """Count the rows of some keys behind one, of those whose key fulfils a condition."""
+    sql = f"SELECT DISTINCT {key} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT 20"
+    keys = [one for (one,) in (yield Query(sql, (after,))).rows]
+    if not keys:
+        return 0, None
+    also = f" AND {key} {condition}" if condition else ""
+    found = yield from select_in(f"SELECT COUNT(*) FROM {table} WHERE {key} IN ({{}}){also}", keys)
+    return sum(number for (number,) in found), keys[-1]
 
 
 def seat(_: Dialect, uid: str, seq: int) -> Unit[tuple[int, int]]:
