@@ -1,20 +1,20 @@
-"""Texts as they are compared where people write one thing in many ways: by case, width and composition."""
+"""Texts in the form in which they are compared: without differences of case, width and composition."""
 
 import re
 import unicodedata
 from collections.abc import Iterator
 
 MAX_MARKS = 30
-"""Marks in a row that count: those of the stream-safe text format (Unicode Standard Annex #15, section 13)."""
+"""How many marks in a row count, as in the stream-safe text format (Unicode Standard Annex #15, section 13)."""
 
 SLICE = 512
-"""Characters that are looked at in one go: 1 ms for the most costly ones, each of which decomposes into 18."""
+"""How many characters are searched in one go: 1 ms for the most costly ones, which decompose into 18 each."""
 
 
 def fold(text: str) -> str:
-    """Return a text as words are looked for in it: whatever its case, its width and its composition.
+    """Return a text in the form that is searched: without differences of case, width and composition.
 
-    Of more than MAX_MARKS marks in a row the rest is dropped: to put marks in order takes the square of their number.
+    Marks beyond MAX_MARKS in a row are dropped: the time to sort marks grows with the square of their number.
     """
     if text.isascii():
         return text.lower()
@@ -39,7 +39,7 @@ def _cut_marks(text: str) -> str:
 
 
 def _begins_anew(text: str, at: int) -> bool:
-    """Return whether the character at a place is neither a mark of what is before it, nor composed with it."""
+    """Return whether the character at a place neither is a mark of the one before it, nor composes with it."""
     if text[at].isascii():
         return True
     before = text[max(at - _CONTEXT, 0) : at]
@@ -48,7 +48,7 @@ def _begins_anew(text: str, at: int) -> bool:
 
 
 def _marks() -> str:
-    """Return a class of a regular expression: what stands behind another character when it is decomposed."""
+    """Return a regular expression class of the characters that follow another one in a decomposition."""
     marks = [
         code
         for code in range(0x300, 0x1F000)  # the first one is 300, the last one 1E94A
@@ -60,4 +60,4 @@ def _marks() -> str:
 _MARK = re.compile(_marks())
 _MARKS = re.compile(f"{_MARK.pattern}{{{MAX_MARKS + 1},}}")
 _CONTEXT = 2 * MAX_MARKS
-"""Characters that have the one before all the marks among them."""
+"""Characters that include the character before all their marks."""

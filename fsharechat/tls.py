@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
-from fsharechat.settings_tls import SYSTEM, RpcTls, ServiceTls, certificates, good_until
+from fsharechat.settings_types import SYSTEM, RpcTls, ServiceTls, certificates, good_until
 
 _CERTIFICATE_FAULTS = {
     9: "its certificate is not valid yet",

@@ -1,7 +1,7 @@
-"""Events as bytes: protobuf records of events.proto, each with the version in which it is written.
+"""Events as bytes: protobuf records of events.proto. Each has the version in which it is written.
 
-A process reads every version from the oldest to its newest, and writes the highest that all members of the cluster
-read (Registry.watch_bus). So what is in a record is changed in these steps:
+A process reads every version from the oldest to its newest, and writes the highest version that all members of the
+cluster read (Registry.watch_bus). So the contents of a record are changed in these steps:
 
 1. The newest version goes up by one. The functions below write the new fields only if `version` is that high, and
    read records of the version before as well.
@@ -14,19 +14,19 @@ from google.protobuf.message import DecodeError
 
 from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
 from fsharechat.bus import events_pb2 as pb
-from fsharechat.store.messages import Entry
+from fsharechat.store.messages import Entry, make_entry
 from fsharechat.versions import Range
 
 SPOKEN = Range(1, 1)
-"""The versions of events.proto, and of what is said of presence below. The newest changes whenever they do."""
+"""The versions of events.proto, and of the presence records below. The newest changes whenever they change."""
 
 
 class RecordError(ValueError):
-    """Bytes that are no record."""
+    """The bytes are no record."""
 
 
 class VersionError(RecordError):
-    """A record of a process of another release."""
+    """The record comes from a process of another release."""
 
 
 def encode_events(events: Sequence[Event], version: int = SPOKEN.newest) -> bytes:
@@ -76,10 +76,10 @@ def decode_events(data: bytes) -> list[Event]:
 
 
 def _event(event: pb.Event) -> Event | None:
-    """Return one event; None for a kind that a newer process has sent."""
+    """Return one event, None for a kind that a newer process has sent."""
     if event.HasField("deliver"):
         one = event.deliver
-        entries = [Entry(entry.uid, entry.seq) for entry in one.entries]
+        entries = [make_entry((entry.uid, entry.seq)) for entry in one.entries]
         return Deliver(one.body, entries, one.sender, one.sender_client, one.message_id)
     if event.HasField("push"):
         return Push(event.push.body, list(event.push.uids))
@@ -101,15 +101,15 @@ def _event(event: pb.Event) -> Event | None:
 
 
 def presence_key(presence: Presence) -> bytes:
-    """Return what the records of one device on one node share.
+    """Return the key that all records of one device on one node share.
 
-    The node is in it so that a connector can take back only what it has said itself.
+    It has the node, so that a connector can take back only its own announcements.
     """
     return f"{presence.node}\0{presence.uid}\0{presence.client_id}".encode()
 
 
 def encode_presence(presence: Presence, version: int = SPOKEN.newest) -> bytes | None:
-    """Return the value of a presence record: none, a tombstone, when the device has gone."""
+    """Return the value of a presence record: None, a tombstone, if the device has gone."""
     if not presence.online:
         return None
     uid, client_id, node, epoch, _ = presence

@@ -49,7 +49,7 @@ def _config(argv: Sequence[str]) -> int:
 def _data(argv: Sequence[str], settings_file: Callable[[Path | None], Path | None]) -> int:
     from fsharechat import log
     from fsharechat.moving import data
-    from fsharechat.moving.report import Report, Ticker
+    from fsharechat.moving.report import ImportReport, ProgressTicker
     from fsharechat.settings import SettingsError, load
 
     parser = argparse.ArgumentParser(
@@ -79,7 +79,7 @@ def _data(argv: Sequence[str], settings_file: Callable[[Path | None], Path | Non
         # On the command line everybody on this machine could read the password.
         place = sys.stdin.readline().strip() if args.source == "-" else args.source
         source = data.source_of(place, args.ca)
-        problems = asyncio.run(data.run(settings, source, args.dry_run, Report(), Ticker()))
+        problems = asyncio.run(data.run(settings, source, args.dry_run, ImportReport(), ProgressTicker()))
     except KeyboardInterrupt:
         print("fsharechat: cut off. The same command goes on where it was", file=sys.stderr)
         return 130

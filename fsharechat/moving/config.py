@@ -33,7 +33,7 @@ class ConfigError(Exception):
     """There is nothing to read."""
 
 
-class Given(NamedTuple):
+class GivenKey(NamedTuple):
     """A key as a file has it."""
 
     service: str
@@ -52,10 +52,10 @@ class Given(NamedTuple):
 
 def convert(places: Sequence[Path], tls: Path) -> tuple[str, list[str]]:
     """Return the settings file, and what is to be decided. Raises ConfigError."""
-    given: list[Given] = []
+    given: list[GivenKey] = []
     for file in _files(places):
         given += _read(file)
-    conversion = Conversion(given, tls)
+    conversion = ConfigConversion(given, tls)
     conversion.run()
     return conversion.text(sorted({one.file for one in given})), conversion.remarks()
 
@@ -75,7 +75,7 @@ def _files(places: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _read(file: Path) -> list[Given]:
+def _read(file: Path) -> list[GivenKey]:
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -86,7 +86,7 @@ def _read(file: Path) -> list[Given]:
         text = data.decode("latin-1")  # what Java takes it for
     values = properties.parse(text)
     service = _service(file, values)
-    return [Given(service, file, key, value) for key, value in values.items()]
+    return [GivenKey(service, file, key, value) for key, value in values.items()]
 
 
 def _service(file: Path, values: Mapping[str, str]) -> str:
@@ -115,11 +115,11 @@ _MEANINGLESS = {
 }
 
 
-class Conversion:
+class ConfigConversion:
     """Makes settings of what is given."""
 
-    def __init__(self, given: Sequence[Given], tls: Path) -> None:
-        self._given: dict[str, list[Given]] = {}
+    def __init__(self, given: Sequence[GivenKey], tls: Path) -> None:
+        self._given: dict[str, list[GivenKey]] = {}
         for one in given:
             self._given.setdefault(_name(one.key), []).append(one)
         self._tls = tls
@@ -150,7 +150,7 @@ class Conversion:
 
     # What there is
 
-    def _one(self, name: str) -> Given | None:
+    def _one(self, name: str) -> GivenKey | None:
         """Return the key of that name, if there is one; say so where files differ."""
         self._seen.add(name)
         found = self._given.get(name, [])
@@ -163,7 +163,7 @@ class Conversion:
         services = ", ".join(dict.fromkeys(one.service for one in found))
         return usable[0]._replace(service=services)
 
-    def _usable(self, name: str) -> Given | None:
+    def _usable(self, name: str) -> GivenKey | None:
         found = self._one(name)
         if found is not None and not found.usable:
             what = "is a placeholder" if found.value else "is empty"
@@ -175,10 +175,10 @@ class Conversion:
         self._values.setdefault(section, {})[key] = value
         self._why[section, key] = list(why)
 
-    def _take(self, given: Given, section: str, key: str, value: object, how: str = "") -> None:
+    def _take(self, given: GivenKey, section: str, key: str, value: object, how: str = "") -> None:
         self._set(section, key, value, [f"{given}: taken{f', {how}' if how else ''}."])
 
-    def _drop(self, given: Given | None, why: str) -> None:
+    def _drop(self, given: GivenKey | None, why: str) -> None:
         if given is not None:
             self._meaningless.append(f"{given}: {why}.")
 

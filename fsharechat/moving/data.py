@@ -12,11 +12,11 @@ from fsharechat.errors import StartError, StoreError
 from fsharechat.moving.h2_script import H2Script
 from fsharechat.moving.importer import Importer
 from fsharechat.moving.mysql_source import MysqlSource
-from fsharechat.moving.report import Report, Ticker
+from fsharechat.moving.report import ImportReport, ProgressTicker
 from fsharechat.moving.source import Source, SourceError
 from fsharechat.registry import RegistryError
 from fsharechat.settings_schema import MYSQL_PORT, Settings
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store.imports import ImportRefused, check_free
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.state import StoreUnread
@@ -44,7 +44,9 @@ def source_of(place: str, authority: str) -> Source:
     return MysqlSource(url, ServiceTls(ca=authority))
 
 
-async def run(settings: Settings, source: Source, dry: bool, report: Report, ticker: Ticker) -> list[str]:
+async def run(
+    settings: Settings, source: Source, dry: bool, report: ImportReport, ticker: ProgressTicker
+) -> list[str]:
     """Import, and return what the check at the end found to be wrong. Raises FAULTS."""
     try:
         async with _target(settings, source, dry) as store:

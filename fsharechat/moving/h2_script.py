@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, Page, Row, Source, SourceError, Table
+from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, Row, Source, SourceError, SourcePage, SourceTable
 
 MAX_LINE = 64 << 20
 """Bytes of a line: what is longer is no script of H2."""
@@ -40,10 +40,10 @@ _HOW = (
 )
 
 
-class _Place(NamedTuple):
+class _TablePlace(NamedTuple):
     """A table of the script, and where its rows begin."""
 
-    table: Table
+    table: SourceTable
     offset: int
 
 
@@ -54,10 +54,10 @@ class H2Script(Source):
         # With its size: a position in another script would be wrong.
         self.name = f"{path.absolute()} ({path.stat().st_size} bytes)"
         self._path = path
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _TablePlace] = {}
         self._reading: tuple[str, Sequence[str], int, Iterator[Row]] | None = None
 
-    async def open(self) -> Mapping[str, Table]:
+    async def open(self) -> Mapping[str, SourceTable]:
         try:
             return await asyncio.to_thread(self._look)
         except OSError as error:
@@ -66,13 +66,13 @@ class H2Script(Source):
     async def close(self) -> None:
         self._reading = None
 
-    async def page(self, table: Table, columns: Sequence[str], after: int) -> Page:
+    async def page(self, table: SourceTable, columns: Sequence[str], after: int) -> SourcePage:
         try:
             return await asyncio.to_thread(self._page, table, columns, after)
         except OSError as error:
             raise SourceError(f"{self._path}: {error.strerror}") from error
 
-    def _look(self) -> dict[str, Table]:
+    def _look(self) -> dict[str, SourceTable]:
         with self._path.open("rb") as file:
             head = file.read(4096)
             if b"-- MySQL dump" in head or b"-- MariaDB dump" in head or b"SQL_MODE=" in head:
@@ -89,16 +89,16 @@ class H2Script(Source):
             while line := file.readline(MAX_LINE):
                 if found := _CREATE.match(line):
                     name, columns = found[1].decode().lower(), set()
-                    self._places[name] = _Place(Table(name, frozenset(), 0), file.tell())
+                    self._places[name] = _TablePlace(SourceTable(name, frozenset(), 0), file.tell())
                 elif name and (found := _COLUMN.match(line)):
                     columns.add(found[1].decode().lower())
                 elif name and (found := _COUNT.match(line)):
-                    self._places[name] = _Place(
-                        Table(name, frozenset(columns), int(found[1])), self._places[name].offset
+                    self._places[name] = _TablePlace(
+                        SourceTable(name, frozenset(columns), int(found[1])), self._places[name].offset
                     )
         return {name: place.table for name, place in self._places.items() if place.table.columns}
 
-    def _page(self, table: Table, columns: Sequence[str], after: int) -> Page:
+    def _page(self, table: SourceTable, columns: Sequence[str], after: int) -> SourcePage:
         if self._reading is None or self._reading[:3] != (table.name, columns, after):
             rows = self._rows(table.name, columns)
             for _ in range(after):
@@ -112,9 +112,9 @@ class H2Script(Source):
             size += sum(len(value) for value in row if isinstance(value, (str, bytes)))
             if len(found) == PAGE_ROWS or size > PAGE_BYTES:
                 self._reading = (table.name, columns, after + len(found), rows)
-                return Page(found, after + len(found), False)
+                return SourcePage(found, after + len(found), False)
         self._reading = None
-        return Page(found, after + len(found), True)
+        return SourcePage(found, after + len(found), True)
 
     def _rows(self, name: str, columns: Sequence[str]) -> Iterator[Row]:
         """Yield the rows of a table in the order of the script, with these columns."""

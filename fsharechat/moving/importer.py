@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from fsharechat.clock import now_ms
 from fsharechat.moving import rows
-from fsharechat.moving.report import Report, Ticker
-from fsharechat.moving.sample import Sample
-from fsharechat.moving.source import Row, Source, SourceError, Table, tables_of
+from fsharechat.moving.report import ImportReport, ProgressTicker
+from fsharechat.moving.sample import ImportSample
+from fsharechat.moving.source import Row, Source, SourceError, SourceTable, tables_of
 from fsharechat.protocol.ids import MAX_AHEAD_MS, time_of
 from fsharechat.store import heads, import_end, import_messages, imports, messages, words
-from fsharechat.store.import_messages import Seat
-from fsharechat.store.imports import Finding, Outcome, Progress, Put
+from fsharechat.store.import_messages import InboxRow
+from fsharechat.store.imports import ImportFinding, ImportOutcome, ImportProgress, Put
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 
@@ -35,7 +35,7 @@ NOT_TAKEN = {
 NEEDED = ("t_user", "t_user_session", "t_messages", "t_user_messages")
 
 
-class Kind:
+class RowKind:
     """A kind of rows: the tables of the source, the columns, and what puts a page of them."""
 
     def __init__(
@@ -47,26 +47,26 @@ class Kind:
 class Importer:
     """One run of an import."""
 
-    def __init__(self, source: Source, store: Store, ticker: Ticker, report: Report) -> None:
+    def __init__(self, source: Source, store: Store, ticker: ProgressTicker, report: ImportReport) -> None:
         self._source = source
         self._store = store
         self._ticker = ticker
-        self._sample = Sample()
+        self._sample = ImportSample()
         self._report = report
-        self.totals: dict[str, Progress] = {}
+        self.totals: dict[str, ImportProgress] = {}
         """By kind of rows."""
         self._kinds = (
-            Kind("users", "t_user", rows.USER, self._users),
-            Kind("statuses", "t_user_status", ("_uid", "_status"), self._statuses),
-            Kind("sessions", "t_user_session", rows.SESSION, self._sessions),
-            Kind("friends", "t_friend", rows.FRIEND, self._friends),
-            Kind("friend requests", "t_friend_request", rows.REQUEST, self._requests),
-            Kind("settings", "t_user_setting", rows.SETTING, self._settings),
-            Kind("sensitive words", "t_sensitiveword", ("_word",), self._words),
-            Kind("groups", "t_group", rows.GROUP, self._groups),
-            Kind("members", "t_group_member", rows.MEMBER, self._members),
-            Kind("messages", "t_messages", rows.MESSAGE, self._messages),
-            Kind("inbox entries", "t_user_messages", rows.INBOX, self._inbox),
+            RowKind("users", "t_user", rows.USER, self._users),
+            RowKind("statuses", "t_user_status", ("_uid", "_status"), self._statuses),
+            RowKind("sessions", "t_user_session", rows.SESSION, self._sessions),
+            RowKind("friends", "t_friend", rows.FRIEND, self._friends),
+            RowKind("friend requests", "t_friend_request", rows.REQUEST, self._requests),
+            RowKind("settings", "t_user_setting", rows.SETTING, self._settings),
+            RowKind("sensitive words", "t_sensitiveword", ("_word",), self._words),
+            RowKind("groups", "t_group", rows.GROUP, self._groups),
+            RowKind("members", "t_group_member", rows.MEMBER, self._members),
+            RowKind("messages", "t_messages", rows.MESSAGE, self._messages),
+            RowKind("inbox entries", "t_user_messages", rows.INBOX, self._inbox),
         )
 
     async def run(self) -> list[str]:
@@ -99,16 +99,18 @@ class Importer:
             await self._store.write(imports.finish, self._source.name, now)
         return problems
 
-    async def _copy(self, kind: Kind, tables: Mapping[str, Table], progress: dict[str, Progress]) -> None:
-        total = Progress()
+    async def _copy(
+        self, kind: RowKind, tables: Mapping[str, SourceTable], progress: dict[str, ImportProgress]
+    ) -> None:
+        total = ImportProgress()
         for table in tables_of(tables, kind.table):
-            done = await self._copy_table(kind, table, progress.get(table.name, Progress()))
-            total = Progress(
+            done = await self._copy_table(kind, table, progress.get(table.name, ImportProgress()))
+            total = ImportProgress(
                 0, total.read + done.read, total.put + done.put, total.left_out + done.left_out, True
             )
         self.totals[kind.name] = total
 
-    async def _copy_table(self, kind: Kind, table: Table, before: Progress) -> Progress:
+    async def _copy_table(self, kind: RowKind, table: SourceTable, before: ImportProgress) -> ImportProgress:
         if before.done:
             return before
         page = await self._source.page(table, kind.columns, before.at)
@@ -137,7 +139,7 @@ class Importer:
     def _users(self, page: Sequence[Row]) -> Put:
         users = [rows.user(row) for row in page]
         lost = [
-            Finding("a user has no number or address to log in by", f"{user.uid} ({user.name})")
+            ImportFinding("a user has no number or address to log in by", f"{user.uid} ({user.name})")
             for user in users
             if not user.number and user.type == 0
         ]
@@ -169,14 +171,16 @@ class Importer:
         written = [rows.text(word) for (word,) in page]
         kept = list(dict.fromkeys(filter(None, map(words.kept, written))))
         lost = [
-            Finding(f"a sensitive word has not 1 to {words.MAX_WORD} characters", word[: words.MAX_WORD])
+            ImportFinding(
+                f"a sensitive word has not 1 to {words.MAX_WORD} characters", word[: words.MAX_WORD]
+            )
             for word in written
             if not words.kept(word)
         ]
         version = secrets.token_bytes(16)
 
-        def put(dialect: Dialect) -> Unit[Outcome]:
-            outcome = Outcome()
+        def put(dialect: Dialect) -> Unit[ImportOutcome]:
+            outcome = ImportOutcome()
             try:
                 outcome.put = (yield from words.add(dialect, kept, version)) if kept else 0
             except words.TooManyWords:
@@ -200,7 +204,7 @@ class Importer:
         return _with(import_messages.put_messages(taken, rows.with_id), lost, left_out=len(lost))
 
     def _inbox(self, page: Sequence[Row]) -> Put:
-        taken = [Seat(rows.text(uid), rows.number(seq), rows.number(id)) for uid, seq, id in page]
+        taken = [InboxRow(rows.text(uid), rows.number(seq), rows.number(id)) for uid, seq, id in page]
         self._sample.look_at_inbox(taken)
         return import_messages.put_inbox(taken)
 
@@ -217,7 +221,9 @@ class Importer:
         await self._through(import_end.count_members, "")
         await self._through(import_end.look_beneath, none)
 
-    async def _through(self, unit: Callable[[Dialect, K], Unit[tuple[Outcome, K | None]]], first: K) -> None:
+    async def _through(
+        self, unit: Callable[[Dialect, K], Unit[tuple[ImportOutcome, K | None]]], first: K
+    ) -> None:
         after: K | None = first
         while after is not None:
             outcome, after = await self._store.write(unit, after)
@@ -250,7 +256,7 @@ class Importer:
             kind = (
                 "the newest message is of the future: the clock of the original or of this machine is wrong"
             )
-            self._report.add([Finding(kind, f"{newest}, by {ahead // 1000} s")])
+            self._report.add([ImportFinding(kind, f"{newest}, by {ahead // 1000} s")])
 
     async def _count_up(self, table: str, key: str, first: str | int) -> int:
         total, after = 0, first
@@ -270,30 +276,30 @@ class Importer:
                 return total
             after = last
 
-    def _name_what_is_not_taken(self, tables: Mapping[str, Table]) -> None:
+    def _name_what_is_not_taken(self, tables: Mapping[str, SourceTable]) -> None:
         for name, what in NOT_TAKEN.items():
             if name in tables and tables[name].rows:
-                self._report.add([Finding("is not taken", f"{what} ({name})")])
+                self._report.add([ImportFinding("is not taken", f"{what} ({name})")])
 
 
 def _read(
     page: Sequence[Row], read: Callable[[Row], Any], name: Callable[[Row], str]
-) -> tuple[list[Any], list[Finding]]:
+) -> tuple[list[Any], list[ImportFinding]]:
     """Return the rows that can be taken, and why the others cannot."""
     taken: list[Any] = []
-    lost: list[Finding] = []
+    lost: list[ImportFinding] = []
     for row in page:
         try:
             taken.append(read(row))
-        except rows.Unreadable as error:
-            lost.append(Finding(f"{error} is not taken", name(row)))
+        except rows.UnreadableRow as error:
+            lost.append(ImportFinding(f"{error} is not taken", name(row)))
     return taken, lost
 
 
-def _with(put: Put, findings: Sequence[Finding], left_out: int = 0) -> Put:
+def _with(put: Put, findings: Sequence[ImportFinding], left_out: int = 0) -> Put:
     """Return what puts the same, and tells of what was found before."""
 
-    def both(dialect: Dialect) -> Unit[Outcome]:
+    def both(dialect: Dialect) -> Unit[ImportOutcome]:
         outcome = yield from put(dialect)
         outcome.left_out += left_out
         outcome.findings.extend(findings)

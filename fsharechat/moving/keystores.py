@@ -39,14 +39,14 @@ class KeystoreError(ValueError):
     """A keystore cannot be used; the text says why, and shows no password."""
 
 
-class Pair(NamedTuple):
+class PemPair(NamedTuple):
     """A certificate chain, that of the server first, and its private key, both PEM."""
 
     certificates: bytes
     key: bytes
 
 
-def read(path: Path, password: str) -> Pair:
+def read(path: Path, password: str) -> PemPair:
     """Return what a keystore holds. Raises KeystoreError."""
     try:
         data = path.read_bytes()
@@ -71,10 +71,10 @@ def read(path: Path, password: str) -> Pair:
     if not certificates or certificates[0].public_key() != private.public_key():
         raise KeystoreError(f"{path} has no certificate of its key")
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Pair(b"".join(one.public_bytes(Encoding.PEM) for one in certificates), pem)
+    return PemPair(b"".join(one.public_bytes(Encoding.PEM) for one in certificates), pem)
 
 
-def write(folder: Path, name: str, pair: Pair) -> tuple[Path, Path]:
+def write(folder: Path, name: str, pair: PemPair) -> tuple[Path, Path]:
     """Write NAME.pem and NAME-key.pem, and return their paths; the key is for this user alone. Raises OSError.
 
     Files that say something else already are left as they are: FileExistsError.

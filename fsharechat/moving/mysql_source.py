@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from fsharechat.errors import StoreError
-from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, Page, Source, SourceError, Table
-from fsharechat.settings_tls import ServiceTls
-from fsharechat.store.mysql_connection import ConnectionLost, Hosts, MysqlConnection
+from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, Source, SourceError, SourcePage, SourceTable
+from fsharechat.settings_types import ServiceTls
+from fsharechat.store.mysql_connection import DatabaseConnectionLost, Hosts, MysqlConnection
 from fsharechat.store.unit import Row
 from fsharechat.urls import ServiceUrl
 
@@ -24,7 +24,7 @@ class MysqlSource(Source):
         self._connection: MysqlConnection | None = None
         self._limits: dict[str, int] = {}
 
-    async def open(self) -> Mapping[str, Table]:
+    async def open(self) -> Mapping[str, SourceTable]:
         rows = await self._read(
             "SELECT LOWER(c.table_name), LOWER(c.column_name), t.table_rows FROM information_schema.columns c "
             "JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name "
@@ -36,13 +36,13 @@ class MysqlSource(Source):
         for table, column, count in rows:
             columns.setdefault(str(table), set()).add(str(column))
             counts[str(table)] = int(count or 0)
-        return {name: Table(name, frozenset(those), counts[name]) for name, those in columns.items()}
+        return {name: SourceTable(name, frozenset(those), counts[name]) for name, those in columns.items()}
 
     async def close(self) -> None:
         if self._connection is not None:
             await self._connection.close()
 
-    async def page(self, table: Table, columns: Sequence[str], after: int) -> Page:
+    async def page(self, table: SourceTable, columns: Sequence[str], after: int) -> SourcePage:
         limit = self._limits.get(table.name, FIRST_ROWS)
         named = ", ".join(f"`{column}`" if column in table.columns else "NULL" for column in columns)
         if "id" in table.columns:
@@ -55,7 +55,7 @@ class MysqlSource(Source):
             at = after + len(rows)
         size = sum(len(value) for row in rows for value in row if isinstance(value, (str, bytes)))
         self._limits[table.name] = max(1, min(PAGE_ROWS, 2 * limit, PAGE_BYTES * limit // (size or 1)))
-        return Page(rows, at, len(rows) < limit)
+        return SourcePage(rows, at, len(rows) < limit)
 
     async def _read(self, sql: str, params: Sequence[object]) -> list[Row]:
         for attempt in range(1, _TRIES + 1):
@@ -63,7 +63,7 @@ class MysqlSource(Source):
                 if self._connection is None or not self._connection.usable:
                     self._connection = await self._hosts.connect()
                 return (await self._connection.execute(sql, params)).rows
-            except ConnectionLost as error:
+            except DatabaseConnectionLost as error:
                 if attempt == _TRIES:
                     raise SourceError(f"{self.name}: {error}") from error
             except StoreError as error:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
-from fsharechat.store.imports import Finding, Progress
+from fsharechat.store.imports import ImportFinding, ImportProgress
 
 MAX_SHOWN = 200
 """Findings of one kind that are told one by one."""
@@ -15,14 +15,14 @@ TELL_SECONDS = 5.0
 """Between two lines about how far it is."""
 
 
-class Report:
+class ImportReport:
     """What an import finds, told at once: a run that is killed has told what it found until then."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._counts: Counter[str] = Counter()
 
-    def add(self, findings: Iterable[Finding]) -> None:
+    def add(self, findings: Iterable[ImportFinding]) -> None:
         """Tell of the first findings of each kind, and count the others."""
         for kind, what in findings:
             self._counts[kind] += 1
@@ -31,7 +31,7 @@ class Report:
             elif self._counts[kind] == MAX_SHOWN + 1:
                 self.say(f"{kind}: …, from here on they are counted")
 
-    def totals(self, totals: Mapping[str, Progress]) -> None:
+    def totals(self, totals: Mapping[str, ImportProgress]) -> None:
         """Tell how many rows of each kind were read, and how many findings there were of each."""
         for name, total in totals.items():
             self.say(f"{name}: {total.read:,} read, {total.put:,} taken, {total.left_out:,} left out")
@@ -42,7 +42,7 @@ class Report:
         print(text, file=self._stream, flush=True)
 
 
-class Ticker:
+class ProgressTicker:
     """Says how far a long work is, every few seconds, on a stream that is not its result."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:

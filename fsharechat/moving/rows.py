@@ -11,8 +11,8 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import check_content
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import SYSTEM_TYPES, ContentType, ConversationType
-from fsharechat.store.import_messages import Imported
-from fsharechat.store.imports import Note, User
+from fsharechat.store.import_messages import ImportedMessage
+from fsharechat.store.imports import ImportedUser, ImportNote
 from fsharechat.store.messages import conversation_key
 
 GREETING_TIP = "以上是打招呼信息"
@@ -24,7 +24,7 @@ MIN_SECRET = 16
 _LOGIN_NUMBER = re.compile(r"1[3-9][0-9]{9}|[^@\s]+@[^@\s]+")
 
 
-class Unreadable(ValueError):
+class UnreadableRow(ValueError):
     """A row that cannot be taken; the text says why."""
 
 
@@ -55,14 +55,14 @@ USER = (
 )
 
 
-def user(row: Sequence[Any]) -> User:
+def user(row: Sequence[Any]) -> ImportedUser:
     """Return a row of t_user. It logs in by its mobile number, or else by its e-mail address."""
     uid, name, display_name, portrait, mobile, email, address, company, social, extra = map(text, row[:10])
     gender, kind, dt = map(number, row[10:])
     login = (mobile or email).strip().lower()
     if not _LOGIN_NUMBER.fullmatch(login):
         login = ""
-    return User(
+    return ImportedUser(
         uid,
         login,
         name,
@@ -86,10 +86,10 @@ SESSION_HERE = ("uid", "client_id", "secret", "db_secret", "issued_ms", "importe
 
 
 def session(row: Sequence[Any]) -> tuple[Any, ...]:
-    """Return a row of t_user_session. Raises Unreadable where no device can use it."""
+    """Return a row of t_user_session. Raises UnreadableRow where no device can use it."""
     uid, client_id, secret, db_secret = map(text, row[:4])
     if len(secret) < MIN_SECRET or not client_id:
-        raise Unreadable("a session without a secret or a client id")
+        raise UnreadableRow("a session without a secret or a client id")
     return uid, client_id, secret, db_secret, max(1, number(row[4])), True
 
 
@@ -182,8 +182,8 @@ class _Notice(NamedTuple):
     members: tuple[str, ...]
 
 
-def message(row: Sequence[Any]) -> Imported:
-    """Return a row of t_messages. Raises Unreadable."""
+def message(row: Sequence[Any]) -> ImportedMessage:
+    """Return a row of t_messages. Raises UnreadableRow."""
     id, sender, kind, target, line = (
         number(row[0]),
         text(row[1]),
@@ -192,9 +192,9 @@ def message(row: Sequence[Any]) -> Imported:
         number(row[4]),
     )
     if kind not in (ConversationType.PRIVATE, ConversationType.GROUP):
-        raise Unreadable("a message of a chat room or a channel")
+        raise UnreadableRow("a message of a chat room or a channel")
     if id <= 0 or not sender or not target:
-        raise Unreadable("a message without an id, a sender or a target")
+        raise UnreadableRow("a message without an id, a sender or a target")
     made = pb.Message(from_user=sender, message_id=id, server_timestamp=time_of(id))
     made.conversation.type, made.conversation.target, made.conversation.line = kind, target, line
     content = made.content
@@ -203,20 +203,20 @@ def message(row: Sequence[Any]) -> Imported:
         check_content(content)
         body = made.SerializeToString()
     except (DecodeError, EncodeError) as error:
-        raise Unreadable("a message whose content cannot be read") from error
-    notes: tuple[tuple[Note, str, str], ...] = ()
+        raise UnreadableRow("a message whose content cannot be read") from error
+    notes: tuple[tuple[ImportNote, str, str], ...] = ()
     if kind == ConversationType.GROUP:
         if content.type in _JOINS:
             notice = _notice(content.data)
             came = {*notice.members, sender} if content.type == ContentType.GROUP_CREATED else notice.members
-            notes = tuple((Note.JOINED, target, uid) for uid in came)
+            notes = tuple((ImportNote.JOINED, target, uid) for uid in came)
         elif content.type == ContentType.MEMBER_QUIT:
-            notes = ((Note.LEFT, target, sender),)
+            notes = ((ImportNote.LEFT, target, sender),)
     recalled = content.type == ContentType.RECALLED
     own = content.content == sender if recalled else content.type not in _OF_THE_SERVER
     key = conversation_key(kind, line, target, sender)
     greets = content.type == ContentType.TIP and content.content == GREETING_TIP
-    return Imported(id, sender, key, body, own, recalled, greets, notes)
+    return ImportedMessage(id, sender, key, body, own, recalled, greets, notes)
 
 
 _OF_THE_SERVER = SYSTEM_TYPES | {ContentType.TIP}

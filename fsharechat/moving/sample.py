@@ -7,7 +7,7 @@ from typing import TypeVar
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType
 from fsharechat.store import import_end, messages
-from fsharechat.store.import_messages import Imported, Seat
+from fsharechat.store.import_messages import ImportedMessage, InboxRow
 from fsharechat.store.store import Store
 
 T = TypeVar("T")
@@ -16,16 +16,16 @@ SIZE = 300
 """Messages, and entries of inboxes."""
 
 
-class Sample:
+class ImportSample:
     """Chosen by chance among all rows of this run, each as likely as the others."""
 
     def __init__(self, chance: random.Random | None = None) -> None:
         self._chance = chance or random.Random()
-        self._messages: list[Imported] = []
-        self._entries: list[Seat] = []
+        self._messages: list[ImportedMessage] = []
+        self._entries: list[InboxRow] = []
         self._seen = [0, 0]
 
-    def look_at_messages(self, rows: Sequence[Imported]) -> None:
+    def look_at_messages(self, rows: Sequence[ImportedMessage]) -> None:
         again = {row.id: row for row in rows if row.recalled}
         # A second row is a recall of what may be in the sample.
         self._messages = [again.get(row.id, row) if again else row for row in self._messages]
@@ -33,7 +33,7 @@ class Sample:
             if (place := self._place(0)) is not None:
                 _put(self._messages, place, again.get(row.id, row))
 
-    def look_at_inbox(self, rows: Sequence[Seat]) -> None:
+    def look_at_inbox(self, rows: Sequence[InboxRow]) -> None:
         for row in rows:
             if (place := self._place(1)) is not None:
                 _put(self._entries, place, row)
@@ -63,7 +63,7 @@ class Sample:
         return problems
 
 
-async def _is_missing(store: Store, entry: Seat, found: int) -> bool:
+async def _is_missing(store: Store, entry: InboxRow, found: int) -> bool:
     """Return whether an entry is nowhere.
 
     Where its seq was another one's it is at the end of the inbox. Its message may have a new id.

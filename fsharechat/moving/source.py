@@ -19,7 +19,7 @@ class SourceError(Exception):
     """The source cannot be read."""
 
 
-class Table(NamedTuple):
+class SourceTable(NamedTuple):
     """A table that is there, in lower case; `rows` is about how many it has."""
 
     name: str
@@ -27,7 +27,7 @@ class Table(NamedTuple):
     rows: int
 
 
-class Page(NamedTuple):
+class SourcePage(NamedTuple):
     """Rows of a table; `at` is the position behind the last one. `last`: there are no more."""
 
     rows: Sequence[Row]
@@ -42,18 +42,18 @@ class Source(ABC):
     """Where it is, without a password."""
 
     @abstractmethod
-    async def open(self) -> Mapping[str, Table]:
+    async def open(self) -> Mapping[str, SourceTable]:
         """Return the tables that are there, by name. Raises SourceError."""
 
     @abstractmethod
     async def close(self) -> None: ...
 
     @abstractmethod
-    async def page(self, table: Table, columns: Sequence[str], after: int) -> Page:
+    async def page(self, table: SourceTable, columns: Sequence[str], after: int) -> SourcePage:
         """Return the rows behind a position, with None for columns that the table has not. Raises SourceError."""
 
 
-def tables_of(tables: Mapping[str, Table], name: str) -> list[Table]:
+def tables_of(tables: Mapping[str, SourceTable], name: str) -> list[SourceTable]:
     """Return the tables that a kind of rows is in: messages and inboxes are in many, or in one."""
     pattern = {"t_messages": _MESSAGES, "t_user_messages": _INBOXES}.get(name, re.compile(name))
     found = [table for table in tables.values() if pattern.fullmatch(table.name)]

@@ -6,14 +6,14 @@ from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import FriendState, MemberType
 from fsharechat.store import groups, heads
 from fsharechat.store.groups import Silence
-from fsharechat.store.import_messages import GREETING_MS, Seat, moved_ids
-from fsharechat.store.imports import Note, Outcome
+from fsharechat.store.import_messages import GREETING_MS, InboxRow, moved_ids
+from fsharechat.store.imports import ImportNote, ImportOutcome
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
 
 PAGE = 500
 
 
-def _notes(kind: Note, after: tuple[str, str]) -> Unit[list[Row]]:
+def _notes(kind: ImportNote, after: tuple[str, str]) -> Unit[list[Row]]:
     sql = (
         "SELECT name, uid, number FROM import_notes WHERE kind = ? AND (name > ? OR (name = ? AND uid > ?)) "
         "ORDER BY name, uid LIMIT ?"
@@ -21,10 +21,10 @@ def _notes(kind: Note, after: tuple[str, str]) -> Unit[list[Row]]:
     return (yield Query(sql, (kind, after[0], *after, PAGE))).rows
 
 
-def put_late(dialect: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+def put_late(dialect: Dialect, after: tuple[str, str]) -> Unit[tuple[ImportOutcome, tuple[str, str] | None]]:
     """Give users at the end of their inboxes the messages whose seqs were others'. They are told as what is new."""
-    outcome = Outcome()
-    rows = yield from _notes(Note.LATE, after)
+    outcome = ImportOutcome()
+    rows = yield from _notes(ImportNote.LATE, after)
     counts: dict[str, int] = {}
     for _, uid, _ in rows:
         counts[uid] = counts.get(uid, 0) + 1
@@ -32,9 +32,9 @@ def put_late(dialect: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome, tu
     for name, uid, id in rows:
         seq = reached[uid] - counts[uid] + 1
         counts[uid] -= 1
-        yield from insert_many("inbox", Seat._fields, [(uid, seq, id)])
+        yield from insert_many("inbox", InboxRow._fields, [(uid, seq, id)])
         where = "kind = ? AND name = ? AND uid = ?"
-        yield Query(f"DELETE FROM import_notes WHERE {where}", (Note.LATE, name, uid))
+        yield Query(f"DELETE FROM import_notes WHERE {where}", (ImportNote.LATE, name, uid))
         outcome.note("two entries of an inbox had one seq: the second one is at its end now", f"{uid}: {id}")
     return outcome, _behind(rows)
 
@@ -49,9 +49,11 @@ def _behind(rows: Sequence[Row]) -> tuple[str, str] | None:
     return (rows[-1][0], rows[-1][1]) if len(rows) == PAGE else None
 
 
-def give_back_greetings(_: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+def give_back_greetings(
+    _: Dialect, after: tuple[str, str]
+) -> Unit[tuple[ImportOutcome, tuple[str, str] | None]]:
     """Let messages that the server sent as greetings be no device's own."""
-    rows = yield from _notes(Note.GREETED, after)
+    rows = yield from _notes(ImportNote.GREETED, after)
     for _name, uid, id in rows:
         sql = (
             "SELECT m.id, m.sender FROM messages t JOIN messages m ON m.conversation = t.conversation "
@@ -60,17 +62,17 @@ def give_back_greetings(_: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcom
         for before, sender in (yield Query(sql, (id,))).rows:
             if sender == uid and time_of(id) - time_of(before) < GREETING_MS:
                 yield Query("UPDATE messages SET client = NULL WHERE id = ?", (before,))
-    return Outcome(), _behind(rows)
+    return ImportOutcome(), _behind(rows)
 
 
 def take_out_quitters(
     dialect: Dialect, after: tuple[str, str]
-) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+) -> Unit[tuple[ImportOutcome, tuple[str, str] | None]]:
     """Take out of groups who has quit: the original leaves their rows as they were."""
-    outcome = Outcome()
-    rows = yield from _notes(Note.LEFT, after)
+    outcome = ImportOutcome()
+    rows = yield from _notes(ImportNote.LEFT, after)
     joined: dict[Row, int] = {}
-    pairs = [(int(Note.JOINED), name, uid) for name, uid, _ in rows]
+    pairs = [(int(ImportNote.JOINED), name, uid) for name, uid, _ in rows]
     if pairs:
         keys = ("kind", "name", "uid")
         sql = dialect.find_rows("import_notes", ("name", "uid", "number"), keys, len(pairs))
@@ -89,9 +91,9 @@ def take_out_quitters(
     return outcome, _behind(rows)
 
 
-def count_members(_: Dialect, after: str) -> Unit[tuple[Outcome, str | None]]:
+def count_members(_: Dialect, after: str) -> Unit[tuple[ImportOutcome, str | None]]:
     """Set how many members groups have, and say where the original thought otherwise."""
-    outcome = Outcome()
+    outcome = ImportOutcome()
     sql = "SELECT id, member_count FROM chat_groups WHERE id > ? ORDER BY id LIMIT ?"
     thought: dict[str, int] = dict((yield Query(sql, (after, PAGE))).rows)
     sql = (
@@ -112,9 +114,9 @@ def count_members(_: Dialect, after: str) -> Unit[tuple[Outcome, str | None]]:
     return outcome, max(thought) if len(thought) == PAGE else None
 
 
-def bury_groups(dialect: Dialect, after: str) -> Unit[tuple[Outcome, str | None]]:
+def bury_groups(dialect: Dialect, after: str) -> Unit[tuple[ImportOutcome, str | None]]:
     """Keep the ids of groups that are gone but have messages: nobody may make a group that has their history."""
-    outcome = Outcome()
+    outcome = ImportOutcome()
     conversations: list[str] = []
     behind = after or "1|"
     for _ in range(PAGE):
@@ -136,7 +138,7 @@ def bury_groups(dialect: Dialect, after: str) -> Unit[tuple[Outcome, str | None]
         info = groups.Info(id, "", "", owner, 0, "", 0, True, time_of(first), time_of(first))
         yield Query(dialect.insert_new("chat_groups", groups.Info._fields), info)
         sql = "SELECT uid FROM import_notes WHERE kind = ? AND name = ?"
-        named = {uid for (uid,) in (yield Query(sql, (Note.JOINED, id))).rows} | {owner}
+        named = {uid for (uid,) in (yield Query(sql, (ImportNote.JOINED, id))).rows} | {owner}
         columns = ("group_id", "uid", "alias", "type", "joined_ms", "update_dt")
         members = [(id, uid, "", MemberType.REMOVED, time_of(first), time_of(first)) for uid in sorted(named)]
         yield from insert_many("group_members", columns, members)
@@ -144,9 +146,11 @@ def bury_groups(dialect: Dialect, after: str) -> Unit[tuple[Outcome, str | None]
     return outcome, behind if len(conversations) == PAGE else None
 
 
-def look_beneath(dialect: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome, tuple[str, str] | None]]:
+def look_beneath(
+    dialect: Dialect, after: tuple[str, str]
+) -> Unit[tuple[ImportOutcome, tuple[str, str] | None]]:
     """Say what two users are beneath a blacklisting: friends, where the other one still says so."""
-    outcome = Outcome()
+    outcome = ImportOutcome()
     sql = (
         "SELECT uid, friend_uid FROM friends WHERE state = ? AND (uid > ? OR (uid = ? AND friend_uid > ?)) "
         "ORDER BY uid, friend_uid LIMIT ?"
@@ -167,7 +171,7 @@ def look_beneath(dialect: Dialect, after: tuple[str, str]) -> Unit[tuple[Outcome
 def forget_notes(dialect: Dialect) -> Unit[bool]:
     """Remove some notes; return whether there are more."""
     total = 0
-    for kind in Note:
+    for kind in ImportNote:
         rows = yield from _notes(kind, ("", ""))
         total += len(rows)
         for name, uid, _ in rows:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from fsharechat.protocol.ids import time_of
-from fsharechat.store.imports import Note, Outcome, Put
+from fsharechat.store.imports import ImportNote, ImportOutcome, Put
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, insert_many, select_in
 
 
-class Imported(NamedTuple):
+class ImportedMessage(NamedTuple):
     """A message. `own`: a device sent it. `recalled`: its text is gone. `notes` are for its group."""
 
     id: int
@@ -20,7 +20,7 @@ class Imported(NamedTuple):
     recalled: bool = False
     greets: bool = False
     """It says that the text before it was a greeting, which the server sent for its sender."""
-    notes: tuple[tuple[Note, str, str], ...] = ()
+    notes: tuple[tuple[ImportNote, str, str], ...] = ()
 
 
 _MESSAGE = ("id", "sender", "conversation", "body", "client")
@@ -31,16 +31,16 @@ Rebuild = Callable[[bytes, int], bytes]
 """Returns the body of a message with another id."""
 
 
-def put_messages(rows: Sequence[Imported], rebuild: Rebuild) -> Put:
+def put_messages(rows: Sequence[ImportedMessage], rebuild: Rebuild) -> Put:
     """Put messages. A second row with an id is a recall of the first; one of another sender gets an id of its own.
 
     A message is its sender's own device's where that user has only one: that device is never given it again.
     """
 
-    def put(dialect: Dialect) -> Unit[Outcome]:
-        outcome = Outcome()
+    def put(dialect: Dialect) -> Unit[ImportOutcome]:
+        outcome = ImportOutcome()
         # The last row of each id and sender is what counts, but for a recall, which lasts.
-        latest: dict[tuple[int, str], Imported] = {}
+        latest: dict[tuple[int, str], ImportedMessage] = {}
         for row in rows:
             before = latest.get((row.id, row.sender))
             latest[row.id, row.sender] = before if before and before.recalled and not row.recalled else row
@@ -52,7 +52,7 @@ def put_messages(rows: Sequence[Imported], rebuild: Rebuild) -> Put:
         moved = yield from moved_ids(wanted) if known else _nothing()
         fresh: dict[int, Row] = {}
         clients: dict[tuple[str, str], int] = {}
-        notes: dict[tuple[Note, str, str], int] = {}
+        notes: dict[tuple[ImportNote, str, str], int] = {}
         for row in latest.values():
             id, body = row.id, row.body
             owner = known.get(id)
@@ -62,7 +62,7 @@ def put_messages(rows: Sequence[Imported], rebuild: Rebuild) -> Put:
                     id = yield from _free_id(row.id, fresh)
                     outcome.note("two messages had one id: the second one has another now", f"{row.id}: {id}")
                     note = dialect.upsert("import_notes", ("kind", "name", "uid"), ("number",))
-                    yield Query(note, (Note.MOVED, str(row.id), row.sender, id))
+                    yield Query(note, (ImportNote.MOVED, str(row.id), row.sender, id))
                 body = rebuild(body, id)
             client = devices.get(row.sender) if row.own else None
             if row.greets:
@@ -70,7 +70,7 @@ def put_messages(rows: Sequence[Imported], rebuild: Rebuild) -> Put:
                 if before_it is not None and time_of(id) - time_of(before_it) < GREETING_MS:
                     fresh[before_it] = (*fresh[before_it][:4], None)
                 elif before_it is None:
-                    notes[Note.GREETED, str(id), row.sender] = id
+                    notes[ImportNote.GREETED, str(id), row.sender] = id
             elif client is not None:
                 clients[row.sender, row.conversation] = id
             for kind, group, uid in row.notes:
@@ -109,7 +109,9 @@ def _only_devices(uids: Iterable[str]) -> Unit[dict[str, str]]:
 
 def moved_ids(ids: Sequence[int]) -> Unit[dict[tuple[int, str], int]]:
     """Return the new ids of messages whose own were taken, by that id and sender."""
-    sql = f"SELECT name, uid, number FROM import_notes WHERE kind = {int(Note.MOVED)} AND name IN ({{}})"
+    sql = (
+        f"SELECT name, uid, number FROM import_notes WHERE kind = {int(ImportNote.MOVED)} AND name IN ({{}})"
+    )
     rows = yield from select_in(sql, [str(id) for id in ids])
     return {(int(name), uid): number for name, uid, number in rows}
 
@@ -128,7 +130,7 @@ def _replace(id: int, body: bytes, client: str | None, recalled: bool) -> Unit[N
         yield Query("UPDATE messages SET body = ?, client = ? WHERE id = ?", (body, client, id))
 
 
-class Seat(NamedTuple):
+class InboxRow(NamedTuple):
     """An entry of an inbox."""
 
     uid: str
@@ -136,21 +138,21 @@ class Seat(NamedTuple):
     message_id: int
 
 
-def put_inbox(rows: Sequence[Seat]) -> Put:
+def put_inbox(rows: Sequence[InboxRow]) -> Put:
     """Put entries of inboxes, and move the heads. An entry without a message is left out; its seq counts."""
 
-    def put(dialect: Dialect) -> Unit[Outcome]:
-        outcome = Outcome()
+    def put(dialect: Dialect) -> Unit[ImportOutcome]:
+        outcome = ImportOutcome()
         entries = yield from _told_apart(rows, outcome)
         ids = sorted({row.message_id for row in entries})
         there = {id for (id,) in (yield from select_in("SELECT id FROM messages WHERE id IN ({})", ids))}
         keys = ("uid", "seq")
         taken: dict[tuple[str, int], int] = {}
         for part in chunks([row[:2] for row in rows]):
-            sql = dialect.find_rows("inbox", Seat._fields, keys, len(part))
+            sql = dialect.find_rows("inbox", InboxRow._fields, keys, len(part))
             taken |= {(uid, seq): id for uid, seq, id in (yield Query(sql, flat(part))).rows}
         done = set(taken)
-        fresh: list[Seat] = []
+        fresh: list[InboxRow] = []
         late: list[Row] = []
         ends: dict[str, int] = {}
         for row in entries:
@@ -168,9 +170,9 @@ def put_inbox(rows: Sequence[Seat]) -> Put:
             elif before == row.message_id:
                 outcome.left_out += 1
             else:
-                late.append((Note.LATE, str(row.message_id), row.uid, row.message_id))
+                late.append((ImportNote.LATE, str(row.message_id), row.uid, row.message_id))
                 outcome.put += 1
-        yield from insert_many("inbox", Seat._fields, fresh)
+        yield from insert_many("inbox", InboxRow._fields, fresh)
         notes = ("kind", "name", "uid")
         for late_part in chunks(late):
             yield Query(dialect.upsert("import_notes", notes, ("number",), len(late_part)), flat(late_part))
@@ -182,9 +184,9 @@ def put_inbox(rows: Sequence[Seat]) -> Put:
     return put
 
 
-def _told_apart(rows: Sequence[Seat], outcome: Outcome) -> Unit[Sequence[Seat]]:
+def _told_apart(rows: Sequence[InboxRow], outcome: ImportOutcome) -> Unit[Sequence[InboxRow]]:
     """Return entries with the new ids of messages that had to get one."""
-    if not (yield Query("SELECT 1 FROM import_notes WHERE kind = ? LIMIT 1", (Note.MOVED,))).rows:
+    if not (yield Query("SELECT 1 FROM import_notes WHERE kind = ? LIMIT 1", (ImportNote.MOVED,))).rows:
         return rows
     moved = yield from moved_ids(sorted({row.message_id for row in rows}))
     if not moved:
@@ -195,7 +197,7 @@ def _told_apart(rows: Sequence[Seat], outcome: Outcome) -> Unit[Sequence[Seat]]:
     others: dict[int, list[int]] = defaultdict(list)
     for (old, _), new in moved.items():
         others[old].append(new)
-    found: list[Seat] = []
+    found: list[InboxRow] = []
     for row in rows:
         candidates = [
             id

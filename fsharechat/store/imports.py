@@ -15,7 +15,7 @@ from typing import NamedTuple
 import orjson
 
 from fsharechat.store import users
-from fsharechat.store.state import IMPORT_FACT, State, look
+from fsharechat.store.state import IMPORT_FACT, StoreState, look
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, insert_many, select_in
 
 _TABLE = f"{IMPORT_FACT}:"
@@ -27,7 +27,7 @@ class ImportRefused(Exception):
     """The store is not one that rows may be imported into."""
 
 
-class Run(NamedTuple):
+class ImportRun(NamedTuple):
     """An import: what it reads from (no password), when it began (ms), and whether it is complete."""
 
     source: str
@@ -35,7 +35,7 @@ class Run(NamedTuple):
     done: bool = False
 
     @classmethod
-    def of(cls, source: str, began: int, done: bool = False) -> "Run":
+    def of(cls, source: str, began: int, done: bool = False) -> "ImportRun":
         """Return one whose source fits into the store: of a long one the end, and a digest."""
         raw = source.encode()
         if len(raw) > _MAX_SOURCE:
@@ -44,7 +44,7 @@ class Run(NamedTuple):
         return cls(source, began, done)
 
 
-class Progress(NamedTuple):
+class ImportProgress(NamedTuple):
     """How far a table of the source is: the position behind the last row, and rows read, put and left out."""
 
     at: int = 0
@@ -54,7 +54,7 @@ class Progress(NamedTuple):
     done: bool = False
 
 
-class Finding(NamedTuple):
+class ImportFinding(NamedTuple):
     """Something that could not be decided, or not be taken: `kind` is a sentence, `what` the row it is about."""
 
     kind: str
@@ -62,25 +62,25 @@ class Finding(NamedTuple):
 
 
 @dataclass
-class Outcome:
+class ImportOutcome:
     """What a step did with its rows."""
 
     put: int = 0
     left_out: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ImportFinding] = field(default_factory=list)
 
     def leave_out(self, kind: str, what: str) -> None:
         self.left_out += 1
         self.note(kind, what)
 
     def note(self, kind: str, what: str) -> None:
-        self.findings.append(Finding(kind, what))
+        self.findings.append(ImportFinding(kind, what))
 
 
-Put = Callable[[Dialect], Unit[Outcome]]
+Put = Callable[[Dialect], Unit[ImportOutcome]]
 
 
-class Note(IntEnum):
+class ImportNote(IntEnum):
     """What a row of `import_notes` is: `number` is the id of a message."""
 
     JOINED = 0
@@ -99,10 +99,10 @@ class Note(IntEnum):
 
 
 def unfinished(imported: bytes) -> str:
-    """Return what is wrong with a store by what an import wrote down of itself (State.imported); "" if nothing is."""
+    """Return what is wrong with a store by the note of an import (StoreState.imported); "" if nothing is."""
     if not imported:
         return ""
-    run = Run(*orjson.loads(imported))
+    run = ImportRun(*orjson.loads(imported))
     if run.done:
         return ""
     return f"an import from {run.source} is not complete: run `fsharechat import-data` again"
@@ -114,7 +114,7 @@ def begun(dialect: Dialect) -> Unit[bytes]:
     return bytes(rows[0][0]) if rows else b""
 
 
-def check_free(state: State, source: str) -> None:
+def check_free(state: StoreState, source: str) -> None:
     """Raise ImportRefused where a store may not take, or go on with, an import from `source`."""
     if not state.imported:
         if state.has_users:
@@ -122,8 +122,8 @@ def check_free(state: State, source: str) -> None:
                 "the store has users already. Import into an empty one: name another file or database in [store] url"
             )
         return
-    run = Run(*orjson.loads(state.imported))
-    source = Run.of(source, 0).source
+    run = ImportRun(*orjson.loads(state.imported))
+    source = ImportRun.of(source, 0).source
     if run.done:
         raise ImportRefused(f"the import from {run.source} is complete. Start the server")
     if run.source != source:
@@ -133,29 +133,29 @@ def check_free(state: State, source: str) -> None:
         )
 
 
-def begin(dialect: Dialect, source: str, now: int) -> Unit[dict[str, Progress]]:
+def begin(dialect: Dialect, source: str, now: int) -> Unit[dict[str, ImportProgress]]:
     """Begin an import, or go on with it; return how far each table is. Raises ImportRefused."""
     state = yield from look(dialect)
     check_free(state, source)
     if not state.imported:
-        yield from _write(dialect, IMPORT_FACT, Run.of(source, now))
+        yield from _write(dialect, IMPORT_FACT, ImportRun.of(source, now))
         return {}
-    found: dict[str, Progress] = {}
+    found: dict[str, ImportProgress] = {}
     for name, value in (yield Query("SELECT name, value FROM facts WHERE name LIKE ?", (f"{_TABLE}%",))).rows:
-        found[str(name).removeprefix(_TABLE)] = Progress(*orjson.loads(value))
+        found[str(name).removeprefix(_TABLE)] = ImportProgress(*orjson.loads(value))
     return found
 
 
-def _write(dialect: Dialect, name: str, value: Run | Progress) -> Unit[None]:
+def _write(dialect: Dialect, name: str, value: ImportRun | ImportProgress) -> Unit[None]:
     yield Query(dialect.upsert("facts", ("name",), ("value",)), (name, orjson.dumps(tuple(value))))
 
 
 def step(
-    dialect: Dialect, table: str, before: Progress, at: int, read: int, done: bool, put: Put
-) -> Unit[tuple[Outcome, Progress]]:
+    dialect: Dialect, table: str, before: ImportProgress, at: int, read: int, done: bool, put: Put
+) -> Unit[tuple[ImportOutcome, ImportProgress]]:
     """Put `read` rows of a table, and write down that it is read up to `at`."""
     outcome = yield from put(dialect)
-    after = Progress(
+    after = ImportProgress(
         at, before.read + read, before.put + outcome.put, before.left_out + outcome.left_out, done
     )
     yield from _write(dialect, _TABLE + table, after)
@@ -165,13 +165,13 @@ def step(
 def finish(dialect: Dialect, source: str, began: int) -> Unit[None]:
     """Write down that an import is complete, and forget what only the import needed."""
     yield Query("DELETE FROM facts WHERE name LIKE ?", (f"{_TABLE}%",))
-    yield from _write(dialect, IMPORT_FACT, Run.of(source, began, done=True))
+    yield from _write(dialect, IMPORT_FACT, ImportRun.of(source, began, done=True))
 
 
 # Users and what is theirs
 
 
-class User(NamedTuple):
+class ImportedUser(NamedTuple):
     """A row of users; an empty `number` is for who cannot log in."""
 
     uid: str
@@ -191,16 +191,16 @@ class User(NamedTuple):
     update_dt: int
 
 
-def put_users(rows: Sequence[User]) -> Put:
+def put_users(rows: Sequence[ImportedUser]) -> Put:
     """Put users. Whose number is another one's already gets none: nobody can log in as them."""
 
-    def put(_: Dialect) -> Unit[Outcome]:
-        outcome = Outcome()
+    def put(_: Dialect) -> Unit[ImportOutcome]:
+        outcome = ImportOutcome()
         numbers = [user.number for user in rows if user.number]
         taken = {
             n for (n,) in (yield from select_in("SELECT number FROM users WHERE number IN ({})", numbers))
         }
-        kept: list[User] = []
+        kept: list[ImportedUser] = []
         for user in rows:
             number = user.number
             if number in taken:
@@ -211,7 +211,7 @@ def put_users(rows: Sequence[User]) -> Put:
                 number = ""
             taken.add(number)
             kept.append(user._replace(number=number or user.uid))
-        yield from insert_many("users", User._fields, kept)
+        yield from insert_many("users", ImportedUser._fields, kept)
         parts = {(part, user.uid) for user in kept for part in users.parts(user.display_name)}
         yield from insert_many("name_parts", ("part", "uid"), sorted(parts))
         outcome.put = len(kept)
@@ -221,8 +221,8 @@ def put_users(rows: Sequence[User]) -> Put:
 
 
 def put_statuses(rows: Sequence[tuple[str, int]]) -> Put:
-    def put(_: Dialect) -> Unit[Outcome]:
-        outcome = Outcome()
+    def put(_: Dialect) -> Unit[ImportOutcome]:
+        outcome = ImportOutcome()
         for uid, status in rows:
             if (yield Query("UPDATE users SET status = ? WHERE uid = ?", (status, uid))).changed:
                 outcome.put += 1
@@ -236,9 +236,9 @@ def put_statuses(rows: Sequence[tuple[str, int]]) -> Put:
 def put_rows(table: str, columns: Sequence[str], rows: Sequence[Row]) -> Put:
     """Put rows whose keys are those of the source."""
 
-    def put(_: Dialect) -> Unit[Outcome]:
+    def put(_: Dialect) -> Unit[ImportOutcome]:
         yield from insert_many(table, columns, rows)
-        return Outcome(len(rows))
+        return ImportOutcome(len(rows))
 
     return put
 
@@ -251,12 +251,12 @@ def put_versioned(
     for uid, version in versions:
         newest[uid] = max(version, newest.get(uid, 0))
 
-    def put(dialect: Dialect) -> Unit[Outcome]:
+    def put(dialect: Dialect) -> Unit[ImportOutcome]:
         yield from insert_many(table, columns, rows)
         for part in chunks([(uid, 0, version) for uid, version in sorted(newest.items())]):
             highest = ("seq", column)
             yield Query(dialect.upsert("heads", ("uid",), highest, len(part), highest=highest), flat(part))
-        return Outcome(len(rows))
+        return ImportOutcome(len(rows))
 
     return put
 
@@ -267,8 +267,8 @@ def put_versioned(
 def put_members(rows: Sequence[Row]) -> Put:
     """Put members, each (group_id, uid, alias, type, joined_ms, update_dt)."""
 
-    def put(_: Dialect) -> Unit[Outcome]:
-        outcome = Outcome()
+    def put(_: Dialect) -> Unit[ImportOutcome]:
+        outcome = ImportOutcome()
         ids = sorted({row[0] for row in rows})
         known = {id for (id,) in (yield from select_in("SELECT id FROM chat_groups WHERE id IN ({})", ids))}
         kept = [row for row in rows if row[0] in known]

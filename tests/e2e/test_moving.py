@@ -23,13 +23,13 @@ import pytest
 
 from fsharechat.client import login
 from tools.conformance.checks import Refused
-from tools.conformance.device import ACCEPTED, Device, Session
-from tools.conformance.links import Link
-from tools.testing.original import H2Form, MysqlForm, Original, Person, fill
+from tools.conformance.device import ACCEPTED, SuiteDevice, SuiteLogin
+from tools.conformance.links import SuiteLink
+from tools.testing.original import H2Form, MysqlForm, Original, OriginalUser, fill
 from tools.testing.real_rows import FOLDER
 from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services
-from tools.wire.bodies import GROUP, Account
+from tools.wire.bodies import GROUP, WireAccount
 
 pytestmark = pytest.mark.slow
 
@@ -43,15 +43,15 @@ class Moved:
     def __init__(self, server: Server, transport: str, wires: AsyncExitStack) -> None:
         self.server, self.transport, self._wires = server, transport, wires
 
-    async def device(self, account: Account, number: str = "") -> Device:
+    async def device(self, account: WireAccount, number: str = "") -> SuiteDevice:
         """Return a device with what the original gave it, not yet connected."""
         at = self.server.at.tcp if self.transport == "tcp" else self.server.at.ws
-        link = await Link.open(self.transport, at)
+        link = await SuiteLink.open(self.transport, at)
         self._wires.push_async_callback(link.close)
-        session = Session(account.user_id, account.client_id, account.user_token, account.secret, number)
-        return Device(link, session)
+        session = SuiteLogin(account.user_id, account.client_id, account.user_token, account.secret, number)
+        return SuiteDevice(link, session)
 
-    async def online(self, account: Account) -> Device:
+    async def online(self, account: WireAccount) -> SuiteDevice:
         device = await self.device(account)
         assert await device.connect() == ACCEPTED
         return device
@@ -94,7 +94,7 @@ class Story:
         original.quit(self.cat, self.gid)
         original.text(self.ann, self.ben, "the last")
 
-    def account(self, person: Person) -> Account:
+    def account(self, person: OriginalUser) -> WireAccount:
         return person.devices["phone"].account
 
 
@@ -162,15 +162,15 @@ async def live(story: Story, server: Server, transport: str) -> None:
 
 async def a_login_ends_the_old_token(moved: Moved, story: Story) -> None:
     old = story.account(story.ann)
-    forged = Account(old.user_id, old.client_id, old.user_token, story.account(story.ben).secret)
+    forged = WireAccount(old.user_id, old.client_id, old.user_token, story.account(story.ben).secret)
     assert await (await moved.device(forged)).connect() != ACCEPTED
     new = await login(moved.server.at.http, story.ann.number, "66666", "phone")
     assert new.user_id == old.user_id
     assert new.db_secret == story.ann.devices["phone"].db_secret
     assert await (await moved.device(old)).connect() != ACCEPTED
-    mixed = Account(old.user_id, old.client_id, old.user_token, new.secret)
+    mixed = WireAccount(old.user_id, old.client_id, old.user_token, new.secret)
     assert await (await moved.device(mixed)).connect() != ACCEPTED
-    again = Account(new.user_id, "phone", new.user_token, new.secret)
+    again = WireAccount(new.user_id, "phone", new.user_token, new.secret)
     assert await (await moved.device(again)).connect() == ACCEPTED
 
 
@@ -285,7 +285,7 @@ def load(dump: str, url: str) -> None:
 
 async def live_on_real_rows(moved: Moved, logins: dict[str, Any]) -> None:
     accounts = {
-        number: Account(login["uid"], login["cid"], login["user_token"], login["secret"])
+        number: WireAccount(login["uid"], login["cid"], login["user_token"], login["secret"])
         for number, login in logins.items()
         if number != "groups"
     }

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from tools.wire import proto2
-from tools.wire.bodies import GROUP, PRIVATE, Account
+from tools.wire.bodies import GROUP, PRIVATE, WireAccount
 
 EPOCH_MS = 1514736000000
 START_MS = 1767225600000
@@ -103,7 +103,7 @@ TABLES: dict[str, dict[str, str]] = {
 Values = Mapping[str, Any]
 
 
-class Form(ABC):
+class DatabaseForm(ABC):
     """A form of the database that rows are written to."""
 
     @abstractmethod
@@ -120,18 +120,18 @@ class Form(ABC):
 
 
 @dataclass(frozen=True)
-class Device:
+class OriginalDevice:
     """A device that the original has logged in, as `connect` of a wire takes it."""
 
-    account: Account
+    account: WireAccount
     db_secret: str
 
 
 @dataclass
-class Person:
+class OriginalUser:
     uid: str
     number: str
-    devices: dict[str, Device] = field(default_factory=dict)
+    devices: dict[str, OriginalDevice] = field(default_factory=dict)
     head: int = 0
     """The last seq of the inbox."""
     inbox: dict[int, int] = field(default_factory=dict)
@@ -141,10 +141,10 @@ class Person:
 class Original:
     """What happens on the original's servers."""
 
-    def __init__(self, form: Form, seed: int = 1, remembers: bool = True) -> None:
+    def __init__(self, form: DatabaseForm, seed: int = 1, remembers: bool = True) -> None:
         self.form = form
         self.now = START_MS
-        self.people: dict[str, Person] = {}
+        self.people: dict[str, OriginalUser] = {}
         self._chance = random.Random(seed)
         self._remembers = remembers
         self._members: dict[str, dict[str, int]] = {}
@@ -162,9 +162,9 @@ class Original:
         self._counter = (self._counter + 1) % 0x7FFF
         return (self.now - EPOCH_MS) << 21 | 0 << 15 | self._counter
 
-    def user(self, number: str, name: str = "", **columns: object) -> Person:
+    def user(self, number: str, name: str = "", **columns: object) -> OriginalUser:
         uid = "".join(self._chance.choices("0123456789abcdefghijkmnopqrstuvwxyzABCDEFGH", k=8))
-        person = self.people[uid] = Person(uid, number)
+        person = self.people[uid] = OriginalUser(uid, number)
         row = {
             "_uid": uid,
             "_name": number,
@@ -176,7 +176,7 @@ class Original:
         self.form.put("t_user", {**row, **columns})
         return person
 
-    def device(self, person: Person, client_id: str) -> Device:
+    def device(self, person: OriginalUser, client_id: str) -> OriginalDevice:
         """Log a device in."""
         secret, db_secret = (str(uuid.UUID(int=self._chance.getrandbits(128))) for _ in range(2))
         self.form.put(
@@ -191,11 +191,11 @@ class Original:
             },
         )
         token = user_token(person.uid, self.now)
-        device = Device(Account(person.uid, client_id, token, secret), db_secret)
+        device = OriginalDevice(WireAccount(person.uid, client_id, token, secret), db_secret)
         person.devices[client_id] = device
         return device
 
-    def befriend(self, one: Person, other: Person, reason: str = "hi") -> None:
+    def befriend(self, one: OriginalUser, other: OriginalUser, reason: str = "hi") -> None:
         """Let one ask the other, who says yes."""
         self.now += 100
         row = {"_uid": one.uid, "_friend_uid": other.uid, "_reason": reason, "_status": 1, "_dt": self.now}
@@ -207,24 +207,24 @@ class Original:
         for tip in ("以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了"):
             self._send(one, PRIVATE, other.uid, {"type": TIP, "content": tip}, (other,))
 
-    def text(self, sender: Person, target: Person, text: str) -> int:
+    def text(self, sender: OriginalUser, target: OriginalUser, text: str) -> int:
         return self._send(sender, PRIVATE, target.uid, {"type": TEXT, "searchable_content": text}, (target,))
 
-    def content(self, sender: Person, target: Person, **fields: object) -> int:
+    def content(self, sender: OriginalUser, target: OriginalUser, **fields: object) -> int:
         """Send a message with some fields of MessageContent."""
         return self._send(sender, PRIVATE, target.uid, fields, (target,))
 
-    def signal(self, sender: Person, target: Person) -> None:
+    def signal(self, sender: OriginalUser, target: OriginalUser) -> None:
         """Send a signal of a call: it takes a seq and is not stored."""
         id = self.id()
         for person in (target, sender):
             self._enter(person, id)
 
-    def hole(self, person: Person, seqs: int) -> None:
+    def hole(self, person: OriginalUser, seqs: int) -> None:
         """Let a client pull from above the head: the next entry comes behind that."""
         person.head += seqs
 
-    def recall(self, id: int, operator: Person) -> None:
+    def recall(self, id: int, operator: OriginalUser) -> None:
         row = self._rows[id]
         self.now += 500
         content = {"type": RECALLED, "content": operator.uid, "data": str(id).encode()}
@@ -232,7 +232,9 @@ class Original:
 
     # Groups
 
-    def group(self, owner: Person, members: Sequence[Person], name: str = "group", kind: int = 0) -> str:
+    def group(
+        self, owner: OriginalUser, members: Sequence[OriginalUser], name: str = "group", kind: int = 0
+    ) -> str:
         gid = "".join(self._chance.choices("23456789JKLMNPQRSTUVWXYZ", k=8))
         self.now += 100
         people = {owner.uid: 2, **{person.uid: 0 for person in members}}
@@ -245,12 +247,12 @@ class Original:
         self._notice(owner, gid, CREATED, n=name, m="")
         return gid
 
-    def group_text(self, sender: Person, gid: str, text: str) -> int:
+    def group_text(self, sender: OriginalUser, gid: str, text: str) -> int:
         return self._send(
             sender, GROUP, gid, {"type": TEXT, "searchable_content": text}, self._others(gid, sender)
         )
 
-    def add(self, operator: Person, gid: str, people: Sequence[Person]) -> None:
+    def add(self, operator: OriginalUser, gid: str, people: Sequence[OriginalUser]) -> None:
         """Add members: those who were there before keep their row."""
         for person in people:
             self.form.change("t_group_member", {"_gid": gid, "_mid": person.uid}, {})
@@ -259,26 +261,26 @@ class Original:
         self._counted(gid)
         self._notice(operator, gid, ADDED, ms=[person.uid for person in people])
 
-    def kick(self, operator: Person, gid: str, person: Person) -> None:
+    def kick(self, operator: OriginalUser, gid: str, person: OriginalUser) -> None:
         self._notice(operator, gid, KICKED, ms=[person.uid])
         self.form.change("t_group_member", {"_gid": gid, "_mid": person.uid}, {"_type": 4})
         del self._members[gid][person.uid]
         self._counted(gid)
 
-    def quit(self, person: Person, gid: str) -> None:
+    def quit(self, person: OriginalUser, gid: str) -> None:
         """Quit: only the number of members tells of it, and the notice."""
         self._notice(person, gid, QUIT, m="")
         del self._members[gid][person.uid]
         self._counted(gid)
 
-    def dismiss(self, owner: Person, gid: str) -> None:
+    def dismiss(self, owner: OriginalUser, gid: str) -> None:
         """Dismiss a group: its rows go, its messages stay."""
         self._notice(owner, gid, DISMISSED, m="")
         self.form.change("t_group", {"_gid": gid}, {})
         self.form.change("t_group_member", {"_gid": gid}, {})
         del self._members[gid]
 
-    def _others(self, gid: str, sender: Person) -> list[Person]:
+    def _others(self, gid: str, sender: OriginalUser) -> list[OriginalUser]:
         return [self.people[uid] for uid in self._members[gid] if uid != sender.uid]
 
     def _seat(self, gid: str, uid: str, type: int) -> None:
@@ -289,7 +291,7 @@ class Original:
         count = {"_member_count": len(self._members[gid]), "_dt": self.now, "_member_dt": self.now}
         self.form.change("t_group", {"_gid": gid}, count)
 
-    def _notice(self, operator: Person, gid: str, type: int, **said: object) -> None:
+    def _notice(self, operator: OriginalUser, gid: str, type: int, **said: object) -> None:
         named = ",".join(
             f'"{key}":[{",".join(f"{chr(34)}{one}{chr(34)}" for one in value)}]'
             if isinstance(value, list)
@@ -302,7 +304,7 @@ class Original:
     # Messages
 
     def _send(
-        self, sender: Person, kind: int, target: str, content: Values, receivers: Sequence[Person]
+        self, sender: OriginalUser, kind: int, target: str, content: Values, receivers: Sequence[OriginalUser]
     ) -> int:
         id = self.id()
         row = {
@@ -322,7 +324,7 @@ class Original:
             self._enter(person, id)
         return id
 
-    def _enter(self, person: Person, id: int) -> None:
+    def _enter(self, person: OriginalUser, id: int) -> None:
         person.head = person.head + 1 if person.head else id
         if self._remembers:
             person.inbox[person.head] = id
@@ -361,7 +363,7 @@ def message_table(id: int) -> int:
     return at.year % 3 * 12 + at.month - 1
 
 
-class MysqlForm(Form):
+class MysqlForm(DatabaseForm):
     """Tables on a MySQL server."""
 
     def __init__(self, connection: Any) -> None:
@@ -418,7 +420,7 @@ class MysqlForm(Form):
             cursor.execute(sql, params or None)
 
 
-class H2Form(Form):
+class H2Form(DatabaseForm):
     """A script, as org.h2.tools.Script writes it. All rows are in memory until `write`."""
 
     BLOCK = 4096

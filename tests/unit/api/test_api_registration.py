@@ -11,8 +11,10 @@ STRANGER = "13900000009"
 
 
 @pytest.fixture(params=["allowed", "closed"])
-def registration(request: pytest.FixtureRequest) -> s.Registration:
-    return s.Registration(mode=request.param, allowed=("13812345678", "Ann@Example.com", "@corp.example"))
+def registration(request: pytest.FixtureRequest) -> s.RegistrationSettings:
+    return s.RegistrationSettings(
+        mode=request.param, allowed=("13812345678", "Ann@Example.com", "@corp.example")
+    )
 
 
 async def test_who_may_not_register_gets_no_code_and_is_told_so(site: Site) -> None:
@@ -38,7 +40,9 @@ async def test_who_is_there_logs_in_whatever_the_list_says(site: Site) -> None:
     assert answer.body["result"]["register"] is False
 
 
-async def test_those_of_the_list_register_where_it_counts(site: Site, registration: s.Registration) -> None:
+async def test_those_of_the_list_register_where_it_counts(
+    site: Site, registration: s.RegistrationSettings
+) -> None:
     for number in (NUMBER, "ann@example.COM", "anybody@corp.example"):
         answer = await site.login("Sesam66", number)
         if registration.mode == "allowed":
@@ -59,11 +63,11 @@ async def test_asking_for_strangers_counts_for_the_address(site: Site) -> None:
 
 
 @pytest.fixture
-def codes() -> s.Codes:
-    return s.Codes(super_code="Sesam66")
+def codes() -> s.CodesSettings:
+    return s.CodesSettings(super_code="Sesam66")
 
 
 @pytest.mark.parametrize("entry", ["1381234567", "example.com", "@", "@localhost", "a b@example.com", ""])
 def test_what_is_neither_a_number_nor_an_address_nor_a_domain_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="must be a mobile number, an e-mail address, or @ and a domain"):
-        s.Registration(allowed=(entry,))
+        s.RegistrationSettings(allowed=(entry,))

@@ -53,6 +53,12 @@ server.port=8082
 SECRETS = ("an-access-key", "a secret: key=1", "made-up-secret", "98413", "p@ss", "p%40ss", PASSWORD)
 
 
+@pytest.fixture(autouse=True)
+def _log_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets up the log of its process, which other tests share."""
+    monkeypatch.setattr("fsharechat.log.configure", lambda _: None)
+
+
 def install(folder: Path, **changed: str) -> Path:
     """Make the folders of the guide."""
     for service, text in (("connector", CONNECTOR), ("group", GROUP), ("api", API)):

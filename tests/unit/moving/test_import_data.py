@@ -12,23 +12,23 @@ from fsharechat.clock import now_ms
 from fsharechat.errors import StoreError
 from fsharechat.moving.h2_script import H2Script
 from fsharechat.moving.importer import Importer
-from fsharechat.moving.report import Report, Ticker
+from fsharechat.moving.report import ImportReport, ProgressTicker
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, FriendState, MemberType
 from fsharechat.store import friends, groups, heads, messages, sessions, users, words
-from fsharechat.store.imports import ImportRefused, Run
+from fsharechat.store.imports import ImportRefused, ImportRun
 from fsharechat.store.messages import conversation_key
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Row, Unit
-from tools.testing.original import H2Form, Original, Person, content_of
+from tools.testing.original import H2Form, Original, OriginalUser, content_of
 
 
 def test_what_an_import_reads_from_fits_into_the_store() -> None:
-    long = Run.of("/飞" * 200, 1_795_646_015_394, True)
+    long = ImportRun.of("/飞" * 200, 1_795_646_015_394, True)
     assert len(orjson.dumps(tuple(long))) <= 255
-    assert long != Run.of("/飞" * 201, 1_795_646_015_394, True)
-    assert Run.of("/x", 1).source == "/x"
+    assert long != ImportRun.of("/飞" * 201, 1_795_646_015_394, True)
+    assert ImportRun.of("/x", 1).source == "/x"
 
 
 class Imported:
@@ -64,8 +64,8 @@ class Move:
     async def done(self) -> Imported:
         self.form.write(self.path)
         told = StringIO()
-        report = Report(told)
-        importer = Importer(H2Script(self.path), self.store, Ticker(StringIO()), report)
+        report = ImportReport(told)
+        importer = Importer(H2Script(self.path), self.store, ProgressTicker(StringIO()), report)
         problems = await importer.run()
         report.totals(importer.totals)
         return Imported(self.store, told.getvalue(), problems)
@@ -79,7 +79,7 @@ async def move(tmp_path: Path, sqlite_file: Callable[[str], Path]) -> Any:
     await store.close()
 
 
-def pair(move: Move) -> tuple[Person, Person]:
+def pair(move: Move) -> tuple[OriginalUser, OriginalUser]:
     """Return two users, each with one device."""
     ann = move.original.user("13800000001", "安 Ann")
     ben = move.original.user("13800000002", "Ben")
@@ -392,7 +392,9 @@ async def test_an_import_that_was_cut_off_goes_on_where_it_was(
 
         with monkeypatch.context() as patch:
             patch.setattr(move.store, "write", counted)
-            await Importer(H2Script(move.path), move.store, Ticker(StringIO()), Report(StringIO())).run()
+            await Importer(
+                H2Script(move.path), move.store, ProgressTicker(StringIO()), ImportReport(StringIO())
+            ).run()
 
     cut = 0
     for at in (2, 5, 9, 12, 15, 16):

@@ -9,11 +9,17 @@ from fsharechat import backends
 from fsharechat.cli import main
 from fsharechat.errors import StartError
 from fsharechat.moving import data
-from fsharechat.moving.report import MAX_SHOWN, TELL_SECONDS, Report, Ticker
+from fsharechat.moving.report import MAX_SHOWN, TELL_SECONDS, ImportReport, ProgressTicker
 from fsharechat.moving.source import SourceError
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.settings import Settings
-from fsharechat.store.imports import Finding, Progress
+from fsharechat.store.imports import ImportFinding, ImportProgress
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets up the log of its process, which other tests share."""
+    monkeypatch.setattr("fsharechat.log.configure", lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -64,17 +70,17 @@ async def test_group_processes_that_run_are_named(monkeypatch: pytest.MonkeyPatc
 
 def test_findings_are_told_at_once_and_counted() -> None:
     told = StringIO()
-    report = Report(told)
-    report.add([Finding("odd", f"row {number}") for number in range(MAX_SHOWN + 5)])
+    report = ImportReport(told)
+    report.add([ImportFinding("odd", f"row {number}") for number in range(MAX_SHOWN + 5)])
     assert told.getvalue().count("odd: row") == MAX_SHOWN
-    report.totals({"users": Progress(0, 1_000, 999, 1)})
+    report.totals({"users": ImportProgress(0, 1_000, 999, 1)})
     assert told.getvalue().endswith(f"users: 1,000 read, 999 taken, 1 left out\nodd ({MAX_SHOWN + 5})\n")
 
 
 def test_it_is_told_every_few_seconds_how_far_it_is() -> None:
     told = StringIO()
     now = [0.0]
-    ticker = Ticker(told, lambda: now[0])
+    ticker = ProgressTicker(told, lambda: now[0])
     ticker.moved("messages", 500, 500, 2_000)
     assert told.getvalue() == ""
     now[0] = TELL_SECONDS

@@ -20,7 +20,9 @@ def upgrade() -> None:
     op.add_column("sessions", imported)
     create_table(
         "import_notes",
-        sa.Column("kind", sa.SmallInteger(), autoincrement=False, nullable=False, comment="imports.Note"),
+        sa.Column(
+            "kind", sa.SmallInteger(), autoincrement=False, nullable=False, comment="imports.ImportNote"
+        ),
         sa.Column("name", sa.String(length=64), nullable=False, comment="What it is about, such as a group."),
         sa.Column("uid", sa.String(length=64), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
