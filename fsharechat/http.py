@@ -1,4 +1,4 @@
-"""What all HTTP ports of a process have in common: bodies are taken as they come, none is decompressed."""
+"""The common part of all HTTP ports of a process: no body is decompressed."""
 
 import logging
 from typing import Any
@@ -11,7 +11,7 @@ _AS_IT_IS = frozenset({"", "identity"})
 
 
 def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
-    """Return what serves an application without decompressing anything: a few bytes may stand for gigabytes.
+    """Return a runner for an application that decompresses nothing: a few bytes may stand for gigabytes.
 
     The application has `refuse_encoded` among its middlewares. `options` are those of aiohttp's AppRunner.
     """
@@ -20,7 +20,7 @@ def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
 
 @web.middleware
 async def refuse_encoded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a request with a Content-Encoding (415), whatever its path; its connection ends."""
+    """Refuse a request with a Content-Encoding (415), whatever its path. Its connection ends."""
     encoding = ",".join(request.headers.getall("Content-Encoding", ()))
     if encoding.strip().lower() in _AS_IT_IS:
         return await handler(request)
@@ -31,7 +31,7 @@ async def refuse_encoded(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 class HttpLog(logging.LoggerAdapter[logging.Logger]):
-    """Leaves out what clients did wrong or did not wait for: that is no error of the server."""
+    """Leaves out faults of clients, and clients that went away: these are no errors of the server."""
 
     def __init__(self) -> None:
         super().__init__(logging.getLogger("aiohttp.server"))

@@ -1,4 +1,4 @@
-"""The settings as types: every section, every key, its default and its bounds. settings.toml explains each.
+"""The settings as types: every section and key, with default and bounds. settings.toml explains each.
 
 `Settings()` is the defaults and reads nothing; `fsharechat.settings.load` reads the sources.
 Times are in seconds, sizes in bytes.
@@ -127,11 +127,11 @@ MYSQL_PORT = 3306
 KAFKA_PORT = 9092
 ZOOKEEPER_PORT = 2181
 WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
-"""Addresses to listen on that nobody can connect to."""
+"""Addresses to listen on to which nobody can connect."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone."""
+    """Return whether only this machine reaches an address to listen on."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -292,7 +292,7 @@ class BusSettings(Section):
     def _password_unseen(self) -> Self:
         if self.sasl == "plain" and not self.tls.on and "@" in self.url:
             raise ValueError(
-                'user and password would travel in the clear: ca in [bus.tls] must be set, or sasl not be "plain"'
+                'user and password would travel in the clear: set ca in [bus.tls], or another sasl than "plain"'
             )
         return self
 
@@ -338,7 +338,7 @@ class BlobsSettings(Section):
 
     @property
     def in_directory(self) -> bool:
-        """Whether media are kept in a folder, and not by an S3 server."""
+        """Whether media are kept in a folder, not by an S3 server."""
         return self.url.startswith(DIRECTORY)
 
 
@@ -419,12 +419,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave the constructor its arguments only: what is ambient is for `load` to read."""
+        """Let the constructor use only its arguments: `load` reads the other sources."""
         return (init_settings,)
 
     @property
     def in_one_process(self) -> bool:
-        """Whether the roles meet within this process, and not over Kafka and ZooKeeper."""
+        """Whether the roles meet within this process, not over Kafka and ZooKeeper."""
         return self.bus.url == "memory"
 
     @property
@@ -433,7 +433,7 @@ class Settings(BaseSettings):
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether no other machine reaches this process, or another one with its settings."""
+        """Whether no other machine reaches this process, or another process with its settings."""
         hosts = {self.connector.host, self.api.host} | (set() if self.in_one_process else {self.rpc.host})
         return all(map(is_loopback, hosts))
 
@@ -442,9 +442,9 @@ class Settings(BaseSettings):
         return self.node.data.expanduser().absolute()
 
     def store_path(self) -> Path:
-        """Return the absolute path of the SQLite file; a relative one is taken in the data folder."""
+        """Return the absolute path of the SQLite file. A relative path starts at the data folder."""
         return self.data_path() / self.store.url.removeprefix("sqlite:///")
 
     def media_path(self) -> Path:
-        """Return the absolute path of the folder of media; a relative one is taken in the data folder."""
+        """Return the absolute path of the media folder. A relative path starts at the data folder."""
         return self.data_path() / self.blobs.url.removeprefix(DIRECTORY)

@@ -1,4 +1,4 @@
-"""The values of settings, and the settings of TLS. Times are in seconds, sizes in bytes."""
+"""The types of settings, and the sections `tls`. Times are in seconds, sizes in bytes. All files are PEM."""
 
 import re
 from datetime import datetime
@@ -28,7 +28,7 @@ def _not_bool(value: object) -> object:
 
 
 def _words(value: object) -> object:
-    """Split `a,b` as flags and variables write lists."""
+    """Split `a,b`, the form of lists in flags and variables."""
     if isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
     return value
@@ -64,11 +64,11 @@ class Section(BaseModel):
 
 
 SYSTEM = "system"
-"""As `ca`: the authorities that the operating system trusts."""
+"""A value of `ca`: the authorities that the operating system trusts."""
 
 
 def certificates(path: str) -> list[Certificate]:
-    """Return the certificates in a PEM file, at least one. Raises ValueError, which says what would be right."""
+    """Return the certificates in a PEM file, at least one. Raises ValueError; its text says what would be right."""
     text = _bytes(path)
     try:
         return x509.load_pem_x509_certificates(text)
@@ -115,9 +115,7 @@ class Tls(Section):
         try:
             private = load_pem_private_key(text, password=None)
         except TypeError:
-            raise ValueError(
-                "must be a key without a password: it is read when nobody is there to type one"
-            ) from None
+            raise ValueError("must be a key without a password: the server cannot ask for one") from None
         except ValueError:
             raise ValueError(
                 "must be the path of a PEM file with a private key; there is none in it"
@@ -137,12 +135,12 @@ class Tls(Section):
 
     @property
     def on(self) -> bool:
-        """Return whether TLS is spoken."""
+        """Return whether TLS is used."""
         return bool(self.certificate)
 
 
 class ServiceTls(Tls):
-    """How this side reaches a service over TLS: where `ca` is set, and only so then."""
+    """TLS with a service. If `ca` is set, the service is reached only over TLS."""
 
     ca: Annotated[str, AfterValidator(_authority)] = ""
     verify_host: bool = True
@@ -159,7 +157,7 @@ class ServiceTls(Tls):
 
 
 class RpcTls(ServiceTls):
-    """TLS between the processes of a cluster, all of which show a certificate."""
+    """TLS between the processes of a cluster. All of them show a certificate."""
 
     verify_host: bool = False
 

@@ -249,4 +249,4 @@ class TcpRpc(Rpc):
     def _retired(self, task: asyncio.Task[None]) -> None:
         del self._retiring[task]
         if not task.cancelled() and (error := task.exception()):
-            log.error("a process that left was not taken leave of", exc_info=error)
+            log.error("the end of a connection to another process failed", exc_info=error)

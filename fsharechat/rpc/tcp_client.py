@@ -176,7 +176,7 @@ class ClientConnection(RpcLink):
         elif frame.signal == Signal.PUSH and self._trusted:
             self._on_notice(frame.sub_signal)
         elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.DisconnectReason.WRONG_SECRET:
-            self.drop("its cluster secret is another one than ours ([node] cluster_secret)")
+            self.drop("its cluster secret differs from ours ([node] cluster_secret)")
         elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.DisconnectReason.NEEDS_TLS:
             self.drop("it speaks TLS only, and we have no certificate ([rpc.tls])")
         elif frame.signal != Signal.PING or frame.sub_signal != Probe.PONG:
@@ -215,7 +215,7 @@ class ClientConnection(RpcLink):
             accepted = codec.decode_accepted(frame.body)
             expected = codec.callee_mac(self._secret, self._callee_nonce, self._nonce)
             if not hmac.compare_digest(accepted.mac, expected):
-                self.drop("it does not know the cluster secret, so it is none of ours")
+                self.drop("it does not know the cluster secret, so it does not belong to this cluster")
                 return
             self._peer_max_body = accepted.max_body
             self._trusted = True

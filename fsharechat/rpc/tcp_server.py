@@ -256,7 +256,7 @@ class ServerConnection(RpcLink):
         self._codec = self._server.spoken[version]
         if not hmac.compare_digest(proof.mac, codec.caller_mac(self._secret, self._nonce, proof.nonce)):
             self.send(codec.encode_refused(codec.DisconnectReason.WRONG_SECRET))
-            self.finish("its cluster secret is another one than ours ([node] cluster_secret)")
+            self.finish("its cluster secret differs from ours ([node] cluster_secret)")
             return
         self._peer_max_body = proof.max_body
         self.trusted = True

@@ -22,13 +22,13 @@ from roles.api.shapes import BadRequest, PushOutcome, PushRequest
 # The open API: messages that another system sends to users (contract.md section 8)
 
 MAX_PUSH_BYTES = 32 << 20
-"""What all the messages of one push may weigh: each number gets a message of its own."""
+"""The largest size of all messages of one push, bytes: each number gets its own message."""
 
 
 def push_call(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return what the group role is asked: the content as the bytes that all clients get.
+    """Return the call to the group role, with the content as the bytes for all clients.
 
-    A push without an id gets one, for a call between processes may be made again.
+    A push without an id gets one, because a call between processes may be repeated.
     """
     message = asked["content"]
     body = _content(message["content"]).SerializeToString()
@@ -46,7 +46,7 @@ def push_call(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def _content(content: dict[str, Any]) -> pb.MessageContent:
-    """Return the content; fields that were not given are left out."""
+    """Return the content, without fields that were not given."""
     kind = content["type"]
     flag = PersistFlag.TRANSPARENT if kind in TRANSPARENT_TYPES else PersistFlag.STORED_AND_COUNTED
     return pb.MessageContent(
@@ -92,7 +92,7 @@ ADMIN = (
         "POST",
         "/admin/users",
         "users.create",
-        "Create a user, who then logs in with the number. 409 where somebody has it.",
+        "Create a user, who then logs in with the number. 409 if another user has it.",
         shapes.User,
         _USERS,
         body=shapes.NewUser,
@@ -103,7 +103,7 @@ ADMIN = (
         "PUT",
         f"{_USER}/status",
         "users.status",
-        "Mute a user, block a user (which ends all connections at once), or let them do everything again.",
+        "Mute a user, block a user (this ends all connections at once), or set the user back to normal.",
         shapes.User,
         _USERS,
         body=shapes.NewStatus,
@@ -175,7 +175,7 @@ ADMIN = (
         "GET",
         "/admin/words",
         "words.list",
-        "List the sensitive words: a message that has one is refused with code 242.",
+        "List the sensitive words: a message with one of them is refused with code 242.",
         shapes.Words,
         _WORDS,
         query=shapes.WordsQuery,
@@ -184,7 +184,7 @@ ADMIN = (
         "POST",
         "/admin/words",
         "words.add",
-        "Add sensitive words. They count on every node within moments.",
+        "Add sensitive words. All nodes use them within moments.",
         shapes.Added,
         _WORDS,
         body=shapes.WordList,
@@ -205,7 +205,7 @@ ADMIN = (
 
 ENDPOINTS = (PUSH, *ADMIN)
 PATHS = ("/imopenapi/", "/admin/")
-"""What all of their paths begin with."""
+"""The beginnings of all their paths."""
 
 
 def add_routes(app: web.Application, node: Node) -> None:
@@ -218,7 +218,7 @@ def add_routes(app: web.Application, node: Node) -> None:
 
 
 class Docs:
-    """The description of all routes of an application, made when it is first asked for."""
+    """The description of all routes of an application, made at the first request for it."""
 
     def __init__(self, app: web.Application) -> None:
         self._app = app

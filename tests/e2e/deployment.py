@@ -34,7 +34,7 @@ TOO_MANY = "connections refused: too many"
 PACE_SECONDS = 0.06
 """Between two texts of a chat: well within the limit of the contract."""
 
-_FINE = frozenset({TOO_MANY, "a super code is set: who knows it can log in as anybody"})
+_FINE = frozenset({TOO_MANY, "a super code is set: anybody who knows it can log in as any user"})
 
 
 class Memory(NamedTuple):

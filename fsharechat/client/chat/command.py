@@ -1,4 +1,4 @@
-"""The commands of the terminal client, and what could stand where the user is typing."""
+"""The commands of the terminal client, and completions for the line that the user is typing."""
 
 import asyncio
 import os
@@ -18,10 +18,10 @@ def nothing(talk: Talk, words: list[str]) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`run` gets what follows the name, and raises CommandRefused, Ambiguous or ClientError for what cannot be done.
+    """`run` gets the text after the name. It raises CommandRefused, Ambiguous or ClientError if it cannot be done.
 
-    `complete` gets the words before the one being typed and returns all that could stand there; `paths` says that
-    the rest is the path of a file.
+    `complete` gets the words before the one being typed, and returns all possible words there. `paths` says that the
+    rest is the path of a file.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Command:
 MAX_PATHS = 200
 
 Proposal = tuple[str, int]
-"""A text, and how many characters before the cursor it replaces."""
+"""A text, and the number of characters before the cursor that it replaces."""
 
 
 async def complete(talk: Talk, commands: Mapping[str, Command], line: str) -> list[Proposal]:
-    """Return what could stand at the end of a line that is being typed."""
+    """Return the possible completions of the line that is being typed."""
     if not line.startswith("/"):
         return _mentions(talk, line)
     name, space, rest = line[1:].partition(" ")
@@ -74,7 +74,7 @@ def _mentions(talk: Talk, line: str) -> list[Proposal]:
 
 
 def _cut(rest: str) -> tuple[list[str], str]:
-    """Return the words before the last one, and the last one as it stands, with a quotation mark that is open."""
+    """Return the words before the last one, and the last one unchanged, with an open quotation mark."""
     words: list[str] = []
     word = ""
     quote = ""
@@ -95,7 +95,7 @@ def _cut(rest: str) -> tuple[list[str], str]:
 
 
 def _paths(start: str) -> list[str]:
-    """Return the paths that begin so, folders with a slash behind them."""
+    """Return the paths with this beginning. Folders end in a slash."""
     folder, slash, name = start.rpartition("/")
     base = Path(folder + slash).expanduser() if slash else Path()
     found: list[str] = []

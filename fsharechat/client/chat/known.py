@@ -1,4 +1,4 @@
-"""What the terminal client knows: people, groups, settings of conversations, and how far reports have got."""
+"""What the terminal client knows: people, groups, settings of conversations, and receipts."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class People:
         self.requests: dict[tuple[str, str], pb.FriendRequest] = {}
 
     async def refresh_friends(self) -> list[str]:
-        """Ask for the friends; returns the uids of those that are new since the last time."""
+        """Ask for the friends. Return the uids of those that are new since the last time."""
         entries = await self._client.friends()
         known = {*self.friends, *self.blocked}
         self.friends = {entry.uid: entry for entry in entries if entry.state == FriendState.FRIEND}
@@ -35,7 +35,7 @@ class People:
         return new
 
     async def refresh_requests(self) -> list[pb.FriendRequest]:
-        """Ask for the friend requests; returns the open ones to this user that are new since the last time."""
+        """Ask for the friend requests. Return the open ones to this user that are new since the last time."""
         entries = await self._client.friend_requests()
         known, self.requests = self.requests, {(entry.from_uid, entry.to_uid): entry for entry in entries}
         await self.learn(uid for entry in entries for uid in (entry.from_uid, entry.to_uid))
@@ -46,7 +46,7 @@ class People:
         ]
 
     def others(self) -> list[str]:
-        """Return everybody who is known so far, friends first."""
+        """Return all known people, friends first."""
         return [
             *self.friends,
             *(uid for uid in self._users if uid not in self.friends and uid != self._client.user_id),
@@ -69,7 +69,7 @@ class People:
                 self._users[user.uid] = user
 
     async def name_of(self, uid: str) -> str:
-        """Return a name to show, asking the server about a stranger; without a connection it is the uid."""
+        """Return a name to show. Ask the server about a stranger; without a connection it is the uid."""
         try:
             await self.learn([uid])
         except ClientError:
@@ -87,7 +87,7 @@ class People:
         return printable(user.display_name or user.mobile or user.name or uid)
 
     def find(self, name: str, among: Iterable[str]) -> str | None:
-        """Return the uid among these that has this name, number, or uid; a unique beginning of a name will do.
+        """Return the uid among these with this name, number, or uid. A unique beginning of a name is enough.
 
         Raises Ambiguous.
         """
@@ -107,7 +107,7 @@ class People:
         return None
 
     def describe(self, uid: str) -> str:
-        """Return the name with the number, where that says more."""
+        """Return the name, with the number if that helps."""
         user = self._users.get(uid)
         name = self.name(uid)
         return f"{name} ({user.mobile})" if user is not None and user.mobile not in ("", name) else name
@@ -119,8 +119,8 @@ MAX_ROOMS = 1000
 class Rooms:
     """The groups that are known, their names and members.
 
-    No request of the contract lists a user's groups. Those that wrote, that the user made, and that were known in an
-    earlier run are known; State keeps them.
+    No request of the contract lists a user's groups. Known groups are those with messages, those that the user made,
+    and those known in an earlier run; State keeps them.
     """
 
     def __init__(self, client: Client, known: Iterable[str]) -> None:
@@ -130,14 +130,14 @@ class Rooms:
         self._members: dict[str, list[str]] = {}
 
     async def note(self, group_id: str) -> None:
-        """Take note of a group that was heard of, and learn its name."""
+        """Note a group, and learn its name."""
         self.known[group_id] = None
         if len(self.known) > MAX_ROOMS:
             self.forget(next(iter(self.known)))
         try:
             await self.learn([group_id])
         except ClientError:
-            return  # it goes by its id until there is a connection again
+            return  # its id is shown until there is a connection again
 
     async def learn(self, group_ids: Iterable[str], *, again: bool = False) -> None:
         """Ask for the groups among these that are not known yet, or for all of them."""
@@ -147,7 +147,7 @@ class Rooms:
                 self._infos[info.target_id] = info
 
     def changed(self, group_id: str) -> None:
-        """Drop what is known of a group, because it changed."""
+        """Forget the facts about a group, because it has changed."""
         self._infos.pop(group_id, None)
         self._members.pop(group_id, None)
 
@@ -157,14 +157,14 @@ class Rooms:
         self._members.pop(group_id, None)
 
     async def members(self, group_id: str) -> list[str]:
-        """Return the uids of a group's members, empty when the user is not one of them."""
+        """Return the uids of a group's members, empty if the user is not a member."""
         if group_id not in self._members:
             entries = await self._client.groups.members(group_id)
             self._members[group_id] = [entry.member_id for entry in entries]
         return self._members[group_id]
 
     def members_known(self, group_id: str) -> list[str]:
-        """Return the members that were asked for already."""
+        """Return the members, if they were asked for already."""
         return self._members.get(group_id, [])
 
     def info(self, group_id: str) -> pb.GroupInfo | None:
@@ -176,7 +176,7 @@ class Rooms:
         return printable(info.name) if info is not None and info.name else f"group {printable(group_id)}"
 
     def find(self, name: str) -> str | None:
-        """Return the known group of this name or id; a unique beginning of a name will do. Raises Ambiguous."""
+        """Return the known group with this name or id. A unique beginning of a name is enough. Raises Ambiguous."""
         if name in self.known:
             return name
         wanted = name.casefold()
@@ -200,7 +200,7 @@ class Preferences:
         self._on: set[tuple[int, str]] = set()
 
     async def refresh(self) -> None:
-        """Ask for what has changed."""
+        """Ask for changed settings."""
         for entry in await self._client.settings.pull(self._version):
             self._take(entry.scope, entry.key, entry.value)
             self._version = max(self._version, entry.update_dt)
@@ -231,14 +231,14 @@ READ = "✓✓"
 
 
 class Receipts:
-    """How far others have got with own messages, as marks behind them: ✓ delivered, ✓✓ read."""
+    """Receipts for own messages, shown as marks after them: ✓ delivered, ✓✓ read."""
 
     def __init__(self) -> None:
         self._delivered: dict[str, int] = {}
         self._read: defaultdict[Key, dict[str, int]] = defaultdict(dict)
 
     def take(self, report: MessagesDelivered | MessagesRead) -> Key:
-        """Take note of a report and return its conversation."""
+        """Note a report, and return its conversation."""
         if isinstance(report, MessagesDelivered):
             self._delivered[report.uid] = max(report.date, self._delivered.get(report.uid, 0))
             return ConversationType.PRIVATE, report.uid
@@ -248,7 +248,7 @@ class Receipts:
         return key
 
     def mark(self, key: Key, timestamp: int) -> str:
-        """Return the mark of an own message of a time (ms); in a group it counts those who have read it."""
+        """Return the mark of an own message with this time (ms). In a group it counts the readers."""
         kind, target = key
         dates = self._read.get(key, {})
         if kind != ConversationType.PRIVATE:

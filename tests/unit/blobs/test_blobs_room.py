@@ -78,7 +78,7 @@ async def test_what_others_write_meanwhile_is_seen(small_disk: Path, monkeypatch
 
     blobs = make_directory(small_disk / "media", "http://x", reserve=1 << 20)
     await blobs.open()
-    with pytest.raises(NoRoom, match="0 MiB are free, of which 1 are to stay"):
+    with pytest.raises(NoRoom, match="0 MiB are free, of which 1 must stay free"):
         await blobs.receive("minio-bucket-file-name", "a", while_others_write())
     assert not list((small_disk / "media" / "incoming").iterdir())
 

@@ -127,7 +127,7 @@ async def test_add_asks_the_one_who_has_the_number(screen: FakeScreen, peer: Fak
         ("/history ten", "Say how many"),
         ("/name", "Say which"),
         ("/alias Bob", "quotes"),
-        ('/alias "Bob', "quotation mark is open"),
+        ('/alias "Bob', "closing quotation mark is missing"),
         ("/alias Eve Evil", "None of your friends"),
         ("/nonsense", "There is no /nonsense"),
     ],
@@ -243,7 +243,7 @@ async def test_a_friendship_ends(screen: FakeScreen, server: FakeChatServer, pee
     server.befriend(FRIEND)
     await screen.chat.start()
     server.friends.clear()
-    assert await screen.enter("/unfriend Bob") == ["Bob (13800000002) is no friend of yours any more."]
+    assert await screen.enter("/unfriend Bob") == ["Bob (13800000002) is not your friend any more."]
     assert [request.target_uid for request in peer.asked(SubSignal.FDL)] == [FRIEND]
     assert "None of your friends" in (await screen.enter("/unfriend Bob"))[0]
 
@@ -255,7 +255,7 @@ async def test_somebody_is_blocked_and_let_in_again(
     await screen.chat.start()
     server.friends[0].state = FriendState.BLACKLISTED
     assert await screen.enter("/block Bobby") == [
-        "Bobby (13800000002) reaches you no more; /unblock ends it."
+        "Bobby (13800000002) cannot reach you any more; /unblock undoes this."
     ]
     assert await screen.enter("/unblock") == [
         "! Say whom: /unblock NAME. You have blocked Bobby (13800000002)."

@@ -233,7 +233,7 @@ async def test_what_is_muted_is_counted_and_not_shown(
 ) -> None:
     server.befriend(STRANGER)
     await bob.chat.on_event(SettingsChanged(1))
-    assert await bob.enter("/mute") == ["Bob is muted: what comes is counted, not shown."]
+    assert await bob.enter("/mute") == ["Bob is muted: new messages are counted, not shown."]
     put = peer.asked(SubSignal.UP)[0]
     assert (put.scope, put.key, put.value) == (1, f"0-0-{FRIEND}", "1")
     await bob.enter("/open 13800000003")
