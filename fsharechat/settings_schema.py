@@ -272,16 +272,27 @@ def _address_or_nothing(value: str) -> str:
     return value
 
 
+def _websockets(value: tuple[str, ...]) -> tuple[str, ...]:
+    for url in value:
+        if not re.fullmatch(r"wss?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?", url):
+            raise ValueError(f"{url!r} must be ws://host:8888/kurento, or wss://")
+    return value
+
+
 class Media(Section):
+    backend: Literal["embedded", "kurento"] = "embedded"
     listen: Annotated[str, AfterValidator(_listened)] = "127.0.0.1:20000"
     public_address: Annotated[str, AfterValidator(_address_or_nothing)] = ""
     max_kbps: Annotated[Whole, Field(ge=100, le=20_000)] = 2000
     min_kbps: Annotated[Whole, Field(ge=30, le=20_000)] = 200
     room_limit: Annotated[Whole, Field(ge=2, le=100)] = 16
     worker_mbps: Annotated[Whole, Field(ge=1, le=100_000)] = 400
+    kurento: Annotated[Words, AfterValidator(_websockets)] = ()
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.backend == "kurento" and not self.kurento:
+            raise ValueError('kurento must be set where backend is "kurento"')
         if self.min_kbps > self.max_kbps:
             raise ValueError("min_kbps must not be above max_kbps")
         return self

@@ -109,14 +109,22 @@ class MediaPeer:
 
     def accept(self, answer: str) -> None:
         """Take the answer and begin to connect."""
-        host, port = _found(r"a=candidate:1 1 udp \d+ (\S+) (\d+) typ host", answer)
         (self._their_user,) = _found(r"a=ice-ufrag:(\S+)", answer)
         (password,) = _found(r"a=ice-pwd:(\S+)", answer)
         expected = Fingerprint(_found(r"a=fingerprint:(\S+) (\S+)", answer))
         self._their_password = password.encode()
-        self._server = (host, int(port))
         self._dtls = Dtls(self.identity, [expected], self.send_raw, as_server=False)
-        self._check()
+        if (candidate := re.search(r"a=(candidate:.*)", answer)) is not None:
+            self.add_candidate(candidate[1])
+        elif self._server is not None:
+            self._check()
+
+    def add_candidate(self, candidate: str) -> None:
+        """Take the address of the server, which may come before the answer."""
+        host, port = _found(r"candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", candidate)
+        self._server = (host, int(port))
+        if self._dtls is not None:
+            self._check()
 
     async def connected(self, seconds: float = 20.0) -> None:
         """Return when packets can be sent."""

@@ -137,6 +137,17 @@ def test_a_receiver_gets_its_own_payload_type_and_extension_numbers() -> None:
     assert sent.endswith(b"sound")
 
 
+def test_a_sender_that_begins_anew_with_other_numbers_is_received_by_the_old_ones() -> None:
+    source, down = Source("audio", "anna", CAP), Line()
+    source.attach(Line(), 111, OPUS, {AUDIO_LEVEL: 1})
+    Sink(source, down, 111, OPUS, {AUDIO_LEVEL: 1}).start(0.0)
+    source.attach(Line(), 109, OPUS, {AUDIO_LEVEL: 3})
+    source.on_rtp(HEADER.pack(0x90, 109, 1, 2, 3) + b"\xbe\xde\x00\x01\x30\x55\x00\x00", 1.0)
+    (sent,) = down.packets
+    assert sent[1] == 111
+    assert extensions(sent) == {1: b"\x55"}
+
+
 def test_a_receiver_bound_to_another_codec_gets_nothing_until_it_is_sent_again() -> None:
     source, _, _, down = playing()
     source.on_rtp(packet(1), 1.0)
