@@ -50,8 +50,8 @@ class MediaPeer:
         self.checking = True
         self.losing = 0
         """So many of the next packets are lost on their way to it."""
-        self.forget_received = False
-        """Count packets only, for many of them."""
+        self.only_counting = False
+        """Count packets and look at none: for very many of them."""
         self.user = secrets.token_hex(4)
         self.identity = Identity()
         self._sends = sends
@@ -239,6 +239,9 @@ class MediaPeer:
             if packet is not None:
                 self._on_rtcp(packet)
             return
+        if self.only_counting:
+            self.received[datagram[1] & 0x7F] += 1
+            return
         if self.losing:
             self.losing -= 1
             return
@@ -247,8 +250,6 @@ class MediaPeer:
             return
         _, second, number, _, ssrc = HEADER.unpack_from(packet)
         self.received[second & 0x7F] += 1
-        if self.forget_received:
-            return
         self.sources.add(ssrc)
         numbers = self.numbers.setdefault(second & 0x7F, [])
         numbers.append(number)
