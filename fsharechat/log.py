@@ -12,7 +12,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from fsharechat.settings_schema import Log
+from fsharechat.settings_schema import LogSettings
 
 CODE_EVENT = "login code"
 """The event under which the code provider `log` may show a code."""
@@ -31,7 +31,7 @@ class _Logger(structlog.BoundLoggerBase):
     """What all bound loggers are: `set_level` gives it its methods, so that those that are held on to follow."""
 
 
-def configure(log: Log, stream: TextIO | None = None) -> None:
+def configure(log: LogSettings, stream: TextIO | None = None) -> None:
     """Send what structlog and `logging` are told to `stream` (standard error), as `log` wants it.
 
     An event below the level costs one call of an empty function: hold on to a bound logger in hot paths.

@@ -18,7 +18,7 @@ from fsharechat.settings_types import (
 )
 
 
-class Aliyun(Section):
+class AliyunSettings(Section):
     access_key_id: str = ""
     access_key_secret: Secret = ""
     sign_name: str = ""
@@ -27,7 +27,7 @@ class Aliyun(Section):
     endpoint: WebAddress = "https://dysmsapi.aliyuncs.com"
 
 
-class Tencent(Section):
+class TencentSettings(Section):
     secret_id: str = ""
     secret_key: Secret = ""
     app_id: str = ""
@@ -38,7 +38,7 @@ class Tencent(Section):
     endpoint: WebAddress = "https://sms.tencentcloudapi.com"
 
 
-class Smtp(Section):
+class SmtpSettings(Section):
     host: str = ""
     port: Annotated[Whole, Field(ge=1, le=65535)] = 587
     security: Literal["starttls", "tls", "none"] = "starttls"
@@ -76,7 +76,7 @@ _NEEDED = {
 }
 
 
-class Codes(Section):
+class CodesSettings(Section):
     provider: Literal["log", "aliyun", "tencent", "smtp"] = "log"
     super_code: Annotated[Secret, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
     lifetime_seconds: Seconds = 300
@@ -85,9 +85,9 @@ class Codes(Section):
     wrong_guesses: Count = 5
     send_seconds: Seconds = 8
     max_sending: Annotated[Whole, Field(ge=1, le=256)] = 32
-    aliyun: Aliyun = Aliyun()
-    tencent: Tencent = Tencent()
-    smtp: Smtp = Smtp()
+    aliyun: AliyunSettings = AliyunSettings()
+    tencent: TencentSettings = TencentSettings()
+    smtp: SmtpSettings = SmtpSettings()
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

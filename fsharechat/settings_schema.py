@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fsharechat import urls
-from fsharechat.settings_codes import Codes
+from fsharechat.settings_codes import CodesSettings
 from fsharechat.settings_tls import RpcTls, ServiceTls, Tls
 from fsharechat.settings_types import (
     Count,
@@ -106,7 +106,7 @@ def _api_key(value: str) -> str:
     return value
 
 
-class Node(Section):
+class NodeSettings(Section):
     roles: Words = ("connector", "group", "api", "media")
     id: Annotated[int | Literal["auto"], _number_or("auto", MAX_NODE_ID)] = "auto"
     data: Path = Path("./data")
@@ -121,7 +121,7 @@ class Node(Section):
         return roles
 
 
-class Connector(Section):
+class ConnectorSettings(Section):
     host: Host = "127.0.0.1"
     tcp_port: Port = 6789
     ws_port: Port = 9326
@@ -142,7 +142,7 @@ class Connector(Section):
     tls: Tls = Tls()
 
 
-class Api(Section):
+class ApiSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 8081
     key: Annotated[Secret, AfterValidator(_api_key)] = ""
@@ -159,7 +159,7 @@ class Api(Section):
     stalled_seconds: Seconds = 120
 
 
-class Rpc(Section):
+class RpcSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 0
     advertise: Annotated[str, AfterValidator(_place)] = ""
@@ -167,7 +167,7 @@ class Rpc(Section):
     tls: RpcTls = RpcTls()
 
 
-class Store(Section):
+class StoreSettings(Section):
     url: str = "sqlite:///fsharechat.db"
     max_queue: Count = 20_000
     tls: ServiceTls = ServiceTls()
@@ -191,7 +191,7 @@ class Store(Section):
         return url
 
 
-class Bus(Section):
+class BusSettings(Section):
     url: Annotated[str, _memory_or("kafka", KAFKA_PORT, login=True)] = "memory"
     sasl: Literal["scram-sha-512", "scram-sha-256", "plain"] = "scram-sha-512"
     tls: ServiceTls = ServiceTls()
@@ -205,7 +205,7 @@ class Bus(Section):
         return self
 
 
-class Registry(Section):
+class RegistrySettings(Section):
     url: Annotated[str, _memory_or("zookeeper", ZOOKEEPER_PORT)] = "memory"
     session_seconds: Annotated[Number, Field(ge=2, le=60)] = 10
 
@@ -213,7 +213,7 @@ class Registry(Section):
 _HTTP = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 
 
-class Blobs(Section):
+class BlobsSettings(Section):
     url: str = "directory:///media"
     public_url: Annotated[str, Field(pattern=rf"^({_HTTP}(/[A-Za-z0-9._~/-]*)?)?$")] = ""
     access_key: Secret = ""
@@ -279,7 +279,7 @@ def _websockets(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-class Media(Section):
+class MediaSettings(Section):
     backend: Literal["embedded", "kurento"] = "embedded"
     listen: Annotated[str, AfterValidator(_listened)] = "127.0.0.1:20000"
     public_address: Annotated[str, AfterValidator(_address_or_nothing)] = ""
@@ -308,7 +308,7 @@ class Media(Section):
         return int(self.listen.rpartition(":")[2])
 
 
-class Limits(Section):
+class LimitsSettings(Section):
     requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
     follow_ups: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 5000
     seconds: Seconds = 5
@@ -317,16 +317,47 @@ class Limits(Section):
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
 
 
-class Users(Section):
+class UsersSettings(Section):
     directory: Literal["open", "exact", "friends"] = "exact"
 
 
-class Metrics(Section):
+_TURN_URL = re.compile(r"(stuns?:[^?/@\s]+|turns?:[^?/@\s]+(\?transport=(udp|tcp))?)")
+
+
+class TurnSettings(Section):
+    urls: Words = ()
+    secret: Secret = ""
+    user: str = ""
+    password: Secret = ""
+    ttl_seconds: Annotated[Whole, Field(ge=60, le=604_800)] = 86_400
+
+    @field_validator("urls")
+    @classmethod
+    def _of_turn(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not _TURN_URL.fullmatch(url):
+                raise ValueError(
+                    f"{url!r} must be turn:host:port, with ?transport=tcp or not, turns: or stun:"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.secret and (self.user or self.password):
+            raise ValueError("has a secret, or a user and password, but not both")
+        if bool(self.user) != bool(self.password):
+            raise ValueError("needs user and password, or neither")
+        if any(url.startswith("turn") for url in self.urls) and not (self.secret or self.user):
+            raise ValueError("urls of turn: need secret, or user and password")
+        return self
+
+
+class MetricsSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
 
 
-class Log(Section):
+class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
@@ -338,20 +369,21 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
     )
 
-    node: Node = Node()
-    connector: Connector = Connector()
-    api: Api = Api()
-    rpc: Rpc = Rpc()
-    store: Store = Store()
-    bus: Bus = Bus()
-    registry: Registry = Registry()
-    codes: Codes = Codes()
-    blobs: Blobs = Blobs()
-    media: Media = Media()
-    limits: Limits = Limits()
-    users: Users = Users()
-    metrics: Metrics = Metrics()
-    log: Log = Log()
+    node: NodeSettings = NodeSettings()
+    connector: ConnectorSettings = ConnectorSettings()
+    api: ApiSettings = ApiSettings()
+    rpc: RpcSettings = RpcSettings()
+    store: StoreSettings = StoreSettings()
+    bus: BusSettings = BusSettings()
+    registry: RegistrySettings = RegistrySettings()
+    codes: CodesSettings = CodesSettings()
+    blobs: BlobsSettings = BlobsSettings()
+    media: MediaSettings = MediaSettings()
+    limits: LimitsSettings = LimitsSettings()
+    users: UsersSettings = UsersSettings()
+    turn: TurnSettings = TurnSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(

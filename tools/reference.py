@@ -1,8 +1,7 @@
-"""Writes docs/reference-*.md: every event of the log, metric and setting, found in the code.
+"""Writes docs/reference-*.md and docs/zh/reference-*.md: every log event, metric and setting, found in the code.
 
-What each means is in one file a language, docs/reference/texts.en.toml; of settings it is the comment in
-settings.toml. Another language is a file beside it (texts.zh.toml) with the same keys, and with `settings` too: what
-it lacks is in English.
+The code gives the names; docs/reference/texts.en.toml and texts.zh.toml say what they mean. Both files have the same
+keys, with one difference: the English sentences about settings are the comments in settings.toml.
 """
 
 import argparse
@@ -25,17 +24,28 @@ LEVELS = ("debug", "info", "warning", "error")
 _LEVEL_OF = {**{level: level for level in LEVELS}, "exception": "error", "log": "warning"}
 _FAMILIES = {"counter": "_total", "gauge": "", "info": "_info"}
 
-AREAS = {
-    "fsharechat/store": "The store",
-    "fsharechat/bus": "The bus",
-    "fsharechat/registry": "The registry",
-    "fsharechat/rpc": "Calls between processes",
-    "roles/connector": "The connector",
-    "roles/group": "The group role",
-    "roles/api": "The api role",
-    "": "The process",
+AREAS = (
+    "fsharechat/store",
+    "fsharechat/bus",
+    "fsharechat/registry",
+    "fsharechat/rpc",
+    "roles/connector",
+    "roles/group",
+    "roles/api",
+    "",
+)
+"""Where an event comes from: folders of the code; "" is the rest."""
+
+PAGES = {"en": DOCS, "zh": DOCS / "zh"}
+"""Each language, with the folder of its pages."""
+
+
+_WORDS = {
+    *("made", "other", "other.folder", *(f"area {folder}".rstrip() for folder in AREAS)),
+    *(f"{page}.{part}" for page in ("events", "metrics", "settings") for part in ("title", "about")),
+    *("event", "level", "keys", "meaning", "metric", "kind", "of", "key", "default"),
 }
-"""Where an event comes from, by the folder of the code."""
+"""The keys of [words]: what every page says, and the heads of the tables."""
 
 
 class TableError(Exception):
@@ -72,15 +82,24 @@ class Setting:
     default: str
     comment: str
 
+    @property
+    def path(self) -> str:
+        return f"{self.section}.{self.key}"
+
 
 @dataclass(frozen=True)
 class Texts:
-    """What the tables say in one language."""
+    """The texts of the tables in one language: each of the four tables of its file, by key."""
 
+    language: str
     words: Mapping[str, str]
     events: Mapping[str, str]
     metrics: Mapping[str, str]
     settings: Mapping[str, str]
+
+    @property
+    def path(self) -> Path:
+        return DOCS / "reference" / f"texts.{self.language}.toml"
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
@@ -170,7 +189,8 @@ def find_settings() -> list[Setting]:
         elif line.startswith("#"):
             comment.append(line.removeprefix("#").strip())
         elif key := re.fullmatch(r"(\w+) = (.+)", line):
-            found.append(Setting(section, key[1], key[2], " ".join(comment)))
+            default = '"""…"""' if key[2] == '"""' else key[2]
+            found.append(Setting(section, key[1], default, " ".join(comment)))
             comment = []
         elif not line:
             comment = []
@@ -178,48 +198,55 @@ def find_settings() -> list[Setting]:
 
 
 def read_texts(language: str) -> Texts:
-    """Return the texts of a language; what it lacks is in English."""
-    both: dict[str, dict[str, str]] = defaultdict(dict)
-    for name in ("en", language):
-        for table, entries in tomllib.loads((DOCS / "reference" / f"texts.{name}.toml").read_text()).items():
-            both[table] |= entries
-    return Texts(both["words"], both["events"], both["metrics"], both["settings"])
+    """Return the texts of a language. English takes those of the settings from settings.toml."""
+    file = tomllib.loads((DOCS / "reference" / f"texts.{language}.toml").read_text())
+    settings = file["settings"] if language != "en" else {one.path: one.comment for one in find_settings()}
+    return Texts(language, file["words"], file["events"], file["metrics"], settings)
 
 
 def problems(texts: Texts) -> list[str]:
-    """Return a line for each event without a text, and for each text whose event is not logged any more."""
-    there = find_events().keys()
-    metrics = {metric.name for metric in find_metrics()}
-    return [
-        *(f"the event {name!r} has no text" for name in sorted(there - texts.events.keys())),
-        *(f"the event {name!r} is not logged any more" for name in sorted(texts.events.keys() - there)),
-        *(f"the metric {name} has no text" for name in sorted(metrics - texts.metrics.keys())),
-        *(f"the metric {name} is gone" for name in sorted(texts.metrics.keys() - metrics)),
-    ]
+    """Return a line for each text that is missing, and for each text of something that is gone."""
+    kinds = {
+        "word": (_WORDS, texts.words),
+        "event": (find_events().keys(), texts.events),
+        "metric": ({metric.name for metric in find_metrics()}, texts.metrics),
+        "setting": ({setting.path for setting in find_settings()}, texts.settings),
+    }
+    found = []
+    for kind, (there, told) in kinds.items():
+        found += [f"the {kind} {name!r} has no text" for name in sorted(there - told.keys())]
+        found += [f"the {kind} {name!r} is not in the code any more" for name in sorted(told.keys() - there)]
+    return [f"{texts.path.name}: {line}" for line in found]
 
 
-def pages(texts: Texts) -> dict[str, str]:
-    """Return the pages by file name."""
+def pages(texts: Texts) -> dict[Path, str]:
+    """Return the pages of a language by their paths."""
+    bodies = {
+        "events": _event_tables(texts),
+        "metrics": _metric_table(texts),
+        "settings": _setting_tables(texts),
+    }
     return {
-        "reference-events.md": _page(texts, "events", _event_tables(texts)),
-        "reference-metrics.md": _page(texts, "metrics", _metric_table(texts)),
-        "reference-settings.md": _page(texts, "settings", _setting_tables(texts)),
+        PAGES[texts.language] / f"reference-{name}.md": _page(texts, name, body)
+        for name, body in bodies.items()
     }
 
 
 def _page(texts: Texts, name: str, body: Iterable[str]) -> str:
     word = texts.words
-    return "\n".join((f"# {word[f'{name}.title']}", "", word["made"], "", word[f"{name}.about"], "", *body))
+    other = f"[{word['other']}]({word['other.folder']}reference-{name}.md)"
+    return "\n".join(
+        (f"# {word[f'{name}.title']}", "", other, "", word["made"], "", word[f"{name}.about"], "", *body)
+    )
 
 
 def _event_tables(texts: Texts) -> Iterator[str]:
     events = find_events().values()
     for folder in ("", *filter(None, AREAS)):
-        title = AREAS[folder]
         rows = sorted(
             (event for event in events if event.area == folder), key=lambda event: event.name.lower()
         )
-        yield from (f"## {texts.words.get(title, title)}", "")
+        yield from (f"## {texts.words[f'area {folder}'.rstrip()]}", "")
         yield from _table(
             texts,
             ("event", "level", "keys", "meaning"),
@@ -236,7 +263,10 @@ def _event_tables(texts: Texts) -> Iterator[str]:
 
 
 def _metric_table(texts: Texts) -> Iterator[str]:
-    rows = ((f"`{one.name}`", one.kind, AREAS[one.area], texts.metrics[one.name]) for one in find_metrics())
+    rows = (
+        (f"`{one.name}`", one.kind, texts.words[f"area {one.area}".rstrip()], texts.metrics[one.name])
+        for one in find_metrics()
+    )
     return _table(texts, ("metric", "kind", "of", "meaning"), rows)
 
 
@@ -246,15 +276,12 @@ def _setting_tables(texts: Texts) -> Iterator[str]:
         sections[setting.section].append(setting)
     for section, settings in sections.items():
         yield from (f"## [{section}]", "")
-        rows = (
-            (f"`{one.key}`", f"`{one.default}`", texts.settings.get(f"{section}.{one.key}", one.comment))
-            for one in settings
-        )
+        rows = ((f"`{one.key}`", f"`{one.default}`", texts.settings[one.path]) for one in settings)
         yield from _table(texts, ("key", "default", "meaning"), rows)
 
 
 def _table(texts: Texts, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    heads = [texts.words.get(head, head) for head in heads]
+    heads = [texts.words[head] for head in heads]
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for row in rows:
@@ -264,24 +291,27 @@ def _table(texts: Texts, heads: Iterable[str], rows: Iterable[Iterable[str]]) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="scripts/reference", description="Writes docs/reference-*.md from the code."
+        prog="scripts/reference",
+        description="Writes docs/reference-*.md and docs/zh/reference-*.md from the code.",
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing, and fail where they are not up to date"
     )
     check = parser.parse_args().check
     try:
-        texts = read_texts("en")
-        if faults := problems(texts):
+        languages = [read_texts(language) for language in PAGES]
+        if faults := [line for texts in languages for line in problems(texts)]:
             raise TableError("\n".join(faults))
     except TableError as error:
-        print(f"{error}\nThe texts are in docs/reference/texts.en.toml.", file=sys.stderr)
+        print(f"{error}\nThe texts are in docs/reference/texts.*.toml.", file=sys.stderr)
         return 1
-    old = [name for name, page in pages(texts).items() if not _is(DOCS / name, page)]
-    for name in old if not check else ():
-        (DOCS / name).write_text(pages(texts)[name])
+    made = {path: page for texts in languages for path, page in pages(texts).items()}
+    old = [path for path, page in made.items() if not _is(path, page)]
+    for path in old if not check else ():
+        path.write_text(made[path])
     if check and old:
-        print(f"not up to date: {', '.join(old)}. Run scripts/reference.", file=sys.stderr)
+        names = ", ".join(path.relative_to(ROOT).as_posix() for path in old)
+        print(f"not up to date: {names}. Run scripts/reference.", file=sys.stderr)
     return 1 if check and old else 0
 
 

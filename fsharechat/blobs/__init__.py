@@ -43,7 +43,7 @@ class Upload(NamedTuple):
     """The object's name where `Blobs.kept` alone tells what was put there; "" where it is counted as it comes."""
 
 
-class Kept(NamedTuple):
+class StoredFile(NamedTuple):
     """A file that is there: its bytes, and when (ms) it came."""
 
     size: int
@@ -81,7 +81,7 @@ class Blobs(ABC):
         Another user's is not, whatever the key. Raises KeyRefused, BlobsError and StoreError.
         """
 
-    async def kept(self, kind: MediaType, name: str) -> Kept | None:
+    async def kept(self, kind: MediaType, name: str) -> StoredFile | None:
         """Return what there is of an upload that has a `name`, None where nothing is. Raises BlobsError."""
         return None
 

@@ -1,7 +1,8 @@
-"""Events, one way: from group processes to connectors, from connectors to group processes, and among the latter.
+"""Events, one way: from group processes to connectors, from connectors to group processes, and between group
+processes.
 
-The bus may lose events and may repeat them; what must not be lost is in the store, and the head check of the
-connectors finds it (docs/decisions/who-owns-what.md).
+The bus may lose events and may repeat them. Everything that must not be lost is in the store, and the head check of
+the connectors finds it (docs/decisions/who-owns-what.md).
 """
 
 from abc import ABC, abstractmethod
@@ -13,18 +14,18 @@ from fsharechat.store.messages import Entry
 
 
 class BusError(Exception):
-    """The bus cannot be reached; the text says why."""
+    """The bus cannot be reached. The text says why."""
 
 
 class BusAway(BusError):
-    """Nobody answers there for now: the settings may be right."""
+    """The bus does not answer for now. The settings may be right."""
 
 
 class Deliver(NamedTuple):
-    """A stored message, once, and the inbox entries it is for on one node.
+    """A stored message, once, with its inbox entries for one node.
 
-    `sender_client` is the device that sent it: it knows the message already. Empty for the server's own messages.
-    `message_id` is the id that the body has, too: the connector's own ids go on above it.
+    `sender_client` is the device that sent it: it knows the message already. It is empty for the server's own
+    messages. `message_id` is also in the body. The connector's own ids go on above it.
     """
 
     body: bytes
@@ -35,7 +36,7 @@ class Deliver(NamedTuple):
 
 
 class Push(NamedTuple):
-    """A transparent message: to the devices of `uids` that are online now, and nowhere else."""
+    """A transparent message, only for the devices of `uids` that are online now."""
 
     body: bytes
     uids: Sequence[str]
@@ -45,12 +46,13 @@ class PushTo(NamedTuple):
     """A transparent message to one device, if it is online now: what concerns a call is for no other one."""
 
     body: bytes
+    sender: str
     uid: str
     client_id: str
 
 
 class Notify(NamedTuple):
-    """A notification of the contract (a PUBLISH) for the devices of one user, but not for `except_client`."""
+    """A notification of the contract (a PUBLISH) for the devices of one user, except `except_client`."""
 
     sub_signal: int
     body: bytes
@@ -59,9 +61,9 @@ class Notify(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """A stored message has a new body, which says that `operator` has recalled it, by the device `operator_client`.
+    """A stored message has a new body: `operator` has recalled it, on the device `operator_client`.
 
-    Each entry is a user who may have the message, and the seq of the recall among those for that user.
+    Each entry is a user who may have the message, and the seq of the recall for that user.
     """
 
     message_id: int
@@ -72,14 +74,14 @@ class Recalled(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """Users have reports of a kind (ReportType) up to these seqs of their own."""
+    """Users have reports of a kind (ReportType) up to these seqs."""
 
     kind: int
     entries: Sequence[Entry]
 
 
 class Kick(NamedTuple):
-    """The session of a device goes, if its epoch is not above this one.
+    """The session of a device must end, if its epoch is not above this one.
 
     The device has connected to another node, or an administrator ended it.
     """
@@ -90,9 +92,9 @@ class Kick(NamedTuple):
 
 
 class Resync(NamedTuple):
-    """A group process has never heard that the node began: the connector says again where all its devices are.
+    """A group process never heard that the node began. The connector must announce all its devices again.
 
-    What was announced may have been lost by the bus for good, as by a Kafka that came back empty.
+    The bus may have lost the announcements for good, as a Kafka that came back empty.
     """
 
 
@@ -102,8 +104,8 @@ Event = Deliver | Push | PushTo | Notify | Recalled | Reported | Kick | Resync
 class Presence(NamedTuple):
     """The device `client_id` of `uid` is connected to `node`, or (`online` false) no longer.
 
-    `epoch` grows with each connection that the node takes. Without a uid and a client id: the node begins, and has no
-    device from before that epoch. A connector that is killed and started again leaves its sessions to be dropped so.
+    `epoch` grows with each connection of the node. Without uid and client id: the node begins, and has no device from
+    before that epoch. This removes the sessions of a connector that was killed and started again.
     """
 
     uid: str
@@ -116,63 +118,63 @@ class Presence(NamedTuple):
 class Bus(Renewable, ABC):
     """Each `on_…` is called on the loop and must neither block nor raise.
 
-    While the bus is away everything goes on: what was asked of it begins when it is back.
+    While the bus is away everything goes on. Requests to it begin when it is back.
     """
 
     @property
     @abstractmethod
     def away(self) -> str:
-        """Why it carries nothing for now; "" while it does."""
+        """Why it carries no events for now, "" while it does."""
 
     @abstractmethod
     async def look(self) -> str:
-        """Look whether it can be reached, and change nothing. Return what is missing and will be made, or "".
+        """Check whether it can be reached, and change nothing. Return what is missing and will be made, or "".
 
         Raises BusError.
         """
 
     @abstractmethod
     async def open(self) -> None:
-        """Be ready to carry events, or to do so once it is back. Raises BusError where that is not all it takes."""
+        """Be ready to carry events, now or once the bus is back. Raises BusError if waiting would not help."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Hand over what was published, within a bound, and let go."""
+        """Deliver the published events, within a bound, and close."""
 
     @abstractmethod
     def write_for(self, version: int) -> None:
-        """Write so that processes that read this version understand it, from now on."""
+        """Write events in this version from now on."""
 
     @abstractmethod
     def deliver(self, node: int, events: Sequence[Event]) -> None:
-        """Send events to a connector, in order; all that one turn of the loop has for it in one call."""
+        """Send events to a connector, in order. One call has all events of a turn of the loop."""
 
     @abstractmethod
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
-        """Receive the events for this process's connector from now on, and none from before."""
+        """Receive the events for this process's connector from now on, without earlier ones."""
 
     @abstractmethod
     async def leave_node(self, node: int) -> None:
-        """Receive the events for a node no longer."""
+        """Stop receiving the events for a node."""
 
     @abstractmethod
     def announce(self, presence: Presence) -> None:
-        """Tell every group process where a device is; news of one device arrives in the order it happened."""
+        """Tell every group process where a device is. News of one device arrive in order."""
 
     @abstractmethod
     async def watch_presence(
         self, on_presence: Callable[[Presence], None], on_whole: Callable[[], None] | None = None
     ) -> None:
-        """Hear where devices are.
+        """Receive the places of devices.
 
-        Returns when all that was announced before has been heard, and tells so to `on_whole`. While the bus is away
-        it returns at once, and tells so later.
+        Returns when all earlier announcements have been heard, and then calls `on_whole`. While the bus is away it
+        returns at once, and calls `on_whole` later.
         """
 
     @abstractmethod
     def invalidate(self, keys: Iterable[str]) -> None:
-        """Tell every group process, this one too, that what it cached under `keys` has changed."""
+        """Tell every group process, this one too, that the values cached under `keys` have changed."""
 
     @abstractmethod
     async def watch_invalidations(self, on_keys: Callable[[Iterable[str]], None]) -> None:
-        """Hear what to drop from the caches."""
+        """Receive the keys to drop from the caches."""

@@ -1,7 +1,7 @@
-"""Events as bytes: protobuf records of events.proto, each with the version in which it is written.
+"""Events as bytes: protobuf records of events.proto. Each has the version in which it is written.
 
-A process reads every version from the oldest to its newest, and writes the highest that all members of the cluster
-read (Registry.watch_bus). So what is in a record is changed in these steps:
+A process reads every version from the oldest to its newest, and writes the highest version that all members of the
+cluster read (Registry.watch_bus). So the contents of a record are changed in these steps:
 
 1. The newest version goes up by one. The functions below write the new fields only if `version` is that high, and
    read records of the version before as well.
@@ -18,18 +18,19 @@ from fsharechat.store.messages import Entry
 from fsharechat.versions import Range
 
 SPOKEN = Range(1, 2)
-"""The versions of events.proto, and of what is said of presence below. The newest changes whenever they do."""
+"""The versions of events.proto, and of the presence records below. The newest changes whenever they change."""
+
 
 _ONE_DEVICE = 2
 """The version since which there is a push to one device. To the others it would be one to all devices of a user."""
 
 
 class RecordError(ValueError):
-    """Bytes that are no record."""
+    """The bytes are no record."""
 
 
 class VersionError(RecordError):
-    """A record of a process of another release."""
+    """The record comes from a process of another release."""
 
 
 def encode_events(events: Sequence[Event], version: int = SPOKEN.newest) -> bytes:
@@ -82,7 +83,7 @@ def decode_events(data: bytes) -> list[Event]:
 
 
 def _event(event: pb.Event) -> Event | None:
-    """Return one event; None for a kind that a newer process has sent."""
+    """Return one event, None for a kind that a newer process has sent."""
     if event.HasField("deliver"):
         one = event.deliver
         entries = [Entry(entry.uid, entry.seq) for entry in one.entries]
@@ -90,7 +91,8 @@ def _event(event: pb.Event) -> Event | None:
     if event.HasField("push"):
         return Push(event.push.body, list(event.push.uids))
     if event.HasField("push_to"):
-        return PushTo(event.push_to.body, event.push_to.uid, event.push_to.client_id)
+        push = event.push_to
+        return PushTo(push.body, push.sender, push.uid, push.client_id)
     if event.HasField("notify"):
         note = event.notify
         return Notify(note.sub_signal, note.body, note.uid, note.except_client)
@@ -109,15 +111,15 @@ def _event(event: pb.Event) -> Event | None:
 
 
 def presence_key(presence: Presence) -> bytes:
-    """Return what the records of one device on one node share.
+    """Return the key that all records of one device on one node share.
 
-    The node is in it so that a connector can take back only what it has said itself.
+    It has the node, so that a connector can take back only its own announcements.
     """
     return f"{presence.node}\0{presence.uid}\0{presence.client_id}".encode()
 
 
 def encode_presence(presence: Presence, version: int = SPOKEN.newest) -> bytes | None:
-    """Return the value of a presence record: none, a tombstone, when the device has gone."""
+    """Return the value of a presence record: None, a tombstone, if the device has gone."""
     if not presence.online:
         return None
     uid, client_id, node, epoch, _ = presence

@@ -65,14 +65,16 @@ class Push(_message.Message):
     def __init__(self, body: _Optional[bytes] = ..., uids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PushTo(_message.Message):
-    __slots__ = ("body", "uid", "client_id")
+    __slots__ = ("body", "sender", "uid", "client_id")
     BODY_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     body: bytes
+    sender: str
     uid: str
     client_id: str
-    def __init__(self, body: _Optional[bytes] = ..., uid: _Optional[str] = ..., client_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, body: _Optional[bytes] = ..., sender: _Optional[str] = ..., uid: _Optional[str] = ..., client_id: _Optional[str] = ...) -> None: ...
 
 class Notify(_message.Message):
     __slots__ = ("sub_signal", "body", "uid", "except_client")

@@ -1,7 +1,8 @@
 """The bus on Kafka: three topics (docs/decisions/who-owns-what.md).
 
-`fsharechat.deliver`, a partition a node, carries what connectors are to tell their devices; `fsharechat.presence`,
-compacted, where each device is; `fsharechat.invalidate` what the caches of the group processes must drop.
+`fsharechat.deliver` has a partition for each node, and carries events for the devices of connectors.
+`fsharechat.presence`, compacted, has the place of each device. `fsharechat.invalidate` has the keys that the caches
+of group processes must drop.
 """
 
 import asyncio
@@ -34,27 +35,27 @@ from fsharechat.urls import ServiceUrl
 log = structlog.get_logger(__name__)
 
 QUEUE = 20_000
-"""Records that may wait for Kafka; beyond, the newest are dropped, and the head check finds what they told of."""
+"""How many records may wait for Kafka. Beyond, the newest are dropped, and the head check makes up for them."""
 
 PRESENCE_BATCH = 500
 CLOSE_SECONDS = 5.0
 START_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
-"""Between attempts to reach a Kafka that is away."""
+"""The pause between attempts to reach a Kafka that is away, s."""
 MOST_REFUSED = 20
-"""Kinds of records of other releases that are told of."""
+"""How many kinds of records of other releases are logged."""
 WATCH_SECONDS = 2.0
-"""Between looks whether Kafka is there."""
+"""The time between checks whether Kafka is there, s."""
 
 
 class KafkaBus(Bus):
     def __init__(self, url: ServiceUrl, tls: ServiceTls = NO_TLS, sasl: str = "scram-sha-512") -> None:
-        """`sasl`: how the user of the url logs in, as [bus] sasl has it."""
+        """`sasl` is how the user of the url logs in, a value of [bus] sasl."""
         self._access = Access.of(url, tls, sasl)
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE)
         self._producer = Producer(self._access)
         self._version = codec.SPOKEN.newest
-        # Presence is not dropped: nobody would say it again. Of one device only the last news wait.
+        # Presence is not dropped: nobody would send it again. For one device only the last news wait.
         self._presence: dict[bytes, Record] = {}
         self._news = asyncio.Event()
         self._told = asyncio.Event()
@@ -69,7 +70,7 @@ class KafkaBus(Bus):
         """Set while it is away."""
         self._refused: set[tuple[str, str]] = set()
         self._topics_made = 0
-        """How often topics that were lost have been made again."""
+        """How often lost topics have been made again."""
         self.dropped = 0
 
     @property
@@ -112,7 +113,7 @@ class KafkaBus(Bus):
             self._version = version
 
     def deliver(self, node: int, events: Sequence[Event]) -> None:
-        if self._away:  # what is of use at once or never is not kept for later
+        if self._away:  # records that are useful only at once are not kept for later
             events = [event for event in events if type(event) is not Push]
             if not events:
                 return
@@ -130,7 +131,7 @@ class KafkaBus(Bus):
             await asyncio.wait((consumer,))
 
     def announce(self, presence: Presence) -> None:
-        # The device decides the partition, so that its news stay in order whichever node they are from.
+        # The device decides the partition, so its news stay in order, whichever node sends them.
         device = f"{presence.uid}\0{presence.client_id}".encode()
         partition = zlib.crc32(device) % PRESENCE_PARTITIONS
         key, value = codec.presence_key(presence), codec.encode_presence(presence, self._version)
@@ -151,7 +152,7 @@ class KafkaBus(Bus):
 
     def invalidate(self, keys: Iterable[str]) -> None:
         keys = list(keys)
-        self._drop_cached(keys)  # here at once: the caller may ask again before Kafka has said it
+        self._drop_cached(keys)  # here at once: the caller may read again before Kafka delivers it
         self._put(Record(INVALIDATE, 0, None, codec.encode_keys(keys, self._version)))
 
     async def watch_invalidations(self, on_keys: Callable[[Iterable[str]], None]) -> None:
@@ -220,9 +221,9 @@ class KafkaBus(Bus):
         self._reason = str(error) or type(error).__name__
 
     async def _watch_forever(self) -> None:
-        """Say once that Kafka is away and once that it is back, whatever is tried in between, and what got lost.
+        """Log once that Kafka is away and once that it is back, whatever is tried in between, and log lost events.
 
-        Topics that it has lost meanwhile are made again.
+        Topics that Kafka has lost meanwhile are made again.
         """
         loop = asyncio.get_running_loop()
         since = loop.time()
@@ -248,7 +249,7 @@ class KafkaBus(Bus):
                 dropped = self.dropped
 
     async def _look(self) -> None:
-        """Look whether Kafka is there with all topics, and make them if not. Raises BusError."""
+        """Check that Kafka is there with all topics. Make missing topics. Raises BusError."""
         lost = PARTITIONS.keys() - await self._producer.reach()
         if lost:
             await provide_topics(self._access)
@@ -273,9 +274,10 @@ class KafkaBus(Bus):
         from_beginning: bool = False,
         on_started: Callable[[], None] | None = None,
     ) -> asyncio.Task[None]:
-        """Give the records of partitions to `take` from now on; with `from_beginning` after all that are there.
+        """Give the records of partitions to `take`, from now on; with `from_beginning` the existing ones first.
 
-        While Kafka is away it returns at once, and begins when it is back; `on_started` is called at the begin.
+        While Kafka is away it returns at once, and begins when Kafka is back. `on_started` is called at the
+        beginning.
         """
         started = asyncio.Event()
 
@@ -317,7 +319,7 @@ class KafkaBus(Bus):
         partitions: list[TopicPartition],
         take: Callable[[ConsumerRecord[bytes, bytes]], None],
     ) -> None:
-        """Take records until the consumer has failed, or topics were made again, where its position means nothing."""
+        """Take records until the consumer has failed, or topics were made again and its position means nothing."""
         told = False
         while topics_made == self._topics_made:
             try:
@@ -339,7 +341,7 @@ class KafkaBus(Bus):
         take: Callable[[ConsumerRecord[bytes, bytes]], None],
         from_beginning: bool,
     ) -> AIOKafkaConsumer:
-        """Return a consumer that stands at the end; with `from_beginning` it has taken all that is before."""
+        """Return a consumer that stands at the end. With `from_beginning` it has taken all earlier records."""
         told = bool(self._away)
         while True:
             stands = False
@@ -361,7 +363,7 @@ class KafkaBus(Bus):
                     else:
                         await consumer.seek_to_end(*partitions)
                     for place in partitions:
-                        await consumer.position(place)  # so that what comes from here on is seen
+                        await consumer.position(place)  # so that all records from here on are seen
                 if from_beginning:
                     ends = await consumer.end_offsets(partitions)
                     while any([await consumer.position(place) < end for place, end in ends.items()]):
@@ -384,10 +386,11 @@ class KafkaBus(Bus):
     async def _take_some(
         self, consumer: AIOKafkaConsumer, take: Callable[[ConsumerRecord[bytes, bytes]], None]
     ) -> None:
-        """Take what has come; a record that fails is passed over, and not tried again.
+        """Take received records. A record that fails is skipped, and not tried again.
 
-        It would fail again, since what takes it neither waits nor asks anybody, and all behind it would wait. Events
-        are hints (fsharechat/bus): for each kind something else makes up for the loss (docs/architecture.md, Heads).
+        It would fail again, because its handler depends on nothing that changes, and all later records would wait.
+        Events are hints (fsharechat/bus): the loss of each kind is made up for in another way (docs/architecture.md,
+        Heads).
         """
         for records in (await consumer.getmany(timeout_ms=500)).values():
             for record in records:
@@ -401,7 +404,7 @@ class KafkaBus(Bus):
                     log.exception("a record could not be taken", topic=record.topic)
 
     def _refuse(self, topic: str, reason: str) -> None:
-        """Say that records of another release are not taken, once for each kind."""
+        """Log that records of another release are refused, once for each kind."""
         if (topic, reason) not in self._refused and len(self._refused) < MOST_REFUSED:
             self._refused.add((topic, reason))
             log.warning("events of another release are refused", topic=topic, reason=reason)

@@ -1,4 +1,4 @@
-"""How Kafka is reached: its servers, TLS, and the user that logs in; the same for all clients of aiokafka."""
+"""The way to reach Kafka: servers, TLS, and the user that logs in. All clients of aiokafka share it."""
 
 import asyncio
 import ssl
@@ -22,14 +22,14 @@ from fsharechat.settings_tls import ServiceTls
 from fsharechat.urls import ServiceUrl
 
 FAULT_SECONDS = 2.0
-"""How long it may take to find out why nobody answers."""
+"""How long finding the reason for a missing answer may take, s."""
 NO_TLS = ServiceTls()
 _NO_BROKER = "no broker answers"
 
 
 @dataclass(frozen=True)
 class Access:
-    """`sasl`: as [bus] sasl has it; of no meaning without a user."""
+    """`sasl` is a value of [bus] sasl. It has no meaning without a user."""
 
     servers: str
     user: str = ""
@@ -43,7 +43,7 @@ class Access:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """The arguments that each client takes, beside its own. Raises BusError where the files are of no use."""
+        """The arguments that all clients share. Raises BusError if the files cannot be used."""
         return {"bootstrap_servers": self.servers, **self._security}
 
     @cached_property
@@ -62,17 +62,17 @@ class Access:
         return options
 
     def renew(self) -> float | None:
-        """Let all clients show and trust what the files hold now, when they connect again. Raises TlsError."""
+        """Let all clients use the present contents of the files when they connect again. Raises TlsError."""
         return tls.renew([self._security["ssl_context"]], self.tls) if self.tls.on else None
 
     def unreached(self, error: Exception) -> BusError:
-        """Return what to raise where Kafka could not be reached."""
+        """Return the error for a Kafka that could not be reached."""
         why = _NO_BROKER if isinstance(error, KafkaConnectionError) else error or "no answer"
         passes = isinstance(error, (OSError, TimeoutError)) or getattr(error, "retriable", False)
         return (BusAway if passes else BusError)(f"{self.servers}: {why}")
 
     async def fault(self, error: Exception) -> BusError:
-        """Return what to raise after `error`, and ask the servers once more why: aiokafka does not tell."""
+        """Return the error to raise after `error`. Ask the servers for the reason: aiokafka does not tell it."""
         if not isinstance(error, KafkaConnectionError):
             return self.unreached(error)
         for server in self.servers.split(","):
@@ -81,7 +81,7 @@ class Access:
         return self.unreached(error)
 
     async def _why(self, host: str, port: int) -> str:
-        """Return in plain words, without a secret, why this server is of no use; "" where it is just not there."""
+        """Return in plain words, without secrets, why this server cannot be used; "" if it just does not answer."""
         try:
             async with asyncio.timeout(FAULT_SECONDS):
                 (await create_conn(host, port, **self._security)).close()
@@ -98,4 +98,4 @@ class Access:
             return f"it hung up: {hint}"
         except (KafkaError, OSError):
             return ""
-        return "" if self.user else "it answers nothing more: does it want a user and password ([bus] url)?"
+        return "" if self.user else "it stops answering: does it want a user and password ([bus] url)?"

@@ -1,4 +1,4 @@
-"""A producer that is made anew when Kafka no longer takes what it sends."""
+"""A producer that is replaced when Kafka no longer accepts its records."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 START_SECONDS = 5.0
 STOP_SECONDS = 5.0
 PAUSE_SECONDS = 1.0
-"""At least so long a producer is kept."""
+"""How long a producer is kept at least, s."""
 
 REQUEST_SECONDS = 10.0
 MAX_REQUEST_BYTES = 16 << 20
@@ -35,9 +35,9 @@ class Record(NamedTuple):
 class Producer:
     """An idempotent producer (aiokafka's), and its successor when it has failed.
 
-    aiokafka (0.14) counts the records of a batch that it gives up, Kafka does not: from then on Kafka refuses all
-    that comes for that partition, for ever (OutOfOrderSequenceNumber). It gives a batch up when the partition has no
-    leader, as after each restart of Kafka. So whenever a batch has failed a new producer takes over.
+    aiokafka (0.14) counts the records of a batch that it gives up; Kafka does not. From then on Kafka refuses all
+    records for that partition, for ever (OutOfOrderSequenceNumber). aiokafka gives up a batch when the partition has
+    no leader, as after each restart of Kafka. So after each failed batch a new producer takes over.
     """
 
     def __init__(self, access: Access) -> None:
@@ -49,21 +49,21 @@ class Producer:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Reach Kafka now; left out, the first use does it. Raises BusError."""
+        """Connect to Kafka now. Without this call the first use does it. Raises BusError."""
         try:
             self._current, self._failed = await self._made(), ""
         except (KafkaError, OSError, TimeoutError) as error:
             raise self._access.unreached(error) from error
 
     async def stop(self) -> None:
-        """Send what was taken, within a bound, and let go."""
+        """Send the accepted records, within a bound, and close."""
         if self._current is not None:
             self._end(self._current)
         if self._ending:
             await asyncio.wait(self._ending)
 
     async def reach(self) -> frozenset[str]:
-        """Return which of the topics of the bus there are, as a broker says now. Raises BusError."""
+        """Return the topics of the bus that exist, as a broker says now. Raises BusError."""
         try:
             if self._current is None:
                 await self._renew()
@@ -76,9 +76,9 @@ class Producer:
             raise self._access.unreached(error) from error
 
     async def send(self, record: Record) -> "asyncio.Future[Any]":
-        """Take a record; the future is done when Kafka has it, or failed. Raises KafkaError.
+        """Take a record. The future is done when Kafka has it, or fails. Raises KafkaError.
 
-        Waits, for REQUEST_SECONDS at most, while as much as a request holds waits already.
+        Waits, at most REQUEST_SECONDS, while a whole request of records waits already.
         """
         if self._failed:
             await self._renew()
@@ -88,9 +88,9 @@ class Producer:
             sent: asyncio.Future[Any] = await producer.send(
                 record.topic, record.value, key=record.key, partition=record.partition
             )
-        except (KafkaTimeoutError, MessageSizeTooLargeError):  # it was not taken
+        except (KafkaTimeoutError, MessageSizeTooLargeError):  # the record was not taken
             raise
-        except Exception as error:  # whatever ended aiokafka's own task is raised here
+        except Exception as error:  # any error that ended aiokafka's own task is raised here
             self._note(producer, error)
             raise error if isinstance(error, KafkaError) else KafkaError(repr(error)) from error
         sent.add_done_callback(lambda done: self._look_at(producer, done))
@@ -106,7 +106,7 @@ class Producer:
             log.debug("a new kafka producer takes over", error=self._failed)
 
     async def _renew(self) -> None:
-        """Raises KafkaError when there is no new producer yet."""
+        """Make a new producer. Raises KafkaError if there is none yet."""
         async with self._renewing:
             if not self._failed:
                 return
@@ -132,7 +132,7 @@ class Producer:
             log.error("a kafka producer did not end well", exc_info=error)
 
     async def _made(self) -> AIOKafkaProducer:
-        """Raises KafkaError, OSError or TimeoutError."""
+        """Return a new producer. Raises KafkaError, OSError or TimeoutError."""
         producer = AIOKafkaProducer(
             **self._access.options,
             enable_idempotence=True,
@@ -154,14 +154,14 @@ class Producer:
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
-    """Send what waits, within a bound, and let go; what was not sent fails."""
+    """Send waiting records, within a bound, and close. Unsent records fail."""
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await producer.stop()
         return
     except (KafkaError, TimeoutError) as error:
         log.warning("a kafka producer ends with events unsent", error=str(error) or "no answer")
-    # Else it would go on trying for ever, and those who wait for its answers would wait as long.
+    # Else it would go on trying for ever, and callers would wait for ever.
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await producer._sender.close()
@@ -172,9 +172,9 @@ async def _end(producer: AIOKafkaProducer) -> None:
 
 
 def _have_its_end_told(producer: AIOKafkaProducer, tell: Callable[[BaseException], None]) -> None:
-    """Fail what waits and call `tell` when aiokafka's own task ends by an exception.
+    """Fail the waiting records and call `tell` when aiokafka's own task ends with an exception.
 
-    It takes the place of aiokafka's own callback (0.14), which raises in a producer without transactions.
+    It replaces aiokafka's own callback (0.14), which raises in a producer without transactions.
     """
     sender = producer._sender
 
@@ -188,8 +188,8 @@ def _have_its_end_told(producer: AIOKafkaProducer, tell: Callable[[BaseException
 
 
 def _fail_all(producer: AIOKafkaProducer, error: BaseException) -> None:
-    """Have every record that waits fail, and no later one be taken."""
+    """Fail every waiting record, and take no later one."""
     batches = producer._message_accumulator
     batches.fail_all(error)
     for batch in (*itertools.chain.from_iterable(batches._batches.values()), *batches._pending_batches):
-        batch._drain_waiter.exception()  # looked at, or asyncio complains of each that nobody waited for
+        batch._drain_waiter.exception()  # retrieved: else asyncio complains of each one that nobody awaited

@@ -1,4 +1,4 @@
-"""The topics of the bus, made with the settings they need, at the start and whenever Kafka has lost them."""
+"""The topics of the bus. They are made with the right settings, at the start and whenever Kafka has lost them."""
 
 import asyncio
 from collections.abc import Collection
@@ -20,16 +20,16 @@ INVALIDATE = "fsharechat.invalidate"
 
 PRESENCE_PARTITIONS = 16
 KEPT_MS = 600_000
-"""Events are of use for seconds; they are kept so long for whoever looks into a fault."""
+"""How long events are kept, ms. They are useful for seconds only; the rest is for finding faults."""
 
 PARTITIONS = {DELIVER: NODES, PRESENCE: PRESENCE_PARTITIONS, INVALIDATE: 1}
-"""Of each topic."""
+"""The most copies of each topic."""
 
 ADMIN_SECONDS = 8.0
 PAUSE_SECONDS = 0.1
 MAX_COPIES = 3
 SAFE_COPIES = 2
-"""Of three copies so many must have a record before it counts as sent: so it outlives one broker and its disk."""
+"""How many of three copies must have a record before it counts as sent: so it survives the loss of a disk."""
 
 _SHORT_LIVED = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS), "max.message.bytes": str(16 << 20)}
 _COMPACTED = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
@@ -66,7 +66,7 @@ async def provide_topics(access: Access) -> None:
 
 
 def missing_topics(brokers: int, present: Collection[str]) -> list[NewTopic]:
-    """Return the topics to create, on as many brokers as there are, up to three."""
+    """Return the topics to create, with a copy on each broker, up to three."""
     copies = max(1, min(MAX_COPIES, brokers))
     safe = {"min.insync.replicas": str(SAFE_COPIES)} if copies == MAX_COPIES else {}
     return [
@@ -92,7 +92,7 @@ async def _create(admin: AIOKafkaAdminClient) -> None:
 
 
 async def _until_led(admin: AIOKafkaAdminClient) -> None:
-    """Wait until each partition has a leader: of a topic that was just made some have none yet."""
+    """Wait until each partition has a leader: partitions of a new topic may have none yet."""
     while True:
         found = await admin.describe_topics(list(PARTITIONS))
         led = {
@@ -106,7 +106,7 @@ async def _until_led(admin: AIOKafkaAdminClient) -> None:
 
 
 async def _until_served(access: Access) -> None:
-    """Wait until the leaders know that they lead: a consumer that asks earlier calls it an error in the log."""
+    """Wait until the leaders know that they lead: a consumer that asks earlier logs an error."""
     consumer = AIOKafkaConsumer(**access.options, group_id=None, enable_auto_commit=False)
     try:
         await consumer.start()

@@ -1,4 +1,4 @@
-"""The bus of one process: plain calls, in order, nothing lost."""
+"""The bus within one process: plain calls, in order, without loss."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -28,7 +28,7 @@ class MemoryBus(Bus):
         self._on_keys.clear()
 
     def write_for(self, version: int) -> None:
-        """Nothing is written: who listens is this process."""
+        """Nothing is written: the only listener is this process."""
 
     def deliver(self, node: int, events: Sequence[Event]) -> None:
         if on_events := self._on_events.get(node):
@@ -59,7 +59,7 @@ class MemoryBus(Bus):
         self._on_presence.append(on_presence)
 
     def invalidate(self, keys: Iterable[str]) -> None:
-        keys = tuple(keys)  # each watcher goes through them
+        keys = tuple(keys)  # each watcher iterates over them
         for on_keys in self._on_keys:
             on_keys(keys)
 

@@ -9,28 +9,31 @@ from types import TracebackType
 from typing import Any, Self
 
 from fsharechat.client.addresses import Addresses
+from fsharechat.client.calls import Calls, call_signal
 from fsharechat.client.connection import Connection
 from fsharechat.client.errors import Disconnected
-from fsharechat.client.groups import Groups
+from fsharechat.client.groups import ClientGroups
 from fsharechat.client.inbox import Inbox, Stream
 from fsharechat.client.link import Link
 from fsharechat.client.media import Media
 from fsharechat.client.models import (
     Credentials,
     Event,
+    IceServer,
     MessageRecalled,
     MessagesWaiting,
     Notice,
     Position,
     ReportsChanged,
     SentMessage,
+    Transparent,
     private,
     text,
 )
 from fsharechat.client.options import Backoff, Options
 from fsharechat.client.outbox import Outbox
 from fsharechat.client.reports import Reports
-from fsharechat.client.requests import Request, ask
+from fsharechat.client.requests import SendRequest, ask
 from fsharechat.client.transfer import Transfer
 from fsharechat.client.transport import Body
 from fsharechat.client.user_settings import UserSettings
@@ -66,7 +69,8 @@ class Client:
             async for message in client.messages():
                 print(message.from_user, message.content.searchable_content)
 
-    What belongs together has a part of its own: `groups`, `media`, `reports` and `settings`.
+    What belongs together has a part of its own: `calls`, `groups`, `media`, `reports` and
+    `settings`.
 
     Errors: every method that asks the server raises RequestError when it refuses, RequestTimeout when it does not
     answer, Disconnected when there is no connection or it breaks meanwhile, and what ended the client once it has
@@ -120,8 +124,9 @@ class Client:
             on_event=self._events.offer,
         )
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
-        self.groups = Groups(self.request)
+        self.groups = ClientGroups(self.request)
         self.settings = UserSettings(self.request)
+        self.calls = Calls(self.send, self._send_once)
         self.reports = Reports(self.request, self.options, self._events.offer)
         transfer = Transfer(self.options.media_timeout, self.options.tls)
         self.media = Media(self.user_id, self.request, self.send, transfer)
@@ -276,14 +281,25 @@ class Client:
 
     async def send_typing(self, target: Target) -> None:
         """Tell who is online there that the user is typing. It is stored nowhere and not sent again."""
+        where = private(target) if isinstance(target, str) else target
+        await self._send_once(where, pb.MessageContent(type=ContentType.TYPING))
+
+    async def _send_once(self, conversation: pb.Conversation, content: pb.MessageContent) -> None:
+        """Send what is stored nowhere."""
+        content.persist_flag = PersistFlag.TRANSPARENT
         message = pb.Message(
-            conversation=private(target) if isinstance(target, str) else target,
+            conversation=conversation,
             from_user=self.user_id,
-            content=pb.MessageContent(type=ContentType.TYPING, persist_flag=PersistFlag.TRANSPARENT),
+            content=content,
             local_message_id=self._outbox.next_local_id(),
         )
         await self._outbox.take_turn(self.options.request_timeout)
         await self.request(SubSignal.MS, message)
+
+    async def turn(self) -> IceServer:
+        """Ask where calls may be relayed: an entry for the `iceServers` of WebRTC, without urls if there are none."""
+        found = await ask(self.request, SubSignal.TURN, pb.Version(version=0), pb.TurnResult)
+        return IceServer(tuple(found.url), found.username, found.credential, found.ttl)
 
     async def pull(self, after_seq: int) -> pb.PullMessageResult:
         """Ask for the inbox entries after `after_seq` (section 6, MP), which `messages()` yields nevertheless.
@@ -388,7 +404,7 @@ class Client:
 
     def _serve(self, connection: Connection, ack: pb.ConnectAckPayload) -> list[Coroutine[Any, Any, None]]:
         self._was_connected = True
-        request: Request = partial(connection.request, within=self.options.request_timeout)
+        request: SendRequest = partial(connection.request, within=self.options.request_timeout)
 
         async def pull(after: int) -> pb.PullMessageResult:
             query = pb.PullMessageRequest(id=after, type=0)
@@ -413,6 +429,9 @@ class Client:
                 return
             case MessageRecalled(message_id, operator):
                 self._inbox.recall(message_id, operator)
+            case Transparent(message) if (signal := call_signal(message, self.user_id)) is not None:
+                self._events.offer(signal)
+                return
         self._events.offer(notice)
 
     def _take_fetched(self, message: pb.Message) -> None:

@@ -16,7 +16,7 @@ from fsharechat.client.errors import (
 from fsharechat.client.models import SentMessage
 from fsharechat.client.options import Backoff, Options
 from fsharechat.client.pacer import Pacer
-from fsharechat.client.requests import Request
+from fsharechat.client.requests import SendRequest
 from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
@@ -25,7 +25,7 @@ MAX_LOCAL_ID = (1 << 63) - 1
 
 
 class Outbox:
-    def __init__(self, me: str, request: Request, ended: Callable[[], bool], options: Options) -> None:
+    def __init__(self, me: str, request: SendRequest, ended: Callable[[], bool], options: Options) -> None:
         """`request` is Client.request, `ended` tells whether there will be no connection any more."""
         self._me = me
         self._request = request

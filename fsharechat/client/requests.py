@@ -11,7 +11,7 @@ from fsharechat.protocol.signals import SubSignal
 M = TypeVar("M", bound=Message)
 
 
-class Request(Protocol):
+class SendRequest(Protocol):
     """`Client.request`."""
 
     def __call__(
@@ -19,7 +19,7 @@ class Request(Protocol):
     ) -> Awaitable[Body]: ...
 
 
-async def ask(request: Request, sub_signal: SubSignal, body: Message, kind: type[M]) -> M:
+async def ask(request: SendRequest, sub_signal: SubSignal, body: Message, kind: type[M]) -> M:
     """Send a request whose reply is a protobuf message."""
     reply = await request(sub_signal, body)
     assert isinstance(reply, kind)

@@ -9,7 +9,7 @@ from Tea.exceptions import TeaException
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_codes import Aliyun
+from fsharechat.settings_codes import AliyunSettings
 
 
 class AliyunCodes(SmsCodes):
@@ -19,7 +19,7 @@ class AliyunCodes(SmsCodes):
     for every request anew: 30 ms in which nothing else runs.
     """
 
-    def __init__(self, settings: Aliyun, seconds: float, at_once: int) -> None:
+    def __init__(self, settings: AliyunSettings, seconds: float, at_once: int) -> None:
         super().__init__(settings.endpoint, at_once)
         self._settings = settings
         milliseconds = int(seconds * 1000)

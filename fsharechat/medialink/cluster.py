@@ -13,12 +13,12 @@ from zlib import crc32
 import structlog
 
 from fsharechat.medialink import MediaLink, wire
-from fsharechat.mediaserver import Busy, Candidate, MediaError, MediaEvents, MediaServer, UnknownSender
+from fsharechat.mediaserver import Busy, Candidate, MediaEvents, MediaServer, MediaServerError, UnknownSender
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Method, Reply, Rpc, RpcError
 from fsharechat.rpc.tcp import TcpRpc, Watch
-from fsharechat.settings_schema import Rpc as RpcSettings
+from fsharechat.settings_schema import RpcSettings
 from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -223,7 +223,7 @@ class _Cluster(MediaServer):
         return place
 
     async def _find(self, room: str, *, sure: bool = False) -> str | None:
-        """Return the process that has a room. With `sure`, raises MediaError where not all of them have answered."""
+        """Return the process that has a room. With `sure`, raises MediaServerError where not all have answered."""
         place = self._places.get(room)
         if place is not None and place in self._processes:
             return place
@@ -234,7 +234,7 @@ class _Cluster(MediaServer):
                 self._remember(room, address)
                 return address
         if sure and None in found:
-            raise MediaError("a media process does not answer")
+            raise MediaServerError("a media process does not answer")
         return None
 
     async def _has(self, address: str, room: str) -> bool | None:
@@ -242,7 +242,7 @@ class _Cluster(MediaServer):
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 return bool(await self._ask(address, "has", room))
-        except (MediaError, TimeoutError):
+        except (MediaServerError, TimeoutError):
             return None
 
     def _choice(self, room: str) -> list[str]:
@@ -258,10 +258,10 @@ class _Cluster(MediaServer):
     async def _ask(self, address: str, name: str, room: str, *arguments: object) -> Any:
         process = self._processes.get(address)
         if process is None or not process.ready:
-            raise MediaError(f"the media process at {address} is not there")
+            raise MediaServerError(f"the media process at {address} is not there")
         reply = await process.call(Call(Method.MEDIA, room, "", wire.written(name, room, *arguments)))
         if reply.code != Code.SUCCESS:
-            raise MediaError(f"the media process at {address} did not answer: code {reply.code}")
+            raise MediaServerError(f"the media process at {address} did not answer: code {reply.code}")
         return wire.result(reply.payload)
 
 

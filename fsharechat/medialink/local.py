@@ -1,7 +1,7 @@
 """Group and media role in one process: function calls."""
 
 from fsharechat.medialink import MediaLink
-from fsharechat.mediaserver import Candidate, MediaError, MediaEvents, MediaServer
+from fsharechat.mediaserver import Candidate, MediaEvents, MediaServer, MediaServerError
 
 
 class LocalMediaLink(MediaLink):
@@ -29,9 +29,9 @@ class LocalMediaLink(MediaLink):
 
     @property
     def served(self) -> MediaServer:
-        """Return the media server. Raises MediaError."""
+        """Return the media server. Raises MediaServerError."""
         if self._served is None:
-            raise MediaError("the media server does not run")
+            raise MediaServerError("the media server does not run")
         return self._served
 
 

@@ -5,14 +5,14 @@ from typing import Any
 import orjson
 
 from fsharechat import mediaserver
-from fsharechat.mediaserver import Candidate, MediaError, MediaEvents, MediaServer
+from fsharechat.mediaserver import Candidate, MediaEvents, MediaServer, MediaServerError
 
 _OPERATIONS = frozenset({"join", "publish", "receive", "candidate", "leave", "has", "close_room"})
 _EVENTS = frozenset({"on_candidate", "on_gone", "on_closed"})
-_ERRORS: dict[str, type[MediaError]] = {
+_ERRORS: dict[str, type[MediaServerError]] = {
     kind.__name__: kind
     for kind in (
-        MediaError,
+        MediaServerError,
         mediaserver.RoomFull,
         mediaserver.Busy,
         mediaserver.UnknownSender,
@@ -27,13 +27,13 @@ def written(name: str, *arguments: object) -> bytes:
 
 
 async def carry_out(server: MediaServer, body: bytes) -> bytes:
-    """Make the call that bytes are, and return the answer as bytes, also where it is a MediaError."""
+    """Make the call that bytes are, and return the answer as bytes, also where it is a MediaServerError."""
     name, *arguments = orjson.loads(body)
     if name not in _OPERATIONS:
-        return _failure(MediaError(f"there is no operation {name!r}"))
+        return _failure(MediaServerError(f"there is no operation {name!r}"))
     try:
         return orjson.dumps({"result": await getattr(server, name)(*_with_candidate(name, arguments))})
-    except MediaError as error:
+    except MediaServerError as error:
         return _failure(error)
 
 
@@ -45,16 +45,16 @@ def tell(events: MediaEvents, body: bytes) -> None:
 
 
 def result(payload: bytes) -> Any:
-    """Return what was answered. Raises the MediaError that was raised there."""
+    """Return what was answered. Raises the MediaServerError that was raised there."""
     answer = orjson.loads(payload)
     if "error" in answer:
-        raise _ERRORS.get(answer["error"], MediaError)(answer["text"])
+        raise _ERRORS.get(answer["error"], MediaServerError)(answer["text"])
     return answer["result"]
 
 
-def _failure(error: MediaError) -> bytes:
+def _failure(error: MediaServerError) -> bytes:
     name = type(error).__name__
-    return orjson.dumps({"error": name if name in _ERRORS else MediaError.__name__, "text": str(error)})
+    return orjson.dumps({"error": name if name in _ERRORS else MediaServerError.__name__, "text": str(error)})
 
 
 def _with_candidate(name: str, arguments: list[Any]) -> list[Any]:

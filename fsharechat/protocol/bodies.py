@@ -1,4 +1,4 @@
-"""Bodies put together and taken apart by hand, where that is simpler or much faster than whole messages."""
+"""Message bodies written and read by hand, where that is simpler or much faster than the protobuf runtime."""
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -17,7 +17,7 @@ _CURRENT_TAG = b"\x10"
 _HEAD_TAG = b"\x18"
 
 MAX_ITEMS = 10_000
-"""What one list of a request may hold: more would keep the loop busy for longer than others should wait."""
+"""The most entries that one list of a request may hold. More would keep the event loop busy for too long."""
 
 
 def varint(value: int) -> bytes:
@@ -35,7 +35,7 @@ _VARINTS = [varint(value) for value in range(_KNOWN)]
 
 
 def pull_entry(message: bytes) -> bytes:
-    """Return a serialised Message as the element of a PullMessageResult that it is."""
+    """Return a serialised Message as an element of a PullMessageResult."""
     size = len(message)
     return _MESSAGE_TAG + (_VARINTS[size] if size < _KNOWN else varint(size)) + message
 
@@ -62,19 +62,19 @@ def notify_recall(message_id: int, operator: str) -> bytes:
 
 
 SENT_BYTES = 16
-"""What a device gets of the payload that answers an MS."""
+"""The part of the payload of an MS answer that the device gets, bytes."""
 
 
 def sent_payload(message_id: int, timestamp: int, seq: int = 0) -> bytes:
     """Return the payload that answers an MS: id and server time in ms, 8 bytes each (section 6).
 
-    Behind them is what only the connector reads: the seq of the message in its sender's inbox, 0 where it has none.
+    The seq of the message in its sender's inbox follows, 0 if it has none. Only the connector reads it.
     """
     return _THREE_LONGS.pack(message_id, timestamp, seq)
 
 
 def sent_seq(payload: bytes) -> int:
-    """Return the seq in what `sent_payload` made."""
+    """Return the seq in a payload made by `sent_payload`."""
     return int.from_bytes(payload[SENT_BYTES:], "big")
 
 
@@ -84,11 +84,11 @@ def long_payload(value: int) -> bytes:
 
 
 def check_whole(message: Message) -> None:
-    """Raise DecodeError when a parsed message lacks a required field, or for what `check_fields` finds.
+    """Raise DecodeError when a parsed message lacks a required field, or when `check_fields` finds a fault.
 
-    The runtime's parser lets all of that through.
+    The parser of the runtime accepts all of these.
     """
-    check_fields(message)  # first: it looks at no list that is too long
+    check_fields(message)  # first: it does not go through a list that is too long
     if not message.IsInitialized():
         raise DecodeError(f"a {message.DESCRIPTOR.name} lacks a required field")
 
@@ -104,7 +104,7 @@ _TEXT = {str}
 
 
 def check_content(content: pb.MessageContent) -> None:
-    """Do what `check_fields` does, faster where there is nothing to raise."""
+    """Do the same as `check_fields`, but faster for a message without faults."""
     if content.mentioned_target or set(map(type, _texts_of(content))) != _TEXT:
         check_fields(content)
 
@@ -113,7 +113,7 @@ def check_fields(message: Message) -> None:
     """Raise DecodeError when a list has more than MAX_ITEMS, or a string is not UTF-8 (the runtime gives bytes)."""
     for field, value in message.ListFields():
         if type(value) is str or type(value) is int:
-            continue  # most fields; to ask them what they are costs more than all the rest
+            continue  # most fields; asking for their type costs more than all the rest
         if field.is_repeated and len(value) > MAX_ITEMS:
             raise DecodeError(f"{field.full_name} has {len(value)} items")
         if field.type == FieldDescriptor.TYPE_STRING:

@@ -1,8 +1,8 @@
 """The AES layer of login tokens and CONNECT passwords (contract.md sections 3 and 4).
 
-AES-128-CBC with PKCS#7 padding and IV = key, as deployed clients have it. It is kept for them and trusted for
-nothing: TLS protects the wire, and the HMAC inside the user token proves the session. The stamp in front is of the
-clock of whoever wrote it, so it is dropped: how old a login is says the time inside the user token.
+AES-128-CBC with PKCS#7 padding and IV = key, as deployed clients use it. It is kept for them and protects nothing:
+TLS protects the wire, and the HMAC inside the user token proves the session. The stamp in front comes from the clock
+of its writer, so it is dropped. The time inside the user token tells how old a login is.
 """
 
 import base64
@@ -18,7 +18,7 @@ STAMP_SIZE = 4
 
 
 class CryptoError(ValueError):
-    """The text is not what the key would decrypt."""
+    """The text cannot be decrypted with the key."""
 
 
 def key_of(secret: str) -> bytes:
@@ -76,7 +76,7 @@ def login_token(user_token: str, secret: str, db_secret: str, hours: int | None 
 
 
 def open_login_token(token: str) -> tuple[str, str, str]:
-    """Return (user_token, secret, db_secret): what a client does with its login answer. Raises CryptoError."""
+    """Return (user_token, secret, db_secret) of a login answer, as a client reads it. Raises CryptoError."""
     parts = decrypt(DEFAULT_KEY, b64decode(token))[STAMP_SIZE:].split(b"|")
     if len(parts) != 3:
         raise CryptoError("a token has three parts")
@@ -98,7 +98,7 @@ def open_connect_password(password: str, secret: str) -> bytes:
 
 
 def b64decode(text: str) -> bytes:
-    """Decode base64 as clients write it (line breaks and all). Raises CryptoError."""
+    """Decode base64 as clients write it: line breaks are allowed. Raises CryptoError."""
     try:
         return base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:

@@ -10,7 +10,7 @@ VERSION = 2
 HEADER_SIZE = 10
 
 OVERLONG = 0x80
-"""The signal that a decoder gives a PUBLISH whose body it has read past. On the wire there are seven bits."""
+"""The signal of a PUBLISH whose body the decoder has skipped. On the wire a signal has only seven bits."""
 
 _HEADER = Struct(">BBBiBH")
 _pack = _HEADER.pack
@@ -18,7 +18,7 @@ _unpack_from = _HEADER.unpack_from
 
 
 class Frame(NamedTuple):
-    """One frame. `signal` and `sub_signal` are plain numbers: an unknown one is for the reader to refuse.
+    """One frame. `signal` and `sub_signal` are plain numbers: the reader refuses unknown ones.
 
     `message_id` is 16 bits over TCP; a web client may choose any integer (section 2).
     """
@@ -30,7 +30,7 @@ class Frame(NamedTuple):
 
 
 class FrameError(ValueError):
-    """The byte stream is not frames, or one is over the size limit; the connection cannot go on."""
+    """The bytes are no frames, or a frame is over the size limit. The connection cannot go on."""
 
 
 def encode(signal: int, sub_signal: int, message_id: int, body: bytes = b"") -> bytes:
@@ -39,10 +39,10 @@ def encode(signal: int, sub_signal: int, message_id: int, body: bytes = b"") -> 
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames, however it was chunked.
+    """Cuts a byte stream into frames. Chunks may begin and end anywhere.
 
-    Holds at most one unfinished frame, so at most `max_body` + 10 bytes beside the chunk being fed. A PUBLISH over
-    `max_body` and under `max_skipped` bytes is read past: it comes without its body, with OVERLONG as its signal.
+    It holds at most one unfinished frame, so at most `max_body` + 10 bytes beside the chunk being fed. A PUBLISH over
+    `max_body` and under `max_skipped` bytes is skipped: it comes without its body, with OVERLONG as its signal.
     """
 
     __slots__ = ("_buffer", "_need", "_skip", "_skipped", "max_body", "max_skipped")
@@ -50,7 +50,7 @@ class FrameDecoder:
     def __init__(self, max_body: int, max_skipped: int = 0) -> None:
         self.max_body = max_body
         self.max_skipped = max_skipped
-        self._skip = 0  # bytes to come of a body that is not kept
+        self._skip = 0  # how many bytes of a skipped body have still to come
         self._skipped: list[Frame] = []
         self._buffer = bytearray()
         self._need = HEADER_SIZE
@@ -58,12 +58,12 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes, oldest first.
 
-        Raises FrameError at the first header that is none; the frames before it in the same chunk are lost
-        with the connection, which the caller closes.
+        Raises FrameError at the first bad header. The frames before it in the same chunk are lost, and the caller
+        closes the connection.
         """
         if self._buffer:
             self._buffer += data
-            # Without this a frame that comes a byte at a time would be copied for each byte.
+            # Without this, a frame that comes byte by byte would be copied for each byte.
             if len(self._buffer) < self._need:
                 return []
             data = bytes(self._buffer)

@@ -1,8 +1,7 @@
 """Message ids: time, node and counter in 63 bits (contract.md section 6). They order history.
 
-They are a hybrid logical clock: an id is above all that its maker has given out or seen, whatever the clock does, and
-its time is the real one wherever that is possible. What people are shown as the time of a message is not taken from
-its id.
+They are a hybrid logical clock: an id is higher than all ids that its maker has given out or seen, whatever the clock
+does. Its time is the real time whenever possible. The time of a message that people see does not come from its id.
 """
 
 from collections.abc import Callable
@@ -14,17 +13,17 @@ NODES = 64
 COUNTERS = 1 << 15
 
 MAX_AHEAD_MS = 60_000
-"""Ids that are further ahead of this clock are not followed: their maker's clock is wrong, or this one is."""
+"""Ids that are further ahead of this clock, ms, are not followed: one of the two clocks is wrong."""
 
 AFTER_MS = 1000
-"""So far behind the highest id that is stored a new generator begins.
+"""A new generator begins so far after the highest stored id.
 
-Requests of whoever had the node id before may be on their way to the store still, with ids a little higher.
+Requests of the last holder of the node id may still be on their way to the store, with ids a little higher.
 """
 
 
 class LeaseError(RuntimeError):
-    """The node id may be another process's by now, so no id can be given."""
+    """Another process may have the node id by now, so no id can be given."""
 
 
 def compose(ms: int, node: int, n: int) -> int:
@@ -33,7 +32,7 @@ def compose(ms: int, node: int, n: int) -> int:
 
 
 def time_of(message_id: int) -> int:
-    """Return the millisecond of an id: when it was made, or later where its maker had to go ahead of its clock."""
+    """Return the time of an id, ms: when it was made, or later if its maker had to go ahead of its clock."""
     return (message_id >> 21) + EPOCH_MS
 
 
@@ -43,13 +42,13 @@ def node_of(message_id: int) -> int:
 
 
 class IdGenerator:
-    """Gives out ids that are unique for `node` and above all that it has given, was begun `after`, and has observed.
+    """Gives out ids that are unique for `node`. Each is higher than `after` and all ids given out or observed before.
 
-    Where the clock stands still or has gone back the counter runs on; a counter that is used up moves the time of the
-    ids on by a millisecond. `after` is the highest id that is stored, 0 where there is none. `first` and `last` bound
-    the counter: connectors use the lower half, group processes the upper one, so that a connector and a group process
-    with the same lease never meet (docs/decisions/who-owns-what.md). `held` tells whether the id is
-    still this process's.
+    When the clock stands still or goes back, the counter runs on. When the counter is used up, the time of the ids
+    moves on by a millisecond. `after` is the highest stored id, 0 if there is none. `first` and `last` bound the
+    counter: connectors use the lower half, group processes the upper half, so a connector and a group process with
+    the same node id never give out the same id (docs/decisions/who-owns-what.md). `held` tells whether this process
+    still has the node id.
     """
 
     __slots__ = (
@@ -91,7 +90,8 @@ class IdGenerator:
         self._watch = watch or ClockWatch()
         self._ms = self._next = self._end = 0
         self._begin(max(EARLIEST_MS, time_of(after) + AFTER_MS) if after else EARLIEST_MS)
-        # What this clock has read at the most, less the time since: so a clock that goes back makes no peer's ahead.
+        # The highest reading of this clock, less the time since then. So when this clock goes back, no peer's clock
+        # looks ahead.
         self._started = max(self._read(), self._ms) - monotonic()
 
     @classmethod
@@ -117,7 +117,7 @@ class IdGenerator:
 
     @property
     def newest(self) -> int:
-        """The highest id that this generator may have given out, and all that it has followed are at most this."""
+        """No id that this generator has given out or followed is higher than this."""
         return self._next - 1
 
     def next(self) -> int:
@@ -137,12 +137,12 @@ class IdGenerator:
         return id
 
     def observe(self, message_id: int) -> None:
-        """Give out only ids above this one, which another node has made, unless it is far ahead of this clock."""
+        """Give out only ids above this id of another node, unless it is far ahead of this clock."""
         if message_id >= self._next:
             self._follow(message_id)
 
     def time(self) -> int:
-        """Return a time in ms that never goes back: the clock's, or that of the ids where it is later."""
+        """Return a time in ms that never goes back: the later one of the clock's time and the ids' time."""
         return max(self._read(), self._ms)
 
     def _follow(self, message_id: int) -> None:
@@ -155,15 +155,15 @@ class IdGenerator:
             return
         if compose(seen, self.node, self._first) <= message_id:
             seen += 1
-        self._begin(max(seen, ms))  # up to this moment, so that what was made before costs no second look
+        self._begin(max(seen, ms))  # up to this moment; ids made before it need no second look
 
     def _begin(self, ms: int) -> None:
-        """Let the next ids be of this millisecond."""
+        """Give the next ids this millisecond."""
         self._ms = ms
         self._next = compose(ms, self.node, self._first)
         self._end = compose(ms, self.node, self._last)
 
     def _read(self) -> int:
-        """Return what the clock says, 0 where that cannot be."""
+        """Return the time of the clock in ms, 0 if it is impossible."""
         ms = self._clock()
         return ms if ms < LATEST_MS else 0

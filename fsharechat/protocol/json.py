@@ -1,8 +1,8 @@
 """The JSON texts of web clients (contract.md sections 2, 4 and 7); no other module of the server knows them.
 
-The rest of the server speaks frames with protobuf bodies, as TCP clients do. `decode_request` turns a client's text
-into such a frame, the `encode_` functions turn what a TCP client would be sent into the text for a WebSocket client.
-What `content` holds, the table of requests says (signals.py).
+The rest of the server speaks frames with protobuf bodies, as TCP clients do. `decode_request` turns a web client's
+text into such a frame. The `encode_` functions turn an answer for a TCP client into the text for a web client. The
+table of requests (signals.py) says what `content` holds.
 """
 
 import re
@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.shapes.messages import encode_message, joined
-from fsharechat.protocol.shapes.objects import Answer, id64
+from fsharechat.protocol.shapes.objects import ServerObject, id64
 from fsharechat.protocol.shapes.reading import JsonError, flag, int64, integer, loads, string
 from fsharechat.protocol.shapes.writing import escape
 from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Signal, SubSignal, Unserved
@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 HEARTBEAT = "心跳内容"
-"""What web clients send about every 25 s (section 2). It is not JSON: compare with it before decoding."""
+"""The heartbeat of web clients, about every 25 s (section 2). It is not JSON: compare with it before decoding."""
 
-CONNECTED = Answer(pb.ConnectAckPayload, id64("messageHead=msg_head"), "friendHead")
+CONNECTED = ServerObject(pb.ConnectAckPayload, id64("messageHead=msg_head"), "friendHead")
 """The content of an accepting CONNECT_ACK."""
 
 Json = dict[str, Any]
@@ -64,7 +64,7 @@ def decode_request(text: str) -> Frame:
         request = loads(text)
         if type(request) is not dict:
             raise JsonError("a request is a JSON object")
-        # This is the hot path: what can be looked at without a call is.
+        # This is the hot path: it avoids function calls.
         name = request.get("signal")
         signal = _SIGNALS.get(name, 0) if type(name) is str else 0
         name = request.get("subSignal")
@@ -128,10 +128,10 @@ _HEAD = re.compile(rf"\s*\{{{_FIELD}(?:,{_FIELD})*(?=,)")
 
 
 def decode_overlong(start: str) -> Frame | None:
-    """Return the frame that stands for a PUBLISH which was read past, with OVERLONG as its signal (section 8).
+    """Return a frame for a PUBLISH that was skipped, with OVERLONG as its signal (section 8).
 
-    None where the beginning does not say all that an answer needs: signal, sub-signal and message id. Web clients
-    write them before `content` (section 2).
+    None if the beginning lacks what an answer needs: signal, sub-signal and message id. Web clients write them before
+    `content` (section 2).
     """
     head = _HEAD.match(start)
     if head is None:
@@ -166,9 +166,9 @@ def encode_reply(
 ) -> str:
     """Return the PUB_ACK text that answers a PUBLISH.
 
-    `code` and `payload` are what a TCP client's PUB_ACK would hold, `viewer` is the user it goes to and
-    `request` the protobuf body it answers. A failed request is answered by "" if it has a typed payload,
-    otherwise by code 400. A transparent push is the reply of an MP with message id 0.
+    `code` and `payload` are those of a TCP client's PUB_ACK. `viewer` is the user who gets the text, and `request`
+    the protobuf body of the request. If the request failed, the content is "" where the payload has a type, else an
+    object with code 400. A transparent push is sent as the reply to an MP with message id 0.
     """
     row = REQUESTS.get(sub_signal)
     if row is None:
@@ -186,7 +186,7 @@ def encode_pull(message_id: int, messages: Sequence[bytes], current: int, head: 
 
 
 def encode_notification(sub_signal: int, body: bytes) -> str:
-    """Return the PUBLISH text of a notification; `body` is what a TCP client is sent."""
+    """Return the PUBLISH text of a notification. `body` is the body for a TCP client."""
     head, encode = _NOTIFICATIONS[sub_signal]
     return f'{head}{encode(body, "", b"")}"}}'
 
@@ -198,5 +198,5 @@ def encode_connect_ack(sub_signal: int, payload: bytes | None) -> str:
 
 
 def encode_ping(message_id: int, body: bytes) -> str:
-    """Return the text that answers a PING; `body` is the answer's text, UTF-8."""
+    """Return the text that answers a PING. `body` is the text of the answer, UTF-8."""
     return f'{_PING_HEAD}{message_id},"content":"{escape(body.decode()).decode()}"}}'

@@ -1,6 +1,7 @@
-"""The numbers of the wire contract but for sub-signals: signals, codes, content types (contract.md sections 1, 5, 6).
+"""The numbers of the wire contract except sub-signals: signals, codes, content types (contract.md sections 1, 5, 6).
 
-Import them from `fsharechat.protocol.signals`; they stand here since the shapes need them, and the table the shapes.
+Import them from `fsharechat.protocol.signals`. They have a module of their own because the shapes need them, and the
+table of requests needs the shapes.
 """
 
 from enum import IntEnum
@@ -111,13 +112,13 @@ TRANSPARENT_TYPES = frozenset({91, 401, 402, 403, 404, 405})
 
 
 SYSTEM_TYPES = frozenset({80, *range(104, 113)})
-"""Content types of what the server says; a message of a client has none of them (section 8)."""
+"""Content types of the server's own messages. A client's message may not have them (section 8)."""
 
 
 class FriendState(IntEnum):
     FRIEND = 0
     DELETED = 1
-    """A friend no more: this project's, for lists of what has changed."""
+    """No longer a friend. A value of this project, for lists of changes."""
     BLACKLISTED = 2
 
 

@@ -1,4 +1,4 @@
-"""How large an answer is where it is largest: as the JSON text of a web client (contract.md sections 2 and 7)."""
+"""The size of an answer in its largest form, the JSON text of a web client (contract.md sections 2 and 7)."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -8,13 +8,13 @@ import orjson
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 1 << 20
-"""The most that an answer which is a list weighs, as it is sent: a quarter of what a connection may have waiting."""
+"""The largest answer that is a list, bytes as sent: a quarter of what may wait on a connection."""
 
 
 MAX_ENTRIES_BYTES = MAX_ANSWER_BYTES - 1024
-"""The most that its entries weigh together; the rest is what stands around them."""
+"""The largest size of all its entries together, bytes. The rest is for the text around them."""
 
-# What an entry of a list weighs beside its texts: names, numbers and punctuation.
+# The size of an entry of a list without its texts, bytes: names, numbers and punctuation.
 FRIEND_REQUEST = 140
 FRIEND = 90
 USER = 340
@@ -24,9 +24,9 @@ SETTING = 95
 
 
 def sent_size(*texts: str) -> int:
-    """Return how many bytes texts take as they are sent: over WebSocket JSON stands inside a JSON string.
+    """Return how many bytes texts take when they are sent. Over WebSocket they are JSON inside a JSON string.
 
-    A control character is 7 bytes there, a quotation mark 4.
+    There a control character is 7 bytes, and a quotation mark 4.
     """
     return (
         len(orjson.dumps(orjson.dumps("".join(texts)).decode())) - 6
@@ -34,7 +34,7 @@ def sent_size(*texts: str) -> int:
 
 
 def fitting(sized: Iterable[tuple[T, int]], most: int = MAX_ENTRIES_BYTES) -> Iterator[T]:
-    """Give the first ones that weigh `most` bytes together."""
+    """Yield the first items that fit into `most` bytes together."""
     total = 0
     for one, size in sized:
         total += size

@@ -1,21 +1,21 @@
-"""The messages of web clients: the frames of RFC 6455, and what they are put together to. No I/O."""
+"""The messages of web clients: frames of RFC 6455, and the messages that they form. No I/O."""
 
 from typing import NamedTuple
 
-# Compiled: ten times as fast as anything that Python alone can do.
+# This function is compiled: ten times as fast as pure Python.
 from aiohttp._websocket.helpers import websocket_mask
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 OVERLONG = 0x10
-"""The opcode that a decoder gives a text it has read past. On the wire there are four bits."""
+"""The opcode of a text that the decoder has skipped. On the wire an opcode has only four bits."""
 
 KEPT_BYTES = 1024
-"""So much is kept of the beginning of a text that is read past."""
+"""How much of the beginning of a skipped text is kept, bytes."""
 
 PARTS = 64
 PART_BYTES = 512
-"""A message comes in so many parts, and one more for each PART_BYTES of it: no limit counts parts that end none."""
+"""The most parts of a message, and one more for each PART_BYTES: no other limit stops endless empty parts."""
 
 NORMAL, PROTOCOL_ERROR, INVALID_TEXT, MESSAGE_TOO_BIG = 1000, 1002, 1007, 1009
 """Why a connection ends (RFC 6455 section 7.4)."""
@@ -42,7 +42,7 @@ class Message(NamedTuple):
 
 
 class WebSocketError(ValueError):
-    """What came is not WebSocket, or over a limit; `code` is what the connection ends with."""
+    """The bytes are not WebSocket, or are over a limit. `code` is the code that closes the connection."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"WebSocket: {_NAMES[code]}, {reason}")
@@ -50,11 +50,12 @@ class WebSocketError(ValueError):
 
 
 class WebSocketDecoder:
-    """Cuts what a client sends into messages, however it was chunked. It knows no extension: nothing is inflated.
+    """Cuts the bytes of a client into messages. It knows no extension, so it inflates nothing.
 
-    Holds at most one unfinished message, so at most `max_message` bytes and a header beside the chunk being fed,
-    whatever a header claims. A text over `max_message` and under `max_skipped` bytes is read past: its first
-    KEPT_BYTES come, with OVERLONG as its opcode. A frame without a mask is taken as it is.
+    Chunks may begin and end anywhere. It holds at most one unfinished message, so at most `max_message` bytes and a
+    header beside the chunk being fed, whatever a header claims. A text over `max_message` and under `max_skipped`
+    bytes is skipped: its first KEPT_BYTES come, with OVERLONG as its opcode. A frame without a mask is taken as it
+    is.
     """
 
     __slots__ = (
@@ -73,20 +74,20 @@ class WebSocketDecoder:
     def __init__(self, max_message: int, max_skipped: int = 0) -> None:
         self.max_message = max_message
         self.max_skipped = max_skipped
-        self._buffer = b""  # a header, or a control frame, that is not whole
-        self._opcode = CONTINUATION  # that of the message that has begun; CONTINUATION: none has
-        self._size = 0  # how long it is, as far as is known
-        self._parts = 0  # in how many frames it has come
-        self._kept = bytearray()  # what has come of it
-        self._left = 0  # bytes to come of its frame
-        self._mask = b""  # for these
-        self._fin = False  # whether they end it
+        self._buffer = b""  # an unfinished header or control frame
+        self._opcode = CONTINUATION  # of the message that has begun; CONTINUATION if none has
+        self._size = 0  # its length, as far as it is known
+        self._parts = 0  # the number of its frames so far
+        self._kept = bytearray()  # its bytes so far
+        self._left = 0  # how many bytes of its frame have still to come
+        self._mask = b""  # the mask of these bytes
+        self._fin = False  # whether this frame is its last one
 
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages and control frames that `data` completes, oldest first.
 
-        Raises WebSocketError at the first header that breaks a rule or a limit; the messages before it in the same
-        chunk are lost with the connection, which the caller closes.
+        Raises WebSocketError at the first header that breaks a rule or a limit. The messages before it in the same
+        chunk are lost, and the caller closes the connection.
         """
         if self._buffer:
             data = self._buffer + data
@@ -100,7 +101,7 @@ class WebSocketDecoder:
         return messages
 
     def _frame(self, data: bytes, position: int, messages: list[Message]) -> int:
-        """Read a frame, or the part of it that has come, and return where that ends; 0 if more has to come first."""
+        """Read a frame, or its part that has come. Return where it ends; 0 if more bytes must come first."""
         end = len(data)
         start = position + 2
         if start > end:
@@ -141,7 +142,7 @@ class WebSocketDecoder:
         return self._go_on(data, start, messages)
 
     def _check(self, first: int, length: int) -> None:
-        """Raise WebSocketError where a frame may not begin like this."""
+        """Raise WebSocketError if a frame may not begin like this."""
         opcode = first & 0x0F
         if first & _RESERVED or opcode not in _OPCODES:
             raise WebSocketError(PROTOCOL_ERROR, "a frame of a kind or an extension that was not agreed on")
@@ -158,7 +159,7 @@ class WebSocketDecoder:
             )
 
     def _go_on(self, data: bytes, start: int, messages: list[Message]) -> int:
-        """Take what has come of the frame that has begun, and return where it ends."""
+        """Take the bytes that have come of the current frame, and return where they end."""
         stop = min(start + self._left, len(data))
         self._left -= stop - start
         part = stop
@@ -176,7 +177,7 @@ class WebSocketDecoder:
 
 
 def _unmasked(payload: bytes, mask: bytes) -> bytes:
-    """Undo the mask of a client (RFC 6455 section 5.3)."""
+    """Remove the mask of a client (RFC 6455 section 5.3)."""
     if not mask:
         return payload
     unmasked = bytearray(payload)
@@ -185,7 +186,7 @@ def _unmasked(payload: bytes, mask: bytes) -> bytes:
 
 
 def encode(opcode: int, payload: bytes) -> bytes:
-    """Return a frame of the server: whole, and not masked."""
+    """Return a frame of the server: a whole message, not masked."""
     size = len(payload)
     first = _FIN | opcode
     if size < 126:

@@ -1,4 +1,4 @@
-"""Who is alive: node ids as leases, of which each has one holder at a time, and the holders' addresses."""
+"""The registry of living processes: node ids as leases, with one holder at a time, and the holders' addresses."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -11,18 +11,18 @@ Members = Mapping[int, str]
 
 
 class LeaseTaken(Exception):
-    """Another process holds the node id; the text names it."""
+    """Another process holds the node id. The text names it."""
 
 
 class RegistryError(Exception):
-    """The registry cannot be reached; the text says why."""
+    """The registry cannot be reached. The text says why."""
 
 
 class Lease(ABC):
     """A node id (0-63) among the processes of one kind ("connector", "group").
 
-    It may be lost while the process runs, and come back: under "auto" with another `node`, when the one it had is
-    another process's by then. So ask before each thing that needs the id: see `holds`.
+    It may be lost while the process runs, and come back. With "auto" it may come back with another `node`, if another
+    process has the old one. So check before each use of the id: see `holds`.
     """
 
     def __init__(self, kind: str, node: int) -> None:
@@ -32,13 +32,13 @@ class Lease(ABC):
     @property
     @abstractmethod
     def held(self) -> bool:
-        """Whether the id is certainly this process's at this moment.
+        """Whether this process certainly has the id at this moment.
 
-        False in good time before another process can have it, also in a process that was stopped and wakes up.
+        False well before another process can have it, even in a process that was stopped and wakes up.
         """
 
     def holds(self, node: int) -> bool:
-        """Return whether this id, which the lease had before, is certainly still this process's."""
+        """Return whether this process certainly still has this id, which the lease had before."""
         return node == self.node and self.held
 
     async def look(self) -> Finding:
@@ -47,7 +47,7 @@ class Lease(ABC):
 
     @abstractmethod
     def on_change(self, tell: Callable[[bool], None]) -> None:
-        """Have `tell` called on the loop with False when the lease is lost, with True when it is held again.
+        """Call `tell` on the loop: with False when the lease is lost, with True when it is held again.
 
         The id changes only in between.
         """
@@ -61,7 +61,7 @@ class Registry(ABC):
     @property
     @abstractmethod
     def away(self) -> str:
-        """Why it cannot be reached now; "" while it can."""
+        """Why it cannot be reached now, "" while it can."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -69,27 +69,29 @@ class Registry(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Give up every lease and let go."""
+        """Give up every lease, and close."""
 
     @abstractmethod
     async def lease(self, kind: str, node: int | Literal["auto"], address: str) -> Lease:
-        """Lease a node id for the process that others reach at `address`; "auto" takes the lowest free one.
+        """Lease a node id for this process, which others reach at `address`. "auto" takes the lowest free one.
 
-        When the id is lost to another process, a fixed one is waited for, and "auto" takes the lowest free one again.
+        If another process takes the id, the lease waits for a fixed id, and with "auto" takes the lowest free one
+        again.
 
-        Raises LeaseTaken, which names the holder, when the id (or every id) is held, and RegistryError.
+        Raises LeaseTaken, which names the holder, if the id (or every id) is held, and RegistryError.
         """
 
     @abstractmethod
     async def watch(self, kind: str, on_members: Callable[[Members], None]) -> None:
-        """Have `on_members` called on the loop with the members of a kind: now, and after each change.
+        """Call `on_members` on the loop with the members of a kind: now, and after each change.
 
-        While the registry cannot be reached the members stay what they were. Raises RegistryError if that is now.
+        While the registry cannot be reached, the members stay the same. Raises RegistryError if it cannot be reached
+        now.
         """
 
     @abstractmethod
     async def watch_bus(self, on_version: Callable[[int], None]) -> None:
-        """Have `on_version` called with the newest version of the bus that all connectors and group processes read.
+        """Call `on_version` with the newest version of the bus that all connectors and group processes read.
 
-        It is told as in `watch`, which also says what it raises.
+        Calls and errors are those of `watch`.
         """

@@ -22,7 +22,7 @@ class MemoryLease(Lease):
         return self._held and node == self.node
 
     def on_change(self, tell: Callable[[bool], None]) -> None:
-        """Nothing ever changes: a process cannot lose itself."""
+        """Do nothing: the lease of a single process never changes."""
 
     async def release(self) -> None:
         if self._held:
@@ -30,7 +30,7 @@ class MemoryLease(Lease):
             self._registry.remove(self)
 
     def lose(self) -> None:
-        """Be a lease of a registry that is closed."""
+        """Lose the lease, because the registry is closed."""
         self._held = False
 
 
@@ -70,11 +70,11 @@ class MemoryRegistry(Registry):
         on_members(dict(self._members.get(kind, {})))
 
     async def watch_bus(self, on_version: Callable[[int], None]) -> None:
-        """There is one version, for there is one process."""
+        """Tell the only version: there is one process."""
         on_version(codec.SPOKEN.newest)
 
     def remove(self, lease: MemoryLease) -> None:
-        """Take out the member whose lease was released."""
+        """Remove the member whose lease was released."""
         self._leases.discard(lease)
         self._members[lease.kind].pop(lease.node)
         self._tell(lease.kind)

@@ -1,4 +1,4 @@
-"""Calls between roles: connectors and the api ask, group processes answer."""
+"""Calls between roles: connectors and the api role call, group processes answer."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -10,16 +10,16 @@ from fsharechat.renewal import Renewable
 
 
 class Method(IntEnum):
-    """What is asked beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
+    """Methods beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
 
     AUTHENTICATE = 128
     """The password of a CONNECT -> Welcome (welcome.py), or the sub-signal of the refusal as the code."""
     FORGET = 129
     """The caller's device logged out: nothing -> nothing."""
     HEADS = 130
-    """An array of uids -> an object uid: array of Heads, without the users for whom there is nothing yet."""
+    """An array of uids -> an object uid: array of Heads, without users who have no heads yet."""
     SEND_CODE = 131
-    """{"mobile", "address"} -> {"code", "result"}, and "wait_ms" where the address is refused for so long."""
+    """{"mobile", "address"} -> {"code", "result"}, and "wait_ms" if the address must wait."""
     LOGIN = 132
     """{"mobile", "code", "clientId", "address"} -> as SEND_CODE. Without an address nothing is counted."""
     ADMIN = 133
@@ -29,19 +29,20 @@ class Method(IntEnum):
     MARKS = 135
     """An array of Mark (store/cursors.py), how far devices have the logs of their users -> nothing."""
     PULL = 136
-    """[after, mark, claim]: the inbox of the caller's device behind `after` -> Pulled (pulled.py).
+    """[after, mark, claim]: the inbox of the caller's device behind `after` -> PulledInbox (pulled.py).
 
-    `after` and `mark` may be messages.NOTHING. Where `after` is, the device begins anew (messages.pull), and its mark
-    is kept if it is not `mark`.
+    `after` and `mark` may be messages.NOTHING. If `after` is, the device begins anew (messages.pull), and its mark is
+    kept if it differs from `mark`.
     """
     NEWEST_ID = 137
-    """Nothing -> the highest message id that is stored, or 0: a connector's ids begin behind it."""
+    """Nothing -> the highest stored message id, or 0. A connector's ids begin above it."""
     UPLOAD = 140
-    """[folder, bytes] of a file that an uploader puts there -> nothing; TOO_OFTEN beyond what they may in a day.
+    """[folder, bytes] of a file that an uploader puts there -> nothing; TOO_OFTEN beyond the limit of a day.
 
-    Negative: so much was counted and not kept."""
+    Negative bytes: so many were counted and not kept.
+    """
     GONE = 141
-    """An array of [uid, client id], devices that are connected -> array of those that may not be."""
+    """An array of [uid, client id] of connected devices -> array of those that must not be connected."""
 
     MEDIA = 142
     """To a media process: what medialink/wire.py makes of a call of MediaServer -> its answer. `uid` is the room."""
@@ -50,11 +51,12 @@ class Method(IntEnum):
 
 
 class Call(NamedTuple):
-    """A request. `uid` and `client_id` are authenticated (empty where nobody is), and never from the body.
+    """A request. `uid` and `client_id` are authenticated, and never come from the body. They are empty before a
+    login.
 
-    `message_id` is the id that the connector gave to the message that the request stores (an MS, or the change of a
+    `message_id` is the id that the connector gave to the message which the request stores (an MS, or the change of a
     group), else 0. `retried`: the same call may have been carried out already. `frame_id` is the message id of the
-    client's frame, `issued_ms` when its device logged in: by them a frame is known that a client sends again.
+    client's frame, `issued_ms` the time of its device's login: by both, a repeated frame is recognised.
     """
 
     method: int
@@ -78,7 +80,7 @@ Handler = Callable[[Call], "asyncio.Future[Reply]"]
 
 
 class Count(NamedTuple):
-    """Something counted of calls, for the metrics."""
+    """A counter of calls, for the metrics."""
 
     name: str
     help: str
@@ -91,12 +93,12 @@ class RpcError(Exception):
 
 class Rpc(Renewable, ABC):
     address: str
-    """Where other processes reach this one, as host:port; its name in logs where none can. Known once it is open."""
+    """The address of this process for others, host:port, or else its name in logs. Known once it is open."""
 
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether there is somebody to call."""
+        """Whether some process takes calls."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -104,32 +106,32 @@ class Rpc(Renewable, ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Finish the calls under way and let go."""
+        """Finish the calls under way, and close."""
 
     @abstractmethod
     async def serve(self, handler: Handler) -> None:
         """Answer calls from now on.
 
-        The handler's future does not fail: what fails becomes a code. Where it is a task, it may be cancelled at
-        the deadline, and returns code 249 then.
+        The handler's future does not fail: a failure becomes a code. If the future is a task, it may be cancelled at
+        the deadline, and then returns code 249.
         """
 
     @abstractmethod
     async def unserve(self) -> None:
-        """Take no more calls, and return once those taken are answered."""
+        """Take no more calls. Return when the taken ones are answered."""
 
     @abstractmethod
     async def wait_ready(self) -> None:
-        """Return when there is somebody to call."""
+        """Return when some process takes calls."""
 
     @abstractmethod
     def call(self, call: Call) -> "asyncio.Future[Reply]":
-        """Ask; calls of one user reach the group role in the order they are made.
+        """Make a call. The calls of one user reach the group role in their order.
 
-        The future does not fail: it gets code 4 when there is nobody to ask, and 249 when nobody answered before
-        the deadline.
+        The future does not fail: it gets code 4 if no process takes calls, and 249 if none answers before the
+        deadline.
         """
 
     def counts(self) -> Iterable[Count]:
-        """Return what it counts, from when it is open."""
+        """Return the counters. They count from the opening on."""
         return ()

@@ -1,8 +1,8 @@
-"""What two processes say to each other: the clients' frames, with other bodies. No I/O.
+"""The protocol between two processes: the frames of clients, with other bodies. No I/O.
 
-A connection starts with the handshake (AUTH); then the caller sends calls (PUBLISH) and pings, the callee replies
-(PUB_ACK) in any order and says whether it serves (PUSH). The frame's 16-bit id tells the calls of a connection apart.
-In the handshake it has a version of all this (versions.py), or 0 from a process that speaks one version alone.
+A connection starts with the handshake (AUTH). Then the caller sends calls (PUBLISH) and pings. The callee replies
+(PUB_ACK) in any order, and says whether it serves (PUSH). The 16-bit id of a frame names the call. In the handshake
+it has the version of this protocol (versions.py), or 0 from a process that speaks only one version.
 """
 
 import hmac
@@ -22,7 +22,7 @@ HANDSHAKE_BODY = 128
 """The largest body (bytes) before the handshake is over."""
 
 BODY_OVERHEAD = 64 * 1024
-"""What a body may be larger than the largest of a client: the fields of a call, the wrapping of an answer."""
+"""How much larger a body may be than a client's largest, bytes: fields of a call, or the wrapping of an answer."""
 
 _RETRIED = 1
 # method, flags, lengths of uid and client id, message id, remaining time (ms), frame id, time of login (ms);
@@ -37,10 +37,10 @@ _SIGNAL_REPLY = int(Signal.PUB_ACK)
 
 
 class CodecError(ValueError):
-    """A body is not what its signal says, or does not fit; the text has no contents."""
+    """A body does not match its signal, or is too large. The text shows no contents."""
 
 
-class Step(IntEnum):
+class AuthStep(IntEnum):
     """The sub-signals of AUTH, in their order: callee, caller, callee."""
 
     CHALLENGE = 0
@@ -48,8 +48,8 @@ class Step(IntEnum):
     ACCEPTED = 2
 
 
-class Notice(IntEnum):
-    """The sub-signals of PUSH. A caller answers DRAINING by DRAIN_HEARD, behind its last call."""
+class ServiceNotice(IntEnum):
+    """The sub-signals of PUSH. A caller answers DRAINING with DRAIN_HEARD, after its last call."""
 
     SERVING = 0
     DRAINING = 1
@@ -63,23 +63,23 @@ class Probe(IntEnum):
     PONG = 1
 
 
-class Refused(IntEnum):
-    """The sub-signals of DISCONNECT: why the callee ends the handshake."""
+class DisconnectReason(IntEnum):
+    """The sub-signals of DISCONNECT: the reasons of a callee to end the handshake."""
 
     WRONG_SECRET = 1
     NEEDS_TLS = 2
-    """In clear, to a caller that does not begin with TLS."""
+    """Sent in clear text, to a caller that does not begin with TLS."""
 
 
 class Challenge(NamedTuple):
-    """`oldest`: the oldest version that the sender speaks."""
+    """`oldest` is the oldest version that the sender speaks."""
 
     oldest: int
     nonce: bytes
 
 
 class Proof(NamedTuple):
-    """`max_body`: the largest body (bytes) that the sender takes."""
+    """`max_body` is the largest body that the sender accepts, bytes."""
 
     nonce: bytes
     mac: bytes
@@ -92,7 +92,7 @@ class Accepted(NamedTuple):
 
 
 def encode_call(number: int, call: Call, milliseconds: int) -> bytes:
-    """Return the frame of a call that is to be answered within the time. Raises CodecError."""
+    """Return the frame of a call that must be answered within the time. Raises CodecError."""
     uid = call.uid.encode("utf-8", "surrogatepass")
     client_id = call.client_id.encode("utf-8", "surrogatepass")
     try:
@@ -112,7 +112,7 @@ def encode_call(number: int, call: Call, milliseconds: int) -> bytes:
 
 
 def decode_call(body: bytes) -> tuple[Call, int]:
-    """Return a call, and the ms that are left for it. Raises CodecError."""
+    """Return a call, and the ms left for it. Raises CodecError."""
     if len(body) < _CALL_SIZE:
         raise CodecError(f"a call of {len(body)} bytes")
     method, flags, uid_size, client_size, message_id, milliseconds, frame_id, issued_ms = _CALL.unpack_from(
@@ -144,7 +144,7 @@ def decode_reply(body: bytes) -> Reply:
     return Reply(body[0], body[1:])
 
 
-def encode_notice(notice: Notice) -> bytes:
+def encode_notice(notice: ServiceNotice) -> bytes:
     return frames.encode(Signal.PUSH, notice, 0)
 
 
@@ -152,17 +152,17 @@ def encode_probe(probe: Probe) -> bytes:
     return frames.encode(Signal.PING, probe, 0)
 
 
-def encode_refused(refused: Refused) -> bytes:
+def encode_refused(refused: DisconnectReason) -> bytes:
     return frames.encode(Signal.DISCONNECT, refused, 0)
 
 
 def encode_challenge(challenge: Challenge, newest: int) -> bytes:
-    """Return the frame of a challenge by a process that speaks the versions up to `newest`."""
-    return frames.encode(Signal.AUTH, Step.CHALLENGE, newest, _CHALLENGE.pack(*challenge))
+    """Return the frame of a challenge, for a process that speaks the versions up to `newest`."""
+    return frames.encode(Signal.AUTH, AuthStep.CHALLENGE, newest, _CHALLENGE.pack(*challenge))
 
 
 def decode_versions(number: int, body: bytes) -> tuple[int, int]:
-    """Return the oldest and the newest version of who sent a challenge, whatever else is in it. Raises CodecError."""
+    """Return the oldest and the newest version of the sender of a challenge. Ignore the rest. Raises CodecError."""
     if not body:
         raise CodecError("a challenge without a version")
     return body[0], number or body[0]
@@ -174,8 +174,8 @@ def decode_challenge(body: bytes) -> Challenge:
 
 
 def encode_proof(proof: Proof, version: int) -> bytes:
-    """Return the frame of a proof by a caller that has settled on a version."""
-    return frames.encode(Signal.AUTH, Step.PROOF, version, _PROOF.pack(*proof))
+    """Return the frame of a proof, for a caller that has chosen a version."""
+    return frames.encode(Signal.AUTH, AuthStep.PROOF, version, _PROOF.pack(*proof))
 
 
 def decode_proof(body: bytes) -> Proof:
@@ -184,7 +184,7 @@ def decode_proof(body: bytes) -> Proof:
 
 
 def encode_accepted(accepted: Accepted) -> bytes:
-    return frames.encode(Signal.AUTH, Step.ACCEPTED, 0, _ACCEPTED.pack(*accepted))
+    return frames.encode(Signal.AUTH, AuthStep.ACCEPTED, 0, _ACCEPTED.pack(*accepted))
 
 
 def decode_accepted(body: bytes) -> Accepted:
@@ -193,20 +193,20 @@ def decode_accepted(body: bytes) -> Accepted:
 
 
 def bound(secret: bytes, certificate: bytes) -> bytes:
-    """Return the secret for a connection over TLS to the process with this certificate (DER).
+    """Return the secret for a TLS connection to the process with this certificate (DER).
 
-    A proof that goes through the hands of somebody with another certificate, be it of the same authority, is none.
+    So a proof that a process with another certificate passes on is not valid, even if the authority is the same.
     """
     return hmac.digest(secret, b"fsharechat rpc certificate" + certificate, "sha256")
 
 
 def caller_mac(secret: bytes, callee_nonce: bytes, caller_nonce: bytes) -> bytes:
-    """Return what proves to the callee that the caller knows the secret."""
+    """Return the proof for the callee that the caller knows the secret."""
     return hmac.digest(secret, b"fsharechat rpc caller" + callee_nonce + caller_nonce, "sha256")
 
 
 def callee_mac(secret: bytes, callee_nonce: bytes, caller_nonce: bytes) -> bytes:
-    """Return what proves to the caller that the callee knows the secret."""
+    """Return the proof for the caller that the callee knows the secret."""
     return hmac.digest(secret, b"fsharechat rpc callee" + callee_nonce + caller_nonce, "sha256")
 
 

@@ -9,22 +9,22 @@ from fsharechat.rpc import Reply
 F = TypeVar("F", bound="asyncio.Future[Reply]")
 
 CROWDED_SECONDS = 0.05
-"""While there are too many calls, they are counted so often."""
+"""How often the calls are counted while there are too many, s."""
 
 
 class Deadlines(Generic[F]):
-    """The calls under way, of which it gives up those that are not done in time, at most a sweep too late.
+    """The calls under way. Calls that are not done in time are given up, at most one sweep too late.
 
-    Most calls are done before the next sweep, and cost no more than their place in a list until then.
+    Most calls are done before the next sweep, so they cost only a place in a list.
     """
 
     def __init__(self, give_up: Callable[[F], None], sweep_seconds: float, limit: int) -> None:
-        """`give_up` is called with a future whose deadline has passed; it sees to it that the future gets done.
+        """`give_up` is called with a future whose deadline has passed; it must complete the future.
 
         `limit` is the number of calls under way from which on it is crowded.
         """
         self.crowded = False
-        """Whether there are too many calls under way: make no more."""
+        """Whether too many calls are under way to make more."""
         self._give_up = give_up
         self._seconds = sweep_seconds
         self._limit = limit
@@ -42,9 +42,9 @@ class Deadlines(Generic[F]):
             self._sweeper.cancel()
 
     def watch(self, deadline: float, uid: str, future: F) -> None:
-        """Give the future up at `deadline`, a time of the loop."""
+        """Give up the future at `deadline`, a time of the loop."""
         self._new.append((deadline, uid, future))
-        # To count now and then is enough, and keeps the cost of a call the same however many there are.
+        # Counting from time to time is enough, and the cost of a call does not grow with their number.
         if len(self._new) >= self._count_at:
             self._count()
 

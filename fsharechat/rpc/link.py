@@ -1,4 +1,4 @@
-"""What both ends of a connection between processes have in common."""
+"""The common part of both ends of a connection between processes."""
 
 import asyncio
 import ssl
@@ -15,68 +15,68 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """The bounds of the rpc between processes. They are no settings: nobody would know better values."""
+class RpcLimits:
+    """The bounds of the rpc between processes. They are not settings: no operator would know better values."""
 
     max_body: int = 1 << 20
     """The largest body of a frame that this process takes, bytes; TcpRpc sets it."""
     tick_seconds: float = 0.5
-    """How often connections and deadlines are looked at."""
+    """How often connections and deadlines are checked, s."""
     silent_ticks: int = 6
-    """A process that answered no ping for so many ticks is dead."""
+    """A process counts as dead if it answers no ping for so many ticks."""
     idle_ticks: int = 24
-    """A caller from which nothing came for so many ticks, not even a ping, is dead."""
+    """A caller counts as dead if it sends nothing for so many ticks, not even a ping."""
     late_seconds: float = 5.0
-    """A process that has not answered a call so long after its deadline, not even with 249, is broken."""
+    """A process is broken if it has not answered a call so many seconds after its deadline, not even with 249."""
     under_way_here: int = 32_768
-    """Calls that the group role of this process has taken, from here and elsewhere; beyond, they get code 4."""
+    """The most calls that the group role of this process takes, from here and elsewhere. Others get code 4."""
     under_way: int = 16_384
-    """Calls of this process that wait for other processes; beyond, they get code 4."""
+    """The most calls of this process that wait for other processes. Others get code 4."""
     under_way_bytes: int = 256 << 20
-    """The bodies of those calls, likewise."""
+    """The most bytes of bodies of those calls. Others get code 4."""
     under_way_peer: int = 8192
-    """Calls on one connection, likewise; less than 65,536."""
+    """The most calls on one connection, less than 65,536. Others get code 4."""
     write_buffer: int = 16 << 20
-    """Bytes written that the other side does not read; beyond, it gets no more calls."""
+    """How many written bytes the other side may leave unread. Beyond, it gets no more calls."""
     reply_buffer: int = 64 << 20
-    """Bytes of replies that a caller does not read; beyond, its connection is cut."""
+    """How many bytes of replies a caller may leave unread. Beyond, its connection is cut."""
     reconnect_seconds: float = 0.05
-    """The pause before a lost connection is made again; it doubles with each failure, and is cut randomly."""
+    """The pause before a lost connection is made again, s. It doubles with each failure, less a random part."""
     reconnect_max_seconds: float = 2.0
     tries: int = 2
-    """How many processes may break over one call: it may be what breaks them."""
+    """How many processes may break while they have one call: the call may be the cause."""
 
     @property
     def silent_seconds(self) -> float:
-        """Return after how long a process that does not answer is dead."""
+        """Return after how many seconds a process that does not answer counts as dead."""
         return self.silent_ticks * self.tick_seconds
 
 
 def fault(error: BaseException) -> str:
-    """Return why a connection failed, and the settings that it lies with if they are those of TLS."""
+    """Return why a connection failed. If TLS is the cause, name its settings."""
     return f"{tls.why(error)} ([rpc.tls])" if isinstance(error, ssl.SSLError) else str(error)
 
 
-class Link(asyncio.Protocol):
-    """One end: cuts what arrives into frames, and writes those of one turn of the loop at once.
+class RpcLink(asyncio.Protocol):
+    """One end: it cuts received bytes into frames, and writes all frames of one turn of the loop at once.
 
-    It ends by `drop`, `finish` or the other side; then `lost` is called, once.
+    It ends by `drop`, `finish` or the other side. Then `lost` is called once.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RpcLimits) -> None:
         self.limits = limits
         self.silence = 0
         """Ticks since something arrived."""
         self.reason = ""
-        """Why this side ended the connection, if it did for a reason worth a line in the log."""
+        """Why this side ended the connection, if the reason is worth a line in the log."""
         self.connected = False
-        """Whether it was ever connected; `transport` is there from then on."""
+        """Whether it was ever connected. From then on there is a `transport`."""
         self.ended = False
         self.peer = "?"
         self.paused = False
-        """Whether the other side does not read as much as is written."""
+        """Whether the other side reads too slowly."""
         self._decoder = FrameDecoder(HANDSHAKE_BODY)
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -89,7 +89,7 @@ class Link(asyncio.Protocol):
         raise NotImplementedError
 
     def lost(self, reason: str) -> None:
-        """Take notice of the end of the connection."""
+        """Called when the connection has ended."""
         raise NotImplementedError
 
     # What they use
@@ -123,10 +123,10 @@ class Link(asyncio.Protocol):
             self.transport.close()
 
     def tick(self) -> None:
-        """Look after the connection, every `tick_seconds`."""
+        """Check the connection, every `tick_seconds`."""
         self.silence += 1
         if self.ended and self.silence > self.limits.silent_ticks:
-            self.transport.abort()  # it does not read what was sent before the end
+            self.transport.abort()  # it does not read the last bytes
 
     def _flush(self) -> None:
         if self._out and not self.ended:

@@ -1,4 +1,4 @@
-"""Calls within one process: plain function calls, with the deadline and the bound that a network would need."""
+"""Calls within one process: plain function calls, with the deadline and the bound of calls over a network."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ MAX_UNDER_WAY = 32_768
 
 
 class LocalRpc(Rpc):
-    """`timeout` is in seconds; a call is given up within a second (SWEEP_SECONDS) after that.
+    """`timeout` is in seconds. A call is given up at most SWEEP_SECONDS after it.
 
     Beyond about `limit` calls under way, new ones get code 4.
     """
@@ -55,9 +55,9 @@ class LocalRpc(Rpc):
         await self._ready.wait()
 
     def call(self, call: Call, seconds: float | None = None) -> asyncio.Future[Reply]:
-        """Call, with a deadline of its own if there is one (`seconds`).
+        """Make a call. `seconds` is its own deadline, if any.
 
-        A mistake in the handler costs this call alone, not who makes it.
+        An error in the handler fails only this call, and does not reach the caller.
         """
         handler = self._handler
         if handler is None or self._deadlines.crowded:
@@ -77,7 +77,7 @@ class LocalRpc(Rpc):
 
     @property
     def taking(self) -> bool:
-        """Whether a call would be carried out: there is a handler, and it has room."""
+        """Whether a call would be carried out: there is a handler, and there is room."""
         return self._handler is not None and not self._deadlines.crowded
 
     def under_way(self) -> list[tuple[str, asyncio.Future[Reply]]]:
@@ -87,7 +87,7 @@ class LocalRpc(Rpc):
 
 def _give_up(future: asyncio.Future[Reply]) -> None:
     if isinstance(future, asyncio.Task):
-        # The handler makes code 249 of it; so not before its first step, which is in the queue by now.
+        # The handler turns this into code 249. So its first step must come before; that step is in the queue by now.
         future.get_loop().call_soon(future.cancel)
     elif not future.done():
         future.set_result(Reply(Code.TIMEOUT))

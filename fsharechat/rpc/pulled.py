@@ -1,14 +1,14 @@
-"""What the group role answers a connector that reads an inbox for a device: the payload of Method.PULL."""
+"""The payload of Method.PULL: the group role's answer to a connector that reads an inbox for a device."""
 
 from struct import Struct
 
-from fsharechat.store.messages import Pulled, PulledEntry
+from fsharechat.store.messages import PulledEntry, PulledInbox
 
 _HEAD = Struct(">qq")
 _ENTRY = Struct(">qHHI")
 
 
-def encode(pulled: Pulled) -> bytes:
+def encode(pulled: PulledInbox) -> bytes:
     parts = [_HEAD.pack(pulled.head, pulled.begin)]
     for seq, sender, sender_client, body in pulled.entries:
         first, second = sender.encode(), sender_client.encode()
@@ -16,7 +16,7 @@ def encode(pulled: Pulled) -> bytes:
     return b"".join(parts)
 
 
-def decode(payload: bytes) -> Pulled:
+def decode(payload: bytes) -> PulledInbox:
     head, begin = _HEAD.unpack_from(payload)
     entries: list[PulledEntry] = []
     at = _HEAD.size
@@ -27,4 +27,4 @@ def decode(payload: bytes) -> Pulled:
         sender, sender_client = payload[at : at + first], payload[at + first : body]
         at = body + size
         entries.append(PulledEntry(seq, sender.decode(), sender_client.decode(), payload[body:at]))
-    return Pulled(entries, head, begin)
+    return PulledInbox(entries, head, begin)

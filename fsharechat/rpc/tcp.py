@@ -1,4 +1,4 @@
-"""Calls between the processes of a cluster, over persistent connections that carry many calls at a time."""
+"""Calls between the processes of a cluster. A connection stays open, and carries many calls at a time."""
 
 import asyncio
 import os
@@ -13,29 +13,28 @@ import structlog
 from fsharechat import tls, urls
 from fsharechat.registry import Members
 from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
-from fsharechat.rpc.link import Limits
+from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp_client import ClientConnection
 from fsharechat.rpc.tcp_peer import Peer
 from fsharechat.rpc.tcp_router import Router
 from fsharechat.rpc.tcp_server import Server
 from fsharechat.rpc.versions import SPOKEN, Spoken
-from fsharechat.settings_schema import WILDCARDS
-from fsharechat.settings_schema import Rpc as RpcSettings
+from fsharechat.settings_schema import WILDCARDS, RpcSettings
 
 log = structlog.get_logger(__name__)
 
 MAX_PAYLOAD = 1 << 20
-"""What an answer may have in bytes, however small the bodies of clients are (contract.md section 6)."""
+"""The largest answer, bytes, however small the bodies of clients are (contract.md section 6)."""
 
-_LIMITS = Limits()
+_LIMITS = RpcLimits()
 
 Watch = Callable[[Callable[[Members], None]], Awaitable[None]]
 """Has a function called with the processes that are there, now and after each change. Raises RegistryError."""
 
 
 class TcpRpc(Rpc):
-    """Calls this process if it serves and has room, else one of the others: those of the role that answers."""
+    """Calls the group role of this process, if it has one with room, else the group role of another process."""
 
     def __init__(
         self,
@@ -45,13 +44,11 @@ class TcpRpc(Rpc):
         *,
         listen: bool = True,
         max_body: int = 1 << 20,
-        limits: Limits = _LIMITS,
+        limits: RpcLimits = _LIMITS,
         spoken: Spoken = SPOKEN,
     ) -> None:
-        """`watch` tells the addresses of the processes that are called.
-
-        `listen`: whether this process will serve; without it no port is opened. `max_body`: the largest body of
-        a client, bytes. `spoken`: the versions that it speaks with other processes.
+        """`listen`: whether this process will serve; if not, no port is opened. `max_body`: the largest body of a
+        client, bytes. `spoken`: the versions that it speaks with other processes.
         """
         self.address = f"process {os.getpid()} on {socket.gethostname()}"
         self._settings = settings
@@ -97,7 +94,7 @@ class TcpRpc(Rpc):
             raise
 
     def _encryption(self) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None, bytes]:
-        """Return what callers and callees need for TLS, and the secret of this process as a callee."""
+        """Return the TLS contexts for callers and callees, and the secret of this process as a callee."""
         if not self._settings.tls.on:
             return None, None, self._secret
         try:
@@ -109,7 +106,7 @@ class TcpRpc(Rpc):
         return caller, callee, codec.bound(self._secret, certificate)
 
     def renew(self) -> float | None:
-        """Show others the certificate that there is now, unless they would refuse it. Raises TlsError."""
+        """Show others the present certificate, unless they would refuse it. Raises TlsError."""
         files = self._settings.tls
         if self._caller_context is None or self._callee_context is None:
             return None
@@ -159,7 +156,7 @@ class TcpRpc(Rpc):
 
     @property
     def processes(self) -> int:
-        """Return how many other processes take calls of this one."""
+        """Return how many other processes take calls from this one."""
         return self._router.processes
 
     @property
@@ -169,7 +166,7 @@ class TcpRpc(Rpc):
 
     @property
     def users_under_way(self) -> Collection[str]:
-        """Return the users that have calls under way to other processes."""
+        """Return the users with calls under way to other processes."""
         return self._router.lanes.keys()
 
     @property
@@ -179,7 +176,7 @@ class TcpRpc(Rpc):
 
     @property
     def refused(self) -> int:
-        """Return how many calls to other processes got code 4: nobody to ask, or too many under way."""
+        """Return how many calls to other processes got code 4: no process takes calls, or too many are under way."""
         return self._router.refused
 
     @property
@@ -221,7 +218,8 @@ class TcpRpc(Rpc):
                 self._at_home = True
                 return self._local.call(call)
         elif self._at_home:
-            # The group role here takes no more: whoever has a call with it waits for that before the next one.
+            # The group role here takes no more calls. A user with a call there waits for its answer before the next
+            # call.
             self._at_home = False
             for uid, future in self._local.under_way():
                 self._router.hold(uid, future)

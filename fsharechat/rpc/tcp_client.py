@@ -1,4 +1,4 @@
-"""The calling end of a connection to a group process, its calls, and the queues of the users they are for."""
+"""The calling end of a connection to a group process, its calls, and the queues of their users."""
 
 import asyncio
 import hmac
@@ -11,8 +11,8 @@ import structlog
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
-from fsharechat.rpc.link import Limits, Link
+from fsharechat.rpc.codec import AuthStep, CodecError, Probe, ServiceNotice
+from fsharechat.rpc.link import RpcLimits, RpcLink
 from fsharechat.rpc.versions import Spoken, range_of
 from fsharechat.versions import Range
 
@@ -26,13 +26,13 @@ FORGOTTEN = Call(0, "", "", b"")
 
 
 class HandshakeError(Exception):
-    """The two processes do not get together; the text says why."""
+    """The two processes cannot connect. The text says why."""
 
 
-class Lane:
-    """The calls of one user: all that are under way are with one process, so that they keep their order.
+class UserLane:
+    """The calls of one user. All calls under way are with one process, so they keep their order.
 
-    When that process takes no more calls, later ones wait until it has answered the earlier.
+    If that process takes no more calls, later calls wait until it has answered the earlier ones.
     """
 
     __slots__ = ("sent", "target", "uid", "waiting")
@@ -41,27 +41,27 @@ class Lane:
         self.uid = uid
         self.target = target
         self.sent = 0
-        """How many calls `target` has."""
+        """How many of the calls `target` has."""
         self.waiting: list[Asked] = []
 
 
 class Asked(asyncio.Future[Reply]):
-    """A call under way, and what its caller waits for."""
+    """A call under way, and the future of its caller."""
 
     __slots__ = ("call", "deadline", "lane", "sent", "tries")
 
     call: Call
     deadline: float
-    """A time of the loop."""
-    lane: Lane | None
-    """None when the caller has been answered."""
+    """The deadline, a time of the loop."""
+    lane: UserLane | None
+    """None if the caller has been answered."""
     sent: bool
-    """Whether a process has it; else it waits in its lane."""
+    """Whether a process has the call. Else it waits in its lane."""
     tries: int
 
 
-class Router(Protocol):
-    """What a connection tells of itself."""
+class ConnectionEvents(Protocol):
+    """The events that a connection reports."""
 
     def serving(self, connection: "ClientConnection") -> None: ...
     def leaving(self, connection: "ClientConnection") -> None: ...
@@ -69,26 +69,29 @@ class Router(Protocol):
     def broken(self, calls: list[Asked]) -> None: ...
 
 
-class ClientConnection(Link):
-    """Calls go out and replies come in, up to `limits.under_way_peer` at a time."""
+class ClientConnection(RpcLink):
+    """The calling end of a connection, with up to `limits.under_way_peer` calls at a time."""
 
-    def __init__(self, address: str, secret: bytes, router: Router, limits: Limits, spoken: Spoken) -> None:
+    def __init__(
+        self, address: str, secret: bytes, router: ConnectionEvents, limits: RpcLimits, spoken: Spoken
+    ) -> None:
         super().__init__(limits)
         self.address = address
         self._spoken = spoken
         self._version = max(spoken)
-        """What was settled on, once the challenge is here."""
+        """The codec of the chosen version, known after the challenge."""
         self._codec = spoken[self._version]
         self.taking = False
         """Whether the process takes calls: it serves, and does not drain."""
         self.used = 0
-        """When it was chosen last; the router counts."""
+        """When it was last chosen, a count of the router."""
         self.accepted: asyncio.Future[None] = self._loop.create_future()
-        """Done when the handshake is; fails with HandshakeError."""
+        """Done when the handshake is done. Fails with HandshakeError."""
         self.gone = asyncio.Event()
         self.pending: dict[int, Asked] = {}
-        """By the number that the reply will have. Calls that were given up stay until then: their numbers are
-        taken, and a process that does not answer looks as busy as it is."""
+        """Calls under way, by the number of their reply. Calls that were given up stay until the reply: their numbers
+        are taken, and a process that does not answer must look busy.
+        """
         self._number = 0
         self._router = router
         self._secret = secret
@@ -101,7 +104,7 @@ class ClientConnection(Link):
 
     @property
     def full(self) -> bool:
-        """Whether it can have no more calls for now."""
+        """Whether it can take no more calls for now."""
         return (
             self.paused
             or len(self.pending) >= self.limits.under_way_peer
@@ -109,7 +112,7 @@ class ClientConnection(Link):
         )
 
     def ask(self, asked: Asked, milliseconds: int) -> None:
-        """Send a call. Raises CodecError when it cannot be sent, to this process."""
+        """Send a call. Raises CodecError if it cannot be sent to this process."""
         number = self._number
         while number in self.pending:
             number = (number + 1) & _NUMBERS
@@ -121,19 +124,19 @@ class ClientConnection(Link):
         self.send(frame)
 
     def retire(self) -> None:
-        """Make no more calls, and end when those under way are answered."""
+        """Make no more calls. End when those under way are answered."""
         self._retired = True
         self._take_no_more()
         if not self.pending:
             self.finish()
 
     def close(self) -> None:
-        """End now, whatever is under way."""
+        """End now, even with calls under way."""
         self._take_no_more()
         self.finish()
 
     def abandon(self) -> None:
-        """End the connection, of which nobody waits for the handshake any more."""
+        """End the connection: nobody waits for its handshake any more."""
         self.accepted.cancel()
         if self.connected:
             self.drop("abandoned")
@@ -152,7 +155,7 @@ class ClientConnection(Link):
         if oldest is not None and oldest.deadline + self.limits.late_seconds < self._loop.time():
             self.drop("a call was not answered, not even after its deadline")
 
-    # Link
+    # RpcLink
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -178,9 +181,9 @@ class ClientConnection(Link):
             self._shake_hands(frame)
         elif frame.signal == Signal.PUSH and self._trusted:
             self._on_notice(frame.sub_signal)
-        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.Refused.WRONG_SECRET:
+        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.DisconnectReason.WRONG_SECRET:
             self.drop("its cluster secret is another one than ours ([node] cluster_secret)")
-        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.Refused.NEEDS_TLS:
+        elif frame.signal == Signal.DISCONNECT and frame.sub_signal == codec.DisconnectReason.NEEDS_TLS:
             self.drop("it speaks TLS only, and we have no certificate ([rpc.tls])")
         elif frame.signal != Signal.PING or frame.sub_signal != Probe.PONG:
             raise CodecError(f"an unexpected frame: signal {frame.signal}, {frame.sub_signal}")
@@ -189,7 +192,7 @@ class ClientConnection(Link):
         self.gone.set()
         if not self._trusted:
             if self._encrypted and not self._callee_nonce and not self.reason:
-                # It has looked at our certificate by now; the loops do not send the alert that would say more.
+                # By now it has checked our certificate. The event loops do not send the alert that would say more.
                 reason = "it hung up after the TLS handshake: it may not trust our certificate ([rpc.tls])"
             if not self.accepted.done():
                 self.accepted.set_exception(HandshakeError(reason))
@@ -202,7 +205,7 @@ class ClientConnection(Link):
         self._router.broken(calls)
 
     def _shake_hands(self, frame: Frame) -> None:
-        if frame.sub_signal == Step.CHALLENGE and not self._callee_nonce:
+        if frame.sub_signal == AuthStep.CHALLENGE and not self._callee_nonce:
             ours, theirs = range_of(self._spoken), Range(*codec.decode_versions(frame.message_id, frame.body))
             version = ours.settle(theirs)
             if version is None:
@@ -214,7 +217,7 @@ class ClientConnection(Link):
             self._callee_nonce = codec.decode_challenge(frame.body).nonce
             mac = codec.caller_mac(self._secret, self._callee_nonce, self._nonce)
             self.send(codec.encode_proof(codec.Proof(self._nonce, mac, self.limits.max_body), version))
-        elif frame.sub_signal == Step.ACCEPTED and self._callee_nonce:
+        elif frame.sub_signal == AuthStep.ACCEPTED and self._callee_nonce:
             accepted = codec.decode_accepted(frame.body)
             expected = codec.callee_mac(self._secret, self._callee_nonce, self._nonce)
             if not hmac.compare_digest(accepted.mac, expected):
@@ -229,18 +232,18 @@ class ClientConnection(Link):
             raise CodecError(f"an unexpected step of the handshake: {frame.sub_signal}")
 
     def _on_notice(self, notice: int) -> None:
-        if notice == Notice.SERVING:
+        if notice == ServiceNotice.SERVING:
             if not self.taking and not self._retired:
                 self.taking = True
                 log.info("group process reached", address=self.address, version=self._version)
                 self._router.serving(self)
-        elif notice == Notice.DRAINING:
+        elif notice == ServiceNotice.DRAINING:
             if self._take_no_more():
                 log.info("group process drains", address=self.address, calls=len(self.pending))
-            self.send(codec.encode_notice(Notice.DRAIN_HEARD))
+            self.send(codec.encode_notice(ServiceNotice.DRAIN_HEARD))
 
     def _take_no_more(self) -> bool:
-        """Be no choice for calls any more; return whether it was one."""
+        """Stop being a choice for calls. Return whether it was one."""
         if not self.taking:
             return False
         self.taking = False

@@ -1,4 +1,4 @@
-"""The port of a group process where calls go over TLS: it tells why a caller does not get in, to both sides."""
+"""The port of a group process for calls over TLS. If a caller is refused, both sides learn why."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from fsharechat.rpc import codec
-from fsharechat.rpc.link import Limits, fault
+from fsharechat.rpc.link import RpcLimits, fault
 from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -16,23 +16,24 @@ log = structlog.get_logger(__name__)
 TLS_BEGINS = b"\x16\x03"
 """The head of a handshake record (RFC 8446 section 5.1)."""
 MAX_HANDSHAKES = 256
-"""Connections that are at their TLS handshake; beyond, new ones are closed."""
+"""How many connections may be in their TLS handshake. Others are closed."""
 PATIENCE = 0.5
-"""The part of `silent_seconds` after which a caller that says nothing is taken for one without TLS, and told so.
-Otherwise each would wait for the other until both give up."""
+"""The share of `silent_seconds` after which a silent caller counts as one without TLS, and is told so. Else both
+sides would wait for each other until they give up.
+"""
 PAUSE_SECONDS = 0.5
-"""After a connection could not be taken, as with too many open files."""
+"""The pause after a connection could not be accepted, s, for example because of too many open files."""
 _BACKLOG = 100
 
 
-class Gate:
-    """Listens, and hands connections to `connection` once their TLS handshake is over.
+class RpcListener:
+    """Listens, and gives connections to `connection` after their TLS handshake.
 
-    The loop's own servers would keep to themselves why a handshake failed.
+    The loop's own servers do not report why a handshake failed.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, connection: Callable[[], asyncio.Protocol], limits: Limits
+        self, context: ssl.SSLContext, connection: Callable[[], asyncio.Protocol], limits: RpcLimits
     ) -> None:
         self._context = context
         self._make = connection
@@ -42,7 +43,7 @@ class Gate:
         self._loop = asyncio.get_running_loop()
 
     async def listen(self, host: str, port: int) -> int:
-        """Listen on the first address of `host`; return the port, which may be given as 0. Raises OSError."""
+        """Listen on the first address of `host`. Return the port; 0 chooses one. Raises OSError."""
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = found[0]
         self._listener = socket.create_server((address[0], port), family=family, backlog=_BACKLOG)
@@ -52,7 +53,7 @@ class Gate:
         return taken
 
     async def close(self) -> None:
-        """Close the port, and the connections whose handshake is not over."""
+        """Close the port, and connections that are still in the handshake."""
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
             self._listener.close()
@@ -92,7 +93,7 @@ class Gate:
         try:
             peer = "{}:{}".format(*connected.getpeername()[:2])
             reason = await self._open(connected)
-        except OSError as error:  # it left, perhaps because it only looked whether the port is open
+        except OSError as error:  # it left, perhaps because it only tested whether the port is open
             log.debug("an rpc connection ended at its handshake", peer=peer, reason=str(error))
         except BaseException:
             connected.close()
@@ -105,10 +106,10 @@ class Gate:
             log.warning("rpc connection closed", peer=peer, reason=reason)
 
     async def _open(self, connected: socket.socket) -> str:
-        """Open the connection, and return "", or why it is not. Raises OSError when the caller left before."""
+        """Open the connection. Return "", or why it is refused. Raises OSError if the caller left before."""
         seconds = self._limits.silent_seconds
         if not await self._begins_with_tls(connected, seconds * PATIENCE):
-            connected.send(codec.encode_refused(codec.Refused.NEEDS_TLS))
+            connected.send(codec.encode_refused(codec.DisconnectReason.NEEDS_TLS))
             return "it does not begin with TLS, without which nobody may call ([rpc.tls])"
         try:
             await self._loop.connect_accepted_socket(
@@ -120,12 +121,12 @@ class Gate:
             )
         except ssl.SSLError as error:
             return fault(error)
-        except OSError:  # the loops do not send the alert that would say why
+        except OSError:  # the event loops do not send the alert that would say why
             return "it hung up in the TLS handshake: it may not trust our certificate ([rpc.tls])"
         return ""
 
     async def _begins_with_tls(self, connected: socket.socket, seconds: float) -> bool:
-        """Look at the first bytes, and leave them there. Raises OSError when there will be none."""
+        """Return whether the first bytes are TLS, without taking them. Raises OSError if none will come."""
         readable: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(connected, _set, readable)
         try:

@@ -1,4 +1,4 @@
-"""A group process that the registry names: the connection to it, made again whenever it is lost."""
+"""A group process from the registry, and the connection to it, which is made again whenever it is lost."""
 
 import asyncio
 import random
@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from fsharechat.rpc.link import Limits, fault
+from fsharechat.rpc.link import RpcLimits, fault
 from fsharechat.rpc.tcp_client import ClientConnection, HandshakeError
 from fsharechat.tasks import spawn
 
@@ -22,10 +22,10 @@ class Peer:
         self,
         address: str,
         connection: Callable[[], ClientConnection],
-        limits: Limits,
+        limits: RpcLimits,
         context: ssl.SSLContext | None,
     ) -> None:
-        """`connection` makes a connection that is not open yet; with `context` it is one over TLS."""
+        """`connection` makes a connection that is not open yet. With `context` it uses TLS."""
         self.address = address
         self.connection: ClientConnection | None = None
         self._make = connection
@@ -39,19 +39,19 @@ class Peer:
             self.connection.tick()
 
     def retire(self) -> None:
-        """Make no more calls to the process; the connection ends when those under way are over."""
+        """Make no more calls to the process. The connection ends when those under way are done."""
         self._task.cancel()
         if self.connection is not None:
             self.connection.retire()
 
     def close(self) -> None:
-        """End the connection, whatever is under way."""
+        """End the connection, even with calls under way."""
         self._task.cancel()
         if self.connection is not None:
             self.connection.close()
 
     async def gone(self) -> None:
-        """Return when the connection is no more, after `retire` or `close`."""
+        """Return when the connection has ended, after `retire` or `close`."""
         await asyncio.wait([self._task])
         if self.connection is not None:
             await self.connection.gone.wait()
@@ -78,7 +78,7 @@ class Peer:
     async def _connect(self) -> ClientConnection:
         """Connect and shake hands.
 
-        Raises OSError, TimeoutError, HandshakeError; ValueError and OverflowError for what is no address.
+        Raises OSError, TimeoutError, HandshakeError; ValueError and OverflowError if the address is not valid.
         """
         host, _, port = self.address.rpartition(":")
         connection = self._make()
@@ -100,7 +100,7 @@ class Peer:
         return connection
 
     def _tell(self, error: Exception) -> None:
-        """Log why there is no connection, once while it stays the same."""
+        """Log why there is no connection, once for each reason in a row."""
         reason = fault(error) or f"no answer within {self._limits.silent_seconds:g} s"
         if self._context is not None and isinstance(error, ConnectionError) and not str(error):
             reason = "it hung up in the TLS handshake: does it speak TLS? ([rpc.tls])"

@@ -1,4 +1,4 @@
-"""Which process gets a call, and what becomes of it when that process drains or breaks."""
+"""Chooses the process for each call, and acts when that process drains or breaks."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
 from fsharechat.rpc.codec import CodecError
 from fsharechat.rpc.deadlines import Deadlines
-from fsharechat.rpc.link import Limits
-from fsharechat.rpc.tcp_client import FORGOTTEN, Asked, ClientConnection, Lane
+from fsharechat.rpc.link import RpcLimits
+from fsharechat.rpc.tcp_client import FORGOTTEN, Asked, ClientConnection, UserLane
 
 log = structlog.get_logger(__name__)
 
@@ -18,29 +18,30 @@ log = structlog.get_logger(__name__)
 class Router:
     """Calls over the connections to the group processes.
 
-    A call goes to the process with the fewest calls of ours; but the calls of one user that are under way at the
-    same time keep to one process (see Lane). When a connection breaks, its calls go to another process, as `retried`;
-    with none left they wait for one until their deadline. As a call may be what brings a process down, one that has
-    broken `limits.tries` of them is given up. Counts: `retried`, `given_up` and `refused`, `timed_out`.
+    A call goes to the process with the fewest calls of ours. But calls of one user that are under way at the same
+    time stay with one process (see UserLane). When a connection breaks, its calls go to another one, as `retried`. If
+    no process is left, they wait for one until their deadline. A call may be the cause when a process breaks, so a
+    call that has broken `limits.tries` processes is given up. Counts: `retried`, `given_up` and `refused`,
+    `timed_out`.
     """
 
-    def __init__(self, timeout: float, limits: Limits, changed: Callable[[], None]) -> None:
-        """`timeout` is the deadline of each call, seconds; `changed` is called when `processes` has changed."""
+    def __init__(self, timeout: float, limits: RpcLimits, changed: Callable[[], None]) -> None:
+        """`timeout` is the deadline of each call, s. `changed` is called when `processes` has changed."""
         self.retried = 0
         self.given_up = 0
         self.refused = 0
         self.timed_out = 0
         self.under_way = 0
         """Calls that have not been answered."""
-        self.lanes: dict[str, Lane] = {}
-        """Of the users that have calls under way."""
+        self.lanes: dict[str, UserLane] = {}
+        """The lanes of users with calls under way."""
         self._changed = changed
         self._timeout = timeout
         self._limits = limits
         self._bytes = 0
         self._uses = 0
         self._targets: list[ClientConnection] = []
-        self._stranded: dict[Lane, None] = {}  # in order; they wait for a process
+        self._stranded: dict[UserLane, None] = {}  # in order, waiting for a process
         self._loop = asyncio.get_running_loop()
         self._deadlines: Deadlines[Asked] = Deadlines(self._give_up, limits.tick_seconds, limits.under_way)
         self._deadlines.start()
@@ -51,7 +52,7 @@ class Router:
         return len(self._targets)
 
     async def close(self) -> None:
-        """Return when the calls under way are answered, or their deadlines have come."""
+        """Return when the calls under way are answered, or their deadlines have passed."""
         if futures := [future for _, future in self._deadlines.under_way()]:
             await asyncio.wait(futures, timeout=self._timeout + self._limits.tick_seconds)
         self._deadlines.stop()
@@ -72,7 +73,7 @@ class Router:
         uid = call.uid
         lane = self.lanes.get(uid)
         if lane is None:
-            lane = Lane(uid, self._least_loaded())
+            lane = UserLane(uid, self._least_loaded())
             if uid:
                 self.lanes[uid] = lane
         asked.call = call
@@ -95,12 +96,12 @@ class Router:
         return asked
 
     def hold(self, uid: str, future: "asyncio.Future[Reply]") -> None:
-        """Have the user's calls wait for one that is under way elsewhere: in this process."""
+        """Let the user's calls wait for a call that is under way in this process."""
         if not uid:
             return
         lane = self.lanes.get(uid)
         if lane is None:
-            lane = self.lanes[uid] = Lane(uid, None)
+            lane = self.lanes[uid] = UserLane(uid, None)
         held = lane
         held.sent += 1
         future.add_done_callback(lambda _: self._come_back(held))
@@ -125,8 +126,8 @@ class Router:
             self._come_back(lane)
 
     def broken(self, calls: list[Asked]) -> None:
-        """Take the calls of a connection that is lost, oldest first."""
-        again: dict[Lane, list[Asked]] = {}
+        """Take the calls of a lost connection, oldest first."""
+        again: dict[UserLane, list[Asked]] = {}
         for asked in calls:
             lane = asked.lane
             if lane is None:
@@ -152,9 +153,9 @@ class Router:
     # The way of a call
 
     def _least_loaded(self) -> ClientConnection | None:
-        """Return the process with the fewest calls of ours; of several, the one not chosen for longest.
+        """Return the process with the fewest calls of ours. Of several, the one that was not chosen for longest.
 
-        None when there is none, or each has as many as it can have.
+        None if there is no process, or all are full.
         """
         best = None
         least = 0
@@ -168,7 +169,7 @@ class Router:
             best.used = self._uses
         return best
 
-    def _send(self, asked: Asked, lane: Lane, target: ClientConnection, seconds: float) -> None:
+    def _send(self, asked: Asked, lane: UserLane, target: ClientConnection, seconds: float) -> None:
         if target.full:
             self._refuse(asked)
             return
@@ -181,8 +182,8 @@ class Router:
         asked.sent = True
         lane.sent += 1
 
-    def _come_back(self, lane: Lane) -> None:
-        """Count a call of the lane that is over."""
+    def _come_back(self, lane: UserLane) -> None:
+        """Count a finished call of the lane."""
         lane.sent -= 1
         if not lane.sent:
             if lane.waiting:
@@ -190,11 +191,12 @@ class Router:
             else:
                 self._clear_away(lane)
 
-    def _move_on(self, lane: Lane) -> None:
-        """Choose a process anew for a lane of which none has calls."""
+    def _move_on(self, lane: UserLane) -> None:
+        """Choose a new process for a lane without calls at any process."""
         target = lane.target = self._least_loaded()
         if target is None and not self._targets:
-            # What no process has had is refused, as a new call is; what a process broke over waits for one.
+            # Calls that no process has had are refused, like new calls. Calls of a broken process wait for another
+            # one.
             untried = [asked for asked in lane.waiting if not asked.tries]
             lane.waiting = [asked for asked in lane.waiting if asked.tries]
             for asked in untried:
@@ -215,7 +217,7 @@ class Router:
                 self._send(asked, lane, target, asked.deadline - now)
         self._clear_away(lane)
 
-    def _clear_away(self, lane: Lane) -> None:
+    def _clear_away(self, lane: UserLane) -> None:
         if not lane.sent and not lane.waiting:
             self._stranded.pop(lane, None)
             if self.lanes.get(lane.uid) is lane:
@@ -234,14 +236,14 @@ class Router:
             asked.set_result(reply)
 
     def _time_out(self, asked: Asked) -> None:
-        """Be done with a call whose deadline has passed, or whose caller has cancelled it."""
+        """End a call whose deadline has passed, or whose caller has cancelled it."""
         self.timed_out += 1
         self._finish(asked, Reply(Code.TIMEOUT))
 
     def _give_up(self, asked: Asked) -> None:
         lane = asked.lane
         if lane is None or asked.done():
-            return  # what became of another call has just decided about this one
+            return  # the end of another call has just decided this one
         self._time_out(asked)
         if asked.sent:
             self._come_back(lane)

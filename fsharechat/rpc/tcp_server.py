@@ -12,53 +12,53 @@ import structlog
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
-from fsharechat.rpc.link import Limits, Link
-from fsharechat.rpc.tcp_gate import TLS_BEGINS, Gate
+from fsharechat.rpc.codec import AuthStep, CodecError, Probe, ServiceNotice
+from fsharechat.rpc.link import RpcLimits, RpcLink
+from fsharechat.rpc.tcp_gate import TLS_BEGINS, RpcListener
 from fsharechat.rpc.versions import SPOKEN, Spoken, range_of
 
 log = structlog.get_logger(__name__)
 
 Answer = Callable[[Call, float], "asyncio.Future[Reply]"]
-"""Carries out a call within so many seconds; it does not raise."""
+"""Carries out a call within so many seconds. It does not raise."""
 
 MAX_STRANGERS = 256
-"""Connections that have not proved anything yet; beyond, new ones are closed."""
+"""How many connections may be without a proof. Others are closed."""
 
 _CALL = int(Signal.PUBLISH)
 
 
-class ServerConnection(Link):
-    """Calls come in and replies go out, in the order of their being ready."""
+class ServerConnection(RpcLink):
+    """The answering end of a connection. Replies go out in the order in which they are ready."""
 
     def __init__(self, server: "Server") -> None:
         super().__init__(server.limits)
         self.trusted = False
         """Whether the handshake is over."""
         self.may_call = False
-        """Whether calls may come: the caller was told so, and has not heard anything else since."""
+        """Whether calls may come: the caller was told so, and has not been told otherwise since."""
         self._server = server
         self._codec = server.spoken[max(server.spoken)]
         self._nonce = secrets.token_bytes(codec.NONCE_SIZE)
-        self._secret = server.secret  # bound to the certificate that this connection was shown
+        self._secret = server.secret  # bound to the certificate that this connection showed
         self._under_way = 0
         self._reading = True
         self._peer_max_body = 0
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: ServiceNotice) -> None:
         """Tell the caller whether this process serves."""
-        self.may_call = self.may_call or notice is Notice.SERVING
+        self.may_call = self.may_call or notice is ServiceNotice.SERVING
         self.send(codec.encode_notice(notice))
 
     def tick(self) -> None:
         super().tick()
         limit = self.limits.idle_ticks if self.trusted else self.limits.silent_ticks
-        # That this side does not read (see _read_on) is no silence, unless it is because the other does not.
+        # While this side does not read (see _read_on), the caller is not silent, unless it does not read itself.
         if self.silence > limit and (self._reading or self.paused):
             what = "silent" if self.trusted else "no handshake"
             self.drop(f"{what} for {limit * self.limits.tick_seconds:g} s")
 
-    # Link
+    # RpcLink
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -69,7 +69,7 @@ class ServerConnection(Link):
     def data_received(self, data: bytes) -> None:
         self._server.check_clock()
         if not self.trusted and data.startswith(TLS_BEGINS):
-            # Without a reset: what it has got of us tells it that we speak no TLS.
+            # Without a reset: the bytes that it got from us tell it that we speak no TLS.
             self.finish("it speaks TLS, and we have no certificate ([rpc.tls])")
         super().data_received(data)
 
@@ -84,12 +84,12 @@ class ServerConnection(Link):
                 future.add_done_callback(partial(self._reply, frame.message_id, call.method))
             if self._under_way > self.limits.under_way_peer:
                 self._read_on()
-        elif frame.signal == Signal.AUTH and frame.sub_signal == Step.PROOF and not self.trusted:
+        elif frame.signal == Signal.AUTH and frame.sub_signal == AuthStep.PROOF and not self.trusted:
             self._shake_hands(frame)
         elif frame.signal == Signal.PING and frame.sub_signal == Probe.PING and self.trusted:
             self.send(codec.encode_probe(Probe.PONG))
-        elif frame.signal == Signal.PUSH and frame.sub_signal == Notice.DRAIN_HEARD and self.trusted:
-            if not self._server.serving:  # else it has been told since that it may
+        elif frame.signal == Signal.PUSH and frame.sub_signal == ServiceNotice.DRAIN_HEARD and self.trusted:
+            if not self._server.serving:  # else it was told since that it may call
                 self.may_call = False
                 self._server.look_at_drain()
         else:
@@ -115,13 +115,13 @@ class ServerConnection(Link):
 
     def _shake_hands(self, frame: Frame) -> None:
         proof = codec.decode_proof(frame.body)
-        # A caller that names no version speaks what a challenge began with before there was a choice.
+        # A caller that names no version speaks the one version from before there was a choice.
         version = frame.message_id or min(self._server.spoken)
         if version not in self._server.spoken:
             raise CodecError(f"a proof in version {version} of the rpc, which it was not offered")
         self._codec = self._server.spoken[version]
         if not hmac.compare_digest(proof.mac, codec.caller_mac(self._secret, self._nonce, proof.nonce)):
-            self.send(codec.encode_refused(codec.Refused.WRONG_SECRET))
+            self.send(codec.encode_refused(codec.DisconnectReason.WRONG_SECRET))
             self.finish("its cluster secret is another one than ours ([node] cluster_secret)")
             return
         self._peer_max_body = proof.max_body
@@ -130,7 +130,7 @@ class ServerConnection(Link):
         mac = codec.callee_mac(self._secret, self._nonce, proof.nonce)
         self.send(codec.encode_accepted(codec.Accepted(mac, self.limits.max_body)))
         if self._server.serving:
-            self.notify(Notice.SERVING)
+            self.notify(ServiceNotice.SERVING)
 
     def _reply(self, number: int, method: int, future: "asyncio.Future[Reply]") -> None:
         self._under_way -= 1
@@ -139,7 +139,7 @@ class ServerConnection(Link):
         if self.ended:
             return
         if future.cancelled():
-            reply = Reply(Code.TIMEOUT)  # a task that the deadline met before its first step
+            reply = Reply(Code.TIMEOUT)  # a task whose deadline came before its first step
         elif (error := future.exception()) is not None:
             log.error("a call failed", exc_info=error)
             reply = Reply(Code.SERVER_ERROR)
@@ -164,17 +164,17 @@ class ServerConnection(Link):
 
 
 class Server:
-    """Listens for callers, and has their calls carried out by `answer`."""
+    """Listens for callers. `answer` carries out their calls."""
 
     def __init__(
         self,
         secret: bytes,
         answer: Answer,
-        limits: Limits,
+        limits: RpcLimits,
         context: ssl.SSLContext | None = None,
         spoken: Spoken = SPOKEN,
     ) -> None:
-        """With `context` it takes connections over TLS, and no others; `secret` is bound to its certificate then."""
+        """With `context` it takes only TLS connections, and `secret` is bound to its certificate."""
         self.secret = secret
         self.spoken = spoken
         self.limits = limits
@@ -184,13 +184,13 @@ class Server:
         self._connections: set[ServerConnection] = set()
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(context, self._connection, limits) if context is not None else None
+        self._gate = RpcListener(context, self._connection, limits) if context is not None else None
         self._ticked = self._loop.time()
         self._drained = asyncio.Event()
         self._gone = asyncio.Event()
 
     async def listen(self, host: str, port: int) -> int:
-        """Listen; return the port, which may be given as 0. Raises OSError."""
+        """Listen. Return the port; 0 chooses one. Raises OSError."""
         if self._gate is not None:
             return await self._gate.listen(host, port)
         self._listener = await self._loop.create_server(self._connection, host, port)
@@ -209,14 +209,14 @@ class Server:
         """Tell all callers that they may call."""
         self.serving = True
         for connection in self._trusted():
-            connection.notify(Notice.SERVING)
+            connection.notify(ServiceNotice.SERVING)
 
     async def drain(self) -> None:
-        """Tell all callers that they may not, and return when each has heard it and sends no more."""
+        """Tell all callers that they may not call. Return when each has heard it and sends no more."""
         self.serving = False
         self._drained.clear()
         for connection in self._trusted():
-            connection.notify(Notice.DRAINING)
+            connection.notify(ServiceNotice.DRAINING)
         self.look_at_drain()
         try:
             async with asyncio.timeout(self.limits.silent_seconds):
@@ -227,7 +227,7 @@ class Server:
                     connection.drop("it did not hear that this process drains")
 
     async def close(self) -> None:
-        """Close the port and every connection, once what was written is read; within a bound."""
+        """Close the port. Close every connection when its written bytes are read, within a bound."""
         if self._listener is not None:
             self._listener.close()
         if self._gate is not None:
@@ -251,9 +251,9 @@ class Server:
             connection.tick()
 
     def check_clock(self) -> None:
-        """Cut all connections when this process was stopped for so long that callers gave it up.
+        """Cut all connections if this process stood still for so long that callers gave it up.
 
-        The calls that wait in the sockets have been made to another process meanwhile.
+        Meanwhile the calls that wait in the sockets have been made to another process.
         """
         stopped = self._loop.time() - self._ticked
         if stopped > self.limits.silent_seconds:
@@ -266,7 +266,7 @@ class Server:
     # What connections tell
 
     def admit(self, connection: ServerConnection) -> bool:
-        """Return whether there is room for a new connection; else it is closed."""
+        """Return whether there is room for a new connection. If not, it is closed."""
         self._connections.add(connection)
         if sum(not other.trusted for other in self._connections) > MAX_STRANGERS:
             connection.drop("too many connections without a handshake")
@@ -279,7 +279,7 @@ class Server:
             self._gone.set()
 
     def look_at_drain(self) -> None:
-        """Let `drain` go on when no more calls can come."""
+        """Let `drain` go on if no more calls can come."""
         if not any(connection.may_call for connection in self._trusted()):
             self._drained.set()
 

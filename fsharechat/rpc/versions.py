@@ -1,14 +1,14 @@
-"""Which versions of the rpc this process speaks. The two ends of a connection settle on the highest that both speak.
+"""The versions of the rpc that this process speaks. The two ends of a connection choose the highest common one.
 
-The roles know the newest version alone. An older one is translated where calls and replies become frames. So a
-payload (Call, a body or answer of Method, Welcome, Pulled) is changed in these steps:
+The roles know only the newest version. Older ones are translated where calls and replies become frames. So a payload
+(Call, a body or answer of Method, Welcome, Pulled) is changed in these steps:
 
 1. NEWEST goes up by one, and the roles write and read the new payload.
 2. A Codec of the version before, which overrides what has changed, comes into SPOKEN. It writes calls for a callee of
    that version, and reads its replies; and the other way round for a caller of that version.
 3. A release later the version before goes again.
 
-A new Method gets code NOT_IMPLEMENTED from a callee of the version before: who asks does without until then.
+A callee of the version before answers a new Method with NOT_IMPLEMENTED. The caller must do without until then.
 
 The handshake itself has no version: it stays as it is.
 """
@@ -19,11 +19,11 @@ from fsharechat.rpc import Call, Reply, codec
 from fsharechat.versions import Range
 
 NEWEST = 3
-"""Of the frames of calls and replies, and of all that is in them. It changes whenever one of them does."""
+"""The version of calls and replies, with all their contents. It changes whenever one of them changes."""
 
 
 class Codec:
-    """Calls and replies as the newest version writes them. An older one overrides what it writes otherwise."""
+    """Calls and replies in the newest version. The codec of an older version overrides what differs."""
 
     def encode_call(self, number: int, call: Call, milliseconds: int) -> bytes:
         """Return the frame of a call that is to be answered within the time. Raises CodecError."""
@@ -46,7 +46,7 @@ Spoken = Mapping[int, Codec]
 """The codec of each version, without a gap between them."""
 
 SPOKEN: Spoken = {2: Codec(), NEWEST: Codec()}
-"""Version 2 has no Method.GONE and none of media, and nothing else that differs."""
+"""Version 2 lacks Method.GONE. Nothing else differs."""
 
 
 def range_of(spoken: Spoken) -> Range:

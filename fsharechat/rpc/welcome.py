@@ -1,4 +1,4 @@
-"""What the group role answers a CONNECT that it accepts."""
+"""The group role's answer to an accepted CONNECT."""
 
 from struct import Struct
 from typing import NamedTuple
@@ -11,7 +11,7 @@ _NUMBERS = Struct(">13q")
 class Marks(NamedTuple):
     """The last seq of each log that a device demonstrably has, in the order of Log (store/cursors.py).
 
-    `handed`: the device was given the inbox up to there, and may have it.
+    The device was given the inbox up to `handed`, and may have that.
     """
 
     inbox: int = 0
@@ -22,12 +22,12 @@ class Marks(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """The payload of Method.AUTHENTICATE: what the device gets, and where the connector's cursors begin."""
+    """The payload of Method.AUTHENTICATE: the answer for the device, and the start of the connector's cursors."""
 
     heads: Heads
     marks: Marks
     issued_ms: int
-    """When the device logged in: what a log-out is of."""
+    """The time of the device's login. A logout names it."""
     ack: bytes
     """The ConnectAckPayload."""
 

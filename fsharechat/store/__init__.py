@@ -1,1 +1,1 @@
-"""The truth, in SQL: one abstract Store, an engine for each kind of url, one module a subject."""
+"""The store, in SQL: one abstract Store, an engine for each kind of url, and a module for each subject."""

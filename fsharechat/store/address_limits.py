@@ -1,4 +1,4 @@
-"""How often an address may do what is limited, counted where all processes see it."""
+"""Limits for addresses, counted in the database, so that all processes share them."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 from fsharechat.store.unit import Dialect, Query, Unit
 
 SWEPT = 2
-"""Rows that are of no use any more and go for each new one, so that no more are kept than are in use."""
+"""How many outdated rows are removed for each new one, so that the table holds only rows in use."""
 
 
 class Counted(IntEnum):
-    """What is counted, each for itself."""
+    """The kinds of events. Each is counted for itself."""
 
     CODES = 1
     """Requests for login codes."""
@@ -18,23 +18,23 @@ class Counted(IntEnum):
     """Logins, right and wrong."""
     WRONG_CODES = 3
     WRONG_KEYS = 4
-    """Of the back office."""
+    """Wrong keys for the back office."""
 
 
 class AddressLimit(NamedTuple):
-    """`most` at once, and as many over `span_ms`; `most` 0: no limit."""
+    """`most` at once, and as many again over `span_ms`. 0: no limit."""
 
     most: int
     span_ms: int
 
     @property
     def step_ms(self) -> int:
-        """In how many ms there is room for one more."""
+        """The time after which there is room for one more, ms."""
         return max(1, self.span_ms // self.most)
 
 
 def take(dialect: Dialect, what: Counted, address: str, now: int, limit: AddressLimit) -> Unit[int]:
-    """Count one more of an address and return 0; without room, count nothing and return for how many ms.
+    """Count one more event of an address and return 0. Without room, count nothing and return the wait in ms.
 
     `now` is in ms. An empty address has no limit.
     """
@@ -45,9 +45,7 @@ def take(dialect: Dialect, what: Counted, address: str, now: int, limit: Address
         columns = ("kind", "address", "empty_ms")
         yield Query(dialect.insert_new("address_limits", columns), (what, address, 0), unread=True)
         yield from _sweep(now)
-        found = (
-            yield from _level(dialect, what, address, now, limit)
-        ) or 0  # what is not there cannot be locked
+        found = (yield from _level(dialect, what, address, now, limit)) or 0  # a missing row cannot be locked
     if short := _short(found, limit):
         return short
     sql = "UPDATE address_limits SET empty_ms = ? WHERE kind = ? AND address = ?"
@@ -56,7 +54,7 @@ def take(dialect: Dialect, what: Counted, address: str, now: int, limit: Address
 
 
 def wait(dialect: Dialect, what: Counted, address: str, now: int, limit: AddressLimit) -> Unit[int]:
-    """Return for how many ms there is no room for one more of an address; count nothing."""
+    """Return how long an address must wait for room for one more, ms. Count nothing."""
     if not address or not limit.most:
         return 0
     return _short((yield from _level(dialect, what, address, now, limit)) or 0, limit)
@@ -67,10 +65,10 @@ def _short(level: int, limit: AddressLimit) -> int:
 
 
 def _level(dialect: Dialect, what: Counted, address: str, now: int, limit: AddressLimit) -> Unit[int | None]:
-    """Return in how many ms all that was counted is forgotten; None where nothing was counted yet.
+    """Return in how many ms all counted events are forgotten, None if nothing was counted yet.
 
-    The clocks of two processes may differ by a little. But what a clock that was far ahead has left behind counts for
-    nothing, or an address would be locked out until that time comes.
+    The clocks of two processes may differ a little. But a row from a clock that was far ahead does not count: else
+    the address would be locked out until that time comes.
     """
     sql = f"SELECT empty_ms FROM address_limits WHERE kind = ? AND address = ?{dialect.locking}"
     rows = (yield Query(sql, (what, address))).rows

@@ -1,4 +1,4 @@
-"""What the back office reads and changes of users and groups."""
+"""Reads and changes of users and groups by the back office."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
 
 
 def uids_of(_: Dialect, numbers: Sequence[str]) -> Unit[dict[str, str]]:
-    """Return the uids of those of the login numbers that somebody has, by number."""
+    """Return the uids of login numbers, by number. Numbers without a user are left out."""
     return dict((yield from select_in("SELECT number, uid FROM users WHERE number IN ({})", numbers)))
 
 
 def keep_system_user(dialect: Dialect, uid: str, display_name: str, now: int) -> Unit[None]:
-    """See to it that there is a user of that display name whose number is the uid: nobody can log in with it."""
+    """Ensure a system user with that display name. Its number is the uid, so nobody can log in with it."""
     rows = (yield Query("SELECT display_name FROM users WHERE uid = ?", (uid,))).rows
     if not rows:
         yield from users.insert(dialect, uid, uid, display_name, now)
@@ -25,7 +25,7 @@ def keep_system_user(dialect: Dialect, uid: str, display_name: str, now: int) ->
 
 
 class Account(NamedTuple):
-    """What an administrator sees of a user in a list."""
+    """A user in an administrator's list."""
 
     uid: str
     number: str
@@ -38,7 +38,7 @@ _ACCOUNT = ", ".join(Account._fields)
 
 
 def account(dialect: Dialect, key: str) -> Unit[Account | None]:
-    """Return the user with that uid, or else with that login number."""
+    """Return the user with that uid, else the user with that login number."""
     for column in ("uid", "number"):
         rows = (yield Query(f"SELECT {_ACCOUNT} FROM users WHERE {column} = ?", (key,))).rows
         if rows:
@@ -49,7 +49,7 @@ def account(dialect: Dialect, key: str) -> Unit[Account | None]:
 def accounts(_: Dialect, search: str, status: int | None, after: str, limit: int) -> Unit[list[Account]]:
     """Return up to `limit` users behind the uid `after`, by uid.
 
-    With `search` those whose uid it is, or whose number or display name contains it.
+    With `search`: users with that uid, and users whose number or display name contains it.
     """
     where: list[str] = ["uid > ?"]
     params: list[object] = [after]
@@ -66,7 +66,7 @@ def accounts(_: Dialect, search: str, status: int | None, after: str, limit: int
 def set_status(dialect: Dialect, uid: str, status: int) -> Unit[None]:
     """Make a user normal, muted or blocked (UserStatus).
 
-    Tokens from before a block are good no more after it; the devices of a blocked user are still to be told why.
+    A block ends all earlier tokens for good. The caller must still tell the devices of a blocked user why.
     """
     rows = (yield Query(f"SELECT status FROM users WHERE uid = ?{dialect.locking}", (uid,))).rows
     yield Query("UPDATE users SET status = ? WHERE uid = ?", (status, uid))
@@ -85,7 +85,7 @@ def create_user(dialect: Dialect, number: str, display_name: str, now: int) -> U
 
 
 def logged_in(_: Dialect, uid: str) -> Unit[dict[str, int]]:
-    """Return when each device of a user got its secret (ms), by client id."""
+    """Return the time (ms) at which each device of a user got its secret, by client id."""
     return {
         client_id: issued for client_id, issued in (yield from _devices(uid)) if issued != sessions.REVOKED
     }
@@ -97,7 +97,7 @@ def _devices(uid: str) -> Unit[list[Row]]:
 
 
 def log_out(dialect: Dialect, uid: str, client_ids: Sequence[str] | None) -> Unit[list[str]]:
-    """Forget devices of a user, all of them without `client_ids`; return which were logged in."""
+    """Forget devices of a user; without `client_ids`, all of them. Return which were logged in."""
     gone: list[str] = []
     for client_id, issued in (yield from _devices(uid)):
         if client_ids is None or client_id in client_ids:
@@ -110,7 +110,7 @@ def log_out(dialect: Dialect, uid: str, client_ids: Sequence[str] | None) -> Uni
 def chat_groups(_: Dialect, search: str, after: str, limit: int) -> Unit[list[Info]]:
     """Return up to `limit` groups behind the id `after`, by id; dismissed ones too.
 
-    With `search` those whose id or owner it is, or whose name contains it.
+    With `search`: groups with that id or owner, and groups whose name contains it.
     """
     where = "id > ?"
     params: list[object] = [after]
@@ -122,7 +122,7 @@ def chat_groups(_: Dialect, search: str, after: str, limit: int) -> Unit[list[In
 
 
 def chat_group(_: Dialect, id: str) -> Unit[Info | None]:
-    """Return a group, also a dismissed one."""
+    """Return a group, even a dismissed one."""
     rows = (yield Query(f"SELECT {', '.join(Info._fields)} FROM chat_groups WHERE id = ?", (id,))).rows
     return Info(*rows[0]) if rows else None
 

@@ -1,6 +1,6 @@
-"""SQLite's checkpoints: what the write-ahead log holds goes into the database beside the writer.
+"""SQLite's checkpoints: a thread copies the write-ahead log into the database, beside the writer.
 
-SQLite by itself makes one within the commit that fills the log. That commit takes 50 ms, and everybody waits for it.
+SQLite itself makes a checkpoint within the commit that fills the log. Such a commit takes 50 ms, and everybody waits.
 """
 
 import sqlite3
@@ -13,23 +13,23 @@ import structlog
 log = structlog.get_logger(__name__)
 
 LOG_BYTES = 16 << 20
-"""A log that is larger is due. It begins anew with a file of this size, so a larger file is a log without a gap."""
+"""A larger log is due for a checkpoint. A new log keeps a file of this size, so in a larger file the log is whole."""
 
 LATEST_PAGES = 16_000
-"""With so many pages in the log a commit makes the checkpoint itself, should the thread be too slow."""
+"""With so many pages in the log, a commit makes the checkpoint itself, in case the thread is too slow."""
 
 LEFT_PAGES = 200
 MAX_PASSES = 3
-"""The thread goes over the log until the writer has added no more than LEFT_PAGES meanwhile, so often at most."""
+"""The thread goes over the log until the writer adds no more than LEFT_PAGES meanwhile, at most MAX_PASSES times."""
 
 _CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
 class Checkpoints:
-    """Sees to the log of a database with one writer.
+    """Takes care of the log of a database with one writer.
 
-    A thread copies what is there while the writer goes on. What came meanwhile is little, and the writer copies it
-    after its next commit: only what nobody adds to can be copied whole, and only then does the log begin anew.
+    A thread copies the log while the writer goes on. Few pages come meanwhile, and the writer copies these after its
+    next commit. Only a log that nobody adds to can be copied whole, and only then does the log begin anew.
     """
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -48,13 +48,13 @@ class Checkpoints:
         self._thread.start()
 
     def close(self) -> None:
-        """Make no more, and return when none is under way."""
+        """Make no more checkpoints, and return when none is under way."""
         self._stopped = True
         self._due.set()
         self._thread.join()
 
     def committed(self, writer: sqlite3.Connection) -> None:
-        """Look at the log after a commit, in the writer's thread, when nobody waits for it any more."""
+        """Check the log after a commit, in the writer's thread, when nobody waits for the commit any more."""
         if self._copied:
             self._copied = self._under_way = False
             self._pass(writer)
@@ -83,10 +83,10 @@ class Checkpoints:
             self._copied = True
 
     def _pass(self, connection: sqlite3.Connection) -> int:
-        """Copy what the log holds as far as nobody reads what it replaces; return its pages, 0 if that failed."""
+        """Copy the log, except pages whose older versions are being read. Return its pages, 0 if that failed."""
         try:
             _, pages, _ = connection.execute(_CHECKPOINT).fetchone()
-        except sqlite3.Error as error:  # nothing is lost: the log is whole, and will be copied later
+        except sqlite3.Error as error:  # nothing is lost: the log is whole, and is copied later
             if not self._failing:
                 log.warning("checkpoint failed", error=str(error))
             self._failing = True

@@ -1,6 +1,6 @@
-"""How far each device is in the logs of its user, as far as that is certain (contract.md section 6).
+"""The certain position of each device in the logs of its user (contract.md section 6).
 
-The connector that has the device keeps its cursors here, many at a time (roles/connector/cursor.py).
+The connector of the device keeps these cursors, many at a time (roles/connector/cursor.py).
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Log(IntEnum):
 
 
 class Mark(NamedTuple):
-    """A device has a log up to `seq`; `handed`: it was given the inbox up to there, and may have it."""
+    """A device has a log up to `seq`. It was given the inbox up to `handed`, and may have that."""
 
     uid: str
     client_id: str
@@ -42,7 +42,7 @@ def marks(_: Dialect, uid: str, client_id: str) -> Unit[dict[int, Mark]]:
 
 
 def keep(dialect: Dialect, batch: Sequence[Mark]) -> Unit[None]:
-    """Keep marks. One that is below what is kept changes nothing: batches may overtake each other."""
+    """Keep marks. A mark below the kept one changes nothing: batches may overtake each other."""
     highest: dict[Row, tuple[int, int]] = {}
     for uid, client_id, log, seq, handed in batch:
         key = (uid, client_id, log)
@@ -54,7 +54,7 @@ def keep(dialect: Dialect, batch: Sequence[Mark]) -> Unit[None]:
 
 
 def begin(dialect: Dialect, uid: str, client_id: str) -> Unit[None]:
-    """Let a device that logs in have nothing of the inbox, and know the recalls until now; one of before has more."""
+    """Set the marks of a device that logs in: nothing of the inbox, all recalls until now. Existing marks stay."""
     reached = (yield from heads.own(dialect, [uid])).get(uid, Heads())
     sql = dialect.insert_new("device_cursors", (*_KEYS, "seq", "handed"))
     yield Query(sql, (uid, client_id, Log.INBOX, 0, 0))
@@ -62,9 +62,10 @@ def begin(dialect: Dialect, uid: str, client_id: str) -> Unit[None]:
 
 
 def begin_inbox_at(dialect: Dialect, uid: str, client_id: str, seq: int, head: int) -> Unit[None]:
-    """Let a device that asks for all need nothing up to `seq`, and be given what is above, up to `head`.
+    """Set the inbox marks of a device that asks for all: it needs nothing up to `seq`, and is given `seq` + 1 to
+    `head`.
 
-    It has had more before if it has been wiped.
+    Its earlier marks may be higher, if it has been wiped.
     """
     sql = dialect.upsert("device_cursors", _KEYS, ("seq", "handed"))
     yield Query(sql, (uid, client_id, Log.INBOX, seq, head))

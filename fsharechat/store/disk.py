@@ -1,4 +1,4 @@
-"""Whether the disk of an SQLite database is full, which is said in the log when it begins and when it ends."""
+"""Notes whether the disk of an SQLite database is full, and logs when that begins and ends."""
 
 import shutil
 import sqlite3
@@ -13,17 +13,18 @@ from fsharechat.errors import StoreError, StoreFull
 log = structlog.get_logger(__name__)
 
 ROOM_BYTES = 1 << 20
-"""With less free than this, a disk that fails a write is full."""
+"""A disk that fails a write is full if it has less than this free, bytes."""
 
 ENDED_SECONDS = 1.0
-"""It has ended when so long after the last failure something could be written: small writes still find room
-between large ones that fail."""
+"""The disk has room again if a write succeeds so many seconds after the last failure. Before, small writes may find
+room between large ones that fail.
+"""
 
 _MAY_BE_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 
 
 class Disk:
-    """The disk that a database is on, as threads that write and read there find it."""
+    """The disk of a database, seen by the threads that write and read there."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,7 +33,7 @@ class Disk:
         self._failed_at = 0.0
 
     def failure(self, error: sqlite3.Error) -> StoreError:
-        """Return what those are told whose work has failed; a full disk is said in the log here."""
+        """Return the error for callers whose work has failed. A full disk is logged here."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code != sqlite3.SQLITE_FULL and not (code in _MAY_BE_FULL and self._free() < ROOM_BYTES):
             return StoreError(str(error))
@@ -45,7 +46,7 @@ class Disk:
         return StoreFull(self.explained(str(error)))
 
     def went_well(self) -> None:
-        """Something was written."""
+        """Note that a write succeeded."""
         if not self._failures:
             return
         with self._lock:
@@ -55,7 +56,7 @@ class Disk:
         log.warning("the disk has room again", path=str(self._path), free=self._free(), failed=failures)
 
     def explained(self, text: str) -> str:
-        """Return what went wrong, with the disk's part in it: SQLite may say no more than "disk I/O error"."""
+        """Return the text of an error, with the state of the disk: SQLite may say only "disk I/O error"."""
         free = self._free()
         return text if free >= ROOM_BYTES else f"the disk is full, {free >> 10} KiB are left: {text}"
 
@@ -63,4 +64,4 @@ class Disk:
         try:
             return shutil.disk_usage(self._path.parent).free
         except OSError:
-            return ROOM_BYTES  # the folder is gone, so that is what is wrong
+            return ROOM_BYTES  # the folder is gone, and that is the fault

@@ -9,8 +9,8 @@ from fsharechat.protocol.signals import FriendState, RequestStatus
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, marks
 
 
-class Request(NamedTuple):
-    """One row of friend_requests. `sent_ms` and `handled_ms` decide what is still open, `update_dt` what is news."""
+class FriendRequest(NamedTuple):
+    """A row of friend_requests. `sent_ms` and `handled_ms` show whether it is open, `update_dt` whether it is new."""
 
     from_uid: str
     to_uid: str
@@ -24,7 +24,7 @@ class Request(NamedTuple):
 
 
 class Tie(NamedTuple):
-    """What one user is to another. `beneath` is the FriendState that comes back when a blacklisting ends."""
+    """The relation of one user to another. `beneath` is the FriendState that comes back when a blacklisting ends."""
 
     state: int = FriendState.DELETED
     beneath: int = FriendState.DELETED
@@ -52,37 +52,37 @@ class Tie(NamedTuple):
 
 
 MAX_REQUESTS = 2000
-"""Requests of one answer."""
+"""The most requests in one answer."""
 
 MAX_ENTRIES = 10_000
-"""Friends of one answer."""
+"""The most friends in one answer."""
 
-_REQUEST_KEYS = Request._fields[:2]
-_REQUEST_COLUMNS = Request._fields[2:]
-_SELECT_REQUEST = f"SELECT {', '.join(Request._fields)} FROM friend_requests"
+_REQUEST_KEYS = FriendRequest._fields[:2]
+_REQUEST_COLUMNS = FriendRequest._fields[2:]
+_SELECT_REQUEST = f"SELECT {', '.join(FriendRequest._fields)} FROM friend_requests"
 
 
-def request(dialect: Dialect, from_uid: str, to_uid: str) -> Unit[Request | None]:
-    """Return the last request from one user to another, for a unit that will change it."""
+def request(dialect: Dialect, from_uid: str, to_uid: str) -> Unit[FriendRequest | None]:
+    """Return the last request from one user to another, locked for a change."""
     sql = f"{_SELECT_REQUEST} WHERE from_uid = ? AND to_uid = ?{dialect.locking}"
     rows = (yield Query(sql, (from_uid, to_uid))).rows
-    found = Request(*rows[0]) if rows else None
-    return found if found and found[:2] == (from_uid, to_uid) else None  # for MySQL "a " is "a"
+    found = FriendRequest(*rows[0]) if rows else None
+    return found if found and found[:2] == (from_uid, to_uid) else None  # MySQL takes "a " for "a"
 
 
-def put_request(dialect: Dialect, changed: Request) -> Unit[None]:
-    """Keep a request, in the place of an earlier one between the two."""
+def put_request(dialect: Dialect, changed: FriendRequest) -> Unit[None]:
+    """Keep a request. It replaces an earlier one between the two."""
     yield Query(dialect.upsert("friend_requests", _REQUEST_KEYS, _REQUEST_COLUMNS), changed)
 
 
-def requests(_: Dialect, uid: str, after: int) -> Unit[list[Request]]:
+def requests(_: Dialect, uid: str, after: int) -> Unit[list[FriendRequest]]:
     """Return the requests from and to a user that changed after the version `after`, oldest change first.
 
-    Of those that are more than MAX_REQUESTS, or than an answer takes, the newest are kept.
+    If there are more than MAX_REQUESTS, or more than fit into an answer, the newest are returned.
     """
     where = "(from_uid = ? OR to_uid = ?) AND update_dt > ?"
     sql = f"{_SELECT_REQUEST} WHERE {where} ORDER BY update_dt DESC LIMIT ?"
-    rows = [Request(*row) for row in (yield Query(sql, (uid, uid, after, MAX_REQUESTS))).rows]
+    rows = [FriendRequest(*row) for row in (yield Query(sql, (uid, uid, after, MAX_REQUESTS))).rows]
     sized = (
         (row, sizes.FRIEND_REQUEST + sizes.sent_size(row.from_uid, row.to_uid, row.reason)) for row in rows
     )
@@ -100,27 +100,27 @@ def mark_read(_: Dialect, uid: str, upto: int, now: int) -> Unit[None]:
 
 
 def tie(dialect: Dialect, uid: str, other: str) -> Unit[Tie]:
-    """Return what `other` is to a user, for a unit that may change it."""
+    """Return the relation of `other` to a user, locked for a change."""
     sql = f"SELECT friend_uid, state, beneath, alias FROM friends WHERE uid = ? AND friend_uid = ?{dialect.locking}"
     rows = (yield Query(sql, (uid, other))).rows
-    return Tie(*rows[0][1:]) if rows and rows[0][0] == other else Tie()  # for MySQL "a " is "a"
+    return Tie(*rows[0][1:]) if rows and rows[0][0] == other else Tie()  # MySQL takes "a " for "a"
 
 
 def put_tie(dialect: Dialect, uid: str, other: str, now_is: Tie, version: int) -> Unit[None]:
-    """Keep what `other` is to a user from now on."""
+    """Keep a new relation of `other` to a user."""
     upsert = dialect.upsert("friends", ("uid", "friend_uid"), (*Tie._fields, "update_dt"))
     yield Query(upsert, (uid, other, *now_is, version))
 
 
 def befriend(dialect: Dialect, one: str, other: str, now: int) -> Unit[None]:
-    """Make two users friends of each other; an alias that was there stays."""
+    """Make two users friends of each other. An existing alias stays."""
     for uid, friend_uid in sorted(((one, other), (other, one))):
         before = yield from tie(dialect, uid, friend_uid)
         yield from put_tie(dialect, uid, friend_uid, before._replace(state=FriendState.FRIEND), now)
 
 
 def blacklist_size(_: Dialect, uid: str) -> Unit[int]:
-    """Return how many users somebody has blacklisted."""
+    """Return how many users a user has blacklisted."""
     sql = "SELECT COUNT(*) FROM friends WHERE uid = ? AND state = ?"
     return int((yield Query(sql, (uid, FriendState.BLACKLISTED))).rows[0][0])
 
@@ -137,8 +137,8 @@ def blacklisters(_: Dialect, uids: Sequence[str], uid: str) -> Unit[set[str]]:
 def changed(_: Dialect, uid: str, after: int) -> Unit[list[Row]]:
     """Return (friend uid, state, update_dt, alias) of the friends that changed after the version `after`.
 
-    Who asks from 0 gets a list of those who are something to the user: some clients take all of it for friends. The
-    oldest change comes first. Beyond MAX_ENTRIES, and what an answer takes, the rest is for who asks again.
+    From version 0 the list has only existing relations: some clients take every entry for a friend. The oldest change
+    comes first. If there are more than MAX_ENTRIES, or more than fit into an answer, the device asks again.
     """
     something = "" if after > 0 else f"AND state <> {int(FriendState.DELETED)} "
     sql = (
@@ -157,15 +157,15 @@ def friend_count(_: Dialect, uid: str) -> Unit[int]:
 
 
 OPEN_MS = 7 * 86_400_000
-"""A request can be answered for so long, and keeps a second one away."""
+"""How long a request can be answered, ms. In that time a second one is refused."""
 
 BLOCKED_MS = 30 * 86_400_000
-"""A rejection keeps further requests away for so long."""
+"""How long further requests are refused after a rejection, ms."""
 
 
-def is_open(found: Request, now: int) -> bool:
+def is_open(found: FriendRequest, now: int) -> bool:
     return found.status == RequestStatus.SENT and within(OPEN_MS, found.sent_ms, now)
 
 
-def is_blocked(found: Request, now: int) -> bool:
+def is_blocked(found: FriendRequest, now: int) -> bool:
     return found.status == RequestStatus.REJECTED and within(BLOCKED_MS, found.handled_ms, now)

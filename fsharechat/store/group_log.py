@@ -1,9 +1,10 @@
-"""The logs of large groups: absent members are given their inbox entries when somebody looks
+"""The logs of large groups: absent members get their inbox entries later, when they look
 (docs/decisions/group-log.md).
 
-A member is **awake** when the inbox has all that the group was sent, else **asleep**: then the inbox has the group's
-log up to a position, and what follows is given later. Who is awake changes under the lock of the group's row. How far
-somebody was given changes under the lock of the user's head. Whoever needs both locks the groups first, in order.
+A member is **awake** when the inbox has all messages of the group. Else the member is **asleep**: the inbox has the
+group's log up to a position, and the rest is given later. Two locks guard this. Members fall asleep or wake under the
+lock of the group's row. The position of a member moves under the lock of the user's head. A transaction that needs
+both locks the groups first, in order.
 """
 
 from collections import deque
@@ -18,45 +19,45 @@ from fsharechat.store import fence
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
 
 AWAKE = -1
-"""What is in the place of a position for who is awake."""
+"""The value instead of a position for a member who is awake."""
 
 LARGE = 200
-"""Members of a larger group may be put to sleep."""
+"""Only members of groups larger than this may be put to sleep."""
 
 MAX_GIVEN = 2_500
-"""Entries that one transaction gives (SQLite: 25 ms, MariaDB: 60 ms)."""
+"""The most entries that one transaction gives (SQLite: 25 ms, MariaDB: 60 ms)."""
 
 FEW_BEHIND = 500
-"""Who is no further behind is woken in one transaction, which locks the user's groups."""
+"""A user who is at most so many entries behind is woken in one transaction, which locks the user's groups."""
 
 MAX_SLEEPERS = 500
-"""Members who are put to sleep in one transaction."""
+"""The most members who are put to sleep in one transaction."""
 
 _PAGE = 512
 _FIRST_PAGE = 64
 _TERMS = 100
-"""Logs of which one statement reads the first page; SQLite takes 500 parts of a compound SELECT."""
+"""How many logs' first pages one statement reads. SQLite takes 500 parts of a compound SELECT."""
 
 _PRESENT = f"type <> {int(MemberType.REMOVED)}"
 
 
 class FarBehind(StoreError):
-    """Nothing was done: these users are first to be given more than one transaction gives. The store does that."""
+    """Nothing was done: these users must first be given more than one transaction gives. The store does that."""
 
     def __init__(self, uids: Collection[str]) -> None:
         super().__init__(f"{len(uids)} users have much of their groups' logs to come")
         self.uids = sorted(uids)
 
 
-class State(NamedTuple):
-    """The version of the members of a group, and the last position of its log, None where it has none."""
+class GroupLogState(NamedTuple):
+    """The version of the members of a group, and the last position of its log, None if it has no log."""
 
     version: int
     log_pos: int | None
 
 
 class Behind(NamedTuple):
-    """`uid` is to be given a group's log above `given` up to `upto`; `owed`: as they have left."""
+    """`uid` must be given a group's log above `given` up to `upto`. `owed`: the user has left the group."""
 
     uid: str
     group_id: str
@@ -69,7 +70,7 @@ class Behind(NamedTuple):
 
 
 def lock_groups(dialect: Dialect, ids: Iterable[str]) -> Unit[None]:
-    """Let no other writer change these groups, or who is awake in them, until the unit is done."""
+    """Lock groups: until the unit is done, no other writer changes them, or puts to sleep or wakes their members."""
     if dialect.shared:
         yield from select_in(
             f"SELECT id FROM chat_groups WHERE id IN ({{}}) ORDER BY id{dialect.locking}", sorted(set(ids))
@@ -77,9 +78,9 @@ def lock_groups(dialect: Dialect, ids: Iterable[str]) -> Unit[None]:
 
 
 def lock_heads(dialect: Dialect, uids: Iterable[str]) -> Unit[None]:
-    """Let no other writer give these users anything until the unit is done.
+    """Lock heads: until the unit is done, no other writer gives these users anything.
 
-    A user who has no head yet is new to every process.
+    A user without a head is new to every process.
     """
     if dialect.shared:
         yield from select_in(
@@ -87,17 +88,18 @@ def lock_heads(dialect: Dialect, uids: Iterable[str]) -> Unit[None]:
         )
 
 
-def states(dialect: Dialect, ids: Collection[str]) -> Unit[dict[str, State]]:
-    """Return the states of groups that messages go to; those that have a log are locked.
+def states(dialect: Dialect, ids: Collection[str]) -> Unit[dict[str, GroupLogState]]:
+    """Return the states of groups that messages go to. Groups with a log are locked.
 
-    A group whose log begins meanwhile goes the way of before: who was put to sleep has the message all the same.
+    If the log of a group begins meanwhile, the message goes the way without a log: members who were put to sleep get
+    it too.
     """
     sql = "SELECT id, member_update_dt, log_pos FROM chat_groups WHERE id IN ({})"
-    found = {id: State(*state) for id, *state in (yield from select_in(sql, list(ids)))}
+    found = {id: GroupLogState(*state) for id, *state in (yield from select_in(sql, list(ids)))}
     logged = sorted(id for id, state in found.items() if state.log_pos is not None)
     if logged and dialect.shared:
         rows = yield from select_in(f"{sql} ORDER BY id{dialect.locking}", logged)
-        found |= {id: State(*state) for id, *state in rows}
+        found |= {id: GroupLogState(*state) for id, *state in rows}
     return found
 
 
@@ -111,7 +113,7 @@ def awake(group_id: str) -> Unit[list[str]]:
 
 
 def behind(uids: Sequence[str]) -> Unit[list[Behind]]:
-    """Return where the users are asleep, with what they have not been given, which may be nothing."""
+    """Return the groups in which the users are asleep, with what they have not been given, maybe nothing."""
     sql = (
         "SELECT m.uid, m.group_id, m.given, g.log_pos, 0 FROM group_members m "
         f"JOIN chat_groups g ON g.id = m.group_id WHERE m.uid IN ({{}}) AND m.given > {AWAKE}"
@@ -126,10 +128,10 @@ def behind(uids: Sequence[str]) -> Unit[list[Behind]]:
 
 @dataclass(slots=True)
 class Sleeper:
-    """A user who is asleep, in a transaction that gives.
+    """A sleeping user, in a transaction that gives.
 
-    `ids`: the messages that come before the next entry. `places`: how far the inbox has the log of each group in
-    which the user is asleep, once these are in it. `far`: more is to be given, so that nothing else may come yet.
+    `ids`: the messages that come before the next entry. `places`: the position of the user in the log of each group,
+    when these are in the inbox. `far`: more must be given, so no other entry may come yet.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -137,10 +139,10 @@ class Sleeper:
     far: bool = False
     _later: list[tuple[str, int, int]] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
-    """The groups in whose logs the user has come further by what this transaction has put there."""
+    """The groups in whose logs the user has moved on because of entries of this transaction."""
 
     def put_off(self, group_id: str, pos: int, message_id: int) -> None:
-        """Have what is put into a log now given before the next entry, if the user is asleep in that group."""
+        """Note a message that now goes into a log: if the user is asleep there, it is given before the next entry."""
         if group_id in self.places:
             self._later.append((group_id, pos, message_id))
 
@@ -151,7 +153,7 @@ class Sleeper:
             self.moved.add(group_id)
 
     def take(self) -> list[int]:
-        """Return what comes before an entry of the user, now that there is one."""
+        """Return the messages that come before an entry of the user, and forget them."""
         for group_id, pos, id in self._later:
             self.ids.append(id)
             self.has(group_id, pos)
@@ -161,9 +163,9 @@ class Sleeper:
 
 
 def catch_up(uids: Sequence[str]) -> Unit[dict[str, Sleeper]]:
-    """Return what the users, whose heads are locked, are to be given now: at most MAX_GIVEN entries together.
+    """Return what the users must be given now, at most MAX_GIVEN entries together. Their heads are locked.
 
-    What is returned is noted as given; the caller makes the entries.
+    The result is noted as given. The caller makes the entries.
     """
     most = MAX_GIVEN
     found = yield from behind(uids)
@@ -194,18 +196,18 @@ def catch_up(uids: Sequence[str]) -> Unit[dict[str, Sleeper]]:
 
 
 class _Place:
-    """How far a user has come in one log."""
+    """The place of a user in one log."""
 
     def __init__(self, behind: Behind) -> None:
         self.behind = behind
         self.log = behind.group_id
         self.given = behind.given
         self.key = 0
-        """The highest id so far: so messages of one group stay in the order of its log."""
+        """The highest id so far. It keeps messages of one group in the order of its log."""
         self._page: deque[tuple[int, int]] = deque()
 
     def look(self, logs: "_Logs") -> Unit[bool]:
-        """Have the next message at hand; return whether there is one."""
+        """Load the next message. Return whether there is one."""
         if not self._page and self.given < self.behind.upto:
             page = yield from logs.page(self.log, self.given)
             self._page.extend(row for row in page if row[0] <= self.behind.upto)
@@ -221,7 +223,7 @@ class _Place:
 
 
 class _Logs:
-    """Reads logs page by page, each page once, however many users are to be given it."""
+    """Reads logs page by page, and each page once, however many users need it."""
 
     def __init__(self) -> None:
         self._pages: dict[tuple[str, int], list[tuple[int, int]]] = {}
@@ -252,7 +254,7 @@ class _Logs:
 
 
 def _merged(logs: _Logs, places: Sequence[_Place], most: int) -> Unit[list[int]]:
-    """Return the first messages of several logs, in the order of their ids; the places move on behind them."""
+    """Return the first messages of several logs, in the order of their ids. The places move on."""
     heap: list[tuple[int, int]] = []
     for number, place in enumerate(places):
         if (yield from place.look(logs)):
@@ -286,7 +288,7 @@ def _note(places: Sequence[_Place]) -> Unit[None]:
 
 
 def _move(moved: dict[tuple[str, int], list[str]]) -> Unit[None]:
-    """Write down how far users who stay asleep have been given: they by group and position."""
+    """Write the new positions of users who stay asleep: the users by group and position."""
     for (group_id, given), uids in moved.items():
         for part in chunks(uids):
             sql = f"UPDATE group_members SET given = ? WHERE group_id = ? AND uid IN ({marks(len(part))})"
@@ -294,7 +296,7 @@ def _move(moved: dict[tuple[str, int], list[str]]) -> Unit[None]:
 
 
 def note_moves(sleepers: dict[str, Sleeper]) -> Unit[None]:
-    """Write down how far the users have come in the logs to which this transaction has added."""
+    """Write the new positions of the users in the logs to which this transaction has added."""
     moved: dict[tuple[str, int], list[str]] = {}
     for uid, sleeper in sleepers.items():
         for group_id in sleeper.moved:
@@ -303,9 +305,9 @@ def note_moves(sleepers: dict[str, Sleeper]) -> Unit[None]:
 
 
 class Given(NamedTuple):
-    """What a unit has given a user: how many entries, and the last of them, 0 where there is none.
+    """The result of giving: how many entries a user got, and the last of them, 0 if there is none.
 
-    `more`: it is to be called again.
+    `more`: it must be called again.
     """
 
     entries: int
@@ -315,7 +317,7 @@ class Given(NamedTuple):
 
 
 def give(dialect: Dialect, uids: Sequence[str]) -> Unit[dict[str, Given]]:
-    """Give users what is in the logs for them, as far as one transaction goes. They stay asleep."""
+    """Give users their entries from the logs, as many as fit into one transaction. They stay asleep."""
     yield from lock_heads(dialect, uids)
     sleepers = yield from catch_up(uids)
     counts = {uid: len(sleeper.ids) for uid, sleeper in sleepers.items() if sleeper.ids}
@@ -335,7 +337,7 @@ def give(dialect: Dialect, uids: Sequence[str]) -> Unit[dict[str, Given]]:
 
 
 class Asleep(NamedTuple):
-    """The groups in which a user is asleep, and how many entries are to be given."""
+    """The groups in which a user is asleep, and how many entries must be given."""
 
     groups: list[str]
     entries: int
@@ -347,10 +349,10 @@ def asleep(_: Dialect, uid: str) -> Unit[Asleep]:
 
 
 def wake(dialect: Dialect, uid: str) -> Unit[Given]:
-    """Give a user what is in the logs of all groups, or the first of it; who has all of it is awake from then on."""
+    """Give a user the entries from the logs of all groups, or the first of them. A user who has all is then awake."""
     groups, entries = yield from asleep(dialect, uid)
     if entries > FEW_BEHIND:
-        # Without a lock of the groups, which would keep those waiting who write there.
+        # Without a lock of the groups: it would delay writers to these groups.
         return (yield from give(dialect, [uid]))[uid]._replace(more=True)
     yield from lock_groups(dialect, groups)
     given = (yield from give(dialect, [uid]))[uid]
@@ -371,10 +373,10 @@ def wake(dialect: Dialect, uid: str) -> Unit[Given]:
 
 
 def put_to_sleep(dialect: Dialect, group_id: str, uids: Sequence[str]) -> Unit[list[str] | None]:
-    """Put members of a large group to sleep; return those who are now and were not before.
+    """Put members of a large group to sleep. Return those who fell asleep now.
 
-    None: not while processes of a version that wakes nobody may write to the store (fence.py). Where this process is
-    the only one, it closes the store to them.
+    None: older processes, which wake nobody, may still write to the store (fence.py), so nobody was put to sleep. A
+    process that is alone closes the store to them.
     """
     if dialect.shared:
         if (yield from fence.lowest(dialect)) < fence.LEVEL:
@@ -405,9 +407,9 @@ def put_to_sleep(dialect: Dialect, group_id: str, uids: Sequence[str]) -> Unit[l
 
 
 def _take_turn(dialect: Dialect, ids: Sequence[str]) -> Unit[None]:
-    """Write into the rows of groups in which it changes who is awake.
+    """Write into the rows of groups whose members fall asleep or wake.
 
-    Galera knows of locks of one server alone. Of two servers it refuses the commit that has written the same row.
+    A lock of Galera holds on one server only. But Galera refuses the second commit that has written the same row.
     """
     for part in chunks(ids) if dialect.shared else ():
         sql = f"UPDATE chat_groups SET log_turn = log_turn + 1 WHERE id IN ({marks(len(part))})"
@@ -418,9 +420,9 @@ def _take_turn(dialect: Dialect, ids: Sequence[str]) -> Unit[None]:
 
 
 def leave(dialect: Dialect, group_id: str, uids: Sequence[str] | None = None) -> Unit[None]:
-    """Note what members who are about to leave a locked group have not been given; of all members for None.
+    """Note what leaving members of a locked group have not been given; None: of all members.
 
-    It costs the same however much that is. Who comes back begins anew, and is given the rest of before all the same.
+    The cost does not depend on the amount. A member who comes back begins anew, and still gets the old rest.
     """
     rows = (yield Query("SELECT log_pos FROM chat_groups WHERE id = ?", (group_id,))).rows
     if not rows or rows[0][0] is None:
@@ -441,9 +443,9 @@ def leave(dialect: Dialect, group_id: str, uids: Sequence[str] | None = None) ->
 
 
 def not_given(dialect: Dialect, group_id: str, message_id: int, uids: Iterable[str]) -> Unit[set[str]]:
-    """Return those of the users who have not been given a message of a group's log, with their heads locked.
+    """Return the users who have not been given a message of a group's log yet, with their heads locked.
 
-    They will be given it as it is then.
+    They will get it in its form at that time.
     """
     sql = "SELECT pos FROM group_log WHERE message_id = ? AND group_id = ?"
     rows = (yield Query(sql, (message_id, group_id))).rows
@@ -462,23 +464,23 @@ def not_given(dialect: Dialect, group_id: str, message_id: int, uids: Iterable[s
 
 
 @dataclass(slots=True)
-class Log:
-    """A group's log in a transaction that adds to it; `pos` is its last position."""
+class GroupLog:
+    """A group's log, in a transaction that adds to it. `pos` is its last position."""
 
     pos: int
     awake: list[str]
 
 
-def open_logs(states: dict[str, State], ids: Iterable[str]) -> Unit[dict[str, Log]]:
-    """Return the logs of those of the locked groups that have one."""
-    found: dict[str, Log] = {}
+def open_logs(states: dict[str, GroupLogState], ids: Iterable[str]) -> Unit[dict[str, GroupLog]]:
+    """Return the logs of the locked groups that have one."""
+    found: dict[str, GroupLog] = {}
     for id in ids:
         if id in states and (pos := states[id].log_pos) is not None:
-            found[id] = Log(pos, (yield from awake(id)))
+            found[id] = GroupLog(pos, (yield from awake(id)))
     return found
 
 
-def keep(logs: dict[str, Log], rows: Sequence[Row]) -> Unit[None]:
+def keep(logs: dict[str, GroupLog], rows: Sequence[Row]) -> Unit[None]:
     """Put rows (group, position, message id) into the logs."""
     yield from insert_many("group_log", ("group_id", "pos", "message_id"), rows)
     for id in sorted({row[0] for row in rows}):

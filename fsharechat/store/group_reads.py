@@ -1,9 +1,8 @@
-"""How far members have read in groups: one row for group and reporter, however many members are told (contract.md
-section 8).
+"""Reads in groups: one row for each group and reporter, however many members are told (contract.md section 8).
 
-Who may be told of a row is decided when it is read: those who were members when it was written, are members still,
-and are not blacklisted by the reporter. Rows have versions (ms), made in the transaction that writes them.
-Transactions overtake each other, so a row may become visible after others with higher versions.
+The reader of a row checks who may be told of it: users who were members when it was written, are still members, and
+are not blacklisted by the reporter. Rows have versions (ms), made in the transaction that writes them. Transactions
+overtake each other, so a row may become visible after rows with higher versions.
 """
 
 from collections.abc import Sequence
@@ -15,25 +14,25 @@ from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, marks
 
 
 class GroupRead(NamedTuple):
-    """`reporter` has read up to `date` (ms) in a group; who became a member after `members_dt` is not told."""
+    """`reporter` has read up to `date` (ms) in a group. Users who became members after `members_dt` are not told."""
 
     group_id: str
     line: int
     reporter: str
     date: int
     members_dt: int
-    """The version of the members (ms) by which the reporter is one."""
+    """The version of the members (ms) in which the reporter is a member."""
 
 
 class Seat(NamedTuple):
-    """A group that a user is in, the time (ms) from which on they are, and the version of its newest row for them."""
+    """A group of a user, the time (ms) since when they are in it, and the version of its newest row for them."""
 
     group_id: str
     joined_ms: int
     newest: int
 
 
-class Told(NamedTuple):
+class ToldRead(NamedTuple):
     """A row that a user is told of."""
 
     version: int
@@ -46,8 +45,8 @@ class Told(NamedTuple):
 _KEYS = ("group_id", "line", "reporter")
 _COLUMNS = ("date", "version", "members_dt")
 
-# The newest row of the group of `m` for the member `m`: it is found from the end of an index, past the few that are
-# the member's own, or by those who have blacklisted the member.
+# The newest row of the group of `m` for the member `m`. The search begins at the end of an index, and skips the few
+# rows that are the member's own, or by users who have blacklisted the member.
 _NEWEST = (
     "(SELECT r.version FROM group_reads r WHERE r.group_id = m.group_id AND r.reporter <> m.uid "
     "AND NOT EXISTS (SELECT 1 FROM friends f "
@@ -57,11 +56,11 @@ _NEWEST = (
 _MEMBER = f"m.type <> {int(MemberType.REMOVED)}"
 
 _TERMS = 100
-"""Groups of one statement of `reach`; SQLite takes 500 parts of a compound SELECT."""
+"""How many groups one statement of `reach` takes. SQLite takes 500 parts of a compound SELECT."""
 
 
 def news(dialect: Dialect, batch: Sequence[GroupRead]) -> Unit[list[GroupRead]]:
-    """Return the reads whose date is above the one that is known, one for each group, line and reporter."""
+    """Return the reads whose date is above the known one: one for each group, line and reporter."""
     found: dict[Row, GroupRead] = {}
     for read in batch:
         before = found.get(read[:3], read)
@@ -75,7 +74,7 @@ def news(dialect: Dialect, batch: Sequence[GroupRead]) -> Unit[list[GroupRead]]:
 
 
 def dates(dialect: Dialect, keys: Sequence[Row]) -> Unit[dict[Row, int]]:
-    """Return the dates that are known, by (group, line, reporter)."""
+    """Return the known dates, by (group, line, reporter)."""
     rows = yield from _find(dialect, keys)
     return {tuple(key): date for *key, date, _ in rows}
 
@@ -83,7 +82,7 @@ def dates(dialect: Dialect, keys: Sequence[Row]) -> Unit[dict[Row, int]]:
 def dates_for(
     dialect: Dialect, uid: str, joined: dict[str, int], keys: Sequence[Row]
 ) -> Unit[dict[Row, int]]:
-    """Return those of the dates that are known which a user is told, who joined groups at some times (ms)."""
+    """Return the known dates that a user is told; `joined` has the times (ms) when the user joined groups."""
     rows = yield from _find(dialect, keys)
     silent = yield from blacklisters(dialect, list({row[2] for row in rows}), uid)
     return {
@@ -103,9 +102,9 @@ def _find(dialect: Dialect, keys: Sequence[Row]) -> Unit[list[Row]]:
 
 
 def keep(dialect: Dialect, batch: Sequence[GroupRead], version: int) -> Unit[None]:
-    """Write reads that are news, with a version for all of them.
+    """Write new reads, with one version for all of them.
 
-    The highest values stay, for another process may have stored a later read since this one has looked.
+    The highest values stay: another process may have stored a later read since this one looked.
     """
     for part in chunks(sorted(batch)):
         rows = [(*read[:3], read.date, version, read.members_dt) for read in part]
@@ -113,25 +112,25 @@ def keep(dialect: Dialect, batch: Sequence[GroupRead], version: int) -> Unit[Non
 
 
 def newest(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
-    """Return the highest version of the groups of each user who is in one with any.
+    """Return the highest version in the groups of each user, for users with such a group.
 
-    It may be of a row from before the user became a member, of which they are not told.
+    The row may be older than the membership of the user, who is not told of it then.
     """
     sql = f"SELECT m.uid, MAX({_NEWEST}) FROM group_members m WHERE m.uid IN ({{}}) AND {_MEMBER} GROUP BY m.uid"
     return {uid: version for uid, version in (yield from select_in(sql, uids)) if version is not None}
 
 
 def seats(_: Dialect, uid: str, after: int) -> Unit[list[Seat]]:
-    """Return the groups of a user where something has a version above `after`."""
+    """Return the groups of a user with a version above `after`."""
     every = f"SELECT m.group_id, m.joined_ms, {_NEWEST} AS newest FROM group_members m WHERE m.uid = ? AND {_MEMBER}"
     sql = f"SELECT group_id, joined_ms, newest FROM ({every}) g WHERE newest > ?"
     return [Seat(*row) for row in (yield Query(sql, (uid, after))).rows]
 
 
 def reach(_: Dialect, seats: Sequence[Seat], after: int, upto: int, count: int) -> Unit[int]:
-    """Return a version, `upto` at most, up to which no group has many more than `count` rows above `after`.
+    """Return a version, at most `upto`, such that no group has many more than `count` rows from `after` to it.
 
-    Rows of one version are not parted.
+    Rows of one version stay together.
     """
     after_some = "WHERE group_id = ? AND version > ? ORDER BY version LIMIT 1 OFFSET ?"
     one = f"SELECT * FROM (SELECT version FROM group_reads {after_some})"
@@ -144,16 +143,16 @@ def reach(_: Dialect, seats: Sequence[Seat], after: int, upto: int, count: int) 
     return upto
 
 
-def told(dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int) -> Unit[list[Told]]:
-    """Return what a user is told of in some groups, with versions above `after` and up to `upto`, in no order."""
+def told(dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int) -> Unit[list[ToldRead]]:
+    """Return the rows of some groups that a user is told, with versions above `after` and up to `upto`, unordered."""
     joined = {seat.group_id: seat.joined_ms for seat in seats}
-    found: list[Told] = []
+    found: list[ToldRead] = []
     for part in chunks(list(joined)):
         sql = (
             "SELECT version, reporter, date, group_id, line, members_dt FROM group_reads "
             f"WHERE group_id IN ({marks(len(part))}) AND version > ? AND version <= ? AND reporter <> ?"
         )
         rows = (yield Query(sql, (*part, after, upto, uid))).rows
-        found += [Told(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
+        found += [ToldRead(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
     silent = yield from blacklisters(dialect, list({row.reporter for row in found}), uid)
     return [row for row in found if row.reporter not in silent]

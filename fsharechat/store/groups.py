@@ -1,7 +1,7 @@
 """Groups and their members (contract.md sections 5, 7 and 8).
 
-Each change locks the row of the group first, so that what several processes change comes one after the other. Members
-who leave keep their row, with the type REMOVED: it says whose messages a first login must not show any more.
+Each change locks the row of the group first, so the changes of several processes happen one after the other. Members
+who leave keep their row, with the type REMOVED: a first login must not show them messages of the group any more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class Info(NamedTuple):
 
 
 class Silence(IntEnum):
-    """How a silenced member went; it lasts for those who come back (contract.md section 8)."""
+    """How a silenced member left. The silence lasts if they come back (contract.md section 8)."""
 
     NONE = 0
     LEFT = 1
@@ -42,8 +42,8 @@ class NewMember(NamedTuple):
     alias: str = ""
 
 
-class Shown(NamedTuple):
-    """What is seen of a member: name and the address of the portrait, "" where there is none."""
+class MemberFace(NamedTuple):
+    """The visible part of a member: name, and address of the portrait, "" if there is none."""
 
     uid: str
     name: str
@@ -51,23 +51,23 @@ class Shown(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a group looks like: its own portrait, and the members who have been there the longest."""
+    """The look of a group: its own portrait, and its oldest members."""
 
     portrait: str
-    faces: list[Shown]
+    faces: list[MemberFace]
 
 
 class GroupMembers(NamedTuple):
-    """What decides who may send to a group, and who gets it. Nobody is in a group that was dismissed."""
+    """The members of a group: they decide who may send to it, and who gets messages. A dismissed group has none."""
 
     type: int
     owner: str
     version: int
-    """The group's member_update_dt in ms: what was read with an older one may be wrong."""
+    """The group's member_update_dt in ms. Data read with an older one may be wrong."""
     types: dict[str, int]
-    """MemberType by uid, of those who are not removed."""
+    """MemberType by uid, without removed members."""
     logged: bool = False
-    """It has a log (group_log.py); a group that has one keeps it."""
+    """Whether it has a log (group_log.py). A group with a log keeps it."""
 
 
 _COLUMNS = ", ".join(Info._fields)
@@ -77,52 +77,52 @@ _PRESENT = f"group_id = ? AND type <> {int(MemberType.REMOVED)}"
 
 
 def infos(_: Dialect, ids: Sequence[str]) -> Unit[dict[str, Info]]:
-    """Return those of the groups that exist and are not dismissed."""
+    """Return the groups that exist and are not dismissed."""
     rows = yield from select_in(f"{_SELECT} WHERE dismissed = 0 AND id IN ({{}})", ids)
     return {row[0]: Info(*row) for row in rows}
 
 
 def locked(dialect: Dialect, id: str) -> Unit[Info | None]:
-    """Return a group, dismissed or not, for a unit that will change it or its members."""
+    """Return a group, dismissed or not, locked for a change of it or its members."""
     rows = (yield Query(f"{_SELECT} WHERE id = ?{dialect.locking}", (id,))).rows
     return Info(*rows[0]) if rows and rows[0][0] == id else None  # for MySQL "a " is "a"
 
 
 def create(dialect: Dialect, info: Info) -> Unit[bool]:
-    """Add a group without members; return False, with its row locked, when the id is taken."""
+    """Add a group without members. Return False, with its row locked, if the id is taken."""
     yield Query(dialect.insert_new("chat_groups", Info._fields), info)
-    # Both writers of an id get here, one after the other; the first has put the creator among the members by then.
+    # Two writers of one id get here one after the other. By then the first has made the creator a member.
     sql = "SELECT COUNT(*) FROM group_members WHERE group_id = ?"
     return int((yield Query(sql, (info.id,))).rows[0][0]) == 0
 
 
 def members(_: Dialect, id: str) -> Unit[GroupMembers | None]:
-    """Return who is in a group; None when there never was one."""
-    # The version first: if a change comes between, what follows is newer than it says, and is read again.
+    """Return the members of a group, None if there never was such a group."""
+    # Read the version first. If a change comes in between, the rest is newer than the version, and is read again.
     sql = "SELECT id, type, owner, member_update_dt, log_pos FROM chat_groups WHERE id = ?"
     rows = (yield Query(sql, (id,))).rows
-    if not rows or rows[0][0] != id:  # MySQL finds an id with spaces behind it, too
+    if not rows or rows[0][0] != id:  # MySQL also finds an id with spaces behind it
         return None
     _, kind, owner, version, log_pos = rows[0]
     return GroupMembers(kind, owner, version, (yield from present(id)), log_pos is not None)
 
 
 def version(_: Dialect, id: str) -> Unit[int]:
-    """Return the version of the members of a group; 0 when there is no such group."""
+    """Return the version of the members of a group, 0 if there is no such group."""
     rows = (yield Query("SELECT member_update_dt FROM chat_groups WHERE id = ?", (id,))).rows
     return int(rows[0][0]) if rows else 0
 
 
 def present(id: str) -> Unit[dict[str, int]]:
-    """Return the MemberType of each who is in a group and not removed."""
+    """Return the MemberType of all members of a group who are not removed."""
     rows = (yield Query(f"SELECT uid, type FROM group_members WHERE {_PRESENT} ORDER BY uid", (id,))).rows
     return dict(rows)
 
 
 def seat(_: Dialect, id: str, uid: str) -> Unit[tuple[Info | None, dict[str, int]]]:
-    """Return a group that is not dismissed, and the MemberType of one user in it by uid, if they are a member.
+    """Return a group that is not dismissed, and by uid the MemberType of one user, if that user is a member.
 
-    It reads two rows, however large the group: strangers may ask as often as they like.
+    It reads only two rows, however large the group is: strangers may ask often.
     """
     rows = (yield Query(f"{_SELECT} WHERE id = ? AND dismissed = 0", (id,))).rows
     if not rows or rows[0][0] != id:
@@ -134,8 +134,8 @@ def seat(_: Dialect, id: str, uid: str) -> Unit[tuple[Info | None, dict[str, int
 def member_list(dialect: Dialect, id: str, uid: str, head: int) -> Unit[list[Row]]:
     """Return (uid, alias, type, update_dt) of the members, as the member `uid` may see them.
 
-    It is empty for an unknown or dismissed group, one whose members have not changed since the version `head`, and
-    for who is no member.
+    It is empty for an unknown or dismissed group, if the members have not changed since the version `head`, and if
+    `uid` is no member.
     """
     info, seats = yield from seat(dialect, id, uid)
     if info is None or info.member_update_dt <= head or uid not in seats:
@@ -145,7 +145,7 @@ def member_list(dialect: Dialect, id: str, uid: str, head: int) -> Unit[list[Row
 
 
 def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit[None]:
-    """Make users members who are none now; they may have been before."""
+    """Add members. They are not members now, but may have been before."""
     for part in chunks([member.uid for member in new]):
         sql = f"DELETE FROM group_members WHERE group_id = ? AND uid IN ({marks(len(part))})"
         yield Query(sql, (id, *part))
@@ -154,12 +154,12 @@ def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit
 
 
 def remove_members(dialect: Dialect, id: str, uids: Sequence[str], now: int, silence: Silence) -> Unit[None]:
-    """Take members out of a locked group; `silence` is for those of them who are silenced."""
+    """Remove members from a locked group. `silence` is noted for those who are silenced."""
     yield from group_log.leave(dialect, id, uids)
     kept = f"CASE type WHEN {int(MemberType.SILENCED)} THEN {int(silence)} ELSE {int(Silence.NONE)} END"
     for part in chunks(uids):
         sql = (
-            # The silence first: MySQL assigns one after the other.
+            # The silence comes first, because MySQL assigns one column after the other.
             f"UPDATE group_members SET silence = {kept}, type = {int(MemberType.REMOVED)}, update_dt = ? "
             f"WHERE group_id = ? AND uid IN ({marks(len(part))})"
         )
@@ -167,7 +167,7 @@ def remove_members(dialect: Dialect, id: str, uids: Sequence[str], now: int, sil
 
 
 def silences(_: Dialect, id: str, uids: Sequence[str]) -> Unit[dict[str, Silence]]:
-    """Return how those of the users who are no members now went, if they were silenced."""
+    """Return the Silence of users who are not members now, if they were silenced when they left."""
     found: dict[str, Silence] = {}
     for part in chunks(uids):
         condition = f"group_id = ? AND silence <> 0 AND uid IN ({marks(len(part))})"
@@ -177,16 +177,16 @@ def silences(_: Dialect, id: str, uids: Sequence[str]) -> Unit[dict[str, Silence
 
 
 def remove_all(dialect: Dialect, id: str, now: int) -> Unit[None]:
-    """Take everybody out of a locked group."""
+    """Remove all members from a locked group."""
     yield from group_log.leave(dialect, id)
     sql = f"UPDATE group_members SET type = {int(MemberType.REMOVED)}, update_dt = ? WHERE {_PRESENT}"
     yield Query(sql, (now, id))
 
 
 def promote_eldest(_: Dialect, id: str, now: int) -> Unit[str]:
-    """Make the one who has been a member the longest the owner; return the uid, "" when nobody is left.
+    """Make the oldest member the owner. Return the uid, "" if nobody is left.
 
-    Who is silenced comes after all others.
+    Silenced members come last.
     """
     last = f"type = {int(MemberType.SILENCED)}"
     sql = f"SELECT uid FROM group_members WHERE {_PRESENT} ORDER BY {last}, joined_ms, uid LIMIT 1"
@@ -200,13 +200,13 @@ def promote_eldest(_: Dialect, id: str, now: int) -> Unit[str]:
 
 
 def save(_: Dialect, info: Info) -> Unit[None]:
-    """Write what a unit has made of a group that it has locked."""
+    """Write the new values of a locked group."""
     assignments = ", ".join(f"{column} = ?" for column in Info._fields[1:])
     yield Query(f"UPDATE chat_groups SET {assignments} WHERE id = ?", (*info[1:], info.id))
 
 
 def look(_: Dialect, id: str, count: int) -> Unit[Look | None]:
-    """Return what a group looks like, with `count` of its members; None when there is none."""
+    """Return the look of a group, with `count` of its members, None if there is no such group."""
     rows = (yield Query("SELECT portrait FROM chat_groups WHERE id = ? AND dismissed = 0", (id,))).rows
     if not rows:
         return None
@@ -215,22 +215,22 @@ def look(_: Dialect, id: str, count: int) -> Unit[Look | None]:
         f"SELECT f.uid, u.display_name, u.portrait FROM ({first}) f JOIN users u ON u.uid = f.uid "
         "ORDER BY f.joined_ms, f.uid"
     )
-    return Look(rows[0][0], [Shown(*row) for row in (yield Query(sql, (id, count))).rows])
+    return Look(rows[0][0], [MemberFace(*row) for row in (yield Query(sql, (id, count))).rows])
 
 
-def faces_of(_: Dialect, uids: Iterable[str], count: int) -> Unit[list[Shown]]:
-    """Return the first `count` members that `look` will find in a group that these users are about to make."""
-    found: list[Shown] = []
+def faces_of(_: Dialect, uids: Iterable[str], count: int) -> Unit[list[MemberFace]]:
+    """Return the `count` members that `look` will find first in a group that these users are about to make."""
+    found: list[MemberFace] = []
     for part in chunks(sorted(set(uids))):
         sql = f"SELECT uid, display_name, portrait FROM users WHERE uid IN ({marks(len(part))}) ORDER BY uid LIMIT ?"
-        found += [Shown(*row) for row in (yield Query(sql, (*part, count - len(found)))).rows]
+        found += [MemberFace(*row) for row in (yield Query(sql, (*part, count - len(found)))).rows]
         if len(found) >= count:
             break
     return found
 
 
 def set_portrait(dialect: Dialect, id: str, before: str, portrait: str, now: int) -> Unit[bool]:
-    """Give a group a portrait if it still has the one from `before`; return whether it had."""
+    """Set the portrait of a group if it still is `before`. Return whether it was."""
     info = yield from locked(dialect, id)
     if info is None or info.dismissed or info.portrait != before:
         return False
@@ -239,13 +239,13 @@ def set_portrait(dialect: Dialect, id: str, before: str, portrait: str, now: int
 
 
 def left_by(uid: str) -> Unit[set[str]]:
-    """Return the groups that a user was a member of and is no more."""
+    """Return the groups that a user has left."""
     sql = "SELECT group_id FROM group_members WHERE uid = ? AND type = ?"
     return {id for (id,) in (yield Query(sql, (uid, MemberType.REMOVED))).rows}
 
 
 def joined(_: Dialect, ids: Sequence[str], uid: str) -> Unit[dict[str, int]]:
-    """Return since when (ms) a user is a member of those of the groups that they are in."""
+    """Return since when (ms) a user is a member, for those of the groups that the user is in."""
     found: dict[str, int] = {}
     for part in chunks(ids):
         condition = f"group_id IN ({marks(len(part))}) AND uid = ? AND type <> ?"
@@ -255,18 +255,18 @@ def joined(_: Dialect, ids: Sequence[str], uid: str) -> Unit[dict[str, int]]:
 
 
 def known_users(uids: Iterable[str]) -> Unit[set[str]]:
-    """Return those of the users that exist."""
+    """Return the users that exist."""
     rows = yield from select_in("SELECT uid FROM users WHERE uid IN ({})", list(uids))
     return {uid for (uid,) in rows}
 
 
 def after(version: int, now: int) -> int:
-    """Return the version that follows one: the time, or one more where two changes fall into a millisecond."""
+    """Return the next version: the time, or the last version plus one if two changes fall into a millisecond."""
     return max(now, version + 1)
 
 
 def members_changed(info: Info, count: int, now: int) -> Info:
-    """Return a group whose members are now `count`, with both versions grown."""
+    """Return a group that now has `count` members, with both versions raised."""
     return info._replace(
         member_count=count,
         update_dt=after(info.update_dt, now),

@@ -1,6 +1,6 @@
-"""How far the logs and the versions of each user are: one row a user, and what was read in the user's groups.
+"""The heads of each user's logs, and the versions of the user's lists: one row for each user, plus reads in groups.
 
-A device compares these with what it knows (contract.md section 4), and so does the connector for it.
+A device compares these with its own (contract.md section 4), and so does the connector for it.
 """
 
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ SETTINGS = "settings_dt"
 
 
 def heads(dialect: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
-    """Return the heads of the users for whom there is anything yet."""
+    """Return the heads of those users who have any."""
     return (yield from looked_at(dialect, uids))[0]
 
 
 def looked_at(dialect: Dialect, uids: Sequence[str]) -> Unit[tuple[dict[str, Heads], list[str]]]:
-    """Return the heads of users, and who of them is asleep in some group: their inboxes lack something."""
+    """Return the heads of users, and the users who are asleep in some group: their inboxes lack entries."""
     sql = f"SELECT uid, asleep, {_COLUMNS} FROM heads WHERE uid IN ({{}})"
     rows = yield from select_in(sql, uids)
     found = {uid: Heads(*values) for uid, _, *values in rows}
@@ -49,16 +49,16 @@ def looked_at(dialect: Dialect, uids: Sequence[str]) -> Unit[tuple[dict[str, Hea
 
 
 def own(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Heads]]:
-    """Return the heads without what was read in groups."""
+    """Return the heads without the reads in groups."""
     rows = yield from select_in(f"SELECT uid, {_COLUMNS} FROM heads WHERE uid IN ({{}})", uids)
     return {uid: Heads(*values) for uid, *values in rows}
 
 
 def next_version(dialect: Dialect, column: str, uids: Sequence[str], now: int) -> Unit[int]:
-    """Return a version above all that the users (few) have had in that list, and make it theirs.
+    """Return a version above all earlier ones of these (few) users in that list, and set it for them.
 
-    It is the time `now` in ms unless two changes fall into one: what changes gets it as its update_dt, so that a
-    device which asks for what is newer than its version misses nothing.
+    It is the time `now` in ms, or later if two changes fall into one millisecond. The changed entry gets it as its
+    update_dt. So a device that asks for entries newer than its version misses none.
     """
     version = max((yield from dialect.raise_heads(column, uids, now)).values())
     if len(uids) > 1:

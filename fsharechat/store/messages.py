@@ -7,23 +7,23 @@ from typing import NamedTuple
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import group_log, groups
-from fsharechat.store.group_log import FarBehind, Log, Sleeper, State
+from fsharechat.store.group_log import FarBehind, GroupLog, GroupLogState, Sleeper
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
 
 MAX_PULL_BYTES = 64 * 1024
-"""The most that the messages of one answer to an MP weigh (contract.md section 6)."""
+"""The largest size of the messages in one answer to an MP, bytes (contract.md section 6)."""
 
 MAX_HISTORY_BYTES = 1 << 20
-"""The most that the messages of one answer of history weigh."""
+"""The largest size of the messages in one answer of history, bytes."""
 
 NOTHING = -1
-"""What a device has of an inbox that has nothing of it, and was given nothing."""
+"""The position in an inbox of a device that has nothing, and was given nothing."""
 
 _AROUND = 6
-"""Bytes of the tag and the length that stand before a message in an answer."""
+"""The size of the tag and the length before a message in an answer, bytes."""
 
 RESEND_MS = 86_400_000
-"""A client that has no local ids sends a frame again within a day (contract.md section 6)."""
+"""The time in which a client without local ids may send a frame again, ms: a day (contract.md section 6)."""
 
 MAX_HISTORY = 200
 """The most messages that one answer of history holds."""
@@ -37,13 +37,13 @@ class Entry(NamedTuple):
 
 
 AS_IT_IS = -1
-"""The version of members that a unit has read itself, with the row of their group locked."""
+"""Stands for the version of members that a unit has read itself, with the row of the group locked."""
 
 
 class Audience(NamedTuple):
-    """The members of a group, at one version of them (GroupMembers): all but the sender, or those of `only`.
+    """The members of a group at one version (GroupMembers): all except the sender, or those in `only`.
 
-    `logged`: the group has a log, by what the sender's process knows, so it has not listed them as receivers.
+    `logged`: the sender's process knows that the group has a log, so it has not listed them as receivers.
     """
 
     group: str
@@ -54,7 +54,7 @@ class Audience(NamedTuple):
 
 @dataclass(slots=True)
 class NewMessage:
-    """A message to store. `receivers` are those beside the sender, each once."""
+    """A message to store. `receivers` are all except the sender, each once."""
 
     id: int
     sender: str
@@ -63,35 +63,36 @@ class NewMessage:
     body: bytes
     receivers: Sequence[str]
     retried: bool = False
-    """The id may be stored already: a call that was cut off is made again."""
+    """The id may be stored already: this call repeats one that was cut off."""
     audience: Audience | None = None
-    """What `receivers` was made from, if that is a group."""
+    """The audience from which `receivers` was made, if it is a group."""
     sender_client: str = ""
-    """The device that sent it, if one did. It is kept where the client keeps no local ids: that device is never given
-    the message again (section 6)."""
+    """The device that sent it, if any. It is kept if the client has no local ids: that device never gets the message
+    again (section 6).
+    """
     digest: int = 0
-    """What a resend shares with the message beside sender and `local_id`; 0 where they are enough."""
+    """The digest that a resend shares with the message, besides sender and `local_id`; 0 if those are enough."""
     of_frame: bool = False
-    """The `local_id` stands for a frame of a login session: a resend comes within RESEND_MS."""
+    """The `local_id` stands for a frame of a login session. A resend comes within RESEND_MS."""
     expected: int = 0
-    """How many members will have an entry of it, about, where `receivers` does not list them."""
+    """About how many members will have an entry of it, if `receivers` does not list them."""
 
     @property
     def weight(self) -> int:
-        """About so many entries it makes beside the sender's."""
+        """About how many entries it makes besides the sender's."""
         return self.expected or len(self.receivers)
 
 
 Identity = tuple[str, int, int] | int
-"""Sender, local id and digest of a message; its id where it has no local id."""
+"""Sender, local id and digest of a message, or its id if it has no local id."""
 
 
 class Stored(NamedTuple):
-    """Where a message is. `entries` is empty for a resend, whose first copy has the `id`; members of a group who are
-    asleep (group_log.py) have none yet.
+    """The place of a message. `entries` is empty for a resend: the first copy has the `id`. Members who are asleep
+    (group_log.py) have no entries yet.
 
-    `outdated`: the members of its group were others than the sender's process thought. The message has gone to those
-    who are members now, or nowhere, with the id 0, when the sender is none.
+    `outdated`: the group had other members than the sender's process thought. The message has gone to the present
+    members. If the sender is not one of them, it has gone nowhere, and the id is 0.
     """
 
     id: int
@@ -100,7 +101,7 @@ class Stored(NamedTuple):
 
 
 class PulledEntry(NamedTuple):
-    """Entry `seq` of an inbox. `sender_client` is the device that sent it, where that is known."""
+    """Entry `seq` of an inbox. `sender_client` is the device that sent it, if known."""
 
     seq: int
     sender: str
@@ -108,11 +109,11 @@ class PulledEntry(NamedTuple):
     body: bytes
 
 
-class Pulled(NamedTuple):
+class PulledInbox(NamedTuple):
     """Entries of an inbox, oldest first, and its last seq.
 
-    `begin` is the seq below the entries where they are for a device that has nothing, else NOTHING. That device needs
-    none from below.
+    If the entries are for a device that has nothing, `begin` is the seq below them, and the device needs no entries
+    below it. Else it is NOTHING.
     """
 
     entries: list[PulledEntry]
@@ -121,7 +122,7 @@ class Pulled(NamedTuple):
 
 
 def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
-    """Return what the messages of one conversation share: for a private one both users, in either order."""
+    """Return the key that all messages of one conversation share. A private one has both users, in a fixed order."""
     if kind == ConversationType.PRIVATE:
         return f"{kind}|{line}|{target}|{sender}" if target < sender else f"{kind}|{line}|{sender}|{target}"
     return f"{kind}|{line}|{target}"
@@ -132,9 +133,9 @@ _DIRECTED = f"{_GROUP}d"
 
 
 def directed_key(conversation: str) -> str:
-    """Return what the messages of a group's conversation share that are for some of the members.
+    """Return the key of messages in a group's conversation that are only for some members.
 
-    They are found by the `directed` table, which has the key of the conversation itself.
+    They are found through the table `directed`, which has the key of the conversation itself.
     """
     return f"{_DIRECTED}{conversation.removeprefix(_GROUP)}"
 
@@ -152,17 +153,17 @@ def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
 def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -> Unit[list[Stored]]:
     """Store messages, with an inbox entry for each receiver and for the sender.
 
-    Those whose ids are in `late` afterwards are not stored: somebody who gets them is first to be given more than one
-    transaction gives. Some of that was done, and they are to be tried again.
+    Messages whose ids are in `late` afterwards are not stored: a receiver must first be given more than one
+    transaction gives. Some of that was done. These messages must be tried again.
 
-    In a group that has a log, members who are asleep are given their entries later; a message to somebody who is
-    asleep elsewhere has them given first. Takes a fixed number of statements, however many messages and receivers
-    there are, and some more for each log and for those who are asleep.
+    In a group with a log, members who are asleep get their entries later. A message to a user who is asleep in
+    another group first gives that user the entries from there. The number of statements does not depend on the number
+    of messages and receivers; each log and the sleeping users take a few more.
     """
     first = yield from _stored_before(dialect, batch)
     states = yield from _states(dialect, batch)
     changed = yield from _changed_groups(batch, states)
-    logs: dict[str, Log] = {}
+    logs: dict[str, GroupLog] = {}
     if states:
         logs = yield from group_log.open_logs(states, _to_all(batch))
     fresh: list[NewMessage] = []
@@ -201,24 +202,24 @@ def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -
 
 
 def _group(message: NewMessage) -> tuple[str, int] | None:
-    """Return the group that a message goes to, and the version of the members that its receivers are from."""
+    """Return the group that a message goes to, and the version of the members from which its receivers come."""
     return (message.audience.group, message.audience.version) if message.audience else None
 
 
 def _to_all(batch: Sequence[NewMessage]) -> list[str]:
-    """Return the groups of the messages that are for all members."""
+    """Return the groups of those messages that are for all members."""
     return list(
         {message.audience.group for message in batch if message.audience and not message.audience.only}
     )
 
 
-def _log_of(message: NewMessage, logs: dict[str, Log]) -> Log | None:
+def _log_of(message: NewMessage, logs: dict[str, GroupLog]) -> GroupLog | None:
     """Return the log that a message goes into, if it goes into one."""
     audience = message.audience
     return logs.get(audience.group) if audience is not None and not audience.only else None
 
 
-def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, State]]:
+def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, GroupLogState]]:
     ids = {message.audience.group for message in batch if message.audience}
     if not ids:
         return {}
@@ -226,11 +227,11 @@ def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, Sta
 
 
 def _changed_groups(
-    batch: Sequence[NewMessage], states: dict[str, State]
+    batch: Sequence[NewMessage], states: dict[str, GroupLogState]
 ) -> Unit[dict[tuple[str, int] | None, dict[str, int]]]:
-    """Return who is in the groups that have changed since the receivers of messages were taken from them.
+    """Return the present members of groups that have changed since the receivers were taken from them.
 
-    Whoever was told that a change of members is done finds it obeyed: what other processes cache may be behind.
+    So a confirmed change of members counts at once, even if the caches of other processes are behind.
     """
     old: set[tuple[str, int]] = set()
     for message in batch:
@@ -248,14 +249,14 @@ def _changed_groups(
 
 
 def _present(message: NewMessage, members: dict[str, int]) -> list[str]:
-    """Return who gets a message to a group with these members."""
+    """Return the receivers of a message to a group with these members."""
     assert message.audience is not None
     wanted = message.audience.only or members
     return [uid for uid in wanted if uid in members and uid != message.sender]
 
 
 def _identity(message: NewMessage) -> Identity:
-    """Return what a resend of the message shares with it."""
+    """Return the identity that a resend shares with its message."""
     return (message.sender, message.local_id, message.digest) if message.local_id else message.id
 
 
@@ -264,33 +265,33 @@ def _id(first: NewMessage | int) -> int:
 
 
 def newest(_: Dialect) -> Unit[int]:
-    """Return the highest message id that is stored; 0 where there is none."""
+    """Return the highest stored message id, 0 if there is none."""
     return (yield Query("SELECT MAX(id) FROM messages")).rows[0][0] or 0
 
 
 def body(_: Dialect, id: int) -> Unit[bytes | None]:
-    """Return the body of a message; None when there is no such message."""
+    """Return the body of a message, None if there is no such message."""
     rows = (yield Query("SELECT body FROM messages WHERE id = ?", (id,))).rows
     return rows[0][0] if rows else None
 
 
 def message(_: Dialect, id: int) -> Unit[tuple[str, str, bytes] | None]:
-    """Return the sender of a message, the device that sent it, where that is known, and its body."""
+    """Return the sender of a message, the device that sent it (if known), and its body."""
     rows = (yield Query("SELECT sender, client, body FROM messages WHERE id = ?", (id,))).rows
     return (rows[0][0], rows[0][1] or "", rows[0][2]) if rows else None
 
 
 def is_stored(_: Dialect, id: int) -> Unit[bool]:
-    """Return whether there is a message of this id."""
+    """Return whether there is a message with this id."""
     return bool((yield Query("SELECT 1 FROM messages WHERE id = ?", (id,))).rows)
 
 
 def _stored_before(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[Identity, NewMessage | int]]:
-    """Return the ids of the first copies that the store has of messages in the batch."""
+    """Return the ids of stored first copies of messages in the batch."""
     first: dict[Identity, NewMessage | int] = {}
     wanted = [(message.sender, message.local_id, message.digest) for message in batch if message.local_id]
     if wanted:
-        # A message that was kept without a digest is known by its local id alone.
+        # A message stored without a digest is recognised by its local id alone.
         wanted += [(sender, local_id, 0) for sender, local_id, digest in wanted if digest]
         keys = ("sender", "local_id", "digest")
         sql = dialect.find_rows("messages", (*keys, "id"), keys, len(wanted))
@@ -309,7 +310,7 @@ def _take_first(
     found: dict[tuple[str, int, int], int],
     first: dict[Identity, NewMessage | int],
 ) -> Unit[None]:
-    """Take the first copies among the messages that were found; a frame is no resend of one that is too old."""
+    """Take the first copies from the found messages. A frame is not a resend of a message that is too old."""
     past: set[int] = set()
     for message in batch if found else ():
         sender, local_id, digest = message.sender, message.local_id, message.digest
@@ -320,14 +321,14 @@ def _take_first(
             past.add(id)
         else:
             first[_identity(message)] = id
-    if past:  # which makes room for what is known by the same frame now
+    if past:  # this makes room for the new message of the same frame
         yield Query(f"UPDATE messages SET local_id = NULL WHERE id IN ({marks(len(past))})", sorted(past))
 
 
 def _insert(
-    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int], logs: dict[str, Log]
+    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int], logs: dict[str, GroupLog]
 ) -> Unit[dict[int, list[Entry]]]:
-    """Store messages; return the entries of each. Those that are late have none, and are not stored."""
+    """Store messages. Return the entries of each. Late messages have none, and are not stored."""
     if not fresh:
         return {}
     heads = yield from dialect.advance_inboxes(counts)
@@ -395,8 +396,9 @@ def _insert(
 
 
 def _in_time(fresh: Sequence[NewMessage], asleep: dict[str, Sleeper]) -> list[NewMessage]:
-    """Return the messages that may be stored now: none of those who get them is far behind, nor is one of the same
-    sender before them late."""
+    """Return the messages that may be stored now: none of their receivers is far behind, and no earlier message of
+    the same sender is late.
+    """
     far = {uid for uid, sleeper in asleep.items() if sleeper.far}
     found: list[NewMessage] = []
     for message in fresh:
@@ -414,7 +416,7 @@ def _settle(
     last: dict[str, int],
     inbox: list[Row],
 ) -> Unit[None]:
-    """Give what no entry has come after, and move the heads to where the inboxes end now."""
+    """Give the messages that no entry has followed, and move the heads to the ends of the inboxes."""
     for uid, sleeper in asleep.items():
         for id in sleeper.ids:
             last[uid] += 1
@@ -429,7 +431,7 @@ def _is_directed(message: NewMessage) -> bool:
 
 
 def _kept_as(message: NewMessage) -> str:
-    """Return the conversation that the row of a message is in; history of all finds none that is for some."""
+    """Return the conversation key for the row of a message. History for all must not find directed messages."""
     return directed_key(message.conversation) if _is_directed(message) else message.conversation
 
 
@@ -443,18 +445,19 @@ WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq
 """
 _SIZES_PAGE = 2048
 MAX_LOOKED_AT = 32 * _SIZES_PAGE
-"""Entries among which the first pull looks for those of groups that the user is still in; LRM has the others."""
+"""How many entries the first pull searches for messages of groups that the user is still in. LRM has the others."""
 
 _FEW = 4
-"""So many bodies are read without a look at their sizes."""
+"""Up to so many bodies are read without checking their sizes first."""
 
 
-def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[Pulled]:
-    """Return the oldest entries with seq above `after` that weigh MAX_PULL_BYTES together, and one at least.
+def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[PulledInbox]:
+    """Return the oldest entries with seq above `after`, up to MAX_PULL_BYTES together, at least one.
 
-    For an `after` of NOTHING, or above the head, these are the newest ones instead, without messages of groups that
-    the user has left; `begin` is the seq below the oldest of them. A device that was given nothing but says that it
-    has the inbox up to `claim` gets all that follows, if that is more: it may have been here before.
+    If `after` is NOTHING or above the head, these are the newest entries instead, without messages of groups that the
+    user has left; `begin` is the seq below the oldest of them. A device that was given nothing may still claim to
+    have the inbox up to `claim`, since it may have been here before. It gets all entries after `claim`, if that is
+    more.
     """
     head = (yield from heads(dialect, [uid])).get(uid, 0)
     if 0 <= after <= head:
@@ -465,7 +468,7 @@ def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[Pulled]
     return (yield from _oldest_entries(uid, claim, head))._replace(begin=claim)
 
 
-def _oldest_entries(uid: str, after: int, head: int) -> Unit[Pulled]:
+def _oldest_entries(uid: str, after: int, head: int) -> Unit[PulledInbox]:
     upto = head
     if head - after > _FEW:
         upto = yield from _within_bytes(uid, after, head)
@@ -477,11 +480,11 @@ def _oldest_entries(uid: str, after: int, head: int) -> Unit[Pulled]:
         if size > MAX_PULL_BYTES and entries:
             break
         entries.append(PulledEntry(seq, sender, client or "", body))
-    return Pulled(entries, head)
+    return PulledInbox(entries, head)
 
 
 def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
-    """Return the seq up to which the entries above `after` weigh MAX_PULL_BYTES or a little more."""
+    """Return the seq up to which the entries above `after` take MAX_PULL_BYTES, or a little more."""
     size = 0
     while after < head:
         rows = (yield Query(_SIZES, (uid, after, head, _SIZES_PAGE))).rows
@@ -500,10 +503,10 @@ WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
 """
 
 
-def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
+def _newest_entries(uid: str, head: int) -> Unit[PulledInbox]:
     """Return the newest entries of an inbox, oldest first, without those of groups that the user has left.
 
-    They are looked for among the newest MAX_LOOKED_AT entries.
+    Only the newest MAX_LOOKED_AT entries are searched.
     """
     left = yield from groups.left_by(uid)
     size, upto, looked_at = 0, head, 0
@@ -528,17 +531,17 @@ def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
         if id in found
         for sender, client, body in (found[id],)
     ]
-    return Pulled(entries, head, upto)
+    return PulledInbox(entries, head, upto)
 
 
 def _group_of(conversation: str) -> str | None:
-    """Return the group whose conversation a key is of, if it is one's."""
+    """Return the group of a conversation key, if it is the key of a group."""
     kind, _, line_and_target = conversation.partition("|")
     return line_and_target.partition("|")[2] if kind in (_GROUP, _DIRECTED) else None
 
 
 def _newest_of(ids: Sequence[int]) -> Unit[list[bytes]]:
-    """Return the bodies of the first of the messages that weigh MAX_HISTORY_BYTES together, and one at least."""
+    """Return the bodies of the first messages, up to MAX_HISTORY_BYTES together, at least one."""
     rows = yield from select_in("SELECT id, body FROM messages WHERE id IN ({})", ids)
     found: dict[int, bytes] = dict(rows)
     bodies = [found[id] for id in ids if id in found]
@@ -568,8 +571,8 @@ WHERE d.uid = ? AND d.conversation = ? AND d.message_id < ? ORDER BY d.message_i
 def history(_: Dialect, conversation: str, before: int, count: int, reader: str = "") -> Unit[list[bytes]]:
     """Return up to `count` (at most MAX_HISTORY) bodies of a conversation below the id `before`.
 
-    The newest comes first; over MAX_HISTORY_BYTES the newest are kept. Of messages to some members of a group there
-    are those that are for the `reader`, or from them.
+    The newest comes first. Beyond MAX_HISTORY_BYTES older ones are left out. Messages to some members of a group are
+    there only if they are for the `reader`, or from the reader.
     """
     before = before or 1 << 62
     wanted = max(0, min(count, MAX_HISTORY))
@@ -588,11 +591,11 @@ def history(_: Dialect, conversation: str, before: int, count: int, reader: str 
 
 
 def body_for_change(dialect: Dialect, id: int) -> Unit[bytes | None]:
-    """Return the body of a message, for a unit that will change it; None when there is no such message."""
+    """Return the body of a message, locked for a change, None if there is no such message."""
     rows = (yield Query(f"SELECT body FROM messages WHERE id = ?{dialect.locking}", (id,))).rows
     return rows[0][0] if rows else None
 
 
 def replace_body(_: Dialect, id: int, body: bytes) -> Unit[None]:
-    """Let a message say something else, wherever it is read from now on."""
+    """Replace the body of a message for all later reads."""
     yield Query("UPDATE messages SET body = ? WHERE id = ?", (body, id))

@@ -23,16 +23,16 @@ from fsharechat.store.state import VERSION_FACT
 log = structlog.get_logger(__name__)
 
 LOCK_SECONDS = 120.0
-"""How long a process waits for another one that is migrating the same database."""
+"""How long a process waits for another process that is migrating the same database, s."""
 
 _BEEN_THERE = ((1050,), (1060,), (1061,), (1062,), (1213,))
-"""MySQL's errors for a table, column, index or row that is there already, and for a conflict with another writer."""
+"""MySQL's errors for a table, column, index or row that exists already, and for a conflict with another writer."""
 
 _PAUSE_SECONDS = 0.5
 
 
-class Step(NamedTuple):
-    """A migration that was carried out, the `number`th `of` so many."""
+class MigrationStep(NamedTuple):
+    """A migration that was carried out: step `number` of `of`."""
 
     number: int
     of: int
@@ -41,11 +41,11 @@ class Step(NamedTuple):
     seconds: float
 
 
-OnStep = Callable[[Step], None]
+OnStep = Callable[[MigrationStep], None]
 
 
-def log_step(step: Step) -> None:
-    """Say in the log of a server what was done."""
+def log_step(step: MigrationStep) -> None:
+    """Write a step to the log of a server."""
     log.info(
         "the store was migrated by a step",
         number=step.number,
@@ -80,12 +80,11 @@ def migrate(
 ) -> None:
     """Run the migrations that the database at the SQLAlchemy `url` lacks, up to a revision. Blocks.
 
-    `on_step` is called after each step, but for those that make a new database.
-    `connect` takes the place of the driver's own, with the same arguments.
-    On SQLite all of them or none: a process that is killed meanwhile leaves the database as it was. A database that a
-    newer version has migrated is left as it is: its migrations are such that this version goes on with it, until the
-    fence says otherwise (fence.py). Raises StoreFenced then; and StoreError, also when another process is migrating
-    for longer than `lock_seconds`.
+    `on_step` is called after each step, except for the steps that make a new database. `connect` replaces the
+    driver's own function, with the same arguments. On SQLite all steps are done or none: a process that is killed
+    meanwhile leaves the database unchanged. A database that a newer version has migrated is not changed: this version
+    can use it until the fence forbids it (fence.py), and then StoreFenced is raised. Raises StoreError, also if
+    another process is migrating for longer than `lock_seconds`.
     """
     config = _config()
     engine = create_engine(url)
@@ -110,9 +109,9 @@ def migrate(
 
 
 def _upgrade(engine: Engine, config: Config, upto: str, on_step: OnStep, deadline: float) -> bool:
-    """Run the migrations; return False where another process is at the same one.
+    """Run the migrations. Return False if another process is at the same migration.
 
-    A named lock of MySQL holds on one server only, so on a Galera cluster that happens.
+    A named lock of MySQL holds on one server only, so this can happen on a Galera cluster.
     """
     try:
         with engine.begin() as connection, _alone(connection, max(0.0, deadline - time.monotonic())):
@@ -123,7 +122,7 @@ def _upgrade(engine: Engine, config: Config, upto: str, on_step: OnStep, deadlin
                 return True
             before = _revision(connection)
             config.attributes["connection"] = connection
-            # The steps that make a new database are nobody's concern.
+            # The steps that make a new database are not reported.
             config.attributes["on_version"] = _teller(before, upto, on_step) if before else []
             command.upgrade(config, upto)
             if _revision(connection) != before:
@@ -144,7 +143,7 @@ def _revision(connection: Connection) -> str:
 
 
 def _teller(revision: str, upto: str, on_step: OnStep) -> Callable[..., None]:
-    """Return what Alembic calls after each step of those that lead from a revision to another."""
+    """Return the function that Alembic calls after each step from one revision to another."""
     scripts = {script.revision: script.doc.partition("\n")[0] for script in _scripts()}
     known = list(scripts)
     last = len(known) if upto == "head" else known.index(upto) + 1
@@ -155,14 +154,16 @@ def _teller(revision: str, upto: str, on_step: OnStep) -> Callable[..., None]:
         nonlocal began
         name = str(step.up_revision_id)
         now = time.monotonic()
-        on_step(Step(waiting.index(name) + 1, len(waiting), name, scripts[name], round(now - began, 1)))
+        on_step(
+            MigrationStep(waiting.index(name) + 1, len(waiting), name, scripts[name], round(now - began, 1))
+        )
         began = now
 
     return tell
 
 
 def _write_version(connection: Connection) -> None:
-    """Write down that this version has migrated the database."""
+    """Note in the database that this version has migrated it."""
     connection.execute(text("DELETE FROM facts WHERE name = :name"), {"name": VERSION_FACT})
     connection.execute(
         text("INSERT INTO facts (name, value) VALUES (:name, :value)"),
@@ -171,12 +172,12 @@ def _write_version(connection: Connection) -> None:
 
 
 def _newer(connection: Connection) -> str:
-    """Return the revision of the database, if this version does not know it; else ""."""
+    """Return the revision of the database if this version does not know it, else ""."""
     return ", ".join(set(MigrationContext.configure(connection).get_current_heads()) - set(revisions()))
 
 
 def _take_whole_steps(engine: Engine) -> None:
-    """Put everything into one transaction; left to itself, the driver commits each change of a table at once."""
+    """Put everything into one transaction. Else the driver commits each change of a table at once."""
     event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
@@ -192,7 +193,7 @@ def _place(engine: Engine) -> str:
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """Return what the database said, in one line, without the statement."""
+    """Return the error of the database in one line, without the statement."""
     if not isinstance(error, DBAPIError) or error.orig is None:
         return str(error)
     return str(error.orig.args[-1] if error.orig.args else error.orig)
@@ -200,7 +201,7 @@ def _reason(error: SQLAlchemyError) -> str:
 
 @contextmanager
 def _alone(connection: Connection, seconds: float) -> Iterator[None]:
-    """Keep other processes from migrating meanwhile. SQLite's one process has its data folder to itself."""
+    """Keep other processes from migrating meanwhile. With SQLite there is only one process in the data folder."""
     if connection.dialect.name == "sqlite":
         yield
         return

@@ -19,7 +19,7 @@ from fsharechat.store.mysql_connection import (
     CONNECT_SECONDS,
     NO_TLS,
     Conflict,
-    ConnectionLost,
+    DatabaseConnectionLost,
     Duplicate,
     Hosts,
     MysqlConnection,
@@ -28,8 +28,8 @@ from fsharechat.store.mysql_connection import (
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
 from fsharechat.store.mysql_pulse import Pulse
-from fsharechat.store.readers import Lane, ReadTooLong, Share
-from fsharechat.store.state import State, look
+from fsharechat.store.readers import ReadLane, ReadTooLong, Share
+from fsharechat.store.state import StoreState, look
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, T, Unit
 from fsharechat.store.writer import Batch, Locks
@@ -39,26 +39,26 @@ from fsharechat.urls import ServiceUrl
 log = structlog.get_logger(__name__)
 
 SHARES = {
-    Lane.SHORT: Share(readers=4, reserved=1, seconds=5.0),
-    Lane.LONG: Share(readers=1, reserved=0, seconds=3.0),
+    ReadLane.SHORT: Share(readers=4, reserved=1, seconds=5.0),
+    ReadLane.LONG: Share(readers=1, reserved=0, seconds=3.0),
 }
 """The reading connections of a process."""
 
 ANSWER_SECONDS = 1.0
-"""The server stops a statement that takes longer than a read may; so much later its answer is not waited for."""
+"""The server stops a statement that is longer than a read may be. So many seconds later we stop waiting."""
 
 TRIES = 6
-"""A batch that met a conflict or lost its connection is run so often before its callers are told."""
+"""How often a batch is run when it meets a conflict or loses its connection. Then its callers get the error."""
 
 DOUBT_SECONDS = 2.0
-"""So long, at least, a database is asked whether a commit that was cut off was carried out: it may be restarting."""
+"""How long, at least, a database is asked whether a cut-off commit was carried out, s: it may be restarting."""
 
 PAUSE_SECONDS = 0.02
-"""Before the second try; doubled before each further one."""
+"""The pause before the second try, s. It doubles before each further one."""
 
 
 class MysqlStore(Store):
-    """A database that several processes write. Each has a row in `writers`, the witness of its last commit."""
+    """A database with several writing processes. Each has a row in `writers` that shows its last commit."""
 
     def __init__(
         self,
@@ -70,14 +70,14 @@ class MysqlStore(Store):
         self.dialect: Dialect = MysqlDialect()
         self._url = url
         self._hosts = Hosts(url, tls)
-        self._idle: dict[Lane, list[MysqlConnection]] = {lane: [] for lane in Lane}
+        self._idle: dict[ReadLane, list[MysqlConnection]] = {lane: [] for lane in ReadLane}
         self._writing: MysqlConnection | None = None
         self._writer = secrets.token_hex(16)
         self._batch_number = 0
         self._committing: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
 
-    async def look(self) -> State:
+    async def look(self) -> StoreState:
         connection = await self._hosts.connect()
         try:
             return await connection.run(look(self.dialect))
@@ -118,14 +118,14 @@ class MysqlStore(Store):
             raise StoreError(self.away)
         await self.write(_nothing)  # each batch writes the row of this writer
 
-    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+    async def _read(self, lane: ReadLane, start: Callable[[], Unit[T]]) -> T:
         idle, seconds = self._idle[lane], self._shares[lane].seconds
         connection = idle.pop() if idle else None
         try:
             if connection is not None and connection.usable:
                 try:
                     return await _within(seconds, connection.run(start()))
-                except (ConnectionLost, Conflict) as error:
+                except (DatabaseConnectionLost, Conflict) as error:
                     log.info("a read is tried again", error=str(error))
             if connection is None or not connection.usable:
                 connection = await self._hosts.connect_reader(seconds)
@@ -157,7 +157,7 @@ class MysqlStore(Store):
         self._commits.finish(batch)
 
     async def _commit_with_tries(self, batch: Batch) -> None:
-        """Carry a batch out once. Raises CommitInDoubt where the database does not say whether it was."""
+        """Carry a batch out once. Raises CommitInDoubt if the database does not say whether that happened."""
         self._batch_number += 1
         in_doubt = False
         asked_until = 0.0
@@ -169,18 +169,18 @@ class MysqlStore(Store):
                 in_doubt = False
                 try:
                     await self._work(connection, batch)
-                    in_doubt = True  # until the answer is here, only the database knows
+                    in_doubt = True  # until the answer comes, only the database knows
                     await connection.execute("COMMIT")
                 except Conflict:
-                    in_doubt = False  # the engine says that it is undone, also when it says so at the commit
+                    in_doubt = False  # the engine says that it is undone, even at the commit
                     raise
                 return
             except StoreError as error:
-                await self._roll_back()  # a question must not see what this connection has not committed
+                await self._roll_back()  # a probe must not see uncommitted changes of this connection
                 now = time.monotonic()
                 if in_doubt:
                     asked_until = asked_until or now + DOUBT_SECONDS
-                elif not isinstance(error, (Conflict, ConnectionLost, Unreachable)):
+                elif not isinstance(error, (Conflict, DatabaseConnectionLost, Unreachable)):
                     raise
                 if (attempt >= TRIES or self.away) and (not in_doubt or now > asked_until):
                     if in_doubt:
@@ -190,7 +190,7 @@ class MysqlStore(Store):
                 await asyncio.sleep(PAUSE_SECONDS * 2 ** min(attempt - 1, TRIES - 2))
 
     async def _work(self, connection: MysqlConnection, batch: Batch) -> None:
-        """Do all of a batch but the commit."""
+        """Do all work of a batch except the commit."""
         connection.prepare("BEGIN")
         connection.prepare(
             "INSERT INTO writers (id, batch) VALUES (?, ?) ON DUPLICATE KEY UPDATE batch = VALUES(batch)",
@@ -212,8 +212,8 @@ class MysqlStore(Store):
             )
             return
         except Duplicate as error:
-            # Another process stores the same message, or two have one id. Looked at one by one, the first kind is
-            # found as stored, and the second fails alone.
+            # Another process stores the same message, or two messages have one id. Stored one by one, the first kind
+            # is found to be stored, and the second kind fails alone.
             log.info("messages are stored one by one", error=str(error))
         batch.late.clear()
         await connection.execute("ROLLBACK TO messages")
@@ -223,20 +223,20 @@ class MysqlStore(Store):
         ]
 
     async def _guarded(self, connection: MysqlConnection, start: Callable[[], Unit[T]]) -> T | Exception:
-        """Run a unit so that its failure undoes and concerns it alone, unless it is one of the whole transaction."""
-        connection.prepare("SAVEPOINT unit")  # that of the unit before, if there was one, is no more
+        """Run a unit so that its failure undoes only this unit, unless the whole transaction fails."""
+        connection.prepare("SAVEPOINT unit")  # the savepoint of the unit before is gone
         try:
             return await connection.run(start())
-        except (Conflict, ConnectionLost, Unprepared):
+        except (Conflict, DatabaseConnectionLost, Unprepared):
             raise
         except Exception as error:  # noqa: BLE001 - it is handed to the unit's caller
             await connection.execute("ROLLBACK TO unit")
             return error
 
     async def _was_committed(self, connection: MysqlConnection) -> bool:
-        """Look whether the batch whose commit was cut off is in the database.
+        """Return whether the batch whose commit was cut off is in the database.
 
-        FOR UPDATE waits for the end of the transaction that was cut off, if the server has not noticed yet.
+        FOR UPDATE waits for the end of the cut-off transaction, if the server has not noticed the break yet.
         """
         result = await connection.execute(
             "SELECT batch FROM writers WHERE id = ? FOR UPDATE", (self._writer,)
@@ -283,7 +283,7 @@ def _nothing(_: Dialect) -> Unit[None]:
 
 
 async def _within(seconds: float, read: Awaitable[T]) -> T:
-    """Return what is read, unless all statements together take longer than a read may."""
+    """Return the result of a read. Raises an error if all its statements together take too long."""
     try:
         async with asyncio.timeout(seconds + ANSWER_SECONDS):
             return await read

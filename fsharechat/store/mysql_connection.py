@@ -25,39 +25,41 @@ log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 3.0
 STATEMENT_SECONDS = 6.0
-"""Statements sent together that take longer have lost their server (or it its disk); the connection is given up."""
+"""Statements sent together that take longer, s, have lost their server, or the server its disk. Then the connection
+is given up.
+"""
 
 TOGETHER_BYTES = 1 << 18
-"""When so much of a unit waits to be sent it is sent: more would gain nothing, and a text has a limit of 16 MiB."""
+"""So many bytes of a unit are sent together. More would gain nothing, and MySQL takes texts up to 16 MiB."""
 
 NO_TLS = ServiceTls()
 _NO_TLS_THERE = "it speaks no TLS ([store.tls])"
 RETRY_SECONDS = 0.5
-"""After all hosts refused, requests fail at once for so long before the next attempt."""
+"""After all hosts refused, requests fail at once for so many seconds. Then comes the next attempt."""
 
-# On a Galera cluster (the comment is read by MariaDB alone) a read waits for what other nodes committed before it.
+# On a Galera cluster a read waits for earlier commits on other nodes. Only MariaDB reads this comment.
 _VARIABLES = "SET SESSION sql_mode = 'STRICT_ALL_TABLES' /*M!100400 , SESSION wsrep_sync_wait = 1 */"
 
 # The gap locks of the default level make concurrent writers deadlock.
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
-# A process that stands still, or whose machine is gone without a word, holds its locks, and the other writers wait
-# for them: the server ends its transaction. MySQL (the last comment) can only end connections, those at rest too.
+# A process that stands still, or whose machine has died, holds its locks, and other writers wait for them. So the
+# server ends its transaction. MySQL (the last comment) can only end whole connections, even idle ones.
 _WRITER = """SET SESSION sql_mode = @@sql_mode
     /*M!100300 , SESSION idle_write_transaction_timeout = 3 */ /*!80000 , SESSION wait_timeout = 3 */"""
 
-# The server stops a statement that reads for longer: MariaDB's limit is in seconds, MySQL's in ms.
+# The server stops a statement that reads for too long. MariaDB's limit is in seconds, MySQL's in ms.
 _READER = """SET SESSION sql_mode = @@sql_mode
     /*M!100300 , SESSION max_statement_time = {0} */ /*!80000 , SESSION max_execution_time = {1} */"""
 
 UNREAD = Result([], -1)
-"""In place of a result that nobody looks at."""
+"""The result of a statement whose result nobody reads."""
 
 _DEADLOCK = frozenset(
     {1205, 1213, 1020}
 )  # lock wait timeout; deadlock or Galera conflict; record has changed
 _NOT_THERE = 1305
-"""Of a savepoint: a Galera node has undone the whole transaction, and says so to the next statement."""
+"""The error of a savepoint after a Galera node has undone the whole transaction; the next statement shows it."""
 _TOOK_TOO_LONG = frozenset({1969, 3024})  # of MariaDB, of MySQL
 _SERVER_GONE = frozenset({1047, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2006, 2013, 2014, 2055})
 
@@ -66,24 +68,24 @@ class Unreachable(StoreError):
     """No host took a connection."""
 
 
-class ConnectionLost(StoreError):
-    """The connection broke; what its transaction did is undone, unless the break was at the commit."""
+class DatabaseConnectionLost(StoreError):
+    """The connection broke. Its transaction is undone, unless the break was at the commit."""
 
 
 class Conflict(StoreError):
-    """The engine undid the whole transaction for the sake of another one; it may be run again."""
+    """The engine undid the whole transaction in favour of another one. It may be run again."""
 
 
 class Duplicate(StoreError):
-    """A unique key exists: another writer was faster, or the same thing is written twice."""
+    """A unique key exists already: another writer was faster, or the same row is written twice."""
 
 
 class Unprepared(StoreError):
-    """A statement failed that was to go before, so what was asked for has not been done."""
+    """An earlier prepared statement failed, so the requested statement has not been run."""
 
 
 class Hosts:
-    """Opens connections to the first host that takes one, beginning with the last that did."""
+    """Opens connections to the first host that accepts, beginning with the one that accepted last."""
 
     def __init__(self, url: ServiceUrl, encryption: ServiceTls = NO_TLS) -> None:
         self._url = url
@@ -93,7 +95,7 @@ class Hosts:
         self._quiet_until = 0.0
         self._reason = ""
         self.away = ""
-        """Why nobody need try for now: the pulse has found out; "" while it answers."""
+        """Why the database cannot be used, as the pulse found; "" while it answers."""
         self._connections: weakref.WeakSet[MysqlConnection] = weakref.WeakSet()
         self._connecting: set[asyncio.Timeout] = set()
 
@@ -103,7 +105,7 @@ class Hosts:
         return self._url.hosts[self._first]
 
     def connect_blocking(self, *args: Any, **options: Any) -> Any:
-        """Return a connection of pymysql, which takes the arguments, over TLS if that is set. Raises Unreachable."""
+        """Return a connection of pymysql with these arguments, over TLS if that is set. Raises Unreachable."""
         return _BlockingConnection(*args, **options, ssl=self._tls())
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -115,30 +117,30 @@ class Hosts:
         return self._context
 
     def renew(self) -> float | None:
-        """Show and trust what the files hold now, in connections from now on. Raises TlsError."""
+        """Use the present contents of the certificate files for new connections. Raises TlsError."""
         return tls.renew([self._context], self._encryption) if self._context is not None else None
 
     async def connect_writer(self) -> "MysqlConnection":
-        """Return a connection whose transactions do not outlive a process that stands still. Raises StoreError."""
+        """Return a connection whose transactions end if this process stands still. Raises StoreError."""
         connection = await self.connect()
         await connection.execute(_WRITER)
         return connection
 
     def cut(self) -> None:
-        """End all connections, also those that are being made; what they were asked fails with ConnectionLost."""
+        """End all connections, even those being made. Their requests fail with ConnectionLost."""
         for connection in list(self._connections):
             connection.cut()
         for attempt in self._connecting:
             _expire(attempt)
 
     async def connect_reader(self, seconds: float) -> "MysqlConnection":
-        """Return a connection whose statements take no longer than so many seconds. Raises StoreError."""
+        """Return a connection whose statements take at most so many seconds. Raises StoreError."""
         connection = await self.connect()
         await connection.execute(_READER.format(seconds, int(seconds * 1000)))
         return connection
 
     async def connect(self, anyway: bool = False) -> "MysqlConnection":
-        """`anyway`: also while it is known to be away. Raises Unreachable."""
+        """Return a connection. `anyway`: even while the database is known to be away. Raises Unreachable."""
         if self.away and not anyway:
             raise Unreachable(self.away)
         if time.monotonic() < self._quiet_until:
@@ -156,7 +158,7 @@ class Hosts:
                 continue
             if (
                 self.away and not anyway
-            ):  # it came to be while this one was made, and was not among those that were cut
+            ):  # `away` was set while this connection was being made, so it was not cut with the others
                 connection.cut()
                 raise Unreachable(self.away)
             if step:
@@ -177,7 +179,7 @@ class Hosts:
                 db=self._url.path,
                 charset="utf8mb4",
                 autocommit=True,
-                client_flag=CLIENT.FOUND_ROWS,  # a row that is set to what it was counts as changed, as on SQLite
+                client_flag=CLIENT.FOUND_ROWS,  # a row set to its old values counts as changed, as on SQLite
                 init_command=_VARIABLES,
                 ssl=self._tls(),
             )
@@ -197,7 +199,7 @@ class Hosts:
 
 class _Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
     async def _get_server_information(self) -> None:
-        """Stop at a server that offers no TLS: left to itself aiomysql goes on without, and sends the password."""
+        """Stop at a server that offers no TLS. aiomysql itself would go on without TLS, and send the password."""
         await super()._get_server_information()
         if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:
             raise pymysql.err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, _NO_TLS_THERE)
@@ -212,14 +214,14 @@ class _BlockingConnection(pymysql.connections.Connection):  # type: ignore[misc]
 
 class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
     async def _show_warnings(self, conn: Any) -> None:
-        """Do not ask for warnings: MySQL 8 has one for each VALUES() of an upsert, MariaDB knows no other way."""
+        """Do not ask for warnings. MySQL 8 warns of each VALUES() in an upsert, but MariaDB knows no other way."""
 
 
 class MysqlConnection:
-    """One connection. After ConnectionLost it is of no more use.
+    """One connection. After ConnectionLost it cannot be used any more.
 
-    Statements whose results nobody looks at go out together with the next one, as one text: the server carries them
-    out in their order and stops at the first that fails.
+    Statements whose results nobody reads are sent together with the next one, as one text. The server runs them in
+    order and stops at the first failure.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -230,7 +232,7 @@ class MysqlConnection:
         self.usable = True
 
     def prepare(self, sql: str, params: Sequence[object] = ()) -> None:
-        """Have a statement go out before the next one. If it fails, that one raises Unprepared."""
+        """Prepare a statement: it is sent before the next one. If it fails, the next one raises Unprepared."""
         self._prepared.append(self._statement(sql, params))
 
     async def execute(self, sql: str, params: Sequence[object] = ()) -> Result:
@@ -238,7 +240,7 @@ class MysqlConnection:
         return await self._send([self._statement(sql, params)])
 
     async def run(self, unit: Unit[T]) -> T:
-        """Run the statements of a unit. Raises what `execute` and the unit raise."""
+        """Run the statements of a unit. Raises the errors of `execute` and of the unit."""
         waiting: list[bytes] = []
         try:
             query = next(unit)
@@ -259,35 +261,35 @@ class MysqlConnection:
             unit.close()
 
     async def _send(self, statements: list[bytes]) -> Result:
-        """Run what is prepared and then these; return what the last one gave."""
+        """Run the prepared statements, then these. Return the result of the last one."""
         prepared, self._prepared = self._prepared, []
         answered = 0
         try:
             async with asyncio.timeout(STATEMENT_SECONDS) as self._deadline:
-                # The cursor is not closed: it holds nothing, and its close might wait for a server that is gone.
+                # The cursor is not closed: it holds nothing, and closing it might wait for a server that is gone.
                 cursor = await self._raw.cursor(_Cursor)
                 await cursor.execute(b";".join(prepared + statements))
                 answered = 1
                 while await cursor.nextset():
                     answered += 1
                 rows = list(await cursor.fetchall()) if cursor.description else []
-                if self._is_cut:  # the answer was here before the deadline's turn came
+                if self._is_cut:  # the answer came before the deadline was handled
                     raise TimeoutError("the connection was cut")
                 return Result(rows, cursor.rowcount)
         except (OSError, EOFError, TimeoutError, RuntimeError, pymysql.err.InterfaceError) as error:
-            # uvloop raises RuntimeError when it is to write to a socket that has been closed, as after a restart.
+            # uvloop raises RuntimeError on a write to a closed socket, as after a restart.
             self.abandon()
-            raise ConnectionLost(_text(error)) from error
+            raise DatabaseConnectionLost(_text(error)) from error
         except pymysql.err.MySQLError as error:
             raise self._translated(error, answered < len(prepared)) from error
-        except BaseException:  # cancelled in the middle: nobody knows what the server will send next
+        except BaseException:  # cancelled in the middle: the next bytes of the server are unknown
             self.abandon()
             raise
         finally:
             self._deadline = None
 
     def cut(self) -> None:
-        """End it for a reason that lies elsewhere; what it is asked at the moment fails with ConnectionLost."""
+        """End the connection for an outside reason. A running request fails with ConnectionLost."""
         self._is_cut = True
         if self._deadline is not None:
             _expire(self._deadline)
@@ -295,7 +297,7 @@ class MysqlConnection:
             self.abandon()
 
     def abandon(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without telling the server."""
         self.usable = False
         self._raw.close()
 
@@ -310,16 +312,16 @@ class MysqlConnection:
                 self._raw.close()
 
     def _statement(self, sql: str, params: Sequence[object]) -> bytes:
-        """Return a statement with its parameters in it."""
+        """Return a statement with its parameters filled in."""
         return (_with_percent_marks(sql) % tuple(map(self._literal, params))).encode()
 
     def _literal(self, value: object) -> str:
         if isinstance(value, str):
             return f"'{escape_string(value)}'"
         if isinstance(value, int):
-            return int.__repr__(value)  # of a bool and of an IntEnum too
+            return int.__repr__(value)  # also for a bool and an IntEnum
         if isinstance(value, bytes):
-            return f"x'{value.hex()}'"  # to escape a text of the same bytes would take ten times as long
+            return f"x'{value.hex()}'"  # escaping the same bytes as a text would take ten times as long
         literal: str = self._raw.literal(value)
         return literal
 
@@ -329,7 +331,7 @@ class MysqlConnection:
             return Conflict(_text(error))
         if number in _SERVER_GONE:
             self.abandon()
-            return ConnectionLost(_text(error))
+            return DatabaseConnectionLost(_text(error))
         if number in _TOOK_TOO_LONG:
             return ReadTooLong(_text(error))
         if prepared:
@@ -340,7 +342,7 @@ class MysqlConnection:
 
 
 def _expire(deadline: asyncio.Timeout) -> None:
-    """Have the time be over now."""
+    """End the time now."""
     if not deadline.expired():
         deadline.reschedule(asyncio.get_running_loop().time())
 

@@ -30,11 +30,11 @@ class MysqlDialect:
         return f"{_insert(table, (*keys, *columns), rows)} ON DUPLICATE KEY UPDATE {updates}"
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
-        # Not INSERT IGNORE, which would hide other errors too.
+        # Not INSERT IGNORE: it would hide other errors too.
         return f"{_insert(table, columns)} ON DUPLICATE KEY UPDATE {columns[0]}={columns[0]}"
 
     def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
-        # Not `(keys) IN (rows)`: with many keys MariaDB takes the square of the rows to prepare it.
+        # Not `(keys) IN (rows)`: MariaDB needs time that grows with the square of the rows to prepare it.
         found = ",".join(f"t.{column}" for column in columns)
         same = " AND ".join(f"t.{key}=w.{key}" for key in keys)
         first = ",".join(f"? AS {key}" for key in keys)
@@ -57,12 +57,12 @@ class MysqlDialect:
 
 
 def _move_heads(column: str, values: dict[str, int], update: str, returned: str = "") -> Unit[dict[str, int]]:
-    # In user order, and before anything else of the batch is written, so that no two writers wait for each other.
-    # Other writers wait at the row until this transaction has ended: a seq is visible once all lower ones are.
+    # In user order, and before all other writes of the batch, so that no two writers wait for each other. Other
+    # writers wait at the row until this transaction has ended. So a seq becomes visible only after all lower ones.
     uids = sorted(values)
     for part in chunks([(uid, values[uid]) for uid in uids]):
         yield Query(_on_heads(column, len(part), update), flat(part), unread=True)
-    # As one text: to take hundreds of rows apart would cost more than all else of a transaction.
+    # As one text: parsing hundreds of rows would cost more than the rest of a transaction.
     sql = f"SELECT JSON_OBJECTAGG(uid, {returned or column}) FROM heads WHERE uid IN ({{}})"
     heads: dict[str, int] = {}
     for (text,) in (yield from select_in(sql, uids)):
@@ -71,7 +71,7 @@ def _move_heads(column: str, values: dict[str, int], update: str, returned: str 
 
 
 def _on_heads(column: str, count: int, update: str) -> str:
-    """Return the statement that takes `count` rows (uid, value) into a column of the heads."""
+    """Return the statement that writes `count` rows (uid, value) into a column of the heads."""
     if column == "seq":
         insert = f"INSERT INTO heads (uid, seq) VALUES {rows_of_marks(2, count)}"
     else:

@@ -1,6 +1,6 @@
-"""Whether MySQL answers, and takes this version: asked by a connection of its own, twice a second.
+"""The pulse asks, on its own connection, twice a second: does MySQL answer, and does it accept this version?
 
-So a silence is noticed in time, and so is a fence (fence.py).
+So a silent server is noticed in time, and a raised fence (fence.py) too.
 """
 
 import asyncio
@@ -16,41 +16,41 @@ from fsharechat.store.mysql_connection import Hosts, MysqlConnection
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 0.5
-"""Between two questions."""
+"""The time between two questions, s."""
 ANSWER_SECONDS = 1.0
-"""An answer that takes longer does not come, as far as anybody who waits is concerned."""
+"""A later answer counts as no answer, s."""
 _SLICE_SECONDS = 0.1
-"""Time is counted in such slices, so that it stands still while this process does."""
+"""Time is counted in slices, s, so that it stops while this process stands still."""
 
 
 AWAY = "the store is away"
 CLOSED = "the store is closed to this version"
 
 
-class State(NamedTuple):
-    """Why the store cannot be used: AWAY or CLOSED, and more about it. Both "" while it can be."""
+class PulseState(NamedTuple):
+    """Why the store cannot be used: AWAY or CLOSED, and details. Both are "" while it can be used."""
 
     event: str = ""
     reason: str = ""
 
 
 class Pulse:
-    """Has `tell` called with the reason when MySQL no longer answers or takes no writes of this version, and with ""
-    when it does again.
+    """Calls `tell` with a reason when MySQL stops answering, or refuses writes of this version, and with "" when that
+    is over.
 
-    In between all of the `hosts`' connections are cut, and new ones refused at once: who needs the database hears so
-    within BEAT_SECONDS + ANSWER_SECONDS, and not only when each statement's own time is over.
+    In between, all connections of `hosts` are cut, and new ones are refused at once. So callers get the error within
+    BEAT_SECONDS + ANSWER_SECONDS, and need not wait for the time limit of their statement.
     """
 
     def __init__(self, hosts: Hosts, tell: Callable[[str], None]) -> None:
         self._hosts = hosts
         self._tell = tell
         self._connection: MysqlConnection | None = None
-        self._asking: asyncio.Task[State] | None = None
-        self._state = State()
+        self._asking: asyncio.Task[PulseState] | None = None
+        self._state = PulseState()
 
     async def run(self) -> None:
-        """Ask until this is cancelled."""
+        """Ask until cancelled."""
         try:
             while True:
                 await self._beat()
@@ -69,13 +69,13 @@ class Pulse:
                 break
             await asyncio.wait({asking}, timeout=_SLICE_SECONDS)
         else:
-            self._note(State(AWAY, f"no answer within {ANSWER_SECONDS:g} s"))
+            self._note(PulseState(AWAY, f"no answer within {ANSWER_SECONDS:g} s"))
         await asyncio.wait({asking})
         self._asking = None
         error = asking.exception()
-        self._note(asking.result() if error is None else State(AWAY, repr(error)))
+        self._note(asking.result() if error is None else PulseState(AWAY, repr(error)))
 
-    async def _ask(self) -> State:
+    async def _ask(self) -> PulseState:
         error: StoreError | None = None
         for _ in range(2):  # a connection may have ended while nobody used it
             try:
@@ -83,12 +83,12 @@ class Pulse:
                     self._connection = await self._hosts.connect(anyway=True)
                 found = await self._connection.execute(fence.QUERY)
                 problem = fence.problem(fence.level_in(found.rows))
-                return State(CLOSED, problem) if problem else State()
+                return PulseState(CLOSED, problem) if problem else PulseState()
             except StoreError as failed:
                 error = failed
-        return State(AWAY, str(error))
+        return PulseState(AWAY, str(error))
 
-    def _note(self, state: State) -> None:
+    def _note(self, state: PulseState) -> None:
         before, self._state = self._state, state
         self._hosts.away = state.reason
         if state.event == before.event:

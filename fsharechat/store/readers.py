@@ -1,8 +1,8 @@
-"""Whose turn it is to read: the readers of a store are few, and one user's reads never take them all.
+"""Decides whose turn it is to read: a store has few readers, and the reads of one user never take all of them.
 
-There are two lanes with readers of their own. What takes as long as much is stored, such as a search, has the lane
-LONG, so that CONNECT and pulls find theirs free. In each lane the server's own reads go first, then one read of each
-user in turn.
+There are two lanes, each with its own readers. Reads that take longer the more is stored, such as a search, have the
+lane LONG. So CONNECT and pulls find their readers free. In each lane the server's own reads go first, then one read
+of each user in turn.
 """
 
 import asyncio
@@ -14,32 +14,32 @@ from typing import NamedTuple
 from fsharechat.errors import StoreBusy, StoreError
 
 OWN = ""
-"""The owner of the server's own reads: of CONNECT, of heads and of what it caches."""
+"""The owner of the server's own reads: for CONNECT, heads and caches."""
 
 READS_OF_ONE = 2
-"""Reads of one user at a time."""
+"""How many reads of one user run at a time."""
 
 WAITING_OF_ONE = 256
-"""Reads of one user that may wait: the 64 requests that a connection may have under way, for several devices."""
+"""How many reads of one user may wait: a connection may have 64 requests under way, and a user several devices."""
 
 
-class Lane(Enum):
+class ReadLane(Enum):
     SHORT = "short"
     LONG = "long"
 
 
 class Share(NamedTuple):
-    """What a lane has."""
+    """The share of a lane."""
 
     readers: int
     reserved: int
-    """So many of them take the server's own reads only."""
+    """How many of the readers take only the server's own reads."""
     seconds: float
-    """A read that takes longer is stopped and fails."""
+    """The longest time of a read, s. Then it is stopped and fails."""
 
 
 class ReadTooLong(StoreError):
-    """A read took longer than one may."""
+    """A read took too long."""
 
 
 class _Queue:
@@ -48,21 +48,21 @@ class _Queue:
         self.free = share.readers
         self.own: deque[asyncio.Future[None]] = deque()
         self.users: dict[str, deque[asyncio.Future[None]]] = {}
-        """By user, in the order of their turns."""
+        """Waiting reads by user, in the order of their turns."""
 
 
 class Readers:
-    """Admits reads. Whoever was admitted by `enter` has to `leave`."""
+    """Admits reads. A caller admitted by `enter` must call `leave`."""
 
-    def __init__(self, shares: Mapping[Lane, Share], max_reads: int) -> None:
-        """`max_reads`: how many may be under way or wait."""
+    def __init__(self, shares: Mapping[ReadLane, Share], max_reads: int) -> None:
+        """`max_reads` is how many reads may be under way or wait."""
         self._queues = {lane: _Queue(share) for lane, share in shares.items()}
         self._max_reads = max_reads
         self._reads = 0
         self._running: Counter[str] = Counter()
 
-    async def enter(self, lane: Lane, owner: str) -> None:
-        """Wait for a reader. Raises StoreBusy when too many wait already, in all or of this user."""
+    async def enter(self, lane: ReadLane, owner: str) -> None:
+        """Wait for a reader. Raises StoreBusy if too many reads wait, in all or of this user."""
         queue = self._queues[lane]
         if self._reads >= self._max_reads:
             raise StoreBusy(f"{self._reads} reads wait for the store")
@@ -84,7 +84,7 @@ class Readers:
                 self.leave(lane, owner)  # it was its turn at that moment
             raise
 
-    def leave(self, lane: Lane, owner: str) -> None:
+    def leave(self, lane: ReadLane, owner: str) -> None:
         """Let the next one read."""
         self._reads -= 1
         self._queues[lane].free += 1
@@ -117,12 +117,12 @@ class Readers:
 
     def _let_in(self, queue: _Queue, owner: str, turn: asyncio.Future[None]) -> None:
         self._reads -= 1
-        if not turn.cancelled():  # who waited may have been cancelled a moment ago
+        if not turn.cancelled():  # the waiting caller may have just been cancelled
             self._start(queue, owner)
             turn.set_result(None)
 
     def _next(self, queue: _Queue) -> str | None:
-        """Return the user whose turn it is. Those passed over have reads under way, so they are few."""
+        """Return the user whose turn it is. Skipped users have reads under way, so they are few."""
         if queue.free <= queue.share.reserved:
             return None
         return next((user for user in queue.users if self._running[user] < READS_OF_ONE), None)

@@ -1,4 +1,4 @@
-"""Which of a user's messages were recalled: a log for each user, so that a device which was away learns of it."""
+"""A log of recalled messages for each user, so that a device that was away learns of recalls."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from fsharechat.store.messages import Entry
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
 MAX_MISSED = 1000
-"""A device that has missed more recalls learns of the last ones."""
+"""A device that has missed more recalls is told only of the last ones."""
 
 COLUMN = "recalled_seq"
 
@@ -24,7 +24,7 @@ class Missed(NamedTuple):
 def keep(
     dialect: Dialect, message_id: int, operator: str, operator_client: str, uids: Sequence[str]
 ) -> Unit[list[Entry]]:
-    """Take a recall into the log of each user who may have the message; return where it is there."""
+    """Add a recall to the log of each user who may have the message. Return its seqs."""
     reached = yield from dialect.advance(dict.fromkeys(uids, 1), COLUMN)
     entries = [Entry(uid, reached[uid]) for uid in uids]
     rows = [(uid, seq, message_id, operator, operator_client) for uid, seq in entries]

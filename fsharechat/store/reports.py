@@ -1,12 +1,12 @@
-"""How far users have fetched and read (contract.md section 8).
+"""Delivery and read reports (contract.md section 8).
 
-A report to one user, or to some, has a row for who is told, conversation and who tells. What is read in a group is
-told to all its members by one row (group_reads.py).
+A report to one user, or to some, has one row for each receiver, conversation and reporter. A read in a group has one
+row for all members (group_reads.py).
 
-Each user has a sequence of their own for each kind of report. A row moves to its end when its date grows, so that a
-device which has fetched up to some seq finds all that is news to it behind that seq. A delivery report's seq is one
-more than that of the one before. A read report's is a version in ms, since the reads of a user's groups are among
-them: these may become visible late.
+Each user has a sequence for each kind of report. When the date of a row grows, the row moves to the end. So a device
+that has fetched up to some seq finds all its news after that seq. The seq of a delivery report is one higher than the
+last. The seq of a read report is a version in ms, because the reads in the user's groups are among them, and these
+may become visible late.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,20 +23,20 @@ from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat
 
 MAX_PULL_BYTES = 64 * 1024
 MAX_PULL_REPORTS = MAX_PULL_BYTES // 24
-"""The most that one answer weighs and holds; more only where those of one seq do, which are not parted."""
+"""The largest size and number of reports in one answer. Reports of one seq stay together, and may exceed it."""
 
 _FRAME = 24
-"""Bytes that a MessageReport takes at most beside its two ids."""
+"""The largest size of a MessageReport without its two ids, bytes."""
 
 LOOKS = 5
-"""How often a pull looks for what follows, at twice as much of each group, until an answer is full."""
+"""How often a pull looks for more, each time for twice as much of each group, until an answer is full."""
 
 DELIVERED_SEQ, READ_DT = "delivered_seq", "read_seq"
 _KEYS = ("uid", "kind", "conversation", "line", "target", "reporter")
 
 
 class NewReport(NamedTuple):
-    """`reporter` tells `uids` of having come to `date` (ms) in a conversation, which is `target` for all of them."""
+    """`reporter` tells `uids` that it has come to `date` (ms) in a conversation, which all of them call `target`."""
 
     kind: ReportType
     conversation: int
@@ -47,10 +47,10 @@ class NewReport(NamedTuple):
     uids: Sequence[str]
 
 
-class Kept(NamedTuple):
-    """The last seq of each user who has any of the reports, by kind; the reads in groups that were news.
+class KeptReports(NamedTuple):
+    """The last seq of each receiver, by kind, and the reads in groups that were news.
 
-    `version` is that of the reads, 0 without any.
+    `version` is the version of these reads, 0 if there are none.
     """
 
     told: dict[ReportType, list[Entry]]
@@ -58,16 +58,16 @@ class Kept(NamedTuple):
     version: int
 
 
-class Pulled(NamedTuple):
-    """Reports (reporter, date, target) oldest first, the last seq that they cover, and the user's last."""
+class PulledReports(NamedTuple):
+    """Reports (reporter, date, target), oldest first, the last seq that they cover, and the user's last seq."""
 
     reports: list[Row]
     current: int
     head: int
 
 
-class _Found(NamedTuple):
-    """A report, or a read in a group, that a user is to be told of."""
+class _FoundReport(NamedTuple):
+    """A report, or a read in a group, for a user."""
 
     seq: int
     reporter: str
@@ -79,11 +79,12 @@ class _Found(NamedTuple):
 
 def keep(
     dialect: Dialect, batch: Sequence[NewReport], reads: Sequence[GroupRead] = (), newest: int = 0
-) -> Unit[Kept]:
-    """Keep what is news; its version is above `newest`, which this process gave out last, whatever the clock does.
+) -> Unit[KeptReports]:
+    """Keep reports that are news. Their version is above `newest`, the last one of this process, whatever the clock
+    does.
 
-    A date that is not above the one that is known is no news. Takes a fixed number of statements, however many
-    reports and users there are.
+    A date that is not above the known one is no news. The number of statements does not depend on the number of
+    reports and users.
     """
     news = yield from _news(dialect, batch)
     read_in_groups = yield from group_reads.news(dialect, reads)
@@ -95,15 +96,15 @@ def keep(
         version = max((yield from dialect.clock()), newest + 1)
         rows += yield from _by_version(dialect, readings, version, told)
     for part in chunks([(*key, news[key], seq) for key, seq in rows]):
-        # The highest date, for another process may have stored a later one since this one has looked.
+        # The highest date stays: another process may have stored a later one since this one looked.
         sql = dialect.upsert("reports", _KEYS, ("date", "seq"), len(part), highest=("date",))
         yield Query(sql, flat(part))
     yield from group_reads.keep(dialect, read_in_groups, version)
-    return Kept(told, read_in_groups, version)
+    return KeptReports(told, read_in_groups, version)
 
 
 def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
-    """Return the dates that are above those that are known, by row."""
+    """Return the dates that are above the known ones, by row."""
     news: dict[Row, int] = {}
     for report in batch:
         for uid in report.uids:
@@ -116,7 +117,7 @@ def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
 
 
 def _dates(dialect: Dialect, keys: Sequence[Row]) -> Unit[dict[Row, int]]:
-    """Return the dates that are known, by row."""
+    """Return the known dates, by row."""
     known: dict[Row, int] = {}
     for part in chunks(keys):
         sql = dialect.find_rows("reports", (*_KEYS, "date"), _KEYS, len(part))
@@ -146,7 +147,7 @@ def _in_order(
 def _by_version(
     dialect: Dialect, keys: Sequence[Row], version: int, told: dict[ReportType, list[Entry]]
 ) -> Unit[list[tuple[Row, int]]]:
-    """Give read reports a version, the same to all that one user is told; it is above all that the user has had."""
+    """Give read reports a version above all earlier ones of the receiver: one version for all reports to one user."""
     uids = list(dict.fromkeys(uid for uid, *_ in keys))
     if not uids:
         return []
@@ -161,10 +162,10 @@ _REPORTS = (
 )
 
 
-def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[Pulled]:
-    """Return the reports of a kind with seq above `after`; what no head can be is answered as 0.
+def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[PulledReports]:
+    """Return the reports of a kind with seq above `after`. An impossible `after` counts as 0.
 
-    Over MAX_PULL_REPORTS and MAX_PULL_BYTES the oldest are kept.
+    Beyond MAX_PULL_REPORTS and MAX_PULL_BYTES newer ones are left out.
     """
     reached = (yield from heads.own(dialect, [uid])).get(uid, Heads())
     if kind == ReportType.READ:
@@ -173,21 +174,22 @@ def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[Pulle
         after = 0
     rows = (yield Query(f"{_REPORTS} LIMIT ?", (uid, kind, after, reached.delivered, MAX_PULL_REPORTS))).rows
     upto = rows[-1][0] if len(rows) == MAX_PULL_REPORTS else reached.delivered
-    return _fitting([_Found(*row) for row in rows], upto, reached.delivered)
+    return _fitting([_FoundReport(*row) for row in rows], upto, reached.delivered)
 
 
-def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]:
-    """Return the read reports above `after`: those to the user, up to `own`, and those in the groups of the user."""
+def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[PulledReports]:
+    """Return the read reports above `after`: reports to the user, up to `own`, and reads in the user's groups."""
     seats = yield from group_reads.seats(dialect, uid, after)
     head = max(own, *(seat.newest for seat in seats)) if seats else own
     if not head:
-        return Pulled([], 0, 0)
+        return PulledReports([], 0, 0)
     if after > head:
-        # The user has left the group with the newest. What is beyond the time comes from another installation.
+        # The user may have left the group with the newest read. A seq beyond the time comes from another
+        # installation.
         if after <= (yield from dialect.clock()):
-            return Pulled([], after, after)
+            return PulledReports([], after, after)
         return (yield from _pull_read(dialect, uid, 0, own))
-    found: list[_Found] = []
+    found: list[_FoundReport] = []
     upto = after
     for look in range(LOOKS):
         begin = upto
@@ -195,7 +197,7 @@ def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]
         upto = yield from group_reads.reach(dialect, seats, begin, head, count)
         upto = yield from _reach(dialect, uid, begin, upto, count)
         rows = (yield Query(_REPORTS, (uid, ReportType.READ, begin, upto))).rows
-        found += yield from _to_user(dialect, uid, [_Found(*row) for row in rows])
+        found += yield from _to_user(dialect, uid, [_FoundReport(*row) for row in rows])
         found += yield from _in_groups(dialect, uid, seats, begin, upto)
         if upto >= head or _weight(found) > MAX_PULL_BYTES:
             break
@@ -203,16 +205,16 @@ def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]
 
 
 def _reach(_: Dialect, uid: str, after: int, upto: int, count: int) -> Unit[int]:
-    """Return a version, `upto` at most, up to which not many more than `count` reports are to the user alone."""
+    """Return a version, at most `upto`, with not many more than `count` reports to this user alone up to it."""
     sql = "SELECT seq FROM reports WHERE uid = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT 1 OFFSET ?"
     rows = (yield Query(sql, (uid, ReportType.READ, after, count - 1))).rows
     return min(upto, rows[0][0]) if rows else upto
 
 
-def _to_user(dialect: Dialect, uid: str, found: Sequence[_Found]) -> Unit[list[_Found]]:
-    """Leave out what was reported to the user in groups that they have left.
+def _to_user(dialect: Dialect, uid: str, found: Sequence[_FoundReport]) -> Unit[list[_FoundReport]]:
+    """Leave out reports to the user in groups that the user has left.
 
-    The rest has the date that its reporter has told all members if that is later.
+    Other reports get the date that the reporter has told all members, if it is later.
     """
     in_groups = [row for row in found if row.conversation == ConversationType.GROUP]
     if not in_groups:
@@ -231,8 +233,8 @@ def _to_user(dialect: Dialect, uid: str, found: Sequence[_Found]) -> Unit[list[_
 
 def _in_groups(
     dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int
-) -> Unit[list[_Found]]:
-    """Return what was read in groups, with the date that its reporter has told this user alone if that is later."""
+) -> Unit[list[_FoundReport]]:
+    """Return reads in groups. They get the date that the reporter has told this user alone, if it is later."""
     if not seats:
         return []
     group = ConversationType.GROUP
@@ -243,7 +245,7 @@ def _in_groups(
         keys = [(uid, int(ReportType.READ), int(group), r.line, r.group_id, r.reporter) for r in rows]
         known = {key[3:]: date for key, date in (yield from _dates(dialect, keys)).items()}
     return [
-        _Found(
+        _FoundReport(
             r.version,
             r.reporter,
             max(r.date, known.get((r.line, r.group_id, r.reporter), 0)),
@@ -255,12 +257,12 @@ def _in_groups(
     ]
 
 
-def _latest(found: Iterable[_Found]) -> list[_Found]:
-    """Return the reports in order, of each reporter and conversation the last with the latest date.
+def _latest(found: Iterable[_FoundReport]) -> list[_FoundReport]:
+    """Return the reports in order: for each reporter and conversation the last one, with the latest date.
 
-    Lines are not told apart: a report on the wire has none.
+    Lines do not count: a report on the wire has none.
     """
-    latest: dict[Row, _Found] = {}
+    latest: dict[Row, _FoundReport] = {}
     for row in sorted(found):
         key = (row.conversation, row.target, row.reporter)
         before = latest.pop(key, row)
@@ -268,12 +270,12 @@ def _latest(found: Iterable[_Found]) -> list[_Found]:
     return list(latest.values())
 
 
-def _weight(found: Iterable[_Found]) -> int:
+def _weight(found: Iterable[_FoundReport]) -> int:
     return sum(_FRAME + len(row.reporter.encode()) + len(row.target.encode()) for row in found)
 
 
-def _fitting(found: Sequence[_Found], upto: int, head: int) -> Pulled:
-    """Return the oldest of what there is up to a seq, as much as an answer takes. Those of one seq are not parted."""
+def _fitting(found: Sequence[_FoundReport], upto: int, head: int) -> PulledReports:
+    """Return the oldest reports up to a seq, as many as fit into an answer. Reports of one seq stay together."""
     size = last = 0
     kept: list[Row] = []
     for seq, together in groupby(found, attrgetter("seq")):
@@ -281,7 +283,7 @@ def _fitting(found: Sequence[_Found], upto: int, head: int) -> Pulled:
         size += _weight(part)
         rows = [(row.reporter, row.date, row.target) for row in part]
         if kept and (size > MAX_PULL_BYTES or len(kept) + len(rows) > MAX_PULL_REPORTS):
-            return Pulled(kept, last, head)
+            return PulledReports(kept, last, head)
         kept += rows
         last = seq
-    return Pulled(kept, upto, head)
+    return PulledReports(kept, upto, head)

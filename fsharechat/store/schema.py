@@ -1,8 +1,7 @@
 """The tables, for both dialects.
 
-Migrations bring a database to this state; the statements are in the modules of each subject. Tables that are
-read by their primary key alone are that key's index and nothing else (`sqlite_with_rowid=False`), as InnoDB has it
-anyway.
+Migrations bring a database to this state. The statements are in the modules of each subject. A table that is read
+only by its primary key is stored in the index of that key (`sqlite_with_rowid=False`), as InnoDB always does.
 """
 
 from sqlalchemy import (

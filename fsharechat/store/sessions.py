@@ -1,4 +1,4 @@
-"""Devices that are logged in, and the login codes that let them."""
+"""Devices that are logged in, and the login codes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,11 +13,11 @@ DAY_MS = 86_400_000
 
 
 REVOKED = 0
-"""The `issued_ms` of a session whose token is good no more."""
+"""The `issued_ms` of a session whose token is no longer valid."""
 
 
-class Session(NamedTuple):
-    """What proves the CONNECT of one device of one user."""
+class LoginSession(NamedTuple):
+    """The secrets that prove the CONNECT of one device of one user."""
 
     secret: str
     db_secret: str
@@ -27,8 +27,8 @@ class Session(NamedTuple):
 class CodeRules(NamedTuple):
     """Limits of login codes (contract.md section 3), in milliseconds and pieces.
 
-    Of a number: how long a code lives, the time between two of them, codes in a day, and wrong guesses until a code
-    is void. Of an address: codes that it asks for, logins, and wrong guesses.
+    For a number: how long a code is valid, the time between two codes, codes in a day, and wrong guesses until a code
+    is void. For an address: requests for codes, logins, and wrong guesses.
     """
 
     lifetime_ms: int
@@ -40,7 +40,7 @@ class CodeRules(NamedTuple):
     address_guesses: AddressLimit
 
 
-def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[Session, int] | None]:
+def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[LoginSession, int] | None]:
     """Return the session of a device and the status of its user."""
     rows = (
         yield Query(
@@ -52,11 +52,11 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[Session, int] | Non
     if not rows:
         return None
     *session, status = rows[0]
-    return Session(*session), status
+    return LoginSession(*session), status
 
 
 def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str, str]]]:
-    """Return those of the devices (uid and client id) whose login is over, or whose user is blocked."""
+    """Return the devices (uid and client id) whose login has ended, or whose user is blocked."""
     rows = yield from select_in(
         "SELECT s.uid, s.client_id FROM sessions s JOIN users u ON u.uid = s.uid "
         f"WHERE u.status <> {int(UserStatus.BLOCKED)} AND s.issued_ms <> {REVOKED} AND s.uid IN ({{}})",
@@ -66,24 +66,26 @@ def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str,
     return [device for device in devices if device not in allowed]
 
 
-def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Session]:
-    """Keep a new secret for a device. Its `db_secret` stays what it was, for it encrypts the device's data."""
+def renew(dialect: Dialect, uid: str, client_id: str, fresh: LoginSession) -> Unit[LoginSession]:
+    """Keep a new secret for a device. Its `db_secret` stays the same, because it encrypts the device's data."""
     rows = (
         yield Query("SELECT db_secret FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
     ).rows
     session = fresh._replace(db_secret=rows[0][0]) if rows else fresh
     yield from cursors.begin(dialect, uid, client_id)
-    yield Query(dialect.upsert("sessions", ("uid", "client_id"), Session._fields), (uid, client_id, *session))
+    yield Query(
+        dialect.upsert("sessions", ("uid", "client_id"), LoginSession._fields), (uid, client_id, *session)
+    )
     return session
 
 
 def revoke(_: Dialect, uid: str) -> Unit[None]:
-    """End the tokens of all devices of a user: each has to log in again, and finds its `db_secret` then."""
+    """End the tokens of all devices of a user. Each must log in again, and then gets its old `db_secret`."""
     yield Query("UPDATE sessions SET issued_ms = ? WHERE uid = ?", (REVOKED, uid))
 
 
 def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = None) -> Unit[None]:
-    """Log a device out; with `issued_ms` only if its login is still the one of that time."""
+    """Log a device out. With `issued_ms`, only if its login is still the one from that time."""
     sql = "DELETE FROM sessions WHERE uid = ? AND client_id = ?"
     if issued_ms is None:
         yield Query(sql, (uid, client_id))
@@ -92,8 +94,8 @@ def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = N
     yield from cursors.forget(dialect, uid, client_id)
 
 
-class Codes(NamedTuple):
-    """What is kept of the codes for one number; the columns of `login_codes`."""
+class LoginCodes(NamedTuple):
+    """The kept facts about the codes of one number: the columns of `login_codes`."""
 
     digest: bytes = b""
     sent_ms: int = 0
@@ -104,21 +106,21 @@ class Codes(NamedTuple):
 
 
 class NewCode(NamedTuple):
-    """Whether a number may have another code, and what it had before.
+    """The result for a new code: whether the number may have it, and its earlier row.
 
-    `wait_ms`: for how long the address that asks may not, where it is for its sake.
+    `wait_ms`: how long the asking address must wait, if the address is the reason.
     """
 
     result: LoginCode
-    before: Codes
+    before: LoginCodes
     wait_ms: int = 0
 
 
 class Guess(NamedTuple):
-    """A code that somebody tries.
+    """A code that a user tries.
 
-    `is_super`: whether it is the super code; None where the server has none. `retried`: the same call may have been
-    carried out already. `address`: where it comes from; empty: it is not counted.
+    `is_super`: whether it is the super code, None if the server has none. `retried`: the same call may have been
+    carried out already. `address`: its origin; an empty one is not counted.
     """
 
     number: str
@@ -129,28 +131,28 @@ class Guess(NamedTuple):
     address: str = ""
 
 
-class Login(NamedTuple):
-    """Who has logged in; `created`: the user is new. `session` is None when the guess was refused with `result`.
+class LoginResult(NamedTuple):
+    """A login. `created`: the user is new. `session` is None if the guess was refused with `result`.
 
-    `wait_ms`: for how long its address may not log in, where it was refused for its address's sake.
+    `wait_ms`: how long the address must wait, if the address is the reason for a refusal.
     """
 
     result: LoginCode
     uid: str = ""
     status: int = 0
     created: bool = False
-    session: Session | None = None
+    session: LoginSession | None = None
     wait_ms: int = 0
 
 
-def _codes(dialect: Dialect, number: str) -> Unit[Codes]:
-    sql = f"SELECT {', '.join(Codes._fields)} FROM login_codes WHERE number = ?{dialect.locking}"
+def _codes(dialect: Dialect, number: str) -> Unit[LoginCodes]:
+    sql = f"SELECT {', '.join(LoginCodes._fields)} FROM login_codes WHERE number = ?{dialect.locking}"
     rows = (yield Query(sql, (number,))).rows
-    return Codes(*rows[0]) if rows else Codes()
+    return LoginCodes(*rows[0]) if rows else LoginCodes()
 
 
-def _keep(dialect: Dialect, number: str, codes: Codes) -> Unit[None]:
-    yield Query(dialect.upsert("login_codes", ("number",), Codes._fields), (number, *codes))
+def _keep(dialect: Dialect, number: str, codes: LoginCodes) -> Unit[None]:
+    yield Query(dialect.upsert("login_codes", ("number",), LoginCodes._fields), (number, *codes))
 
 
 def new_code(
@@ -162,18 +164,19 @@ def new_code(
     retried: bool = False,
     address: str = "",
 ) -> Unit[NewCode]:
-    """Keep a code that is to be sent, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
+    """Keep a code for sending, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
 
-    A retried call does not wait for `resend_ms`, and is not counted again: what it would wait for may be its own
-    first attempt.
+    A retried call does not wait for `resend_ms`, and is not counted again: the earlier code may be its own first try.
     """
     if not retried:
         wait_ms = yield from address_limits.take(dialect, Counted.CODES, address, now, rules.address_codes)
         if wait_ms:
-            return NewCode(LoginCode.TOO_OFTEN, Codes(), wait_ms)
-    # A row that is not there cannot be locked, and two processes would each send the number a first code.
+            return NewCode(LoginCode.TOO_OFTEN, LoginCodes(), wait_ms)
+    # A missing row cannot be locked, and then two processes would both send a first code to the number.
     yield Query(
-        dialect.insert_new("login_codes", ("number", *Codes._fields)), (number, *Codes()), unread=True
+        dialect.insert_new("login_codes", ("number", *LoginCodes._fields)),
+        (number, *LoginCodes()),
+        unread=True,
     )
     codes = yield from _codes(dialect, number)
     today = now // DAY_MS
@@ -181,15 +184,15 @@ def new_code(
     too_soon = within(rules.resend_ms, codes.sent_ms, now) and not retried
     if too_soon or sent_today >= rules.per_day:
         return NewCode(LoginCode.TOO_OFTEN, codes)
-    yield from _keep(dialect, number, Codes(digest, now, today, sent_today + 1))
+    yield from _keep(dialect, number, LoginCodes(digest, now, today, sent_today + 1))
     return NewCode(LoginCode.SUCCESS, codes)
 
 
-def take_back(dialect: Dialect, number: str, digest: bytes, before: Codes, lost: bool) -> Unit[None]:
-    """Undo what a code that could not be sent cost its number, unless another one has taken its place.
+def take_back(dialect: Dialect, number: str, digest: bytes, before: LoginCodes, lost: bool) -> Unit[None]:
+    """Take back the count of a code that could not be sent, unless another code has replaced it.
 
-    `lost`: it was certainly not sent, and all is as before. Otherwise it stays valid, for it may arrive, and a next
-    one waits for `resend_ms`; only the day is not charged with it.
+    `lost`: it was certainly not sent, and everything becomes as before. Else the code stays valid, because it may
+    arrive, and the next one waits for `resend_ms`; it just does not count for the day.
     """
     codes = yield from _codes(dialect, number)
     if codes.digest != digest:
@@ -203,9 +206,9 @@ def take_back(dialect: Dialect, number: str, digest: bytes, before: Codes, lost:
 def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit[LoginCode]:
     """Check a guess and count it: SUCCESS, CODE_EXPIRED or WRONG_CODE.
 
-    A right code is used up, but for the retried call of the device that used it. After `wrong_guesses` wrong ones the
-    code is void, and its number may have a new one as ever: nobody can keep others out by guessing. Beyond that a
-    guess costs the address that it comes from.
+    A right code can be used once; only a retried call of the same device may use it again. After `wrong_guesses`
+    wrong guesses the code is void, and its number may get a new one as usual: so nobody can lock others out by
+    guessing. Guesses also count for the address from which they come.
     """
     codes = yield from _codes(dialect, guess.number)
     fresh = within(rules.lifetime_ms, codes.sent_ms, now)
@@ -219,18 +222,20 @@ def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit
         return LoginCode.SUCCESS
     if alive:
         yield from _keep(dialect, guess.number, codes._replace(wrong=codes.wrong + 1))
-    if alive or guess.is_super is not None:  # else there is nothing to guess, so nothing to count
+    if alive or guess.is_super is not None:  # else there is nothing to guess, and nothing to count
         limit = rules.address_guesses
         yield from address_limits.take(dialect, Counted.WRONG_CODES, guess.address, now, limit)
     return LoginCode.WRONG_CODE if alive else LoginCode.CODE_EXPIRED
 
 
-def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: CodeRules) -> Unit[Login]:
+def log_in(
+    dialect: Dialect, guess: Guess, fresh: LoginSession, now: int, rules: CodeRules
+) -> Unit[LoginResult]:
     """Use a code, find or create its user and renew the session of the device, all or nothing.
 
-    A blocked user gets NO_SESSION, and only for a right code: nobody else learns that they are.
-    A retried call that was carried out already gives the device a session once more, and the same `created`.
-    An address that has guessed or logged in too often gets TOO_OFTEN.
+    A blocked user gets NO_SESSION, but only for a right code: nobody else learns of the block. A retried call that
+    was carried out already gives the device a session again, with the same `created`. An address that has guessed or
+    logged in too often gets TOO_OFTEN.
     """
     wait_ms = yield from address_limits.wait(
         dialect, Counted.WRONG_CODES, guess.address, now, rules.address_guesses
@@ -239,21 +244,21 @@ def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: Code
         limit = rules.address_logins
         wait_ms = yield from address_limits.take(dialect, Counted.LOGINS, guess.address, now, limit)
     if wait_ms:
-        return Login(LoginCode.TOO_OFTEN, wait_ms=wait_ms)
+        return LoginResult(LoginCode.TOO_OFTEN, wait_ms=wait_ms)
     result = yield from use_code(dialect, guess, now, rules)
     if result is not LoginCode.SUCCESS:
-        return Login(result)
+        return LoginResult(result)
     uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
     if status == UserStatus.BLOCKED:
-        return Login(LoginCode.NO_SESSION, uid, status)
+        return LoginResult(LoginCode.NO_SESSION, uid, status)
     if guess.retried and not created:
         created = yield from _came_with(uid, guess.client_id)
     session = yield from renew(dialect, uid, guess.client_id, fresh)
-    return Login(result, uid, status, created, session)
+    return LoginResult(result, uid, status, created, session)
 
 
 def _came_with(uid: str, client_id: str) -> Unit[bool]:
-    """Return whether the session of a device was made together with its user, who is as they were then."""
+    """Return whether the session of a device was made together with its user, and the user has not changed since."""
     sql = (
         "SELECT 1 FROM users u JOIN sessions s ON s.uid = u.uid "
         "WHERE u.uid = ? AND s.client_id = ? AND s.issued_ms = u.update_dt"

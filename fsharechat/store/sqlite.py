@@ -25,8 +25,8 @@ from fsharechat.store.checkpoints import LATEST_PAGES, LOG_BYTES, Checkpoints
 from fsharechat.store.disk import Disk
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import OnStep, log_step, migrate
-from fsharechat.store.readers import Lane, ReadTooLong, Share
-from fsharechat.store.state import State, StoreUnread, look
+from fsharechat.store.readers import ReadLane, ReadTooLong, Share
+from fsharechat.store.state import StoreState, StoreUnread, look
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Result, Row, T, Unit, chunks, flat, marks, rows_of_marks
 from fsharechat.store.writer import Batch
@@ -34,24 +34,25 @@ from fsharechat.store.writer import Batch
 log = structlog.get_logger(__name__)
 
 SHARES = {
-    Lane.SHORT: Share(readers=3, reserved=1, seconds=5.0),
-    Lane.LONG: Share(readers=1, reserved=0, seconds=3.0),
+    ReadLane.SHORT: Share(readers=3, reserved=1, seconds=5.0),
+    ReadLane.LONG: Share(readers=1, reserved=0, seconds=3.0),
 }
 """The reader threads; each has a connection of its own."""
 
 WRITER_CACHE_KIB = 32 << 10
 READER_CACHE_KIB = 8 << 10
 CHECKPOINT_CACHE_KIB = 1 << 10
-"""What of the database the connections of the writer, of each reader and of the checkpoints keep in memory: 65 MiB
-at most, all together."""
+"""How much of the database each connection keeps in memory, KiB: the writer, each reader, the checkpoints. Together
+at most 65 MiB.
+"""
 
 LOOK_STEPS = 200_000
-"""After so many steps of SQLite's machine (some ms) a read looks whether it takes too long."""
+"""After so many steps of SQLite's machine (some ms) a read checks whether it takes too long."""
 
 _PRIVATE = 0o600
 
 SWITCH_INTERVAL_SECONDS = 0.0005
-"""The writer thread asks for the GIL at every statement; the default of 5 ms a time is too long."""
+"""The writer thread asks for the GIL at every statement. The default of 5 ms each time is too long."""
 
 
 class SqliteDialect:
@@ -110,7 +111,7 @@ class SqliteDialect:
         return dict(rows)
 
     def clock(self) -> Unit[int]:
-        yield from ()  # one process writes: its own clock is the one
+        yield from ()  # only this process writes, so its clock counts
         return now_ms()
 
 
@@ -123,7 +124,7 @@ def _add_to_heads(column: str, counts: dict[str, int], returned: str) -> Unit[di
 
 
 def _on_heads(column: str, count: int, update: str) -> str:
-    """Return the statement that takes `count` rows (uid, value) into a column of the heads."""
+    """Return the statement that writes `count` rows (uid, value) into a column of the heads."""
     if column == "seq":
         insert = f"INSERT INTO heads (uid, seq) VALUES {rows_of_marks(2, count)}"
     else:
@@ -133,7 +134,7 @@ def _on_heads(column: str, count: int, update: str) -> str:
 
 
 class SqliteStore(Store):
-    """One file. Only one process may have it open for writing (the node locks its data folder)."""
+    """One file. Only one process may open it for writing (the node locks its data folder)."""
 
     def __init__(self, path: Path, max_queue: int) -> None:
         super().__init__(max_queue, SHARES)
@@ -147,7 +148,7 @@ class SqliteStore(Store):
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 
-    async def look(self) -> State:
+    async def look(self) -> StoreState:
         try:
             return await asyncio.to_thread(_look, self._path, self.dialect)
         except sqlite3.Error as error:
@@ -172,7 +173,7 @@ class SqliteStore(Store):
 
     @contextmanager
     def _opening(self) -> Iterator[None]:
-        """Say what goes wrong with a database that is being opened, and whether its disk is full."""
+        """Explain an error while a database is opened, and whether its disk is full."""
         try:
             yield
         except StoreError as error:
@@ -200,7 +201,7 @@ class SqliteStore(Store):
             raise StoreError(problem)
         await self.write(_mark)
 
-    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+    async def _read(self, lane: ReadLane, start: Callable[[], Unit[T]]) -> T:
         seconds = self._shares[lane].seconds
         read = _Read(seconds, time.monotonic() + seconds)
         done = self._loop.run_in_executor(self._threads, self._run_read, start, read)
@@ -208,8 +209,8 @@ class SqliteStore(Store):
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             read.unwanted = True
-            await asyncio.wait([done])  # until the thread has seen it, and is free
-            done.exception()  # looked at: the loop complains of what nobody asked for
+            await asyncio.wait([done])  # until the thread has noticed, and is free
+            done.exception()  # retrieved: else the loop would complain
             raise
 
     def _start_batch(self, batch: Batch) -> None:
@@ -234,7 +235,7 @@ class SqliteStore(Store):
                 self._undo()
                 batch.fail(failure)
             except Exception as error:
-                # Nothing of the batch is stored, and every caller is told; the next one may do better.
+                # Nothing of the batch is stored, and every caller is told. The next batch may succeed.
                 log.exception("store batch failed", messages=len(batch.messages), units=len(batch.works))
                 self._undo()
                 batch.fail(error)
@@ -265,13 +266,13 @@ class SqliteStore(Store):
         return outcome[0]
 
     def _guarded(self, start: Callable[[], Unit[T]]) -> T | Exception:
-        """Run a unit so that its failure undoes and concerns it alone."""
+        """Run a unit so that its failure undoes only this unit."""
         self._connection.execute("SAVEPOINT unit")
         try:
             result = _run(self._connection, start())
         except Exception as error:
             if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-                raise  # a full disk, say: it is no fault of the unit, and may have undone the whole transaction
+                raise  # such as a full disk: no fault of the unit, and the whole transaction may be undone
             self._connection.execute("ROLLBACK TO unit")
             return StoreError(str(error)) if isinstance(error, sqlite3.Error) else error
         self._connection.execute("RELEASE unit")
@@ -293,7 +294,7 @@ class SqliteStore(Store):
         connection.set_progress_handler(self._is_over, LOOK_STEPS)
 
     def _is_over(self) -> bool:
-        """Return whether SQLite is to stop what this thread reads."""
+        """Return whether SQLite must stop the read of this thread."""
         read: _Read | None = self._local.read
         return read is not None and read.is_over
 
@@ -330,13 +331,13 @@ class SqliteStore(Store):
         return connection
 
 
-def _look(path: Path, dialect: Dialect) -> State:
-    """Read what a database says of itself, and make no file beside it, as SQLite would where one may write there.
+def _look(path: Path, dialect: Dialect) -> StoreState:
+    """Read the state of a database. Make no file beside it, as SQLite would if it may write there.
 
     Raises sqlite3.Error, OSError and StoreUnread.
     """
     if not path.exists() or not path.stat().st_size:
-        return State()
+        return StoreState()
     with_wal, shared = (path.with_name(path.name + beside) for beside in ("-wal", "-shm"))
     whole = not _has_content(with_wal) and not _has_content(path.with_name(path.name + "-journal"))
     if not whole and _has_content(with_wal) and not shared.exists():
@@ -373,7 +374,7 @@ def _mark(dialect: Dialect) -> Unit[None]:
 
 @dataclass(slots=True)
 class _Read:
-    """How long a read may take, and whether there is still somebody who wants it."""
+    """The time limit of a read, and whether a caller still waits for it."""
 
     seconds: float
     deadline: float
@@ -388,7 +389,7 @@ class _Read:
 
 
 def _make_private(path: Path) -> None:
-    """See to it that a database, there or new, is for its user alone; SQLite gives files beside it the same rights.
+    """Make a database, old or new, private to its user. SQLite gives the files beside it the same rights.
 
     Raises OSError.
     """
@@ -399,7 +400,7 @@ def _make_private(path: Path) -> None:
                 file.chmod(_PRIVATE)
         except FileNotFoundError:
             continue
-        except PermissionError as error:  # it is another user's, who lets this one write
+        except PermissionError as error:  # it belongs to another user, who lets this one write
             log.warning(
                 "other users of this machine may read the database", file=str(file), reason=error.strerror
             )
@@ -411,7 +412,7 @@ def _run(connection: sqlite3.Connection, unit: Unit[T], read: _Read | None = Non
         while True:
             cursor = connection.execute(query.sql, query.params)
             rows = cursor.fetchall()
-            if read is not None and read.is_over:  # a short statement never looks
+            if read is not None and read.is_over:  # a short statement never checks
                 raise read.too_long()
             query = unit.send(Result(rows, cursor.rowcount))
     except StopIteration as stop:

@@ -1,4 +1,4 @@
-"""What a database says of itself: how far it is migrated, and who may write to it. Reading it changes nothing."""
+"""The state of a database: its last migration, and which versions may write to it. Reading it changes nothing."""
 
 from typing import NamedTuple
 
@@ -11,31 +11,31 @@ VERSION_FACT = "store_version"
 
 
 class StoreUnread(StoreError):
-    """A process was killed in the middle: only one that may write to the database can read it now."""
+    """A process was killed while it wrote. Now only a process that may write to the database can read it."""
 
 
-class State(NamedTuple):
-    """`revision` is that of the migration that was the last one, "" where there are no tables."""
+class StoreState(NamedTuple):
+    """`revision` is that of the last migration, "" if there are no tables."""
 
     revision: str = ""
     level: int = 0
     """The lowest level that may write (fence.py)."""
     migrated_by: str = ""
     closed_by: str = ""
-    """The versions that migrated it last and that raised the fence; "" where they did not write it down."""
+    """The version that migrated it last, and the version that raised the fence; "" if they did not note it."""
 
 
-def look(dialect: Dialect) -> Unit[State]:
-    """Return what the database says of itself."""
+def look(dialect: Dialect) -> Unit[StoreState]:
+    """Return the state of the database."""
     tables = {name for (name,) in (yield Query(dialect.tables)).rows}
     if "alembic_version" not in tables:
-        return State()
+        return StoreState()
     rows = (yield Query("SELECT version_num FROM alembic_version")).rows
     if not rows or "facts" not in tables:
-        return State()
+        return StoreState()
     wanted = (fence.NAME, fence.CLOSED_BY, VERSION_FACT)
     found: dict[str, bytes] = dict(
         (yield Query("SELECT name, value FROM facts WHERE name IN (?, ?, ?)", wanted)).rows
     )
     level, closed_by, migrated_by = (bytes(found.get(name, b"")).decode() for name in wanted)
-    return State(str(rows[0][0]), int(level or 0), migrated_by, closed_by)
+    return StoreState(str(rows[0][0]), int(level or 0), migrated_by, closed_by)

@@ -1,4 +1,4 @@
-"""The store as the roles see it."""
+"""The interface of the store for the roles."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -9,21 +9,21 @@ from fsharechat.renewal import Renewable
 from fsharechat.store import group_log
 from fsharechat.store.group_log import FarBehind, Given
 from fsharechat.store.migrate import OnStep
-from fsharechat.store.readers import OWN, Lane, Readers, Share
-from fsharechat.store.state import State
+from fsharechat.store.readers import OWN, Readers, ReadLane, Share
+from fsharechat.store.state import StoreState
 from fsharechat.store.unit import Dialect, P, T, Unit
 from fsharechat.store.writer import LARGE, Batch, GroupCommit, StoreStats
 
 MAX_WAKING = 400
-"""Transactions that give one user, or those of one unit, what they have not been given: a million entries."""
+"""How many transactions may give entries to one user, or to the users of one unit: a million entries."""
 
 
 class Store(Renewable, ABC):
-    """Owns the truth: runs units of work and appends messages, many in one transaction."""
+    """Owns the data: runs units of work and appends messages, many in one transaction."""
 
     dialect: Dialect
 
-    def __init__(self, max_queue: int, shares: Mapping[Lane, Share]) -> None:
+    def __init__(self, max_queue: int, shares: Mapping[ReadLane, Share]) -> None:
         self._commits = GroupCommit(max_queue, self._start_batch)
         self.append = self._commits.append
         self._shares = shares
@@ -34,11 +34,11 @@ class Store(Renewable, ABC):
 
     @property
     def away(self) -> str:
-        """Why the database cannot be used, "" while it can. Meanwhile all that needs it fails at once."""
+        """Why the database cannot be used, "" while it can. Meanwhile all work that needs it fails at once."""
         return self._away
 
     def on_reach(self, tell: Callable[[], None]) -> None:
-        """Have `tell` called on the loop whenever `away` has come or gone."""
+        """Call `tell` on the loop whenever `away` begins or ends."""
         self._on_reach.append(tell)
 
     def _set_away(self, reason: str) -> None:
@@ -51,12 +51,12 @@ class Store(Renewable, ABC):
         return self._commits.stats
 
     @abstractmethod
-    async def look(self) -> State:
-        """Look what is there, and change nothing. It need not be open. Raises StoreError."""
+    async def look(self) -> StoreState:
+        """Return the state of the database, and change nothing. The store need not be open. Raises StoreError."""
 
     @abstractmethod
     async def migrate(self, on_step: OnStep) -> None:
-        """Bring the schema up to date, and no more. `on_step` is called after each step of a database that was there.
+        """Only bring the schema up to date. `on_step` is called after each step of an existing database.
 
         Raises StoreError.
         """
@@ -67,7 +67,7 @@ class Store(Renewable, ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Finish what was taken and let go. What comes later gets StoreError."""
+        """Finish the accepted work and close. Later work gets StoreError."""
 
     @abstractmethod
     async def probe(self) -> None:
@@ -76,25 +76,25 @@ class Store(Renewable, ABC):
     async def read(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit that only reads, for the server itself: what is short, and goes before all users' reads.
+        """Run a short unit that only reads, for the server itself. It goes before all reads of users.
 
-        Raises StoreError, also when it takes too long.
+        Raises StoreError, also if it takes too long.
         """
-        return await self._in_turn(Lane.SHORT, OWN, lambda: unit(self.dialect, *args, **kwargs))
+        return await self._in_turn(ReadLane.SHORT, OWN, lambda: unit(self.dialect, *args, **kwargs))
 
     async def read_for(
         self, uid: str, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit that only reads for a user, of whose reads few run at a time. Raises what `read` does."""
-        return await self._in_turn(Lane.SHORT, uid, lambda: unit(self.dialect, *args, **kwargs))
+        """Run a unit that only reads, for a user. Few of one user run at a time. Raises the errors of `read`."""
+        return await self._in_turn(ReadLane.SHORT, uid, lambda: unit(self.dialect, *args, **kwargs))
 
     async def search_for(
         self, uid: str, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit that only reads, as `read_for` does, and may take longer the more is stored."""
-        return await self._in_turn(Lane.LONG, uid, lambda: unit(self.dialect, *args, **kwargs))
+        """Like `read_for`, for units that take longer the more is stored."""
+        return await self._in_turn(ReadLane.LONG, uid, lambda: unit(self.dialect, *args, **kwargs))
 
-    async def _in_turn(self, lane: Lane, owner: str, start: Callable[[], Unit[T]]) -> T:
+    async def _in_turn(self, lane: ReadLane, owner: str, start: Callable[[], Unit[T]]) -> T:
         self._check_open()
         await self._readers.enter(lane, owner)
         try:
@@ -108,15 +108,15 @@ class Store(Renewable, ABC):
             raise StoreError("the store is closed")
 
     @abstractmethod
-    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
-        """Run a unit with one of the readers of a lane, of which there is one; it is free again on return."""
+    async def _read(self, lane: ReadLane, start: Callable[[], Unit[T]]) -> T:
+        """Run a unit with a reader of a lane. On return the reader is free again."""
 
     async def write(
         self, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a unit in a transaction, which it may share with others; return when it is durable.
+        """Run a unit in a transaction, which may be shared with other units. Return when it is durable.
 
-        An exception of the unit undoes that unit alone and is raised here. Raises StoreError.
+        An exception of the unit undoes only that unit, and is raised here. Raises StoreError.
         """
         return await self._write((), (), 0, lambda: unit(self.dialect, *args, **kwargs))
 
@@ -129,7 +129,7 @@ class Store(Renewable, ABC):
     ) -> T:
         """Run a unit that advances the heads of many users, as `write` does.
 
-        Where several processes write, that these are known beforehand keeps their transactions from waiting for each
+        If several processes write, knowing these users beforehand keeps their transactions from waiting for each
         other in a circle.
         """
         return await self._write(uids, (), 0, lambda: unit(self.dialect, *args, **kwargs))
@@ -146,9 +146,9 @@ class Store(Renewable, ABC):
         return await self._write(uids, (id,), 0, lambda: unit(self.dialect, *args, **kwargs))
 
     async def put_to_sleep(self, group_id: str, uids: Sequence[str]) -> list[str] | None:
-        """Put members of a group (MAX_SLEEPERS at most) to sleep, in the lane of the crowds, however few they are.
+        """Put members of a group (at most MAX_SLEEPERS) to sleep, always in the lane of the crowds.
 
-        Returns who fell asleep; None while processes that wake nobody may write (group_log.put_to_sleep). Raises
+        Returns those who fell asleep, None while older processes may write (group_log.put_to_sleep). Raises
         StoreError.
         """
         rows = max(2 * len(uids), LARGE + 1)  # of the members, and of their heads
@@ -157,10 +157,10 @@ class Store(Renewable, ABC):
         )
 
     async def wake(self, uid: str, most: int = MAX_WAKING) -> Given | None:
-        """Give a user what is in the logs of all groups where they are asleep (group_log.py), and wake them.
+        """Give a user the entries from the logs of all groups where they are asleep (group_log.py), and wake them.
 
-        `most`: how many transactions it may take. Returns what it gave; `more` of it: somebody has to go on. None:
-        nothing was to be given. Raises StoreError.
+        `most`: how many transactions it may take. Returns what it gave; its `more` says that another call must go on.
+        Returns None if there was nothing to give. Raises StoreError.
         """
         total = 0
         last = None
@@ -182,7 +182,7 @@ class Store(Renewable, ABC):
     async def _write(
         self, uids: Sequence[str], ids: Sequence[str], rows: int, start: Callable[[], Unit[T]]
     ) -> T:
-        """Run a unit; where it has to wait for what users are to be given first, do that and run it again."""
+        """Run a unit. If users must be given entries first, do that and run the unit again."""
         for _ in range(MAX_WAKING):
             try:
                 return await self._commits.write(start, uids, ids, rows)
@@ -200,4 +200,4 @@ class Store(Renewable, ABC):
 
     @abstractmethod
     def _start_batch(self, batch: Batch) -> None:
-        """Begin to carry out a batch, without blocking; GroupCommit.finish is to be called with it on the loop."""
+        """Begin to carry out a batch, without blocking. Then call GroupCommit.finish with it on the loop."""

@@ -1,8 +1,8 @@
 """Units of work: SQL without I/O.
 
-A unit is a generator that yields statements and is sent their results. It does not know who runs it: SQLite runs
-it in its writer or reader thread without a hop a statement, MySQL awaits each statement. So every statement of
-fsharechat is written once, and a batch that must be tried again is simply begun again.
+A unit is a generator that yields statements and is sent their results. It does not know how it is run: SQLite runs it
+in its writer or reader thread, without a thread switch for each statement; MySQL awaits each statement. So every
+statement of fsharechat is written once, and a batch that must be tried again simply starts anew.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ class Query(NamedTuple):
     sql: str
     params: Sequence[object] = ()
     unread: bool = False
-    """The unit does not look at its result, so an engine far away may send it together with the next statement."""
+    """The unit does not use its result, so a remote engine may send it together with the next statement."""
 
 
 class Result(NamedTuple):
@@ -37,11 +37,11 @@ Unit = Generator[Query, Result, T]
 
 
 class Dialect(Protocol):
-    """Where the SQL of the engines differs."""
+    """The differences in the SQL of the engines."""
 
     name: str
     locking: str
-    """What ends a SELECT whose rows no other writer may change before this unit is done."""
+    """The end of a SELECT that locks its rows until this unit is done."""
     tables: str
     """The query for the names of all tables."""
 
@@ -55,35 +55,35 @@ class Dialect(Protocol):
     ) -> str:
         """Return an INSERT of `rows` rows of `keys` + `columns` that updates `columns` where the key exists.
 
-        Those of the columns that are in `highest` keep the higher one of both values.
+        Columns in `highest` keep the higher one of both values.
         """
 
     def insert_new(self, table: str, columns: Sequence[str]) -> str:
-        """Return an INSERT of one row that does nothing where a unique key exists; look what is there afterwards."""
+        """Return an INSERT of one row that does nothing if a unique key exists; read the row afterwards."""
 
     def find_rows(self, table: str, columns: Sequence[str], keys: Sequence[str], count: int) -> str:
-        """Return a SELECT of `columns` of the rows whose `keys` are one of `count` rows of parameters."""
+        """Return a SELECT of `columns` from the rows whose `keys` match one of `count` rows of parameters."""
 
     shared: bool
-    """Several processes may write to the database."""
+    """Whether several processes may write to the database."""
 
     def advance(self, counts: "dict[str, int]", column: str) -> "Unit[dict[str, int]]":
-        """Add to a column of the heads of users and return what it is now, with their rows locked in user order."""
+        """Add to a column of the heads of users, with their rows locked in user order. Return the new values."""
 
     def advance_inboxes(self, counts: "dict[str, int]") -> "Unit[dict[str, int]]":
-        """Do it with the last seqs of inboxes; of users who are asleep (group_log.py) the negative is returned."""
+        """Do the same with the last seqs of inboxes. For sleeping users (group_log.py) return the negative."""
 
     def raise_heads(self, column: str, uids: "Sequence[str]", now: int) -> "Unit[dict[str, int]]":
-        """Set a version of users to `now`, or to one more than it is if that is later; return it like `advance`."""
+        """Set a version of users to `now`, or to its value plus one if that is later. Return it like `advance`."""
 
     def clock(self) -> "Unit[int]":
-        """Return the time (ms) by a clock that all who write to this database share; it may step both ways."""
+        """Return the time (ms) of a clock that all writers of this database share. It may step in both directions."""
 
 
 UnitFunction = Callable[Concatenate[Dialect, P], Unit[T]]
 
 MAX_ROWS = 2048
-"""Rows of one multi-row statement; SQLite takes 32,766 parameters a statement."""
+"""The most rows of one statement. SQLite takes 32,766 parameters in a statement."""
 
 
 @lru_cache(maxsize=1024)
@@ -100,7 +100,7 @@ def rows_of_marks(width: int, count: int) -> str:
 
 
 def chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut rows into runs that one statement takes."""
+    """Cut rows into parts for one statement each."""
     for start in range(0, len(rows), MAX_ROWS):
         yield rows[start : start + MAX_ROWS]
 
@@ -111,14 +111,14 @@ def flat(rows: Iterable[Iterable[object]]) -> list[object]:
 
 
 def insert_many(table: str, columns: Sequence[str], rows: Sequence[Row]) -> Unit[None]:
-    """Insert rows by as few statements as the engine allows."""
+    """Insert rows with as few statements as the engine allows."""
     head = f"INSERT INTO {table} ({','.join(columns)}) VALUES "
     for part in chunks(rows):
         yield Query(head + rows_of_marks(len(columns), len(part)), flat(part), unread=True)
 
 
 def select_in(sql: str, values: Sequence[object]) -> Unit[list[Row]]:
-    """Return the rows of `sql`, whose `{}` stands for a list of parameters, over all of `values`."""
+    """Return the rows of `sql` for all of `values`. Its `{}` stands for a list of parameters."""
     found: list[Row] = []
     for part in chunks(values):
         found += (yield Query(sql.format(marks(len(part))), part)).rows
@@ -126,16 +126,15 @@ def select_in(sql: str, values: Sequence[object]) -> Unit[list[Row]]:
 
 
 STEP = 100
-"""Rows of one statement of `rows_within`: each may be large."""
+"""How many rows one statement of `rows_within` reads: each may be large."""
 
 
 def rows_within(
     frame: int, ids: Sequence[str], read: Callable[[Sequence[str]], Unit[dict[str, R]]]
 ) -> Unit[list[tuple[str, R | None]]]:
-    """Return what `read` finds for each of `ids`, in their order, None where there is none.
+    """Return the row that `read` finds for each of `ids`, in their order, None where there is none.
 
-    It ends before the one with which an answer would be too large (protocol/sizes.py); each weighs `frame` bytes
-    beside its texts.
+    It ends before the answer would be too large (protocol/sizes.py). Each row takes `frame` bytes besides its texts.
     """
     answer: list[tuple[str, R | None]] = []
     size = 0

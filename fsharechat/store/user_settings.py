@@ -1,4 +1,4 @@
-"""What users have set for themselves: a value for each scope and key (contract.md section 8)."""
+"""The settings of users: a value for each scope and key (contract.md section 8)."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from fsharechat.store.unit import Dialect, Query, Unit
 
 
 class Setting(NamedTuple):
-    """A setting. `update_dt` (ms) is the version it came with, and no other setting of the user has the same."""
+    """A setting. `update_dt` (ms) is its version. No other setting of the user has the same."""
 
     scope: int
     key: str
@@ -17,7 +17,7 @@ class Setting(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that it takes in an answer."""
+        """Its size in an answer, bytes."""
         return SETTING + sent_size(self.key, self.value)
 
 
@@ -32,16 +32,16 @@ _ENTRIES = (
 
 
 def changed(_: Dialect, uid: str, after: int) -> Unit[list[Setting]]:
-    """Return the settings that changed after the version `after`, the oldest first, as many as an answer takes."""
+    """Return the settings that changed after the version `after`, oldest first, as many as fit into an answer."""
     lengths = (yield Query(_SIZES, (uid, after))).rows
-    # An engine may count characters here, which are at least as many bytes: what does not fit so does not fit at all.
+    # An engine may count characters here. There are at least as many bytes, so what does not fit this way never fits.
     upto = max(fitting((dt, SETTING + length) for dt, length in lengths), default=after)
     rows = (yield Query(_ENTRIES, (uid, after, upto))).rows
     return list(fitting((setting, setting.size) for setting in (Setting(*row) for row in rows)))
 
 
 def has_room(_: Dialect, uid: str, scope: int, key: str, limit: int) -> Unit[bool]:
-    """Return whether a user has that setting already, or less than `limit` of them."""
+    """Return whether a user has that setting already, or has less than `limit` settings."""
     sql = "SELECT 1 FROM user_settings WHERE uid = ? AND scope = ? AND name = ?"
     if (yield Query(sql, (uid, scope, key))).rows:
         return True
@@ -50,7 +50,7 @@ def has_room(_: Dialect, uid: str, scope: int, key: str, limit: int) -> Unit[boo
 
 
 def put(dialect: Dialect, uid: str, scope: int, key: str, value: str, now: int) -> Unit[int]:
-    """Keep a setting, in the place of what was set before; return the new version in ms."""
+    """Keep a setting. It replaces the earlier value. Return the new version in ms."""
     version = yield from heads.next_version(dialect, heads.SETTINGS, [uid], now)
     upsert = dialect.upsert("user_settings", ("uid", "scope", "name"), ("value", "update_dt"))
     yield Query(upsert, (uid, scope, key, value, version))

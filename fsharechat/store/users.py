@@ -1,4 +1,4 @@
-"""Users, and what the whole deployment shares."""
+"""Users, and facts that the whole deployment shares."""
 
 import secrets
 import unicodedata
@@ -9,19 +9,19 @@ from fsharechat.protocol.signals import FriendState, UserStatus
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
 
 PAGE = 20
-"""Users on one page of a search."""
+"""How many users one page of a search has."""
 
 MAX_FOUND = 2000
 """The most users that a search finds by one column."""
 
 STEP = 500
-"""Users that `without_parts` looks at."""
+"""How many users `without_parts` checks at a time."""
 
 MAX_PART = 64
-"""Characters of a display name that are searched; it has no more."""
+"""How many characters of a display name are searched. A name has no more."""
 
 _LAST_LETTER = "\U0010ffff"
-"""It comes after all that names are written with."""
+"""It sorts after all characters of names."""
 
 _UID_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 _UID_SIZE = 10
@@ -47,22 +47,23 @@ _COLUMNS = ", ".join(PROFILE)
 
 
 class Rights(NamedTuple):
-    """What decides whether a user may send, and who may send to them."""
+    """The facts that decide whether a user may send, and who may send to that user."""
 
     status: int
     blacklist: frozenset[str]
 
 
 def profiles(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Row]]:
-    """Return the PROFILE columns of those of the users that exist, by uid."""
+    """Return the PROFILE columns of the existing users, by uid."""
     rows = yield from select_in(f"SELECT {_COLUMNS} FROM users WHERE uid IN ({{}})", uids)
     return {row[0]: row for row in rows}
 
 
 def parts(display_name: str) -> list[str]:
-    """Return a display name from each of its characters on, as a search looks for it: whatever case and width.
+    """Return the parts of a display name, one from each of its characters on, in the form that is searched: without
+    case and width.
 
-    None begins with a space or ends in one, which MySQL would not tell apart.
+    None begins or ends with a space: MySQL would ignore it.
     """
     whole = _folded(display_name)
     return [whole[start:] for start, letter in enumerate(whole) if not letter.isspace()]
@@ -74,7 +75,7 @@ def _folded(text: str) -> str:
 
 
 def friend_since(_: Dialect, viewer: str, uids: Sequence[str]) -> Unit[dict[str, int]]:
-    """Return when (ms) those of the users who count `viewer` as a friend came to do so, by uid."""
+    """Return the users who have `viewer` as a friend, by uid, and since when (ms)."""
     found: list[Row] = []
     for part in chunks(uids):
         where = f"uid IN ({marks(len(part))}) AND friend_uid = ? AND state = ?"
@@ -86,8 +87,8 @@ def friend_since(_: Dialect, viewer: str, uids: Sequence[str]) -> Unit[dict[str,
 def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:
     """Return a page (from 0) of the users whose login number or name is `keyword`.
 
-    With `fuzzy` also those whose display name contains it. What a name or a part finds beyond MAX_FOUND is left out:
-    so much is read, however many users there are.
+    With `fuzzy` also users whose display name contains it. Users beyond MAX_FOUND are left out. So the number of read
+    rows is bounded, however many users there are.
     """
     found: set[str] = set()
     # Numbers are kept in lower case.
@@ -109,8 +110,8 @@ def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:
 def modify(_: Dialect, uid: str, changes: dict[str, object], now: int) -> Unit[None]:
     """Set PROFILE columns of a user.
 
-    The version grows by it, also where two changes fall into one millisecond or the clock has gone back: a device
-    asks for what is newer than its own.
+    The version always grows, even if two changes fall into one millisecond or the clock has gone back: a device asks
+    for profiles newer than its own.
     """
     assignments = "".join(f"{column} = ?, " for column in changes)
     version = "update_dt = CASE WHEN update_dt < ? THEN ? ELSE update_dt + 1 END"
@@ -121,7 +122,7 @@ def modify(_: Dialect, uid: str, changes: dict[str, object], now: int) -> Unit[N
 
 
 def _keep_parts(uid: str) -> Unit[None]:
-    """Have the parts of a user's display name that it has now, if there is such a user; their row is locked."""
+    """Make the kept parts match the present display name of a user, if the user exists. The row is locked."""
     rows = (yield Query("SELECT display_name FROM users WHERE uid = ?", (uid,))).rows
     yield Query("DELETE FROM name_parts WHERE uid = ?", (uid,), unread=True)
     named = [(part, uid) for (name,) in rows for part in parts(name)]
@@ -129,10 +130,9 @@ def _keep_parts(uid: str) -> Unit[None]:
 
 
 def without_parts(_: Dialect, after: str, since: int) -> Unit[tuple[str, list[str]]]:
-    """Look at the STEP users behind the uid `after`, of those who have changed since (ms).
+    """Check the STEP users behind the uid `after` who have changed since a time (ms).
 
-    Return the last uid that was looked at, "" where there is none behind it, and those whose parts are not of their
-    display name.
+    Return the last checked uid, "" if no more follow, and the users whose parts do not match their display name.
     """
     sql = "SELECT uid, display_name, update_dt FROM users WHERE uid > ? ORDER BY uid LIMIT ?"
     rows = (yield Query(sql, (after, STEP))).rows
@@ -146,15 +146,15 @@ def without_parts(_: Dialect, after: str, since: int) -> Unit[tuple[str, list[st
 
 
 def mend_parts(dialect: Dialect, uid: str) -> Unit[None]:
-    """Have the parts of a user's display name as they should be."""
+    """Correct the parts of a user's display name."""
     yield Query(f"SELECT uid FROM users WHERE uid = ?{dialect.locking}", (uid,), unread=True)
     yield from _keep_parts(uid)
 
 
 def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
-    """Return the rights of a user; None when there is no such user."""
+    """Return the rights of a user, None if there is no such user."""
     rows = (yield Query("SELECT uid, status FROM users WHERE uid = ?", (uid,))).rows
-    if not rows or rows[0][0] != uid:  # MySQL finds a uid with spaces behind it, too
+    if not rows or rows[0][0] != uid:  # MySQL also finds a uid with spaces behind it
         return None
     blocked = (
         yield Query(
@@ -175,12 +175,12 @@ def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, in
 
 
 def default_name(number: str) -> str:
-    """Return what a user is called until they say: too little of a number or an address to tell which it is."""
+    """Return the name of a new user: a part of the number or address, too short to reveal the whole."""
     return number.partition("@")[0][:4] if "@" in number else number[-4:]
 
 
 def insert(dialect: Dialect, uid: str, number: str, display_name: str, now: int) -> Unit[None]:
-    """Put a new user, unless the uid or the number is somebody's."""
+    """Add a new user, unless the uid or the number is taken."""
     mobile, email = ("", number) if "@" in number else (number, "")
     values = {
         "uid": uid,
@@ -204,7 +204,7 @@ def insert(dialect: Dialect, uid: str, number: str, display_name: str, now: int)
 
 
 def fact(dialect: Dialect, name: str, value: bytes) -> Unit[bytes]:
-    """Return what the deployment agreed on under `name`: `value`, if nothing was there yet."""
+    """Return the fact of the deployment under `name`. If there is none yet, `value` becomes it."""
     yield Query(dialect.insert_new("facts", ("name", "value")), (name, value))
     stored: bytes = (yield Query("SELECT value FROM facts WHERE name = ?", (name,))).rows[0][0]
     return stored

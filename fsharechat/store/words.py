@@ -1,4 +1,4 @@
-"""Sensitive words: what no message may say (code 242)."""
+"""Sensitive words: no message may contain them (code 242)."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ _PAGE = 10_000
 
 
 class TooManyWords(Exception):
-    """There would be more than MAX_WORDS; nothing was added."""
+    """There would be more than MAX_WORDS words. Nothing was added."""
 
 
 def version(_: Dialect) -> Unit[bytes]:
-    """Return what differs after each change of the words; empty when there never was one."""
+    """Return the version of the words, which differs after each change; empty if there never was one."""
     rows = (yield Query("SELECT value FROM facts WHERE name = ?", (_VERSION,))).rows
     return rows[0][0] if rows else b""
 
 
 def page(_: Dialect, after: str, limit: int) -> Unit[list[str]]:
-    """Return up to `limit` words behind the word `after`, in their order."""
+    """Return up to `limit` words behind the word `after`, in order."""
     sql = "SELECT word FROM sensitive_words WHERE word > ? ORDER BY word LIMIT ?"
     return [word for (word,) in (yield Query(sql, (after, limit))).rows]
 
@@ -32,7 +32,7 @@ def count(_: Dialect) -> Unit[int]:
 
 
 def all_words(dialect: Dialect) -> Unit[tuple[bytes, list[str]]]:
-    """Return a version, and the words: those of that version, or newer ones."""
+    """Return a version and the words. The words may be newer than the version."""
     first = yield from version(dialect)
     found: list[str] = []
     while part := (yield from page(dialect, found[-1] if found else "", _PAGE)):
@@ -41,7 +41,7 @@ def all_words(dialect: Dialect) -> Unit[tuple[bytes, list[str]]]:
 
 
 def add(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]:
-    """Keep words, each once; return how many of them are new. Raises TooManyWords."""
+    """Keep words, each once. Return how many are new. Raises TooManyWords."""
     yield from _change(dialect, new_version)
     known = {
         row[0] for row in (yield from select_in("SELECT word FROM sensitive_words WHERE word IN ({})", words))
@@ -54,7 +54,7 @@ def add(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]
 
 
 def remove(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]:
-    """Remove words; return how many of them there were."""
+    """Remove words. Return how many existed."""
     yield from _change(dialect, new_version)
     removed = 0
     for part in chunks(words):

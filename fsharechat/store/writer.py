@@ -1,4 +1,4 @@
-"""The group commit: what waits while one transaction runs goes into the next one, and is told when it is durable."""
+"""The group commit: work that waits during one transaction goes into the next. Callers hear when it is durable."""
 
 import asyncio
 import math
@@ -16,39 +16,42 @@ from fsharechat.store.unit import T, Unit
 log = structlog.get_logger(__name__)
 
 MAX_BATCH = 1000
-"""Messages, and small units, of one transaction: more would gain nothing and make the first of them wait."""
+"""The most messages and small units of one transaction. More gain nothing, and the first would wait longer."""
 
 MAX_BATCH_BYTES = 4 << 20
-"""Bodies of one transaction: MySQL takes statements of 16 MiB, in which a body is written as twice as many digits."""
+"""The most bytes of bodies in one transaction. MySQL takes 16 MiB, and a body is written as two digits a byte."""
 
 MAX_BATCH_ENTRIES = 2_500
-"""Inbox entries that a transaction of large messages makes, or heads that one of such units advances, if it is more
-than one: who comes meanwhile waits for these (SQLite: 10 ms, MariaDB: 60 ms)."""
+"""The most inbox entries that a transaction of several large messages makes, or heads that several large units
+advance. Others wait for that transaction (SQLite: 10 ms, MariaDB: 60 ms).
+"""
 
 LARGE = 200
-"""A message to more receivers than this waits in a lane of its own, and lets small ones pass; so does a unit that
-advances more heads."""
+"""A message to more receivers than this waits in a lane of its own, and small ones pass it. The same holds for a unit
+that advances more heads.
+"""
 
 LARGE_SHARE = 1 / 3
-"""The part of the writer's time that large messages and units get beside others."""
+"""The share of the writer's time for large messages and units, while others write."""
 
 COMPANY_SECONDS = 1.0
-"""So long after others have written the writer is kept free for more of them; after that the large have all of it."""
+"""How long the writer is kept free for small work after the last of it, s. Then large work gets all of the time."""
 
 MAX_LATE = 100
-"""Messages of one transaction that wait until those who get them have been given what comes before."""
+"""The most messages of one transaction that wait because their receivers must first be given earlier entries."""
 
 MAX_WAITING_ENTRIES = 500_000
-"""Inbox entries that large messages may be waiting to make, and heads that units may be waiting to advance.
+"""How many inbox entries of large messages may wait, and how many heads of units.
 
-MySQL takes some ten seconds for so many."""
+MySQL needs about ten seconds for so many.
+"""
 
 Done = Callable[[Stored | StoreError], None]
 
 
 @dataclass(slots=True)
 class StoreStats:
-    """What the writer did since the start: for the metrics."""
+    """The work of the writer since the start, for the metrics."""
 
     batches: int = 0
     messages: int = 0
@@ -58,15 +61,16 @@ class StoreStats:
 
 @dataclass(slots=True)
 class Work:
-    """A unit that waits to be run, who waits for it, and the users whose heads it will advance and the groups that it
-    will change, if it has said so."""
+    """A unit that waits to be run, the future of its caller, and, if the caller has named them, the users whose heads
+    it advances and the groups that it changes.
+    """
 
     start: Callable[[], Unit[Any]]
     future: asyncio.Future[Any]
     heads_of: Sequence[str] = ()
     groups: Sequence[str] = ()
     rows: int = 0
-    """How many rows it will write, if that is more than heads."""
+    """How many rows it will write, if that is more than its heads."""
 
     @property
     def weight(self) -> int:
@@ -74,7 +78,7 @@ class Work:
 
 
 class Locks(NamedTuple):
-    """What a transaction locks first: groups, then heads; those too of who is awake in the groups in `logs`."""
+    """The locks that a transaction takes first: groups, then heads, also of awake members of the groups in `logs`."""
 
     groups: list[str]
     uids: list[str]
@@ -83,7 +87,7 @@ class Locks(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction does, and after it what came of each part."""
+    """The work of one transaction, and after it the result of each part."""
 
     works: list[Work]
     messages: list[NewMessage]
@@ -91,13 +95,13 @@ class Batch:
     results: list[Any | Exception] = field(default_factory=list)
     stored: list[Stored | StoreError] = field(default_factory=list)
     late: set[int] = field(default_factory=set)
-    """The ids of messages that are to be tried again (messages.append_some)."""
+    """The ids of messages that must be tried again (messages.append_some)."""
 
     def locks(self) -> Locks:
-        """Return the groups and the users whose rows are to be locked before all else.
+        """Return the groups and users whose rows must be locked before all other work.
 
-        Without units that have said so, or that stand beside messages to groups with a log, there are none: messages
-        alone lock theirs in order.
+        Only units that named them need such locks, and units beside messages to groups with a log. Messages alone
+        lock their rows in order.
         """
         groups = {id for work in self.works for id in work.groups}
         uids = {uid for work in self.works for uid in work.heads_of}
@@ -111,14 +115,14 @@ class Batch:
         return Locks(sorted(groups | logs), sorted(uids), sorted(logs))
 
     def fail(self, error: Exception) -> None:
-        """Let every part fail: nothing of the batch is known to be stored."""
+        """Fail every part: nothing of the batch is known to be stored."""
         failure = error if isinstance(error, StoreError) else StoreError(str(error))
         self.results = [failure] * len(self.works)
         self.stored = [failure] * len(self.messages)
 
 
 class Clock(Protocol):
-    """An event loop, as far as it tells the time (s) and wakes."""
+    """The part of an event loop that tells the time (s) and wakes callers."""
 
     def time(self) -> float: ...
 
@@ -126,7 +130,7 @@ class Clock(Protocol):
 
 
 class _Large(NamedTuple):
-    """A message in the lane of the large ones; `behind`: how many small ones had been queued before it."""
+    """A message in the lane of large ones. `behind`: how many small ones were queued before it."""
 
     message: NewMessage
     done: Done
@@ -135,15 +139,15 @@ class _Large(NamedTuple):
 
 
 class GroupCommit:
-    """Queues work on the loop and hands it to an engine, one batch at a time.
+    """Queues work on the loop and gives it to an engine, one batch at a time.
 
-    Messages of one sender are stored in the order of the calls; else a message to a small circle passes those to
-    thousands. These have transactions of their own, each of a few, and beside others only a share of the time: after
-    one of them the writer is there for the others for twice as long as it took, even if it has nothing to do. Else
-    those who send one after the other would wait for one each time.
+    Messages of one sender are stored in the order of the calls. Otherwise a message to few receivers passes messages
+    to thousands. Large messages have their own transactions, a few in each, and only a share of the time: after such
+    a transaction the writer is kept for small work for twice as long as it took, even if it is idle. Else a user who
+    sends one message after the other would wait for a large one each time.
 
-    `run` starts a batch without blocking; the engine calls `finish` on the loop when it has come to an end.
-    `clock` is the running loop unless one is given.
+    `run` starts a batch without blocking. The engine calls `finish` on the loop when the batch has ended. `clock` is
+    the running loop unless one is given.
     """
 
     def __init__(self, max_queue: int, run: Callable[[Batch], None], clock: Clock | None = None) -> None:
@@ -153,33 +157,33 @@ class GroupCommit:
         self._clock = clock
         self._works: list[Work] = []
         self._crowds: deque[Work] = deque()
-        """The units that advance the heads of many; the others pass them."""
+        """Units that advance the heads of many users. Other units pass them."""
         self._crowds_heads = 0
         self._messages: list[NewMessage] = []
         self._bytes = 0
-        """Of their bodies."""
+        """The size of their bodies, bytes."""
         self._dones: list[Done] = []
         self._queued = self._taken = 0
-        """How many messages have come into the lane of the small ones, and have left it."""
+        """How many messages have entered the lane of small ones, and how many have left it."""
         self._large: deque[_Large] = deque()
         self._late: deque[_Large] = deque()
-        """Messages that were tried, and are tried again, before the large ones."""
+        """Messages that are tried again, before the large ones."""
         self._large_senders: Counter[str] = Counter()
         self._entries = 0
-        """What the messages in the lane of the large ones will make."""
+        """How many entries the messages in the lane of large ones will make."""
         self._waiting = 0
-        """Messages and units that no batch has taken."""
+        """How many messages and units no batch has taken yet."""
         self._running = False
         self._runs_large = False
         self._began = 0.0
         self._large_from = 0.0
-        """When large messages and units may go on beside others."""
+        """When large messages and units may go on, while others write."""
         self._others_at = -math.inf
-        """When others wrote last."""
+        """When small work was last written."""
         self._alarm = False
-        """Whether it has been seen to that large ones which wait for their time go on."""
+        """Whether a timer is set for large ones that wait for their time."""
         self._crowds_next = True
-        """Whose turn it is of those two."""
+        """Whether the next turn belongs to large messages or to large units."""
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -212,8 +216,8 @@ class GroupCommit:
     def append(self, message: NewMessage, done: Done) -> None:
         """Store a message and its inbox entries with the next batch, in the order of the calls.
 
-        `done` is called on the loop once the message is durable, with where it went, or with what failed.
-        Raises StoreBusy when too much waits already.
+        `done` is called on the loop when the message is durable, with its place, or with the error. Raises StoreBusy
+        if too much waits already.
         """
         if self._closing or self._waiting >= self._max_queue:
             raise self._no_room()
@@ -238,10 +242,10 @@ class GroupCommit:
         self._large.append(_Large(message, done, self._queued, weight))
 
     def _try_again(self, batch: Batch) -> None:
-        """Take the late messages out of a batch, and put them before all large ones.
+        """Take the late messages from a batch, and queue them before all large ones.
 
-        What their senders have sent since stands behind them, so it is stored in the order of the calls. Late ones
-        that wait already are of other senders, or from behind these.
+        Later messages of their senders stand behind them, so the order of the calls is kept. Late ones that wait
+        already come from other senders, or were behind these.
         """
         tried = list(zip(batch.messages, batch.dones, batch.stored, strict=True))
         late = [
@@ -269,14 +273,14 @@ class GroupCommit:
         self._waiting += len(late)
 
     async def close(self) -> None:
-        """Take no more, and return when what was taken has come to an end."""
+        """Take no more work, and return when the accepted work has ended."""
         self._closing = True
         if not self._idle.is_set() and not self._running:
             self._wake()  # large ones need not wait for their time any more
         await self._idle.wait()
 
     def finish(self, batch: Batch) -> None:
-        """Tell the callers of a batch, once its `results` and `stored` are known."""
+        """Tell the callers of a batch, when its `results` and `stored` are known."""
         if self._runs_large:
             now = self._time()
             self._large_from = now + (now - self._began) * (1 / LARGE_SHARE - 1)
@@ -298,11 +302,11 @@ class GroupCommit:
                 self.stats.failed += 1
             try:
                 done(stored)
-            except Exception:  # the others of the batch must be told all the same
+            except Exception:  # the other callers of the batch must still be told
                 log.exception("a listener for a stored message failed")
 
     def _no_room(self) -> StoreError:
-        """Return why nothing more is taken."""
+        """Return the error for refused work."""
         if self._closing:
             return StoreError("the store is closed")
         return StoreBusy(f"{self._waiting} writes wait for the store")
@@ -310,7 +314,7 @@ class GroupCommit:
     def _wake(self) -> None:
         self._running = True
         self._idle.clear()
-        # What else this turn of the loop brings goes into the same transaction.
+        # More work of this turn of the loop goes into the same transaction.
         asyncio.get_running_loop().call_soon(self._next_batch)
 
     def _next_batch(self) -> None:
@@ -372,7 +376,7 @@ class GroupCommit:
         return works
 
     def _next_large(self) -> Batch | None:
-        """Return large messages or units, by turns where both wait; None where there are none, or none yet."""
+        """Return large messages or units, in turns if both wait, None if there are none, or none may go yet."""
         messages = bool(self._late) or (bool(self._large) and self._large[0].behind <= self._taken)
         if not messages and not self._crowds:
             return None
@@ -385,7 +389,7 @@ class GroupCommit:
         return batch
 
     def _take_crowds(self, batch: Batch) -> None:
-        """Add units that advance many heads; one at least, so that they get on."""
+        """Add units that advance many heads, at least one, so that they make progress."""
         heads = 0
         while self._crowds:
             work = self._crowds[0]
@@ -396,7 +400,7 @@ class GroupCommit:
             self._crowds_heads -= work.weight
 
     def _next_count(self) -> int:
-        """Return how many of the waiting small messages make the next batch."""
+        """Return how many of the waiting small messages go into the next batch."""
         size = 0
         for count, message in enumerate(self._messages):
             if count == MAX_BATCH or (size + len(message.body) > MAX_BATCH_BYTES and count):
@@ -405,7 +409,7 @@ class GroupCommit:
         return len(self._messages)
 
     def _take_large(self, batch: Batch) -> None:
-        """Add large messages, or a few late ones; one at least, so that they get on."""
+        """Add large messages, or a few late ones, at least one, so that they make progress."""
         lane, most = (self._late, MAX_LATE) if self._late else (self._large, MAX_BATCH)
         entries = size = 0
         while lane and lane[0].behind <= self._taken:

@@ -14,7 +14,7 @@ from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.settings import Settings
 from roles.api.keys import KeyGuard
-from roles.api.shapes import BadRequest, Shape, read
+from roles.api.shapes import ApiObject, BadRequest, read
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +50,8 @@ class Endpoint:
     answer: Any
     """The type of the answer's `result`."""
     tag: str
-    query: type[Shape] | None = None
-    body: type[Shape] | None = None
+    query: type[ApiObject] | None = None
+    body: type[ApiObject] | None = None
     prepare: Callable[[dict[str, Any], Settings], dict[str, Any]] = _unchanged
     logged: tuple[str, ...] = ()
     """Fields of the request that the log shows, beside those of the path; of a list it shows the length."""

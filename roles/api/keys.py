@@ -22,7 +22,7 @@ WRONG = "the key is wrong"
 TOO_MANY = "too many wrong keys from this address"
 
 
-class Refused(NamedTuple):
+class AccessRefused(NamedTuple):
     """Why a request may not go on: an HTTP status, a text, and what the status wants to have in a header."""
 
     status: int
@@ -43,10 +43,10 @@ class KeyGuard:
         self._rpc = rpc
         self._waits = Waits()
 
-    async def check(self, request: web.Request) -> Refused | None:
+    async def check(self, request: web.Request) -> AccessRefused | None:
         """Return None when the request may go on."""
         if self._digest is None:
-            return Refused(403, NO_KEY, {})
+            return AccessRefused(403, NO_KEY, {})
         shown = _shown(request)
         if shown is None:
             return _unauthorized(MISSING)
@@ -56,7 +56,7 @@ class KeyGuard:
         if not self._waits.seconds(address):
             self._waits.refuse(address, await self._count(address))
         if seconds := self._waits.seconds(address):
-            return Refused(429, TOO_MANY, {"Retry-After": str(ceil(seconds))})
+            return AccessRefused(429, TOO_MANY, {"Retry-After": str(ceil(seconds))})
         log.warning("wrong key for the back office", address=request.remote, path=request.path)
         return _unauthorized(WRONG)
 
@@ -68,8 +68,8 @@ class KeyGuard:
         return int(orjson.loads(reply.payload)["result"]["waitMs"]) if reply.code == Code.SUCCESS else 0
 
 
-def _unauthorized(why: str) -> Refused:
-    return Refused(401, why, {"WWW-Authenticate": "Bearer"})
+def _unauthorized(why: str) -> AccessRefused:
+    return AccessRefused(401, why, {"WWW-Authenticate": "Bearer"})
 
 
 def _shown(request: web.Request) -> str | None:

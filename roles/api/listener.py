@@ -13,7 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 from fsharechat.http import make_runner
 from fsharechat.http_log import HttpLog
 from fsharechat.rooms import AddressRoom, Crowd
-from fsharechat.settings import Api
+from fsharechat.settings import ApiSettings
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Listener:
     it is the kernel that counts, slow clients are not, however much is buffered for them.
     """
 
-    def __init__(self, app: web.Application, settings: Api, max_connections: int) -> None:
+    def __init__(self, app: web.Application, settings: ApiSettings, max_connections: int) -> None:
         self._settings = settings
         self._max_connections = max_connections
         app.middlewares.insert(0, _while_under_way)

@@ -31,19 +31,19 @@ Number = Annotated[int, Field(ge=0, le=MAX_INT32), _absent(0)]
 Mobile = Annotated[str, Field(max_length=254, description="A mobile number or e-mail address.")]
 
 
-class Shape(BaseModel):
+class ApiObject(BaseModel):
     """An object of the back office: a number may stand for a text, and a text of digits for a number."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
 
-class Strict(Shape):
+class Strict(ApiObject):
     """One that takes no fields beside its own, so that a wrong name is told."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class MessageContent(Shape):
+class MessageContent(ApiObject):
     """What the message says: the fields of a MessageContent (contract.md section 5), by their names in JSON."""
 
     type: Annotated[int, Field(ge=0, le=MAX_INT32)] = Field(
@@ -59,7 +59,7 @@ class MessageContent(Shape):
     remoteMediaUrl: Text = Field("", description="Where the medium is.")
 
 
-class PushMessage(Shape):
+class PushMessage(ApiObject):
     content: MessageContent
     messageId: Annotated[str, Field(max_length=64), _absent("")] = Field(
         "",
@@ -71,12 +71,12 @@ class PushMessage(Shape):
     )
 
 
-class PushRequest(Shape):
+class PushRequest(ApiObject):
     mobiles: list[Mobile] = Field(min_length=1, max_length=MAX_MOBILES, description="For whom it is.")
     content: PushMessage
 
 
-class PushOutcome(Shape):
+class PushOutcome(ApiObject):
     mobile: str = Field(description="As it was written in the request.")
     code: Literal[200, 400, 404, 503] = Field(
         description="200 sent, 400 no mobile number or e-mail address, 404 nobody has it, 503 not stored, try again."
@@ -88,7 +88,7 @@ class BadRequest(Exception):
     """A request that is not of its shape; the text names the fields, and never shows their values."""
 
 
-def read(shape: type[Shape], given: Any) -> dict[str, Any]:
+def read(shape: type[ApiObject], given: Any) -> dict[str, Any]:
     """Return what was given as `shape` has it. Raises BadRequest."""
     try:
         return shape.model_validate(given).model_dump()
@@ -137,7 +137,7 @@ class NewStatus(Strict):
     status: Status = Field(description="muted: may not send (code 247). blocked: may not connect.")
 
 
-class User(Shape):
+class User(ApiObject):
     uid: str
     number: str
     displayName: str
@@ -156,12 +156,12 @@ class WholeUser(User):
     extra: str
 
 
-class Users(Shape):
+class Users(ApiObject):
     users: list[User]
     next: str = Field(description="The `after` of the next page, empty on the last.")
 
 
-class Device(Shape):
+class Device(ApiObject):
     clientId: str
     loggedInAt: Number64 | None = Field(description="When it logged in; null where that is over.")
     online: bool
@@ -169,18 +169,18 @@ class Device(Shape):
     since: Number64 | None = Field(description="When it connected.")
 
 
-class Devices(Shape):
+class Devices(ApiObject):
     uid: str
     sessions: list[Device]
     more: int = Field(description="How many devices are not listed: of many, 1,000 are.")
 
 
-class NodeCount(Shape):
+class NodeCount(ApiObject):
     node: int
     devices: int
 
 
-class SessionCount(Shape):
+class SessionCount(ApiObject):
     devices: int
     users: int
     nodes: list[NodeCount] = Field(description="By connector.")
@@ -192,7 +192,7 @@ class LogoutQuery(Strict):
     )
 
 
-class Ended(Shape):
+class Ended(ApiObject):
     uid: str
     disconnected: list[str] = Field(description="Client ids whose connections are ended.")
     loggedOut: list[str] = Field(description="Client ids that have to log in again.")
@@ -211,7 +211,7 @@ class MembersQuery(Strict):
     limit: int = _limit(500)
 
 
-class Group(Shape):
+class Group(ApiObject):
     id: str
     name: str
     owner: str
@@ -221,12 +221,12 @@ class Group(Shape):
     updateDt: Number64
 
 
-class Groups(Shape):
+class Groups(ApiObject):
     groups: list[Group]
     next: str
 
 
-class Member(Shape):
+class Member(ApiObject):
     uid: str
     displayName: str
     alias: str
@@ -254,15 +254,15 @@ class WordList(Strict):
     )
 
 
-class Words(Shape):
+class Words(ApiObject):
     words: list[str]
     total: int
     next: str
 
 
-class Added(Shape):
+class Added(ApiObject):
     added: int = Field(description="How many were new.")
 
 
-class Removed(Shape):
+class Removed(ApiObject):
     removed: int = Field(description="How many there were.")

@@ -1,4 +1,4 @@
-"""A port for clients: each connection is counted when it is accepted, and then gets its TLS and its protocol."""
+"""A port for clients. Each connection is counted when it is accepted; then TLS and its protocol begin."""
 
 import asyncio
 import errno
@@ -17,22 +17,23 @@ log = structlog.get_logger(__name__)
 
 BACKLOG = 1024
 ACCEPTS_A_TURN = 16
-"""Connections accepted before others have their turn: in a rush, handshakes that have begun are done first."""
+"""How many connections are accepted in one turn of the loop. In a rush, begun handshakes are finished first."""
 
 RETRY_SECONDS = 1.0
-"""After the operating system had nothing left for a connection."""
+"""How long to wait, s, after the operating system had no resources for a connection."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 Admit = Callable[[socket.socket, tuple[Any, ...]], Visit | None]
-"""Counts a new connection from a peer: host, port and more. None where it is one too many."""
+"""Counts a new connection from a peer (host, port and more). Returns None if there are too many."""
 
 
 class Acceptor:
-    """Accepts connections. asyncio's own servers tell of one only when its TLS handshake is over.
+    """Accepts connections. asyncio's own servers report a connection only after its TLS handshake.
 
-    `protocol` makes what serves a connection: it calls `Visit.ended` when that is lost.
+    `protocol` makes the protocol that serves a connection. That protocol calls `Visit.ended` when the connection is
+    lost.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Acceptor:
         context: ssl.SSLContext | None,
         handshake_seconds: float,
     ) -> None:
-        """Without a `context` there is no TLS; with it a handshake has `handshake_seconds`."""
+        """Without a `context` there is no TLS. With one, a handshake may take `handshake_seconds`."""
         self._admit = admit
         self._protocol = protocol
         self._tls: dict[str, Any] = {}
@@ -57,7 +58,7 @@ class Acceptor:
         self._beginning: set[asyncio.Task[None]] = set()
 
     async def listen(self, name: str, port: int) -> tuple[Any, ...]:
-        """Listen at all addresses of a name, and return the first one's socket name. Raises OSError."""
+        """Listen at all addresses of a name, and return the socket name of the first one. Raises OSError."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
@@ -76,7 +77,7 @@ class Acceptor:
         return first
 
     def stop_listening(self) -> None:
-        """Take no more connections; those there are stay."""
+        """Take no more connections. Existing ones stay."""
         loop = asyncio.get_running_loop()
         for retry in self._retries:
             retry.cancel()
@@ -105,7 +106,7 @@ class Acceptor:
                 self._wait(listening)
                 return
             connected.setblocking(False)
-            # asyncio does this only where the socket names its protocol, and an accepted one names none.
+            # asyncio does this only if the socket names its protocol, and an accepted socket does not.
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             visit = self._admit(connected, peer)
             if visit is None:
@@ -116,7 +117,7 @@ class Acceptor:
                 task.add_done_callback(self._beginning.discard)
 
     def _wait(self, listening: socket.socket) -> None:
-        """Accept again in a while: the socket stays readable, and would wake the loop for nothing."""
+        """Accept again in a while. Until then the readable socket must not wake the loop."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listening)
 
@@ -138,7 +139,7 @@ class Acceptor:
             reason = (error.reason or "no handshake").replace("_", " ").lower()
             log.info("connection closed", reason=f"TLS: {reason}", peer=visit.peer, uid=None)
         except OSError:
-            pass  # gone meanwhile, or not done within the time, which is no fault
+            pass  # the client has gone, or was too slow: no fault of ours
         finally:
             if not begun:
                 visit.ended()

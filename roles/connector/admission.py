@@ -1,4 +1,4 @@
-"""Who may connect: room for connections in all, for those of one address, and for those who have not logged in."""
+"""The limits for connections: in all, of one address, and of clients that have not logged in."""
 
 import socket
 from collections.abc import Callable
@@ -13,9 +13,9 @@ log = structlog.get_logger(__name__)
 
 
 class Visit:
-    """A connection from the moment it is accepted, before any handshake, to its end.
+    """A connection, from the moment it is accepted, before any handshake, to its end.
 
-    Until it has logged in it is a stranger's: it has only so much time, and may have to go for the next one.
+    Before its login it is a stranger: its time is limited, and it may have to make room for another connection.
     """
 
     __slots__ = ("_admission", "_socket", "name", "opened_at", "overdue", "peer", "stranger")
@@ -23,7 +23,7 @@ class Visit:
     def __init__(
         self, admission: "Admission", connected: socket.socket, peer: str, name: str, opened_at: float
     ) -> None:
-        """`peer` is host:port, for the log, and `name` what the host is counted by; the time is the loop's."""
+        """`peer` is host:port, for the log. The host is counted under `name`. The time is the loop's."""
         self._admission: Admission | None = admission
         self._socket: socket.socket | None = connected
         self.peer = peer
@@ -31,33 +31,35 @@ class Visit:
         self.opened_at = opened_at
         self.stranger = True
         self.overdue: Callable[[], None] | None = None
-        """Ends the connection because its time to log in is over; without one it is cut."""
+        """Ends the connection when its time to log in is over. Without this function the connection is cut."""
 
     def hold(self) -> None:
-        """Keep it from having to go: what it waits for is an answer of ours."""
+        """Protect it from having to make room: it waits for an answer of ours."""
         if self._admission is not None:
             self._admission.hold(self)
 
     def release(self) -> None:
-        """Let it go for others again."""
+        """End this protection."""
         if self._admission is not None:
             self._admission.release(self)
 
     def logged_in(self) -> None:
-        """Count it among the strangers no more."""
+        """Stop counting it as a stranger."""
         if self._admission is not None:
             self._admission.logged_in(self)
         self._socket = self.overdue = None
 
     def ended(self) -> None:
-        """Count it no more; nothing happens when that is so already."""
+        """Stop counting it. Does nothing if that was done already."""
         admission, self._admission = self._admission, None
-        self._socket = self.overdue = None  # else it would be a cycle, which nothing frees at once
+        self._socket = self.overdue = (
+            None  # else there would be a reference cycle, which is not freed at once
+        )
         if admission is not None:
             admission.ended(self)
 
     def cut(self) -> None:
-        """End the connection of a stranger: whatever reads from the socket finds its end, in a handshake too."""
+        """End the connection of a stranger. The reader of the socket finds its end, even in a handshake."""
         if self._socket is not None:
             with suppress(OSError):  # gone already
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -65,11 +67,12 @@ class Visit:
 
 
 class Admission:
-    """Counts connections, and says which has to go.
+    """Counts connections, and decides which one must make room.
 
-    One beyond the room of its address is refused. One beyond `most`, or `most_strangers`, is let in, and a stranger
-    goes for it: the one that Crowd names, of those that do not wait for an answer of ours. So nobody takes all the
-    room by doing nothing. Only where there is no such stranger the new one is refused.
+    A connection beyond the limit of its address is refused. A connection beyond `most` or `most_strangers` is let in,
+    and a stranger is closed for it. Crowd chooses that stranger; strangers that wait for an answer of ours are left
+    out. So nobody can take all the room by doing nothing. If there is no such stranger, the new connection is
+    refused.
     """
 
     def __init__(self, room: AddressRoom, most: int, most_strangers: int, seconds: float) -> None:
@@ -82,7 +85,7 @@ class Admission:
         self._strangers: dict[Visit, None] = {}  # the oldest first
         self._crowd: Crowd[Visit] = Crowd()
         self.refused = 0
-        """Connections that found no room, and strangers who had to make it."""
+        """How many connections found no room, and how many strangers were closed to make room."""
         self._told = 0
 
     @property
@@ -94,7 +97,7 @@ class Admission:
         return len(self._strangers)
 
     def enter(self, connected: socket.socket, peer: tuple[Any, ...], now: float) -> Visit | None:
-        """Count a new connection from `peer`, host, port and more; None where it is one too many."""
+        """Count a new connection from `peer` (host, port and more). Returns None if there are too many."""
         name = self._room.enter(peer[0])
         if name is None:
             self.refused += 1
@@ -130,7 +133,7 @@ class Admission:
         self._room.leave(visit.name)
 
     def sweep(self, now: float) -> None:
-        """End the connections whose time to log in is over, and say how many found no room since the last time."""
+        """End the connections whose time to log in is over. Log how many found no room since the last time."""
         overdue = []
         for visit in self._strangers:
             if now - visit.opened_at <= self._seconds:

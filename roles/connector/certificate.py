@@ -14,14 +14,13 @@ log = structlog.get_logger(__name__)
 
 
 class CertificateError(TlsError):
-    """The files are of no use; the text says why."""
+    """The files cannot be used; the text says why."""
 
 
 class Certificate(Renewal):
-    """A certificate and its key, PEM files, and the TLS context that shows them.
+    """A certificate and its key, two PEM files, and the TLS context that uses them.
 
-    When the files change the context takes what they hold then: connections made after that are shown it, the others
-    go on.
+    When the files change, the context loads them again. New connections get the new certificate; old ones go on.
     """
 
     def __init__(self, certificate: str, key: str, look_seconds: float = LOOK_SECONDS) -> None:
@@ -41,8 +40,8 @@ class Certificate(Renewal):
         return expires
 
     def _probe(self) -> float:
-        """Return when the certificate of the files expires. Raises CertificateError where they do not fit."""
-        # A context that refuses a key has taken the certificate before it all the same: never the one in use.
+        """Return when the certificate expires. Raises CertificateError if certificate and key do not fit."""
+        # A context that refuses a key has already taken the certificate. So never try this on the context in use.
         self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         try:
             chain = x509.load_pem_x509_certificates(self._pair[0].read_bytes())
@@ -70,5 +69,5 @@ class Certificate(Renewal):
 
 
 def _no_password() -> str:
-    """Without this OpenSSL would ask for one on the terminal, if there is one, and wait."""
+    """Without this, OpenSSL would ask for a password on the terminal, and wait."""
     return ""

@@ -1,26 +1,26 @@
-"""Devices that a broken frame may have left deaf (contract.md section 1), and what frees them.
+"""Devices that a broken frame may have made deaf (contract.md section 1), and how they are freed.
 
-Android and iOS keep their parser over reconnects: a frame of which they got a part makes them take the bytes of the
-next connection for its rest. Zeros as long as what is missing end that; more of them are skipped. How much the device
-has read cannot be known, only what its kernel has not acknowledged, so the whole frame counts as missing. A device
-that connects to another process of the connector is not known there.
+Android and iOS keep their parser over reconnects. If they got only a part of a frame, they take the bytes of the next
+connection for its rest. Zeros as long as the missing part end that; the client skips more zeros. The server cannot
+know how much the device has read, only what its kernel has not acknowledged. So the whole frame counts as missing. A
+device that connects to another connector process is not known there.
 """
 
 from __future__ import annotations
 
 DEAF_SECONDS = 15.0
-"""A device that connects for the second time so soon after the break, and has said nothing yet, is deaf."""
+"""A device is deaf if it connects a second time so soon after the break, s, and has said nothing yet."""
 
 SMALL = 4 * 1024
-"""Frames that were written together in up to so many bytes are not remembered: so much may always be missing."""
+"""Frames that were written together in up to so many bytes are not remembered: so many may always be missing."""
 
 PAUSE_SECONDS = 0.3
-"""Between the answer to a PING that ends the zeros and the CONNECT_ACK. Android reads on in the next chunk only."""
+"""Time between the answer to the PING after the zeros and the CONNECT_ACK: Android reads on only in a new chunk."""
 
 MOST = 100_000
-"""So many breaks are kept; beyond, the oldest goes."""
+"""How many breaks are kept. Beyond, the oldest is forgotten."""
 
-Device = tuple[str, str]
+DeviceKey = tuple[str, str]
 """User and client id."""
 
 
@@ -29,7 +29,7 @@ class Break:
 
     __slots__ = ("connects", "device", "missing", "until")
 
-    def __init__(self, device: Device, missing: int, until: float, connects: int) -> None:
+    def __init__(self, device: DeviceKey, missing: int, until: float, connects: int) -> None:
         self.device = device
         self.missing = missing
         self.until = until
@@ -37,16 +37,16 @@ class Break:
 
 
 class Breaks:
-    """The connections that broke lately, by device."""
+    """The connections that broke a short time ago, by device."""
 
     def __init__(self) -> None:
-        self._breaks: dict[Device, Break] = {}
+        self._breaks: dict[DeviceKey, Break] = {}
 
     def __len__(self) -> int:
         return len(self._breaks)
 
-    def broke(self, device: Device, missing: int, now: float, *, back: bool) -> None:
-        """Take note of a break; `back`: the device has a new connection already."""
+    def broke(self, device: DeviceKey, missing: int, now: float, *, back: bool) -> None:
+        """Note a break. `back`: the device has a new connection already."""
         connects = int(back)
         known = self._breaks.pop(device, None)
         if known is not None and now <= known.until:  # the device may be deaf from before
@@ -55,8 +55,8 @@ class Breaks:
         if len(self._breaks) > MOST:
             del self._breaks[next(iter(self._breaks))]
 
-    def connected(self, device: Device, now: float) -> Break | None:
-        """Count a connection; return the break behind it, if the device may be deaf."""
+    def connected(self, device: DeviceKey, now: float) -> Break | None:
+        """Count a connection. Return the break before it, if the device may be deaf."""
         known = self._breaks.get(device)
         if known is None:
             return None
@@ -67,7 +67,7 @@ class Breaks:
         return known
 
     def hears(self, known: Break) -> None:
-        """The device says more than CONNECT and PING, or has been freed."""
+        """Note that the device is not deaf: it sent more than CONNECT and PING, or has been freed."""
         if self._breaks.get(known.device) is known:
             del self._breaks[known.device]
 

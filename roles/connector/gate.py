@@ -1,4 +1,4 @@
-"""What a web client may do before it is logged in: little, and not for long."""
+"""The limits of a web client before its login: a few bytes, and a short time."""
 
 import asyncio
 from typing import TYPE_CHECKING, cast
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 UNAUTHENTICATED_BYTES = 64 * 1024
-"""What a web client may send before its CONNECT is accepted: the handshake with its cookies, CONNECT, some PINGs."""
+"""What a web client may send before its CONNECT is accepted: handshake with cookies, CONNECT, some PINGs."""
 
 
 class Gate(asyncio.Protocol):
     """Stands between a socket and aiohttp's protocol, and steps aside when the client is logged in.
 
-    aiohttp waits for a request as long as it takes, and its limits are those of an upload server, so without this
-    a connection could stay for nothing, uncounted, and one that is not logged in could send as much as any other.
+    aiohttp has no time limit for a request, and has the size limits of an upload server. Without this class a
+    connection could stay idle and uncounted, and one without login could send as much as any other.
     """
 
     __slots__ = ("_handler", "_left", "_transport", "session", "visit")
@@ -34,7 +34,7 @@ class Gate(asyncio.Protocol):
         """Set when the connection has become a WebSocket."""
 
     def open(self) -> None:
-        """Let everything through from now on, at no cost. Who reads on says when the visit has ended."""
+        """Let everything through from now on, at no cost. The next reader reports the end of the visit."""
         self.visit.logged_in()
         if self._transport is not None:
             self._transport.set_protocol(self._handler)
@@ -47,7 +47,7 @@ class Gate(asyncio.Protocol):
             self.session.refuse(reason)
         else:
             self._log(reason)
-            self._left = UNAUTHENTICATED_BYTES  # so that its end is not logged once more
+            self._left = UNAUTHENTICATED_BYTES  # so that its end is not logged again
         self._transport.abort()
 
     def _overdue(self) -> None:

@@ -1,18 +1,22 @@
-"""How often a device may ask (contract.md section 8): a leaky bucket for each (client, user, kind of request)."""
+"""Limits of requests (contract.md section 8): a leaky bucket for each client, user and kind of request."""
 
+import asyncio
+from collections.abc import Callable
 from enum import Enum
 
 from fsharechat.leaky_bucket import LeakyBucket
 from fsharechat.protocol.signals import REQUESTS
+from fsharechat.rpc import Rpc
+from fsharechat.settings import Settings
 
 PING = -1
-"""The kind of a PING and of the web client's heartbeat; the kind of a request is its sub-signal."""
+"""The kind of a PING and of the web client's heartbeat. The kind of a request is its sub-signal."""
 
 FOLLOW_UPS = frozenset(number for number, row in REQUESTS.items() if row.follow_up)
-"""What the server itself asks for, and what clients say of each message they get and never say again."""
+"""Requests that the server itself causes, and requests that clients send once for each message they get."""
 
 FLOOD = 10
-"""So many times the limit end the connection: requests that are refused count for this too."""
+"""So many times the limit end the connection. Refused requests count too."""
 
 
 class Verdict(Enum):
@@ -22,7 +26,7 @@ class Verdict(Enum):
 
 
 class Buckets:
-    """The levels of one device of one user, by kind: of its requests, and of those that were refused."""
+    """The buckets of one device of one user, by kind: one for its requests, one for refused requests."""
 
     __slots__ = ("levels", "refused")
 
@@ -31,16 +35,16 @@ class Buckets:
         self.refused: dict[int, float] | None = None
 
     def leaked(self, now: float) -> bool:
-        """Return whether all of them are empty, so that new ones would do."""
+        """Return whether all buckets are empty. Then new ones would be the same."""
         if self.refused and max(self.refused.values()) > now:
             return False
         return max(self.levels.values(), default=0.0) <= now
 
 
 class RateLimit:
-    """`requests` of each kind in `seconds` at once, and as many over that time, and `follow_ups` of FOLLOW_UPS.
+    """`requests` of each kind at once, and as many again over `seconds`; for FOLLOW_UPS it is `follow_ups`.
 
-    0: no limit. Beyond, a request is refused; beyond FLOOD times as many, it ends its connection.
+    0: no limit. Beyond, a request is refused. Beyond FLOOD times as many, the connection ends.
     """
 
     __slots__ = ("_follow_ups", "_requests")
@@ -50,7 +54,7 @@ class RateLimit:
         self._follow_ups = _Pair(follow_ups, seconds)
 
     def count(self, buckets: Buckets, kind: int, now: float) -> Verdict:
-        """Count a request at `now` (seconds of a clock that does not go back), and say what it gets."""
+        """Count a request at `now` (seconds of a clock that does not go back), and return the verdict."""
         pair = self._follow_ups if kind in FOLLOW_UPS else self._requests
         if not pair.allowed.count:
             return Verdict.ALLOWED
@@ -65,7 +69,7 @@ class RateLimit:
 
 
 class _Pair:
-    """The bucket of what is allowed, and the one of what is refused before the connection ends."""
+    """The bucket for allowed requests, and the bucket for refused ones; when that is full, the connection ends."""
 
     __slots__ = ("allowed", "refused")
 
@@ -75,7 +79,7 @@ class _Pair:
 
 
 class BucketTable:
-    """Keeps the buckets of devices that have gone until they have leaked out: a reconnect is no fresh start."""
+    """Keeps the buckets of devices that have gone until they leak out. So a reconnect does not reset limits."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -89,14 +93,42 @@ class BucketTable:
         self._left[uid, client_id] = (now + self._seconds, buckets)
 
     def take(self, uid: str, client_id: str) -> Buckets:
-        """Return what the device left behind, or new buckets."""
+        """Return the buckets that the device left behind, or new ones."""
         left = self._left.pop((uid, client_id), None)
         return left[1] if left else Buckets()
 
     def sweep(self, now: float) -> None:
-        """Forget the buckets that are empty by now."""
+        """Forget the buckets that have become empty."""
         while self._left:
             key = next(iter(self._left))
             if self._left[key][0] > now:
                 return
             del self._left[key]
+
+
+class RequestFlow:
+    """The requests of all sessions: how often each device may ask, and how many are under way (`inflight`).
+
+    `max_inflight` is the most of one session. While the connector is `draining`, no new request is taken.
+    """
+
+    def __init__(self, settings: Settings, rpc: Rpc, time: Callable[[], float]) -> None:
+        limits = settings.limits
+        self.rpc = rpc
+        self.time = time
+        self.limit = RateLimit(limits.requests, limits.follow_ups, limits.seconds)
+        self.buckets = BucketTable(limits.seconds)
+        self.max_inflight = settings.connector.max_inflight
+        self.inflight = 0
+        self.draining = False
+        self._idle = asyncio.Event()
+
+    def look_if_idle(self) -> None:
+        """Let `drained` return if no request is under way."""
+        if not self.inflight:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Return when no request is under way any more; `draining` is set."""
+        if self.inflight:
+            await self._idle.wait()

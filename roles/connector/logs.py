@@ -1,6 +1,6 @@
 """The logs of a user who is online here, and the cursor of each device in them (contract.md section 6).
 
-The rule is one and stands in cursor.py. Here is what differs: how a device is told of an entry, and who answers it.
+The common rule is in cursor.py. This module has the differences: how a device is told of an entry, and who answers.
 """
 
 from collections import deque
@@ -21,46 +21,46 @@ from fsharechat.store.messages import NOTHING
 from roles.connector.cursor import Cursor
 from roles.connector.marks import MarkKeeper
 from roles.connector.tail import Tail, TailMessage
-from roles.connector.transport import Transport
+from roles.connector.transport import DeviceTransport
 
 VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
-"""What tells a device of a new version: of the friends, of the friend requests, of the settings."""
+"""The notifications of a new version: of the friends, the friend requests, the settings."""
 
 MAX_REPEATS = 3
-"""A device is told again so often without news, of all but the inbox: not every client asks for reports."""
+"""How often a device is told again without news, for all logs except the inbox: not every client asks for reports."""
 
 MAX_RECALLS_AGAIN = 256
-"""RMNs to repeat behind the answers that are under way to a device."""
+"""The most RMNs that are repeated after the answers under way to a device."""
 
 HELD_SECONDS = 2.0
 MAX_HELD = 64
-"""So long a transparent message waits for the answer that it must not overtake, and so many of them."""
+"""How long a transparent message waits for the answer that it must not overtake, s, and how many wait."""
 
 _REPORTS = (Log.DELIVERED, Log.READ)
 
 LATE_MS = 10_000
-"""A read report may become visible so long after those that have higher seqs (fsharechat/store/group_reads.py).
+"""A read report may become visible so many ms after reports with higher seqs (fsharechat/store/group_reads.py).
 
-Who is online hears of it by its event. A device that comes back and is told of something is told of what is so much
-older than its mark, too: it may have missed that event.
+Users online hear of it by its event. A device that comes back may have missed that event. So when it is told of
+something, it is also told of entries that are so much older than its mark.
 """
 
 
-class Device(Protocol):
-    """What the logs need of the session of a device."""
+class DeviceSession(Protocol):
+    """The part of a device's session that the logs need."""
 
     uid: str
     client_id: str
     heard_at: float
     inflight: int
-    transport: Transport
+    transport: DeviceTransport
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
-        """Ask the group role. `done` gets the reply if the device is connected then."""
+        """Ask the group role. `done` gets the reply if the device is still connected."""
 
 
-class Surroundings(Protocol):
-    """What the logs need of the connector."""
+class LogsHost(Protocol):
+    """The part of the connector that the logs need."""
 
     time: Callable[[], float]
     marks: MarkKeeper
@@ -74,8 +74,8 @@ class Surroundings(Protocol):
 class OnlineUser:
     """A user with a device that is connected here.
 
-    `heads` are the last seqs that this connector knows of, by Log. `versions` are the highest that the devices have
-    been told of, in the order of VERSIONED.
+    `heads` are the last seqs that this connector knows, by Log. `versions` are the highest versions that the devices
+    have been told of, in the order of VERSIONED.
     """
 
     __slots__ = ("_tail", "_tail_bounds", "devices", "heads", "uid", "versions")
@@ -89,7 +89,7 @@ class OnlineUser:
         self._tail: Tail | None = None  # most users are idle most of the time
 
     def arrived(self, seq: int, message: TailMessage, sender_client: str) -> None:
-        """Take note of a new entry; `sender_client` is the device that sent it, if it is this user's own message."""
+        """Note a new entry. `sender_client` is the device that sent it, if it is this user's own message."""
         if seq > self.heads[Log.INBOX]:
             self.heads[Log.INBOX] = seq
         wanted = False
@@ -102,17 +102,17 @@ class OnlineUser:
                 self._tail = Tail(*self._tail_bounds)
             self._tail.add(seq, message)
             for device in self.devices.values():
-                if device.inbox.told_at is None:  # else it is told when it has asked
+                if device.inbox.told_at is None:  # else it is told after its question
                     device.notify_inbox()
 
     def behind(self, heads: Heads) -> bool:
-        """Return whether the store knows of something that the devices have not been told of."""
+        """Return whether the store has news that the devices have not been told of."""
         return any(new > old for new, old in zip(_seqs(heads), self.heads, strict=True)) or any(
             new > old for new, old in zip(_versions(heads), self.versions, strict=True)
         )
 
     def catch_up(self, heads: Heads) -> None:
-        """Take note of what the store says, and tell the devices what is news."""
+        """Note the heads of the store, and tell the devices of news."""
         for log, seq in zip(Log, _seqs(heads), strict=True):
             self.learn(log, seq)
         for sub_signal, new, old in zip(VERSIONED, _versions(heads), self.versions, strict=True):
@@ -122,14 +122,14 @@ class OnlineUser:
         self.learn_versions(heads)
 
     def learn(self, log: Log, seq: int) -> None:
-        """Take note of how far a log goes, and have the devices told."""
+        """Note the head of a log, and tell the devices."""
         if seq > self.heads[log]:
             self.heads[log] = seq
             for device in list(self.devices.values()):
                 device.notify(log)
 
     def reported(self, log: Log, seq: int) -> None:
-        """Take note of a new report, and have the devices told."""
+        """Note a new report, and tell the devices."""
         self.heads[log] = max(self.heads[log], seq)
         for device in list(self.devices.values()):
             if log is Log.READ:
@@ -137,12 +137,12 @@ class OnlineUser:
             device.notify(log)
 
     def learn_versions(self, heads: Heads) -> None:
-        """Take note that the devices have been told of these versions."""
+        """Note that the devices have been told of these versions."""
         first, second, third = self.versions
         self.versions = (max(first, heads.friends), max(second, heads.requests), max(third, heads.settings))
 
     def told(self, sub_signal: int, version: int) -> None:
-        """Take note that the devices are being told of a version."""
+        """Note that the devices are being told of a version."""
         if sub_signal == SubSignal.FN:
             self.learn_versions(Heads(friends=version))
         elif sub_signal == SubSignal.FRN:
@@ -150,22 +150,22 @@ class OnlineUser:
         else:
             self.learn_versions(Heads(settings=version))
 
-    # The tail: the newest entries of the inbox at hand, so that a pull reads no table
+    # The tail: the newest entries of the inbox in memory, so that a pull reads no table
 
     def tail_after(self, seq: int) -> list[TailMessage] | None:
         """Return all entries after `seq`, or None when the tail does not hold them without a gap."""
         return self._tail.after(seq, self.heads[Log.INBOX]) if self._tail is not None else None
 
     def entry(self, seq: int) -> TailMessage | None:
-        """Return an entry of the inbox, if it is at hand."""
+        """Return an entry of the inbox, if it is in the tail."""
         return self._tail.get(seq) if self._tail is not None else None
 
     def forget_tail(self) -> None:
-        """Let pulls read the store: something in the tail is no longer what it was."""
+        """Empty the tail, so that pulls read the store: a message in it has changed."""
         self._tail = None
 
     def replace(self, message_id: int, body: bytes, replaced: TailMessage | None) -> TailMessage | None:
-        """Put what a recall made of a message in its place; return it, for the next user who has the same message."""
+        """Replace a message by its form after a recall. Return that form, for other users with the same message."""
         if self._tail is None or (found := self._tail.find(message_id)) is None:
             return replaced
         replaced = replaced or found.with_body(body)
@@ -173,7 +173,7 @@ class OnlineUser:
         return replaced
 
     def trim(self) -> None:
-        """Let go of what every device has."""
+        """Forget the entries that every device has."""
         if self._tail is not None:
             devices = self.devices.values()
             self._tail.drop_upto(min([device.inbox.mark for device in devices], default=1 << 63))
@@ -182,7 +182,7 @@ class OnlineUser:
 
 
 class DeviceLogs:
-    """The cursors of a device, and what it is sent by them."""
+    """The cursors of a device, and the frames that it gets because of them."""
 
     __slots__ = (
         "_again",
@@ -201,9 +201,9 @@ class DeviceLogs:
     )
 
     def __init__(
-        self, device: Device, surroundings: Surroundings, user: OnlineUser, heads: Heads, marks: Marks
+        self, device: DeviceSession, surroundings: LogsHost, user: OnlineUser, heads: Heads, marks: Marks
     ) -> None:
-        """Begin where a device is by its `marks`; the CONNECT_ACK has told it of the `heads`."""
+        """Begin at the `marks` of a device. The CONNECT_ACK has told it the `heads`."""
         self._device = device
         self._surroundings = surroundings
         self.user = user
@@ -212,19 +212,19 @@ class DeviceLogs:
         self.transport = device.transport
         self.inbox = Cursor(min(marks.inbox, heads.seq))
         self._from_the_start = not heads.seq
-        """The inbox was empty when the device connected: nothing in it is of groups that the user has left."""
+        """The inbox was empty when the device connected, so no entry in it is of a group that the user has left."""
         self.handed = max(marks.handed, self.inbox.mark)
-        """The last entry of the inbox that this device was given, on whichever connection: it may have it."""
+        """The last entry of the inbox that this device was given, on any connection: it may have it."""
         if heads.seq > self.inbox.mark:
             self.inbox.greeted(surroundings.time())
         self._start = marks
-        # Made when there is anything to keep: most devices are idle most of the time.
+        # Made only when there is something to keep: most devices are idle most of the time.
         self._others: dict[Log, Cursor] | None = None
         self._again: deque[bytes] | None = None
         self._held: deque[tuple[int, TailMessage]] | None = None
 
     def marks(self) -> Marks:
-        """Return what the device demonstrably has."""
+        """Return the seqs that the device demonstrably has."""
         marks = [self.inbox.mark, *self._start[1:4], self.handed]
         for log, cursor in (self._others or {}).items():
             marks[log] = cursor.mark
@@ -242,12 +242,12 @@ class DeviceLogs:
         return found
 
     def notify_all(self) -> None:
-        """Tell a device that has connected of all that it lacks."""
+        """Tell a newly connected device of everything that it lacks."""
         for log in Log:
             self.notify(log)
 
     def notify(self, log: Log) -> None:
-        """Tell the device of what it lacks in a log, unless it has been told."""
+        """Tell the device of the entries that it lacks in a log, unless it has been told."""
         if log is Log.INBOX:
             self.notify_inbox()
             return
@@ -263,7 +263,7 @@ class DeviceLogs:
             self._look_up_recalls(seq - 1)
 
     def sweep(self, before: float, now: float) -> None:
-        """Tell again what the device was told before that time and has not asked for; see what it has by now."""
+        """Repeat news from before that time that the device has not asked for. Then move its marks."""
         self._look_at(Log.INBOX, self.inbox, before, now)
         if self._others is not None:
             for log, cursor in list(self._others.items()):
@@ -284,7 +284,7 @@ class DeviceLogs:
             self.user.trim()
 
     def closed(self) -> None:
-        """See what the device has at the end."""
+        """Move the marks one last time, at the end of the connection."""
         for log in (Log.INBOX, *(self._others or ())):
             if self.cursor(log).outlived(self._device.heard_at, self._surroundings.time()):
                 self._surroundings.marks.moved(self)
@@ -305,19 +305,19 @@ class DeviceLogs:
             self.transport.send_notification(SubSignal.MN, notify_message(seq))
 
     def sent(self, seq: int) -> None:
-        """Take note of where the device's own message is, before it is told so.
+        """Note the seq of the device's own message, before the device gets the answer.
 
-        It is told first that there is something below which it lacks: web clients count from the last MN.
+        If it lacks an entry below that seq, it is told of that first: web clients count from the last MN.
         """
         if seq > self.inbox.covered and not self.inbox.own(seq):
-            self.user.learn(Log.INBOX, seq)  # the user's other devices may never hear of it by an event
+            self.user.learn(Log.INBOX, seq)  # its event may never reach the user's other devices
             self._tell_inbox(behind_answers=False)
 
     def pull(self, message_id: int, claim: int) -> None:
-        """Answer an MP: the device says that it has the inbox up to `claim`."""
+        """Answer an MP. The device claims to have the inbox up to `claim`."""
         user, inbox = self.user, self.inbox
         after = max(inbox.asked(claim, self._device.heard_at, self._surroundings.time()), 0)
-        # A first answer is for the store: it leaves out the groups that the user has left.
+        # The store makes a first answer: it leaves out groups that the user has left.
         first = (claim <= 0 or not (after or self.handed)) and (not self._from_the_start or self.handed > 0)
         entries = None if first else user.tail_after(after)
         if entries is not None:
@@ -343,7 +343,7 @@ class DeviceLogs:
             self._answer(message_id, claim, entries, found.head)
         else:
             self._answer_newest(message_id, claim, entries, found.head)
-        # What the device has sent itself while the store was read is nothing to tell it of.
+        # The device need not be told of messages that it sent itself while the store was read.
         while (own := user.entry(inbox.covered + 1)) is not None and self._is_own(own):
             inbox.own(inbox.covered + 1)
         user.learn(Log.INBOX, found.head)
@@ -352,12 +352,12 @@ class DeviceLogs:
     def _answer(
         self, message_id: int, claim: int, entries: Iterable[tuple[int, TailMessage]], head: int
     ) -> None:
-        """Answer the oldest of the entries that one answer takes, and one at least."""
+        """Answer with the oldest entries, as many as fit into one answer, at least one."""
         transport, handed, uid = self.transport, self.handed, self.uid
         pieces: list[bytes] = []
         size, upto = 0, 0
         for seq, message in entries:
-            # Most are somebody else's, and have never been given: to ask costs a call for each.
+            # Most entries are other people's and new to the device. Testing each one would cost a call.
             if not ((seq <= handed or message.sender == uid) and self._leaves_out(seq, message, claim)):
                 piece = transport.piece(message)
                 size += len(piece)
@@ -370,7 +370,7 @@ class DeviceLogs:
     def _answer_newest(
         self, message_id: int, claim: int, entries: Sequence[tuple[int, TailMessage]], head: int
     ) -> None:
-        """Answer the newest of the entries that one answer takes: the device has nothing, and needs no more."""
+        """Answer with the newest entries, as many as fit into one answer: a device that has nothing needs no more."""
         pieces: list[bytes] = []
         size = 0
         for seq, message in reversed(entries):
@@ -392,9 +392,9 @@ class DeviceLogs:
             self._release()
 
     def _leaves_out(self, seq: int, message: TailMessage, claim: int) -> bool:
-        """Return whether a device must not be given an entry (section 6: what may be handed out again).
+        """Return whether a device must not get an entry (section 6: what may be handed out again).
 
-        It knows no message of its own again that has no local id. It rings again for a call that it was given before.
+        It does not recognise its own messages without a local id, and it rings again for a call that it got before.
         """
         if message.sender == self.uid and self._is_own(message):
             return claim > 0 and not message.about().local_id
@@ -406,9 +406,9 @@ class DeviceLogs:
     # Transparent messages
 
     def push(self, message: TailMessage) -> None:
-        """Send a transparent message; behind the answer that it must not overtake, if there is one (section 6).
+        """Send a transparent message: if it must not overtake an answer, after that answer (section 6).
 
-        Typing overtakes nothing that matters, and is of no use later.
+        "Typing" may overtake anything, and is of no use later.
         """
         upto = 0 if message.about().kind == ContentType.TYPING else self._last_of(message)
         if not upto:
@@ -422,9 +422,9 @@ class DeviceLogs:
         self._surroundings.later(HELD_SECONDS, partial(self._release_one, message))
 
     def _last_of(self, message: TailMessage) -> int:
-        """Return the last entry of a message's conversation that the device lacks, 0 if there is none.
+        """Return the last entry that the device lacks in the conversation of a message, 0 if there is none.
 
-        An entry that is not at hand may be of any conversation.
+        An entry that is not in the tail may belong to any conversation.
         """
         for seq in range(self.user.heads[Log.INBOX], self.inbox.covered, -1):
             entry = self.user.entry(seq)
@@ -433,7 +433,7 @@ class DeviceLogs:
         return 0
 
     def _release(self) -> None:
-        """Send what was held behind entries that the device has been given."""
+        """Send the messages that waited for entries which the device has now been given."""
         held = self._held or ()
         self._held = deque()
         for upto, message in held:
@@ -457,7 +457,7 @@ class DeviceLogs:
     # The reports (section 8)
 
     def pull_reports(self, message_id: int, log: Log, id: int, body: bytes) -> None:
-        """Answer an MRP, which asks for what follows `id` - 1; the answer of a web client needs its `body`."""
+        """Answer an MRP, which asks for reports after `id` - 1. The answer to a web client needs its `body`."""
         after = self.cursor(log).asked(id - 1, self._device.heard_at, self._surroundings.time())
         asked = pb.PullMessageReportRequest(id=max(after, 0) + 1, type=log).SerializeToString()
         call = Call(SubSignal.MRP, self.uid, self.client_id, asked)
@@ -478,7 +478,7 @@ class DeviceLogs:
     # The recalls
 
     def recalled(self, seq: int, notice: bytes, operator: str, operator_client: str) -> None:
-        """Tell the device of a recall that an event brings; look up those that are skipped."""
+        """Tell the device of a recall from an event. Look up recalls that were skipped."""
         cursor = self.cursor(Log.RECALLS)
         if seq == cursor.covered + 1:
             cursor.wrote(seq, self._surroundings.time())
@@ -496,19 +496,19 @@ class DeviceLogs:
         if reply.code == Code.SUCCESS:
             missed = [recall for recall in orjson.loads(reply.payload) if recall[0] > cursor.covered]
         if not missed:
-            return  # the device counts as told, and is looked at again in a while
+            return  # the device counts as told, and is checked again later
         self.user.forget_tail()
         cursor.told_at = None
         for seq, message_id, operator, operator_client in missed:
             cursor.wrote(seq, self._surroundings.time())
             self._tell_recall(notify_recall(message_id, operator), operator, operator_client)
-        # An event may have come while the answer, which has not got it, was on its way.
+        # An event may have come while an answer without it was on its way.
         self.notify(Log.RECALLS)
 
     def _tell_recall(self, notice: bytes, operator: str, operator_client: str) -> None:
-        """Send an RMN, unless it was this device that asked: it knows.
+        """Send an RMN, unless this device itself asked for the recall.
 
-        It goes once more behind an answer that is on its way, for that may have the message as it was.
+        If an answer is on its way, send it again after that answer, which may have the message in its old form.
         """
         if (self.uid, self.client_id) == (operator, operator_client):
             return
@@ -519,7 +519,7 @@ class DeviceLogs:
             self._again.append(notice)
 
     def answers_are_out(self) -> None:
-        """Take note that no answer is under way to the device any more."""
+        """Note that no answer is under way to the device any more."""
         if self._again:
             again, self._again = self._again, None
             for notice in again:

@@ -1,4 +1,4 @@
-"""What devices demonstrably have of the logs of their users, on its way to the store: many at a time."""
+"""The marks of devices (what each demonstrably has of its user's logs) on their way to the store, many at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from fsharechat.store.cursors import Log
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-"""Devices whose marks one call keeps."""
+"""How many devices' marks one call keeps."""
 
 KEEP_SECONDS = 5.0
-"""The marks of devices that are online are kept this often. Those of a device that has left are kept at once."""
+"""How often the marks of online devices are kept, s. Those of a device that has left are kept at once."""
 
 MAX_LEFT = 100_000
-"""Devices that have left and whose marks wait for a store that is away. They are given again what they have."""
+"""How many devices that have left wait for a store that is away. Others get entries again that they have."""
 
 
 class Marked(Protocol):
@@ -31,7 +31,7 @@ class Marked(Protocol):
     client_id: str
 
     def marks(self) -> Marks:
-        """Return what the device has."""
+        """Return the marks of the device."""
 
 
 class MarkKeeper:
@@ -43,7 +43,7 @@ class MarkKeeper:
         self._keep_at = self._retry_at = 0.0
 
     def moved(self, device: Marked) -> None:
-        """Keep the marks of a device in a while."""
+        """Keep the marks of a device soon."""
         self._moved[device] = None
 
     def left(self, device: Marked) -> None:
@@ -52,16 +52,16 @@ class MarkKeeper:
             self._put_back(device.uid, device.client_id, device.marks())
 
     def forget(self, uid: str, client_id: str) -> None:
-        """Keep nothing of a device that logs out."""
+        """Forget the marks of a device that logs out."""
         self._left.pop((uid, client_id), None)
 
     def known(self, uid: str, client_id: str, kept: Marks) -> Marks:
-        """Return the marks of a device that comes back: what the store has of it, or what is still to be kept."""
+        """Return the marks of a device that comes back: those from the store, or those still to be kept."""
         waiting = self._left.get((uid, client_id))
         return kept if waiting is None else highest(kept, waiting)
 
     async def keep(self, *, all: bool = False) -> None:
-        """Keep what is due, or all."""
+        """Keep the marks that are due, or all."""
         now = self._time()
         if now < self._retry_at and not all:
             return
@@ -82,7 +82,7 @@ class MarkKeeper:
             for key, marks in batch
             for log_, seq in zip(Log, marks, strict=False)
         ]
-        # Shielded: it may be a task that answers its cancellation with a code, and then ours would be lost.
+        # Shielded: the inner task may answer its cancellation with a code, and then our cancellation would be lost.
         reply = await asyncio.shield(self._rpc.call(Call(Method.MARKS, "", "", orjson.dumps(rows))))
         if reply.code != Code.SUCCESS:
             log.warning("marks of devices not kept", code=reply.code, devices=len(batch))

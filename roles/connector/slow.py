@@ -1,4 +1,4 @@
-"""Connections whose clients take what they are sent slowly: each goes on for as long as its client takes anything."""
+"""Connections whose clients take their data slowly. Each goes on as long as its client takes any bytes."""
 
 import asyncio
 import fcntl
@@ -8,40 +8,40 @@ from collections.abc import Callable
 from typing import Protocol
 
 STALLED_SECONDS = 30.0
-"""A client that is to take something is too slow when it takes no byte for so long (contract.md section 6)."""
+"""A client is too slow if bytes wait and it takes none for so many seconds (contract.md section 6)."""
 
 END_STALLED_SECONDS = 5.0
-"""The same for a connection that was closed: the frame that has begun is finished (section 1)."""
+"""The same for a closed connection, s: the frame that has begun is finished (section 1)."""
 
 END_SECONDS = 60.0
-"""A closed connection gets no longer than this, whatever its client takes."""
+"""The longest time for a closed connection, s, whatever its client takes."""
 
 POLL_SECONDS = 0.05
 
 Left = tuple[int, int]
-"""The bytes that wait in this process, and those that the kernel has and the client has not acknowledged."""
+"""Bytes that wait in this process, and bytes in the kernel that the client has not acknowledged."""
 
 NOTHING: Left = (0, 0)
 
 
 class Reader(Protocol):
-    """A connection as seen from here."""
+    """The part of a connection that this module needs."""
 
     def left(self) -> Left | None:
-        """Return what the client has not taken yet, None when the connection is gone."""
+        """Return the bytes that the client has not taken yet, None when the connection is gone."""
 
     def taken(self, now: float) -> None:
-        """The client has taken something, so it lives."""
+        """Called when the client has taken some bytes, so it is alive."""
 
     def all_taken(self) -> None:
-        """The client has taken everything of a connection that was ended: close it."""
+        """Called when the client has taken everything of an ended connection: close it."""
 
     def stalled(self) -> None:
-        """The client takes nothing: end the connection, or cut it off when it has been ended."""
+        """Called when the client takes nothing: end the connection, or cut it if it has been ended."""
 
 
 class SlowReaders:
-    """Watches the connections that cannot be written to, and those that were closed with something left to send."""
+    """Watches the connections that cannot be written to, and the closed ones with bytes left to send."""
 
     def __init__(self) -> None:
         self._watched: dict[Reader, _Watch] = {}
@@ -56,11 +56,11 @@ class SlowReaders:
             self._watched[reader] = _Watch(left, now, now + END_SECONDS)
 
     def forget(self, reader: Reader) -> None:
-        """The connection can be written to again, or is gone."""
+        """Stop watching a connection: it can be written to again, or is gone."""
         self._watched.pop(reader, None)
 
     def look(self, now: float) -> None:
-        """End what has not moved for too long."""
+        """End the connections that have not moved for too long."""
         for reader, watch in list(self._watched.items()):
             left = reader.left()
             if left is None:
@@ -77,7 +77,7 @@ class SlowReaders:
                 reader.stalled()
 
     async def finished(self, time: Callable[[], float]) -> None:
-        """Return when no connection that was closed has anything left to send, and watch no more."""
+        """Return when no closed connection has bytes left to send, and watch no more."""
         while any(
             watch.end_by is not None and self._has_left(reader) for reader, watch in self._watched.items()
         ):
@@ -100,12 +100,12 @@ class _Watch:
 
 
 def left_of(transport: asyncio.Transport) -> Left:
-    """Return what the other side of an open transport has not taken."""
+    """Return the bytes that the other side of an open transport has not taken."""
     return transport.get_write_buffer_size(), unacknowledged(transport)
 
 
 def unacknowledged(transport: asyncio.BaseTransport) -> int:
-    """Return how many bytes the kernel has that the other side has not acknowledged; 0 where it does not say."""
+    """Return how many bytes in the kernel the other side has not acknowledged; 0 if the kernel does not say."""
     socket = transport.get_extra_info("socket")
     if socket is None:
         return 0

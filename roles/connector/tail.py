@@ -1,4 +1,4 @@
-"""The newest entries of an online user's inbox, at hand, so that a pull reads no table."""
+"""The newest entries of an online user's inbox, in memory, so that a pull reads no table."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from fsharechat.store.messages import conversation_key
 
 
 class About(NamedTuple):
-    """What is looked up in a message: `kind` is its content type, `conversation` a messages.conversation_key."""
+    """Facts about a message: `kind` is its content type, `conversation` a messages.conversation_key."""
 
     id: int
     local_id: int
@@ -18,7 +18,7 @@ class About(NamedTuple):
 
 
 class TailMessage:
-    """A stored message and the forms in which devices get it, each made when the first device wants it.
+    """A stored message, and the forms in which devices get it. Each form is made when the first device wants it.
 
     The receivers of a message on one node share it.
     """
@@ -26,7 +26,7 @@ class TailMessage:
     __slots__ = ("_about", "_entry", "_json_received", "_json_sent", "body", "sender", "sender_client")
 
     def __init__(self, body: bytes, sender: str, sender_client: str = "") -> None:
-        """`sender_client` is the device that sent it; empty for what the server itself wrote."""
+        """`sender_client` is the device that sent it; it is empty for the server's own messages."""
         self.body = body
         self.sender = sender
         self.sender_client = sender_client
@@ -36,7 +36,7 @@ class TailMessage:
         self._json_received: bytes | None = None
 
     def about(self) -> About:
-        """Return what the message is. Few ask: where messages are recalled, and what is handed out again."""
+        """Return the facts about the message: needed only for recalls, and for entries handed out again."""
         if self._about is None:
             message = pb.Message.FromString(self.body)
             where = message.conversation
@@ -49,17 +49,17 @@ class TailMessage:
         return self._about
 
     def with_body(self, body: bytes) -> "TailMessage":
-        """Return it as it is after its recall."""
+        """Return the message in its form after a recall."""
         return TailMessage(body, self.sender, self.sender_client)
 
     def entry(self) -> bytes:
-        """Return it as an element of a PullMessageResult."""
+        """Return the message as an element of a PullMessageResult."""
         if self._entry is None:
             self._entry = pull_entry(self.body)
         return self._entry
 
     def json(self, viewer: str) -> bytes:
-        """Return it as an escaped JSON object for the pull of `viewer`."""
+        """Return the message as an escaped JSON object, for a pull by `viewer`."""
         if viewer == self.sender:
             if self._json_sent is None:
                 self._json_sent = encode_message(self.body, True)
@@ -70,7 +70,7 @@ class TailMessage:
 
 
 class Tail:
-    """Entries by seq, bounded in number and bytes: the oldest go first."""
+    """Entries by seq, bounded in number and bytes. The oldest are removed first."""
 
     __slots__ = ("_entries", "_max_bytes", "_max_entries", "size")
 
@@ -79,13 +79,13 @@ class Tail:
         self._max_bytes = max_bytes
         self._entries: dict[int, TailMessage] = {}
         self.size = 0
-        """Bytes of the bodies held."""
+        """The size of all bodies, bytes."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def add(self, seq: int, message: TailMessage) -> None:
-        if seq in self._entries:  # the bus may repeat itself
+        if seq in self._entries:  # the bus may bring an event twice
             return
         self._entries[seq] = message
         self.size += len(message.body)
@@ -93,11 +93,11 @@ class Tail:
             self.size -= len(self._entries.pop(next(iter(self._entries))).body)
 
     def find(self, message_id: int) -> TailMessage | None:
-        """Return the entry that is this message."""
+        """Return the entry of this message."""
         return next((entry for entry in self._entries.values() if entry.about().id == message_id), None)
 
     def replace(self, old: TailMessage, new: TailMessage) -> None:
-        """Put another message in the place of an entry."""
+        """Replace the message of an entry."""
         for seq, entry in self._entries.items():
             if entry is old:
                 self._entries[seq] = new
@@ -105,8 +105,9 @@ class Tail:
                 return
 
     def drop_upto(self, seq: int) -> None:
-        """Forget what every device has fetched."""
-        # Entries are nearly always in order of seq; one that came late and stands behind goes a little later.
+        """Forget the entries that every device has fetched."""
+        # Entries are nearly always in the order of seq. A late one stands further back, and is forgotten a little
+        # later.
         entries, size = self._entries, self.size
         while entries and (oldest := next(iter(entries))) <= seq:
             size -= len(entries.pop(oldest).body)
@@ -116,7 +117,7 @@ class Tail:
         return self._entries.get(seq)
 
     def after(self, seq: int, head: int) -> list[TailMessage] | None:
-        """Return the entries `seq` + 1 to `head`, or None when one of them is not here, or there are none."""
+        """Return the entries `seq` + 1 to `head`. None if one of them is missing here, or there are none."""
         if not 0 <= head - seq - 1 < len(self._entries):
             return None
         found = []

@@ -1,4 +1,4 @@
-"""Web clients: JSON texts over WebSocket, whose handshake aiohttp makes (contract.md section 2)."""
+"""Web clients: JSON texts over WebSocket (contract.md section 2). aiohttp makes the handshake."""
 
 import asyncio
 import base64
@@ -16,19 +16,18 @@ from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.protocol.websocket import Message, WebSocketDecoder, WebSocketError
 from fsharechat.tasks import spawn
-from roles.connector.acceptor import Acceptor
+from roles.connector.acceptor import Acceptor, Admit
+from roles.connector.connection import SKIPPED_BYTES, ConnectionServices, DeviceConnection
 from roles.connector.gate import Gate
-from roles.connector.hub import Hub
-from roles.connector.receiving import SKIPPED_BYTES, Receiver
-from roles.connector.session import FRAMES_A_TURN, Session, State
+from roles.connector.session import FRAMES_A_TURN, Session, SessionState
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
 FULL = 64 * 1024
-"""A client for which so many bytes wait takes no more for now."""
+"""While so many bytes wait for a client, it gets no more."""
 
 CLOSE_TIMEOUT_SECONDS = 2.0
-"""How long the server waits for the client's part of the closing handshake."""
+"""How long the server waits for the client's part of the closing handshake, s."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 section 1.3."""
@@ -37,8 +36,9 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class WebSocketServer:
     """Serves the paths `/` and `/ws`."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, services: ConnectionServices, admit: Admit) -> None:
+        self._services = services
+        self._admit = admit
         app = web.Application(middlewares=[refuse_encoded])
         app.router.add_get("/", self._serve)
         app.router.add_get("/ws", self._serve)
@@ -51,10 +51,10 @@ class WebSocketServer:
         http = self._runner.server
         assert http is not None
         self._acceptor = Acceptor(
-            self._hub.admit,
+            self._admit,
             lambda visit: Gate(visit, http()),
             context,
-            self._hub.settings.authenticate_seconds,
+            self._services.settings.authenticate_seconds,
         )
         return await self._acceptor.listen(host, port)
 
@@ -63,13 +63,12 @@ class WebSocketServer:
             self._acceptor.stop_listening()
 
     async def close(self) -> None:
-        """Let go of what is still connected, sessions excepted: the hub ends those."""
+        """Close all connections that are no sessions. The hub ends the sessions."""
         if self._acceptor is not None:
             await self._acceptor.close()
         await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        hub = self._hub
         transport = request.transport
         gate = transport.get_protocol() if transport is not None else None
         if not isinstance(gate, Gate):
@@ -77,8 +76,8 @@ class WebSocketServer:
         response = upgrade(request)
         if response is None:
             return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
-        connection = WebSocketConnection(hub, request, gate)
-        session = hub.accept(connection)
+        connection = WebSocketConnection(self._services, request, gate)
+        session = self._services.table.accept(connection)
         if session is None:
             return plain(503, "Too many connections, try again later.\n")
         shaken = False
@@ -86,18 +85,18 @@ class WebSocketServer:
             await response.prepare(request)
             shaken = True
             await connection.serve(session)
-        except ConnectionError:  # gone meanwhile, which is no fault
+        except ConnectionError:  # gone meanwhile: no fault
             if not shaken:
                 return plain(503, "The connection is gone.\n")
         finally:
             session.close()
             if not gate.visit.stranger:
-                gate.visit.ended()  # else the gate is still there to see it
+                gate.visit.ended()  # else the gate still sees it
         return response
 
 
 def upgrade(request: web.Request) -> web.StreamResponse | None:
-    """Return the answer to the handshake (RFC 6455 section 4.2), None where the request is none."""
+    """Return the answer to the handshake (RFC 6455 section 4.2), None if the request is no handshake."""
     if not web.WebSocketResponse(compress=False).can_prepare(request):
         return None
     key = request.headers[hdrs.SEC_WEBSOCKET_KEY].encode()
@@ -112,14 +111,14 @@ def upgrade(request: web.Request) -> web.StreamResponse | None:
 
 
 def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    """Return an answer for those who want no WebSocket, or get none; it is the last on its connection."""
+    """Return an answer for clients that want no WebSocket, or get none. It is the last one on its connection."""
     response = web.Response(status=status, text=text, headers=headers)
     response.force_close()
     return response
 
 
-class WebSocketConnection(Receiver):
-    """The transport of a session. aiohttp makes the handshake; from then on it hands on what arrives, and no more."""
+class WebSocketConnection(DeviceConnection):
+    """The transport of a session. aiohttp makes the handshake; after it, aiohttp only hands on the arriving bytes."""
 
     answer_bytes = 256 * 1024
 
@@ -139,26 +138,26 @@ class WebSocketConnection(Receiver):
         "silence_seconds",
     )
 
-    def __init__(self, hub: Hub, request: web.Request, gate: Gate) -> None:
-        super().__init__(hub)
-        self._decoder = WebSocketDecoder(hub.settings.max_body_bytes)
-        self._messages: list[Message] = []  # that the session has not taken yet
+    def __init__(self, services: ConnectionServices, request: web.Request, gate: Gate) -> None:
+        super().__init__(services)
+        self._decoder = WebSocketDecoder(services.settings.max_body_bytes)
+        self._messages: list[Message] = []  # messages that the session has not taken yet
         self._request = request
         self._gate: Gate | None = gate
         self._uid = ""
         self._drainer: asyncio.Task[None] | None = None
         self._gone = asyncio.get_running_loop().create_future()
-        self._code = websocket.NORMAL  # what it is closed with
+        self._code = websocket.NORMAL  # the code with which it is closed
         self._heard_close = False
         self._closer: asyncio.TimerHandle | None = None
         self._visit = gate.visit
         self.peer = gate.visit.peer
-        self.silence_seconds = hub.settings.web_silence_seconds
+        self.silence_seconds = services.settings.web_silence_seconds
 
     async def serve(self, session: Session) -> None:
-        """Return when either side has closed the connection, whose handshake is done."""
+        """Serve a connection after its handshake. Return when either side has closed it."""
         self._transport = self._request.transport
-        if session.state is State.CLOSED or self._transport is None:
+        if session.state is SessionState.CLOSED or self._transport is None:
             return
         self._session = session
         if self._gate is not None:
@@ -170,12 +169,14 @@ class WebSocketConnection(Receiver):
             await self._gone
         finally:
             session.close()
-            self._session = self._gate = None  # else they would be a cycle, which nothing frees at once
+            self._session = self._gate = (
+                None  # else there would be a reference cycle, which is not freed at once
+            )
 
-    # As aiohttp sees what reads the connection
+    # The interface that aiohttp expects from the reader of a connection
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what has come. Nothing of it is left over."""
+        """Take received bytes. No bytes are left over."""
         if self._closing:
             self._wait_for_close(data)
         else:
@@ -183,14 +184,14 @@ class WebSocketConnection(Receiver):
         return False, b""
 
     def feed_eof(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self._transport = None
-        self._hub.slow.forget(self)
+        self._services.slow.forget(self)
         if self._session is not None:
             self._session.close()
         self._leave()
 
-    # Receiver
+    # What it reads
 
     def _read(self, data: bytes) -> None:
         try:
@@ -201,7 +202,7 @@ class WebSocketConnection(Receiver):
         self._take(self._messages + messages if self._messages else messages)
 
     def _take(self, messages: list[Message]) -> None:
-        """Hand the session what came, as long as it wants more."""
+        """Give the session the messages that came, as long as it wants more."""
         session = self._session
         assert session is not None
         self._messages = []
@@ -219,7 +220,7 @@ class WebSocketConnection(Receiver):
                 session.rest()
 
     def _hand_on(self, session: Session, message: Message) -> None:
-        """Hand on what is no text."""
+        """Handle a message that is no text."""
         opcode, payload = message
         if opcode == websocket.PING or opcode == websocket.PONG:
             if session.heartbeat() and opcode == websocket.PING:
@@ -244,7 +245,7 @@ class WebSocketConnection(Receiver):
         try:
             frame = json.decode_request(text)
         except JsonError as error:
-            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is State.OPEN:
+            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is SessionState.OPEN:
                 session.invalid(error.sub_signal, error.message_id, str(error))
             else:
                 session.refuse(str(error))
@@ -331,7 +332,7 @@ class WebSocketConnection(Receiver):
         try:
             messages = self._decoder.feed(data)
         except WebSocketError:
-            return  # nor will what follows make sense
+            return  # the rest would make no sense either
         if any(message.opcode == websocket.CLOSE for message in messages):
             self._leave()
 
@@ -348,7 +349,7 @@ class WebSocketConnection(Receiver):
         if not self._gone.done():
             self._gone.set_result(None)
 
-    # Sender
+    # What it sends
 
     def write_now(self, data: bytes) -> None:
         transport = self._transport
@@ -368,7 +369,7 @@ class WebSocketConnection(Receiver):
                 self._full = False
                 self._release()
         except ConnectionError:
-            pass  # gone, which is no fault
+            pass  # gone: no fault
         finally:
             self._drainer = None
 
@@ -376,7 +377,7 @@ class WebSocketConnection(Receiver):
         return left_of(self._transport) if self._transport is not None else None
 
     def all_taken(self) -> None:
-        if self._closer is None:  # else the client has a moment left to say that it closes too
+        if self._closer is None:  # else the client has a moment to close its side too
             self._leave()
 
 

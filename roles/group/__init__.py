@@ -1,4 +1,4 @@
-"""The group role: the business of the server, asked by connectors and the api."""
+"""The group role: the business logic of the server. Connectors and the api role call it."""
 
 import asyncio
 import secrets
@@ -10,10 +10,8 @@ from fsharechat.codes import CodeError
 from fsharechat.codes.delivery import Delivery
 from fsharechat.errors import StartError, StoreError
 from fsharechat.node import WAIT_SECONDS, Node
-from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
-from fsharechat.store import messages as message_rows
 from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
@@ -34,21 +32,26 @@ from roles.group import (
     recall,
     reports,
     settings,
+    turn,
     users,
 )
+from roles.group.business import Business
+from roles.group.clock import ServerClock
 from roles.group.handlers import Dispatcher, add_up
-from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 
 log = structlog.get_logger(__name__)
 
-_MODULES = (connect, friends, groups, login, media, media_events, messages, recall, reports, settings, users)
+_MODULES = (
+    *(connect, friends, groups, login, media, media_events, messages),
+    *(recall, reports, settings, turn, users),
+)
 _OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
 
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]
 )
-"""What carries out each request, and each question of another role."""
+"""The handlers of all requests, and of all questions from other roles."""
 
 
 class GroupRole:
@@ -58,7 +61,7 @@ class GroupRole:
         self.addresses: dict[str, str] = {}
         self._node: Node | None = None
         self._lease: Lease | None = None
-        self._group: Group | None = None
+        self._business: Business | None = None
         self._codes: Delivery | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -67,7 +70,7 @@ class GroupRole:
         try:
             lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
             self._lease = lease
-            ids = await _ids(lease, node.store)
+            clock = await ServerClock.begin(lease, node.store)
             key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
             self._codes = backends.make_codes(node.settings)
         except LeaseTaken as error:
@@ -77,28 +80,29 @@ class GroupRole:
         if node.settings.codes.super_code:
             log.warning("a super code is set: who knows it can log in as anybody")
         node.health.part("group's node id", lease.look)
-        group = Group(
+        business = Business(
             node.settings,
             node.store,
             node.bus,
-            ids,
+            clock,
             self._codes,
             TokenSigner(key),
             node.blobs,
         )
-        self._group = group
+        self._business = business
         if node.make_media_server is not None:
-            group.calls.media = node.make_media_server(group.calls)
-        calls = Dispatcher(group, HANDLERS)
-        await group.start(node.registry)
+            business.calls.media = node.make_media_server(business.calls)
+        calls = Dispatcher(business.services, HANDLERS)
+        await business.start(node.registry)
         await node.rpc.serve(calls.call)
-        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, group, calls))
+        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, clock, calls))
         stats = node.store.stats
-        node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
+        presence = business.whereabouts.table
+        node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(presence))
         node.metrics.gauge(
-            "calls", "Calls in groups that this process looks after.", lambda: group.calls.looked_after
+            "calls", "Calls in groups that this process looks after.", lambda: business.calls.looked_after
         )
-        sleepers = group.sleepers
+        sleepers = business.sleepers
         node.metrics.counter(
             "members_put_to_sleep",
             "Members of large groups who are given messages when they come back.",
@@ -117,18 +121,18 @@ class GroupRole:
             await asyncio.wait((self._keeper,))
         if self._node:
             await self._node.rpc.unserve()
-        if self._group is not None:
-            self._group.stop()
-            await self._group.portraits.stop()
-            await self._group.calls.stop()
+        if self._business is not None:
+            await self._business.stop()
         if self._codes is not None:
             await self._codes.close()
         if self._lease:
             await self._lease.release()
 
     @staticmethod
-    async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Group, calls: Dispatcher) -> None:
-        """Take calls only while the node id is held and the store can be used: else the other group processes do."""
+    async def _keep_serving(
+        lease: Lease, store: Store, rpc: Rpc, clock: ServerClock, calls: Dispatcher
+    ) -> None:
+        """Take calls only while the node id is held and the store can be used. Else others take them."""
         changed = asyncio.Event()
         lease.on_change(lambda _: changed.set())
         store.on_reach(changed.set)
@@ -136,15 +140,15 @@ class GroupRole:
         try:
             while True:
                 able = lease.held and not store.away
-                if able and not (leaving is None and group.ids.node == lease.node):
+                if able and not (leaving is None and clock.ids.node == lease.node):
                     try:
-                        group.ids = await _ids(lease, store, group.ids.newest)
+                        await clock.renew(lease, store)
                     except StoreError as error:
                         log.warning("waiting", section="store", reason=str(error))
                         await asyncio.sleep(WAIT_SECONDS)
                         continue
                     if leaving is not None:
-                        leaving.cancel()  # calls that it still waits for are answered all the same
+                        leaving.cancel()  # calls under way are still answered
                         await asyncio.wait({leaving})
                         leaving = None
                         await rpc.serve(calls.call)
@@ -162,13 +166,3 @@ class GroupRole:
             if leaving is not None:
                 leaving.cancel()
                 await asyncio.wait({leaving})
-
-
-async def _ids(lease: Lease, store: Store, after: int = 0) -> IdGenerator:
-    """Return what makes ids of the node id that is leased now, for as long as it is. Raises StoreError.
-
-    They are above `after` and all that is stored, whoever had the node id before.
-    """
-    node = lease.node
-    newest = max(after, await store.read(message_rows.newest))
-    return IdGenerator.for_group(node, after=newest, held=lambda: lease.holds(node))

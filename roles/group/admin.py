@@ -1,33 +1,31 @@
-"""How operations of the back office find their functions: by name, over one method.
+"""The operations of the back office: one method carries them all, and each is found by its name.
 
-The api role has checked the key and the shape of what is asked (roles/api/shapes.py).
+The api role has checked the key, and the shape of the request (roles/api/shapes.py).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
-from roles.group.handlers import Handlers
+from roles.group.handlers import Handlers, Services
 
-if TYPE_CHECKING:
-    from roles.group.service import Group
-
-Request = dict[str, Any]
-Operation = Callable[["Group", Call, Request], Awaitable[object]]
+OfficeRequest = dict[str, Any]
+Operation = Callable[..., Awaitable[object]]
+"""Takes services, the call, and what is asked. It returns the `result` of the answer, or raises Denied."""
 
 Operations = Mapping[str, Operation]
-"""Operations by name. Each returns what is the `result` of the answer, or raises Denied."""
+"""Operations by name."""
 
 
 OFFICE = "back office"
-"""Whose the searches of the back office are; no uid has a space."""
+"""The user under whom searches of the back office run. A real uid has no space."""
 
 
 class Denied(Exception):
-    """An operation cannot be done: an HTTP status, and a text for the administrator."""
+    """An operation cannot be done. It has an HTTP status, and a text for the administrator."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -35,16 +33,16 @@ class Denied(Exception):
 
 
 def handlers(tables: Iterable[Operations]) -> Handlers:
-    """Return what carries out the operations of all tables."""
+    """Return the handlers for the operations of all tables."""
     operations = {name: function for table in tables for name, function in table.items()}
 
-    async def administer(group: "Group", call: Call) -> Reply:
-        request: Request = orjson.loads(call.body)
+    async def administer(services: Services, call: Call) -> Reply:
+        request: OfficeRequest = orjson.loads(call.body)
         function = operations.get(request["op"])
         if function is None:
             return Reply(Code.NOT_IMPLEMENTED)
         try:
-            return _answer(200, "success", await function(group, call, request))
+            return _answer(200, "success", await services.bind(function)(call, request))
         except Denied as denied:
             return _answer(denied.status, str(denied), None)
 

@@ -1,19 +1,20 @@
-"""The back office and wrong keys: they are counted here, so that all api processes count together."""
+"""Wrong keys for the back office. They are counted here, so that all api processes count together."""
 
 from fsharechat.rpc import Call
 from fsharechat.store import address_limits
 from fsharechat.store.address_limits import AddressLimit, Counted
-from roles.group.admin import Operations, Request
-from roles.group.service import Group
+from fsharechat.store.store import Store
+from roles.group.admin import OfficeRequest, Operations
+from roles.group.clock import ServerClock
 
 WRONG_KEYS = AddressLimit(10, 60_000)
-"""From one address; what is beyond is told so, and not logged."""
+"""How many of one address are answered normally. Further ones are refused, and not logged."""
 
 
-async def count_wrong_key(group: Group, _: Call, request: Request) -> object:
-    """Count a wrong key of an address; `waitMs`: 0, or how long it is until it has one more."""
-    wait_ms = await group.store.write(
-        address_limits.take, Counted.WRONG_KEYS, request["address"], group.now(), WRONG_KEYS
+async def count_wrong_key(store: Store, clock: ServerClock, _: Call, request: OfficeRequest) -> object:
+    """Count a wrong key of an address. `waitMs` is the time until the next one is allowed, or 0."""
+    wait_ms = await store.write(
+        address_limits.take, Counted.WRONG_KEYS, request["address"], clock.now(), WRONG_KEYS
     )
     return {"waitMs": wait_ms}
 

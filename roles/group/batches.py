@@ -1,4 +1,4 @@
-"""Small writes of many callers, put together: what comes while some are being stored goes into the next unit."""
+"""Small writes of many callers, stored together. Writes that come during one batch go into the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Batches(Generic[T]):
-    """Hands what is added to `write`, one batch at a time, in order.
+    """Gives added items to `write`, one batch at a time, in order.
 
-    A batch is a number of items that `weigh` up to `batch` together, or one that is heavier. What waits is heavier
-    than `room` only by its last item.
+    `weigh` gives the weight of an item. A batch weighs up to `batch`, or is one heavier item. The waiting items weigh
+    at most `room`, plus the last item.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Batches(Generic[T]):
         self._loop = asyncio.get_running_loop()
 
     def add(self, item: T) -> asyncio.Future[None]:
-        """Return what is done when the item is stored, and fails with StoreError. Raises StoreBusy."""
+        """Return a future that is done when the item is stored, or fails with StoreError. Raises StoreBusy."""
         if self._weight >= self._room:
             raise StoreBusy(f"{len(self._waiting)} small writes wait for the store")
         future: asyncio.Future[None] = self._loop.create_future()

@@ -1,4 +1,4 @@
-"""Rows that were read before, until they change, grow old or are crowded out."""
+"""A cache of rows. A row leaves it when it changes, grows old, or makes room for others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -8,11 +8,11 @@ V = TypeVar("V")
 
 
 class Cache(Generic[V]):
-    """Values by key that weigh up to `size` together, or one that is heavier; the oldest load goes first.
+    """Values by key that weigh up to `size` together, or one heavier value. The value loaded first is removed first.
 
-    Who wants a value that is being loaded waits for it. One that is invalidated meanwhile is given to those who wait,
-    but not kept, nor given to who comes later: what was read may be from before the change. And since the news of a
-    change may be lost with the process that would have told it, `age` is called now and then, and no value outlives
+    Callers that want a value which is being loaded wait for it. If the value is invalidated meanwhile, the waiting
+    callers get it, but it is not kept, and later callers load it again: it may have been read before the change. The
+    news of a change may be lost with the process that made it. So `age` is called at intervals, and no value outlives
     two such calls.
     """
 
@@ -31,12 +31,12 @@ class Cache(Generic[V]):
         self._loading: dict[str, asyncio.Task[V | None]] = {}
 
     def peek(self, key: str) -> V | None:
-        """Return the value if it is here."""
+        """Return the value if it is in the cache."""
         value = self._values.get(key)
         return self._aged.get(key) if value is None else value
 
     async def get(self, key: str) -> V | None:
-        """Return the value; None (which is not kept) when there is none."""
+        """Return the value, None if there is none. None is not kept."""
         value = self.peek(key)
         if value is not None:
             return value
@@ -64,7 +64,7 @@ class Cache(Generic[V]):
             self._loading.pop(key, None)
 
     def age(self) -> None:
-        """Forget what was loaded before the last call."""
+        """Forget values that were loaded before the last call."""
         self._values, self._aged = {}, self._values
         self._weight, self._aged_weight = 0, self._weight
 
@@ -83,6 +83,6 @@ class Cache(Generic[V]):
 
 
 def _seen(load: asyncio.Task[V | None]) -> None:
-    """Look at the failure of a load, for which nobody may be waiting any more."""
+    """Retrieve the failure of a load, since nobody may be waiting for it any more."""
     if not load.cancelled():
         load.exception()

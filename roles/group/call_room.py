@@ -122,7 +122,8 @@ def open_room(room: CallRoom | None, new: CallRoom, client_id: str) -> Moving:
     if room.initiator == uid:
         if room.id == new.id:  # a call between processes that is made again: perhaps nothing was told
             others = [other for other, _ in participants(room) if other != uid]
-            return room, MoveResult(Outcome.REPEATED, (_existing(room, uid, client_id, others),))
+            again = (_existing(room, uid, client_id, others),) if has(room, uid, client_id) else ()
+            return room, MoveResult(Outcome.REPEATED, again)
         if new.call_id and room.call_id == new.call_id and has(room, uid, client_id):
             return room, MoveResult(Outcome.REPEATED)
         if all(other == uid for other, _ in participants(room)):

@@ -14,12 +14,14 @@ from zlib import crc32
 import orjson
 import structlog
 
+from fsharechat.bus import Bus
 from fsharechat.errors import Refusal, StoreError
-from fsharechat.mediaserver import BadOffer, Candidate, MediaError, MediaEvents, MediaServer
+from fsharechat.mediaserver import BadOffer, Candidate, MediaEvents, MediaServer, MediaServerError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import sent_payload
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import CALL_TYPES, Code, ContentType, ConversationType, PersistFlag
+from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
 from fsharechat.store import calls
 from fsharechat.store.calls import MAX_CALL_ID, CallRoom, RoomMove
@@ -38,8 +40,10 @@ from roles.group.call_room import (
     Tell,
     Unplug,
 )
-from roles.group.outbox import Outbox
-from roles.group.presence import PresenceTable
+from roles.group.clock import ServerClock
+from roles.group.outbox import EventOutbox
+from roles.group.presence import Whereabouts
+from roles.group.standing import CACHE_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +56,8 @@ MAX_CANDIDATE = 4_096
 MAX_ROOMS = 10_000
 """Rooms that one look at the store finds; later ones are looked after when those are over."""
 CACHED_ATTENDEES = 100_000
+CALL_KEY = "call:"
+"""The prefix of the keys of calls in the events that drop cached values."""
 
 SWEEP_SECONDS = 2.0
 GRACE_SECONDS = 6.0
@@ -60,22 +66,6 @@ MEDIA_SECONDS = 10.0
 """Between looks whether the media server still has a room."""
 ANSWER_SECONDS = 5.0
 """The media server has so long for an answer."""
-
-
-class CallContext(NamedTuple):
-    """What calls need of the group role."""
-
-    store: Store
-    outbox: Outbox
-    presence: PresenceTable
-    next_id: Callable[[], int]
-    now: Callable[[], int]
-    time: Callable[[], float]
-    knows_all_places: Callable[[], bool]
-    changed: Callable[[str], None]
-    """Tell every group process that the call of a group has changed."""
-    is_ours: Callable[[str], bool]
-    """Whether this process looks after what concerns a group."""
 
 
 class Opening(NamedTuple):
@@ -97,27 +87,44 @@ def is_group_call(message: pb.Message) -> bool:
 
 
 class GroupCalls(MediaEvents):
-    def __init__(self, around: CallContext) -> None:
-        self._around = around
+    """Takes the signals of calls in groups, and looks after the rooms that are this process's."""
+
+    def __init__(
+        self, store: Store, bus: Bus, clock: ServerClock, outbox: EventOutbox, whereabouts: Whereabouts
+    ) -> None:
         self.media: MediaServer | None = None
         """None: there is none, so nobody can be called."""
-        self._rooms: Cache[CallRoom] = Cache(
-            CACHED_ATTENDEES,
-            lambda group_id: around.store.read(calls.room, group_id),
-            lambda room: 1 + len(room.attendees),
-        )
         self.looked_after = 0
         """Calls that this process looks after."""
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._outbox = outbox
+        self._presence = whereabouts.table
+        self._places_are_known = whereabouts.complete
+        self._time = asyncio.get_running_loop().time
+        self._rooms: Cache[CallRoom] = Cache(
+            CACHED_ATTENDEES,
+            lambda group_id: store.read(calls.room, group_id),
+            lambda room: 1 + len(room.attendees),
+        )
+        self._aged = self._time()
+        self._processes: set[int] = set()
         self._absent: dict[tuple[str, str, str], float] = {}
         """Since when participants have no connection: media room, uid, client id."""
         self._seen: dict[str, float] = {}
         """When the media server was last asked for a room."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
-    def start(self) -> None:
+    async def start(self, registry: Registry) -> None:
+        await registry.watch("group", self._on_processes)
+        await self._bus.watch_invalidations(self._on_changed)
         self._run("calls in groups", repeat(SWEEP_SECONDS, self.sweep))
 
     async def stop(self) -> None:
+        """Look after nothing more. The media server may end later, and tell of it: another process hears of that."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -127,9 +134,15 @@ class GroupCalls(MediaEvents):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def drop(self, group_ids: Iterable[str]) -> None:
-        """Forget what was read of the calls of these groups: it has changed."""
-        self._rooms.drop(group_ids)
+    def _on_processes(self, members: Members) -> None:
+        self._processes = set(members)
+
+    def _on_changed(self, keys: Iterable[str]) -> None:
+        self._rooms.drop(key.removeprefix(CALL_KEY) for key in keys if key.startswith(CALL_KEY))
+
+    def _is_ours(self, group_id: str) -> bool:
+        """Return whether this process looks after the call of a group."""
+        return one_of(group_id, self._processes) == self._clock.ids.node
 
     # The start
 
@@ -150,7 +163,7 @@ class GroupCalls(MediaEvents):
             self._hang_up(group_id, call)
             raise Refusal(Code.NOT_IMPLEMENTED)
         # Web clients fail on a call that comes while they are in one (section 9.5).
-        busy = await self._around.store.read(calls.devices_in, invited)
+        busy = await self._store.read(calls.devices_in, invited)
         taken = {uid for (uid, _), group in busy.items() if group != group_id}
         attendees = {
             uid: calls.Attendee(calls.Attendance.SILENT if uid in taken else calls.Attendance.RINGING)
@@ -162,7 +175,7 @@ class GroupCalls(MediaEvents):
             call.message_id,
             message.content.content[:MAX_CALL_ID],
             call.uid,
-            self._around.now(),
+            self._clock.now(),
             attendees,
         )
         moved = await self._open(call, new)
@@ -176,7 +189,7 @@ class GroupCalls(MediaEvents):
     async def _open(self, call: Call, new: CallRoom) -> MoveResult:
         """Make the move, with the media server's leave before it counts. Raises Refusal."""
         await self._leave_elsewhere(call, new.group_id)
-        before = await self._around.store.read(calls.room, new.group_id)
+        before = await self._store.read(calls.room, new.group_id)
         _, wished = call_room.open_room(before, new, call.client_id)
         target = before if wished.outcome is Outcome.JOINED and before is not None else new
         if wished.outcome in (Outcome.OPENED, Outcome.JOINED):
@@ -231,7 +244,7 @@ class GroupCalls(MediaEvents):
                 case "onIceCandidate":
                     release()
                     await self._candidate(call, group_id, said)
-        return Reply(Code.SUCCESS, sent_payload(call.message_id, self._around.now()))
+        return Reply(Code.SUCCESS, sent_payload(call.message_id, self._clock.now()))
 
     async def _answer(self, call: Call, group_id: str) -> None:
         room = await self._room_with(group_id, call.uid)
@@ -241,7 +254,7 @@ class GroupCalls(MediaEvents):
             return
         await self._leave_elsewhere(call, group_id)
         mine = room.attendees[call.uid]
-        gone = mine.client_id not in self._around.presence.devices(call.uid)
+        gone = mine.client_id not in self._presence.devices(call.uid)
 
         def join(now: CallRoom | None) -> Moving:
             if now is None or now.id != room.id:
@@ -276,7 +289,7 @@ class GroupCalls(MediaEvents):
                     answer = await self.media.publish(name, call.uid, offer)
                 else:
                     answer = await self.media.receive(name, call.uid, sender, offer)
-        except (MediaError, TimeoutError) as error:
+        except (MediaServerError, TimeoutError) as error:
             log.info("an offer was not answered", uid=call.uid, sender=sender, reason=_reason(error))
             raise Refusal(
                 Code.INVALID_PARAMETER if isinstance(error, BadOffer) else Code.SERVER_ERROR
@@ -297,7 +310,7 @@ class GroupCalls(MediaEvents):
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.media.candidate(call_room.media_name(room), call.uid, peer, candidate)
-        except (MediaError, TimeoutError) as error:
+        except (MediaServerError, TimeoutError) as error:
             log.debug("a candidate was not taken", uid=call.uid, reason=_reason(error))
 
     async def _room_with(
@@ -324,7 +337,7 @@ class GroupCalls(MediaEvents):
 
     async def _leave_elsewhere(self, call: Call, group_id: str) -> None:
         """Let a device out of the call that it is in, in another group: it can be in one."""
-        there = await self._around.store.read(calls.devices_in, [call.uid])
+        there = await self._store.read(calls.devices_in, [call.uid])
         if (other := there.get((call.uid, call.client_id), group_id)) != group_id:
             _, moved = await self._move(other, lambda room: call_room.leave(room, call.uid, call.client_id))
             await self._carry_out(other, moved.effects)
@@ -333,10 +346,10 @@ class GroupCalls(MediaEvents):
         """Have the media server let somebody in; where it does not, their device is told so. Raises Refusal."""
         try:
             if self.media is None:
-                raise MediaError("there is none")
+                raise MediaServerError("there is none")
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.media.join(call_room.media_name(room), call.uid)
-        except (MediaError, TimeoutError) as error:
+        except (MediaServerError, TimeoutError) as error:
             log.warning(
                 "a participant was not let in", group=room.group_id, uid=call.uid, reason=_reason(error)
             )
@@ -346,6 +359,8 @@ class GroupCalls(MediaEvents):
     # What the media server tells
 
     def on_candidate(self, room: str, participant: str, peer: str, candidate: Candidate) -> None:
+        if self._stopped:
+            return
         said = {
             "candidate": candidate.candidate,
             "sdpMid": candidate.mid,
@@ -367,7 +382,7 @@ class GroupCalls(MediaEvents):
 
     def on_gone(self, room: str, participant: str, peer: str) -> None:
         """Let out whose own connection is lost. Of a connection that receives the client may offer another one."""
-        if peer != participant:
+        if peer != participant or self._stopped:
             return
 
         def move(now: CallRoom | None) -> Moving:
@@ -380,6 +395,8 @@ class GroupCalls(MediaEvents):
         self._run("participant who is gone", self._by_itself(call_room.group_of(room)[0], move))
 
     def on_closed(self, room: str, reason: str) -> None:
+        if self._stopped:
+            return
         group_id, id = call_room.group_of(room)
         log.warning("a call has lost its media server", group=group_id, reason=reason)
         self._run("call that is over", self._by_itself(group_id, lambda now: call_room.close(now, id)))
@@ -388,16 +405,19 @@ class GroupCalls(MediaEvents):
 
     async def sweep(self) -> None:
         """Look after the rooms that are this process's: who rings for too long, and whose connection is gone."""
-        if not self._around.store.away:
+        if not self._store.away:
             try:
                 await self._sweep()
             except StoreError as error:
                 log.log(error.log_level, "calls are not looked after", error=str(error))
 
     async def _sweep(self) -> None:
-        groups = await self._around.store.read(calls.all_groups, MAX_ROOMS)
-        ours = [group_id for group_id in groups if self._around.is_ours(group_id)]
-        rooms = await self._around.store.read(calls.rooms, ours) if ours else {}
+        if self._time() - self._aged >= CACHE_SECONDS:
+            self._aged = self._time()
+            self._rooms.age()
+        groups = await self._store.read(calls.all_groups, MAX_ROOMS)
+        ours = [group_id for group_id in groups if self._is_ours(group_id)]
+        rooms = await self._store.read(calls.rooms, ours) if ours else {}
         self.looked_after = len(rooms)
         names = {call_room.media_name(room) for room in rooms.values()}
         self._absent = {key: since for key, since in self._absent.items() if key[0] in names}
@@ -409,7 +429,7 @@ class GroupCalls(MediaEvents):
         group_id = room.group_id
         for uid, client_id in self._gone_from(room):
             await self._by_itself(group_id, partial(call_room.leave, uid=uid, client_id=client_id))
-        if call_room.expire(room, now := self._around.now())[1].outcome is not Outcome.IGNORED:
+        if call_room.expire(room, now := self._clock.now())[1].outcome is not Outcome.IGNORED:
             await self._by_itself(group_id, lambda there: call_room.expire(there, now))
         if not await self._has_media(room):
             log.warning(
@@ -419,14 +439,14 @@ class GroupCalls(MediaEvents):
 
     def _gone_from(self, room: CallRoom) -> list[tuple[str, str]]:
         """Return the participants whose device has had no connection for too long."""
-        if not self._around.knows_all_places():
+        if not self._places_are_known():
             self._absent.clear()  # nobody knows who is away
             return []
-        name, now = call_room.media_name(room), self._around.time()
+        name, now = call_room.media_name(room), self._time()
         gone = []
         for uid, client_id in call_room.participants(room):
             key = (name, uid, client_id)
-            if client_id in self._around.presence.devices(uid):
+            if client_id in self._presence.devices(uid):
                 self._absent.pop(key, None)
             elif now - self._absent.setdefault(key, now) >= GRACE_SECONDS:
                 gone.append((uid, client_id))
@@ -436,23 +456,23 @@ class GroupCalls(MediaEvents):
         """Return whether the media server has the room, if it is time to ask; True where it cannot say."""
         if self.media is None:
             return False
-        name, now = call_room.media_name(room), self._around.time()
+        name, now = call_room.media_name(room), self._time()
         if now - self._seen.get(name, -MEDIA_SECONDS) < MEDIA_SECONDS:
             return True
         self._seen[name] = now
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self.media.has(name)
-        except (MediaError, TimeoutError):
+        except (MediaServerError, TimeoutError):
             return True
 
     # Moves and what they bring
 
     async def _move(self, group_id: str, move: RoomMove[MoveResult]) -> tuple[CallRoom | None, MoveResult]:
-        room, moved = await self._around.store.write_group(group_id, (), calls.change, group_id, move)
+        room, moved = await self._store.write_group(group_id, (), calls.change, group_id, move)
         if moved.effects:
             self._rooms.drop([group_id])
-            self._around.changed(group_id)
+            self._bus.invalidate([CALL_KEY + group_id])
         return room, moved
 
     async def _by_itself(self, group_id: str, move: RoomMove[MoveResult]) -> None:
@@ -473,18 +493,20 @@ class GroupCalls(MediaEvents):
             if isinstance(effect, Tell):
                 self._tell(group_id, effect)
             elif isinstance(effect, Bye):
-                self._around.outbox.push_to(self._bye(group_id, effect.sender), effect.uid, effect.client_id)
+                self._outbox.push_to(
+                    self._bye(group_id, effect.sender), effect.sender, effect.uid, effect.client_id
+                )
             elif isinstance(effect, StopRinging):
                 stopped.append(effect)
             else:
                 media.append(effect)
         if stopped:
             # A 402 ends whatever call a web client is in: it is not for devices that are in one.
-            busy = await self._around.store.read(calls.devices_in, [one.uid for one in stopped])
+            busy = await self._store.read(calls.devices_in, [one.uid for one in stopped])
             for one in stopped:
                 spared = {client_id for uid, client_id in busy if uid == one.uid}
                 body = self._bye(group_id, one.sender)
-                self._around.outbox.push_to_others(body, one.uid, {one.except_client, *spared})
+                self._outbox.push_to_others(body, one.sender, one.uid, {one.except_client, *spared})
         for thing in media:
             await self._tell_media(thing)
 
@@ -497,27 +519,27 @@ class GroupCalls(MediaEvents):
                     await self.media.leave(effect.room, effect.uid)
                 else:
                     await self.media.close_room(effect.room)
-        except (MediaError, TimeoutError) as error:
+        except (MediaServerError, TimeoutError) as error:
             log.info("the media server did not hear of an end", room=effect.room, reason=_reason(error))
 
     def _tell(self, group_id: str, tell: Tell) -> None:
         body = self._body(group_id, ContentType.CALL_SIGNAL, tell.sender, orjson.dumps(tell.said))
-        self._around.outbox.push_to(body, tell.uid, tell.client_id)
+        self._outbox.push_to(body, tell.sender, tell.uid, tell.client_id)
 
     def _bye(self, group_id: str, sender: str) -> bytes:
         return self._body(group_id, ContentType.CALL_BYE, sender)
 
     def _hang_up(self, group_id: str, call: Call) -> None:
         """Tell a device that its call is over: it would wait for ever."""
-        self._around.outbox.push_to(self._bye(group_id, group_id), call.uid, call.client_id)
+        self._outbox.push_to(self._bye(group_id, group_id), group_id, call.uid, call.client_id)
 
     def _body(self, group_id: str, kind: int, sender: str, data: bytes = b"") -> bytes:
         return pb.Message(
             conversation=pb.Conversation(type=ConversationType.GROUP, target=group_id, line=0),
             from_user=sender,
             content=pb.MessageContent(type=kind, data=data or None, persist_flag=PersistFlag.TRANSPARENT),
-            message_id=self._around.next_id(),
-            server_timestamp=self._around.now(),
+            message_id=self._clock.next_id(),
+            server_timestamp=self._clock.now(),
         ).SerializeToString()
 
 

@@ -1,4 +1,4 @@
-"""Who sees the mobile numbers and e-mail addresses of others: `[users] directory`."""
+"""The rules by which users see the mobile numbers and e-mail addresses of others: `[users] directory`."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -8,13 +8,13 @@ from fsharechat.store import users
 from fsharechat.store.unit import Row
 
 _NUMBERS = ("name", "mobile", "email")
-"""The fields that hold them; `name` is what one logs in with."""
+"""The fields with numbers and addresses. `name` is the one used to log in."""
 
 
 class Viewer(NamedTuple):
-    """Who looks at profiles.
+    """A user who looks at profiles.
 
-    `friend_since`: when (ms) each of those who count the viewer as a friend came to do so, by uid.
+    `friend_since`: the users who have the viewer as a friend, by uid, and since when (ms).
     """
 
     uid: str
@@ -24,7 +24,7 @@ class Viewer(NamedTuple):
     def profile(self, row: Row, typed: str = "") -> pb.User:
         """Return the User of a row of PROFILE columns as the viewer sees it: every field is set.
 
-        `typed`: the keyword that has found it. Who becomes a friend sees more: that is a new version of the profile.
+        `typed`: the keyword that found it. A new friend sees more: that counts as a new version of the profile.
         """
         user = pb.User(**dict(zip(users.PROFILE, row, strict=True)))
         if self.directory == "open" or user.uid == self.uid:
@@ -41,7 +41,7 @@ class Viewer(NamedTuple):
         return user
 
     def may_find(self, row: Row, typed: str) -> bool:
-        """Whether `typed` may find a user: not by a number or an address that only friends are to see."""
+        """Return whether `typed` may find a user. A number or an address that only friends may see may not."""
         user = dict(zip(users.PROFILE, row, strict=True))
         by_number = typed.lower() == user["name"].lower() and typed != user["display_name"]
         known = user["uid"] == self.uid or user["uid"] in self.friend_since

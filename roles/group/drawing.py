@@ -1,8 +1,8 @@
-"""Has portraits of groups composed in a process of its own, which can be killed: what users upload may be anything.
+"""Composes group portraits in a separate process, which can be killed: users may upload anything.
 
-A decoder cannot be interrupted: in a thread it would outlive even the end of this process. So a fresh process
-composes each portrait (mosaic.py, which takes 0.1 s to start), under limits of processor time and memory, with the
-lowest priority. It ends with this process, however that ends.
+A decoder cannot be interrupted: in a thread it would even delay the end of this process. So a new process composes
+each portrait (mosaic.py; it starts in 0.1 s). It has limits of processor time and memory, and the lowest priority. It
+ends with this process, however this process ends.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ import structlog
 log = structlog.get_logger(__name__)
 
 FACES = 9
-"""Members that a portrait shows."""
+"""How many members a portrait shows."""
 
 MAX_LEFT_OUT = 3
-"""Pictures that may be too much for one portrait; beyond, no other is tried for it."""
+"""How many pictures of one portrait may be too costly. Then no further picture is tried for it."""
 
 MAX_REMEMBERED = 10_000
-"""Pictures that were too much, and are not tried again."""
+"""How many costly pictures are remembered. They are not tried again."""
 
 _PROGRAM = Path(__file__).with_name("mosaic.py")
 _LINE = 300
@@ -46,13 +46,13 @@ class DrawingError(Exception):
 
 
 class Drawing:
-    """Composes portraits, and remembers pictures that are too much."""
+    """Composes portraits, and remembers pictures that are too costly."""
 
     def __init__(self) -> None:
         self._too_much: dict[bytes, None] = {}
 
     async def compose(self, given: Sequence[Face]) -> bytes:
-        """Return a JPEG of faces. One whose picture is too much is shown without it. Raises DrawingError."""
+        """Return a JPEG of faces. A face whose picture is too costly is drawn without it. Raises DrawingError."""
         faces = [
             face._replace(picture=None) if self._is_too_much(face.picture) else face for face in given[:FACES]
         ]
@@ -80,9 +80,9 @@ class Drawing:
 
 
 class _Run:
-    """A process that composes one portrait. It is begun and awaited in a thread of its own.
+    """A process that composes one portrait. A thread starts it and waits for it.
 
-    The event loop's own way to begin one forks, and stands still meanwhile: 15 ms in a process of 200 MB.
+    The event loop itself would stand still while it starts a process: 15 ms in a process of 200 MB.
     """
 
     def __init__(self) -> None:
@@ -91,18 +91,18 @@ class _Run:
         self._unwanted = False
 
     def work(self, data: bytes) -> tuple[int, bytes, bytes]:
-        """Return the exit code and what was written, to the standard output and as errors. Raises OSError."""
+        """Return the exit code, the standard output and the standard error. Raises OSError."""
         process = subprocess.Popen(
             [
                 sys.executable,
-                "-I",  # of this package it imports nothing: that would take longer than its work
+                "-I",  # it imports nothing of this package: that would take longer than its work
                 str(_PROGRAM),
                 str(os.getpid()),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for this process, which then ends it
+            start_new_session=True,  # Ctrl-C ends this process, and this process ends the other one
         )
         with self._lock:
             self._process = process
@@ -112,7 +112,7 @@ class _Run:
         return process.returncode, out, errors
 
     def end(self) -> None:
-        """End the process, also one that is not there yet."""
+        """End the process, even one that has not started yet."""
         with self._lock:
             self._unwanted = True
             if self._process is not None:
@@ -120,9 +120,10 @@ class _Run:
 
 
 async def _run(faces: Sequence[Face]) -> tuple[int, bytes, bytes]:
-    """Return the exit code of the process, a byte for each face that was done and the picture, and its errors.
+    """Return the exit code of the process, its output (a byte for each finished face, then the picture), and its
+    errors.
 
-    Raises DrawingError where there is no process.
+    Raises DrawingError if no process can be started.
     """
     head = orjson.dumps(
         [(face.uid, face.name, len(face.picture) if face.picture is not None else None) for face in faces]
@@ -137,5 +138,5 @@ async def _run(faces: Sequence[Face]) -> tuple[int, bytes, bytes]:
     except asyncio.CancelledError:
         run.end()
         await asyncio.wait([done])
-        done.exception()  # looked at: the loop complains of what nobody asked for
+        done.exception()  # retrieved: else the loop would complain
         raise

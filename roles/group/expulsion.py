@@ -1,4 +1,4 @@
-"""Devices that may not be connected any more: of a blocked user, or logged out."""
+"""Devices that may no longer be connected: those of a blocked user, or those logged out."""
 
 import asyncio
 from collections.abc import Collection
@@ -16,14 +16,14 @@ from roles.group.presence import PresenceTable
 log = structlog.get_logger(__name__)
 
 WATCH_SECONDS = 30.0
-"""A CONNECT that was allowed before the expulsion is heard of by then, or has failed."""
+"""How long new devices are watched, s. By then a CONNECT allowed before the expulsion is announced, or has failed."""
 
 
 class Expulsion:
-    """Ends connections wherever they are; those too that are just being made, when they are heard of."""
+    """Ends connections on any connector. Connections that are just being made end when they are announced."""
 
     retry_seconds = 1.0
-    """Between looks at a device that the store did not answer; while the device is connected."""
+    """Time between tries for a connected device, s, if the store does not answer."""
 
     def __init__(self, store: Store, bus: Bus, presence: PresenceTable) -> None:
         self._store = store
@@ -34,7 +34,7 @@ class Expulsion:
         self._loop = asyncio.get_running_loop()
 
     def kick(self, uid: str, client_ids: Collection[str] | None = None) -> list[str]:
-        """End the connections of a user's devices, or of some of them; return which were connected."""
+        """End the connections of a user's devices, or of some of them. Return which devices were connected."""
         devices = self._presence.devices(uid)
         kicked = [client_id for client_id in devices if client_ids is None or client_id in client_ids]
         for client_id in kicked:
@@ -43,20 +43,20 @@ class Expulsion:
         return kicked
 
     def watch(self, uid: str) -> None:
-        """Look for a while at each device of a user that connects whether the store still lets it."""
+        """For a while, check each device of a user that connects: does the store still allow it?"""
         now = self._loop.time()
         self._watched = {known: until for known, until in self._watched.items() if until > now}
         self._watched[uid] = now + WATCH_SECONDS
 
     def recheck(self, uid: str, client_id: str) -> None:
-        """End the connection of a device, one that it is just making too, unless the store still lets it."""
+        """End the connection of a device, or one that is just being made, unless the store still allows it."""
         self.watch(uid)
         place = self._presence.devices(uid).get(client_id)
         if place is not None:
             self._begin_look(Presence(uid, client_id, *place))
 
     def on_presence(self, presence: Presence) -> None:
-        """Hear of a device."""
+        """Take the news that a device has come or gone."""
         if presence.online and self._watched and self._watched.get(presence.uid, 0) > self._loop.time():
             self._begin_look(presence)
 

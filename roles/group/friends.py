@@ -1,6 +1,6 @@
 """Friends and friend requests: FAR, FHR, FRP, FRUS, FP and FALS (contract.md sections 7 and 8).
 
-FDL and BLU, which end what was begun, are this project's.
+FDL (delete a friend) and BLU (blacklist) are additions of this project.
 """
 
 from typing import NamedTuple
@@ -18,46 +18,57 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.rpc import Call
 from fsharechat.store import friends, heads, messages
-from fsharechat.store.friends import Request
+from fsharechat.store.friends import FriendRequest
 from fsharechat.store.heads import FRIENDS, REQUESTS, next_version
 from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.service import Group
-from roles.group.standing import check_heard, check_rights, rights_of
+from roles.group.outbox import EventOutbox
+from roles.group.standing import Standing, check_heard
+from roles.group.words import WordFilter
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
 MAX_FRIENDS = 5000
-"""Friends of one user: one answer has all of them."""
+"""The most friends of one user: one answer has all of them."""
 
 MAX_BLACKLIST = 1000
-"""Users on one's blacklist: it is kept in memory for each user who gets messages."""
+"""The most users on one blacklist: it is kept in memory for each user who gets messages."""
 
 TIPS = ("以上是打招呼信息", "你们已经成为好友了，现在可以开始聊天了")
-"""What stands behind the greeting of a new friendship (section 8)."""
+"""The texts after the greeting of a new friendship (section 8)."""
 
 _ACCEPTING = (RequestStatus.SENT, RequestStatus.ACCEPTED)
-"""What an FHR says for yes (section 7)."""
+"""The status values of an FHR that accept (section 7)."""
 
 
-async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+async def add_friend(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    word_filter: WordFilter,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.AddFriendRequest,
+) -> None:
     target = request.target_uid
     if target == call.uid or len(request.reason) > MAX_REASON:
         raise Refusal(Code.INVALID_PARAMETER)
     if request.reason:
-        await check_rights(group, call.uid, check_heard)  # it becomes a message
-    if await group.words.forbids(call.uid, [request.reason]):
+        await standing.check_rights(call.uid, check_heard)  # it becomes a message
+    if await word_filter.forbids(call.uid, [request.reason]):
         raise Refusal(Code.SENSITIVE_WORD)
-    await rights_of(group, target)
-    version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)
-    _tell_of_requests(group, version, call.uid, target)
+    await standing.rights_of(target)
+    version = await store.write(_ask, call.uid, target, request.reason, clock.now(), call.retried)
+    _tell_of_requests(outbox, version, call.uid, target)
 
 
-def _tell_of_requests(group: Group, version: int, *uids: str) -> None:
-    """Send FRN to all devices of whoever's list has changed: untold, the head check would tell them later."""
+def _tell_of_requests(outbox: EventOutbox, version: int, *uids: str) -> None:
+    """Send FRN to all devices of the users whose list has changed. Else the head check would tell them later."""
     for uid in uids:
-        group.outbox.notify(SubSignal.FRN, long_payload(version), uid)
+        outbox.notify(SubSignal.FRN, long_payload(version), uid)
 
 
 def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[int]:
@@ -78,34 +89,39 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried
         raise Refusal(Code.ALREADY_REQUESTED)
     version = yield from next_version(dialect, REQUESTS, (uid, target), now)
     yield from friends.put_request(
-        dialect, Request(uid, target, reason, RequestStatus.SENT, now, 0, version, True, False)
+        dialect, FriendRequest(uid, target, reason, RequestStatus.SENT, now, 0, version, True, False)
     )
     return version
 
 
-async def handle_request(group: Group, call: Call, request: pb.HandleFriendRequest) -> None:
-    requester, now = request.target_uid, group.now()
+async def handle_request(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.HandleFriendRequest,
+) -> None:
+    requester, now = request.target_uid, clock.now()
     if request.status == RequestStatus.REJECTED:
-        closed, _ = await group.store.write(
-            _close, requester, call.uid, RequestStatus.REJECTED, now, call.retried
-        )
-        _tell_of_requests(group, closed.update_dt, requester, call.uid)
+        closed, _ = await store.write(_close, requester, call.uid, RequestStatus.REJECTED, now, call.retried)
+        _tell_of_requests(outbox, closed.update_dt, requester, call.uid)
     elif request.status in _ACCEPTING:
-        ids = [group.ids.next() for _ in range(1 + len(TIPS))]
-        done = await group.store.write(_accept, requester, call.uid, ids, now, call.retried)
-        group.changed((requester, call.uid))
-        group.deliver(done.greetings, done.stored)
+        ids = [clock.next_id() for _ in range(1 + len(TIPS))]
+        done = await store.write(_accept, requester, call.uid, ids, now, call.retried)
+        standing.changed((requester, call.uid))
+        outbox.announce(done.greetings, done.stored)
         for uid in (requester, call.uid):
-            group.outbox.notify(SubSignal.FN, long_payload(done.version), uid)
-        _tell_of_requests(group, done.answered, requester, call.uid)
+            outbox.notify(SubSignal.FN, long_payload(done.version), uid)
+        _tell_of_requests(outbox, done.answered, requester, call.uid)
     else:
         raise Refusal(Code.INVALID_PARAMETER)
 
 
 def _close(
     dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int, retried: bool
-) -> Unit[tuple[Request, bool]]:
-    """Answer an open request; return it, and whether it was open: a retried call's first try may have done it."""
+) -> Unit[tuple[FriendRequest, bool]]:
+    """Answer a request. Return it, and whether it was open: the first try of a retried call may have answered it."""
     found = yield from friends.request(dialect, requester, uid)
     if retried and found is not None and found.status == status:
         return found, False
@@ -120,7 +136,7 @@ def _close(
 
 
 class _Accepted(NamedTuple):
-    """The version of the friends of both, that of their requests, and the messages that begin the conversation."""
+    """The version of both users' friends, that of their requests, and the first messages of the conversation."""
 
     version: int
     answered: int
@@ -166,7 +182,7 @@ def _accept(
 
 
 def _private(id: int, sender: str, target: str, content: pb.MessageContent, now: int) -> NewMessage:
-    """Return a message of one user to another that the server writes."""
+    """Return a message from one user to another, written by the server."""
     message = pb.Message(
         conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
         from_user=sender,
@@ -178,8 +194,8 @@ def _private(id: int, sender: str, target: str, content: pb.MessageContent, now:
     return NewMessage(id, sender, 0, key, message.SerializeToString(), (target,))
 
 
-async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
-    found = await group.store.read_for(call.uid, friends.requests, call.uid, request.version)
+async def pull_requests(store: Store, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
+    found = await store.read_for(call.uid, friends.requests, call.uid, request.version)
     return pb.GetFriendRequestResult(
         entry=[
             pb.FriendRequest(
@@ -196,9 +212,11 @@ async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.Get
     )
 
 
-async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
-    version = await group.store.write(_mark_read, call.uid, request.version, group.now())
-    _tell_of_requests(group, version, call.uid)
+async def mark_requests_read(
+    store: Store, clock: ServerClock, outbox: EventOutbox, call: Call, request: pb.Version
+) -> None:
+    version = await store.write(_mark_read, call.uid, request.version, clock.now())
+    _tell_of_requests(outbox, version, call.uid)
 
 
 def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
@@ -207,19 +225,21 @@ def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
     return version
 
 
-async def pull_friends(group: Group, call: Call, request: pb.Version) -> pb.GetFriendsResult:
-    rows = await group.store.read_for(call.uid, friends.changed, call.uid, request.version)
+async def pull_friends(store: Store, call: Call, request: pb.Version) -> pb.GetFriendsResult:
+    rows = await store.read_for(call.uid, friends.changed, call.uid, request.version)
     return pb.GetFriendsResult(
         entry=[pb.Friend(uid=uid, state=state, update_dt=dt, alias=alias) for uid, state, dt, alias in rows]
     )
 
 
-async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+async def set_alias(
+    store: Store, clock: ServerClock, outbox: EventOutbox, call: Call, request: pb.AddFriendRequest
+) -> None:
     """Keep `reason` as the alias of a friend."""
     if len(request.reason) > MAX_ALIAS:
         raise Refusal(Code.INVALID_PARAMETER)
-    version = await group.store.write(_set_alias, call.uid, request.target_uid, request.reason, group.now())
-    group.outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
+    version = await store.write(_set_alias, call.uid, request.target_uid, request.reason, clock.now())
+    outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
 
 
 def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int) -> Unit[int]:
@@ -231,17 +251,24 @@ def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int
     return version
 
 
-async def delete_friend(group: Group, call: Call, request: pb.DeleteFriendRequest) -> None:
+async def delete_friend(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.DeleteFriendRequest,
+) -> None:
     other = request.target_uid
-    await rights_of(group, other)
-    version = long_payload(await group.store.write(_delete, call.uid, other, group.now(), call.retried))
-    group.changed((call.uid, other))
-    group.outbox.notify(SubSignal.FN, version, call.uid, except_client=call.client_id)
-    group.outbox.notify(SubSignal.FN, version, other)
+    await standing.rights_of(other)
+    version = long_payload(await store.write(_delete, call.uid, other, clock.now(), call.retried))
+    standing.changed((call.uid, other))
+    outbox.notify(SubSignal.FN, version, call.uid, except_client=call.client_id)
+    outbox.notify(SubSignal.FN, version, other)
 
 
 def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> Unit[int]:
-    """End a friendship on both sides; return the version of the friends of both."""
+    """End a friendship on both sides. Return the version of both users' friends."""
     version = yield from next_version(dialect, FRIENDS, (uid, other), now)
     were_friends = False
     for one, two in sorted(((uid, other), (other, uid))):
@@ -254,15 +281,22 @@ def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> 
     return version
 
 
-async def blacklist(group: Group, call: Call, request: pb.BlacklistUserRequest) -> None:
-    """Put a user on one's blacklist, or take them off it. They are not told."""
+async def blacklist(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.BlacklistUserRequest,
+) -> None:
+    """Put a user on the blacklist of another, or take them off it. They are not told."""
     target = request.target_uid
     if target == call.uid or request.status not in (0, 1):
         raise Refusal(Code.INVALID_PARAMETER)
-    await rights_of(group, target)
-    version = await group.store.write(_blacklist, call.uid, target, bool(request.status), group.now())
-    group.changed((call.uid,))
-    group.outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
+    await standing.rights_of(target)
+    version = await store.write(_blacklist, call.uid, target, bool(request.status), clock.now())
+    standing.changed((call.uid,))
+    outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
 
 
 def _blacklist(dialect: Dialect, uid: str, target: str, on: bool, now: int) -> Unit[int]:

@@ -1,4 +1,4 @@
-"""Who may change what in a group (contract.md sections 5 and 8)."""
+"""The rights in a group: who may change what (contract.md sections 5 and 8)."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from fsharechat.protocol.signals import Code, GroupInfoType, GroupType, MemberTy
 from fsharechat.store.groups import Info, Silence
 
 _GIVEN = (MemberType.NORMAL, MemberType.MANAGER, MemberType.SILENCED)
-"""What an owner may make of those whom they add."""
+"""The types that an owner may give to new members."""
 
 
 def check_add(group: Info, uid: str, members: Mapping[str, int]) -> None:
@@ -45,15 +45,15 @@ def check_quit(group: Info, uid: str, members: Mapping[str, int]) -> None:
 
 
 def check_heard(uid: str, members: Mapping[str, int]) -> None:
-    """Raise Refusal for who is silenced, and wants to say something in the group."""
+    """Raise Refusal if the user is silenced in the group and wants to say something there."""
     if members.get(uid) == MemberType.SILENCED:
         raise Refusal(Code.NO_RIGHT)
 
 
 def member_type(wanted: int, by_owner: bool, silence: Silence) -> int:
-    """Return what a new member becomes: managers and silenced ones are the owner's to name.
+    """Return the type of a new member. Only the owner may name managers and silenced members.
 
-    Who went silenced is silenced still, unless the owner has removed them and adds them anew.
+    A member who left while silenced is still silenced, unless the owner removed them and adds them again.
     """
     if silence != Silence.NONE and not (by_owner and silence == Silence.KICKED):
         return MemberType.SILENCED

@@ -1,11 +1,12 @@
 """Groups: GC, GAM, GKM, GQ, GD and GMI change them, GPGI and GPGM read them (contract.md sections 7 and 8).
 
-A change, its versions and the message that tells of it are one unit of work, on the locked row of the group. The
-message has the id that the connector gave the request, so that a call made again finds that it has been carried out.
+A change, its versions and the message about it are one unit of work, on the locked row of the group. The message has
+the id that the connector gave to the request. So a repeated call finds that it has been carried out.
 """
 
 import base64
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
@@ -26,34 +27,39 @@ from fsharechat.rpc import Call
 from fsharechat.store import friends, groups, messages
 from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit, rows_within
 from roles.group import group_rights
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.notices import Notice, brought
-from roles.group.service import Group
-from roles.group.standing import check_heard, check_not_blocked, check_rights
-from roles.group.words import texts_of
+from roles.group.outbox import EventOutbox
+from roles.group.portraits import Portraits
+from roles.group.standing import Standing, check_heard, check_not_blocked
+from roles.group.tokens import TokenSigner
+from roles.group.turns import Turns
+from roles.group.words import WordFilter, texts_of
 
 MAX_GROUPS = 2000
-"""Groups that one GPGI may ask for."""
+"""The most groups in one GPGI."""
 
 MAX_ID = 64
 MAX_ALIAS = 64
 MAX_NAME, MAX_PORTRAIT, MAX_EXTRA = 255, 2048, 16000
 MAX_NOTICE_BYTES = 64 << 10
-"""What the message that a request brings may weigh: it is no place for a picture."""
+"""The largest message inside a request, bytes: it is no place for a picture."""
 
 _FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
     GroupInfoType.NAME: ("name", MAX_NAME, ContentType.GROUP_RENAMED),
     GroupInfoType.PORTRAIT: ("portrait", MAX_PORTRAIT, ContentType.GROUP_PORTRAIT_CHANGED),
     GroupInfoType.EXTRA: ("extra", MAX_EXTRA, None),
 }
-"""What each kind of GMI sets, how many characters it takes, and what tells of it."""
+"""For each kind of GMI: the field that it sets, the most characters, and the message type that tells of it."""
 
 P = ParamSpec("P")
 May = Callable[[Info, str, Mapping[str, int]], None]
-"""Raises Refusal unless a user may change a group; of its members it looks at that user alone."""
-Request = (
+"""Raises Refusal unless a user may change a group. Of the members it looks only at that user."""
+GroupRequest = (
     pb.CreateGroupRequest
     | pb.AddGroupMemberRequest
     | pb.RemoveGroupMemberRequest
@@ -63,30 +69,30 @@ Request = (
 )
 
 
-class Told(NamedTuple):
-    """The messages that tell of a change, and where they are; nothing when there was nothing left to change."""
+class Announcement(NamedTuple):
+    """The messages about a change, and their seqs. Empty if there was nothing left to change."""
 
     messages: Sequence[NewMessage] = ()
     stored: Sequence[Stored] = ()
 
 
-NOTHING = Told()
+NOTHING = Announcement()
 
 
 class Change(NamedTuple):
-    """What all changes of groups have in common."""
+    """The common part of all changes of groups."""
 
     notice: Notice
     retried: bool
 
     says: bool = False
-    """There is something in it that the members get to read."""
+    """Whether it has a text that the members will read."""
 
     @property
     def now(self) -> int:
-        """The time of the change in ms, for versions: never below that of the ids of messages sent before it.
+        """The time of the change in ms, for versions. It is never below the time in the ids of earlier messages.
 
-        So who was there when a message was sent is told by its id, whatever the clocks did since.
+        So the id of a message tells who was a member when it was sent, whatever the clocks have done since.
         """
         return max(self.notice.now, time_of(self.notice.id))
 
@@ -99,47 +105,64 @@ class Change(NamedTuple):
         return self.notice.group_id
 
 
-async def _change(
-    group: Group,
-    call: Call,
-    request: Request,
-    group_id: str,
-    may: May | None,
-    new: Sequence[NewMember],
-    texts: Sequence[str],
-    unit: Callable[Concatenate[Dialect, Change, P], Unit[Told]],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> None:
-    """Carry out a change and tell of it. `new` are those who may become members by it, `texts` what others will read.
+@dataclass(frozen=True)
+class GroupChanges:
+    """Carries out changes of groups. `limit` is the most members of a group."""
 
-    `may` is asked before, too: a change locks all members, which is nothing for who has no right to it.
-    """
-    texts = [text for text in (*texts, *(member.alias for member in new)) if text]
-    rights = await check_rights(group, call.uid, check_heard if texts else check_not_blocked)
-    if may is not None and not call.retried:  # (the first try may have been the last that they might)
-        info, seats = await group.store.read_for(call.uid, groups.seat, group_id, call.uid)
-        if info is None:
-            raise Refusal(Code.NOT_EXIST)
-        may(info, call.uid, seats)
-        if texts:
-            group_rights.check_heard(call.uid, seats)
-    content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
-    if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
-        raise Refusal(Code.INVALID_PARAMETER)
-    said = texts_of(content) if content is not None else ()
-    if await group.words.forbids(call.uid, (*said, *texts)):
-        raise Refusal(Code.SENSITIVE_WORD)
-    line = request.to_line[0] if request.to_line else 0
-    notice = Notice(call.message_id or group.ids.next(), group.now(), call.uid, group_id, line, content)
-    members = await group.members.get(group_id)
-    uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
-    change = Change(notice, call.retried, says=bool(texts))
-    async with group.turns.turn(call.uid):
-        told = await group.store.write_group(group_id, uids, unit, change, *args, **kwargs)
-    group.group_changed(group_id)
-    group.portraits.want(group_id)
-    group.deliver(told.messages, told.stored)
+    store: Store
+    clock: ServerClock
+    standing: Standing
+    word_filter: WordFilter
+    outbox: EventOutbox
+    portraits: Portraits
+    tokens: TokenSigner
+    turns: Turns
+    limit: int
+
+    async def carry_out(
+        self,
+        call: Call,
+        request: GroupRequest,
+        group_id: str,
+        may: May | None,
+        new: Sequence[NewMember],
+        texts: Sequence[str],
+        unit: Callable[Concatenate[Dialect, Change, P], Unit[Announcement]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Carry out a change and tell of it.
+
+        `new` are the users who may become members by it, `texts` are the texts that others will read. `may` is also
+        asked before: the change locks all members, and a user without the right must not cause that.
+        """
+        texts = [text for text in (*texts, *(member.alias for member in new)) if text]
+        rights = await self.standing.check_rights(call.uid, check_heard if texts else check_not_blocked)
+        if may is not None and not call.retried:  # (the first try may have been the last that they might)
+            info, seats = await self.store.read_for(call.uid, groups.seat, group_id, call.uid)
+            if info is None:
+                raise Refusal(Code.NOT_EXIST)
+            may(info, call.uid, seats)
+            if texts:
+                group_rights.check_heard(call.uid, seats)
+        content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
+        if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
+            raise Refusal(Code.INVALID_PARAMETER)
+        said = texts_of(content) if content is not None else ()
+        if await self.word_filter.forbids(call.uid, (*said, *texts)):
+            raise Refusal(Code.SENSITIVE_WORD)
+        line = request.to_line[0] if request.to_line else 0
+        notice = Notice(
+            call.message_id or self.clock.next_id(), self.clock.now(), call.uid, group_id, line, content
+        )
+        members = await self.standing.members.get(group_id)
+        uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
+        change = Change(notice, call.retried, says=bool(texts))
+        async with self.turns.turn(call.uid):
+            told = await self.store.write_group(group_id, uids, unit, change, *args, **kwargs)
+        self.standing.group_changed(group_id)
+        self.portraits.want(group_id)
+        self.outbox.announce(told.messages, told.stored)
 
 
 def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
@@ -152,14 +175,14 @@ def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
     return info
 
 
-def _tell(dialect: Dialect, message: NewMessage) -> Unit[Told]:
-    return Told([message], (yield from messages.append(dialect, [message])))
+def _tell(dialect: Dialect, message: NewMessage) -> Unit[Announcement]:
+    return Announcement([message], (yield from messages.append(dialect, [message])))
 
 
 # Making
 
 
-async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> bytes:
+async def create(changes: GroupChanges, call: Call, request: pb.CreateGroupRequest) -> bytes:
     info = request.group.group_info
     if info.type not in tuple(GroupType):
         raise Refusal(Code.INVALID_PARAMETER)
@@ -168,17 +191,16 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
     id = info.target_id
     if not id:
         if not call.message_id:
-            call = call._replace(message_id=group.ids.next())
-        id = new_id(group, call.message_id)
+            call = call._replace(message_id=changes.clock.next_id())
+        id = new_id(changes.tokens, call.message_id)
     elif len(id) > MAX_ID or "|" in id or not id.isprintable() or id != id.strip():
         raise Refusal(Code.INVALID_PARAMETER)
-    limit = group.settings.limits.group_members
+    limit = changes.limit
     wanted = _wanted(request.group.members, limit)
     portrait = info.portrait
     if not portrait:
-        portrait = await group.portraits.first(id, [call.uid, *(member.uid for member in wanted)])
-    await _change(
-        group,
+        portrait = await changes.portraits.first(id, [call.uid, *(member.uid for member in wanted)])
+    await changes.carry_out(
         call,
         request,
         id,
@@ -193,14 +215,14 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
     return id.encode()
 
 
-def new_id(group: Group, message_id: int) -> str:
+def new_id(tokens: TokenSigner, message_id: int) -> str:
     """Return the id of a group whose request has this id: the same when the call is made again, and not guessed."""
-    return base64.b32encode(group.tokens.digest("group", str(message_id))[:10]).decode().lower()
+    return base64.b32encode(tokens.digest("group", str(message_id))[:10]).decode().lower()
 
 
 def _create(
     dialect: Dialect, change: Change, info: Info, wanted: Sequence[NewMember], limit: int
-) -> Unit[Told]:
+) -> Unit[Announcement]:
     info = groups.members_changed(info, 0, change.now)
     if not (yield from groups.create(dialect, info)):
         if change.retried and (yield from messages.is_stored(dialect, change.notice.id)):
@@ -249,14 +271,14 @@ def _new(
 # Changing
 
 
-async def add_members(group: Group, call: Call, request: pb.AddGroupMemberRequest) -> None:
-    limit = group.settings.limits.group_members
+async def add_members(changes: GroupChanges, call: Call, request: pb.AddGroupMemberRequest) -> None:
+    limit = changes.limit
     wanted = _wanted(request.added_member, limit)
     may = group_rights.check_add
-    await _change(group, call, request, request.group_id, may, wanted, (), _add, wanted, limit)
+    await changes.carry_out(call, request, request.group_id, may, wanted, (), _add, wanted, limit)
 
 
-def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Told]:
+def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -279,12 +301,12 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     return (yield from _tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
 
 
-async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
+async def kick_members(changes: GroupChanges, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
     may = group_rights.check_kick
-    await _change(group, call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
+    await changes.carry_out(call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
 
 
-def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
+def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -301,11 +323,11 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
     return told
 
 
-async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, group_rights.check_quit, (), (), _quit)
+async def quit_group(changes: GroupChanges, call: Call, request: pb.QuitGroupRequest) -> None:
+    await changes.carry_out(call, request, request.group_id, group_rights.check_quit, (), (), _quit)
 
 
-def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
+def _quit(dialect: Dialect, change: Change) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -321,11 +343,11 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
     return told
 
 
-async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, group_rights.check_dismiss, (), (), _dismiss)
+async def dismiss(changes: GroupChanges, call: Call, request: pb.DismissGroupRequest) -> None:
+    await changes.carry_out(call, request, request.group_id, group_rights.check_dismiss, (), (), _dismiss)
 
 
-def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
+def _dismiss(dialect: Dialect, change: Change) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -333,7 +355,7 @@ def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
     return (yield from end(dialect, change, info))
 
 
-def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
+def end(dialect: Dialect, change: Change, info: Info) -> Unit[Announcement]:
     """Dismiss a locked group, whoever wanted it."""
     members = yield from groups.present(info.id)
     told = yield from _tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
@@ -343,12 +365,12 @@ def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
     return told
 
 
-async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
+async def modify(changes: GroupChanges, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
     _check_field(request.type, request.value)
     what = GroupInfoType(request.type)
     may = partial(group_rights.check_modify, what=what)
     texts = () if what == GroupInfoType.PORTRAIT else (request.value,)
-    await _change(group, call, request, request.group_id, may, (), texts, _modify, what, request.value)
+    await changes.carry_out(call, request, request.group_id, may, (), texts, _modify, what, request.value)
 
 
 def _check_field(kind: int, value: str) -> None:
@@ -356,7 +378,7 @@ def _check_field(kind: int, value: str) -> None:
         raise Refusal(Code.INVALID_PARAMETER)
 
 
-def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Told]:
+def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
@@ -378,11 +400,11 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
 # Reading
 
 
-async def pull_groups(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
+async def pull_groups(store: Store, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
     if len(request.request) > MAX_GROUPS:
         raise Refusal(Code.INVALID_PARAMETER)
     ids = list(dict.fromkeys(wanted.uid for wanted in request.request))
-    found = await group.store.read_for(call.uid, _infos, ids)
+    found = await store.read_for(call.uid, _infos, ids)
     return pb.PullGroupInfoResult(info=[_group_info(info) for _, info in found if info is not None])
 
 
@@ -405,10 +427,10 @@ def _group_info(info: Info) -> pb.GroupInfo:
 
 
 async def pull_members(
-    group: Group, call: Call, request: pb.PullGroupMemberRequest
+    store: Store, call: Call, request: pb.PullGroupMemberRequest
 ) -> pb.PullGroupMemberResult:
     """Answer all members: a client takes who is not among them for gone. Aliases come as far as there is room."""
-    rows = await group.store.read_for(call.uid, groups.member_list, request.target, call.uid, request.head)
+    rows = await store.read_for(call.uid, groups.member_list, request.target, call.uid, request.head)
     room = MAX_ENTRIES_BYTES - len(rows) * (MEMBER + sent_size(request.target))
     room -= sum(len(uid) for uid, *_ in rows)
     result = pb.PullGroupMemberResult()

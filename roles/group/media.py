@@ -1,42 +1,53 @@
-"""Where clients put their files: GMURL (contract.md sections 7 and 8), and how much of them."""
+"""Uploads of clients: their addresses, GMURL (contract.md sections 7 and 8), and their limits."""
 
 import orjson
 import structlog
 
-from fsharechat.blobs import BlobsError, KeyRefused
+from fsharechat.blobs import Blobs, BlobsError, KeyRefused
 from fsharechat.blobs.keys import uploader_of
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, MediaType, SubSignal
 from fsharechat.rpc import Call, Method, Reply
+from fsharechat.settings import Settings
 from fsharechat.store import uploads
+from fsharechat.store.store import Store
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.upload_sizes import UploadSizes
 
 log = structlog.get_logger(__name__)
 
 
 async def upload_url(
-    group: Group, call: Call, request: pb.GetMinioUploadUrlRequest
+    settings: Settings,
+    store: Store,
+    clock: ServerClock,
+    blobs: Blobs,
+    upload_sizes: UploadSizes,
+    call: Call,
+    request: pb.GetMinioUploadUrlRequest,
 ) -> pb.GetMinioUploadUrlResult:
     try:
         kind = MediaType(request.type)
     except ValueError:
         raise Refusal(Code.INVALID_PARAMETER) from None
     try:
-        upload = await group.blobs.upload_url(kind, request.key, call.uid)
+        upload = await blobs.upload_url(kind, request.key, call.uid)
     except KeyRefused:
         raise Refusal(Code.INVALID_PARAMETER) from None
     except BlobsError as error:
         log.warning("no url for an upload", uid=call.uid, error=str(error))
         raise Refusal(Code.SERVER_ERROR) from error
-    limits = group.settings.limits
-    bytes_per_day = limits.upload_bytes_per_day if upload.name else 0  # else they are counted as they come
+    limits = settings.limits
+    bytes_per_day = (
+        limits.upload_bytes_per_day if upload.name else 0
+    )  # else they are counted when they arrive
     if limits.uploads_per_day or bytes_per_day:
-        granted = await group.store.write(
+        granted = await store.write(
             uploads.grant,
             call.uid,
-            group.now(),
+            clock.now(),
             limits.uploads_per_day,
             call.retried,
             uploader_of(upload.name),
@@ -46,17 +57,17 @@ async def upload_url(
             log.info("no more uploads today", uid=call.uid)
             raise Refusal(Code.TOO_OFTEN)
     if bytes_per_day:
-        group.upload_sizes.issued(kind, upload)
+        upload_sizes.issued(kind, upload)
     return pb.GetMinioUploadUrlResult(
         domain=upload.domain, url=upload.url, server=upload.server, port=upload.port
     )
 
 
-async def upload(group: Group, call: Call) -> Reply:
-    """Count a file that an api process is about to take, or has not kept."""
+async def upload(settings: Settings, store: Store, clock: ServerClock, call: Call) -> Reply:
+    """Count a file that an api process is about to take, or take back the count of one that it did not keep."""
     folder, size = orjson.loads(call.body)
-    per_day = group.settings.limits.upload_bytes_per_day
-    if per_day and not await group.store.write(uploads.take_bytes, folder, size, group.now(), per_day):
+    per_day = settings.limits.upload_bytes_per_day
+    if per_day and not await store.write(uploads.take_bytes, folder, size, clock.now(), per_day):
         log.info("no more bytes today", folder=folder, size=size)
         return Reply(Code.TOO_OFTEN)
     return Reply(Code.SUCCESS)

@@ -3,12 +3,12 @@
 from fsharechat.medialink import wire
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
+from roles.group.calls import GroupCalls
 from roles.group.handlers import Handlers
-from roles.group.service import Group
 
 
-async def told(group: Group, call: Call) -> Reply:
-    wire.tell(group.calls, call.body)
+async def told(calls: GroupCalls, call: Call) -> Reply:
+    wire.tell(calls, call.body)
     return Reply(Code.SUCCESS)
 
 

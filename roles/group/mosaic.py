@@ -1,6 +1,6 @@
 """Group portraits: up to nine members' portraits in one picture, by Pillow.
 
-As a program it composes one portrait, of what drawing.py writes to it. It imports nothing of this package.
+As a program it composes one portrait from the input that drawing.py writes. It imports nothing of this package.
 """
 
 import ctypes
@@ -17,23 +17,22 @@ from hashlib import sha256
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 SIZE = 240
-"""Pixels of a side of the picture."""
+"""The side of the picture, pixels."""
 
 MAX_PIXELS = 4_000_000
-"""A picture with more is not unpacked: a few bytes may stand for gigabytes of one colour."""
+"""A picture with more pixels is not decoded: a few bytes may stand for gigabytes of one colour."""
 
 MAX_JPEG_PIXELS = 16_000_000
-"""Of a JPEG, which is unpacked at an eighth of its size."""
+"""The same for a JPEG, which is decoded at an eighth of its size."""
 
 FACE_SECONDS = 2
-"""The processor time that one picture may take, by the system's clock, which counts whole seconds; a photograph takes
-0.2 s."""
+"""The processor time for one picture, s; the system counts whole seconds. A photograph takes 0.2 s."""
 
 MAX_MEMORY = 512 << 20
-"""Bytes of address space; the program itself has about 100 MiB."""
+"""The limit of address space, bytes. The program itself takes about 100 MiB."""
 
 NICENESS = 19
-"""Whatever else there is to do goes first."""
+"""All other processes go first."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _GAP = 6
@@ -52,7 +51,7 @@ def compose(
 ) -> bytes:
     """Return a JPEG of up to nine faces: the same bytes for the same faces.
 
-    `begins` and `done` are called before and after each of them.
+    `begins` and `done` are called before and after each face.
     """
     picture = Image.new("RGB", (SIZE, SIZE), _BACKGROUND)
     columns = 1 if len(faces) <= 1 else 2 if len(faces) <= 4 else 3
@@ -75,13 +74,13 @@ def compose(
 def _tile(face: Face, side: int) -> Image.Image:
     uid, name, picture = face
     if picture is not None:
-        with suppress(Exception):  # what users upload may be anything, and decoders fail in every way
+        with suppress(Exception):  # users may upload anything, and decoders fail in every way
             return _portrait(picture, side)
     return _initial(uid, name, side)
 
 
 def _portrait(data: bytes, side: int) -> Image.Image:
-    """Return the middle of a picture. Raises whatever its decoder does."""
+    """Return the middle of a picture. Raises any error of its decoder."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         if image.width * image.height > (MAX_JPEG_PIXELS if image.format == "JPEG" else MAX_PIXELS):
             raise ValueError("too many pixels")
@@ -95,7 +94,7 @@ def _portrait(data: bytes, side: int) -> Image.Image:
 def _initial(uid: str, name: str, side: int) -> Image.Image:
     """Return a tile of the user's own colour with the first letter of the name.
 
-    The font that is always there knows Latin letters only; for others there is the outline of a person.
+    The font that is always there has only Latin letters. For other letters the tile shows the outline of a person.
     """
     colour = _COLOURS[sha256(uid.encode()).digest()[0] % len(_COLOURS)]
     tile = Image.new("RGB", (side, side), colour)
@@ -114,9 +113,9 @@ def _initial(uid: str, name: str, side: int) -> Image.Image:
 def main() -> None:
     """Compose one portrait.
 
-    Its argument is the id of the process that wants it. It reads a line of JSON, an array of [uid, name, size of the
-    picture or null], and then the pictures. It writes a byte for each face that is done, and then the JPEG: who finds
-    it killed knows over which face.
+    Its argument is the id of its parent process. It reads a line of JSON, an array of [uid, name, size of the picture
+    or null], and then the pictures. It writes a byte for each finished face, and then the JPEG. So if it is killed,
+    the parent knows at which face.
     """
     _confine()
     head: list[tuple[str, str, int | None]] = json.loads(sys.stdin.buffer.readline())

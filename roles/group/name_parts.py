@@ -1,4 +1,4 @@
-"""Names that a process of a version without the table `name_parts` has changed: they are made searchable."""
+"""Makes names searchable that a process of an older version, without the table `name_parts`, has changed."""
 
 import asyncio
 
@@ -11,19 +11,19 @@ from fsharechat.store.store import Store
 log = structlog.get_logger(__name__)
 
 LOOK_BACK_MS = 7 * 86_400_000
-"""Who was changed earlier was so before the table was made, or beside processes that know it."""
+"""How far to look back. Users changed earlier were changed before the table was made, or beside newer processes."""
 
 PAUSE_SECONDS = 0.05
-"""Between steps: there is no hurry."""
+"""The pause between steps, s: there is no hurry."""
 
 RETRY_SECONDS = 5.0
 
 
 async def mend(store: Store, now: int) -> None:
-    """Look once at all users who have changed lately; `now` is in ms.
+    """Check once all users who have changed in the last days. `now` is in ms.
 
-    Each group process does so when it starts. In a rolling upgrade the last one that starts comes after the last of
-    the earlier version has stopped, so it finds all that those have left.
+    Each group process does this when it starts. In a rolling upgrade the last process starts after the last one of
+    the earlier version has stopped. So it finds all names that those have left.
     """
     after, mended = "", 0
     while True:

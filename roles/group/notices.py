@@ -19,9 +19,9 @@ _STORED = (PersistFlag.STORED, PersistFlag.STORED_AND_COUNTED)
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a request says about the message that is to tell of it.
+    """The parts of a request for the message that tells of the change.
 
-    `id` is the message's, `now` its time in ms; `content` is what the request brought, if anything.
+    `id` is the id of the message, `now` its time in ms. `content` is the message that the request brought, if any.
     """
 
     id: int
@@ -41,7 +41,7 @@ class Notice:
     ) -> NewMessage:
         """Return the message to `members` (MemberType by uid): the content of the request, or one of type `kind`.
 
-        Who is silenced says nothing by it. `name` and `uids` are what has changed, None where it is something else.
+        The content of a silenced user is not used. `name` and `uids` are the changed values, None for other changes.
         """
         content = self.content
         if content is None or members.get(self.operator) == MemberType.SILENCED:
@@ -64,6 +64,6 @@ class Notice:
 
 
 def brought(content: pb.MessageContent) -> pb.MessageContent | None:
-    """Return what a request brought as its notice, if it is one that can be stored: else the server makes one."""
+    """Return the notice that a request brought, if it can be stored. Else the server makes one."""
     stored = content.persist_flag in _STORED or not content.HasField("persist_flag")
     return content if content.type > 0 and content.type not in TRANSPARENT_TYPES and stored else None

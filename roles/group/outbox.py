@@ -1,14 +1,14 @@
-"""Events on their way to the connectors: one record for all that a turn of the loop has for a node."""
+"""Events on their way to the connectors: all events of a turn of the loop for one node form one record."""
 
 import asyncio
 from collections.abc import Container, Iterable, Sequence
 
 from fsharechat.bus import Bus, Deliver, Event, Notify, Push, PushTo, Recalled, Reported
-from fsharechat.store.messages import Entry
+from fsharechat.store.messages import Entry, NewMessage, Stored
 from roles.group.presence import PresenceTable
 
 
-class Outbox:
+class EventOutbox:
     def __init__(self, bus: Bus, presence: PresenceTable) -> None:
         self._bus = bus
         self._places = presence.places
@@ -19,25 +19,30 @@ class Outbox:
     def deliver(
         self, message_id: int, body: bytes, entries: Sequence[Entry], sender: str, sender_client: str
     ) -> None:
-        """Tell the nodes of the entries' users of a stored message."""
+        """Tell the users of the entries, on their nodes, of a stored message."""
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Deliver(body, part, sender, sender_client, message_id))
+
+    def announce(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
+        """Tell of messages that the server itself has stored."""
+        for message, where in zip(messages, stored, strict=True):
+            self.deliver(message.id, message.body, where.entries, message.sender, "")
 
     def push(self, body: bytes, uids: Iterable[str]) -> None:
         """Send a transparent message to the devices of users that are online."""
         for node, part in self._users_by_node(uids).items():
             self._add(node, Push(body, part))
 
-    def push_to(self, body: bytes, uid: str, client_id: str) -> None:
+    def push_to(self, body: bytes, sender: str, uid: str, client_id: str) -> None:
         """Send a transparent message to one device, if it is online."""
         if place := self._devices(uid).get(client_id):
-            self._add(place[0], PushTo(body, uid, client_id))
+            self._add(place[0], PushTo(body, sender, uid, client_id))
 
-    def push_to_others(self, body: bytes, uid: str, client_ids: Container[str]) -> None:
+    def push_to_others(self, body: bytes, sender: str, uid: str, client_ids: Container[str]) -> None:
         """Send a transparent message to the devices of a user that are online, but for some of them."""
         for client_id, (node, _) in self._devices(uid).items():
             if client_id not in client_ids:
-                self._add(node, PushTo(body, uid, client_id))
+                self._add(node, PushTo(body, sender, uid, client_id))
 
     def notify(self, sub_signal: int, body: bytes, uid: str, except_client: str = "") -> None:
         """Send a notification to the devices of a user that are online."""
@@ -47,20 +52,20 @@ class Outbox:
     def recall(
         self, message_id: int, body: bytes, entries: Sequence[Entry], operator: str, operator_client: str
     ) -> None:
-        """Tell the nodes of the entries' users that a message they may have has the body `body` now."""
+        """Tell the users of the entries, on their nodes, that a message they may have now has the body `body`."""
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Recalled(message_id, body, part, operator, operator_client))
 
     def online(self, uids: Iterable[str]) -> list[str]:
-        """Return those of the users who have a device that is online."""
+        """Return those of the users who have a device online."""
         return [uid for uid in uids if self._places.get(uid, ())]
 
     def offline(self, uids: Iterable[str]) -> list[str]:
-        """Return those of the users who have none."""
+        """Return those of the users who have no device online."""
         return [uid for uid in uids if uid not in self._places]
 
     def report(self, kind: int, entries: Sequence[Entry]) -> None:
-        """Tell the nodes of the entries' users that they have reports of a kind from these seqs on."""
+        """Tell the users of the entries, on their nodes, that they have reports of a kind from these seqs on."""
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Reported(kind, part))
 

@@ -1,7 +1,7 @@
-"""Portraits for groups that were given none: composed beside the requests, kept as media, and then set.
+"""Portraits for groups without one: composed in the background, kept as media, and then set.
 
-Users say where their own portraits are, so only what this deployment keeps itself is fetched: anything else would let
-them send the server anywhere.
+Users name the addresses of their own portraits. Only files that this deployment keeps are fetched: else users could
+make the server fetch any address.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from roles.group.drawing import FACES, Drawing, DrawingError, Face
 log = structlog.get_logger(__name__)
 
 MAX_WAITING = 1000
-"""Groups whose portraits wait to be composed; beyond, one keeps what it has until its members change again."""
+"""How many groups may wait for a portrait. Others keep theirs until their members change again."""
 
 MAX_BYTES = 2 << 20
 FETCH_SECONDS = 5.0
 GROUP_SECONDS = 30.0
 FIRST_SECONDS = 1.0
-"""A new group waits so long for its portrait; one that takes longer comes after it."""
+"""How long a new group waits for its portrait, s. A slower one is set later."""
 
 _BUCKET = "/" + BUCKETS[MediaType.PORTRAIT]
 
 
 class Portraits:
-    """Composes one group's portrait after the other, from the first members', while no client has set one."""
+    """Composes one group's portrait after the other, from those of its first members. A client's own is kept."""
 
     def __init__(
         self, store: Store, blobs: Blobs, changed: Callable[[str], None], now: Callable[[], int]
@@ -52,7 +52,7 @@ class Portraits:
         self._drawing = Drawing()
 
     async def first(self, group_id: str, uids: Iterable[str]) -> str:
-        """Return the portrait of a group that these users are about to make; "" where it is not there in time."""
+        """Return the portrait of a group that these users are about to make, "" if it is not ready in time."""
         try:
             async with asyncio.timeout(FIRST_SECONDS), self._turn, _http() as http:
                 look = Look("", await self._store.read(groups.faces_of, uids, FACES))
@@ -64,7 +64,7 @@ class Portraits:
         return ""
 
     def want(self, group_id: str) -> None:
-        """Have a look at a group soon: its portrait may be missing, or made from members who have changed."""
+        """Check a group soon: its portrait may be missing, or may show members who have changed."""
         if group_id not in self._waiting and len(self._waiting) >= MAX_WAITING:
             log.warning("too many portraits wait", group=group_id)
             return
@@ -90,7 +90,7 @@ class Portraits:
                 except Exception:
                     log.exception("no portrait for a group", group=id)
         self._work = None
-        if self._waiting:  # what came while the connections were closed
+        if self._waiting:  # groups that came while the connections were closed
             self.want(next(iter(self._waiting)))
 
     async def _renew(self, id: str, http: aiohttp.ClientSession) -> None:
@@ -106,7 +106,7 @@ class Portraits:
             self.want(id)  # another process, or a client, was faster
 
     async def _composed(self, id: str, look: Look, http: aiohttp.ClientSession) -> str:
-        """Make the portrait of these faces; return its address."""
+        """Make the portrait of these faces. Return its address."""
         root = URL(self._blobs.bucket_url(MediaType.PORTRAIT).removesuffix(_BUCKET))
         pictures = await asyncio.gather(*[_fetch(http, root, face.portrait) for face in look.faces])
         faces = [Face(face.uid, face.name, found) for face, found in zip(look.faces, pictures, strict=True)]
@@ -125,7 +125,7 @@ def _name(id: str) -> str:
 
 
 def _key(id: str, look: Look) -> str:
-    """Return the key of the portrait that these faces make: another when they change, since devices keep the old."""
+    """Return the key of the portrait of these faces. Other faces have another key, since devices keep old files."""
     return f"{_name(id)}{sha256(repr(look.faces).encode()).hexdigest()[:24]}.jpg"
 
 
@@ -135,7 +135,7 @@ def _http() -> aiohttp.ClientSession:
 
 
 async def _fetch(http: aiohttp.ClientSession, root: URL, address: str) -> bytes | None:
-    """Return the file at an address, if it is one of ours and small enough; else None."""
+    """Return the file at an address, if it is ours and small enough, else None."""
     url = _own(root, address)
     if url is None:
         return None
@@ -157,9 +157,9 @@ async def _fetch(http: aiohttp.ClientSession, root: URL, address: str) -> bytes 
 
 
 def _own(root: URL, address: str) -> URL | None:
-    """Return the URL of an address that leads to a file in one of the buckets below `root`."""
+    """Return the URL of an address, if it leads to a file in one of the buckets below `root`."""
     try:
-        url = URL(address)  # which resolves what leads up and down in its path
+        url = URL(address)  # it resolves "." and ".." in its path
         if url.origin() != root.origin() or url.user or url.password:
             return None
     except ValueError:

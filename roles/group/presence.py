@@ -1,32 +1,37 @@
-"""Which nodes have devices of a user, as the presence events tell."""
+"""The nodes on which users have devices, according to the presence events."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 
-from fsharechat.bus import Presence
+from fsharechat.bus import Bus, Kick, Presence, Resync
+from fsharechat.registry import Members, Registry
+
+RESYNC_SECONDS = 5.0
+"""How often connectors whose beginning was not heard are asked for their devices, s."""
 
 
 class PresenceTable:
-    """Keeps the last place that was announced for each device: (node, epoch)."""
+    """Keeps the last announced place of each device: (node, epoch)."""
 
     def __init__(self) -> None:
         self._devices: dict[str, dict[str, tuple[int, int]]] = {}
         self.places: dict[str, tuple[int, ...]] = {}
-        """The nodes that have a device of a user, in no order; to be read only."""
+        """The nodes that have a device of a user, in no order. Only to be read."""
         self._counts: Counter[int] = Counter()
         """How many devices each node has."""
         self._begun: dict[int, int] = {}
-        """The epoch with which each node began: what it said before is of another process, which has died."""
+        """The epoch with which each node began. Earlier announcements come from another process, which has died."""
 
     def update(self, presence: Presence) -> tuple[int, int] | None:
-        """Take note; return the place on another node from which the device has moved away."""
+        """Note an announcement. If the device has moved from another node, return its place there."""
         uid, client_id, node, epoch, online = presence
         if not uid:
             self._begun[node] = epoch
             self._forget(lambda place, known: place == node and known < epoch)
             return None
         if online and epoch < self._begun.get(node, 0):
-            return None  # the news of different devices may come in another order than they were told
+            return None  # announcements of different devices may arrive in another order
         devices = self._devices.setdefault(uid, {})
         before = devices.get(client_id)
         moved = before if online and before is not None and before[0] != node else None
@@ -59,7 +64,7 @@ class PresenceTable:
             self._index(uid)
 
     def unheard(self, nodes: Iterable[int]) -> list[int]:
-        """Return those of the nodes that have never been heard to begin: what they announced is lost."""
+        """Return the nodes whose beginning was never heard: their announcements are lost."""
         return [node for node in nodes if node not in self._begun]
 
     def __len__(self) -> int:
@@ -68,7 +73,7 @@ class PresenceTable:
 
     @property
     def users(self) -> int:
-        """How many users have a device that is known."""
+        """The number of users with a known device."""
         return len(self._devices)
 
     @property
@@ -86,3 +91,63 @@ class PresenceTable:
         else:
             del self._devices[uid]
             self.places.pop(uid, None)
+
+
+class Whereabouts:
+    """Keeps the table: hears the connectors, asks those whose events were lost, and forgets those that have gone.
+
+    `listeners` are told of each device that comes or goes.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self.table = PresenceTable()
+        self.listeners: Sequence[Callable[[Presence], None]] = ()
+        self._bus = bus
+        self._connectors: set[int] | None = None
+        self._whole = False
+        self._resyncing: asyncio.TimerHandle | None = None
+
+    async def start(self, registry: Registry) -> None:
+        """Hear connectors; returns once all that they have said has been heard, or the bus is away."""
+        await self._bus.watch_presence(self._on_presence, self._on_whole_presence)
+        await registry.watch("connector", self._on_connectors)
+        self._resyncing = asyncio.get_running_loop().call_later(RESYNC_SECONDS, self._resync)
+
+    def stop(self) -> None:
+        if self._resyncing is not None:
+            self._resyncing.cancel()
+
+    def complete(self) -> bool:
+        """Return whether all existing connectors have been heard. If so, a user without a known device is offline."""
+        if not self._whole or self._connectors is None or self._bus.away:
+            return False
+        return not self.table.unheard(self._connectors)
+
+    def _on_presence(self, presence: Presence) -> None:
+        moved_from = self.table.update(presence)
+        if moved_from is not None:
+            node, epoch = moved_from
+            self._bus.deliver(node, [Kick(presence.uid, presence.client_id, epoch)])
+        for listener in self.listeners:
+            listener(presence)
+
+    def _on_whole_presence(self) -> None:
+        """Drop the announcements of connectors that have gone, if it is known which connectors exist."""
+        self._whole = True
+        if self._connectors is not None:
+            self.table.keep_nodes(self._connectors)
+
+    def _resync(self) -> None:
+        """Ask the connectors whose announcements the bus has lost to make them again."""
+        self._resyncing = asyncio.get_running_loop().call_later(RESYNC_SECONDS, self._resync)
+        if not self._bus.away:
+            for node in self.table.unheard(self._connectors or ()):
+                self._bus.deliver(node, [Resync()])
+
+    def _on_connectors(self, members: Members) -> None:
+        """Drop the sessions of connectors that have gone; at the first call, of all that do not exist."""
+        if self._connectors is None:
+            self.table.keep_nodes(members)
+        elif gone := self._connectors - members.keys():
+            self.table.drop_nodes(gone)
+        self._connectors = set(members)

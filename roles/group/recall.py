@@ -17,27 +17,28 @@ from fsharechat.protocol.signals import (
 from fsharechat.rpc import Call
 from fsharechat.store import group_log, messages, recalls
 from fsharechat.store.messages import Entry
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.outbox import EventOutbox
 
 _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
 
 
 class Recall(NamedTuple):
-    """What a message has become, and where those who may have it find that in their recalls."""
+    """The new form of a message, and its seqs in the recalls of the users who may have it."""
 
     body: bytes
     entries: list[Entry]
 
 
-async def recall(group: Group, call: Call, request: pb.INT64Buf) -> None:
-    done = await group.store.write(_recall, call.uid, call.client_id, request.id)
-    group.outbox.recall(request.id, done.body, done.entries, call.uid, call.client_id)
+async def recall(store: Store, outbox: EventOutbox, call: Call, request: pb.INT64Buf) -> None:
+    done = await store.write(_recall, call.uid, call.client_id, request.id)
+    outbox.recall(request.id, done.body, done.entries, call.uid, call.client_id)
 
 
 def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit[Recall]:
-    """Put a notice in the place of a message; what is one already stays as it is."""
+    """Replace a message by a notice. A message that is a notice already stays as it is."""
     stored = yield from messages.body_for_change(dialect, message_id)
     if stored is None:
         raise Refusal(Code.NOT_EXIST)
@@ -45,7 +46,7 @@ def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit
     yield from _check(message, uid)
     content = message.content
     if content.type == ContentType.RECALLED and content.data == _data(message_id):
-        return Recall(stored, [])  # who was not told then is told by the head check
+        return Recall(stored, [])  # users who were not told then are told by the head check
     content.CopyFrom(_notice(uid, message_id))
     body = message.SerializeToString()
     yield from messages.replace_body(dialect, message_id, body)
@@ -62,7 +63,7 @@ def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit
 
 
 def _check(message: pb.Message, uid: str) -> Unit[None]:
-    """Raise Refusal unless a user may recall a message. Ids can be guessed, so that costs one row of the members."""
+    """Raise Refusal unless a user may recall a message. Ids can be guessed, so this reads only one row of members."""
     if uid == message.from_user:
         return
     if message.conversation.type != ConversationType.GROUP:
@@ -88,7 +89,7 @@ def _data(message_id: int) -> bytes:
 
 
 def _parties(message: pb.Message, members: Collection[str]) -> list[str]:
-    """Return whoever of `members`, or of the two users of a conversation, may have the message."""
+    """Return those of `members`, or of the two users of a conversation, who may have the message."""
     directed = [uid for uid in (message.to_user, *message.to) if uid]
     if message.conversation.type != ConversationType.GROUP:
         receivers: Collection[str] = [message.conversation.target]
@@ -100,9 +101,9 @@ def _parties(message: pb.Message, members: Collection[str]) -> list[str]:
 
 
 def _members(message: pb.Message, only: str = "") -> Unit[dict[str, int]]:
-    """Return the MemberType of everybody who is in a message's group, or was when it was sent, or `only` of one."""
+    """Return the MemberType of all who are in a message's group or were when it was sent, or `only` of one."""
     sql = "SELECT uid, type FROM group_members WHERE group_id = ? AND (type <> ? OR update_dt >= ?)"
-    # By the ids, for clocks step back. Those of two machines are no further apart than ids follow each other.
+    # Compare with the time in the id, because clocks may step back. Two machines' ids differ by MAX_AHEAD_MS at most.
     since = time_of(message.message_id) - MAX_AHEAD_MS
     params = [message.conversation.target, MemberType.REMOVED, since]
     if only:

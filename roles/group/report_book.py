@@ -1,4 +1,4 @@
-"""Reports on their way to the store: many of them in one unit of work; and telling those who are online of them."""
+"""Reports on their way to the store, many in one unit of work, and the news of them for users who are online."""
 
 import asyncio
 from collections.abc import Collection, Container, Sequence, Set
@@ -11,25 +11,25 @@ from fsharechat.store.messages import Entry
 from fsharechat.store.reports import NewReport
 from fsharechat.store.store import Store
 from roles.group.batches import Batches
-from roles.group.outbox import Outbox
+from roles.group.outbox import EventOutbox
 
 MAX_BATCH = 500
-"""Reports, or users who are told by them alone, of one unit. Those to one user make one answer, see reports.pull."""
+"""The most reports, or single receivers, of one unit. The reports to one user make one answer, see reports.pull."""
 
 MAX_WAITING = 100_000
-"""Rows of reports that may wait for the store."""
+"""The most rows of reports that may wait for the store."""
 
 TOLD_TOGETHER = 100
 TOLD_PER_SECOND = 500
-"""So many members of one group are told at once of what others have read there, and so many in a second.
+"""How many members of one group are told at once of reads by others, and how many in a second.
 
-Each of them asks for it, and others' pulls wait for what is asked at the same time. What comes while members are
-being told is for the next round: 3,000 members who are online are told every 6 s.
+Each of them then asks for the reads, and the pulls of other users wait for those questions. Reads that come while
+members are being told wait for the next round: 3,000 online members are told every 6 s.
 """
 
 
 class ReadInGroup(NamedTuple):
-    """A read, the members of its group, and those of them who are not to be told."""
+    """A read, the members of its group, and the members who must not be told."""
 
     read: GroupRead
     members: Collection[str]
@@ -37,16 +37,16 @@ class ReadInGroup(NamedTuple):
 
 
 class ReportBook:
-    """What a thousand members report at once costs the store a few statements, and those who are told one event."""
+    """Stores reports and tells of them. A thousand at once cost a few statements, and one event for each receiver."""
 
-    def __init__(self, store: Store, outbox: Outbox) -> None:
+    def __init__(self, store: Store, outbox: EventOutbox) -> None:
         self._store = store
         self._outbox = outbox
         self._reports: Batches[NewReport | ReadInGroup] = Batches(
             self._store_reports, _weight, batch=MAX_BATCH, room=MAX_WAITING
         )
         self._newest = 0
-        """The version that this process gave out last."""
+        """The last version that this process gave out."""
         self._groups = GroupNews(outbox)
 
     async def add(self, report: NewReport | ReadInGroup) -> None:
@@ -54,7 +54,7 @@ class ReportBook:
         await self._reports.add(report)
 
     def stop(self) -> None:
-        """Tell nobody any more: the head check of the connectors finds what was stored."""
+        """Tell nobody any more. The head check of the connectors finds the stored reports."""
         self._groups.stop()
 
     async def _store_reports(self, batch: Sequence[NewReport | ReadInGroup]) -> None:
@@ -75,7 +75,7 @@ def _weight(report: NewReport | ReadInGroup) -> int:
 
 
 class _Waiting(NamedTuple):
-    """Members who are not to be told of a read, and its version."""
+    """The members who must not be told of a read, and its version."""
 
     version: int
     reporter: str
@@ -83,24 +83,24 @@ class _Waiting(NamedTuple):
 
 
 class GroupNews:
-    """Tells the members of groups who are online that others have read: at once, then no faster than they can ask."""
+    """Tells online members of groups that others have read: at once at first, then no faster than they can ask."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: EventOutbox) -> None:
         self._outbox = outbox
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, dict[str, _Waiting]] = {}
-        """What the members of groups are still to be told, by group and reporter, the oldest version first."""
+        """The reads that members must still be told of, by group and reporter, the oldest version first."""
         self._members: dict[str, Collection[str]] = {}
-        """Those of the groups for which something waits."""
+        """The members of the groups for which reads wait."""
         self._rests: dict[str, asyncio.TimerHandle] = {}
         """The groups whose members are being told, or have just been."""
 
     def add(self, reads: Sequence[ReadInGroup], version: int) -> None:
-        """Tell of what was stored with a version, or do so later."""
+        """Tell of the reads stored with a version, now or later."""
         for read, members, silent in reads:
             waiting = self._waiting.setdefault(read.group_id, {})
             before = waiting.get(read.reporter)
-            # Who has blacklisted somebody since has told them nothing yet.
+            # The newest `silent` counts: whom the reporter has blacklisted since is not told of waiting reads either.
             waiting[read.reporter] = _Waiting(before.version if before else version, read.reporter, silent)
             self._members[read.group_id] = members
         for group_id in {report.read.group_id for report in reads}:
@@ -133,7 +133,7 @@ class GroupNews:
 
 
 def _first(reads: Sequence[_Waiting], uid: str) -> int:
-    """Return the lowest version that a member is to be told of, 0 if there is none."""
+    """Return the lowest version that a member must be told of, 0 if there is none."""
     for version, reporter, silent in reads:
         if uid != reporter and uid not in silent:
             return version

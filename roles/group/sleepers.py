@@ -1,4 +1,4 @@
-"""Which members of large groups are put to sleep, and when they are woken (docs/decisions/group-log.md)."""
+"""Puts members of large groups to sleep, and wakes them (docs/decisions/group-log.md)."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -13,38 +13,39 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import Entry
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
-from roles.group.outbox import Outbox
+from roles.group.outbox import EventOutbox
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
-"""Between two looks at who of a group's members is away."""
+"""The time between two checks which members of a group are away, s."""
 
 WATCH_SECONDS = 60.0
-"""So long after a user was put to sleep they are woken as soon as a device of theirs is heard of: it may have
-connected in that moment. After that the head check of its connector finds out."""
+"""For so many seconds after a user was put to sleep, the news of a device wakes them: the device may have connected
+in that moment. Later the head check of its connector finds out.
+"""
 
 FENCE_SECONDS = 10.0
-"""Between two looks whether the store is closed to processes that wake nobody."""
+"""The time between two checks whether the store is closed to processes that wake nobody, s."""
 
 WAKING = 50
-"""Users who are being woken at one time."""
+"""How many users are woken at a time."""
 
 MAX_GROUPS = 10_000
-"""Groups of which is known how many members are awake."""
+"""For how many groups the number of awake members is remembered."""
 
 _GROUPS_WAITING = 1000
 
 
 class Sleepers:
-    """Puts members without a device to sleep, and wakes who appears.
+    """Puts members without a device to sleep, and wakes those who come back.
 
-    `complete` tells whether it is known of all users where they are. `changed` tells all processes to read a group
-    again. `slept` and `woken` are how many it were since the start.
+    `complete` tells whether the places of all users are known. `changed` tells all processes to read a group again.
+    `slept` and `woken` count users since the start.
     """
 
     def __init__(
-        self, store: Store, outbox: Outbox, complete: Callable[[], bool], changed: Callable[[str], None]
+        self, store: Store, outbox: EventOutbox, complete: Callable[[], bool], changed: Callable[[str], None]
     ) -> None:
         self.slept = self.woken = 0
         self._store = store
@@ -56,7 +57,7 @@ class Sleepers:
         """How many entries the last message to a group made."""
         self._looked: dict[str, float] = {}
         self._away: dict[str, tuple[list[str], bool]] = {}
-        """By group, who is to be put to sleep, and whether all processes know that it has a log."""
+        """By group: the users to put to sleep, and whether all processes know that the group has a log."""
         self._putting: asyncio.Task[None] | None = None
         self._not_before = 0.0
         self._watched: dict[str, float] = {}
@@ -64,13 +65,13 @@ class Sleepers:
         self._room = asyncio.Semaphore(WAKING)
 
     def stop(self) -> None:
-        """Put nobody to sleep and wake nobody any more; who is in between is woken by another look."""
+        """Put nobody to sleep and wake nobody any more. A later check wakes users who are half woken."""
         for task in (self._putting, *self._waking.values()):
             if task is not None:
                 task.cancel()
 
     def expected(self, group_id: str, members: GroupMembers) -> int:
-        """Return how many entries a message to a group that has a log makes, about; never 0."""
+        """Return about how many entries a message to a group with a log makes; never 0."""
         known = self._awake.get(group_id)
         if known is None:
             known = len(self._outbox.online(members.types)) + 1
@@ -83,7 +84,7 @@ class Sleepers:
         self._awake[group_id] = count
 
     def stored(self, group_id: str, members: GroupMembers | None, entries: Sequence[Entry]) -> None:
-        """Hear of a message to all members of a group, and of those who have an entry of it: they are awake."""
+        """Take the news of a message to all members of a group. `entries` are those of the awake members."""
         if members is None or len(members.types) <= LARGE:
             return
         self._note_awake(group_id, len(entries))
@@ -137,12 +138,12 @@ class Sleepers:
         self._watched |= dict.fromkeys(uids, now + WATCH_SECONDS)
 
     def on_presence(self, presence: Presence) -> None:
-        """Hear of a device."""
+        """Take the news that a device has come or gone."""
         if presence.online and self._watched and self._watched.get(presence.uid, 0) > self._loop.time():
             self.wake(presence.uid)
 
     def wake(self, uid: str) -> asyncio.Task[None]:
-        """Wake a user, and tell their devices of what has come into the inbox by it."""
+        """Wake a user, and tell their devices of the new entries in the inbox."""
         task = self._waking.get(uid)
         if task is None:
             task = self._waking[uid] = spawn("waking", self._wake(uid))
@@ -150,7 +151,7 @@ class Sleepers:
         return task
 
     async def wake_within(self, uids: Collection[str], seconds: float) -> None:
-        """Wake users, and wait for it, but not longer: then it goes on, and they are told."""
+        """Wake users, and wait at most so many seconds. After that it goes on behind, and they are told."""
         if uids:
             await asyncio.wait([self.wake(uid) for uid in uids], timeout=seconds)
 

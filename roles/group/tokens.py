@@ -1,4 +1,4 @@
-"""User tokens: what proves that this server let a device in (docs/decisions/tokens.md).
+"""User tokens: the proof that this server let a device in (docs/decisions/tokens.md).
 
 A token is base64 of issue time (8 bytes, ms), 16 random bytes, and the HMAC-SHA256 over uid, client id and those two.
 """
@@ -26,7 +26,7 @@ class TokenSigner:
         return base64.b64encode(header + self._sign(uid, client_id, header)).decode()
 
     def issued_at(self, token: bytes, uid: str, client_id: str) -> int | None:
-        """Return the issue time (ms) of a raw token, or None when it is not one of ours for this device."""
+        """Return the issue time (ms) of a raw token, None if it is not one of ours for this device."""
         if len(token) != _SIZE:
             return None
         header = token[:_HEADER]
@@ -35,7 +35,7 @@ class TokenSigner:
         return int.from_bytes(header[:8], "big")
 
     def digest(self, purpose: str, text: str) -> bytes:
-        """Return a keyed digest of a short secret such as a login code, so that the store need not hold it."""
+        """Return a keyed digest of a short secret, such as a login code. So the store need not hold the secret."""
         return hmac.digest(self._key, _frame(purpose, text), sha256)
 
     def _sign(self, uid: str, client_id: str, header: bytes) -> bytes:
@@ -43,7 +43,7 @@ class TokenSigner:
 
 
 def _frame(*texts: str) -> bytes:
-    """Join texts so that no two lists of them give the same bytes."""
+    """Join texts so that different lists always give different bytes."""
     return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (text.encode() for text in texts))
 
 

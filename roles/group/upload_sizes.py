@@ -1,4 +1,4 @@
-"""How much users put on an S3 server: a presigned PUT takes any size and passes nobody here, so it is looked at."""
+"""Counts uploads to an S3 server: a presigned PUT takes any size and does not pass our processes."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from itertools import islice
 
 import structlog
 
-from fsharechat.blobs import Blobs, BlobsError, Kept, Upload
+from fsharechat.blobs import Blobs, BlobsError, StoredFile, Upload
 from fsharechat.blobs.keys import uploader_of
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import MediaType
@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
 SOON_SECONDS = 60.0
-"""Most files are there so long after their address was given out. What is put later is seen when it has expired."""
+"""Most files are there so many seconds after their address was given out. Later ones are seen after it expires."""
 
 MARGIN_MS = 60_000
-"""The clock of the S3 server may be so far behind."""
+"""How far the clock of the S3 server may be behind, ms."""
 
 MOST = 50_000
-"""Addresses that are kept in mind; files at others are not counted."""
+"""How many addresses are remembered. Files at others are not counted."""
 
 AT_ONCE = 16
 
@@ -33,7 +33,7 @@ _Object = tuple[MediaType, str]
 
 
 class _Issued:
-    """Of an object: when (ms) what was counted last came, and when its last address has expired."""
+    """An object: the time (ms) of the last counted upload, and the time when its last address expires."""
 
     __slots__ = ("counted_ms", "until")
 
@@ -43,9 +43,9 @@ class _Issued:
 
 
 class UploadSizes:
-    """Looks twice at each address that this process gave out: soon, and when it has expired.
+    """Checks each address that this process gave out twice: soon, and after it has expired.
 
-    It is kept in memory, so what was put at the addresses of a process that has ended is not counted.
+    Addresses are kept in memory, so uploads to those of an ended process are not counted.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class UploadSizes:
         now: Callable[[], int],
         time: Callable[[], float],
     ) -> None:
-        """`now` is the time in ms, `time` that of the loop in seconds."""
+        """`now` gives the time in ms, `time` the time of the loop in seconds."""
         self._store = store
         self._blobs = blobs
         self._last_seconds = url_seconds + SOON_SECONDS
@@ -77,7 +77,7 @@ class UploadSizes:
             self._task.cancel()
 
     def issued(self, kind: MediaType, upload: Upload) -> None:
-        """Keep in mind to look what is put at an address."""
+        """Remember to check the upload at an address."""
         if len(self._last) >= MOST:
             if not self._full:
                 self._full = True
@@ -91,14 +91,14 @@ class UploadSizes:
         self._last.append((known.until, where))
 
     async def look(self) -> None:
-        """Count what has come at the addresses whose time it is."""
+        """Count the uploads at the addresses that are due."""
         try:
             await self._look(self._soon)
             for where in await self._look(self._last):
                 known = self._issued.get(where)
                 if known is not None and known.until <= self._time():
                     del self._issued[where]
-        except (BlobsError, StoreError) as error:  # what is due stays so
+        except (BlobsError, StoreError) as error:  # due addresses stay due
             if not self._behind:
                 log.warning("uploads not counted yet", error=str(error))
             self._behind = True
@@ -116,12 +116,12 @@ class UploadSizes:
         return looked
 
     async def _count(self, objects: set[_Object]) -> None:
-        """Raises BlobsError and StoreError; what was counted before it is not counted again."""
+        """Count one object. Raises BlobsError and StoreError; earlier counts are not repeated."""
         places = [where for where in objects if where in self._issued]
         looks = await asyncio.gather(*(self._blobs.kept(*where) for where in places), return_exceptions=True)
         for where, kept in zip(places, looks, strict=True):
             known = self._issued[where]
-            if isinstance(kept, Kept) and kept.modified_ms > known.counted_ms:
+            if isinstance(kept, StoredFile) and kept.modified_ms > known.counted_ms:
                 await self._store.write(uploads.add_bytes, uploader_of(where[1]), kept.size, self._now())
                 known.counted_ms = kept.modified_ms
         for kept in looks:

@@ -1,4 +1,4 @@
-"""Finding users and changing one's own profile: US, UPUI and MMI (contract.md section 7)."""
+"""Finding users, and changing the own profile: US, UPUI and MMI (contract.md section 7)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,15 +8,18 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
 from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, USER, sent_size
 from fsharechat.rpc import Call
+from fsharechat.settings import Settings
 from fsharechat.store import users
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
+from roles.group.clock import ServerClock
 from roles.group.directory import Viewer
 from roles.group.handlers import Handlers
-from roles.group.service import Group
-from roles.group.standing import check_heard, check_rights
+from roles.group.standing import Standing, check_heard
+from roles.group.words import WordFilter
 
 MAX_USERS = 2000
-"""Users that one UPUI may ask for."""
+"""The most users in one UPUI."""
 
 MAX_KEYWORD = 255
 MAX_PAGE = 1000
@@ -32,19 +35,21 @@ _COLUMN = {
     InfoType.SOCIAL: ("social", 512),
     InfoType.EXTRA: ("extra", 16000),
 }
-"""What each kind of change sets, and how many characters it takes: MySQL keeps 65,535 bytes, 4 a character."""
+"""For each kind of change: its field, and the most characters. MySQL keeps 65,535 bytes, 4 for a character."""
 
 _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
-"""What is no text for people."""
+"""The kinds whose value is no text for people."""
 
 
-async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
+async def search(
+    settings: Settings, store: Store, call: Call, request: pb.SearchUserRequest
+) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
     if not keyword or len(keyword) > MAX_KEYWORD:
         return pb.SearchUserResult()  # no name is so long
-    rows, since = await group.store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
-    viewer = Viewer(call.uid, since, group.settings.users.directory)
+    rows, since = await store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
+    viewer = Viewer(call.uid, since, settings.users.directory)
     found = [viewer.profile(row, keyword) for row in rows if viewer.may_find(row, keyword)]
     return pb.SearchUserResult(entry=_lightened(found))
 
@@ -52,13 +57,13 @@ async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.
 def _search(
     dialect: Dialect, viewer: str, keyword: str, fuzzy: bool, page: int
 ) -> Unit[tuple[list[Row], dict[str, int]]]:
-    """Return the rows that a search finds, and who of them counts `viewer` as a friend."""
+    """Return the rows that a search finds, and which of these users have `viewer` as a friend."""
     rows = yield from users.search(dialect, keyword, fuzzy, page)
     return rows, (yield from users.friend_since(dialect, viewer, [row[0] for row in rows]))
 
 
 def _lightened(found: list[pb.User]) -> list[pb.User]:
-    """Leave out the long texts of the last users where an answer would be too large: UPUI has them."""
+    """If an answer would be too large, leave out the long texts of the last users: UPUI has them."""
     room = MAX_ENTRIES_BYTES
     for user in found:
         room -= USER + sent_size(
@@ -71,12 +76,14 @@ def _lightened(found: list[pb.User]) -> list[pb.User]:
     return found
 
 
-async def pull(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
+async def pull(
+    settings: Settings, store: Store, call: Call, request: pb.PullUserRequest
+) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
     uids = [wanted.uid for wanted in request.request]
-    found, since = await group.store.read_for(call.uid, _profiles, call.uid, uids)
-    viewer = Viewer(call.uid, since, group.settings.users.directory)
+    found, since = await store.read_for(call.uid, _profiles, call.uid, uids)
+    viewer = Viewer(call.uid, since, settings.users.directory)
     result = pb.PullUserResult()
     for wanted, (_, row) in zip(request.request, found, strict=False):
         if row is None:
@@ -92,7 +99,7 @@ async def pull(group: Group, call: Call, request: pb.PullUserRequest) -> pb.Pull
 def _profiles(
     dialect: Dialect, viewer: str, uids: Sequence[str]
 ) -> Unit[tuple[list[tuple[str, Row | None]], dict[str, int]]]:
-    """Return the rows of users, and who of them counts `viewer` as a friend."""
+    """Return the rows of users, and which of these users have `viewer` as a friend."""
     found = yield from rows_within(USER, uids, partial(users.profiles, dialect))
     there = list({uid for uid, row in found if row is not None})
     return found, (yield from users.friend_since(dialect, viewer, there))
@@ -113,7 +120,14 @@ def _nobody(uid: str) -> pb.User:
     )
 
 
-async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoRequest) -> None:
+async def modify_my_info(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    word_filter: WordFilter,
+    call: Call,
+    request: pb.ModifyMyInfoRequest,
+) -> None:
     changes: dict[str, object] = {}
     for entry in request.entry:
         known = _COLUMN.get(entry.type)  # type: ignore[call-overload]  # any number may come
@@ -124,10 +138,10 @@ async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoReque
         raise Refusal(Code.INVALID_PARAMETER)
     texts = [entry.value for entry in request.entry if entry.type not in _NOT_READ and entry.value]
     if texts:
-        await check_rights(group, call.uid, check_heard)
-    if await group.words.forbids(call.uid, texts):
+        await standing.check_rights(call.uid, check_heard)
+    if await word_filter.forbids(call.uid, texts):
         raise Refusal(Code.SENSITIVE_WORD)
-    await group.store.write(users.modify, call.uid, changes, group.now())
+    await store.write(users.modify, call.uid, changes, clock.now())
 
 
 def _gender(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The sensitive words as this process knows them, and whether a message or a name has one (code 242)."""
+"""The sensitive words that this process knows, and the search for them in messages and names (code 242)."""
 
 import asyncio
 import re
@@ -21,33 +21,33 @@ from roles.group.turns import Turns
 log = structlog.get_logger(__name__)
 
 WORDS_KEY = "words:"
-"""The key under which the bus tells that the words have changed; no uid has a colon."""
+"""The key for changes of the words on the bus. No uid has a colon."""
 
 LOOK_SECONDS = 60.0
-"""So often the version is compared, in case the news of a change was lost."""
+"""How often the version is compared, s, in case the news of a change was lost."""
 
 RETRY_SECONDS = 5.0
 
 MAX_MARKS = 30
-"""Marks in a row that count: those of the stream-safe text format (Unicode Standard Annex #15, section 13)."""
+"""How many marks in a row count, as in the stream-safe text format (Unicode Standard Annex #15, section 13)."""
 
 MAX_LOOKED_AT = 65_536
-"""Characters of one text in which words are looked for, from its beginning."""
+"""How many characters of one text are searched, from its beginning."""
 
 SLICE = 512
-"""Characters that are looked at in one go: 1 ms for the most costly ones, each of which decomposes into 18."""
+"""How many characters are searched in one go: 1 ms for the most costly ones, which decompose into 18 each."""
 
 AT_ONCE_BYTES = 2048
-"""The size of a request of which all texts are looked at in one go."""
+"""All texts of a request up to this size, bytes, are searched in one go."""
 
 _SAYS_IN_CONTENT = frozenset({ContentType.TEXT, ContentType.TIP})
-"""Types whose `content` is for people to read; that of others is data."""
+"""Content types whose `content` is text for people. In others it is data."""
 
 
 def fold(text: str) -> str:
-    """Return a text as words are looked for in it: whatever its case, its width and its composition.
+    """Return a text in the form that is searched: without differences of case, width and composition.
 
-    Of more than MAX_MARKS marks in a row the rest is dropped: to put marks in order takes the square of their number.
+    Marks beyond MAX_MARKS in a row are dropped: the time to sort marks grows with the square of their number.
     """
     if text.isascii():
         return text.lower()
@@ -72,7 +72,7 @@ def _cut_marks(text: str) -> str:
 
 
 def _begins_anew(text: str, at: int) -> bool:
-    """Return whether the character at a place is neither a mark of what is before it, nor composed with it."""
+    """Return whether the character at a place neither is a mark of the one before it, nor composes with it."""
     if text[at].isascii():
         return True
     before = text[max(at - _CONTEXT, 0) : at]
@@ -81,7 +81,7 @@ def _begins_anew(text: str, at: int) -> bool:
 
 
 def _marks() -> str:
-    """Return a class of a regular expression: what stands behind another character when it is decomposed."""
+    """Return a regular expression class of the characters that follow another one in a decomposition."""
     marks = [
         code
         for code in range(0x300, 0x1F000)  # the first one is 300, the last one 1E94A
@@ -93,20 +93,20 @@ def _marks() -> str:
 _MARK = re.compile(_marks())
 _MARKS = re.compile(f"{_MARK.pattern}{{{MAX_MARKS + 1},}}")
 _CONTEXT = 2 * MAX_MARKS
-"""Characters that have the one before all the marks among them."""
+"""Characters that include the character before all their marks."""
 
 
 def spell(folded: str) -> str:
-    """Return a folded text letter by letter of its UTF-8 form, in which words are looked for.
+    """Return a folded text as one letter for each byte of its UTF-8 form. Words are searched in this form.
 
-    A state of the automaton is left by a linear search: among the first characters of ten thousand Chinese words that
-    takes ten times as long as among bytes.
+    The automaton finds the next state by a linear search. Among the first characters of ten thousand Chinese words
+    this takes ten times as long as among bytes.
     """
     return folded if folded.isascii() else folded.encode().decode("latin-1")
 
 
 def build(known: Iterable[str]) -> ahocorasick.Automaton | None:
-    """Return what finds folded words; None when there are none. It may take a good part of a second."""
+    """Return an automaton that finds folded words, None if there are none. This may take a good part of a second."""
     automaton = ahocorasick.Automaton(ahocorasick.STORE_LENGTH)
     for word in known:
         automaton.add_word(spell(word))
@@ -117,7 +117,7 @@ def build(known: Iterable[str]) -> ahocorasick.Automaton | None:
 
 
 def texts_of(content: pb.MessageContent) -> tuple[str, ...]:
-    """Return what people read of a message."""
+    """Return the texts of a message that people read."""
     texts = (content.searchable_content, content.push_content)
     return (*texts, content.content) if content.type in _SAYS_IN_CONTENT else texts
 
@@ -165,19 +165,19 @@ class WordFilter:
             self._keeper.cancel()
 
     def looks_later(self, size: int) -> bool:
-        """Return whether a request of so many bytes is for `forbids`, and not for `refuses`."""
+        """Return whether a request of so many bytes needs `forbids` instead of `refuses`."""
         return size > AT_ONCE_BYTES and self._automaton is not None
 
     def refuses(self, content: pb.MessageContent) -> bool:
-        """Return at once whether a message says a sensitive word; it has no more than AT_ONCE_BYTES."""
+        """Return at once whether a message of at most AT_ONCE_BYTES has a sensitive word."""
         automaton = self._automaton
         return automaton is not None and any(_has_word(automaton, text) for text in texts_of(content))
 
     async def forbids(self, uid: str, texts: Iterable[str]) -> bool:
         """Return whether one of the texts of a user's request has a sensitive word among its first MAX_LOOKED_AT.
 
-        Large texts are looked through one after the other, a slice in a turn of the loop; of the texts of a user one
-        waits for that at a time. So all that users send at once holds nobody up for longer than a slice.
+        Large texts are searched one after the other, one slice in a turn of the loop. Of each user only one text
+        waits in this queue at a time. So large texts delay nobody for longer than a slice.
         """
         automaton = self._automaton
         if automaton is None:

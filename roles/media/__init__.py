@@ -10,7 +10,7 @@ from fsharechat.health import Finding
 from fsharechat.mediaserver import MediaEvents
 from fsharechat.node import Node
 from fsharechat.registry import Lease, LeaseTaken
-from fsharechat.settings_schema import WILDCARDS, Media
+from fsharechat.settings_schema import WILDCARDS, MediaSettings
 from roles.media.kurento import KurentoServer
 from roles.media.sfu import Limits, Sfu
 from roles.media.udp import UdpPort
@@ -52,7 +52,7 @@ class MediaRole:
         node.health.part("media", self._look)
         _count(node, server)
 
-    def _embedded(self, settings: Media, limits: Limits, events: MediaEvents) -> Sfu:
+    def _embedded(self, settings: MediaSettings, limits: Limits, events: MediaEvents) -> Sfu:
         try:
             port = UdpPort(settings.host, settings.port)
         except OSError as error:
@@ -100,7 +100,7 @@ def _count_datagrams(node: Node, sfu: Sfu) -> None:
     )
 
 
-def _address(settings: Media) -> str:
+def _address(settings: MediaSettings) -> str:
     """Return the address that clients are told."""
     if settings.public_address:
         return settings.public_address

@@ -16,9 +16,9 @@ from fsharechat.mediaserver import (
     BadOffer,
     Busy,
     Candidate,
-    MediaError,
     MediaEvents,
     MediaServer,
+    MediaServerError,
     RoomFull,
     UnknownSender,
 )
@@ -94,14 +94,14 @@ class KurentoServer(MediaServer):
             there = self._new_room(room)
         async with there.lock:
             if there.closed:
-                raise MediaError("the room has just ended")
+                raise MediaServerError("the room has just ended")
             if participant not in there.participants and len(there.participants) >= self.limits.room_limit:
                 raise RoomFull(f"{self.limits.room_limit} are in")
             try:
                 if not there.pipeline:
                     there.pipeline = await self._create(there, "MediaPipeline")
                 await self._plug_in(there, participant)
-            except MediaError:
+            except MediaServerError:
                 if not there.participants:
                     await self._end(there)
                 raise
@@ -138,7 +138,7 @@ class KurentoServer(MediaServer):
                 await self._reconnect(there, here)
             try:
                 answer = await self._negotiate(there, here, endpoint, offer)
-            except MediaError:
+            except MediaServerError:
                 if old is not None:
                     here.outgoing = old
                     await self._reconnect(there, here)
@@ -162,7 +162,7 @@ class KurentoServer(MediaServer):
                 if source.outgoing is not None:
                     await there.client.invoke(source.outgoing.id, "connect", sink=endpoint.id)
                 answer = await self._negotiate(there, here, endpoint, offer)
-            except MediaError:
+            except MediaServerError:
                 del here.incoming[sender]
                 if old is not None:
                     here.incoming[sender] = old
@@ -262,7 +262,7 @@ class KurentoServer(MediaServer):
     async def _gather(self, room: "_Room", endpoint: "_Endpoint") -> None:
         try:
             await room.client.invoke(endpoint.id, "gatherCandidates")
-        except MediaError as error:
+        except MediaServerError as error:
             log.info("Kurento gathers no candidates", room=room.name, reason=str(error))
 
     async def _add(self, room: "_Room", endpoint: "_Endpoint", candidate: Candidate) -> None:
@@ -281,7 +281,7 @@ class KurentoServer(MediaServer):
             self._by_endpoint.pop(endpoint.id, None)
             try:
                 await room.client.request("release", object=endpoint.id)
-            except MediaError as error:
+            except MediaServerError as error:
                 log.info("Kurento did not release an endpoint", room=room.name, reason=str(error))
 
     async def _end(self, room: "_Room") -> None:
@@ -289,7 +289,7 @@ class KurentoServer(MediaServer):
         if room.pipeline:
             try:
                 await room.client.request("release", object=room.pipeline)
-            except MediaError as error:
+            except MediaServerError as error:
                 log.info("Kurento did not release a room", room=room.name, reason=str(error))
 
     def _forget(self, room: "_Room") -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 import structlog
 
-from fsharechat.mediaserver import MediaError
+from fsharechat.mediaserver import MediaServerError
 from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ _MAX_MESSAGE = 1 << 20
 _MAX_UNDER_WAY = 2000
 
 
-class KurentoError(MediaError):
+class KurentoError(MediaServerError):
     """Kurento answered a request with an error."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -82,22 +82,22 @@ class KurentoClient:
             self._task = None
 
     async def request(self, method: str, **params: Any) -> Any:
-        """Return the `value` of the answer. Raises MediaError."""
+        """Return the `value` of the answer. Raises MediaServerError."""
         if not self.ready:
-            raise MediaError(f"Kurento at {self.url} cannot be reached: {self.away}")
+            raise MediaServerError(f"Kurento at {self.url} cannot be reached: {self.away}")
         result = await self._call(method, params)
         return result.get("value") if isinstance(result, dict) else None
 
     async def invoke(self, target: str, operation: str, **params: Any) -> Any:
-        """Call an operation of an object. Raises MediaError."""
+        """Call an operation of an object. Raises MediaServerError."""
         return await self.request("invoke", object=target, operation=operation, operationParams=params)
 
     async def _call(self, method: str, params: dict[str, Any]) -> Any:
         socket = self._socket
         if socket is None or socket.closed:
-            raise MediaError("the connection to Kurento is lost")
+            raise MediaServerError("the connection to Kurento is lost")
         if len(self._waiting) >= _MAX_UNDER_WAY:
-            raise MediaError("too many requests wait for Kurento")
+            raise MediaServerError("too many requests wait for Kurento")
         number = next(self._ids)
         if self._session and method != "connect":
             params = {**params, "sessionId": self._session}
@@ -108,9 +108,9 @@ class KurentoClient:
                 await socket.send_str(orjson.dumps(message).decode())
                 return await future
         except TimeoutError:
-            raise MediaError(f"Kurento did not answer {method} in time") from None
+            raise MediaServerError(f"Kurento did not answer {method} in time") from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise MediaError("the connection to Kurento is lost") from error
+            raise MediaServerError("the connection to Kurento is lost") from error
         finally:
             self._waiting.pop(number, None)
 
@@ -146,7 +146,7 @@ class KurentoClient:
                 await asyncio.wait((reading,), timeout=PING_SECONDS)
                 if not reading.done():
                     await self._call("ping", {"interval": _PING_INTERVAL_MS})
-        except MediaError as error:
+        except MediaServerError as error:
             self._told(str(error))
         else:
             self._told("the connection was lost")
@@ -158,11 +158,11 @@ class KurentoClient:
             await asyncio.wait((reading,))
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(MediaError("the connection to Kurento is lost"))
+                    future.set_exception(MediaServerError("the connection to Kurento is lost"))
         return used
 
     async def _begin_session(self) -> None:
-        """Take up the session that there was, or begin one. Raises MediaError."""
+        """Take up the session that there was, or begin one. Raises MediaServerError."""
         if self._session:
             try:
                 found = await self._call("connect", {"sessionId": self._session})

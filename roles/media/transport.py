@@ -41,7 +41,7 @@ class Owner(Protocol):
     def on_rtcp(self, packet: bytes, now: float) -> None: ...
 
 
-class Transport:
+class IceTransport:
     """`user` and `password` are ours, for the answer; `their_user` and `expected` are from the offer."""
 
     def __init__(
@@ -103,7 +103,7 @@ class Transport:
             return
         now = time.monotonic()
         holder = self._port.by_address.get(address)
-        if holder is not self and isinstance(holder, Transport) and holder.keeps(address, now):
+        if holder is not self and isinstance(holder, IceTransport) and holder.keeps(address, now):
             return  # else who knows a password of his own could take an address from its owner, by a forged sender
         self._heard = now
         self._port.by_address[address] = self

@@ -83,10 +83,10 @@ class World:
 
     async def until_all_is_known(self) -> None:
         """Wait until the connector knows that everything is stored, whether or not the devices do."""
-        wanted = dict.fromkeys(self.hub.users, len(self.pairs[0].texts))
+        wanted = dict.fromkeys(self.hub.table.users, len(self.pairs[0].texts))
         await until(
-            lambda: {uid: user.heads[Log.INBOX] for uid, user in self.hub.users.items()} == wanted,
-            lambda: f"the heads are {[user.heads[Log.INBOX] for user in self.hub.users.values()]}",
+            lambda: {uid: user.heads[Log.INBOX] for uid, user in self.hub.table.users.items()} == wanted,
+            lambda: f"the heads are {[user.heads[Log.INBOX] for user in self.hub.table.users.values()]}",
         )
 
     async def until_all_has_come(self) -> None:
@@ -148,7 +148,7 @@ async def world(
         at = Addresses(**node.addresses)
         pairs = [await _pair(stack, at, n) for n in range(PAIRS)]
         hub = hubs[0]
-        due = len(hub.sessions)
+        due = len(hub.table.sessions)
         await until(lambda: hub.heads.checked >= due, lambda: f"only {hub.heads.checked} checks of devices")
         yield World(hub, bus, notifications, pairs)
 
@@ -193,7 +193,7 @@ async def test_without_the_head_check_something_would_be_missing(
         await until(lambda: it.missing().keys() == devices, lambda: f"missing: {it.missing()}, not {devices}")
         with capsys.disabled():
             print(f"\n{it.report()}; missing {sum(it.missing().values())} without a head check")
-        await it.hub.heads.check(list(it.hub.users))
+        await it.hub.heads.check(list(it.hub.table.users))
         await it.until_all_has_come()
 
 
@@ -216,5 +216,5 @@ async def test_without_the_repeated_notification_something_would_be_missing(
         assert [len(listener.received) for listener in never_told] == [0] * len(never_told)
         with capsys.disabled():
             print(f"\n{it.report()}; missing {sum(it.missing().values())} without repeated notifications")
-        hub.settings = hub.settings.model_copy(update={"notify_repeat_seconds": 0.1})
+        hub.table.settings = hub.table.settings.model_copy(update={"notify_repeat_seconds": 0.1})
         await it.until_all_has_come()

@@ -18,7 +18,7 @@ from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, RegistryError
 from fsharechat.registry import zookeeper as zookeeper_registry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from fsharechat.registry.zookeeper.session import Session
+from fsharechat.registry.zookeeper.session import ZooKeeperSession
 from tests.cluster.holder import __name__ as HOLDER
 from tools.services.places import ROOT
 from tools.testing.server import until
@@ -401,7 +401,7 @@ async def test_members_are_read_again_though_no_event_came(
     open_registry: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zookeeper_registry, "REREAD_SECONDS", 0.1)
-    monkeypatch.setattr(Session, "waker", lambda _: Deaf())
+    monkeypatch.setattr(ZooKeeperSession, "waker", lambda _: Deaf())
     log = await Log().watching(await open_registry(LONG))
     await (await open_registry(LONG)).lease("connector", 5, "a:1")
     await until(lambda: log.members == [{}, {5: "a:1"}], lambda: f"members: {log.members}")

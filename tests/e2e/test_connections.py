@@ -16,6 +16,7 @@ from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
 from roles.connector.session import Session
+from roles.connector.tables import SessionTable
 from roles.connector.websocket import WebSocketConnection
 from tests.e2e.deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
 from tools.services.certificates import Authority
@@ -480,15 +481,15 @@ async def test_a_web_client_that_is_gone_before_its_handshake_is_answered_is_no_
     boot: Boot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = await boot()
-    accept = hub.Hub.accept
+    accept = SessionTable.accept
 
-    def gone(self: hub.Hub, connection: WebSocketConnection) -> Session | None:
+    def gone(self: SessionTable, connection: WebSocketConnection) -> Session | None:
         transport = connection._request.transport
         assert transport is not None
         transport.abort()
         return accept(self, connection)
 
-    monkeypatch.setattr(hub.Hub, "accept", gone)
+    monkeypatch.setattr(SessionTable, "accept", gone)
     wire = await TcpWire.open(server.at.ws.removeprefix("ws://").rstrip("/"))
     server.faults.opened(wire.name)
     server.wires.push_async_callback(wire.close)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import WSMessage, web
 
-from fsharechat.mediaserver import Candidate, MediaError, MediaEvents
+from fsharechat.mediaserver import Candidate, MediaEvents, MediaServerError
 from roles.media.sfu import Limits, Sfu
-from roles.media.transport import Transport
+from roles.media.transport import IceTransport
 from roles.media.udp import UdpPort
 from tools.testing.chromium import Chromium, Page
 
@@ -90,7 +90,7 @@ class Signalling(MediaEvents):
                     answer = await self._sfu.publish(ROOM, name, offer)
                 else:
                     answer = await self._sfu.receive(ROOM, name, peer, offer)
-            except MediaError as error:
+            except MediaServerError as error:
                 self.refused.append(str(error))
             else:
                 await socket.send_json({"id": "answer", "peer": peer, "answer": answer})
@@ -202,22 +202,22 @@ async def test_the_picture_goes_on_when_packets_are_lost_on_both_ways(
 ) -> None:
     chance = random.Random(3)
     lost = {"in": 0, "out": 0}
-    send, receive = Transport.send_rtp, Transport.on_media
+    send, receive = IceTransport.send_rtp, IceTransport.on_media
 
-    def send_some(transport: Transport, packet: bytes | bytearray) -> None:
+    def send_some(transport: IceTransport, packet: bytes | bytearray) -> None:
         if chance.random() < LOSS:
             lost["out"] += 1
         else:
             send(transport, packet)
 
-    def receive_some(transport: Transport, datagram: bytes) -> None:
+    def receive_some(transport: IceTransport, datagram: bytes) -> None:
         if chance.random() < LOSS:
             lost["in"] += 1
         else:
             receive(transport, datagram)
 
-    monkeypatch.setattr(Transport, "send_rtp", send_some)
-    monkeypatch.setattr(Transport, "on_media", receive_some)
+    monkeypatch.setattr(IceTransport, "send_rtp", send_some)
+    monkeypatch.setattr(IceTransport, "on_media", receive_some)
     anna, ben = await stage.page("anna"), await stage.page("ben")
     await sees(ben, "anna")
     sent = int(await anna.evaluate("statistics('anna').then(it => it.sent)"))
@@ -234,11 +234,11 @@ async def test_the_picture_goes_on_when_packets_are_lost_on_both_ways(
 
 async def test_who_has_a_slow_line_sees_all_the_same(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their line has SLOW bits a second and a queue of 300 ms: the sender must send less."""
-    send = Transport.send_rtp
-    free: dict[Transport, float] = {}
+    send = IceTransport.send_rtp
+    free: dict[IceTransport, float] = {}
     dropped = 0
 
-    def send_slowly(transport: Transport, packet: bytes | bytearray) -> None:
+    def send_slowly(transport: IceTransport, packet: bytes | bytearray) -> None:
         nonlocal dropped
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -251,7 +251,7 @@ async def test_who_has_a_slow_line_sees_all_the_same(stage: Stage, monkeypatch: 
 
     anna, ben = await stage.page("anna", width="640"), await stage.page("ben", silent="1")
     await sees(ben, "anna")
-    monkeypatch.setattr(Transport, "send_rtp", send_slowly)
+    monkeypatch.setattr(IceTransport, "send_rtp", send_slowly)
     for _ in range(5):
         await sees(ben, "anna")
     assert dropped > 0

@@ -10,7 +10,7 @@ from fsharechat.clock import EARLIEST_MS, LATEST_MS, REPORT_SECONDS, ClockWatch
 from fsharechat.errors import StartError
 from fsharechat.node import Node
 from fsharechat.settings import Settings
-from fsharechat.settings_schema import Node as NodeSettings
+from fsharechat.settings_schema import NodeSettings
 
 
 @pytest.mark.parametrize("ms", [EARLIEST_MS, LATEST_MS - 1, clock.now_ms()])

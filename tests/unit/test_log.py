@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from fsharechat import log
-from fsharechat.settings import Log
+from fsharechat.settings import LogSettings
 
 
 class Terminal(io.StringIO):
@@ -36,7 +36,7 @@ def configured(
     stream: io.StringIO | None = None, **settings: str
 ) -> tuple[io.StringIO, structlog.stdlib.BoundLogger]:
     stream = stream or io.StringIO()
-    log.configure(Log.model_validate(settings), stream)
+    log.configure(LogSettings.model_validate(settings), stream)
     return stream, structlog.get_logger()
 
 

@@ -17,10 +17,10 @@ from fsharechat.rpc import codec as rpc_codec
 from fsharechat.rpc import versions as rpc_versions
 from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import Pulled, PulledEntry
+from fsharechat.store.messages import PulledEntry, PulledInbox
 
 RPC = {2: "e97134c8e464d6ad", 3: "468db6a34d59c3cc"}
-BUS = {1: "250e2965a612d41b", 2: "59053ba017cbc166"}
+BUS = {1: "250e2965a612d41b", 2: "dddd7cdbade91f7b"}
 
 
 def digest(*shapes: object) -> str:
@@ -34,9 +34,15 @@ def rpc_shapes() -> str:
     ]
     kinds = [
         [(one.name, one.value) for one in kind]
-        for kind in (Method, rpc_codec.Step, rpc_codec.Notice, rpc_codec.Probe, rpc_codec.Refused)
+        for kind in (
+            Method,
+            rpc_codec.AuthStep,
+            rpc_codec.ServiceNotice,
+            rpc_codec.Probe,
+            rpc_codec.DisconnectReason,
+        )
     ]
-    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks, PulledEntry, Pulled)]
+    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks, PulledEntry, PulledInbox)]
     structs = [struct.format for struct in (welcome._NUMBERS, pulled._HEAD, pulled._ENTRY)]
     return digest(frames, kinds, fields, structs)
 

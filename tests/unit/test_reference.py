@@ -1,23 +1,39 @@
-"""docs/reference-*.md: what the code logs, publishes and can be told is there, each with a sentence."""
+"""docs/reference-*.md, in English and Chinese: a sentence for each event, metric and setting of the code."""
 
 import ast
+from dataclasses import replace
+
+import pytest
 
 from fsharechat.settings import key_paths
 from fsharechat.settings_schema import Settings
 from tools import reference
 
-TEXTS = reference.read_texts("en")
+TEXTS = {language: reference.read_texts(language) for language in reference.PAGES}
+languages = pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS)
 
 
-def test_each_event_and_each_metric_has_a_sentence() -> None:
-    assert reference.problems(TEXTS) == []
-    assert len(TEXTS.events) > 100
+@languages
+def test_each_event_metric_and_setting_has_a_sentence(texts: reference.Texts) -> None:
+    assert reference.problems(texts) == []
+    assert len(texts.events) > 100
+    assert all(texts.events.values())
 
 
-def test_the_pages_are_up_to_date() -> None:
+@languages
+def test_the_pages_are_up_to_date(texts: reference.Texts) -> None:
     """After a change: scripts/reference."""
-    for name, page in reference.pages(TEXTS).items():
-        assert (reference.DOCS / name).read_text() == page, f"{name} is old: run scripts/reference"
+    for path, page in reference.pages(texts).items():
+        assert path.read_text() == page, f"{path} is old: run scripts/reference"
+
+
+def test_what_is_missing_and_what_is_gone_is_named() -> None:
+    settings = {key: text for key, text in TEXTS["zh"].settings.items() if key != "node.id"}
+    faulty = replace(TEXTS["zh"], settings=settings | {"node.gone": "-"})
+    assert reference.problems(faulty) == [
+        "texts.zh.toml: the setting 'node.id' has no text",
+        "texts.zh.toml: the setting 'node.gone' is not in the code any more",
+    ]
 
 
 def test_every_setting_is_in_the_table_with_a_comment() -> None:

@@ -1,6 +1,6 @@
 """A media server that carries nothing: for tests of the signals of calls, and for faults that no real one shows."""
 
-from fsharechat.mediaserver import Candidate, MediaError, MediaEvents, MediaServer, UnknownSender
+from fsharechat.mediaserver import Candidate, MediaEvents, MediaServer, MediaServerError, UnknownSender
 
 
 class FakeMediaServer(MediaServer):
@@ -10,7 +10,7 @@ class FakeMediaServer(MediaServer):
         self.events = events
         self.rooms: dict[str, set[str]] = {}
         self.asked: list[tuple[object, ...]] = []
-        self.error: MediaError | None = None
+        self.error: MediaServerError | None = None
 
     async def join(self, room: str, participant: str) -> None:
         self.asked.append(("join", room, participant))

@@ -13,7 +13,7 @@ def nothing(talk: Talk, words: list[str]) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`run` gets what follows the name, and raises Refused, Ambiguous or ClientError for what cannot be done.
+    """`run` gets what follows the name, and raises CommandRefused, Ambiguous or ClientError for what cannot be done.
 
     `complete` gets the words before the one being typed and returns all that could stand there; `paths` says that
     the rest is the path of a file.

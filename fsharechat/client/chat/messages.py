@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable
 
+from fsharechat.client.calls import call_signal
 from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.friends import friend, names_of_friends
 from fsharechat.client.chat.groups import names_of_groups
 from fsharechat.client.chat.talk import HISTORY, Talk, key_of
-from fsharechat.client.chat.words import Ambiguous, Refused, plain, unquoted
+from fsharechat.client.chat.words import Ambiguous, CommandRefused, plain, unquoted
 from fsharechat.client.errors import ClientError
 from fsharechat.client.models import SentMessage, group, private, text
 from fsharechat.protocol import messages_pb2 as pb
@@ -66,7 +67,7 @@ def sent(talk: Talk, conversation: pb.Conversation, content: pb.MessageContent, 
 async def _open(talk: Talk, rest: str) -> None:
     name = unquoted(rest)
     if not name:
-        raise Refused("Say whom: /open NAME")
+        raise CommandRefused("Say whom: /open NAME")
     group_id = talk.rooms.find(name)
     uid = talk.people.find(name, talk.people.friends)
     if uid is not None and group_id is not None:
@@ -94,8 +95,8 @@ async def _open(talk: Talk, rest: str) -> None:
 async def _friend(talk: Talk, name: str) -> str:
     try:
         return await friend(talk, name)
-    except Refused:
-        raise Refused(
+    except CommandRefused:
+        raise CommandRefused(
             f"None of your friends is called {name}, and none of your groups; /friends and /groups list them."
         ) from None
 
@@ -106,19 +107,19 @@ def _conversations(talk: Talk, words: list[str]) -> Iterable[str]:
 
 async def _history(talk: Talk, rest: str) -> None:
     if rest and not (rest.isdecimal() and int(rest)):
-        raise Refused("Say how many: /history N")
+        raise CommandRefused("Say how many: /history N")
     await talk.history(talk.opened(), int(rest or HISTORY))
 
 
 async def _recall(talk: Talk, rest: str) -> None:
     if rest and not (rest.isdecimal() and int(rest)):
-        raise Refused("Say which: /recall N, where 1 is the last one you sent here")
+        raise CommandRefused("Say which: /recall N, where 1 is the last one you sent here")
     wanted = int(rest or 1)
     await talk.finish()  # the last message may still be on its way
     found = await talk.client.history(talk.opened(), count=RECALL_DEPTH)
     mine = [message for message in found if message.from_user == talk.me and _is_recallable(message)]
     if len(mine) < wanted:
-        raise Refused(
+        raise CommandRefused(
             "You have sent nothing here that could be taken back."
             if not mine
             else f"You have sent only {len(mine)} of the last messages here."
@@ -126,6 +127,19 @@ async def _recall(talk: Talk, rest: str) -> None:
     await talk.client.recall(mine[wanted - 1].message_id)
     talk.note(mine[wanted - 1])
     await talk.take_recall(mine[wanted - 1].message_id, talk.me)
+
+
+async def _decline(talk: Talk, rest: str) -> None:
+    conversation = talk.opened()
+    found = await talk.client.history(conversation, count=RECALL_DEPTH)
+    calls = (call_signal(message, talk.me) for message in found if message.from_user != talk.me)
+    call = next((call for call in calls if call is not None), None)
+    if call is None:
+        raise CommandRefused("Nobody has called here.")
+    if conversation.type == ConversationType.GROUP:
+        await talk.client.calls.leave(conversation)
+    else:
+        await talk.client.calls.hang_up(conversation, call.call_id)
 
 
 def _is_recallable(message: pb.Message) -> bool:
@@ -150,7 +164,7 @@ async def _top(talk: Talk, rest: str) -> None:
 def _switch(word: str, now: bool, usage: str) -> bool:
     """Return what a setting shall be: what was said, or else the opposite of what it is."""
     if word not in ("", "on", "off"):
-        raise Refused(f"Say {usage}")
+        raise CommandRefused(f"Say {usage}")
     return word == "on" if word else not now
 
 
@@ -164,6 +178,7 @@ COMMANDS = [
     ),
     Command("history", "[N]", f"the last N messages of this conversation ({HISTORY})", _history),
     Command("recall", "[N]", "take back the last message you sent here, or the Nth from the end", _recall),
+    Command("decline", "", "do not take the call that came last in this conversation", _decline),
     Command("mute", "[on|off]", "count what comes here without showing it", _mute, _switches),
     Command("top", "[on|off]", "keep this conversation on top of the lists", _top, _switches),
 ]

@@ -22,7 +22,7 @@ class Quit(Exception):
     """The user wants to leave."""
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """A command cannot be done; the text says why in plain words."""
 
 
@@ -88,11 +88,11 @@ def listed(names: list[str], most: int = 5) -> str:
 
 
 def split(rest: str) -> list[str]:
-    """Return the words of a command; "quotes" keep a name with spaces together. Raises Refused."""
+    """Return the words of a command; "quotes" keep a name with spaces together. Raises CommandRefused."""
     try:
         return shlex.split(rest)
     except ValueError:
-        raise Refused("A quotation mark is open; names with spaces go into two of them.") from None
+        raise CommandRefused("A quotation mark is open; names with spaces go into two of them.") from None
 
 
 def unquoted(rest: str) -> str:

@@ -1,1 +1,1 @@
-"""How each thing is said in JSON and in protobuf (contract.md section 7): stated once, read in both directions."""
+"""The JSON form of each protobuf message (contract.md section 7). Each shape is stated once, for both directions."""

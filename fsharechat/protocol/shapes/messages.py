@@ -1,4 +1,4 @@
-"""Messages, and pulls of them, by hand: this is the hot path (contract.md section 7, "JSON objects")."""
+"""Messages and pulls, read and written by hand: this is the hot path (contract.md section 7, "JSON objects")."""
 
 import binascii
 from collections.abc import Sequence
@@ -30,19 +30,20 @@ _SENT = 1
 _UNREAD = 5
 _LEAST, _MOST = -0x80000000, 0x7FFFFFFF
 _NONE: tuple[object, ...] = ("", None, [])
-"""What stands for no receivers; most messages name none."""
+"""The text for "no receivers"; most messages name none."""
 
 
-class NewMessage(Shape):
-    """What an MS sends."""
+class MessageToSend(Shape):
+    """The message in an MS."""
 
     kind = pb.Message
     web = "{message}"
 
     def read(self, source: Object) -> pb.Message:
-        """Setting fields costs half as much as building the parts and copying them.
+        """Setting fields costs half as much as building parts and copying them.
 
-        What is of the right type is taken as it is, without a call; the rest is read, or refused, by its reader.
+        A value of the right type is taken as it is, without a call. The reader of the field reads or refuses all
+        others.
         """
         message = pb.Message()
         conversation = message.conversation
@@ -83,9 +84,9 @@ class NewMessage(Shape):
 
 
 def _read_content(target: pb.MessageContent, content: Object) -> None:
-    """The JSON has no persist flag, and a message without one would not be stored: the type decides.
+    """Read the content. The JSON has no persist flag, so the type of the message decides whether it is stored.
 
-    To look whether a field is there costs less than to read what is not there.
+    Testing whether a field is there costs less than reading a missing one.
     """
     get = content.get
     kind, searchable = get("type"), get("searchableContent")
@@ -133,7 +134,7 @@ def _content(content: pb.MessageContent) -> Object:
 def encode_message(message: bytes, viewer_is_sender: bool) -> bytes:
     """Return the JSON object of one Message, escaped for standing inside a JSON string and without quotes.
 
-    It depends on the viewer only by `viewer_is_sender`, so it can be kept and joined for many pulls.
+    It depends on the viewer only through `viewer_is_sender`, so it can be kept and used in many pulls.
     """
     return _encode(pb.Message.FromString(message), viewer_is_sender)
 
@@ -164,7 +165,7 @@ def _encode(message: pb.Message, viewer_is_sender: bool) -> bytes:
 
 
 def _read_stored(item: Any) -> pb.Message:
-    """Return the Message that `_encode` wrote."""
+    """Return the Message of a JSON object written by `_encode`."""
     whole(item, _KEYS)
     content = whole(item["content"], _CONTENT_KEYS)
     return pb.Message(
@@ -201,13 +202,13 @@ _CONTENT_KEYS = (
 
 
 class PullRequest(Shape):
-    """What an MP asks: pullType 1 names the seq to start with, pullType 0 the last one known."""
+    """The question of an MP: pullType 1 names the first seq to send, pullType 0 the last that the client knows."""
 
     kind = pb.PullMessageRequest
     web = '{"messageId": "…", "type", "pullType", "sendMessageCount"}'
 
     def read(self, source: Object) -> pb.PullMessageRequest:
-        """`sendMessageCount` is no part of what the client claims to have: it counts what is no entry (section 6)."""
+        """`sendMessageCount` does not count as known entries: it counts messages that are no entries (section 6)."""
         seq = int64(source, "messageId")
         pull_type = int32(source, "pullType")
         if pull_type == 1:
@@ -217,12 +218,12 @@ class PullRequest(Shape):
         return pb.PullMessageRequest(id=min(max(seq, 0), (1 << 63) - 1), type=int32(source, "type"))
 
     def write(self, message: Any) -> Object:
-        seq, pull_type = (str(message.id + 1), 1) if message.id else ("0", 0)  # 0: as at the first login
+        seq, pull_type = (str(message.id + 1), 1) if message.id else ("0", 0)  # 0, as at the first login
         return {"messageId": seq, "type": message.type, "pullType": pull_type, "sendMessageCount": 0}
 
 
 class Pull(Payload):
-    """What an MP and an LRM answer."""
+    """The answer to an MP and an LRM."""
 
     kind = pb.PullMessageResult
     web = "{pull}"
@@ -254,7 +255,7 @@ def joined(pieces: Sequence[bytes], current: int, head: int) -> bytes:
 
 
 class Waiting(Payload):
-    """What waits for a device, and from where on: MN and MRN."""
+    """The kind of entries that wait for a device, and the lowest of them: MN and MRN."""
 
     web = '{"messageHead": "…", "type"}'
 

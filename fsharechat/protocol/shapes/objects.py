@@ -2,8 +2,8 @@
 
     Object(pb.Friend, "friendUid=uid", "alias", "state", "timestamp=update_dt")
 
-is an object with these four keys; `key=field` says which field of the message a key stands for, and a key alone
-stands for the field of that name, written with underscores. What type a value has, the message says.
+is an object with these four keys. `key=field` names the field of the message for a key. A key alone stands for the
+field of that name, written with underscores. The message gives the type of a value.
 """
 
 import re
@@ -32,10 +32,10 @@ from fsharechat.protocol.shapes.reading import (
 from fsharechat.protocol.shapes.writing import escaped_json
 
 Read = Callable[[dict[str, Any], str], Any]
-"""Takes the value of a field out of an object, by the name of its key. Raises JsonError."""
+"""Reads the value of a key from a JSON object. Raises JsonError."""
 
 Write = Callable[[Any], Any]
-"""Takes the value of a key out of a message."""
+"""Reads the value of a key from a message."""
 
 _READERS: dict[int, Read] = {
     FieldDescriptor.TYPE_STRING: string,
@@ -49,7 +49,7 @@ class Shape(Payload):
 
     kind: type[Message]
     json: type = dict
-    """What it is in JSON: dict or list."""
+    """The type in JSON: dict or list."""
 
     @abstractmethod
     def read(self, source: Any) -> Message:
@@ -57,7 +57,7 @@ class Shape(Payload):
 
     @abstractmethod
     def write(self, message: Any) -> Any:
-        """Return the JSON value of a message. Raises ValueError where there is none."""
+        """Return the JSON value of a message. Raises ValueError if it has none."""
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
         return escaped_json(self.write(self.kind.FromString(payload))).decode()
@@ -70,7 +70,7 @@ class Shape(Payload):
 
 
 class Field:
-    """A key of an object, and the field of the message that it stands for."""
+    """A key of an object, and its field of the message."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Field:
         web: str = "",
         is_read: bool = True,
     ) -> None:
-        """Without `read` and `write` it is read as the type of the field says, and written as it is."""
+        """Without `read`, the type of the field decides. Without `write`, the value is written as it is."""
         self.key, _, field = key.partition("=")
         self.field = field or re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), self.key)
         self.read = read
@@ -96,7 +96,7 @@ class Field:
 
 
 def maybe(key: str) -> Field:
-    """Return a string that leaves the field unset where it is ""."""
+    """Return a string whose field stays unset when it is ""."""
     return Field(key, lambda source, key: string(source, key) or None)
 
 
@@ -136,18 +136,18 @@ def parts(key: str, shape: "Object") -> Field:
 
 
 def written(key: str, write: Write) -> Field:
-    """Return a key that stands for no field, and that nobody reads."""
+    """Return a key without a field: it is written, but never read."""
     return Field(key, write=write, is_read=False)
 
 
 class Object(Shape):
     """A JSON object. Its keys are written in the order in which they are named.
 
-    Where clients write it, absent strings are "", and absent numbers 0.
+    In an object from a client, absent strings are "" and absent numbers 0.
     """
 
     complete = False
-    """Whether no key may be absent."""
+    """Whether all keys must be there."""
 
     def __init__(self, kind: type[Message], *fields: str | Field) -> None:
         self.kind = kind
@@ -174,14 +174,14 @@ class Object(Shape):
         return found
 
 
-class Answer(Object):
+class ServerObject(Object):
     """A JSON object that a server writes."""
 
     complete = True
 
 
 def _values_of(fields: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
-    """Return what takes the values of fields out of a message, without a step of Python for each."""
+    """Return a function that reads the values of fields from a message, without a step of Python for each."""
     if len(fields) > 1:
         return attrgetter(*fields)
     return lambda message: [getattr(message, field) for field in fields]
@@ -206,7 +206,7 @@ class Array(Shape):
 
 
 class Ids(Shape):
-    """A JSON array of strings, for a message whose only field is repeated and has one string to name."""
+    """A JSON array of strings, for a message whose only field is repeated, with one string in each item."""
 
     json = list
     web = '["id", …]'
@@ -224,7 +224,7 @@ class Ids(Shape):
 
 
 class Within(Shape):
-    """An object for the only field that web clients can say of a message; where it is repeated, it has one item."""
+    """A JSON object for one field: web clients cannot name the others. A repeated field has one item."""
 
     def __init__(self, kind: type[Message], field: str, shape: Object) -> None:
         self.kind = kind

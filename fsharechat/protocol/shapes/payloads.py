@@ -1,4 +1,4 @@
-"""What an answer or a notification carries: protobuf or bytes over TCP, the text of `content` over WebSocket."""
+"""The payloads of answers and notifications: protobuf or bytes over TCP, the text of `content` over WebSocket."""
 
 from abc import ABC, abstractmethod
 from struct import Struct
@@ -10,38 +10,38 @@ from fsharechat.protocol.shapes.reading import int64, whole
 from fsharechat.protocol.shapes.writing import escape, escaped_json
 
 Body = Message | bytes
-"""A payload as section 7 has it over TCP: the protobuf message, or the bytes where the contract names bytes."""
+"""A payload over TCP (section 7): a protobuf message, or bytes where the contract names bytes."""
 
 
 class Payload(ABC):
     """One payload, in both directions."""
 
     kind: type[Message] | None = None
-    """The protobuf message; None where the contract names bytes, or nothing."""
+    """The protobuf message. None where the contract names bytes, or no payload."""
 
     tcp = ""
-    """What the bytes are, for people."""
+    """What the bytes mean, in words, for the documentation."""
 
     web: str
-    """What it looks like over WebSocket, for people."""
+    """What it looks like over WebSocket, for the documentation."""
 
     failed = ""
-    """What a web client gets instead when its request is refused, escaped."""
+    """The content that a web client gets when its request is refused, escaped."""
 
     @abstractmethod
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
         """Return the content for a web client, escaped for standing inside a JSON string.
 
-        `viewer` is the user it goes to, `request` the protobuf body that it answers.
+        `viewer` is the user who gets it, `request` the protobuf body of the request.
         """
 
     @abstractmethod
     def decode(self, content: str, viewer: str) -> Body:
-        """Return what a TCP client would have got. Raises ValueError where the content is not of this shape."""
+        """Return the payload that a TCP client would get. Raises ValueError if the content is not of this shape."""
 
 
 class Done(Payload):
-    """Nothing over TCP, but for the id of a new group; over WebSocket an object that says how it went."""
+    """Over TCP nothing, except for the id of a new group. Over WebSocket an object that says how the request went."""
 
     failed = escaped_json({"code": 400, "message": "error", "result": None}).decode()
     _success = escaped_json({"code": 200, "message": "success", "result": None}).decode()
@@ -49,21 +49,21 @@ class Done(Payload):
     web = "ok"
 
     def __init__(self, tcp: str = "nothing") -> None:
-        """`tcp` says what is answered over TCP."""
+        """`tcp` describes the answer over TCP."""
         self.tcp = tcp
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
         return self._success
 
     def decode(self, content: str, viewer: str) -> Body:
-        """Return nothing. Raises Failed where the content says that the request was refused."""
+        """Return an empty payload. Raises Failed if the content says that the request was refused."""
         if whole(orjson.loads(content), ("code",))["code"] != 200:
             raise Failed
         return b""
 
 
 class Failed(Exception):
-    """The content is what a web client gets when its request is refused."""
+    """The content says that the request was refused."""
 
 
 class Long(Payload):

@@ -1,4 +1,4 @@
-"""Users, friends and groups where JSON and protobuf do not say the same (contract.md section 7)."""
+"""Users, friends and groups, where JSON and protobuf differ (contract.md section 7)."""
 
 from typing import Any
 
@@ -6,38 +6,38 @@ import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import UserResultCode
-from fsharechat.protocol.shapes.objects import Answer, Array, Field, Object, part, written
+from fsharechat.protocol.shapes.objects import Array, Field, Object, ServerObject, part, written
 from fsharechat.protocol.shapes.payloads import Body
 from fsharechat.protocol.shapes.reading import int64, nested
 from fsharechat.protocol.shapes.writing import escaped_json
 
 
 def _empty(message: Any) -> str:
-    """Write a key that clients look for, or that the shape fills in itself."""
+    """Write an empty value: for a key that clients look for, or one that the shape fills in later."""
     return ""
 
 
-USER = Answer(
+USER = ServerObject(
     pb.User,
     *("uid", "name", "displayName", "gender", "portrait", "mobile", "email", "address", "company", "social"),
     *("extra", written("friendAlias", _empty), written("groupAlias", _empty), "updateDt", "type"),
 )
 
 
-class Users(Array):
-    """The users that were asked for."""
+class UserProfiles(Array):
+    """The users that a client asked for."""
 
     def __init__(self) -> None:
         super().__init__(pb.PullUserResult, "result", USER)
 
     def read(self, source: Any) -> pb.PullUserResult:
-        """The JSON has no code: a user that does not exist has nothing but a uid."""
+        """Read users. The JSON has no code: a user that does not exist has only a uid."""
         return pb.PullUserResult(result=[_user_result(item) for item in source])
 
     def write(self, message: Any) -> list[Any]:
-        """Leave out the not modified, which hold a uid alone.
+        """Leave out users who are not modified: they hold only a uid.
 
-        An unknown user stays, with a uid and nothing else: a client that asks for one looks at the first.
+        An unknown user stays, with only a uid: a client that asks for one user looks at the first one.
         """
         return [
             USER.write(result.user) for result in message.result if result.code != UserResultCode.NOT_MODIFIED
@@ -52,10 +52,10 @@ def _user_result(item: Any) -> pb.UserResult:
 
 
 class FriendRequests(Array):
-    """Friend requests as one of the two sees them."""
+    """Friend requests, as one of the two users sees them."""
 
     def __init__(self) -> None:
-        item = Answer(
+        item = ServerObject(
             pb.FriendRequest,
             *(
                 written("direction", _empty),
@@ -91,10 +91,12 @@ class FriendRequests(Array):
 
 
 class Members(Array):
-    """The members of a group. Over TCP nothing says which group it is; the request does."""
+    """The members of a group. Over TCP the answer does not name the group; the request does."""
 
     def __init__(self) -> None:
-        item = Answer(pb.GroupMember, written("groupId", _empty), "memberId", "alias", "type", "updateDt")
+        item = ServerObject(
+            pb.GroupMember, written("groupId", _empty), "memberId", "alias", "type", "updateDt"
+        )
         super().__init__(pb.PullGroupMemberResult, "member", item)
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:
@@ -109,12 +111,12 @@ _VERSION_MARGIN_MS = 1000
 
 
 def since(key: str) -> Field:
-    """Return the version of an FRP: web clients get what is a second older, too."""
+    """Return the version of an FRP. Web clients also get requests that are a second older."""
     return Field(key, lambda source, key: max(int64(source, key) - _VERSION_MARGIN_MS, 0))
 
 
 def conversation(key: str) -> Field:
-    """Return the conversation of an LRM, whose type web clients write by either of two keys."""
+    """Return the conversation of an LRM. Web clients write its type under one of two keys."""
     by_one = Object(pb.Conversation, "conversationType=type", "target", "line")
     by_other = Object(pb.Conversation, "type", "target", "line")
     field = part(key, by_one)

@@ -1,6 +1,6 @@
-"""Typed reading of what clients wrote: every function returns the type it names or raises JsonError.
+"""Typed reading of JSON from clients: each function returns the type that it names, or raises JsonError.
 
-Error texts name the field and never its value, since values may be message texts or passwords.
+Error texts name the field, never its value: values may be message texts or passwords.
 """
 
 import binascii
@@ -15,9 +15,9 @@ from fsharechat.protocol.bodies import MAX_ITEMS
 Object = dict[str, Any]
 
 MAX_PARTS = 6 * MAX_ITEMS
-"""Arrays, objects and commas that one text may have: a list of MAX_ITEMS objects with four fields has that many."""
+"""How many arrays, objects and commas one text may have: as many as a list of MAX_ITEMS objects with four fields."""
 
-_EXACT = 1 << 53  # beyond it a float has lost digits, so it may not be the number that was written
+_EXACT = 1 << 53  # beyond it a float has lost digits, so it may differ from the number that was written
 _DECIMAL = re.compile(r"-?[0-9]{1,19}")
 _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE = re.compile(f"{_HIGH}(?!{_LOW})|{_LOW}(?<!{_HIGH}{_LOW})")
@@ -29,7 +29,7 @@ _UNKNOWN = r"\\ufffd"
 class JsonError(ValueError):
     """The text is not a request.
 
-    `signal`, `sub_signal` and `message_id` are what could be read of it, 0 where nothing could.
+    `signal`, `sub_signal` and `message_id` are 0 where they could not be read.
     """
 
     signal: int = 0
@@ -40,7 +40,7 @@ class JsonError(ValueError):
 def loads(text: str) -> Any:
     """Parse JSON text.
 
-    A lone surrogate escape, which a browser writes for half an emoji, reads as U+FFFD: it has no UTF-8 form.
+    A browser writes half an emoji as a lone surrogate escape. It is read as U+FFFD, because it has no UTF-8 form.
     """
     if len(text) > MAX_PARTS:
         _check_parts(text)
@@ -57,13 +57,14 @@ def loads(text: str) -> Any:
 
 
 def _check_parts(text: str) -> None:
-    """Raise JsonError when a text has more than MAX_PARTS: each becomes an object, and `[],` is three bytes.
+    """Raise JsonError when a text has more than MAX_PARTS parts: each becomes an object, and `[],` is only three
+    bytes.
 
-    As below, no step takes Python a turn for each character.
+    As below, no step runs Python code for each character.
     """
     if _count(text) <= MAX_PARTS:
         return
-    # Most of them may be in strings, as when somebody sends a program.
+    # Most of them may stand in strings, as when somebody sends the text of a program.
     bare = text.replace(_BACKSLASH, "").replace(_ESCAPED_QUOTE, "")
     strings_at_most = 2 * (MAX_PARTS + 1)  # a key and a value each
     if bare.count('"') > 2 * strings_at_most or _count("".join(bare.split('"')[::2])) > MAX_PARTS:
@@ -75,13 +76,13 @@ def _count(text: str) -> int:
 
 
 def _without_lone_surrogates(text: str) -> str | None:
-    """Return the text with U+FFFD for each lone surrogate escape, or None where there is none.
+    """Return the text with U+FFFD for each lone surrogate escape, or None if there is none.
 
-    No step of it takes Python a turn for each character: the text may be a mebibyte of anything.
+    No step runs Python code for each character: the text may be a mebibyte of anything.
     """
     if _STANDS_FOR_IT in text:
         return None
-    # What is behind an escaped backslash is no escape.
+    # After an escaped backslash there is no escape.
     marked, count = _LONE.subn(_UNKNOWN, text.replace(_BACKSLASH, _STANDS_FOR_IT))
     return marked.replace(_STANDS_FOR_IT, _BACKSLASH) if count else None
 
@@ -153,7 +154,7 @@ def flag(source: Object, key: str) -> bool:
 
 
 def strings(source: Object, key: str) -> list[str]:
-    """Return a list of strings, empty when it is missing, null or "" (clients write `tos` so)."""
+    """Return a list of strings, empty when it is missing, null or "" (clients write `tos` as "")."""
     value = source.get(key)
     return [] if value is None or value == "" else string_list(value, key)
 
@@ -172,7 +173,7 @@ def _few(items: list[Any], key: str) -> list[Any]:
 
 
 def base64_bytes(source: Object, key: str) -> bytes:
-    """Return what a base64 text holds, nothing when it is missing, null or "". Line breaks are allowed."""
+    """Return the bytes of a base64 text, none when it is missing, null or "". Line breaks are allowed."""
     text = string(source, key)
     if not text:
         return b""
@@ -183,7 +184,7 @@ def base64_bytes(source: Object, key: str) -> bytes:
 
 
 def nested(source: Object, key: str) -> Object:
-    """Return an object inside `source`; it has to be there."""
+    """Return an object inside `source`. It must be there."""
     value = source.get(key)
     if type(value) is dict:
         return value
@@ -201,7 +202,7 @@ def objects(source: Object, key: str) -> list[Object]:
 
 
 def whole(value: object, keys: Iterable[str]) -> Object:
-    """Return `value` if it is an object that has all these keys: what a server writes lacks none."""
+    """Return `value` if it is an object with all these keys: a server writes all of them."""
     if type(value) is not dict:
         raise JsonError("not an object")
     for key in keys:

@@ -16,7 +16,7 @@ def escaped_json(value: Any) -> bytes:
 
 
 def replaced(value: Any) -> str:
-    """Return the text of a protobuf string that is not UTF-8: TCP clients may send it; it reads as bytes."""
+    """Return the text of a protobuf string that is not UTF-8: the runtime gives it as bytes."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,6 +1,6 @@
 """The registry in ZooKeeper: a node id is an ephemeral node `<root>/<kind>/<id>`, which goes with its process.
 
-Every folder and node is open to whoever reaches ZooKeeper: keep its port in the cluster's own network.
+Everybody who reaches ZooKeeper can change these nodes: keep its port in the cluster's own network.
 """
 
 import asyncio
@@ -17,16 +17,18 @@ from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, Registry, RegistryError
 from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.lease import ZooKeeperLease, clock
-from fsharechat.registry.zookeeper.session import Session, pause
+from fsharechat.registry.zookeeper.session import ZooKeeperSession, pause
 from fsharechat.tasks import spawn
 
 ROOT = "fsharechat"
 PORT = 2181
 OPEN_SECONDS = 5.0
 REREAD_SECONDS = 10.0
-"""Members are read again this often without an event too: aiozk was seen to lose some."""
+"""How often members are read again without an event, s: aiozk was seen to lose events."""
 PATIENCE = 1.5
-"""Session timeouts to wait for a fixed id: a dead holder's session lasts one, and up to a tick (half of one) more."""
+"""How many session timeouts to wait for a fixed id: the session of a dead holder lasts one, and up to a tick (half of
+one) more.
+"""
 
 READERS = ("connector", "group")
 """The kinds of processes that read the bus."""
@@ -38,18 +40,18 @@ log = structlog.get_logger(__name__)
 class ZooKeeperRegistry(Registry):
     """The registry at `zookeeper://host[:port][,host[:port]…][/folder]`. Raises UrlError.
 
-    `session_timeout`, in seconds, is how long the id of a process that died stays taken. A lease without contact to
-    ZooKeeper is given up after 0.6 of it. ZooKeeper grants 2 to 20 of its ticks.
+    `session_timeout`, s, is how long the id of a dead process stays taken. A lease without contact to ZooKeeper is
+    given up after 0.6 of it. ZooKeeper grants 2 to 20 of its ticks.
     """
 
     def __init__(self, url: str, session_timeout: float = 10.0, bus_version: int = bus.SPOKEN.newest) -> None:
-        """`bus_version`: the newest version of the bus that this process reads, which the others are told."""
+        """`bus_version` is the newest version of the bus that this process reads. The others are told."""
         parsed = urls.parse(url, "zookeeper", PORT)
         if parsed.user:
             raise urls.UrlError("ZooKeeper is used without a login")
         folders = [part for part in parsed.path.split("/") if part]
         self._root = "/" + "/".join([*folders, ROOT])
-        self._session = Session(parsed.hosts, session_timeout)
+        self._session = ZooKeeperSession(parsed.hosts, session_timeout)
         self._leases: dict[tuple[str, int], ZooKeeperLease | None] = {}  # None: being taken
         self._bus_version = bus_version
         self._followers: dict[str, _Follower] = {}
@@ -71,7 +73,7 @@ class ZooKeeperRegistry(Registry):
         await self._session.close()
 
     async def lease(self, kind: str, node: int | Literal["auto"], address: str) -> Lease:
-        """Lease a node id. A fixed one that is held is waited for: its holder may have died just now."""
+        """Lease a node id. If a fixed one is held, wait for it: its holder may have just died."""
         holder = nodes.Holder.this_process(address, self._bus_version)
         if node == "auto":
             taken, sent = await self._take_lowest(kind, holder)
@@ -114,7 +116,7 @@ class ZooKeeperRegistry(Registry):
         self._followers.setdefault(kind, follower).add(tell)  # another one may have been made meanwhile
 
     async def _take_another(self, lease: ZooKeeperLease) -> float:
-        """Give a lease whose id is another process's the lowest free one. Returns as `_take` does."""
+        """Another process has the id of this lease: give the lease the lowest free one. Returns as `_take` does."""
         taken, sent = await self._take_lowest(lease.kind, lease.holder)
         self._leases.pop((lease.kind, lease.node), None)
         self._leases[lease.kind, taken] = lease
@@ -124,7 +126,7 @@ class ZooKeeperRegistry(Registry):
     async def _take_lowest(self, kind: str, holder: nodes.Holder) -> tuple[int, float]:
         held = await nodes.members(self._session, f"{self._root}/{kind}")
         for candidate in range(NODES):
-            # What we seem to hold ourselves was taken by an attempt whose answer was lost.
+            # If we seem to hold an id ourselves, an attempt whose answer was lost has taken it.
             if held.get(candidate, holder) == holder:
                 sent = await self._take(kind, candidate, holder)
                 if sent is not None:
@@ -145,13 +147,13 @@ class ZooKeeperRegistry(Registry):
             if first is None:
                 first = other
                 log.warning("the node id is held; waiting for it", kind=kind, node=node, holder=str(other))
-            # One that came meanwhile is alive, and so is one of this process.
+            # A holder that came meanwhile is alive, and so is one in this process.
             if other != first or (kind, node) in self._leases or loop.time() > deadline:
                 raise LeaseTaken(f"node id {node} of a {kind} is held by {other}")
             await asyncio.sleep(self._session.beat)
 
     async def _take(self, kind: str, node: int, holder: nodes.Holder) -> float | None:
-        """Take an id. Returns when it was asked for (`clock`), or None if another process or this one holds it."""
+        """Take an id. Return the time of the request (`clock`), or None if another process or this one holds it."""
         key = (kind, node)
         if key in self._leases:
             return None
@@ -160,7 +162,7 @@ class ZooKeeperRegistry(Registry):
         try:
             taken = await nodes.take(self._session, f"{self._root}/{kind}/{node}", holder)
         finally:
-            del self._leases[key]  # a lease is put in its place before anything else can run
+            del self._leases[key]  # the lease is entered before any other code can run
         return sent if taken else None
 
     async def _holder(self, kind: str, node: int) -> nodes.Holder | None:
@@ -169,9 +171,9 @@ class ZooKeeperRegistry(Registry):
 
 
 class _Follower:
-    """Tells the members of one kind, to all who want to know, when they have changed."""
+    """Tells all watchers of one kind when its members have changed."""
 
-    def __init__(self, session: Session, folder: str) -> None:
+    def __init__(self, session: ZooKeeperSession, folder: str) -> None:
         self._session = session
         self._folder = folder
         self._holders: Holders = {}
@@ -190,7 +192,7 @@ class _Follower:
                 asyncio.get_running_loop().call_soon(tell, holders)
 
     def add(self, tell: Callable[[Holders], None]) -> None:
-        """Tell what has been read, and all changes from now on."""
+        """Tell the known members, and all changes from now on."""
         tell(self._holders)
         self._tell.append(tell)
         if self._task is None:
@@ -204,7 +206,7 @@ class _Follower:
     async def _run(self) -> None:
         while True:
             await pause(self._wake, REREAD_SECONDS)
-            with suppress(RegistryError):  # the members stay what they were; the next connection wakes us
+            with suppress(RegistryError):  # the members stay the same; the next connection wakes us
                 await self.read()
 
     def _on_event(self, _path: str) -> None:
@@ -212,5 +214,5 @@ class _Follower:
 
 
 def _of_use(holders: Holders) -> list[tuple[int, str, int]]:
-    """Return of the holders what somebody wants to know."""
+    """Return the part of the holders that watchers want."""
     return [(node, holder.address, holder.bus) for node, holder in holders.items()]

@@ -1,4 +1,4 @@
-"""A node id that an ephemeral node holds, and how long it is certainly ours."""
+"""A lease of a node id, held by an ephemeral node, and the time for which it is certainly ours."""
 
 import asyncio
 import time
@@ -8,16 +8,16 @@ import structlog
 
 from fsharechat.registry import Lease, LeaseTaken, RegistryError
 from fsharechat.registry.zookeeper import nodes
-from fsharechat.registry.zookeeper.session import Session, pause
+from fsharechat.registry.zookeeper.session import ZooKeeperSession, pause
 from fsharechat.tasks import spawn
 
 # A session ends one timeout after the leader last heard of it. What a follower hears, the leader learns up to half a
 # tick later (a quarter of the shortest timeout that ZooKeeper grants), or never if the follower dies with it: then
 # the request of a beat before counts (an eighth). That leaves five eighths.
 SAFE = 0.6
-"""Part of the session timeout for which an id is ours, from the moment a request was sent that proved it."""
+"""The share of the session timeout for which an id is ours, from the moment when the proving request was sent."""
 SAFE_FROM_PREVIOUS = 0.725
-"""The same from the proof before that: it bounds the first one after a time without any."""
+"""The same, counted from the proof before. It bounds the first proof after a time without proofs."""
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -25,20 +25,20 @@ log = structlog.get_logger(__name__)
 
 
 def clock() -> float:
-    """Seconds on a clock that never jumps, and goes on while the machine sleeps if the system has such a one."""
+    """Return the seconds of a clock that never jumps, and that runs on while the machine sleeps, where possible."""
     return time.clock_gettime(_CLOCK)
 
 
 class ZooKeeperLease(Lease):
     """A lease that keeps itself.
 
-    `sent` is when (`clock`) the request was sent that made the node in `folder`. `another` gives the lease another
-    `node` when its own is held elsewhere, and returns such a time again; without it the id is waited for.
+    `sent` is the time (`clock`) of the request that made the node in `folder`. If another process holds the id,
+    `another` gives the lease another `node` and returns the new time; without `another` the lease waits for its id.
     """
 
     def __init__(
         self,
-        session: Session,
+        session: ZooKeeperSession,
         folder: str,
         node: int,
         holder: nodes.Holder,
@@ -89,7 +89,7 @@ class ZooKeeperLease(Lease):
             self._forget(self)
 
     async def abandon(self) -> None:
-        """Use the id no longer; its node goes with the session."""
+        """Stop using the id. Its node ends with the session."""
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -103,7 +103,7 @@ class ZooKeeperLease(Lease):
         wait = self._session.beat
         while True:
             await pause(wake, wait)
-            # A process that was stopped comes here first: say what is lost before asking takes its time.
+            # A process that was stopped comes here first: tell of the loss before the slow request.
             self._tell()
             try:
                 wait = await self._prove(wait)
@@ -112,7 +112,7 @@ class ZooKeeperLease(Lease):
                 wait = self._session.beat
 
     async def _prove(self, wait: float) -> float:
-        """Ask whether the node is ours, make it again if not, and return the seconds until the next time."""
+        """Check that the node is ours, or make it again. Return the seconds until the next check."""
         sent = clock()
         if await nodes.owns(self._session, self._path):
             self._proven(sent)
@@ -129,7 +129,7 @@ class ZooKeeperLease(Lease):
         if other is not None and other != self._other:
             log.error("the node id is held elsewhere", **self._names(), holder=str(other))
         self._other = other
-        # One that is ourselves is of a session of before, and goes with it.
+        # A node of our own from an earlier session ends with that session.
         if self._another is not None and other not in (None, self._holder):
             lost = self.node
             try:
@@ -149,7 +149,7 @@ class ZooKeeperLease(Lease):
         self._sent = sent
         if self._end is not None:
             self._end.cancel()
-        # A little late: the loop's clock is not quite this one.
+        # A little late, because the loop's clock differs slightly from this one.
         self._end = asyncio.get_running_loop().call_later(self._until - clock() + 0.001, self._tell)
         self._tell()
 

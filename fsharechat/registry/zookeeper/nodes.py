@@ -13,16 +13,16 @@ from aiozk import WatchEvent, ZKClient, exc
 from aiozk.protocol import SyncRequest
 
 from fsharechat.protocol.ids import NODES
-from fsharechat.registry.zookeeper.session import Session
+from fsharechat.registry.zookeeper.session import ZooKeeperSession
 
 FIRST_BUS = 1
-"""What a process reads that does not say it: those of releases before it was said."""
+"""The version of the bus for processes that do not tell one: those of early releases."""
 
 
 class Holder(NamedTuple):
-    """Who holds a node id: where others reach it, and for people: host, process id and since when (UTC).
+    """The holder of a node id: its address, and for people its host, process id and start (UTC).
 
-    `bus`: the newest version of the bus that it reads.
+    `bus` is the newest version of the bus that it reads.
     """
 
     address: str
@@ -38,7 +38,7 @@ class Holder(NamedTuple):
 
     @classmethod
     def load(cls, data: bytes) -> Self:
-        """Read what a node holds; what something else wrote there is taken as an address."""
+        """Read the data of a node. Unknown data is taken as an address."""
         try:
             found = orjson.loads(data)
             bus = int(found.get("bus", FIRST_BUS))
@@ -53,8 +53,8 @@ class Holder(NamedTuple):
         return f"{self.address} (process {self.pid} on {self.host}, since {self.since})"
 
 
-async def take(session: Session, path: str, holder: Holder) -> bool:
-    """Make the node, and return whether it is this session's now. Raises RegistryError."""
+async def take(session: ZooKeeperSession, path: str, holder: Holder) -> bool:
+    """Make the node. Return whether it now belongs to this session. Raises RegistryError."""
 
     async def create(client: ZKClient) -> bool:
         with suppress(exc.NodeExists):
@@ -66,15 +66,15 @@ async def take(session: Session, path: str, holder: Holder) -> bool:
             return True
         return False
 
-    # If it exists, then perhaps from an attempt of before, whose answer was lost.
+    # If it exists, an earlier attempt whose answer was lost may have made it.
     return await session.call(create) or await owns(session, path)
 
 
-async def owns(session: Session, path: str) -> bool:
-    """Return whether the node is there and this session's. Raises RegistryError.
+async def owns(session: ZooKeeperSession, path: str) -> bool:
+    """Return whether the node exists and belongs to this session. Raises RegistryError.
 
-    The `sync` makes the server ask the leader: one that lost its leader would go on to answer from what it knew, for
-    longer than the leader keeps our session without hearing of it.
+    The `sync` makes the server ask the leader. A server that lost its leader would answer from its old state, for
+    longer than the leader keeps a silent session.
     """
 
     async def ask(client: ZKClient) -> bool:
@@ -88,8 +88,8 @@ async def owns(session: Session, path: str) -> bool:
     return await session.call(ask)
 
 
-async def holder_of(session: Session, path: str) -> Holder | None:
-    """Return who holds the id of the node; None if nobody does. Raises RegistryError."""
+async def holder_of(session: ZooKeeperSession, path: str) -> Holder | None:
+    """Return the holder of the node's id, None if there is none. Raises RegistryError."""
 
     async def ask(client: ZKClient) -> Holder | None:
         with suppress(exc.NoNode):
@@ -99,8 +99,8 @@ async def holder_of(session: Session, path: str) -> Holder | None:
     return await session.call(ask)
 
 
-async def give_back(session: Session, path: str) -> None:
-    """Delete the node if it is this session's. Raises RegistryError."""
+async def give_back(session: ZooKeeperSession, path: str) -> None:
+    """Delete the node if it belongs to this session. Raises RegistryError."""
 
     async def delete(client: ZKClient) -> None:
         with suppress(exc.NoNode):
@@ -111,11 +111,11 @@ async def give_back(session: Session, path: str) -> None:
 
 
 async def members(
-    session: Session, folder: str, on_event: Callable[[str], None] | None = None
+    session: ZooKeeperSession, folder: str, on_event: Callable[[str], None] | None = None
 ) -> dict[int, Holder]:
     """Return the holders of the ids of one kind. Raises RegistryError.
 
-    `on_event` is called when one comes or goes, until the connection breaks: then ask again.
+    `on_event` is called when one comes or goes, until the connection breaks. After that, ask again.
     """
 
     async def ask(client: ZKClient) -> list[str]:
@@ -135,7 +135,7 @@ async def members(
 
 
 async def _make_folder(client: ZKClient, path: str) -> None:
-    """Make a folder and those above it. Those of aiozk's `ensure_path` would be removed when they are empty."""
+    """Make a folder and its parents. ZooKeeper would remove empty folders made by aiozk's `ensure_path`."""
     parts = path.strip("/").split("/")
     for depth in range(1, len(parts) + 1):
         folder = "/" + "/".join(parts[:depth])

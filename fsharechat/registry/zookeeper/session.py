@@ -31,9 +31,9 @@ from fsharechat.tasks import spawn
 T = TypeVar("T")
 
 BEATS = 8
-"""Requests in one session timeout. SAFE in lease.py counts on it."""
+"""How many requests are sent in one session timeout. SAFE in lease.py relies on it."""
 MIN_PATIENCE = 1.0
-"""Seconds that an answer may take, however short the session is."""
+"""How long an answer may take at least, s, however short the session is."""
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 MAX_ANSWER = 4096
@@ -41,8 +41,8 @@ MAX_ANSWER = 4096
 log = structlog.get_logger(__name__)
 
 
-class Session:
-    """One session on one of `servers` (host, port) at a time. `timeout` is in seconds; the server may change it."""
+class ZooKeeperSession:
+    """A session with one of `servers` (host, port) at a time. `timeout` is in seconds; the server may change it."""
 
     def __init__(self, servers: Sequence[tuple[str, int]], timeout: float) -> None:
         self.timeout = timeout
@@ -59,21 +59,21 @@ class Session:
 
     @property
     def away(self) -> str:
-        """Why there is no connection now; "" while there is one."""
+        """Why there is no connection now, "" while there is one."""
         return "" if self._connected.is_set() else self._unreachable()
 
     @property
     def beat(self) -> float:
-        """Seconds between two requests that keep the session, or a lease, alive."""
+        """The time between two requests that keep the session, or a lease, alive, s."""
         return self.timeout / BEATS
 
     @property
     def _patience(self) -> float:
-        """Seconds that an answer may take: two beats, so that there is time for another server after it."""
+        """How long an answer may take, s: two beats, so that there is time for another server."""
         return max(MIN_PATIENCE, 2 * self.beat)
 
     async def open(self, seconds: float) -> None:
-        """Connect, and stay connected from then on. Raises RegistryError when no server answers in `seconds`."""
+        """Connect, and stay connected. Raises RegistryError if no server answers within `seconds`."""
         self._run_task = spawn("ZooKeeper session", self._run())
         try:
             async with asyncio.timeout(seconds):
@@ -83,7 +83,7 @@ class Session:
             raise RegistryError(self._unreachable()) from None
 
     async def close(self) -> None:
-        """End the session, and with it every ephemeral node, if ZooKeeper can be told so."""
+        """End the session, and with it every ephemeral node, if ZooKeeper can be told."""
         if self._run_task is not None:
             self._run_task.cancel()
             await asyncio.wait({self._run_task})
@@ -98,13 +98,13 @@ class Session:
         _throw_away(client)
 
     def waker(self) -> asyncio.Event:
-        """Return an event that is set whenever a connection was made: changes of before it may have been missed."""
+        """Return an event that is set after each new connection: earlier changes may have been missed."""
         wake = asyncio.Event()
         self._wakers.add(wake)
         return wake
 
     async def call(self, ask: Callable[[ZKClient], Awaitable[T]]) -> T:
-        """Have `ask` talk to ZooKeeper, once. Raises RegistryError: then it may have been done or not."""
+        """Let `ask` talk to ZooKeeper, once. Raises RegistryError; then its work may be done or not."""
         patience = self._patience
         try:
             async with asyncio.timeout(patience):
@@ -112,7 +112,7 @@ class Session:
         except TimeoutError:
             raise RegistryError(self._unreachable()) from None
         client, broken = self._client, self._broken
-        if client is None or broken is None:  # it broke before this task had its turn
+        if client is None or broken is None:  # it broke before this task ran
             raise RegistryError(self._unreachable())
         task = asyncio.ensure_future(ask(client))
         task.add_done_callback(_take_error)
@@ -146,7 +146,8 @@ class Session:
         pause = FIRST_PAUSE
         told = False
         while True:
-            # By chance, so that clients spread; the one that has just failed last, for it may fail slowly again.
+            # In random order, so that clients spread. The server that has just failed comes last: it may fail slowly
+            # again.
             for server in sorted(self._servers, key=lambda name: (name == failed, random.random())):
                 try:
                     return server, await self._connect(server)
@@ -164,8 +165,8 @@ class Session:
         client = ZKClient(
             server, session_timeout=self._wanted, retry_policy=RetryPolicy.once(), read_timeout=patience
         )
-        # Not `last_zxid`: a server that lags behind it hangs up, and aiozk takes that for the end of the session.
-        # What must not be old is read after a `sync`.
+        # Not `last_zxid`: a server that is behind it closes the connection, and aiozk takes that for the end of the
+        # session. Data that must be new is read after a `sync`.
         client.session.session_id = self._id
         client.session.password = self._password
         try:
@@ -197,7 +198,7 @@ class Session:
         assert self._broken is not None
         while not self._broken.done():
             await asyncio.wait({self._broken}, timeout=self.beat)
-            with suppress(RegistryError):  # `call` has marked the connection as broken if it was not answered
+            with suppress(RegistryError):  # `call` marks the connection as broken if it gets no answer
                 await self.call(lambda client: client.exists("/"))
         return self._broken.result()
 
@@ -207,7 +208,7 @@ class Session:
 
 
 async def pause(wake: asyncio.Event, seconds: float) -> None:
-    """Wait until `wake` is set, `seconds` at most, and clear it."""
+    """Wait until `wake` is set, at most `seconds`. Then clear it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await wake.wait()
@@ -215,15 +216,15 @@ async def pause(wake: asyncio.Event, seconds: float) -> None:
 
 
 def _joined(host: str, port: int) -> str:
-    """Return a server as aiozk wants it."""
+    """Return a server in the form that aiozk takes."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _probe(host: str, port: int, seconds: float) -> None:
-    """Raise RegistryError with the reason when a server does not serve.
+    """Raise RegistryError with the reason if a server does not serve.
 
-    aiozk sends the same command `srvr`, but keeps the reason to its log, and waits 4 s before it asks a server again
-    that is just starting.
+    aiozk sends the same command `srvr`, but only logs the reason, and waits 4 s before it asks a starting server
+    again.
     """
     answer = b""
     try:
@@ -245,7 +246,7 @@ async def _probe(host: str, port: int, seconds: float) -> None:
 
 
 def _throw_away(client: ZKClient) -> None:
-    """End a connection and aiozk's tasks, but not the ZooKeeper session, as aiozk's `close` would."""
+    """End a connection and aiozk's tasks, but not the ZooKeeper session; aiozk's `close` would end it too."""
     session = client.session
     session.closing = True
     tasks = [session.repair_loop_task, session.heartbeat_task]
@@ -265,6 +266,6 @@ def _set(future: asyncio.Future[str], value: str) -> None:
 
 
 def _take_error(task: asyncio.Future[T]) -> None:
-    """Look at the exception of a task that nobody waits for any more, or asyncio complains about it."""
+    """Retrieve the exception of a task that nobody awaits any more: else asyncio complains."""
     if not task.cancelled():
         task.exception()

@@ -25,11 +25,12 @@ class Answer(NamedTuple):
 
 
 class Site:
-    """A server that runs, at a time of the test's choice; `logs` has what it logged."""
+    """A server at a time of the test's choice; `logs` has what it logged. `http` is there while it runs."""
 
-    def __init__(self, node: Node, http: ClientSession, logs: list[MutableMapping[str, Any]]) -> None:
+    http: ClientSession
+
+    def __init__(self, node: Node, logs: list[MutableMapping[str, Any]]) -> None:
         self.node = node
-        self.http = http
         self.logs = logs
         self.now = 1_700_000_000_000
 

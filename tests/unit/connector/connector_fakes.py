@@ -15,20 +15,21 @@ from fsharechat.rpc import Call, Handler, Method, Reply, Rpc
 from fsharechat.rpc import pulled as pulled_payload
 from fsharechat.rpc.welcome import Marks, Welcome
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import Entry, Pulled, PulledEntry
+from fsharechat.store.messages import Entry, PulledEntry, PulledInbox
 from roles.connector.hub import Hub
 from roles.connector.session import Session
 from roles.connector.tail import TailMessage
 
 
 class FakeClock:
-    """Stands still until told."""
+    """Stands still until told, or is the loop's while it `runs`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.runs = False
 
     def __call__(self) -> float:
-        return self.now
+        return asyncio.get_running_loop().time() if self.runs else self.now
 
 
 class ScriptedRpc(Rpc):
@@ -203,7 +204,7 @@ class Connector(NamedTuple):
     def accept(self) -> FakeDevice:
         """Let a connection in that has not logged in."""
         transport = RecordingTransport()
-        session = self.hub.accept(transport)
+        session = self.hub.table.accept(transport)
         assert session is not None
         return FakeDevice(session, transport)
 
@@ -234,7 +235,7 @@ class Connector(NamedTuple):
         return body
 
     def events(self, *events: Event) -> None:
-        self.hub.on_events(events)
+        self.hub.events.take(events)
 
     def heads(self, known: dict[str, int | Heads]) -> None:
         """Let the store know these heads, or heads of inboxes, from now on."""
@@ -292,7 +293,7 @@ def body_of(seq: int) -> bytes:
 def pulled(seqs: Iterable[int], head: int, begin: int = -1) -> bytes:
     """Return what the group role answers a connector that reads an inbox."""
     return pulled_payload.encode(
-        Pulled([PulledEntry(seq, "ben", "", body_of(seq)) for seq in seqs], head, begin)
+        PulledInbox([PulledEntry(seq, "ben", "", body_of(seq)) for seq in seqs], head, begin)
     )
 
 

@@ -91,7 +91,7 @@ class Client:
         assert self._device is not None
         self._device.transport.take()
         self._device.session.close()
-        await self.connector.hub.marks.keep(all=True)
+        await self.connector.hub.table.marks.keep(all=True)
 
 
 CLAIMS: dict[str, Callable[[Client], int]] = {
@@ -156,7 +156,7 @@ async def test_a_device_that_was_told_of_nothing_is_told_of_what_its_mark_says(c
     phone = connector.accept()
     await connector.log_in(phone, head=9, mark=4, handed=9)
     assert phone.transport.mns() == []
-    connector.clock.now += connector.hub.settings.notify_repeat_seconds + 0.1
+    connector.clock.now += connector.hub.table.settings.notify_repeat_seconds + 0.1
     await connector.hub.sweep()
     assert phone.transport.mns() == [5]
 
@@ -168,12 +168,12 @@ async def test_a_mark_is_kept_when_the_device_leaves_and_now_and_then(connector:
         connector.deliver(seq)
         phone.pull(seq - 1)
     tablet.pull(0)
-    await connector.hub.marks.keep()
+    await connector.hub.table.marks.keep()
     assert (inbox.marks["phone"].seq, inbox.marks["phone"].handed) == (1, 2)
     connector.clock.now += OUTLIVED_SECONDS
     tablet.session.heard_at = connector.clock.now
     tablet.session.close()
-    await connector.hub.marks.keep()
+    await connector.hub.table.marks.keep()
     assert (inbox.marks["tablet"].seq, inbox.marks["tablet"].handed) == (2, 2)
 
 
@@ -186,17 +186,17 @@ async def test_marks_that_cannot_be_kept_are_kept_later_and_known_meanwhile(conn
     keep = connector.rpc.answers[Method.MARKS]
     connector.rpc.answers[Method.MARKS] = lambda _: Reply(Code.SERVER_ERROR)
     phone.session.close()
-    await connector.hub.marks.keep()
+    await connector.hub.table.marks.keep()
     assert inbox.marks == {}
     phone = connector.accept()
     await connector.log_in(phone, head=3, mark=0)
     assert phone.session.logs is not None
     assert phone.session.logs.inbox.mark == 2
     connector.rpc.answers[Method.MARKS] = keep
-    await connector.hub.marks.keep()
+    await connector.hub.table.marks.keep()
     assert inbox.marks == {}, "it is not tried all the time"
     connector.clock.now += KEEP_SECONDS
-    await connector.hub.marks.keep()
+    await connector.hub.table.marks.keep()
     assert inbox.marks["phone"].seq == 2
 
 
@@ -207,7 +207,7 @@ async def test_of_a_device_that_logs_out_nothing_is_kept(connector: Connector) -
         connector.deliver(seq)
         phone.pull(seq - 1)
     phone.send(Signal.DISCONNECT, b"\1")
-    await connector.hub.marks.keep(all=True)
+    await connector.hub.table.marks.keep(all=True)
     assert inbox.marks == {}
 
 
@@ -361,7 +361,7 @@ async def test_typing_does_not_wait(connector: Connector) -> None:
 
 async def test_a_transparent_message_waits_for_a_while_only(connector: Connector) -> None:
     due: list[tuple[float, Callable[[], None]]] = []
-    connector.hub.later = lambda seconds, action: due.append((seconds, action))  # type: ignore[method-assign]
+    connector.hub.table.later = lambda seconds, action: due.append((seconds, action))  # type: ignore[method-assign]
     phone = await connector.device(head=3)
     connector.events(Deliver(entry(4), [Entry("anna", 4)], "ben", ""))
     bodies = [bye(connector, id=500 + n) for n in range(MAX_HELD + 1)]

@@ -136,12 +136,12 @@ async def test_the_tail_keeps_what_the_slower_device_has_not_fetched(connector: 
     answer = Sent("pulled", SubSignal.MP, 1, ([body], 1, 1))
     assert answer in phone.transport.take()
     assert answer in tablet.transport.take()
-    assert connector.hub.users["anna"].tail_after(0) is not None, "neither is known to have it"
+    assert connector.hub.table.users["anna"].tail_after(0) is not None, "neither is known to have it"
     connector.deliver(2)
     phone.pull(1)
-    assert connector.hub.users["anna"].tail_after(0) is not None
+    assert connector.hub.table.users["anna"].tail_after(0) is not None
     tablet.pull(1)
-    assert connector.hub.users["anna"].tail_after(0) is None
+    assert connector.hub.table.users["anna"].tail_after(0) is None
 
 
 @pytest.mark.parametrize("after", [0, 3, 4, 5, -1], ids=str)
@@ -175,7 +175,7 @@ async def test_an_evicted_tail_is_asked_of_the_group_role(make: Make) -> None:
 
 async def test_an_unanswered_mn_is_repeated_after_a_while(connector: Connector) -> None:
     phone = await connector.device()
-    seconds = connector.hub.settings.notify_repeat_seconds
+    seconds = connector.hub.table.settings.notify_repeat_seconds
     connector.deliver(1)
     connector.deliver(2)
     assert phone.transport.mns() == [1]
@@ -205,7 +205,7 @@ async def test_a_failed_pull_is_tried_again_in_a_while_and_not_at_once(connector
         connector.deliver(3)
         await connector.hub.sweep()
         assert phone.transport.mns() == []
-        connector.clock.now += connector.hub.settings.notify_repeat_seconds + 0.1
+        connector.clock.now += connector.hub.table.settings.notify_repeat_seconds + 0.1
         await connector.hub.sweep()
         assert phone.transport.mns() == [1]
 
@@ -216,7 +216,7 @@ async def test_a_pull_that_cannot_be_read_is_no_answer_to_an_mn(connector: Conne
     phone.transport.take()
     phone.publish(SubSignal.MP, b"\xff")
     assert phone.transport.codes() == [(1, Code.INVALID_DATA)]
-    connector.clock.now += connector.hub.settings.notify_repeat_seconds + 0.1
+    connector.clock.now += connector.hub.table.settings.notify_repeat_seconds + 0.1
     await connector.hub.sweep()
     assert phone.transport.mns() == [1]
 

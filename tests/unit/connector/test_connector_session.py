@@ -19,11 +19,11 @@ async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Conn
     phone.send(Signal.CONNECT, connect(password="secret"))
     (call,) = connector.rpc.waiting()
     assert call[:4] == (Method.AUTHENTICATE, "anna", "phone", b"secret")
-    assert connector.hub.unauthenticated == 1
+    assert connector.hub.table.unauthenticated == 1
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(5))
     assert phone.transport.take() == [Sent("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(5))]
     assert phone.transport.uid == "anna"
-    assert connector.hub.unauthenticated == 0
+    assert connector.hub.table.unauthenticated == 0
     assert [p[:3] for p in connector.presences] == [("anna", "phone", 1)]
 
 
@@ -49,7 +49,7 @@ async def test_a_connect_that_is_refused_closes_with_one_line(
     assert phone.transport.take() == [Sent("ack", refusal)]
     assert phone.transport.closed
     assert [line["event"] for line in logs] == ["connection closed"]
-    assert (len(connector.hub.sessions), connector.hub.unauthenticated) == (0, 0)
+    assert (len(connector.hub.table.sessions), connector.hub.table.unauthenticated) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ async def test_a_second_connect_closes(connector: Connector) -> None:
         waiting.send(Signal.CONNECT, connect())
     assert waiting.transport.closed
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack())
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
     phone = await connector.device()
     phone.send(Signal.CONNECT, connect())
     assert phone.transport.closed
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
 
 
 async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connector: Connector) -> None:
@@ -120,7 +120,7 @@ async def test_a_message_gets_an_id_and_each_another(connector: Connector) -> No
     assert ids[0] > 0
 
 
-@pytest.mark.parametrize("sub_signal", [0, 1, 8, 46, 127])
+@pytest.mark.parametrize("sub_signal", [0, 1, 8, 47, 127])
 async def test_a_sub_signal_that_is_none_is_not_asked(connector: Connector, sub_signal: int) -> None:
     phone = await connector.device()
     asked = len(connector.rpc.calls)
@@ -194,7 +194,7 @@ async def test_an_answer_that_comes_after_the_end_is_dropped(connector: Connecto
     await connector.rpc.reply(payload=b"x")
     await connector.rpc.reply(Code.SERVER_ERROR)
     assert phone.transport.take() == []
-    assert connector.hub.inflight == 0
+    assert connector.hub.flow.inflight == 0
 
 
 async def test_an_answer_to_a_login_that_comes_after_the_end_is_dropped(connector: Connector) -> None:
@@ -202,7 +202,11 @@ async def test_an_answer_to_a_login_that_comes_after_the_end_is_dropped(connecto
     phone.send(Signal.CONNECT, connect())
     phone.session.close()
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack())
-    assert (connector.hub.users, connector.hub.unauthenticated, connector.presences) == ({}, 0, [])
+    assert (connector.hub.table.users, connector.hub.table.unauthenticated, connector.presences) == (
+        {},
+        0,
+        [],
+    )
 
 
 async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Connector) -> None:
@@ -213,8 +217,11 @@ async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Conn
     assert old.transport.closed
     assert not tablet.transport.closed
     assert [line["reason"] for line in logs] == ["replaced by a new connection of the same device"]
-    assert connector.hub.users["anna"].devices == {"phone": new.session.logs, "tablet": tablet.session.logs}
-    assert len(connector.hub.sessions) == 2
+    assert connector.hub.table.users["anna"].devices == {
+        "phone": new.session.logs,
+        "tablet": tablet.session.logs,
+    }
+    assert len(connector.hub.table.sessions) == 2
     epochs = [p.epoch for p in connector.presences if p.client_id == "phone"]
     assert len(epochs) == 2  # the old one does not say goodbye: it would take the new one with it
     assert epochs[0] < epochs[1]
@@ -234,7 +241,7 @@ async def test_a_disconnect_closes(connector: Connector, body: bytes) -> None:
     phone.send(Signal.DISCONNECT, body)
     assert phone.transport.closed
     assert connector.rpc.waiting() == []
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
 
 
 @pytest.mark.parametrize("code", [Code.SUCCESS, Code.SERVER_ERROR])
@@ -243,7 +250,7 @@ async def test_a_device_that_logs_out_hears_of_the_end_when_it_is_logged_out(
 ) -> None:
     phone = await connector.device(issued_ms=77)
     phone.send(Signal.DISCONNECT, b"\x01")
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
     assert not connector.presences[-1].online
     connector.deliver(1)
     phone.publish(SubSignal.MS)  # nothing is taken from it any more
@@ -323,7 +330,7 @@ async def test_a_message_without_an_id_is_a_server_error(
     def broken() -> int:
         raise LeaseError("node id 5")
 
-    monkeypatch.setattr(connector.hub, "ids", type("Broken", (), {"next": staticmethod(broken)}))
+    monkeypatch.setattr(connector.hub.identity, "next_id", broken)
     with capture_logs() as logs:
         phone.publish(SubSignal.MS)
     assert phone.transport.codes() == [(1, Code.SERVER_ERROR)]
@@ -342,7 +349,9 @@ async def test_a_push_to_one_device_is_for_no_other(connector: Connector) -> Non
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     body = pb.Message(from_user="ben").SerializePartialToString()
     connector.events(
-        PushTo(body, "anna", "tablet"), PushTo(body, "anna", "gone"), PushTo(body, "nobody", "tablet")
+        PushTo(body, "ben", "anna", "tablet"),
+        PushTo(body, "ben", "anna", "gone"),
+        PushTo(body, "ben", "nobody", "tablet"),
     )
     assert phone.transport.take() == []
     assert tablet.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]

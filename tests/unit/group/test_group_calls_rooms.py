@@ -11,7 +11,7 @@ import pytest
 
 from fsharechat.bus import Deliver, Presence, Push, PushTo
 from fsharechat.errors import StoreBusy
-from fsharechat.mediaserver import Busy, Candidate, MediaError
+from fsharechat.mediaserver import Busy, Candidate, MediaServerError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, SubSignal
 from fsharechat.rpc import Reply
@@ -76,7 +76,7 @@ class Line:
             assert not isinstance(event, Push), "a call is for no device that is not in it"
             if isinstance(event, PushTo):
                 message = pb.Message.FromString(event.body)
-                assert message.from_user != event.uid
+                assert message.from_user == event.sender != event.uid
                 assert message.message_id
                 assert message.server_timestamp == self.office.now
                 assert (message.conversation.type, message.conversation.line) == (1, 0)
@@ -131,12 +131,12 @@ LEAVE = {"type": "leaveRoom"}
 
 @pytest.fixture
 async def line(office: Office, role: GroupRole) -> Line:
-    assert role._group is not None
-    it = role._group.calls
+    assert role._business is not None
+    it = role._business.calls
     media = FakeMediaServer(it)
     it.media = media
     opened = Line(office, it, media)
-    it._around = it._around._replace(time=lambda: opened.seconds)
+    it._time = lambda: opened.seconds
     return opened
 
 
@@ -350,9 +350,9 @@ async def test_without_a_media_server_nobody_is_rung(line: Line, people: list[st
     assert await line.room() is None
 
 
-@pytest.mark.parametrize("error", [Busy("full"), MediaError("away")], ids=str)
+@pytest.mark.parametrize("error", [Busy("full"), MediaServerError("away")], ids=str)
 async def test_a_media_server_that_takes_no_call_rings_nobody(
-    line: Line, people: list[str], error: MediaError
+    line: Line, people: list[str], error: MediaServerError
 ) -> None:
     ann, ben, *_ = people
     line.media.error = error
@@ -490,7 +490,7 @@ async def test_who_has_no_connection_for_long_has_left(line: Line, people: list[
 async def test_while_places_are_unknown_nobody_is_gone(line: Line, people: list[str]) -> None:
     ann, ben, *_ = people
     await line.start(ann, ben)
-    line.calls._around = line.calls._around._replace(knows_all_places=lambda: False)
+    line.calls._places_are_known = lambda: False
     line.office.node.bus.announce(Presence(ann, "web", NODE, 99, online=False))
     for _ in range(3):
         await line.sweep()
@@ -524,6 +524,19 @@ async def test_a_media_server_that_is_gone_ends_the_call(line: Line, people: lis
     assert await line.room() is None
 
 
+async def test_what_is_told_after_the_end_is_for_another_process(line: Line, people: list[str]) -> None:
+    """The media server of the same process ends after the group role, which has no message ids any more."""
+    ann, ben, *_ = people
+    await line.start(ann, ben)
+    name = await line.name()
+    await line.calls.stop()
+    line.calls.on_closed(name, "it ends")
+    line.calls.on_gone(name, ann, ann)
+    line.calls.on_candidate(name, ann, ann, Candidate("x"))
+    assert not line.calls._tasks
+    assert await line.there() == {ann: "web"}
+
+
 async def test_a_room_that_the_media_server_does_not_have_is_over(line: Line, people: list[str]) -> None:
     """As after a stop of everything: the store has the room, and nothing carries it."""
     ann, ben, *_ = people
@@ -540,7 +553,7 @@ async def test_a_room_that_the_media_server_does_not_have_is_over(line: Line, pe
 async def test_one_process_looks_after_a_room(line: Line, people: list[str]) -> None:
     ann, ben, *_ = people
     await line.start(ann, ben)
-    line.calls._around = line.calls._around._replace(is_ours=lambda _: False)
+    line.calls._processes = set()
     line.office.now += RING_MS
     await line.sweep()
     assert await line.room() is not None

@@ -8,7 +8,7 @@ import pytest
 from fsharechat.bus import Deliver, Event, Notify, Presence, Push, PushTo
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.store.messages import Entry
-from roles.group.outbox import Outbox
+from roles.group.outbox import EventOutbox
 from roles.group.presence import PresenceTable
 
 WHERE = {"ann": (1, 2), "bob": (2,), "cid": (2,)}
@@ -23,7 +23,7 @@ class Sorting:
             for node in nodes:
                 presence.update(Presence(uid, f"device at {node}", node, 1))
         self.bus = MemoryBus()
-        self.outbox = Outbox(self.bus, presence)
+        self.outbox = EventOutbox(self.bus, presence)
         self.records: dict[int, list[Sequence[Event]]] = {1: [], 2: [], 3: []}
 
 
@@ -57,17 +57,17 @@ async def test_a_push_goes_to_who_is_online(sorting: Sorting) -> None:
 
 
 async def test_a_push_to_one_device_goes_where_it_is(sorting: Sorting) -> None:
-    sorting.outbox.push_to(b"body", "ann", "device at 2")
-    sorting.outbox.push_to(b"body", "ann", "device that is offline")
-    sorting.outbox.push_to(b"body", "offline", "device at 2")
+    sorting.outbox.push_to(b"body", "ben", "ann", "device at 2")
+    sorting.outbox.push_to(b"body", "ben", "ann", "device that is offline")
+    sorting.outbox.push_to(b"body", "ben", "offline", "device at 2")
     await turn()
-    assert sorting.records == {1: [], 2: [[PushTo(b"body", "ann", "device at 2")]], 3: []}
+    assert sorting.records == {1: [], 2: [[PushTo(b"body", "ben", "ann", "device at 2")]], 3: []}
 
 
 async def test_a_push_to_the_other_devices_leaves_out_some(sorting: Sorting) -> None:
-    sorting.outbox.push_to_others(b"body", "ann", ["device at 2"])
+    sorting.outbox.push_to_others(b"body", "ben", "ann", ["device at 2"])
     await turn()
-    assert sorting.records == {1: [[PushTo(b"body", "ann", "device at 1")]], 2: [], 3: []}
+    assert sorting.records == {1: [[PushTo(b"body", "ben", "ann", "device at 1")]], 2: [], 3: []}
 
 
 async def test_a_notification_goes_to_every_node_of_its_user(sorting: Sorting) -> None:

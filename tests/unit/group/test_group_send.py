@@ -194,7 +194,7 @@ async def test_the_other_devices_of_who_answers_a_call_hear_of_it_alone(
     assert own.keys() == ({"tablet", "web"} if content_type in (401, 405) else set())
     for event in own.values():
         pushed = pb.Message.FromString(event.body)
-        assert (event.uid, pushed.from_user, pushed.conversation.target) == (ann, ann, bob)
+        assert (event.uid, event.sender, pushed.from_user, pushed.conversation.target) == (ann, ann, ann, bob)
     assert not any(isinstance(event, Push) for event in office.events)
 
 

@@ -12,7 +12,7 @@ from fsharechat.blobs import Upload
 from fsharechat.blobs.keys import Uploaders, uploader_of
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
-from fsharechat.settings import Blobs as Settings
+from fsharechat.settings import BlobsSettings as Settings
 from fsharechat.store import uploads
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.unit import Dialect, Query, Unit

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-from fsharechat.mediaserver import BadOffer, Candidate, MediaError, MediaEvents
+from fsharechat.mediaserver import BadOffer, Candidate, MediaEvents, MediaServerError
 from roles.media.sfu import Limits, Sfu
 from roles.media.udp import UdpPort
 
@@ -272,7 +272,7 @@ class FakeKurento(MediaEvents):
                 answer = await self.sfu.receive(one["parent"], one["name"], one["from"], offer)
         except BadOffer as error:
             raise Failure(40205, str(error), "SDP_END_POINT_PROCESS_OFFER_ERROR") from error
-        except MediaError as error:
+        except MediaServerError as error:
             raise Failure(40003, str(error), "UNEXPECTED_ERROR") from error
         one["negotiated"] = True
         found = re.search(r"a=(candidate:.*)", answer)

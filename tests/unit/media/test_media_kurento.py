@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsharechat.mediaserver import BadOffer, Busy, Candidate, MediaError
+from fsharechat.mediaserver import BadOffer, Busy, Candidate, MediaServerError
 from roles.media import kurento as kurento_module
 from roles.media import kurento_client
 from roles.media.kurento import KurentoServer
@@ -130,7 +130,7 @@ async def test_kurento_that_was_started_anew_has_lost_its_calls(
     await call.join("anna")
     await fake.stop()
     await until(lambda: kurento.away)
-    with pytest.raises(MediaError):
+    with pytest.raises(MediaServerError):
         await call.join("ben")
     await fake.start()
     await until(lambda: told.closed)
@@ -179,11 +179,11 @@ async def test_a_room_is_on_the_kurento_that_is_there(told: Told, limits: Limits
     [
         ("processOffer", 40201, BadOffer),
         ("processOffer", 40205, BadOffer),
-        ("processOffer", 40003, MediaError),
+        ("processOffer", 40003, MediaServerError),
     ],
 )
 async def test_errors_of_kurento_are_errors_of_that_call_alone(
-    call: Call, fake: FakeKurento, operation: str, code: int, kind: type[MediaError]
+    call: Call, fake: FakeKurento, operation: str, code: int, kind: type[MediaServerError]
 ) -> None:
     await call.join("anna", "ben")
     anna = await call.publish("anna")
@@ -197,7 +197,7 @@ async def test_a_room_that_could_not_be_made_is_not_there(
     call: Call, fake: FakeKurento, kurento: KurentoServer
 ) -> None:
     fake.refuse["create"] = Failure(40009, "Not enough resources", "NOT_ENOUGH_RESOURCES")
-    with pytest.raises(MediaError, match="Not enough"):
+    with pytest.raises(MediaServerError, match="Not enough"):
         await call.join("anna")
     assert kurento.rooms == []
     await call.join("anna")
@@ -214,7 +214,7 @@ async def test_requests_that_are_not_answered_end(
         return await never
 
     monkeypatch.setattr(fake, "_process_offer", wait)
-    with pytest.raises(MediaError, match="in time"):
+    with pytest.raises(MediaServerError, match="in time"):
         await call.publish("anna")
     never.cancel()
 

@@ -14,8 +14,8 @@ from fsharechat.mediaserver import (
     BadOffer,
     Busy,
     Candidate,
-    MediaError,
     MediaServer,
+    MediaServerError,
     RoomFull,
     UnknownSender,
 )
@@ -24,7 +24,7 @@ from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.rpc import Call, Method, Reply, RpcError
 from fsharechat.rpc.tcp import TcpRpc
-from fsharechat.settings_schema import Rpc as RpcSettings
+from fsharechat.settings_schema import RpcSettings
 from tests.unit.media.media_kit import Told
 from tools.testing.fake_media_server import FakeMediaServer
 from tools.testing.server import until
@@ -141,11 +141,11 @@ async def test_each_call_reaches_the_media_server_as_it_was_made(site: Site) -> 
     ]
 
 
-@pytest.mark.parametrize("kind", [RoomFull, UnknownSender, BadOffer, MediaError])
-async def test_errors_come_back_as_what_they_were(site: Site, kind: type[MediaError]) -> None:
+@pytest.mark.parametrize("kind", [RoomFull, UnknownSender, BadOffer, MediaServerError])
+async def test_errors_come_back_as_what_they_were(site: Site, kind: type[MediaServerError]) -> None:
     await site.media.join("room", "anna")
     site.place("room").server.error = kind("its text")
-    with pytest.raises(MediaError, match="its text") as caught:
+    with pytest.raises(MediaServerError, match="its text") as caught:
         await site.media.join("room", "ben")
     assert type(caught.value) is kind
     await site.media.join("room", "ben")
@@ -240,7 +240,7 @@ async def test_the_calls_of_a_process_that_is_gone_are_over(cluster: Cluster) ->
 
 async def test_without_a_media_process_nobody_joins(cluster: Cluster) -> None:
     media = await cluster.start()
-    with pytest.raises(MediaError):
+    with pytest.raises(MediaServerError):
         await media.join("room", "anna")
     assert not await media.has("room")
 
@@ -256,7 +256,7 @@ async def test_a_mistake_in_a_media_server_costs_that_call_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr(FakeMediaServer, "publish", fail)
-        with pytest.raises(MediaError):
+        with pytest.raises(MediaServerError):
             await site.media.publish("room", "anna", "an offer")
     assert await site.media.publish("room", "anna", "an offer") == "answer to an offer"
 

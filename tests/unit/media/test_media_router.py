@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from roles.media import rtcp
 from roles.media.router import KEY_SECONDS, Demux, Sink, Source
 from roles.media.rtp import AUDIO_LEVEL, HEADER, extensions
-from roles.media.sdp import OPUS, VP8, Codec
+from roles.media.sdp import OPUS, VP8, MediaCodec
 from roles.media.sfu import Limits, receiver_feedback
 
-H264 = Codec("H264", 90_000, ("1", "42e0"))
+H264 = MediaCodec("H264", 90_000, ("1", "42e0"))
 CAP = 2_000_000
 VP8_IN, VP8_OUT = 96, 120
 
@@ -22,7 +22,7 @@ class Line:
     """A connection that is always up, and what was sent over it."""
 
     packets: list[bytes] = field(default_factory=list)
-    feedback: list[rtcp.Packet] = field(default_factory=list)
+    feedback: list[rtcp.RtcpPacket] = field(default_factory=list)
 
     def send_rtp(self, packet: bytes | bytearray) -> None:
         self.packets.append(bytes(packet))
@@ -53,7 +53,7 @@ def packet(
 
 
 def playing(
-    kind: str = "video", codec: Codec = VP8, payload: int = VP8_IN
+    kind: str = "video", codec: MediaCodec = VP8, payload: int = VP8_IN
 ) -> tuple[Source, Line, Sink, Line]:
     """Return a source with its connection, and a receiver with its own."""
     source, up, down = Source(kind, "anna", CAP), Line(), Line()

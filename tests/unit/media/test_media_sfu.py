@@ -8,14 +8,14 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat.mediaserver import BadOffer, Busy, MediaError
+from fsharechat.mediaserver import BadOffer, Busy, MediaServerError
 from roles.media import rtcp, stun
 from roles.media import sfu as sfu_module
 from roles.media.dtls import Fingerprint, Identity
 from roles.media.router import Source
 from roles.media.sfu import Limits, Sfu
 from roles.media.srtp import MAX_SOURCES
-from roles.media.transport import CONSENT_SECONDS, MAX_ADDRESSES, Transport
+from roles.media.transport import CONSENT_SECONDS, MAX_ADDRESSES, IceTransport
 from tests.unit.media.media_kit import ROOM, Call, Told, flows, stays_silent
 from tools.testing.media_peer import PAYLOADS, MediaPeer
 from tools.testing.server import until
@@ -146,13 +146,13 @@ async def test_an_offer_of_the_wrong_direction_is_refused(call: Call, sfu: Sfu) 
         await sfu.receive(ROOM, "ben", "anna", call.offerer(sends=True).offer())
 
 
-def only_connection(sfu: Sfu) -> Transport:
+def only_connection(sfu: Sfu) -> IceTransport:
     (connection,) = sfu.port.by_user.values()
-    assert isinstance(connection, Transport)
+    assert isinstance(connection, IceTransport)
     return connection
 
 
-def check_of(connection: Transport, peer: MediaPeer) -> stun.BindingRequest:
+def check_of(connection: IceTransport, peer: MediaPeer) -> stun.BindingRequest:
     """Return a right check of the connection's other side."""
     name, password = f"{connection.user}:{peer.user}", connection.password.encode()
     request = stun.parse(stun.request(secrets.token_bytes(12), name, password, use_candidate=True))
@@ -200,8 +200,8 @@ async def test_nobody_takes_an_address_that_another_connection_holds(call: Call,
     ben = await call.receive("ben", "anna")
     await flows(anna, ben)
     one, other = sfu.port.by_user.values()
-    assert isinstance(one, Transport)
-    assert isinstance(other, Transport)
+    assert isinstance(one, IceTransport)
+    assert isinstance(other, IceTransport)
     hers, his = (one, other) if one.address == address_of(anna) else (other, one)
     assert hers.address == address_of(anna)
     his.on_check(check_of(his, ben), address_of(anna))
@@ -296,7 +296,7 @@ async def test_a_participant_makes_so_many_offers_in_a_minute(call: Call, sfu: S
     peer = call.offerer(sends=True)
     for _ in range(8):
         await sfu.publish(ROOM, "anna", peer.offer())
-    with pytest.raises(MediaError, match="too many offers"):
+    with pytest.raises(MediaServerError, match="too many offers"):
         await sfu.publish(ROOM, "anna", peer.offer())
     assert len(sfu.port.by_user) == 1
     await call.publish("ben")

@@ -1,4 +1,4 @@
-"""The steps of the schema, each once it has been released as it is."""
+"""The steps of the schema. A step is not changed any more once it has been released."""
 
 from typing import Any
 
