@@ -17,10 +17,10 @@ from fsharechat.data_folder import AlreadyRunning, DataFolder
 from fsharechat.errors import StartError, StoreError
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
-from fsharechat.settings_tls import good_until
+from fsharechat.settings_types import good_until
 from fsharechat.store import fence
 from fsharechat.store.migrate import OnStep, revisions
-from fsharechat.store.state import State, StoreUnread
+from fsharechat.store.state import StoreState, StoreUnread
 from fsharechat.tls import TlsError
 
 CHECK_SECONDS = 6.0
@@ -136,11 +136,11 @@ def _said(place: str, fine: str, missing: str = "") -> str:
     return f"{place} {fine}" + (f"; {missing}" if missing else "")
 
 
-class _Found(NamedTuple):
+class _StoreFound(NamedTuple):
     """The result for the store: its place, its state, the waiting migrations, and the process that runs on it."""
 
     place: str
-    state: State
+    state: StoreState
     waiting: Sequence[str]
     process: str
 
@@ -164,7 +164,7 @@ class _Found(NamedTuple):
         return f"; process {self.process} runs on it" if self.process else ""
 
 
-async def _find(settings: Settings, command: str) -> _Found:
+async def _find(settings: Settings, command: str) -> _StoreFound:
     """Check the store.
 
     Raises StoreError if it is closed to this version, StoreUnread, and StartError if this user may not read it: then
@@ -178,7 +178,7 @@ async def _find(settings: Settings, command: str) -> _Found:
     if problem := fence.problem(state.level, state.closed_by):
         raise StoreError(f"{place}: {problem}")
     waiting = known[known.index(state.revision) + 1 :] if state.revision in known else []
-    return _Found(place, state, waiting, process)
+    return _StoreFound(place, state, waiting, process)
 
 
 async def _look_at_store(settings: Settings) -> str:

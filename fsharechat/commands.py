@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from fsharechat import log
 from fsharechat.errors import StartError
 from fsharechat.settings import Settings, SettingsError, load, with_super_code
-from fsharechat.store.migrate import Step
+from fsharechat.store.migrate import MigrationStep
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def _check(command: str, settings: Settings) -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
-def _print_step(step: Step) -> None:
+def _print_step(step: MigrationStep) -> None:
     print(f"{step.number}/{step.of}  {step.revision}  {step.seconds:.1f} s  {step.what}", flush=True)
 
 

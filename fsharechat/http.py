@@ -1,8 +1,10 @@
 """The common part of all HTTP ports of a process: no body is decompressed."""
 
+import logging
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 _AS_IT_IS = frozenset({"", "identity"})
@@ -26,3 +28,14 @@ async def refuse_encoded(request: web.Request, handler: Handler) -> web.StreamRe
     response = web.json_response(refusal, status=415)
     response.force_close()
     return response
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """Leaves out faults of clients, and clients that went away: these are no errors of the server."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+
+    def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
+        if not isinstance(exc_info, (HttpProcessingError, ConnectionError)):
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)

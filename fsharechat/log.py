@@ -12,7 +12,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from fsharechat.settings_schema import Log
+from fsharechat.settings_schema import LogSettings
 
 CODE_EVENT = "login code"
 """The event in which the code provider `log` may show a code."""
@@ -31,7 +31,7 @@ class _Logger(structlog.BoundLoggerBase):
     """The class of all bound loggers. `set_level` sets its methods, so existing loggers follow."""
 
 
-def configure(log: Log, stream: TextIO | None = None) -> None:
+def configure(log: LogSettings, stream: TextIO | None = None) -> None:
     """Send events of structlog and `logging` to `stream` (standard error), in the form of `log`.
 
     An event below the level costs one call of an empty function. In hot paths, keep a bound logger.

@@ -19,23 +19,23 @@ class Candidate(NamedTuple):
     """The user name of the connection that it belongs to; empty where it is not known."""
 
 
-class MediaError(Exception):
+class MediaServerError(Exception):
     """The media server does not do what was asked. The text says why, in words for a log."""
 
 
-class RoomFull(MediaError):
+class RoomFull(MediaServerError):
     """The room has as many participants as a room may have."""
 
 
-class Busy(MediaError):
+class Busy(MediaServerError):
     """The media server carries all that it may. Another one may have space."""
 
 
-class UnknownSender(MediaError):
+class UnknownSender(MediaServerError):
     """The participant, or the one whose stream is asked for, is not in the room."""
 
 
-class BadOffer(MediaError):
+class BadOffer(MediaServerError):
     """The offer is no SDP, is too long, or has nothing that the media server can carry."""
 
 
@@ -61,7 +61,7 @@ class MediaEvents(ABC):
 class MediaServer(ABC):
     """Rooms, participants and their connections. Participants are named by uid, rooms by the group's id.
 
-    All errors are MediaErrors, and concern only the call that raises them.
+    All errors are MediaServerErrors, and concern only the call that raises them.
     """
 
     @abstractmethod

@@ -26,7 +26,7 @@ from fsharechat.role import installed
 from fsharechat.rpc import RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
-from fsharechat.settings_tls import SYSTEM, ServiceTls
+from fsharechat.settings_types import SYSTEM, ServiceTls
 from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)

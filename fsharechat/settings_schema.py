@@ -5,28 +5,120 @@ Times are in seconds, sizes in bytes.
 """
 
 import re
+from email.utils import parseaddr
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fsharechat import urls
-from fsharechat.settings_codes import Codes
-from fsharechat.settings_tls import RpcTls, ServiceTls, Tls
 from fsharechat.settings_types import (
     Count,
     Host,
     Number,
+    PemFile,
     Port,
+    RpcTls,
     Seconds,
     Secret,
     Section,
+    ServiceTls,
+    Tls,
+    WebAddress,
     Whole,
     Words,
 )
 from fsharechat.urls import UrlError
+
+
+class AliyunSettings(Section):
+    access_key_id: str = ""
+    access_key_secret: Secret = ""
+    sign_name: str = ""
+    template: str = ""
+    variable: Annotated[str, Field(min_length=1)] = "code"
+    endpoint: WebAddress = "https://dysmsapi.aliyuncs.com"
+
+
+class TencentSettings(Section):
+    secret_id: str = ""
+    secret_key: Secret = ""
+    app_id: str = ""
+    sign_name: str = ""
+    template: str = ""
+    variables: Words = ("{code}",)
+    region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
+    endpoint: WebAddress = "https://sms.tencentcloudapi.com"
+
+
+class SmtpSettings(Section):
+    host: str = ""
+    port: Annotated[Whole, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    authority: PemFile = ""
+    username: str = ""
+    password: Secret = ""
+    sender: str = ""
+    subject: str = "飞享IM 登录验证码 / FshareChat login code"
+    body: str = (
+        "您的登录验证码是 {code}，{minutes} 分钟内有效。请勿告诉他人；如非本人操作，请忽略此邮件。\n\n"
+        "Your login code is {code}. It is good for {minutes} minutes. Tell it to nobody; "
+        "if you did not ask for it, ignore this mail.\n"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.host and "@" not in parseaddr(self.sender)[1]:
+            raise ValueError('sender must be an e-mail address, or "Name <address>", where host is set')
+        if "{code}" not in self.body:
+            raise ValueError("body must contain {code}")
+        if not self.subject.isprintable():
+            raise ValueError("subject must be one line")
+        if bool(self.username) != bool(self.password):
+            raise ValueError("username and password must be set together, or neither")
+        if self.username and self.security == "none":
+            raise ValueError('username and password would travel in the clear with security = "none"')
+        return self
+
+
+_NEEDED = {
+    "log": (),
+    "aliyun": ("access_key_id", "access_key_secret", "sign_name", "template"),
+    "tencent": ("secret_id", "secret_key", "app_id", "sign_name", "template"),
+    "smtp": ("host",),
+}
+
+
+class CodesSettings(Section):
+    provider: Literal["log", "aliyun", "tencent", "smtp"] = "log"
+    super_code: Annotated[Secret, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    lifetime_seconds: Seconds = 300
+    resend_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
+    per_day: Count = 10
+    wrong_guesses: Count = 5
+    send_seconds: Seconds = 8
+    max_sending: Annotated[Whole, Field(ge=1, le=256)] = 32
+    aliyun: AliyunSettings = AliyunSettings()
+    tencent: TencentSettings = TencentSettings()
+    smtp: SmtpSettings = SmtpSettings()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        section = getattr(self, self.provider, None)
+        if missing := [key for key in _NEEDED[self.provider] if not getattr(section, key)]:
+            raise ValueError(
+                f'provider = "{self.provider}" needs {", ".join(missing)} in [codes.{self.provider}]'
+            )
+        return self
+
 
 ENV_PREFIX = "FSHARECHAT_"
 DIRECTORY = "directory:///"
@@ -106,7 +198,7 @@ def _api_key(value: str) -> str:
     return value
 
 
-class Node(Section):
+class NodeSettings(Section):
     roles: Words = ("connector", "group", "api")
     id: Annotated[int | Literal["auto"], _number_or("auto", MAX_NODE_ID)] = "auto"
     data: Path = Path("./data")
@@ -121,7 +213,7 @@ class Node(Section):
         return roles
 
 
-class Connector(Section):
+class ConnectorSettings(Section):
     host: Host = "127.0.0.1"
     tcp_port: Port = 6789
     ws_port: Port = 9326
@@ -142,7 +234,7 @@ class Connector(Section):
     tls: Tls = Tls()
 
 
-class Api(Section):
+class ApiSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 8081
     key: Annotated[Secret, AfterValidator(_api_key)] = ""
@@ -159,7 +251,7 @@ class Api(Section):
     stalled_seconds: Seconds = 120
 
 
-class Rpc(Section):
+class RpcSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 0
     advertise: Annotated[str, AfterValidator(_place)] = ""
@@ -167,7 +259,7 @@ class Rpc(Section):
     tls: RpcTls = RpcTls()
 
 
-class Store(Section):
+class StoreSettings(Section):
     url: str = "sqlite:///fsharechat.db"
     max_queue: Count = 20_000
     tls: ServiceTls = ServiceTls()
@@ -191,7 +283,7 @@ class Store(Section):
         return url
 
 
-class Bus(Section):
+class BusSettings(Section):
     url: Annotated[str, _memory_or("kafka", KAFKA_PORT, login=True)] = "memory"
     sasl: Literal["scram-sha-512", "scram-sha-256", "plain"] = "scram-sha-512"
     tls: ServiceTls = ServiceTls()
@@ -205,7 +297,7 @@ class Bus(Section):
         return self
 
 
-class Registry(Section):
+class RegistrySettings(Section):
     url: Annotated[str, _memory_or("zookeeper", ZOOKEEPER_PORT)] = "memory"
     session_seconds: Annotated[Number, Field(ge=2, le=60)] = 10
 
@@ -213,7 +305,7 @@ class Registry(Section):
 _HTTP = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 
 
-class Blobs(Section):
+class BlobsSettings(Section):
     url: str = "directory:///media"
     public_url: Annotated[str, Field(pattern=rf"^({_HTTP}(/[A-Za-z0-9._~/-]*)?)?$")] = ""
     access_key: Secret = ""
@@ -250,7 +342,7 @@ class Blobs(Section):
         return self.url.startswith(DIRECTORY)
 
 
-class Limits(Section):
+class LimitsSettings(Section):
     requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
     follow_ups: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 5000
     seconds: Seconds = 5
@@ -259,16 +351,16 @@ class Limits(Section):
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
 
 
-class Users(Section):
+class UsersSettings(Section):
     directory: Literal["open", "exact", "friends"] = "exact"
 
 
-class Metrics(Section):
+class MetricsSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
 
 
-class Log(Section):
+class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
@@ -280,19 +372,19 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__"
     )
 
-    node: Node = Node()
-    connector: Connector = Connector()
-    api: Api = Api()
-    rpc: Rpc = Rpc()
-    store: Store = Store()
-    bus: Bus = Bus()
-    registry: Registry = Registry()
-    codes: Codes = Codes()
-    blobs: Blobs = Blobs()
-    limits: Limits = Limits()
-    users: Users = Users()
-    metrics: Metrics = Metrics()
-    log: Log = Log()
+    node: NodeSettings = NodeSettings()
+    connector: ConnectorSettings = ConnectorSettings()
+    api: ApiSettings = ApiSettings()
+    rpc: RpcSettings = RpcSettings()
+    store: StoreSettings = StoreSettings()
+    bus: BusSettings = BusSettings()
+    registry: RegistrySettings = RegistrySettings()
+    codes: CodesSettings = CodesSettings()
+    blobs: BlobsSettings = BlobsSettings()
+    limits: LimitsSettings = LimitsSettings()
+    users: UsersSettings = UsersSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
-from fsharechat.settings_tls import SYSTEM, RpcTls, ServiceTls, certificates, good_until
+from fsharechat.settings_types import SYSTEM, RpcTls, ServiceTls, certificates, good_until
 
 _CERTIFICATE_FAULTS = {
     9: "its certificate is not valid yet",
@@ -141,7 +141,7 @@ def _load(context: ssl.SSLContext, tls: ServiceTls) -> None:
 
 
 def _shake_hands(caller: ssl.SSLContext, callee: ssl.SSLContext) -> None:
-    """Do a TLS handshake between two contexts. Raises ssl.SSLError."""
+    """Do a TLS handshake between two contexts. Do a TLS handshake between two contexts. Raises ssl.SSLError."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [caller.wrap_bio(back, there), callee.wrap_bio(there, back, server_side=True)]
     while ends:

@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 
 from fsharechat.admin import commands
-from fsharechat.admin.commands import Shown, Usage
-from fsharechat.admin.office import Office, OfficeError
+from fsharechat.admin.commands import CommandOutput, Usage
+from fsharechat.admin.office import AdminApi, OfficeError
 from fsharechat.settings import Settings, SettingsError, load
 
-Command = Callable[[Office, argparse.Namespace], Awaitable[Shown]]
+Command = Callable[[AdminApi, argparse.Namespace], Awaitable[CommandOutput]]
 
 EXIT_CODES = """The key is [api] key of the settings file, or FSHARECHAT_API__KEY.
 
@@ -46,8 +46,8 @@ def main(argv: list[str], settings_file: Callable[[Path | None], Path | None]) -
     return 0 if done.good else 1
 
 
-async def _carry_out(run: Command, args: argparse.Namespace, url: str, key: str) -> Shown:
-    async with Office(url, key) as office:
+async def _carry_out(run: Command, args: argparse.Namespace, url: str, key: str) -> CommandOutput:
+    async with AdminApi(url, key) as office:
         return await run(office, args)
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from fsharechat.admin.office import Office
+from fsharechat.admin.office import AdminApi
 from fsharechat.admin.tables import moment, shown, table
 
 WORDS_AT_ONCE = 3000
@@ -16,7 +16,7 @@ MOBILES_AT_ONCE = 1000
 T = TypeVar("T")
 
 
-class Shown:
+class CommandOutput:
     """The output of a command: for people, and (`--json`) for programs. `good` decides the exit code."""
 
     def __init__(self, result: object, text: str, *, good: bool = True) -> None:
@@ -32,26 +32,26 @@ class Usage(Exception):
 # Users
 
 
-async def create_user(office: Office, args: Namespace) -> Shown:
+async def create_user(office: AdminApi, args: Namespace) -> CommandOutput:
     body = {"number": args.number, "displayName": args.name}
     user = await office.ask("POST", "admin", "users", body=body)
-    return Shown(user, _users([user]))
+    return CommandOutput(user, _users([user]))
 
 
-async def get_user(office: Office, args: Namespace) -> Shown:
+async def get_user(office: AdminApi, args: Namespace) -> CommandOutput:
     user = await office.ask("GET", "admin", "users", args.user)
     rows = [(name, moment(value) if name == "updateDt" else value) for name, value in user.items()]
-    return Shown(user, table(("field", "value"), rows))
+    return CommandOutput(user, table(("field", "value"), rows))
 
 
-async def list_users(office: Office, args: Namespace) -> Shown:
+async def list_users(office: AdminApi, args: Namespace) -> CommandOutput:
     query = {"search": args.search, "status": args.status, "after": args.after}
     return await _list(office, args, "users", query, _users)
 
 
-async def set_status(office: Office, args: Namespace) -> Shown:
+async def set_status(office: AdminApi, args: Namespace) -> CommandOutput:
     user = await office.ask("PUT", "admin", "users", args.user, "status", body={"status": args.status})
-    return Shown(user, _users([user]))
+    return CommandOutput(user, _users([user]))
 
 
 def _users(users: Sequence[dict[str, Any]]) -> str:
@@ -62,11 +62,11 @@ def _users(users: Sequence[dict[str, Any]]) -> str:
 # Groups
 
 
-async def list_groups(office: Office, args: Namespace) -> Shown:
+async def list_groups(office: AdminApi, args: Namespace) -> CommandOutput:
     return await _list(office, args, "groups", {"search": args.search, "after": args.after}, _groups)
 
 
-async def get_group(office: Office, args: Namespace) -> Shown:
+async def get_group(office: AdminApi, args: Namespace) -> CommandOutput:
     group: dict[str, Any] = {}
     query = {"limit": "500"}
     async for page in office.pages("admin", "groups", args.group, query=query, whole=True):
@@ -76,12 +76,12 @@ async def get_group(office: Office, args: Namespace) -> Shown:
         for one in group["members"]
     ]
     members = table(("uid", "display name", "alias", "type", "member since"), rows, "it has no members")
-    return Shown(group, f"{_groups([group])}\n\n{members}")
+    return CommandOutput(group, f"{_groups([group])}\n\n{members}")
 
 
-async def dismiss_group(office: Office, args: Namespace) -> Shown:
+async def dismiss_group(office: AdminApi, args: Namespace) -> CommandOutput:
     group = await office.ask("DELETE", "admin", "groups", args.group)
-    return Shown(group, _groups([group]))
+    return CommandOutput(group, _groups([group]))
 
 
 def _groups(groups: Sequence[dict[str, Any]]) -> str:
@@ -95,7 +95,7 @@ def _groups(groups: Sequence[dict[str, Any]]) -> str:
 # Words
 
 
-async def list_words(office: Office, args: Namespace) -> Shown:
+async def list_words(office: AdminApi, args: Namespace) -> CommandOutput:
     words: list[str] = []
     page: dict[str, Any] = {}
     async for page in office.pages(
@@ -104,44 +104,44 @@ async def list_words(office: Office, args: Namespace) -> Shown:
         words += page["words"]
     none = f"no words after {shown(args.after)}" if page["total"] else "there are no sensitive words"
     text = "\n".join([*map(shown, words), _more(page, f"of {page['total']} words")]) if words else none
-    return Shown({"words": words, "total": page["total"], "next": page["next"]}, text.strip())
+    return CommandOutput({"words": words, "total": page["total"], "next": page["next"]}, text.strip())
 
 
-async def add_words(office: Office, args: Namespace) -> Shown:
+async def add_words(office: AdminApi, args: Namespace) -> CommandOutput:
     added = 0
     for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
         added += (await office.ask("POST", "admin", "words", body={"words": part}))["added"]
-    return Shown({"added": added}, f"{added} added")
+    return CommandOutput({"added": added}, f"{added} added")
 
 
-async def remove_words(office: Office, args: Namespace) -> Shown:
+async def remove_words(office: AdminApi, args: Namespace) -> CommandOutput:
     removed = 0
     for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
         removed += (await office.ask("POST", "admin", "words", "remove", body={"words": part}))["removed"]
-    return Shown({"removed": removed}, f"{removed} removed")
+    return CommandOutput({"removed": removed}, f"{removed} removed")
 
 
 # Sessions
 
 
-async def sessions(office: Office, args: Namespace) -> Shown:
+async def sessions(office: AdminApi, args: Namespace) -> CommandOutput:
     if args.user is None:
         count = await office.ask("GET", "admin", "sessions")
         if not count["devices"]:
-            return Shown(count, "no device is online")
+            return CommandOutput(count, "no device is online")
         nodes = table(("node", "devices"), [(one["node"], one["devices"]) for one in count["nodes"]])
         online = f"{_counted(count['devices'], 'device')} of {_counted(count['users'], 'user')}"
-        return Shown(count, f"online: {online}\n\n{nodes}")
+        return CommandOutput(count, f"online: {online}\n\n{nodes}")
     devices = await office.ask("GET", "admin", "users", args.user, "sessions")
     rows = [
         (one["clientId"], one["online"], one["node"], moment(one["since"]), moment(one["loggedInAt"]))
         for one in devices["sessions"]
     ]
     heads = ("client id", "online", "node", "connected since", "logged in")
-    return Shown(devices, table(heads, rows, "no device is online or logged in"))
+    return CommandOutput(devices, table(heads, rows, "no device is online or logged in"))
 
 
-async def kick(office: Office, args: Namespace) -> Shown:
+async def kick(office: AdminApi, args: Namespace) -> CommandOutput:
     path = ["admin", "users", args.user, "sessions", *([args.client] if args.client else [])]
     query = {"logout": "false" if args.keep_login else "true"}
     ended = await office.ask("DELETE", *path, query=query)
@@ -150,13 +150,13 @@ async def kick(office: Office, args: Namespace) -> Shown:
         for client in sorted({*ended["disconnected"], *ended["loggedOut"]})
     ]
     heads = ("client id", "disconnected", "logged out")
-    return Shown(ended, table(heads, rows, "no device was online or logged in"))
+    return CommandOutput(ended, table(heads, rows, "no device was online or logged in"))
 
 
 # The open API
 
 
-async def push(office: Office, args: Namespace) -> Shown:
+async def push(office: AdminApi, args: Namespace) -> CommandOutput:
     if (args.text is None) == (args.content is None):
         raise Usage("give either --text or --content")
     content: object = {"type": 1, "searchableContent": args.text}
@@ -174,25 +174,25 @@ async def push(office: Office, args: Namespace) -> Shown:
     said = {200: "sent", 400: "no mobile number or e-mail address", 404: "nobody has it", 503: "not stored"}
     rows = [(one["mobile"], said.get(one["code"], one["code"]), one["messageId"]) for one in outcomes]
     good = all(one["code"] == 200 for one in outcomes)
-    return Shown(outcomes, table(("number", "outcome", "message id"), rows), good=good)
+    return CommandOutput(outcomes, table(("number", "outcome", "message id"), rows), good=good)
 
 
 # What they share
 
 
 async def _list(
-    office: Office,
+    office: AdminApi,
     args: Namespace,
     what: str,
     query: dict[str, str],
     rows: Callable[[Sequence[dict[str, Any]]], str],
-) -> Shown:
+) -> CommandOutput:
     found: list[dict[str, Any]] = []
     page: dict[str, Any] = {}
     async for page in office.pages("admin", what, query={**query, "limit": "200"}, whole=args.all):
         found += page[what]
     text = f"{rows(found)}\n{_more(page, 'of them')}".rstrip()
-    return Shown({what: found, "next": page["next"]}, text)
+    return CommandOutput({what: found, "next": page["next"]}, text)
 
 
 def _counted(count: int, what: str) -> str:

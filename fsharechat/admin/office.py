@@ -14,7 +14,7 @@ class OfficeError(Exception):
     """The server cannot be reached, or has refused. The text is for the administrator."""
 
 
-class Office:
+class AdminApi:
     """A server's back office: `async with Office(url, key) as office`."""
 
     def __init__(self, url: str, key: str) -> None:

@@ -43,7 +43,7 @@ class Upload(NamedTuple):
     """The object's name, if only `Blobs.kept` tells what was uploaded; "" if the upload is counted when it comes."""
 
 
-class Kept(NamedTuple):
+class StoredFile(NamedTuple):
     """An existing file: its size in bytes, and the time (ms) when it came."""
 
     size: int
@@ -81,7 +81,7 @@ class Blobs(ABC):
         It never replaces another user's file. Raises KeyRefused, BlobsError and StoreError.
         """
 
-    async def kept(self, kind: MediaType, name: str) -> Kept | None:
+    async def kept(self, kind: MediaType, name: str) -> StoredFile | None:
         """Return the file of an upload with a `name`, None if there is none. Raises BlobsError."""
         return None
 

@@ -41,7 +41,7 @@ _LOOK_BYTES = 16 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class TooLarge(BlobsError):
+class FileTooLarge(BlobsError):
     """The file is larger than the limit."""
 
 
@@ -129,7 +129,7 @@ class DirectoryBlobs(Blobs):
             async for chunk in chunks:
                 size += len(chunk)
                 if size > self.max_bytes:
-                    raise TooLarge(f"more than {self.max_bytes} bytes")
+                    raise FileTooLarge(f"more than {self.max_bytes} bytes")
                 if size > look_at:  # others write there too
                     look_at = size + _LOOK_BYTES
                     await self._in_thread(self._look_for_room, max(expected - size, 0) + len(chunk))

@@ -9,10 +9,10 @@ import aioboto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fsharechat.blobs import BUCKETS, Blobs, BlobsError, BlobsMisconfigured, Kept, Upload, host_and_port
+from fsharechat.blobs import BUCKETS, Blobs, BlobsError, BlobsMisconfigured, StoredFile, Upload, host_and_port
 from fsharechat.blobs.keys import Uploaders, place
 from fsharechat.protocol.signals import MediaType
-from fsharechat.settings_schema import Blobs as Settings
+from fsharechat.settings_schema import BlobsSettings as Settings
 
 _MADE_BY_ANOTHER = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound"}
@@ -77,7 +77,7 @@ class S3Blobs(Blobs):
         server, port = host_and_port(self._public_url)
         return Upload(self.bucket_url(kind) + where.folder, url, server, port, where.name)
 
-    async def kept(self, kind: MediaType, name: str) -> Kept | None:
+    async def kept(self, kind: MediaType, name: str) -> StoredFile | None:
         async with self._errors(f"bucket {BUCKETS[kind]}"):
             try:
                 found = await self._client.head_object(Bucket=BUCKETS[kind], Key=name)
@@ -85,7 +85,7 @@ class S3Blobs(Blobs):
                 if _code(error) in _NOT_THERE:
                     return None
                 raise
-        return Kept(found["ContentLength"], int(found["LastModified"].timestamp() * 1000))
+        return StoredFile(found["ContentLength"], int(found["LastModified"].timestamp() * 1000))
 
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
         where = place(kind, key)

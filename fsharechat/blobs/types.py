@@ -40,24 +40,24 @@ _BY_HEAD = (
 )
 
 
-class Shown(NamedTuple):
+class ServedAs(NamedTuple):
     content_type: str
     inline: bool
     """Whether a browser may show it like a page."""
 
 
-def by_name(name: str) -> Shown | None:
+def by_name(name: str) -> ServedAs | None:
     """Return how a file is shown, None if its name does not tell."""
     extension = PurePosixPath(name).suffix.lower()[1:]
     if extension == "svg":  # in a page it shows like any picture, but alone it is a page with scripts
-        return Shown("image/svg+xml", False)
+        return ServedAs("image/svg+xml", False)
     known = _BY_EXTENSION.get(extension)
-    return Shown(known, True) if known else None
+    return ServedAs(known, True) if known else None
 
 
-def by_head(head: bytes) -> Shown:
+def by_head(head: bytes) -> ServedAs:
     """Return how a file that begins with `head` is shown."""
     for at, magic, content_type in _BY_HEAD:
         if head.startswith(magic, at):
-            return Shown(content_type, True)
-    return Shown(DOWNLOAD, False)
+            return ServedAs(content_type, True)
+    return ServedAs(DOWNLOAD, False)

@@ -28,7 +28,7 @@ from fsharechat.bus.kafka_topics import (
     look_for_topics,
     provide_topics,
 )
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from fsharechat.client.addresses import Addresses
 from fsharechat.client.connection import Connection
 from fsharechat.client.errors import Disconnected
-from fsharechat.client.groups import Groups
+from fsharechat.client.groups import ClientGroups
 from fsharechat.client.inbox import Inbox, Stream
 from fsharechat.client.link import Link
 from fsharechat.client.media import Media
@@ -30,9 +30,8 @@ from fsharechat.client.models import (
 from fsharechat.client.options import Backoff, Options
 from fsharechat.client.outbox import Outbox
 from fsharechat.client.reports import Reports
-from fsharechat.client.requests import Request, ask
 from fsharechat.client.transfer import Transfer
-from fsharechat.client.transport import Body
+from fsharechat.client.transport import Body, SendRequest, ask
 from fsharechat.client.user_settings import UserSettings
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import (
@@ -120,7 +119,7 @@ class Client:
             on_event=self._events.offer,
         )
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
-        self.groups = Groups(self.request)
+        self.groups = ClientGroups(self.request)
         self.settings = UserSettings(self.request)
         self.reports = Reports(self.request, self.options, self._events.offer)
         transfer = Transfer(self.options.media_timeout, self.options.tls)
@@ -389,7 +388,7 @@ class Client:
 
     def _serve(self, connection: Connection, ack: pb.ConnectAckPayload) -> list[Coroutine[Any, Any, None]]:
         self._was_connected = True
-        request: Request = partial(connection.request, within=self.options.request_timeout)
+        request: SendRequest = partial(connection.request, within=self.options.request_timeout)
 
         async def pull(after: int) -> pb.PullMessageResult:
             query = pb.PullMessageRequest(id=after, type=0)

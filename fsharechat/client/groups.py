@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fsharechat.client.errors import NotExist
-from fsharechat.client.requests import Request, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, GroupInfoType, GroupType, MemberType, SubSignal
 
@@ -14,13 +14,13 @@ Notice = pb.MessageContent | None
 """A message about a change, in place of the server's own. Only over TCP."""
 
 
-class Groups:
+class ClientGroups:
     """The requests about groups: `Client.groups`. To send a message to a group: `client.send(group(group_id), ...)`.
 
     Refusals: NoRight if the group's type or the user's role in it does not allow it, NotInGroup, NotExist.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: SendRequest) -> None:
         """`request` is Client.request."""
         self._request = request
 

@@ -12,9 +12,9 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
 from fsharechat.client.models import SentMessage
-from fsharechat.client.requests import Request, ask
 from fsharechat.client.thumbnail import thumbnail
 from fsharechat.client.transfer import Progress, Transfer
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MediaType, PersistFlag, SubSignal
 
@@ -62,7 +62,7 @@ class Media:
     upload and return the content of a message, for `Client.send`; the methods beginning with `send_` do both.
     """
 
-    def __init__(self, me: str, request: Request, send: Send, transfer: Transfer) -> None:
+    def __init__(self, me: str, request: SendRequest, send: Send, transfer: Transfer) -> None:
         """`request` and `send` are those of Client."""
         self._me = me
         self._request = request

@@ -15,17 +15,55 @@ from fsharechat.client.errors import (
 )
 from fsharechat.client.models import SentMessage
 from fsharechat.client.options import Backoff, Options
-from fsharechat.client.pacer import Pacer
-from fsharechat.client.requests import Request
-from fsharechat.client.transport import Body
+from fsharechat.client.transport import Body, SendRequest
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
+
+MARGIN = 0.9
+"""The share of the limit that is used, at once and over time: requests sent apart may arrive together."""
+
+
+class Pacer:
+    """Keeps requests below the server's limit, a leaky bucket (contract.md section 8): each gets a turn, in order."""
+
+    __slots__ = ("_capacity", "_level", "_rate", "_since")
+
+    def __init__(self, requests: int, seconds: float) -> None:
+        """The server takes `requests` in `seconds`; 0 requests: no limit."""
+        self._capacity = max(1.0, requests * MARGIN) if requests else 0.0
+        self._rate = requests * MARGIN / seconds
+        self._level = 0.0
+        self._since = 0.0
+
+    def turn(self, now: float, within: float) -> float | None:
+        """Return the seconds to wait for a turn, None if it would not come `within` seconds.
+
+        A given turn counts, even if it is not used. `now` is from a clock that does not go back.
+        """
+        if not self._capacity:
+            return 0.0
+        self._leak(now)
+        wait = max(0.0, self._level + 1 - self._capacity) / self._rate
+        if wait > within:
+            return None
+        self._level += 1
+        return wait
+
+    def refused(self, now: float) -> None:
+        """Note that the server's limit is reached: an earlier run of this device may have used it."""
+        self._leak(now)
+        self._level = max(self._level, self._capacity)
+
+    def _leak(self, now: float) -> None:
+        self._level = max(0.0, self._level - (now - self._since) * self._rate)
+        self._since = now
+
 
 MAX_LOCAL_ID = (1 << 63) - 1
 
 
 class Outbox:
-    def __init__(self, me: str, request: Request, ended: Callable[[], bool], options: Options) -> None:
+    def __init__(self, me: str, request: SendRequest, ended: Callable[[], bool], options: Options) -> None:
         """`request` is Client.request. `ended` tells whether there will be no connection any more."""
         self._me = me
         self._request = request

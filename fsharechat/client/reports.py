@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from fsharechat.client.errors import Disconnected, InvalidReply, RequestError, RequestTimeout
 from fsharechat.client.models import MessagesDelivered, MessagesRead, ReportsChanged, group, private
 from fsharechat.client.options import Backoff, Options
-from fsharechat.client.requests import Request, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ConversationType, ReportType, SubSignal
 
@@ -53,7 +53,7 @@ class Reports:
     refusals.
     """
 
-    def __init__(self, request: Request, options: Options, tell: Callable[[Learnt], None]) -> None:
+    def __init__(self, request: SendRequest, options: Options, tell: Callable[[Learnt], None]) -> None:
         """`request` is Client.request. `tell` gets the events of `listen`."""
         self._request = request
         self._options = options
@@ -94,7 +94,7 @@ class Reports:
         """Take an MRN: the reports after `head` - 1 must be pulled."""
         self._pull_after(notice.type, notice.head - 1)
 
-    async def speak(self, request: Request) -> NoReturn:
+    async def speak(self, request: SendRequest) -> NoReturn:
         """Send the marked reports, one at a time, on one connection. Raises Disconnected."""
         backoff = Backoff(self._options.backoff_first, self._options.backoff_max)
         while True:
@@ -122,7 +122,7 @@ class Reports:
                 backoff.reset()
                 await asyncio.sleep(PAUSE)
 
-    async def listen(self, request: Request) -> NoReturn:
+    async def listen(self, request: SendRequest) -> NoReturn:
         """Pull missed reports, then answer each MRN, on one connection. Raises Disconnected."""
         backoff = Backoff(self._options.backoff_first, self._options.backoff_max)
         for kind, seq in self._fetched.items():

@@ -1,7 +1,10 @@
 """The interface of a transport for a connection, and the common part of both transports."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Awaitable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+from google.protobuf.message import Message
 
 from fsharechat.client import notices
 from fsharechat.client.models import Notice
@@ -78,3 +81,21 @@ class Transport(ABC):
         if sub_signal not in notices.KNOWN:
             return None
         return notices.notice(sub_signal, self.notification(sub_signal, content))
+
+
+M = TypeVar("M", bound=Message)
+
+
+class SendRequest(Protocol):
+    """`Client.request`."""
+
+    def __call__(
+        self, sub_signal: SubSignal, body: Body, *, within: float | None = None
+    ) -> Awaitable[Body]: ...
+
+
+async def ask(request: SendRequest, sub_signal: SubSignal, body: Message, kind: type[M]) -> M:
+    """Send a request whose reply is a protobuf message."""
+    reply = await request(sub_signal, body)
+    assert isinstance(reply, kind)
+    return reply

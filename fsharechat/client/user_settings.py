@@ -1,7 +1,7 @@
 """The user's settings, which all devices share (contract.md sections 7 and 8)."""
 
 from fsharechat.client.errors import InvalidReply
-from fsharechat.client.requests import Request, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SettingScope, SubSignal
 
@@ -12,7 +12,7 @@ OFF = "0"
 class UserSettings:
     """`Client.settings`. SettingsChanged says that another device has changed one."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: SendRequest) -> None:
         """`request` is Client.request."""
         self._request = request
 

@@ -9,7 +9,7 @@ from Tea.exceptions import TeaException
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_codes import Aliyun
+from fsharechat.settings_schema import AliyunSettings
 
 
 class AliyunCodes(SmsCodes):
@@ -19,7 +19,7 @@ class AliyunCodes(SmsCodes):
     disk on the loop, and for 30 ms nothing else runs.
     """
 
-    def __init__(self, settings: Aliyun, seconds: float, at_once: int) -> None:
+    def __init__(self, settings: AliyunSettings, seconds: float, at_once: int) -> None:
         super().__init__(settings.endpoint, at_once)
         self._settings = settings
         milliseconds = int(seconds * 1000)

@@ -17,7 +17,7 @@ from aiosmtplib import (
 )
 
 from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed, fill
-from fsharechat.settings_codes import Smtp
+from fsharechat.settings_schema import SmtpSettings
 
 QUIT_SECONDS = 1.0
 
@@ -25,7 +25,7 @@ QUIT_SECONDS = 1.0
 class SmtpCodes(CodeSender):
     """`minutes` is for the text of the mail. `seconds` bounds each wait for the server."""
 
-    def __init__(self, settings: Smtp, minutes: int, seconds: float) -> None:
+    def __init__(self, settings: SmtpSettings, minutes: int, seconds: float) -> None:
         self._settings = settings
         self._minutes = minutes
         self._seconds = seconds

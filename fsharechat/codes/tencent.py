@@ -11,13 +11,13 @@ from tencentcloud.sms.v20210111.sms_client import SmsClient
 
 from fsharechat.codes import CodeError, CodeUnconfirmed, fill
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_codes import Tencent
+from fsharechat.settings_schema import TencentSettings
 
 
 class TencentCodes(SmsCodes):
     """`seconds` bounds connecting, and then each wait for the vendor. `minutes` is for the template."""
 
-    def __init__(self, settings: Tencent, minutes: int, seconds: float, at_once: int) -> None:
+    def __init__(self, settings: TencentSettings, minutes: int, seconds: float, at_once: int) -> None:
         super().__init__(settings.endpoint, at_once)
         self._settings = settings
         self._minutes = minutes

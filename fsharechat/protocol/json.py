@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.shapes.messages import encode_message, joined
-from fsharechat.protocol.shapes.objects import Answer, id64
+from fsharechat.protocol.shapes.objects import ServerObject, id64
 from fsharechat.protocol.shapes.reading import JsonError, flag, int64, integer, loads, string
 from fsharechat.protocol.shapes.writing import escape
 from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Signal, SubSignal, Unserved
@@ -37,7 +37,7 @@ __all__ = [
 HEARTBEAT = "心跳内容"
 """The heartbeat of web clients, about every 25 s (section 2). It is not JSON: compare with it before decoding."""
 
-CONNECTED = Answer(pb.ConnectAckPayload, id64("messageHead=msg_head"), "friendHead")
+CONNECTED = ServerObject(pb.ConnectAckPayload, id64("messageHead=msg_head"), "friendHead")
 """The content of an accepting CONNECT_ACK."""
 
 Json = dict[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fsharechat.protocol.shapes.payloads import Payload
-from fsharechat.protocol.signals import Notification, Request, SubSignal, Unserved
+from fsharechat.protocol.signals import Notification, RequestRow, SubSignal, Unserved
 
 _HEAD = """\
 # Requests
@@ -32,7 +32,7 @@ def page() -> str:
 def _requests() -> Iterator[str]:
     for sub_signal in SubSignal:
         row = sub_signal.row
-        if isinstance(row, Request):
+        if isinstance(row, RequestRow):
             asked, answered = row.request, row.reply
             tcp = f"{_tcp(asked)} → {_tcp(answered)}"
             web = f"{_code(asked.web)} → {_code(answered.web)}"

@@ -9,12 +9,12 @@ from enum import IntEnum
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import *  # noqa: F403 - they are one set of numbers, imported from here
-from fsharechat.protocol.shapes.messages import NewMessage, Pull, PullRequest, Waiting
+from fsharechat.protocol.shapes.messages import MessageToSend, Pull, PullRequest, Waiting
 from fsharechat.protocol.shapes.objects import (
-    Answer,
     Array,
     Ids,
     Object,
+    ServerObject,
     Shape,
     Within,
     id64,
@@ -30,13 +30,13 @@ from fsharechat.protocol.shapes.people import (
     USER,
     FriendRequests,
     Members,
-    Users,
+    UserProfiles,
     conversation,
     since,
 )
 
 
-class Request:
+class RequestRow:
     """The request in a client's PUBLISH, and the answer in its PUB_ACK."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Notification:
         self.payload = payload
 
 
-Row = Request | Unserved | Notification
+Row = RequestRow | Unserved | Notification
 
 _DONE = Done()
 _IDS = Ids(pb.PullUserRequest, "request", "uid")
@@ -86,11 +86,11 @@ _NEW_GROUP = Object(
     pb.GroupInfo,
     *(maybe("target=target_id"), "name", maybe("portrait"), maybe("owner"), "type", maybe("extra")),
 )
-_GROUP = Answer(
+_GROUP = ServerObject(
     pb.GroupInfo,
     *("target=target_id", "name", "portrait", "owner", "type", "memberCount", "extra", "updateDt"),
 )
-_REPORT = Answer(pb.MessageReport, "reportType", "uid", "date", "target")
+_REPORT = ServerObject(pb.MessageReport, "reportType", "uid", "date", "target")
 
 
 class SubSignal(IntEnum):
@@ -117,37 +117,40 @@ class SubSignal(IntEnum):
     # fmt: off - a row has its purpose, its request and its answer
     US = (
         9,
-        Request(
+        RequestRow(
             "find users",
             Object(pb.SearchUserRequest, "keyword", "fuzzy", "page"),
             Array(pb.SearchUserResult, "entry", USER),
         ),
     )
-    FAR = 10, Request("ask for friendship", _TARGET_AND_REASON, _DONE)
-    UPUI = 11, Request("profiles of users", _IDS, Users())
+    FAR = 10, RequestRow("ask for friendship", _TARGET_AND_REASON, _DONE)
+    UPUI = 11, RequestRow("profiles of users", _IDS, UserProfiles())
     FRN = 12, Notification("friend requests have changed", Long("version"))
-    FRUS = 13, Request("friend requests are read", _VERSION, _DONE)
-    FRP = 14, Request("friend requests", Object(pb.Version, since("version")), FriendRequests())
-    FHR = 15, Request("answer a friend request", Object(pb.HandleFriendRequest, "targetUid", "status"), _DONE)
+    FRUS = 13, RequestRow("friend requests are read", _VERSION, _DONE)
+    FRP = 14, RequestRow("friend requests", Object(pb.Version, since("version")), FriendRequests())
+    FHR = (
+        15,
+        RequestRow("answer a friend request", Object(pb.HandleFriendRequest, "targetUid", "status"), _DONE),
+    )
     FP = (
         16,
-        Request(
+        RequestRow(
             "friends",
             _VERSION,
             Array(
                 pb.GetFriendsResult,
                 "entry",
-                Answer(pb.Friend, "friendUid=uid", "alias", "state", "timestamp=update_dt"),
+                ServerObject(pb.Friend, "friendUid=uid", "alias", "state", "timestamp=update_dt"),
             ),
         ),
     )
     MN = 17, Notification("messages wait", Waiting(pb.NotifyMessage))
-    MS = 18, Request("send a message", NewMessage(), Sent(), numbered=True)
-    MP = 19, Request("fetch messages", PullRequest(), Pull(), follow_up=True, by_connector=True)
+    MS = 18, RequestRow("send a message", MessageToSend(), Sent(), numbered=True)
+    MP = 19, RequestRow("fetch messages", PullRequest(), Pull(), follow_up=True, by_connector=True)
     FN = 20, Notification("friends have changed", Long("head"))
     GC = (
         21,
-        Request(
+        RequestRow(
             "create a group",
             Within(
                 pb.CreateGroupRequest,
@@ -158,10 +161,10 @@ class SubSignal(IntEnum):
             numbered=True,
         ),
     )
-    GPGI = 22, Request("what groups are", _IDS, Array(pb.PullGroupInfoResult, "info", _GROUP))
+    GPGI = 22, RequestRow("what groups are", _IDS, Array(pb.PullGroupInfoResult, "info", _GROUP))
     GPGM = (
         23,
-        Request(
+        RequestRow(
             "members of a group",
             Object(pb.PullGroupMemberRequest, "groupId=target", "version=head"),
             Members(),
@@ -169,7 +172,7 @@ class SubSignal(IntEnum):
     )
     GAM = (
         24,
-        Request(
+        RequestRow(
             "add members",
             Object(pb.AddGroupMemberRequest, "groupId", parts("groupMembers=added_member", _MEMBER)),
             _DONE,
@@ -178,17 +181,17 @@ class SubSignal(IntEnum):
     )
     GKM = (
         25,
-        Request(
+        RequestRow(
             "remove members",
             Object(pb.RemoveGroupMemberRequest, "groupId", texts("memberIds=removed_member")),
             _DONE,
             numbered=True,
         ),
     )
-    GQ = 26, Request("leave a group", Object(pb.QuitGroupRequest, "groupId"), _DONE, numbered=True)
+    GQ = 26, RequestRow("leave a group", Object(pb.QuitGroupRequest, "groupId"), _DONE, numbered=True)
     GMI = (
         27,
-        Request(
+        RequestRow(
             "change what a group is",
             Object(pb.ModifyGroupInfoRequest, "groupId", "type", "value"),
             _DONE,
@@ -197,45 +200,46 @@ class SubSignal(IntEnum):
     )
     MMI = (
         28,
-        Request(
+        RequestRow(
             "change one's own profile",
             Within(pb.ModifyMyInfoRequest, "entry", Object(pb.InfoEntry, "type", loose("value"))),
             _DONE,
         ),
     )
     GQNUT = 29, Unserved("an address to upload to, of a kind of storage that is not used")
-    MR = 30, Request("take a message back", Object(pb.INT64Buf, id64("messageUid=id")), _DONE)
+    MR = 30, RequestRow("take a message back", Object(pb.INT64Buf, id64("messageUid=id")), _DONE)
     RMN = (
         31,
         Notification(
-            "a message was taken back", Answer(pb.NotifyRecallMessage, "fromUser", id64("messageUid=id"))
+            "a message was taken back",
+            ServerObject(pb.NotifyRecallMessage, "fromUser", id64("messageUid=id")),
         ),
     )
     LRM = (
         32,
-        Request(
+        RequestRow(
             "history of a conversation",
             Object(pb.LoadRemoteMessages, id64("beforeUid"), "count", conversation("conversation")),
             Pull(),
         ),
     )
-    GD = 33, Request("dismiss a group", Object(pb.DismissGroupRequest, "groupId"), _DONE, numbered=True)
+    GD = 33, RequestRow("dismiss a group", Object(pb.DismissGroupRequest, "groupId"), _DONE, numbered=True)
     GMURL = (
         34,
-        Request(
+        RequestRow(
             "an address to upload a file to",
             Object(pb.GetMinioUploadUrlRequest, "mediaType=type", "key"),
-            Answer(pb.GetMinioUploadUrlResult, "domain", "url", "server", "port"),
+            ServerObject(pb.GetMinioUploadUrlResult, "domain", "url", "server", "port"),
         ),
     )
-    FALS = 35, Request("set the alias of a friend", _TARGET_AND_REASON, _DONE)
+    FALS = 35, RequestRow("set the alias of a friend", _TARGET_AND_REASON, _DONE)
     MRN = 36, Notification("reports wait", Waiting(pb.NotifyMessageReport))
     MRP = (
         37,
-        Request(
+        RequestRow(
             "fetch reports",
             Object(pb.PullMessageReportRequest, id64("id"), "type"),
-            Answer(
+            ServerObject(
                 pb.PullMessageReportResult,
                 id64("current"),
                 id64("head"),
@@ -248,7 +252,7 @@ class SubSignal(IntEnum):
     )
     MRR = (
         38,
-        Request(
+        RequestRow(
             "messages are read",
             Object(pb.ReadReport, "type", "line", "target", "date", texts("tos")),
             _DONE,
@@ -257,34 +261,36 @@ class SubSignal(IntEnum):
     )
     MDR = (
         39,
-        Request("messages are delivered", Object(pb.DeliveryReport, "date", "target"), _DONE, follow_up=True),
+        RequestRow(
+            "messages are delivered", Object(pb.DeliveryReport, "date", "target"), _DONE, follow_up=True
+        ),
     )
     SAI = 40, Notification("a part of what a robot says", Text())
     UG = (
         41,
-        Request(
+        RequestRow(
             "settings",
             _VERSION,
             Array(
                 pb.GetUserSettingResult,
                 "entry",
-                Answer(pb.UserSettingEntry, "scope", "key", "value", "updateDt"),
+                ServerObject(pb.UserSettingEntry, "scope", "key", "value", "updateDt"),
             ),
         ),
     )
     UP = (
         42,
-        Request(
+        RequestRow(
             "change a setting",
             Object(pb.ModifyUserSettingReq, "scope", "key", loose("value")),
             Long("version"),
         ),
     )
     UN = 43, Notification("settings have changed", Long("version"))
-    FDL = 44, Request("end a friendship", Object(pb.DeleteFriendRequest, "targetUserId=target_uid"), _DONE)
+    FDL = 44, RequestRow("end a friendship", Object(pb.DeleteFriendRequest, "targetUserId=target_uid"), _DONE)
     BLU = (
         45,
-        Request(
+        RequestRow(
             "blacklist a user, or no more",
             Object(pb.BlacklistUserRequest, "targetUserId=target_uid", "status"),
             _DONE,
@@ -293,7 +299,9 @@ class SubSignal(IntEnum):
     # fmt: on
 
 
-REQUESTS: Mapping[int, Request] = {int(sub): sub.row for sub in SubSignal if isinstance(sub.row, Request)}
+REQUESTS: Mapping[int, RequestRow] = {
+    int(sub): sub.row for sub in SubSignal if isinstance(sub.row, RequestRow)
+}
 NOTIFICATIONS: Mapping[int, Notification] = {
     int(sub): sub.row for sub in SubSignal if isinstance(sub.row, Notification)
 }

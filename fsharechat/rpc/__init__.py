@@ -7,13 +7,14 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from fsharechat.renewal import Renewable
+from fsharechat.tuples import maker
 
 
 class Method(IntEnum):
     """Methods beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
 
     AUTHENTICATE = 128
-    """The password of a CONNECT -> Welcome (welcome.py), or the sub-signal of the refusal as the code."""
+    """The password of a CONNECT -> Welcome (payloads.py), or the sub-signal of the refusal as the code."""
     FORGET = 129
     """The caller's device logged out: nothing -> nothing."""
     HEADS = 130
@@ -29,7 +30,7 @@ class Method(IntEnum):
     MARKS = 135
     """An array of Mark (store/cursors.py), how far devices have the logs of their users -> nothing."""
     PULL = 136
-    """[after, mark, claim]: the inbox of the caller's device behind `after` -> Pulled (pulled.py).
+    """[after, mark, claim]: the inbox of the caller's device behind `after` -> PulledInbox (payloads.py).
 
     `after` and `mark` may be messages.NOTHING. If `after` is, the device begins anew (messages.pull), and its mark is
     kept if it differs from `mark`.
@@ -69,6 +70,9 @@ class Reply(NamedTuple):
 
     code: int
     payload: bytes = b""
+
+
+make_call, make_reply = maker(Call), maker(Reply)
 
 
 Handler = Callable[[Call], "asyncio.Future[Reply]"]

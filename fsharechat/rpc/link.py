@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RpcLimits:
     """The bounds of the rpc between processes. They are not settings: no operator would know better values."""
 
     max_body: int = 1 << 20
@@ -57,7 +57,7 @@ def fault(error: BaseException) -> str:
     return f"{tls.why(error)} ([rpc.tls])" if isinstance(error, ssl.SSLError) else str(error)
 
 
-class Link(asyncio.Protocol):
+class RpcLink(asyncio.Protocol):
     """One end: it cuts received bytes into frames, and writes all frames of one turn of the loop at once.
 
     It ends by `drop`, `finish` or the other side. Then `lost` is called once.
@@ -65,7 +65,7 @@ class Link(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RpcLimits) -> None:
         self.limits = limits
         self.silence = 0
         """Ticks since something arrived."""

@@ -13,22 +13,19 @@ import structlog
 from fsharechat import tls, urls
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
-from fsharechat.rpc.link import Limits
+from fsharechat.rpc.codec import SPOKEN, Spoken
+from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.local import LocalRpc
-from fsharechat.rpc.tcp_client import ClientConnection
-from fsharechat.rpc.tcp_peer import Peer
-from fsharechat.rpc.tcp_router import Router
-from fsharechat.rpc.tcp_server import Server
-from fsharechat.rpc.versions import SPOKEN, Spoken
-from fsharechat.settings_schema import WILDCARDS
-from fsharechat.settings_schema import Rpc as RpcSettings
+from fsharechat.rpc.tcp_client import ClientConnection, Peer, Router
+from fsharechat.rpc.tcp_server import RpcServer
+from fsharechat.settings_schema import WILDCARDS, RpcSettings
 
 log = structlog.get_logger(__name__)
 
 MAX_PAYLOAD = 1 << 20
 """The largest answer, bytes, however small the bodies of clients are (contract.md section 6)."""
 
-_LIMITS = Limits()
+_LIMITS = RpcLimits()
 
 
 class TcpRpc(Rpc):
@@ -42,7 +39,7 @@ class TcpRpc(Rpc):
         *,
         listen: bool = True,
         max_body: int = 1 << 20,
-        limits: Limits = _LIMITS,
+        limits: RpcLimits = _LIMITS,
         spoken: Spoken = SPOKEN,
     ) -> None:
         """`listen`: whether this process will serve; if not, no port is opened. `max_body`: the largest body of a
@@ -79,7 +76,7 @@ class TcpRpc(Rpc):
         self._caller_context, self._callee_context, secret = self._encryption()
         self._loop = asyncio.get_running_loop()
         self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
-        self._server = Server(secret, self._local.call, self._limits, self._callee_context, self._spoken)
+        self._server = RpcServer(secret, self._local.call, self._limits, self._callee_context, self._spoken)
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
         self._closing = False

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import secrets
+import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -12,12 +13,145 @@ import structlog
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError, Notice, Probe, Step
-from fsharechat.rpc.link import Limits, Link
-from fsharechat.rpc.tcp_gate import TLS_BEGINS, Gate
-from fsharechat.rpc.versions import SPOKEN, Spoken, range_of
+from fsharechat.rpc.codec import SPOKEN, AuthStep, CodecError, Probe, ServiceNotice, Spoken, range_of
+from fsharechat.rpc.link import RpcLimits, RpcLink, fault
+from fsharechat.tasks import spawn
 
 log = structlog.get_logger(__name__)
+
+TLS_BEGINS = b"\x16\x03"
+"""The head of a handshake record (RFC 8446 section 5.1)."""
+MAX_HANDSHAKES = 256
+"""How many connections may be in their TLS handshake. Others are closed."""
+PATIENCE = 0.5
+"""The share of `silent_seconds` after which a silent caller counts as one without TLS, and is told so. Else both
+sides would wait for each other until they give up.
+"""
+PAUSE_SECONDS = 0.5
+"""The pause after a connection could not be accepted, s, for example because of too many open files."""
+_BACKLOG = 100
+
+
+class RpcListener:
+    """The port for calls over TLS: it gives connections to `connection` after their handshake, or says why not.
+
+    The loop's own servers do not report why a handshake failed.
+    """
+
+    def __init__(
+        self, context: ssl.SSLContext, connection: Callable[[], asyncio.Protocol], limits: RpcLimits
+    ) -> None:
+        self._context = context
+        self._make = connection
+        self._limits = limits
+        self._listener: socket.socket | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listen on the first address of `host`. Return the port; 0 chooses one. Raises OSError."""
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        self._listener = socket.create_server((address[0], port), family=family, backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept)
+        taken: int = self._listener.getsockname()[1]
+        return taken
+
+    async def close(self) -> None:
+        """Close the port, and connections that are still in the handshake."""
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        tasks = list(self._handshakes)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _accept(self) -> None:
+        if self._listener is None:
+            return
+        try:
+            connected, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):  # it left meanwhile
+            return
+        except OSError as error:
+            log.warning("an rpc connection could not be taken", reason=error.strerror or str(error))
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(PAUSE_SECONDS, self._accept_again)
+            return
+        if len(self._handshakes) >= MAX_HANDSHAKES:
+            connected.close()
+            return
+        connected.setblocking(False)
+        task = spawn("rpc port", self._shake_hands(connected))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    def _accept_again(self) -> None:
+        if self._listener is not None:
+            self._loop.add_reader(self._listener, self._accept)
+
+    async def _shake_hands(self, connected: socket.socket) -> None:
+        peer, reason = "?", ""
+        try:
+            peer = "{}:{}".format(*connected.getpeername()[:2])
+            reason = await self._open(connected)
+        except OSError as error:  # it left, perhaps because it only tested whether the port is open
+            log.debug("an rpc connection ended at its handshake", peer=peer, reason=str(error))
+        except BaseException:
+            connected.close()
+            raise
+        else:
+            if not reason:
+                return
+        connected.close()
+        if reason:
+            log.warning("rpc connection closed", peer=peer, reason=reason)
+
+    async def _open(self, connected: socket.socket) -> str:
+        """Open the connection. Return "", or why it is refused. Raises OSError if the caller left before."""
+        seconds = self._limits.silent_seconds
+        if not await self._begins_with_tls(connected, seconds * PATIENCE):
+            connected.send(codec.encode_refused(codec.DisconnectReason.NEEDS_TLS))
+            return "it does not begin with TLS, without which nobody may call ([rpc.tls])"
+        try:
+            await self._loop.connect_accepted_socket(
+                self._make,
+                connected,
+                ssl=self._context,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
+            )
+        except ssl.SSLError as error:
+            return fault(error)
+        except OSError:  # the event loops do not send the alert that would say why
+            return "it hung up in the TLS handshake: it may not trust our certificate ([rpc.tls])"
+        return ""
+
+    async def _begins_with_tls(self, connected: socket.socket, seconds: float) -> bool:
+        """Return whether the first bytes are TLS, without taking them. Raises OSError if none will come."""
+        readable: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(connected, _set, readable)
+        try:
+            async with asyncio.timeout(seconds):
+                await readable
+        except TimeoutError:
+            return False
+        finally:
+            self._loop.remove_reader(connected)
+        first = connected.recv(len(TLS_BEGINS), socket.MSG_PEEK)
+        if not first:
+            raise ConnectionResetError("it said nothing")
+        return TLS_BEGINS.startswith(first)
+
+
+def _set(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
+
 
 Answer = Callable[[Call, float], "asyncio.Future[Reply]"]
 """Carries out a call within so many seconds. It does not raise."""
@@ -28,10 +162,10 @@ MAX_STRANGERS = 256
 _CALL = int(Signal.PUBLISH)
 
 
-class ServerConnection(Link):
+class ServerConnection(RpcLink):
     """The answering end of a connection. Replies go out in the order in which they are ready."""
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: "RpcServer") -> None:
         super().__init__(server.limits)
         self.trusted = False
         """Whether the handshake is over."""
@@ -45,9 +179,9 @@ class ServerConnection(Link):
         self._reading = True
         self._peer_max_body = 0
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: ServiceNotice) -> None:
         """Tell the caller whether this process serves."""
-        self.may_call = self.may_call or notice is Notice.SERVING
+        self.may_call = self.may_call or notice is ServiceNotice.SERVING
         self.send(codec.encode_notice(notice))
 
     def tick(self) -> None:
@@ -58,7 +192,7 @@ class ServerConnection(Link):
             what = "silent" if self.trusted else "no handshake"
             self.drop(f"{what} for {limit * self.limits.tick_seconds:g} s")
 
-    # Link
+    # RpcLink
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -84,11 +218,11 @@ class ServerConnection(Link):
                 future.add_done_callback(partial(self._reply, frame.message_id, call.method))
             if self._under_way > self.limits.under_way_peer:
                 self._read_on()
-        elif frame.signal == Signal.AUTH and frame.sub_signal == Step.PROOF and not self.trusted:
+        elif frame.signal == Signal.AUTH and frame.sub_signal == AuthStep.PROOF and not self.trusted:
             self._shake_hands(frame)
         elif frame.signal == Signal.PING and frame.sub_signal == Probe.PING and self.trusted:
             self.send(codec.encode_probe(Probe.PONG))
-        elif frame.signal == Signal.PUSH and frame.sub_signal == Notice.DRAIN_HEARD and self.trusted:
+        elif frame.signal == Signal.PUSH and frame.sub_signal == ServiceNotice.DRAIN_HEARD and self.trusted:
             if not self._server.serving:  # else it was told since that it may call
                 self.may_call = False
                 self._server.look_at_drain()
@@ -121,7 +255,7 @@ class ServerConnection(Link):
             raise CodecError(f"a proof in version {version} of the rpc, which it was not offered")
         self._codec = self._server.spoken[version]
         if not hmac.compare_digest(proof.mac, codec.caller_mac(self._secret, self._nonce, proof.nonce)):
-            self.send(codec.encode_refused(codec.Refused.WRONG_SECRET))
+            self.send(codec.encode_refused(codec.DisconnectReason.WRONG_SECRET))
             self.finish("its cluster secret differs from ours ([node] cluster_secret)")
             return
         self._peer_max_body = proof.max_body
@@ -130,7 +264,7 @@ class ServerConnection(Link):
         mac = codec.callee_mac(self._secret, self._nonce, proof.nonce)
         self.send(codec.encode_accepted(codec.Accepted(mac, self.limits.max_body)))
         if self._server.serving:
-            self.notify(Notice.SERVING)
+            self.notify(ServiceNotice.SERVING)
 
     def _reply(self, number: int, method: int, future: "asyncio.Future[Reply]") -> None:
         self._under_way -= 1
@@ -163,14 +297,14 @@ class ServerConnection(Link):
             self.transport.pause_reading()
 
 
-class Server:
+class RpcServer:
     """Listens for callers. `answer` carries out their calls."""
 
     def __init__(
         self,
         secret: bytes,
         answer: Answer,
-        limits: Limits,
+        limits: RpcLimits,
         context: ssl.SSLContext | None = None,
         spoken: Spoken = SPOKEN,
     ) -> None:
@@ -184,7 +318,7 @@ class Server:
         self._connections: set[ServerConnection] = set()
         self._listener: asyncio.Server | None = None
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(context, self._connection, limits) if context is not None else None
+        self._gate = RpcListener(context, self._connection, limits) if context is not None else None
         self._ticked = self._loop.time()
         self._drained = asyncio.Event()
         self._gone = asyncio.Event()
@@ -209,14 +343,14 @@ class Server:
         """Tell all callers that they may call."""
         self.serving = True
         for connection in self._trusted():
-            connection.notify(Notice.SERVING)
+            connection.notify(ServiceNotice.SERVING)
 
     async def drain(self) -> None:
         """Tell all callers that they may not call. Return when each has heard it and sends no more."""
         self.serving = False
         self._drained.clear()
         for connection in self._trusted():
-            connection.notify(Notice.DRAINING)
+            connection.notify(ServiceNotice.DRAINING)
         self.look_at_drain()
         try:
             async with asyncio.timeout(self.limits.silent_seconds):

@@ -9,7 +9,7 @@ from fsharechat.protocol.signals import FriendState, RequestStatus
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, marks
 
 
-class Request(NamedTuple):
+class FriendRequest(NamedTuple):
     """A row of friend_requests. `sent_ms` and `handled_ms` show whether it is open, `update_dt` whether it is new."""
 
     from_uid: str
@@ -57,32 +57,32 @@ MAX_REQUESTS = 2000
 MAX_ENTRIES = 10_000
 """The most friends in one answer."""
 
-_REQUEST_KEYS = Request._fields[:2]
-_REQUEST_COLUMNS = Request._fields[2:]
-_SELECT_REQUEST = f"SELECT {', '.join(Request._fields)} FROM friend_requests"
+_REQUEST_KEYS = FriendRequest._fields[:2]
+_REQUEST_COLUMNS = FriendRequest._fields[2:]
+_SELECT_REQUEST = f"SELECT {', '.join(FriendRequest._fields)} FROM friend_requests"
 
 
-def request(dialect: Dialect, from_uid: str, to_uid: str) -> Unit[Request | None]:
+def request(dialect: Dialect, from_uid: str, to_uid: str) -> Unit[FriendRequest | None]:
     """Return the last request from one user to another, locked for a change."""
     sql = f"{_SELECT_REQUEST} WHERE from_uid = ? AND to_uid = ?{dialect.locking}"
     rows = (yield Query(sql, (from_uid, to_uid))).rows
-    found = Request(*rows[0]) if rows else None
+    found = FriendRequest(*rows[0]) if rows else None
     return found if found and found[:2] == (from_uid, to_uid) else None  # MySQL takes "a " for "a"
 
 
-def put_request(dialect: Dialect, changed: Request) -> Unit[None]:
+def put_request(dialect: Dialect, changed: FriendRequest) -> Unit[None]:
     """Keep a request. It replaces an earlier one between the two."""
     yield Query(dialect.upsert("friend_requests", _REQUEST_KEYS, _REQUEST_COLUMNS), changed)
 
 
-def requests(_: Dialect, uid: str, after: int) -> Unit[list[Request]]:
+def requests(_: Dialect, uid: str, after: int) -> Unit[list[FriendRequest]]:
     """Return the requests from and to a user that changed after the version `after`, oldest change first.
 
     If there are more than MAX_REQUESTS, or more than fit into an answer, the newest are returned.
     """
     where = "(from_uid = ? OR to_uid = ?) AND update_dt > ?"
     sql = f"{_SELECT_REQUEST} WHERE {where} ORDER BY update_dt DESC LIMIT ?"
-    rows = [Request(*row) for row in (yield Query(sql, (uid, uid, after, MAX_REQUESTS))).rows]
+    rows = [FriendRequest(*row) for row in (yield Query(sql, (uid, uid, after, MAX_REQUESTS))).rows]
     sized = (
         (row, sizes.FRIEND_REQUEST + sizes.sent_size(row.from_uid, row.to_uid, row.reason)) for row in rows
     )
@@ -163,9 +163,9 @@ BLOCKED_MS = 30 * 86_400_000
 """How long further requests are refused after a rejection, ms."""
 
 
-def is_open(found: Request, now: int) -> bool:
+def is_open(found: FriendRequest, now: int) -> bool:
     return found.status == RequestStatus.SENT and within(OPEN_MS, found.sent_ms, now)
 
 
-def is_blocked(found: Request, now: int) -> bool:
+def is_blocked(found: FriendRequest, now: int) -> bool:
     return found.status == RequestStatus.REJECTED and within(BLOCKED_MS, found.handled_ms, now)

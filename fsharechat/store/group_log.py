@@ -49,7 +49,7 @@ class FarBehind(StoreError):
         self.uids = sorted(uids)
 
 
-class State(NamedTuple):
+class GroupLogState(NamedTuple):
     """The version of the members of a group, and the last position of its log, None if it has no log."""
 
     version: int
@@ -88,18 +88,18 @@ def lock_heads(dialect: Dialect, uids: Iterable[str]) -> Unit[None]:
         )
 
 
-def states(dialect: Dialect, ids: Collection[str]) -> Unit[dict[str, State]]:
+def states(dialect: Dialect, ids: Collection[str]) -> Unit[dict[str, GroupLogState]]:
     """Return the states of groups that messages go to. Groups with a log are locked.
 
     If the log of a group begins meanwhile, the message goes the way without a log: members who were put to sleep get
     it too.
     """
     sql = "SELECT id, member_update_dt, log_pos FROM chat_groups WHERE id IN ({})"
-    found = {id: State(*state) for id, *state in (yield from select_in(sql, list(ids)))}
+    found = {id: GroupLogState(*state) for id, *state in (yield from select_in(sql, list(ids)))}
     logged = sorted(id for id, state in found.items() if state.log_pos is not None)
     if logged and dialect.shared:
         rows = yield from select_in(f"{sql} ORDER BY id{dialect.locking}", logged)
-        found |= {id: State(*state) for id, *state in rows}
+        found |= {id: GroupLogState(*state) for id, *state in rows}
     return found
 
 
@@ -464,23 +464,23 @@ def not_given(dialect: Dialect, group_id: str, message_id: int, uids: Iterable[s
 
 
 @dataclass(slots=True)
-class Log:
+class GroupLog:
     """A group's log, in a transaction that adds to it. `pos` is its last position."""
 
     pos: int
     awake: list[str]
 
 
-def open_logs(states: dict[str, State], ids: Iterable[str]) -> Unit[dict[str, Log]]:
+def open_logs(states: dict[str, GroupLogState], ids: Iterable[str]) -> Unit[dict[str, GroupLog]]:
     """Return the logs of the locked groups that have one."""
-    found: dict[str, Log] = {}
+    found: dict[str, GroupLog] = {}
     for id in ids:
         if id in states and (pos := states[id].log_pos) is not None:
-            found[id] = Log(pos, (yield from awake(id)))
+            found[id] = GroupLog(pos, (yield from awake(id)))
     return found
 
 
-def keep(logs: dict[str, Log], rows: Sequence[Row]) -> Unit[None]:
+def keep(logs: dict[str, GroupLog], rows: Sequence[Row]) -> Unit[None]:
     """Put rows (group, position, message id) into the logs."""
     yield from insert_many("group_log", ("group_id", "pos", "message_id"), rows)
     for id in sorted({row[0] for row in rows}):

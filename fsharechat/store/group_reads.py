@@ -32,7 +32,7 @@ class Seat(NamedTuple):
     newest: int
 
 
-class Told(NamedTuple):
+class ToldRead(NamedTuple):
     """A row that a user is told of."""
 
     version: int
@@ -143,16 +143,16 @@ def reach(_: Dialect, seats: Sequence[Seat], after: int, upto: int, count: int) 
     return upto
 
 
-def told(dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int) -> Unit[list[Told]]:
+def told(dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int) -> Unit[list[ToldRead]]:
     """Return the rows of some groups that a user is told, with versions above `after` and up to `upto`, unordered."""
     joined = {seat.group_id: seat.joined_ms for seat in seats}
-    found: list[Told] = []
+    found: list[ToldRead] = []
     for part in chunks(list(joined)):
         sql = (
             "SELECT version, reporter, date, group_id, line, members_dt FROM group_reads "
             f"WHERE group_id IN ({marks(len(part))}) AND version > ? AND version <= ? AND reporter <> ?"
         )
         rows = (yield Query(sql, (*part, after, upto, uid))).rows
-        found += [Told(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
+        found += [ToldRead(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
     silent = yield from blacklisters(dialect, list({row.reporter for row in found}), uid)
     return [row for row in found if row.reporter not in silent]

@@ -42,7 +42,7 @@ class NewMember(NamedTuple):
     alias: str = ""
 
 
-class Shown(NamedTuple):
+class MemberFace(NamedTuple):
     """The visible part of a member: name, and address of the portrait, "" if there is none."""
 
     uid: str
@@ -54,7 +54,7 @@ class Look(NamedTuple):
     """The look of a group: its own portrait, and its oldest members."""
 
     portrait: str
-    faces: list[Shown]
+    faces: list[MemberFace]
 
 
 class GroupMembers(NamedTuple):
@@ -215,15 +215,15 @@ def look(_: Dialect, id: str, count: int) -> Unit[Look | None]:
         f"SELECT f.uid, u.display_name, u.portrait FROM ({first}) f JOIN users u ON u.uid = f.uid "
         "ORDER BY f.joined_ms, f.uid"
     )
-    return Look(rows[0][0], [Shown(*row) for row in (yield Query(sql, (id, count))).rows])
+    return Look(rows[0][0], [MemberFace(*row) for row in (yield Query(sql, (id, count))).rows])
 
 
-def faces_of(_: Dialect, uids: Iterable[str], count: int) -> Unit[list[Shown]]:
+def faces_of(_: Dialect, uids: Iterable[str], count: int) -> Unit[list[MemberFace]]:
     """Return the `count` members that `look` will find first in a group that these users are about to make."""
-    found: list[Shown] = []
+    found: list[MemberFace] = []
     for part in chunks(sorted(set(uids))):
         sql = f"SELECT uid, display_name, portrait FROM users WHERE uid IN ({marks(len(part))}) ORDER BY uid LIMIT ?"
-        found += [Shown(*row) for row in (yield Query(sql, (*part, count - len(found)))).rows]
+        found += [MemberFace(*row) for row in (yield Query(sql, (*part, count - len(found)))).rows]
         if len(found) >= count:
             break
     return found

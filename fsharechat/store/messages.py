@@ -7,8 +7,9 @@ from typing import NamedTuple
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import group_log, groups
-from fsharechat.store.group_log import FarBehind, Log, Sleeper, State
+from fsharechat.store.group_log import FarBehind, GroupLog, GroupLogState, Sleeper
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
+from fsharechat.tuples import maker
 
 MAX_PULL_BYTES = 64 * 1024
 """The largest size of the messages in one answer to an MP, bytes (contract.md section 6)."""
@@ -35,6 +36,8 @@ class Entry(NamedTuple):
     uid: str
     seq: int
 
+
+make_entry = maker(Entry)
 
 AS_IT_IS = -1
 """Stands for the version of members that a unit has read itself, with the row of the group locked."""
@@ -100,6 +103,9 @@ class Stored(NamedTuple):
     outdated: bool = False
 
 
+_stored = maker(Stored)
+
+
 class PulledEntry(NamedTuple):
     """Entry `seq` of an inbox. `sender_client` is the device that sent it, if known."""
 
@@ -109,7 +115,7 @@ class PulledEntry(NamedTuple):
     body: bytes
 
 
-class Pulled(NamedTuple):
+class PulledInbox(NamedTuple):
     """Entries of an inbox, oldest first, and its last seq.
 
     If the entries are for a device that has nothing, `begin` is the seq below them, and the device needs no entries
@@ -163,7 +169,7 @@ def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -
     first = yield from _stored_before(dialect, batch)
     states = yield from _states(dialect, batch)
     changed = yield from _changed_groups(batch, states)
-    logs: dict[str, Log] = {}
+    logs: dict[str, GroupLog] = {}
     if states:
         logs = yield from group_log.open_logs(states, _to_all(batch))
     fresh: list[NewMessage] = []
@@ -192,10 +198,12 @@ def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -
             if id(first.get(identity)) in not_stored
         )
     return [
-        Stored(
-            _id(first.get(identity, 0)),
-            entries.pop(message.id, []),
-            bool(changed) and _group(message) in changed,
+        _stored(
+            (
+                _id(first.get(identity, 0)),
+                entries.pop(message.id, []),
+                bool(changed) and _group(message) in changed,
+            )
         )
         for message, identity in zip(batch, identities, strict=True)
     ]
@@ -213,13 +221,13 @@ def _to_all(batch: Sequence[NewMessage]) -> list[str]:
     )
 
 
-def _log_of(message: NewMessage, logs: dict[str, Log]) -> Log | None:
+def _log_of(message: NewMessage, logs: dict[str, GroupLog]) -> GroupLog | None:
     """Return the log that a message goes into, if it goes into one."""
     audience = message.audience
     return logs.get(audience.group) if audience is not None and not audience.only else None
 
 
-def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, State]]:
+def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, GroupLogState]]:
     ids = {message.audience.group for message in batch if message.audience}
     if not ids:
         return {}
@@ -227,7 +235,7 @@ def _states(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[str, Sta
 
 
 def _changed_groups(
-    batch: Sequence[NewMessage], states: dict[str, State]
+    batch: Sequence[NewMessage], states: dict[str, GroupLogState]
 ) -> Unit[dict[tuple[str, int] | None, dict[str, int]]]:
     """Return the present members of groups that have changed since the receivers were taken from them.
 
@@ -326,7 +334,7 @@ def _take_first(
 
 
 def _insert(
-    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int], logs: dict[str, Log]
+    dialect: Dialect, fresh: Sequence[NewMessage], counts: dict[str, int], logs: dict[str, GroupLog]
 ) -> Unit[dict[int, list[Entry]]]:
     """Store messages. Return the entries of each. Late messages have none, and are not stored."""
     if not fresh:
@@ -359,7 +367,7 @@ def _insert(
                     inbox.append((uid, seq, id))
                     seq += 1
             last[uid] = seq
-            mine.append(Entry(uid, seq))
+            mine.append(make_entry((uid, seq)))
             inbox.append((uid, seq, message.id))
         if asleep and logged and message.sender in asleep and logged[-1][2] == message.id:
             asleep[message.sender].has(*logged[-1][:2])
@@ -383,8 +391,8 @@ def _insert(
                 m.local_id or None,
                 m.digest,
                 _kept_as(m) if m.audience else m.conversation,
-                m.body,
-                m.sender_client if m.of_frame or not m.local_id else None,
+                dialect.blob(m.body),
+                m.sender_client if m.of_frame or not m.local_id else "",
             )
             for m in fresh
         ],
@@ -451,7 +459,7 @@ _FEW = 4
 """Up to so many bodies are read without checking their sizes first."""
 
 
-def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[Pulled]:
+def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[PulledInbox]:
     """Return the oldest entries with seq above `after`, up to MAX_PULL_BYTES together, at least one.
 
     If `after` is NOTHING or above the head, these are the newest entries instead, without messages of groups that the
@@ -468,7 +476,7 @@ def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[Pulled]
     return (yield from _oldest_entries(uid, claim, head))._replace(begin=claim)
 
 
-def _oldest_entries(uid: str, after: int, head: int) -> Unit[Pulled]:
+def _oldest_entries(uid: str, after: int, head: int) -> Unit[PulledInbox]:
     upto = head
     if head - after > _FEW:
         upto = yield from _within_bytes(uid, after, head)
@@ -480,7 +488,7 @@ def _oldest_entries(uid: str, after: int, head: int) -> Unit[Pulled]:
         if size > MAX_PULL_BYTES and entries:
             break
         entries.append(PulledEntry(seq, sender, client or "", body))
-    return Pulled(entries, head)
+    return PulledInbox(entries, head)
 
 
 def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
@@ -503,7 +511,7 @@ WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
 """
 
 
-def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
+def _newest_entries(uid: str, head: int) -> Unit[PulledInbox]:
     """Return the newest entries of an inbox, oldest first, without those of groups that the user has left.
 
     Only the newest MAX_LOOKED_AT entries are searched.
@@ -531,7 +539,7 @@ def _newest_entries(uid: str, head: int) -> Unit[Pulled]:
         if id in found
         for sender, client, body in (found[id],)
     ]
-    return Pulled(entries, head, upto)
+    return PulledInbox(entries, head, upto)
 
 
 def _group_of(conversation: str) -> str | None:

@@ -31,7 +31,7 @@ _BEEN_THERE = ((1050,), (1060,), (1061,), (1062,), (1213,))
 _PAUSE_SECONDS = 0.5
 
 
-class Step(NamedTuple):
+class MigrationStep(NamedTuple):
     """A migration that was carried out: step `number` of `of`."""
 
     number: int
@@ -41,10 +41,10 @@ class Step(NamedTuple):
     seconds: float
 
 
-OnStep = Callable[[Step], None]
+OnStep = Callable[[MigrationStep], None]
 
 
-def log_step(step: Step) -> None:
+def log_step(step: MigrationStep) -> None:
     """Write a step to the log of a server."""
     log.info(
         "the store was migrated by a step",
@@ -154,7 +154,9 @@ def _teller(revision: str, upto: str, on_step: OnStep) -> Callable[..., None]:
         nonlocal began
         name = str(step.up_revision_id)
         now = time.monotonic()
-        on_step(Step(waiting.index(name) + 1, len(waiting), name, scripts[name], round(now - began, 1)))
+        on_step(
+            MigrationStep(waiting.index(name) + 1, len(waiting), name, scripts[name], round(now - began, 1))
+        )
         began = now
 
     return tell

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 
 from fsharechat.errors import CommitInDoubt, StoreError
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store import fence, group_log, messages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import OnStep, log_step, migrate
@@ -19,7 +19,7 @@ from fsharechat.store.mysql_connection import (
     CONNECT_SECONDS,
     NO_TLS,
     Conflict,
-    ConnectionLost,
+    DatabaseConnectionLost,
     Duplicate,
     Hosts,
     MysqlConnection,
@@ -28,8 +28,8 @@ from fsharechat.store.mysql_connection import (
 )
 from fsharechat.store.mysql_dialect import MysqlDialect
 from fsharechat.store.mysql_pulse import Pulse
-from fsharechat.store.readers import Lane, ReadTooLong, Share
-from fsharechat.store.state import State, look
+from fsharechat.store.readers import ReadLane, ReadTooLong, Share
+from fsharechat.store.state import StoreState, look
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, T, Unit
 from fsharechat.store.writer import Batch, Locks
@@ -39,8 +39,8 @@ from fsharechat.urls import ServiceUrl
 log = structlog.get_logger(__name__)
 
 SHARES = {
-    Lane.SHORT: Share(readers=4, reserved=1, seconds=5.0),
-    Lane.LONG: Share(readers=1, reserved=0, seconds=3.0),
+    ReadLane.SHORT: Share(readers=4, reserved=1, seconds=5.0),
+    ReadLane.LONG: Share(readers=1, reserved=0, seconds=3.0),
 }
 """The reading connections of a process."""
 
@@ -70,14 +70,14 @@ class MysqlStore(Store):
         self.dialect: Dialect = MysqlDialect()
         self._url = url
         self._hosts = Hosts(url, tls)
-        self._idle: dict[Lane, list[MysqlConnection]] = {lane: [] for lane in Lane}
+        self._idle: dict[ReadLane, list[MysqlConnection]] = {lane: [] for lane in ReadLane}
         self._writing: MysqlConnection | None = None
         self._writer = secrets.token_hex(16)
         self._batch_number = 0
         self._committing: asyncio.Task[None] | None = None
         self._pulse: asyncio.Task[None] | None = None
 
-    async def look(self) -> State:
+    async def look(self) -> StoreState:
         connection = await self._hosts.connect()
         try:
             return await connection.run(look(self.dialect))
@@ -118,14 +118,14 @@ class MysqlStore(Store):
             raise StoreError(self.away)
         await self.write(_nothing)  # each batch writes the row of this writer
 
-    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+    async def _read(self, lane: ReadLane, start: Callable[[], Unit[T]]) -> T:
         idle, seconds = self._idle[lane], self._shares[lane].seconds
         connection = idle.pop() if idle else None
         try:
             if connection is not None and connection.usable:
                 try:
                     return await _within(seconds, connection.run(start()))
-                except (ConnectionLost, Conflict) as error:
+                except (DatabaseConnectionLost, Conflict) as error:
                     log.info("a read is tried again", error=str(error))
             if connection is None or not connection.usable:
                 connection = await self._hosts.connect_reader(seconds)
@@ -180,7 +180,7 @@ class MysqlStore(Store):
                 now = time.monotonic()
                 if in_doubt:
                     asked_until = asked_until or now + DOUBT_SECONDS
-                elif not isinstance(error, (Conflict, ConnectionLost, Unreachable)):
+                elif not isinstance(error, (Conflict, DatabaseConnectionLost, Unreachable)):
                     raise
                 if (attempt >= TRIES or self.away) and (not in_doubt or now > asked_until):
                     if in_doubt:
@@ -227,7 +227,7 @@ class MysqlStore(Store):
         connection.prepare("SAVEPOINT unit")  # the savepoint of the unit before is gone
         try:
             return await connection.run(start())
-        except (Conflict, ConnectionLost, Unprepared):
+        except (Conflict, DatabaseConnectionLost, Unprepared):
             raise
         except Exception as error:  # noqa: BLE001 - it is handed to the unit's caller
             await connection.execute("ROLLBACK TO unit")

@@ -12,6 +12,7 @@ class MysqlDialect:
     shared = True
     locking = " FOR UPDATE"
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+    blob: type[bytes | bytearray] = bytes
 
     def upsert(
         self,

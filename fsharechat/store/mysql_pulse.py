@@ -27,7 +27,7 @@ AWAY = "the store is away"
 CLOSED = "the store is closed to this version"
 
 
-class State(NamedTuple):
+class PulseState(NamedTuple):
     """Why the store cannot be used: AWAY or CLOSED, and details. Both are "" while it can be used."""
 
     event: str = ""
@@ -46,8 +46,8 @@ class Pulse:
         self._hosts = hosts
         self._tell = tell
         self._connection: MysqlConnection | None = None
-        self._asking: asyncio.Task[State] | None = None
-        self._state = State()
+        self._asking: asyncio.Task[PulseState] | None = None
+        self._state = PulseState()
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -69,13 +69,13 @@ class Pulse:
                 break
             await asyncio.wait({asking}, timeout=_SLICE_SECONDS)
         else:
-            self._note(State(AWAY, f"no answer within {ANSWER_SECONDS:g} s"))
+            self._note(PulseState(AWAY, f"no answer within {ANSWER_SECONDS:g} s"))
         await asyncio.wait({asking})
         self._asking = None
         error = asking.exception()
-        self._note(asking.result() if error is None else State(AWAY, repr(error)))
+        self._note(asking.result() if error is None else PulseState(AWAY, repr(error)))
 
-    async def _ask(self) -> State:
+    async def _ask(self) -> PulseState:
         error: StoreError | None = None
         for _ in range(2):  # a connection may have ended while nobody used it
             try:
@@ -83,12 +83,12 @@ class Pulse:
                     self._connection = await self._hosts.connect(anyway=True)
                 found = await self._connection.execute(fence.QUERY)
                 problem = fence.problem(fence.level_in(found.rows))
-                return State(CLOSED, problem) if problem else State()
+                return PulseState(CLOSED, problem) if problem else PulseState()
             except StoreError as failed:
                 error = failed
-        return State(AWAY, str(error))
+        return PulseState(AWAY, str(error))
 
-    def _note(self, state: State) -> None:
+    def _note(self, state: PulseState) -> None:
         before, self._state = self._state, state
         self._hosts.away = state.reason
         if state.event == before.event:

@@ -23,7 +23,7 @@ WAITING_OF_ONE = 256
 """How many reads of one user may wait: a connection may have 64 requests under way, and a user several devices."""
 
 
-class Lane(Enum):
+class ReadLane(Enum):
     SHORT = "short"
     LONG = "long"
 
@@ -54,14 +54,14 @@ class _Queue:
 class Readers:
     """Admits reads. A caller admitted by `enter` must call `leave`."""
 
-    def __init__(self, shares: Mapping[Lane, Share], max_reads: int) -> None:
+    def __init__(self, shares: Mapping[ReadLane, Share], max_reads: int) -> None:
         """`max_reads` is how many reads may be under way or wait."""
         self._queues = {lane: _Queue(share) for lane, share in shares.items()}
         self._max_reads = max_reads
         self._reads = 0
         self._running: Counter[str] = Counter()
 
-    async def enter(self, lane: Lane, owner: str) -> None:
+    async def enter(self, lane: ReadLane, owner: str) -> None:
         """Wait for a reader. Raises StoreBusy if too many reads wait, in all or of this user."""
         queue = self._queues[lane]
         if self._reads >= self._max_reads:
@@ -84,7 +84,7 @@ class Readers:
                 self.leave(lane, owner)  # it was its turn at that moment
             raise
 
-    def leave(self, lane: Lane, owner: str) -> None:
+    def leave(self, lane: ReadLane, owner: str) -> None:
         """Let the next one read."""
         self._reads -= 1
         self._queues[lane].free += 1

@@ -47,7 +47,7 @@ class NewReport(NamedTuple):
     uids: Sequence[str]
 
 
-class Kept(NamedTuple):
+class KeptReports(NamedTuple):
     """The last seq of each receiver, by kind, and the reads in groups that were news.
 
     `version` is the version of these reads, 0 if there are none.
@@ -58,7 +58,7 @@ class Kept(NamedTuple):
     version: int
 
 
-class Pulled(NamedTuple):
+class PulledReports(NamedTuple):
     """Reports (reporter, date, target), oldest first, the last seq that they cover, and the user's last seq."""
 
     reports: list[Row]
@@ -66,7 +66,7 @@ class Pulled(NamedTuple):
     head: int
 
 
-class _Found(NamedTuple):
+class _FoundReport(NamedTuple):
     """A report, or a read in a group, for a user."""
 
     seq: int
@@ -79,7 +79,7 @@ class _Found(NamedTuple):
 
 def keep(
     dialect: Dialect, batch: Sequence[NewReport], reads: Sequence[GroupRead] = (), newest: int = 0
-) -> Unit[Kept]:
+) -> Unit[KeptReports]:
     """Keep reports that are news. Their version is above `newest`, the last one of this process, whatever the clock
     does.
 
@@ -100,7 +100,7 @@ def keep(
         sql = dialect.upsert("reports", _KEYS, ("date", "seq"), len(part), highest=("date",))
         yield Query(sql, flat(part))
     yield from group_reads.keep(dialect, read_in_groups, version)
-    return Kept(told, read_in_groups, version)
+    return KeptReports(told, read_in_groups, version)
 
 
 def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
@@ -162,7 +162,7 @@ _REPORTS = (
 )
 
 
-def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[Pulled]:
+def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[PulledReports]:
     """Return the reports of a kind with seq above `after`. An impossible `after` counts as 0.
 
     Beyond MAX_PULL_REPORTS and MAX_PULL_BYTES newer ones are left out.
@@ -174,22 +174,22 @@ def pull(dialect: Dialect, uid: str, kind: ReportType, after: int) -> Unit[Pulle
         after = 0
     rows = (yield Query(f"{_REPORTS} LIMIT ?", (uid, kind, after, reached.delivered, MAX_PULL_REPORTS))).rows
     upto = rows[-1][0] if len(rows) == MAX_PULL_REPORTS else reached.delivered
-    return _fitting([_Found(*row) for row in rows], upto, reached.delivered)
+    return _fitting([_FoundReport(*row) for row in rows], upto, reached.delivered)
 
 
-def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]:
+def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[PulledReports]:
     """Return the read reports above `after`: reports to the user, up to `own`, and reads in the user's groups."""
     seats = yield from group_reads.seats(dialect, uid, after)
     head = max(own, *(seat.newest for seat in seats)) if seats else own
     if not head:
-        return Pulled([], 0, 0)
+        return PulledReports([], 0, 0)
     if after > head:
         # The user may have left the group with the newest read. A seq beyond the time comes from another
         # installation.
         if after <= (yield from dialect.clock()):
-            return Pulled([], after, after)
+            return PulledReports([], after, after)
         return (yield from _pull_read(dialect, uid, 0, own))
-    found: list[_Found] = []
+    found: list[_FoundReport] = []
     upto = after
     for look in range(LOOKS):
         begin = upto
@@ -197,7 +197,7 @@ def _pull_read(dialect: Dialect, uid: str, after: int, own: int) -> Unit[Pulled]
         upto = yield from group_reads.reach(dialect, seats, begin, head, count)
         upto = yield from _reach(dialect, uid, begin, upto, count)
         rows = (yield Query(_REPORTS, (uid, ReportType.READ, begin, upto))).rows
-        found += yield from _to_user(dialect, uid, [_Found(*row) for row in rows])
+        found += yield from _to_user(dialect, uid, [_FoundReport(*row) for row in rows])
         found += yield from _in_groups(dialect, uid, seats, begin, upto)
         if upto >= head or _weight(found) > MAX_PULL_BYTES:
             break
@@ -211,7 +211,7 @@ def _reach(_: Dialect, uid: str, after: int, upto: int, count: int) -> Unit[int]
     return min(upto, rows[0][0]) if rows else upto
 
 
-def _to_user(dialect: Dialect, uid: str, found: Sequence[_Found]) -> Unit[list[_Found]]:
+def _to_user(dialect: Dialect, uid: str, found: Sequence[_FoundReport]) -> Unit[list[_FoundReport]]:
     """Leave out reports to the user in groups that the user has left.
 
     Other reports get the date that the reporter has told all members, if it is later.
@@ -233,7 +233,7 @@ def _to_user(dialect: Dialect, uid: str, found: Sequence[_Found]) -> Unit[list[_
 
 def _in_groups(
     dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int
-) -> Unit[list[_Found]]:
+) -> Unit[list[_FoundReport]]:
     """Return reads in groups. They get the date that the reporter has told this user alone, if it is later."""
     if not seats:
         return []
@@ -245,7 +245,7 @@ def _in_groups(
         keys = [(uid, int(ReportType.READ), int(group), r.line, r.group_id, r.reporter) for r in rows]
         known = {key[3:]: date for key, date in (yield from _dates(dialect, keys)).items()}
     return [
-        _Found(
+        _FoundReport(
             r.version,
             r.reporter,
             max(r.date, known.get((r.line, r.group_id, r.reporter), 0)),
@@ -257,12 +257,12 @@ def _in_groups(
     ]
 
 
-def _latest(found: Iterable[_Found]) -> list[_Found]:
+def _latest(found: Iterable[_FoundReport]) -> list[_FoundReport]:
     """Return the reports in order: for each reporter and conversation the last one, with the latest date.
 
     Lines do not count: a report on the wire has none.
     """
-    latest: dict[Row, _Found] = {}
+    latest: dict[Row, _FoundReport] = {}
     for row in sorted(found):
         key = (row.conversation, row.target, row.reporter)
         before = latest.pop(key, row)
@@ -270,11 +270,11 @@ def _latest(found: Iterable[_Found]) -> list[_Found]:
     return list(latest.values())
 
 
-def _weight(found: Iterable[_Found]) -> int:
+def _weight(found: Iterable[_FoundReport]) -> int:
     return sum(_FRAME + len(row.reporter.encode()) + len(row.target.encode()) for row in found)
 
 
-def _fitting(found: Sequence[_Found], upto: int, head: int) -> Pulled:
+def _fitting(found: Sequence[_FoundReport], upto: int, head: int) -> PulledReports:
     """Return the oldest reports up to a seq, as many as fit into an answer. Reports of one seq stay together."""
     size = last = 0
     kept: list[Row] = []
@@ -283,7 +283,7 @@ def _fitting(found: Sequence[_Found], upto: int, head: int) -> Pulled:
         size += _weight(part)
         rows = [(row.reporter, row.date, row.target) for row in part]
         if kept and (size > MAX_PULL_BYTES or len(kept) + len(rows) > MAX_PULL_REPORTS):
-            return Pulled(kept, last, head)
+            return PulledReports(kept, last, head)
         kept += rows
         last = seq
-    return Pulled(kept, upto, head)
+    return PulledReports(kept, upto, head)

@@ -16,7 +16,7 @@ REVOKED = 0
 """The `issued_ms` of a session whose token is no longer valid."""
 
 
-class Session(NamedTuple):
+class LoginSession(NamedTuple):
     """The secrets that prove the CONNECT of one device of one user."""
 
     secret: str
@@ -40,7 +40,7 @@ class CodeRules(NamedTuple):
     address_guesses: AddressLimit
 
 
-def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[Session, int] | None]:
+def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[LoginSession, int] | None]:
     """Return the session of a device and the status of its user."""
     rows = (
         yield Query(
@@ -52,7 +52,7 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[Session, int] | Non
     if not rows:
         return None
     *session, status = rows[0]
-    return Session(*session), status
+    return LoginSession(*session), status
 
 
 def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str, str]]]:
@@ -66,14 +66,16 @@ def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str,
     return [device for device in devices if device not in allowed]
 
 
-def renew(dialect: Dialect, uid: str, client_id: str, fresh: Session) -> Unit[Session]:
+def renew(dialect: Dialect, uid: str, client_id: str, fresh: LoginSession) -> Unit[LoginSession]:
     """Keep a new secret for a device. Its `db_secret` stays the same, because it encrypts the device's data."""
     rows = (
         yield Query("SELECT db_secret FROM sessions WHERE uid = ? AND client_id = ?", (uid, client_id))
     ).rows
     session = fresh._replace(db_secret=rows[0][0]) if rows else fresh
     yield from cursors.begin(dialect, uid, client_id)
-    yield Query(dialect.upsert("sessions", ("uid", "client_id"), Session._fields), (uid, client_id, *session))
+    yield Query(
+        dialect.upsert("sessions", ("uid", "client_id"), LoginSession._fields), (uid, client_id, *session)
+    )
     return session
 
 
@@ -92,7 +94,7 @@ def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = N
     yield from cursors.forget(dialect, uid, client_id)
 
 
-class Codes(NamedTuple):
+class LoginCodes(NamedTuple):
     """The kept facts about the codes of one number: the columns of `login_codes`."""
 
     digest: bytes = b""
@@ -110,7 +112,7 @@ class NewCode(NamedTuple):
     """
 
     result: LoginCode
-    before: Codes
+    before: LoginCodes
     wait_ms: int = 0
 
 
@@ -129,7 +131,7 @@ class Guess(NamedTuple):
     address: str = ""
 
 
-class Login(NamedTuple):
+class LoginResult(NamedTuple):
     """A login. `created`: the user is new. `session` is None if the guess was refused with `result`.
 
     `wait_ms`: how long the address must wait, if the address is the reason for a refusal.
@@ -139,18 +141,18 @@ class Login(NamedTuple):
     uid: str = ""
     status: int = 0
     created: bool = False
-    session: Session | None = None
+    session: LoginSession | None = None
     wait_ms: int = 0
 
 
-def _codes(dialect: Dialect, number: str) -> Unit[Codes]:
-    sql = f"SELECT {', '.join(Codes._fields)} FROM login_codes WHERE number = ?{dialect.locking}"
+def _codes(dialect: Dialect, number: str) -> Unit[LoginCodes]:
+    sql = f"SELECT {', '.join(LoginCodes._fields)} FROM login_codes WHERE number = ?{dialect.locking}"
     rows = (yield Query(sql, (number,))).rows
-    return Codes(*rows[0]) if rows else Codes()
+    return LoginCodes(*rows[0]) if rows else LoginCodes()
 
 
-def _keep(dialect: Dialect, number: str, codes: Codes) -> Unit[None]:
-    yield Query(dialect.upsert("login_codes", ("number",), Codes._fields), (number, *codes))
+def _keep(dialect: Dialect, number: str, codes: LoginCodes) -> Unit[None]:
+    yield Query(dialect.upsert("login_codes", ("number",), LoginCodes._fields), (number, *codes))
 
 
 def new_code(
@@ -169,10 +171,12 @@ def new_code(
     if not retried:
         wait_ms = yield from address_limits.take(dialect, Counted.CODES, address, now, rules.address_codes)
         if wait_ms:
-            return NewCode(LoginCode.TOO_OFTEN, Codes(), wait_ms)
+            return NewCode(LoginCode.TOO_OFTEN, LoginCodes(), wait_ms)
     # A missing row cannot be locked, and then two processes would both send a first code to the number.
     yield Query(
-        dialect.insert_new("login_codes", ("number", *Codes._fields)), (number, *Codes()), unread=True
+        dialect.insert_new("login_codes", ("number", *LoginCodes._fields)),
+        (number, *LoginCodes()),
+        unread=True,
     )
     codes = yield from _codes(dialect, number)
     today = now // DAY_MS
@@ -180,11 +184,11 @@ def new_code(
     too_soon = within(rules.resend_ms, codes.sent_ms, now) and not retried
     if too_soon or sent_today >= rules.per_day:
         return NewCode(LoginCode.TOO_OFTEN, codes)
-    yield from _keep(dialect, number, Codes(digest, now, today, sent_today + 1))
+    yield from _keep(dialect, number, LoginCodes(digest, now, today, sent_today + 1))
     return NewCode(LoginCode.SUCCESS, codes)
 
 
-def take_back(dialect: Dialect, number: str, digest: bytes, before: Codes, lost: bool) -> Unit[None]:
+def take_back(dialect: Dialect, number: str, digest: bytes, before: LoginCodes, lost: bool) -> Unit[None]:
     """Take back the count of a code that could not be sent, unless another code has replaced it.
 
     `lost`: it was certainly not sent, and everything becomes as before. Else the code stays valid, because it may
@@ -224,7 +228,9 @@ def use_code(dialect: Dialect, guess: Guess, now: int, rules: CodeRules) -> Unit
     return LoginCode.WRONG_CODE if alive else LoginCode.CODE_EXPIRED
 
 
-def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: CodeRules) -> Unit[Login]:
+def log_in(
+    dialect: Dialect, guess: Guess, fresh: LoginSession, now: int, rules: CodeRules
+) -> Unit[LoginResult]:
     """Use a code, find or create its user and renew the session of the device, all or nothing.
 
     A blocked user gets NO_SESSION, but only for a right code: nobody else learns of the block. A retried call that
@@ -238,17 +244,17 @@ def log_in(dialect: Dialect, guess: Guess, fresh: Session, now: int, rules: Code
         limit = rules.address_logins
         wait_ms = yield from address_limits.take(dialect, Counted.LOGINS, guess.address, now, limit)
     if wait_ms:
-        return Login(LoginCode.TOO_OFTEN, wait_ms=wait_ms)
+        return LoginResult(LoginCode.TOO_OFTEN, wait_ms=wait_ms)
     result = yield from use_code(dialect, guess, now, rules)
     if result is not LoginCode.SUCCESS:
-        return Login(result)
+        return LoginResult(result)
     uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
     if status == UserStatus.BLOCKED:
-        return Login(LoginCode.NO_SESSION, uid, status)
+        return LoginResult(LoginCode.NO_SESSION, uid, status)
     if guess.retried and not created:
         created = yield from _came_with(uid, guess.client_id)
     session = yield from renew(dialect, uid, guess.client_id, fresh)
-    return Login(result, uid, status, created, session)
+    return LoginResult(result, uid, status, created, session)
 
 
 def _came_with(uid: str, client_id: str) -> Unit[bool]:

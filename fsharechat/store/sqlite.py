@@ -25,8 +25,8 @@ from fsharechat.store.checkpoints import LATEST_PAGES, LOG_BYTES, Checkpoints
 from fsharechat.store.disk import Disk
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import OnStep, log_step, migrate
-from fsharechat.store.readers import Lane, ReadTooLong, Share
-from fsharechat.store.state import State, StoreUnread, look
+from fsharechat.store.readers import ReadLane, ReadTooLong, Share
+from fsharechat.store.state import StoreState, StoreUnread, look
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Result, Row, T, Unit, chunks, flat, marks, rows_of_marks
 from fsharechat.store.writer import Batch
@@ -34,8 +34,8 @@ from fsharechat.store.writer import Batch
 log = structlog.get_logger(__name__)
 
 SHARES = {
-    Lane.SHORT: Share(readers=3, reserved=1, seconds=5.0),
-    Lane.LONG: Share(readers=1, reserved=0, seconds=3.0),
+    ReadLane.SHORT: Share(readers=3, reserved=1, seconds=5.0),
+    ReadLane.LONG: Share(readers=1, reserved=0, seconds=3.0),
 }
 """The reader threads; each has a connection of its own."""
 
@@ -62,6 +62,9 @@ class SqliteDialect:
     shared = False
     locking = ""  # there is one writer
     tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    # Python's module takes a bytearray as it is. For bytes, and for None, it looks for an adapter, by way of
+    # an exception, each time: 2 us.
+    blob: type[bytes | bytearray] = bytearray
 
     def upsert(
         self,
@@ -148,7 +151,7 @@ class SqliteStore(Store):
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 
-    async def look(self) -> State:
+    async def look(self) -> StoreState:
         try:
             return await asyncio.to_thread(_look, self._path, self.dialect)
         except sqlite3.Error as error:
@@ -201,7 +204,7 @@ class SqliteStore(Store):
             raise StoreError(problem)
         await self.write(_mark)
 
-    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+    async def _read(self, lane: ReadLane, start: Callable[[], Unit[T]]) -> T:
         seconds = self._shares[lane].seconds
         read = _Read(seconds, time.monotonic() + seconds)
         done = self._loop.run_in_executor(self._threads, self._run_read, start, read)
@@ -331,13 +334,13 @@ class SqliteStore(Store):
         return connection
 
 
-def _look(path: Path, dialect: Dialect) -> State:
+def _look(path: Path, dialect: Dialect) -> StoreState:
     """Read the state of a database. Make no file beside it, as SQLite would if it may write there.
 
     Raises sqlite3.Error, OSError and StoreUnread.
     """
     if not path.exists() or not path.stat().st_size:
-        return State()
+        return StoreState()
     with_wal, shared = (path.with_name(path.name + beside) for beside in ("-wal", "-shm"))
     whole = not _has_content(with_wal) and not _has_content(path.with_name(path.name + "-journal"))
     if not whole and _has_content(with_wal) and not shared.exists():

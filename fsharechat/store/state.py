@@ -14,7 +14,7 @@ class StoreUnread(StoreError):
     """A process was killed while it wrote. Now only a process that may write to the database can read it."""
 
 
-class State(NamedTuple):
+class StoreState(NamedTuple):
     """`revision` is that of the last migration, "" if there are no tables."""
 
     revision: str = ""
@@ -25,17 +25,17 @@ class State(NamedTuple):
     """The version that migrated it last, and the version that raised the fence; "" if they did not note it."""
 
 
-def look(dialect: Dialect) -> Unit[State]:
+def look(dialect: Dialect) -> Unit[StoreState]:
     """Return the state of the database."""
     tables = {name for (name,) in (yield Query(dialect.tables)).rows}
     if "alembic_version" not in tables:
-        return State()
+        return StoreState()
     rows = (yield Query("SELECT version_num FROM alembic_version")).rows
     if not rows or "facts" not in tables:
-        return State()
+        return StoreState()
     wanted = (fence.NAME, fence.CLOSED_BY, VERSION_FACT)
     found: dict[str, bytes] = dict(
         (yield Query("SELECT name, value FROM facts WHERE name IN (?, ?, ?)", wanted)).rows
     )
     level, closed_by, migrated_by = (bytes(found.get(name, b"")).decode() for name in wanted)
-    return State(str(rows[0][0]), int(level or 0), migrated_by, closed_by)
+    return StoreState(str(rows[0][0]), int(level or 0), migrated_by, closed_by)

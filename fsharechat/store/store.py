@@ -9,8 +9,8 @@ from fsharechat.renewal import Renewable
 from fsharechat.store import group_log
 from fsharechat.store.group_log import FarBehind, Given
 from fsharechat.store.migrate import OnStep
-from fsharechat.store.readers import OWN, Lane, Readers, Share
-from fsharechat.store.state import State
+from fsharechat.store.readers import OWN, Readers, ReadLane, Share
+from fsharechat.store.state import StoreState
 from fsharechat.store.unit import Dialect, P, T, Unit
 from fsharechat.store.writer import LARGE, Batch, GroupCommit, StoreStats
 
@@ -23,7 +23,7 @@ class Store(Renewable, ABC):
 
     dialect: Dialect
 
-    def __init__(self, max_queue: int, shares: Mapping[Lane, Share]) -> None:
+    def __init__(self, max_queue: int, shares: Mapping[ReadLane, Share]) -> None:
         self._commits = GroupCommit(max_queue, self._start_batch)
         self.append = self._commits.append
         self._shares = shares
@@ -51,7 +51,7 @@ class Store(Renewable, ABC):
         return self._commits.stats
 
     @abstractmethod
-    async def look(self) -> State:
+    async def look(self) -> StoreState:
         """Return the state of the database, and change nothing. The store need not be open. Raises StoreError."""
 
     @abstractmethod
@@ -80,21 +80,21 @@ class Store(Renewable, ABC):
 
         Raises StoreError, also if it takes too long.
         """
-        return await self._in_turn(Lane.SHORT, OWN, lambda: unit(self.dialect, *args, **kwargs))
+        return await self._in_turn(ReadLane.SHORT, OWN, lambda: unit(self.dialect, *args, **kwargs))
 
     async def read_for(
         self, uid: str, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a unit that only reads, for a user. Few of one user run at a time. Raises the errors of `read`."""
-        return await self._in_turn(Lane.SHORT, uid, lambda: unit(self.dialect, *args, **kwargs))
+        return await self._in_turn(ReadLane.SHORT, uid, lambda: unit(self.dialect, *args, **kwargs))
 
     async def search_for(
         self, uid: str, unit: Callable[Concatenate[Dialect, P], Unit[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like `read_for`, for units that take longer the more is stored."""
-        return await self._in_turn(Lane.LONG, uid, lambda: unit(self.dialect, *args, **kwargs))
+        return await self._in_turn(ReadLane.LONG, uid, lambda: unit(self.dialect, *args, **kwargs))
 
-    async def _in_turn(self, lane: Lane, owner: str, start: Callable[[], Unit[T]]) -> T:
+    async def _in_turn(self, lane: ReadLane, owner: str, start: Callable[[], Unit[T]]) -> T:
         self._check_open()
         await self._readers.enter(lane, owner)
         try:
@@ -108,7 +108,7 @@ class Store(Renewable, ABC):
             raise StoreError("the store is closed")
 
     @abstractmethod
-    async def _read(self, lane: Lane, start: Callable[[], Unit[T]]) -> T:
+    async def _read(self, lane: ReadLane, start: Callable[[], Unit[T]]) -> T:
         """Run a unit with a reader of a lane. On return the reader is free again."""
 
     async def write(

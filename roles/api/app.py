@@ -14,9 +14,8 @@ from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
 from roles.api import back_office, uploads
-from roles.api.addresses import behind_proxies, counted_as
+from roles.api.addresses import Waits, behind_proxies, counted_as
 from roles.api.texts import Language, Wrong, language, said
-from roles.api.waits import Waits
 
 log = structlog.get_logger(__name__)
 

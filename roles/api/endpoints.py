@@ -14,7 +14,7 @@ from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.settings import Settings
 from roles.api.keys import KeyGuard
-from roles.api.shapes import BadRequest, Shape, read
+from roles.api.shapes import ApiObject, BadRequest, read
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +49,8 @@ class Endpoint:
     answer: Any
     """The type of the `result` in the answer."""
     tag: str
-    query: type[Shape] | None = None
-    body: type[Shape] | None = None
+    query: type[ApiObject] | None = None
+    body: type[ApiObject] | None = None
     prepare: Callable[[dict[str, Any], Settings], dict[str, Any]] = _unchanged
     logged: tuple[str, ...] = ()
     """Fields of the request for the log, besides those of the path. Of a list the log shows the length."""

@@ -12,7 +12,7 @@ from aiohttp import web
 from fsharechat.addresses import parsed, subscriber
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Rpc
-from roles.api.waits import Waits
+from roles.api.addresses import Waits
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ WRONG = "the key is wrong"
 TOO_MANY = "too many wrong keys from this address"
 
 
-class Refused(NamedTuple):
+class AccessRefused(NamedTuple):
     """Why a request is refused: an HTTP status, a text, and the header that belongs to the status."""
 
     status: int
@@ -43,10 +43,10 @@ class KeyGuard:
         self._rpc = rpc
         self._waits = Waits()
 
-    async def check(self, request: web.Request) -> Refused | None:
+    async def check(self, request: web.Request) -> AccessRefused | None:
         """Return None if the request may go on."""
         if self._digest is None:
-            return Refused(403, NO_KEY, {})
+            return AccessRefused(403, NO_KEY, {})
         shown = _shown(request)
         if shown is None:
             return _unauthorized(MISSING)
@@ -56,7 +56,7 @@ class KeyGuard:
         if not self._waits.seconds(address):
             self._waits.refuse(address, await self._count(address))
         if seconds := self._waits.seconds(address):
-            return Refused(429, TOO_MANY, {"Retry-After": str(ceil(seconds))})
+            return AccessRefused(429, TOO_MANY, {"Retry-After": str(ceil(seconds))})
         log.warning("wrong key for the back office", address=request.remote, path=request.path)
         return _unauthorized(WRONG)
 
@@ -68,8 +68,8 @@ class KeyGuard:
         return int(orjson.loads(reply.payload)["result"]["waitMs"]) if reply.code == Code.SUCCESS else 0
 
 
-def _unauthorized(why: str) -> Refused:
-    return Refused(401, why, {"WWW-Authenticate": "Bearer"})
+def _unauthorized(why: str) -> AccessRefused:
+    return AccessRefused(401, why, {"WWW-Authenticate": "Bearer"})
 
 
 def _shown(request: web.Request) -> str | None:

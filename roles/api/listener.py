@@ -10,10 +10,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
-from fsharechat.http import make_runner
-from fsharechat.http_log import HttpLog
+from fsharechat.http import HttpLog, make_runner
 from fsharechat.rooms import AddressRoom, Crowd
-from fsharechat.settings import Api
+from fsharechat.settings import ApiSettings
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +42,7 @@ class Listener:
     client is not cut, however much is buffered for it.
     """
 
-    def __init__(self, app: web.Application, settings: Api, max_connections: int) -> None:
+    def __init__(self, app: web.Application, settings: ApiSettings, max_connections: int) -> None:
         self._settings = settings
         self._max_connections = max_connections
         app.middlewares.insert(0, _while_under_way)

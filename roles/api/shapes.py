@@ -31,19 +31,19 @@ Number = Annotated[int, Field(ge=0, le=MAX_INT32), _absent(0)]
 Mobile = Annotated[str, Field(max_length=254, description="A mobile number or e-mail address.")]
 
 
-class Shape(BaseModel):
+class ApiObject(BaseModel):
     """An object of the back office: a number may stand for a text, and a text of digits for a number."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
 
-class Strict(Shape):
+class Strict(ApiObject):
     """A shape that refuses unknown fields, so that a wrong name is reported."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class MessageContent(Shape):
+class MessageContent(ApiObject):
     """The content of a message: the fields of a MessageContent (contract.md section 5), by their names in JSON."""
 
     type: Annotated[int, Field(ge=0, le=MAX_INT32)] = Field(
@@ -61,7 +61,7 @@ class MessageContent(Shape):
     remoteMediaUrl: Text = Field("", description="The address of the medium.")
 
 
-class PushMessage(Shape):
+class PushMessage(ApiObject):
     content: MessageContent
     messageId: Annotated[str, Field(max_length=64), _absent("")] = Field(
         "",
@@ -73,12 +73,12 @@ class PushMessage(Shape):
     )
 
 
-class PushRequest(Shape):
+class PushRequest(ApiObject):
     mobiles: list[Mobile] = Field(min_length=1, max_length=MAX_MOBILES, description="The receivers.")
     content: PushMessage
 
 
-class PushOutcome(Shape):
+class PushOutcome(ApiObject):
     mobile: str = Field(description="The number as written in the request.")
     code: Literal[200, 400, 404, 503] = Field(
         description="200 sent, 400 no mobile number or e-mail address, 404 no user has this number, "
@@ -91,7 +91,7 @@ class BadRequest(Exception):
     """A request does not have its shape. The text names the fields, and never shows their values."""
 
 
-def read(shape: type[Shape], given: Any) -> dict[str, Any]:
+def read(shape: type[ApiObject], given: Any) -> dict[str, Any]:
     """Return the given values as a `shape`. Raises BadRequest."""
     try:
         return shape.model_validate(given).model_dump()
@@ -138,7 +138,7 @@ class NewStatus(Strict):
     status: Status = Field(description="muted: may not send (code 247). blocked: may not connect.")
 
 
-class User(Shape):
+class User(ApiObject):
     uid: str
     number: str
     displayName: str
@@ -157,12 +157,12 @@ class WholeUser(User):
     extra: str
 
 
-class Users(Shape):
+class Users(ApiObject):
     users: list[User]
     next: str = Field(description="The `after` of the next page, empty on the last.")
 
 
-class Device(Shape):
+class Device(ApiObject):
     clientId: str
     loggedInAt: Number64 | None = Field(description="The time of its login; null if it has logged out.")
     online: bool
@@ -170,18 +170,18 @@ class Device(Shape):
     since: Number64 | None = Field(description="When it connected.")
 
 
-class Devices(Shape):
+class Devices(ApiObject):
     uid: str
     sessions: list[Device]
     more: int = Field(description="How many devices are not listed: at most 1,000 are.")
 
 
-class NodeCount(Shape):
+class NodeCount(ApiObject):
     node: int
     devices: int
 
 
-class SessionCount(Shape):
+class SessionCount(ApiObject):
     devices: int
     users: int
     nodes: list[NodeCount] = Field(description="By connector.")
@@ -193,7 +193,7 @@ class LogoutQuery(Strict):
     )
 
 
-class Ended(Shape):
+class Ended(ApiObject):
     uid: str
     disconnected: list[str] = Field(description="Client ids whose connections were ended.")
     loggedOut: list[str] = Field(description="Client ids that must log in again.")
@@ -212,7 +212,7 @@ class MembersQuery(Strict):
     limit: int = _limit(500)
 
 
-class Group(Shape):
+class Group(ApiObject):
     id: str
     name: str
     owner: str
@@ -222,12 +222,12 @@ class Group(Shape):
     updateDt: Number64
 
 
-class Groups(Shape):
+class Groups(ApiObject):
     groups: list[Group]
     next: str
 
 
-class Member(Shape):
+class Member(ApiObject):
     uid: str
     displayName: str
     alias: str
@@ -255,15 +255,15 @@ class WordList(Strict):
     )
 
 
-class Words(Shape):
+class Words(ApiObject):
     words: list[str]
     total: int
     next: str
 
 
-class Added(Shape):
+class Added(ApiObject):
     added: int = Field(description="How many were new.")
 
 
-class Removed(Shape):
+class Removed(ApiObject):
     removed: int = Field(description="How many existed.")

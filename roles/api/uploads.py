@@ -11,9 +11,9 @@ import structlog
 from aiohttp import web
 
 from fsharechat.blobs import BUCKETS, BlobsError
-from fsharechat.blobs.directory import ROUTE, DirectoryBlobs, NoRoom, TooLarge
+from fsharechat.blobs.directory import ROUTE, DirectoryBlobs, FileTooLarge, NoRoom
 from fsharechat.blobs.keys import uploader_of
-from fsharechat.blobs.types import HEAD_SIZE, Shown, by_head, by_name
+from fsharechat.blobs.types import HEAD_SIZE, ServedAs, by_head, by_name
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Rpc
 
@@ -103,7 +103,7 @@ class Uploads:
             return await self._blobs.receive(
                 bucket, name, request.content.iter_any(), request.content_length or 0
             )
-        except TooLarge:
+        except FileTooLarge:
             raise self._too_large() from None
         except NoRoom as error:
             self._say_full(str(error))
@@ -134,7 +134,7 @@ class Uploads:
         return web.HTTPRequestEntityTooLarge(max_size=size, actual_size=size, text=f"at most {size} bytes\n")
 
 
-def _look_into(file: Path) -> Shown:
+def _look_into(file: Path) -> ServedAs:
     try:
         with file.open("rb") as opened:
             return by_head(opened.read(HEAD_SIZE))

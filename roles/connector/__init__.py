@@ -38,14 +38,17 @@ class ConnectorRole:
         certificate = self._load_certificate()
         context = certificate.context if certificate is not None else None
         self._tcp = Acceptor(
-            hub.admit, lambda visit: TcpConnection(hub, visit), context, settings.authenticate_seconds
+            hub.admit,
+            lambda visit: TcpConnection(hub.connections, visit),
+            context,
+            settings.authenticate_seconds,
         )
         try:
             tcp_name = await self._tcp.listen(settings.host, settings.tcp_port)
         except OSError as error:
             problem = listen_problem(settings.host, settings.tcp_port, error)
             raise StartError(f"[connector] tcp_port = {settings.tcp_port}: {problem}") from error
-        self._web = WebSocketServer(hub)
+        self._web = WebSocketServer(hub.connections, hub.admit)
         try:
             name = await self._web.listen(settings.host, settings.ws_port, context)
         except OSError as error:
@@ -54,16 +57,16 @@ class ConnectorRole:
         self.addresses["tcp"] = address(tcp_name)
         self.addresses["ws"] = f"{'wss' if context is not None else 'ws'}://{address(name)}/"
         metrics = node.metrics
-        metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.sessions))
-        metrics.gauge("devices_online", "Devices that are logged in here.", lambda: hub.devices)
-        metrics.gauge("users_online", "Users with a device connected here.", lambda: len(hub.users))
+        metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.table.sessions))
+        metrics.gauge("devices_online", "Devices that are logged in here.", lambda: hub.table.devices)
+        metrics.gauge("users_online", "Users with a device connected here.", lambda: len(hub.table.users))
         if certificate is not None:
             metrics.gauge(
                 "certificate_expires_seconds",
                 "When the certificate of the clients' ports expires, seconds since 1970.",
                 lambda: certificate.expires,
             )
-        metrics.counter("notifications", "MN frames sent.", lambda: hub.notified)
+        metrics.counter("notifications", "MN frames sent.", lambda: hub.table.notified)
         metrics.counter(
             "connections_refused", "Connections beyond the limits.", lambda: hub.admission.refused
         )

@@ -20,7 +20,7 @@ PAUSE_SECONDS = 0.3
 MOST = 100_000
 """How many breaks are kept. Beyond, the oldest is forgotten."""
 
-Device = tuple[str, str]
+DeviceKey = tuple[str, str]
 """User and client id."""
 
 
@@ -29,7 +29,7 @@ class Break:
 
     __slots__ = ("connects", "device", "missing", "until")
 
-    def __init__(self, device: Device, missing: int, until: float, connects: int) -> None:
+    def __init__(self, device: DeviceKey, missing: int, until: float, connects: int) -> None:
         self.device = device
         self.missing = missing
         self.until = until
@@ -40,12 +40,12 @@ class Breaks:
     """The connections that broke a short time ago, by device."""
 
     def __init__(self) -> None:
-        self._breaks: dict[Device, Break] = {}
+        self._breaks: dict[DeviceKey, Break] = {}
 
     def __len__(self) -> int:
         return len(self._breaks)
 
-    def broke(self, device: Device, missing: int, now: float, *, back: bool) -> None:
+    def broke(self, device: DeviceKey, missing: int, now: float, *, back: bool) -> None:
         """Note a break. `back`: the device has a new connection already."""
         connects = int(back)
         known = self._breaks.pop(device, None)
@@ -55,7 +55,7 @@ class Breaks:
         if len(self._breaks) > MOST:
             del self._breaks[next(iter(self._breaks))]
 
-    def connected(self, device: Device, now: float) -> Break | None:
+    def connected(self, device: DeviceKey, now: float) -> Break | None:
         """Count a connection. Return the break before it, if the device may be deaf."""
         known = self._breaks.get(device)
         if known is None:

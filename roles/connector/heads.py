@@ -12,7 +12,7 @@ import structlog
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
-from fsharechat.settings import Connector
+from fsharechat.settings import ConnectorSettings
 from fsharechat.store.heads import Heads
 from fsharechat.tasks import repeat, spawn
 from roles.connector.logs import OnlineUser
@@ -31,10 +31,10 @@ Without this, a device would be told to fetch messages that it has just sent its
 """
 
 
-class Surroundings(Protocol):
+class HeadCheckHost(Protocol):
     """The part of the connector that the check needs."""
 
-    settings: Connector
+    settings: ConnectorSettings
     time: Callable[[], float]
     rpc: Rpc
 
@@ -45,31 +45,31 @@ class Surroundings(Protocol):
 
 
 class HeadCheck:
-    def __init__(self, hub: Surroundings) -> None:
-        self._hub = hub
+    def __init__(self, host: HeadCheckHost) -> None:
+        self._host = host
         self._fresh: deque[tuple[float, str]] = deque()
         self._ahead: deque[tuple[float, str, Heads]] = deque()
 
     def start(self) -> tuple[asyncio.Task[None], ...]:
         """Begin to check. Return the task; it runs until it is cancelled."""
         return (
-            spawn("head check", repeat(self._hub.settings.head_check_seconds, self.check_all)),
+            spawn("head check", repeat(self._host.settings.head_check_seconds, self.check_all)),
             spawn("head check of fresh devices", repeat(FRESH_SECONDS / 4, self.look_at_fresh)),
         )
 
     def connected(self, uid: str) -> None:
         """Check a user in a while."""
-        self._fresh.append((self._hub.time() + FRESH_SECONDS, uid))
+        self._fresh.append((self._host.time() + FRESH_SECONDS, uid))
 
     async def check_all(self) -> None:
-        await self.check(list(self._hub.users))
+        await self.check(list(self._host.users))
 
     async def look_at_fresh(self) -> None:
         """Check users who connected FRESH_SECONDS ago. Tell devices of heads that were ahead AHEAD_SECONDS ago."""
-        due, now = [], self._hub.time()
+        due, now = [], self._host.time()
         while self._ahead and self._ahead[0][0] <= now:
             _, uid, heads = self._ahead.popleft()
-            if (user := self._hub.users.get(uid)) is not None:
+            if (user := self._host.users.get(uid)) is not None:
                 user.catch_up(heads)
         while self._fresh and self._fresh[0][0] <= now:
             due.append(self._fresh.popleft()[1])
@@ -88,17 +88,17 @@ class HeadCheck:
         if reply.code != Code.SUCCESS:
             log.warning("heads not checked", code=reply.code, users=len(uids))
             return
-        due = self._hub.time() + AHEAD_SECONDS
+        due = self._host.time() + AHEAD_SECONDS
         for uid, numbers in orjson.loads(reply.payload).items():
-            user, heads = self._hub.users.get(uid), Heads(*numbers)
+            user, heads = self._host.users.get(uid), Heads(*numbers)
             if user is not None and user.behind(heads):
                 self._ahead.append((due, uid, heads))
 
     async def _check_devices(self, uids: list[str]) -> None:
         """End the connections of devices that were logged out or blocked without an event here."""
-        users = (self._hub.users.get(uid) for uid in uids)
+        users = (self._host.users.get(uid) for uid in uids)
         known = {(user.uid, client_id) for user in users if user is not None for client_id in user.devices}
-        sessions = {device: self._hub.session_of(device) for device in known}
+        sessions = {device: self._host.session_of(device) for device in known}
         reply = await self._ask(Method.GONE, list(sessions))
         if reply.code == Code.NOT_IMPLEMENTED:
             return  # a group process of an earlier version
@@ -107,9 +107,9 @@ class HeadCheck:
             return
         for uid, client_id in orjson.loads(reply.payload):
             session = sessions.get((uid, client_id))
-            if session is not None and self._hub.session_of((uid, client_id)) is session:
+            if session is not None and self._host.session_of((uid, client_id)) is session:
                 session.refuse("logged out, or blocked")
 
     async def _ask(self, method: Method, body: object) -> Reply:
         # Shielded: the inner task may answer its cancellation with a code, and then our cancellation would be lost.
-        return await asyncio.shield(self._hub.rpc.call(Call(method, "", "", orjson.dumps(body))))
+        return await asyncio.shield(self._host.rpc.call(Call(method, "", "", orjson.dumps(body))))

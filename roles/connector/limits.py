@@ -1,9 +1,13 @@
 """Limits of requests (contract.md section 8): a leaky bucket for each client, user and kind of request."""
 
+import asyncio
+from collections.abc import Callable
 from enum import Enum
 
 from fsharechat.leaky_bucket import LeakyBucket
 from fsharechat.protocol.signals import REQUESTS
+from fsharechat.rpc import Rpc
+from fsharechat.settings import Settings
 
 PING = -1
 """The kind of a PING and of the web client's heartbeat. The kind of a request is its sub-signal."""
@@ -100,3 +104,31 @@ class BucketTable:
             if self._left[key][0] > now:
                 return
             del self._left[key]
+
+
+class RequestFlow:
+    """The requests of all sessions: how often each device may ask, and how many are under way (`inflight`).
+
+    `max_inflight` is the most of one session. While the connector is `draining`, no new request is taken.
+    """
+
+    def __init__(self, settings: Settings, rpc: Rpc, time: Callable[[], float]) -> None:
+        limits = settings.limits
+        self.rpc = rpc
+        self.time = time
+        self.limit = RateLimit(limits.requests, limits.follow_ups, limits.seconds)
+        self.buckets = BucketTable(limits.seconds)
+        self.max_inflight = settings.connector.max_inflight
+        self.inflight = 0
+        self.draining = False
+        self._idle = asyncio.Event()
+
+    def look_if_idle(self) -> None:
+        """Let `drained` return if no request is under way."""
+        if not self.inflight:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Return when no request is under way any more; `draining` is set."""
+        if self.inflight:
+            await self._idle.wait()

@@ -13,15 +13,15 @@ import orjson
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload, notify_message, notify_recall, notify_report
 from fsharechat.protocol.signals import Code, ContentType, SubSignal
-from fsharechat.rpc import Call, Method, Reply, pulled
-from fsharechat.rpc.welcome import Marks
+from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc.payloads import Marks, decode_pulled
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import NOTHING
 from roles.connector.cursor import Cursor
 from roles.connector.marks import MarkKeeper
 from roles.connector.tail import Tail, TailMessage
-from roles.connector.transport import Transport
+from roles.connector.transport import DeviceTransport
 
 VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
 """The notifications of a new version: of the friends, the friend requests, the settings."""
@@ -46,20 +46,20 @@ something, it is also told of entries that are so much older than its mark.
 """
 
 
-class Device(Protocol):
+class DeviceSession(Protocol):
     """The part of a device's session that the logs need."""
 
     uid: str
     client_id: str
     heard_at: float
     inflight: int
-    transport: Transport
+    transport: DeviceTransport
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
         """Ask the group role. `done` gets the reply if the device is still connected."""
 
 
-class Surroundings(Protocol):
+class LogsHost(Protocol):
     """The part of the connector that the logs need."""
 
     time: Callable[[], float]
@@ -201,7 +201,7 @@ class DeviceLogs:
     )
 
     def __init__(
-        self, device: Device, surroundings: Surroundings, user: OnlineUser, heads: Heads, marks: Marks
+        self, device: DeviceSession, surroundings: LogsHost, user: OnlineUser, heads: Heads, marks: Marks
     ) -> None:
         """Begin at the `marks` of a device. The CONNECT_ACK has told it the `heads`."""
         self._device = device
@@ -335,7 +335,7 @@ class DeviceLogs:
             self.transport.send_reply(SubSignal.MP, message_id, reply.code, b"", b"")
             inbox.failed(user.heads[Log.INBOX], self._surroundings.time())
             return
-        found = pulled.decode(reply.payload)
+        found = decode_pulled(reply.payload)
         entries = [(seq, TailMessage(body, sender, client)) for seq, sender, client, body in found.entries]
         if found.begin >= 0:
             inbox.begin_at(found.begin)

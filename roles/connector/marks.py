@@ -9,7 +9,7 @@ import structlog
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Rpc
-from fsharechat.rpc.welcome import Marks
+from fsharechat.rpc.payloads import Marks
 from fsharechat.store.cursors import Log
 
 log = structlog.get_logger(__name__)

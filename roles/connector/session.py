@@ -7,23 +7,24 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import orjson
 import structlog
 from google.protobuf.message import DecodeError
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
 from fsharechat.protocol.frames import OVERLONG, Frame
-from fsharechat.protocol.ids import IdGenerator, LeaseError
+from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, ReportType, Signal, SubSignal
-from fsharechat.rpc import Call, Method, Reply, Rpc
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc import Call, Method, Reply, make_call
+from fsharechat.rpc.payloads import Welcome
 from fsharechat.store.cursors import Log
-from roles.connector.bodies import Connect, ping_interval
-from roles.connector.limits import PING, Buckets, BucketTable, RateLimit, Verdict
+from roles.connector.identity import NodeIdentity
+from roles.connector.limits import PING, Buckets, RequestFlow, Verdict
 from roles.connector.logs import DeviceLogs
-from roles.connector.transport import Transport
+from roles.connector.transport import DeviceTransport
 
 log = structlog.get_logger(__name__)
 
@@ -33,31 +34,60 @@ _NUMBERED = frozenset(number for number, row in REQUESTS.items() if row.numbered
 FRAMES_A_TURN = 200
 """How many frames of one connection are carried out in one turn. Then other connections have theirs."""
 
+MAX_PING_BYTES = 1024
+"""The largest PING that is parsed, bytes: it holds one number, and larger JSON could become many objects."""
 
-class State(Enum):
+MAX_ID_LENGTH = 255
+MAX_INTERVAL_MS = 86_400_000
+
+
+class SessionState(Enum):
     NEW = 0
     AUTHENTICATING = 1
     OPEN = 2
     CLOSED = 3
 
 
-class Surroundings(Protocol):
+class Connect(NamedTuple):
+    """The content of a CONNECT (contract.md section 4)."""
+
+    uid: str
+    password: str
+    client_id: str
+
+    @classmethod
+    def read(cls, body: bytes) -> Connect | None:
+        """Return the CONNECT in a body, None if it is none."""
+        try:
+            request = orjson.loads(body)
+            said = cls(request["userName"], request["password"], request["clientIdentifier"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+        texts = all(isinstance(text, str) for text in said)
+        return said if texts and max(len(said.uid), len(said.client_id)) <= MAX_ID_LENGTH else None
+
+
+def ping_interval(body: bytes) -> int | None:
+    """Return the interval of a PING in ms, if it has a sensible one (up to MAX_INTERVAL_MS)."""
+    if len(body) > MAX_PING_BYTES:
+        return None
+    try:
+        interval = orjson.loads(body)["interval"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return interval if type(interval) is int and 0 < interval <= MAX_INTERVAL_MS else None
+
+
+class SessionHost(Protocol):
     """The part of the connector that a session needs."""
 
-    time: Callable[[], float]
-    rpc: Rpc
-    ids: IdGenerator
-    limit: RateLimit
-    buckets: BucketTable
-    max_inflight: int
-    inflight: int
-    """The number of requests under way, of all sessions."""
-    draining: bool
+    flow: RequestFlow
+    identity: NodeIdentity
 
     def opened(self, session: Session, welcome: Welcome) -> None:
         """A device has logged in."""
 
-    def closed(self, session: Session, was: State, buckets: Buckets | None) -> None:
+    def closed(self, session: Session, was: SessionState, buckets: Buckets | None) -> None:
         """A session has ended."""
 
     def forget(self, session: Session) -> None:
@@ -66,9 +96,6 @@ class Surroundings(Protocol):
     def pinged(self, session: Session, interval_ms: int) -> None:
         """A device says how often it sends a PING."""
 
-    def look_if_idle(self) -> None:
-        """Called when a request ends while the connector drains."""
-
 
 class Session:
     """Takes the frames of a device and asks the group role. Questions about the device's logs go to its logs."""
@@ -76,7 +103,9 @@ class Session:
     __slots__ = (
         "_backlog",
         "_buckets",
-        "_hub",
+        "_flow",
+        "_host",
+        "_identity",
         "_most",
         "_resting",
         "client_id",
@@ -92,11 +121,13 @@ class Session:
         "uid",
     )
 
-    def __init__(self, hub: Surroundings, transport: Transport) -> None:
-        self._hub = hub
+    def __init__(self, host: SessionHost, transport: DeviceTransport) -> None:
+        self._host = host
+        self._flow = flow = host.flow
+        self._identity = host.identity
         self.transport = transport
-        self.state = State.NEW
-        self.opened_at = self.heard_at = hub.time()
+        self.state = SessionState.NEW
+        self.opened_at = self.heard_at = flow.time()
         self.uid = ""
         self.client_id = ""
         self.epoch = 0
@@ -104,7 +135,7 @@ class Session:
         self.logs: DeviceLogs | None = None
         """Set while the session is open."""
         # Room for requests under way; none while the client does not take the answers.
-        self._most = hub.max_inflight
+        self._most = flow.max_inflight
         self.inflight = 0
         self._backlog: deque[Frame] | None = None
         self._buckets: Buckets | None = None
@@ -117,20 +148,20 @@ class Session:
 
         Frames beyond FRAMES_A_TURN wait until others have had their turn.
         """
-        if self._hub.draining:
+        if self._flow.draining:
             return  # not acknowledged, so the client sends it again elsewhere
         for number, frame in enumerate(frames):
             if self.inflight >= self._most or self._backlog or number == FRAMES_A_TURN:
                 self._keep(frames[number:])
                 return
-            if frame.signal == Signal.PUBLISH and self.state is State.OPEN:
+            if frame.signal == Signal.PUBLISH and self.state is SessionState.OPEN:
                 self._publish(frame)
             else:
                 self._carry_out(frame)
 
     def _keep(self, frames: Sequence[Frame]) -> None:
         """Carry out frames later, and read no more until then. So never more frames wait than came at one time."""
-        if self.state is State.CLOSED:
+        if self.state is SessionState.CLOSED:
             return  # nothing would ever resume reading
         if self._backlog is None:
             self._backlog = deque()
@@ -142,17 +173,17 @@ class Session:
 
     def _carry_out(self, frame: Frame) -> None:
         signal = frame.signal
-        if self.state is State.CLOSED:
+        if self.state is SessionState.CLOSED:
             return
-        if signal == Signal.PUBLISH and self.state is State.OPEN:
+        if signal == Signal.PUBLISH and self.state is SessionState.OPEN:
             self._publish(frame)
         elif signal == Signal.PING:
             self._ping(frame)
-        elif signal == Signal.CONNECT and self.state is State.NEW:
+        elif signal == Signal.CONNECT and self.state is SessionState.NEW:
             self._connect(frame)
-        elif signal == Signal.DISCONNECT and self.state is State.OPEN:
+        elif signal == Signal.DISCONNECT and self.state is SessionState.OPEN:
             self._disconnect(frame)
-        elif signal == OVERLONG and self.state is State.OPEN:
+        elif signal == OVERLONG and self.state is SessionState.OPEN:
             if self._allowed(frame):
                 self._refuse(frame, Code.INVALID_MESSAGE)
         else:
@@ -160,21 +191,21 @@ class Session:
 
     def refuse(self, reason: str) -> None:
         """Close the connection because of something the client did, with one log line."""
-        if self.state is not State.CLOSED:
+        if self.state is not SessionState.CLOSED:
             log.info("connection closed", reason=reason, peer=self.transport.peer, uid=self.uid or None)
             self.close()
 
     def close(self) -> None:
         """End the session and its connection."""
-        if self.state is not State.CLOSED:
+        if self.state is not SessionState.CLOSED:
             self._end()
             self.transport.close()
 
     def _end(self) -> None:
         was = self.state
-        self.state = State.CLOSED
+        self.state = SessionState.CLOSED
         self._backlog = None
-        self._hub.closed(self, was, self._buckets)
+        self._host.closed(self, was, self._buckets)
 
     # Logging in and out (contract.md section 4)
 
@@ -186,14 +217,14 @@ class Session:
         if not said.client_id:
             self._refuse_connect(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
             return
-        self.state = State.AUTHENTICATING
+        self.state = SessionState.AUTHENTICATING
         self.transport.authenticating()
         self.uid, self.client_id = said.uid, said.client_id
         call = Call(Method.AUTHENTICATE, said.uid, said.client_id, said.password.encode())
-        self._hub.rpc.call(call).add_done_callback(self._on_authenticated)
+        self._flow.rpc.call(call).add_done_callback(self._on_authenticated)
 
     def _on_authenticated(self, future: asyncio.Future[Reply]) -> None:
-        if self.state is not State.AUTHENTICATING:
+        if self.state is not SessionState.AUTHENTICATING:
             return  # gone meanwhile
         reply = future.result()
         if reply.code != SubSignal.CONNECTION_ACCEPTED:
@@ -202,11 +233,11 @@ class Session:
             return
         welcome = Welcome.decode(reply.payload)
         self.issued_ms = welcome.issued_ms
-        self.state = State.OPEN
+        self.state = SessionState.OPEN
         self._buckets = None  # the marks of the device take their place
         self.transport.authenticated(self.uid)
         self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, welcome.ack)
-        self._hub.opened(self, welcome)
+        self._host.opened(self, welcome)
 
     def _refuse_connect(self, sub_signal: int) -> None:
         self.transport.send_connect_ack(sub_signal, b"")
@@ -219,11 +250,11 @@ class Session:
         # The device hears of the end only after its logout is done. So its next request finds it logged out.
         self._end()
         self.transport.pause()
-        self._hub.forget(self)
+        self._host.forget(self)
 
     def heartbeat(self) -> bool:
         """Count a sign of life. Return whether it may have an answer."""
-        verdict = self._hub.limit.count(self._buckets or self._take_buckets(), PING, self._hub.time())
+        verdict = self._flow.limit.count(self._buckets or self._take_buckets(), PING, self._flow.time())
         if verdict is Verdict.FLOOD:
             self.refuse("a flood of PING")
         return verdict is Verdict.ALLOWED
@@ -233,7 +264,7 @@ class Session:
             return
         interval_ms = ping_interval(frame.body)
         if interval_ms is not None:
-            self._hub.pinged(self, interval_ms)
+            self._host.pinged(self, interval_ms)
         self.transport.send_ping(frame.message_id, interval_ms or 0)
 
     # Requests
@@ -248,7 +279,7 @@ class Session:
             return
         if sub_signal in _NUMBERED:
             try:
-                message_id = self._hub.ids.next()
+                message_id = self._identity.next_id()
             except LeaseError as error:
                 log.error("no message id", error=str(error))
                 self._refuse(frame, Code.SERVER_ERROR)
@@ -256,30 +287,32 @@ class Session:
         elif sub_signal not in REQUESTS:
             self._refuse(frame, Code.NOT_IMPLEMENTED)
             return
-        call = Call(
-            sub_signal,
-            self.uid,
-            self.client_id,
-            frame.body,
-            message_id,
-            False,
-            frame.message_id,
-            self.issued_ms,
+        call = make_call(
+            (
+                sub_signal,
+                self.uid,
+                self.client_id,
+                frame.body,
+                message_id,
+                False,
+                frame.message_id,
+                self.issued_ms,
+            )
         )
         self.inflight += 1
-        self._hub.inflight += 1
-        self._hub.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
+        self._flow.inflight += 1
+        self._flow.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
         """Ask the group role. `done` gets the reply if the device is still connected."""
         self.inflight += 1
-        self._hub.inflight += 1
-        self._hub.rpc.call(call).add_done_callback(partial(self._finished, done))
+        self._flow.inflight += 1
+        self._flow.rpc.call(call).add_done_callback(partial(self._finished, done))
 
     def _finished(self, done: Callable[[Reply], None], future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         try:
-            if self.state is State.OPEN:
+            if self.state is SessionState.OPEN:
                 done(future.result())
         finally:
             self._went_out()
@@ -287,7 +320,7 @@ class Session:
     def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         try:
-            if self.state is State.OPEN:
+            if self.state is SessionState.OPEN:
                 reply = future.result()
                 code, payload = reply
                 if code:
@@ -302,10 +335,10 @@ class Session:
 
     def _went_out(self) -> None:
         """Go on with the frames that waited for an answer."""
-        hub = self._hub
-        hub.inflight -= 1
-        if hub.draining:
-            hub.look_if_idle()
+        flow = self._flow
+        flow.inflight -= 1
+        if flow.draining:
+            flow.look_if_idle()
         if not self.inflight and self.logs is not None:
             self.logs.answers_are_out()
         if self._backlog:
@@ -317,12 +350,12 @@ class Session:
 
     def go_on(self) -> None:
         """Carry out the waiting frames: the client has taken everything."""
-        self._most = self._hub.max_inflight
+        self._most = self._flow.max_inflight
         if self._backlog:
             self._work_off()
 
     def _work_off(self) -> None:
-        if self._hub.draining or self._resting:
+        if self._flow.draining or self._resting:
             return
         left = FRAMES_A_TURN
         while self._backlog and self.inflight < self._most:
@@ -331,7 +364,7 @@ class Session:
                 return
             left -= 1
             self._carry_out(self._backlog.popleft())
-        if not self._backlog and self.state is not State.CLOSED:
+        if not self._backlog and self.state is not SessionState.CLOSED:
             self.transport.resume()
 
     def rest(self) -> None:
@@ -368,7 +401,7 @@ class Session:
     def _allowed(self, frame: Frame) -> bool:
         """Count a request. A request over the limit is answered here."""
         kind = frame.sub_signal
-        verdict = self._hub.limit.count(self._buckets or self._take_buckets(), kind, self._hub.time())
+        verdict = self._flow.limit.count(self._buckets or self._take_buckets(), kind, self._flow.time())
         if verdict is Verdict.ALLOWED:
             return True
         if verdict is Verdict.TOO_OFTEN:
@@ -380,8 +413,8 @@ class Session:
     def _take_buckets(self) -> Buckets:
         """Begin to count the client's requests (limits.py). A flood ends the connection."""
         # Before the login, requests count for this connection alone: the client may name somebody else's device.
-        stranger = self.state is not State.OPEN
-        self._buckets = Buckets() if stranger else self._hub.buckets.take(self.uid, self.client_id)
+        stranger = self.state is not SessionState.OPEN
+        self._buckets = Buckets() if stranger else self._flow.buckets.take(self.uid, self.client_id)
         return self._buckets
 
     def forget_leaked(self, now: float) -> None:

@@ -8,9 +8,8 @@ from fsharechat.protocol.bodies import pull_result
 from fsharechat.protocol.frames import Frame, FrameDecoder, FrameError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from roles.connector.admission import Visit
+from roles.connector.connection import SKIPPED_BYTES, ConnectionServices, DeviceConnection
 from roles.connector.deaf import PAUSE_SECONDS, SMALL, Break
-from roles.connector.hub import Hub
-from roles.connector.receiving import SKIPPED_BYTES, Receiver
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
@@ -26,7 +25,7 @@ _REFUSED = b"\0"
 """The body of a refused CONNECT (section 4). Android takes an empty body for an accepted CONNECT with head 0."""
 
 
-class TcpConnection(Receiver, asyncio.Protocol):
+class TcpConnection(DeviceConnection, asyncio.Protocol):
     """The transport of a session."""
 
     answer_bytes = 64 * 1024
@@ -41,10 +40,10 @@ class TcpConnection(Receiver, asyncio.Protocol):
         "silence_seconds",
     )
 
-    def __init__(self, hub: Hub, visit: Visit) -> None:
-        super().__init__(hub)
+    def __init__(self, services: ConnectionServices, visit: Visit) -> None:
+        super().__init__(services)
         self._visit = visit
-        self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, hub.settings.max_body_bytes))
+        self._decoder = FrameDecoder(min(UNAUTHENTICATED_BODY, services.settings.max_body_bytes))
         # The size of the largest write that the client may not have taken yet, bytes, if it is not SMALL.
         self._largest = 0
         self._pinged = 0  # the message id of the last PING
@@ -56,7 +55,7 @@ class TcpConnection(Receiver, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._session = self._hub.accept(self)
+        self._session = self._services.table.accept(self)
         if self._session is None:
             self._transport.abort()
         else:
@@ -68,7 +67,7 @@ class TcpConnection(Receiver, asyncio.Protocol):
         self._closing = True
         self._transport = None
         self._visit.ended()
-        self._hub.slow.forget(self)
+        self._services.slow.forget(self)
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -114,12 +113,12 @@ class TcpConnection(Receiver, asyncio.Protocol):
 
     def authenticated(self, uid: str) -> None:
         self._visit.logged_in()
-        self._decoder.max_body = self._hub.settings.max_body_bytes
+        self._decoder.max_body = self._services.settings.max_body_bytes
         self._decoder.max_skipped = SKIPPED_BYTES
 
     def close(self) -> None:
         self._visit.release()
-        self._hub.writes.flush(self)
+        self._services.writes.flush(self)
         if not self._closing:
             self._note_break()
         self._end()
@@ -139,7 +138,7 @@ class TcpConnection(Receiver, asyncio.Protocol):
             self._session.refuse("not logged in within the time")
         self._visit.cut()
 
-    # Receiver
+    # What it reads
 
     def _read(self, data: bytes) -> None:
         session = self._session
@@ -163,29 +162,29 @@ class TcpConnection(Receiver, asyncio.Protocol):
         unknown = transport.get_extra_info("socket") is None  # gone before we are told, as with TLS
         if self._largest if unknown else left_of(transport) != NOTHING:
             device = (session.uid, session.client_id)
-            back = self._hub.session_of(device) not in (None, session)
-            self._hub.breaks.broke(device, max(self._largest, SMALL), self._hub.time(), back=back)
+            back = self._services.table.session_of(device) not in (None, session)
+            self._services.breaks.broke(device, max(self._largest, SMALL), self._services.time(), back=back)
 
     def _heard(self, arrived: list[Frame]) -> None:
         if self._largest and self.left() == NOTHING:
             self._largest = 0
         if self._deaf is not None and any(frame.signal not in _OF_THE_DEAF for frame in arrived):
-            self._hub.breaks.hears(self._deaf)
+            self._services.breaks.hears(self._deaf)
             self._deaf = None
 
     def _free_if_deaf(self) -> None:
         session = self._session
         assert session is not None
-        known = self._hub.breaks.connected((session.uid, session.client_id), self._hub.time())
+        known = self._services.breaks.connected((session.uid, session.client_id), self._services.time())
         if known is None or known.connects < 2:
             self._deaf = known
             return
-        self._hub.breaks.hears(known)
+        self._services.breaks.hears(known)
         self._send(bytes(known.missing) + _ping(self._pinged, 0))
-        self._hub.writes.flush(self)
+        self._services.writes.flush(self)
         self._rest(PAUSE_SECONDS)
 
-    # Sender
+    # What it sends
 
     def write_now(self, data: bytes) -> None:
         if self._transport is not None and not self._closing:

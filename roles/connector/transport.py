@@ -5,7 +5,7 @@ from typing import Protocol
 from roles.connector.tail import TailMessage
 
 
-class Transport(Protocol):
+class DeviceTransport(Protocol):
     """The part of a connection that a session needs. No method blocks or raises. After `close` nothing is sent."""
 
     peer: str

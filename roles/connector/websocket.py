@@ -9,18 +9,16 @@ from typing import Any, cast
 
 from aiohttp import hdrs, web
 
-from fsharechat.http import make_runner, refuse_encoded
-from fsharechat.http_log import HttpLog
+from fsharechat.http import HttpLog, make_runner, refuse_encoded
 from fsharechat.protocol import json, websocket
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.protocol.websocket import Message, WebSocketDecoder, WebSocketError
 from fsharechat.tasks import spawn
-from roles.connector.acceptor import Acceptor
+from roles.connector.acceptor import Acceptor, Admit
+from roles.connector.connection import SKIPPED_BYTES, ConnectionServices, DeviceConnection
 from roles.connector.gate import Gate
-from roles.connector.hub import Hub
-from roles.connector.receiving import SKIPPED_BYTES, Receiver
-from roles.connector.session import FRAMES_A_TURN, Session, State
+from roles.connector.session import FRAMES_A_TURN, Session, SessionState
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
 
@@ -37,8 +35,9 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class WebSocketServer:
     """Serves the paths `/` and `/ws`."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, services: ConnectionServices, admit: Admit) -> None:
+        self._services = services
+        self._admit = admit
         app = web.Application(middlewares=[refuse_encoded])
         app.router.add_get("/", self._serve)
         app.router.add_get("/ws", self._serve)
@@ -51,10 +50,10 @@ class WebSocketServer:
         http = self._runner.server
         assert http is not None
         self._acceptor = Acceptor(
-            self._hub.admit,
+            self._admit,
             lambda visit: Gate(visit, http()),
             context,
-            self._hub.settings.authenticate_seconds,
+            self._services.settings.authenticate_seconds,
         )
         return await self._acceptor.listen(host, port)
 
@@ -69,7 +68,6 @@ class WebSocketServer:
         await self._runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        hub = self._hub
         transport = request.transport
         gate = transport.get_protocol() if transport is not None else None
         if not isinstance(gate, Gate):
@@ -77,8 +75,8 @@ class WebSocketServer:
         response = upgrade(request)
         if response is None:
             return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
-        connection = WebSocketConnection(hub, request, gate)
-        session = hub.accept(connection)
+        connection = WebSocketConnection(self._services, request, gate)
+        session = self._services.table.accept(connection)
         if session is None:
             return plain(503, "Too many connections, try again later.\n")
         shaken = False
@@ -118,7 +116,7 @@ def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.
     return response
 
 
-class WebSocketConnection(Receiver):
+class WebSocketConnection(DeviceConnection):
     """The transport of a session. aiohttp makes the handshake; after it, aiohttp only hands on the arriving bytes."""
 
     answer_bytes = 256 * 1024
@@ -139,9 +137,9 @@ class WebSocketConnection(Receiver):
         "silence_seconds",
     )
 
-    def __init__(self, hub: Hub, request: web.Request, gate: Gate) -> None:
-        super().__init__(hub)
-        self._decoder = WebSocketDecoder(hub.settings.max_body_bytes)
+    def __init__(self, services: ConnectionServices, request: web.Request, gate: Gate) -> None:
+        super().__init__(services)
+        self._decoder = WebSocketDecoder(services.settings.max_body_bytes)
         self._messages: list[Message] = []  # messages that the session has not taken yet
         self._request = request
         self._gate: Gate | None = gate
@@ -153,12 +151,12 @@ class WebSocketConnection(Receiver):
         self._closer: asyncio.TimerHandle | None = None
         self._visit = gate.visit
         self.peer = gate.visit.peer
-        self.silence_seconds = hub.settings.web_silence_seconds
+        self.silence_seconds = services.settings.web_silence_seconds
 
     async def serve(self, session: Session) -> None:
         """Serve a connection after its handshake. Return when either side has closed it."""
         self._transport = self._request.transport
-        if session.state is State.CLOSED or self._transport is None:
+        if session.state is SessionState.CLOSED or self._transport is None:
             return
         self._session = session
         if self._gate is not None:
@@ -187,12 +185,12 @@ class WebSocketConnection(Receiver):
     def feed_eof(self) -> None:
         """Note that the connection is gone."""
         self._transport = None
-        self._hub.slow.forget(self)
+        self._services.slow.forget(self)
         if self._session is not None:
             self._session.close()
         self._leave()
 
-    # Receiver
+    # What it reads
 
     def _read(self, data: bytes) -> None:
         try:
@@ -246,7 +244,7 @@ class WebSocketConnection(Receiver):
         try:
             frame = json.decode_request(text)
         except JsonError as error:
-            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is State.OPEN:
+            if error.signal == Signal.PUBLISH and error.sub_signal and session.state is SessionState.OPEN:
                 session.invalid(error.sub_signal, error.message_id, str(error))
             else:
                 session.refuse(str(error))
@@ -350,7 +348,7 @@ class WebSocketConnection(Receiver):
         if not self._gone.done():
             self._gone.set_result(None)
 
-    # Sender
+    # What it sends
 
     def write_now(self, data: bytes) -> None:
         transport = self._transport

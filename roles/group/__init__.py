@@ -10,10 +10,8 @@ from fsharechat.codes import CodeError
 from fsharechat.codes.delivery import Delivery
 from fsharechat.errors import StartError, StoreError
 from fsharechat.node import WAIT_SECONDS, Node
-from fsharechat.protocol.ids import IdGenerator
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
-from fsharechat.store import messages as message_rows
 from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
@@ -35,8 +33,9 @@ from roles.group import (
     settings,
     users,
 )
+from roles.group.business import Business
+from roles.group.clock import ServerClock
 from roles.group.handlers import Dispatcher, add_up
-from roles.group.service import Group
 from roles.group.tokens import TokenSigner
 
 log = structlog.get_logger(__name__)
@@ -57,7 +56,7 @@ class GroupRole:
         self.addresses: dict[str, str] = {}
         self._node: Node | None = None
         self._lease: Lease | None = None
-        self._group: Group | None = None
+        self._business: Business | None = None
         self._codes: Delivery | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -66,7 +65,7 @@ class GroupRole:
         try:
             lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
             self._lease = lease
-            ids = await _ids(lease, node.store)
+            clock = await ServerClock.begin(lease, node.store)
             key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
             self._codes = backends.make_codes(node.settings)
         except LeaseTaken as error:
@@ -76,23 +75,24 @@ class GroupRole:
         if node.settings.codes.super_code:
             log.warning("a super code is set: anybody who knows it can log in as any user")
         node.health.part("group's node id", lease.look)
-        group = Group(
+        business = Business(
             node.settings,
             node.store,
             node.bus,
-            ids,
+            clock,
             self._codes,
             TokenSigner(key),
             node.blobs,
         )
-        self._group = group
-        calls = Dispatcher(group, HANDLERS)
-        await group.start(node.registry)
+        self._business = business
+        calls = Dispatcher(business.services, HANDLERS)
+        await business.start(node.registry)
         await node.rpc.serve(calls.call)
-        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, group, calls))
+        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, clock, calls))
         stats = node.store.stats
-        node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(group.presence))
-        sleepers = group.sleepers
+        presence = business.whereabouts.table
+        node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(presence))
+        sleepers = business.sleepers
         node.metrics.counter(
             "members_put_to_sleep",
             "Members of large groups who are given messages when they come back.",
@@ -111,16 +111,17 @@ class GroupRole:
             await asyncio.wait((self._keeper,))
         if self._node:
             await self._node.rpc.unserve()
-        if self._group is not None:
-            self._group.stop()
-            await self._group.portraits.stop()
+        if self._business is not None:
+            await self._business.stop()
         if self._codes is not None:
             await self._codes.close()
         if self._lease:
             await self._lease.release()
 
     @staticmethod
-    async def _keep_serving(lease: Lease, store: Store, rpc: Rpc, group: Group, calls: Dispatcher) -> None:
+    async def _keep_serving(
+        lease: Lease, store: Store, rpc: Rpc, clock: ServerClock, calls: Dispatcher
+    ) -> None:
         """Take calls only while the node id is held and the store can be used. Else others take them."""
         changed = asyncio.Event()
         lease.on_change(lambda _: changed.set())
@@ -129,9 +130,9 @@ class GroupRole:
         try:
             while True:
                 able = lease.held and not store.away
-                if able and not (leaving is None and group.ids.node == lease.node):
+                if able and not (leaving is None and clock.ids.node == lease.node):
                     try:
-                        group.ids = await _ids(lease, store, group.ids.newest)
+                        await clock.renew(lease, store)
                     except StoreError as error:
                         log.warning("waiting", section="store", reason=str(error))
                         await asyncio.sleep(WAIT_SECONDS)
@@ -155,13 +156,3 @@ class GroupRole:
             if leaving is not None:
                 leaving.cancel()
                 await asyncio.wait({leaving})
-
-
-async def _ids(lease: Lease, store: Store, after: int = 0) -> IdGenerator:
-    """Return a generator of ids for the node id that is leased now, valid while the lease lasts. Raises StoreError.
-
-    The ids are above `after` and above all stored ids, whichever process had the node id before.
-    """
-    node = lease.node
-    newest = max(after, await store.read(message_rows.newest))
-    return IdGenerator.for_group(node, after=newest, held=lambda: lease.holds(node))

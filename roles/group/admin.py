@@ -4,22 +4,20 @@ The api role has checked the key, and the shape of the request (roles/api/shapes
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
-from roles.group.handlers import Handlers
+from roles.group.handlers import Handlers, HandlerServices
 
-if TYPE_CHECKING:
-    from roles.group.service import Group
-
-Request = dict[str, Any]
-Operation = Callable[["Group", Call, Request], Awaitable[object]]
+OfficeRequest = dict[str, Any]
+Operation = Callable[..., Awaitable[object]]
+"""Takes services, the call, and what is asked. It returns the `result` of the answer, or raises Denied."""
 
 Operations = Mapping[str, Operation]
-"""Operations by name. Each returns the `result` of the answer, or raises Denied."""
+"""Operations by name."""
 
 
 OFFICE = "back office"
@@ -38,13 +36,13 @@ def handlers(tables: Iterable[Operations]) -> Handlers:
     """Return the handlers for the operations of all tables."""
     operations = {name: function for table in tables for name, function in table.items()}
 
-    async def administer(group: "Group", call: Call) -> Reply:
-        request: Request = orjson.loads(call.body)
+    async def administer(services: HandlerServices, call: Call) -> Reply:
+        request: OfficeRequest = orjson.loads(call.body)
         function = operations.get(request["op"])
         if function is None:
             return Reply(Code.NOT_IMPLEMENTED)
         try:
-            return _answer(200, "success", await function(group, call, request))
+            return _answer(200, "success", await services.bind(function)(call, request))
         except Denied as denied:
             return _answer(denied.status, str(denied), None)
 

@@ -4,11 +4,13 @@ from fsharechat.protocol.signals import GroupType, MemberType
 from fsharechat.rpc import Call
 from fsharechat.store import admin, groups
 from fsharechat.store.groups import Info
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import OFFICE, Denied, Operations, Request
-from roles.group.groups import NOTHING, Change, Told, end
-from roles.group.notices import Notice
-from roles.group.service import Group
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
+from roles.group.clock import ServerClock
+from roles.group.groups import NOTHING, Announcement, Change, Notice, end
+from roles.group.outbox import EventOutbox
+from roles.group.standing import Standing
 
 
 def _shown(info: Info) -> dict[str, object]:
@@ -28,23 +30,21 @@ def _name(names: type[GroupType] | type[MemberType], number: int) -> str:
     return names(number).name.lower() if number in names._value2member_map_ else str(number)
 
 
-async def list_groups(group: Group, _: Call, request: Request) -> object:
+async def list_groups(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
-    found = await group.store.search_for(
-        OFFICE, admin.chat_groups, request["search"], request["after"], limit + 1
-    )
+    found = await store.search_for(OFFICE, admin.chat_groups, request["search"], request["after"], limit + 1)
     return {
         "groups": list(map(_shown, found[:limit])),
         "next": found[limit - 1].id if len(found) > limit else "",
     }
 
 
-async def get(group: Group, _: Call, request: Request) -> object:
+async def get(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
-    info = await group.store.read(admin.chat_group, request["group"])
+    info = await store.read(admin.chat_group, request["group"])
     if info is None:
         raise Denied(404, "there is no such group")
-    rows = await group.store.read(admin.group_members, info.id, request["after"], limit + 1)
+    rows = await store.read(admin.group_members, info.id, request["after"], limit + 1)
     members = [
         {"uid": uid, "displayName": name, "alias": alias, "type": _name(MemberType, kind), "joinedAt": joined}
         for uid, name, alias, kind, joined in rows[:limit]
@@ -58,18 +58,25 @@ async def get(group: Group, _: Call, request: Request) -> object:
     }
 
 
-async def dismiss(group: Group, call: Call, request: Request) -> object:
+async def dismiss(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    outbox: EventOutbox,
+    call: Call,
+    request: OfficeRequest,
+) -> object:
     """Dismiss a group. Its members are told as if its owner had done it."""
     id = request["group"]
-    info, told = await group.store.write_group(
-        id, (), _dismiss, group.ids.next(), id, group.now(), call.retried
-    )
-    group.group_changed(info.id)
-    group.deliver(told.messages, told.stored)
+    info, told = await store.write_group(id, (), _dismiss, clock.next_id(), id, clock.now(), call.retried)
+    standing.group_changed(info.id)
+    outbox.announce(told.messages, told.stored)
     return _shown(info._replace(dismissed=True, member_count=0))
 
 
-def _dismiss(dialect: Dialect, id: int, group_id: str, now: int, retried: bool) -> Unit[tuple[Info, Told]]:
+def _dismiss(
+    dialect: Dialect, id: int, group_id: str, now: int, retried: bool
+) -> Unit[tuple[Info, Announcement]]:
     info = yield from groups.locked(dialect, group_id)
     if info is None:
         raise Denied(404, "there is no such group")

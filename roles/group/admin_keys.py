@@ -3,17 +3,18 @@
 from fsharechat.rpc import Call
 from fsharechat.store import address_limits
 from fsharechat.store.address_limits import AddressLimit, Counted
-from roles.group.admin import Operations, Request
-from roles.group.service import Group
+from fsharechat.store.store import Store
+from roles.group.admin import OfficeRequest, Operations
+from roles.group.clock import ServerClock
 
 WRONG_KEYS = AddressLimit(10, 60_000)
 """How many of one address are answered normally. Further ones are refused, and not logged."""
 
 
-async def count_wrong_key(group: Group, _: Call, request: Request) -> object:
+async def count_wrong_key(store: Store, clock: ServerClock, _: Call, request: OfficeRequest) -> object:
     """Count a wrong key of an address. `waitMs` is the time until the next one is allowed, or 0."""
-    wait_ms = await group.store.write(
-        address_limits.take, Counted.WRONG_KEYS, request["address"], group.now(), WRONG_KEYS
+    wait_ms = await store.write(
+        address_limits.take, Counted.WRONG_KEYS, request["address"], clock.now(), WRONG_KEYS
     )
     return {"waitMs": wait_ms}
 

@@ -4,17 +4,21 @@ from fsharechat.protocol.signals import UserStatus
 from fsharechat.rpc import Call
 from fsharechat.store import admin, users
 from fsharechat.store.admin import Account
-from roles.group.admin import OFFICE, Denied, Operations, Request
+from fsharechat.store.store import Store
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
+from roles.group.clock import ServerClock
+from roles.group.expulsion import Expulsion
 from roles.group.login import normal_number
-from roles.group.service import Group
+from roles.group.presence import PresenceTable
+from roles.group.standing import Standing
 
 MAX_DEVICES = 1000
 """How many devices of one user are listed."""
 
 
-async def _account(group: Group, key: str) -> Account:
+async def _account(store: Store, key: str) -> Account:
     """Return the user with a uid or a number. Raises Denied."""
-    found = await group.store.read(admin.account, normal_number(key) or key)
+    found = await store.read(admin.account, normal_number(key) or key)
     if found is None:
         raise Denied(404, "there is no such user")
     return found
@@ -30,30 +34,30 @@ def _shown(account: Account) -> dict[str, object]:
     }
 
 
-async def create(group: Group, call: Call, request: Request) -> object:
+async def create(store: Store, clock: ServerClock, call: Call, request: OfficeRequest) -> object:
     number = normal_number(request["number"])
     if number is None:
         raise Denied(400, "number: must be a mobile number or an e-mail address")
     name: str = request["displayName"]
-    account, created = await group.store.write(admin.create_user, number, name, group.now())
+    account, created = await store.write(admin.create_user, number, name, clock.now())
     if not created and not (call.retried and account.display_name == (name or users.default_name(number))):
         raise Denied(409, f"there is a user with that number: {account.uid}")
     return _shown(account)
 
 
-async def get(group: Group, _: Call, request: Request) -> object:
-    account = await _account(group, request["user"])
-    rows = await group.store.read(users.profiles, [account.uid])
+async def get(store: Store, _: Call, request: OfficeRequest) -> object:
+    account = await _account(store, request["user"])
+    rows = await store.read(users.profiles, [account.uid])
     profile = dict(zip(users.PROFILE, rows[account.uid], strict=True)) if account.uid in rows else {}
     more = ("portrait", "gender", "mobile", "email", "address", "company", "social", "extra")
     return {**_shown(account), **{name: profile.get(name) for name in more}}
 
 
-async def list_users(group: Group, _: Call, request: Request) -> object:
+async def list_users(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     wanted: str = request["status"]
     status = UserStatus[wanted.upper()] if wanted else None
-    found = await group.store.search_for(
+    found = await store.search_for(
         OFFICE, admin.accounts, request["search"], status, request["after"], limit + 1
     )
     return {
@@ -62,30 +66,32 @@ async def list_users(group: Group, _: Call, request: Request) -> object:
     }
 
 
-async def set_status(group: Group, _: Call, request: Request) -> object:
+async def set_status(
+    store: Store, standing: Standing, expulsion: Expulsion, _: Call, request: OfficeRequest
+) -> object:
     """Set the status of a user: normal, muted (may not send) or blocked (may not connect), at once and everywhere."""
-    account = await _account(group, request["user"])
+    account = await _account(store, request["user"])
     status = UserStatus[request["status"].upper()]
-    await group.store.write(admin.set_status, account.uid, status)
-    group.changed([account.uid])
+    await store.write(admin.set_status, account.uid, status)
+    standing.changed([account.uid])
     if status is UserStatus.BLOCKED:
-        group.expulsion.watch(account.uid)
-        group.expulsion.kick(account.uid)
+        expulsion.watch(account.uid)
+        expulsion.kick(account.uid)
     return _shown(account._replace(status=status))
 
 
-async def count_sessions(group: Group, _: Call, __: Request) -> object:
+async def count_sessions(presence: PresenceTable, _: Call, __: OfficeRequest) -> object:
     """Return how many devices are online on each connector, as this process knows them."""
-    presence = group.presence
+    presence = presence
     nodes = [{"node": node, "devices": devices} for node, devices in presence.per_node.items()]
     return {"devices": len(presence), "users": presence.users, "nodes": nodes}
 
 
-async def list_sessions(group: Group, _: Call, request: Request) -> object:
+async def list_sessions(store: Store, presence: PresenceTable, _: Call, request: OfficeRequest) -> object:
     """List the devices of a user. If there are too many: those online first, then those that logged in last."""
-    account = await _account(group, request["user"])
-    logged_in = await group.store.read(admin.logged_in, account.uid)
-    online = group.presence.devices(account.uid)
+    account = await _account(store, request["user"])
+    logged_in = await store.read(admin.logged_in, account.uid)
+    online = presence.devices(account.uid)
     known = sorted({*logged_in, *online}, key=lambda id: (id not in online, -logged_in.get(id, 0), id))
     return {
         "uid": account.uid,
@@ -103,17 +109,17 @@ async def list_sessions(group: Group, _: Call, request: Request) -> object:
     }
 
 
-async def end_sessions(group: Group, call: Call, request: Request) -> object:
+async def end_sessions(store: Store, expulsion: Expulsion, call: Call, request: OfficeRequest) -> object:
     """End the connection of one device of a user, or of all. With `logout` they must log in again."""
-    account = await _account(group, request["user"])
+    account = await _account(store, request["user"])
     only = [request["clientId"]] if "clientId" in request else None
     logged_out: list[str] = []
     if request["logout"]:
-        logged_out = await group.store.write(admin.log_out, account.uid, only)
-        group.expulsion.watch(account.uid)
-    kicked = group.expulsion.kick(account.uid, only)
+        logged_out = await store.write(admin.log_out, account.uid, only)
+        expulsion.watch(account.uid)
+    kicked = expulsion.kick(account.uid, only)
     if only and not kicked and not logged_out and not call.retried:
-        known = await group.store.read(admin.logged_in, account.uid)
+        known = await store.read(admin.logged_in, account.uid)
         if only[0] not in known:
             raise Denied(404, "the user has no such device")
     return {"uid": account.uid, "disconnected": kicked, "loggedOut": logged_out}

@@ -4,10 +4,10 @@ import secrets
 
 from fsharechat.rpc import Call
 from fsharechat.store import words
+from fsharechat.store.store import Store
 from fsharechat.store.words import MAX_WORDS, TooManyWords
-from roles.group.admin import Denied, Operations, Request
-from roles.group.service import Group
-from roles.group.words import fold
+from roles.group.admin import Denied, OfficeRequest, Operations
+from roles.group.words import WordFilter, fold
 
 MAX_WORD = 64
 """The most characters of one word after folding."""
@@ -27,25 +27,25 @@ def _folded(given: list[str]) -> list[str]:
     return found
 
 
-async def list_words(group: Group, _: Call, request: Request) -> object:
+async def list_words(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
-    found = await group.store.read(words.page, fold(request["after"]).strip(), limit + 1)
-    total = await group.store.read(words.count)
+    found = await store.read(words.page, fold(request["after"]).strip(), limit + 1)
+    total = await store.read(words.count)
     return {"words": found[:limit], "total": total, "next": found[limit - 1] if len(found) > limit else ""}
 
 
-async def add(group: Group, _: Call, request: Request) -> object:
+async def add(store: Store, word_filter: WordFilter, _: Call, request: OfficeRequest) -> object:
     try:
-        added = await group.store.write(words.add, _folded(request["words"]), secrets.token_bytes(16))
+        added = await store.write(words.add, _folded(request["words"]), secrets.token_bytes(16))
     except TooManyWords:
         raise Denied(409, f"there would be more than {MAX_WORDS} words; none was added") from None
-    group.words.changed()
+    word_filter.changed()
     return {"added": added}
 
 
-async def remove(group: Group, _: Call, request: Request) -> object:
-    removed = await group.store.write(words.remove, _folded(request["words"]), secrets.token_bytes(16))
-    group.words.changed()
+async def remove(store: Store, word_filter: WordFilter, _: Call, request: OfficeRequest) -> object:
+    removed = await store.write(words.remove, _folded(request["words"]), secrets.token_bytes(16))
+    word_filter.changed()
     return {"removed": removed}
 
 

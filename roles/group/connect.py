@@ -8,14 +8,18 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal, UserStatus
 from fsharechat.rpc import Call, Method, Reply
-from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
-from fsharechat.store.sessions import Session
+from fsharechat.store.sessions import LoginSession
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
+from roles.group.clock import ServerClock
+from roles.group.expulsion import Expulsion
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.sleepers import Sleepers
+from roles.group.tokens import TokenSigner
 
 log = structlog.get_logger(__name__)
 
@@ -26,21 +30,23 @@ HEADS_AT_ONCE = 100
 """How many users' heads one read looks up: it looks at each of their groups, which may be hundreds."""
 
 
-async def authenticate(group: Group, call: Call) -> Reply:
+async def authenticate(
+    store: Store, clock: ServerClock, sleepers: Sleepers, tokens: TokenSigner, call: Call
+) -> Reply:
     """Check the password of a CONNECT. The code of the reply is the sub-signal of the CONNECT_ACK."""
     try:
-        found = await group.store.read(sessions.find, call.uid, call.client_id)
+        found = await store.read(sessions.find, call.uid, call.client_id)
         if found is None:
             return Reply(SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST)
         session, status = found
-        if not _proves(group, call, session):
+        if not _proves(tokens, call, session):
             return Reply(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
         if status == UserStatus.BLOCKED:
             return Reply(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
-        reached, known, asleep = await group.store.read(_positions, call.uid, call.client_id)
+        reached, known, asleep = await store.read(_positions, call.uid, call.client_id)
         if asleep:
-            await group.sleepers.wake_within([call.uid], WAKE_SECONDS)
-            reached, known, _ = await group.store.read(_positions, call.uid, call.client_id)
+            await sleepers.wake_within([call.uid], WAKE_SECONDS)
+            reached, known, _ = await store.read(_positions, call.uid, call.client_id)
     except StoreError as error:
         log.warning("store failed a request", method="connect", error=str(error))
         return Reply(SubSignal.CONNECTION_REFUSED_SERVER_UNAVAILABLE)
@@ -49,7 +55,7 @@ async def authenticate(group: Group, call: Call) -> Reply:
         friend_head=reached.friends,
         friend_rq_head=reached.requests,
         setting_head=reached.settings,
-        server_time=group.now(),
+        server_time=clock.now(),
     )
     welcome = Welcome(
         reached,
@@ -75,55 +81,55 @@ def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, 
     return found.get(uid, Heads()), known, bool(asleep)
 
 
-def _proves(group: Group, call: Call, session: Session) -> bool:
+def _proves(tokens: TokenSigner, call: Call, session: LoginSession) -> bool:
     try:
         token = crypto.open_connect_password(call.body.decode(), session.secret)
     except (crypto.CryptoError, UnicodeDecodeError):
         return False
-    return group.tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
+    return tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
 
 
-async def forget(group: Group, call: Call) -> Reply:
+async def forget(store: Store, expulsion: Expulsion, call: Call) -> Reply:
     """Log a device out, unless it has logged in again since the login whose time (ms) is the body."""
-    await group.store.write(sessions.forget, call.uid, call.client_id, int(call.body))
-    group.expulsion.recheck(call.uid, call.client_id)
+    await store.write(sessions.forget, call.uid, call.client_id, int(call.body))
+    expulsion.recheck(call.uid, call.client_id)
     return Reply(Code.SUCCESS)
 
 
-async def all_heads(group: Group, call: Call) -> Reply:
+async def all_heads(store: Store, sleepers: Sleepers, call: Call) -> Reply:
     uids = orjson.loads(call.body)
     found: dict[str, Heads] = {}
     asleep: list[str] = []
     for start in range(0, len(uids), HEADS_AT_ONCE):
-        some, sleepers = await group.store.read(heads.looked_at, uids[start : start + HEADS_AT_ONCE])
+        some, sleeping = await store.read(heads.looked_at, uids[start : start + HEADS_AT_ONCE])
         found |= some
-        asleep += sleepers
+        asleep += sleeping
     if asleep:
         # These users have a device: they were put to sleep in the moment in which it connected.
-        await group.sleepers.wake_within(asleep, WAKE_SECONDS)
+        await sleepers.wake_within(asleep, WAKE_SECONDS)
         for start in range(0, len(asleep), HEADS_AT_ONCE):
-            found |= await group.store.read(heads.heads, asleep[start : start + HEADS_AT_ONCE])
+            found |= await store.read(heads.heads, asleep[start : start + HEADS_AT_ONCE])
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
 
 
-async def gone(group: Group, call: Call) -> Reply:
+async def gone(store: Store, call: Call) -> Reply:
     """Return which devices should have been kicked: the event for it may be lost."""
     devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
-    return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(sessions.gone, devices)))
+    return Reply(Code.SUCCESS, orjson.dumps(await store.read(sessions.gone, devices)))
 
 
-async def missed_recalls(group: Group, call: Call) -> Reply:
-    found = await group.store.read_for(call.uid, recalls.missed, call.uid, orjson.loads(call.body))
+async def missed_recalls(store: Store, call: Call) -> Reply:
+    found = await store.read_for(call.uid, recalls.missed, call.uid, orjson.loads(call.body))
     return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
 
 
-async def keep_marks(group: Group, call: Call) -> Reply:
-    await group.store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
+async def keep_marks(store: Store, call: Call) -> Reply:
+    await store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
     return Reply(Code.SUCCESS)
 
 
-async def newest_id(group: Group, call: Call) -> Reply:
-    return Reply(Code.SUCCESS, orjson.dumps(await group.store.read(messages.newest)))
+async def newest_id(store: Store, call: Call) -> Reply:
+    return Reply(Code.SUCCESS, orjson.dumps(await store.read(messages.newest)))
 
 
 HANDLERS = Handlers(

@@ -11,20 +11,23 @@ from fsharechat.protocol.bodies import long_payload
 from fsharechat.protocol.signals import (
     Code,
     ContentType,
-    ConversationType,
     PersistFlag,
     RequestStatus,
     SubSignal,
 )
 from fsharechat.rpc import Call
 from fsharechat.store import friends, heads, messages
-from fsharechat.store.friends import Request
+from fsharechat.store.friends import FriendRequest
 from fsharechat.store.heads import FRIENDS, REQUESTS, next_version
-from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.service import Group
-from roles.group.standing import check_heard, check_rights, rights_of
+from roles.group.messages import private_message
+from roles.group.outbox import EventOutbox
+from roles.group.standing import Standing, check_heard
+from roles.group.words import WordFilter
 
 MAX_REASON = 1000
 MAX_ALIAS = 64
@@ -41,23 +44,31 @@ _ACCEPTING = (RequestStatus.SENT, RequestStatus.ACCEPTED)
 """The status values of an FHR that accept (section 7)."""
 
 
-async def add_friend(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+async def add_friend(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    word_filter: WordFilter,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.AddFriendRequest,
+) -> None:
     target = request.target_uid
     if target == call.uid or len(request.reason) > MAX_REASON:
         raise Refusal(Code.INVALID_PARAMETER)
     if request.reason:
-        await check_rights(group, call.uid, check_heard)  # it becomes a message
-    if await group.words.forbids(call.uid, [request.reason]):
+        await standing.check_rights(call.uid, check_heard)  # it becomes a message
+    if await word_filter.forbids(call.uid, [request.reason]):
         raise Refusal(Code.SENSITIVE_WORD)
-    await rights_of(group, target)
-    version = await group.store.write(_ask, call.uid, target, request.reason, group.now(), call.retried)
-    _tell_of_requests(group, version, call.uid, target)
+    await standing.rights_of(target)
+    version = await store.write(_ask, call.uid, target, request.reason, clock.now(), call.retried)
+    _tell_of_requests(outbox, version, call.uid, target)
 
 
-def _tell_of_requests(group: Group, version: int, *uids: str) -> None:
+def _tell_of_requests(outbox: EventOutbox, version: int, *uids: str) -> None:
     """Send FRN to all devices of the users whose list has changed. Else the head check would tell them later."""
     for uid in uids:
-        group.outbox.notify(SubSignal.FRN, long_payload(version), uid)
+        outbox.notify(SubSignal.FRN, long_payload(version), uid)
 
 
 def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried: bool) -> Unit[int]:
@@ -78,33 +89,38 @@ def _ask(dialect: Dialect, uid: str, target: str, reason: str, now: int, retried
         raise Refusal(Code.ALREADY_REQUESTED)
     version = yield from next_version(dialect, REQUESTS, (uid, target), now)
     yield from friends.put_request(
-        dialect, Request(uid, target, reason, RequestStatus.SENT, now, 0, version, True, False)
+        dialect, FriendRequest(uid, target, reason, RequestStatus.SENT, now, 0, version, True, False)
     )
     return version
 
 
-async def handle_request(group: Group, call: Call, request: pb.HandleFriendRequest) -> None:
-    requester, now = request.target_uid, group.now()
+async def handle_request(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.HandleFriendRequest,
+) -> None:
+    requester, now = request.target_uid, clock.now()
     if request.status == RequestStatus.REJECTED:
-        closed, _ = await group.store.write(
-            _close, requester, call.uid, RequestStatus.REJECTED, now, call.retried
-        )
-        _tell_of_requests(group, closed.update_dt, requester, call.uid)
+        closed, _ = await store.write(_close, requester, call.uid, RequestStatus.REJECTED, now, call.retried)
+        _tell_of_requests(outbox, closed.update_dt, requester, call.uid)
     elif request.status in _ACCEPTING:
-        ids = [group.ids.next() for _ in range(1 + len(TIPS))]
-        done = await group.store.write(_accept, requester, call.uid, ids, now, call.retried)
-        group.changed((requester, call.uid))
-        group.deliver(done.greetings, done.stored)
+        ids = [clock.next_id() for _ in range(1 + len(TIPS))]
+        done = await store.write(_accept, requester, call.uid, ids, now, call.retried)
+        standing.changed((requester, call.uid))
+        outbox.announce(done.greetings, done.stored)
         for uid in (requester, call.uid):
-            group.outbox.notify(SubSignal.FN, long_payload(done.version), uid)
-        _tell_of_requests(group, done.answered, requester, call.uid)
+            outbox.notify(SubSignal.FN, long_payload(done.version), uid)
+        _tell_of_requests(outbox, done.answered, requester, call.uid)
     else:
         raise Refusal(Code.INVALID_PARAMETER)
 
 
 def _close(
     dialect: Dialect, requester: str, uid: str, status: RequestStatus, now: int, retried: bool
-) -> Unit[tuple[Request, bool]]:
+) -> Unit[tuple[FriendRequest, bool]]:
     """Answer a request. Return it, and whether it was open: the first try of a retried call may have answered it."""
     found = yield from friends.request(dialect, requester, uid)
     if retried and found is not None and found.status == status:
@@ -159,27 +175,14 @@ def _accept(
         ),
     ]
     greetings = [
-        _private(id, requester, uid, content, now) for id, content in zip(ids, contents, strict=True)
+        private_message(id, requester, uid, content, now) for id, content in zip(ids, contents, strict=True)
     ]
     stored = yield from messages.append(dialect, greetings)
     return _Accepted(version, closed.update_dt, greetings, stored)
 
 
-def _private(id: int, sender: str, target: str, content: pb.MessageContent, now: int) -> NewMessage:
-    """Return a message from one user to another, written by the server."""
-    message = pb.Message(
-        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
-        from_user=sender,
-        content=content,
-        message_id=id,
-        server_timestamp=now,
-    )
-    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
-    return NewMessage(id, sender, 0, key, message.SerializeToString(), (target,))
-
-
-async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
-    found = await group.store.read_for(call.uid, friends.requests, call.uid, request.version)
+async def pull_requests(store: Store, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:
+    found = await store.read_for(call.uid, friends.requests, call.uid, request.version)
     return pb.GetFriendRequestResult(
         entry=[
             pb.FriendRequest(
@@ -196,9 +199,11 @@ async def pull_requests(group: Group, call: Call, request: pb.Version) -> pb.Get
     )
 
 
-async def mark_requests_read(group: Group, call: Call, request: pb.Version) -> None:
-    version = await group.store.write(_mark_read, call.uid, request.version, group.now())
-    _tell_of_requests(group, version, call.uid)
+async def mark_requests_read(
+    store: Store, clock: ServerClock, outbox: EventOutbox, call: Call, request: pb.Version
+) -> None:
+    version = await store.write(_mark_read, call.uid, request.version, clock.now())
+    _tell_of_requests(outbox, version, call.uid)
 
 
 def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
@@ -207,19 +212,21 @@ def _mark_read(dialect: Dialect, uid: str, upto: int, now: int) -> Unit[int]:
     return version
 
 
-async def pull_friends(group: Group, call: Call, request: pb.Version) -> pb.GetFriendsResult:
-    rows = await group.store.read_for(call.uid, friends.changed, call.uid, request.version)
+async def pull_friends(store: Store, call: Call, request: pb.Version) -> pb.GetFriendsResult:
+    rows = await store.read_for(call.uid, friends.changed, call.uid, request.version)
     return pb.GetFriendsResult(
         entry=[pb.Friend(uid=uid, state=state, update_dt=dt, alias=alias) for uid, state, dt, alias in rows]
     )
 
 
-async def set_alias(group: Group, call: Call, request: pb.AddFriendRequest) -> None:
+async def set_alias(
+    store: Store, clock: ServerClock, outbox: EventOutbox, call: Call, request: pb.AddFriendRequest
+) -> None:
     """Keep `reason` as the alias of a friend."""
     if len(request.reason) > MAX_ALIAS:
         raise Refusal(Code.INVALID_PARAMETER)
-    version = await group.store.write(_set_alias, call.uid, request.target_uid, request.reason, group.now())
-    group.outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
+    version = await store.write(_set_alias, call.uid, request.target_uid, request.reason, clock.now())
+    outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
 
 
 def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int) -> Unit[int]:
@@ -231,13 +238,20 @@ def _set_alias(dialect: Dialect, uid: str, friend_uid: str, alias: str, now: int
     return version
 
 
-async def delete_friend(group: Group, call: Call, request: pb.DeleteFriendRequest) -> None:
+async def delete_friend(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.DeleteFriendRequest,
+) -> None:
     other = request.target_uid
-    await rights_of(group, other)
-    version = long_payload(await group.store.write(_delete, call.uid, other, group.now(), call.retried))
-    group.changed((call.uid, other))
-    group.outbox.notify(SubSignal.FN, version, call.uid, except_client=call.client_id)
-    group.outbox.notify(SubSignal.FN, version, other)
+    await standing.rights_of(other)
+    version = long_payload(await store.write(_delete, call.uid, other, clock.now(), call.retried))
+    standing.changed((call.uid, other))
+    outbox.notify(SubSignal.FN, version, call.uid, except_client=call.client_id)
+    outbox.notify(SubSignal.FN, version, other)
 
 
 def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> Unit[int]:
@@ -254,15 +268,22 @@ def _delete(dialect: Dialect, uid: str, other: str, now: int, retried: bool) -> 
     return version
 
 
-async def blacklist(group: Group, call: Call, request: pb.BlacklistUserRequest) -> None:
+async def blacklist(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    outbox: EventOutbox,
+    call: Call,
+    request: pb.BlacklistUserRequest,
+) -> None:
     """Put a user on the blacklist of another, or take them off it. They are not told."""
     target = request.target_uid
     if target == call.uid or request.status not in (0, 1):
         raise Refusal(Code.INVALID_PARAMETER)
-    await rights_of(group, target)
-    version = await group.store.write(_blacklist, call.uid, target, bool(request.status), group.now())
-    group.changed((call.uid,))
-    group.outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
+    await standing.rights_of(target)
+    version = await store.write(_blacklist, call.uid, target, bool(request.status), clock.now())
+    standing.changed((call.uid,))
+    outbox.notify(SubSignal.FN, long_payload(version), call.uid, except_client=call.client_id)
 
 
 def _blacklist(dialect: Dialect, uid: str, target: str, on: bool, now: int) -> Unit[int]:

@@ -6,18 +6,24 @@ the id that the connector gave to the request. So a repeated call finds that it 
 
 import base64
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec
+
+import orjson
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
+    TRANSPARENT_TYPES,
     Code,
     ContentType,
+    ConversationType,
     GroupInfoType,
     GroupType,
     MemberType,
+    PersistFlag,
     SubSignal,
     UserStatus,
 )
@@ -25,14 +31,135 @@ from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, MEMBER, sent_siz
 from fsharechat.rpc import Call
 from fsharechat.store import friends, groups, messages
 from fsharechat.store.groups import Info, NewMember, Silence
-from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.messages import AS_IT_IS, Audience, NewMessage, Stored, conversation_key
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit, rows_within
-from roles.group import group_rights
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.notices import Notice, brought
-from roles.group.service import Group
-from roles.group.standing import check_heard, check_not_blocked, check_rights
-from roles.group.words import texts_of
+from roles.group.outbox import EventOutbox
+from roles.group.portraits import Portraits
+from roles.group.standing import Standing, check_heard, check_not_blocked
+from roles.group.tokens import TokenSigner
+from roles.group.turns import Turns
+from roles.group.words import WordFilter, texts_of
+
+# Rights: who may change what (contract.md sections 5 and 8)
+
+_GIVEN = (MemberType.NORMAL, MemberType.MANAGER, MemberType.SILENCED)
+"""The types that an owner may give to new members."""
+
+
+def check_add(group: Info, uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may add members."""
+    _check_member(uid, members)
+    if group.type == GroupType.RESTRICTED and uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_modify(group: Info, uid: str, members: Mapping[str, int], what: int) -> None:
+    """Raise Refusal unless a user may change the field `what` (GroupInfoType) of a group."""
+    _check_member(uid, members)
+    anybody = group.type != GroupType.RESTRICTED and what == GroupInfoType.NAME
+    if not anybody and uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_kick(group: Info, uid: str, _: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may remove members: the owner, and in a free group nobody."""
+    if uid != group.owner or group.type == GroupType.FREE:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_dismiss(group: Info, uid: str, _: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may dismiss a group."""
+    if uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_quit(group: Info, uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may leave a group."""
+    _check_member(uid, members)
+    if uid == group.owner and group.type != GroupType.FREE:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_may_say(uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal if the user is silenced in the group and wants to say something there."""
+    if members.get(uid) == MemberType.SILENCED:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def member_type(wanted: int, by_owner: bool, silence: Silence) -> int:
+    """Return the type of a new member. Only the owner may name managers and silenced members.
+
+    A member who left while silenced is still silenced, unless the owner removed them and adds them again.
+    """
+    if silence != Silence.NONE and not (by_owner and silence == Silence.KICKED):
+        return MemberType.SILENCED
+    return wanted if by_owner and wanted in _GIVEN else MemberType.NORMAL
+
+
+def _check_member(uid: str, members: Mapping[str, int]) -> None:
+    if uid not in members:
+        raise Refusal(Code.NOT_IN_GROUP)
+
+
+# Notices: the messages that tell the members what has changed (section 8)
+
+_STORED = (PersistFlag.STORED, PersistFlag.STORED_AND_COUNTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The parts of a request for the message that tells of the change.
+
+    `id` is the id of the message, `now` its time in ms. `content` is the message that the request brought, if any.
+    """
+
+    id: int
+    now: int
+    operator: str
+    group_id: str
+    line: int = 0
+    content: pb.MessageContent | None = None
+
+    def message(
+        self,
+        kind: int,
+        members: Mapping[str, int],
+        *,
+        name: str | None = None,
+        uids: Sequence[str] | None = None,
+    ) -> NewMessage:
+        """Return the message to `members` (MemberType by uid): the content of the request, or one of type `kind`.
+
+        The content of a silenced user is not used. `name` and `uids` are the changed values, None for other changes.
+        """
+        content = self.content
+        if content is None or members.get(self.operator) == MemberType.SILENCED:
+            about = {"g": self.group_id, "o": self.operator, "n": name, "ms": uids}
+            data = orjson.dumps({key: value for key, value in about.items() if value is not None})
+            content = pb.MessageContent(type=kind, data=data, persist_flag=PersistFlag.STORED)
+        where = pb.Conversation(type=ConversationType.GROUP, target=self.group_id, line=self.line)
+        message = pb.Message(
+            conversation=where,
+            from_user=self.operator,
+            content=content,
+            message_id=self.id,
+            server_timestamp=self.now,
+        )
+        key = conversation_key(where.type, where.line, where.target, self.operator)
+        receivers = [uid for uid in members if uid != self.operator]
+        audience = Audience(self.group_id, AS_IT_IS)
+        body = message.SerializeToString()
+        return NewMessage(self.id, self.operator, 0, key, body, receivers, audience=audience)
+
+
+def brought(content: pb.MessageContent) -> pb.MessageContent | None:
+    """Return the notice that a request brought, if it can be stored. Else the server makes one."""
+    stored = content.persist_flag in _STORED or not content.HasField("persist_flag")
+    return content if content.type > 0 and content.type not in TRANSPARENT_TYPES and stored else None
+
 
 MAX_GROUPS = 2000
 """The most groups in one GPGI."""
@@ -53,7 +180,7 @@ _FIELDS: dict[GroupInfoType, tuple[str, int, int | None]] = {
 P = ParamSpec("P")
 May = Callable[[Info, str, Mapping[str, int]], None]
 """Raises Refusal unless a user may change a group. Of the members it looks only at that user."""
-Request = (
+GroupRequest = (
     pb.CreateGroupRequest
     | pb.AddGroupMemberRequest
     | pb.RemoveGroupMemberRequest
@@ -63,14 +190,14 @@ Request = (
 )
 
 
-class Told(NamedTuple):
+class Announcement(NamedTuple):
     """The messages about a change, and their seqs. Empty if there was nothing left to change."""
 
     messages: Sequence[NewMessage] = ()
     stored: Sequence[Stored] = ()
 
 
-NOTHING = Told()
+NOTHING = Announcement()
 
 
 class Change(NamedTuple):
@@ -99,48 +226,64 @@ class Change(NamedTuple):
         return self.notice.group_id
 
 
-async def _change(
-    group: Group,
-    call: Call,
-    request: Request,
-    group_id: str,
-    may: May | None,
-    new: Sequence[NewMember],
-    texts: Sequence[str],
-    unit: Callable[Concatenate[Dialect, Change, P], Unit[Told]],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> None:
-    """Carry out a change and tell of it.
+@dataclass(frozen=True)
+class GroupChanges:
+    """Carries out changes of groups. `limit` is the most members of a group."""
 
-    `new` are the users who may become members by it, `texts` are the texts that others will read. `may` is also
-    asked before: the change locks all members, and a user without the right must not cause that.
-    """
-    texts = [text for text in (*texts, *(member.alias for member in new)) if text]
-    rights = await check_rights(group, call.uid, check_heard if texts else check_not_blocked)
-    if may is not None and not call.retried:  # (the first try may have been the last that they might)
-        info, seats = await group.store.read_for(call.uid, groups.seat, group_id, call.uid)
-        if info is None:
-            raise Refusal(Code.NOT_EXIST)
-        may(info, call.uid, seats)
-        if texts:
-            group_rights.check_heard(call.uid, seats)
-    content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
-    if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
-        raise Refusal(Code.INVALID_PARAMETER)
-    said = texts_of(content) if content is not None else ()
-    if await group.words.forbids(call.uid, (*said, *texts)):
-        raise Refusal(Code.SENSITIVE_WORD)
-    line = request.to_line[0] if request.to_line else 0
-    notice = Notice(call.message_id or group.ids.next(), group.now(), call.uid, group_id, line, content)
-    members = await group.members.get(group_id)
-    uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
-    change = Change(notice, call.retried, says=bool(texts))
-    async with group.turns.turn(call.uid):
-        told = await group.store.write_group(group_id, uids, unit, change, *args, **kwargs)
-    group.group_changed(group_id)
-    group.portraits.want(group_id)
-    group.deliver(told.messages, told.stored)
+    store: Store
+    clock: ServerClock
+    standing: Standing
+    word_filter: WordFilter
+    outbox: EventOutbox
+    portraits: Portraits
+    tokens: TokenSigner
+    turns: Turns
+    limit: int
+
+    async def carry_out(
+        self,
+        call: Call,
+        request: GroupRequest,
+        group_id: str,
+        may: May | None,
+        new: Sequence[NewMember],
+        texts: Sequence[str],
+        unit: Callable[Concatenate[Dialect, Change, P], Unit[Announcement]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Carry out a change and tell of it.
+
+        `new` are the users who may become members by it, `texts` are the texts that others will read. `may` is also
+        asked before: the change locks all members, and a user without the right must not cause that.
+        """
+        texts = [text for text in (*texts, *(member.alias for member in new)) if text]
+        rights = await self.standing.check_rights(call.uid, check_heard if texts else check_not_blocked)
+        if may is not None and not call.retried:  # (the first try may have been the last that they might)
+            info, seats = await self.store.read_for(call.uid, groups.seat, group_id, call.uid)
+            if info is None:
+                raise Refusal(Code.NOT_EXIST)
+            may(info, call.uid, seats)
+            if texts:
+                check_may_say(call.uid, seats)
+        content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
+        if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
+            raise Refusal(Code.INVALID_PARAMETER)
+        said = texts_of(content) if content is not None else ()
+        if await self.word_filter.forbids(call.uid, (*said, *texts)):
+            raise Refusal(Code.SENSITIVE_WORD)
+        line = request.to_line[0] if request.to_line else 0
+        notice = Notice(
+            call.message_id or self.clock.next_id(), self.clock.now(), call.uid, group_id, line, content
+        )
+        members = await self.standing.members.get(group_id)
+        uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
+        change = Change(notice, call.retried, says=bool(texts))
+        async with self.turns.turn(call.uid):
+            told = await self.store.write_group(group_id, uids, unit, change, *args, **kwargs)
+        self.standing.group_changed(group_id)
+        self.portraits.want(group_id)
+        self.outbox.announce(told.messages, told.stored)
 
 
 def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
@@ -153,14 +296,14 @@ def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
     return info
 
 
-def _tell(dialect: Dialect, message: NewMessage) -> Unit[Told]:
-    return Told([message], (yield from messages.append(dialect, [message])))
+def _tell(dialect: Dialect, message: NewMessage) -> Unit[Announcement]:
+    return Announcement([message], (yield from messages.append(dialect, [message])))
 
 
 # Making
 
 
-async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> bytes:
+async def create(changes: GroupChanges, call: Call, request: pb.CreateGroupRequest) -> bytes:
     info = request.group.group_info
     if info.type not in tuple(GroupType):
         raise Refusal(Code.INVALID_PARAMETER)
@@ -169,17 +312,16 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
     id = info.target_id
     if not id:
         if not call.message_id:
-            call = call._replace(message_id=group.ids.next())
-        id = new_id(group, call.message_id)
+            call = call._replace(message_id=changes.clock.next_id())
+        id = new_id(changes.tokens, call.message_id)
     elif len(id) > MAX_ID or "|" in id or not id.isprintable() or id != id.strip():
         raise Refusal(Code.INVALID_PARAMETER)
-    limit = group.settings.limits.group_members
+    limit = changes.limit
     wanted = _wanted(request.group.members, limit)
     portrait = info.portrait
     if not portrait:
-        portrait = await group.portraits.first(id, [call.uid, *(member.uid for member in wanted)])
-    await _change(
-        group,
+        portrait = await changes.portraits.first(id, [call.uid, *(member.uid for member in wanted)])
+    await changes.carry_out(
         call,
         request,
         id,
@@ -194,14 +336,14 @@ async def create(group: Group, call: Call, request: pb.CreateGroupRequest) -> by
     return id.encode()
 
 
-def new_id(group: Group, message_id: int) -> str:
+def new_id(tokens: TokenSigner, message_id: int) -> str:
     """Return the id of a group whose request has this id: the same when the call is made again, and not guessed."""
-    return base64.b32encode(group.tokens.digest("group", str(message_id))[:10]).decode().lower()
+    return base64.b32encode(tokens.digest("group", str(message_id))[:10]).decode().lower()
 
 
 def _create(
     dialect: Dialect, change: Change, info: Info, wanted: Sequence[NewMember], limit: int
-) -> Unit[Told]:
+) -> Unit[Announcement]:
     info = groups.members_changed(info, 0, change.now)
     if not (yield from groups.create(dialect, info)):
         if change.retried and (yield from messages.is_stored(dialect, change.notice.id)):
@@ -242,7 +384,7 @@ def _new(
     by_owner = operator == info.owner
 
     def kind(member: NewMember) -> int:
-        return group_rights.member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
+        return member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
 
     return [member._replace(type=kind(member)) for member in new if member.uid in known]
 
@@ -250,21 +392,21 @@ def _new(
 # Changing
 
 
-async def add_members(group: Group, call: Call, request: pb.AddGroupMemberRequest) -> None:
-    limit = group.settings.limits.group_members
+async def add_members(changes: GroupChanges, call: Call, request: pb.AddGroupMemberRequest) -> None:
+    limit = changes.limit
     wanted = _wanted(request.added_member, limit)
-    may = group_rights.check_add
-    await _change(group, call, request, request.group_id, may, wanted, (), _add, wanted, limit)
+    may = check_add
+    await changes.carry_out(call, request, request.group_id, may, wanted, (), _add, wanted, limit)
 
 
-def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Told]:
+def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
-    group_rights.check_add(info, change.operator, members)
+    check_add(info, change.operator, members)
     if change.says:
-        group_rights.check_heard(change.operator, members)
+        check_may_say(change.operator, members)
     new = yield from _new(dialect, info, change.operator, wanted, members)
     if not new:
         if (yield from friends.blacklisters(dialect, [member.uid for member in wanted], change.operator)):
@@ -280,16 +422,16 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     return (yield from _tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
 
 
-async def kick_members(group: Group, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
-    may = group_rights.check_kick
-    await _change(group, call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
+async def kick_members(changes: GroupChanges, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
+    may = check_kick
+    await changes.carry_out(call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
 
 
-def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
+def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
-    group_rights.check_kick(info, change.operator, {})
+    check_kick(info, change.operator, {})
     members = yield from groups.present(info.id)
     gone = [uid for uid in dict.fromkeys(uids) if uid in members and uid != change.operator]
     if not gone:
@@ -302,16 +444,16 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Told]:
     return told
 
 
-async def quit_group(group: Group, call: Call, request: pb.QuitGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, group_rights.check_quit, (), (), _quit)
+async def quit_group(changes: GroupChanges, call: Call, request: pb.QuitGroupRequest) -> None:
+    await changes.carry_out(call, request, request.group_id, check_quit, (), (), _quit)
 
 
-def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
+def _quit(dialect: Dialect, change: Change) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
-    group_rights.check_quit(info, change.operator, members)
+    check_quit(info, change.operator, members)
     told = yield from _tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
     info = groups.members_changed(info, len(members) - 1, change.now)
     yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt, Silence.LEFT)
@@ -322,19 +464,19 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Told]:
     return told
 
 
-async def dismiss(group: Group, call: Call, request: pb.DismissGroupRequest) -> None:
-    await _change(group, call, request, request.group_id, group_rights.check_dismiss, (), (), _dismiss)
+async def dismiss(changes: GroupChanges, call: Call, request: pb.DismissGroupRequest) -> None:
+    await changes.carry_out(call, request, request.group_id, check_dismiss, (), (), _dismiss)
 
 
-def _dismiss(dialect: Dialect, change: Change) -> Unit[Told]:
+def _dismiss(dialect: Dialect, change: Change) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
-    group_rights.check_dismiss(info, change.operator, {})
+    check_dismiss(info, change.operator, {})
     return (yield from end(dialect, change, info))
 
 
-def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
+def end(dialect: Dialect, change: Change, info: Info) -> Unit[Announcement]:
     """Dismiss a locked group, whoever wanted it."""
     members = yield from groups.present(info.id)
     told = yield from _tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
@@ -344,12 +486,12 @@ def end(dialect: Dialect, change: Change, info: Info) -> Unit[Told]:
     return told
 
 
-async def modify(group: Group, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
+async def modify(changes: GroupChanges, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
     _check_field(request.type, request.value)
     what = GroupInfoType(request.type)
-    may = partial(group_rights.check_modify, what=what)
+    may = partial(check_modify, what=what)
     texts = () if what == GroupInfoType.PORTRAIT else (request.value,)
-    await _change(group, call, request, request.group_id, may, (), texts, _modify, what, request.value)
+    await changes.carry_out(call, request, request.group_id, may, (), texts, _modify, what, request.value)
 
 
 def _check_field(kind: int, value: str) -> None:
@@ -357,14 +499,14 @@ def _check_field(kind: int, value: str) -> None:
         raise Refusal(Code.INVALID_PARAMETER)
 
 
-def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Told]:
+def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
-    group_rights.check_modify(info, change.operator, members, kind)
+    check_modify(info, change.operator, members, kind)
     if change.says:
-        group_rights.check_heard(change.operator, members)
+        check_may_say(change.operator, members)
     field, _, told_by = _FIELDS[kind]
     changes: dict[str, Any] = {field: value, "update_dt": groups.after(info.update_dt, change.now)}
     yield from groups.save(dialect, info._replace(**changes))
@@ -379,11 +521,11 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
 # Reading
 
 
-async def pull_groups(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
+async def pull_groups(store: Store, call: Call, request: pb.PullUserRequest) -> pb.PullGroupInfoResult:
     if len(request.request) > MAX_GROUPS:
         raise Refusal(Code.INVALID_PARAMETER)
     ids = list(dict.fromkeys(wanted.uid for wanted in request.request))
-    found = await group.store.read_for(call.uid, _infos, ids)
+    found = await store.read_for(call.uid, _infos, ids)
     return pb.PullGroupInfoResult(info=[_group_info(info) for _, info in found if info is not None])
 
 
@@ -406,10 +548,10 @@ def _group_info(info: Info) -> pb.GroupInfo:
 
 
 async def pull_members(
-    group: Group, call: Call, request: pb.PullGroupMemberRequest
+    store: Store, call: Call, request: pb.PullGroupMemberRequest
 ) -> pb.PullGroupMemberResult:
     """Answer all members: a client takes who is not among them for gone. Aliases come as far as there is room."""
-    rows = await group.store.read_for(call.uid, groups.member_list, request.target, call.uid, request.head)
+    rows = await store.read_for(call.uid, groups.member_list, request.target, call.uid, request.head)
     room = MAX_ENTRIES_BYTES - len(rows) * (MEMBER + sent_size(request.target))
     room -= sum(len(uid) for uid, *_ in rows)
     result = pb.PullGroupMemberResult()

@@ -8,16 +8,19 @@ import orjson
 import structlog
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
+from fsharechat.codes.delivery import Delivery
 from fsharechat.errors import StoreError
 from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method, Reply
+from fsharechat.settings import Settings
 from fsharechat.store import sessions
 from fsharechat.store.address_limits import AddressLimit
-from fsharechat.store.sessions import CodeRules, Guess, Session
+from fsharechat.store.sessions import CodeRules, Guess, LoginSession
+from fsharechat.store.store import Store
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.service import Group
-from roles.group.tokens import NewSecrets
+from roles.group.tokens import NewSecrets, TokenSigner
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +36,8 @@ def normal_number(text: object) -> str | None:
     return number if _MOBILE.fullmatch(number) or _EMAIL.fullmatch(number) else None
 
 
-def rules(group: Group) -> CodeRules:
-    codes, api = group.settings.codes, group.settings.api
+def rules(settings: Settings) -> CodeRules:
+    codes, api = settings.codes, settings.api
     span_ms = int(api.address_seconds * 1000)
     return CodeRules(
         lifetime_ms=int(codes.lifetime_seconds * 1000),
@@ -53,33 +56,35 @@ def answer(code: LoginCode, result: object = None, wait_ms: int = 0) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait}))
 
 
-async def send_code(group: Group, call: Call) -> Reply:
+async def send_code(
+    settings: Settings, store: Store, clock: ServerClock, codes: Delivery, tokens: TokenSigner, call: Call
+) -> Reply:
     request = orjson.loads(call.body)
     number = normal_number(request["mobile"])
     if number is None:
         return answer(LoginCode.INVALID_NUMBER)
-    if not group.codes.reaches(number):
+    if not codes.reaches(number):
         return answer(LoginCode.MISCONFIGURED)
     code = f"{secrets.randbelow(1_000_000):06}"
-    digest = digest_of(group, number, code)
+    digest = digest_of(tokens, number, code)
     try:
-        made = await group.store.write(
+        made = await store.write(
             sessions.new_code,
             number,
             digest,
-            group.now(),
-            rules(group),
+            clock.now(),
+            rules(settings),
             call.retried,
             request.get("address", ""),
         )
         if made.result is not LoginCode.SUCCESS:
             return answer(made.result, wait_ms=made.wait_ms)
         try:
-            await group.codes.send(number, code)
+            await codes.send(number, code)
         except CodeError as error:
             lost = not isinstance(error, CodeUnconfirmed)
             log.error("login code not sent", reason=str(error), unconfirmed=not lost)
-            await group.store.write(sessions.take_back, number, digest, made.before, lost)
+            await store.write(sessions.take_back, number, digest, made.before, lost)
             return answer(LoginCode.SERVER_ERROR)
     except StoreError as error:
         log.log(error.log_level, "store failed a request", method="send_code", error=str(error))
@@ -87,19 +92,21 @@ async def send_code(group: Group, call: Call) -> Reply:
     return answer(LoginCode.SUCCESS, True)
 
 
-async def login(group: Group, call: Call) -> Reply:
+async def login(
+    settings: Settings, store: Store, clock: ServerClock, tokens: TokenSigner, call: Call
+) -> Reply:
     request = orjson.loads(call.body)
     number, code, client_id = normal_number(request["mobile"]), request["code"], request["clientId"]
     if number is None:
         return answer(LoginCode.INVALID_NUMBER)
-    now = group.now()
-    digest = digest_of(group, number, code)
+    now = clock.now()
+    digest = digest_of(tokens, number, code)
     guess = Guess(
-        number, digest, is_super_code(group, code), client_id, call.retried, request.get("address", "")
+        number, digest, is_super_code(settings, code), client_id, call.retried, request.get("address", "")
     )
-    fresh = Session(*NewSecrets.make(), issued_ms=now)
+    fresh = LoginSession(*NewSecrets.make(), issued_ms=now)
     try:
-        done = await group.store.write(sessions.log_in, guess, fresh, now, rules(group))
+        done = await store.write(sessions.log_in, guess, fresh, now, rules(settings))
     except StoreError as error:
         log.log(error.log_level, "store failed a request", method="login", error=str(error))
         return answer(LoginCode.SERVER_ERROR)
@@ -108,18 +115,18 @@ async def login(group: Group, call: Call) -> Reply:
             log.info("login of a blocked user refused", uid=done.uid, client_id=client_id)
         return answer(done.result, wait_ms=done.wait_ms)
     log.info("login", uid=done.uid, client_id=client_id, created=done.created, status=done.status)
-    user_token = group.tokens.issue(done.uid, client_id, now)
+    user_token = tokens.issue(done.uid, client_id, now)
     token = crypto.login_token(user_token, done.session.secret, done.session.db_secret)
     return answer(LoginCode.SUCCESS, {"userId": done.uid, "token": token, "register": done.created})
 
 
-def digest_of(group: Group, number: str, code: str) -> bytes:
-    return group.tokens.digest("login code", f"{number} {code}")
+def digest_of(tokens: TokenSigner, number: str, code: str) -> bytes:
+    return tokens.digest("login code", f"{number} {code}")
 
 
-def is_super_code(group: Group, code: str) -> bool | None:
+def is_super_code(settings: Settings, code: str) -> bool | None:
     """Return whether a guess is the super code, None if none is set."""
-    super_code = group.settings.codes.super_code
+    super_code = settings.codes.super_code
     return hmac.compare_digest(code.encode(), super_code.encode()) if super_code else None
 
 

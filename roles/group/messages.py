@@ -24,144 +24,252 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.rpc import Call, Method, Reply, make_reply
+from fsharechat.rpc.payloads import encode_pulled
 from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
+from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
-from roles.group.conversations import members_with, not_in
-from roles.group.handlers import Handlers, carry_out, code_of
-from roles.group.service import Group, Waiting
-from roles.group.standing import check_heard, rights_of
-from roles.group.words import texts_of
+from roles.group.clock import ServerClock
+from roles.group.handlers import Direct, Handlers, carry_out, code_of
+from roles.group.outbox import EventOutbox
+from roles.group.sleepers import Sleepers
+from roles.group.standing import Standing, check_heard, not_in
+from roles.group.words import WordFilter, texts_of
 
 log = structlog.get_logger(__name__)
 
 
-def send(group: Group, call: Call) -> asyncio.Future[Reply]:
-    """Store a message, or push it if it is transparent. The payload of the reply is its id and time.
-
-    If all needed facts are cached and allow the message, this is done at once, without a task. The messages of a
-    sender keep their order: if one must wait, for a read or because its text is large, the later ones wait too. A
-    transparent message to a group always waits for a read, because no transaction checks its receivers again.
-    """
-    try:
-        message = _parsed(call)
-        waiting = group.sending.get(call.uid)
-        if waiting is None:
-            return _send_now_or_later(group, call, message)
-    except Refusal as refusal:
-        return _resolved(group, Reply(refusal.code))
-    future: asyncio.Future[Reply] = group.loop.create_future()
-    waiting.append((call, message, future))
-    return future
+Waiting = tuple[Call, pb.Message, "asyncio.Future[Reply]"]
+"""A message that waits for an earlier one of its sender, and the future of its answer."""
 
 
-def _send_now_or_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
-    """Send a message; no later message of its sender waits yet. Raises Refusal."""
-    words = group.words
-    sender = group.rights.peek(call.uid)
-    conversation = message.conversation
-    if conversation.type == ConversationType.PRIVATE:
-        target: Rights | GroupMembers | None = group.rights.peek(conversation.target)
-    elif conversation.type == ConversationType.GROUP:
-        target = group.members.peek(conversation.target)
-    else:
-        raise not_in(conversation.type)
-    if sender is None or target is None or (words.any and words.looks_later(len(call.body))):
-        return _send_later(group, call, message)
-    if isinstance(target, GroupMembers) and (
-        call.uid not in target.types or _is_transparent(message.content)
-    ):
-        return _send_later(group, call, message)
-    try:
-        receivers, audience = _may_send(call.uid, message, sender, target)
-    except Refusal:
-        return _send_later(group, call, message)  # cached facts may be old: they refuse nobody
-    if words.any and words.refuses(message.content):
-        raise Refusal(Code.SENSITIVE_WORD)
-    return _send(group, call, message, receivers, audience)
+class Sending:
+    """MS: keeps the messages of each sender in order, and stores or pushes them."""
 
+    def __init__(
+        self,
+        store: Store,
+        clock: ServerClock,
+        standing: Standing,
+        word_filter: WordFilter,
+        outbox: EventOutbox,
+        sleepers: Sleepers,
+    ) -> None:
+        self._store = store
+        self._now = clock.now
+        self._standing = standing
+        self._rights = standing.rights
+        self._members = standing.members
+        self._words = word_filter
+        self._outbox = outbox
+        self._sleepers = sleepers
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, deque[Waiting]] = {}
+        """Senders with a message that waits, but not for the store, and their later messages."""
 
-def _send_later(group: Group, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
-    if not message.IsInitialized():
-        raise Refusal(Code.INVALID_DATA)
-    waiting: deque[Waiting] = deque()
-    group.sending[call.uid] = waiting
+    def send(self, call: Call) -> asyncio.Future[Reply]:
+        """Store a message, or push it if it is transparent. The payload of the reply is its id and time.
 
-    async def send_first(group: Group, call: Call) -> Reply:
-        receivers, audience = await _parties(group, call.uid, message)
-        if await group.words.forbids(call.uid, texts_of(message.content)):
-            raise Refusal(Code.SENSITIVE_WORD)
-        if group.words.looks_later(len(call.body)):
-            receivers, audience = await _parties(group, call.uid, message)  # they may have changed meanwhile
-        stored = _send(group, call, message, receivers, audience)
-        release()
-        return await stored
-
-    def release(_: object = None) -> None:
-        """Let the next messages go: this one is in the store's queue, or has failed."""
-        if group.sending.get(call.uid) is waiting:
-            del group.sending[call.uid]
-            _send_waiting(group, waiting)
-
-    task = group.loop.create_task(carry_out(send_first, group, call))
-    task.add_done_callback(release)
-    return task
-
-
-def _send_waiting(group: Group, waiting: deque[Waiting]) -> None:
-    """Send the waiting messages of one sender, until one of them must wait for something else."""
-    while waiting:
-        call, message, future = waiting.popleft()
-        if future.done():
-            continue  # its deadline has passed, and the caller has been told
+        If all needed facts are cached and allow the message, this is done at once, without a task. The messages of a
+        sender keep their order: if one must wait, for a read or because its text is large, the later ones wait too. A
+        transparent message to a group always waits for a read, because no transaction checks its receivers again.
+        """
         try:
-            sent = _send_now_or_later(group, call, message)
+            message = _parsed(call)
+            waiting = self._waiting.get(call.uid)
+            if waiting is None:
+                return self._send_now_or_later(call, message)
         except Refusal as refusal:
-            future.set_result(Reply(refusal.code))
-            continue
-        sent.add_done_callback(partial(_hand_on, future))
-        if (behind := group.sending.get(call.uid)) is not None:
-            behind.extend(waiting)
-            return
+            return self._resolved(Reply(refusal.code))
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        waiting.append((call, message, future))
+        return future
+
+    def _send_now_or_later(self, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
+        """Send a message; no later message of its sender waits yet. Raises Refusal."""
+        words = self._words
+        sender = self._rights.peek(call.uid)
+        conversation = message.conversation
+        if conversation.type == ConversationType.PRIVATE:
+            target: Rights | GroupMembers | None = self._rights.peek(conversation.target)
+        elif conversation.type == ConversationType.GROUP:
+            target = self._members.peek(conversation.target)
+        else:
+            raise not_in(conversation.type)
+        if sender is None or target is None or (words.any and words.looks_later(len(call.body))):
+            return self._send_later(call, message)
+        if isinstance(target, GroupMembers) and (
+            call.uid not in target.types or _is_transparent(message.content)
+        ):
+            return self._send_later(call, message)
+        try:
+            receivers, audience = _may_send(call.uid, message, sender, target)
+        except Refusal:
+            return self._send_later(call, message)  # cached facts may be old: they refuse nobody
+        if words.any and words.refuses(message.content):
+            raise Refusal(Code.SENSITIVE_WORD)
+        return self._send(call, message, receivers, audience)
+
+    def _send_later(self, call: Call, message: pb.Message) -> asyncio.Future[Reply]:
+        if not message.IsInitialized():
+            raise Refusal(Code.INVALID_DATA)
+        waiting: deque[Waiting] = deque()
+        self._waiting[call.uid] = waiting
+
+        async def send_first(call: Call) -> Reply:
+            receivers, audience = await self._parties(call.uid, message)
+            if await self._words.forbids(call.uid, texts_of(message.content)):
+                raise Refusal(Code.SENSITIVE_WORD)
+            if self._words.looks_later(len(call.body)):
+                receivers, audience = await self._parties(
+                    call.uid, message
+                )  # they may have changed meanwhile
+            stored = self._send(call, message, receivers, audience)
+            release()
+            return await stored
+
+        def release(_: object = None) -> None:
+            """Let the next messages go: this one is in the store's queue, or has failed."""
+            if self._waiting.get(call.uid) is waiting:
+                del self._waiting[call.uid]
+                self._send_waiting(waiting)
+
+        task = self._loop.create_task(carry_out(send_first, call))
+        task.add_done_callback(release)
+        return task
+
+    def _send_waiting(self, waiting: deque[Waiting]) -> None:
+        """Send the waiting messages of one sender, until one of them must wait for something else."""
+        while waiting:
+            call, message, future = waiting.popleft()
+            if future.done():
+                continue  # its deadline has passed, and the caller has been told
+            try:
+                sent = self._send_now_or_later(call, message)
+            except Refusal as refusal:
+                future.set_result(Reply(refusal.code))
+                continue
+            sent.add_done_callback(partial(_hand_on, future))
+            if (behind := self._waiting.get(call.uid)) is not None:
+                behind.extend(waiting)
+                return
+
+    async def _parties(self, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
+        """Do the same as `_may_send`, but read uncached facts, and read refusing ones again. Raises Refusal."""
+        sender = await self._standing.rights_of(uid)
+        target = await self._target(uid, message)
+        try:
+            return _may_send(uid, message, sender, target)
+        except Refusal:
+            self._rights.drop([uid])
+            if isinstance(target, Rights):
+                self._rights.drop([message.conversation.target])
+            else:
+                await self._drop_if_old(message.conversation.target)
+            return _may_send(
+                uid, message, await self._standing.rights_of(uid), await self._target(uid, message)
+            )
+
+    async def _target(self, uid: str, message: pb.Message) -> Rights | GroupMembers:
+        """Return the target of a message. Read it again if the sender seems not to be a member. Raises Refusal."""
+        name = message.conversation.target
+        if message.conversation.type == ConversationType.PRIVATE:
+            return await self._standing.rights_of(name)
+        if _is_transparent(message.content):
+            await self._drop_if_old(name)
+        return await self._standing.members_with(name, uid)
+
+    async def _drop_if_old(self, name: str) -> None:
+        """Forget the cached members of a group that are no longer its members."""
+        known = self._members.peek(name)
+        if known is not None and await self._store.read(groups.version, name) != known.version:
+            self._members.drop([name])
+
+    def _send(
+        self, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
+    ) -> asyncio.Future[Reply]:
+        """Store or push a message that may be sent. Raises Refusal. The future does not fail."""
+        conversation, content = message.conversation, message.content
+        local_id, digest = _known_by(call, message)
+        timestamp = self._now()
+        message.message_id = call.message_id
+        message.server_timestamp = timestamp
+        try:
+            body = message.SerializeToString()
+        except EncodeError:  # a required field is missing
+            raise Refusal(Code.INVALID_DATA) from None
+        if _is_transparent(content):
+            self._outbox.push(body, receivers)
+            return self._resolved(Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
+        future: asyncio.Future[Reply] = self._loop.create_future()
+
+        def stored(outcome: Stored | StoreError) -> None:
+            if isinstance(outcome, Stored) and outcome.outdated:
+                self._members.drop([conversation.target])
+            if isinstance(outcome, StoreError):
+                log.log(outcome.log_level, "message not stored", uid=call.uid, error=str(outcome))
+                reply = Reply(code_of(outcome))
+            elif not outcome.id:
+                reply = Reply(Code.NOT_IN_GROUP)
+            elif not outcome.entries:
+                self._answer_resend(call, outcome.id, future)
+                return
+            else:
+                self._outbox.deliver(outcome.id, body, outcome.entries, call.uid, call.client_id)
+                if audience is not None and not audience.only:
+                    self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
+                seq = outcome.entries[0].seq  # of the sender
+                reply = make_reply((Code.SUCCESS, sent_payload(outcome.id, timestamp, seq)))
+            if not future.done():  # the caller's deadline may have come first
+                future.set_result(reply)
+
+        new = NewMessage(
+            call.message_id,
+            call.uid,
+            local_id,
+            conversation_key(conversation.type, conversation.line, conversation.target, call.uid),
+            body,
+            receivers,
+            call.retried,
+            audience,
+            call.client_id,
+            digest,
+            not message.local_message_id,
+        )
+        if audience is not None and audience.logged and (members := self._members.peek(audience.group)):
+            new.expected = self._sleepers.expected(audience.group, members)
+        try:
+            self._store.append(new, stored)
+        except StoreError as error:
+            stored(error)
+        return future
+
+    def _answer_resend(self, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
+        """Answer with the id and the time of the first copy. Only resends pay for reading the time."""
+
+        async def answer(call: Call) -> Reply:
+            body = await self._store.read(messages.body, id)
+            if body is None:
+                raise StoreError("the first copy of a message was not found again")
+            return Reply(Code.SUCCESS, sent_payload(id, pb.Message.FromString(body).server_timestamp))
+
+        def answered(task: asyncio.Task[Reply]) -> None:
+            if not future.done():  # the caller's deadline may have come first
+                future.set_result(task.result())
+
+        self._loop.create_task(carry_out(answer, call)).add_done_callback(answered)
+
+    def _resolved(self, reply: Reply) -> asyncio.Future[Reply]:
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        future.set_result(reply)
+        return future
 
 
 def _hand_on(future: asyncio.Future[Reply], sent: asyncio.Future[Reply]) -> None:
     if not future.done():
         future.set_result(sent.result())
-
-
-async def _parties(group: Group, uid: str, message: pb.Message) -> tuple[Sequence[str], Audience | None]:
-    """Do the same as `_may_send`, but read uncached facts, and read refusing ones again. Raises Refusal."""
-    sender = await rights_of(group, uid)
-    target = await _target(group, uid, message)
-    try:
-        return _may_send(uid, message, sender, target)
-    except Refusal:
-        group.rights.drop([uid])
-        if isinstance(target, Rights):
-            group.rights.drop([message.conversation.target])
-        else:
-            await _drop_if_old(group, message.conversation.target)
-        return _may_send(uid, message, await rights_of(group, uid), await _target(group, uid, message))
-
-
-async def _target(group: Group, uid: str, message: pb.Message) -> Rights | GroupMembers:
-    """Return the target of a message. Read it again if the sender seems not to be a member. Raises Refusal."""
-    name = message.conversation.target
-    if message.conversation.type == ConversationType.PRIVATE:
-        return await rights_of(group, name)
-    if _is_transparent(message.content):
-        await _drop_if_old(group, name)
-    return await members_with(group, name, uid)
-
-
-async def _drop_if_old(group: Group, name: str) -> None:
-    """Forget the cached members of a group that are no longer its members."""
-    known = group.members.peek(name)
-    if known is not None and await group.store.read(groups.version, name) != known.version:
-        group.members.drop([name])
 
 
 def _parsed(call: Call) -> pb.Message:
@@ -197,82 +305,6 @@ def _may_send(
         raise Refusal(Code.BLACKLISTED)
     other = message.conversation.target
     return (() if other == uid else (other,)), None
-
-
-def _send(
-    group: Group, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
-) -> asyncio.Future[Reply]:
-    """Store or push a message that may be sent. Raises Refusal. The future does not fail."""
-    conversation, content = message.conversation, message.content
-    local_id, digest = _known_by(call, message)
-    timestamp = group.now()
-    message.message_id = call.message_id
-    message.server_timestamp = timestamp
-    try:
-        body = message.SerializeToString()
-    except EncodeError:  # a required field is missing
-        raise Refusal(Code.INVALID_DATA) from None
-    if _is_transparent(content):
-        group.outbox.push(body, receivers)
-        return _resolved(group, Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
-    future: asyncio.Future[Reply] = group.loop.create_future()
-
-    def stored(outcome: Stored | StoreError) -> None:
-        if isinstance(outcome, Stored) and outcome.outdated:
-            group.members.drop([conversation.target])
-        if isinstance(outcome, StoreError):
-            log.log(outcome.log_level, "message not stored", uid=call.uid, error=str(outcome))
-            reply = Reply(code_of(outcome))
-        elif not outcome.id:
-            reply = Reply(Code.NOT_IN_GROUP)
-        elif not outcome.entries:
-            _answer_resend(group, call, outcome.id, future)
-            return
-        else:
-            group.outbox.deliver(outcome.id, body, outcome.entries, call.uid, call.client_id)
-            if audience is not None and not audience.only:
-                group.sleepers.stored(audience.group, group.members.peek(audience.group), outcome.entries)
-            seq = outcome.entries[0].seq  # of the sender
-            reply = Reply(Code.SUCCESS, sent_payload(outcome.id, timestamp, seq))
-        if not future.done():  # the caller's deadline may have come first
-            future.set_result(reply)
-
-    new = NewMessage(
-        call.message_id,
-        call.uid,
-        local_id,
-        conversation_key(conversation.type, conversation.line, conversation.target, call.uid),
-        body,
-        receivers,
-        call.retried,
-        audience,
-        call.client_id,
-        digest,
-        not message.local_message_id,
-    )
-    if audience is not None and audience.logged and (members := group.members.peek(audience.group)):
-        new.expected = group.sleepers.expected(audience.group, members)
-    try:
-        group.store.append(new, stored)
-    except StoreError as error:
-        stored(error)
-    return future
-
-
-def _answer_resend(group: Group, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
-    """Answer with the id and the time of the first copy. Only resends pay for reading the time."""
-
-    async def answer(group: Group, call: Call) -> Reply:
-        body = await group.store.read(messages.body, id)
-        if body is None:
-            raise StoreError("the first copy of a message was not found again")
-        return Reply(Code.SUCCESS, sent_payload(id, pb.Message.FromString(body).server_timestamp))
-
-    def answered(task: asyncio.Task[Reply]) -> None:
-        if not future.done():  # the caller's deadline may have come first
-            future.set_result(task.result())
-
-    group.loop.create_task(carry_out(answer, group, call)).add_done_callback(answered)
 
 
 def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
@@ -330,36 +362,56 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
 
 
-def _resolved(group: Group, reply: Reply) -> asyncio.Future[Reply]:
-    future: asyncio.Future[Reply] = group.loop.create_future()
-    future.set_result(reply)
-    return future
+def private_message(
+    id: int, sender: str, target: str, content: pb.MessageContent, now: int, local_id: int = 0
+) -> NewMessage:
+    """Return a message from one user to another that the server writes. `now` is its time in ms."""
+    message = pb.Message(
+        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
+        from_user=sender,
+        content=content,
+        message_id=id,
+        server_timestamp=now,
+    )
+    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
+    return NewMessage(id, sender, local_id, key, message.SerializeToString(), (target,))
 
 
-async def pull(group: Group, call: Call) -> Reply:
+async def pull(store: Store, call: Call) -> Reply:
     """Read an inbox for a connector. The connector cuts the answer to its size and keeps the device's mark.
 
     For a device that has nothing, the first entries given set its mark. The mark is kept before they are given.
     """
     after, mark, claim = orjson.loads(call.body)
-    found = await group.store.read_for(call.uid, messages.pull, call.uid, after, claim)
+    found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
-        await group.store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
-    return Reply(Code.SUCCESS, pulled.encode(found))
+        await store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
+    return Reply(Code.SUCCESS, encode_pulled(found))
 
 
-async def history(group: Group, call: Call, request: pb.LoadRemoteMessages) -> bytes:
+async def history(store: Store, standing: Standing, call: Call, request: pb.LoadRemoteMessages) -> bytes:
     where = request.conversation
     reader = ""
     if where.type == ConversationType.GROUP:
-        await members_with(group, where.target, call.uid)
+        await standing.members_with(where.target, call.uid)
         reader = call.uid
     elif where.type != ConversationType.PRIVATE:
         raise not_in(where.type)
     key = conversation_key(where.type, where.line, where.target, call.uid)
     before, count = max(request.before_uid, 0), max(request.count, 0)
-    bodies = await group.store.read_for(call.uid, messages.history, key, before, count, reader)
+    bodies = await store.read_for(call.uid, messages.history, key, before, count, reader)
     return pull_result(map(pull_entry, bodies), 0, 0)
+
+
+def sending(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    word_filter: WordFilter,
+    outbox: EventOutbox,
+    sleepers: Sleepers,
+) -> Direct:
+    return Sending(store, clock, standing, word_filter, outbox, sleepers).send
 
 
 HANDLERS = Handlers(
@@ -370,6 +422,6 @@ HANDLERS = Handlers(
         Method.PULL: pull,
     },
     direct={
-        SubSignal.MS: send,
+        SubSignal.MS: sending,
     },
 )

@@ -8,13 +8,16 @@ import structlog
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType
+from fsharechat.protocol.signals import TRANSPARENT_TYPES
 from fsharechat.rpc import Call
 from fsharechat.store import admin
-from fsharechat.store.messages import NewMessage, Stored, conversation_key
-from roles.group.admin import Operations, Request
+from fsharechat.store.messages import Stored
+from fsharechat.store.store import Store
+from roles.group.admin import OfficeRequest, Operations
+from roles.group.clock import ServerClock
 from roles.group.login import normal_number
-from roles.group.service import Group
+from roles.group.messages import private_message
+from roles.group.outbox import EventOutbox
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +25,9 @@ SENDER = "SystemNotification"
 """The uid of the user who sends these messages (as in the contract), and a login number that nobody can have."""
 
 
-async def push(group: Group, call: Call, request: Request) -> list[dict[str, object]]:
+async def push(
+    store: Store, clock: ServerClock, outbox: EventOutbox, call: Call, request: OfficeRequest
+) -> list[dict[str, object]]:
     """Send a message to each of `mobiles`. Each has its own result.
 
     A message is recognised by `messageId` and its receiver, so one that was sent before is not stored again.
@@ -30,11 +35,11 @@ async def push(group: Group, call: Call, request: Request) -> list[dict[str, obj
     content = pb.MessageContent.FromString(binascii.a2b_base64(request["content"]))
     mobiles: list[str] = request["mobiles"]
     numbers = {mobile: number for mobile in mobiles if (number := normal_number(mobile))}
-    uids = await group.store.read(admin.uids_of, sorted(set(numbers.values())))
-    await group.store.write(admin.keep_system_user, SENDER, request["sender"], group.now())
+    uids = await store.read(admin.uids_of, sorted(set(numbers.values())))
+    await store.write(admin.keep_system_user, SENDER, request["sender"], clock.now())
     sending: dict[str, asyncio.Future[int | None]] = {}
     for uid in uids.values():
-        sending[uid] = _send(group, call, uid, content, _local_id(request["messageId"], uid))
+        sending[uid] = _send(store, clock, outbox, call, uid, content, _local_id(request["messageId"], uid))
     ids = dict(zip(sending, await asyncio.gather(*sending.values()), strict=True))
     return [_outcome(mobile, numbers, uids, ids) for mobile in mobiles]
 
@@ -58,20 +63,21 @@ def _local_id(message_id: str, uid: str) -> int:
 
 
 def _send(
-    group: Group, call: Call, uid: str, content: pb.MessageContent, local_id: int
+    store: Store,
+    clock: ServerClock,
+    outbox: EventOutbox,
+    call: Call,
+    uid: str,
+    content: pb.MessageContent,
+    local_id: int,
 ) -> asyncio.Future[int | None]:
     """Store a message, or push it if it is transparent. The future gets its id, None if it was not stored."""
-    id = group.ids.next()
-    future: asyncio.Future[int | None] = group.loop.create_future()
-    body = pb.Message(
-        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=uid, line=0),
-        from_user=SENDER,
-        content=content,
-        message_id=id,
-        server_timestamp=group.now(),
-    ).SerializeToString()
+    id = clock.next_id()
+    future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+    new = private_message(id, SENDER, uid, content, clock.now(), local_id)
+    new.retried = call.retried
     if content.type in TRANSPARENT_TYPES:
-        group.outbox.push(body, (uid,))
+        outbox.push(new.body, (uid,))
         future.set_result(id)
         return future
 
@@ -79,13 +85,12 @@ def _send(
         if isinstance(outcome, StoreError):
             log.log(outcome.log_level, "message not stored", uid=SENDER, error=str(outcome))
         elif outcome.entries:
-            group.outbox.deliver(id, body, outcome.entries, SENDER, "")
+            outbox.deliver(id, new.body, outcome.entries, SENDER, "")
         if not future.done():  # the caller's deadline may have come first
             future.set_result(None if isinstance(outcome, StoreError) else outcome.id)
 
-    key = conversation_key(ConversationType.PRIVATE, 0, uid, SENDER)
     try:
-        group.store.append(NewMessage(id, SENDER, local_id, key, body, (uid,), call.retried), stored)
+        store.append(new, stored)
     except StoreError as error:
         stored(error)
     return future

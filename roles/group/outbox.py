@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from fsharechat.bus import Bus, Deliver, Event, Notify, Push, Recalled, Reported
-from fsharechat.store.messages import Entry
+from fsharechat.bus import Bus, Event, Notify, Push, Recalled, Reported, make_deliver
+from fsharechat.store.messages import Entry, NewMessage, Stored
 from roles.group.presence import PresenceTable
 
 
-class Outbox:
+class EventOutbox:
     def __init__(self, bus: Bus, presence: PresenceTable) -> None:
         self._bus = bus
         self._places = presence.places
@@ -20,7 +20,12 @@ class Outbox:
     ) -> None:
         """Tell the users of the entries, on their nodes, of a stored message."""
         for node, part in self._entries_by_node(entries).items():
-            self._add(node, Deliver(body, part, sender, sender_client, message_id))
+            self._add(node, make_deliver((body, part, sender, sender_client, message_id)))
+
+    def announce(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
+        """Tell of messages that the server itself has stored."""
+        for message, where in zip(messages, stored, strict=True):
+            self.deliver(message.id, message.body, where.entries, message.sender, "")
 
     def push(self, body: bytes, uids: Iterable[str]) -> None:
         """Send a transparent message to the devices of users that are online."""

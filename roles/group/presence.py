@@ -1,9 +1,14 @@
 """The nodes on which users have devices, according to the presence events."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 
-from fsharechat.bus import Presence
+from fsharechat.bus import Bus, Kick, Presence, Resync
+from fsharechat.registry import Members, Registry
+
+RESYNC_SECONDS = 5.0
+"""How often connectors whose beginning was not heard are asked for their devices, s."""
 
 
 class PresenceTable:
@@ -86,3 +91,63 @@ class PresenceTable:
         else:
             del self._devices[uid]
             self.places.pop(uid, None)
+
+
+class Whereabouts:
+    """Keeps the table: hears the connectors, asks those whose events were lost, and forgets those that have gone.
+
+    `listeners` are told of each device that comes or goes.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self.table = PresenceTable()
+        self.listeners: Sequence[Callable[[Presence], None]] = ()
+        self._bus = bus
+        self._connectors: set[int] | None = None
+        self._whole = False
+        self._resyncing: asyncio.TimerHandle | None = None
+
+    async def start(self, registry: Registry) -> None:
+        """Hear connectors; returns once all that they have said has been heard, or the bus is away."""
+        await self._bus.watch_presence(self._on_presence, self._on_whole_presence)
+        await registry.watch("connector", self._on_connectors)
+        self._resyncing = asyncio.get_running_loop().call_later(RESYNC_SECONDS, self._resync)
+
+    def stop(self) -> None:
+        if self._resyncing is not None:
+            self._resyncing.cancel()
+
+    def complete(self) -> bool:
+        """Return whether all existing connectors have been heard. If so, a user without a known device is offline."""
+        if not self._whole or self._connectors is None or self._bus.away:
+            return False
+        return not self.table.unheard(self._connectors)
+
+    def _on_presence(self, presence: Presence) -> None:
+        moved_from = self.table.update(presence)
+        if moved_from is not None:
+            node, epoch = moved_from
+            self._bus.deliver(node, [Kick(presence.uid, presence.client_id, epoch)])
+        for listener in self.listeners:
+            listener(presence)
+
+    def _on_whole_presence(self) -> None:
+        """Drop the announcements of connectors that have gone, if it is known which connectors exist."""
+        self._whole = True
+        if self._connectors is not None:
+            self.table.keep_nodes(self._connectors)
+
+    def _resync(self) -> None:
+        """Ask the connectors whose announcements the bus has lost to make them again."""
+        self._resyncing = asyncio.get_running_loop().call_later(RESYNC_SECONDS, self._resync)
+        if not self._bus.away:
+            for node in self.table.unheard(self._connectors or ()):
+                self._bus.deliver(node, [Resync()])
+
+    def _on_connectors(self, members: Members) -> None:
+        """Drop the sessions of connectors that have gone; at the first call, of all that do not exist."""
+        if self._connectors is None:
+            self.table.keep_nodes(members)
+        elif gone := self._connectors - members.keys():
+            self.table.drop_nodes(gone)
+        self._connectors = set(members)

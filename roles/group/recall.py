@@ -17,9 +17,10 @@ from fsharechat.protocol.signals import (
 from fsharechat.rpc import Call
 from fsharechat.store import group_log, messages, recalls
 from fsharechat.store.messages import Entry
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.handlers import Handlers
-from roles.group.service import Group
+from roles.group.outbox import EventOutbox
 
 _MAY_RECALL = (MemberType.OWNER, MemberType.MANAGER)
 
@@ -31,9 +32,9 @@ class Recall(NamedTuple):
     entries: list[Entry]
 
 
-async def recall(group: Group, call: Call, request: pb.INT64Buf) -> None:
-    done = await group.store.write(_recall, call.uid, call.client_id, request.id)
-    group.outbox.recall(request.id, done.body, done.entries, call.uid, call.client_id)
+async def recall(store: Store, outbox: EventOutbox, call: Call, request: pb.INT64Buf) -> None:
+    done = await store.write(_recall, call.uid, call.client_id, request.id)
+    outbox.recall(request.id, done.body, done.entries, call.uid, call.client_id)
 
 
 def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit[Recall]:

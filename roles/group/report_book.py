@@ -11,7 +11,7 @@ from fsharechat.store.messages import Entry
 from fsharechat.store.reports import NewReport
 from fsharechat.store.store import Store
 from roles.group.batches import Batches
-from roles.group.outbox import Outbox
+from roles.group.outbox import EventOutbox
 
 MAX_BATCH = 500
 """The most reports, or single receivers, of one unit. The reports to one user make one answer, see reports.pull."""
@@ -39,7 +39,7 @@ class ReadInGroup(NamedTuple):
 class ReportBook:
     """Stores reports and tells of them. A thousand at once cost a few statements, and one event for each receiver."""
 
-    def __init__(self, store: Store, outbox: Outbox) -> None:
+    def __init__(self, store: Store, outbox: EventOutbox) -> None:
         self._store = store
         self._outbox = outbox
         self._reports: Batches[NewReport | ReadInGroup] = Batches(
@@ -85,7 +85,7 @@ class _Waiting(NamedTuple):
 class GroupNews:
     """Tells online members of groups that others have read: at once at first, then no faster than they can ask."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: EventOutbox) -> None:
         self._outbox = outbox
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, dict[str, _Waiting]] = {}

@@ -9,57 +9,64 @@ from fsharechat.rpc import Call
 from fsharechat.store import reports
 from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.reports import NewReport
-from roles.group.conversations import members_with, not_in
+from fsharechat.store.store import Store
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.report_book import ReadInGroup
-from roles.group.service import Group
-from roles.group.standing import rights_of
+from roles.group.report_book import ReadInGroup, ReportBook
+from roles.group.standing import Standing, not_in
+from roles.group.turns import Turns
 
 OFF_MS = 2000
 """A date further off the server's clock comes from a wrong clock, or from a report that waited (section 8)."""
 
 
-async def delivered(group: Group, call: Call, request: pb.DeliveryReport) -> None:
-    date = _date(group, request.date)
-    uids = await _other(group, call.uid, request.target)
+async def delivered(
+    clock: ServerClock, standing: Standing, book: ReportBook, call: Call, request: pb.DeliveryReport
+) -> None:
+    date = _date(clock, request.date)
+    uids = await _other(standing, call.uid, request.target)
     if uids:
         report = NewReport(ReportType.DELIVERED, ConversationType.PRIVATE, 0, call.uid, call.uid, date, uids)
-        await group.reports.add(report)
+        await book.add(report)
 
 
-async def read(group: Group, call: Call, request: pb.ReadReport) -> None:
-    date = _date(group, request.date)
+async def read(
+    clock: ServerClock, standing: Standing, book: ReportBook, turns: Turns, call: Call, request: pb.ReadReport
+) -> None:
+    date = _date(clock, request.date)
     report: NewReport | ReadInGroup
     if request.type == ConversationType.PRIVATE:
-        uids = await _other(group, call.uid, request.target)
+        uids = await _other(standing, call.uid, request.target)
         report = NewReport(
             ReportType.READ, ConversationType.PRIVATE, request.line, call.uid, call.uid, date, uids
         )
     elif request.type == ConversationType.GROUP:
-        report = await _in_group(group, call.uid, request, date)
+        report = await _in_group(standing, call.uid, request, date)
     else:
         raise not_in(request.type)
     if isinstance(report, ReadInGroup) or report.uids:
-        async with group.turns.turn(call.uid):
-            await group.reports.add(report)
+        async with turns.turn(call.uid):
+            await book.add(report)
 
 
-async def _other(group: Group, uid: str, target: str) -> Sequence[str]:
+async def _other(standing: Standing, uid: str, target: str) -> Sequence[str]:
     """Return the receiver of a report in a private conversation.
 
     There is none if the other side is the user or is blacklisted: a report shows that its sender is online.
     """
-    await rights_of(group, target)
-    return () if target == uid or target in (await rights_of(group, uid)).blacklist else (target,)
+    await standing.rights_of(target)
+    return () if target == uid or target in (await standing.rights_of(uid)).blacklist else (target,)
 
 
-async def _in_group(group: Group, uid: str, request: pb.ReadReport, date: int) -> NewReport | ReadInGroup:
+async def _in_group(
+    standing: Standing, uid: str, request: pb.ReadReport, date: int
+) -> NewReport | ReadInGroup:
     """Return a report for the members in `tos`, or for all members if `tos` is empty or names them all.
 
     Users whom the reporter has blacklisted are not told.
     """
-    found = await members_with(group, request.target, uid)
-    silent = (await rights_of(group, uid)).blacklist
+    found = await standing.members_with(request.target, uid)
+    silent = (await standing.rights_of(uid)).blacklist
     tos = [member for member in dict.fromkeys(request.tos) if member in found.types and member != uid]
     if request.tos and len(tos) < len(found.types) - 1:
         uids = [member for member in tos if member not in silent]
@@ -70,19 +77,19 @@ async def _in_group(group: Group, uid: str, request: pb.ReadReport, date: int) -
     return ReadInGroup(read, found.types, silent)
 
 
-def _date(group: Group, date: int) -> int:
+def _date(clock: ServerClock, date: int) -> int:
     """Return the date of a report, ms: its own date if it is near now, else now."""
-    now = group.now()
+    now = clock.now()
     return date if abs(date - now) <= OFF_MS else now
 
 
-async def pull(group: Group, call: Call, request: pb.PullMessageReportRequest) -> pb.PullMessageReportResult:
+async def pull(store: Store, call: Call, request: pb.PullMessageReportRequest) -> pb.PullMessageReportResult:
     """Answer with the reports after `id` - 1."""
     try:
         kind = ReportType(request.type)
     except ValueError:
         raise Refusal(Code.INVALID_PARAMETER) from None
-    found = await group.store.read_for(call.uid, reports.pull, call.uid, kind, max(request.id - 1, 0))
+    found = await store.read_for(call.uid, reports.pull, call.uid, kind, max(request.id - 1, 0))
     return pb.PullMessageReportResult(
         report=[
             pb.MessageReport(report_type=kind, uid=reporter, date=date, target=target)

@@ -13,7 +13,7 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import Entry
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
-from roles.group.outbox import Outbox
+from roles.group.outbox import EventOutbox
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Sleepers:
     """
 
     def __init__(
-        self, store: Store, outbox: Outbox, complete: Callable[[], bool], changed: Callable[[str], None]
+        self, store: Store, outbox: EventOutbox, complete: Callable[[], bool], changed: Callable[[str], None]
     ) -> None:
         self.slept = self.woken = 0
         self._store = store

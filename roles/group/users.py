@@ -1,19 +1,103 @@
 """Finding users, and changing the own profile: US, UPUI and MMI (contract.md section 7)."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Literal, NamedTuple
 
-from fsharechat.errors import Refusal
+import structlog
+
+from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
 from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, USER, sent_size
 from fsharechat.rpc import Call
+from fsharechat.settings import Settings
 from fsharechat.store import users
+from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
-from roles.group.directory import Viewer
+from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.service import Group
-from roles.group.standing import check_heard, check_rights
+from roles.group.standing import Standing, check_heard
+from roles.group.words import WordFilter
+
+log = structlog.get_logger(__name__)
+
+_NUMBERS = ("name", "mobile", "email")
+"""The fields with numbers and addresses. `name` is the one used to log in."""
+
+
+class Viewer(NamedTuple):
+    """A user who looks at profiles. `[users] directory` says who sees numbers and addresses of others.
+
+    `friend_since`: the users who have the viewer as a friend, by uid, and since when (ms).
+    """
+
+    uid: str
+    friend_since: Mapping[str, int]
+    directory: Literal["open", "exact", "friends"]
+
+    def profile(self, row: Row, typed: str = "") -> pb.User:
+        """Return the User of a row of PROFILE columns as the viewer sees it: every field is set.
+
+        `typed`: the keyword that found it. A new friend sees more: that counts as a new version of the profile.
+        """
+        user = pb.User(**dict(zip(users.PROFILE, row, strict=True)))
+        if self.directory == "open" or user.uid == self.uid:
+            return user
+        since = self.friend_since.get(user.uid)
+        if since is not None:
+            user.update_dt = max(user.update_dt, since)
+            return user
+        for field in _NUMBERS:
+            number: str = getattr(user, field)
+            known = self.directory == "exact" and number.lower() == typed.lower()
+            if not known and number != user.uid:  # the system's own users have no number
+                setattr(user, field, "")
+        return user
+
+    def may_find(self, row: Row, typed: str) -> bool:
+        """Return whether `typed` may find a user. A number or an address that only friends may see may not."""
+        user = dict(zip(users.PROFILE, row, strict=True))
+        by_number = typed.lower() == user["name"].lower() and typed != user["display_name"]
+        known = user["uid"] == self.uid or user["uid"] in self.friend_since
+        return self.directory != "friends" or known or not by_number
+
+
+LOOK_BACK_MS = 7 * 86_400_000
+"""How far to look back. Users changed earlier were changed before the table was made, or beside newer processes."""
+
+PAUSE_SECONDS = 0.05
+"""The pause between steps, s: there is no hurry."""
+
+RETRY_SECONDS = 5.0
+
+
+async def mend(store: Store, now: int) -> None:
+    """Make names searchable that a process of a version without the table `name_parts` has changed. `now` is in ms.
+
+    All users who have changed in the last days are checked once. Each group process does this when it starts. In a
+    rolling upgrade the last process starts after the last one of the earlier version has stopped. So it finds all
+    names that those have left.
+    """
+    after, mended = "", 0
+    while True:
+        try:
+            last, found = await store.read(users.without_parts, after, now - LOOK_BACK_MS)
+            for uid in found:
+                await store.write(users.mend_parts, uid)
+        except StoreError as error:
+            log.warning("store failed a request", method="name_parts", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        mended += len(found)
+        if not last:
+            break
+        after = last
+        await asyncio.sleep(PAUSE_SECONDS)
+    if mended:
+        log.info("names made searchable", users=mended)
+
 
 MAX_USERS = 2000
 """The most users in one UPUI."""
@@ -38,13 +122,15 @@ _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
 """The kinds whose value is no text for people."""
 
 
-async def search(group: Group, call: Call, request: pb.SearchUserRequest) -> pb.SearchUserResult:
+async def search(
+    settings: Settings, store: Store, call: Call, request: pb.SearchUserRequest
+) -> pb.SearchUserResult:
     keyword = request.keyword.strip()
     page = min(max(request.page, 0), MAX_PAGE)
     if not keyword or len(keyword) > MAX_KEYWORD:
         return pb.SearchUserResult()  # no name is so long
-    rows, since = await group.store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
-    viewer = Viewer(call.uid, since, group.settings.users.directory)
+    rows, since = await store.search_for(call.uid, _search, call.uid, keyword, request.fuzzy != 0, page)
+    viewer = Viewer(call.uid, since, settings.users.directory)
     found = [viewer.profile(row, keyword) for row in rows if viewer.may_find(row, keyword)]
     return pb.SearchUserResult(entry=_lightened(found))
 
@@ -71,12 +157,14 @@ def _lightened(found: list[pb.User]) -> list[pb.User]:
     return found
 
 
-async def pull(group: Group, call: Call, request: pb.PullUserRequest) -> pb.PullUserResult:
+async def pull(
+    settings: Settings, store: Store, call: Call, request: pb.PullUserRequest
+) -> pb.PullUserResult:
     if len(request.request) > MAX_USERS:
         raise Refusal(Code.INVALID_PARAMETER)
     uids = [wanted.uid for wanted in request.request]
-    found, since = await group.store.read_for(call.uid, _profiles, call.uid, uids)
-    viewer = Viewer(call.uid, since, group.settings.users.directory)
+    found, since = await store.read_for(call.uid, _profiles, call.uid, uids)
+    viewer = Viewer(call.uid, since, settings.users.directory)
     result = pb.PullUserResult()
     for wanted, (_, row) in zip(request.request, found, strict=False):
         if row is None:
@@ -113,7 +201,14 @@ def _nobody(uid: str) -> pb.User:
     )
 
 
-async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoRequest) -> None:
+async def modify_my_info(
+    store: Store,
+    clock: ServerClock,
+    standing: Standing,
+    word_filter: WordFilter,
+    call: Call,
+    request: pb.ModifyMyInfoRequest,
+) -> None:
     changes: dict[str, object] = {}
     for entry in request.entry:
         known = _COLUMN.get(entry.type)  # type: ignore[call-overload]  # any number may come
@@ -124,10 +219,10 @@ async def modify_my_info(group: Group, call: Call, request: pb.ModifyMyInfoReque
         raise Refusal(Code.INVALID_PARAMETER)
     texts = [entry.value for entry in request.entry if entry.type not in _NOT_READ and entry.value]
     if texts:
-        await check_rights(group, call.uid, check_heard)
-    if await group.words.forbids(call.uid, texts):
+        await standing.check_rights(call.uid, check_heard)
+    if await word_filter.forbids(call.uid, texts):
         raise Refusal(Code.SENSITIVE_WORD)
-    await group.store.write(users.modify, call.uid, changes, group.now())
+    await store.write(users.modify, call.uid, changes, clock.now())
 
 
 def _gender(text: str) -> int:

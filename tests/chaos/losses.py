@@ -15,6 +15,7 @@ from fsharechat.protocol.signals import SubSignal
 from fsharechat.store.cursors import Log
 from roles.connector.heads import HeadCheck
 from roles.connector.hub import Hub
+from roles.connector.tables import SessionTable
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketConnection
 from tools.testing.devices import text_of
@@ -79,8 +80,8 @@ class LostNotifications:
 class WatchedHeads(HeadCheck):
     """Head checks that can be counted, and stopped."""
 
-    def __init__(self, hub: Hub) -> None:
-        super().__init__(hub)
+    def __init__(self, table: SessionTable) -> None:
+        super().__init__(table)
         self.checked = 0
         """How many users the checks so far were for, each counted as often as it was checked."""
         self._last: asyncio.Event | None = None
@@ -90,7 +91,7 @@ class WatchedHeads(HeadCheck):
         if self._last is None:
             await super().check(uids)
             self.checked += len(uids)
-        elif not self._last_has_begun and set(uids) >= self._hub.users.keys():
+        elif not self._last_has_begun and set(uids) >= self._host.users.keys():
             self._last_has_begun = True
             await super().check(uids)
             self._last.set()
@@ -102,11 +103,9 @@ class WatchedHeads(HeadCheck):
 
 
 class WatchedHub(Hub):
-    heads: WatchedHeads
-
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.heads = WatchedHeads(self)
+        self.heads = self.table.heads = WatchedHeads(self.table)
 
     def all_is_told(self) -> bool:
         """Tell whether, by what the hub knows, every device has everything."""
@@ -114,5 +113,5 @@ class WatchedHub(Hub):
             session.logs is not None
             and session.logs.user.heads[Log.INBOX] <= session.logs.inbox.covered
             and session.logs.inbox.told_at is None
-            for session in self.sessions
+            for session in self.table.sessions
         )

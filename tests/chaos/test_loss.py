@@ -16,8 +16,8 @@ from fsharechat.store.cursors import Log
 from roles import connector
 from roles.connector import hub as hub_module
 from tests.chaos.losses import LosingBus, LostNotifications, WatchedHub, is_lost
-from tools.testing.devices import FAST, Device, check_same, log_in
-from tools.testing.server import BOUND, SUPER_CODE, Addresses, until
+from tools.testing.devices import FAST, Handset, check_same, log_in
+from tools.testing.server import BOUND, SUPER_CODE, ServerAddresses, until
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ PATIENT = replace(FAST, request_timeout=BOUND)
 class Pair:
     """One user who sends to another. All devices but the one that sends are to get every text."""
 
-    def __init__(self, number: int, sender: Device, listeners: Sequence[Device], to: str) -> None:
+    def __init__(self, number: int, sender: Handset, listeners: Sequence[Handset], to: str) -> None:
         self._number = number
         self._sender = sender
         self._to = to
@@ -49,7 +49,7 @@ class Pair:
         self.texts += texts
         await self._sender.send_all(self._to, texts, UNANSWERED)
 
-    def texts_at(self, listener: Device) -> list[str]:
+    def texts_at(self, listener: Handset) -> list[str]:
         return listener.texts_of(self._sender.user_id)
 
 
@@ -83,10 +83,10 @@ class World:
 
     async def until_all_is_known(self) -> None:
         """Wait until the connector knows that everything is stored, whether or not the devices do."""
-        wanted = dict.fromkeys(self.hub.users, len(self.pairs[0].texts))
+        wanted = dict.fromkeys(self.hub.table.users, len(self.pairs[0].texts))
         await until(
-            lambda: {uid: user.heads[Log.INBOX] for uid, user in self.hub.users.items()} == wanted,
-            lambda: f"the heads are {[user.heads[Log.INBOX] for user in self.hub.users.values()]}",
+            lambda: {uid: user.heads[Log.INBOX] for uid, user in self.hub.table.users.items()} == wanted,
+            lambda: f"the heads are {[user.heads[Log.INBOX] for user in self.hub.table.users.values()]}",
         )
 
     async def until_all_has_come(self) -> None:
@@ -144,18 +144,18 @@ async def world(
     )
     bus = node.bus = LosingBus()
     async with node, AsyncExitStack() as stack:
-        at = Addresses(**node.addresses)
+        at = ServerAddresses(**node.addresses)
         pairs = [await _pair(stack, at, n) for n in range(PAIRS)]
         hub = hubs[0]
-        due = len(hub.sessions)
+        due = len(hub.table.sessions)
         await until(lambda: hub.heads.checked >= due, lambda: f"only {hub.heads.checked} checks of devices")
         yield World(hub, bus, notifications, pairs)
 
 
-async def _pair(stack: AsyncExitStack, at: Addresses, n: int) -> Pair:
-    async def device(number: str, client_id: str, transport: str) -> Device:
+async def _pair(stack: AsyncExitStack, at: ServerAddresses, n: int) -> Pair:
+    async def device(number: str, client_id: str, transport: str) -> Handset:
         credentials = await log_in(at, number, f"{client_id}-{n}")
-        return await stack.enter_async_context(Device(credentials, at, transport, options=PATIENT))
+        return await stack.enter_async_context(Handset(credentials, at, transport, options=PATIENT))
 
     sender_number, receiver_number = f"138000000{n:02}", f"139000000{n:02}"
     sender = await device(sender_number, "sender", ("tcp", "ws")[n % 2])
@@ -192,7 +192,7 @@ async def test_without_the_head_check_something_would_be_missing(
         await until(lambda: it.missing().keys() == devices, lambda: f"missing: {it.missing()}, not {devices}")
         with capsys.disabled():
             print(f"\n{it.report()}; missing {sum(it.missing().values())} without a head check")
-        await it.hub.heads.check(list(it.hub.users))
+        await it.hub.heads.check(list(it.hub.table.users))
         await it.until_all_has_come()
 
 
@@ -215,5 +215,5 @@ async def test_without_the_repeated_notification_something_would_be_missing(
         assert [len(listener.received) for listener in never_told] == [0] * len(never_told)
         with capsys.disabled():
             print(f"\n{it.report()}; missing {sum(it.missing().values())} without repeated notifications")
-        hub.settings = hub.settings.model_copy(update={"notify_repeat_seconds": 0.1})
+        hub.table.settings = hub.table.settings.model_copy(update={"notify_repeat_seconds": 0.1})
         await it.until_all_has_come()

@@ -11,11 +11,11 @@ import sys
 
 from fsharechat.log import configure
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from fsharechat.settings_schema import Log
+from fsharechat.settings_schema import LogSettings
 
 
 async def main(url: str, seconds: str, kind: str, node: str, address: str) -> None:
-    configure(Log())
+    configure(LogSettings())
     registry = ZooKeeperRegistry(url, float(seconds))
     await registry.open()
     lease = await registry.lease(kind, "auto" if node == "auto" else int(node), address)

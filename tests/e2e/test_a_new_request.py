@@ -13,10 +13,10 @@ ROW = (
     "fsharechat/protocol/signals.py",
     "    # fmt: on\n",
     """\
-    TOY = 99, Request(
+    TOY = 99, RequestRow(
         "say what comes next",
         Object(pb.AddFriendRequest, "name=target_uid", "reason"),
-        Answer(pb.Version, id64("next=version")),
+        ServerObject(pb.Version, id64("next=version")),
         numbered=True)
     # fmt: on
 """,
@@ -26,7 +26,7 @@ HANDLER = (
     "\n\nHANDLERS = Handlers(\n    requests={\n",
     """
 
-async def toy(group: Group, call: Call, request: pb.AddFriendRequest) -> pb.Version:
+async def toy(call: Call, request: pb.AddFriendRequest) -> pb.Version:
     if not request.reason:
         raise Refusal(Code.NO_RIGHT)
     assert call.message_id

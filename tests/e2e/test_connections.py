@@ -16,8 +16,9 @@ from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
 from roles.connector import hub
 from roles.connector.session import Session
+from roles.connector.tables import SessionTable
 from roles.connector.websocket import WebSocketConnection
-from tests.e2e.deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
+from tests.e2e.deployment import ACCEPTED, BOTH, Boot, ChatOfTwo, Deployment
 from tools.services.certificates import Authority
 from tools.testing.server import BOUND, until
 from tools.wire import websocket
@@ -304,7 +305,7 @@ async def test_a_heartbeat_keeps_a_web_client_and_gets_no_answer(boot: Boot, qui
 
 async def test_a_flood_of_connections_keeps_nobody_out_and_others_chat_on(boot: Boot, transport: str) -> None:
     server = await boot(connector={"max_unauthenticated": 40})
-    async with Chat.between(server):
+    async with ChatOfTwo.between(server):
         flood = [await server.tcp() for _ in range(60)] + [await server.raw_web() for _ in range(60)]
         await server.until_metric("connections_refused", 80)
         late = await server.open(transport)  # the oldest makes room
@@ -340,7 +341,7 @@ async def test_a_flood_of_connections_that_never_begin_tls_keeps_nobody_out(
 
 
 async def test_a_flood_of_pings_ends_its_connection_and_others_chat_on(
-    server: Deployment, chat: Chat, transport: str
+    server: Deployment, chat: ChatOfTwo, transport: str
 ) -> None:
     wire = await server.open(transport)
     assert await wire.connect(await server.login("dora")) == ACCEPTED
@@ -355,7 +356,7 @@ async def test_a_flood_of_pings_ends_its_connection_and_others_chat_on(
 
 
 async def test_a_flood_of_what_is_refused_ends_its_connection_and_others_chat_on(
-    server: Deployment, chat: Chat, transport: str
+    server: Deployment, chat: ChatOfTwo, transport: str
 ) -> None:
     wire = await server.open(transport)
     assert await wire.connect(await server.login("dora")) == ACCEPTED
@@ -410,7 +411,7 @@ async def test_a_long_chunk_is_carried_out_in_parts(
     assert max(decoded.values(), default=0) <= 2000
 
 
-async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat: Chat) -> None:
+async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat: ChatOfTwo) -> None:
     dora = await server.login("dora")
     good, bad = orjson.dumps(connect_body(dora)), orjson.dumps(connect_body(dora, password="AAAA"))
 
@@ -429,7 +430,7 @@ async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat:
 
 async def test_who_never_reads_is_dropped_and_others_chat_on(boot: Boot, transport: str) -> None:
     server = await boot(connector={"send_buffer_bytes": 65536}, limits={"requests": 0})
-    async with Chat.between(server):
+    async with ChatOfTwo.between(server):
         dora = await server.login("dora")
         wire = await server.open(transport)
         assert await wire.connect(dora) == ACCEPTED
@@ -480,15 +481,15 @@ async def test_a_web_client_that_is_gone_before_its_handshake_is_answered_is_no_
     boot: Boot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = await boot()
-    accept = hub.Hub.accept
+    accept = SessionTable.accept
 
-    def gone(self: hub.Hub, connection: WebSocketConnection) -> Session | None:
+    def gone(self: SessionTable, connection: WebSocketConnection) -> Session | None:
         transport = connection._request.transport
         assert transport is not None
         transport.abort()
         return accept(self, connection)
 
-    monkeypatch.setattr(hub.Hub, "accept", gone)
+    monkeypatch.setattr(SessionTable, "accept", gone)
     wire = await TcpWire.open(server.at.ws.removeprefix("ws://").rstrip("/"))
     server.faults.opened(wire.name)
     server.wires.push_async_callback(wire.close)

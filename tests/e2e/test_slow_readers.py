@@ -11,9 +11,9 @@ from fsharechat.client import Credentials
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from roles.connector import hub, slow
-from roles.connector.sending import Sender
-from roles.connector.session import Session, State
-from tests.e2e.deployment import ACCEPTED, Boot, Chat, Deployment
+from roles.connector.connection import DeviceConnection
+from roles.connector.session import Session, SessionState
+from tests.e2e.deployment import ACCEPTED, Boot, ChatOfTwo, Deployment
 from tools.testing.devices import log_in
 from tools.testing.server import Server, until
 from tools.wire.clients import TcpWire, WebWire, web_frame
@@ -117,7 +117,7 @@ async def test_who_takes_no_byte_is_dropped_and_others_chat_on(
     monkeypatch.setattr(slow, "STALLED_SECONDS", 0.5)
     server = await boot(limits={"requests": 0})
     ben, anna_id = await fill(server, transport)
-    async with Chat.between(server):
+    async with ChatOfTwo.between(server):
         wire = await online_narrow(server, transport, ben)
         ask_unread(wire, transport, anna_id, PAGES)
         await server.until_logged(wire, "reads too slowly")
@@ -128,11 +128,13 @@ async def test_nothing_is_carried_out_while_the_client_takes_nothing(boot: Boot,
     server = await boot(limits={"requests": 0}, connector={"max_inflight": 4})
     ben, anna_id = await fill(server, transport)
     wire = await online_narrow(server, transport, ben)
-    sessions = [one for one in gc.get_objects() if isinstance(one, Session) and one.state is State.OPEN]
+    sessions = [
+        one for one in gc.get_objects() if isinstance(one, Session) and one.state is SessionState.OPEN
+    ]
     (session,) = (one for one in sessions if one.client_id == "slow")
     ask_unread(wire, transport, anna_id, 60)
     await until(lambda: session._most == 0 and not session.inflight, "the client takes everything")
-    assert isinstance(session.transport, Sender)
+    assert isinstance(session.transport, DeviceConnection)
     assert len(session.transport._queue or ()) <= 4
     if transport == "tcp":
         assert [await page_of(wire, n + 1) for n in range(60)] == [200] * 60

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fsharechat.client import web
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.json import decode_request, encode_notification, encode_reply
-from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Notification, Request, SubSignal, Unserved
+from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Notification, RequestRow, SubSignal, Unserved
 from tests.protocol.test_json_round_trip import any_of, int64s, texts
 from tools.conformance import shapes
 from tools.wire.contract import SUB_SIGNALS
@@ -100,7 +100,7 @@ def test_the_client_reads_what_the_server_tells(number: int) -> None:
 def test_each_sub_signal_but_those_of_connect_has_a_row() -> None:
     rows = {sub_signal for sub_signal in SubSignal if sub_signal.row is not None}
     assert rows == {sub_signal for sub_signal in SubSignal if sub_signal >= SubSignal.US}
-    assert {type(sub_signal.row) for sub_signal in rows} == {Request, Notification, Unserved}
+    assert {type(sub_signal.row) for sub_signal in rows} == {RequestRow, Notification, Unserved}
 
 
 def keys_of(schema: Any) -> set[str]:

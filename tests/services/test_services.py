@@ -23,7 +23,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fsharechat.blobs.keys import Uploaders
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
-from fsharechat.settings import Blobs
+from fsharechat.settings import BlobsSettings
 from tools.services.places import ROOT
 from tools.services.process import Identity
 from tools.testing.server import BOUND
@@ -220,7 +220,7 @@ async def _no_key() -> bytes:
 async def test_versity_keeps_its_buckets_and_refuses_strangers(own: Services) -> None:
     variables = own("versity").variables("versity")
     settings = {key.rpartition("__")[2].lower(): value for key, value in variables.items()}
-    blobs = S3Blobs(Blobs(**settings), (), Uploaders(_no_key))
+    blobs = S3Blobs(BlobsSettings(**settings), (), Uploaders(_no_key))
     await blobs.open()
     address = await blobs.put(MediaType.FILE, "kept.txt", b"kept", "text/plain")
     await blobs.close()

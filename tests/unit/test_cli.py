@@ -16,7 +16,7 @@ from fsharechat import cli, log
 from fsharechat.check import Check
 from fsharechat.errors import StartError
 from fsharechat.settings import Settings
-from fsharechat.store.migrate import Step
+from fsharechat.store.migrate import MigrationStep
 
 
 @pytest.fixture(autouse=True)
@@ -59,9 +59,9 @@ class FakeNode(ModuleType):
         self._see(settings)
         return self.results[0]
 
-    async def migrate(self, settings: Settings, on_step: Callable[[Step], None]) -> Check:
+    async def migrate(self, settings: Settings, on_step: Callable[[MigrationStep], None]) -> Check:
         self._see(settings)
-        on_step(Step(1, 2, "0043", "who is blacklisted", 0.25))
+        on_step(MigrationStep(1, 2, "0043", "who is blacklisted", 0.25))
         return self.results[0]
 
     def _see(self, settings: Settings) -> None:

@@ -9,19 +9,18 @@ from fsharechat.rpc import Call, Method, Reply
 from roles.connector.session import BY_CONNECTOR
 from roles.group import HANDLERS
 from roles.group.handlers import Handlers, add_up
-from roles.group.messages import send
-from roles.group.service import Group
+from roles.group.messages import sending
 
 ASKED = {SubSignal(number) for number in REQUESTS} - {SubSignal.MP}
 """What the group role is asked by the number of the request; for an MP it is asked to PULL."""
 
 
 def test_each_request_and_each_method_has_a_handler_and_nothing_else_has() -> None:
-    assert {*HANDLERS.raw, *HANDLERS.direct} == {*ASKED, *Method}
+    assert {*HANDLERS.requests, *HANDLERS.raw, *HANDLERS.direct} == {*ASKED, *Method}
 
 
 def test_none_has_two() -> None:
-    async def handle(group: Group, call: Call) -> Reply:
+    async def handle(call: Call) -> Reply:
         raise NotImplementedError
 
     one, other = (
@@ -31,13 +30,14 @@ def test_none_has_two() -> None:
     with pytest.raises(ValueError, match=r"LOGIN.* has two handlers"):
         add_up([one, other])
     with pytest.raises(ValueError, match=r"LOGIN.* has two handlers"):
-        add_up([Handlers(raw={Method.LOGIN: handle}, direct={Method.LOGIN: send})])
+        add_up([Handlers(raw={Method.LOGIN: handle}, direct={Method.LOGIN: sending})])
 
 
 @pytest.mark.parametrize("sub_signal", sorted(HANDLERS.requests))
 def test_a_handler_takes_the_message_of_its_row(sub_signal: SubSignal) -> None:
     function = HANDLERS.requests[sub_signal]
-    _, _, asked = [kind for name, kind in get_type_hints(function).items() if name != "return"]
+    *_, call, asked = [kind for name, kind in get_type_hints(function).items() if name != "return"]
+    assert call is Call
     assert asked is REQUESTS[sub_signal].request.kind
 
 

@@ -1,7 +1,7 @@
 """What processes say to each other has a version, which changes with it: else two releases misread each other.
 
 When a test here is red, the shapes have changed: raise the version, keep the way in which the version before writes
-(rpc/versions.py and bus/codec.py say how), and add its line. A line that has been released is never edited.
+(rpc/codec.py and bus/codec.py say how), and add its line. A line that has been released is never edited.
 """
 
 import hashlib
@@ -12,12 +12,11 @@ import pytest
 from fsharechat.bus import Presence, Resync, events_pb2
 from fsharechat.bus import codec as bus_codec
 from fsharechat.bus.codec import RecordError, VersionError
-from fsharechat.rpc import Call, Method, Reply, pulled, welcome
+from fsharechat.rpc import Call, Method, Reply, payloads
 from fsharechat.rpc import codec as rpc_codec
-from fsharechat.rpc import versions as rpc_versions
-from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import Pulled, PulledEntry
+from fsharechat.store.messages import PulledEntry, PulledInbox
 
 RPC = {2: "e97134c8e464d6ad", 3: "d1448db202672708"}
 BUS = {1: "250e2965a612d41b"}
@@ -34,10 +33,16 @@ def rpc_shapes() -> str:
     ]
     kinds = [
         [(one.name, one.value) for one in kind]
-        for kind in (Method, rpc_codec.Step, rpc_codec.Notice, rpc_codec.Probe, rpc_codec.Refused)
+        for kind in (
+            Method,
+            rpc_codec.AuthStep,
+            rpc_codec.ServiceNotice,
+            rpc_codec.Probe,
+            rpc_codec.DisconnectReason,
+        )
     ]
-    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks, PulledEntry, Pulled)]
-    structs = [struct.format for struct in (welcome._NUMBERS, pulled._HEAD, pulled._ENTRY)]
+    fields = [kind._fields for kind in (Call, Reply, Welcome, Heads, Marks, PulledEntry, PulledInbox)]
+    structs = [struct.format for struct in (payloads._NUMBERS, payloads._HEAD, payloads._ENTRY)]
     return digest(frames, kinds, fields, structs)
 
 
@@ -47,7 +52,7 @@ def bus_shapes() -> str:
 
 
 def test_the_rpc_has_the_version_of_its_shapes() -> None:
-    assert RPC.get(rpc_versions.NEWEST) == rpc_shapes(), "see above: this change needs a new version"
+    assert RPC.get(rpc_codec.NEWEST) == rpc_shapes(), "see above: this change needs a new version"
 
 
 def test_the_bus_has_the_version_of_its_shapes() -> None:

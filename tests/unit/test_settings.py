@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from fsharechat.settings import Connector, Settings, SettingsError, Store, key_paths, load
+from fsharechat.settings import ConnectorSettings, Settings, SettingsError, StoreSettings, key_paths, load
 from tools.services.certificates import Authority
 
 SHIPPED = Path(__file__).parents[2] / "settings.toml"
@@ -337,7 +337,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, write: Write) -> None:
 def test_settings_cannot_be_changed() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):
-        settings.connector = Connector()  # type: ignore[misc]  # what must not work
+        settings.connector = ConnectorSettings()  # type: ignore[misc]  # what must not work
     with pytest.raises(ValidationError, match="frozen"):
         settings.connector.tcp_port = 1  # type: ignore[misc]
 
@@ -351,4 +351,4 @@ def test_secrets_stay_out_of_the_text_form() -> None:
 def test_the_store_is_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Settings().store_path() == tmp_path / "data" / "fsharechat.db"
-    assert Settings(store=Store(url="sqlite:////srv/x.db")).store_path() == Path("/srv/x.db")
+    assert Settings(store=StoreSettings(url="sqlite:////srv/x.db")).store_path() == Path("/srv/x.db")

@@ -8,7 +8,7 @@ import sys
 import time
 
 from fsharechat.log import configure
-from fsharechat.settings_schema import Log
+from fsharechat.settings_schema import LogSettings
 
 from . import world as worlds
 from .run import Run, storm
@@ -28,7 +28,7 @@ def main() -> int:
         arguments.raw_rate,
         arguments.group,
     )
-    configure(Log(level="error"))
+    configure(LogSettings(level="error"))
     logging.getLogger("fsharechat.client").setLevel(logging.ERROR)
     worlds.up(arguments.set, arguments.connectors, arguments.groups, arguments.store, arguments.small_disk)
     gc.freeze()

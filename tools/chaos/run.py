@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .crowd import Crowd
+from .crowd import ChaosCrowd
 from .members import check_registry
 from .scenario import Storm
 from .swarm import Swarm
-from .verdict import Verdict, judge, summary, table
-from .world import World
+from .verdict import RunVerdict, judge, summary, table
+from .world import ChaosWorld
 
 SETTLE_SECONDS = 120.0
 
@@ -39,9 +39,9 @@ class Outcome(NamedTuple):
 
 async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
     """Cause faults in the running cluster `name`, and return their effects."""
-    world = World(name)
-    swarm, crowd = Swarm(world.addresses()), Crowd(world.addresses())
-    verdict = Verdict()
+    world = ChaosWorld(name)
+    swarm, crowd = Swarm(world.addresses()), ChaosCrowd(world.addresses())
+    verdict = RunVerdict()
 
     async def spread() -> None:
         await swarm.spread()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tools.services.service import Daemon
 
 from .packets import can_drop
-from .world import World, can_cut
+from .world import ChaosWorld, can_cut
 
 STAND_STILL = 8.0
 CUT = 4.0
@@ -49,7 +49,7 @@ class Storm:
 
     def __init__(
         self,
-        world: World,
+        world: ChaosWorld,
         every: float,
         dice: random.Random,
         say: Say,
@@ -167,7 +167,7 @@ class Storm:
             await asyncio.sleep(0.1)
 
 
-async def ghosts(world: World) -> int | None:
+async def ghosts(world: ChaosWorld) -> int | None:
     """Return how many sessions without a connector a group process knows.
 
     None if a process does not answer, or answers so slowly that the answers come from different moments.

@@ -31,7 +31,7 @@ class Where(TypedDict, total=False):
     ws: Sequence[str]
 
 
-class Addresses(NamedTuple):
+class ServerAddresses(NamedTuple):
     """The addresses of a server or a cluster for clients: host:port, a ws:// address and an http:// one.
 
     The first two may be several, with commas between them: a client that loses one goes to the next.
@@ -104,10 +104,12 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def at(self) -> Addresses:
+    def at(self) -> ServerAddresses:
         """Its addresses, even while it is down."""
         assert self.addresses, "the server was never started"
-        return Addresses(self.addresses["tcp"], self.addresses["ws"], self.addresses.get("http", self._http))
+        return ServerAddresses(
+            self.addresses["tcp"], self.addresses["ws"], self.addresses.get("http", self._http)
+        )
 
     @property
     def pid(self) -> int:

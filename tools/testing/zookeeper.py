@@ -6,7 +6,7 @@ import os
 from tools.testing.services import Services
 
 
-class ZooKeeper:
+class OwnZooKeeper:
     """One server in its own set. It keeps its data and its port over restarts."""
 
     def __init__(self) -> None:

@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterable
 
 from fsharechat.client.chat import files, friends, groups, messages
-from fsharechat.client.chat.command import Command
-from fsharechat.client.chat.completion import Proposal, complete
+from fsharechat.client.chat.command import Command, Proposal, complete
 from fsharechat.client.chat.friends import show_new_friends, show_new_requests
-from fsharechat.client.chat.receipts import Key
+from fsharechat.client.chat.known import Key
 from fsharechat.client.chat.talk import Screen, Talk, key_of
-from fsharechat.client.chat.words import Ambiguous, Quit, Refused, plain
+from fsharechat.client.chat.words import Ambiguous, CommandRefused, Quit, plain
 from fsharechat.client.client import Client
 from fsharechat.client.errors import ClientError, RequestError
 from fsharechat.client.groups import group_notice
@@ -117,13 +116,13 @@ class Chat:
                 name, _, rest = line[1:].partition(" ")
                 command = COMMANDS.get(name)
                 if command is None:
-                    raise Refused(f"There is no /{name}; /help lists the commands.")
+                    raise CommandRefused(f"There is no /{name}; /help lists the commands.")
                 await command.run(self._talk, rest.strip())
             elif line:
                 await messages.send_text(self._talk, line)
         except Ambiguous as error:
             self._talk.say(f"! Which one: {error}?")
-        except Refused as error:
+        except CommandRefused as error:
             self._talk.say(f"! {error}")
         except (ClientError, OSError) as error:
             self._talk.say(f"! {plain(error)}")

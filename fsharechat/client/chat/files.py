@@ -9,7 +9,7 @@ from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.lines import file_name
 from fsharechat.client.chat.messages import MAX_SENDING, sent
 from fsharechat.client.chat.talk import Talk
-from fsharechat.client.chat.words import Refused, plain, size, split, unquoted
+from fsharechat.client.chat.words import CommandRefused, plain, size, split, unquoted
 from fsharechat.client.errors import ClientError
 from fsharechat.client.thumbnail import NotAPicture
 from fsharechat.client.transfer import Progress
@@ -37,10 +37,10 @@ async def _send_image(talk: Talk, rest: str) -> None:
 async def _send(talk: Talk, rest: str, upload: Upload, usage: str) -> None:
     conversation = talk.opened()
     if not rest:
-        raise Refused(f"Say which: {usage}")
+        raise CommandRefused(f"Say which: {usage}")
     path = _path(unquoted(rest))
     if not await asyncio.to_thread(path.is_file):
-        raise Refused(f"There is no file {path}.")
+        raise CommandRefused(f"There is no file {path}.")
     await talk.room_for(MAX_SENDING)
     talk.spawn(_send_one(talk, conversation, path, upload))
 
@@ -62,10 +62,14 @@ async def _send_one(talk: Talk, conversation: pb.Conversation, path: Path, uploa
 async def _save(talk: Talk, rest: str) -> None:
     number, *where = split(rest) or [""]
     if not number.isdecimal() or len(where) > 1:
-        raise Refused("Say which and where to: /save NUMBER [PATH], with the number that the message shows")
+        raise CommandRefused(
+            "Say which and where to: /save NUMBER [PATH], with the number that the message shows"
+        )
     message = talk.lines.media(int(number))
     if message is None:
-        raise Refused(f"No file or picture {number} was shown; /history shows those of this conversation.")
+        raise CommandRefused(
+            f"No file or picture {number} was shown; /history shows those of this conversation."
+        )
     path = await asyncio.to_thread(_target, _path(where[0] if where else ""), message)
     await talk.room_for(MAX_SENDING)
     talk.spawn(_save_one(talk, message, path))

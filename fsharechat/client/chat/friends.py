@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.talk import Talk
-from fsharechat.client.chat.words import Ambiguous, Refused, clock, split, unquoted
+from fsharechat.client.chat.words import Ambiguous, CommandRefused, clock, split, unquoted
 from fsharechat.client.models import private
 from fsharechat.client.transcript import printable
 from fsharechat.protocol.signals import ConversationType, InfoType, RequestStatus
@@ -32,13 +32,13 @@ async def show_new_requests(talk: Talk) -> None:
 
 
 async def friend(talk: Talk, name: str) -> str:
-    """Return the uid of a friend. Raises Refused."""
+    """Return the uid of a friend. Raises CommandRefused."""
     uid = talk.people.find(name, talk.people.friends)
     if uid is None:
         await talk.people.refresh_friends()
         uid = talk.people.find(name, talk.people.friends)
     if uid is None:
-        raise Refused(f"None of your friends is called {name}; /friends lists them.")
+        raise CommandRefused(f"None of your friends is called {name}; /friends lists them.")
     return uid
 
 
@@ -49,18 +49,18 @@ def names_of_friends(talk: Talk, words: list[str]) -> Iterable[str]:
 async def _add(talk: Talk, rest: str) -> None:
     keyword, _, reason = rest.partition(" ")
     if not keyword:
-        raise Refused("Say whom: /add NUMBER|NAME [reason]")
+        raise CommandRefused("Say whom: /add NUMBER|NAME [reason]")
     users = [user for user in await talk.client.search_users(keyword) if user.uid != talk.me]
     exact = [user for user in users if user.mobile == keyword]
     found = exact or users
     if not found:
-        raise Refused(f"Nobody found for {keyword}.")
+        raise CommandRefused(f"Nobody found for {keyword}.")
     await talk.people.learn([user.uid for user in found])
     if len(found) > 1:
         raise Ambiguous(", ".join(talk.people.describe(user.uid) for user in found))
     uid = found[0].uid
     if uid in talk.people.friends:
-        raise Refused(f"{talk.people.name(uid)} is your friend already: /open {talk.people.name(uid)}")
+        raise CommandRefused(f"{talk.people.name(uid)} is your friend already: /open {talk.people.name(uid)}")
     await talk.client.add_friend(uid, reason.strip() or f"Hello, I am {talk.people.name(talk.me)}.")
     talk.say(f"Asked {talk.people.describe(uid)}; you are told when the answer comes.")
 
@@ -94,10 +94,10 @@ async def _answer(talk: Talk, name: str, status: RequestStatus) -> None:
     await talk.people.refresh_requests()
     waiting = [entry.from_uid for entry in talk.people.open_requests()]
     if not waiting:
-        raise Refused("There is no open friend request.")
+        raise CommandRefused("There is no open friend request.")
     uid = talk.people.find(name, waiting) if name else waiting[0]
     if uid is None:
-        raise Refused(f"There is no open request from {name}; /requests lists them.")
+        raise CommandRefused(f"There is no open request from {name}; /requests lists them.")
     await talk.client.handle_friend_request(uid, status)
     if status is RequestStatus.REJECTED:
         talk.say(f"Rejected {talk.people.name(uid)}.")
@@ -136,7 +136,7 @@ def state(talk: Talk, kind: ConversationType, target: str) -> str:
 
 async def _name(talk: Talk, name: str) -> None:
     if not name:
-        raise Refused("Say which: /name NEWNAME")
+        raise CommandRefused("Say which: /name NEWNAME")
     await talk.client.modify_my_info(InfoType.DISPLAY_NAME, unquoted(name))
     await talk.people.learn([talk.me], again=True)
     talk.say(f"You are now called {talk.people.name(talk.me)}.")
@@ -145,7 +145,7 @@ async def _name(talk: Talk, name: str) -> None:
 async def _alias(talk: Talk, rest: str) -> None:
     words = split(rest)
     if len(words) != 2:
-        raise Refused('Say whom and how: /alias NAME ALIAS, with quotes around "names with spaces"')
+        raise CommandRefused('Say whom and how: /alias NAME ALIAS, with quotes around "names with spaces"')
     uid = await friend(talk, words[0])
     before = talk.people.name(uid)
     await talk.client.set_alias(uid, words[1])
@@ -163,7 +163,7 @@ async def _unfriend(talk: Talk, name: str) -> None:
 async def _block(talk: Talk, name: str) -> None:
     uid = talk.people.find(unquoted(name), talk.people.others()) if name else None
     if uid is None:
-        raise Refused("Say whom, a friend or somebody who wrote to you: /block NAME")
+        raise CommandRefused("Say whom, a friend or somebody who wrote to you: /block NAME")
     await talk.client.blacklist(uid)
     await talk.people.refresh_friends()
     talk.say(f"{talk.people.describe(uid)} cannot reach you any more; /unblock undoes this.")
@@ -177,7 +177,7 @@ async def _unblock(talk: Talk, name: str) -> None:
         uid = talk.people.find(name, talk.people.blocked) if name else None
     if uid is None:
         blocked = ", ".join(talk.people.describe(uid) for uid in talk.people.blocked)
-        raise Refused(f"Say whom: /unblock NAME. You have blocked {blocked or 'nobody'}.")
+        raise CommandRefused(f"Say whom: /unblock NAME. You have blocked {blocked or 'nobody'}.")
     await talk.client.blacklist(uid, on=False)
     await talk.people.refresh_friends()
     talk.say(f"{talk.people.describe(uid)} may write to you again.")

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.friends import friend, state
 from fsharechat.client.chat.talk import Talk
-from fsharechat.client.chat.words import Refused, listed, split
+from fsharechat.client.chat.words import CommandRefused, listed, split
 from fsharechat.client.models import group
 from fsharechat.client.transcript import printable
 from fsharechat.protocol.signals import ConversationType, GroupType, MemberType
@@ -37,13 +37,13 @@ async def _group(talk: Talk, rest: str) -> None:
     action, *words = split(rest) or [""]
     run = ACTIONS.get(action)
     if run is None:
-        raise Refused(f"Say what: /group {USAGE}")
+        raise CommandRefused(f"Say what: /group {USAGE}")
     await run(talk, words)
 
 
 async def _new(talk: Talk, words: list[str]) -> None:
     if not words:
-        raise Refused("Say how it is called and who is in it: /group new NAME MEMBERS")
+        raise CommandRefused("Say how it is called and who is in it: /group new NAME MEMBERS")
     name, *names = words
     members = [await friend(talk, member) for member in names]
     group_id = await talk.client.groups.create(name, members)
@@ -54,7 +54,7 @@ async def _new(talk: Talk, words: list[str]) -> None:
 async def _add(talk: Talk, words: list[str]) -> None:
     group_id = talk.opened_group()
     if not words:
-        raise Refused("Say whom: /group add NAMES")
+        raise CommandRefused("Say whom: /group add NAMES")
     await talk.client.groups.add(group_id, [await friend(talk, name) for name in words])
     talk.rooms.changed(group_id)
     talk.learn_members()
@@ -63,14 +63,14 @@ async def _add(talk: Talk, words: list[str]) -> None:
 async def _kick(talk: Talk, words: list[str]) -> None:
     group_id = talk.opened_group()
     if not words:
-        raise Refused("Say whom: /group kick NAMES")
+        raise CommandRefused("Say whom: /group kick NAMES")
     members = await talk.rooms.members(group_id)
     await talk.people.learn(members)
     chosen: list[str] = []
     for name in words:
         uid = talk.people.find(name, members)
         if uid is None:
-            raise Refused(f"Nobody here is called {name}; /group members lists them.")
+            raise CommandRefused(f"Nobody here is called {name}; /group members lists them.")
         chosen.append(uid)
     await talk.client.groups.kick(group_id, chosen)
     talk.rooms.changed(group_id)
@@ -89,7 +89,7 @@ async def _dismiss(talk: Talk, words: list[str]) -> None:
     group_id = talk.opened_group()
     name = talk.rooms.name(group_id)
     if words != ["yes"]:
-        raise Refused(f"This ends {name} for all its members; /group dismiss yes does it.")
+        raise CommandRefused(f"This ends {name} for all its members; /group dismiss yes does it.")
     await talk.client.groups.dismiss(group_id)
     _gone(talk, group_id)
     talk.say(f"{name} is no more.")
@@ -98,7 +98,7 @@ async def _dismiss(talk: Talk, words: list[str]) -> None:
 async def _rename(talk: Talk, words: list[str]) -> None:
     group_id = talk.opened_group()
     if not words:
-        raise Refused("Say how: /group rename NEWNAME")
+        raise CommandRefused("Say how: /group rename NEWNAME")
     await talk.client.groups.rename(group_id, " ".join(words))
     await talk.rooms.learn([group_id], again=True)
     talk.screen.refresh()
@@ -108,7 +108,7 @@ async def _members(talk: Talk, words: list[str]) -> None:
     group_id = talk.opened_group()
     entries = await talk.client.groups.members(group_id)
     if not entries:
-        raise Refused("You are not a member of this group any more.")
+        raise CommandRefused("You are not a member of this group any more.")
     await talk.people.learn(entry.member_id for entry in entries)
     for entry in sorted(entries, key=lambda entry: talk.people.name(entry.member_id)):
         place = PLACES.get(MemberType(entry.type))

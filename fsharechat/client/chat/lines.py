@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from fsharechat.client.chat.people import People
-from fsharechat.client.chat.rooms import Rooms
+from fsharechat.client.chat.known import People, Rooms
 from fsharechat.client.chat.words import clock, listed, size
 from fsharechat.client.errors import ClientError
 from fsharechat.client.groups import GroupNotice, group_notice

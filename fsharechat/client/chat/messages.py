@@ -7,7 +7,7 @@ from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.friends import friend, names_of_friends
 from fsharechat.client.chat.groups import names_of_groups
 from fsharechat.client.chat.talk import HISTORY, Talk, key_of
-from fsharechat.client.chat.words import Ambiguous, Refused, plain, unquoted
+from fsharechat.client.chat.words import EVERYBODY, Ambiguous, CommandRefused, plain, unquoted
 from fsharechat.client.errors import ClientError
 from fsharechat.client.models import SentMessage, group, private, text
 from fsharechat.protocol import messages_pb2 as pb
@@ -15,7 +15,6 @@ from fsharechat.protocol.signals import ContentType, ConversationType
 
 MAX_SENDING = 100
 RECALL_DEPTH = 200
-EVERYBODY = ("all", "所有人")
 
 
 async def send_text(talk: Talk, line: str) -> None:
@@ -66,7 +65,7 @@ def sent(talk: Talk, conversation: pb.Conversation, content: pb.MessageContent, 
 async def _open(talk: Talk, rest: str) -> None:
     name = unquoted(rest)
     if not name:
-        raise Refused("Say whom: /open NAME")
+        raise CommandRefused("Say whom: /open NAME")
     group_id = talk.rooms.find(name)
     uid = talk.people.find(name, talk.people.friends)
     if uid is not None and group_id is not None:
@@ -94,8 +93,8 @@ async def _open(talk: Talk, rest: str) -> None:
 async def _friend(talk: Talk, name: str) -> str:
     try:
         return await friend(talk, name)
-    except Refused:
-        raise Refused(
+    except CommandRefused:
+        raise CommandRefused(
             f"None of your friends is called {name}, and none of your groups; /friends and /groups list them."
         ) from None
 
@@ -106,19 +105,19 @@ def _conversations(talk: Talk, words: list[str]) -> Iterable[str]:
 
 async def _history(talk: Talk, rest: str) -> None:
     if rest and not (rest.isdecimal() and int(rest)):
-        raise Refused("Say how many: /history N")
+        raise CommandRefused("Say how many: /history N")
     await talk.history(talk.opened(), int(rest or HISTORY))
 
 
 async def _recall(talk: Talk, rest: str) -> None:
     if rest and not (rest.isdecimal() and int(rest)):
-        raise Refused("Say which: /recall N, where 1 is the last one you sent here")
+        raise CommandRefused("Say which: /recall N, where 1 is the last one you sent here")
     wanted = int(rest or 1)
     await talk.finish()  # the last message may still be on its way
     found = await talk.client.history(talk.opened(), count=RECALL_DEPTH)
     mine = [message for message in found if message.from_user == talk.me and _is_recallable(message)]
     if len(mine) < wanted:
-        raise Refused(
+        raise CommandRefused(
             "You have sent nothing here that could be taken back."
             if not mine
             else f"You have sent only {len(mine)} of the last messages here."
@@ -150,7 +149,7 @@ async def _top(talk: Talk, rest: str) -> None:
 def _switch(word: str, now: bool, usage: str) -> bool:
     """Return the new value of a setting: the given one, else the opposite of the present one."""
     if word not in ("", "on", "off"):
-        raise Refused(f"Say {usage}")
+        raise CommandRefused(f"Say {usage}")
     return word == "on" if word else not now
 
 

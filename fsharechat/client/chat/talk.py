@@ -6,12 +6,9 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fsharechat.client.chat.known import Key, People, Preferences, Receipts, Rooms
 from fsharechat.client.chat.lines import Lines
-from fsharechat.client.chat.people import People
-from fsharechat.client.chat.preferences import Preferences
-from fsharechat.client.chat.receipts import Key, Receipts
-from fsharechat.client.chat.rooms import Rooms
-from fsharechat.client.chat.words import Refused
+from fsharechat.client.chat.words import CommandRefused
 from fsharechat.client.client import Client
 from fsharechat.client.errors import ClientError
 from fsharechat.client.models import MessagesDelivered, MessagesRead, is_mentioned
@@ -95,15 +92,15 @@ class Talk:
         self.check()
 
     def opened(self) -> pb.Conversation:
-        """Return the open conversation. Raises Refused."""
+        """Return the open conversation. Raises CommandRefused."""
         if self.open is None:
-            raise Refused("You are talking to nobody: /open NAME, or /add NUMBER to find somebody.")
+            raise CommandRefused("You are talking to nobody: /open NAME, or /add NUMBER to find somebody.")
         return self.open
 
     def opened_group(self) -> str:
-        """Return the id of the group that is open. Raises Refused."""
+        """Return the id of the group that is open. Raises CommandRefused."""
         if self.open is None or self.open.type != ConversationType.GROUP:
-            raise Refused("No group is open: /open NAME opens one, /group new NAME MEMBERS makes one.")
+            raise CommandRefused("No group is open: /open NAME opens one, /group new NAME MEMBERS makes one.")
         return self.open.target
 
     def is_open(self, key: Key) -> bool:

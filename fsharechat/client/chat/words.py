@@ -17,12 +17,15 @@ from fsharechat.client.errors import (
     Unsupported,
 )
 
+EVERYBODY = ("all", "所有人")
+"""The names that call all members of a group."""
+
 
 class Quit(Exception):
     """The user wants to leave."""
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """A command cannot be done. The text says why in plain words."""
 
 
@@ -88,11 +91,13 @@ def listed(names: list[str], most: int = 5) -> str:
 
 
 def split(rest: str) -> list[str]:
-    """Return the words of a command. "Quotes" keep a name with spaces together. Raises Refused."""
+    """Return the words of a command; "quotes" keep a name with spaces together. Raises CommandRefused."""
     try:
         return shlex.split(rest)
     except ValueError:
-        raise Refused("A closing quotation mark is missing: write names with spaces between two.") from None
+        raise CommandRefused(
+            "A closing quotation mark is missing: write names with spaces between two."
+        ) from None
 
 
 def unquoted(rest: str) -> str:

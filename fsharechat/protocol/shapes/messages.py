@@ -33,7 +33,7 @@ _NONE: tuple[object, ...] = ("", None, [])
 """The text for "no receivers"; most messages name none."""
 
 
-class NewMessage(Shape):
+class MessageToSend(Shape):
     """The message in an MS."""
 
     kind = pb.Message

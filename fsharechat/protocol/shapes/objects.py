@@ -174,7 +174,7 @@ class Object(Shape):
         return found
 
 
-class Answer(Object):
+class ServerObject(Object):
     """A JSON object that a server writes."""
 
     complete = True

@@ -6,7 +6,7 @@ import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import UserResultCode
-from fsharechat.protocol.shapes.objects import Answer, Array, Field, Object, part, written
+from fsharechat.protocol.shapes.objects import Array, Field, Object, ServerObject, part, written
 from fsharechat.protocol.shapes.payloads import Body
 from fsharechat.protocol.shapes.reading import int64, nested
 from fsharechat.protocol.shapes.writing import escaped_json
@@ -17,14 +17,14 @@ def _empty(message: Any) -> str:
     return ""
 
 
-USER = Answer(
+USER = ServerObject(
     pb.User,
     *("uid", "name", "displayName", "gender", "portrait", "mobile", "email", "address", "company", "social"),
     *("extra", written("friendAlias", _empty), written("groupAlias", _empty), "updateDt", "type"),
 )
 
 
-class Users(Array):
+class UserProfiles(Array):
     """The users that a client asked for."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class FriendRequests(Array):
     """Friend requests, as one of the two users sees them."""
 
     def __init__(self) -> None:
-        item = Answer(
+        item = ServerObject(
             pb.FriendRequest,
             *(
                 written("direction", _empty),
@@ -94,7 +94,9 @@ class Members(Array):
     """The members of a group. Over TCP the answer does not name the group; the request does."""
 
     def __init__(self) -> None:
-        item = Answer(pb.GroupMember, written("groupId", _empty), "memberId", "alias", "type", "updateDt")
+        item = ServerObject(
+            pb.GroupMember, written("groupId", _empty), "memberId", "alias", "type", "updateDt"
+        )
         super().__init__(pb.PullGroupMemberResult, "member", item)
 
     def encode(self, payload: bytes, viewer: str, request: bytes) -> str:

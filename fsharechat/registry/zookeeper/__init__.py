@@ -17,7 +17,7 @@ from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, Registry, RegistryError
 from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.lease import ZooKeeperLease, clock
-from fsharechat.registry.zookeeper.session import Session, pause
+from fsharechat.registry.zookeeper.session import ZooKeeperSession, pause
 from fsharechat.tasks import spawn
 
 ROOT = "fsharechat"
@@ -51,7 +51,7 @@ class ZooKeeperRegistry(Registry):
             raise urls.UrlError("ZooKeeper is used without a login")
         folders = [part for part in parsed.path.split("/") if part]
         self._root = "/" + "/".join([*folders, ROOT])
-        self._session = Session(parsed.hosts, session_timeout)
+        self._session = ZooKeeperSession(parsed.hosts, session_timeout)
         self._leases: dict[tuple[str, int], ZooKeeperLease | None] = {}  # None: being taken
         self._bus_version = bus_version
         self._followers: dict[str, _Follower] = {}
@@ -173,7 +173,7 @@ class ZooKeeperRegistry(Registry):
 class _Follower:
     """Tells all watchers of one kind when its members have changed."""
 
-    def __init__(self, session: Session, folder: str) -> None:
+    def __init__(self, session: ZooKeeperSession, folder: str) -> None:
         self._session = session
         self._folder = folder
         self._holders: Holders = {}

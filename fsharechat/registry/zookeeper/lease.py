@@ -8,7 +8,7 @@ import structlog
 
 from fsharechat.registry import Lease, LeaseTaken, RegistryError
 from fsharechat.registry.zookeeper import nodes
-from fsharechat.registry.zookeeper.session import Session, pause
+from fsharechat.registry.zookeeper.session import ZooKeeperSession, pause
 from fsharechat.tasks import spawn
 
 # A session ends one timeout after the leader last heard of it. What a follower hears, the leader learns up to half a
@@ -38,7 +38,7 @@ class ZooKeeperLease(Lease):
 
     def __init__(
         self,
-        session: Session,
+        session: ZooKeeperSession,
         folder: str,
         node: int,
         holder: nodes.Holder,

@@ -13,7 +13,7 @@ from aiozk import WatchEvent, ZKClient, exc
 from aiozk.protocol import SyncRequest
 
 from fsharechat.protocol.ids import NODES
-from fsharechat.registry.zookeeper.session import Session
+from fsharechat.registry.zookeeper.session import ZooKeeperSession
 
 FIRST_BUS = 1
 """The version of the bus for processes that do not tell one: those of early releases."""
@@ -53,7 +53,7 @@ class Holder(NamedTuple):
         return f"{self.address} (process {self.pid} on {self.host}, since {self.since})"
 
 
-async def take(session: Session, path: str, holder: Holder) -> bool:
+async def take(session: ZooKeeperSession, path: str, holder: Holder) -> bool:
     """Make the node. Return whether it now belongs to this session. Raises RegistryError."""
 
     async def create(client: ZKClient) -> bool:
@@ -70,7 +70,7 @@ async def take(session: Session, path: str, holder: Holder) -> bool:
     return await session.call(create) or await owns(session, path)
 
 
-async def owns(session: Session, path: str) -> bool:
+async def owns(session: ZooKeeperSession, path: str) -> bool:
     """Return whether the node exists and belongs to this session. Raises RegistryError.
 
     The `sync` makes the server ask the leader. A server that lost its leader would answer from its old state, for
@@ -88,7 +88,7 @@ async def owns(session: Session, path: str) -> bool:
     return await session.call(ask)
 
 
-async def holder_of(session: Session, path: str) -> Holder | None:
+async def holder_of(session: ZooKeeperSession, path: str) -> Holder | None:
     """Return the holder of the node's id, None if there is none. Raises RegistryError."""
 
     async def ask(client: ZKClient) -> Holder | None:
@@ -99,7 +99,7 @@ async def holder_of(session: Session, path: str) -> Holder | None:
     return await session.call(ask)
 
 
-async def give_back(session: Session, path: str) -> None:
+async def give_back(session: ZooKeeperSession, path: str) -> None:
     """Delete the node if it belongs to this session. Raises RegistryError."""
 
     async def delete(client: ZKClient) -> None:
@@ -111,7 +111,7 @@ async def give_back(session: Session, path: str) -> None:
 
 
 async def members(
-    session: Session, folder: str, on_event: Callable[[str], None] | None = None
+    session: ZooKeeperSession, folder: str, on_event: Callable[[str], None] | None = None
 ) -> dict[int, Holder]:
     """Return the holders of the ids of one kind. Raises RegistryError.
 

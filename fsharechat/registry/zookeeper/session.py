@@ -41,7 +41,7 @@ MAX_ANSWER = 4096
 log = structlog.get_logger(__name__)
 
 
-class Session:
+class ZooKeeperSession:
     """A session with one of `servers` (host, port) at a time. `timeout` is in seconds; the server may change it."""
 
     def __init__(self, servers: Sequence[tuple[str, int]], timeout: float) -> None:

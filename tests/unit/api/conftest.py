@@ -9,15 +9,15 @@ from structlog.testing import capture_logs
 
 from fsharechat import settings as s
 from fsharechat.node import Node
-from roles.api import waits
-from roles.group.service import Group
+from roles.api import addresses
+from roles.group.clock import ServerClock
 from tests.unit.api.api_kit import KEY, Site
 
 
 @pytest.fixture
-def codes() -> s.Codes:
+def codes() -> s.CodesSettings:
     """Return the settings of login codes; modules that want a super code override this."""
-    return s.Codes()
+    return s.CodesSettings()
 
 
 @pytest.fixture
@@ -31,19 +31,20 @@ async def site(
     tmp_path: Path,
     sqlite_file: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
-    codes: s.Codes,
+    codes: s.CodesSettings,
     key: str,
 ) -> AsyncIterator[Site]:
     sqlite_file("data/fsharechat.db")
     settings = s.Settings(
-        node=s.Node(data=tmp_path / "data"),
-        connector=s.Connector(tcp_port=0, ws_port=0),
-        api=s.Api(port=0, key=key, cors_origins=("https://chat.example", "https://other.example")),
+        node=s.NodeSettings(data=tmp_path / "data"),
+        connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
+        api=s.ApiSettings(port=0, key=key, cors_origins=("https://chat.example", "https://other.example")),
         codes=codes,
     )
     with capture_logs() as logs:
-        async with Node(settings) as node, ClientSession(node.addresses["http"]) as http:
-            opened = Site(node, http, logs)
-            monkeypatch.setattr(Group, "now", staticmethod(lambda: opened.now))
-            monkeypatch.setattr(waits, "monotonic", lambda: opened.now / 1000)
+        node = Node(settings)
+        opened = Site(node, logs)
+        monkeypatch.setattr(ServerClock, "now", staticmethod(lambda: opened.now))
+        monkeypatch.setattr(addresses, "monotonic", lambda: opened.now / 1000)
+        async with node, ClientSession(node.addresses["http"]) as opened.http:
             yield opened

@@ -6,7 +6,7 @@ from fsharechat import settings as s
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.log import LogCodes
 from fsharechat.protocol.signals import LoginCode
-from fsharechat.settings_codes import Smtp
+from fsharechat.settings_schema import SmtpSettings
 from tests.unit.api.api_kit import NUMBER, Site
 
 
@@ -67,9 +67,10 @@ async def test_a_code_that_may_have_been_sent_works_and_a_next_one_waits_a_minut
 
 class TestWithMailAlone:
     @pytest.fixture
-    def codes(self) -> s.Codes:
-        return s.Codes(
-            provider="smtp", smtp=Smtp(host="127.0.0.1", port=9, security="none", sender="im@chat.example")
+    def codes(self) -> s.CodesSettings:
+        return s.CodesSettings(
+            provider="smtp",
+            smtp=SmtpSettings(host="127.0.0.1", port=9, security="none", sender="im@chat.example"),
         )
 
     async def test_a_mobile_number_is_told_that_the_server_sends_none(self, site: Site) -> None:

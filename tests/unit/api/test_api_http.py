@@ -15,11 +15,10 @@ from fsharechat.bus.memory import MemoryBus
 from fsharechat.process import ROOM_BYTES
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.registry.memory import MemoryRegistry
-from fsharechat.rpc import Method
 from fsharechat.store.sqlite import SqliteStore
 from roles.api.back_office import ENDPOINTS
 from roles.api.endpoints import Endpoint
-from roles.group import HANDLERS
+from roles.group import login
 from tests.unit.api.api_kit import KEY, Site
 
 ORIGIN = "https://chat.example"
@@ -192,10 +191,10 @@ async def test_a_refused_login_is_a_line_of_debugging(site: Site) -> None:
 async def test_a_fault_behind_it_is_a_server_error_without_details(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("a detail")
 
-    monkeypatch.setitem(HANDLERS.raw, Method.SEND_CODE, fail)
+    monkeypatch.setattr(login, "normal_number", fail)
     with capture_logs() as logs:
         answer = await site.send_code()
     assert (answer.code, answer.body["message"]) == (LoginCode.SERVER_ERROR, "服务器错误，请稍后再试")

@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 from aiohttp import web
 
-from fsharechat.settings import Api
+from fsharechat.settings import ApiSettings
 from roles.api import listener
 from roles.api.listener import Listener, moved_bytes
 from tools.testing.server import until
@@ -40,7 +40,7 @@ class Port:
         app.router.add_get("/", self._line)
         app.router.add_put("/", self._take)
         app.router.add_get("/much", self._much)
-        settings = Api(
+        settings = ApiSettings(
             port=0, idle_seconds=idle_seconds, stalled_seconds=STALLED, connections_per_address=per_address
         )
         self.listener = Listener(app, settings, max_connections)

@@ -8,8 +8,8 @@ from tests.unit.api.api_kit import NUMBER, Site
 
 
 @pytest.fixture
-def codes() -> s.Codes:
-    return s.Codes(super_code="Sesam66")
+def codes() -> s.CodesSettings:
+    return s.CodesSettings(super_code="Sesam66")
 
 
 async def test_the_super_code_lets_everybody_in_without_a_code_sent(site: Site) -> None:

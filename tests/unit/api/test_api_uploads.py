@@ -60,10 +60,10 @@ async def test_an_address_that_leads_nowhere_is_warned_of(
 ) -> None:
     sqlite_file("data/fsharechat.db")
     settings = s.Settings(
-        node=s.Node(data=tmp_path / "data"),
-        connector=s.Connector(tcp_port=0, ws_port=0),
-        api=s.Api(host=host, port=0),
-        blobs=s.Blobs(public_url=public_url),
+        node=s.NodeSettings(data=tmp_path / "data"),
+        connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
+        api=s.ApiSettings(host=host, port=0),
+        blobs=s.BlobsSettings(public_url=public_url),
     )
     with capture_logs() as logs:
         async with Node(settings) as node:
@@ -78,10 +78,10 @@ async def test_the_bytes_of_a_day_are_counted_in_the_store(
 ) -> None:
     sqlite_file("data/fsharechat.db")
     settings = s.Settings(
-        node=s.Node(data=tmp_path / "data"),
-        connector=s.Connector(tcp_port=0, ws_port=0),
-        api=s.Api(port=0),
-        limits=s.Limits(upload_bytes_per_day=1000),
+        node=s.NodeSettings(data=tmp_path / "data"),
+        connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
+        api=s.ApiSettings(port=0),
+        limits=s.LimitsSettings(upload_bytes_per_day=1000),
     )
     async with Node(settings) as node, ClientSession() as http:
         for size, uid, status in ((600, "ann", 200), (401, "ann", 507), (401, "bob", 200), (400, "ann", 200)):

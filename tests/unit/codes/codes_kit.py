@@ -10,8 +10,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from fsharechat.backends import make_codes
 from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import Codes, Rpc, Settings
-from fsharechat.settings_codes import Aliyun, Tencent
+from fsharechat.settings import CodesSettings, RpcSettings, Settings
+from fsharechat.settings_schema import AliyunSettings, TencentSettings
 from tests.unit.codes.fake_vendors import KEY_ID, KEY_SECRET
 
 NUMBER = "13812345678"
@@ -19,8 +19,8 @@ ADDRESS = "ann.li@example.com"
 CODE = "604213"
 
 
-def aliyun_settings(url: str, secret: str = KEY_SECRET) -> Aliyun:
-    return Aliyun(
+def aliyun_settings(url: str, secret: str = KEY_SECRET) -> AliyunSettings:
+    return AliyunSettings(
         access_key_id=KEY_ID,
         access_key_secret=secret,
         sign_name="飞享IM",
@@ -29,8 +29,8 @@ def aliyun_settings(url: str, secret: str = KEY_SECRET) -> Aliyun:
     )
 
 
-def tencent_settings(url: str, secret: str = KEY_SECRET) -> Tencent:
-    return Tencent(
+def tencent_settings(url: str, secret: str = KEY_SECRET) -> TencentSettings:
+    return TencentSettings(
         secret_id=KEY_ID,
         secret_key=secret,
         app_id="1400006666",
@@ -41,8 +41,8 @@ def tencent_settings(url: str, secret: str = KEY_SECRET) -> Tencent:
     )
 
 
-def delivery(codes: Codes) -> Delivery:
-    return make_codes(Settings(codes=codes, rpc=Rpc(timeout_seconds=60)))
+def delivery(codes: CodesSettings) -> Delivery:
+    return make_codes(Settings(codes=codes, rpc=RpcSettings(timeout_seconds=60)))
 
 
 MAIL_USER, MAIL_PASSWORD = "noreply", "mail password"

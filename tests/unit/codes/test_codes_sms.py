@@ -12,7 +12,7 @@ from aiohttp import web
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import Codes
+from fsharechat.settings import CodesSettings
 from tests.unit.codes.codes_kit import CODE, NUMBER, aliyun_settings, delivery, server_tls, tencent_settings
 from tests.unit.codes.fake_vendors import (
     FakeAliyun,
@@ -33,7 +33,7 @@ class Line:
     """A vendor and how to be its customer."""
 
     vendor: FakeVendor
-    settings: Callable[..., Codes]
+    settings: Callable[..., CodesSettings]
     sent: Sms
     refusal: Callable[[str, str], web.Response]
 
@@ -43,13 +43,13 @@ class Line:
 
 @pytest.fixture
 def vendor(request: pytest.FixtureRequest, aliyun: FakeAliyun, tencent: FakeTencent) -> Line:
-    def by_aliyun(url: str, seconds: float, at_once: int, **wrong: str) -> Codes:
+    def by_aliyun(url: str, seconds: float, at_once: int, **wrong: str) -> CodesSettings:
         settings = aliyun_settings(url, **wrong)
-        return Codes(provider="aliyun", aliyun=settings, send_seconds=seconds, max_sending=at_once)
+        return CodesSettings(provider="aliyun", aliyun=settings, send_seconds=seconds, max_sending=at_once)
 
-    def by_tencent(url: str, seconds: float, at_once: int, **wrong: str) -> Codes:
+    def by_tencent(url: str, seconds: float, at_once: int, **wrong: str) -> CodesSettings:
         settings = tencent_settings(url, **wrong)
-        return Codes(provider="tencent", tencent=settings, send_seconds=seconds, max_sending=at_once)
+        return CodesSettings(provider="tencent", tencent=settings, send_seconds=seconds, max_sending=at_once)
 
     if request.param == "aliyun":
         sms = Sms(NUMBER, "飞享IM", "SMS_180355435", {"code": CODE})

@@ -10,8 +10,8 @@ import pytest
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import Codes
-from fsharechat.settings_codes import Smtp
+from fsharechat.settings import CodesSettings
+from fsharechat.settings_schema import SmtpSettings
 from tests.unit.codes.codes_kit import (
     ADDRESS,
     CODE,
@@ -29,10 +29,10 @@ SENDER = "飞享IM <noreply@chat.example>"
 
 
 def by_mail(port: int, seconds: float = 60, **settings: object) -> Delivery:
-    smtp = Smtp.model_validate(
+    smtp = SmtpSettings.model_validate(
         {"host": "127.0.0.1", "port": port, "sender": SENDER, "security": "none", **settings}
     )
-    return delivery(Codes(provider="smtp", smtp=smtp, send_seconds=seconds))
+    return delivery(CodesSettings(provider="smtp", smtp=smtp, send_seconds=seconds))
 
 
 def parsed(server: MailServer) -> email.message.EmailMessage:
@@ -176,7 +176,7 @@ async def test_mobile_numbers_get_none_by_mail() -> None:
 
 
 async def test_by_default_both_kinds_are_lines_of_the_log() -> None:
-    codes = delivery(Codes())
+    codes = delivery(CodesSettings())
     assert codes.reaches(ADDRESS)
     assert codes.reaches(NUMBER)
     assert await codes.check() == "to mobile numbers: lines of the log; to e-mail addresses: lines of the log"

@@ -28,14 +28,13 @@ async def make() -> AsyncIterator[Make]:
     def make(**sections: dict[str, object]) -> Connector:
         rpc, bus, clock = ScriptedRpc(), RecordingBus(), FakeClock()
         lease = MemoryLease(MemoryRegistry(), "connector", 1)
-        hub = Hub(Settings.model_validate(sections), lease, rpc, bus, 10_000)
-        hub.time = clock
+        hub = Hub(Settings.model_validate(sections), lease, rpc, bus, 10_000, clock)
         made.append(Connector(hub, rpc, bus, clock, bus.presences))
         return made[-1]
 
     yield make
     for connector in made:
-        connector.hub.inflight = 0
+        connector.hub.flow.inflight = 0
         await connector.hub.stop()
 
 

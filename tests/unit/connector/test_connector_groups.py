@@ -19,7 +19,7 @@ async def test_a_change_of_a_group_gets_an_id_for_its_message(
         phone.publish(method)
     ids = [call.message_id for call in connector.rpc.of(method)]
     assert len(set(ids)) == 2
-    assert [node_of(id) for id in ids] == [connector.hub.node] * 2
+    assert [node_of(id) for id in ids] == [connector.hub.identity.node] * 2
 
 
 async def test_reading_groups_takes_no_id(connector: Connector) -> None:

@@ -15,7 +15,7 @@ from fsharechat.store.messages import Entry
 from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from roles.connector.cursor import OUTLIVED_SECONDS
-from tests.unit.connector.connector_fakes import Connector, Make, Sent, body_of, connect, turn, welcome
+from tests.unit.connector.connector_fakes import Connector, Make, SentFrame, body_of, connect, turn, welcome
 from tools.testing.server import until
 
 
@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def running(connector: Connector) -> Connector:
     """Start the tasks beside the sessions, on the real clock."""
-    connector.hub.time = asyncio.get_running_loop().time
+    connector.clock.runs = True
     await connector.hub.start()
     return connector
 
@@ -43,13 +43,13 @@ async def test_those_who_are_silent_are_dropped_by_their_own_time(connector: Con
     connector.clock.now += 170
     await connector.hub.sweep()
     assert phone.transport.closed
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
 
 
 async def test_the_sweep_holds_on_to_nobody(connector: Connector) -> None:
     await running(connector)
     phone = await connector.device()
-    await until(lambda: connector.hub.unauthenticated == 0, "logged in")
+    await until(lambda: connector.hub.table.unauthenticated == 0, "logged in")
     session = phone.session
     session.close()
     del phone
@@ -123,7 +123,7 @@ async def test_draining_ends_what_is_not_done_in_time(connector: Connector) -> N
             await connector.hub.stop()
     assert phone.transport.closed
     assert not connector.presences[-1].online
-    assert connector.hub.sessions == set()
+    assert connector.hub.table.sessions == set()
 
 
 async def test_draining_answers_what_is_under_way_and_takes_nothing_new(make: Make) -> None:
@@ -145,7 +145,7 @@ async def test_draining_answers_what_is_under_way_and_takes_nothing_new(make: Ma
     assert idle.transport.take() == []
     assert phone.transport.closed
     assert idle.transport.closed
-    assert connector.hub.sessions == set()
+    assert connector.hub.table.sessions == set()
 
 
 async def test_draining_does_not_wait_for_a_head_check(connector: Connector, quick: None) -> None:
@@ -190,13 +190,13 @@ async def test_what_the_other_devices_have_fetched_goes_with_the_slowest(connect
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     body = connector.deliver(1)
     phone.pull(0)
-    assert Sent("pulled", SubSignal.MP, 1, ([body], 1, 1)) in phone.transport.take()
+    assert SentFrame("pulled", SubSignal.MP, 1, ([body], 1, 1)) in phone.transport.take()
     connector.clock.now += OUTLIVED_SECONDS
     phone.session.heard_at = connector.clock.now
     await connector.hub.sweep()
-    assert connector.hub.users["anna"].tail_after(0) is not None
+    assert connector.hub.table.users["anna"].tail_after(0) is not None
     tablet.session.close()
-    assert connector.hub.users["anna"].tail_after(0) is None
+    assert connector.hub.table.users["anna"].tail_after(0) is None
 
 
 async def test_a_device_whose_kick_was_lost_goes_with_the_head_check(make: Make, quick: None) -> None:

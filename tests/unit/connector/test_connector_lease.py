@@ -22,12 +22,12 @@ class LeasedConnector(Connector):
 
     @property
     def lease(self) -> FickleLease:
-        lease = self.hub._lease
+        lease = self.hub.identity._lease
         assert isinstance(lease, FickleLease)
         return lease
 
     async def until_it_takes_connections(self) -> None:
-        await until(lambda: not self.hub.suspended, "it takes no connections")
+        await until(lambda: not self.hub.identity.suspended, "it takes no connections")
 
 
 @pytest.fixture
@@ -37,16 +37,16 @@ async def connector() -> AsyncIterator[LeasedConnector]:
     presences: list[Presence] = []
     await bus.watch_presence(presences.append)
     await hub.start()
-    yield LeasedConnector(hub, rpc, bus, hub.time, presences)  # type: ignore[arg-type]
-    hub.inflight = 0
+    yield LeasedConnector(hub, rpc, bus, hub.flow.time, presences)  # type: ignore[arg-type]
+    hub.flow.inflight = 0
     await hub.stop()
 
 
 async def test_without_its_id_it_gives_out_no_message_id_from_that_moment(connector: LeasedConnector) -> None:
-    connector.hub.ids.next()
+    connector.hub.identity.next_id()
     connector.lease.lose()
     with pytest.raises(LeaseError):
-        connector.hub.ids.next()
+        connector.hub.identity.next_id()
 
 
 async def test_without_its_id_it_closes_all_and_takes_nobody(connector: LeasedConnector) -> None:
@@ -55,7 +55,7 @@ async def test_without_its_id_it_closes_all_and_takes_nobody(connector: LeasedCo
     await turn()
     assert phone.transport.closed
     assert stranger.transport.closed
-    assert connector.hub.accept(RecordingTransport()) is None
+    assert connector.hub.table.accept(RecordingTransport()) is None
 
 
 async def test_without_its_id_it_says_nothing_of_where_devices_are(connector: LeasedConnector) -> None:
@@ -88,17 +88,17 @@ async def test_with_the_same_id_it_begins_anew(connector: LeasedConnector) -> No
 
 async def test_with_another_id_all_goes_on_under_that_one(connector: LeasedConnector) -> None:
     await connector.device()
-    old_ids = connector.hub.ids
+    old_id = connector.hub.identity.next_id
     connector.presences.clear()
     connector.lease.lose()
     await turn()
     connector.lease.regain(AFTER)
     with pytest.raises(LeaseError):
-        old_ids.next()
+        old_id()
     await connector.until_it_takes_connections()
-    assert node_of(connector.hub.ids.next()) == AFTER
+    assert node_of(connector.hub.identity.next_id()) == AFTER
     with pytest.raises(LeaseError):
-        old_ids.next()
+        old_id()
     phone = await connector.device()
     assert [(news.uid, news.node) for news in connector.presences] == [("", AFTER), ("anna", AFTER)]
     connector.bus.deliver(BEFORE, [Notify(SubSignal.FN, b"another connector's", "anna")])
@@ -111,10 +111,10 @@ async def test_an_id_that_is_lost_again_at_once_is_not_used(connector: LeasedCon
     connector.lease.regain(AFTER)
     connector.lease.lose()
     await turn(10)
-    assert connector.hub.suspended
+    assert connector.hub.identity.suspended
     connector.lease.regain(BEFORE)
     await connector.until_it_takes_connections()
-    assert node_of(connector.hub.ids.next()) == BEFORE
+    assert node_of(connector.hub.identity.next_id()) == BEFORE
 
 
 async def test_who_starts_without_its_id_waits_for_one() -> None:
@@ -126,10 +126,10 @@ async def test_who_starts_without_its_id_waits_for_one() -> None:
     await hub.start()
     try:
         await turn(10)
-        assert hub.accept(RecordingTransport()) is None
+        assert hub.table.accept(RecordingTransport()) is None
         assert presences == []
         lease.regain(AFTER)
-        await until(lambda: not hub.suspended, "it takes no connections")
+        await until(lambda: not hub.identity.suspended, "it takes no connections")
         assert [news.node for news in presences] == [AFTER]
     finally:
         await hub.stop()

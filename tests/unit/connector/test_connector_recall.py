@@ -10,7 +10,7 @@ from fsharechat.rpc import Method
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
-from roles.connector import recalls as recalls_module
+from roles.connector import events
 from roles.connector.cursor import OUTLIVED_SECONDS
 from tests.unit.connector.connector_fakes import Connector, FakeDevice, message, pulled
 
@@ -89,7 +89,7 @@ async def test_the_tail_counts_the_bytes_of_the_new_body(connector: Connector) -
     body = deliver(connector, 1, "anna")
     deliver(connector, 2, "anna")
     recall(connector, 1, "anna")
-    tail = connector.hub.users["anna"]._tail
+    tail = connector.hub.table.users["anna"]._tail
     assert tail is not None
     assert tail.size == len(GONE) + len(body)
 
@@ -104,11 +104,11 @@ async def test_an_event_that_comes_late_brings_no_recalled_message_back(connecto
 async def test_recalls_are_not_remembered_for_ever(
     connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recalls_module, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(events, "MAX_REMEMBERED", 3)
     for seq in range(1, 6):
         recall(connector, seq, "anna", seq=seq)
     assert len(connector.hub.recalls) == 3
-    connector.clock.now += recalls_module.REMEMBERED_SECONDS + 1
+    connector.clock.now += events.REMEMBERED_SECONDS + 1
     await connector.hub.sweep()
     assert len(connector.hub.recalls) == 0
 
@@ -117,11 +117,11 @@ async def test_recalls_that_are_remembered_have_a_size(
     connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left of a message names whom it was for: of a thousand large ones that would be a gigabyte."""
-    monkeypatch.setattr(recalls_module, "MAX_REMEMBERED_BYTES", 3 * len(GONE))
+    monkeypatch.setattr(events, "MAX_REMEMBERED_BYTES", 3 * len(GONE))
     for message_id in (1, 1, 2, 3, 4, 5):
         recall(connector, message_id, "anna", seq=message_id)
     assert len(connector.hub.recalls) == 3
-    connector.clock.now += recalls_module.REMEMBERED_SECONDS + 1
+    connector.clock.now += events.REMEMBERED_SECONDS + 1
     await connector.hub.sweep()
     for message_id in (6, 7, 8):
         recall(connector, message_id, "anna", seq=message_id)
@@ -188,11 +188,11 @@ async def test_a_repeated_event_is_told_once(connector: Connector) -> None:
 
 async def test_a_lost_event_is_made_up_for_by_the_head_check(connector: Connector) -> None:
     phone = await connector.device()
-    user = connector.hub.users["anna"]
+    user = connector.hub.table.users["anna"]
     assert user.behind(Heads(recalled=1))
     user.catch_up(Heads(recalled=1))
     await connector.rpc.reply(code=4)
-    connector.clock.now += connector.hub.settings.notify_repeat_seconds + 1
+    connector.clock.now += connector.hub.table.settings.notify_repeat_seconds + 1
     await connector.hub.sweep()  # the store was away, so it is asked again in a while
     await answer(connector, (1, 9, "ben"))
     assert rmns(phone) == [(9, "ben")]
@@ -202,14 +202,14 @@ async def test_a_lost_event_is_made_up_for_by_the_head_check(connector: Connecto
 def hear(connector: Connector, device: FakeDevice, seconds: float) -> None:
     """Let so much time go by, and then something come from a device."""
     connector.clock.now += seconds
-    device.session.heard_at = connector.hub.time()
+    device.session.heard_at = connector.clock()
 
 
 async def kept(connector: Connector) -> list[tuple[str, str, int]]:
     """Return (uid, client id, seq) of the marks in the recalls that are kept now."""
     await connector.hub.sweep()
     before = len(connector.rpc.of(Method.MARKS))
-    await connector.hub.marks.keep(all=True)
+    await connector.hub.table.marks.keep(all=True)
     calls = connector.rpc.of(Method.MARKS)[before:]
     rows = [Mark(*row) for call in calls for row in orjson.loads(call.body)]
     return sorted((row.uid, row.client_id, row.seq) for row in rows if row.log == Log.RECALLS and row.seq)

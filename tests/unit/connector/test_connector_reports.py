@@ -194,7 +194,7 @@ async def test_a_refused_pull_is_not_asked_for_at_once(connector: Connector) -> 
     assert mrns(phone) == [(READ, 1)]
     reported(connector, 2)
     assert mrns(phone) == []
-    connector.clock.now += connector.hub.settings.notify_repeat_seconds + 1
+    connector.clock.now += connector.hub.table.settings.notify_repeat_seconds + 1
     await connector.hub.sweep()
     assert mrns(phone) == [(READ, 1)]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fsharechat.bus import Presence, Resync
-from roles.connector import hub as hub_module
+from roles.connector import tables
 from tests.unit.connector.connector_fakes import Connector, Make, turn
 from tools.testing.server import until
 
@@ -18,7 +18,7 @@ async def connector(make: Make) -> Connector:
 
 
 async def test_all_devices_are_announced_again(connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "SWEEP_SLICE", 2)
+    monkeypatch.setattr(tables, "SLICE", 2)
     for n in range(DEVICES):
         await connector.device(f"user{n}")
     gone = await connector.device("gone")
@@ -40,7 +40,7 @@ async def test_all_devices_are_announced_again(connector: Connector, monkeypatch
 async def test_a_device_that_leaves_meanwhile_is_not_announced(
     connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "SWEEP_SLICE", 1)
+    monkeypatch.setattr(tables, "SLICE", 1)
     phones = [await connector.device(f"user{n}") for n in range(DEVICES)]
     connector.presences.clear()
     connector.events(Resync())

@@ -11,7 +11,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
-from tests.unit.connector.connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
+from tests.unit.connector.connector_fakes import Connector, Make, SentFrame, ack, connect, turn, welcome
 
 
 async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Connector) -> None:
@@ -19,11 +19,11 @@ async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Conn
     phone.send(Signal.CONNECT, connect(password="secret"))
     (call,) = connector.rpc.waiting()
     assert call[:4] == (Method.AUTHENTICATE, "anna", "phone", b"secret")
-    assert connector.hub.unauthenticated == 1
+    assert connector.hub.table.unauthenticated == 1
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(5))
-    assert phone.transport.take() == [Sent("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(5))]
+    assert phone.transport.take() == [SentFrame("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(5))]
     assert phone.transport.uid == "anna"
-    assert connector.hub.unauthenticated == 0
+    assert connector.hub.table.unauthenticated == 0
     assert [p[:3] for p in connector.presences] == [("anna", "phone", 1)]
 
 
@@ -46,10 +46,10 @@ async def test_a_connect_that_is_refused_closes_with_one_line(
     phone.send(Signal.CONNECT, connect())
     with capture_logs() as logs:
         await connector.rpc.reply(code)
-    assert phone.transport.take() == [Sent("ack", refusal)]
+    assert phone.transport.take() == [SentFrame("ack", refusal)]
     assert phone.transport.closed
     assert [line["event"] for line in logs] == ["connection closed"]
-    assert (len(connector.hub.sessions), connector.hub.unauthenticated) == (0, 0)
+    assert (len(connector.hub.table.sessions), connector.hub.table.unauthenticated) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ async def test_a_connect_that_says_nothing_is_refused_at_once(
 ) -> None:
     phone = connector.accept()
     phone.send(Signal.CONNECT, body)
-    assert phone.transport.take() == [Sent("ack", refusal)]
+    assert phone.transport.take() == [SentFrame("ack", refusal)]
     assert phone.transport.closed
     assert connector.rpc.calls == []
 
@@ -78,7 +78,7 @@ async def test_a_ping_is_answered_before_and_during_the_login(connector: Connect
     phone.send(Signal.PING, b'{"interval": 30000}', 4)
     phone.send(Signal.CONNECT, connect())
     phone.send(Signal.PING, b"nonsense", 5)
-    assert phone.transport.take() == [Sent("ping", 0, 4, 30000), Sent("ping", 0, 5, 0)]
+    assert phone.transport.take() == [SentFrame("ping", 0, 4, 30000), SentFrame("ping", 0, 5, 0)]
     assert phone.transport.silence_seconds == 30 + 60
 
 
@@ -96,11 +96,11 @@ async def test_a_second_connect_closes(connector: Connector) -> None:
         waiting.send(Signal.CONNECT, connect())
     assert waiting.transport.closed
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack())
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
     phone = await connector.device()
     phone.send(Signal.CONNECT, connect())
     assert phone.transport.closed
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
 
 
 async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connector: Connector) -> None:
@@ -108,7 +108,7 @@ async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connecto
     phone.publish(SubSignal.US, b"body", 77)
     call = await connector.rpc.reply(payload=b"found")
     assert call == Call(SubSignal.US, "anna", "phone", b"body", frame_id=77, issued_ms=55)
-    assert phone.transport.take() == [Sent("reply", SubSignal.US, 77, Reply(0, b"found"))]
+    assert phone.transport.take() == [SentFrame("reply", SubSignal.US, 77, Reply(0, b"found"))]
 
 
 async def test_a_message_gets_an_id_and_each_another(connector: Connector) -> None:
@@ -194,7 +194,7 @@ async def test_an_answer_that_comes_after_the_end_is_dropped(connector: Connecto
     await connector.rpc.reply(payload=b"x")
     await connector.rpc.reply(Code.SERVER_ERROR)
     assert phone.transport.take() == []
-    assert connector.hub.inflight == 0
+    assert connector.hub.flow.inflight == 0
 
 
 async def test_an_answer_to_a_login_that_comes_after_the_end_is_dropped(connector: Connector) -> None:
@@ -202,7 +202,11 @@ async def test_an_answer_to_a_login_that_comes_after_the_end_is_dropped(connecto
     phone.send(Signal.CONNECT, connect())
     phone.session.close()
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, ack())
-    assert (connector.hub.users, connector.hub.unauthenticated, connector.presences) == ({}, 0, [])
+    assert (connector.hub.table.users, connector.hub.table.unauthenticated, connector.presences) == (
+        {},
+        0,
+        [],
+    )
 
 
 async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Connector) -> None:
@@ -213,8 +217,11 @@ async def test_a_new_connection_of_a_device_replaces_the_old_one(connector: Conn
     assert old.transport.closed
     assert not tablet.transport.closed
     assert [line["reason"] for line in logs] == ["replaced by a new connection of the same device"]
-    assert connector.hub.users["anna"].devices == {"phone": new.session.logs, "tablet": tablet.session.logs}
-    assert len(connector.hub.sessions) == 2
+    assert connector.hub.table.users["anna"].devices == {
+        "phone": new.session.logs,
+        "tablet": tablet.session.logs,
+    }
+    assert len(connector.hub.table.sessions) == 2
     epochs = [p.epoch for p in connector.presences if p.client_id == "phone"]
     assert len(epochs) == 2  # the old one does not say goodbye: it would take the new one with it
     assert epochs[0] < epochs[1]
@@ -234,7 +241,7 @@ async def test_a_disconnect_closes(connector: Connector, body: bytes) -> None:
     phone.send(Signal.DISCONNECT, body)
     assert phone.transport.closed
     assert connector.rpc.waiting() == []
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
 
 
 @pytest.mark.parametrize("code", [Code.SUCCESS, Code.SERVER_ERROR])
@@ -243,7 +250,7 @@ async def test_a_device_that_logs_out_hears_of_the_end_when_it_is_logged_out(
 ) -> None:
     phone = await connector.device(issued_ms=77)
     phone.send(Signal.DISCONNECT, b"\x01")
-    assert connector.hub.users == {}
+    assert connector.hub.table.users == {}
     assert not connector.presences[-1].online
     connector.deliver(1)
     phone.publish(SubSignal.MS)  # nothing is taken from it any more
@@ -323,7 +330,7 @@ async def test_a_message_without_an_id_is_a_server_error(
     def broken() -> int:
         raise LeaseError("node id 5")
 
-    monkeypatch.setattr(connector.hub, "ids", type("Broken", (), {"next": staticmethod(broken)}))
+    monkeypatch.setattr(connector.hub.identity, "next_id", broken)
     with capture_logs() as logs:
         phone.publish(SubSignal.MS)
     assert phone.transport.codes() == [(1, Code.SERVER_ERROR)]
@@ -335,7 +342,7 @@ async def test_transparent_messages_go_to_the_devices_at_once(connector: Connect
     body = pb.Message(from_user="ben").SerializePartialToString()
     connector.events(Push(body, ["anna", "nobody"]))
     for device in (phone, tablet):
-        assert device.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+        assert device.transport.take() == [SentFrame("pulled", SubSignal.MP, 0, ([body], 0, 0))]
 
 
 async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> None:
@@ -344,5 +351,5 @@ async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> 
         Notify(SubSignal.FN, b"12345678", "anna", "phone"), Notify(SubSignal.FRN, b"x", "nobody")
     )
     assert phone.transport.take() == []
-    assert tablet.transport.take() == [Sent("notification", SubSignal.FN, 0, b"12345678")]
+    assert tablet.transport.take() == [SentFrame("notification", SubSignal.FN, 0, b"12345678")]
     await turn()

@@ -1,6 +1,5 @@
 """News of friends, friend requests and settings: told by events, and by the head check where those are lost."""
 
-import asyncio
 import struct
 
 import pytest
@@ -33,7 +32,7 @@ async def checking(make: Make, monkeypatch: pytest.MonkeyPatch) -> Connector:
     monkeypatch.setattr(heads_module, "FRESH_SECONDS", 0.02)
     monkeypatch.setattr(heads_module, "AHEAD_SECONDS", 0.01)
     connector = make(connector={"head_check_seconds": 0.01})
-    connector.hub.time = asyncio.get_running_loop().time
+    connector.clock.runs = True
     connector.heads({})
     await connector.hub.start()
     return connector

@@ -33,5 +33,5 @@ async def test_an_address_has_its_share_unless_it_is_a_trusted_proxy() -> None:
         assert hub.admit(unconnected, ("192.0.2.2", 5)) is not None
         assert None not in [hub.admit(unconnected, ("10.1.1.1", 5)) for _ in range(5)]
         assert None not in [hub.admit(unconnected, ("127.0.0.1", 5)) for _ in range(5)]
-        hub.suspended = True
+        hub.identity.suspended = True
         assert hub.admit(unconnected, ("192.0.2.3", 5)) is None

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from fsharechat.node import Node
-from fsharechat.settings import Codes, Settings, Users
-from fsharechat.settings import Node as NodeSettings
+from fsharechat.settings import CodesSettings, NodeSettings, Settings, UsersSettings
 from roles.group import GroupRole
-from roles.group.service import Group
+from roles.group.clock import ServerClock
 from tests.unit.group.group_kit import Office
 
 
@@ -26,17 +25,17 @@ async def office(
     sqlite_file("data/fsharechat.db")
     settings = Settings(
         node=NodeSettings(data=tmp_path / "data"),
-        codes=Codes(super_code=""),
-        users=Users.model_validate({"directory": directory}),
+        codes=CodesSettings(super_code=""),
+        users=UsersSettings.model_validate({"directory": directory}),
     )
     node = Node(settings)
     backends = (node.store, node.registry, node.bus, node.rpc)
     for backend in backends:
         await backend.open()
+    opened = Office(node)
+    monkeypatch.setattr(ServerClock, "now", staticmethod(lambda: opened.now))
     role = GroupRole()
     await role.start(node)
-    opened = Office(node)
-    monkeypatch.setattr(Group, "now", staticmethod(lambda: opened.now))
     await opened.listen()
     yield opened
     await role.stop()

@@ -12,7 +12,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, GroupType, MemberType, SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store import sessions
-from fsharechat.store.sessions import Session
+from fsharechat.store.sessions import LoginSession
 from roles.group.expulsion import Expulsion
 from tests.unit.group.group_kit import NODE, Office, text
 from tools.testing.server import until
@@ -27,7 +27,7 @@ async def tell(office: Office, op: str, *, retried: bool = False, **request: Any
 
 async def log_in(office: Office, uid: str, *clients: str) -> None:
     for client in clients:
-        await office.node.store.write(sessions.renew, uid, client, Session("secret", "db secret", 5))
+        await office.node.store.write(sessions.renew, uid, client, LoginSession("secret", "db secret", 5))
 
 
 def kicked(office: Office) -> set[tuple[str, str]]:

@@ -6,18 +6,27 @@ import pytest
 from structlog.testing import capture_logs
 
 from fsharechat.errors import CommitInDoubt, Refusal, StoreError
-from fsharechat.protocol.ids import LeaseError
+from fsharechat.protocol.ids import IdGenerator, LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, SubSignal
 from fsharechat.rpc import Call, Reply
 from roles.group import HANDLERS
-from roles.group.service import Group
-from tests.unit.group.group_kit import Office
+from roles.group.clock import ServerClock
+from roles.group.handlers import CallHandler, Dispatcher, Handlers, HandlerServices, add_up
+from roles.group.outbox import EventOutbox
+from roles.group.presence import PresenceTable
+from tests.unit.group.group_kit import NODE, Office
 
 METHOD = 255
 
 PARSED = sorted({*HANDLERS.requests, SubSignal.MS})
 ALL_OPTIONAL = {method for method in PARSED if REQUESTS[method].request.kind().IsInitialized()}
 """Their messages have no required field."""
+
+
+def dispatcher(handler: CallHandler) -> Dispatcher:
+    """Return what has one handler, for METHOD, and two services."""
+    services = HandlerServices(ServerClock(IdGenerator(NODE)), PresenceTable())
+    return Dispatcher(services, add_up([Handlers(raw={METHOD: handler})]))
 
 
 @pytest.mark.parametrize("method", [SubSignal.GQNUT, SubSignal.MN, SubSignal.NONE, METHOD])
@@ -62,29 +71,41 @@ async def test_text_that_is_not_utf_8_is_invalid_data(office: Office, method: Su
     ids=lambda value: type(value).__name__,
 )
 async def test_a_handler_that_fails_is_a_code_and_a_log_line(
-    office: Office,
-    monkeypatch: pytest.MonkeyPatch,
     error: BaseException,
     code: Code,
     events: list[tuple[str, str]],
 ) -> None:
-    async def fail(_: Group, call: Call) -> Reply:
+    async def fail(call: Call) -> Reply:
         raise error
 
-    monkeypatch.setitem(HANDLERS.raw, METHOD, fail)
     with capture_logs() as logs:
-        assert await office.code("ann", METHOD, b"secret") == code
+        assert await dispatcher(fail).call(Call(METHOD, "ann", "phone", b"secret")) == Reply(code)
     assert [(line["log_level"], line["event"]) for line in logs] == events
     assert "secret" not in str(logs)
 
 
-async def test_a_call_that_fails_leaves_the_next_one_alone(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def fail(_: Group, call: Call) -> Reply:
+async def test_a_call_that_fails_leaves_the_next_one_alone() -> None:
+    async def fail(call: Call) -> Reply:
         raise RuntimeError("bug")
 
-    monkeypatch.setitem(HANDLERS.raw, METHOD, fail)
+    calls = dispatcher(fail)
     with capture_logs():
-        failed, other = await asyncio.gather(office.code("ann", METHOD), office.code("ann", SubSignal.GQNUT))
-    assert (failed, other) == (Code.SERVER_ERROR, Code.NOT_IMPLEMENTED)
+        failed, other = await asyncio.gather(
+            *(calls.call(Call(method, "ann", "phone", b"")) for method in (METHOD, SubSignal.GQNUT))
+        )
+    assert (failed.code, other.code) == (Code.SERVER_ERROR, Code.NOT_IMPLEMENTED)
+
+
+async def test_a_handler_gets_the_services_that_it_names() -> None:
+    async def needs(presence: PresenceTable, clock: ServerClock, call: Call) -> Reply:
+        return Reply(len(presence), str(clock.ids.node).encode())
+
+    assert await dispatcher(needs).call(Call(METHOD, "ann", "phone", b"")) == Reply(0, b"3")
+
+
+async def test_a_service_that_is_not_there_is_missed_at_the_start() -> None:
+    async def needs(outbox: EventOutbox, call: Call) -> Reply:
+        raise NotImplementedError
+
+    with pytest.raises(TypeError, match="no service is a EventOutbox"):
+        dispatcher(needs)

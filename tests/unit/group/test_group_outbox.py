@@ -8,7 +8,7 @@ import pytest
 from fsharechat.bus import Deliver, Event, Notify, Presence, Push
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.store.messages import Entry
-from roles.group.outbox import Outbox
+from roles.group.outbox import EventOutbox
 from roles.group.presence import PresenceTable
 
 WHERE = {"ann": (1, 2), "bob": (2,), "cid": (2,)}
@@ -23,7 +23,7 @@ class Sorting:
             for node in nodes:
                 presence.update(Presence(uid, f"device at {node}", node, 1))
         self.bus = MemoryBus()
-        self.outbox = Outbox(self.bus, presence)
+        self.outbox = EventOutbox(self.bus, presence)
         self.records: dict[int, list[Sequence[Event]]] = {1: [], 2: [], 3: []}
 
 

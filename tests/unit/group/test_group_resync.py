@@ -8,7 +8,7 @@ import pytest
 from fsharechat.bus import Event, Presence, Resync
 from fsharechat.node import Node
 from fsharechat.settings import Settings
-from roles.group import service
+from roles.group import presence
 from tests.unit.group.group_kit import Office
 from tools.testing.server import until
 
@@ -19,7 +19,7 @@ KNOWN, UNKNOWN = 4, 9
 async def office(
     tmp_path: Path, sqlite_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Office]:
-    monkeypatch.setattr(service, "RESYNC_SECONDS", 0.02)
+    monkeypatch.setattr(presence, "RESYNC_SECONDS", 0.02)
     sqlite_file("data/fsharechat.db")
     node = Node(Settings.model_validate({"node": {"roles": ["group"], "data": tmp_path / "data"}}))
     async with node:

@@ -7,17 +7,17 @@ from typing import Self
 
 from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
-from fsharechat.rpc.link import Limits
+from fsharechat.rpc.codec import SPOKEN, Spoken
+from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.tcp import TcpRpc
-from fsharechat.rpc.versions import SPOKEN, Spoken
-from fsharechat.settings_schema import Rpc as RpcSettings
-from fsharechat.settings_tls import RpcTls
+from fsharechat.settings_schema import RpcSettings
+from fsharechat.settings_types import RpcTls
 from tests.unit.rpc.rpc_kit import Desk
 from tools.services.certificates import Authority
 from tools.wire.proxy import Proxy
 
 SECRET = "a cluster secret"
-PATIENT = Limits(tick_seconds=0.02, silent_ticks=250, idle_ticks=500, reconnect_seconds=0.01)
+PATIENT = RpcLimits(tick_seconds=0.02, silent_ticks=250, idle_ticks=500, reconnect_seconds=0.01)
 """A busy machine does not look like a dead process."""
 IMPATIENT = replace(PATIENT, silent_ticks=15, idle_ticks=30)
 """A process that is silent for 0.3 s is dead."""

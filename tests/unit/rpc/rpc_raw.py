@@ -7,7 +7,7 @@ from typing import Self
 from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, codec
-from fsharechat.rpc.versions import NEWEST
+from fsharechat.rpc.codec import NEWEST
 from tests.unit.rpc.rpc_cluster import SECRET
 
 
@@ -58,7 +58,7 @@ class Raw:
 class RawCaller(Raw):
     async def challenge(self) -> codec.Challenge:
         frame = await self.frame()
-        assert (frame.signal, frame.sub_signal) == (Signal.AUTH, codec.Step.CHALLENGE)
+        assert (frame.signal, frame.sub_signal) == (Signal.AUTH, codec.AuthStep.CHALLENGE)
         return codec.decode_challenge(frame.body)
 
     async def shake_hands(self, *, serving: bool = True, max_body: int = 8 << 20) -> None:
@@ -66,9 +66,9 @@ class RawCaller(Raw):
         nonce = secrets.token_bytes(codec.NONCE_SIZE)
         mac = codec.caller_mac(SECRET.encode(), (await self.challenge()).nonce, nonce)
         self.writer.write(codec.encode_proof(codec.Proof(nonce, mac, max_body), NEWEST))
-        assert (await self.frame()).sub_signal == codec.Step.ACCEPTED
+        assert (await self.frame()).sub_signal == codec.AuthStep.ACCEPTED
         if serving:
-            assert await self.notice() == codec.Notice.SERVING
+            assert await self.notice() == codec.ServiceNotice.SERVING
 
     async def notice(self) -> int:
         """Return what the next frame, a notice, says."""
@@ -112,7 +112,7 @@ class RawCallees:
         proof = codec.decode_proof((await raw.frame()).body)
         mac = codec.callee_mac(SECRET.encode(), nonce, proof.nonce)
         raw.writer.write(codec.encode_accepted(codec.Accepted(mac, 8 << 20)))
-        raw.writer.write(codec.encode_notice(codec.Notice.SERVING))
+        raw.writer.write(codec.encode_notice(codec.ServiceNotice.SERVING))
         return raw
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Reply
 from fsharechat.rpc.deadlines import CROWDED_SECONDS
-from fsharechat.rpc.link import Limits, Link
+from fsharechat.rpc.link import RpcLimits, RpcLink
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp import TcpRpc
 from tests.unit.rpc.rpc_cluster import IMPATIENT, PATIENT, Cluster, until
@@ -33,7 +33,7 @@ async def one_group(cluster: Cluster) -> tuple[TcpRpc, Desk]:
     [replace(PATIENT, under_way_peer=5), replace(PATIENT, under_way=5), replace(PATIENT, under_way_bytes=50)],
     ids=["of a connection", "in all", "bytes"],
 )
-async def test_too_many_calls_are_refused_at_once(cluster: Cluster, limits: Limits) -> None:
+async def test_too_many_calls_are_refused_at_once(cluster: Cluster, limits: RpcLimits) -> None:
     cluster.limits = limits
     caller, desk = await one_group(cluster)
     asked = [caller.call(call(b"0123456789", uid=f"user {n}")) for n in range(5)]
@@ -206,7 +206,7 @@ class RecordingTransport(asyncio.Transport):
 
 
 async def test_what_one_turn_of_the_loop_sends_is_one_write() -> None:
-    link, transport = Link(PATIENT), RecordingTransport()
+    link, transport = RpcLink(PATIENT), RecordingTransport()
     link.connection_made(transport)
     for data in (b"one ", b"two ", b"three"):
         link.send(data)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, RpcError, codec
-from fsharechat.rpc.versions import NEWEST
+from fsharechat.rpc.codec import NEWEST
 from tests.unit.rpc.rpc_cluster import IMPATIENT, SECRET, Cluster, until
 from tests.unit.rpc.rpc_kit import call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
@@ -123,7 +123,7 @@ async def test_a_callee_that_does_not_know_the_secret_gets_no_call(cluster: Clus
             proof = codec.decode_proof((await raw.frame()).body)
             mac = {"nothing": bytes(32), "its own": proof.mac, "random": secrets.token_bytes(32)}[kind]
             raw.writer.write(codec.encode_accepted(codec.Accepted(mac, 1 << 20)))
-            raw.writer.write(codec.encode_notice(codec.Notice.SERVING))
+            raw.writer.write(codec.encode_notice(codec.ServiceNotice.SERVING))
             assert await raw.closed() == b""
             await until(lambda: bool(lines(logs, "group process not reached")))
         assert "does not know the cluster secret" in lines(logs, "group process not reached")[0]["reason"]
@@ -135,7 +135,7 @@ async def test_a_callee_cannot_skip_the_handshake(cluster: Cluster) -> None:
         await cluster.announce(callees.address)
         caller = await cluster.caller()
         raw = await callees.next()
-        raw.writer.write(codec.encode_notice(codec.Notice.SERVING))
+        raw.writer.write(codec.encode_notice(codec.ServiceNotice.SERVING))
         assert await raw.closed() == b""
         assert await caller.call(call()) == Reply(Code.SERVER_ERROR)
 
@@ -146,7 +146,7 @@ async def test_another_version_is_told(cluster: Cluster) -> None:
             await cluster.announce(callees.address)
             await cluster.caller()
             raw = await callees.next()
-            raw.writer.write(frames.encode(Signal.AUTH, codec.Step.CHALLENGE, 0, b"\x09anything"))
+            raw.writer.write(frames.encode(Signal.AUTH, codec.AuthStep.CHALLENGE, 0, b"\x09anything"))
             await until(lambda: bool(lines(logs, "group process not reached")))
         assert "version 9" in lines(logs, "group process not reached")[0]["reason"]
 
@@ -158,7 +158,7 @@ async def test_a_proof_does_not_serve_twice(cluster: Cluster) -> None:
     mac = codec.caller_mac(SECRET.encode(), (await first.challenge()).nonce, nonce)
     proof = codec.encode_proof(codec.Proof(nonce, mac, 1 << 20), NEWEST)
     first.writer.write(proof)
-    assert (await first.frame()).sub_signal == codec.Step.ACCEPTED
+    assert (await first.frame()).sub_signal == codec.AuthStep.ACCEPTED
     await second.challenge()
     second.writer.write(proof)
     assert (await second.frame()).signal == Signal.DISCONNECT
@@ -175,9 +175,9 @@ CALL = codec.encode_call(1, Call(18, "ann", "phone", b""), 1000)
         b"GET / HTTP/1.1\r\n\r\n",
         CALL,
         codec.encode_probe(codec.Probe.PING),
-        codec.encode_notice(codec.Notice.DRAIN_HEARD),
-        frames.encode(Signal.AUTH, codec.Step.PROOF, 0, b"short"),
-        frames.encode(Signal.AUTH, codec.Step.PROOF, 0, bytes(codec.HANDSHAKE_BODY + 1)),
+        codec.encode_notice(codec.ServiceNotice.DRAIN_HEARD),
+        frames.encode(Signal.AUTH, codec.AuthStep.PROOF, 0, b"short"),
+        frames.encode(Signal.AUTH, codec.AuthStep.PROOF, 0, bytes(codec.HANDSHAKE_BODY + 1)),
         pack(">BBBiBH", 0xF8, 2, Signal.AUTH, codec.HANDSHAKE_BODY + 1, 1, 0),
     ],
     ids=[

@@ -208,18 +208,18 @@ async def test_a_caller_hears_when_it_may_call_and_when_not(cluster: Cluster) ->
     raw.writer.write(codec.encode_probe(codec.Probe.PING))
     assert (await raw.frame()).signal == Signal.PING  # and nothing before it
     await group.serve(echo)
-    assert await raw.notice() == codec.Notice.SERVING
+    assert await raw.notice() == codec.ServiceNotice.SERVING
     await drain(group, raw)
 
 
 async def drain(group: TcpRpc, raw: RawCaller) -> None:
     """Have a process drain whose only caller has a call on its way, and hears of it after that."""
     drained = asyncio.create_task(group.unserve())
-    assert await raw.notice() == codec.Notice.DRAINING
+    assert await raw.notice() == codec.ServiceNotice.DRAINING
     raw.call(1, b"on its way")
     assert codec.decode_reply((await raw.frame()).body) == Reply(Code.SUCCESS, b"on its way")
     assert not drained.done()
-    raw.writer.write(codec.encode_notice(codec.Notice.DRAIN_HEARD))
+    raw.writer.write(codec.encode_notice(codec.ServiceNotice.DRAIN_HEARD))
     await asyncio.wait_for(drained, 10)
     raw.close()
 
@@ -260,12 +260,12 @@ async def test_a_process_that_serves_again_before_it_was_heard_is_called(cluster
     raw = await RawCaller.connect(group.address)
     await raw.shake_hands()
     draining = asyncio.create_task(group.unserve())
-    assert await raw.notice() == codec.Notice.DRAINING
+    assert await raw.notice() == codec.ServiceNotice.DRAINING
     draining.cancel()
     await asyncio.wait({draining})
     await group.serve(echo)
-    assert await raw.notice() == codec.Notice.SERVING
-    raw.writer.write(codec.encode_notice(codec.Notice.DRAIN_HEARD))
+    assert await raw.notice() == codec.ServiceNotice.SERVING
+    raw.writer.write(codec.encode_notice(codec.ServiceNotice.DRAIN_HEARD))
     raw.call(2, b"again")
     assert codec.decode_reply((await raw.frame()).body) == Reply(Code.SUCCESS, b"again")
     await drain(group, raw)

@@ -12,9 +12,8 @@ from structlog.typing import EventDict
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError
+from fsharechat.rpc.codec import NEWEST, SPOKEN, Codec, CodecError, range_of
 from fsharechat.rpc.tcp import TcpRpc
-from fsharechat.rpc.versions import NEWEST, SPOKEN, Codec, range_of
 from fsharechat.versions import Range
 from tests.unit.rpc.rpc_cluster import SECRET, Cluster, until
 from tests.unit.rpc.rpc_kit import call, echo
@@ -127,7 +126,7 @@ async def test_a_caller_that_knows_of_no_choice_is_served_in_version_2(cluster: 
     raw.writer.write(frames.encode(Signal.AUTH, 1, 0, bytes(32) + mac + (1 << 20).to_bytes(4, "big")))
     accepted = await raw.frame()
     assert (accepted.sub_signal, len(accepted.body)) == (2, 36)
-    assert await raw.notice() == codec.Notice.SERVING
+    assert await raw.notice() == codec.ServiceNotice.SERVING
     raw.call(7, b"v2 hello")
     answer = await raw.frame()
     assert (answer.signal, answer.message_id, answer.body) == (Signal.PUB_ACK, 7, b"\x00v2 hello")
@@ -145,7 +144,7 @@ async def test_a_callee_that_knows_of_no_choice_is_asked_in_version_2(cluster: C
         assert (proof.signal, proof.sub_signal, len(proof.body)) == (Signal.AUTH, 1, 68)
         mac = codec.callee_mac(SECRET.encode(), bytes(32), proof.body[:32])
         raw.writer.write(frames.encode(Signal.AUTH, 2, 0, mac + (1 << 20).to_bytes(4, "big")))
-        raw.writer.write(codec.encode_notice(codec.Notice.SERVING))
+        raw.writer.write(codec.encode_notice(codec.ServiceNotice.SERVING))
         await asyncio.wait_for(asks.wait_ready(), 10)
         asked = asks.call(call(b"hello"))
         frame = await raw.frame()

@@ -5,7 +5,7 @@ import pytest
 from fsharechat.protocol.signals import MemberType, UserStatus
 from fsharechat.store import admin, groups, sessions, users
 from fsharechat.store.groups import Info, NewMember, Silence
-from fsharechat.store.sessions import Session
+from fsharechat.store.sessions import LoginSession
 from fsharechat.store.store import Store
 
 PAGE = 100
@@ -79,7 +79,7 @@ async def test_users_are_listed_by_status(store: Store) -> None:
 async def test_a_device_or_all_of_a_user_are_logged_out(store: Store) -> None:
     ann, bob = await user(store, "13800000000"), await user(store, "13900000000")
     for uid, client, when in ((ann, "phone", 1), (ann, "web", 2), (ann, "pad", 3), (bob, "phone", 4)):
-        await store.write(sessions.renew, uid, client, Session("s", "d", when))
+        await store.write(sessions.renew, uid, client, LoginSession("s", "d", when))
     assert await store.read(admin.logged_in, ann) == {"pad": 3, "phone": 1, "web": 2}
     assert await store.write(admin.log_out, ann, ["phone", "other"]) == ["phone"]
     assert await store.write(admin.log_out, ann, None) == ["pad", "web"]
@@ -90,7 +90,7 @@ async def test_a_device_or_all_of_a_user_are_logged_out(store: Store) -> None:
 async def test_tokens_from_before_a_block_are_revoked_after_it(store: Store) -> None:
     ann, bob = await user(store, "13800000000"), await user(store, "13900000000")
     for uid, client in ((ann, "phone"), (ann, "web"), (bob, "phone")):
-        await store.write(sessions.renew, uid, client, Session("s", "d", 5))
+        await store.write(sessions.renew, uid, client, LoginSession("s", "d", 5))
 
     async def issued(uid: str, client: str = "phone") -> int:
         found = await store.read(sessions.find, uid, client)
@@ -103,8 +103,8 @@ async def test_tokens_from_before_a_block_are_revoked_after_it(store: Store) -> 
     await store.write(admin.set_status, ann, UserStatus.MUTED)
     assert [await issued(ann), await issued(ann, "web"), await issued(bob)] == [sessions.REVOKED] * 2 + [5]
     assert await store.read(admin.logged_in, ann) == {}
-    again = await store.write(sessions.renew, ann, "phone", Session("new", "other", 9))
-    assert again == Session("new", "d", 9)  # the device's own database can be opened again
+    again = await store.write(sessions.renew, ann, "phone", LoginSession("new", "other", 9))
+    assert again == LoginSession("new", "d", 9)  # the device's own database can be opened again
     await store.write(admin.set_status, ann, UserStatus.NORMAL)
     assert await store.read(admin.logged_in, ann) == {"phone": 9}
     assert await store.write(admin.log_out, ann, None) == ["phone"]

@@ -10,7 +10,7 @@ from fsharechat.protocol.signals import LoginCode
 from fsharechat.store import sessions, users
 from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.mysql import MysqlStore
-from fsharechat.store.sessions import DAY_MS, CodeRules, Guess, Login, Session
+from fsharechat.store.sessions import DAY_MS, CodeRules, Guess, LoginResult, LoginSession
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
 
@@ -67,10 +67,10 @@ class Desk:
         retried: bool = False,
         is_super: bool | None = None,
         address: str = "",
-    ) -> Login:
+    ) -> LoginResult:
         guess = Guess(NUMBER, digest, is_super, client, retried, address)
         self.logins += 1
-        fresh = Session(f"secret {self.logins}", f"db secret {self.logins}", self.now)
+        fresh = LoginSession(f"secret {self.logins}", f"db secret {self.logins}", self.now)
         return await self.store.write(sessions.log_in, guess, fresh, self.now, RULES)
 
 
@@ -262,8 +262,8 @@ async def test_a_login_creates_its_user_and_session_with_the_use_of_the_code(des
 async def test_a_login_that_is_refused_counts_the_guess_and_creates_nobody(desk: Desk) -> None:
     await desk.send()
     for _ in range(5):
-        assert await desk.log_in(WRONG) == Login(LoginCode.WRONG_CODE)
-    assert await desk.log_in() == Login(LoginCode.CODE_EXPIRED)
+        assert await desk.log_in(WRONG) == LoginResult(LoginCode.WRONG_CODE)
+    assert await desk.log_in() == LoginResult(LoginCode.CODE_EXPIRED)
     assert (await desk.store.write(users.get_or_create, NUMBER, desk.now))[2]
 
 

@@ -2,7 +2,7 @@
 
 from fsharechat.store import cursors, sessions
 from fsharechat.store.cursors import Log, Mark
-from fsharechat.store.sessions import Session
+from fsharechat.store.sessions import LoginSession
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
 from tests.unit.store.store_kit import Exchange, recorded, select
@@ -44,10 +44,10 @@ async def test_marks_of_many_devices_are_one_statement(store: Store) -> None:
 
 
 async def test_a_device_that_logs_in_has_nothing_unless_it_had_before(store: Store) -> None:
-    await store.write(sessions.renew, "ann", "phone", Session("s", "d", 1))
+    await store.write(sessions.renew, "ann", "phone", LoginSession("s", "d", 1))
     assert await marks(store, "ann", "phone") == {Log.INBOX: (0, 0), Log.RECALLS: (0, 0)}
     await store.write(cursors.keep, [Mark("ann", "phone", Log.INBOX, 5, 6)])
-    await store.write(sessions.renew, "ann", "phone", Session("s", "d", 2))
+    await store.write(sessions.renew, "ann", "phone", LoginSession("s", "d", 2))
     assert await marks(store, "ann", "phone") == {Log.INBOX: (5, 6), Log.RECALLS: (0, 0)}
 
 

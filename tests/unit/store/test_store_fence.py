@@ -12,7 +12,7 @@ from fsharechat.errors import StoreError
 from fsharechat.store import fence
 from fsharechat.store.fence import StoreFenced
 from fsharechat.store.mysql import MysqlStore
-from fsharechat.store.mysql_connection import ConnectionLost, MysqlConnection
+from fsharechat.store.mysql_connection import DatabaseConnectionLost, MysqlConnection
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
 from tests.unit.store.store_kit import Engine, append, new
@@ -133,6 +133,6 @@ class CutAtItsAnswer:
 
 async def test_a_connection_is_cut_also_while_an_answer_comes() -> None:
     raw = CutAtItsAnswer()
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(DatabaseConnectionLost):
         await raw.connection.execute("SELECT 1")
     assert not raw.connection.usable

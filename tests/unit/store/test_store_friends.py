@@ -4,15 +4,15 @@ import pytest
 
 from fsharechat.protocol.signals import FriendState, RequestStatus
 from fsharechat.store import friends
-from fsharechat.store.friends import BLOCKED_MS, OPEN_MS, Request, Tie
+from fsharechat.store.friends import BLOCKED_MS, OPEN_MS, FriendRequest, Tie
 from fsharechat.store.store import Store
 
 FRIEND, BLACKLISTED = FriendState.FRIEND, FriendState.BLACKLISTED
 DAY_MS = 86_400_000
 
 
-def asked(from_uid: str, to_uid: str, update_dt: int, reason: str = "hello") -> Request:
-    return Request(from_uid, to_uid, reason, RequestStatus.SENT, update_dt, 0, update_dt, True, False)
+def asked(from_uid: str, to_uid: str, update_dt: int, reason: str = "hello") -> FriendRequest:
+    return FriendRequest(from_uid, to_uid, reason, RequestStatus.SENT, update_dt, 0, update_dt, True, False)
 
 
 async def test_a_request_is_found_in_its_direction(store: Store) -> None:

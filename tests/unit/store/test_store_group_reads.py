@@ -11,7 +11,7 @@ from fsharechat.store.friends import Tie
 from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.groups import NewMember, Silence
 from fsharechat.store.heads import Heads
-from fsharechat.store.reports import Kept, NewReport, Pulled
+from fsharechat.store.reports import KeptReports, NewReport, PulledReports
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 from tests.unit.store.store_kit import Engine, Exchange, recorded, select
@@ -34,14 +34,14 @@ class Process:
     newest = 0
 
 
-async def keep(store: Store, *reads: GroupRead, to_users: Sequence[NewReport] = ()) -> Kept:
+async def keep(store: Store, *reads: GroupRead, to_users: Sequence[NewReport] = ()) -> KeptReports:
     """Keep reads with a version above all before, as one process does."""
     kept = await store.write(reports.keep, to_users, reads, Process.newest)
     Process.newest = max(Process.newest, kept.version)
     return kept
 
 
-async def pull(store: Store, uid: str, after: int = 0) -> Pulled:
+async def pull(store: Store, uid: str, after: int = 0) -> PulledReports:
     return await store.read(reports.pull, uid, READ, after)
 
 
@@ -255,7 +255,7 @@ async def test_a_pull_looks_at_a_part_of_what_many_groups_have(
     for n in range(100):
         await keep(store, *(read(f"user{n}", 5, group_id) for group_id in ids))
     seen: list[Exchange] = []
-    found: Pulled = await store.read(recorded, seen, reports.pull, "ann", READ, 0)
+    found: PulledReports = await store.read(recorded, seen, reports.pull, "ann", READ, 0)
     assert len(found.reports) == 400  # those of one transaction have one version
     assert found.current < found.head
     assert sum(len(exchange.result.rows) for exchange in seen) < 2_000

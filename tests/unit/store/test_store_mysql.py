@@ -16,7 +16,7 @@ from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.groups import NewMember
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import Duplicate, Hosts, MysqlConnection, Unprepared
-from fsharechat.store.reports import Kept, NewReport
+from fsharechat.store.reports import KeptReports, NewReport
 from fsharechat.store.unit import Dialect, Query, Unit
 from fsharechat.urls import ServiceUrl
 from tests.unit.store.commit_cutting_proxy import CommitCuttingProxy, Cut
@@ -102,7 +102,7 @@ async def test_a_read_whose_transaction_lasts_is_below_what_members_were_told_be
 ) -> None:
     """Its version, which its event tells of, is where who has been told more has to go back to."""
 
-    def lasting(dialect: Dialect, reads: list[GroupRead]) -> Unit[Kept]:
+    def lasting(dialect: Dialect, reads: list[GroupRead]) -> Unit[KeptReports]:
         kept = yield from reports.keep(dialect, [], reads)
         yield Query("SELECT GET_LOCK('may commit', 60)")
         yield Query("SELECT RELEASE_LOCK('may commit')")

@@ -9,7 +9,7 @@ from pymysql.constants import SERVER_STATUS
 
 from fsharechat import urls
 from fsharechat.store import mysql_connection
-from fsharechat.store.mysql_connection import ConnectionLost, Hosts, MysqlConnection, Unreachable
+from fsharechat.store.mysql_connection import DatabaseConnectionLost, Hosts, MysqlConnection, Unreachable
 
 
 class BrokenConnection:
@@ -45,7 +45,7 @@ class BrokenConnection:
 async def test_however_a_connection_breaks_it_is_lost(error: BaseException) -> None:
     raw = BrokenConnection(error)
     connection = MysqlConnection(raw)
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(DatabaseConnectionLost):
         await connection.execute("SELECT 1")
     assert raw.closed
     assert not connection.usable

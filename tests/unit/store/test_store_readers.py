@@ -12,8 +12,8 @@ from fsharechat.store.readers import (
     OWN,
     READS_OF_ONE,
     WAITING_OF_ONE,
-    Lane,
     Readers,
+    ReadLane,
     ReadTooLong,
     Share,
 )
@@ -110,22 +110,22 @@ class Desk:
 
     def __init__(self, readers: int = 3, reserved: int = 1, most: int = 1000) -> None:
         shares = {
-            Lane.SHORT: Share(readers, reserved, 1.0),
-            Lane.LONG: Share(1, 0, 1.0),
+            ReadLane.SHORT: Share(readers, reserved, 1.0),
+            ReadLane.LONG: Share(1, 0, 1.0),
         }
         self.readers = Readers(shares, most)
         self.begun: list[str] = []
 
-    async def read(self, owner: str, lane: Lane = Lane.SHORT) -> None:
+    async def read(self, owner: str, lane: ReadLane = ReadLane.SHORT) -> None:
         await self.readers.enter(lane, owner)
         self.begun.append(owner)
 
-    async def ask(self, *owners: str, lane: Lane = Lane.SHORT) -> list["asyncio.Task[None]"]:
+    async def ask(self, *owners: str, lane: ReadLane = ReadLane.SHORT) -> list["asyncio.Task[None]"]:
         tasks = [asyncio.create_task(self.read(owner, lane)) for owner in owners]
         await asyncio.sleep(0)
         return tasks
 
-    async def done(self, owner: str, lane: Lane = Lane.SHORT) -> None:
+    async def done(self, owner: str, lane: ReadLane = ReadLane.SHORT) -> None:
         self.readers.leave(lane, owner)
         await asyncio.sleep(0)
 
@@ -163,7 +163,7 @@ async def test_users_take_turns_and_have_only_so_many_reads_at_a_time() -> None:
 async def test_a_users_reads_are_counted_over_both_lanes() -> None:
     desk = Desk(readers=9)
     tasks = await desk.ask("ann", "ann")
-    tasks += await desk.ask("ann", lane=Lane.LONG)
+    tasks += await desk.ask("ann", lane=ReadLane.LONG)
     assert desk.begun == ["ann", "ann"]
     await desk.done("ann")
     assert desk.begun == ["ann"] * 3
@@ -190,7 +190,7 @@ async def test_a_read_that_is_cancelled_while_it_waits_leaves_nothing(served: bo
     await desk.ask("ann")
     waiting, behind = await desk.ask("bob", "cid")
     if served:
-        desk.readers.leave(Lane.SHORT, "ann")
+        desk.readers.leave(ReadLane.SHORT, "ann")
     waiting.cancel()
     await asyncio.wait([waiting])
     if not served:
@@ -207,6 +207,6 @@ async def test_a_read_that_was_cancelled_a_moment_ago_is_passed_over() -> None:
     await desk.ask("ann")
     waiting, behind = await desk.ask("bob", "cid")
     waiting.cancel()  # it has not heard of it yet
-    desk.readers.leave(Lane.SHORT, "ann")
+    desk.readers.leave(ReadLane.SHORT, "ann")
     await asyncio.wait([waiting, behind])
     assert desk.begun == ["ann", "cid"]

@@ -11,7 +11,7 @@ from fsharechat.store import groups, heads, reports
 from fsharechat.store.groups import NewMember
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
-from fsharechat.store.reports import NewReport, Pulled
+from fsharechat.store.reports import NewReport, PulledReports
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
 from tests.unit.store.store_kit import Exchange, append, new, recorded
@@ -39,7 +39,7 @@ async def keep_read(store: Store, *batch: NewReport) -> int:
     return entry.seq
 
 
-async def pull(store: Store, uid: str, after: int = 0, kind: ReportType = READ) -> Pulled:
+async def pull(store: Store, uid: str, after: int = 0, kind: ReportType = READ) -> PulledReports:
     return await store.read(reports.pull, uid, kind, after)
 
 

@@ -2,11 +2,11 @@
 
 from fsharechat.protocol.signals import UserStatus
 from fsharechat.store import sessions, users
-from fsharechat.store.sessions import Session
+from fsharechat.store.sessions import LoginSession
 from fsharechat.store.store import Store
 
-OLD = Session("old secret", "old db secret", 1000)
-NEW = Session("new secret", "new db secret", 2000)
+OLD = LoginSession("old secret", "old db secret", 1000)
+NEW = LoginSession("new secret", "new db secret", 2000)
 
 
 async def user(store: Store, number: str = "13800000000") -> str:
@@ -24,7 +24,7 @@ async def test_a_session_is_found_with_the_status_of_its_user(store: Store) -> N
 async def test_a_renewed_session_keeps_the_db_secret(store: Store) -> None:
     uid = await user(store)
     await store.write(sessions.renew, uid, "phone", OLD)
-    kept = Session(NEW.secret, OLD.db_secret, NEW.issued_ms)
+    kept = LoginSession(NEW.secret, OLD.db_secret, NEW.issued_ms)
     assert await store.write(sessions.renew, uid, "phone", NEW) == kept
     assert await store.read(sessions.find, uid, "phone") == (kept, UserStatus.NORMAL)
 

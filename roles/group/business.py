@@ -1,0 +1,108 @@
+"""The business logic of the server: who may do what, what is stored, who is told. Its services are made here."""
+
+import asyncio
+
+from fsharechat.blobs import Blobs
+from fsharechat.bus import Bus
+from fsharechat.codes.delivery import Delivery
+from fsharechat.registry import Registry
+from fsharechat.settings import Settings
+from fsharechat.store.store import Store
+from fsharechat.tasks import spawn
+from roles.group.clock import ServerClock
+from roles.group.expulsion import Expulsion
+from roles.group.groups import GroupChanges
+from roles.group.handlers import HandlerServices
+from roles.group.media import UploadSizes
+from roles.group.outbox import EventOutbox
+from roles.group.portraits import Portraits
+from roles.group.presence import Whereabouts
+from roles.group.report_book import ReportBook
+from roles.group.sleepers import Sleepers
+from roles.group.standing import Standing
+from roles.group.tokens import TokenSigner
+from roles.group.turns import Turns
+from roles.group.users import mend
+from roles.group.words import WordFilter
+
+
+class Business:
+    """Makes, starts and stops the services. Their only state is caches; group processes share the store.
+
+    `services` are those that handlers may ask for.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus,
+        clock: ServerClock,
+        codes: Delivery,
+        tokens: TokenSigner,
+        blobs: Blobs,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._standing = Standing(store, bus)
+        self.whereabouts = Whereabouts(bus)
+        presence = self.whereabouts.table
+        outbox = EventOutbox(bus, presence)
+        self._book = ReportBook(store, outbox)
+        self._words = WordFilter(store, bus)
+        expulsion = Expulsion(store, bus, presence)
+        self.sleepers = Sleepers(store, outbox, self.whereabouts.complete, self._standing.group_changed)
+        self.whereabouts.listeners = (expulsion.on_presence, self.sleepers.on_presence)
+        self._portraits = Portraits(store, blobs, self._standing.group_changed, clock.now)
+        time = asyncio.get_running_loop().time
+        self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
+        turns = Turns()
+        changes = GroupChanges(
+            store,
+            clock,
+            self._standing,
+            self._words,
+            outbox,
+            self._portraits,
+            tokens,
+            turns,
+            settings.limits.group_members,
+        )
+        self._mending: asyncio.Task[None] | None = None
+        self.services = HandlerServices(
+            settings,
+            store,
+            clock,
+            codes,
+            tokens,
+            blobs,
+            self._standing,
+            presence,
+            outbox,
+            self._book,
+            self._words,
+            expulsion,
+            self.sleepers,
+            self._upload_sizes,
+            turns,
+            changes,
+        )
+
+    async def start(self, registry: Registry) -> None:
+        """Listen to other processes. Returns when all earlier news that matters is heard, or the bus is away."""
+        await self.whereabouts.start(registry)
+        await self._standing.start()
+        await self._words.start()
+        self._upload_sizes.start()
+        self._mending = spawn("parts of names", mend(self._store, self._clock.now()))
+
+    async def stop(self) -> None:
+        self._words.stop()
+        self._upload_sizes.stop()
+        if self._mending is not None:
+            self._mending.cancel()
+        self._book.stop()
+        self.sleepers.stop()
+        self._standing.stop()
+        self.whereabouts.stop()
+        await self._portraits.stop()
