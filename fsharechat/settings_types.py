@@ -1,4 +1,4 @@
-"""The values of settings, and the settings of TLS. Times are in seconds, sizes in bytes."""
+"""The types of settings, and the sections `tls`. Times are in seconds, sizes in bytes. All files are PEM."""
 
 import re
 from datetime import datetime

@@ -141,7 +141,7 @@ def _load(context: ssl.SSLContext, tls: ServiceTls) -> None:
 
 
 def _shake_hands(caller: ssl.SSLContext, callee: ssl.SSLContext) -> None:
-    """Do a TLS handshake between two contexts. Do a TLS handshake between two contexts. Raises ssl.SSLError."""
+    """Do a TLS handshake between two contexts. Raises ssl.SSLError."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [caller.wrap_bio(back, there), callee.wrap_bio(there, back, server_side=True)]
     while ends:

@@ -19,7 +19,7 @@ except ModuleNotFoundError:  # Windows
 
 
 def take_lock(file: IO[Any]) -> bool:
-    """Lock a file as long as it is open, and return False where another program has it."""
+    """Lock a file while it is open. Return False if another program has the lock."""
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

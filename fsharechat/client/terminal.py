@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--http",
         default="http://127.0.0.1:8081",
         metavar="URL",
-        help="the server's HTTP address, the server's HTTP address, for the login (%(default)s)",
+        help="the server's HTTP address, for the login (%(default)s)",
     )
     server = parser.add_mutually_exclusive_group()
     server.add_argument(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
+import orjson
+
 from fsharechat.renewal import Renewable
 from fsharechat.tuples import maker
 
@@ -130,6 +132,11 @@ class Rpc(Renewable, ABC):
         The future does not fail: it gets code 4 if no process takes calls, and 249 if none answers before the
         deadline.
         """
+
+    async def ask(self, method: int, body: object = None) -> Reply:
+        """Make a call for this process itself, with a JSON body, and return its reply."""
+        # Shielded: the inner task may answer its cancellation with a code, and then our cancellation would be lost.
+        return await asyncio.shield(self.call(Call(method, "", "", orjson.dumps(body))))
 
     def counts(self) -> Iterable[Count]:
         """Return the counters. They count from the opening on."""

@@ -1,4 +1,4 @@
-"""Who asks over HTTP: the address of the client, behind trusted proxies; and addresses that have to wait."""
+"""The address of an HTTP client, also behind trusted proxies; and addresses that must wait."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network

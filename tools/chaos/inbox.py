@@ -38,11 +38,7 @@ class InboxReader(Client):
 
 
 async def read_inbox(
-    credentials: Credentials,
-    after: int,
-    addresses: Where,
-    options: Options,
-    patience: float,
+    credentials: Credentials, after: int, addresses: Where, options: Options, patience: float
 ) -> tuple[list[pb.Message], int]:
     """Return the entries behind a seq of 1 or more, and the last seq there is. Raises TimeoutError."""
     async with InboxReader(credentials, after, addresses, options) as reader, asyncio.timeout(patience):

@@ -57,11 +57,14 @@ async def until(condition: Callable[[], bool], what: str | Callable[[], str], wi
 
 
 def run_command(
-    data: Path, *arguments: str, settings: Mapping[str, str] | None = None
+    data: Path, *arguments: str, settings: Mapping[str, str] | None = None, command: str = ""
 ) -> tuple[int, str, str]:
-    """Run `fsharechat` to its end and return its exit code, output and errors."""
+    """Run `fsharechat` to its end and return its exit code, output and errors.
+
+    `command` is one that has flags of its own, and comes before all of them.
+    """
     done = subprocess.run(
-        _command(data, *arguments),
+        _command(data, *arguments, command=command),
         env=_environment(settings or {}),
         cwd=data.parent,
         stdin=subprocess.DEVNULL,
@@ -222,8 +225,9 @@ class Server:
         return "\n".join(self.errors.splitlines()[-40:])
 
 
-def _command(data: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "fsharechat", "--data", str(data), *arguments]
+def _command(data: Path, *arguments: str, command: str = "") -> list[str]:
+    program = [sys.executable, "-P", "-m", "fsharechat", *([command] if command else [])]
+    return [*program, "--data", str(data), *arguments]
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The commands of the terminal client, and what could stand where the user is typing."""
+"""The commands of the terminal client, and completions for the line that the user is typing."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ def nothing(talk: Talk, words: list[str]) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`run` gets what follows the name, and raises CommandRefused, Ambiguous or ClientError for what cannot be done.
+    """`run` gets the text after the name. It raises CommandRefused, Ambiguous or ClientError if it cannot be done.
 
     `complete` gets the words before the one being typed, and returns all possible words there. `paths` says that the
     rest is the path of a file.

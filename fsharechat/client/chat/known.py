@@ -1,4 +1,4 @@
-"""What the terminal client knows: people, groups, settings of conversations, and how far reports have got."""
+"""What the terminal client knows: people, groups, settings of conversations, and receipts."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -231,7 +231,7 @@ READ = "✓✓"
 
 
 class Receipts:
-    """How far others have got with own messages, as marks behind them: ✓ delivered, ✓✓ read."""
+    """Receipts for own messages, shown as marks after them: ✓ delivered, ✓✓ read."""
 
     def __init__(self) -> None:
         self._delivered: dict[str, int] = {}

@@ -91,7 +91,7 @@ def listed(names: list[str], most: int = 5) -> str:
 
 
 def split(rest: str) -> list[str]:
-    """Return the words of a command; "quotes" keep a name with spaces together. Raises CommandRefused."""
+    """Return the words of a command. "Quotes" keep a name with spaces together. Raises CommandRefused."""
     try:
         return shlex.split(rest)
     except ValueError:
