@@ -13,7 +13,7 @@ from fsharechat.moving.h2_script import H2Script
 from fsharechat.moving.importer import Importer
 from fsharechat.moving.mysql_source import MysqlSource
 from fsharechat.moving.report import ImportReport, ProgressTicker
-from fsharechat.moving.source import Source, SourceError
+from fsharechat.moving.source import ImportSource, SourceError
 from fsharechat.registry import RegistryError
 from fsharechat.settings_schema import MYSQL_PORT, Settings
 from fsharechat.settings_types import ServiceTls
@@ -28,7 +28,7 @@ FAULTS = (SourceError, ImportRefused, StoreError, StartError, RegistryError)
 MEMBERS_SECONDS = 5.0
 
 
-def source_of(place: str, authority: str) -> Source:
+def source_of(place: str, authority: str) -> ImportSource:
     """Return what a url or a path names. `authority` is what [store.tls] calls ca. Raises SourceError."""
     if not place.startswith("mysql:"):
         path = Path(place)
@@ -45,7 +45,7 @@ def source_of(place: str, authority: str) -> Source:
 
 
 async def run(
-    settings: Settings, source: Source, dry: bool, report: ImportReport, ticker: ProgressTicker
+    settings: Settings, source: ImportSource, dry: bool, report: ImportReport, ticker: ProgressTicker
 ) -> list[str]:
     """Import, and return what the check at the end found to be wrong. Raises FAULTS."""
     try:
@@ -59,7 +59,7 @@ async def run(
 
 
 @asynccontextmanager
-async def _target(settings: Settings, source: Source, dry: bool) -> AsyncIterator[Store]:
+async def _target(settings: Settings, source: ImportSource, dry: bool) -> AsyncIterator[Store]:
     """Yield the open store that rows go into: for a dry run a file that is removed afterwards."""
     with ExitStack() as stack:
         store = backends.make_store(settings)

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, Row, Source, SourceError, SourcePage, SourceTable
+from fsharechat.moving.source import (
+    PAGE_BYTES,
+    PAGE_ROWS,
+    ImportSource,
+    Row,
+    SourceError,
+    SourcePage,
+    SourceTable,
+)
 
 MAX_LINE = 64 << 20
 """Bytes of a line: what is longer is no script of H2."""
@@ -47,7 +55,7 @@ class _TablePlace(NamedTuple):
     offset: int
 
 
-class H2Script(Source):
+class H2Script(ImportSource):
     """Reads the script once for where each table is, and then table by table. A position is a number of rows."""
 
     def __init__(self, path: Path) -> None:

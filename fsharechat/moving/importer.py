@@ -13,7 +13,7 @@ from fsharechat.clock import now_ms
 from fsharechat.moving import rows
 from fsharechat.moving.report import ImportReport, ProgressTicker
 from fsharechat.moving.sample import ImportSample
-from fsharechat.moving.source import Row, Source, SourceError, SourceTable, tables_of
+from fsharechat.moving.source import ImportSource, Row, SourceError, SourceTable, tables_of
 from fsharechat.protocol.ids import MAX_AHEAD_MS, time_of
 from fsharechat.store import heads, import_end, import_messages, imports, messages, words
 from fsharechat.store.import_messages import InboxRow
@@ -47,7 +47,9 @@ class RowKind:
 class Importer:
     """One run of an import."""
 
-    def __init__(self, source: Source, store: Store, ticker: ProgressTicker, report: ImportReport) -> None:
+    def __init__(
+        self, source: ImportSource, store: Store, ticker: ProgressTicker, report: ImportReport
+    ) -> None:
         self._source = source
         self._store = store
         self._ticker = ticker

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fsharechat.errors import StoreError
-from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, Source, SourceError, SourcePage, SourceTable
+from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, ImportSource, SourceError, SourcePage, SourceTable
 from fsharechat.settings_types import ServiceTls
 from fsharechat.store.mysql_connection import DatabaseConnectionLost, Hosts, MysqlConnection
 from fsharechat.store.unit import Row
@@ -15,7 +15,7 @@ FIRST_ROWS = 200
 _TRIES = 3
 
 
-class MysqlSource(Source):
+class MysqlSource(ImportSource):
     """Reads by ranges of the primary key; nothing is locked, and nothing is held open between two pages."""
 
     def __init__(self, url: ServiceUrl, tls: ServiceTls) -> None:

@@ -35,7 +35,7 @@ class SourcePage(NamedTuple):
     last: bool
 
 
-class Source(ABC):
+class ImportSource(ABC):
     """A database to import from. Only one page is read at a time."""
 
     name: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.services.places import ROOT
-from tools.services.process import Identity
+from tools.services.process import ProcessIdentity
 
 from .link import BenchError
 
@@ -27,7 +27,7 @@ class ProcessGroup:
     """Processes whose CPU time is one figure. Those that are not `ours` are of a service, such as Kafka."""
 
     name: str
-    processes: tuple[Identity, ...]
+    processes: tuple[ProcessIdentity, ...]
     ours: bool = True
 
     def cpu_seconds(self) -> float:

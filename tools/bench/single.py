@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tools.services.process import Identity
+from tools.services.process import ProcessIdentity
 
 from .link import BenchError
 from .server import SETTINGS, BenchServer, ProcessGroup, with_logs
@@ -52,7 +52,7 @@ async def all_in_one(
     try:
         ready = await _ready(process, log)
         tcp_host, tcp_port, ws_host, ws_port, http = ready.groups()
-        identity = Identity.of(process.pid)
+        identity = ProcessIdentity.of(process.pid)
         if identity is None:
             raise BenchError("the server is gone")
         yield BenchServer(

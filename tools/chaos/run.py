@@ -32,12 +32,12 @@ class Run(NamedTuple):
     """Members of the group of the raw devices."""
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     table: str
     wrong: list[str]
 
 
-async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
+async def storm(name: str, run: Run, say: Callable[[str], None]) -> RunOutcome:
     """Cause faults in the running cluster `name`, and return their effects."""
     world = ChaosWorld(name)
     swarm, crowd = Swarm(world.addresses()), ChaosCrowd(world.addresses())
@@ -77,7 +77,7 @@ async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
         verdict.add("ids without a lease", await check_registry(world))
         verdict.add("errors that nobody caught", world.complaints())
         lines = [table(swarm, faults.faults, begun, run.rate), summary(swarm), crowd.summary()]
-        return Outcome("\n".join(lines), verdict.wrong)
+        return RunOutcome("\n".join(lines), verdict.wrong)
     finally:
         await swarm.close()
         await crowd.close()

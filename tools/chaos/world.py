@@ -15,7 +15,7 @@ from tools.cluster.member import ClusterMember
 from tools.services import process
 from tools.services.catalogue import ServiceSet
 from tools.services.places import ROOT
-from tools.services.process import Identity
+from tools.services.process import ProcessIdentity
 from tools.services.service import Daemon, Service
 from tools.testing.full_disk import fill
 
@@ -46,7 +46,7 @@ class ChaosWorld:
         assert services is not None, f"the services {name!r} are down"
         self._name = name
         self._services = services
-        self._identities: dict[str, Identity | None] = {}
+        self._identities: dict[str, ProcessIdentity | None] = {}
         self._read: dict[str, int] = {}
         for member in self.members():
             self._identities[member.name] = member.running

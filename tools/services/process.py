@@ -15,7 +15,7 @@ _POLL = 0.05
 
 
 @dataclass(frozen=True)
-class Identity:
+class ProcessIdentity:
     """A process id and the start of that process: another process may have the id by now."""
 
     pid: int
@@ -36,7 +36,7 @@ class Identity:
 
     @property
     def alive(self) -> bool:
-        return Identity.of(self.pid) == self
+        return ProcessIdentity.of(self.pid) == self
 
     @property
     def paused(self) -> bool:
@@ -63,7 +63,7 @@ class Identity:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Identity:
+def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> ProcessIdentity:
     """Start `command` in a session of its own, its output appended to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -75,29 +75,29 @@ def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    identity = Identity.of(process.pid)
+    identity = ProcessIdentity.of(process.pid)
     # If it ends before the script, its exit code is collected. The script does not wait for that.
     threading.Thread(target=process.wait, daemon=True).start()
     # The start distinguishes a process that is gone from a running one with the same id.
-    return identity or Identity(process.pid, -1)
+    return identity or ProcessIdentity(process.pid, -1)
 
 
-def write_identity(path: Path, identity: Identity) -> None:
+def write_identity(path: Path, identity: ProcessIdentity) -> None:
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(asdict(identity)))
     temporary.replace(path)
 
 
-def read_identity(path: Path) -> Identity | None:
+def read_identity(path: Path) -> ProcessIdentity | None:
     """The identity from `write_identity`, None if there is none."""
     try:
         value = json.loads(path.read_text())
-        return Identity(int(value["pid"]), int(value["started"]))
+        return ProcessIdentity(int(value["pid"]), int(value["started"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def terminate(identity: Identity, seconds: float) -> bool:
+def terminate(identity: ProcessIdentity, seconds: float) -> bool:
     """End a process by SIGTERM. False if it had to be killed after `seconds`."""
     _send(identity, signal.SIGTERM)
     if _gone(identity, seconds):
@@ -106,7 +106,7 @@ def terminate(identity: Identity, seconds: float) -> bool:
     return False
 
 
-def kill(identity: Identity) -> None:
+def kill(identity: ProcessIdentity) -> None:
     """End a process, and the children in its session, by SIGKILL."""
     if identity.alive:
         try:
@@ -116,17 +116,17 @@ def kill(identity: Identity) -> None:
         _gone(identity, 10)
 
 
-def pause(identity: Identity) -> None:
+def pause(identity: ProcessIdentity) -> None:
     """Stop a process where it is, by SIGSTOP."""
     _send(identity, signal.SIGSTOP)
 
 
-def resume(identity: Identity) -> None:
+def resume(identity: ProcessIdentity) -> None:
     """Let a paused process go on."""
     _send(identity, signal.SIGCONT)
 
 
-def _send(identity: Identity, number: signal.Signals) -> None:
+def _send(identity: ProcessIdentity, number: signal.Signals) -> None:
     if identity.alive:
         try:
             os.kill(identity.pid, number)
@@ -134,7 +134,7 @@ def _send(identity: Identity, number: signal.Signals) -> None:
             return
 
 
-def _gone(identity: Identity, seconds: float) -> bool:
+def _gone(identity: ProcessIdentity, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while identity.alive:
         if time.monotonic() > deadline:

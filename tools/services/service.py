@@ -11,7 +11,7 @@ from typing import ClassVar
 from . import process
 from .errors import ServicesError
 from .install import Installer
-from .process import Identity
+from .process import ProcessIdentity
 
 HOST = "127.0.0.1"
 JAVA_LOGGING = (
@@ -63,7 +63,7 @@ class Daemon(ABC):
         return {}
 
     @property
-    def running(self) -> Identity | None:
+    def running(self) -> ProcessIdentity | None:
         identity = process.read_identity(self._identity_file)
         return identity if identity is not None and identity.alive else None
 
