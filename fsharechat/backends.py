@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from functools import partial
 
 from fsharechat import urls
 from fsharechat.blobs import Blobs
@@ -11,6 +12,7 @@ from fsharechat.bus import Bus
 from fsharechat.codes import CodeSender
 from fsharechat.codes.delivery import Delivery
 from fsharechat.codes.log import LogCodes
+from fsharechat.medialink import MediaLink
 from fsharechat.registry import Registry
 from fsharechat.rpc import Rpc
 from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, Settings
@@ -92,10 +94,20 @@ def make_rpc(settings: Settings, registry: Registry) -> Rpc:
     return TcpRpc(
         settings.rpc,
         settings.node.cluster_secret,
-        registry,
+        partial(registry.watch, "group"),
         listen=serves,
         max_body=settings.connector.max_body_bytes,
     )
+
+
+def make_media_link(settings: Settings, registry: Registry, rpc: Rpc) -> MediaLink:
+    if settings.in_one_process:
+        from fsharechat.medialink.local import LocalMediaLink
+
+        return LocalMediaLink()
+    from fsharechat.medialink.cluster import ClusterMediaLink
+
+    return ClusterMediaLink(settings.rpc, settings.node.cluster_secret, registry, rpc, settings.node.roles)
 
 
 CALL_SHARE = 0.8

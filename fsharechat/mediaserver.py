@@ -1,6 +1,7 @@
 """The media server of group calls as the rest of the program sees it: one interface, several backends.
 
-A room is a group call. A participant is a user in it, with one device. Each participant has one connection that sends
+A room is a group call, and its name that of no other call: one that comes after it in the same group has another
+name. A participant is a user in it, with one device. Each participant has one connection that sends
 and one that receives for each other participant (calls.md section 9.7). The browser always offers, the media server
 answers.
 """
@@ -59,7 +60,7 @@ class MediaEvents(ABC):
 
 
 class MediaServer(ABC):
-    """Rooms, participants and their connections. Participants are named by uid, rooms by the group's id.
+    """Rooms, participants and their connections. Participants are named by uid.
 
     All errors are MediaServerErrors, and concern only the call that raises them.
     """
@@ -97,6 +98,10 @@ class MediaServer(ABC):
     @abstractmethod
     async def leave(self, room: str, participant: str) -> None:
         """End all connections of the participant. Nothing happens when there is no such participant."""
+
+    @abstractmethod
+    async def has(self, room: str) -> bool:
+        """Return whether the room is there: a media server that was started anew has none of before."""
 
     @abstractmethod
     async def close_room(self, room: str) -> None:

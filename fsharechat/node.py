@@ -13,17 +13,19 @@ import structlog
 from fsharechat import __version__, backends, clock
 from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
-from fsharechat.bus import BusError
+from fsharechat.bus import Bus, BusError
 from fsharechat.data_folder import DataFolder
 from fsharechat.errors import StartError, StoreError, listen_problem
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.log import set_level
+from fsharechat.medialink import MediaLink
+from fsharechat.mediaserver import MediaEvents, MediaServer
 from fsharechat.metrics import Metrics
 from fsharechat.process import TooFewFiles, raise_open_files
-from fsharechat.registry import RegistryError
+from fsharechat.registry import Registry, RegistryError
 from fsharechat.renewal import Renewal
 from fsharechat.role import installed
-from fsharechat.rpc import RpcError
+from fsharechat.rpc import Rpc, RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
 from fsharechat.settings_types import SYSTEM, ServiceTls
@@ -31,7 +33,7 @@ from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)
 
-ORDER = ("group", "connector", "api")
+ORDER = ("media", "group", "connector", "api")
 """Roles start in this order and stop in the reverse order, so that callers always have somebody to call."""
 
 WAIT_SECONDS = 2.0
@@ -77,6 +79,11 @@ class Node:
         self.health = Health()
         self.addresses: dict[str, str] = {}
         self.ready = False
+        self.media_link = backends.make_media_link(settings, self.registry, self.rpc)
+        self.make_media_server: Callable[[MediaEvents], MediaServer] | None = None
+        """Makes the way to the media server of calls in groups, which tells its events; None where there is none."""
+        if not settings.in_one_process or "media" in settings.node.roles:
+            self.make_media_server = self.media_link.server
         self._draining = False
         self._stack = AsyncExitStack()
         self._on_reload: list[Callable[[], None]] = []
@@ -139,11 +146,18 @@ class Node:
             await self._open("store", self.store.open)
             self._follow("store", self.settings.store.tls, self.store.renew)
             self.health.part("store", self._look_at_store)
-        for section, backend in (("registry", self.registry), ("bus", self.bus), ("rpc", self.rpc)):
+        linked: tuple[tuple[str, Registry | Bus | Rpc | MediaLink], ...] = (
+            ("registry", self.registry),
+            ("bus", self.bus),
+            ("rpc", self.rpc),
+            ("rpc", self.media_link),
+        )
+        for section, backend in linked:
             stack.push_async_callback(backend.close)
             await self._open(section, backend.open)
         self._follow("bus", self.settings.bus.tls, self.bus.renew)
         self._follow("rpc", self.settings.rpc.tls, self.rpc.renew)
+        self._follow("rpc", self.settings.rpc.tls, self.media_link.renew)
         await self._open("registry", lambda: self.registry.watch_bus(self.bus.write_for))
         for count in self.rpc.counts():
             self.metrics.counter(*count)

@@ -28,6 +28,7 @@ from fsharechat.settings_schema import (
     ConnectorSettings,
     LimitsSettings,
     LogSettings,
+    MediaSettings,
     MetricsSettings,
     NodeSettings,
     RegistrationSettings,
@@ -35,6 +36,7 @@ from fsharechat.settings_schema import (
     RpcSettings,
     Settings,
     StoreSettings,
+    TurnSettings,
     UsersSettings,
 )
 from fsharechat.settings_types import Tls
@@ -47,6 +49,7 @@ __all__ = [
     "ConnectorSettings",
     "LimitsSettings",
     "LogSettings",
+    "MediaSettings",
     "MetricsSettings",
     "NodeSettings",
     "RegistrationSettings",
@@ -56,6 +59,7 @@ __all__ = [
     "SettingsError",
     "StoreSettings",
     "Tls",
+    "TurnSettings",
     "UsersSettings",
     "key_paths",
     "load",

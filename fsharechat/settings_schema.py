@@ -199,7 +199,7 @@ def _api_key(value: str) -> str:
 
 
 class NodeSettings(Section):
-    roles: Words = ("connector", "group", "api")
+    roles: Words = ("connector", "group", "api", "media")
     id: Annotated[int | Literal["auto"], _number_or("auto", MAX_NODE_ID)] = "auto"
     data: Path = Path("./data")
     cluster_secret: Secret = ""
@@ -342,6 +342,64 @@ class BlobsSettings(Section):
         return self.url.startswith(DIRECTORY)
 
 
+def _listened(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    try:
+        ip_address(host.strip("[]"))
+        listened = port.isascii() and port.isdecimal() and int(port) <= 65535
+    except ValueError:
+        listened = False
+    if not listened:
+        raise ValueError("must be address:port, such as 0.0.0.0:20000; [address]:port for IPv6")
+    return value
+
+
+def _address_or_nothing(value: str) -> str:
+    if value:
+        try:
+            if ip_address(value).is_unspecified:
+                raise ValueError
+        except ValueError:
+            raise ValueError("must be an IP address that clients reach; or empty") from None
+    return value
+
+
+def _websockets(value: tuple[str, ...]) -> tuple[str, ...]:
+    for url in value:
+        if not re.fullmatch(r"wss?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?", url):
+            raise ValueError(f"{url!r} must be ws://host:8888/kurento, or wss://")
+    return value
+
+
+class MediaSettings(Section):
+    backend: Literal["embedded", "kurento"] = "embedded"
+    listen: Annotated[str, AfterValidator(_listened)] = "127.0.0.1:20000"
+    public_address: Annotated[str, AfterValidator(_address_or_nothing)] = ""
+    max_kbps: Annotated[Whole, Field(ge=100, le=20_000)] = 2000
+    min_kbps: Annotated[Whole, Field(ge=30, le=20_000)] = 200
+    room_limit: Annotated[Whole, Field(ge=2, le=100)] = 16
+    worker_mbps: Annotated[Whole, Field(ge=1, le=100_000)] = 400
+    kurento: Annotated[Words, AfterValidator(_websockets)] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.backend == "kurento" and not self.kurento:
+            raise ValueError('kurento must be set where backend is "kurento"')
+        if self.min_kbps > self.max_kbps:
+            raise ValueError("min_kbps must not be above max_kbps")
+        return self
+
+    @property
+    def host(self) -> str:
+        """The address to listen on."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The UDP port to listen on; 0: a free one."""
+        return int(self.listen.rpartition(":")[2])
+
+
 class LimitsSettings(Section):
     requests: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 100
     follow_ups: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 5000
@@ -378,6 +436,37 @@ class UsersSettings(Section):
     directory: Literal["open", "exact", "friends"] = "exact"
 
 
+_TURN_URL = re.compile(r"(stuns?:[^?/@\s]+|turns?:[^?/@\s]+(\?transport=(udp|tcp))?)")
+
+
+class TurnSettings(Section):
+    urls: Words = ()
+    secret: Secret = ""
+    user: str = ""
+    password: Secret = ""
+    ttl_seconds: Annotated[Whole, Field(ge=60, le=604_800)] = 86_400
+
+    @field_validator("urls")
+    @classmethod
+    def _of_turn(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if not _TURN_URL.fullmatch(url):
+                raise ValueError(
+                    f"{url!r} must be turn:host:port, with ?transport=tcp or not, turns: or stun:"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.secret and (self.user or self.password):
+            raise ValueError("has a secret, or a user and password, but not both")
+        if bool(self.user) != bool(self.password):
+            raise ValueError("needs user and password, or neither")
+        if any(url.startswith("turn") for url in self.urls) and not (self.secret or self.user):
+            raise ValueError("urls of turn: need secret, or user and password")
+        return self
+
+
 class MetricsSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
@@ -404,9 +493,11 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     codes: CodesSettings = CodesSettings()
     blobs: BlobsSettings = BlobsSettings()
+    media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
     registration: RegistrationSettings = RegistrationSettings()
     users: UsersSettings = UsersSettings()
+    turn: TurnSettings = TurnSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
@@ -434,7 +525,9 @@ class Settings(BaseSettings):
     @property
     def on_this_machine(self) -> bool:
         """Whether no other machine reaches this process, or another process with its settings."""
-        hosts = {self.connector.host, self.api.host} | (set() if self.in_one_process else {self.rpc.host})
+        hosts = {self.connector.host, self.api.host, self.media.host} | (
+            set() if self.in_one_process else {self.rpc.host}
+        )
         return all(map(is_loopback, hosts))
 
     def data_path(self) -> Path:

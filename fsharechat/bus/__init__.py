@@ -46,6 +46,15 @@ class Push(NamedTuple):
     uids: Sequence[str]
 
 
+class PushTo(NamedTuple):
+    """A transparent message to one device, if it is online now: what concerns a call is for no other one."""
+
+    body: bytes
+    sender: str
+    uid: str
+    client_id: str
+
+
 class Notify(NamedTuple):
     """A notification of the contract (a PUBLISH) for the devices of one user, except `except_client`."""
 
@@ -93,7 +102,7 @@ class Resync(NamedTuple):
     """
 
 
-Event = Deliver | Push | Notify | Recalled | Reported | Kick | Resync
+Event = Deliver | Push | PushTo | Notify | Recalled | Reported | Kick | Resync
 
 
 class Presence(NamedTuple):

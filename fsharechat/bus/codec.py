@@ -12,13 +12,17 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, Recalled, Reported, Resync
+from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, PushTo, Recalled, Reported, Resync
 from fsharechat.bus import events_pb2 as pb
 from fsharechat.store.messages import Entry, make_entry
 from fsharechat.versions import Range
 
-SPOKEN = Range(1, 1)
+SPOKEN = Range(1, 2)
 """The versions of events.proto, and of the presence records below. The newest changes whenever they change."""
+
+
+_ONE_DEVICE = 2
+"""The version since which there is a push to one device. To the others it would be one to all devices of a user."""
 
 
 class RecordError(ValueError):
@@ -43,6 +47,9 @@ def encode_events(events: Sequence[Event], version: int = SPOKEN.newest) -> byte
                 message.entries.add(uid=uid, seq=seq)
         elif isinstance(event, Push):
             add(push=pb.Push(body=event.body, uids=event.uids))
+        elif isinstance(event, PushTo):
+            if version >= _ONE_DEVICE:
+                add(push_to=pb.PushTo(**event._asdict()))
         elif isinstance(event, Notify):
             add(notify=pb.Notify(**event._asdict()))
         elif isinstance(event, Recalled):
@@ -83,6 +90,9 @@ def _event(event: pb.Event) -> Event | None:
         return Deliver(one.body, entries, one.sender, one.sender_client, one.message_id)
     if event.HasField("push"):
         return Push(event.push.body, list(event.push.uids))
+    if event.HasField("push_to"):
+        push = event.push_to
+        return PushTo(push.body, push.sender, push.uid, push.client_id)
     if event.HasField("notify"):
         note = event.notify
         return Notify(note.sub_signal, note.body, note.uid, note.except_client)

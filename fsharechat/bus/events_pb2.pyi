@@ -15,7 +15,7 @@ class Record(_message.Message):
     def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported", "resync")
+    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported", "resync", "push_to")
     DELIVER_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class Event(_message.Message):
     RECALLED_FIELD_NUMBER: _ClassVar[int]
     REPORTED_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
+    PUSH_TO_FIELD_NUMBER: _ClassVar[int]
     deliver: Deliver
     push: Push
     notify: Notify
@@ -30,7 +31,8 @@ class Event(_message.Message):
     recalled: Recalled
     reported: Reported
     resync: Resync
-    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ...) -> None: ...
+    push_to: PushTo
+    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., push_to: _Optional[_Union[PushTo, _Mapping]] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("uid", "seq")
@@ -61,6 +63,18 @@ class Push(_message.Message):
     body: bytes
     uids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, body: _Optional[bytes] = ..., uids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PushTo(_message.Message):
+    __slots__ = ("body", "sender", "uid", "client_id")
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    body: bytes
+    sender: str
+    uid: str
+    client_id: str
+    def __init__(self, body: _Optional[bytes] = ..., sender: _Optional[str] = ..., uid: _Optional[str] = ..., client_id: _Optional[str] = ...) -> None: ...
 
 class Notify(_message.Message):
     __slots__ = ("sub_signal", "body", "uid", "except_client")

@@ -1,5 +1,6 @@
 """An asyncio client of FshareChat servers, over TCP and WebSocket. See docs/client.md."""
 
+from fsharechat.client.calls import call_signal
 from fsharechat.client.client import Client
 from fsharechat.client.errors import (
     AlreadyRequested,
@@ -30,12 +31,14 @@ from fsharechat.client.errors import (
 from fsharechat.client.groups import GroupNotice, group_notice
 from fsharechat.client.login import login, send_code
 from fsharechat.client.models import (
+    CallSignal,
     Connected,
     ConnectionLost,
     Credentials,
     Event,
     FriendRequestsChanged,
     FriendsChanged,
+    IceServer,
     InboxGap,
     MessageRecalled,
     MessagesDelivered,
@@ -60,6 +63,7 @@ from fsharechat.client.user_settings import conversation_key
 __all__ = [
     "AlreadyRequested",
     "Blacklisted",
+    "CallSignal",
     "Client",
     "ClientError",
     "Closed",
@@ -73,6 +77,7 @@ __all__ = [
     "FriendsChanged",
     "GroupExists",
     "GroupNotice",
+    "IceServer",
     "InUse",
     "InboxGap",
     "InvalidReply",
@@ -104,6 +109,7 @@ __all__ = [
     "TooOften",
     "Transparent",
     "Unsupported",
+    "call_signal",
     "conversation_key",
     "conversation_of",
     "group",

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fsharechat.client.addresses import Addresses
+from fsharechat.client.calls import Calls, call_signal
 from fsharechat.client.connection import Connection
 from fsharechat.client.errors import Disconnected
 from fsharechat.client.groups import ClientGroups
@@ -18,12 +19,14 @@ from fsharechat.client.media import Media
 from fsharechat.client.models import (
     Credentials,
     Event,
+    IceServer,
     MessageRecalled,
     MessagesWaiting,
     Notice,
     Position,
     ReportsChanged,
     SentMessage,
+    Transparent,
     private,
     text,
 )
@@ -65,7 +68,7 @@ class Client:
             async for message in client.messages():
                 print(message.from_user, message.content.searchable_content)
 
-    Further methods are in `groups`, `media`, `reports` and `settings`.
+    Further methods are in `calls`, `groups`, `media`, `reports` and `settings`.
 
     Errors: every method that asks the server raises RequestError when it refuses, RequestTimeout when it does not
     answer, Disconnected when there is no connection or it breaks meanwhile, and what ended the client once it has
@@ -121,6 +124,7 @@ class Client:
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
         self.groups = ClientGroups(self.request)
         self.settings = UserSettings(self.request)
+        self.calls = Calls(self.send, self._send_once)
         self.reports = Reports(self.request, self.options, self._events.offer)
         transfer = Transfer(self.options.media_timeout, self.options.tls)
         self.media = Media(self.user_id, self.request, self.send, transfer)
@@ -276,14 +280,25 @@ class Client:
 
     async def send_typing(self, target: Target) -> None:
         """Tell the online users of a conversation that this user is typing. It is neither stored nor sent again."""
+        where = private(target) if isinstance(target, str) else target
+        await self._send_once(where, pb.MessageContent(type=ContentType.TYPING))
+
+    async def _send_once(self, conversation: pb.Conversation, content: pb.MessageContent) -> None:
+        """Send what is stored nowhere."""
+        content.persist_flag = PersistFlag.TRANSPARENT
         message = pb.Message(
-            conversation=private(target) if isinstance(target, str) else target,
+            conversation=conversation,
             from_user=self.user_id,
-            content=pb.MessageContent(type=ContentType.TYPING, persist_flag=PersistFlag.TRANSPARENT),
+            content=content,
             local_message_id=self._outbox.next_local_id(),
         )
         await self._outbox.take_turn(self.options.request_timeout)
         await self.request(SubSignal.MS, message)
+
+    async def turn(self) -> IceServer:
+        """Ask where calls may be relayed: an entry for the `iceServers` of WebRTC, without urls if there are none."""
+        found = await ask(self.request, SubSignal.TURN, pb.Version(version=0), pb.TurnResult)
+        return IceServer(tuple(found.url), found.username, found.credential, found.ttl)
 
     async def pull(self, after_seq: int) -> pb.PullMessageResult:
         """Ask for the inbox entries after `after_seq` (section 6, MP), which `messages()` yields nevertheless.
@@ -413,6 +428,9 @@ class Client:
                 return
             case MessageRecalled(message_id, operator):
                 self._inbox.recall(message_id, operator)
+            case Transparent(message) if (signal := call_signal(message, self.user_id)) is not None:
+                self._events.offer(signal)
+                return
         self._events.offer(notice)
 
     def _take_fetched(self, message: pb.Message) -> None:

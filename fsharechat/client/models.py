@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, ConversationType, PersistFlag
@@ -69,6 +69,16 @@ class SentMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class IceServer:
+    """Where calls may be relayed: an entry of WebRTC's `iceServers`. It is good for `ttl` seconds, 0: without end."""
+
+    urls: tuple[str, ...]
+    username: str
+    credential: str
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """There is a connection (again). The heads in `ack` show what has changed meanwhile (contract.md section 4)."""
 
@@ -95,8 +105,26 @@ class InboxGap:
 
 
 @dataclass(frozen=True, slots=True)
+class CallSignal:
+    """Something about a call: an event, or what `calls.call_signal` finds in a message.
+
+    `kind` is ContentType.CALL_START to CALL_ANSWER_AUDIO. `call_id` may be empty in groups, which have one call at a
+    time. `said` is the JSON of a CALL_SIGNAL: an offer, an answer, a candidate, or what the server says in a group.
+    `from_user` may be the user of this client: then another device has answered.
+    """
+
+    kind: ContentType
+    conversation: pb.Conversation
+    from_user: str
+    call_id: str
+    audio_only: bool
+    said: Mapping[str, Any] | None
+    message: pb.Message
+
+
+@dataclass(frozen=True, slots=True)
 class Transparent:
-    """A message that is stored nowhere: a call or typing (contract.md section 6)."""
+    """A message that is stored nowhere, such as typing (contract.md section 6). Those of calls come as CallSignal."""
 
     message: pb.Message
 
@@ -192,6 +220,7 @@ Event = (
     | ConnectionLost
     | InboxGap
     | Transparent
+    | CallSignal
     | MessageRecalled
     | FriendRequestsChanged
     | FriendsChanged

@@ -545,3 +545,15 @@ class ModifyUserSettingReq(_message.Message):
     key: str
     value: str
     def __init__(self, scope: _Optional[int] = ..., key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class TurnResult(_message.Message):
+    __slots__ = ("url", "username", "credential", "ttl")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    url: _containers.RepeatedScalarFieldContainer[str]
+    username: str
+    credential: str
+    ttl: int
+    def __init__(self, url: _Optional[_Iterable[str]] = ..., username: _Optional[str] = ..., credential: _Optional[str] = ..., ttl: _Optional[int] = ...) -> None: ...

@@ -104,6 +104,9 @@ class ContentType(IntEnum):
     CALL_ANSWER_AUDIO = 405
 
 
+CALL_TYPES = frozenset(range(400, 406))
+"""Content types of calls. All but the start are transparent, whatever the flag says (calls.md section 9.1)."""
+
 TRANSPARENT_TYPES = frozenset({91, 401, 402, 403, 404, 405})
 """Content types that are transparent whatever their persist flag says (section 5)."""
 

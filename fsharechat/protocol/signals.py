@@ -296,6 +296,14 @@ class SubSignal(IntEnum):
             _DONE,
         ),
     )
+    TURN = (
+        46,
+        RequestRow(
+            "where calls may be relayed",
+            _VERSION,
+            ServerObject(pb.TurnResult, texts("urls=url"), "username", "credential", "ttl"),
+        ),
+    )
     # fmt: on
 
 

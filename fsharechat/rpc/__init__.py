@@ -47,6 +47,11 @@ class Method(IntEnum):
     GONE = 141
     """An array of [uid, client id] of connected devices -> array of those that must not be connected."""
 
+    MEDIA = 142
+    """To a media process: what medialink/wire.py makes of a call of MediaServer -> its answer. `uid` is the room."""
+    MEDIA_EVENT = 143
+    """From a media process: what wire.py makes of a call of MediaEvents -> nothing. `uid` is the room."""
+
 
 class Call(NamedTuple):
     """A request. `uid` and `client_id` are authenticated, and never come from the body. They are empty before a

@@ -4,14 +4,14 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from fsharechat import tls, urls
-from fsharechat.registry import Members, Registry
+from fsharechat.registry import Members
 from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
 from fsharechat.rpc.codec import SPOKEN, Spoken
 from fsharechat.rpc.link import RpcLimits
@@ -27,6 +27,9 @@ MAX_PAYLOAD = 1 << 20
 
 _LIMITS = RpcLimits()
 
+Watch = Callable[[Callable[[Members], None]], Awaitable[None]]
+"""Has a function called with the processes that are there, now and after each change. Raises RegistryError."""
+
 
 class TcpRpc(Rpc):
     """Calls the group role of this process, if it has one with room, else the group role of another process."""
@@ -35,7 +38,7 @@ class TcpRpc(Rpc):
         self,
         settings: RpcSettings,
         cluster_secret: str,
-        registry: Registry,
+        watch: Watch,
         *,
         listen: bool = True,
         max_body: int = 1 << 20,
@@ -48,7 +51,7 @@ class TcpRpc(Rpc):
         self.address = f"process {os.getpid()} on {socket.gethostname()}"
         self._settings = settings
         self._secret = cluster_secret.encode()
-        self._registry = registry
+        self._watch = watch
         self._listen = listen
         self._spoken = spoken
         self._limits = replace(limits, max_body=max(max_body, MAX_PAYLOAD) + codec.BODY_OVERHEAD)
@@ -83,7 +86,7 @@ class TcpRpc(Rpc):
         try:
             if self._listen:
                 await self._open_port()
-            await self._registry.watch("group", self._on_members)
+            await self._watch(self._on_members)
         except BaseException:
             await self.close()  # so that it can be tried again
             raise

@@ -324,6 +324,30 @@ group_log_owed = Table(
     sqlite_with_rowid=False,
 )
 
+call_rooms = Table(
+    "call_rooms",
+    metadata,
+    Column("group_id", UID, primary_key=True),
+    Column("id", BigInteger, nullable=False, comment="The message id of its start; no other call has it."),
+    Column("call_id", String(255), nullable=False, comment="Made by the client."),
+    Column("initiator", UID, nullable=False),
+    Column("opened_ms", MS, nullable=False),
+    comment="The calls that go on in groups.",
+    sqlite_with_rowid=False,
+)
+
+call_attendees = Table(
+    "call_attendees",
+    metadata,
+    Column("group_id", UID, primary_key=True),
+    Column("uid", UID, primary_key=True),
+    Column("attendance", SmallInteger, nullable=False, comment="Attendance"),
+    Column("client_id", String(255), nullable=False, comment="The device that is in it."),
+    Index("call_attendees_uid", "uid", "attendance"),
+    comment="Who was invited to a call in a group, or has started it.",
+    sqlite_with_rowid=False,
+)
+
 reports = Table(
     "reports",
     metadata,

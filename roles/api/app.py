@@ -13,7 +13,7 @@ from fsharechat.http import refuse_encoded
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
-from roles.api import back_office, uploads
+from roles.api import back_office, turn, uploads
 from roles.api.addresses import Waits, behind_proxies, counted_as
 from roles.api.texts import Language, Wrong, language, said
 
@@ -40,6 +40,7 @@ def make_app(node: Node) -> web.Application:
     login = Login(node)
     app.router.add_post("/send_code", login.send_code)
     app.router.add_post("/login", login.login)
+    turn.add_routes(app, node)
     node.health.add_routes(app)
     if isinstance(node.blobs, DirectoryBlobs):
         uploads.add_routes(app, node.blobs, uploads.GroupQuota(node.rpc))

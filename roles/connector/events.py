@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Push, Recalled, Reported, Resync
+from fsharechat.bus import Deliver, Event, Kick, Notify, Push, PushTo, Recalled, Reported, Resync
 from fsharechat.protocol.bodies import notify_recall
 from fsharechat.store.cursors import Log
 from roles.connector.identity import NodeIdentity
@@ -80,6 +80,8 @@ class EventReader:
             self._on_notify(event)
         elif type(event) is Push:
             self._on_push(event)
+        elif type(event) is PushTo:
+            self._on_push_to(event)
         elif type(event) is Reported:
             self._on_reported(event)
         elif type(event) is Recalled:
@@ -105,6 +107,11 @@ class EventReader:
         for uid in event.uids:
             for logs in self._table.logs_of(uid):
                 logs.push(message)
+
+    def _on_push_to(self, event: PushTo) -> None:
+        session = self._table.session_of((event.uid, event.client_id))
+        if session is not None and session.logs is not None:
+            session.logs.push(TailMessage(event.body, event.sender))
 
     def _on_reported(self, event: Reported) -> None:
         for uid, seq in event.entries:

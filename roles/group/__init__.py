@@ -27,11 +27,13 @@ from roles.group import (
     groups,
     login,
     media,
+    media_events,
     messages,
     open_push,
     recall,
     reports,
     settings,
+    turn,
     users,
 )
 from roles.group.business import Business
@@ -41,7 +43,10 @@ from roles.group.tokens import TokenSigner
 
 log = structlog.get_logger(__name__)
 
-_MODULES = (connect, friends, groups, login, media, messages, recall, reports, settings, users)
+_MODULES = (
+    *(connect, friends, groups, login, media, media_events, messages),
+    *(recall, reports, settings, turn, users),
+)
 _OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
 
 HANDLERS = add_up(
@@ -88,6 +93,8 @@ class GroupRole:
             node.blobs,
         )
         self._business = business
+        if node.make_media_server is not None:
+            business.calls.media = node.make_media_server(business.calls)
         calls = Dispatcher(business.services, HANDLERS)
         await business.start(node.registry)
         await node.rpc.serve(calls.call)
@@ -95,6 +102,9 @@ class GroupRole:
         stats = node.store.stats
         presence = business.whereabouts.table
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(presence))
+        node.metrics.gauge(
+            "calls", "Calls in groups that this process looks after.", lambda: business.calls.looked_after
+        )
         sleepers = business.sleepers
         node.metrics.counter(
             "members_put_to_sleep",

@@ -9,6 +9,7 @@ from fsharechat.registry import Registry
 from fsharechat.settings import Settings
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
+from roles.group.calls import GroupCalls
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.groups import GroupChanges
@@ -53,6 +54,7 @@ class Business:
         expulsion = Expulsion(store, bus, presence)
         self.sleepers = Sleepers(store, outbox, self.whereabouts.complete, self._standing.group_changed)
         self.whereabouts.listeners = (expulsion.on_presence, self.sleepers.on_presence)
+        self.calls = GroupCalls(store, bus, clock, outbox, self.whereabouts)
         self._portraits = Portraits(store, blobs, self._standing.group_changed, clock.now)
         time = asyncio.get_running_loop().time
         self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
@@ -86,6 +88,7 @@ class Business:
             self._upload_sizes,
             turns,
             changes,
+            self.calls,
         )
 
     async def start(self, registry: Registry) -> None:
@@ -94,6 +97,7 @@ class Business:
         await self._standing.start()
         await self._words.start()
         self._upload_sizes.start()
+        await self.calls.start(registry)
         self._mending = spawn("parts of names", mend(self._store, self._clock.now()))
 
     async def stop(self) -> None:
@@ -106,3 +110,4 @@ class Business:
         self._standing.stop()
         self.whereabouts.stop()
         await self._portraits.stop()
+        await self.calls.stop()

@@ -18,6 +18,7 @@ from fsharechat.protocol.signals import (
     SYSTEM_TYPES,
     TRANSPARENT_TYPES,
     Code,
+    ContentType,
     ConversationType,
     MemberType,
     PersistFlag,
@@ -31,6 +32,7 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
+from roles.group.calls import GroupCalls, is_group_call
 from roles.group.clock import ServerClock
 from roles.group.handlers import Direct, Handlers, carry_out, code_of
 from roles.group.outbox import EventOutbox
@@ -39,6 +41,9 @@ from roles.group.standing import Standing, check_heard, not_in
 from roles.group.words import WordFilter, texts_of
 
 log = structlog.get_logger(__name__)
+
+_OWN_DEVICES_HEAR = frozenset({ContentType.CALL_ANSWER, ContentType.CALL_ANSWER_AUDIO})
+"""What the sender's other devices are pushed too: they ring no more (calls.md section 9.2)."""
 
 
 Waiting = tuple[Call, pb.Message, "asyncio.Future[Reply]"]
@@ -56,6 +61,7 @@ class Sending:
         word_filter: WordFilter,
         outbox: EventOutbox,
         sleepers: Sleepers,
+        calls: GroupCalls,
     ) -> None:
         self._store = store
         self._now = clock.now
@@ -65,6 +71,7 @@ class Sending:
         self._words = word_filter
         self._outbox = outbox
         self._sleepers = sleepers
+        self._calls = calls
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, deque[Waiting]] = {}
         """Senders with a message that waits, but not for the store, and their later messages."""
@@ -100,15 +107,16 @@ class Sending:
             raise not_in(conversation.type)
         if sender is None or target is None or (words.any and words.looks_later(len(call.body))):
             return self._send_later(call, message)
+        content = message.content
         if isinstance(target, GroupMembers) and (
-            call.uid not in target.types or _is_transparent(message.content)
+            call.uid not in target.types or _is_transparent(content) or content.type == ContentType.CALL_START
         ):
             return self._send_later(call, message)
         try:
             receivers, audience = _may_send(call.uid, message, sender, target)
         except Refusal:
             return self._send_later(call, message)  # cached facts may be old: they refuse nobody
-        if words.any and words.refuses(message.content):
+        if words.any and words.refuses(content):
             raise Refusal(Code.SENSITIVE_WORD)
         return self._send(call, message, receivers, audience)
 
@@ -119,6 +127,10 @@ class Sending:
         self._waiting[call.uid] = waiting
 
         async def send_first(call: Call) -> Reply:
+            if is_group_call(message) and message.content.type != ContentType.CALL_START:
+                if message.content.type == ContentType.CALL_ANSWER:
+                    await self._standing.members_with(message.conversation.target, call.uid)
+                return await self._calls.signal(call, message, release)
             receivers, audience = await self._parties(call.uid, message)
             if await self._words.forbids(call.uid, texts_of(message.content)):
                 raise Refusal(Code.SENSITIVE_WORD)
@@ -126,6 +138,8 @@ class Sending:
                 receivers, audience = await self._parties(
                     call.uid, message
                 )  # they may have changed meanwhile
+            if is_group_call(message):
+                return await self._start_call(call, message)
             stored = self._send(call, message, receivers, audience)
             release()
             return await stored
@@ -139,6 +153,26 @@ class Sending:
         task = self._loop.create_task(carry_out(send_first, call))
         task.add_done_callback(release)
         return task
+
+    async def _start_call(self, call: Call, message: pb.Message) -> Reply:
+        """Open the room of a call in a group; the message invites into it (calls.md section 9.4). Raises Refusal."""
+        members = await self._standing.members_with(message.conversation.target, call.uid)
+        opening = await self._calls.open(call, message, members.types)
+        if opening.room is None:
+            return Reply(Code.SUCCESS, sent_payload(call.message_id, self._now()))
+        everybody = opening.everybody and not members.logged
+        only = () if everybody else {call.uid, *opening.receivers}
+        audience = Audience(message.conversation.target, members.version, only)
+        try:
+            reply = await self._send(call, message, opening.receivers, audience)
+        except Refusal:
+            await self._calls.failed(opening)
+            raise
+        if reply.code == Code.SUCCESS:
+            await self._calls.begun(opening)
+        else:
+            await self._calls.failed(opening)
+        return reply
 
     def _send_waiting(self, waiting: deque[Waiting]) -> None:
         """Send the waiting messages of one sender, until one of them must wait for something else."""
@@ -202,6 +236,8 @@ class Sending:
             raise Refusal(Code.INVALID_DATA) from None
         if _is_transparent(content):
             self._outbox.push(body, receivers)
+            if content.type in _OWN_DEVICES_HEAR:
+                self._outbox.push_to_others(body, call.uid, call.uid, (call.client_id,))
             return self._resolved(Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
         future: asyncio.Future[Reply] = self._loop.create_future()
 
@@ -359,7 +395,9 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     if content.type in TRANSPARENT_TYPES:
         return True
     flag = content.persist_flag
-    return flag == PersistFlag.TRANSPARENT or (flag == 0 and content.HasField("persist_flag"))
+    if flag != PersistFlag.TRANSPARENT and (flag or not content.HasField("persist_flag")):
+        return False
+    return content.type != ContentType.CALL_START  # which is stored, whatever the flag says
 
 
 def private_message(
@@ -410,8 +448,9 @@ def sending(
     word_filter: WordFilter,
     outbox: EventOutbox,
     sleepers: Sleepers,
+    calls: GroupCalls,
 ) -> Direct:
-    return Sending(store, clock, standing, word_filter, outbox, sleepers).send
+    return Sending(store, clock, standing, word_filter, outbox, sleepers, calls).send
 
 
 HANDLERS = Handlers(

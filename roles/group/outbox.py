@@ -1,9 +1,9 @@
 """Events on their way to the connectors: all events of a turn of the loop for one node form one record."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
-from fsharechat.bus import Bus, Event, Notify, Push, Recalled, Reported, make_deliver
+from fsharechat.bus import Bus, Event, Notify, Push, PushTo, Recalled, Reported, make_deliver
 from fsharechat.store.messages import Entry, NewMessage, Stored
 from roles.group.presence import PresenceTable
 
@@ -12,6 +12,7 @@ class EventOutbox:
     def __init__(self, bus: Bus, presence: PresenceTable) -> None:
         self._bus = bus
         self._places = presence.places
+        self._devices = presence.devices
         self._waiting: dict[int, list[Event]] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -31,6 +32,17 @@ class EventOutbox:
         """Send a transparent message to the devices of users that are online."""
         for node, part in self._users_by_node(uids).items():
             self._add(node, Push(body, part))
+
+    def push_to(self, body: bytes, sender: str, uid: str, client_id: str) -> None:
+        """Send a transparent message to one device, if it is online."""
+        if place := self._devices(uid).get(client_id):
+            self._add(place[0], PushTo(body, sender, uid, client_id))
+
+    def push_to_others(self, body: bytes, sender: str, uid: str, client_ids: Container[str]) -> None:
+        """Send a transparent message to the devices of a user that are online, but for some of them."""
+        for client_id, (node, _) in self._devices(uid).items():
+            if client_id not in client_ids:
+                self._add(node, PushTo(body, sender, uid, client_id))
 
     def notify(self, sub_signal: int, body: bytes, uid: str, except_client: str = "") -> None:
         """Send a notification to the devices of a user that are online."""

@@ -137,6 +137,7 @@ async def world(
                     "notify_repeat_seconds": notify_repeat_seconds,
                 },
                 "api": {"port": 0},
+                "media": {"listen": "127.0.0.1:0"},
                 "codes": {"super_code": SUPER_CODE},
                 "limits": {"requests": 0},
             }

@@ -21,7 +21,11 @@ from roles.connector.websocket import WebSocketConnection
 from tests.e2e.deployment import Deployment, Faults, Memory
 from tools.testing.server import SUPER_CODE, ServerAddresses, until
 
-_PORTS = {"connector": {"tcp_port": 0, "ws_port": 0}, "api": {"port": 0}}
+_PORTS: dict[str, dict[str, Any]] = {
+    "connector": {"tcp_port": 0, "ws_port": 0},
+    "api": {"port": 0},
+    "media": {"listen": "127.0.0.1:0"},
+}
 _KINDS = (Session, TcpConnection, WebSocketConnection, Gate)
 
 

@@ -136,5 +136,11 @@ async def test_the_store_is_closed_to_older_versions(tmp_path: Path) -> None:
 
 async def _run(data: Path, **settings: str) -> tuple[int, str, str]:
     """Run a server that is expected to give up."""
-    ports = {"CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0", "API__PORT": "0", **settings}
+    ports = {
+        "CONNECTOR__TCP_PORT": "0",
+        "CONNECTOR__WS_PORT": "0",
+        "API__PORT": "0",
+        "MEDIA__LISTEN": "127.0.0.1:0",
+        **settings,
+    }
     return await asyncio.to_thread(run_command, data, "--dev", settings=ports)

@@ -16,7 +16,7 @@ async def test_the_version_of_a_server(tmp_path: Path) -> None:
         first = json.loads(server.errors.splitlines()[0])
         assert first["event"] == "starting"
         assert (first["version"], first["python"]) == (__version__, platform.python_version())
-        assert first["roles"] == ["connector", "group", "api"]
+        assert first["roles"] == ["connector", "group", "api", "media"]
         metrics = server.addresses["metrics"]
         async with aiohttp.ClientSession() as http:
             for address in (server.at.http, metrics.removesuffix("/metrics")):

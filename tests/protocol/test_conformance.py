@@ -29,6 +29,7 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
             "node": {"data": tmp_path_factory.mktemp("conformance") / "data"},
             "connector": {"tcp_port": 0, "ws_port": 0, "notify_repeat_seconds": 0.5},
             "api": {"port": 0, "key": API_KEY},
+            "media": {"listen": "127.0.0.1:0"},
             "codes": {"super_code": SUPER_CODE},
         }
     )

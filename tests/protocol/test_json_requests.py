@@ -173,6 +173,7 @@ REQUESTS: list[tuple[str, Any, Message]] = [
     ),
     ("FDL", {"targetUserId": "bob"}, pb.DeleteFriendRequest(target_uid="bob")),
     ("BLU", {"targetUserId": "bob", "status": 1}, pb.BlacklistUserRequest(target_uid="bob", status=1)),
+    ("TURN", {}, pb.Version(version=0)),
     ("BLU", {"targetUserId": "bob"}, pb.BlacklistUserRequest(target_uid="bob", status=0)),
     (
         "GC",
@@ -262,7 +263,7 @@ def test_gqnut_has_no_request_body(content: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "sub_signal", [s.name for s in SubSignal if s <= SubSignal.BLU and s.name not in CLIENT_SUB_SIGNALS]
+    "sub_signal", [s.name for s in SubSignal if s <= SubSignal.TURN and s.name not in CLIENT_SUB_SIGNALS]
 )
 def test_other_sub_signals_are_no_requests(sub_signal: str) -> None:
     with pytest.raises(JsonError, match="not a request") as caught:

@@ -213,6 +213,12 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
         ("update_dt", 4, "int64", "required"),
     ],
     "GetUserSettingResult": [("entry", 1, "UserSettingEntry", "repeated")],
+    "TurnResult": [
+        ("url", 1, "string", "repeated"),
+        ("username", 2, "string", "required"),
+        ("credential", 3, "string", "required"),
+        ("ttl", 4, "int32", "required"),
+    ],
     "ModifyUserSettingReq": [
         ("scope", 1, "int32", "required"),
         ("key", 2, "string", "required"),
@@ -228,7 +234,7 @@ SUB_SIGNALS = """
     CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD CONNECTION_REFUSED_NOT_AUTHORIZED
     CONNECTION_REFUSED_UNEXPECT_NODE CONNECTION_REFUSED_SESSION_NOT_EXIST
     US FAR UPUI FRN FRUS FRP FHR FP MN MS MP FN GC GPGI GPGM GAM GKM GQ GMI MMI GQNUT MR RMN LRM GD GMURL
-    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU
+    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN
 """
 
 TYPES = {
@@ -310,4 +316,4 @@ def test_signals_are_numbered_as_in_the_contract() -> None:
 
 
 def test_sub_signals_are_numbered_as_in_the_contract() -> None:
-    assert [SubSignal(number).name for number in range(46)] == SUB_SIGNALS.split()
+    assert [SubSignal(number).name for number in range(47)] == SUB_SIGNALS.split()

@@ -23,6 +23,7 @@ from .idle import WARM_UP_CONNECTIONS, IdleResult, run_idle
 from .link import BenchError
 from .load import Case, CaseResult, run_case
 from .login import log_in
+from .media import RECEIVERS, media_table, run_media
 from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_neighbours, table
 from .report import case_table, cpu_table, filesystem_of, idle_table, machine
 from .sampler import summary
@@ -61,12 +62,16 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Load on a server that it starts itself."
     )
-    commands = parser.add_subparsers(required=True, metavar="smoke|neighbours")
+    commands = parser.add_subparsers(required=True, metavar="smoke|neighbours|media")
     neighbours = commands.add_parser(
         "neighbours", help="the cost for others of a user who does the worst that is allowed"
     )
     neighbours.add_argument("--seconds", type=float, default=10.0, help="measured time beside each (10)")
     neighbours.set_defaults(run=_neighbours)
+    media = commands.add_parser("media", help="what it costs to forward the media of calls in groups")
+    media.add_argument("--seconds", type=float, default=5.0, help="measured time of each row (5)")
+    media.add_argument("--receivers", type=int, action="append", metavar="N", help="this row; again for more")
+    media.set_defaults(run=_media)
     smoke = commands.add_parser(
         "smoke", help="messages a second, latencies, CPU and memory; see docs/benchmark.md"
     )
@@ -196,6 +201,16 @@ async def _neighbours(arguments: argparse.Namespace) -> None:
             results = await run_neighbours(server, range(MEMBERS + 2), arguments.seconds)
     print(
         f"\nA message each {PACE_SECONDS * 1000:.0f} ms over TCP, for {arguments.seconds:g} s:\n{table(results)}"
+    )
+
+
+async def _media(arguments: argparse.Namespace) -> None:
+    for name, value in machine(FOLDER.parent).items():
+        print(f"{name}: {value}")
+    _raise_file_limit()
+    results = [await run_media(number, arguments.seconds) for number in arguments.receivers or RECEIVERS]
+    print(
+        f"\nOne participant sends video of 1.5 Mbit/s and sound, for {arguments.seconds:g} s:\n{media_table(results)}"
     )
 
 

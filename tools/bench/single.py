@@ -17,13 +17,16 @@ from .link import BenchError
 from .server import SETTINGS, BenchServer, ProcessGroup, with_logs
 
 KIND = "all-in-one"
-_READY = re.compile(r"^ready roles=\S+ tcp=(\S+):(\d+) ws=ws://(\S+?):(\d+)/? http=(\S+)$", re.MULTILINE)
+_READY = re.compile(
+    r"^ready roles=\S+ media=\S+ tcp=(\S+):(\d+) ws=ws://(\S+?):(\d+)/? http=(\S+)$", re.MULTILINE
+)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _PORTS = {
     "FSHARECHAT_CONNECTOR__TCP_PORT": "0",
     "FSHARECHAT_CONNECTOR__WS_PORT": "0",
     "FSHARECHAT_API__PORT": "0",
+    "FSHARECHAT_MEDIA__LISTEN": "127.0.0.1:0",
 }
 
 

@@ -295,6 +295,12 @@ def _settings(payload: bytes, _: str) -> Any:
     ]
 
 
+def _turn(payload: bytes, _: str) -> Any:
+    one = proto2.decode("TurnResult", payload)
+    texts = {key: one[key] for key in ("username", "credential", "ttl")}
+    return {"urls": list(one["url"]), **texts}
+
+
 def _int64s(data: bytes, *names: str) -> dict[str, int]:
     _require(len(data) == 8 * len(names), f"{len(data)} bytes are not {len(names)} numbers")
     return {name: int.from_bytes(data[8 * n : 8 * n + 8], "big", signed=True) for n, name in enumerate(names)}
@@ -315,6 +321,7 @@ _PAYLOADS: dict[str, Callable[[bytes, str], Any]] = {
     "MRP": _reports,
     "UG": _settings,
     "UP": lambda payload, _: _int64s(payload, "version"),
+    "TURN": _turn,
 }
 
 

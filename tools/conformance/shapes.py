@@ -136,6 +136,9 @@ TYPED: dict[str, Schema] = {
     "MRP": REPORTS,
     "UG": array(SETTING),
     "UP": exact(version=ID),
+    "TURN": exact(
+        urls={"type": "array", "items": TEXT}, username=TEXT, credential=TEXT, ttl={"type": "integer"}
+    ),
 }
 """The answers to requests with a typed payload; "" if they fail."""
 

@@ -46,7 +46,11 @@ class ServerAddresses(NamedTuple):
         return {"tcp": Where(tcp=self.tcp.split(",")), "ws": Where(ws=self.ws.split(","))}[transport]
 
 
-async def until(condition: Callable[[], bool], what: str | Callable[[], str], within: float = BOUND) -> None:
+async def until(
+    condition: Callable[[], object],
+    what: str | Callable[[], str] = "the condition never held",
+    within: float = BOUND,
+) -> None:
     """Wait until `condition` holds. If it does not, fail and name what did not come."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
@@ -98,6 +102,7 @@ class Server:
         self._http = http
         self._settings = {
             **dict.fromkeys(_PORTS.values(), "0"),
+            "MEDIA__LISTEN": "127.0.0.1:0",
             **_NO_LIMITS,
             **_FOR_MACHINES,
             **(settings or {}),

@@ -14,6 +14,7 @@ from fsharechat.client.client import Client
 from fsharechat.client.errors import ClientError, RequestError
 from fsharechat.client.groups import group_notice
 from fsharechat.client.models import (
+    CallSignal,
     Connected,
     ConnectionLost,
     Event,
@@ -180,8 +181,10 @@ class Chat:
                     talk.take_report(event)
                 case SettingsChanged():
                     await talk.preferences.refresh()
+                case CallSignal():
+                    await self._on_call(event)
                 case Transparent(message):
-                    await self._on_transparent(message)
+                    self._on_transparent(message)
                 case InboxGap(_, missing):
                     talk.say(f"-- {missing} older messages were left out; /history shows them --")
         except ClientError as error:
@@ -210,11 +213,18 @@ class Chat:
             self._talk.rooms.forget(conversation.target)
             self._talk.leave(key_of(conversation))
 
-    async def _on_transparent(self, message: pb.Message) -> None:
+    async def _on_call(self, call: CallSignal) -> None:
+        talk = self._talk
+        if call.kind == ContentType.CALL_BYE and call.conversation.type == ConversationType.GROUP:
+            talk.say(f"-- the call in {talk.title(key_of(call.conversation))} is over --")
+        elif call.kind == ContentType.CALL_BYE:
+            talk.say(f"-- {await talk.people.name_of(call.from_user)} ended the call --")
+        elif call.kind == ContentType.CALL_ANSWER and call.from_user == talk.me:
+            talk.say("-- you took the call on another device --")
+
+    def _on_transparent(self, message: pb.Message) -> None:
         sender = message.from_user
-        if message.content.type == ContentType.CALL_BYE:
-            self._talk.say(f"-- {await self._talk.people.name_of(sender)} ended the call --")
-        elif (
+        if (
             message.content.type == ContentType.TYPING
             and message.conversation.type == ConversationType.PRIVATE
             and self._talk.is_open(key_of(private(sender)))

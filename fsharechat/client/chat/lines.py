@@ -19,7 +19,7 @@ KINDS: dict[int, str] = {
     ContentType.FILE: "file",
     ContentType.VIDEO: "video",
     ContentType.STICKER: "sticker",
-    ContentType.CALL_START: "call; this client cannot take it",
+    ContentType.CALL_START: "call; take it on another device, or /decline it",
 }
 MAX_MEDIA = 500
 

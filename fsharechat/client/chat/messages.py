@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from fsharechat.client.calls import call_signal
 from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.friends import friend, names_of_friends
 from fsharechat.client.chat.groups import names_of_groups
@@ -127,6 +128,19 @@ async def _recall(talk: Talk, rest: str) -> None:
     await talk.take_recall(mine[wanted - 1].message_id, talk.me)
 
 
+async def _decline(talk: Talk, rest: str) -> None:
+    conversation = talk.opened()
+    found = await talk.client.history(conversation, count=RECALL_DEPTH)
+    calls = (call_signal(message, talk.me) for message in found if message.from_user != talk.me)
+    call = next((call for call in calls if call is not None), None)
+    if call is None:
+        raise CommandRefused("Nobody has called here.")
+    if conversation.type == ConversationType.GROUP:
+        await talk.client.calls.leave(conversation)
+    else:
+        await talk.client.calls.hang_up(conversation, call.call_id)
+
+
 def _is_recallable(message: pb.Message) -> bool:
     return message.content.type < ContentType.RECALLED
 
@@ -161,6 +175,7 @@ COMMANDS = [
     Command("open", "NAME", "talk to a friend or a group; your texts then go there", _open, _conversations),
     Command("history", "[N]", f"the last N messages of this conversation ({HISTORY})", _history),
     Command("recall", "[N]", "take back the last message you sent here, or the Nth from the end", _recall),
+    Command("decline", "", "do not take the call that came last in this conversation", _decline),
     Command("mute", "[on|off]", "count new messages here without showing them", _mute, _switches),
     Command("top", "[on|off]", "keep this conversation on top of the lists", _top, _switches),
 ]

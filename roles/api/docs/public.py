@@ -40,6 +40,21 @@ class LoginAnswer(Answer):
     result: LoggedIn | None = Field(description="Null unless the code is 0.")
 
 
+class TurnServers(BaseModel):
+    """An entry of WebRTC's `iceServers`."""
+
+    urls: list[str] = Field(description="Empty where the server has none.")
+    username: str
+    credential: str
+    ttl: int = Field(description="The seconds for which it is good; 0: no limit.")
+
+
+class TurnAnswer(BaseModel):
+    code: int = Field(description="0, or the status.")
+    message: str
+    result: TurnServers | None = Field(description="Null unless the code is 0.")
+
+
 class Alive(BaseModel):
     code: int = Field(description="200.")
     version: str = Field(description="Of the program.")
@@ -81,6 +96,23 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
         "responses": {
             200: ("Logged in, or refused.", LoginAnswer),
             400: ("The body is not a valid request.", CodeAnswer),
+        },
+    },
+    ("GET", "/turn"): {
+        "tags": [LOGIN_TAG],
+        "summary": "Say where calls may be relayed (TURN), and with what credentials.",
+        "parameters": [
+            {"name": name, "in": place, "required": True, "description": what, "schema": {"type": "string"}}
+            for name, place, what in (
+                ("userId", "query", "As the login answered."),
+                ("clientId", "query", "As in the login."),
+                ("Authorization", "header", "Bearer, and the token as the login answered."),
+            )
+        ],
+        "responses": {
+            200: ("The servers.", TurnAnswer),
+            401: ("The token is not of a login of this device.", TurnAnswer),
+            503: ("The server cannot do it now.", TurnAnswer),
         },
     },
     ("GET", "/monitor/alive"): {

@@ -45,6 +45,7 @@ async def site(
     settings = s.Settings(
         node=s.NodeSettings(data=tmp_path / "data"),
         connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
+        media=s.MediaSettings(listen="127.0.0.1:0"),
         api=s.ApiSettings(port=0, key=key, cors_origins=("https://chat.example", "https://other.example")),
         codes=codes,
         registration=registration,

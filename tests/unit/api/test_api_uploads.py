@@ -62,6 +62,7 @@ async def test_an_address_that_leads_nowhere_is_warned_of(
     settings = s.Settings(
         node=s.NodeSettings(data=tmp_path / "data"),
         connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
+        media=s.MediaSettings(listen="127.0.0.1:0"),
         api=s.ApiSettings(host=host, port=0),
         blobs=s.BlobsSettings(public_url=public_url),
     )
@@ -80,6 +81,7 @@ async def test_the_bytes_of_a_day_are_counted_in_the_store(
     settings = s.Settings(
         node=s.NodeSettings(data=tmp_path / "data"),
         connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
+        media=s.MediaSettings(listen="127.0.0.1:0"),
         api=s.ApiSettings(port=0),
         limits=s.LimitsSettings(upload_bytes_per_day=1000),
     )

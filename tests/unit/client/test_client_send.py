@@ -7,6 +7,7 @@ import pytest
 
 from fsharechat.client import (
     Blacklisted,
+    CallSignal,
     Client,
     Closed,
     Muted,
@@ -207,8 +208,13 @@ async def test_calls_and_typing_come_as_events(peer: FakePeer, transport: str) -
         await anext(client.events())  # Connected
         peer.pass_on(signal)
         event = await anext(client.events())
-    assert isinstance(event, Transparent)
-    assert event.message.content.data == signal.content.data
+        signal.content.type = ContentType.TYPING
+        peer.pass_on(signal)
+        typing = await anext(client.events())
+    assert isinstance(event, CallSignal)
+    assert (event.kind, event.said) == (ContentType.CALL_SIGNAL, {"sdp": "..."})
+    assert isinstance(typing, Transparent)
+    assert typing.message.content.data == signal.content.data
 
 
 async def test_a_refusal_to_the_end_is_raised(peer: FakePeer) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fsharechat.client import (
+    CallSignal,
     Client,
     MessageRecalled,
     MessagesDelivered,
@@ -18,6 +19,7 @@ from fsharechat.client import (
     Options,
     SettingsChanged,
     Transparent,
+    call_signal,
     group,
     private,
 )
@@ -272,6 +274,12 @@ def sign(kind: int) -> Transparent:
     return Transparent(incoming("", type=kind))
 
 
+def heard(kind: int) -> CallSignal:
+    signal = call_signal(incoming("", type=kind), ME)
+    assert signal is not None
+    return signal
+
+
 async def test_typing_shows_until_the_message_comes(bob: FakeScreen) -> None:
     await bob.chat.on_event(sign(ContentType.TYPING))
     assert bob.chat.prompt() == "(Bob is typing) Bob>"
@@ -301,9 +309,25 @@ async def test_a_fault_in_the_background_is_not_swallowed(
 
 async def test_calls_are_told(bob: FakeScreen) -> None:
     await bob.receive(incoming("", type=ContentType.CALL_START))
-    assert bob.shown[-1].endswith("Bob: [call; this client cannot take it]")
-    await bob.chat.on_event(sign(ContentType.CALL_BYE))
+    assert bob.shown[-1].endswith("Bob: [call; take it on another device, or /decline it]")
+    await bob.chat.on_event(heard(ContentType.CALL_BYE))
     assert bob.shown[-1] == "-- Bob ended the call --"
+    own = incoming("", type=ContentType.CALL_ANSWER)
+    own.from_user, own.conversation.target = ME, own.from_user
+    signal = call_signal(own, ME)
+    assert signal is not None
+    await bob.chat.on_event(signal)
+    assert bob.shown[-1] == "-- you took the call on another device --"
+
+
+async def test_a_call_is_declined_by_its_id(bob: FakeScreen, peer: FakePeer, server: FakeChatServer) -> None:
+    start = incoming("", type=ContentType.CALL_START)
+    start.content.content = "ann123"
+    await bob.receive(start)
+    server.history = [start]
+    await bob.enter("/decline")
+    sent = peer.asked(SubSignal.MS)[-1]
+    assert (sent.content.type, sent.content.content) == (ContentType.CALL_BYE, "ann123")
 
 
 async def test_a_transfer_shows_in_the_prompt(

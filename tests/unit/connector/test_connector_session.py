@@ -6,7 +6,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat.bus import Notify, Push
+from fsharechat.bus import Notify, Push, PushTo
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
@@ -120,7 +120,7 @@ async def test_a_message_gets_an_id_and_each_another(connector: Connector) -> No
     assert ids[0] > 0
 
 
-@pytest.mark.parametrize("sub_signal", [0, 1, 8, 46, 127])
+@pytest.mark.parametrize("sub_signal", [0, 1, 8, 47, 127])
 async def test_a_sub_signal_that_is_none_is_not_asked(connector: Connector, sub_signal: int) -> None:
     phone = await connector.device()
     asked = len(connector.rpc.calls)
@@ -343,6 +343,18 @@ async def test_transparent_messages_go_to_the_devices_at_once(connector: Connect
     connector.events(Push(body, ["anna", "nobody"]))
     for device in (phone, tablet):
         assert device.transport.take() == [SentFrame("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+
+
+async def test_a_push_to_one_device_is_for_no_other(connector: Connector) -> None:
+    phone, tablet = await connector.device(), await connector.device(client_id="tablet")
+    body = pb.Message(from_user="ben").SerializePartialToString()
+    connector.events(
+        PushTo(body, "ben", "anna", "tablet"),
+        PushTo(body, "ben", "anna", "gone"),
+        PushTo(body, "ben", "nobody", "tablet"),
+    )
+    assert phone.transport.take() == []
+    assert tablet.transport.take() == [SentFrame("pulled", SubSignal.MP, 0, ([body], 0, 0))]
 
 
 async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> None:

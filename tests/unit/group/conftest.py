@@ -19,8 +19,18 @@ def directory() -> str:
 
 
 @pytest.fixture
+def role() -> GroupRole:
+    """The role that the office has."""
+    return GroupRole()
+
+
+@pytest.fixture
 async def office(
-    tmp_path: Path, sqlite_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, directory: str
+    tmp_path: Path,
+    sqlite_file: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    directory: str,
+    role: GroupRole,
 ) -> AsyncIterator[Office]:
     sqlite_file("data/fsharechat.db")
     settings = Settings(
@@ -34,7 +44,6 @@ async def office(
         await backend.open()
     opened = Office(node)
     monkeypatch.setattr(ServerClock, "now", staticmethod(lambda: opened.now))
-    role = GroupRole()
     await role.start(node)
     await opened.listen()
     yield opened

@@ -289,8 +289,10 @@ async def test_transparent_messages_of_one_sender_keep_their_order(office: Offic
     ann, bob = await office.user(), await office.user()
     office.online(bob)
     id = await create(office, ann, bob)
-    kinds = [ContentType.TYPING, ContentType.CALL_ANSWER, ContentType.TYPING, ContentType.CALL_BYE]
-    await asyncio.gather(*[said(office, ann, id, str(n), content_type=kind) for n, kind in enumerate(kinds)])
+    kinds = [ContentType.TYPING, ContentType.TEXT, ContentType.TYPING, ContentType.TIP]
+    await asyncio.gather(
+        *[said(office, ann, id, str(n), content_type=kind, flag=4) for n, kind in enumerate(kinds)]
+    )
     await until(lambda: len(pushed(office)) == len(kinds), "not all were pushed")
     assert [pb.Message.FromString(event.body).content.type for event in pushed(office)] == kinds
 

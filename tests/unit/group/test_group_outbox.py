@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fsharechat.bus import Deliver, Event, Notify, Presence, Push
+from fsharechat.bus import Deliver, Event, Notify, Presence, Push, PushTo
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.store.messages import Entry
 from roles.group.outbox import EventOutbox
@@ -54,6 +54,20 @@ async def test_a_push_goes_to_who_is_online(sorting: Sorting) -> None:
     sorting.outbox.push(b"body", ["ann", "cid", "offline"])
     await turn()
     assert sorting.records == {1: [[Push(b"body", ["ann"])]], 2: [[Push(b"body", ["ann", "cid"])]], 3: []}
+
+
+async def test_a_push_to_one_device_goes_where_it_is(sorting: Sorting) -> None:
+    sorting.outbox.push_to(b"body", "ben", "ann", "device at 2")
+    sorting.outbox.push_to(b"body", "ben", "ann", "device that is offline")
+    sorting.outbox.push_to(b"body", "ben", "offline", "device at 2")
+    await turn()
+    assert sorting.records == {1: [], 2: [[PushTo(b"body", "ben", "ann", "device at 2")]], 3: []}
+
+
+async def test_a_push_to_the_other_devices_leaves_out_some(sorting: Sorting) -> None:
+    sorting.outbox.push_to_others(b"body", "ben", "ann", ["device at 2"])
+    await turn()
+    assert sorting.records == {1: [[PushTo(b"body", "ben", "ann", "device at 1")]], 2: [], 3: []}
 
 
 async def test_a_notification_goes_to_every_node_of_its_user(sorting: Sorting) -> None:

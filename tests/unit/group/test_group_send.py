@@ -6,7 +6,7 @@ import struct
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat.bus import Deliver, Push
+from fsharechat.bus import Deliver, Push, PushTo
 from fsharechat.errors import StoreBusy
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import SENT_BYTES
@@ -179,6 +179,32 @@ async def test_transparent_types_are_pushed_whatever_the_flag_says(office: Offic
     pushed = pb.Message.FromString(event.body)
     assert (pushed.from_user, pushed.message_id, pushed.content.type) == (ann, id, content_type)
     assert [(await office.inbox(uid)).head for uid in (ann, bob)] == [0, 0]
+
+
+@pytest.mark.parametrize("content_type", [91, 400, 401, 402, 403, 404, 405])
+async def test_the_other_devices_of_who_answers_a_call_hear_of_it_alone(
+    office: Office, content_type: int
+) -> None:
+    """They ring no more. What they are not pushed could end a call of their own (calls.md section 9.2)."""
+    ann, bob = await office.user(), await office.user()
+    for client in ("phone", "tablet", "web"):
+        office.online(ann, client=client)
+    await office.ask(ann, MS, text(bob, content_type=content_type))
+    own = {event.client_id: event for event in office.events if isinstance(event, PushTo)}
+    assert own.keys() == ({"tablet", "web"} if content_type in (401, 405) else set())
+    for event in own.values():
+        pushed = pb.Message.FromString(event.body)
+        assert (event.uid, event.sender, pushed.from_user, pushed.conversation.target) == (ann, ann, ann, bob)
+    assert not any(isinstance(event, Push) for event in office.events)
+
+
+@pytest.mark.parametrize("flag", [None, 0, 1, 3, 4], ids=str)
+async def test_the_start_of_a_call_is_stored_whatever_the_flag_says(office: Office, flag: int | None) -> None:
+    ann, bob = await office.user(), await office.user()
+    office.online(bob)
+    assert (await office.ask(ann, MS, text(bob, content_type=400, flag=flag))).code == Code.SUCCESS
+    assert [type(event) for event in office.events] == [Deliver]
+    assert [(await office.inbox(uid)).head for uid in (ann, bob)] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from fsharechat.registry import Lease
@@ -64,7 +65,7 @@ class Cluster:
         rpc = TcpRpc(
             settings,
             self.secret,
-            self.registry,
+            partial(self.registry.watch, "group"),
             listen=listen,
             max_body=4 << 20,
             limits=replace(self.limits, under_way_here=self.local_limit),

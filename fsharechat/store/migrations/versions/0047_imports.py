@@ -6,7 +6,7 @@ from alembic import op
 from fsharechat.store.migrations.versions import create_table
 
 revision = "0047"
-down_revision = "0045"
+down_revision = "0046"
 
 
 def upgrade() -> None:
