@@ -336,7 +336,7 @@ class Router:
         held.sent += 1
         future.add_done_callback(lambda _: self._come_back(held))
 
-    # What connections tell
+    # Reports of connections
 
     def serving(self, connection: ClientConnection) -> None:
         self._targets.append(connection)
