@@ -364,16 +364,27 @@ def _address_or_nothing(value: str) -> str:
     return value
 
 
+def _websockets(value: tuple[str, ...]) -> tuple[str, ...]:
+    for url in value:
+        if not re.fullmatch(r"wss?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?", url):
+            raise ValueError(f"{url!r} must be ws://host:8888/kurento, or wss://")
+    return value
+
+
 class MediaSettings(Section):
+    backend: Literal["embedded", "kurento"] = "embedded"
     listen: Annotated[str, AfterValidator(_listened)] = "127.0.0.1:20000"
     public_address: Annotated[str, AfterValidator(_address_or_nothing)] = ""
     max_kbps: Annotated[Whole, Field(ge=100, le=20_000)] = 2000
     min_kbps: Annotated[Whole, Field(ge=30, le=20_000)] = 200
     room_limit: Annotated[Whole, Field(ge=2, le=100)] = 16
     worker_mbps: Annotated[Whole, Field(ge=1, le=100_000)] = 400
+    kurento: Annotated[Words, AfterValidator(_websockets)] = ()
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.backend == "kurento" and not self.kurento:
+            raise ValueError('kurento must be set where backend is "kurento"')
         if self.min_kbps > self.max_kbps:
             raise ValueError("min_kbps must not be above max_kbps")
         return self
@@ -396,6 +407,29 @@ class LimitsSettings(Section):
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
+
+
+_ENTRY = re.compile(r"1[3-9][0-9]{9}|[^@\s]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+def _entries(value: tuple[str, ...]) -> tuple[str, ...]:
+    found = tuple(one.strip().lower() for one in value)
+    for one in found:
+        if not _ENTRY.fullmatch(one):
+            raise ValueError(f"{one!r} must be a mobile number, an e-mail address, or @ and a domain")
+    return found
+
+
+class RegistrationSettings(Section):
+    mode: Literal["open", "allowed", "closed"] = "open"
+    allowed: Annotated[Words, AfterValidator(_entries)] = ()
+
+    def takes(self, number: str) -> bool:
+        """Whether who logs in with a number or address, in lower case, may become a user."""
+        if self.mode == "allowed":
+            _, at, domain = number.rpartition("@")
+            return number in self.allowed or (bool(at) and f"@{domain}" in self.allowed)
+        return self.mode == "open"
 
 
 class UsersSettings(Section):
@@ -487,6 +521,7 @@ class Settings(BaseSettings):
     blobs: BlobsSettings = BlobsSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
+    registration: RegistrationSettings = RegistrationSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()

@@ -215,7 +215,7 @@ async def push(office: AdminApi, args: Namespace) -> CommandOutput:
     return CommandOutput(outcomes, table(("number", "outcome", "message id"), rows), good=good)
 
 
-# What they share
+# Shared by all commands
 
 
 async def _list(

@@ -213,7 +213,7 @@ class SendUnconfirmed(ClientError):
 
 
 class InvalidReply(ClientError):
-    """The server's answer is not what the contract says."""
+    """The server's answer does not follow the contract."""
 
 
 class TooLarge(ClientError):

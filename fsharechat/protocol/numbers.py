@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Signal(IntEnum):
-    """What a frame is; the third byte of its header (section 1)."""
+    """The kind of a frame: the third byte of its header (section 1)."""
 
     NONE = 0
     SUB = 1
@@ -157,7 +157,7 @@ class InfoType(IntEnum):
 
 
 class GroupType(IntEnum):
-    """What the members of a group may do (section 5)."""
+    """The type of a group decides the rights of its members (section 5)."""
 
     NORMAL = 0
     FREE = 1
@@ -198,7 +198,7 @@ class ReportType(IntEnum):
 
 
 class SettingScope(IntEnum):
-    """What a user's setting is about (section 8)."""
+    """The subject of a user's setting (section 8)."""
 
     CONVERSATION_MUTED = 1
     ALL_MUTED = 2

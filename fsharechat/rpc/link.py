@@ -82,7 +82,7 @@ class RpcLink(asyncio.Protocol):
         self._out_bytes = 0
         self._loop = asyncio.get_running_loop()
 
-    # What the ends do
+    # For the two kinds of ends to implement
 
     def on_frame(self, frame: Frame) -> None:
         """Take a frame. Raises CodecError, which ends the connection."""
@@ -92,7 +92,7 @@ class RpcLink(asyncio.Protocol):
         """Called when the connection has ended."""
         raise NotImplementedError
 
-    # What they use
+    # For them to call
 
     def opened(self) -> None:
         """Take large frames from now on: the other side knows the secret."""

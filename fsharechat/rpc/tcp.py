@@ -150,7 +150,7 @@ class TcpRpc(Rpc):
         for peer in (*self._peers.values(), *self._retiring.values()):
             peer.tick()
 
-    # What can be counted
+    # Counters
 
     @property
     def processes(self) -> int:

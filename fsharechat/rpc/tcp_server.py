@@ -397,7 +397,7 @@ class RpcServer:
             for connection in list(self._connections):
                 connection.drop("this process stood still")
 
-    # What connections tell
+    # Reports of connections
 
     def admit(self, connection: ServerConnection) -> bool:
         """Return whether there is room for a new connection. If not, it is closed."""

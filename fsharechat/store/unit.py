@@ -45,7 +45,7 @@ class Dialect(Protocol):
     tables: str
     """The query for the names of all tables."""
     blob: type[bytes | bytearray]
-    """What a parameter of many bytes is best given as."""
+    """The best type for a parameter of many bytes."""
 
     def upsert(
         self,

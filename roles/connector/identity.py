@@ -1,4 +1,4 @@
-"""The node id of a connector: the message ids that are made with it, and what is announced under it."""
+"""The node id of a connector, with its message ids and its announcements."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class NodeIdentity:
     next_id: Callable[[], int]
     """Returns the id of a new message. Raises LeaseError."""
     observe: Callable[[int], None]
-    """Notes the id of a message that another process has made: own ids are to be above it."""
+    """Notes the id of a message that another process has made: own ids must be above it."""
 
     def __init__(self, lease: Lease, rpc: Rpc, bus: Bus) -> None:
         self._lease = lease
@@ -103,7 +103,7 @@ class NodeIdentity:
                 self._begin()
 
     def new_epoch(self) -> int:
-        """Return the epoch of what begins now: it is above all earlier ones."""
+        """Return a new epoch, above all earlier ones."""
         self._epoch = max(self._epoch + 1, self._ids.time())
         return self._epoch
 

@@ -21,7 +21,7 @@ from roles.connector.transport import DeviceTransport
 log = structlog.get_logger(__name__)
 
 SLICE = 2000
-"""How many sessions are looked at in one turn of the loop."""
+"""How many sessions are checked in one turn of the loop."""
 
 
 class SessionTable:

@@ -7,9 +7,11 @@ import structlog
 
 from fsharechat.errors import StartError, listen_problem
 from fsharechat.health import Finding
+from fsharechat.mediaserver import MediaEvents
 from fsharechat.node import Node
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.settings_schema import WILDCARDS, MediaSettings
+from roles.media.kurento import KurentoServer
 from roles.media.sfu import Limits, Sfu
 from roles.media.udp import UdpPort
 
@@ -26,23 +28,20 @@ class MediaRole:
         self.addresses: dict[str, str] = {}
         self._node: Node | None = None
         self._lease: Lease | None = None
-        self._sfu: Sfu | None = None
+        self._server: Sfu | KurentoServer | None = None
+        self._events: MediaEvents | None = None
 
     async def start(self, node: Node) -> None:
-        settings = node.settings.media
-        try:
-            port = UdpPort(settings.host, settings.port)
-        except OSError as error:
-            problem = listen_problem(settings.host, settings.port, error)
-            raise StartError(f"[media] listen = {settings.listen!r}: {problem}") from error
-        address = _address(settings)
+        settings, events = node.settings.media, node.media_link.events
         limits = Limits(settings.max_kbps, settings.min_kbps, settings.room_limit, settings.worker_mbps)
-        sfu = self._sfu = Sfu(port, address, limits, node.media_link.events)
-        await sfu.open()
-        self._node = node
-        shown = f"[{address}]" if ":" in address else address
-        self.addresses["media"] = f"{shown}:{port.number}"
-        await node.media_link.serve(sfu)
+        if settings.backend == "kurento":
+            server: Sfu | KurentoServer = KurentoServer(settings.kurento, limits, events)
+        else:
+            server = self._embedded(settings, limits, events)
+            _count_datagrams(node, server)
+        self._server, self._events, self._node = server, events, node
+        await server.open()
+        await node.media_link.serve(server)
         if not node.settings.in_one_process:
             try:
                 lease = await node.registry.lease(self.name, node.settings.node.id, node.media_link.address)
@@ -51,38 +50,54 @@ class MediaRole:
             self._lease = lease
             node.health.part("media's node id", lease.look)
         node.health.part("media", self._look)
-        self._count(node, sfu)
+        _count(node, server)
+
+    def _embedded(self, settings: MediaSettings, limits: Limits, events: MediaEvents) -> Sfu:
+        try:
+            port = UdpPort(settings.host, settings.port)
+        except OSError as error:
+            problem = listen_problem(settings.host, settings.port, error)
+            raise StartError(f"[media] listen = {settings.listen!r}: {problem}") from error
+        address = _address(settings)
+        shown = f"[{address}]" if ":" in address else address
+        self.addresses["media"] = f"{shown}:{port.number}"
+        return Sfu(port, address, limits, events)
 
     async def stop(self) -> None:
         if self._lease is not None:
             await self._lease.release()  # no new room comes
         if self._node is not None:
             await self._node.media_link.unserve()
-        if self._sfu is not None:
-            for room in self._sfu.rooms:
-                self._sfu.events.on_closed(room, "its media process stops")
-            await self._sfu.close()
+        if self._server is not None and self._events is not None:
+            for room in self._server.rooms:
+                self._events.on_closed(room, "its media process stops")
+            await self._server.close()
 
     async def _look(self) -> Finding:
-        """A process that is full goes on with the calls that it has."""
-        sfu = self._sfu
-        full = sfu is not None and sfu.full
+        """Where nobody can join, chat goes on, and so do the calls that there are."""
+        if isinstance(self._server, KurentoServer):
+            return Finding(self._server.away)
+        full = self._server is not None and self._server.full
         return Finding("it sends as much as it may: nobody can join a call" if full else "")
 
-    @staticmethod
-    def _count(node: Node, sfu: Sfu) -> None:
-        metrics, port = node.metrics, sfu.port
-        metrics.gauge("media_rooms", "Group calls that this process carries.", lambda: len(sfu.rooms))
-        metrics.gauge("media_participants", "Participants of them.", lambda: sfu.participants)
-        metrics.gauge("media_connections", "Connections of participants.", lambda: sfu.connections)
-        metrics.gauge("media_mbps", "What it sent in the last second, Mbit/s.", lambda: sfu.mbps)
-        metrics.counter("media_packets_received", "Datagrams from participants.", lambda: port.received)
-        metrics.counter("media_packets_sent", "Datagrams to participants.", lambda: port.sent)
-        metrics.counter("media_bytes_sent", "Bytes of them.", lambda: port.sent_bytes)
-        metrics.counter(
-            "media_packets_dropped", "Datagrams that the system had no room for.", lambda: port.dropped
-        )
-        metrics.counter("media_connections_lost", "Connections that ended by themselves.", lambda: sfu.lost)
+
+def _count(node: Node, server: Sfu | KurentoServer) -> None:
+    metrics = node.metrics
+    metrics.gauge("media_rooms", "Group calls that this process carries.", lambda: len(server.rooms))
+    metrics.gauge("media_participants", "Participants of them.", lambda: server.participants)
+    metrics.gauge("media_connections", "Connections of participants.", lambda: server.connections)
+    metrics.counter("media_connections_lost", "Connections that ended by themselves.", lambda: server.lost)
+
+
+def _count_datagrams(node: Node, sfu: Sfu) -> None:
+    metrics, port = node.metrics, sfu.port
+    metrics.gauge("media_mbps", "What it sent in the last second, Mbit/s.", lambda: sfu.mbps)
+    metrics.counter("media_packets_received", "Datagrams from participants.", lambda: port.received)
+    metrics.counter("media_packets_sent", "Datagrams to participants.", lambda: port.sent)
+    metrics.counter("media_bytes_sent", "Bytes of them.", lambda: port.sent_bytes)
+    metrics.counter(
+        "media_packets_dropped", "Datagrams that the system had no room for.", lambda: port.dropped
+    )
 
 
 def _address(settings: MediaSettings) -> str:

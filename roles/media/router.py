@@ -10,7 +10,7 @@ from typing import Protocol
 from roles.media import rtcp
 from roles.media.reception import JUMP, Missing, Reception
 from roles.media.rtp import HEADER, HEADER_BYTES, rename_extensions, renaming
-from roles.media.sdp import Codec
+from roles.media.sdp import MediaCodec
 
 KEY_SECONDS = 0.5
 """Between two requests for a key frame of one source."""
@@ -34,7 +34,7 @@ class Sender(Protocol):
     def send_rtcp(self, packet: bytes) -> None: ...
 
 
-class Source:
+class StreamSource:
     """One medium of one participant. Times are seconds of a steady clock, rates bits a second.
 
     `attach` gives it a connection to come from. It begins without one: receivers may come first.
@@ -75,7 +75,7 @@ class Source:
         self.name = name
         self.ssrc = secrets.randbits(31) | 1
         """What receivers see."""
-        self.codec: Codec | None = None
+        self.codec: MediaCodec | None = None
         """Of the last connection; None before the first."""
         self.extensions: dict[str, int] = {}
         self.forwarded = 0
@@ -101,7 +101,7 @@ class Source:
 
     # Its connection
 
-    def attach(self, transport: Sender, payload: int, codec: Codec, extensions: dict[str, int]) -> None:
+    def attach(self, transport: Sender, payload: int, codec: MediaCodec, extensions: dict[str, int]) -> None:
         """Come from this connection from now on."""
         self.detach()
         self._transport = transport
@@ -287,7 +287,12 @@ class Sink:
     )
 
     def __init__(
-        self, source: Source, transport: Sender, payload: int, codec: Codec, extensions: dict[str, int]
+        self,
+        source: StreamSource,
+        transport: Sender,
+        payload: int,
+        codec: MediaCodec,
+        extensions: dict[str, int],
     ) -> None:
         self.source = source
         self.transport = transport
@@ -364,17 +369,17 @@ class Demux:
     __slots__ = ("_sinks", "_sources")
 
     def __init__(self) -> None:
-        self._sources: dict[int, Source] = {}  # by payload type
+        self._sources: dict[int, StreamSource] = {}  # by payload type
         self._sinks: dict[int, Sink] = {}  # by the SSRC that the receiver sees
 
-    def add_source(self, source: Source, payload: int) -> None:
+    def add_source(self, source: StreamSource, payload: int) -> None:
         self._sources[payload] = source
 
     def add_sink(self, sink: Sink) -> None:
         self._sinks[sink.source.ssrc] = sink
 
     @property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[StreamSource]:
         return list(self._sources.values())
 
     @property
@@ -395,7 +400,7 @@ class Demux:
             elif packet.kind in (rtcp.RTPFB, rtcp.PSFB):
                 self._on_feedback(packet, now)
 
-    def _on_sender_report(self, packet: rtcp.Packet, now: float) -> None:
+    def _on_sender_report(self, packet: rtcp.RtcpPacket, now: float) -> None:
         info = rtcp.sender_info(packet)
         if info is None:
             return
@@ -403,7 +408,7 @@ class Demux:
             if source.heard == info.ssrc:
                 source.on_sender_report(info, now)
 
-    def _on_feedback(self, packet: rtcp.Packet, now: float) -> None:
+    def _on_feedback(self, packet: rtcp.RtcpPacket, now: float) -> None:
         if packet.kind == rtcp.PSFB and packet.subtype == rtcp.REMB:
             bits = rtcp.read_remb(packet)
             if bits is not None:

@@ -29,7 +29,7 @@ _MAX_NAMED = 512
 """Lost packets that one NACK names at most: more cannot be sent again in time."""
 
 
-class Packet(NamedTuple):
+class RtcpPacket(NamedTuple):
     """One packet of a compound: `subtype` is the field beside the version, `data` the whole packet."""
 
     kind: int
@@ -62,7 +62,7 @@ class SenderInfo(NamedTuple):
     octets: int
 
 
-def split(data: bytes) -> Iterator[Packet]:
+def split(data: bytes) -> Iterator[RtcpPacket]:
     """Yield the packets of a compound, up to what is broken."""
     at, size = 0, len(data)
     while at + 8 <= size:
@@ -70,11 +70,11 @@ def split(data: bytes) -> Iterator[Packet]:
         end = at + 4 * (words + 1)
         if first >> 6 != 2 or end > size or end - at < 8:
             return
-        yield Packet(kind, first & 31, data[at:end])
+        yield RtcpPacket(kind, first & 31, data[at:end])
         at = end
 
 
-def sender_info(packet: Packet) -> SenderInfo | None:
+def sender_info(packet: RtcpPacket) -> SenderInfo | None:
     """Return the first part of an SR, or None where it is cut off."""
     if len(packet.data) < 28:
         return None
@@ -113,7 +113,7 @@ def receiver_report(sender: int, blocks: Sequence[Block]) -> bytes:
     )
 
 
-def blocks(packet: Packet) -> list[Block]:
+def blocks(packet: RtcpPacket) -> list[Block]:
     """Return the blocks of an RR."""
     found = []
     for at in range(8, min(len(packet.data), 8 + 24 * packet.subtype) - 23, 24):
@@ -122,7 +122,7 @@ def blocks(packet: Packet) -> list[Block]:
     return found
 
 
-def media_ssrc(packet: Packet) -> int:
+def media_ssrc(packet: RtcpPacket) -> int:
     """Return the source that feedback (RTPFB, PSFB) is about; 0 where it is cut off.
 
     A FIR names it in its entry, not in the header (RFC 5104 section 4.3.1.2); of several the first counts.
@@ -147,7 +147,7 @@ def nack(sender: int, media: int, lost: Iterable[int]) -> bytes:
     return _FEEDBACK.pack(0x80 | NACK, RTPFB, 2 + len(entries) // 4, sender, media) + bytes(entries)
 
 
-def lost_packets(packet: Packet) -> list[int]:
+def lost_packets(packet: RtcpPacket) -> list[int]:
     """Return the sequence numbers that a NACK names, the first 512."""
     named: list[int] = []
     for at in range(12, len(packet.data) - 3, 4):
@@ -177,7 +177,7 @@ def remb(sender: int, bits: int, sources: Sequence[int]) -> bytes:
     return head + b"REMB" + struct.pack("!I", packed) + names
 
 
-def read_remb(packet: Packet) -> int | None:
+def read_remb(packet: RtcpPacket) -> int | None:
     """Return the bits a second that a REMB names, or None where it is none."""
     if len(packet.data) < 20 or packet.data[12:16] != b"REMB":
         return None

@@ -26,7 +26,7 @@ _PRIORITY = 2130706431
 """Of a host candidate, the only one of its component (RFC 8445 section 5.1.2.1)."""
 
 
-class Codec(NamedTuple):
+class MediaCodec(NamedTuple):
     """What a stream is coded with. Two streams of equal codecs can be put one for the other."""
 
     name: str
@@ -36,15 +36,18 @@ class Codec(NamedTuple):
     """Of H264: the packetization mode, and the profile without its level (RFC 6184 section 8.1)."""
 
 
-OPUS = Codec("opus", 48_000)
-VP8 = Codec("VP8", 90_000)
-_CODECS = {"audio": {"opus/48000/2": OPUS}, "video": {"vp8/90000": VP8, "h264/90000": Codec("H264", 90_000)}}
+OPUS = MediaCodec("opus", 48_000)
+VP8 = MediaCodec("VP8", 90_000)
+_CODECS = {
+    "audio": {"opus/48000/2": OPUS},
+    "video": {"vp8/90000": VP8, "h264/90000": MediaCodec("H264", 90_000)},
+}
 _PREFERRED_H264 = ("1", "42e0")
 """Constrained baseline with packets that may be parts: what everybody has."""
 
 
 @dataclass
-class Section:
+class OfferedSection:
     """One `m=` of an offer."""
 
     kind: str
@@ -79,9 +82,9 @@ class Section:
             and any(one.known for one in self.fingerprints)
         )
 
-    def choose(self, wanted: Codec | None) -> tuple[int, Codec] | None:
+    def choose(self, wanted: MediaCodec | None) -> tuple[int, MediaCodec] | None:
         """Return the payload type and the codec to use: `wanted` and no other, or without it the best."""
-        best: tuple[int, Codec] | None = None
+        best: tuple[int, MediaCodec] | None = None
         best_rank = 0
         for number in self.formats:
             codec = _CODECS.get(self.kind, {}).get(self.maps.get(number, "").lower())
@@ -108,11 +111,11 @@ class Section:
 
 @dataclass
 class Offer:
-    sections: list[Section]
+    sections: list[OfferedSection]
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerPlace:
     """Where and how this side is reached: the same in all sections of one connection."""
 
     host: str
@@ -123,7 +126,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Stream:
+class SentStream:
     """What a receiver is sent in a section: the source, and the name of the stream that it belongs to."""
 
     ssrc: int
@@ -132,13 +135,13 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptedSection:
     """The answer to one section. Without `stream` it is we who receive, up to `max_kbps` of video."""
 
-    place: Place
+    place: ServerPlace
     payload: int
-    codec: Codec
-    stream: Stream | None
+    codec: MediaCodec
+    stream: SentStream | None
     max_kbps: int = 0
 
 
@@ -148,8 +151,8 @@ def parse(text: str) -> Offer:
         raise BadOffer(f"the offer is longer than {MAX_BYTES} bytes")
     if not text.startswith("v=0"):
         raise BadOffer("the offer is no session description")
-    common = Section("", "", "", [])
-    sections: list[Section] = []
+    common = OfferedSection("", "", "", [])
+    sections: list[OfferedSection] = []
     bundle: list[str] = []
     current = common
     for line in text.splitlines():
@@ -176,17 +179,17 @@ def parse(text: str) -> Offer:
     return Offer(sections)
 
 
-def sends(section: Section) -> bool:
+def sends(section: OfferedSection) -> bool:
     """Whether who offers will send in this section."""
     return section.direction in _SENDS
 
 
-def receives(section: Section) -> bool:
+def receives(section: OfferedSection) -> bool:
     """Whether who offers will receive in this section."""
     return section.direction in _RECEIVES
 
 
-def answer(offer: Offer, accepted: Mapping[int, Accepted]) -> str:
+def answer(offer: Offer, accepted: Mapping[int, AcceptedSection]) -> str:
     """Return the answer: a section for each of the offer, in its order. Those without an entry are refused."""
     place = next(iter(accepted.values())).place
     bundled = [
@@ -204,7 +207,7 @@ def answer(offer: Offer, accepted: Mapping[int, Accepted]) -> str:
     return "\r\n".join((*lines, ""))
 
 
-def _refusal(section: Section) -> Iterator[str]:
+def _refusal(section: OfferedSection) -> Iterator[str]:
     yield f"m={section.kind} 0 {section.protocol} {section.formats[0]}"
     yield "c=IN IP4 0.0.0.0"
     if section.mid is not None:
@@ -212,7 +215,7 @@ def _refusal(section: Section) -> Iterator[str]:
     yield "a=inactive"
 
 
-def _agreement(section: Section, one: Accepted) -> Iterator[str]:
+def _agreement(section: OfferedSection, one: AcceptedSection) -> Iterator[str]:
     place, number, codec = one.place, one.payload, one.codec
     yield f"m={section.kind} {place.port} {section.protocol} {number}"
     yield f"c=IN {_host(place.host)}"
@@ -246,14 +249,14 @@ def _agreement(section: Section, one: Accepted) -> Iterator[str]:
     yield "a=end-of-candidates"
 
 
-def _media(line: str) -> Section:
+def _media(line: str) -> OfferedSection:
     words = line[2:].split()
     if len(words) < 4 or len(words) > _MAX_FORMATS + 3:
         raise BadOffer("a section of the offer is broken")
-    return Section(words[0], words[1], words[2], words[3:])
+    return OfferedSection(words[0], words[1], words[2], words[3:])
 
 
-def _attribute(section: Section, name: str, value: str) -> None:
+def _attribute(section: OfferedSection, name: str, value: str) -> None:
     head, _, rest = value.partition(" ")
     match name:
         case "mid":

@@ -23,9 +23,9 @@ from fsharechat.mediaserver import (
 )
 from fsharechat.tasks import repeat, spawn
 from roles.media import rtcp, sdp
-from roles.media.dtls import Identity
-from roles.media.router import Demux, Sink, Source
-from roles.media.transport import Transport
+from roles.media.dtls import DtlsIdentity
+from roles.media.router import Demux, Sink, StreamSource
+from roles.media.transport import IceTransport
 from roles.media.udp import UdpPort
 
 log = structlog.get_logger(__name__)
@@ -66,14 +66,14 @@ class Sfu(MediaServer):
         self.port = port
         self.address = address
         self.limits = limits
-        self.identity = Identity()
+        self.identity = DtlsIdentity()
         self.events = events
         self.lost = 0
         """Connections that were not ended by who asks."""
         self.mbps = 0.0
         """What was sent in the last second."""
         self._rooms: dict[str, Room] = {}
-        self._connections: dict[Endpoint, None] = {}
+        self._connections: dict[CallEndpoint, None] = {}
         self._offers = LeakyBucket(_OFFERS_EACH * limits.room_limit, _OFFERS_SECONDS)
         self._ticker: asyncio.Task[None] | None = None
         self._ticks = 0
@@ -147,7 +147,7 @@ class Sfu(MediaServer):
     async def publish(self, room: str, participant: str, offer: str) -> str:
         here = self._participant(room, participant)
         self._count_offer(here)
-        endpoint = Endpoint(self, room, here, participant)
+        endpoint = CallEndpoint(self, room, here, participant)
         return self._answer(endpoint, sdp.parse(offer), here.sources, publishes=True)
 
     async def receive(self, room: str, participant: str, sender: str, offer: str) -> str:
@@ -155,7 +155,7 @@ class Sfu(MediaServer):
         if here is source:
             raise UnknownSender("nobody receives what he sends himself")
         self._count_offer(here)
-        endpoint = Endpoint(self, room, here, sender)
+        endpoint = CallEndpoint(self, room, here, sender)
         return self._answer(endpoint, sdp.parse(offer), source.sources, publishes=False)
 
     async def candidate(self, room: str, participant: str, peer: str, candidate: Candidate) -> None:
@@ -197,10 +197,10 @@ class Sfu(MediaServer):
             raise Busy(f"it has {MAX_CONNECTIONS} connections")
 
     def _answer(
-        self, endpoint: "Endpoint", offer: sdp.Offer, sources: dict[str, Source], *, publishes: bool
+        self, endpoint: "CallEndpoint", offer: sdp.Offer, sources: dict[str, StreamSource], *, publishes: bool
     ) -> str:
         """Take what can be taken of an offer, in place of the connection that there was, and return the answer."""
-        chosen: dict[int, tuple[int, sdp.Codec]] = {}
+        chosen: dict[int, tuple[int, sdp.MediaCodec]] = {}
         for index, section in enumerate(offer.sections):
             source = sources.get(section.kind)
             wants = sdp.sends(section) if publishes else sdp.receives(section)
@@ -213,7 +213,7 @@ class Sfu(MediaServer):
         if not chosen:
             raise BadOffer("the offer has no audio and no video that can be carried")
         endpoint.replace()
-        accepted: dict[int, sdp.Accepted] = {}
+        accepted: dict[int, sdp.AcceptedSection] = {}
         for index, (payload, codec) in chosen.items():
             section = offer.sections[index]
             connection = endpoint.connection(section)
@@ -227,20 +227,20 @@ class Sfu(MediaServer):
                 connection.demux.add_sink(
                     Sink(source, connection.transport, payload, codec, section.used_extensions())
                 )
-                stream = sdp.Stream(source.ssrc, source.name)
-            accepted[index] = sdp.Accepted(
+                stream = sdp.SentStream(source.ssrc, source.name)
+            accepted[index] = sdp.AcceptedSection(
                 self._place(connection), payload, codec, stream, self.limits.max_kbps
             )
         self._connections[endpoint] = None
         return sdp.answer(offer, accepted)
 
-    def _place(self, connection: "Connection") -> sdp.Place:
+    def _place(self, connection: "MediaConnection") -> sdp.ServerPlace:
         transport = connection.transport
-        return sdp.Place(
+        return sdp.ServerPlace(
             self.address, self.port.number, transport.user, transport.password, self.identity.fingerprint
         )
 
-    def forget(self, endpoint: "Endpoint") -> None:
+    def forget(self, endpoint: "CallEndpoint") -> None:
         self._connections.pop(endpoint, None)
 
     # Feedback
@@ -284,15 +284,15 @@ class Participant:
     def __init__(self, name: str, cap: int) -> None:
         self.name = name
         self.offers = 0.0
-        self.sources = {kind: Source(kind, sdp.token(name), cap) for kind in ("audio", "video")}
-        self.endpoints: dict[str, Endpoint] = {}
+        self.sources = {kind: StreamSource(kind, sdp.token(name), cap) for kind in ("audio", "video")}
+        self.endpoints: dict[str, CallEndpoint] = {}
 
     def hang_up(self) -> None:
         for endpoint in list(self.endpoints.values()):
             endpoint.close()
 
 
-class Endpoint:
+class CallEndpoint:
     """What one offer made: the connection on which a participant sends, or receives the stream of `peer`.
 
     It is one connection, or one for each medium where the offer has no BUNDLE.
@@ -300,12 +300,12 @@ class Endpoint:
 
     def __init__(self, sfu: Sfu, room: str, participant: Participant, peer: str) -> None:
         self.room = room
-        self.sources: list[Source] = []
+        self.sources: list[StreamSource] = []
         self._sfu = sfu
         self._participant = participant
         self._peer = peer
-        self._bundle: Connection | None = None
-        self._connections: list[Connection] = []
+        self._bundle: MediaConnection | None = None
+        self._connections: list[MediaConnection] = []
         self._closed = False
 
     def replace(self) -> None:
@@ -315,11 +315,11 @@ class Endpoint:
             old.close()
         self._participant.endpoints[self._peer] = self
 
-    def connection(self, section: sdp.Section) -> "Connection":
+    def connection(self, section: sdp.OfferedSection) -> "MediaConnection":
         """Return the connection for a section, a new one where it has none yet."""
         if section.bundled and self._bundle is not None:
             return self._bundle
-        connection = Connection(self._sfu.port, self._sfu.identity, section, self)
+        connection = MediaConnection(self._sfu.port, self._sfu.identity, section, self)
         self._connections.append(connection)
         if section.bundled:
             self._bundle = connection
@@ -358,12 +358,14 @@ class Endpoint:
                 connection.report(now, self._sfu.limits)
 
 
-class Connection:
+class MediaConnection:
     """A transport and what goes over it."""
 
-    def __init__(self, port: UdpPort, identity: Identity, section: sdp.Section, endpoint: Endpoint) -> None:
+    def __init__(
+        self, port: UdpPort, identity: DtlsIdentity, section: sdp.OfferedSection, endpoint: CallEndpoint
+    ) -> None:
         self.demux = Demux()
-        self.transport = Transport(port, identity, section.user, section.fingerprints, self)
+        self.transport = IceTransport(port, identity, section.user, section.fingerprints, self)
         self._endpoint = endpoint
 
     def on_up(self) -> None:
@@ -392,7 +394,7 @@ class Connection:
             self.transport.send_rtcp(feedback)
 
 
-def receiver_feedback(sources: Sequence[Source], now: float, limits: Limits) -> bytes:
+def receiver_feedback(sources: Sequence[StreamSource], now: float, limits: Limits) -> bytes:
     """Return the report on the sources of one connection; nothing before the first packet of any."""
     blocks = [block for source in sources if (block := source.report(now)) is not None]
     if not blocks:

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from roles.media import stun
-from roles.media.dtls import Dtls, DtlsError, Fingerprint, Identity
+from roles.media.dtls import Dtls, DtlsError, DtlsIdentity, Fingerprint
 from roles.media.srtp import Srtp
 from roles.media.udp import Address, UdpPort
 
@@ -41,13 +41,13 @@ class Owner(Protocol):
     def on_rtcp(self, packet: bytes, now: float) -> None: ...
 
 
-class Transport:
+class IceTransport:
     """`user` and `password` are ours, for the answer; `their_user` and `expected` are from the offer."""
 
     def __init__(
         self,
         port: UdpPort,
-        identity: Identity,
+        identity: DtlsIdentity,
         their_user: str,
         expected: Sequence[Fingerprint],
         owner: Owner,
@@ -103,7 +103,7 @@ class Transport:
             return
         now = time.monotonic()
         holder = self._port.by_address.get(address)
-        if holder is not self and isinstance(holder, Transport) and holder.keeps(address, now):
+        if holder is not self and isinstance(holder, IceTransport) and holder.keeps(address, now):
             return  # else who knows a password of his own could take an address from its owner, by a forged sender
         self._heard = now
         self._port.by_address[address] = self

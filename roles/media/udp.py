@@ -22,7 +22,7 @@ _LEAST = 12
 """Bytes: neither RTP, RTCP nor DTLS has less that could count for anything."""
 
 
-class Connection(Protocol):
+class ReachedConnection(Protocol):
     """What is reached at this port by a user name of its own. None of the methods may wait."""
 
     user: str
@@ -59,8 +59,8 @@ class UdpPort:
             raise
         self.number: int = self._socket.getsockname()[1]
         self.received = self.sent = self.sent_bytes = self.dropped = 0
-        self.by_user: dict[str, Connection] = {}
-        self.by_address: dict[Address, Connection] = {}
+        self.by_user: dict[str, ReachedConnection] = {}
+        self.by_address: dict[Address, ReachedConnection] = {}
         self._sendto: Callable[[bytes, Address], int] = self._socket.sendto
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -3,7 +3,9 @@
 Frames are counted, never seconds or bit rates: the machine of the test may be busy.
 """
 
+import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from aiohttp import WSMessage, web
 
 from fsharechat.mediaserver import Candidate, MediaEvents, MediaServerError
 from roles.media.sfu import Limits, Sfu
+from roles.media.transport import IceTransport
 from roles.media.udp import UdpPort
 from tools.testing.chromium import Chromium, Page
 
 PAGE = (Path(__file__).parent / "call_page.html").read_text()
 HOST = "127.0.0.1"
 ROOM = "room"
+LOSS = 0.03
+SLOW = 300_000
 FRAMES = 20
 """New ones that show that a picture moves."""
 
@@ -190,3 +195,64 @@ async def test_a_wrong_fingerprint_sees_and_shows_nothing(stage: Stage) -> None:
     assert set(stage.signalling.gone) >= {("forger", "forger"), ("forger", "anna"), ("forger", "ben")}
     assert await frames(forger, "anna") == await frames(forger, "ben") == 0
     assert await frames(anna, "forger") == await frames(ben, "forger") == 0
+
+
+async def test_the_picture_goes_on_when_packets_are_lost_on_both_ways(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(3)
+    lost = {"in": 0, "out": 0}
+    send, receive = IceTransport.send_rtp, IceTransport.on_media
+
+    def send_some(transport: IceTransport, packet: bytes | bytearray) -> None:
+        if chance.random() < LOSS:
+            lost["out"] += 1
+        else:
+            send(transport, packet)
+
+    def receive_some(transport: IceTransport, datagram: bytes) -> None:
+        if chance.random() < LOSS:
+            lost["in"] += 1
+        else:
+            receive(transport, datagram)
+
+    monkeypatch.setattr(IceTransport, "send_rtp", send_some)
+    monkeypatch.setattr(IceTransport, "on_media", receive_some)
+    anna, ben = await stage.page("anna"), await stage.page("ben")
+    await sees(ben, "anna")
+    sent = int(await anna.evaluate("statistics('anna').then(it => it.sent)"))
+    decoded = await frames(ben, "anna")
+    for _ in range(5):
+        await sees(anna, "ben")
+        await sees(ben, "anna")
+    assert min(lost.values()) > 0
+    # What was lost came again: else the picture would stand still until the next key frame, most of the time.
+    decoded = await frames(ben, "anna") - decoded
+    sent = int(await anna.evaluate("statistics('anna').then(it => it.sent)")) - sent
+    assert decoded > sent / 2
+
+
+async def test_who_has_a_slow_line_sees_all_the_same(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their line has SLOW bits a second and a queue of 300 ms: the sender must send less."""
+    send = IceTransport.send_rtp
+    free: dict[IceTransport, float] = {}
+    dropped = 0
+
+    def send_slowly(transport: IceTransport, packet: bytes | bytearray) -> None:
+        nonlocal dropped
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        leaves = max(now, free.get(transport, now)) + len(packet) * 8 / SLOW
+        if leaves - now > 0.3:
+            dropped += 1
+            return
+        free[transport] = leaves
+        loop.call_at(leaves, send, transport, bytes(packet))
+
+    anna, ben = await stage.page("anna", width="640"), await stage.page("ben", silent="1")
+    await sees(ben, "anna")
+    monkeypatch.setattr(IceTransport, "send_rtp", send_slowly)
+    for _ in range(5):
+        await sees(ben, "anna")
+    assert dropped > 0
+    assert await anna.evaluate("connections.anna.connectionState") == "connected"

@@ -116,7 +116,7 @@ def test_one_that_does_not_stop_is_killed_with_its_children(
     one = sleeper("trap '' TERM; sleep 60 & echo $! >child; touch ready; while :; do sleep 60; done")
     one.launch(silent)
     one.wait(10, threading.Event())
-    child = process.Identity.of(int((one.folder / "child").read_text()))
+    child = process.ProcessIdentity.of(int((one.folder / "child").read_text()))
     assert child is not None
     said: list[str] = []
     one.stop(said.append)
@@ -133,7 +133,7 @@ def test_another_process_with_the_same_id_is_let_be(sleeper: Callable[[str], Sle
     one.launch(silent)
     identity = one.running
     assert identity is not None
-    earlier = process.Identity(identity.pid, identity.started - 1)
+    earlier = process.ProcessIdentity(identity.pid, identity.started - 1)
     process.write_identity(one.folder / "process.json", earlier)
     one.kill(silent)
     assert identity.alive

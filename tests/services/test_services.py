@@ -25,7 +25,7 @@ from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings import BlobsSettings
 from tools.services.places import ROOT
-from tools.services.process import Identity
+from tools.services.process import ProcessIdentity
 from tools.testing.server import BOUND
 from tools.testing.services import Services, take_down_orphans
 
@@ -95,7 +95,7 @@ def test_life_of_a_set(own: Services) -> None:
     own_processes = [own.process(name)["pid"] for name in before]
     kept = own.run("down", "--keep")
     assert kept.returncode == 0
-    assert not any(Identity.of(pid) for pid in own_processes)
+    assert not any(ProcessIdentity.of(pid) for pid in own_processes)
     own("mariadb")
     assert own.port("mariadb") == port
     assert sql(port, "SELECT id FROM kept") == ((7,),)
@@ -255,7 +255,7 @@ def test_sets_of_dead_test_sessions_are_taken_down() -> None:
     pid = orphan.process("coturn")["pid"]
     take_down_orphans()
     assert not folder(orphan).exists()
-    assert Identity.of(pid) is None
+    assert ProcessIdentity.of(pid) is None
 
 
 def test_a_service_that_does_not_start_shows_its_log(own: Services) -> None:

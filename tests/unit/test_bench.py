@@ -15,6 +15,7 @@ from fsharechat.protocol.signals import Signal, SubSignal
 from tools.bench import texts, websocket
 from tools.bench.link import BenchPeer
 from tools.bench.load import LoadReceiver, LoadSender, Tally
+from tools.bench.media import MediaResult, media_table, run_media
 from tools.bench.sampler import stack_of, summary
 from tools.bench.stats import percentile
 from tools.bench.tcp import BenchTcpLink, TcpBuilder, pull_texts
@@ -331,3 +332,17 @@ def test_profile_summary() -> None:
     assert "  25.0% 100.0%  a.outer" in table
     assert "thread writer: 3 samples" in table
     assert "idle" not in table
+
+
+def test_a_row_of_media_whose_pace_was_not_kept_is_said_so() -> None:
+    kept = MediaResult(10, 2.0, 2200.0, 16.0, 1.0, 0.1, 10.0, 100_000_000)
+    assert "pace" not in media_table([kept])
+    assert "pace with 10 receivers" in media_table([kept._replace(packets=1000.0)])
+
+
+@pytest.mark.slow
+async def test_media_are_forwarded_to_all_receivers() -> None:
+    result = await run_media(3, 0.5)
+    assert result.packets > 0
+    assert 0.5 < result.arrived < 1.5
+    assert result.join_ms > 0

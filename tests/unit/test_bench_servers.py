@@ -11,7 +11,7 @@ from tools.bench.link import BenchError
 from tools.bench.load import CaseResult
 from tools.bench.report import case_table, cpu_table
 from tools.bench.server import BenchServer, ProcessGroup, with_logs
-from tools.services.process import Identity
+from tools.services.process import ProcessIdentity
 
 
 def test_layouts() -> None:
@@ -25,7 +25,7 @@ def test_what_is_no_layout(text: str) -> None:
         Layout.parse(text)
 
 
-def server_of(*processes: Identity) -> BenchServer:
+def server_of(*processes: ProcessIdentity) -> BenchServer:
     return BenchServer(
         kind="cluster",
         http="http://127.0.0.1:1",
@@ -43,7 +43,7 @@ def test_clients_go_to_one_connector_after_the_other() -> None:
 
 
 def test_processes_of_a_server_are_read_and_missed() -> None:
-    own = Identity.of(os.getpid())
+    own = ProcessIdentity.of(os.getpid())
     assert own is not None
     server = server_of(own)
     server.check_alive()
@@ -52,7 +52,7 @@ def test_processes_of_a_server_are_read_and_missed() -> None:
     rss, pss = server.memory()
     assert rss >= pss > 1 << 20
     with pytest.raises(BenchError, match=f"gone: connector, pid {own.pid}"):
-        server_of(Identity(own.pid, own.started - 1)).check_alive()
+        server_of(ProcessIdentity(own.pid, own.started - 1)).check_alive()
 
 
 def test_errors_end_with_the_last_lines_of_logs(tmp_path: Path) -> None:

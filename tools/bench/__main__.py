@@ -23,6 +23,7 @@ from .idle import WARM_UP_CONNECTIONS, IdleResult, run_idle
 from .link import BenchError
 from .load import Case, CaseResult, run_case
 from .login import log_in
+from .media import RECEIVERS, media_table, run_media
 from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_neighbours, table
 from .report import case_table, cpu_table, filesystem_of, idle_table, machine
 from .sampler import summary
@@ -37,10 +38,10 @@ IDLE_CONNECTIONS = 5_000
 _DEVICES = 10
 _SPARE_FILES = 200
 _NOISE = 0.2
-"""Share of a core beside server and generator from which a row is not to be trusted."""
+"""If other processes use more than this share of a core, a row cannot be trusted."""
 _SERVICES_WARM_UP = Case(50, 8)
 _SERVICES_WARM_UP_SECONDS = 15.0
-"""Load before the first case on a cluster: Kafka's runtime compiles what is used often."""
+"""The load before the first case on a cluster, s: Kafka's runtime compiles code that is used often."""
 
 
 def main() -> int:
@@ -61,12 +62,16 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Load on a server that it starts itself."
     )
-    commands = parser.add_subparsers(required=True, metavar="smoke|neighbours")
+    commands = parser.add_subparsers(required=True, metavar="smoke|neighbours|media")
     neighbours = commands.add_parser(
-        "neighbours", help="what one user who does the worst that is allowed costs others"
+        "neighbours", help="the cost for others of a user who does the worst that is allowed"
     )
     neighbours.add_argument("--seconds", type=float, default=10.0, help="measured time beside each (10)")
     neighbours.set_defaults(run=_neighbours)
+    media = commands.add_parser("media", help="what it costs to forward the media of calls in groups")
+    media.add_argument("--seconds", type=float, default=5.0, help="measured time of each row (5)")
+    media.add_argument("--receivers", type=int, action="append", metavar="N", help="this row; again for more")
+    media.set_defaults(run=_media)
     smoke = commands.add_parser(
         "smoke", help="messages a second, latencies, CPU and memory; see docs/benchmark.md"
     )
@@ -111,7 +116,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _looks(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Looks | None:
-    """Return what looks at the server."""
+    """Return the program that looks at the server."""
     wanted = [
         Looks(module, file.resolve())
         for module, file in ((SAMPLER, arguments.profile), (COUNTER, arguments.calls))
@@ -199,6 +204,16 @@ async def _neighbours(arguments: argparse.Namespace) -> None:
     )
 
 
+async def _media(arguments: argparse.Namespace) -> None:
+    for name, value in machine(FOLDER.parent).items():
+        print(f"{name}: {value}")
+    _raise_file_limit()
+    results = [await run_media(number, arguments.seconds) for number in arguments.receivers or RECEIVERS]
+    print(
+        f"\nOne participant sends video of 1.5 Mbit/s and sound, for {arguments.seconds:g} s:\n{media_table(results)}"
+    )
+
+
 def _raise_file_limit() -> int:
     """Raise the limit of open files, which the server inherits, and return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -212,7 +227,7 @@ class _BenchRun(NamedTuple):
     seconds: float
 
     async def on(self, server: BenchServer, users: Iterator[int]) -> CaseResult:
-        """Run it by new users."""
+        """Run a case with new users."""
         print(f"{self.case} over {self.transport} on {server.name} ...", flush=True)
         accounts = await log_in(server.http, list(islice(users, 2 * self.case.pairs)))
         return await run_case(self.case, self.transport, server, accounts, self.seconds)
@@ -225,7 +240,7 @@ async def _on_all_in_one(run: _BenchRun, users: Iterator[int], looks: Looks | No
 
 
 async def _on_cluster(layout: Layout, runs: Sequence[_BenchRun], users: Iterator[int]) -> list[CaseResult]:
-    """Run all on one cluster, since it takes long to start, and longer until its services are warm."""
+    """Run all cases on one cluster: it takes long to start, and even longer to warm up its services."""
     with _data_folder() as folder:
         async with cluster(folder, layout) as server:
             print("warming up the services:", flush=True)
@@ -235,7 +250,7 @@ async def _on_cluster(layout: Layout, runs: Sequence[_BenchRun], users: Iterator
 
 
 async def _idle(transports: tuple[str, ...], files: int, users: Iterator[int]) -> list[IdleResult]:
-    """Log in on one server and measure on fresh ones, without memory that logins have freed."""
+    """Log in on one server and measure on new ones, which have no memory freed by logins."""
     connections = min(IDLE_CONNECTIONS, files - WARM_UP_CONNECTIONS - _SPARE_FILES)
     if connections < IDLE_CONNECTIONS:
         print(

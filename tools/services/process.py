@@ -1,4 +1,4 @@
-"""Detached processes, known again by a file that says which process it was."""
+"""Detached processes. A file identifies each, so that it can be found again."""
 
 import json
 import os
@@ -15,8 +15,8 @@ _POLL = 0.05
 
 
 @dataclass(frozen=True)
-class Identity:
-    """A process id, and when that process was started: the id alone may be another process's by now."""
+class ProcessIdentity:
+    """A process id and the start of that process: another process may have the id by now."""
 
     pid: int
     started: int
@@ -24,23 +24,23 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """The identity of a running process; None if there is none, or only its exit code is left."""
+        """The identity of a running process, None if there is none, or only its exit code is left."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return None
         fields = stat.rpartition(")")[2].split()
-        # Of a killed JVM the first thread may be dead while others still hold its ports.
+        # The first thread of a killed JVM may be dead while others still hold its ports.
         is_dead = fields[0] in "ZX" and int(fields[17]) <= 1
         return None if is_dead else cls(pid, int(fields[19]))
 
     @property
     def alive(self) -> bool:
-        return Identity.of(self.pid) == self
+        return ProcessIdentity.of(self.pid) == self
 
     @property
     def paused(self) -> bool:
-        """Whether it stands still, by SIGSTOP."""
+        """Whether it is stopped by SIGSTOP."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
@@ -63,7 +63,7 @@ class Identity:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> Identity:
+def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> ProcessIdentity:
     """Start `command` in a session of its own, its output appended to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -75,30 +75,30 @@ def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    identity = Identity.of(process.pid)
-    # Should it end before the script does, its exit code is taken; the script does not wait for that.
+    identity = ProcessIdentity.of(process.pid)
+    # If it ends before the script, its exit code is collected. The script does not wait for that.
     threading.Thread(target=process.wait, daemon=True).start()
-    # One that is gone already is told from a running one by its start.
-    return identity or Identity(process.pid, -1)
+    # The start distinguishes a process that is gone from a running one with the same id.
+    return identity or ProcessIdentity(process.pid, -1)
 
 
-def write_identity(path: Path, identity: Identity) -> None:
+def write_identity(path: Path, identity: ProcessIdentity) -> None:
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(asdict(identity)))
     temporary.replace(path)
 
 
-def read_identity(path: Path) -> Identity | None:
-    """What `write_identity` wrote; None if nothing did."""
+def read_identity(path: Path) -> ProcessIdentity | None:
+    """The identity from `write_identity`, None if there is none."""
     try:
         value = json.loads(path.read_text())
-        return Identity(int(value["pid"]), int(value["started"]))
+        return ProcessIdentity(int(value["pid"]), int(value["started"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def terminate(identity: Identity, seconds: float) -> bool:
-    """End a process by SIGTERM. False if it had to be killed, `seconds` later."""
+def terminate(identity: ProcessIdentity, seconds: float) -> bool:
+    """End a process by SIGTERM. False if it had to be killed after `seconds`."""
     _send(identity, signal.SIGTERM)
     if _gone(identity, seconds):
         return True
@@ -106,7 +106,7 @@ def terminate(identity: Identity, seconds: float) -> bool:
     return False
 
 
-def kill(identity: Identity) -> None:
+def kill(identity: ProcessIdentity) -> None:
     """End a process, and the children in its session, by SIGKILL."""
     if identity.alive:
         try:
@@ -116,17 +116,17 @@ def kill(identity: Identity) -> None:
         _gone(identity, 10)
 
 
-def pause(identity: Identity) -> None:
+def pause(identity: ProcessIdentity) -> None:
     """Stop a process where it is, by SIGSTOP."""
     _send(identity, signal.SIGSTOP)
 
 
-def resume(identity: Identity) -> None:
-    """Let a process go on that was paused."""
+def resume(identity: ProcessIdentity) -> None:
+    """Let a paused process go on."""
     _send(identity, signal.SIGCONT)
 
 
-def _send(identity: Identity, number: signal.Signals) -> None:
+def _send(identity: ProcessIdentity, number: signal.Signals) -> None:
     if identity.alive:
         try:
             os.kill(identity.pid, number)
@@ -134,7 +134,7 @@ def _send(identity: Identity, number: signal.Signals) -> None:
             return
 
 
-def _gone(identity: Identity, seconds: float) -> bool:
+def _gone(identity: ProcessIdentity, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while identity.alive:
         if time.monotonic() > deadline:

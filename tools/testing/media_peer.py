@@ -16,7 +16,7 @@ from collections import Counter
 from typing import Self
 
 from roles.media import rtcp, stun
-from roles.media.dtls import Dtls, DtlsError, Fingerprint, Identity
+from roles.media.dtls import Dtls, DtlsError, DtlsIdentity, Fingerprint
 from roles.media.rtp import HEADER
 
 PAYLOADS = {"audio": 111, "video": 96}
@@ -50,10 +50,10 @@ class MediaPeer:
         self.checking = True
         self.losing = 0
         """So many of the next packets are lost on their way to it."""
-        self.forget_received = False
-        """Count packets only, for many of them."""
+        self.only_counting = False
+        """Count packets and look at none: for very many of them."""
         self.user = secrets.token_hex(4)
-        self.identity = Identity()
+        self.identity = DtlsIdentity()
         self._sends = sends
         self._codec = codec
         self._password = secrets.token_hex(12)
@@ -109,14 +109,22 @@ class MediaPeer:
 
     def accept(self, answer: str) -> None:
         """Take the answer and begin to connect."""
-        host, port = _found(r"a=candidate:1 1 udp \d+ (\S+) (\d+) typ host", answer)
         (self._their_user,) = _found(r"a=ice-ufrag:(\S+)", answer)
         (password,) = _found(r"a=ice-pwd:(\S+)", answer)
         expected = Fingerprint(_found(r"a=fingerprint:(\S+) (\S+)", answer))
         self._their_password = password.encode()
-        self._server = (host, int(port))
         self._dtls = Dtls(self.identity, [expected], self.send_raw, as_server=False)
-        self._check()
+        if (candidate := re.search(r"a=(candidate:.*)", answer)) is not None:
+            self.add_candidate(candidate[1])
+        elif self._server is not None:
+            self._check()
+
+    def add_candidate(self, candidate: str) -> None:
+        """Take the address of the server, which may come before the answer."""
+        host, port = _found(r"candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", candidate)
+        self._server = (host, int(port))
+        if self._dtls is not None:
+            self._check()
 
     async def connected(self, seconds: float = 20.0) -> None:
         """Return when packets can be sent."""
@@ -231,6 +239,9 @@ class MediaPeer:
             if packet is not None:
                 self._on_rtcp(packet)
             return
+        if self.only_counting:
+            self.received[datagram[1] & 0x7F] += 1
+            return
         if self.losing:
             self.losing -= 1
             return
@@ -239,8 +250,6 @@ class MediaPeer:
             return
         _, second, number, _, ssrc = HEADER.unpack_from(packet)
         self.received[second & 0x7F] += 1
-        if self.forget_received:
-            return
         self.sources.add(ssrc)
         numbers = self.numbers.setdefault(second & 0x7F, [])
         numbers.append(number)

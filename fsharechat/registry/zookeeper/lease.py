@@ -11,8 +11,8 @@ from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.session import ZooKeeperSession, pause
 from fsharechat.tasks import spawn
 
-# A session ends one timeout after the leader last heard of it. What a follower hears, the leader learns up to half a
-# tick later (a quarter of the shortest timeout that ZooKeeper grants), or never if the follower dies with it: then
+# A session ends one timeout after the leader last heard of it. The leader learns of requests to a follower up to half
+# a tick later (a quarter of the shortest timeout that ZooKeeper grants), or never if the follower dies with it: then
 # the request of a beat before counts (an eighth). That leaves five eighths.
 SAFE = 0.6
 """The share of the session timeout for which an id is ours, from the moment when the proving request was sent."""

@@ -1,16 +1,16 @@
 """A ZooKeeper session that outlives its connections.
 
-aiozk (0.32) has a way of its own to reconnect, which does not fit what leases need:
+aiozk (0.32) reconnects by itself, but not well enough for leases:
 
-- that a server closed the connection it notices only by an unanswered ping, a whole session timeout later;
-- a server that accepts a connection and says nothing keeps it waiting for ever, and so does a connection that breaks
-  while watches are restored;
-- between its rounds over the servers it waits 4 s and more, up to 60 s: the session is over by then;
+- it notices a closed connection only by an unanswered ping, a whole session timeout later;
+- it waits for ever for a server that accepts a connection and says nothing, and after a connection that breaks while
+  watches are restored;
+- between its rounds over the servers it waits 4 s and more, up to 60 s: by then the session is over;
 - it repeats requests by itself, perhaps in another session than the one they were meant for.
 
-So here one aiozk client is one connection, with every wait bounded. At the first sign of trouble it is thrown away,
-and the next one, to the next server, takes the session over by its id and password. That needs a few attributes of
-aiozk that are not documented: pyproject.toml holds on to the version.
+So here one aiozk client is one connection, with every wait bounded. At the first sign of trouble it is thrown away.
+The next one, to the next server, takes over the session by its id and password. This needs a few undocumented
+attributes of aiozk, so pyproject.toml pins the version.
 """
 
 import asyncio

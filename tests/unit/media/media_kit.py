@@ -14,9 +14,14 @@ class Told(MediaEvents):
         self.candidates: list[tuple[str, str, str, Candidate]] = []
         self.gone: list[tuple[str, str, str]] = []
         self.closed: list[tuple[str, str]] = []
+        self.calls: list[Call] = []
+        """Whose peers are given the candidates."""
 
     def on_candidate(self, room: str, participant: str, peer: str, candidate: Candidate) -> None:
         self.candidates.append((room, participant, peer, candidate))
+        for call in self.calls:
+            if call.room == room and (participant, peer) in call.peers:
+                call.peers[participant, peer].add_candidate(candidate.candidate)
 
     def on_gone(self, room: str, participant: str, peer: str) -> None:
         self.gone.append((room, participant, peer))
@@ -28,8 +33,10 @@ class Told(MediaEvents):
 class Call:
     """A room, and the connections of its participants: that which sends as (name, name), others as (name, sender)."""
 
-    def __init__(self, server: MediaServer, room: str = ROOM) -> None:
+    def __init__(self, server: MediaServer, told: Told | None = None, room: str = ROOM) -> None:
         self.server = server
+        if told is not None:
+            told.calls.append(self)
         self.room = room
         self.peers: dict[tuple[str, str], MediaPeer] = {}
         self._all: list[MediaPeer] = []
@@ -40,18 +47,16 @@ class Call:
 
     async def publish(self, name: str, codec: str = "VP8") -> MediaPeer:
         """Have a participant send, over a new connection."""
-        peer = self.offerer(sends=True, codec=codec)
+        peer = self.peers[name, name] = self.offerer(sends=True, codec=codec)
         peer.accept(await self.server.publish(self.room, name, peer.offer()))
         await peer.connected()
-        self.peers[name, name] = peer
         return peer
 
     async def receive(self, name: str, sender: str, codec: str = "VP8") -> MediaPeer:
         """Have a participant receive another, over a new connection."""
-        peer = self.offerer(sends=False, codec=codec)
+        peer = self.peers[name, sender] = self.offerer(sends=False, codec=codec)
         peer.accept(await self.server.receive(self.room, name, sender, peer.offer()))
         await peer.connected()
-        self.peers[name, sender] = peer
         return peer
 
     def offerer(self, *, sends: bool, codec: str = "VP8") -> MediaPeer:

@@ -12,7 +12,10 @@ from fsharechat.mediaserver import MediaServer
 from fsharechat.node import Node
 from fsharechat.settings import Settings
 from roles.media import MediaRole
+from roles.media.kurento import KurentoServer
+from tests.unit.media.fake_kurento import FakeKurento
 from tests.unit.media.media_kit import ROOM, Call, Told, flows
+from tools.testing.server import until
 
 
 def node(folder: Path, **media: Any) -> Node:
@@ -52,6 +55,26 @@ async def test_a_call_goes_through_it(role: tuple[MediaRole, Node]) -> None:
         assert told.closed == [(ROOM, "its media process stops")]
     finally:
         call.close()
+
+
+async def test_a_call_goes_through_kurento(tmp_path: Path, fake: FakeKurento) -> None:
+    started, its = MediaRole(), node(tmp_path, backend="kurento", kurento=[fake.url])
+    await started.start(its)
+    told = Told()
+    call = Call(server(its, told), told)
+    try:
+        await until(lambda: isinstance(started._server, KurentoServer) and not started._server.away)
+        await call.join("anna", "ben")
+        anna, ben = await call.publish("anna"), await call.receive("ben", "anna")
+        await flows(anna, ben)
+        assert not (await started._look()).reason
+        await fake.stop()
+        await until(lambda: isinstance(started._server, KurentoServer) and started._server.away)
+        assert "Kurento at" in (await started._look()).reason
+    finally:
+        await started.stop()
+        call.close()
+    assert started.addresses == {}
 
 
 async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -110,6 +133,9 @@ def test_without_the_role_there_is_no_media_server(tmp_path: Path) -> None:
         ({"listen": "127.0.0.1:70000"}, "must be address:port"),
         ({"public_address": "media.example"}, "must be an IP address"),
         ({"public_address": "0.0.0.0"}, "must be an IP address"),
+        ({"backend": "kurento"}, "kurento must be set"),
+        ({"kurento": ["http://host:8888/kurento"]}, "must be ws://host:8888/kurento"),
+        ({"backend": "janus"}, "embedded"),
         ({"min_kbps": 900, "max_kbps": 800}, "min_kbps must not be above max_kbps"),
     ],
 )

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roles.media import rtcp
-from roles.media.router import KEY_SECONDS, Demux, Sink, Source
+from roles.media.router import KEY_SECONDS, Demux, Sink, StreamSource
 from roles.media.rtp import AUDIO_LEVEL, HEADER, extensions
-from roles.media.sdp import OPUS, VP8, Codec
+from roles.media.sdp import OPUS, VP8, MediaCodec
 from roles.media.sfu import Limits, receiver_feedback
 
-H264 = Codec("H264", 90_000, ("1", "42e0"))
+H264 = MediaCodec("H264", 90_000, ("1", "42e0"))
 CAP = 2_000_000
 VP8_IN, VP8_OUT = 96, 120
 
@@ -22,7 +22,7 @@ class Line:
     """A connection that is always up, and what was sent over it."""
 
     packets: list[bytes] = field(default_factory=list)
-    feedback: list[rtcp.Packet] = field(default_factory=list)
+    feedback: list[rtcp.RtcpPacket] = field(default_factory=list)
 
     def send_rtp(self, packet: bytes | bytearray) -> None:
         self.packets.append(bytes(packet))
@@ -53,10 +53,10 @@ def packet(
 
 
 def playing(
-    kind: str = "video", codec: Codec = VP8, payload: int = VP8_IN
-) -> tuple[Source, Line, Sink, Line]:
+    kind: str = "video", codec: MediaCodec = VP8, payload: int = VP8_IN
+) -> tuple[StreamSource, Line, Sink, Line]:
     """Return a source with its connection, and a receiver with its own."""
-    source, up, down = Source(kind, "anna", CAP), Line(), Line()
+    source, up, down = StreamSource(kind, "anna", CAP), Line(), Line()
     source.attach(up, payload, codec, {})
     sink = Sink(source, down, payload, codec, {})
     sink.start(0.0)
@@ -113,7 +113,7 @@ def test_the_same_stream_that_numbers_anew_goes_on() -> None:
 
 
 def test_who_comes_before_the_sender_receives_when_it_sends() -> None:
-    source, down = Source("video", "anna", CAP), Line()
+    source, down = StreamSource("video", "anna", CAP), Line()
     sink = Sink(source, down, VP8_IN, VP8, {})
     sink.start(0.0)
     up = Line()
@@ -124,7 +124,7 @@ def test_who_comes_before_the_sender_receives_when_it_sends() -> None:
 
 
 def test_a_receiver_gets_its_own_payload_type_and_extension_numbers() -> None:
-    source, down = Source("audio", "anna", CAP), Line()
+    source, down = StreamSource("audio", "anna", CAP), Line()
     source.attach(Line(), 111, OPUS, {AUDIO_LEVEL: 1})
     sink = Sink(source, down, 109, OPUS, {AUDIO_LEVEL: 6})
     sink.start(0.0)
@@ -135,6 +135,17 @@ def test_a_receiver_gets_its_own_payload_type_and_extension_numbers() -> None:
     assert sent[1] == 0x80 | 109
     assert extensions(sent) == {6: b"\x55"}
     assert sent.endswith(b"sound")
+
+
+def test_a_sender_that_begins_anew_with_other_numbers_is_received_by_the_old_ones() -> None:
+    source, down = StreamSource("audio", "anna", CAP), Line()
+    source.attach(Line(), 111, OPUS, {AUDIO_LEVEL: 1})
+    Sink(source, down, 111, OPUS, {AUDIO_LEVEL: 1}).start(0.0)
+    source.attach(Line(), 109, OPUS, {AUDIO_LEVEL: 3})
+    source.on_rtp(HEADER.pack(0x90, 109, 1, 2, 3) + b"\xbe\xde\x00\x01\x30\x55\x00\x00", 1.0)
+    (sent,) = down.packets
+    assert sent[1] == 111
+    assert extensions(sent) == {1: b"\x55"}
 
 
 def test_a_receiver_bound_to_another_codec_gets_nothing_until_it_is_sent_again() -> None:

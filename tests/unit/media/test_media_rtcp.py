@@ -9,7 +9,7 @@ ssrcs = st.integers(0, (1 << 32) - 1)
 numbers = st.integers(0, 0xFFFF)
 
 
-def one(data: bytes) -> rtcp.Packet:
+def one(data: bytes) -> rtcp.RtcpPacket:
     (packet,) = rtcp.split(data)
     return packet
 

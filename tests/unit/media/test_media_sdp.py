@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from fsharechat.mediaserver import BadOffer
 from roles.media import sdp
 from roles.media.dtls import Fingerprint
-from roles.media.sdp import OPUS, VP8, Accepted, Codec, Place, Stream
+from roles.media.sdp import OPUS, VP8, AcceptedSection, MediaCodec, SentStream, ServerPlace
 
 OFFERS = Path(__file__).parent / "offers"
-H264 = Codec("H264", 90_000, ("1", "42e0"))
-PLACE = Place("192.0.2.7", 20_000, "user", "password", Fingerprint(("sha-256", "AB:CD")))
+H264 = MediaCodec("H264", 90_000, ("1", "42e0"))
+PLACE = ServerPlace("192.0.2.7", 20_000, "user", "password", Fingerprint(("sha-256", "AB:CD")))
 
 
 def recorded(name: str) -> str:
@@ -26,13 +26,13 @@ def sections(text: str) -> list[list[str]]:
     return [part.splitlines() for part in re.split(r"^(?=m=)", text, flags=re.MULTILINE)[1:]]
 
 
-def answered(offer: str, *, stream: Stream | None = None) -> list[list[str]]:
+def answered(offer: str, *, stream: SentStream | None = None) -> list[list[str]]:
     """Answer audio and video of an offer with what is chosen first."""
     parsed = sdp.parse(offer)
     accepted = {}
     for index, section in enumerate(parsed.sections):
         if section.usable and (choice := section.choose(None)) is not None:
-            accepted[index] = Accepted(PLACE, *choice, stream, 2000)
+            accepted[index] = AcceptedSection(PLACE, *choice, stream, 2000)
     answer = sdp.answer(parsed, accepted)
     assert answer.endswith("\r\n")
     assert "a=ice-lite\r\n" in answer.partition("m=")[0]
@@ -73,7 +73,7 @@ def test_who_sends_is_received(name: str, audio: int, video: int, level: int, se
 
 @pytest.mark.parametrize("name", ["chromium-receives", "firefox-receives"])
 def test_who_receives_is_sent_one_stream(name: str) -> None:
-    sound, picture = answered(recorded(name), stream=Stream(77, "anna"))
+    sound, picture = answered(recorded(name), stream=SentStream(77, "anna"))
     assert "a=msid:anna anna-audio" in sound
     assert "a=msid:anna anna-video" in picture
     for section in (sound, picture):
@@ -89,7 +89,7 @@ def test_both_media_are_on_one_connection_and_keep_their_names(name: str) -> Non
         ("audio", "0", True),
         ("video", "1", True),
     ]
-    accepted = {index: Accepted(PLACE, 96, VP8, None) for index in (0, 1)}
+    accepted = {index: AcceptedSection(PLACE, 96, VP8, None) for index in (0, 1)}
     assert "a=group:BUNDLE 0 1\r\n" in sdp.answer(parsed, accepted)
     assert [one.choose(None) for one in parsed.sections] == [
         (111 if "chromium" in name else 109, OPUS),
@@ -108,7 +108,7 @@ def test_a_receiver_gets_what_the_sender_sends_or_nothing() -> None:
     assert video.choose(H264) == (108, H264)
     assert video.choose(H264._replace(variant=("0", "42e0"))) == (114, H264._replace(variant=("0", "42e0")))
     assert video.choose(H264._replace(variant=("1", "6400"))) is None
-    assert video.choose(Codec("VP9", 90_000)) is None
+    assert video.choose(MediaCodec("VP9", 90_000)) is None
 
 
 def test_what_is_refused_keeps_its_place_and_its_name() -> None:
@@ -126,7 +126,7 @@ def test_what_is_refused_keeps_its_place_and_its_name() -> None:
 
 def test_only_the_sections_that_are_accepted_are_in_the_bundle() -> None:
     parsed = sdp.parse(recorded("chromium-sends"))
-    answer = sdp.answer(parsed, {1: Accepted(PLACE, 96, VP8, None)})
+    answer = sdp.answer(parsed, {1: AcceptedSection(PLACE, 96, VP8, None)})
     assert "a=group:BUNDLE 1\r\n" in answer
     assert "m=audio 0 " in answer
 
@@ -189,7 +189,7 @@ def test_nothing_in_an_offer_raises_another_error(text: str, at: int) -> None:
         except BadOffer:
             continue
         accepted = {
-            index: Accepted(PLACE, *choice, None)
+            index: AcceptedSection(PLACE, *choice, None)
             for index, one in enumerate(offer.sections)
             if one.usable and (choice := one.choose(None)) is not None
         }

@@ -1,7 +1,6 @@
 """The embedded media server, over its real port: what goes where, who is refused, and what is bounded."""
 
 import asyncio
-import itertools
 import secrets
 import socket
 import time
@@ -9,14 +8,14 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from fsharechat.mediaserver import BadOffer, Busy, Candidate, MediaServerError, RoomFull, UnknownSender
+from fsharechat.mediaserver import BadOffer, Busy, MediaServerError
 from roles.media import rtcp, stun
 from roles.media import sfu as sfu_module
-from roles.media.dtls import Fingerprint, Identity
-from roles.media.router import Source
+from roles.media.dtls import DtlsIdentity, Fingerprint
+from roles.media.router import StreamSource
 from roles.media.sfu import Limits, Sfu
 from roles.media.srtp import MAX_SOURCES
-from roles.media.transport import CONSENT_SECONDS, MAX_ADDRESSES, Transport
+from roles.media.transport import CONSENT_SECONDS, MAX_ADDRESSES, IceTransport
 from tests.unit.media.media_kit import ROOM, Call, Told, flows, stays_silent
 from tools.testing.media_peer import PAYLOADS, MediaPeer
 from tools.testing.server import until
@@ -24,79 +23,14 @@ from tools.testing.server import until
 PLI = (rtcp.PSFB, rtcp.PLI)
 
 
-async def test_sound_and_picture_reach_who_receives(call: Call, sfu: Sfu) -> None:
-    await call.join("anna", "ben", "carl")
-    anna = await call.publish("anna")
-    sinks = [await call.receive(name, "anna") for name in ("ben", "carl")]
-    for sink in sinks:
-        for kind, payload in PAYLOADS.items():
-            await flows(anna, sink, kind, payload)
-    number = anna.send("video", b"the very bytes")
-    await until(lambda: all(b"the very bytes" in sink.bodies for sink in sinks))
-    assert number is not None
-    assert anna.received.total() == 0
-    assert sinks[0].sources == sinks[1].sources
-    assert sinks[0].sources.isdisjoint(anna.ssrcs.values())
-    assert (len(sfu.rooms), sfu.participants, sfu.connections) == (1, 3, 3)
-
-
-async def test_a_receiver_may_come_before_the_sender(call: Call) -> None:
+async def test_what_is_there_is_counted(call: Call, sfu: Sfu) -> None:
     await call.join("anna", "ben")
-    ben = await call.receive("ben", "anna")
-    anna = await call.publish("anna")
-    await flows(anna, ben)
-    assert anna.feedback[PLI] >= 1
-
-
-async def test_receivers_go_on_when_the_sender_publishes_again(call: Call, told: Told) -> None:
-    await call.join("anna", "ben")
-    first = await call.publish("anna")
-    ben = await call.receive("ben", "anna")
-    await flows(first, ben, payload=PAYLOADS["video"])
-    second = await call.publish("anna")
-    await flows(second, ben, payload=PAYLOADS["video"])
-    numbers = ben.numbers[PAYLOADS["video"]]
-    assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(numbers))
-    assert len(ben.sources) == 1
-    assert told.gone == []
-    await until(lambda: first.failed)
-
-
-async def test_a_new_receiving_connection_takes_the_place_of_the_old_one(
-    call: Call, sfu: Sfu, told: Told
-) -> None:
-    await call.join("anna", "ben")
-    anna = await call.publish("anna")
-    old = await call.receive("ben", "anna")
-    await flows(anna, old)
-    new = await call.receive("ben", "anna")
-    await stays_silent(anna, old, witness=new)
-    assert sfu.connections == 2
-    assert told.gone == []
-
-
-async def test_who_leaves_and_comes_back_is_seen_again(call: Call, sfu: Sfu) -> None:
-    await call.join("anna", "ben")
-    anna, ben = await call.publish("anna"), await call.receive("ben", "anna")
-    await flows(anna, ben)
-    await sfu.leave(ROOM, "anna")
-    await until(lambda: anna.failed and ben.failed)
-    assert sfu.connections == 0
-    with pytest.raises(UnknownSender):
+    for _ in range(2):
+        await call.publish("anna")
         await call.receive("ben", "anna")
-    await call.join("anna")
-    anna, ben = await call.publish("anna"), await call.receive("ben", "anna")
-    await flows(anna, ben)
-
-
-async def test_who_joins_again_begins_anew(call: Call, sfu: Sfu) -> None:
-    await call.join("anna", "ben")
-    first, ben = await call.publish("anna"), await call.receive("ben", "anna")
-    await flows(first, ben)
-    await call.join("anna")
-    await until(lambda: first.failed)
-    await flows(await call.publish("anna"), ben)
-    assert sfu.participants == 2
+    assert (sfu.rooms, sfu.participants, sfu.connections) == ([ROOM], 2, 2)
+    await sfu.leave(ROOM, "anna")
+    assert (sfu.rooms, sfu.participants, sfu.connections) == ([ROOM], 1, 0)
 
 
 async def test_rooms_end_with_their_last_participant_or_when_they_are_closed(call: Call, sfu: Sfu) -> None:
@@ -113,22 +47,6 @@ async def test_rooms_end_with_their_last_participant_or_when_they_are_closed(cal
     assert (sfu.rooms, sfu.connections, len(sfu.port.by_user), len(sfu.port.by_address)) == ([], 0, 0, 0)
     await sfu.close_room(ROOM)
     await sfu.leave(ROOM, "anna")
-
-
-async def test_rooms_hear_nothing_of_each_other(call: Call, sfu: Sfu) -> None:
-    other = Call(sfu, "elsewhere")
-    try:
-        for one in (call, other):
-            await one.join("anna", "ben")
-        here, there = await call.publish("anna"), await other.publish("anna")
-        ben_here, ben_there = await call.receive("ben", "anna"), await other.receive("ben", "anna")
-        await flows(here, ben_here)
-        assert ben_there.received.total() == 0
-        await flows(there, ben_there)
-        await sfu.close_room("elsewhere")
-        await flows(here, ben_here)
-    finally:
-        other.close()
 
 
 async def test_a_receiver_of_another_codec_gets_sound_alone(call: Call) -> None:
@@ -180,15 +98,15 @@ async def test_a_connection_whose_feedback_fails_ends_and_others_go_on(
     anna, carl = await call.publish("anna"), await call.publish("carl")
     ben = await call.receive("ben", "carl")
     anna.send("audio", b"x")
-    tick = Source.tick
+    tick = StreamSource.tick
 
-    def fail(source: Source, now: float, seconds: float) -> None:
+    def fail(source: StreamSource, now: float, seconds: float) -> None:
         if source.name == "anna":
             raise RuntimeError("made up")
         tick(source, now, seconds)
 
     with capture_logs() as logs:
-        monkeypatch.setattr(Source, "tick", fail)
+        monkeypatch.setattr(StreamSource, "tick", fail)
         await until(lambda: told.gone)
     assert told.gone == [(ROOM, "anna", "anna")]
     assert any(
@@ -205,7 +123,7 @@ async def test_a_wrong_fingerprint_gets_nothing(call: Call, sfu: Sfu, told: Told
     await call.join("anna", "ben", "carl")
     anna, carl = await call.publish("anna"), await call.receive("carl", "anna")
     ben = call.offerer(sends=False)
-    ben.accept(await sfu.receive(ROOM, "ben", "anna", ben.offer(Identity().fingerprint)))
+    ben.accept(await sfu.receive(ROOM, "ben", "anna", ben.offer(DtlsIdentity().fingerprint)))
     await until(lambda: told.gone)
     assert told.gone == [(ROOM, "ben", "anna")]
     await stays_silent(anna, ben, witness=carl)
@@ -220,32 +138,6 @@ async def test_a_fingerprint_that_can_be_forged_is_no_offer(call: Call, sfu: Sfu
         await sfu.publish(ROOM, "anna", peer.offer(Fingerprint((digest, "00:11"))))
 
 
-@pytest.mark.parametrize("offer", ["", "v=0\r\n", "v=0\r\nm=audio 9 X 1\r\n", "v=0\r\n" + "x" * 70_000])
-async def test_a_bad_offer_leaves_the_connection_that_there_is(call: Call, sfu: Sfu, offer: str) -> None:
-    await call.join("anna", "ben")
-    anna, ben = await call.publish("anna"), await call.receive("ben", "anna")
-    with pytest.raises(BadOffer):
-        await sfu.publish(ROOM, "anna", offer)
-    with pytest.raises(BadOffer):
-        await sfu.receive(ROOM, "ben", "anna", offer)
-    await flows(anna, ben)
-
-
-async def test_only_participants_of_the_room_send_and_receive(call: Call, sfu: Sfu) -> None:
-    await call.join("anna")
-    sends, receives = call.offerer(sends=True), call.offerer(sends=False)
-    for refused in (
-        sfu.publish(ROOM, "ben", sends.offer()),
-        sfu.publish("elsewhere", "anna", sends.offer()),
-        sfu.receive(ROOM, "ben", "anna", receives.offer()),
-        sfu.receive(ROOM, "anna", "ben", receives.offer()),
-        sfu.receive(ROOM, "anna", "anna", receives.offer()),
-    ):
-        with pytest.raises(UnknownSender):
-            await refused
-    await sfu.candidate(ROOM, "ben", "anna", Candidate("candidate:1"))
-
-
 async def test_an_offer_of_the_wrong_direction_is_refused(call: Call, sfu: Sfu) -> None:
     await call.join("anna", "ben")
     with pytest.raises(BadOffer):
@@ -254,13 +146,13 @@ async def test_an_offer_of_the_wrong_direction_is_refused(call: Call, sfu: Sfu) 
         await sfu.receive(ROOM, "ben", "anna", call.offerer(sends=True).offer())
 
 
-def only_connection(sfu: Sfu) -> Transport:
+def only_connection(sfu: Sfu) -> IceTransport:
     (connection,) = sfu.port.by_user.values()
-    assert isinstance(connection, Transport)
+    assert isinstance(connection, IceTransport)
     return connection
 
 
-def check_of(connection: Transport, peer: MediaPeer) -> stun.BindingRequest:
+def check_of(connection: IceTransport, peer: MediaPeer) -> stun.BindingRequest:
     """Return a right check of the connection's other side."""
     name, password = f"{connection.user}:{peer.user}", connection.password.encode()
     request = stun.parse(stun.request(secrets.token_bytes(12), name, password, use_candidate=True))
@@ -308,8 +200,8 @@ async def test_nobody_takes_an_address_that_another_connection_holds(call: Call,
     ben = await call.receive("ben", "anna")
     await flows(anna, ben)
     one, other = sfu.port.by_user.values()
-    assert isinstance(one, Transport)
-    assert isinstance(other, Transport)
+    assert isinstance(one, IceTransport)
+    assert isinstance(other, IceTransport)
     hers, his = (one, other) if one.address == address_of(anna) else (other, one)
     assert hers.address == address_of(anna)
     his.on_check(check_of(his, ben), address_of(anna))
@@ -379,14 +271,14 @@ async def test_a_datagram_that_makes_it_fail_ends_that_connection_alone(
     await call.join("anna", "ben", "carl")
     anna, carl = await call.publish("anna"), await call.publish("carl")
     ben = await call.receive("ben", "carl")
-    on_rtp = Source.on_rtp
+    on_rtp = StreamSource.on_rtp
 
-    def fail(source: Source, packet: bytes, now: float) -> None:
+    def fail(source: StreamSource, packet: bytes, now: float) -> None:
         if source.name == "anna":
             raise RuntimeError("made up")
         on_rtp(source, packet, now)
 
-    monkeypatch.setattr(Source, "on_rtp", fail)
+    monkeypatch.setattr(StreamSource, "on_rtp", fail)
     with capture_logs() as logs:
         anna.send("video", b"x")
         await until(lambda: told.gone)
@@ -396,15 +288,6 @@ async def test_a_datagram_that_makes_it_fail_ends_that_connection_alone(
 
 
 # Bounds
-
-
-@pytest.mark.parametrize("limits", [Limits(room_limit=2)])
-async def test_a_room_has_so_many_participants(call: Call, sfu: Sfu) -> None:
-    await call.join("anna", "ben", "anna")
-    with pytest.raises(RoomFull):
-        await call.join("carl")
-    await sfu.leave(ROOM, "ben")
-    await call.join("carl")
 
 
 @pytest.mark.parametrize("limits", [Limits(room_limit=2)])
