@@ -1,4 +1,4 @@
-"""Which implementation serves what the settings name. Those of a cluster are imported only where they are used."""
+"""Chooses the implementations for the settings. Those of a cluster are imported only if they are used."""
 
 import hmac
 import secrets
@@ -32,11 +32,11 @@ def make_store(settings: Settings) -> Store:
 
 
 def make_blobs(settings: Settings, store: Store) -> Blobs:
-    """Return what keeps media. `store` need be open only when the first url is signed."""
+    """Return the media store. `store` need not be open before the first url is signed."""
     blobs, api = settings.blobs, settings.api
 
     async def folders_key() -> bytes:
-        # Not from the cluster's secret: with another one, users would no longer replace what they have uploaded.
+        # Not from the cluster's secret: with a new secret, users could no longer replace their uploads.
         return await store.write(users.fact, "media_folders_key", secrets.token_bytes(32))
 
     uploaders = Uploaders(folders_key)
@@ -111,11 +111,11 @@ def make_media_link(settings: Settings, registry: Registry, rpc: Rpc) -> MediaLi
 
 
 CALL_SHARE = 0.8
-"""The part of a call's time that sending a code may take: the rest is for the store, and the way back."""
+"""The share of a call's time for sending a code. The rest is for the store, and the way back."""
 
 
 def make_codes(settings: Settings) -> Delivery:
-    """Return what sends login codes. Raises CodeError."""
+    """Return the sender of login codes. Raises CodeError."""
     codes = settings.codes
     seconds = min(codes.send_seconds, settings.rpc.timeout_seconds * CALL_SHARE)
     minutes = max(1, int(codes.lifetime_seconds // 60))

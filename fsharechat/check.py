@@ -1,6 +1,7 @@
-"""Looks at what the settings name (`fsharechat check`), migrates the store, closes it to older versions (`fence`).
+"""Checks the services in the settings (`fsharechat check`), migrates the store, closes it to older versions
+(`fence`).
 
-A look makes and changes nothing: whoever looks may be another user than the one who runs the server.
+A check makes and changes nothing: another user than the server's may run it.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from fsharechat.data_folder import AlreadyRunning, DataFolder
 from fsharechat.errors import StartError, StoreError
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
-from fsharechat.settings_tls import good_until
+from fsharechat.settings_types import good_until
 from fsharechat.store import fence
 from fsharechat.store.migrate import OnStep, revisions
 from fsharechat.store.state import StoreState, StoreUnread
@@ -24,14 +25,14 @@ from fsharechat.tls import TlsError
 
 CHECK_SECONDS = 6.0
 LEAVE_SECONDS = 1.0
-"""Then for letting go of what was reached."""
+"""Further time to close the connections of a check, s."""
 
 _NO_STORE = "no store yet"
-_BY_ITSELF = "The server sees to it at its start, or `fsharechat migrate` before"
+_BY_ITSELF = "The server does this at its start, or `fsharechat migrate` before"
 
 
 class Check(NamedTuple):
-    """What was found out about one thing the settings name."""
+    """The result for one service in the settings."""
 
     name: str
     ok: bool
@@ -39,9 +40,9 @@ class Check(NamedTuple):
 
 
 async def check(settings: Settings) -> list[Check]:
-    """Look at the store, the registry, the bus, the media and who sends login codes, all at once.
+    """Check the store, the registry, the bus, the media and the sender of login codes, all at once.
 
-    It takes no longer than CHECK_SECONDS and LEAVE_SECONDS.
+    It takes at most CHECK_SECONDS plus LEAVE_SECONDS.
     """
     registry, bus = backends.make_registry(settings), backends.make_bus(settings)
     blobs = backends.make_blobs(settings, backends.make_store(settings))
@@ -70,11 +71,11 @@ async def check(settings: Settings) -> list[Check]:
 
 
 async def migrate(settings: Settings, on_step: OnStep) -> Check:
-    """Bring the tables up to date; `on_step` is called after each step. It takes as long as they take."""
+    """Bring the tables up to date. `on_step` is called after each step. There is no time limit."""
 
     async def bring() -> str:
         _check_owner(settings, "migrate")
-        with suppress(StoreUnread):  # that it can be read is for who writes there to see to
+        with suppress(StoreUnread):  # the process that writes there must make it readable
             found = await _find(settings, "migrate")
             if found.state.revision and not found.waiting:
                 return f"{found}. Nothing to do"
@@ -114,7 +115,7 @@ async def _look(
     leave: Callable[[], Awaitable[None]] | None = None,
     seconds: float | None = CHECK_SECONDS,
 ) -> Check:
-    """Return what `reach` says, or why it failed, and let go of what it reached."""
+    """Return the result of `reach`, or why it failed, and close its connections."""
     try:
         async with asyncio.timeout(seconds):
             return Check(name, True, await reach())
@@ -136,7 +137,7 @@ def _said(place: str, fine: str, missing: str = "") -> str:
 
 
 class _StoreFound(NamedTuple):
-    """What a look at the store found: where it is, what it says of itself, which migrations wait, who runs on it."""
+    """The result for the store: its place, its state, the waiting migrations, and the process that runs on it."""
 
     place: str
     state: StoreState
@@ -164,10 +165,10 @@ class _StoreFound(NamedTuple):
 
 
 async def _find(settings: Settings, command: str) -> _StoreFound:
-    """Look at the store.
+    """Check the store.
 
-    Raises StoreError where it is closed to this version, StoreUnread, and StartError where this user may not look:
-    then `command` is for another one to run.
+    Raises StoreError if it is closed to this version, StoreUnread, and StartError if this user may not read it: then
+    the right user must run `command`.
     """
     process = ""
     if settings.on_sqlite:
@@ -197,7 +198,7 @@ def _check_owner(settings: Settings, command: str) -> None:
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Have the data folder of an SQLite database for oneself. Raises StartError."""
+    """Lock the data folder of an SQLite database. Raises StartError."""
     with ExitStack() as stack:
         if settings.on_sqlite:
             try:
@@ -212,7 +213,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 async def _prove_certificate(settings: Settings) -> str:
     certificate = settings.rpc.tls.certificate
     tls.prove(settings.rpc.tls, listens="group" in settings.node.roles)
-    return f"{certificate} is what other processes will accept, until {good_until(certificate):%Y-%m-%d}"
+    return f"{certificate} is accepted by other processes, until {good_until(certificate):%Y-%m-%d}"
 
 
 async def _reach_codes(settings: Settings) -> str:
@@ -228,10 +229,10 @@ def _shown_blobs(settings: Settings) -> str:
 
 
 def _shown(settings: Settings) -> str:
-    """Return where the store is, without its password."""
+    """Return the place of the store, without its password."""
     return str(settings.store_path()) if settings.on_sqlite else _place(settings.store.url)
 
 
 def _place(url: str) -> str:
-    """Return a url without its user and password: with them, only what is behind."""
+    """Return a url without its user and password."""
     return url.rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""The command line. It only parses and calls; `chat` and what helps need no package of the server."""
+"""The command line. It only parses and calls. `chat` and the help texts need no package of the server."""
 
 import argparse
 import sys
@@ -13,10 +13,10 @@ DEFAULT_SETTINGS_FILE = Path("settings.toml")
 _COMMANDS = ("check", "migrate", "fence", "settings", "chat", "admin")
 COMMANDS = """commands:
   (none)    run the server
-  check     read the settings, look at every service they name, say what is wrong; nothing is changed
-  migrate   bring the tables of the store up to date, as the server does when it starts
-  fence     close the store to older versions: the end of an upgrade
-  settings  print a settings file: every key with its default and what it means
+  check     read the settings and check every service that they name; nothing is changed
+  migrate   bring the tables of the store up to date, as the server does at its start
+  fence     close the store to older versions, at the end of an upgrade
+  settings  print a settings file: every key with its default and meaning
   chat      a chat client for the terminal; see fsharechat chat --help
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
 
@@ -54,9 +54,11 @@ def _run(argv: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     if args.command in ("chat", "admin"):
-        parser.error(f"{args.command} comes first, and its flags behind it: fsharechat {args.command} --help")
+        parser.error(
+            f"{args.command} must come first, and its flags after it: fsharechat {args.command} --help"
+        )
     if args.command == "settings":
-        # As bytes: the console of a system may not have the characters.
+        # As bytes: the console may not support all characters.
         sys.stdout.buffer.write((files("fsharechat") / "settings.toml").read_bytes())
         return 0
     from fsharechat import commands

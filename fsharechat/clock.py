@@ -1,4 +1,4 @@
-"""The clock of this machine, and what may be wrong with it."""
+"""The clock of this machine, and its possible faults."""
 
 import time
 
@@ -10,24 +10,24 @@ EARLIEST_MS = 1_577_836_800_000
 """2020-01-01: a clock before that was never set."""
 
 LATEST_MS = 4_102_444_800_000
-"""2100-01-01: no clock is past that, and message ids have no room for much more."""
+"""2100-01-01: no clock is later, and message ids have no room for much more."""
 
 REPORT_SECONDS = 60.0
-"""What goes on being wrong is said once in that time."""
+"""How often a lasting fault is logged, s."""
 
 
 def now_ms() -> int:
-    """Return the time in ms since the Unix epoch, which may step in both directions."""
+    """Return the time in ms since the Unix epoch. It may step in both directions."""
     return time.time_ns() // 1_000_000
 
 
 def monotonic_ms() -> int:
-    """Return ms since some moment, of a clock that never steps."""
+    """Return the ms of a clock that never steps, counted from some moment."""
     return time.monotonic_ns() // 1_000_000
 
 
 def problem(ms: int | None = None) -> str | None:
-    """Return why nobody can be served by this clock (or by one that reads `ms`); None where it may be right."""
+    """Return why the server cannot work with this clock (or one that reads `ms`), None if it may be right."""
     ms = now_ms() if ms is None else ms
     if EARLIEST_MS <= ms < LATEST_MS:
         return None
@@ -41,20 +41,20 @@ def problem(ms: int | None = None) -> str | None:
 def within(span_ms: int, then: int, now: int) -> bool:
     """Return whether two times are less than `span_ms` apart, in either order.
 
-    What a clock that was far ahead has left behind counts for nothing, or somebody would be locked out until that
-    time comes; the clocks of two processes may differ by a little.
+    The clocks of two processes may differ a little. But a time from a clock that was far ahead must not count: else
+    somebody would be locked out until that time comes.
     """
     return abs(now - then) < span_ms
 
 
 class ClockWatch:
-    """Says in the log that clocks do not fit together: loudly, and each thing once in REPORT_SECONDS."""
+    """Logs that clocks differ too much, each fault once in REPORT_SECONDS."""
 
     def __init__(self) -> None:
         self._said: dict[object, float] = {}
 
     def peer_ahead(self, node: int, by_ms: int) -> None:
-        """The ids of a node are of a time that is far ahead of this clock."""
+        """The ids of a node have a time far ahead of this clock."""
         if self._is_due(node):
             log.error(
                 "the clock of another machine is ahead, or this one is behind: set both by NTP",
@@ -63,7 +63,7 @@ class ClockWatch:
             )
 
     def behind(self, by_ms: int) -> None:
-        """This clock reads a time that is far below that of ids which are given out."""
+        """This clock is far behind the time of the ids that are given out."""
         if self._is_due("behind"):
             log.error(
                 "the clock went back, or was ahead before: message ids count on from there",

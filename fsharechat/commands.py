@@ -1,4 +1,4 @@
-"""The commands of the server: it itself, `check`, `migrate` and `fence`. They need all packages of the server."""
+"""The commands of the server: running it, `check`, `migrate` and `fence`. They need all packages of the server."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ LOOKS = ("check", "migrate", "fence")
 
 
 def run(args: argparse.Namespace, settings_file: Path | None) -> int:
-    """Carry out what the command line says, and return the exit code."""
+    """Carry out a command, and return the exit code."""
     read = partial(load, settings_file, vars(args), os.environ)
     try:
         settings = read()
@@ -33,14 +33,14 @@ def run(args: argparse.Namespace, settings_file: Path | None) -> int:
     if args.command in LOOKS:
         return _check(args.command, settings)
     if args.dev and not settings.codes.super_code and "group" in settings.node.roles:
-        # Other machines reach the server: a code that everybody knows would let in anybody, as anybody.
+        # Other machines reach the server. With a well-known code anybody could log in as anybody.
         settings = with_super_code(settings, secrets.token_hex(8))
         print(f"super code: {settings.codes.super_code}", flush=True)
     return _serve(settings, read)
 
 
 def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it runs, and what it would read again is there
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it runs, and can read the settings again
     from fsharechat import node
 
     try:
@@ -70,7 +70,7 @@ def _print_step(step: MigrationStep) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    import uvloop  # it is not there on every system
+    import uvloop  # not every system has it
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)

@@ -1,4 +1,4 @@
-"""The folder that a process keeps its data in: its lock, whose it is, and what a look at it says."""
+"""The data folder of a process: its lock, its owner, and checks of it."""
 
 import fcntl
 import os
@@ -18,20 +18,20 @@ log = structlog.get_logger(__name__)
 
 LOCK = "lock"
 PATIENCE_SECONDS = 0.5
-"""`fsharechat check` has the lock for a moment, to see whether a server has it: so that is waited for."""
+"""`fsharechat check` takes the lock for a moment, to see whether a server has it. So a start waits so long, s."""
 _PAUSE_SECONDS = 0.05
 
 
 class AlreadyRunning(StartError):
-    """Another process runs on the folder."""
+    """Another process uses the folder."""
 
 
 class DataFolder:
-    """The data folder, and the lock that keeps a second process out of it.
+    """The data folder, and the lock that keeps a second process out.
 
-    Where there is none it is made for this user alone, for it keeps what people say to each other. One that others
-    may look into may be meant so, for a back-up or a web server: it is warned of, and the files of the database are
-    for their user alone in any case.
+    A missing folder is made for this user alone, because it keeps private messages. Other users' access to an
+    existing folder may be intended, for a backup or a web server, so it causes only a warning. The files of the
+    database are always private.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class DataFolder:
             self._lock.write(f"{os.getpid()}\n")
             self._lock.flush()
         except OSError as error:
-            with suppress(OSError):  # it would write once more what the disk has no room for
+            with suppress(OSError):  # it would write again what does not fit on the disk
                 self._lock.close()
             raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
         return self
@@ -74,7 +74,7 @@ class DataFolder:
 
 
 def running_on(folder: Path) -> str:
-    """Return the process that runs on a folder, "" where none does. Raises OSError where one may not look."""
+    """Return the process that runs on a folder, "" if there is none. Raises OSError if this user may not read it."""
     try:
         with (folder / LOCK).open() as lock:
             try:
@@ -87,9 +87,9 @@ def running_on(folder: Path) -> str:
 
 
 def look(folder: Path, command: str) -> None:
-    """Look whether a folder can be used, or made where there is none. Raises StartError.
+    """Check that a folder can be used, or made if it is missing. Raises StartError.
 
-    `command`, of `fsharechat`, is what the owner should run where this user may not.
+    `command` of `fsharechat` is what the owner should run if this user may not.
     """
     if problem := unusable(folder):
         others = folder.is_dir() and folder.stat().st_uid != os.geteuid()
@@ -97,7 +97,7 @@ def look(folder: Path, command: str) -> None:
 
 
 def check_owner(folder: Path, command: str) -> None:
-    """Raise StartError where a folder is another user's: what this one made there, that one could not use."""
+    """Raise StartError if a folder belongs to another user, who could not use files made by this one."""
     if folder.exists() and folder.stat().st_uid != os.geteuid():
         raise StartError(f"{folder}: {_as_owner(folder, command)}")
 
@@ -108,7 +108,7 @@ def _as_owner(folder: Path, command: str) -> str:
         owner = pwd.getpwuid(uid).pw_name
     except KeyError:
         owner = f"'#{uid}'"
-    return f"It belongs to {owner}. Do it as that user: sudo -u {owner} fsharechat {command}, with the same flags"
+    return f"It belongs to {owner}. Run it as that user: sudo -u {owner} fsharechat {command}, with the same flags"
 
 
 def _locked(lock: IO[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What requests and starts can fail with, wherever they fail."""
+"""The errors of requests and starts."""
 
 import errno
 import logging
@@ -16,14 +16,14 @@ class Refusal(Exception):
 
 
 class StartError(Exception):
-    """The process cannot start, or a command cannot do its work; the text is for the operator."""
+    """The process cannot start, or a command cannot do its work. The text is for the operator."""
 
 
 class StoreError(Exception):
-    """The store did not do what it was asked; nothing of it was kept unless the text says otherwise."""
+    """The store did not carry out a request. Nothing of it was kept, unless the text says otherwise."""
 
     log_level: ClassVar[int] = logging.WARNING
-    """How loudly the log has each request that fails by it."""
+    """The log level for each request that fails with it."""
 
 
 class StoreBusy(StoreError):
@@ -31,17 +31,17 @@ class StoreBusy(StoreError):
 
 
 class StoreFull(StoreError):
-    """The disk of the database is full; the store has said so in the log, once for all that fail meanwhile."""
+    """The disk of the database is full. The store logs it once for all failures."""
 
     log_level = logging.DEBUG
 
 
 class CommitInDoubt(StoreError):
-    """The connection broke at the commit, and the store does not answer: all is kept, or nothing."""
+    """The connection broke at the commit, and the store does not answer: either all is kept, or nothing."""
 
 
 def listen_problem(host: str, port: int, error: OSError) -> str:
-    """Return, for the operator, why a server cannot listen."""
+    """Return why a server cannot listen, for the operator."""
     if error.errno == errno.EADDRINUSE:
         return f"another process listens on {host}:{port} already"
     return f"cannot listen on {host}: {error.strerror or error}"

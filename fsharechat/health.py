@@ -1,4 +1,4 @@
-"""Whether this process can serve: what each of its parts says, for load balancers and for people."""
+"""The health of this process and its parts, for load balancers and people."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,13 +9,13 @@ from aiohttp import web
 from fsharechat import __version__
 
 LOOK_SECONDS = 2.0
-"""A part that has not answered after so long does not serve."""
+"""A part counts as not serving if it does not answer within so many seconds."""
 FRESH_SECONDS = 1.0
-"""What was found is told for so long, however many ask."""
+"""How long a result is reused, s, however many callers ask."""
 
 
 class Finding(NamedTuple):
-    """`reason`: what is wrong, "" if nothing is. `serves`: whether the process can do its work all the same."""
+    """`reason`: the fault, "" if there is none. `serves`: whether the process can still do its work."""
 
     reason: str = ""
     serves: bool = True
@@ -31,7 +31,7 @@ Look = Callable[[], Awaitable[Finding]]
 
 
 class Health:
-    """The parts of a process, by name. Whether it is ready is whether all of them serve."""
+    """The parts of a process, by name. The process is ready if all of them serve."""
 
     def __init__(self) -> None:
         self._parts: dict[str, Look] = {}
@@ -39,11 +39,11 @@ class Health:
         self._found_at = 0.0
 
     def part(self, name: str, look: Look) -> None:
-        """Ask `look` about a part from now on. It does not raise."""
+        """Add a part. `look` returns its state, and does not raise."""
         self._parts[name] = look
 
     async def look(self) -> dict[str, Finding]:
-        """Return what the parts say, at most FRESH_SECONDS old and within LOOK_SECONDS."""
+        """Return the states of all parts, within LOOK_SECONDS and at most FRESH_SECONDS old."""
         loop = asyncio.get_running_loop()
         looking = self._looking
         if looking is None or (looking.done() and loop.time() - self._found_at > FRESH_SECONDS):
@@ -61,7 +61,7 @@ class Health:
         app.router.add_get("/monitor/ready", self._ready)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        """Answer 200 while the process can serve, else 503; either way with what each part says."""
+        """Answer 200 while the process can serve, else 503, both with the state of each part."""
         found = await self.look()
         code = 200 if all(finding.serves for finding in found.values()) else 503
         parts = {name: str(finding) for name, finding in found.items()}
@@ -69,7 +69,7 @@ class Health:
 
 
 async def _alive(_: web.Request) -> web.Response:
-    """Answer 200: the process lives, whether it can serve or not; and which version it is."""
+    """Answer 200 with the version: the process is alive, whether it can serve or not."""
     return web.json_response({"code": 200, "version": __version__})
 
 

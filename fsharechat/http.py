@@ -1,15 +1,17 @@
-"""What all HTTP ports of a process have in common: bodies are taken as they come, none is decompressed."""
+"""The common part of all HTTP ports of a process: no body is decompressed."""
 
+import logging
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 _AS_IT_IS = frozenset({"", "identity"})
 
 
 def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
-    """Return what serves an application without decompressing anything: a few bytes may stand for gigabytes.
+    """Return a runner for an application that decompresses nothing: a few bytes may stand for gigabytes.
 
     The application has `refuse_encoded` among its middlewares. `options` are those of aiohttp's AppRunner.
     """
@@ -18,7 +20,7 @@ def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
 
 @web.middleware
 async def refuse_encoded(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a request with a Content-Encoding (415), whatever its path; its connection ends."""
+    """Refuse a request with a Content-Encoding (415), whatever its path. Its connection ends."""
     encoding = ",".join(request.headers.getall("Content-Encoding", ()))
     if encoding.strip().lower() in _AS_IT_IS:
         return await handler(request)
@@ -26,3 +28,14 @@ async def refuse_encoded(request: web.Request, handler: Handler) -> web.StreamRe
     response = web.json_response(refusal, status=415)
     response.force_close()
     return response
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """Leaves out faults of clients, and clients that went away: these are no errors of the server."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+
+    def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
+        if not isinstance(exc_info, (HttpProcessingError, ConnectionError)):
+            super().exception(msg, *args, exc_info=exc_info, **kwargs)

@@ -1,6 +1,6 @@
-"""Logging: lines for people on a terminal, JSON lines otherwise; `logging` goes the same way.
+"""Logging: readable lines on a terminal, JSON lines otherwise. `logging` goes the same way.
 
-Secrets, login codes and message texts are not logged in the first place; `mask_secrets` is the second fence.
+Secrets, login codes and message texts are not passed to the log. `mask_secrets` is a second protection.
 """
 
 import logging
@@ -15,26 +15,26 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from fsharechat.settings_schema import LogSettings
 
 CODE_EVENT = "login code"
-"""The event under which the code provider `log` may show a code."""
+"""The event in which the code provider `log` may show a code."""
 
 _SECRET_KEYS = frozenset({"password", "token", "secret"})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _QUIET = ("aiohttp.access", "asyncio", "alembic", "aiokafka")
 _CHATTY = "aiokafka"
-"""Says the same many times a second while Kafka is away; fsharechat/bus/kafka.py says it once."""
+"""It logs the same line many times a second while Kafka is away. fsharechat/bus/kafka.py logs it once."""
 REPEAT_SECONDS = 300.0
 _MUTE = ("aiozk",)
-"""Tells with tracebacks, and again and again, what registry/zookeeper/session.py says in a line."""
+"""It repeats, with tracebacks, what registry/zookeeper/session.py logs in one line."""
 
 
 class _Logger(structlog.BoundLoggerBase):
-    """What all bound loggers are: `set_level` gives it its methods, so that those that are held on to follow."""
+    """The class of all bound loggers. `set_level` sets its methods, so existing loggers follow."""
 
 
 def configure(log: LogSettings, stream: TextIO | None = None) -> None:
-    """Send what structlog and `logging` are told to `stream` (standard error), as `log` wants it.
+    """Send events of structlog and `logging` to `stream` (standard error), in the form of `log`.
 
-    An event below the level costs one call of an empty function: hold on to a bound logger in hot paths.
+    An event below the level costs one call of an empty function. In hot paths, keep a bound logger.
     """
     stream = stream or sys.stderr
     readable = log.format == "console" or (log.format == "auto" and stream.isatty())
@@ -56,7 +56,7 @@ def configure(log: LogSettings, stream: TextIO | None = None) -> None:
 
 
 def set_level(level: str) -> None:
-    """Show events from a level on, of loggers that are in use already too."""
+    """Show events from a level on. This also changes loggers in use."""
     number = _LEVELS[level]
     for name, method in vars(structlog.make_filtering_bound_logger(number)).items():
         if not name.startswith("__"):
@@ -67,7 +67,7 @@ def set_level(level: str) -> None:
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace secrets by ***. A `code` is one only as text: numbers are result codes."""
+    """Replace secrets by ***. A `code` is a secret only as text: numbers are result codes."""
     for key in _SECRET_KEYS & event.keys():
         event[key] = "***"
     if isinstance(event.get("code"), str) and event.get("event") != CODE_EVENT:
@@ -115,7 +115,7 @@ def _route_standard_library(stream: TextIO, shared: list[Processor], render: lis
 
 
 class _NoRepeats(logging.Filter):
-    """Lets each kind of line of a chatty library through once in REPEAT_SECONDS."""
+    """Shows each kind of line of a noisy library only once in REPEAT_SECONDS."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,8 @@ class _NoRepeats(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] != _CHATTY:
             return True
-        # The text before its values are filled in: a kind, of which there are as many as the library has lines.
+        # The text before its values are filled in. It names the kind of line, and the library has a fixed number of
+        # kinds.
         kind = (record.name, str(record.msg))
         last = self._said.get(kind)
         if last is not None and record.created - last < REPEAT_SECONDS:

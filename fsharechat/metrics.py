@@ -1,6 +1,6 @@
-"""Counters of a process, served for Prometheus on `[metrics] port`, beside what tells of its health.
+"""The metrics of a process, served for Prometheus on `[metrics] port`, beside its health.
 
-Roles count in plain integers, which costs the hot path nothing, and tell here how to read them.
+Roles count in plain integers, which costs the hot path nothing. Here they register how to read them.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,11 +34,11 @@ class Metrics(Collector):
         self._runner: web.AppRunner | None = None
 
     def counter(self, name: str, help: str, read: Callable[[], float]) -> None:
-        """Publish what `read` returns, which only grows, as fsharechat_`name`_total."""
+        """Publish the value of `read`, which only grows, as fsharechat_`name`_total."""
         self._readings.append(_Reading(CounterMetricFamily, f"fsharechat_{name}", help, read))
 
     def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
-        """Publish what `read` returns as fsharechat_`name`."""
+        """Publish the value of `read` as fsharechat_`name`."""
         self._readings.append(_Reading(GaugeMetricFamily, f"fsharechat_{name}", help, read))
 
     def info(self, name: str, help: str, value: dict[str, str]) -> None:
@@ -51,7 +51,7 @@ class Metrics(Collector):
         yield from self._infos
 
     async def serve(self, host: str, port: int, health: Health) -> str:
-        """Serve GET /metrics, and what `health` serves; return the address. Raises OSError."""
+        """Serve GET /metrics and the requests of `health`. Return the address. Raises OSError."""
         app = web.Application(middlewares=[refuse_encoded])
         app.router.add_get("/metrics", self._page)
         health.add_routes(app)

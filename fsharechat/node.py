@@ -1,4 +1,4 @@
-"""A process: builds the backends that the settings name, boots the roles on them, drains and stops them."""
+"""A process: it builds the backends of the settings, starts the roles on them, drains and stops them."""
 
 import asyncio
 import gc
@@ -28,33 +28,33 @@ from fsharechat.role import installed
 from fsharechat.rpc import Rpc, RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
-from fsharechat.settings_tls import SYSTEM, ServiceTls
+from fsharechat.settings_types import SYSTEM, ServiceTls
 from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)
 
 ORDER = ("media", "group", "connector", "api")
-"""Roles start in this order and stop in the other, so that those who ask have somebody to ask."""
+"""Roles start in this order and stop in the reverse order, so that callers always have somebody to call."""
 
 WAIT_SECONDS = 2.0
-"""Between attempts to reach a server of the cluster that is not there yet."""
+"""The pause between attempts to reach a server of the cluster that is not there yet, s."""
 
 
 class Role(Protocol):
-    """A part of the server that a process may run. `addresses` are what it listens on, for the `ready` line."""
+    """A part of the server that a process may run. It listens on `addresses`, shown in the `ready` line."""
 
     name: str
     addresses: dict[str, str]
 
     async def start(self, node: "Node") -> None:
-        """Be of service, or raise StartError. Waits for what it needs from other roles."""
+        """Begin to serve, or raise StartError. Waits for other roles that it needs."""
 
     async def stop(self) -> None:
-        """Take no new work, finish what was taken, say goodbye. Bounded by the node."""
+        """Take no new work, finish accepted work, close connections. The node limits the time."""
 
 
 def load(name: str) -> Role:
-    """Return a new role of that name. Raises LookupError when none is installed."""
+    """Return a new role of that name. Raises LookupError if none is installed."""
     entry = installed().get(name)
     if entry is None:
         raise LookupError(f"no role {name!r} is installed")
@@ -62,9 +62,9 @@ def load(name: str) -> Role:
 
 
 class Node:
-    """What the roles of one process share, and their life: `async with` boots and drains them.
+    """The shared parts of the roles of one process, and their life: `async with` boots and drains them.
 
-    Backends may be replaced before that, which tests use to lose what a real bus would lose.
+    Backends may be replaced before that. Tests do this to lose events as a real bus would.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -96,7 +96,7 @@ class Node:
         await self.drain()
 
     async def boot(self) -> None:
-        """Open the backends and boot the roles. Raises StartError; what was begun is undone then."""
+        """Open the backends and boot the roles. Raises StartError, and then undoes the steps before it."""
         try:
             await self._boot()
         except BaseException:
@@ -113,11 +113,11 @@ class Node:
         log.info("stopped")
 
     def on_reload(self, look: Callable[[], None]) -> None:
-        """Call `look` whenever the operator wants files to be read again."""
+        """Call `look` whenever the operator asks for files to be read again."""
         self._on_reload.append(look)
 
     def reload(self, read: Callable[[], Settings]) -> None:
-        """Read again what may change while it runs: certificates, and of the settings the level of the log."""
+        """Read again what may change at run time: the certificates, and the level of the log in the settings."""
         for look in self._on_reload:
             look()
         try:
@@ -186,7 +186,7 @@ class Node:
         renewal.watch()
 
     async def _open(self, section: str, open_backend: Callable[[], Awaitable[None]]) -> None:
-        """Open a backend; in a cluster wait for its servers, which may be the next thing to start."""
+        """Open a backend. In a cluster wait for its servers, which may start later."""
         while True:
             try:
                 await open_backend()
@@ -202,7 +202,7 @@ class Node:
             await asyncio.sleep(WAIT_SECONDS)
 
     def _warn_of_media(self) -> None:
-        """Say what the defaults of [blobs] cannot know, where they matter."""
+        """Warn of defaults of [blobs] that do not suit this deployment."""
         settings = self.settings
         if not isinstance(self.blobs, DirectoryBlobs):
             return
@@ -224,7 +224,7 @@ class Node:
             raise StartError(f"[metrics] port = {port}: {listen_problem(host, port, error)}") from error
 
     def _watch_health(self) -> None:
-        """Have the health asked about what the roles share."""
+        """Add the shared parts of the roles to the health."""
         self.health.part("process", self._look_at_process)
         self.health.part("clock", _look_at_clock)
         if "group" not in self.settings.node.roles:
@@ -248,11 +248,11 @@ class Node:
         return FINE if self.rpc.ready else Finding("no group process takes calls", serves=False)
 
     async def _look_at_registry(self) -> Finding:
-        """While the registry is away a process goes on: as long as its leases hold, which their roles tell."""
+        """While the registry is away a process goes on, as long as its leases hold. The roles report their leases."""
         return Finding(self.registry.away)
 
     async def _look_at_bus(self) -> Finding:
-        """Without the bus everything reaches devices, but late."""
+        """Without the bus everything still reaches devices, but late."""
         return Finding(self.bus.away)
 
     async def _stop_role(self, booted: Role) -> None:
@@ -286,8 +286,8 @@ async def run(settings: Settings, read: Callable[[], Settings]) -> int:
         await asyncio.wait((booting,))
         return 0
     await booting
-    # What start-up made stays until the end: the collector need not walk through it again and again. And what comes
-    # and goes with each request is freed by its reference counts: it need not look for cycles every 700 objects.
+    # Objects made at the start stay until the end, so the garbage collector need not check them again. And objects of
+    # a request are freed by their reference counts, so it need not look for cycles every 700 objects.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

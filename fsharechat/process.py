@@ -1,4 +1,4 @@
-"""What a process asks of its operating system."""
+"""Requests of a process to its operating system."""
 
 import os
 import resource
@@ -7,20 +7,20 @@ import sys
 from pathlib import Path
 
 SPARE_FILES = 128
-"""Open files that are no client's: the database, other services, the log."""
+"""How many open files are not for clients: the database, other services, the log."""
 LEAST_FILES = 256
-"""A process with fewer could do nothing with them."""
+"""The least number of open files with which a process can work."""
 
 ROOM_BYTES = 16 << 20
-"""A disk with less than this is full."""
+"""A disk with less free space than this, bytes, counts as full."""
 
 
 class TooFewFiles(Exception):
-    """The operating system grants too few open files; the text is for the operator."""
+    """The operating system allows too few open files. The text is for the operator."""
 
 
 def raise_open_files() -> int:
-    """Allow this process as many open files as it may have, and return how many that is. Raises TooFewFiles."""
+    """Raise the limit of open files as far as allowed, and return it. Raises TooFewFiles."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         return sys.maxsize
@@ -34,16 +34,16 @@ def raise_open_files() -> int:
 
 
 def full(folder: Path) -> str:
-    """Return that the disk of a folder is full, or "". The folder need not be there. Raises OSError.
+    """Return a text if the disk of a folder is full, else "". The folder need not exist. Raises OSError.
 
-    Files can be made on a full disk still, but nothing be put into them.
+    On a full disk files can still be made, but stay empty.
     """
     free = shutil.disk_usage(_nearest(folder)).free
     return f"{folder}: the disk is full, {free >> 10} KiB are left" if free < ROOM_BYTES else ""
 
 
 def unusable(folder: Path) -> str:
-    """Return why a folder cannot be used, or be made where there is none; or "". It is only looked at."""
+    """Return why a folder cannot be used, or made if it is missing, else "". Nothing is changed."""
     there = _nearest(folder)
     if not there.is_dir():
         return f"{folder}: {there} is not a folder"
@@ -53,7 +53,7 @@ def unusable(folder: Path) -> str:
 
 
 def _nearest(folder: Path) -> Path:
-    """Return the folder, or what is nearest above it and there."""
+    """Return the folder, or its nearest existing parent."""
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder

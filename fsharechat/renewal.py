@@ -1,4 +1,4 @@
-"""The files of a section `tls` are read again when they change: what is open stays, new connections use them."""
+"""Reads the files of a section `tls` again when they change. New connections use them, open ones stay."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -13,21 +13,21 @@ from fsharechat.tls import TlsError
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 30.0
-"""Between looks at the files."""
+"""The time between checks of the files, s."""
 
 
 class Renewable:
-    """What may be reached over TLS."""
+    """A service that may be reached over TLS."""
 
     def renew(self) -> float | None:
-        """Take what the files of its section `tls` hold now, for new connections (tls.renew). Raises TlsError."""
+        """Use the present files of the section `tls` for new connections (tls.renew). Raises TlsError."""
         return None
 
 
 class Renewal:
-    """Looks at files while what was made of them is in use.
+    """Watches files while a process uses them.
 
-    Files that do not fit are left alone, with a line in the log, until they change again.
+    Bad files are ignored, with a line in the log, until they change again.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Renewal:
         renew: Callable[[], float | None],
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`renew` takes what the files hold and returns when the certificate expires, if there is one.
+        """`renew` loads the files and returns when the certificate expires, if there is one.
 
-        It raises TlsError where they do not fit, and leaves what is in use as it is then.
+        If the files are bad, it raises TlsError and changes nothing.
         """
         self._section = section
         self._files = tuple(map(Path, files))
@@ -50,11 +50,11 @@ class Renewal:
         self._seen = self._state()
 
     def watch(self) -> None:
-        """Look at the files from now on, until `close`."""
+        """Watch the files, until `close`."""
         self._task = asyncio.create_task(self._watch())
 
     def look(self) -> None:
-        """Look at the files at once."""
+        """Check the files at once."""
         self._wanted.set()
 
     async def close(self) -> None:
@@ -82,7 +82,7 @@ class Renewal:
             log.info("certificate renewed", section=self._section, expires=until)
 
     def _state(self) -> list[tuple[int, int, int] | None]:
-        """Return what changes with the files; None for one that cannot be looked at."""
+        """Return the state of the files, which changes when they change; None for a file that cannot be read."""
         found: list[tuple[int, int, int] | None] = []
         for file in self._files:
             try:

@@ -1,4 +1,4 @@
-"""Which roles are installed."""
+"""Finds the installed roles."""
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -9,10 +9,10 @@ GROUP = "fsharechat.roles"
 
 @cache
 def installed() -> dict[str, EntryPoint]:
-    """Return the roles that are installed, by name. To look for them reads about every package that is installed."""
+    """Return the installed roles, by name. Finding them reads metadata of every installed package."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def role_names() -> list[str]:
-    """Return the names of the roles that are installed."""
+    """Return the names of the installed roles."""
     return sorted(installed())

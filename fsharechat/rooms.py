@@ -1,4 +1,4 @@
-"""How many connections there may be: so many of an address, and who has to go for the next one."""
+"""Limits for connections: how many of one address, and which one must make room for a new one."""
 
 from collections.abc import Hashable, Iterable
 from ipaddress import ip_network
@@ -14,7 +14,7 @@ M = TypeVar("M", bound=Hashable)
 
 
 class Crowded(NamedTuple):
-    """The address of which a connection was refused last, and how many were since the last look."""
+    """The address of the last refused connection, and how many were refused since the last check."""
 
     address: str = ""
     refused: int = 0
@@ -23,8 +23,8 @@ class Crowded(NamedTuple):
 class AddressRoom:
     """`count` connections of an address at a time; 0: no limit.
 
-    Addresses of this machine and of the `trusted` proxies are not limited: others stand behind them. Addresses are
-    counted by their subscriber, so IPv6 ones by their /64 network.
+    Addresses of this machine and of `trusted` proxies are not limited, because they stand for others. Addresses are
+    counted by subscriber, so IPv6 addresses by their /64 network.
     """
 
     def __init__(self, count: int, trusted: Iterable[str]) -> None:
@@ -37,9 +37,9 @@ class AddressRoom:
         return len(self._taken)
 
     def enter(self, remote: str | None) -> str | None:
-        """Count a connection, and return the name to `leave` by, or None for no room.
+        """Count a connection. Return the name for `leave`, or None if there is no room.
 
-        The name is the same for all connections of a subscriber; it is "" where others stand behind the address.
+        The name is the same for all connections of a subscriber. It is "" if the address stands for others.
         """
         address = parsed(remote)
         if address is None or address.is_loopback or any(address in network for network in self._trusted):
@@ -53,24 +53,25 @@ class AddressRoom:
         return name
 
     def leave(self, name: str) -> None:
-        """Count a connection no more."""
+        """Stop counting a connection."""
         if name:
             left = self._taken.pop(name) - 1
             if left:
                 self._taken[name] = left
 
     def tell_crowded(self) -> None:
-        """Say of which address connections were refused since the last time, if any were."""
+        """Log the address of connections that were refused since the last time, if any were."""
         if self._crowded.refused:
             log.warning("connections refused: too many of one address", **self._crowded._asdict())
             self._crowded = Crowded()
 
 
 class Crowd(Generic[M]):
-    """Connections of which one can be sent away when there is no room for the next.
+    """Connections that can be closed to make room for new ones.
 
-    That is the oldest of the subscriber who has most of them: who opens many sends away only his own, as long as
-    others have fewer. Every operation takes the same time, however many there are.
+    The oldest connection of the subscriber with the most connections is closed. So a client that opens many loses
+    only its own, as long as others have fewer. Every operation takes the same time, however many connections there
+    are.
     """
 
     def __init__(self) -> None:
@@ -83,7 +84,7 @@ class Crowd(Generic[M]):
         return len(self._group_of)
 
     def add(self, member: M, name: str) -> None:
-        """Add a connection, the youngest from now on. `name` is of AddressRoom; one without stands for itself."""
+        """Add a connection as the youngest. `name` comes from AddressRoom; one without it counts for itself."""
         self.discard(member)
         group: Hashable = name or member
         members = self._groups.setdefault(group, {})
@@ -92,7 +93,7 @@ class Crowd(Generic[M]):
         self._resized(group, len(members) - 1, len(members))
 
     def discard(self, member: M) -> None:
-        """Take a connection out, if it is in."""
+        """Remove a connection, if it is there."""
         group = self._group_of.pop(member, None)
         if group is None:
             return
@@ -103,14 +104,14 @@ class Crowd(Generic[M]):
         self._resized(group, len(members) + 1, len(members))
 
     def next_out(self) -> M | None:
-        """Return the connection that has to go before all others; None where there is none."""
+        """Return the connection that must go first, None if there is none."""
         if not self._largest:
             return None
         group = next(iter(self._by_size[self._largest]))
         return next(iter(self._groups[group]))
 
     def _resized(self, group: Hashable, before: int, after: int) -> None:
-        """Keep the groups by size; a size changes by one."""
+        """Keep the groups by size. A size changes by one."""
         if before:
             alike = self._by_size[before]
             del alike[group]

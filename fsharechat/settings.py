@@ -19,12 +19,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from fsharechat.role import role_names
-from fsharechat.settings_codes import CodesSettings
 from fsharechat.settings_schema import (
     ENV_PREFIX,
     ApiSettings,
     BlobsSettings,
     BusSettings,
+    CodesSettings,
     ConnectorSettings,
     LimitsSettings,
     LogSettings,
@@ -38,7 +38,7 @@ from fsharechat.settings_schema import (
     TurnSettings,
     UsersSettings,
 )
-from fsharechat.settings_tls import Tls
+from fsharechat.settings_types import Tls
 
 __all__ = [
     "ApiSettings",
@@ -71,7 +71,7 @@ KeyPath = tuple[str, ...]
 
 
 class SettingsError(Exception):
-    """Settings that the server cannot run on; the text has one line for each problem."""
+    """The server cannot run with these settings. The text has one line for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -80,7 +80,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class _Layer:
-    """What one source says: values by section, and how a problem names the place of a key."""
+    """The values of one source, by section, and how a problem names the place of a key."""
 
     values: dict[str, Any]
     place: Callable[[KeyPath], str]
@@ -89,9 +89,8 @@ class _Layer:
 def load(settings_file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """Return the settings from `flags` over `environ` over `settings_file` over the defaults.
 
-    `flags` has the command line's own names: "roles" and "data" (None: not given) and "dev". With "dev" the
-    super code is 66666 where none is set and no other machine reaches the server, and the log format is console where
-    it is "auto".
+    `flags` has the names of the command line: "roles" and "data" (None: not given) and "dev". With "dev", the super
+    code is 66666 if none is set and no other machine reaches the server, and the log format "auto" becomes console.
     Raises SettingsError with every problem found.
     """
     problems: list[str] = []
@@ -131,7 +130,7 @@ def _from_flags(flags: Mapping[str, object]) -> _Layer:
 
 
 class _Variables(EnvSettingsSource):
-    """Reads the environment it is given, not the process's own."""
+    """Reads the given environment, not that of the process."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -197,9 +196,9 @@ def with_super_code(settings: Settings, code: str) -> Settings:
 
 
 def _dev_code(settings: Settings) -> tuple[Settings, list[str]]:
-    """Return the settings with the super code of `--dev`, where it may be known to all, and what is wrong else.
+    """Return the settings with the super code of `--dev`, if everybody may know it, and the problems if not.
 
-    A single process that other machines reach makes one for each run; those of a cluster would each make their own.
+    A single process that other machines reach makes one for each run. Processes of a cluster would each make another.
     """
     if settings.codes.super_code:
         return settings, []
@@ -243,7 +242,7 @@ def _unknown_roles(roles: tuple[str, ...], layers: list[_Layer]) -> list[str]:
 
 
 def _misfits(settings: Settings, layers: list[_Layer]) -> list[str]:
-    """Return what is wrong between keys that are right each for itself."""
+    """Return the problems between keys that are right on their own."""
     if (settings.bus.url == "memory") != (settings.registry.url == "memory"):
         path: KeyPath = ("bus", "url")
         other = _shown(("registry", "url"), settings.registry.url)
@@ -252,8 +251,8 @@ def _misfits(settings: Settings, layers: list[_Layer]) -> list[str]:
     elif settings.in_one_process and "group" not in settings.node.roles:
         path, value = ("node", "roles"), ",".join(settings.node.roles)
         problem = (
-            'the group role would run in another process, which [bus] and [registry] url = "memory" do not reach; '
-            "set them, or run the group role in this process too"
+            'the group role would run in another process, and [bus] and [registry] url = "memory" do not reach it; '
+            "set both, or run the group role in this process too"
         )
     elif not settings.in_one_process and len(settings.node.cluster_secret) < SECRET_SIZE:
         path, value = ("node", "cluster_secret"), settings.node.cluster_secret
@@ -266,7 +265,7 @@ def _misfits(settings: Settings, layers: list[_Layer]) -> list[str]:
 
 
 def _right(details: ErrorDetails, field: FieldInfo) -> str:
-    """Return what would be right instead."""
+    """Return a description of the right value."""
     context = details.get("ctx", {})
     match details["type"]:
         case "value_error":
@@ -306,7 +305,7 @@ def _bounds(field: FieldInfo) -> str:
 
 
 def _shown(path: KeyPath, value: object) -> str:
-    """Return `value` as an error may show it: no secret, and no password of a URL."""
+    """Return `value` for an error text: without secrets, and without the password of a URL."""
     if _field(path).repr is False:
         return "***"
     return re.sub(r"(//[^:/@\s]*):[^/\s]*@", r"\1:***@", repr(value))
@@ -333,7 +332,7 @@ def _section_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _known_part(loc: tuple[int | str, ...]) -> KeyPath:
-    """Cut what pydantic adds behind a key (the index in a list, the branch of a union)."""
+    """Remove what pydantic adds after a key (the index in a list, the branch of a union)."""
     path: KeyPath = ()
     model: type[BaseModel] | None = Settings
     for name in loc:
@@ -352,7 +351,7 @@ def _field(path: KeyPath) -> FieldInfo:
 
 
 def _where(path: KeyPath, layers: list[_Layer]) -> str:
-    """Return the places that set the key; for a section, the places of what is set in it."""
+    """Return the places that set the key. For a section, the places of the keys in it."""
     places = []
     for layer in layers:
         found: Any = layer.values

@@ -1,32 +1,124 @@
-"""The settings as types: every section, every key, its default and its bounds. settings.toml explains each.
+"""The settings as types: every section and key, with default and bounds. settings.toml explains each.
 
 `Settings()` is the defaults and reads nothing; `fsharechat.settings.load` reads the sources.
 Times are in seconds, sizes in bytes.
 """
 
 import re
+from email.utils import parseaddr
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fsharechat import urls
-from fsharechat.settings_codes import CodesSettings
-from fsharechat.settings_tls import RpcTls, ServiceTls, Tls
 from fsharechat.settings_types import (
     Count,
     Host,
     Number,
+    PemFile,
     Port,
+    RpcTls,
     Seconds,
     Secret,
     Section,
+    ServiceTls,
+    Tls,
+    WebAddress,
     Whole,
     Words,
 )
 from fsharechat.urls import UrlError
+
+
+class AliyunSettings(Section):
+    access_key_id: str = ""
+    access_key_secret: Secret = ""
+    sign_name: str = ""
+    template: str = ""
+    variable: Annotated[str, Field(min_length=1)] = "code"
+    endpoint: WebAddress = "https://dysmsapi.aliyuncs.com"
+
+
+class TencentSettings(Section):
+    secret_id: str = ""
+    secret_key: Secret = ""
+    app_id: str = ""
+    sign_name: str = ""
+    template: str = ""
+    variables: Words = ("{code}",)
+    region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
+    endpoint: WebAddress = "https://sms.tencentcloudapi.com"
+
+
+class SmtpSettings(Section):
+    host: str = ""
+    port: Annotated[Whole, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    authority: PemFile = ""
+    username: str = ""
+    password: Secret = ""
+    sender: str = ""
+    subject: str = "飞享IM 登录验证码 / FshareChat login code"
+    body: str = (
+        "您的登录验证码是 {code}，{minutes} 分钟内有效。请勿告诉他人；如非本人操作，请忽略此邮件。\n\n"
+        "Your login code is {code}. It is good for {minutes} minutes. Tell it to nobody; "
+        "if you did not ask for it, ignore this mail.\n"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.host and "@" not in parseaddr(self.sender)[1]:
+            raise ValueError('sender must be an e-mail address, or "Name <address>", where host is set')
+        if "{code}" not in self.body:
+            raise ValueError("body must contain {code}")
+        if not self.subject.isprintable():
+            raise ValueError("subject must be one line")
+        if bool(self.username) != bool(self.password):
+            raise ValueError("username and password must be set together, or neither")
+        if self.username and self.security == "none":
+            raise ValueError('username and password would travel in the clear with security = "none"')
+        return self
+
+
+_NEEDED = {
+    "log": (),
+    "aliyun": ("access_key_id", "access_key_secret", "sign_name", "template"),
+    "tencent": ("secret_id", "secret_key", "app_id", "sign_name", "template"),
+    "smtp": ("host",),
+}
+
+
+class CodesSettings(Section):
+    provider: Literal["log", "aliyun", "tencent", "smtp"] = "log"
+    super_code: Annotated[Secret, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    lifetime_seconds: Seconds = 300
+    resend_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
+    per_day: Count = 10
+    wrong_guesses: Count = 5
+    send_seconds: Seconds = 8
+    max_sending: Annotated[Whole, Field(ge=1, le=256)] = 32
+    aliyun: AliyunSettings = AliyunSettings()
+    tencent: TencentSettings = TencentSettings()
+    smtp: SmtpSettings = SmtpSettings()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        section = getattr(self, self.provider, None)
+        if missing := [key for key in _NEEDED[self.provider] if not getattr(section, key)]:
+            raise ValueError(
+                f'provider = "{self.provider}" needs {", ".join(missing)} in [codes.{self.provider}]'
+            )
+        return self
+
 
 ENV_PREFIX = "FSHARECHAT_"
 DIRECTORY = "directory:///"
@@ -35,11 +127,11 @@ MYSQL_PORT = 3306
 KAFKA_PORT = 9092
 ZOOKEEPER_PORT = 2181
 WILDCARDS = frozenset({"0.0.0.0", "::", "*"})
-"""Addresses to listen on that nobody can connect to."""
+"""Addresses to listen on to which nobody can connect."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone."""
+    """Return whether only this machine reaches an address to listen on."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -200,7 +292,7 @@ class BusSettings(Section):
     def _password_unseen(self) -> Self:
         if self.sasl == "plain" and not self.tls.on and "@" in self.url:
             raise ValueError(
-                'user and password would travel in the clear: ca in [bus.tls] must be set, or sasl not be "plain"'
+                'user and password would travel in the clear: set ca in [bus.tls], or another sasl than "plain"'
             )
         return self
 
@@ -246,7 +338,7 @@ class BlobsSettings(Section):
 
     @property
     def in_directory(self) -> bool:
-        """Whether media are kept in a folder, and not by an S3 server."""
+        """Whether media are kept in a folder, not by an S3 server."""
         return self.url.startswith(DIRECTORY)
 
 
@@ -394,12 +486,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave the constructor its arguments only: what is ambient is for `load` to read."""
+        """Let the constructor use only its arguments: `load` reads the other sources."""
         return (init_settings,)
 
     @property
     def in_one_process(self) -> bool:
-        """Whether the roles meet within this process, and not over Kafka and ZooKeeper."""
+        """Whether the roles meet within this process, not over Kafka and ZooKeeper."""
         return self.bus.url == "memory"
 
     @property
@@ -408,7 +500,7 @@ class Settings(BaseSettings):
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether no other machine reaches this process, or another one with its settings."""
+        """Whether no other machine reaches this process, or another process with its settings."""
         hosts = {self.connector.host, self.api.host, self.media.host} | (
             set() if self.in_one_process else {self.rpc.host}
         )
@@ -419,9 +511,9 @@ class Settings(BaseSettings):
         return self.node.data.expanduser().absolute()
 
     def store_path(self) -> Path:
-        """Return the absolute path of the SQLite file; a relative one is taken in the data folder."""
+        """Return the absolute path of the SQLite file. A relative path starts at the data folder."""
         return self.data_path() / self.store.url.removeprefix("sqlite:///")
 
     def media_path(self) -> Path:
-        """Return the absolute path of the folder of media; a relative one is taken in the data folder."""
+        """Return the absolute path of the media folder. A relative path starts at the data folder."""
         return self.data_path() / self.blobs.url.removeprefix(DIRECTORY)

@@ -1,4 +1,4 @@
-"""Work that goes on beside everything else until it is cancelled, and does not end unheard."""
+"""Background tasks. They run until they are cancelled, and an unexpected end is logged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,14 +10,14 @@ log = structlog.get_logger(__name__)
 
 
 def spawn(what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Start work. `what` it is, for the log: that it ended by an exception is an error."""
+    """Start a task. `what` names it in the log. If it ends with an exception, that is logged as an error."""
     task = asyncio.get_running_loop().create_task(work, name=what)
     task.add_done_callback(_report_end)
     return task
 
 
 async def repeat(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:
-    """Await `turn` again and again, so many seconds after the last ended. What fails ends that turn alone."""
+    """Await `turn` again and again, with a pause of so many seconds. A failure ends only that turn."""
     while True:
         await asyncio.sleep(seconds)
         try:

@@ -1,4 +1,4 @@
-"""TLS with the processes and services of a cluster: contexts from the settings, and faults in plain words."""
+"""TLS with the processes and services of a cluster: contexts from the settings, and errors in plain words."""
 
 import ssl
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
-from fsharechat.settings_tls import SYSTEM, RpcTls, ServiceTls, certificates, good_until
+from fsharechat.settings_types import SYSTEM, RpcTls, ServiceTls, certificates, good_until
 
 _CERTIFICATE_FAULTS = {
     9: "its certificate is not valid yet",
@@ -17,7 +17,7 @@ _CERTIFICATE_FAULTS = {
     21: "its certificate is not signed by our ca",
     26: "its certificate is not made for this purpose",
 }
-"""By the codes of OpenSSL's X509_V_ERR_…"""
+"""Texts by OpenSSL's codes X509_V_ERR_…"""
 _NO_TLS = frozenset(
     {
         "WRONG_VERSION_NUMBER",
@@ -40,11 +40,11 @@ _ALERTS = {
 
 
 class TlsError(Exception):
-    """The files of a section `tls` are of no use; the text says why."""
+    """The files of a section `tls` cannot be used. The text says why."""
 
 
 def client_context(tls: ServiceTls) -> ssl.SSLContext:
-    """Return what the connecting side of a connection needs. Raises TlsError."""
+    """Return the context for the connecting side. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = tls.verify_host
     _load(context, tls)
@@ -52,11 +52,11 @@ def client_context(tls: ServiceTls) -> ssl.SSLContext:
 
 
 def rpc_contexts(tls: RpcTls) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return what the calling and what the answering side need: both show a certificate. Raises TlsError."""
+    """Return the contexts for the calling and the answering side. Both show a certificate. Raises TlsError."""
     caller = client_context(tls)
     callee = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     callee.verify_mode = ssl.CERT_REQUIRED
-    callee.num_tickets = 0  # connections last: there is nothing to resume
+    callee.num_tickets = 0  # connections are long: there is nothing to resume
     _load(callee, tls)
     for context in (caller, callee):
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -64,7 +64,7 @@ def rpc_contexts(tls: RpcTls) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def check(tls: ServiceTls) -> None:
-    """Raises TlsError where the files that are there now are of no use."""
+    """Check the present files. Raises TlsError if they cannot be used."""
     try:
         type(tls).model_validate(tls.model_dump())
     except ValidationError as error:
@@ -75,21 +75,21 @@ def check(tls: ServiceTls) -> None:
 
 
 def renew(contexts: Iterable[ssl.SSLContext], tls: ServiceTls) -> float | None:
-    """Have contexts take what the files hold now, and return when the certificate expires, None where there is none.
+    """Load the present files into contexts. Return when the certificate expires, None if there is none.
 
-    It counts for handshakes that begin from then on. Authorities are added: what a context has trusted it trusts on.
-    Raises TlsError, and leaves the contexts as they are.
+    This counts for later handshakes. Authorities are added: a context goes on trusting the old ones. Raises TlsError,
+    and then leaves the contexts unchanged.
     """
-    check(tls)  # a context that refuses a key has taken the certificate before it all the same
+    check(tls)  # a context that refuses a key has already taken the certificate
     for context in contexts:
         _load(context, tls)
     return good_until(tls.certificate).timestamp() if tls.certificate else None
 
 
 def prove(tls: RpcTls, *, listens: bool) -> None:
-    """Try with itself whether others will accept our certificate. Raises TlsError, which says why they will not.
+    """Test with a connection to itself that others will accept our certificate. Raises TlsError with the reason.
 
-    `listens`: also as the one that answers.
+    `listens`: also test the answering side.
     """
     caller, callee = rpc_contexts(tls)
     for shows, looks in ((caller, callee), *([(callee, caller)] if listens else [])):
@@ -106,7 +106,7 @@ def prove(tls: RpcTls, *, listens: bool) -> None:
 
 
 def own_certificate(tls: ServiceTls) -> bytes:
-    """Return the certificate that this side shows (DER). Raises TlsError."""
+    """Return our own certificate (DER). Raises TlsError."""
     try:
         return certificates(tls.certificate)[0].public_bytes(Encoding.DER)
     except ValueError as error:
@@ -114,7 +114,7 @@ def own_certificate(tls: ServiceTls) -> bytes:
 
 
 def why(error: BaseException) -> str:
-    """Return in plain words why a connection failed: about the other side, as "it"; no file and no secret."""
+    """Return in plain words why a connection failed. "It" is the other side. No file and no secret is named."""
     if isinstance(error, ssl.SSLCertVerificationError):
         fault = _CERTIFICATE_FAULTS.get(error.verify_code)
         return fault or f"its certificate is refused: {error.verify_message.rstrip('.')}"
@@ -141,7 +141,7 @@ def _load(context: ssl.SSLContext, tls: ServiceTls) -> None:
 
 
 def _shake_hands(caller: ssl.SSLContext, callee: ssl.SSLContext) -> None:
-    """Raises ssl.SSLError."""
+    """Do a TLS handshake between two contexts. Raises ssl.SSLError."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [caller.wrap_bio(back, there), callee.wrap_bio(there, back, server_side=True)]
     while ends:

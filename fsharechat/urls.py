@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class UrlError(ValueError):
-    """Not a url of the wanted kind; the text says what is wrong and shows no password."""
+    """The url is not of the right kind. The text says what is wrong, and shows no password."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class ServiceUrl:
 
     @property
     def addresses(self) -> str:
-        """Return "a:1,b:2", as many client libraries take it."""
+        """Return "a:1,b:2", the form that many client libraries take."""
         return ",".join(f"{host}:{port}" for host, port in self.hosts)
 
 
 def parse(url: str, scheme: str, default_port: int) -> ServiceUrl:
-    """Return the parts of a url; a host without a port gets `default_port`. Raises UrlError."""
+    """Return the parts of a url. A host without a port gets `default_port`. Raises UrlError."""
     head, separator, rest = url.partition("://")
     if not separator or head != scheme:
         raise UrlError(f"must be {scheme}://host:{default_port}")

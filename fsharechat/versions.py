@@ -1,4 +1,4 @@
-"""Versions of what processes say to each other, of which a process speaks several while a cluster is renewed."""
+"""Versions of the protocols between processes. A process speaks several, so that a cluster can be upgraded."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class Range(NamedTuple):
         return self.oldest <= version <= self.newest
 
     def settle(self, other: "Range") -> int | None:
-        """Return the highest version that both speak; None if there is none."""
+        """Return the highest version that both speak, None if there is none."""
         highest = min(self.newest, other.newest)
         return highest if self.has(highest) and other.has(highest) else None
 

@@ -1,1 +1,1 @@
-"""The roles a process may run. They meet through rpc and bus, never by import."""
+"""The roles that a process may run. They meet through rpc and bus, never by import."""

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from tools.testing.services import take_down_orphans
-from tools.testing.zookeeper import ZooKeeper
+from tools.testing.zookeeper import OwnZooKeeper
 
 
 @pytest.fixture(scope="session")
-def zookeeper() -> Iterator[ZooKeeper]:
+def zookeeper() -> Iterator[OwnZooKeeper]:
     take_down_orphans()
-    server = ZooKeeper()
+    server = OwnZooKeeper()
     try:
         server.up()
         yield server

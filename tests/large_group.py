@@ -9,7 +9,7 @@ from fsharechat.protocol.signals import ContentType, ConversationType
 from fsharechat.store import users
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
-from tools.testing.devices import Device, check_same, text_of
+from tools.testing.devices import Handset, check_same, text_of
 from tools.testing.server import BOUND, until
 
 MEMBERS = 300
@@ -46,10 +46,10 @@ async def come_true(look: Callable[[], Awaitable[bool]], what: str) -> None:
         raise AssertionError(what) from None
 
 
-class Talk:
+class LargeGroupTalk:
     """Two members write to the group in turns, and take back some of it. `sent`: what is there, in order."""
 
-    def __init__(self, id: str, ann: Device, ben: Device) -> None:
+    def __init__(self, id: str, ann: Handset, ben: Handset) -> None:
         self.id = id
         self.ann = ann
         self.ben = ben
@@ -57,7 +57,7 @@ class Talk:
         self.texts: dict[int, str] = {}
         self.recalled: set[int] = set()
 
-    async def say(self, text: str, by: Device | None = None, to: Sequence[str] = ()) -> SentMessage:
+    async def say(self, text: str, by: Handset | None = None, to: Sequence[str] = ()) -> SentMessage:
         sent = await (by or self.ann).send(group(self.id), text, to=list(to))
         self.sent.append(sent)
         self.texts[sent.message_id] = text
@@ -71,7 +71,7 @@ class Talk:
                 await writer.recall(sent.message_id)
                 self.recalled.add(sent.message_id)
 
-    async def check(self, device: Device) -> None:
+    async def check(self, device: Handset) -> None:
         """See that all of it came to a device once, in order, and taken back where it was."""
         wanted = [sent.message_id for sent in self.sent]
         await until(

@@ -76,7 +76,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingRow:
     section: str
     key: str
     default: str
@@ -179,7 +179,7 @@ def find_metrics() -> list[Metric]:
     return sorted(found, key=lambda metric: metric.name)
 
 
-def find_settings() -> list[Setting]:
+def find_settings() -> list[SettingRow]:
     """Return the settings of settings.toml, in its order, each with the comment above it."""
     found = []
     section, comment = "", list[str]()
@@ -190,7 +190,7 @@ def find_settings() -> list[Setting]:
             comment.append(line.removeprefix("#").strip())
         elif key := re.fullmatch(r"(\w+) = (.+)", line):
             default = '"""…"""' if key[2] == '"""' else key[2]
-            found.append(Setting(section, key[1], default, " ".join(comment)))
+            found.append(SettingRow(section, key[1], default, " ".join(comment)))
             comment = []
         elif not line:
             comment = []
@@ -271,7 +271,7 @@ def _metric_table(texts: Texts) -> Iterator[str]:
 
 
 def _setting_tables(texts: Texts) -> Iterator[str]:
-    sections: dict[str, list[Setting]] = defaultdict(list)
+    sections: dict[str, list[SettingRow]] = defaultdict(list)
     for setting in find_settings():
         sections[setting.section].append(setting)
     for section, settings in sections.items():

@@ -11,10 +11,10 @@ import orjson
 
 from fsharechat.admin import commands
 from fsharechat.admin.commands import CommandOutput, Usage
-from fsharechat.admin.office import Office, OfficeError
+from fsharechat.admin.office import AdminApi, OfficeError
 from fsharechat.settings import Settings, SettingsError, load
 
-Command = Callable[[Office, argparse.Namespace], Awaitable[CommandOutput]]
+Command = Callable[[AdminApi, argparse.Namespace], Awaitable[CommandOutput]]
 
 EXIT_CODES = """The key is [api] key of the settings file, or FSHARECHAT_API__KEY.
 
@@ -25,7 +25,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 
 
 def main(argv: list[str], settings_file: Callable[[Path | None], Path | None]) -> int:
-    """Carry out a command and return the exit code; `settings_file` says which file counts for a --settings."""
+    """Carry out a command, and return the exit code. `settings_file` returns the file for the value of --settings."""
     args = _parser().parse_args(argv)
     try:
         settings = load(settings_file(args.settings), {}, os.environ)
@@ -47,14 +47,14 @@ def main(argv: list[str], settings_file: Callable[[Path | None], Path | None]) -
 
 
 async def _carry_out(run: Command, args: argparse.Namespace, url: str, key: str) -> CommandOutput:
-    async with Office(url, key) as office:
+    async with AdminApi(url, key) as office:
         return await run(office, args)
 
 
 def _url(settings: Settings) -> str:
-    """Return where the api role of these settings is. Raises Usage."""
+    """Return the address of the api role of these settings. Raises Usage."""
     if not settings.api.port:
-        raise Usage("[api] port = 0 is a free port of the server's choice: say which by --url")
+        raise Usage("with [api] port = 0 the server chooses a free port: give its address by --url")
     host = _ANYWHERE.get(settings.api.host, settings.api.host)
     return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.api.port}"
 
@@ -82,8 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         subjects, "kick", commands.kick, "disconnect a device of a user, or all, and log them out"
     )
     kick.add_argument("user", help="uid or number")
-    kick.add_argument("--client", metavar="ID", help="the client id of the device; all without it")
-    kick.add_argument("--keep-login", action="store_true", help="let them come back without logging in again")
+    kick.add_argument("--client", metavar="ID", help="the client id of the device; without it, all devices")
+    kick.add_argument(
+        "--keep-login", action="store_true", help="let the devices come back without a new login"
+    )
 
     push = _command(subjects, "push", commands.push, "send a message from SystemNotification to numbers")
     push.add_argument("number", nargs="*", help="mobile number or e-mail address")
@@ -91,17 +93,22 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("--text", help="what it says")
     push.add_argument("--content", metavar="JSON", help='any content: {"type": 3, "remoteMediaUrl": ...}')
     push.add_argument(
-        "--message-id", default="", metavar="ID", help="sent again with the same id, it is the same"
+        "--message-id",
+        default="",
+        metavar="ID",
+        help="an id of your own; a message with the same id is not sent twice",
     )
     return parser
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that may stand before a command as well as behind it."""
+    """Add the flags that may stand before or after a command."""
     shared = parser.add_argument_group("where and how")
     unset = argparse.SUPPRESS
     shared.add_argument(
-        "--url", default=unset, help="the server's HTTP; without it [api] host and port of the settings"
+        "--url",
+        default=unset,
+        help="the server's HTTP address; by default [api] host and port of the settings",
     )
     shared.add_argument(
         "--settings",
@@ -124,7 +131,7 @@ def _command(
 
 def _add_users(parser: argparse.ArgumentParser) -> None:
     users = parser.add_subparsers(required=True, metavar="COMMAND")
-    create = _command(users, "create", commands.create_user, "make a user, who logs in with the number")
+    create = _command(users, "create", commands.create_user, "make a user who logs in with the number")
     create.add_argument("number", help="mobile number or e-mail address")
     create.add_argument("--name", default="", help="the display name")
     get = _command(users, "get", commands.get_user, "show a user")
@@ -134,9 +141,9 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     listed.add_argument("--status", default="", choices=("normal", "muted", "blocked"))
     _add_paging(listed)
     for name, status, what in (
-        ("block", "blocked", "keep a user out, at once and everywhere"),
+        ("block", "blocked", "lock a user out, at once and everywhere"),
         ("mute", "muted", "keep a user from sending"),
-        ("unblock", "normal", "let a blocked or muted user do everything again"),
+        ("unblock", "normal", "set a blocked or muted user back to normal"),
     ):
         change = _command(users, name, commands.set_status, what)
         change.add_argument("user", help="uid or number")
@@ -162,7 +169,7 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
     _add_paging(_command(words, "list", commands.list_words, "list the sensitive words"))
     for name, run, what in (
         ("add", commands.add_words, "refuse messages with these words"),
-        ("remove", commands.remove_words, "let these words be said again"),
+        ("remove", commands.remove_words, "allow these words again"),
     ):
         change = _command(words, name, run, what)
         change.add_argument("word", nargs="*")
@@ -173,4 +180,4 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
 
 def _add_paging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="the whole list, not only its first page")
-    parser.add_argument("--after", default="", metavar="NEXT", help="what follows this one")
+    parser.add_argument("--after", default="", metavar="NEXT", help="the entries after this one")

@@ -1,14 +1,52 @@
-"""What each command of `fsharechat admin` asks, and how it shows the answer."""
+"""The commands of `fsharechat admin`: their requests, and the display of the answers."""
 
+import unicodedata
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from fsharechat.admin.office import Office
-from fsharechat.admin.tables import moment, shown, table
+from fsharechat.admin.office import AdminApi
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]], none: str = "") -> str:
+    """Return rows in columns, below a line of heads, or `none` if there are no rows."""
+    if not rows and none:
+        return none
+    lines = [list(heads), *([shown(cell) for cell in row] for row in rows)]
+    widths = [max(_width(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def shown(value: object) -> str:
+    """Return a value as one line that cannot control the terminal."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "".join(sign if sign.isprintable() else "�" for sign in str(value))
+
+
+def moment(ms: int | None) -> str:
+    """Return a time in ms since the Unix epoch as local time."""
+    return "" if ms is None else datetime.fromtimestamp(ms / 1000).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _width(text: str) -> int:
+    """Return the columns that a text takes: Chinese characters take two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        for sign in text
+    )
+
 
 WORDS_AT_ONCE = 3000
 MOBILES_AT_ONCE = 1000
@@ -17,7 +55,7 @@ T = TypeVar("T")
 
 
 class CommandOutput:
-    """What a command has to say: for people, and (`--json`) for programs. `good` decides the exit code."""
+    """The output of a command: for people, and (`--json`) for programs. `good` decides the exit code."""
 
     def __init__(self, result: object, text: str, *, good: bool = True) -> None:
         self.result = result
@@ -26,30 +64,30 @@ class CommandOutput:
 
 
 class Usage(Exception):
-    """The command line asks for something that is not there."""
+    """The command line is not valid."""
 
 
 # Users
 
 
-async def create_user(office: Office, args: Namespace) -> CommandOutput:
+async def create_user(office: AdminApi, args: Namespace) -> CommandOutput:
     body = {"number": args.number, "displayName": args.name}
     user = await office.ask("POST", "admin", "users", body=body)
     return CommandOutput(user, _users([user]))
 
 
-async def get_user(office: Office, args: Namespace) -> CommandOutput:
+async def get_user(office: AdminApi, args: Namespace) -> CommandOutput:
     user = await office.ask("GET", "admin", "users", args.user)
     rows = [(name, moment(value) if name == "updateDt" else value) for name, value in user.items()]
     return CommandOutput(user, table(("field", "value"), rows))
 
 
-async def list_users(office: Office, args: Namespace) -> CommandOutput:
+async def list_users(office: AdminApi, args: Namespace) -> CommandOutput:
     query = {"search": args.search, "status": args.status, "after": args.after}
     return await _list(office, args, "users", query, _users)
 
 
-async def set_status(office: Office, args: Namespace) -> CommandOutput:
+async def set_status(office: AdminApi, args: Namespace) -> CommandOutput:
     user = await office.ask("PUT", "admin", "users", args.user, "status", body={"status": args.status})
     return CommandOutput(user, _users([user]))
 
@@ -62,11 +100,11 @@ def _users(users: Sequence[dict[str, Any]]) -> str:
 # Groups
 
 
-async def list_groups(office: Office, args: Namespace) -> CommandOutput:
+async def list_groups(office: AdminApi, args: Namespace) -> CommandOutput:
     return await _list(office, args, "groups", {"search": args.search, "after": args.after}, _groups)
 
 
-async def get_group(office: Office, args: Namespace) -> CommandOutput:
+async def get_group(office: AdminApi, args: Namespace) -> CommandOutput:
     group: dict[str, Any] = {}
     query = {"limit": "500"}
     async for page in office.pages("admin", "groups", args.group, query=query, whole=True):
@@ -79,7 +117,7 @@ async def get_group(office: Office, args: Namespace) -> CommandOutput:
     return CommandOutput(group, f"{_groups([group])}\n\n{members}")
 
 
-async def dismiss_group(office: Office, args: Namespace) -> CommandOutput:
+async def dismiss_group(office: AdminApi, args: Namespace) -> CommandOutput:
     group = await office.ask("DELETE", "admin", "groups", args.group)
     return CommandOutput(group, _groups([group]))
 
@@ -95,7 +133,7 @@ def _groups(groups: Sequence[dict[str, Any]]) -> str:
 # Words
 
 
-async def list_words(office: Office, args: Namespace) -> CommandOutput:
+async def list_words(office: AdminApi, args: Namespace) -> CommandOutput:
     words: list[str] = []
     page: dict[str, Any] = {}
     async for page in office.pages(
@@ -107,14 +145,14 @@ async def list_words(office: Office, args: Namespace) -> CommandOutput:
     return CommandOutput({"words": words, "total": page["total"], "next": page["next"]}, text.strip())
 
 
-async def add_words(office: Office, args: Namespace) -> CommandOutput:
+async def add_words(office: AdminApi, args: Namespace) -> CommandOutput:
     added = 0
     for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
         added += (await office.ask("POST", "admin", "words", body={"words": part}))["added"]
     return CommandOutput({"added": added}, f"{added} added")
 
 
-async def remove_words(office: Office, args: Namespace) -> CommandOutput:
+async def remove_words(office: AdminApi, args: Namespace) -> CommandOutput:
     removed = 0
     for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
         removed += (await office.ask("POST", "admin", "words", "remove", body={"words": part}))["removed"]
@@ -124,7 +162,7 @@ async def remove_words(office: Office, args: Namespace) -> CommandOutput:
 # Sessions
 
 
-async def sessions(office: Office, args: Namespace) -> CommandOutput:
+async def sessions(office: AdminApi, args: Namespace) -> CommandOutput:
     if args.user is None:
         count = await office.ask("GET", "admin", "sessions")
         if not count["devices"]:
@@ -141,7 +179,7 @@ async def sessions(office: Office, args: Namespace) -> CommandOutput:
     return CommandOutput(devices, table(heads, rows, "no device is online or logged in"))
 
 
-async def kick(office: Office, args: Namespace) -> CommandOutput:
+async def kick(office: AdminApi, args: Namespace) -> CommandOutput:
     path = ["admin", "users", args.user, "sessions", *([args.client] if args.client else [])]
     query = {"logout": "false" if args.keep_login else "true"}
     ended = await office.ask("DELETE", *path, query=query)
@@ -156,7 +194,7 @@ async def kick(office: Office, args: Namespace) -> CommandOutput:
 # The open API
 
 
-async def push(office: Office, args: Namespace) -> CommandOutput:
+async def push(office: AdminApi, args: Namespace) -> CommandOutput:
     if (args.text is None) == (args.content is None):
         raise Usage("give either --text or --content")
     content: object = {"type": 1, "searchableContent": args.text}
@@ -181,7 +219,7 @@ async def push(office: Office, args: Namespace) -> CommandOutput:
 
 
 async def _list(
-    office: Office,
+    office: AdminApi,
     args: Namespace,
     what: str,
     query: dict[str, str],

@@ -11,10 +11,10 @@ TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
 
 
 class OfficeError(Exception):
-    """The server cannot be reached, or has refused; the text is for the administrator."""
+    """The server cannot be reached, or has refused. The text is for the administrator."""
 
 
-class Office:
+class AdminApi:
     """A server's back office: `async with Office(url, key) as office`."""
 
     def __init__(self, url: str, key: str) -> None:
@@ -37,7 +37,7 @@ class Office:
         body: object = None,
         query: Mapping[str, str] | None = None,
     ) -> Any:
-        """Send a request to a path given by its parts, and return the result. Raises OfficeError."""
+        """Send a request to a path, given by its parts, and return the result. Raises OfficeError."""
         url = "/".join((self._url, *(quote(part, safe="") for part in path)))
         given = {name: value for name, value in (query or {}).items() if value}
         try:
@@ -59,7 +59,7 @@ class Office:
         return answer["result"]
 
     async def pages(self, *path: str, query: Mapping[str, str], whole: bool) -> AsyncIterator[Any]:
-        """Yield the pages of a list, the first alone unless the `whole` is wanted. Raises OfficeError."""
+        """Yield the pages of a list: only the first, or all if `whole`. Raises OfficeError."""
         after = query.get("after", "")
         while True:
             page = await self.ask("GET", *path, query={**query, "after": after})

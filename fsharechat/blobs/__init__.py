@@ -1,4 +1,4 @@
-"""Media: where clients put files and where everybody reads them (contract.md section 8, "Media types")."""
+"""Media: clients upload files, and everybody reads them (contract.md section 8, "Media types")."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
@@ -19,11 +19,11 @@ BUCKETS = {
 
 
 class BlobsError(Exception):
-    """The media store did not do what it was asked; the text is for the operator."""
+    """The media store failed. The text is for the operator."""
 
 
 class BlobsMisconfigured(BlobsError):
-    """The media store will not do it later either: waiting is no use."""
+    """The media store will fail later too: waiting is of no use."""
 
 
 class KeyRefused(ValueError):
@@ -31,36 +31,36 @@ class KeyRefused(ValueError):
 
 
 class Upload(NamedTuple):
-    """Where a client puts a file. From then on `domain` + "/" + its key is the file's address."""
+    """The place for a client's upload. After it, `domain` + "/" + key is the address of the file."""
 
     domain: str
     url: str
-    """Takes one PUT of the file, or several, until it expires."""
+    """The URL for a PUT of the file, once or several times, until it expires."""
     server: str
     port: int
     """The host and port of both."""
     name: str = ""
-    """The object's name where `Blobs.kept` alone tells what was put there; "" where it is counted as it comes."""
+    """The object's name, if only `Blobs.kept` tells what was uploaded; "" if the upload is counted when it comes."""
 
 
 class StoredFile(NamedTuple):
-    """A file that is there: its bytes, and when (ms) it came."""
+    """An existing file: its size in bytes, and the time (ms) when it came."""
 
     size: int
     modified_ms: int
 
 
 class Blobs(ABC):
-    """Keeps files by media type, key and uploader. Reading needs no credentials, writing a signed url."""
+    """Keeps files by media type, key and uploader. Reading needs no credentials; writing needs a signed url."""
 
     roles: ClassVar[frozenset[str]]
-    """The roles whose processes need it open."""
+    """The roles whose processes must open it."""
 
     @abstractmethod
     async def look(self) -> str:
-        """Look whether it can be used, and change nothing. Return what is missing and will be made, or "".
+        """Check that it can be used, and change nothing. Return what is missing and will be made, or "".
 
-        It need not be open, and is to be closed. Raises BlobsError.
+        It need not be open. Close it afterwards. Raises BlobsError.
         """
 
     @abstractmethod
@@ -72,28 +72,28 @@ class Blobs(ABC):
 
     @abstractmethod
     def bucket_url(self, kind: MediaType) -> str:
-        """Return the address that those of all files of a media type begin with."""
+        """Return the beginning of the addresses of all files of a media type."""
 
     @abstractmethod
     async def upload_url(self, kind: MediaType, key: str, uid: str) -> Upload:
-        """Return where the user `uid` is to put the file with `key`; one of theirs with this key is replaced.
+        """Return the place for the user `uid` to upload the file with `key`. It replaces an own file with this key.
 
-        Another user's is not, whatever the key. Raises KeyRefused, BlobsError and StoreError.
+        It never replaces another user's file. Raises KeyRefused, BlobsError and StoreError.
         """
 
     async def kept(self, kind: MediaType, name: str) -> StoredFile | None:
-        """Return what there is of an upload that has a `name`, None where nothing is. Raises BlobsError."""
+        """Return the file of an upload with a `name`, None if there is none. Raises BlobsError."""
         return None
 
     @abstractmethod
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
-        """Keep a small file of the server's own and return its address; one of its own with this key is replaced.
+        """Keep a small file of the server itself. It replaces an earlier one with this key. Return its address.
 
         Raises KeyRefused and BlobsError.
         """
 
 
 def host_and_port(url: str) -> tuple[str, int]:
-    """Return where an http or https url leads."""
+    """Return the host and port of an http or https url."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

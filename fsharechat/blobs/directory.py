@@ -1,7 +1,7 @@
 """Media in a folder, which the api role serves: `[blobs] url = "directory:///media"`.
 
-Several processes may share the folder. A file's name there is the SHA-256 of its object's name, so that no key leads
-out of it, none is too long for the file system, and no two are the same file.
+Several processes may share the folder. The name of a file is the SHA-256 of its object's name. So no key leads out of
+the folder or is too long for the file system, and different keys are different files.
 """
 
 import asyncio
@@ -28,25 +28,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ROUTE = "/media"
-"""The path, below the public address, that buckets are served under."""
+"""The path below the public address under which buckets are served."""
 
 _INCOMING = "incoming"
 _ABANDONED_SECONDS = 86_400
-"""An upload of a process that was killed is removed at a later start, when no other process can still be at it."""
+"""The age, s, at which a start removes the unfinished uploads of killed processes: no process still writes them."""
 
 
 _LOOK_BYTES = 16 << 20
-"""When so much more of a file has come it is looked again whether there is room."""
+"""After so many bytes of a file the free space is checked again."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class FileTooLarge(BlobsError):
-    """The file has more bytes than one may have."""
+    """The file is larger than the limit."""
 
 
 class NoRoom(BlobsError):
-    """The disk has no more room for files than is to stay free."""
+    """The disk has no free space except the reserve."""
 
 
 class DirectoryBlobs(Blobs):
@@ -63,9 +63,9 @@ class DirectoryBlobs(Blobs):
         max_bytes: int,
         reserve_bytes: int,
     ) -> None:
-        """Keep media in `root`. `address` is where clients reach the api role, `key` what all processes sign with.
+        """Keep media in `root`. `address` is that of the api role for clients. All processes sign with `key`.
 
-        Files have up to `max_bytes`, and leave `reserve_bytes` free on their disk.
+        Files may have `max_bytes`, and must leave `reserve_bytes` free on their disk.
         """
         self.address = address
         self.max_bytes = max_bytes
@@ -106,19 +106,20 @@ class DirectoryBlobs(Blobs):
         return f"{self.bucket_url(kind)}{where.folder}/{key}"
 
     async def allows(self, bucket: str, name: str, expires: str, signature: str) -> bool:
-        """Return whether a url for uploading is one of this deployment's, and still good."""
+        """Return whether a url for an upload is from this deployment and still valid."""
         right = await self._sign(bucket, name, expires)
         return hmac.compare_digest(right.encode(), signature.encode()) and int(expires) > time.time()
 
     def file(self, bucket: str, name: str) -> Path:
-        """Return the file of an object, which need not exist."""
+        """Return the path of an object's file. The file need not exist."""
         digest = sha256(identity(name).encode(errors="surrogatepass")).hexdigest()
         return self._root / bucket / digest[:2] / digest
 
     async def receive(self, bucket: str, name: str, chunks: AsyncIterator[bytes], expected: int = 0) -> int:
-        """Keep a file as it comes and return its size; it is there once it is whole, not at all when `chunks` fails.
+        """Keep a file while it arrives, and return its size. It appears when it is whole, and never if `chunks`
+        fails.
 
-        `expected` is how many bytes are announced. Raises TooLarge, NoRoom and BlobsError.
+        `expected` is the announced size, bytes. Raises TooLarge, NoRoom and BlobsError.
         """
         await self._in_thread(self._look_for_room, expected)
         temporary = self._incoming / secrets.token_hex(16)
@@ -142,13 +143,14 @@ class DirectoryBlobs(Blobs):
         free = shutil.disk_usage(self._incoming).free
         if free - size < self._reserve_bytes:
             raise NoRoom(
-                f"{self._root}: {free >> 20} MiB are free, of which {self._reserve_bytes >> 20} are to stay"
+                f"{self._root}: {free >> 20} MiB are free, of which {self._reserve_bytes >> 20} must stay free"
             )
 
     async def _sign(self, *texts: str) -> str:
         if self._key is None:
             self._key = await self._agreed_key()
-        # No bucket and no time has a line end, and a name comes between: no two lists of texts give the same bytes.
+        # Neither a bucket nor a time has a line end, and the name stands between them. So different lists give
+        # different bytes.
         signed = "\n".join(("PUT", *texts)).encode(errors="surrogatepass")
         return hmac.digest(self._key, signed, sha256).hex()
 
@@ -166,7 +168,7 @@ class DirectoryBlobs(Blobs):
         return "" if self._root.exists() else "no media yet: the folder is made at the start"
 
     def _prepare(self) -> None:
-        """Have the folders, find out whether they can be written, and remove what was left behind."""
+        """Make the folders, check that they can be written, and remove abandoned uploads."""
         self._incoming.mkdir(parents=True, exist_ok=True)
         for bucket in BUCKETS.values():
             (self._root / bucket).mkdir(exist_ok=True)
@@ -185,7 +187,7 @@ def _finish(file: BinaryIO, target: Path) -> None:
     file.close()
     target.parent.mkdir(exist_ok=True)
     Path(file.name).replace(target)
-    # Only then does the name outlive a power cut.
+    # Only after this does the name survive a power cut.
     for folder in (target.parent, target.parent.parent):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -195,6 +197,6 @@ def _finish(file: BinaryIO, target: Path) -> None:
 
 
 def _discard(file: BinaryIO, temporary: Path) -> None:
-    with suppress(OSError):  # on a full disk: what was still to be written is not wanted
+    with suppress(OSError):  # on a full disk: the unwritten rest is not needed
         file.close()
     temporary.unlink(missing_ok=True)

@@ -1,13 +1,13 @@
-"""Which object a key stands for.
+"""The object for each key.
 
-A client makes a media's address as `domain` + "/" + key, with the file's name in the key as its user wrote it. An
-HTTP client makes a path of that: "\\" becomes "/", "../" takes a segment away, "?" and "#" end it, "%41" is an "A".
-So the object has the name that is left then; where that is not the key itself, it is in a folder that belongs to this
-key alone, far enough down for all of its "../".
+A client makes the address of a file as `domain` + "/" + key. The key has the file's name as its user wrote it. An
+HTTP client makes a path from the address: "\\" becomes "/", "../" removes a segment, "?" and "#" end it, "%41" is an
+"A". So the object has the name that is left after this. If that differs from the key, the object is in a folder of
+this key alone, deep enough for all of its "../".
 
-All of that is in a folder of who uploads it, which the domain leads to: so whoever knows a key, as everybody does who
-got the file, gets no url for another's file. The server's own files are in no user's folder, and neither are those of
-earlier versions, which had no such folders.
+All this is in the folder of the uploader; the domain leads there. Everybody who got a file knows its key, but gets no
+url to replace another user's file. The server's own files are in no user's folder, and neither are files of early
+versions, which had no such folders.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ from fsharechat.blobs import KeyRefused
 from fsharechat.protocol.signals import MediaType
 
 MAX_NAME = 1024
-"""Bytes of an object's name, in S3 as in the directory."""
+"""The longest name of an object, bytes, in S3 and in the directory."""
 
 MAX_KEY = 4096
-"""Characters of a key: a name may be percent-encoded, and have "./" and "../" in it that come to nothing."""
+"""The longest key, characters: a name may be percent-encoded, and may have "./" and "../" without effect."""
 
 OWN_FOLDER = "~"
-"""What the folder of one key begins with."""
+"""The beginning of the name of a key's folder."""
 
 UPLOADER_FOLDER = "~u"
-"""What the folder of one uploader begins with; in the name of one key's folder, hexadecimal digits follow."""
+"""The beginning of the name of an uploader's folder. In the name of a key's folder, hexadecimal digits follow."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PICTURES_AND_SOUND = frozenset([MediaType.IMAGE, MediaType.VOICE, MediaType.VIDEO, MediaType.PORTRAIT])
@@ -40,7 +40,7 @@ _PAGES = frozenset(["css", "htm", "html", "js", "mht", "mhtml", "mjs", "shtml", 
 
 class Place(NamedTuple):
     folder: str
-    """What the domain has after the bucket: nothing, or "/" and a path."""
+    """The part of the domain after the bucket: nothing, or "/" and a path."""
     name: str
     """The object's name in the bucket."""
 
@@ -48,12 +48,12 @@ class Place(NamedTuple):
 class Uploaders:
     """Knows the folder of each user.
 
-    Who reads an address sees the folder. It is a keyed hash, so that it neither tells the uid nor lets anybody who
-    guesses a uid find out whether they are right.
+    Readers of an address see the folder. It is a keyed hash: it does not tell the uid, and nobody can test a guessed
+    uid.
     """
 
     def __init__(self, key: Callable[[], Awaitable[bytes]]) -> None:
-        """`key` is what all processes of a deployment hash with, and always the same."""
+        """All processes of a deployment hash with `key`. It never changes."""
         self._agreed_key = key
         self._key: bytes | None = None
 
@@ -65,19 +65,19 @@ class Uploaders:
 
 
 def uploader_of(name: str) -> str:
-    """Return the folder of the uploader that an object's name is in; "" where it is in none."""
+    """Return the uploader's folder in an object's name, "" if it is in none."""
     folder = name.partition("/")[0]
     return folder if folder.startswith(UPLOADER_FOLDER) else ""
 
 
 def place(kind: MediaType, key: str, uploader: str = "") -> Place:
-    """Return where a key's object is; no two keys share one, and no two uploaders.
+    """Return the place of a key's object. Different keys and different uploaders have different objects.
 
-    `uploader` is the folder of who uploads it, nothing for the server itself. Raises KeyRefused for a key that no
-    address leads to.
+    `uploader` is the folder of the uploader, "" for the server itself. Raises KeyRefused for a key that no address
+    leads to.
 
-    Those are empty or too long, have control characters or empty segments, or end in "/", ".." or ".". And a page or
-    a script is no picture, sound or video.
+    Such keys are empty or too long, have control characters or empty segments, or end in "/", ".." or ".". A page or
+    a script is also refused as a picture, sound or video.
     """
     if len(key) > MAX_KEY:
         raise KeyRefused("too long")
@@ -110,9 +110,9 @@ def place(kind: MediaType, key: str, uploader: str = "") -> Place:
 
 
 def identity(name: str) -> str:
-    """Return what tells an object from all others, however the address that its name is from was written.
+    """Return the identity of an object, which does not depend on how its address was written.
 
-    In the folder of one key there is one object.
+    A key's folder has only one object.
     """
     first, _, rest = name.partition("/")
     if not first.startswith(UPLOADER_FOLDER):

@@ -1,4 +1,4 @@
-"""Media on an S3 server: MinIO and others, by plain S3 only. Clients reach it themselves, by presigned urls."""
+"""Media on an S3 server, MinIO or another one, with plain S3 only. Clients reach it themselves, by presigned urls."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ _MADE_BY_ANOTHER = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound"}
 _NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "403"}
 _NOT_THERE = {"404", "NoSuchKey", "NotFound", "403"}
-"""What a HEAD says of an object that is not there: 403 to a key that may not list the bucket."""
+"""The answers to a HEAD for a missing object: 403 if the key may not list the bucket."""
 _NO_BUCKET = "NoSuchBucket"
 _TO_BE_MADE = {_NO_BUCKET, "NoSuchBucketPolicy"}
 _NO_CORS = {"NotImplemented", "MethodNotAllowed", "501", "405"}
@@ -28,7 +28,7 @@ class S3Blobs(Blobs):
     roles: ClassVar[frozenset[str]] = frozenset({"group"})
 
     def __init__(self, settings: Settings, origins: tuple[str, ...], uploaders: Uploaders) -> None:
-        """Use the S3 server of `settings`. Pages of `origins` ("*": any) may put files there."""
+        """Use the S3 server of `settings`. Pages of `origins` ("*": any) may upload files."""
         self._url = settings.url.rstrip("/")
         self._public_url = settings.public_url.rstrip("/") or self._url
         self._settings = settings
@@ -55,7 +55,7 @@ class S3Blobs(Blobs):
     async def open(self) -> None:
         await self.close()
         self._client = await self._connect(self._url)
-        # The host is part of what is signed: so the one that clients go to.
+        # The signature covers the host, so it must be the host that clients use.
         self._signer = await self._connect(self._public_url)
         for bucket in BUCKETS.values():
             async with self._errors(f"bucket {bucket}"):
@@ -102,7 +102,7 @@ class S3Blobs(Blobs):
             connect_timeout=3,
             read_timeout=10,
             retries={"total_max_attempts": 2, "mode": "standard"},
-            # Else it would want of clients a checksum that none of them sends.
+            # Else it would require a checksum from clients, and none of them sends one.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
@@ -111,7 +111,7 @@ class S3Blobs(Blobs):
         return await self._stack.enter_async_context(client)
 
     async def _prepare(self, bucket: str) -> None:
-        """Have the bucket, for everybody to read; a policy of the operator's own is left as it is."""
+        """Make the bucket, readable for everybody. A policy set by the operator is left unchanged."""
         try:
             await self._client.get_bucket_policy(Bucket=bucket)
         except ClientError as error:
@@ -125,11 +125,11 @@ class S3Blobs(Blobs):
         try:
             await self._let_pages_in(bucket)
         except ClientError as error:
-            if _code(error) not in _NO_CORS:  # MinIO lets in those of all origins
+            if _code(error) not in _NO_CORS:  # MinIO allows all origins
                 raise
 
     async def _let_pages_in(self, bucket: str) -> None:
-        """Let web clients put files, unless the operator has said already who may."""
+        """Allow uploads from web clients, unless the operator has set rules already."""
         try:
             await self._client.get_bucket_cors(Bucket=bucket)
         except ClientError as error:
@@ -152,7 +152,7 @@ class S3Blobs(Blobs):
 
     @asynccontextmanager
     async def _errors(self, what: str) -> AsyncIterator[None]:
-        """Say for the operator what went wrong."""
+        """Explain errors for the operator."""
         try:
             yield
         except ClientError as error:

@@ -1,11 +1,11 @@
-"""As what a file is shown: only pictures, sound and video are shown at all, anything else is a download."""
+"""The content type of a file: only pictures, sound and video are shown, everything else is a download."""
 
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 DOWNLOAD = "application/octet-stream"
 HEAD_SIZE = 12
-"""Bytes at the beginning of a file that tell what it is."""
+"""How many bytes at the beginning of a file decide its type."""
 
 _BY_EXTENSION = {
     **dict.fromkeys(["jpg", "jpeg", "jfif"], "image/jpeg"),
@@ -43,13 +43,13 @@ _BY_HEAD = (
 class ServedAs(NamedTuple):
     content_type: str
     inline: bool
-    """Whether a browser may show it in place of a page."""
+    """Whether a browser may show it like a page."""
 
 
 def by_name(name: str) -> ServedAs | None:
-    """Return how a file is shown, or None when its name does not tell."""
+    """Return how a file is shown, None if its name does not tell."""
     extension = PurePosixPath(name).suffix.lower()[1:]
-    if extension == "svg":  # shows in a page like any picture, but by itself it is a page with scripts
+    if extension == "svg":  # in a page it shows like any picture, but alone it is a page with scripts
         return ServedAs("image/svg+xml", False)
     known = _BY_EXTENSION.get(extension)
     return ServedAs(known, True) if known else None

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from fsharechat.renewal import Renewable
 from fsharechat.store.messages import Entry
+from fsharechat.tuples import maker
 
 
 class BusError(Exception):
@@ -33,6 +34,9 @@ class Deliver(NamedTuple):
     sender: str
     sender_client: str
     message_id: int = 0
+
+
+make_deliver = maker(Deliver)
 
 
 class Push(NamedTuple):

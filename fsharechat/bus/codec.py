@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, PushTo, Recalled, Reported, Resync
 from fsharechat.bus import events_pb2 as pb
-from fsharechat.store.messages import Entry
+from fsharechat.store.messages import Entry, make_entry
 from fsharechat.versions import Range
 
 SPOKEN = Range(1, 2)
@@ -86,7 +86,7 @@ def _event(event: pb.Event) -> Event | None:
     """Return one event, None for a kind that a newer process has sent."""
     if event.HasField("deliver"):
         one = event.deliver
-        entries = [Entry(entry.uid, entry.seq) for entry in one.entries]
+        entries = [make_entry((entry.uid, entry.seq)) for entry in one.entries]
         return Deliver(one.body, entries, one.sender, one.sender_client, one.message_id)
     if event.HasField("push"):
         return Push(event.push.body, list(event.push.uids))

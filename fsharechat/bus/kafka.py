@@ -28,7 +28,7 @@ from fsharechat.bus.kafka_topics import (
     look_for_topics,
     provide_topics,
 )
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
 
@@ -260,7 +260,7 @@ class KafkaBus(Bus):
         self._away = str(error)
         self._gone.set()
         log.warning(
-            "kafka is away; what happens reaches devices late",
+            "kafka is away; devices get news late",
             servers=self._access.servers,
             reason=self._away,
         )
@@ -399,7 +399,7 @@ class KafkaBus(Bus):
                 except VersionError as error:
                     self._refuse(record.topic, str(error))
                 except RecordError as error:
-                    log.error("a record that is none of ours", topic=record.topic, error=str(error))
+                    log.error("a record of another program", topic=record.topic, error=str(error))
                 except Exception:
                     log.exception("a record could not be taken", topic=record.topic)
 

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 
 from fsharechat import tls, urls
 from fsharechat.bus import BusAway, BusError
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.urls import ServiceUrl
 
 FAULT_SECONDS = 2.0

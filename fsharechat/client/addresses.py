@@ -1,4 +1,4 @@
-"""Where a client connects: the addresses of its servers, in a circle."""
+"""The addresses of a client's servers, used in a circle."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -14,7 +14,7 @@ class Addresses:
     def __init__(
         self, me: str, options: Options, *, tcp: str | Sequence[str] | None, ws: str | Sequence[str] | None
     ) -> None:
-        """Exactly one of `tcp` and `ws` is given. Raises ValueError, also for an address that is none."""
+        """Exactly one of `tcp` and `ws` is given. Raises ValueError, also for a bad address."""
         given = tcp if tcp is not None else ws
         if given is None or (tcp is not None and ws is not None):
             raise ValueError("say either tcp or ws")
@@ -24,7 +24,7 @@ class Addresses:
         self._me = me
         self._options = options
         self._over_tcp = tcp is not None
-        transports = [self._transport_to(address) for address in addresses]  # a wrong address is told now
+        transports = [self._transport_to(address) for address in addresses]  # report a wrong address now
         self._unopened = transports[0]
         self._circle = cycle(addresses)
         self.current = ""
@@ -36,7 +36,7 @@ class Addresses:
         return self._transport_to(self.current)
 
     def check(self, sub_signal: SubSignal, body: Body) -> None:
-        """Raise what a connection would raise for a request that cannot be sent: ValueError, TooLarge."""
+        """Raise the error of a connection for a request that cannot be sent: ValueError, TooLarge."""
         self._unopened.encode(Signal.PUBLISH, sub_signal, 0, body)
 
     def _transport_to(self, address: str) -> Transport:

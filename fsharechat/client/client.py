@@ -1,4 +1,4 @@
-"""The client: a user's device, connected for as long as it is open."""
+"""The client: a user's device. It stays connected while it is open."""
 
 import asyncio
 import inspect
@@ -33,9 +33,8 @@ from fsharechat.client.models import (
 from fsharechat.client.options import Backoff, Options
 from fsharechat.client.outbox import Outbox
 from fsharechat.client.reports import Reports
-from fsharechat.client.requests import SendRequest, ask
 from fsharechat.client.transfer import Transfer
-from fsharechat.client.transport import Body
+from fsharechat.client.transport import Body, SendRequest, ask
 from fsharechat.client.user_settings import UserSettings
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import (
@@ -53,7 +52,7 @@ OnMessage = Callable[[pb.Message], Awaitable[None] | None]
 OnEvent = Callable[[Event], Awaitable[None] | None]
 OnPosition = Callable[[Position], None]
 Target = str | pb.Conversation
-"""Where a message goes: a conversation, or a user id for the private one."""
+"""The target of a message: a conversation, or a user id for a private one."""
 
 
 class Client:
@@ -69,8 +68,7 @@ class Client:
             async for message in client.messages():
                 print(message.from_user, message.content.searchable_content)
 
-    What belongs together has a part of its own: `calls`, `groups`, `media`, `reports` and
-    `settings`.
+    Further methods are in `calls`, `groups`, `media`, `reports` and `settings`.
 
     Errors: every method that asks the server raises RequestError when it refuses, RequestTimeout when it does not
     answer, Disconnected when there is no connection or it breaks meanwhile, and what ended the client once it has
@@ -139,8 +137,9 @@ class Client:
         """How far the application has handled the inbox.
 
         A message counts as handled when the next one is asked for, or when `on_message` has returned. Keep it and
-        give it to the next Client of this device: then nothing is lost, and what was in hand comes twice. After a
-        first answer that had not the whole inbox, or a call, that may be one answer (64 KiB, over WebSocket 256 KiB).
+        give it to the next Client of this device: then nothing is lost, and messages in work may come twice. After a
+        first answer without the whole inbox, or after a call, up to one answer may come twice (64 KiB, over WebSocket
+        256 KiB).
         """
         return self._inbox.position
 
@@ -150,12 +149,12 @@ class Client:
 
     @property
     def address(self) -> str:
-        """The address of the connection, the one that stands or the one that was tried last."""
+        """The address of the connection, or the one that was tried last."""
         return self._addresses.current
 
     @property
     def dropped_events(self) -> int:
-        """Events dropped because nobody took them (`Options.event_queue`)."""
+        """How many events were dropped because nobody took them (`Options.event_queue`)."""
         return self._events.dropped
 
     async def connect(self, patience: float = 0.0) -> None:
@@ -176,8 +175,8 @@ class Client:
     async def close(self, *, forget: bool = False) -> None:
         """Say goodbye and stop; closing twice does nothing. Requests in flight raise Disconnected.
 
-        With `forget` the server drops the session and the credentials are void (a log-out). Raises Disconnected,
-        after closing, when it could not be told.
+        With `forget` the server drops the session, and the credentials become invalid (a logout). If the server could
+        not be told, this raises Disconnected after closing.
         """
         if self._task is None or self._task.done():
             return
@@ -194,7 +193,7 @@ class Client:
             await asyncio.wait([self._task])
 
     async def wait_closed(self) -> None:
-        """Wait until the client has ended; raises what ended it, unless that was `close`."""
+        """Wait until the client has ended. Raises the error that ended it, if any."""
         if self._task is not None:
             await asyncio.wait([self._task])
         if self._failure is not None:
@@ -214,8 +213,8 @@ class Client:
     def messages(self) -> AsyncIterator[pb.Message]:
         """Return the messages that come in: the same stream at each call.
 
-        It ends when the client is closed, and raises what else ended it. While the application does not take
-        them, at most `Options.message_queue` messages wait here and the others at the server.
+        It ends when the client is closed, or raises the error that ended the client. While the application does not
+        take them, at most `Options.message_queue` messages wait here, and the others at the server.
         """
         if self._on_message is not None:
             raise RuntimeError("the messages go to on_message")
@@ -224,7 +223,7 @@ class Client:
     def events(self) -> AsyncIterator[Event]:
         """Return the events (`models.Event`): the same stream at each call, ending as `messages()` does.
 
-        They are hints to ask the server again; when nobody takes them the oldest are dropped.
+        They are hints to ask the server again. If nobody takes them, the oldest are dropped.
         """
         if self._on_event is not None:
             raise RuntimeError("the events go to on_event")
@@ -280,7 +279,7 @@ class Client:
         return sent
 
     async def send_typing(self, target: Target) -> None:
-        """Tell who is online there that the user is typing. It is stored nowhere and not sent again."""
+        """Tell the online users of a conversation that this user is typing. It is neither stored nor sent again."""
         where = private(target) if isinstance(target, str) else target
         await self._send_once(where, pb.MessageContent(type=ContentType.TYPING))
 
@@ -324,7 +323,7 @@ class Client:
         return list((await ask(self.request, SubSignal.US, request, pb.SearchUserResult)).entry)
 
     async def user_infos(self, uids: Iterable[str]) -> list[pb.User]:
-        """Return the users that exist among `uids`."""
+        """Return the users with these `uids`, as far as they exist."""
         request = pb.PullUserRequest(request=[pb.UserRequest(uid=uid, update_dt=0) for uid in uids])
         result = await ask(self.request, SubSignal.UPUI, request, pb.PullUserResult)
         return [entry.user for entry in result.result if entry.code == 0]
@@ -343,7 +342,7 @@ class Client:
         await self.request(SubSignal.FHR, pb.HandleFriendRequest(target_uid=uid, status=status))
 
     async def friends(self, version: int = 0) -> list[pb.Friend]:
-        """Return the friends and who is blacklisted, or those changed after `version` (ms), deleted ones too.
+        """Return friends and blacklisted users, or those changed after `version` (ms), even deleted ones.
 
         `state` is a FriendState.
         """
@@ -366,18 +365,18 @@ class Client:
         await self.request(SubSignal.FALS, pb.AddFriendRequest(target_uid=uid, reason=alias))
 
     async def delete_friend(self, uid: str) -> None:
-        """End a friendship on both sides. Raises NotExist when there is none."""
+        """End a friendship on both sides. Raises NotExist if there is none."""
         await self.request(SubSignal.FDL, pb.DeleteFriendRequest(target_uid=uid))
 
     async def blacklist(self, uid: str, on: bool = True) -> None:
-        """Put a user on the blacklist, or take them off it; they are not told.
+        """Put a user on the blacklist, or take them off it. They are not told.
 
-        Who is on it cannot write, call, ask for friendship, add this user to groups, or see when they have read.
+        Users on it cannot write, call, ask for friendship, add this user to groups, or see what this user has read.
         """
         await self.request(SubSignal.BLU, pb.BlacklistUserRequest(target_uid=uid, status=int(on)))
 
     async def recall(self, message_id: int) -> None:
-        """Take a message back at every receiver: one's own, or as owner or manager one of the group.
+        """Take a message back at every receiver: an own message, or, for an owner or manager, any of the group.
 
         Raises NoRight and NotExist. Doing it again changes nothing.
         """
@@ -385,7 +384,7 @@ class Client:
         self._inbox.recall(message_id, self.user_id)
 
     async def _run(self, patience: float) -> None:
-        """Everything that runs in the background: what fails here ends the client."""
+        """Run everything in the background. A failure here ends the client."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._link.run(patience))

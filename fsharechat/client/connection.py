@@ -27,7 +27,7 @@ FORGET_TIMEOUT = 5.0
 
 
 class Connection:
-    """A transport with a CONNECT through it. It lives once: when it is lost, another one takes its place."""
+    """A transport after a CONNECT. It is used once: when it is lost, a new one replaces it."""
 
     def __init__(
         self,
@@ -37,8 +37,8 @@ class Connection:
         on_notice: Callable[[Notice], None],
         on_end: Callable[[], None],
     ) -> None:
-        """`on_notice` gets what the server says by itself; `on_end` is called when the connection is lost or closed,
-        before any of its requests learns of it. Neither may block.
+        """`on_notice` gets the server's notifications. `on_end` is called when the connection is lost or closed,
+        before its requests fail. Neither may block.
         """
         self._transport = transport
         self._options = options
@@ -56,9 +56,9 @@ class Connection:
         return self._lost.is_set()
 
     async def open(self, credentials: Credentials) -> pb.ConnectAckPayload:
-        """Connect and authenticate, with a password stamped now.
+        """Connect and authenticate, with a password that has the present time.
 
-        Raises Disconnected, or ConnectRefused when the server says no. Call `close` in either case.
+        Raises Disconnected, or ConnectRefused if the server refuses. Call `close` in either case.
         """
         connect = {
             "userName": credentials.user_id,
@@ -70,14 +70,14 @@ class Connection:
                 await self._transport.open(self)
                 await self._write(Signal.CONNECT, 0, connect)
                 if self._transport.answers_ping:
-                    # As deployed clients do: PING follows without waiting, and its answer is not waited for.
+                    # As in deployed clients, a PING follows at once, and nobody waits for its answer.
                     await self._write(Signal.PING, self._take_id(SubSignal.NONE, None), self._ping())
                 return await self._accepted
         except TimeoutError:
             raise Disconnected(f"no CONNECT_ACK in {self._options.connect_timeout:g} s") from None
 
     async def request(self, sub_signal: SubSignal, body: Body, within: float) -> Body:
-        """Send a request and return what its answer carries (`transport.Body`), `within` seconds.
+        """Send a request. Return the content of its answer (`transport.Body`), `within` seconds.
 
         Raises RequestError when the server refuses, RequestTimeout, Disconnected, InvalidReply, and ValueError or
         TooLarge when the request cannot be sent.
@@ -105,7 +105,7 @@ class Connection:
         raise Disconnected(self._reason)
 
     async def disconnect(self, *, forget: bool) -> None:
-        """Say goodbye; with `forget` the server drops the session, and its closing the connection is waited for.
+        """Say goodbye. With `forget` the server drops the session, and this waits until it closes the connection.
 
         Raises Disconnected when the connection is gone already.
         """
@@ -130,7 +130,7 @@ class Connection:
             self._fail(f"the server does not speak the protocol: {error}")
 
     def on_lost(self, reason: str) -> None:
-        """Learn from the transport that the socket is gone."""
+        """Called by the transport when the socket is gone."""
         self._fail(reason)
 
     def _dispatch(self, packet: Packet) -> None:
@@ -173,7 +173,7 @@ class Connection:
             self._accepted.set_result(self._transport.accepted(packet.content))
         else:
             self._accepted.set_exception(ConnectRefused(packet.sub_signal))
-            self._accepted.exception()  # it counts as seen, as in `_fail`
+            self._accepted.exception()  # marks it as retrieved, as in `_fail`
 
     async def _exchange(self, signal: Signal, sub_signal: SubSignal, content: Any, within: float) -> Any:
         if self.ended:
@@ -192,12 +192,12 @@ class Connection:
         except TimeoutError:
             raise RequestTimeout(f"{signal.name}/{sub_signal.name}", within) from None
         finally:
-            # Nobody waits for it any more; its id stays taken until the answer comes, however late.
+            # Nobody waits for it any more. Its id stays taken until the answer comes, however late.
             if not future.cancel() and not future.cancelled():
-                future.exception()  # it counts as seen: the write may have failed first
+                future.exception()  # marks it as retrieved: the write may have failed first
 
     def _take_id(self, sub_signal: SubSignal, future: asyncio.Future[Any] | None) -> int:
-        """Reserve a message id that no unanswered request has. Without a future the answer is dropped."""
+        """Reserve a message id that no open request has. Without a future the answer is dropped."""
         if len(self._pending) == MAX_MESSAGE_ID:
             self._fail(f"{MAX_MESSAGE_ID} requests without an answer")
             raise Disconnected(self._reason)
@@ -221,7 +221,7 @@ class Connection:
         try:
             await self._transport.write(frame)
         except Disconnected as error:
-            self._fail(str(error))  # the transport may tell it only later
+            self._fail(str(error))  # the transport may report it only later
             raise
 
     def _fail(self, reason: str) -> None:
@@ -236,4 +236,4 @@ class Connection:
         self._pending.clear()
         if not self._accepted.done():
             self._accepted.set_exception(Disconnected(reason))
-            self._accepted.exception()  # it counts as seen: `open` may have failed before it waited for it
+            self._accepted.exception()  # marks it as retrieved: `open` may have failed before awaiting it

@@ -1,4 +1,4 @@
-"""Where the terminal client reads and writes: a terminal with a prompt that stays below, or plain lines."""
+"""Input and output of the terminal client: a terminal with a prompt at the bottom, or plain lines."""
 
 import asyncio
 import os
@@ -18,24 +18,24 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from fsharechat.client.transcript import Transcript, printable
 
 MENU_LINES = 6
-"""Lines below the prompt that are kept for what could be completed."""
+"""How many lines below the prompt are kept for completions."""
 
 
 class Talker(Protocol):
-    """The chat, as the console needs it."""
+    """The part of the chat that the console needs."""
 
     def prompt(self) -> str: ...
 
     def complete(self, line: str) -> Awaitable[list[tuple[str, int]]]:
-        """Return what could stand at the end of the line, and how many characters each replaces."""
+        """Return the possible completions of the line, and how many characters each replaces."""
 
     def typing(self, line: str) -> None:
-        """Learn that the line has changed."""
+        """Called when the line has changed."""
 
 
 class Console(Protocol):
     def lines(self, talker: Talker) -> AsyncIterator[str]:
-        """Yield what the user enters until the end of input."""
+        """Yield the lines that the user enters, until the end of input."""
 
     async def ask(self, question: str) -> str:
         """Ask one question. Raises EOFError at the end of input."""
@@ -44,17 +44,17 @@ class Console(Protocol):
         """Show a line, above the prompt if there is one. `key` names it for `change`; 0 is none."""
 
     def change(self, key: int, text: str) -> bool:
-        """Show another text in the place of a line; False when it cannot be reached any more."""
+        """Replace a line by another text. Return False if the line is out of reach."""
 
     def refresh(self) -> None:
-        """Show the prompt anew: what it says may have changed."""
+        """Show the prompt again: its text may have changed."""
 
     def guard(self) -> AbstractContextManager[None]:
         """Enter it before anything is shown."""
 
 
 class Terminal:
-    """A terminal: incoming lines appear above the one being typed."""
+    """A terminal: incoming lines appear above the typed one."""
 
     def __init__(self) -> None:
         self._session: PromptSession[str] = PromptSession(
@@ -88,7 +88,7 @@ class Terminal:
 
     def change(self, key: int, text: str) -> bool:
         columns, rows = shutil.get_terminal_size()
-        # The prompt and the lines kept below it have pushed what is above them up.
+        # The prompt and the lines kept below it have pushed the other lines up.
         rewritten = self._transcript.change(key, text, columns=columns, rows=rows - MENU_LINES - 2)
         if rewritten is not None:
             self._write(rewritten)
@@ -98,7 +98,7 @@ class Terminal:
         self._session.app.invalidate()
 
     def guard(self) -> AbstractContextManager[None]:
-        return patch_stdout(raw=True)  # what is written has been made safe, and moves the cursor
+        return patch_stdout(raw=True)  # the text is safe already, and moves the cursor
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)
@@ -120,7 +120,7 @@ class _Completer(Completer):
 
 
 class Pipe:
-    """No terminal: lines in and lines out, for scripts."""
+    """Without a terminal: plain lines in and out, for scripts."""
 
     def __init__(self, descriptor: int = 0) -> None:
         self._descriptor = descriptor

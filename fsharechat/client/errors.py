@@ -1,4 +1,4 @@
-"""What can go wrong for a client, each with the code the server gave."""
+"""The errors of a client, with the code from the server."""
 
 from enum import IntEnum
 
@@ -31,7 +31,7 @@ _LOGIN_MEANING = {
 
 
 class LoginError(ClientError):
-    """/send_code or /login refused; `code` is the result code (contract.md section 3)."""
+    """/send_code or /login refused. `code` is the result code (contract.md section 3)."""
 
     def __init__(self, code: int) -> None:
         super().__init__(_LOGIN_MEANING.get(code, f"the server answered with the unknown code {code}"))
@@ -39,7 +39,7 @@ class LoginError(ClientError):
 
 
 class Disconnected(ClientError):
-    """There is no connection, or it broke before the answer came: what was asked may or may not have been done."""
+    """There is no connection, or it broke before the answer: the request may or may not have been carried out."""
 
 
 class Closed(Disconnected):
@@ -58,7 +58,7 @@ _REFUSAL_MEANING: dict[int, str] = {
 
 
 class ConnectRefused(ClientError):
-    """The server refused the CONNECT; `sub_signal` says why (contract.md section 4)."""
+    """The server refused the CONNECT. `sub_signal` says why (contract.md section 4)."""
 
     def __init__(self, sub_signal: int) -> None:
         super().__init__(
@@ -101,8 +101,8 @@ _CODE_MEANING: dict[int, str] = {
 class RequestError(ClientError):
     """The server refused a request.
 
-    `code` is the first byte of the PUB_ACK (contract.md section 5); the common ones have classes of their own below.
-    It is None over WebSocket, where a refusal does not say why.
+    `code` is the first byte of the PUB_ACK (contract.md section 5). Common codes have their own classes below. Over
+    WebSocket it is None: a refusal there has no code.
     """
 
     def __init__(self, sub_signal: SubSignal, code: int | None) -> None:
@@ -117,7 +117,7 @@ class RequestError(ClientError):
 
 
 class ServerError(RequestError):
-    """Code 4: the server has an error; what was asked may or may not have been done."""
+    """Code 4: the server has an error. The request may or may not have been carried out."""
 
 
 class NotInGroup(RequestError):
@@ -157,9 +157,9 @@ class NoRight(RequestError):
 
 
 class TooOften(RequestError):
-    """Code 250: the limit of requests is reached; nothing was done.
+    """Code 250: the limit of requests is reached. Nothing was done.
 
-    `Client.send` keeps below the limit. It raises this when the turn of a message would not come in its time.
+    `Client.send` stays below the limit. It raises this if the turn of a message would come too late.
     """
 
 
@@ -189,13 +189,13 @@ _CODE_ERROR: dict[int, type[RequestError]] = {
 
 
 def refusal(sub_signal: SubSignal, code: int | None) -> RequestError:
-    """Return the error of a code of section 5: its own class where it has one. None is a refusal without a code."""
+    """Return the error for a code of section 5, of its own class if there is one. None: a refusal without a code."""
     kind = RequestError if code is None else _CODE_ERROR.get(code, RequestError)
     return kind(sub_signal, code)
 
 
 class RequestTimeout(ClientError, TimeoutError):
-    """No answer in time: what was asked may or may not have been done."""
+    """No answer in time: the request may or may not have been carried out."""
 
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"{what}: no answer in {seconds:g} s")
@@ -217,11 +217,11 @@ class InvalidReply(ClientError):
 
 
 class TooLarge(ClientError):
-    """What was to be sent or fetched is larger than the server or the caller takes; nothing was sent."""
+    """The data to send or fetch is larger than the server or the caller accepts. Nothing was sent."""
 
 
 class MediaError(ClientError):
-    """A file could not be uploaded or downloaded; `status` is the HTTP status when there was an answer."""
+    """A file could not be uploaded or downloaded. `status` is the HTTP status, if there was an answer."""
 
     def __init__(self, meaning: str, status: int | None = None) -> None:
         super().__init__(meaning)

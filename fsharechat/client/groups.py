@@ -1,4 +1,4 @@
-"""Groups: made, looked at and changed (contract.md sections 7 and 8), and the notices their changes leave."""
+"""Groups: making, reading and changing them (contract.md sections 7 and 8), and the notices of changes."""
 
 import json
 import secrets
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fsharechat.client.errors import NotExist
-from fsharechat.client.requests import SendRequest, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, GroupInfoType, GroupType, MemberType, SubSignal
 
 Notice = pb.MessageContent | None
-"""A message that a change leaves in the group in place of the server's own. Only over TCP."""
+"""A message about a change, in place of the server's own. Only over TCP."""
 
 
 class ClientGroups:
-    """What a user does with groups: `Client.groups`. To send to one: `client.send(group(group_id), ...)`.
+    """The requests about groups: `Client.groups`. To send a message to a group: `client.send(group(group_id), ...)`.
 
-    Refusals: NoRight where the group's type or the user's place in it does not allow it, NotInGroup, NotExist.
+    Refusals: NoRight if the group's type or the user's role in it does not allow it, NotInGroup, NotExist.
     """
 
     def __init__(self, request: SendRequest) -> None:
@@ -37,8 +37,8 @@ class ClientGroups:
     ) -> str:
         """Create a group of the user and `members`, and return its id.
 
-        Without a `group_id` one is made up here, because the answer over WebSocket does not tell it. Give one of
-        your own to try again after an answer that was lost: GroupExists then says that the first try was carried out.
+        Without a `group_id`, one is made here, because the answer over WebSocket does not tell it. Give your own to
+        be able to try again after a lost answer: GroupExists then says that the first try was carried out.
         """
         chosen = group_id or secrets.token_hex(16)
         info = pb.GroupInfo(target_id=chosen, name=name, type=type)
@@ -53,7 +53,7 @@ class ClientGroups:
         return reply.decode() if isinstance(reply, bytes) and reply else chosen
 
     async def infos(self, group_ids: Iterable[str]) -> list[pb.GroupInfo]:
-        """Return what is known of those among the groups that exist."""
+        """Return the facts about those of the groups that exist."""
         request = pb.PullUserRequest(request=[pb.UserRequest(uid=group_id) for group_id in group_ids])
         return list((await ask(self._request, SubSignal.GPGI, request, pb.PullGroupInfoResult)).info)
 
@@ -65,7 +65,7 @@ class ClientGroups:
         raise NotExist(SubSignal.GPGI, None)
 
     async def members(self, group_id: str, since: int = 0) -> list[pb.GroupMember]:
-        """Return all members when the group changed after `since` (ms, 0: in any case).
+        """Return all members if the group changed after `since` (ms, 0: in any case).
 
         Empty for a group the user is not in, an unknown one, and one that has not changed.
         """
@@ -114,9 +114,10 @@ class ClientGroups:
 
 @dataclass(frozen=True, slots=True)
 class GroupNotice:
-    """A change of a group, as the message that it left there tells it (contract.md section 8).
+    """A change of a group, from its message in the group (contract.md section 8).
 
-    `kind` is its content type, `operator` who made the change, `members` those added or kicked, `name` the new name.
+    `kind` is the content type, `operator` the user who made the change, `members` the users added or removed, `name`
+    the new name.
     """
 
     kind: ContentType
@@ -140,7 +141,7 @@ NOTICES = frozenset(
 
 
 def group_notice(message: pb.Message) -> GroupNotice | None:
-    """Return the change that a message tells of, or None when it is no notice, or one that cannot be read."""
+    """Return the change in a message, None if it is no notice, or cannot be read."""
     if message.content.type not in NOTICES:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The inbox as a device keeps it: its cursor, each message once, in order (contract.md section 6)."""
+"""The inbox of a device: its cursor, and each message once, in order (contract.md section 6)."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ Pull = Callable[[int], Awaitable[pb.PullMessageResult]]
 
 
 class Stream(Generic[T]):
-    """A bounded queue that can end: iterating over it stops, or raises what ended it, once it is empty."""
+    """A bounded queue that can end. Then iteration stops when it is empty, or raises the error that ended it."""
 
     def __init__(self, capacity: int) -> None:
         self._items: deque[T] = deque()
@@ -41,7 +41,7 @@ class Stream(Generic[T]):
         self._filled.set()
 
     def offer(self, item: T) -> None:
-        """Add an item; a full stream drops its oldest one for it."""
+        """Add an item. A full stream drops its oldest one."""
         if len(self._items) >= self._capacity:
             self._items.popleft()
             self.dropped += 1
@@ -49,7 +49,7 @@ class Stream(Generic[T]):
         self._filled.set()
 
     def end(self, failure: BaseException | None = None) -> None:
-        """Let the readers have what is there and then stop, or raise `failure`."""
+        """Let the readers take the rest, and then stop or raise `failure`."""
         self._ended = True
         self._failure = failure
         self._filled.set()
@@ -71,17 +71,17 @@ class Stream(Generic[T]):
 
 
 class _Item(NamedTuple):
-    """A message, and where the application is when it has handled it. Either may be missing."""
+    """A message, and the position after the application has handled it. Either may be missing."""
 
     message: pb.Message | None
     position: Position | None
 
 
 class Inbox(AsyncIterator[pb.Message]):
-    """Follows the user's inbox over any number of connections; iterating over it yields each message once, in order.
+    """Follows the user's inbox over any number of connections. Iteration over it yields each message once, in order.
 
-    Two positions: what was fetched, from which the next connection goes on, and `position`, up to which the
-    application has handled everything. Kept and given back at the next start, the latter loses no message to a crash.
+    There are two positions. The next connection goes on from the fetched one. Up to `position` the application has
+    handled everything: if it is kept and given back at the next start, a crash loses no message.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Inbox(AsyncIterator[pb.Message]):
         on_fetched: Callable[[pb.Message], None],
         on_position: Callable[[Position], None],
     ) -> None:
-        """`is_own` tells, and takes note of, a message that this very client sent: it is not yielded.
+        """`is_own` recognises a message that this client sent, and notes it: such a message is not yielded.
 
-        `on_fetched` is told of each message that will be yielded, `on_position` of each move of `position`.
+        `on_fetched` gets each message that will be yielded, `on_position` each new `position`.
         """
         self.position = position
         self._fetched = position
@@ -110,39 +110,39 @@ class Inbox(AsyncIterator[pb.Message]):
         self._seen: dict[int, None] = {}  # ordered: the oldest id goes first
         self._stream: Stream[_Item] = Stream(capacity)
         self._in_hand: Position | None = None
-        """The position of the message that the application has taken and may not have handled yet."""
+        """The position of the message that the application has taken, but may not have handled yet."""
         self._head = 0
-        """How far the inbox went when the connection was made."""
+        """The head of the inbox when the connection was made."""
         self._due: int | None = None
         self._wake = asyncio.Event()
 
     def notify(self, head: int) -> None:
-        """Take an MN: exactly what follows `head` - 1 is to be pulled."""
+        """Take an MN: the entries after `head` - 1 must be pulled."""
         self._pull_after(head - 1)
 
     def seen(self, message_id: int) -> None:
-        """Remember a message id, so that it is not yielded (again)."""
+        """Remember a message id, so that the message is not yielded (again)."""
         self._seen[message_id] = None
         if len(self._seen) > self._remember:
             del self._seen[next(iter(self._seen))]
 
     def recall(self, message_id: int, operator: str) -> None:
-        """Take a recall: a message that was not yielded yet comes as recalled."""
-        # Applied when it is yielded: a pull that is under way may still bring the message as it was.
+        """Take a recall: if the message was not yielded yet, it comes as recalled."""
+        # Applied when the message is yielded: a pull under way may still bring its old form.
         self._recalled[message_id] = operator
         if len(self._recalled) > self._remember:
             del self._recalled[next(iter(self._recalled))]
 
     async def follow(self, pull: Pull, head: int, backoff: Backoff) -> NoReturn:
-        """Ask for what is missing up to `head`, the CONNECT_ACK's, then answer each MN, on one connection.
+        """Ask for missing entries up to `head` (from the CONNECT_ACK), then answer each MN, on one connection.
 
-        One pull at a time, so that the order is the inbox's. While the application does not take what was fetched,
-        nothing more is pulled. Raises what `pull` raises when the connection is gone.
+        Only one pull runs at a time, so the order is that of the inbox. While the application does not take the
+        fetched messages, nothing more is pulled. Raises the errors of `pull` when the connection is gone.
         """
         self._head = head
-        # `_due` is kept: an MN may have come right behind the CONNECT_ACK, before this runs.
+        # `_due` is kept: an MN may have come right after the CONNECT_ACK, before this runs.
         if head < self._fetched.seq:
-            # The server lost its data or is another one. What it makes of our position is all that counts.
+            # The server lost its data, or is another one. It must decide what to do with our position.
             self._due = self._fetched.seq
         elif head > self._fetched.seq:
             self._pull_after(self._fetched.seq)
@@ -163,11 +163,11 @@ class Inbox(AsyncIterator[pb.Message]):
             await self._take(after, result)
 
     def end(self, failure: BaseException | None) -> None:
-        """No more messages come."""
+        """Note that no more messages come."""
         self._stream.end(failure)
 
     async def __anext__(self) -> pb.Message:
-        # Who asks for the next one has handled the one before.
+        # A reader that asks for the next message has handled the one before.
         self._move(self._in_hand)
         self._in_hand = None
         while (item := await anext(self._stream)).message is None:
@@ -183,7 +183,7 @@ class Inbox(AsyncIterator[pb.Message]):
             self._on_position(position)
 
     def _pull_after(self, seq: int) -> None:
-        # What follows the lower one holds what follows the higher one.
+        # The entries after the lower position include those after the higher one.
         self._due = seq if self._due is None else min(self._due, seq)
         self._wake.set()
 
@@ -196,7 +196,7 @@ class Inbox(AsyncIterator[pb.Message]):
         else:
             messages, base = self._news(after, result)
         if base is None and not known.seq:
-            # A first answer has the newest entries, and does not say which. What is below them is not needed.
+            # A first answer has the newest entries, and does not say which. Entries below them are not needed.
             first = min(self._head, result.current - len(messages))
             if first > 0:
                 self._fetched = Position(first)
@@ -212,7 +212,7 @@ class Inbox(AsyncIterator[pb.Message]):
                     await self._stream.put(_Item(message, position))
                     told = position
                 self.seen(message.message_id)
-            # A connection that is lost before the answer is taken as a whole goes on from here.
+            # If the connection is lost before the whole answer is taken, the next one goes on from here.
             self._fetched = position or self._fetched
         end = _behind(messages[-1], result.current) if messages else Position(result.current)
         if told != end:
@@ -221,28 +221,29 @@ class Inbox(AsyncIterator[pb.Message]):
         self._head = max(self._head, result.current)
 
     def _news(self, after: int, result: pb.PullMessageResult) -> tuple[list[pb.Message], int | None]:
-        """Return the messages behind what was fetched, and the seq behind which they begin, None if it is uncertain.
+        """Return the messages after the fetched ones, and the seq after which they begin, None if it is uncertain.
 
-        The server may begin lower than it was asked to (contract.md section 6), and does not say where.
+        The server may begin lower than asked (contract.md section 6), and does not say where.
         """
         known = self._fetched
         messages = list(result.message)
         ids = [message.message_id for message in messages]
         if known.message_id and known.message_id in ids:
             return messages[ids.index(known.message_id) + 1 :], known.seq
-        # Who answers an MN has all that is below it. So it is too if the last message is not in the answer.
+        # A client that answers an MN has everything below it. This holds even if the last message is not in the
+        # answer.
         if after > known.seq or (after == known.seq and known.message_id):
             return messages, after
         return messages, 0 if not known.seq and len(messages) == result.current else None
 
 
 def _behind(message: pb.Message, seq: int) -> Position:
-    """Return the position behind a message. A call is no sign to find it by: it is not given again."""
+    """Return the position after a message. A call cannot mark a position: it is not given again."""
     return Position(seq, 0 if message.content.type == ContentType.CALL_START else message.message_id)
 
 
 def make_recalled(message: pb.Message, operator: str) -> None:
-    """Give a message the content that a recalled one has (contract.md section 8, MR)."""
+    """Give a message the content of a recalled one (contract.md section 8, MR)."""
     message.content.CopyFrom(
         pb.MessageContent(
             type=ContentType.RECALLED,

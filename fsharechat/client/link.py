@@ -1,4 +1,4 @@
-"""Keeps one connection up: connects, serves it, and connects again with growing delays when it is lost."""
+"""Keeps one connection up: it connects, serves, and connects again with growing delays after a loss."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Link:
         on_notice: Callable[[Notice], None],
         on_event: Callable[[Event], None],
     ) -> None:
-        """What `serve` returns runs beside each connection for as long as it lives, and is cancelled with it."""
+        """`serve` returns the work beside a connection. It runs while the connection lives, and ends with it."""
         self._credentials = credentials
         self._make_transport = make_transport
         self._options = options
@@ -38,12 +38,12 @@ class Link:
         self._connection: Connection | None = None
         self._changed = (
             asyncio.Event()
-        )  # set while there is a connection, and for good when there will be none
+        )  # set while there is a connection, and for ever when there will be none
         self._ended: BaseException | None = None
 
     @property
     def connection(self) -> Connection | None:
-        """The connection that stands, if one does."""
+        """The present connection, if there is one."""
         return self._connection
 
     @property
@@ -85,9 +85,9 @@ class Link:
             await asyncio.sleep(delay)
 
     async def wait_up(self, within: float | None) -> Connection:
-        """Return the connection, waiting for it for `within` seconds (None: for ever).
+        """Return the connection. Wait for it, at most `within` seconds (None: for ever).
 
-        Those who wait go on in the order they came. Raises Disconnected, or what ended the link.
+        Waiting callers go on in their order. Raises Disconnected, or the error that ended the link.
         """
         try:
             async with asyncio.timeout(within):
@@ -100,13 +100,13 @@ class Link:
         return self._connection
 
     def end(self, failure: BaseException | None) -> None:
-        """Tell those who wait that there will be no connection."""
+        """Tell waiting callers that there will be no connection."""
         self._ended = failure or Closed("the client is closed")
         self._changed.set()
 
     async def _stay(self, connection: Connection, ack: pb.ConnectAckPayload) -> Disconnected:
         """Serve a connection to its end and return the reason."""
-        if not connection.ended:  # it may have ended right behind the CONNECT_ACK
+        if not connection.ended:  # it may have ended right after the CONNECT_ACK
             self._connection = connection
             self._changed.set()
         self._on_event(Connected(ack))
@@ -122,10 +122,11 @@ class Link:
 
 
 async def _first_disconnect(*work: Coroutine[Any, Any, None]) -> Disconnected:
-    """Run `work` side by side until one raises Disconnected, cancel the others and return it.
+    """Run `work` in parallel until one raises Disconnected. Cancel the others and return that error.
 
-    Any other exception is raised. It is no TaskGroup: before Python 3.13 one whose task fails takes a cancellation
-    from outside at that moment for its own, and `close` would wait for ever.
+    Any other exception is raised. A TaskGroup would not do: before Python 3.13, if a task fails and a cancellation
+    comes from outside at that moment, the TaskGroup takes the cancellation for its own, and `close` would wait for
+    ever.
     """
     tasks = [asyncio.ensure_future(part) for part in work]
     try:

@@ -15,7 +15,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=15)
 async def send_code(http_url: str, mobile: str) -> None:
     """Ask the server to send a login code to `mobile`, a number or an e-mail address.
 
-    Raises LoginError when it refuses, Disconnected when it cannot be reached.
+    Raises LoginError if it refuses, Disconnected if it cannot be reached.
     """
     await _post(http_url, "/send_code", {"mobile": mobile})
 
@@ -23,8 +23,8 @@ async def send_code(http_url: str, mobile: str) -> None:
 async def login(http_url: str, mobile: str, code: str, client_id: str) -> Credentials:
     """Log in with a code and return the credentials of the device `client_id`.
 
-    Raises LoginError when the server refuses, Disconnected when it cannot be reached, InvalidReply when what it
-    answers is no login.
+    Raises LoginError if the server refuses, Disconnected if it cannot be reached, InvalidReply if the answer is no
+    login.
     """
     result = await _post(http_url, "/login", {"mobile": mobile, "code": code, "clientId": client_id})
     try:
@@ -47,7 +47,7 @@ async def _post(http_url: str, path: str, body: Mapping[str, str]) -> Any:
             aiohttp.ClientSession(timeout=TIMEOUT) as session,
             session.post(http_url.rstrip("/") + path, json=body) as response,
         ):
-            # A refusal may come with any HTTP status; what counts is the code in the body.
+            # A refusal may come with any HTTP status. The code in the body counts.
             answer = await response.json(content_type=None)
     except (aiohttp.ClientConnectionError, TimeoutError) as error:
         raise Disconnected(f"the server at {http_url} cannot be reached: {error}") from error

@@ -12,9 +12,9 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
 from fsharechat.client.models import SentMessage
-from fsharechat.client.requests import SendRequest, ask
 from fsharechat.client.thumbnail import thumbnail
 from fsharechat.client.transfer import Progress, Transfer
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MediaType, PersistFlag, SubSignal
 
@@ -25,21 +25,21 @@ VOICE_DIGEST = "[语音]"
 VIDEO_DIGEST = "[视频]"
 
 Source = Path | str | bytes
-"""What to upload: a path, or the bytes themselves."""
+"""The file to upload: a path, or its bytes."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\?#%]+")
-"""What would not survive in an address, which is the key as it is behind the domain."""
+"""Characters that an address would change. The address is the domain and the unchanged key."""
 
 
 class UploadOptions(TypedDict, total=False):
-    """What may be said of an upload."""
+    """The options of an upload."""
 
     name: str
     on_progress: Progress | None
 
 
 class VideoOptions(UploadOptions, total=False):
-    """What may be said of a video."""
+    """The options of a video."""
 
     picture: Source | None
 
@@ -53,12 +53,12 @@ class Send(Protocol):
 
 
 class Media:
-    """`Client.media`. The bytes go straight to the media store, and never through memory as a whole.
+    """`Client.media`. The bytes go straight to the media store, in pieces.
 
-    Errors beside those of every request: MediaError when the store refuses, stands still (`Options.media_timeout`)
-    or cannot be reached, and OSError for the files of this machine. Cancelling stops a transfer at once.
+    Errors besides those of every request: MediaError if the store refuses, stands still (`Options.media_timeout`) or
+    cannot be reached, and OSError for the files of this machine. Cancelling stops a transfer at once.
 
-    `name` is the file's name for those who get it, by default that of the path. `image`, `voice`, `video` and `file`
+    `name` is the file's name for the receivers, by default that of the path. `image`, `voice`, `video` and `file`
     upload and return the content of a message, for `Client.send`; the methods beginning with `send_` do both.
     """
 
@@ -72,9 +72,9 @@ class Media:
     async def upload(
         self, kind: MediaType, source: Source, *, name: str = "", on_progress: Progress | None = None
     ) -> str:
-        """Upload a file and return its address, as messages carry it in `remote_media_url`.
+        """Upload a file, and return its address for the `remote_media_url` of messages.
 
-        Whoever knows the address can read the file; 64 bits of it are random.
+        Everybody who knows the address can read the file. 64 bits of it are random.
         """
         return (await self._upload(kind, source, name, on_progress))[0]
 
@@ -111,7 +111,7 @@ class Media:
         name: str = "",
         on_progress: Progress | None = None,
     ) -> pb.MessageContent:
-        """Upload a video of a length in seconds; `picture` is one of it, for the thumbnail."""
+        """Upload a video of a length in seconds. `picture` is a picture from it, for the thumbnail."""
         small = b""
         if picture is not None:
             small = await thumbnail(picture if isinstance(picture, bytes) else Path(picture))
@@ -175,8 +175,8 @@ class Media:
     ) -> int:
         """Download the media at an address into a file and return its size. Raises TooLarge beyond `max_bytes`.
 
-        The file appears under its name when it is complete, in place of one that is there. Addresses come from
-        other users: a program that reaches a private network should look at them first.
+        The file appears under its name when it is complete, and replaces an existing one. Addresses come from other
+        users: a program that reaches a private network should check them first.
         """
         return await self._transfer.get(address, Path(path), max_bytes=max_bytes, on_progress=on_progress)
 
@@ -206,7 +206,7 @@ class Media:
 
 
 def safe_name(name: str) -> str:
-    """Return a file name that may stand in an address: its last part, of a bounded length, ending as before."""
+    """Return a file name for an address: the last part, of a bounded length, with its old ending."""
     plain = _UNSAFE.sub("_", PurePath(name.replace("\\", "/")).name)
     if plain in ("", ".."):
         return "file"

@@ -1,4 +1,4 @@
-"""What a client hands to the application beside the protobuf messages: credentials, receipts and events."""
+"""The objects that a client gives to the application besides protobuf messages: credentials, receipts, events."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from fsharechat.protocol.signals import ContentType, ConversationType, PersistFl
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a login gives: enough to connect, again and again, until the session is forgotten.
+    """The result of a login. A device can connect with it until the session is forgotten.
 
-    `user_token`, `secret` and `db_secret` are the parts of the login token (contract.md section 3); `registered`
-    says that this login created the user.
+    `user_token`, `secret` and `db_secret` are the parts of the login token (contract.md section 3). `registered`:
+    this login created the user.
     """
 
     user_id: str
@@ -31,29 +31,29 @@ class Credentials:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Raises ValueError when the text is not what `to_json` wrote."""
+        """Read the text of `to_json`. Raises ValueError if it is not such a text."""
         try:
             return cls(**json.loads(text))
         except TypeError as error:
             raise ValueError(f"not credentials: {error}") from error
 
     def save(self, path: Path) -> None:
-        """Write them to a file that only its owner can read."""
+        """Write the credentials to a file that only its owner can read."""
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Raises OSError when there is no such file, ValueError when it does not hold credentials."""
+        """Read a file of `save`. Raises OSError if there is no such file, ValueError if it has no credentials."""
         return cls.from_json(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far an application has come in the inbox: it has handled all up to the entry `seq` (1 is the first).
+    """The position of an application in the inbox: it has handled all up to the entry `seq` (1 is the first).
 
-    `message_id` is the message of that entry, 0 where it is not known. By it the client finds its place in an answer
-    that begins with what it has. Position() is a device that has nothing yet.
+    `message_id` is the message of that entry, 0 if unknown. With it the client finds its place in an answer that
+    begins with known entries. Position() is that of a device that has nothing yet.
     """
 
     seq: int = 0
@@ -62,7 +62,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A stored message: the id and the time (ms since the epoch) the server gave it."""
+    """A stored message: its id, and its time (ms since the epoch), both from the server."""
 
     message_id: int
     timestamp: int
@@ -80,14 +80,14 @@ class IceServer:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The connection stands (again). The heads in `ack` tell what changed meanwhile (contract.md section 4)."""
+    """There is a connection (again). The heads in `ack` show what has changed meanwhile (contract.md section 4)."""
 
     ack: pb.ConnectAckPayload
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The connection broke; the client tries again by itself unless it was told not to."""
+    """The connection broke. The client tries again by itself, unless it was told not to."""
 
     reason: str
 
@@ -164,7 +164,7 @@ class ReportsChanged:
 
 @dataclass(frozen=True, slots=True)
 class MessagesDelivered:
-    """What this user wrote to `uid` up to `date` (ms, server time) has reached a device of theirs."""
+    """This user's messages to `uid` up to `date` (ms, server time) have reached a device of that user."""
 
     uid: str
     date: int
@@ -213,7 +213,7 @@ Notice = (
     | SettingsChanged
     | StreamPart
 )
-"""What the server says by itself."""
+"""The notifications of the server."""
 
 Event = (
     Connected
@@ -230,7 +230,7 @@ Event = (
     | SettingsChanged
     | StreamPart
 )
-"""What `Client.events` yields."""
+"""The type of the items of `Client.events`."""
 
 
 def private(uid: str, line: int = 0) -> pb.Conversation:
@@ -250,7 +250,7 @@ MENTION_ALL = 2
 def text(content: str, *, mention: Iterable[str] = (), mention_all: bool = False) -> pb.MessageContent:
     """Return the content of a text message, stored and counted as unread.
 
-    `mention` are the members of a group that it calls by name.
+    `mention` are the members of a group that it mentions.
     """
     mentioned = [] if mention_all else list(mention)
     made = pb.MessageContent(
@@ -265,7 +265,7 @@ def text(content: str, *, mention: Iterable[str] = (), mention_all: bool = False
 
 
 def is_mentioned(message: pb.Message, uid: str) -> bool:
-    """Tell whether a message calls `uid` by name, or everybody."""
+    """Return whether a message mentions `uid`, or everybody."""
     content = message.content
     return content.mentioned_type == MENTION_ALL or (
         content.mentioned_type == MENTION_SOME and uid in content.mentioned_target
@@ -273,7 +273,7 @@ def is_mentioned(message: pb.Message, uid: str) -> bool:
 
 
 def conversation_of(message: pb.Message, me: str) -> pb.Conversation:
-    """Return the conversation a message belongs to as the user `me` sees it.
+    """Return the conversation of a message, as the user `me` sees it.
 
     A private message names its receiver as the target, so for the receiver the conversation is the sender's.
     """

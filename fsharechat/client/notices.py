@@ -1,4 +1,4 @@
-"""What a notification tells an application, whichever transport it came by."""
+"""The meaning of notifications for an application, for both transports."""
 
 from collections.abc import Callable, Mapping
 from struct import Struct
@@ -24,7 +24,7 @@ _INT64 = Struct(">q")
 
 
 def notice(sub_signal: SubSignal, body: Body) -> Notice:
-    """Return what a notification of `KNOWN` tells. Raises InvalidReply."""
+    """Return the notice in a notification of `KNOWN`. Raises InvalidReply."""
     return KNOWN[sub_signal](sub_signal, body)
 
 

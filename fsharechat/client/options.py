@@ -1,4 +1,4 @@
-"""The knobs of a client, with their defaults and units."""
+"""The options of a client, with defaults and units."""
 
 import math
 import random
@@ -14,60 +14,60 @@ _MAY_BE_ZERO = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a client behaves. Times are seconds.
+    """The options of a client. Times are in seconds.
 
     The defaults suit an application on the Internet; `Options.fast()` suits tests against a local server.
     """
 
     connect_timeout: float = 10.0
-    """For one attempt: open the socket and get the CONNECT_ACK."""
+    """The time for one attempt: to open the socket and get the CONNECT_ACK."""
     request_timeout: float = 10.0
-    """For the answer to one request; also how long a request waits for a connection when there is none."""
+    """The time for the answer to one request, also while it waits for a connection."""
     send_timeout: float = 60.0
     """How long `send` goes on resending a message before it gives up."""
     send_limit: int = 100
-    """Messages that the server takes in `send_limit_seconds` ([limits] requests); 0: any number.
+    """How many messages the server takes in `send_limit_seconds` ([limits] requests). 0: any number.
 
     `send` waits to stay below.
     """
     send_limit_seconds: float = 5.0
-    """The time that `send_limit` is counted over ([limits] seconds)."""
+    """The time over which `send_limit` is counted ([limits] seconds)."""
     retry_codes: frozenset[Code] = frozenset({Code.SERVER_ERROR, Code.TIMEOUT, Code.TOO_OFTEN})
-    """Refusals after which `send` tries again: too often, and those that do not say if the message is stored."""
+    """Refusals after which `send` tries again: too often, and codes that leave open whether the message is stored."""
     unexplained_retries: int = 3
-    """How often `send` tries again after refusals without a code, as they are over WebSocket, before it raises.
+    """How often `send` tries again after refusals without a code, as over WebSocket, before it raises.
 
-    With the default delays a refusal that is final is raised after two to four seconds.
+    With the default delays a final refusal is raised after two to four seconds.
     """
     ping_interval: float = 30.0
-    """Between two PINGs over TCP (contract.md section 4)."""
+    """The time between two PINGs over TCP (contract.md section 4)."""
     ping_timeout: float = 15.0
-    """For the answer to a PING; without it the connection counts as lost."""
+    """The time for the answer to a PING. Without an answer the connection counts as lost."""
     heartbeat_interval: float = 25.0
-    """Between two heartbeats over WebSocket (contract.md section 2)."""
+    """The time between two heartbeats over WebSocket (contract.md section 2)."""
     reconnect: bool = True
     """Whether to connect again when a connection is lost.
 
-    A server closes the connection that a newer one of the same client id replaces, and does not say so: with
-    two clients of one client id, both set to reconnect, they replace each other for ever. Turn it off where that
-    can happen; the client then ends with Disconnected.
+    A new connection replaces an older one of the same client id: the server closes the older one without a reason. So
+    two clients with one client id that both reconnect replace each other for ever. Turn this off where that can
+    happen; the client then ends with Disconnected.
     """
     backoff_first: float = 0.5
-    """The delay before the first attempt to reconnect; it doubles with each attempt. Half of it is random."""
+    """The delay before the first attempt to reconnect. It doubles with each attempt. Half of it is random."""
     backoff_max: float = 30.0
     """The longest delay."""
     backoff_reset: float = 10.0
-    """A connection that stood this long makes the delays start from the first one again."""
+    """After a connection that lasted so long, the delays start from the first one again."""
     message_queue: int = 1000
-    """Messages held for the application; while so many wait, nothing more is pulled."""
+    """How many messages may wait for the application. While so many wait, nothing more is pulled."""
     event_queue: int = 1000
-    """Events held for the application; beyond it the oldest is dropped and counted in `dropped_events`."""
+    """How many events may wait for the application. Beyond, the oldest is dropped and counted in `dropped_events`."""
     report_delivery: bool = False
     """Whether to tell the senders of private messages that they have arrived (MDR), in the background."""
     follow_reports: bool = False
-    """Whether to learn what others received and read: MessagesDelivered and MessagesRead in place of ReportsChanged.
+    """Whether to pull the reports of others: MessagesDelivered and MessagesRead come in place of ReportsChanged.
 
-    Their last reports in all conversations come at the first connection, and what was missed at each later one.
+    The first connection brings the last reports of all conversations, each later one the missed ones.
     """
     media_timeout: float = 30.0
     """How long an upload or a download may stand still."""
@@ -78,15 +78,15 @@ class Options:
     max_frame: int = 16 << 20
     """The largest answer accepted, bytes."""
     tls: ssl.SSLContext | None = None
-    """For TLS: over TCP it turns TLS on, over WebSocket it goes with a wss:// address."""
+    """The TLS context. Over TCP it turns TLS on; over WebSocket it is used with a wss:// address."""
 
     @classmethod
     def fast(cls) -> "Options":
-        """Return options for tests: short delays between attempts, no limit of sends, the rest as by default."""
+        """Return options for tests: short delays between attempts, no limit of sends, else the defaults."""
         return cls(backoff_first=0.02, backoff_max=0.2, backoff_reset=1.0, send_limit=0)
 
     def __post_init__(self) -> None:
-        """Raises TypeError and ValueError for what no client could work with."""
+        """Check the options. Raises TypeError and ValueError for unusable values."""
         for field in fields(self):
             default, value = field.default, getattr(self, field.name)
             if isinstance(default, bool):

@@ -15,24 +15,62 @@ from fsharechat.client.errors import (
 )
 from fsharechat.client.models import SentMessage
 from fsharechat.client.options import Backoff, Options
-from fsharechat.client.pacer import Pacer
-from fsharechat.client.requests import SendRequest
-from fsharechat.client.transport import Body
+from fsharechat.client.transport import Body, SendRequest
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
+
+MARGIN = 0.9
+"""The share of the limit that is used, at once and over time: requests sent apart may arrive together."""
+
+
+class Pacer:
+    """Keeps requests below the server's limit, a leaky bucket (contract.md section 8): each gets a turn, in order."""
+
+    __slots__ = ("_capacity", "_level", "_rate", "_since")
+
+    def __init__(self, requests: int, seconds: float) -> None:
+        """The server takes `requests` in `seconds`; 0 requests: no limit."""
+        self._capacity = max(1.0, requests * MARGIN) if requests else 0.0
+        self._rate = requests * MARGIN / seconds
+        self._level = 0.0
+        self._since = 0.0
+
+    def turn(self, now: float, within: float) -> float | None:
+        """Return the seconds to wait for a turn, None if it would not come `within` seconds.
+
+        A given turn counts, even if it is not used. `now` is from a clock that does not go back.
+        """
+        if not self._capacity:
+            return 0.0
+        self._leak(now)
+        wait = max(0.0, self._level + 1 - self._capacity) / self._rate
+        if wait > within:
+            return None
+        self._level += 1
+        return wait
+
+    def refused(self, now: float) -> None:
+        """Note that the server's limit is reached: an earlier run of this device may have used it."""
+        self._leak(now)
+        self._level = max(self._level, self._capacity)
+
+    def _leak(self, now: float) -> None:
+        self._level = max(0.0, self._level - (now - self._since) * self._rate)
+        self._since = now
+
 
 MAX_LOCAL_ID = (1 << 63) - 1
 
 
 class Outbox:
     def __init__(self, me: str, request: SendRequest, ended: Callable[[], bool], options: Options) -> None:
-        """`request` is Client.request, `ended` tells whether there will be no connection any more."""
+        """`request` is Client.request. `ended` tells whether there will be no connection any more."""
         self._me = me
         self._request = request
         self._ended = ended
         self._options = options
-        # A random start keeps the local ids of two devices, and of two runs, apart: the server drops as a resend
-        # what has the local id of an earlier message of the same user.
+        # A random start keeps the local ids of two devices, or two runs, different. The server takes a message with
+        # the local id of an earlier one of the same user for a resend.
         self._local_id = secrets.randbits(62)
         self._sending: dict[int, SentMessage | None] = {}
         self._pacer = Pacer(options.send_limit, options.send_limit_seconds)
@@ -42,14 +80,14 @@ class Outbox:
         return self._local_id
 
     def note(self, message: pb.Message) -> bool:
-        """Tell whether a message of the inbox is one being sent here; then it needs no other answer."""
+        """Return whether a message of the inbox is being sent here. If so, it needs no other answer."""
         if message.from_user != self._me or message.local_message_id not in self._sending:
             return False
         self._sending[message.local_message_id] = SentMessage(message.message_id, message.server_timestamp)
         return True
 
     async def take_turn(self, seconds: float) -> None:
-        """Wait until one more message keeps below the server's limit.
+        """Wait until one more message is within the server's limit.
 
         Raises TooOften, at once, if that is not within `seconds`.
         """
@@ -62,15 +100,17 @@ class Outbox:
     async def send(self, message: pb.Message, seconds: float) -> SentMessage:
         """Send `message` until it is answered or found in the inbox.
 
-        Raises RequestError when it is refused, TooOften when its turn does not come within `seconds`, SendUnconfirmed
-        when they are over, and what ended the client.
+        Raises RequestError if it is refused, TooOften if its turn does not come within `seconds`, SendUnconfirmed
+        when they are over, and the error that ended the client.
         """
         local_id = message.local_message_id
         self._sending[local_id] = None
         try:
             return await self._send(message, seconds)
         finally:
-            self._sending.pop(local_id, None)  # gone already when the same local id was sent twice at a time
+            self._sending.pop(
+                local_id, None
+            )  # gone already if the same local id was sent twice at the same time
 
     async def _send(self, message: pb.Message, seconds: float) -> SentMessage:
         options = self._options
@@ -92,7 +132,7 @@ class Outbox:
                     raise
             except RequestError as error:
                 if error.code is None:
-                    # So it is over WebSocket. Sending again is safe: what was stored is found by its local id.
+                    # A refusal over WebSocket. Sending again is safe: a stored message is found by its local id.
                     unexplained += 1
                     final = unexplained > options.unexplained_retries
                 else:

@@ -1,4 +1,4 @@
-"""Receipts: what was delivered and read, told and learnt (contract.md sections 7 and 8: MDR, MRR, MRN and MRP)."""
+"""Delivery and read reports, sent and received (contract.md sections 7 and 8: MDR, MRR, MRN and MRP)."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from fsharechat.client.errors import Disconnected, InvalidReply, RequestError, RequestTimeout
 from fsharechat.client.models import MessagesDelivered, MessagesRead, ReportsChanged, group, private
 from fsharechat.client.options import Backoff, Options
-from fsharechat.client.requests import SendRequest, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ConversationType, ReportType, SubSignal
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 MAX_MARKS = 10_000
 MAX_SENDERS = 200
-"""Senders that a group's read report names; beyond it the report goes to all members."""
+"""How many senders a group's read report names. Beyond, the report goes to all members."""
 ATTEMPTS = 5
 PAUSE = 0.06
-"""Seconds between two reports, which keeps them below the limit of section 8: each has what came since."""
+"""The time between two reports, s. It keeps them below the limit of section 8; each report covers all news."""
 
 Learnt = MessagesDelivered | MessagesRead
 _Key = tuple[SubSignal, int, str, int]
@@ -30,11 +30,11 @@ _Key = tuple[SubSignal, int, str, int]
 
 @dataclass(slots=True)
 class _Mark:
-    """A report that is to go out: the latest of its conversation."""
+    """A report to send: the latest one of its conversation."""
 
     date: int
     senders: set[str] | None = field(default_factory=set)
-    """To whom a group's read report goes; None: to all members."""
+    """The receivers of a group's read report. None: all members."""
     attempts: int = 0
 
     def merge(self, date: int, senders: set[str] | None) -> None:
@@ -46,15 +46,15 @@ class _Mark:
 
 
 class Reports:
-    """`Client.reports`: tells others how far this user has got, and learns how far they have.
+    """`Client.reports`: sends this user's reports, and receives those of others.
 
-    `mark_read` and `mark_delivered` are for applications that report as they go: they return at once, only the
-    latest report of a conversation is sent, and it is kept while there is no connection. `read` and `delivered` ask
-    the server and raise what it refuses.
+    `mark_read` and `mark_delivered` work in the background: they return at once, send only the latest report of a
+    conversation, and keep it while there is no connection. `read` and `delivered` ask the server, and raise its
+    refusals.
     """
 
     def __init__(self, request: SendRequest, options: Options, tell: Callable[[Learnt], None]) -> None:
-        """`request` is Client.request, `tell` gets what `listen` learns."""
+        """`request` is Client.request. `tell` gets the events of `listen`."""
         self._request = request
         self._options = options
         self._tell = tell
@@ -65,18 +65,18 @@ class Reports:
         self._told = asyncio.Event()
 
     async def delivered(self, uid: str, date: int) -> None:
-        """Report that what `uid` wrote to this user up to `date` (ms, a message's server time) has arrived."""
+        """Report that messages from `uid` to this user up to `date` (ms, a message's server time) have arrived."""
         await self._request(SubSignal.MDR, pb.DeliveryReport(date=date, target=uid))
 
     async def read(self, conversation: pb.Conversation, date: int, senders: Iterable[str] = ()) -> None:
         """Report that the user has read a conversation up to `date` (ms, a message's server time).
 
-        In a group `senders` are told, who wrote what was read; without any all members are.
+        In a group `senders` (the authors of the read messages) are told; without them, all members.
         """
         await self._request(SubSignal.MRR, _read_report(conversation, date, senders))
 
     async def pull(self, kind: ReportType, after: int = 0) -> pb.PullMessageReportResult:
-        """Ask for the reports of one kind that follow the position `after`, beside and without effect on events."""
+        """Ask for the reports of one kind after the position `after`. This has no effect on events."""
         request = pb.PullMessageReportRequest(id=after + 1, type=kind)
         return await ask(self._request, SubSignal.MRP, request, pb.PullMessageReportResult)
 
@@ -91,11 +91,11 @@ class Reports:
         self._mark(key, date, named or None if conversation.type == ConversationType.GROUP else named)
 
     def notify(self, notice: ReportsChanged) -> None:
-        """Take an MRN: exactly what follows `head` - 1 is to be pulled."""
+        """Take an MRN: the reports after `head` - 1 must be pulled."""
         self._pull_after(notice.type, notice.head - 1)
 
     async def speak(self, request: SendRequest) -> NoReturn:
-        """Send what is marked, one report at a time, on one connection. Raises Disconnected."""
+        """Send the marked reports, one at a time, on one connection. Raises Disconnected."""
         backoff = Backoff(self._options.backoff_first, self._options.backoff_max)
         while True:
             while not self._marks:
@@ -116,14 +116,14 @@ class Reports:
                     log.info("a %s is given up: %s", key[0].name, error)
                 await asyncio.sleep(backoff.next())
             except asyncio.CancelledError:
-                self._keep(key, mark)  # told twice is told once
+                self._keep(key, mark)  # telling it twice does no harm
                 raise
             else:
                 backoff.reset()
                 await asyncio.sleep(PAUSE)
 
     async def listen(self, request: SendRequest) -> NoReturn:
-        """Learn what was missed, then answer each MRN, on one connection. Raises Disconnected."""
+        """Pull missed reports, then answer each MRN, on one connection. Raises Disconnected."""
         backoff = Backoff(self._options.backoff_first, self._options.backoff_max)
         for kind, seq in self._fetched.items():
             self._pull_after(kind, seq)

@@ -1,6 +1,6 @@
-"""What a client keeps between two runs, by number and server.
+"""The state of a client between two runs, by number and server.
 
-It is the credentials, the position in the inbox, and the ids of the user's groups, which no request lists.
+It has the credentials, the position in the inbox, and the ids of the user's groups, which no request lists.
 """
 
 import json
@@ -8,18 +8,41 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
-from fsharechat.client import file_lock
 from fsharechat.client.models import Credentials, Position
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def take_lock(file: IO[Any]) -> bool:
+    """Lock a file while it is open. Return False if another program has the lock."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            _take_on_windows(file)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _take_on_windows(file: IO[Any]) -> None:
+    """Lock an open file. Raises PermissionError if another program has the lock."""
+    import msvcrt
+
+    msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # it is there on Windows
 
 
 class InUse(Exception):
-    """Another running client uses this state; two of one client id would replace each other for ever."""
+    """Another running client uses this state. Two clients with one client id would replace each other for ever."""
 
 
 def default_folder() -> Path:
-    """Return ~/.local/state/fsharechat, or its like where XDG_STATE_HOME says so."""
+    """Return ~/.local/state/fsharechat, or the folder in XDG_STATE_HOME."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "fsharechat"
 
@@ -28,7 +51,7 @@ class State:
     """One file in `folder`, locked while open. Use it as a context manager."""
 
     def __init__(self, folder: Path, number: str, server: str) -> None:
-        """`server` is any text that tells servers apart, such as the HTTP address."""
+        """`server` is any text that names the server, such as its HTTP address."""
         name = re.sub(r"[^\w.@+-]+", "_", f"{number}_{server.partition('://')[2] or server}")
         self._path = folder / f"{name}.json"
         self._lock: IO[str] | None = None
@@ -37,10 +60,10 @@ class State:
         self.groups: list[str] = []
 
     def __enter__(self) -> Self:
-        """Raises InUse, and OSError when the folder cannot be used."""
+        """Lock and read the file. Raises InUse, and OSError if the folder cannot be used."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = open(self._path.with_suffix(".lock"), "w")
-        if not file_lock.take(self._lock):
+        if not take_lock(self._lock):
             self._lock.close()
             raise InUse
         self._read()
@@ -51,7 +74,7 @@ class State:
             self._lock.close()
 
     def save(self, position: Position, groups: Sequence[str] = ()) -> None:
-        """Write the file, whole or not at all, readable by its owner only. It outlives the process, killed or not."""
+        """Write the file, whole or not at all, readable only by its owner. It survives even a killed process."""
         if self.credentials is None:
             return
         self.position = position
@@ -65,7 +88,7 @@ class State:
         new.replace(self._path)
 
     def forget(self) -> None:
-        """Drop credentials the server no longer takes, and the position that goes with them."""
+        """Drop credentials that the server no longer accepts, and their position."""
         self.credentials = None
         self.position = Position()
         self.groups = []
@@ -80,4 +103,4 @@ class State:
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError):
-            self.forget()  # a damaged file: a new login mends it
+            self.forget()  # a damaged file: a new login replaces it

@@ -25,13 +25,15 @@ OPTIONS = Options(backoff_max=5.0, report_delivery=True, follow_reports=True)
 
 
 class Failure(Exception):
-    """The chat cannot start or go on; the text says why in plain words."""
+    """The chat cannot start or go on. The text says why in plain words."""
 
 
 def main(argv: list[str]) -> int:
-    """Run the terminal client; returns the exit code: 0 left by the user, 1 it could not go on, 2 wrong flags."""
+    """Run the terminal client. Return the exit code: 0 left by the user, 1 it could not go on, 2 wrong flags."""
     args = _parser().parse_args(argv)
-    logging.getLogger("fsharechat").addHandler(logging.NullHandler())  # what matters is said in plain words
+    logging.getLogger("fsharechat").addHandler(
+        logging.NullHandler()
+    )  # the important errors are shown in plain words
     screen = console()
     try:
         asyncio.run(_main(args, screen))
@@ -50,16 +52,19 @@ def _parser() -> argparse.ArgumentParser:
         epilog="In the chat /help lists its commands. Exit codes: 0 left, 1 could not go on, 2 wrong flags.",
     )
     parser.add_argument("--number", help="your mobile number or e-mail address; asked for when not given")
-    parser.add_argument("--code", help="the login code; without it one is sent to you and asked for")
+    parser.add_argument("--code", help="the login code; without it a code is sent to you and asked for")
     parser.add_argument(
-        "--http", default="http://127.0.0.1:8081", metavar="URL", help="for the login (%(default)s)"
+        "--http",
+        default="http://127.0.0.1:8081",
+        metavar="URL",
+        help="the server's HTTP address, for the login (%(default)s)",
     )
     server = parser.add_mutually_exclusive_group()
     server.add_argument(
         "--tcp", default="127.0.0.1:6789", metavar="HOST:PORT", help="the server (%(default)s)"
     )
     parser.add_argument("--tls", action="store_true", help="the server of --tcp speaks TLS")
-    server.add_argument("--ws", metavar="URL", help="the server by WebSocket, in place of --tcp")
+    server.add_argument("--ws", metavar="URL", help="the server's WebSocket address, in place of --tcp")
     parser.add_argument(
         "--client-id", metavar="ID", help="the name of this device; made up at the first login"
     )
@@ -68,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         default=default_folder(),
-        help="keeps your login and how far you have read (%(default)s)",
+        help="the folder for your login and your position in the inbox (%(default)s)",
     )
     return parser
 
@@ -88,7 +93,7 @@ async def _main(args: argparse.Namespace, screen: Console) -> None:
 
 
 async def _session(args: argparse.Namespace, number: str, state: State, screen: Console) -> None:
-    """Log in if need be, connect, and chat until the user leaves."""
+    """Log in if necessary, connect, and chat until the user leaves."""
     if state.credentials is not None and args.client_id not in (None, state.credentials.client_id):
         state.forget()
     if state.credentials is not None:
@@ -134,7 +139,7 @@ async def _ask_code(number: str, screen: Console) -> str:
 
 
 async def _chat(args: argparse.Namespace, state: State, credentials: Credentials, screen: Console) -> None:
-    """Connect and chat until the user leaves. Raises ConnectRefused when the credentials are not taken."""
+    """Connect and chat until the user leaves. Raises ConnectRefused if the credentials are not accepted."""
     server = args.ws or args.tcp
     where = {"ws": args.ws} if args.ws else {"tcp": args.tcp}
     try:

@@ -1,4 +1,4 @@
-"""The small picture that goes along with an image message (contract.md section 5: `data` of type 3)."""
+"""The small picture in an image message (contract.md section 5: `data` of type 3)."""
 
 import asyncio
 from io import BytesIO
@@ -12,7 +12,7 @@ MAX_PIXELS = 200_000_000
 
 
 class NotAPicture(ValueError):
-    """The file is no picture that can be read."""
+    """The file is not a readable picture."""
 
 
 async def thumbnail(source: Path | bytes) -> bytes:
@@ -25,7 +25,7 @@ def _thumbnail(source: Path | bytes) -> bytes:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise NotAPicture(f"a picture of {opened.width} by {opened.height} pixels is too large")
-            opened.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded at a fraction of its size
+            opened.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded at a part of its size
             picture = ImageOps.exif_transpose(opened)
             picture.thumbnail((SIDE, SIDE))
             if "A" in picture.getbands() or "transparency" in picture.info:
@@ -38,6 +38,6 @@ def _thumbnail(source: Path | bytes) -> bytes:
         raise NotAPicture("the file is no picture") from error
     except (SyntaxError, ValueError, OSError, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the file itself, and not what Pillow found in it
+            raise  # an error of the file itself, not of its contents
         raise NotAPicture(f"the picture is damaged: {error}") from error
     return small.getvalue()

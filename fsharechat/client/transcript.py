@@ -1,4 +1,4 @@
-"""The last lines on a terminal, so that one of them can be written again where it stands."""
+"""The last lines on a terminal, so that one of them can be rewritten in its place."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ class _Line:
 
 
 class Transcript:
-    """Everything that is shown must go through it, in order; the prompt stands below its last line."""
+    """All shown lines must go through it, in order. The prompt stands below the last one."""
 
     def __init__(self) -> None:
         self._lines: deque[_Line] = deque(maxlen=KEPT)
 
     def add(self, text: str, *, key: int = 0, strong: bool = False) -> str:
-        """Return what to write for a new line. `key` is for `change`; 0 is none."""
+        """Return the output for a new line. `key` is for `change`; 0 is none."""
         line = _Line(printable(text), key, strong)
         self._lines.append(line)
         return str(line)
 
     def change(self, key: int, text: str, *, columns: int, rows: int) -> str | None:
-        """Return what to write so that the line `key` reads `text`, on a screen that shows `rows` above the prompt.
+        """Return the output that changes the line `key` to `text`, on a screen with `rows` above the prompt.
 
-        None when there is no such line or it has left the screen.
+        None if there is no such line, or it has left the screen.
         """
         for index in range(len(self._lines) - 1, -1, -1):
             if self._lines[index].key == key:
@@ -47,7 +47,7 @@ class Transcript:
         below[0].text = printable(text)
         if up > rows:
             return None
-        # Up to the line, then everything from there on again: the new text may take more rows or fewer.
+        # Go up to the line, and write everything from there again: the new text may take more or fewer rows.
         return f"\x1b[{up}A\r\x1b[J{''.join(map(str, below))}"
 
 
@@ -67,5 +67,5 @@ def height(text: str, columns: int) -> int:
 
 
 def printable(text: str) -> str:
-    """Return `text` without control characters, which would steer the terminal."""
+    """Return `text` without control characters, which would control the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

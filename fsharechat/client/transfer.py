@@ -1,4 +1,4 @@
-"""Files over HTTP, in pieces: a file of any size costs a few of them in memory."""
+"""Files over HTTP, in pieces: only a few pieces are in memory, however large the file is."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ CHUNK = 256 << 10
 CONNECT_TIMEOUT = 10.0
 
 Progress = Callable[[int, int], None]
-"""Told the bytes done so far and their total; the total is 0 where a server does not say it."""
+"""Gets the bytes done so far and their total. The total is 0 if the server does not tell it."""
 
 
 class Transfer:
     """Uploads and downloads.
 
-    Each method raises MediaError when the other side refuses, stands still or cannot be reached, and OSError for
-    the files of this machine. Cancelling stops a transfer at once.
+    Each method raises MediaError if the other side refuses, stands still or cannot be reached, and OSError for the
+    files of this machine. Cancelling stops a transfer at once.
     """
 
     def __init__(self, timeout: float, tls: ssl.SSLContext | None = None) -> None:
@@ -36,7 +36,7 @@ class Transfer:
     async def put(
         self, url: str, file: BinaryIO, content_type: str, on_progress: Progress | None = None
     ) -> int:
-        """Upload a whole file, which can seek, to a signed URL and return its size."""
+        """Upload a whole seekable file to a signed URL, and return its size."""
         size = await asyncio.to_thread(file.seek, 0, os.SEEK_END)
         await asyncio.to_thread(file.seek, 0)
         loop = asyncio.get_running_loop()
@@ -55,7 +55,7 @@ class Transfer:
         return size
 
     async def _put(self, url: str, data: AsyncIterator[bytes] | bytes, headers: dict[str, str]) -> None:
-        signed = URL(url, encoded=True)  # not one character may change
+        signed = URL(url, encoded=True)  # no character may change
         with _http_errors():
             async with (
                 self._session() as session,
@@ -69,7 +69,7 @@ class Transfer:
     async def stream(
         self, address: str, *, max_bytes: int, on_progress: Progress | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Yield what is at an http or https address, in pieces. Raises TooLarge when it exceeds `max_bytes`."""
+        """Yield the file at an http or https address, in pieces. Raises TooLarge beyond `max_bytes`."""
         try:
             url = URL(address)
         except ValueError:
@@ -95,7 +95,7 @@ class Transfer:
     async def get(
         self, address: str, path: Path, *, max_bytes: int, on_progress: Progress | None = None
     ) -> int:
-        """Download into a file, which appears when it is complete, and return its size."""
+        """Download into a file, and return its size. The file appears when it is complete."""
         part = path.with_name(f".{secrets.token_hex(8)}.part")
         file = await asyncio.to_thread(part.open, "xb")
         try:
@@ -126,7 +126,7 @@ async def _pieces(file: BinaryIO, size: int, sent: Callable[[int], None]) -> Asy
             raise OSError("the file became shorter while it was uploaded")
         yield chunk
         done += len(chunk)
-        sent(done)  # the next piece is asked for when this one has gone out
+        sent(done)  # the next piece is read when this one has gone out
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ M = TypeVar("M", bound=Message)
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Return (host, port) of `host:port`, where an IPv6 host stands in brackets. Raises ValueError."""
+    """Return (host, port) of `host:port`. An IPv6 host stands in brackets. Raises ValueError."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal():
         raise ValueError(f"an address is host:port, not {address!r}")
@@ -37,7 +37,7 @@ class TcpTransport(Transport, asyncio.Protocol):
         max_frame: int = 16 << 20,
         max_request: int = 1 << 20,
     ) -> None:
-        """`address` is host:port; `max_request` is the longest body the server takes, `max_frame` that of ours."""
+        """`address` is host:port. The server takes bodies up to `max_request`, and we up to `max_frame`."""
         self._host, self._port = split_address(address)
         self._tls = tls
         self._max_request = max_request
@@ -101,7 +101,7 @@ class TcpTransport(Transport, asyncio.Protocol):
     async def write(self, frame: bytes) -> None:
         if self._transport is None or self._transport.is_closing():
             raise Disconnected(self._reason)
-        # What several requests write in one turn of the loop goes out in one system call.
+        # All frames of one turn of the loop go out in one system call.
         self._out.append(frame)
         if len(self._out) == 1:
             asyncio.get_running_loop().call_soon(self._flush)

@@ -32,7 +32,7 @@ class WebSocketTransport(Transport):
     ) -> None:
         """`url` is ws:// or wss://, `me` the user who connects.
 
-        `max_request` is the longest frame the server takes, `max_frame` the longest of ours.
+        `max_request` is the longest frame that the server takes, `max_frame` the longest that we take.
         """
         self._url = url
         self._me = me
@@ -49,7 +49,7 @@ class WebSocketTransport(Transport):
         try:
             self._socket = await self._session.ws_connect(
                 self._url,
-                # The server does not answer the text heartbeat; these pings of the WebSocket layer find a dead peer.
+                # The server does not answer the text heartbeat. These pings of the WebSocket layer find a dead peer.
                 heartbeat=self._heartbeat_interval,
                 ssl=self._tls if self._tls is not None else True,
                 max_msg_size=self._max_frame,
@@ -83,7 +83,7 @@ class WebSocketTransport(Transport):
             "content": content,
         }
         encoded = orjson.dumps(frame)
-        if len(encoded) >= self._max_request:  # as the server counts
+        if len(encoded) >= self._max_request:  # the server counts this way
             raise TooLarge(
                 f"{sub_signal.name}: {len(encoded)} bytes, the server takes {self._max_request - 1}"
             )
@@ -118,7 +118,7 @@ class WebSocketTransport(Transport):
 
 
 def _packet(text: str) -> Packet | None:
-    """Decode one frame; None for a notification of a later version. Raises KeyError, TypeError or ValueError."""
+    """Decode one frame, None for a notification of a later version. Raises KeyError, TypeError or ValueError."""
     frame = orjson.loads(text)
     if frame["signal"] == Signal.PUBLISH.name and frame["subSignal"] not in SubSignal.__members__:
         return None

@@ -1,7 +1,7 @@
 """The user's settings, which all devices share (contract.md sections 7 and 8)."""
 
 from fsharechat.client.errors import InvalidReply
-from fsharechat.client.requests import SendRequest, ask
+from fsharechat.client.transport import SendRequest, ask
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SettingScope, SubSignal
 
@@ -17,7 +17,7 @@ class UserSettings:
         self._request = request
 
     async def pull(self, since: int = 0) -> list[pb.UserSettingEntry]:
-        """Return the settings changed after the version `since` (0: all). Off is "0"; never set is missing."""
+        """Return the settings changed after the version `since` (0: all). Off is "0"; one never set is missing."""
         result = await ask(self._request, SubSignal.UG, pb.Version(version=since), pb.GetUserSettingResult)
         return list(result.entry)
 
@@ -34,7 +34,7 @@ class UserSettings:
         return await self.put(SettingScope.CONVERSATION_MUTED, key, ON if muted else OFF)
 
     async def set_on_top(self, conversation: pb.Conversation, on_top: bool) -> int:
-        """Keep a conversation on top, or no longer."""
+        """Keep a conversation on top, or stop that."""
         key = conversation_key(conversation)
         return await self.put(SettingScope.CONVERSATION_ON_TOP, key, ON if on_top else OFF)
 

@@ -1,4 +1,4 @@
-"""What a web client writes and reads: the `content` of its frames, as the table of requests has it (signals.py)."""
+"""The `content` of a web client's frames, according to the table of requests (signals.py)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +13,11 @@ from fsharechat.protocol.shapes.payloads import Failed
 from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, SubSignal
 
 _WRONG = (KeyError, TypeError, ValueError)
-"""What the wrong JSON raises in a decoder of the table; errors of orjson and of the shapes are ValueErrors."""
+"""The exceptions of the table's decoders for wrong JSON. Errors of orjson and of the shapes are ValueErrors."""
 
 
 def request(sub_signal: SubSignal, body: Body) -> Any:
-    """Return the content of a request. Raises ValueError when the web contract has no such request."""
+    """Return the content of a request. Raises ValueError if the web contract has no such request."""
     row = REQUESTS.get(sub_signal)
     if row is None or not isinstance(body, Message):
         raise ValueError(f"there is no {sub_signal.name} over WebSocket")

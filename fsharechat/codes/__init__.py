@@ -1,14 +1,14 @@
-"""Login codes on their way to people."""
+"""Sends login codes to people."""
 
 from abc import ABC, abstractmethod
 
 
 class CodeError(Exception):
-    """The code was not sent; the text is the provider's reason."""
+    """The code was not sent. The text is the provider's reason."""
 
 
 class CodeUnconfirmed(CodeError):
-    """Nobody knows whether the code was sent: the provider was asked and did not answer."""
+    """It is unknown whether the code was sent: the provider did not answer."""
 
 
 class CodeSender(ABC):
@@ -18,10 +18,10 @@ class CodeSender(ABC):
 
     @abstractmethod
     async def check(self) -> str:
-        """Reach the provider, sending nothing, and return what was found. Raises CodeError."""
+        """Connect to the provider, without sending a code, and return the result. Raises CodeError."""
 
     async def close(self) -> None:  # noqa: B027 - most hold nothing
-        """Let go of what it holds."""
+        """Close connections."""
 
 
 def fill(text: str, code: str, minutes: int) -> str:

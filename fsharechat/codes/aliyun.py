@@ -9,14 +9,14 @@ from Tea.exceptions import TeaException
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_codes import AliyunSettings
+from fsharechat.settings_schema import AliyunSettings
 
 
 class AliyunCodes(SmsCodes):
     """`seconds` bounds the connecting, and then each wait for the vendor.
 
-    The library has asynchronous methods too, but they read the certificates of all authorities from disk on the loop,
-    for every request anew: 30 ms in which nothing else runs.
+    The library has asynchronous methods too. But for every request they read the certificates of all authorities from
+    disk on the loop, and for 30 ms nothing else runs.
     """
 
     def __init__(self, settings: AliyunSettings, seconds: float, at_once: int) -> None:

@@ -1,4 +1,4 @@
-"""Which provider takes a code, and the bounds that hold for each of them."""
+"""Chooses the provider for a code, and keeps the bounds for each provider."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed
 
 MAX_REASON = 500
-"""Characters of a provider's reason that are kept."""
+"""How many characters of a provider's reason are kept."""
 
 
 @dataclass
 class Delivery(CodeSender):
-    """Sends by `mobile` or by `mail`, each of which may be missing.
+    """Sends codes by `mobile` or by `mail`. Each of them may be missing.
 
-    A code takes `seconds` at most, and no more than `at_once` are on their way at a time.
+    Sending a code takes at most `seconds`, and at most `at_once` codes are sent at a time.
     """
 
     mobile: CodeSender | None
@@ -65,7 +65,7 @@ class Delivery(CodeSender):
 
 
 def _without(reason: str, *secrets: str) -> str:
-    """Return a provider's reason without what was sent, which some repeat, addresses of requests included."""
+    """Return a provider's reason without the sent values: some repeat them, even the addresses of requests."""
     for secret in secrets:
         reason = reason.replace(secret, "***")
     return reason[:MAX_REASON]

@@ -1,4 +1,4 @@
-"""The provider `log`: codes go to the log, for development and for servers with a super code."""
+"""The provider `log`: it writes codes to the log, for development and for servers with a super code."""
 
 import structlog
 

@@ -1,4 +1,4 @@
-"""What the SMS vendors have in common: their libraries block, so each request runs in a thread."""
+"""The common part of the SMS vendors: their libraries block, so each request runs in a thread."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed
 
 _TALKATIVE = ("urllib3", "darabonba-core", "tencentcloud_sdk_common")
-"""They log whole requests at the level debug, codes and all."""
+"""At level debug they log whole requests, with the codes."""
 
 
 class SmsCodes(CodeSender):
@@ -46,7 +46,7 @@ class SmsCodes(CodeSender):
 
 
 def failure(error: Exception, reason: object) -> CodeError:
-    """Return what `error`, with which a vendor's library gave up for `reason`, says of the code."""
+    """Return the error for the code after a vendor's library failed with `error`, because of `reason`."""
     for cause in _causes(error):
         if isinstance(cause, (NewConnectionError, ConnectTimeoutError, SSLError)):
             return CodeError(str(cause))

@@ -1,4 +1,4 @@
-"""Codes to e-mail addresses: plain-text mails by a mail server (SMTP)."""
+"""Codes to e-mail addresses: plain-text mails through a mail server (SMTP)."""
 
 import socket
 import ssl
@@ -17,13 +17,13 @@ from aiosmtplib import (
 )
 
 from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed, fill
-from fsharechat.settings_codes import SmtpSettings
+from fsharechat.settings_schema import SmtpSettings
 
 QUIT_SECONDS = 1.0
 
 
 class SmtpCodes(CodeSender):
-    """`minutes` is what a mail may tell; `seconds` bounds each wait for the server."""
+    """`minutes` is for the text of the mail. `seconds` bounds each wait for the server."""
 
     def __init__(self, settings: SmtpSettings, minutes: int, seconds: float) -> None:
         self._settings = settings
@@ -53,7 +53,7 @@ class SmtpCodes(CodeSender):
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[SMTP]:
-        """Connect and log in. What fails then or inside is raised as CodeError."""
+        """Connect and log in. Failures then, or inside, are raised as CodeError."""
         settings = self._settings
         client = SMTP(
             hostname=settings.host,

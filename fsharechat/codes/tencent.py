@@ -11,11 +11,11 @@ from tencentcloud.sms.v20210111.sms_client import SmsClient
 
 from fsharechat.codes import CodeError, CodeUnconfirmed, fill
 from fsharechat.codes.sms import SmsCodes, failure
-from fsharechat.settings_codes import TencentSettings
+from fsharechat.settings_schema import TencentSettings
 
 
 class TencentCodes(SmsCodes):
-    """`seconds` bounds the connecting, and then each wait for the vendor; `minutes` is what a template may tell."""
+    """`seconds` bounds connecting, and then each wait for the vendor. `minutes` is for the template."""
 
     def __init__(self, settings: TencentSettings, minutes: int, seconds: float, at_once: int) -> None:
         super().__init__(settings.endpoint, at_once)
@@ -37,7 +37,9 @@ class TencentCodes(SmsCodes):
             answers = self._client().SendSms(request).SendStatusSet
         except TencentCloudSDKException as error:
             reason = f"{error.code}: {error.message}"
-            if error.requestId:  # which only the vendor gives: the rest is of the library or of the network
+            if (
+                error.requestId
+            ):  # only the vendor gives one: other errors come from the library or the network
                 raise CodeError(reason) from error
             raise failure(error, reason) from error
         if not answers:
@@ -46,7 +48,7 @@ class TencentCodes(SmsCodes):
             raise CodeError(f"{answers[0].Code}: {answers[0].Message}")
 
     def _client(self) -> SmsClient:
-        """Return this thread's client: they keep their connection, and are not made to be shared."""
+        """Return the client of this thread. A client keeps its connection, and must not be shared."""
         client: SmsClient | None = getattr(self._thread, "client", None)
         if client is None:
             http = HttpProfile(

@@ -4,6 +4,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import Signal
+from fsharechat.tuples import maker
 
 MAGIC = 0xF8
 VERSION = 2
@@ -27,6 +28,9 @@ class Frame(NamedTuple):
     sub_signal: int
     message_id: int
     body: bytes
+
+
+_frame = maker(Frame)
 
 
 class FrameError(ValueError):
@@ -95,7 +99,7 @@ class FrameDecoder:
                 self._need = stop - position
                 break
             body = data[position + HEADER_SIZE : stop]
-            frames.append(Frame(signal & 0x7F, sub_signal & 0x7F, message_id, body))
+            frames.append(_frame((signal & 0x7F, sub_signal & 0x7F, message_id, body)))
             position = stop
         else:
             self._need = HEADER_SIZE

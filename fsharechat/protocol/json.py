@@ -16,8 +16,8 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.shapes.messages import encode_message, joined
 from fsharechat.protocol.shapes.objects import ServerObject, id64
+from fsharechat.protocol.shapes.payloads import escape
 from fsharechat.protocol.shapes.reading import JsonError, flag, int64, integer, loads, string
-from fsharechat.protocol.shapes.writing import escape
 from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Signal, SubSignal, Unserved
 
 __all__ = [

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import NamedTuple
 
+import orjson
+
 from fsharechat.renewal import Renewable
+from fsharechat.tuples import maker
 
 
 class Method(IntEnum):
     """Methods beside the requests of clients, whose method is their sub-signal (0-127). Bodies are JSON."""
 
     AUTHENTICATE = 128
-    """The password of a CONNECT -> Welcome (welcome.py), or the sub-signal of the refusal as the code."""
+    """The password of a CONNECT -> Welcome (payloads.py), or the sub-signal of the refusal as the code."""
     FORGET = 129
     """The caller's device logged out: nothing -> nothing."""
     HEADS = 130
@@ -29,7 +32,7 @@ class Method(IntEnum):
     MARKS = 135
     """An array of Mark (store/cursors.py), how far devices have the logs of their users -> nothing."""
     PULL = 136
-    """[after, mark, claim]: the inbox of the caller's device behind `after` -> PulledInbox (pulled.py).
+    """[after, mark, claim]: the inbox of the caller's device behind `after` -> PulledInbox (payloads.py).
 
     `after` and `mark` may be messages.NOTHING. If `after` is, the device begins anew (messages.pull), and its mark is
     kept if it differs from `mark`.
@@ -74,6 +77,9 @@ class Reply(NamedTuple):
 
     code: int
     payload: bytes = b""
+
+
+make_call, make_reply = maker(Call), maker(Reply)
 
 
 Handler = Callable[[Call], "asyncio.Future[Reply]"]
@@ -131,6 +137,11 @@ class Rpc(Renewable, ABC):
         The future does not fail: it gets code 4 if no process takes calls, and 249 if none answers before the
         deadline.
         """
+
+    async def ask(self, method: int, body: object = None) -> Reply:
+        """Make a call for this process itself, with a JSON body, and return its reply."""
+        # Shielded: the inner task may answer its cancellation with a code, and then our cancellation would be lost.
+        return await asyncio.shield(self.call(Call(method, "", "", orjson.dumps(body))))
 
     def counts(self) -> Iterable[Count]:
         """Return the counters. They count from the opening on."""

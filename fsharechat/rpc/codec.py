@@ -2,10 +2,22 @@
 
 A connection starts with the handshake (AUTH). Then the caller sends calls (PUBLISH) and pings. The callee replies
 (PUB_ACK) in any order, and says whether it serves (PUSH). The 16-bit id of a frame names the call. In the handshake
-it has the version of this protocol (versions.py), or 0 from a process that speaks only one version.
+it has the version of this protocol, or 0 from a process that speaks only one version.
+
+The two ends of a connection choose the highest common version. The handshake itself has no version: it stays as it
+is. The roles know only the newest version. Older ones are translated where calls and replies become frames. So a
+payload (Call, a body or answer of Method, Welcome, PulledInbox) is changed in these steps:
+
+1. NEWEST goes up by one, and the roles write and read the new payload.
+2. A Codec of the version before, which overrides what has changed, comes into SPOKEN. It writes calls for a callee of
+   that version, and reads its replies; and the other way round for a caller of that version.
+3. A release later the version before goes again.
+
+A callee of the version before answers a new Method with NOT_IMPLEMENTED. The caller must do without until then.
 """
 
 import hmac
+from collections.abc import Mapping
 from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
@@ -15,6 +27,7 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.frames import HEADER_SIZE
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply
+from fsharechat.versions import Range
 
 NONCE_SIZE = 32
 MAC_SIZE = 32
@@ -219,3 +232,38 @@ def _unpack(struct: Struct, body: bytes) -> tuple[Any, ...]:
     if len(body) != struct.size:
         raise CodecError(f"a handshake of {len(body)} bytes, not {struct.size}")
     return struct.unpack(body)
+
+
+NEWEST = 3
+"""The version of calls and replies, with all their contents. It changes whenever one of them changes."""
+
+
+class Codec:
+    """Calls and replies in the newest version. The codec of an older version overrides what differs."""
+
+    def encode_call(self, number: int, call: Call, milliseconds: int) -> bytes:
+        """Return the frame of a call that is to be answered within the time. Raises CodecError."""
+        return encode_call(number, call, milliseconds)
+
+    def decode_call(self, body: bytes) -> tuple[Call, int]:
+        """Return a call, and the ms that are left for it. Raises CodecError."""
+        return decode_call(body)
+
+    def encode_reply(self, number: int, method: int, reply: Reply) -> bytes:
+        """Return the frame of the reply to a call of `method`."""
+        return encode_reply(number, reply)
+
+    def decode_reply(self, method: int, body: bytes) -> Reply:
+        """Return the reply to a call of `method`. Raises CodecError."""
+        return decode_reply(body)
+
+
+Spoken = Mapping[int, Codec]
+"""The codec of each version, without a gap between them."""
+
+SPOKEN: Spoken = {2: Codec(), NEWEST: Codec()}
+"""Version 2 lacks Method.GONE. Nothing else differs."""
+
+
+def range_of(spoken: Spoken) -> Range:
+    return Range(min(spoken), max(spoken))

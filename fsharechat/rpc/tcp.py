@@ -13,13 +13,11 @@ import structlog
 from fsharechat import tls, urls
 from fsharechat.registry import Members
 from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
+from fsharechat.rpc.codec import SPOKEN, Spoken
 from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.local import LocalRpc
-from fsharechat.rpc.tcp_client import ClientConnection
-from fsharechat.rpc.tcp_peer import Peer
-from fsharechat.rpc.tcp_router import Router
-from fsharechat.rpc.tcp_server import Server
-from fsharechat.rpc.versions import SPOKEN, Spoken
+from fsharechat.rpc.tcp_client import ClientConnection, Peer, Router
+from fsharechat.rpc.tcp_server import RpcServer
 from fsharechat.settings_schema import WILDCARDS, RpcSettings
 
 log = structlog.get_logger(__name__)
@@ -81,7 +79,7 @@ class TcpRpc(Rpc):
         self._caller_context, self._callee_context, secret = self._encryption()
         self._loop = asyncio.get_running_loop()
         self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
-        self._server = Server(secret, self._local.call, self._limits, self._callee_context, self._spoken)
+        self._server = RpcServer(secret, self._local.call, self._limits, self._callee_context, self._spoken)
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
         self._closing = False
@@ -254,4 +252,4 @@ class TcpRpc(Rpc):
     def _retired(self, task: asyncio.Task[None]) -> None:
         del self._retiring[task]
         if not task.cancelled() and (error := task.exception()):
-            log.error("a process that left was not taken leave of", exc_info=error)
+            log.error("the end of a connection to another process failed", exc_info=error)

@@ -9,6 +9,7 @@ from fsharechat.protocol.signals import ConversationType
 from fsharechat.store import group_log, groups
 from fsharechat.store.group_log import FarBehind, GroupLog, GroupLogState, Sleeper
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
+from fsharechat.tuples import maker
 
 MAX_PULL_BYTES = 64 * 1024
 """The largest size of the messages in one answer to an MP, bytes (contract.md section 6)."""
@@ -35,6 +36,8 @@ class Entry(NamedTuple):
     uid: str
     seq: int
 
+
+make_entry = maker(Entry)
 
 AS_IT_IS = -1
 """Stands for the version of members that a unit has read itself, with the row of the group locked."""
@@ -98,6 +101,9 @@ class Stored(NamedTuple):
     id: int
     entries: list[Entry]
     outdated: bool = False
+
+
+_stored = maker(Stored)
 
 
 class PulledEntry(NamedTuple):
@@ -192,10 +198,12 @@ def append_some(dialect: Dialect, batch: Sequence[NewMessage], late: set[int]) -
             if id(first.get(identity)) in not_stored
         )
     return [
-        Stored(
-            _id(first.get(identity, 0)),
-            entries.pop(message.id, []),
-            bool(changed) and _group(message) in changed,
+        _stored(
+            (
+                _id(first.get(identity, 0)),
+                entries.pop(message.id, []),
+                bool(changed) and _group(message) in changed,
+            )
         )
         for message, identity in zip(batch, identities, strict=True)
     ]
@@ -359,7 +367,7 @@ def _insert(
                     inbox.append((uid, seq, id))
                     seq += 1
             last[uid] = seq
-            mine.append(Entry(uid, seq))
+            mine.append(make_entry((uid, seq)))
             inbox.append((uid, seq, message.id))
         if asleep and logged and message.sender in asleep and logged[-1][2] == message.id:
             asleep[message.sender].has(*logged[-1][:2])
@@ -383,8 +391,8 @@ def _insert(
                 m.local_id or None,
                 m.digest,
                 _kept_as(m) if m.audience else m.conversation,
-                m.body,
-                m.sender_client if m.of_frame or not m.local_id else None,
+                dialect.blob(m.body),
+                m.sender_client if m.of_frame or not m.local_id else "",
             )
             for m in fresh
         ],

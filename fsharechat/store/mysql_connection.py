@@ -16,7 +16,7 @@ from pymysql.converters import escape_string
 
 from fsharechat import tls
 from fsharechat.errors import StoreError
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store.readers import ReadTooLong
 from fsharechat.store.unit import Result, T, Unit
 from fsharechat.urls import ServiceUrl
@@ -41,6 +41,7 @@ RETRY_SECONDS = 0.5
 _VARIABLES = "SET SESSION sql_mode = 'STRICT_ALL_TABLES' /*M!100400 , SESSION wsrep_sync_wait = 1 */"
 
 # The gap locks of the default level make concurrent writers deadlock.
+_GALERA = "SHOW VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON'"
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 
 # A process that stands still, or whose machine has died, holds its locks, and other writers wait for them. So the
@@ -192,6 +193,8 @@ class Hosts:
             raw.close()
             raise StoreError("NO_BACKSLASH_ESCAPES is in force, whatever sql_mode the session sets")
         connection = MysqlConnection(raw)
+        galera = await connection.execute(_GALERA)
+        connection = MysqlConnection(raw, one_by_one=bool(galera.rows))
         self._connections.add(connection)
         await connection.execute(_ISOLATION)
         return connection
@@ -222,10 +225,14 @@ class MysqlConnection:
 
     Statements whose results nobody reads are sent together with the next one, as one text. The server runs them in
     order and stops at the first failure.
+
+    `one_by_one`: each statement goes out alone. A Galera node that undoes a transaction between two statements of one
+    text says nothing. It carries out the rest of the text without a transaction.
     """
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, *, one_by_one: bool = False) -> None:
         self._raw = raw
+        self._one_by_one = one_by_one
         self._prepared: list[bytes] = []
         self._deadline: asyncio.Timeout | None = None
         self._is_cut = False
@@ -268,10 +275,11 @@ class MysqlConnection:
             async with asyncio.timeout(STATEMENT_SECONDS) as self._deadline:
                 # The cursor is not closed: it holds nothing, and closing it might wait for a server that is gone.
                 cursor = await self._raw.cursor(_Cursor)
-                await cursor.execute(b";".join(prepared + statements))
-                answered = 1
-                while await cursor.nextset():
+                for text in prepared + statements if self._one_by_one else [b";".join(prepared + statements)]:
+                    await cursor.execute(text)
                     answered += 1
+                    while await cursor.nextset():
+                        answered += 1
                 rows = list(await cursor.fetchall()) if cursor.description else []
                 if self._is_cut:  # the answer came before the deadline was handled
                     raise TimeoutError("the connection was cut")

@@ -62,6 +62,9 @@ class SqliteDialect:
     shared = False
     locking = ""  # there is one writer
     tables = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    # Python's module takes a bytearray as it is. For bytes, and for None, it looks for an adapter, by way of
+    # an exception, each time: 2 us.
+    blob: type[bytes | bytearray] = bytearray
 
     def upsert(
         self,

@@ -44,6 +44,8 @@ class Dialect(Protocol):
     """The end of a SELECT that locks its rows until this unit is done."""
     tables: str
     """The query for the names of all tables."""
+    blob: type[bytes | bytearray]
+    """What a parameter of many bytes is best given as."""
 
     def upsert(
         self,

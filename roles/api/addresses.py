@@ -1,7 +1,8 @@
-"""Who asks over HTTP: the address of the client, through the proxies that are trusted to tell it."""
+"""The address of an HTTP client, also behind trusted proxies; and addresses that must wait."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from time import monotonic
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -10,7 +11,7 @@ from fsharechat.addresses import Address, parsed, subscriber
 
 
 def behind_proxies(trusted: Iterable[str]) -> Middleware:
-    """Let `request.remote` be the client, where the connection comes from one of the `trusted` networks."""
+    """Set `request.remote` to the client, if the connection comes from one of the `trusted` networks."""
     networks = [ip_network(name) for name in trusted]
 
     @web.middleware
@@ -27,7 +28,7 @@ def behind_proxies(trusted: Iterable[str]) -> Middleware:
 
 
 def _client(peer: Address, hops: list[str], trusted: list[IPv4Network | IPv6Network]) -> Address:
-    """Return the nearest address that is not a trusted proxy's: what stands before it anybody may have written."""
+    """Return the nearest address that is not a trusted proxy: anybody may have written the ones before it."""
     for text in reversed(hops):
         hop = parsed(text)
         if hop is None or not any(peer in network for network in trusted):
@@ -37,9 +38,42 @@ def _client(peer: Address, hops: list[str], trusted: list[IPv4Network | IPv6Netw
 
 
 def counted_as(remote: str | None) -> str:
-    """Return what a client is counted as, or "" where it has no limit.
+    """Return the name under which a client is counted, "" if it has no limit.
 
-    Addresses of this machine have none: they are tests, and proxies that are not trusted to tell for whom they ask.
+    Addresses of this machine have no limit: they are tests, and proxies that are not trusted to name their clients.
     """
     address = parsed(remote)
     return "" if address is None or address.is_loopback else subscriber(address)
+
+
+MAX_ADDRESSES = 50_000
+"""How many addresses are kept. Beyond, the one refused first is forgotten."""
+
+
+class Waits:
+    """How long addresses must wait. It is no limit of its own: the store refuses forgotten addresses again."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def refuse(self, address: str, milliseconds: int) -> None:
+        """Let an address wait so long; 0: not at all."""
+        self._until.pop(address, None)
+        if milliseconds <= 0:
+            return
+        self._until[address] = monotonic() + milliseconds / 1000
+        if len(self._until) > MAX_ADDRESSES:
+            del self._until[next(iter(self._until))]
+
+    def seconds(self, address: str) -> float:
+        """Return how long an address must still wait; 0: it may ask."""
+        until = self._until.get(address)
+        if until is None:
+            return 0.0
+        left = until - monotonic()
+        if left <= 0:
+            del self._until[address]
+        return max(0.0, left)

@@ -1,4 +1,4 @@
-"""The HTTP application: login (contract.md section 3), and what tells of the process's health."""
+"""The HTTP application: login (contract.md section 3), and the health of the process."""
 
 import asyncio
 from typing import Any
@@ -14,20 +14,19 @@ from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
 from roles.api import back_office, turn, uploads
-from roles.api.addresses import behind_proxies, counted_as
+from roles.api.addresses import Waits, behind_proxies, counted_as
 from roles.api.texts import Language, Wrong, language, said
-from roles.api.waits import Waits
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
 BODY_SECONDS = 10.0
-"""The body of a login has so long to arrive."""
+"""How long the body of a login may take to arrive, s."""
 
 
 def make_app(node: Node) -> web.Application:
-    """Return the application; it asks the group role for everything."""
+    """Return the application. It asks the group role for everything."""
     settings = node.settings.api
     app = web.Application(
         client_max_size=MAX_BODY,
@@ -50,9 +49,9 @@ def make_app(node: Node) -> web.Application:
 
 
 def cors(origins: tuple[str, ...]) -> Middleware:
-    """Let pages of the given origins ("*": any) call: web clients are served from elsewhere.
+    """Allow calls from pages of the given origins ("*": any): web clients are served from elsewhere.
 
-    The back office is for no page: what is shown there is for nobody but who has the key.
+    The back office allows no page: only a caller with the key may see its answers.
     """
 
     @web.middleware
@@ -82,7 +81,7 @@ def cors(origins: tuple[str, ...]) -> Middleware:
 
 @web.middleware
 async def tell_refused(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Say which requests are refused, to who debugs."""
+    """Log refused requests at level debug."""
     try:
         response = await handler(request)
     except web.HTTPException as error:
@@ -104,7 +103,7 @@ def _tell_status(request: web.Request, status: int) -> None:
 
 
 class Login:
-    """Codes and logins. What an address may do is counted in the store; those it has refused are known here."""
+    """Codes and logins. The store counts the requests of an address. Refused addresses are remembered here."""
 
     def __init__(self, node: Node) -> None:
         self._rpc = node.rpc
@@ -144,7 +143,7 @@ class Login:
             value = body.get(key, "")
             if type(value) is int:
                 value = str(value)
-            if type(value) is not str:  # nor is it made one: what is nested has no end
+            if type(value) is not str:  # not even as text: nested JSON may be endless
                 code = LoginCode.INVALID_NUMBER if key == "mobile" else LoginCode.SERVER_ERROR
                 return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT), code)
             if not 0 < len(value) <= MAX_TEXT:
@@ -173,7 +172,7 @@ def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Respo
 
 
 def answer(code: LoginCode, speaks: Language, result: object = None) -> web.Response:
-    """Return a result with the sentence that clients show for it."""
+    """Return a result with the sentence for clients to show."""
     return _response(code, said(code, speaks), result, 200)
 
 

@@ -1,4 +1,4 @@
-"""The back office over HTTP: every endpoint shows its key, is checked by its shapes, and asks the group role."""
+"""The back office over HTTP: each endpoint checks the key and the shape of a request, and asks the group role."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from roles.api.shapes import ApiObject, BadRequest, read
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 1_000_000
-"""Bytes that a request may have: what one call between processes carries, and some room for its envelope."""
+"""The largest request, bytes: one call between processes must carry it, with its envelope."""
 
 BODY_SECONDS = 30.0
-"""It has so long to arrive."""
+"""How long a body may take to arrive, s."""
 
 _SILENCE: dict[int, tuple[int, str]] = {
-    Code.TIMEOUT: (504, "no answer in time; it may have been done all the same"),
+    Code.TIMEOUT: (504, "no answer in time; it may still have been done"),
     Code.SERVER_ERROR: (503, "the server cannot do it now, try again"),
     Code.NOT_IMPLEMENTED: (501, "the group role does not know this; is it of an older version?"),
 }
@@ -39,8 +39,7 @@ def _unchanged(request: dict[str, Any], _: Settings) -> dict[str, Any]:
 class Endpoint:
     """A path of the back office, and the operation of the group role behind it.
 
-    The parameters of the path, of the query and of the body together are what the operation gets, once `prepare` has
-    had them, which may raise BadRequest.
+    The operation gets the parameters of path, query and body together, after `prepare`, which may raise BadRequest.
     """
 
     method: str
@@ -48,17 +47,17 @@ class Endpoint:
     op: str
     summary: str
     answer: Any
-    """The type of the answer's `result`."""
+    """The type of the `result` in the answer."""
     tag: str
     query: type[ApiObject] | None = None
     body: type[ApiObject] | None = None
     prepare: Callable[[dict[str, Any], Settings], dict[str, Any]] = _unchanged
     logged: tuple[str, ...] = ()
-    """Fields of the request that the log shows, beside those of the path; of a list it shows the length."""
+    """Fields of the request for the log, besides those of the path. Of a list the log shows the length."""
 
 
 class BackOffice:
-    """Serves endpoints. `guard` is shared by all that ask for the key."""
+    """Serves endpoints. All requests with a key share `guard`."""
 
     def __init__(self, node: Node, guard: KeyGuard) -> None:
         self._settings = node.settings
@@ -66,7 +65,7 @@ class BackOffice:
         self._guard = guard
 
     def add(self, app: web.Application, endpoint: Endpoint) -> None:
-        """Let an application serve an endpoint."""
+        """Add an endpoint to an application."""
 
         async def serve(request: web.Request) -> web.Response:
             return await self._serve(endpoint, request)
@@ -103,7 +102,7 @@ class BackOffice:
 
 
 async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
-    """Return what a request asks for. Raises BadRequest, HTTPRequestEntityTooLarge and TimeoutError."""
+    """Return the parameters of a request. Raises BadRequest, HTTPRequestEntityTooLarge and TimeoutError."""
     asked: dict[str, Any] = dict(request.match_info)
     if endpoint.query is not None:
         asked |= read(endpoint.query, dict(request.query))
@@ -128,5 +127,5 @@ def _response(reply: Reply) -> web.Response:
 
 
 def answer(status: int, message: str) -> web.Response:
-    """Return a refusal as the back office has them."""
+    """Return a refusal in the form of the back office."""
     return web.json_response({"code": status, "message": message, "result": None}, status=status)

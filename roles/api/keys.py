@@ -1,4 +1,4 @@
-"""The key of the back office: who shows it may ask, whoever else guesses from the same address."""
+"""The key of the back office: a request with it is always served, even if others guess from the same address."""
 
 import hashlib
 import hmac
@@ -12,18 +12,18 @@ from aiohttp import web
 from fsharechat.addresses import parsed, subscriber
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Rpc
-from roles.api.waits import Waits
+from roles.api.addresses import Waits
 
 log = structlog.get_logger(__name__)
 
-NO_KEY = "the back office is closed: set [api] key (or FSHARECHAT_API__KEY) and start the server again"
+NO_KEY = "the back office is closed: set [api] key (or FSHARECHAT_API__KEY) and restart the server"
 MISSING = "a key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
 WRONG = "the key is wrong"
 TOO_MANY = "too many wrong keys from this address"
 
 
 class AccessRefused(NamedTuple):
-    """Why a request may not go on: an HTTP status, a text, and what the status wants to have in a header."""
+    """Why a request is refused: an HTTP status, a text, and the header that belongs to the status."""
 
     status: int
     why: str
@@ -31,20 +31,20 @@ class AccessRefused(NamedTuple):
 
 
 class KeyGuard:
-    """Tells right keys from wrong ones in constant time, and has the wrong ones of each address counted.
+    """Compares keys in constant time, and counts the wrong ones of each address.
 
-    A key has 16 characters or more: guessing finds none, and so the count keeps out nobody who has it. It bounds what
-    guesses cost, and what they write into the log.
+    A key has 16 characters or more, so guessing does not find it. The count never keeps out a right key. It bounds
+    the cost of guesses, and their lines in the log.
     """
 
     def __init__(self, key: str, rpc: Rpc) -> None:
-        """`key` is empty where there is no back office."""
+        """`key` is empty if there is no back office."""
         self._digest = _digest(key) if key else None
         self._rpc = rpc
         self._waits = Waits()
 
     async def check(self, request: web.Request) -> AccessRefused | None:
-        """Return None when the request may go on."""
+        """Return None if the request may go on."""
         if self._digest is None:
             return AccessRefused(403, NO_KEY, {})
         shown = _shown(request)
@@ -61,7 +61,7 @@ class KeyGuard:
         return _unauthorized(WRONG)
 
     async def _count(self, address: str) -> int:
-        """Return for how many ms an address has to wait: 0 also where nobody can count."""
+        """Return how long an address must wait, ms; 0 also if no process can count."""
         reply = await self._rpc.call(
             Call(Method.ADMIN, "", "", orjson.dumps({"op": "keys.wrong", "address": address}))
         )
@@ -80,11 +80,11 @@ def _shown(request: web.Request) -> str | None:
 
 
 def _network(remote: str | None) -> str:
-    """Return what an address is counted as."""
+    """Return the name under which an address is counted."""
     address = parsed(remote)
     return subscriber(address) if address is not None else ""
 
 
 def _digest(key: str) -> bytes:
-    """Return a text of the same length for every key, so that a comparison tells nothing of the length."""
+    """Return a text of the same length for every key, so that a comparison does not reveal the length."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,4 +1,4 @@
-"""The HTTP port: how many may connect, and for how long they may keep a connection that is of no use."""
+"""The HTTP port, with limits for the number of connections and for idle or stalled ones."""
 
 import asyncio
 import socket
@@ -10,8 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
-from fsharechat.http import make_runner
-from fsharechat.http_log import HttpLog
+from fsharechat.http import HttpLog, make_runner
 from fsharechat.rooms import AddressRoom, Crowd
 from fsharechat.settings import ApiSettings
 
@@ -19,15 +18,15 @@ log = structlog.get_logger(__name__)
 
 BACKLOG = 1024
 SWEEPS = 4
-"""Looks for stalled connections within `stalled_seconds`."""
+"""How many checks for stalled connections there are within `stalled_seconds`."""
 
 _COUNTS = struct.Struct("=QQ")
 _COUNTS_AT = 120
-"""Where Linux's struct tcp_info has the bytes acknowledged and the bytes received."""
+"""The offset of the acknowledged and the received bytes in Linux's struct tcp_info."""
 
 
 class Moved(NamedTuple):
-    """What a connection has moved, bytes out and in, and when it was first seen to."""
+    """The moved bytes of a connection, out and in, and when these numbers were first seen."""
 
     volume: tuple[int, int]
     since: float
@@ -36,11 +35,11 @@ class Moved(NamedTuple):
 class Listener:
     """Serves an application.
 
-    A connection beyond `connections_per_address` of one address is closed at once. Beyond `max_connections` an idle
-    one is closed for it, see Crowd; only where all have a request under way it is itself closed. One without a whole
-    request head is closed `idle_seconds` after it was opened or last answered, which aiohttp does.
-    One on which the network moves not a byte for `stalled_seconds`, while a body comes in or goes out, is cut off: as
-    it is the kernel that counts, slow clients are not, however much is buffered for them.
+    A connection beyond `connections_per_address` is closed at once. Beyond `max_connections` an idle one is closed
+    for the new one, see Crowd; if all have a request under way, the new one is closed. aiohttp closes a connection
+    without a whole request head `idle_seconds` after its opening or its last answer. A connection on which no byte
+    moves for `stalled_seconds`, while a body comes in or goes out, is cut. The kernel counts these bytes, so a slow
+    client is not cut, however much is buffered for it.
     """
 
     def __init__(self, app: web.Application, settings: ApiSettings, max_connections: int) -> None:
@@ -55,7 +54,7 @@ class Listener:
         self._idle: Crowd[Entrance] = Crowd()
         self.connections = 0
         self.refused = 0
-        """Connections that were one too many, and idle ones that were closed for others."""
+        """How many connections were refused, and how many idle ones were closed for others."""
 
     async def listen(self) -> tuple[str, int]:
         """Listen, and return the host and port. Raises OSError."""
@@ -69,7 +68,7 @@ class Listener:
         return host, port
 
     async def close(self) -> None:
-        """Take no more connections, and let go of those there are once their requests are answered."""
+        """Take no more connections, and close the others when their requests are answered."""
         if self._sweeping is not None:
             self._sweeping.cancel()
         if self._server is not None:
@@ -83,7 +82,7 @@ class Listener:
         return http
 
     def enter(self, entrance: "Entrance", remote: str) -> asyncio.Protocol | None:
-        """Return what serves a new connection; None where it is one too many."""
+        """Return the protocol for a new connection, None if there are too many."""
         name = self._room.enter(remote)
         if name is None:
             self.refused += 1
@@ -101,17 +100,17 @@ class Listener:
         return self._http()
 
     def leave(self, entrance: "Entrance") -> None:
-        """Let another connection in."""
+        """Free the place of a connection."""
         self.connections -= 1
         self._idle.discard(entrance)
         self._room.leave(entrance.name)
 
     def busy(self, entrance: "Entrance") -> None:
-        """Take note that a connection has a request under way."""
+        """Note that a connection has a request under way."""
         self._idle.discard(entrance)
 
     def idle(self, entrance: "Entrance") -> None:
-        """Take note that a connection has its answer."""
+        """Note that a connection has its answer."""
         self._idle.add(entrance, entrance.name)
 
     def _sweep_later(self) -> None:
@@ -124,7 +123,7 @@ class Listener:
         self._sweep_later()
 
     def sweep(self, now: float) -> None:
-        """Cut off the connections that have moved nothing for `stalled_seconds` before `now`."""
+        """Cut connections on which no byte has moved in the `stalled_seconds` before `now`."""
         before, self._moved = self._moved, {}
         for connection in self._http.connections:
             transport = connection.transport
@@ -142,7 +141,7 @@ class Listener:
 
 
 class Entrance(asyncio.Protocol):
-    """Stands between a socket and what serves it: only a connection that is there has an address."""
+    """Stands between a socket and the protocol that serves it: only an open connection has an address."""
 
     __slots__ = ("_handler", "_listener", "_transport", "name")
 
@@ -151,19 +150,19 @@ class Entrance(asyncio.Protocol):
         self._handler: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
         self.name = ""
-        """What its address is counted by."""
+        """The name under which its address is counted."""
 
     def began(self) -> None:
-        """Take note of a request."""
+        """Note the beginning of a request."""
         self._listener.busy(self)
 
     def ended(self, _: object) -> None:
-        """Take note that its answer has been handed to the socket."""
+        """Note that its answer has been given to the socket."""
         if self._handler is not None:
             self._listener.idle(self)
 
     def close(self) -> None:
-        """End the connection at once; it counts no more."""
+        """End the connection at once. It no longer counts."""
         if self._transport is not None:
             self._transport.abort()
             self._left(None)
@@ -204,14 +203,14 @@ class Entrance(asyncio.Protocol):
 
 @web.middleware
 async def _while_under_way(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let the connection's Entrance know of a request from its head to the last byte of its answer."""
+    """Tell the connection's Entrance of a request, from its head to the last byte of its answer."""
     transport, task = request.transport, asyncio.current_task()
     entrance = transport.get_protocol() if transport is not None else None
     if isinstance(entrance, Entrance) and task is not None:
         entrance.began()
         task.add_done_callback(
             entrance.ended
-        )  # aiohttp has a task for each request, which sends the answer too
+        )  # aiohttp has a task for each request, and the task sends the answer too
     return await handler(request)
 
 
@@ -221,7 +220,7 @@ def _remote(transport: asyncio.BaseTransport) -> str:
 
 
 def moved_bytes(transport: asyncio.BaseTransport) -> tuple[int, int] | None:
-    """Return the bytes of a connection that its peer has acknowledged and that were received; None if unknown."""
+    """Return the acknowledged and the received bytes of a connection, None if unknown."""
     connected = transport.get_extra_info("socket")
     if connected is None or not hasattr(socket, "TCP_INFO"):
         return None

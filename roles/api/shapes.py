@@ -1,4 +1,4 @@
-"""What the back office takes and answers: requests are checked by it, the OpenAPI description is made of it."""
+"""The shapes of requests and answers of the back office, for checking and for the OpenAPI description."""
 
 import binascii
 from typing import Annotated, Any, Literal
@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 MAX_MOBILES = 1000
-"""Numbers that one push may have."""
+"""The most numbers in one push."""
 
 MAX_INT32 = (1 << 31) - 1
 MAX_PROBLEMS = 5
-"""Problems of one request that an answer names."""
+"""The most problems of one request that an answer names."""
 
 
 def _absent(empty: object) -> BeforeValidator:
-    """Take null for a field that is not there, as some JSON writers have it."""
+    """Take null for a missing field: some JSON writers write it so."""
     return BeforeValidator(lambda value: empty if value is None else value)
 
 
@@ -38,58 +38,61 @@ class ApiObject(BaseModel):
 
 
 class Strict(ApiObject):
-    """One that takes no fields beside its own, so that a wrong name is told."""
+    """A shape that refuses unknown fields, so that a wrong name is reported."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class MessageContent(ApiObject):
-    """What the message says: the fields of a MessageContent (contract.md section 5), by their names in JSON."""
+    """The content of a message: the fields of a MessageContent (contract.md section 5), by their names in JSON."""
 
     type: Annotated[int, Field(ge=0, le=MAX_INT32)] = Field(
         description="1 text, 2 voice, 3 image, 4 location, 5 file, 6 video, 7 sticker, ..."
     )
-    searchableContent: Text = Field("", description="The text of a text message; a digest of others.")
-    pushContent: Text = Field("", description="What a notification on the lock screen says.")
-    content: Text = Field("", description="More of it, such as the size of a file.")
+    searchableContent: Text = Field(
+        "", description="The text of a text message, or a short text for other messages."
+    )
+    pushContent: Text = Field("", description="The text of a notification on the lock screen.")
+    content: Text = Field("", description="Further data, such as the size of a file.")
     binaryContent: Annotated[str, AfterValidator(_base64), _absent("")] = Field(
-        "", description="Base64 of its data, such as the thumbnail of an image."
+        "", description="Its data in Base64, such as the thumbnail of an image."
     )
     mediaType: Number = Field(0, description="The kind of the medium: 1 image, 2 voice, 3 video, 4 file.")
-    remoteMediaUrl: Text = Field("", description="Where the medium is.")
+    remoteMediaUrl: Text = Field("", description="The address of the medium.")
 
 
 class PushMessage(ApiObject):
     content: MessageContent
     messageId: Annotated[str, Field(max_length=64), _absent("")] = Field(
         "",
-        description="The caller's own id of the message. Sent again with the same id, nothing is stored a second "
-        "time and the answer is the first one's. Without one each request is a new message.",
+        description="The caller's own id of the message. A request with the same id stores nothing a second time, "
+        "and gets the answer of the first one. Without an id each request is a new message.",
     )
     timestamp: Annotated[int, _absent(0)] = Field(
-        0, description="Taken and not used: the time of a message is the server's."
+        0, description="Accepted but not used: the server sets the time of a message."
     )
 
 
 class PushRequest(ApiObject):
-    mobiles: list[Mobile] = Field(min_length=1, max_length=MAX_MOBILES, description="For whom it is.")
+    mobiles: list[Mobile] = Field(min_length=1, max_length=MAX_MOBILES, description="The receivers.")
     content: PushMessage
 
 
 class PushOutcome(ApiObject):
-    mobile: str = Field(description="As it was written in the request.")
+    mobile: str = Field(description="The number as written in the request.")
     code: Literal[200, 400, 404, 503] = Field(
-        description="200 sent, 400 no mobile number or e-mail address, 404 nobody has it, 503 not stored, try again."
+        description="200 sent, 400 no mobile number or e-mail address, 404 no user has this number, "
+        "503 not stored, try again."
     )
-    messageId: str = Field("", description="The id of the message, where it was sent.")
+    messageId: str = Field("", description="The id of the message, if it was sent.")
 
 
 class BadRequest(Exception):
-    """A request that is not of its shape; the text names the fields, and never shows their values."""
+    """A request does not have its shape. The text names the fields, and never shows their values."""
 
 
 def read(shape: type[ApiObject], given: Any) -> dict[str, Any]:
-    """Return what was given as `shape` has it. Raises BadRequest."""
+    """Return the given values as a `shape`. Raises BadRequest."""
     try:
         return shape.model_validate(given).model_dump()
     except ValidationError as error:
@@ -108,7 +111,7 @@ def _said(message: str) -> str:
 
 
 def _limit(most: int) -> Any:
-    return Field(min(100, most), ge=1, le=most, description="How many at most.")
+    return Field(min(100, most), ge=1, le=most, description="The most entries of a page.")
 
 
 _AFTER = Field("", description="The `next` of the page before.")
@@ -128,9 +131,7 @@ class UsersQuery(Strict):
 
 class NewUser(Strict):
     number: str = Field(max_length=254, description="The mobile number or e-mail address to log in with.")
-    displayName: str = Field(
-        "", max_length=64, description="Where there is none, the last four digits of the number."
-    )
+    displayName: str = Field("", max_length=64, description="Default: the last four digits of the number.")
 
 
 class NewStatus(Strict):
@@ -163,16 +164,16 @@ class Users(ApiObject):
 
 class Device(ApiObject):
     clientId: str
-    loggedInAt: Number64 | None = Field(description="When it logged in; null where that is over.")
+    loggedInAt: Number64 | None = Field(description="The time of its login; null if it has logged out.")
     online: bool
-    node: int | None = Field(description="The connector it is on.")
+    node: int | None = Field(description="Its connector.")
     since: Number64 | None = Field(description="When it connected.")
 
 
 class Devices(ApiObject):
     uid: str
     sessions: list[Device]
-    more: int = Field(description="How many devices are not listed: of many, 1,000 are.")
+    more: int = Field(description="How many devices are not listed: at most 1,000 are.")
 
 
 class NodeCount(ApiObject):
@@ -188,14 +189,14 @@ class SessionCount(ApiObject):
 
 class LogoutQuery(Strict):
     logout: bool = Field(
-        True, description="Whether the device has to log in again; else it may come back at once."
+        True, description="Whether the device must log in again; else it may come back at once."
     )
 
 
 class Ended(ApiObject):
     uid: str
-    disconnected: list[str] = Field(description="Client ids whose connections are ended.")
-    loggedOut: list[str] = Field(description="Client ids that have to log in again.")
+    disconnected: list[str] = Field(description="Client ids whose connections were ended.")
+    loggedOut: list[str] = Field(description="Client ids that must log in again.")
 
 
 class GroupsQuery(Strict):
@@ -265,4 +266,4 @@ class Added(ApiObject):
 
 
 class Removed(ApiObject):
-    removed: int = Field(description="How many there were.")
+    removed: int = Field(description="How many existed.")

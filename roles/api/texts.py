@@ -1,6 +1,6 @@
-"""What people are told by `/send_code` and `/login`, in Chinese and English (contract.md section 3).
+"""The texts of `/send_code` and `/login` for people, in Chinese and English (contract.md section 3).
 
-Clients show the text as it is. Chinese is for who asks for no language, English for who asks for another one.
+Clients show the text unchanged. Without a wanted language it is Chinese, for other languages English.
 """
 
 import re
@@ -22,7 +22,7 @@ _QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
 class Wrong(StrEnum):
-    """What a request can lack."""
+    """The faults of a request."""
 
     NO_JSON = "no JSON"
     NO_OBJECT = "no object"
@@ -48,12 +48,12 @@ _TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
 
 
 def said(what: LoginCode | Wrong, language: Language, **parts: object) -> str:
-    """Return the text for a result, or for what is wrong with a request."""
+    """Return the text for a result, or for the fault of a request."""
     return _TEXTS[what][language].format(**parts)
 
 
 def language(headers: Iterable[str]) -> Language:
-    """Return which language the Accept-Language headers of a request ask for (RFC 9110, section 12.5.4)."""
+    """Return the language that the Accept-Language headers of a request ask for (RFC 9110, section 12.5.4)."""
     ranges = [_range(part) for header in headers for part in header.split(",")]
     asked = sorted((one for one in ranges if one[0] and one[1] > 0), key=lambda one: -one[1])
     for tag, _ in asked:
@@ -63,7 +63,7 @@ def language(headers: Iterable[str]) -> Language:
 
 
 def _range(text: str) -> tuple[str, float]:
-    """Return the language of one range, without its region, and how much it is wanted; 0 where it cannot be read."""
+    """Return the language of one range, without its region, and its weight, 0 if it cannot be read."""
     tag, _, parameter = text.partition(";")
     name, _, value = parameter.partition("=")
     quality = 1.0

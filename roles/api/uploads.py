@@ -28,14 +28,14 @@ _NEVER_A_PAGE = {
 
 
 class Quota(Protocol):
-    """Counts what is put into the folders of users."""
+    """Counts the bytes put into the folders of users."""
 
     async def take(self, folder: str, size: int) -> Code:
-        """Count bytes, or with a negative size give back. TOO_OFTEN: they are more than the user may today."""
+        """Count bytes; a negative size gives bytes back. TOO_OFTEN: the user may not upload so many today."""
 
 
 class GroupQuota:
-    """Has a group process count, which has the store."""
+    """Lets a group process count, because it has the store."""
 
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
@@ -62,15 +62,16 @@ class Uploads:
         self._silent_until = 0.0
 
     async def put(self, request: web.Request) -> web.Response:
-        """Keep what comes: 200 once it is safe, 403 when the url is altered or expired, 413 when it is too large.
+        """Keep an upload: 200 once it is on the disk, 403 if the url was changed or has expired, 413 if it is too
+        large.
 
-        507 when the user has put as much as they may in a day, or the disk has no room.
+        507 if the user has reached the limit of a day, or the disk has no room.
         """
         bucket, name = request.match_info["bucket"], request.match_info["name"]
         expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
         if not await self._blobs.allows(bucket, name, expires, signature):
-            raise web.HTTPForbidden(text="this address takes no file, or no longer\n")
-        # Of a size that is not told as much is counted as a file may have, and the rest given back.
+            raise web.HTTPForbidden(text="this address does not accept a file, or no longer\n")
+        # If no size is announced, the largest size is counted, and the rest is given back.
         counted = self._blobs.max_bytes if request.content_length is None else request.content_length
         if counted > self._blobs.max_bytes:
             raise self._too_large()
@@ -85,7 +86,7 @@ class Uploads:
         return web.Response()
 
     async def _count(self, folder: str, size: int) -> None:
-        """Raises HTTPException where the user may not put so much there."""
+        """Count an upload. Raises HTTPException if the user may not upload so much."""
         match await self._quota.take(folder, size):
             case (
                 Code.SUCCESS | Code.NOT_IMPLEMENTED
@@ -97,7 +98,7 @@ class Uploads:
                 raise web.HTTPServiceUnavailable(text="try again later\n")
 
     async def _keep(self, request: web.Request, bucket: str, name: str) -> int:
-        """Return the size of the file. Raises HTTPException."""
+        """Store the file, and return its size. Raises HTTPException."""
         try:
             return await self._blobs.receive(
                 bucket, name, request.content.iter_any(), request.content_length or 0
@@ -112,14 +113,14 @@ class Uploads:
             raise web.HTTPInternalServerError(text="it could not be kept\n") from error
 
     def _say_full(self, reason: str) -> None:
-        """Say it once in a while: whoever is refused tries again."""
+        """Log it only once in a while: refused clients try again."""
         now = time.monotonic()
         if now >= self._silent_until:
             self._silent_until = now + SILENT_SECONDS
             log.error("no room for uploads", reason=reason)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Send a file, or the range of it that is asked for."""
+        """Send a file, or the requested range of it."""
         name = request.match_info["name"]
         file = self._blobs.file(request.match_info["bucket"], name)
         shown = by_name(name)

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Call, Method, Reply, Rpc
+from fsharechat.rpc import Method, Rpc
 from fsharechat.settings import ConnectorSettings
 from fsharechat.store.heads import Heads
 from fsharechat.tasks import repeat, spawn
@@ -84,7 +84,7 @@ class HeadCheck:
             await self._check_devices(batch)
 
     async def _check_logs(self, uids: list[str]) -> None:
-        reply = await self._ask(Method.HEADS, uids)
+        reply = await self._host.rpc.ask(Method.HEADS, uids)
         if reply.code != Code.SUCCESS:
             log.warning("heads not checked", code=reply.code, users=len(uids))
             return
@@ -99,7 +99,7 @@ class HeadCheck:
         users = (self._host.users.get(uid) for uid in uids)
         known = {(user.uid, client_id) for user in users if user is not None for client_id in user.devices}
         sessions = {device: self._host.session_of(device) for device in known}
-        reply = await self._ask(Method.GONE, list(sessions))
+        reply = await self._host.rpc.ask(Method.GONE, list(sessions))
         if reply.code == Code.NOT_IMPLEMENTED:
             return  # a group process of an earlier version
         if reply.code != Code.SUCCESS:
@@ -109,7 +109,3 @@ class HeadCheck:
             session = sessions.get((uid, client_id))
             if session is not None and self._host.session_of((uid, client_id)) is session:
                 session.refuse("logged out, or blocked")
-
-    async def _ask(self, method: Method, body: object) -> Reply:
-        # Shielded: the inner task may answer its cancellation with a code, and then our cancellation would be lost.
-        return await asyncio.shield(self._host.rpc.call(Call(method, "", "", orjson.dumps(body))))

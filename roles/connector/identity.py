@@ -11,7 +11,7 @@ from fsharechat.bus import Bus, Event, Presence
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Lease
-from fsharechat.rpc import Call, Method, Rpc
+from fsharechat.rpc import Method, Rpc
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class NodeIdentity:
     async def _newest_id(self) -> int:
         """Return the highest stored message id. Waits for the store: without it no id can be given out."""
         while True:
-            reply = await self._rpc.call(Call(Method.NEWEST_ID, "", "", b""))
+            reply = await self._rpc.ask(Method.NEWEST_ID)
             if reply.code == Code.SUCCESS:
                 newest: int = orjson.loads(reply.payload)
                 return newest

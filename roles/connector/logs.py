@@ -13,8 +13,8 @@ import orjson
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload, notify_message, notify_recall, notify_report
 from fsharechat.protocol.signals import Code, ContentType, SubSignal
-from fsharechat.rpc import Call, Method, Reply, pulled
-from fsharechat.rpc.welcome import Marks
+from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc.payloads import Marks, decode_pulled
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import NOTHING
@@ -335,7 +335,7 @@ class DeviceLogs:
             self.transport.send_reply(SubSignal.MP, message_id, reply.code, b"", b"")
             inbox.failed(user.heads[Log.INBOX], self._surroundings.time())
             return
-        found = pulled.decode(reply.payload)
+        found = decode_pulled(reply.payload)
         entries = [(seq, TailMessage(body, sender, client)) for seq, sender, client, body in found.entries]
         if found.begin >= 0:
             inbox.begin_at(found.begin)

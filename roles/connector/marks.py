@@ -1,15 +1,13 @@
 """The marks of devices (what each demonstrably has of its user's logs) on their way to the store, many at a time."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-import orjson
 import structlog
 
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Call, Method, Rpc
-from fsharechat.rpc.welcome import Marks
+from fsharechat.rpc import Method, Rpc
+from fsharechat.rpc.payloads import Marks
 from fsharechat.store.cursors import Log
 
 log = structlog.get_logger(__name__)
@@ -82,8 +80,7 @@ class MarkKeeper:
             for key, marks in batch
             for log_, seq in zip(Log, marks, strict=False)
         ]
-        # Shielded: the inner task may answer its cancellation with a code, and then our cancellation would be lost.
-        reply = await asyncio.shield(self._rpc.call(Call(Method.MARKS, "", "", orjson.dumps(rows))))
+        reply = await self._rpc.ask(Method.MARKS, rows)
         if reply.code != Code.SUCCESS:
             log.warning("marks of devices not kept", code=reply.code, devices=len(batch))
             return False

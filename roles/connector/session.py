@@ -18,8 +18,8 @@ from fsharechat.protocol.bodies import SENT_BYTES, check_whole, sent_seq
 from fsharechat.protocol.frames import OVERLONG, Frame
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, ReportType, Signal, SubSignal
-from fsharechat.rpc import Call, Method, Reply
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc import Call, Method, Reply, make_call
+from fsharechat.rpc.payloads import Welcome
 from fsharechat.store.cursors import Log
 from roles.connector.identity import NodeIdentity
 from roles.connector.limits import PING, Buckets, RequestFlow, Verdict
@@ -287,15 +287,17 @@ class Session:
         elif sub_signal not in REQUESTS:
             self._refuse(frame, Code.NOT_IMPLEMENTED)
             return
-        call = Call(
-            sub_signal,
-            self.uid,
-            self.client_id,
-            frame.body,
-            message_id,
-            False,
-            frame.message_id,
-            self.issued_ms,
+        call = make_call(
+            (
+                sub_signal,
+                self.uid,
+                self.client_id,
+                frame.body,
+                message_id,
+                False,
+                frame.message_id,
+                self.issued_ms,
+            )
         )
         self.inflight += 1
         self._flow.inflight += 1

@@ -7,7 +7,7 @@ import structlog
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc.payloads import Welcome
 from fsharechat.settings import ConnectorSettings
 from fsharechat.tasks import spawn
 from roles.connector.heads import HeadCheck

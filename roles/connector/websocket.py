@@ -9,8 +9,7 @@ from typing import Any, cast
 
 from aiohttp import hdrs, web
 
-from fsharechat.http import make_runner, refuse_encoded
-from fsharechat.http_log import HttpLog
+from fsharechat.http import HttpLog, make_runner, refuse_encoded
 from fsharechat.protocol import json, websocket
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal

@@ -78,7 +78,7 @@ class GroupRole:
         except CodeError as error:
             raise StartError(str(error)) from error
         if node.settings.codes.super_code:
-            log.warning("a super code is set: who knows it can log in as anybody")
+            log.warning("a super code is set: anybody who knows it can log in as any user")
         node.health.part("group's node id", lease.look)
         business = Business(
             node.settings,

@@ -10,7 +10,7 @@ import orjson
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
-from roles.group.handlers import Handlers, Services
+from roles.group.handlers import Handlers, HandlerServices
 
 OfficeRequest = dict[str, Any]
 Operation = Callable[..., Awaitable[object]]
@@ -36,7 +36,7 @@ def handlers(tables: Iterable[Operations]) -> Handlers:
     """Return the handlers for the operations of all tables."""
     operations = {name: function for table in tables for name, function in table.items()}
 
-    async def administer(services: Services, call: Call) -> Reply:
+    async def administer(services: HandlerServices, call: Call) -> Reply:
         request: OfficeRequest = orjson.loads(call.body)
         function = operations.get(request["op"])
         if function is None:

@@ -8,8 +8,7 @@ from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
 from roles.group.clock import ServerClock
-from roles.group.groups import NOTHING, Announcement, Change, end
-from roles.group.notices import Notice
+from roles.group.groups import NOTHING, Announcement, Change, Notice, end
 from roles.group.outbox import EventOutbox
 from roles.group.standing import Standing
 

@@ -13,8 +13,8 @@ from roles.group.calls import GroupCalls
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.groups import GroupChanges
-from roles.group.handlers import Services
-from roles.group.name_parts import mend
+from roles.group.handlers import HandlerServices
+from roles.group.media import UploadSizes
 from roles.group.outbox import EventOutbox
 from roles.group.portraits import Portraits
 from roles.group.presence import Whereabouts
@@ -23,7 +23,7 @@ from roles.group.sleepers import Sleepers
 from roles.group.standing import Standing
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
-from roles.group.upload_sizes import UploadSizes
+from roles.group.users import mend
 from roles.group.words import WordFilter
 
 
@@ -71,7 +71,7 @@ class Business:
             settings.limits.group_members,
         )
         self._mending: asyncio.Task[None] | None = None
-        self.services = Services(
+        self.services = HandlerServices(
             settings,
             store,
             clock,

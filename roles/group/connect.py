@@ -8,7 +8,7 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal, UserStatus
 from fsharechat.rpc import Call, Method, Reply
-from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads

@@ -11,7 +11,6 @@ from fsharechat.protocol.bodies import long_payload
 from fsharechat.protocol.signals import (
     Code,
     ContentType,
-    ConversationType,
     PersistFlag,
     RequestStatus,
     SubSignal,
@@ -20,11 +19,12 @@ from fsharechat.rpc import Call
 from fsharechat.store import friends, heads, messages
 from fsharechat.store.friends import FriendRequest
 from fsharechat.store.heads import FRIENDS, REQUESTS, next_version
-from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
+from roles.group.messages import private_message
 from roles.group.outbox import EventOutbox
 from roles.group.standing import Standing, check_heard
 from roles.group.words import WordFilter
@@ -175,23 +175,10 @@ def _accept(
         ),
     ]
     greetings = [
-        _private(id, requester, uid, content, now) for id, content in zip(ids, contents, strict=True)
+        private_message(id, requester, uid, content, now) for id, content in zip(ids, contents, strict=True)
     ]
     stored = yield from messages.append(dialect, greetings)
     return _Accepted(version, closed.update_dt, greetings, stored)
-
-
-def _private(id: int, sender: str, target: str, content: pb.MessageContent, now: int) -> NewMessage:
-    """Return a message from one user to another, written by the server."""
-    message = pb.Message(
-        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
-        from_user=sender,
-        content=content,
-        message_id=id,
-        server_timestamp=now,
-    )
-    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
-    return NewMessage(id, sender, 0, key, message.SerializeToString(), (target,))
 
 
 async def pull_requests(store: Store, call: Call, request: pb.Version) -> pb.GetFriendRequestResult:

@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, NamedTuple, ParamSpec
 
+import orjson
+
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import (
+    TRANSPARENT_TYPES,
     Code,
     ContentType,
+    ConversationType,
     GroupInfoType,
     GroupType,
     MemberType,
+    PersistFlag,
     SubSignal,
     UserStatus,
 )
@@ -26,19 +31,135 @@ from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, MEMBER, sent_siz
 from fsharechat.rpc import Call
 from fsharechat.store import friends, groups, messages
 from fsharechat.store.groups import Info, NewMember, Silence
-from fsharechat.store.messages import NewMessage, Stored
+from fsharechat.store.messages import AS_IT_IS, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit, rows_within
-from roles.group import group_rights
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.notices import Notice, brought
 from roles.group.outbox import EventOutbox
 from roles.group.portraits import Portraits
 from roles.group.standing import Standing, check_heard, check_not_blocked
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
 from roles.group.words import WordFilter, texts_of
+
+# Rights: who may change what (contract.md sections 5 and 8)
+
+_GIVEN = (MemberType.NORMAL, MemberType.MANAGER, MemberType.SILENCED)
+"""The types that an owner may give to new members."""
+
+
+def check_add(group: Info, uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may add members."""
+    _check_member(uid, members)
+    if group.type == GroupType.RESTRICTED and uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_modify(group: Info, uid: str, members: Mapping[str, int], what: int) -> None:
+    """Raise Refusal unless a user may change the field `what` (GroupInfoType) of a group."""
+    _check_member(uid, members)
+    anybody = group.type != GroupType.RESTRICTED and what == GroupInfoType.NAME
+    if not anybody and uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_kick(group: Info, uid: str, _: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may remove members: the owner, and in a free group nobody."""
+    if uid != group.owner or group.type == GroupType.FREE:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_dismiss(group: Info, uid: str, _: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may dismiss a group."""
+    if uid != group.owner:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_quit(group: Info, uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal unless a user may leave a group."""
+    _check_member(uid, members)
+    if uid == group.owner and group.type != GroupType.FREE:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def check_may_say(uid: str, members: Mapping[str, int]) -> None:
+    """Raise Refusal if the user is silenced in the group and wants to say something there."""
+    if members.get(uid) == MemberType.SILENCED:
+        raise Refusal(Code.NO_RIGHT)
+
+
+def member_type(wanted: int, by_owner: bool, silence: Silence) -> int:
+    """Return the type of a new member. Only the owner may name managers and silenced members.
+
+    A member who left while silenced is still silenced, unless the owner removed them and adds them again.
+    """
+    if silence != Silence.NONE and not (by_owner and silence == Silence.KICKED):
+        return MemberType.SILENCED
+    return wanted if by_owner and wanted in _GIVEN else MemberType.NORMAL
+
+
+def _check_member(uid: str, members: Mapping[str, int]) -> None:
+    if uid not in members:
+        raise Refusal(Code.NOT_IN_GROUP)
+
+
+# Notices: the messages that tell the members what has changed (section 8)
+
+_STORED = (PersistFlag.STORED, PersistFlag.STORED_AND_COUNTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The parts of a request for the message that tells of the change.
+
+    `id` is the id of the message, `now` its time in ms. `content` is the message that the request brought, if any.
+    """
+
+    id: int
+    now: int
+    operator: str
+    group_id: str
+    line: int = 0
+    content: pb.MessageContent | None = None
+
+    def message(
+        self,
+        kind: int,
+        members: Mapping[str, int],
+        *,
+        name: str | None = None,
+        uids: Sequence[str] | None = None,
+    ) -> NewMessage:
+        """Return the message to `members` (MemberType by uid): the content of the request, or one of type `kind`.
+
+        The content of a silenced user is not used. `name` and `uids` are the changed values, None for other changes.
+        """
+        content = self.content
+        if content is None or members.get(self.operator) == MemberType.SILENCED:
+            about = {"g": self.group_id, "o": self.operator, "n": name, "ms": uids}
+            data = orjson.dumps({key: value for key, value in about.items() if value is not None})
+            content = pb.MessageContent(type=kind, data=data, persist_flag=PersistFlag.STORED)
+        where = pb.Conversation(type=ConversationType.GROUP, target=self.group_id, line=self.line)
+        message = pb.Message(
+            conversation=where,
+            from_user=self.operator,
+            content=content,
+            message_id=self.id,
+            server_timestamp=self.now,
+        )
+        key = conversation_key(where.type, where.line, where.target, self.operator)
+        receivers = [uid for uid in members if uid != self.operator]
+        audience = Audience(self.group_id, AS_IT_IS)
+        body = message.SerializeToString()
+        return NewMessage(self.id, self.operator, 0, key, body, receivers, audience=audience)
+
+
+def brought(content: pb.MessageContent) -> pb.MessageContent | None:
+    """Return the notice that a request brought, if it can be stored. Else the server makes one."""
+    stored = content.persist_flag in _STORED or not content.HasField("persist_flag")
+    return content if content.type > 0 and content.type not in TRANSPARENT_TYPES and stored else None
+
 
 MAX_GROUPS = 2000
 """The most groups in one GPGI."""
@@ -144,7 +265,7 @@ class GroupChanges:
                 raise Refusal(Code.NOT_EXIST)
             may(info, call.uid, seats)
             if texts:
-                group_rights.check_heard(call.uid, seats)
+                check_may_say(call.uid, seats)
         content = brought(request.notify_content) if rights.status == UserStatus.NORMAL else None
         if content is not None and content.ByteSize() > MAX_NOTICE_BYTES:
             raise Refusal(Code.INVALID_PARAMETER)
@@ -263,7 +384,7 @@ def _new(
     by_owner = operator == info.owner
 
     def kind(member: NewMember) -> int:
-        return group_rights.member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
+        return member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
 
     return [member._replace(type=kind(member)) for member in new if member.uid in known]
 
@@ -274,7 +395,7 @@ def _new(
 async def add_members(changes: GroupChanges, call: Call, request: pb.AddGroupMemberRequest) -> None:
     limit = changes.limit
     wanted = _wanted(request.added_member, limit)
-    may = group_rights.check_add
+    may = check_add
     await changes.carry_out(call, request, request.group_id, may, wanted, (), _add, wanted, limit)
 
 
@@ -283,9 +404,9 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
-    group_rights.check_add(info, change.operator, members)
+    check_add(info, change.operator, members)
     if change.says:
-        group_rights.check_heard(change.operator, members)
+        check_may_say(change.operator, members)
     new = yield from _new(dialect, info, change.operator, wanted, members)
     if not new:
         if (yield from friends.blacklisters(dialect, [member.uid for member in wanted], change.operator)):
@@ -302,7 +423,7 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
 
 
 async def kick_members(changes: GroupChanges, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
-    may = group_rights.check_kick
+    may = check_kick
     await changes.carry_out(call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
 
 
@@ -310,7 +431,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announc
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
-    group_rights.check_kick(info, change.operator, {})
+    check_kick(info, change.operator, {})
     members = yield from groups.present(info.id)
     gone = [uid for uid in dict.fromkeys(uids) if uid in members and uid != change.operator]
     if not gone:
@@ -324,7 +445,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announc
 
 
 async def quit_group(changes: GroupChanges, call: Call, request: pb.QuitGroupRequest) -> None:
-    await changes.carry_out(call, request, request.group_id, group_rights.check_quit, (), (), _quit)
+    await changes.carry_out(call, request, request.group_id, check_quit, (), (), _quit)
 
 
 def _quit(dialect: Dialect, change: Change) -> Unit[Announcement]:
@@ -332,7 +453,7 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Announcement]:
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
-    group_rights.check_quit(info, change.operator, members)
+    check_quit(info, change.operator, members)
     told = yield from _tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
     info = groups.members_changed(info, len(members) - 1, change.now)
     yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt, Silence.LEFT)
@@ -344,14 +465,14 @@ def _quit(dialect: Dialect, change: Change) -> Unit[Announcement]:
 
 
 async def dismiss(changes: GroupChanges, call: Call, request: pb.DismissGroupRequest) -> None:
-    await changes.carry_out(call, request, request.group_id, group_rights.check_dismiss, (), (), _dismiss)
+    await changes.carry_out(call, request, request.group_id, check_dismiss, (), (), _dismiss)
 
 
 def _dismiss(dialect: Dialect, change: Change) -> Unit[Announcement]:
     info = yield from _begin(dialect, change)
     if info is None:
         return NOTHING
-    group_rights.check_dismiss(info, change.operator, {})
+    check_dismiss(info, change.operator, {})
     return (yield from end(dialect, change, info))
 
 
@@ -368,7 +489,7 @@ def end(dialect: Dialect, change: Change, info: Info) -> Unit[Announcement]:
 async def modify(changes: GroupChanges, call: Call, request: pb.ModifyGroupInfoRequest) -> None:
     _check_field(request.type, request.value)
     what = GroupInfoType(request.type)
-    may = partial(group_rights.check_modify, what=what)
+    may = partial(check_modify, what=what)
     texts = () if what == GroupInfoType.PORTRAIT else (request.value,)
     await changes.carry_out(call, request, request.group_id, may, (), texts, _modify, what, request.value)
 
@@ -383,9 +504,9 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
-    group_rights.check_modify(info, change.operator, members, kind)
+    check_modify(info, change.operator, members, kind)
     if change.says:
-        group_rights.check_heard(change.operator, members)
+        check_may_say(change.operator, members)
     field, _, told_by = _FIELDS[kind]
     changes: dict[str, Any] = {field: value, "update_dt": groups.after(info.update_dt, change.now)}
     yield from groups.save(dialect, info._replace(**changes))

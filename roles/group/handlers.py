@@ -39,7 +39,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
-class Services:
+class HandlerServices:
     """The services that handlers may ask for. A handler names what it needs by type, before the call."""
 
     def __init__(self, *services: object) -> None:
@@ -132,7 +132,7 @@ async def carry_out(handler: CallHandler, call: Call) -> Reply:
 class Dispatcher:
     """Hands calls to their handlers."""
 
-    def __init__(self, services: Services, handlers: Handlers) -> None:
+    def __init__(self, services: HandlerServices, handlers: Handlers) -> None:
         """Give each handler its services. Raises TypeError if one is missing."""
         self._clock = services.of(ServerClock)
         self._direct = {method: services.bind(make)() for method, make in handlers.direct.items()}

@@ -25,7 +25,8 @@ from fsharechat.protocol.signals import (
     SubSignal,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.rpc import Call, Method, Reply, make_reply
+from fsharechat.rpc.payloads import encode_pulled
 from fsharechat.store import cursors, groups, messages
 from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
@@ -256,7 +257,7 @@ class Sending:
                 if audience is not None and not audience.only:
                     self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
                 seq = outcome.entries[0].seq  # of the sender
-                reply = Reply(Code.SUCCESS, sent_payload(outcome.id, timestamp, seq))
+                reply = make_reply((Code.SUCCESS, sent_payload(outcome.id, timestamp, seq)))
             if not future.done():  # the caller's deadline may have come first
                 future.set_result(reply)
 
@@ -399,6 +400,21 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     return content.type != ContentType.CALL_START  # which is stored, whatever the flag says
 
 
+def private_message(
+    id: int, sender: str, target: str, content: pb.MessageContent, now: int, local_id: int = 0
+) -> NewMessage:
+    """Return a message from one user to another that the server writes. `now` is its time in ms."""
+    message = pb.Message(
+        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
+        from_user=sender,
+        content=content,
+        message_id=id,
+        server_timestamp=now,
+    )
+    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
+    return NewMessage(id, sender, local_id, key, message.SerializeToString(), (target,))
+
+
 async def pull(store: Store, call: Call) -> Reply:
     """Read an inbox for a connector. The connector cuts the answer to its size and keeps the device's mark.
 
@@ -408,7 +424,7 @@ async def pull(store: Store, call: Call) -> Reply:
     found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
         await store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
-    return Reply(Code.SUCCESS, pulled.encode(found))
+    return Reply(Code.SUCCESS, encode_pulled(found))
 
 
 async def history(store: Store, standing: Standing, call: Call, request: pb.LoadRemoteMessages) -> bytes:

@@ -8,14 +8,15 @@ import structlog
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType
+from fsharechat.protocol.signals import TRANSPARENT_TYPES
 from fsharechat.rpc import Call
 from fsharechat.store import admin
-from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.store.messages import Stored
 from fsharechat.store.store import Store
 from roles.group.admin import OfficeRequest, Operations
 from roles.group.clock import ServerClock
 from roles.group.login import normal_number
+from roles.group.messages import private_message
 from roles.group.outbox import EventOutbox
 
 log = structlog.get_logger(__name__)
@@ -73,15 +74,10 @@ def _send(
     """Store a message, or push it if it is transparent. The future gets its id, None if it was not stored."""
     id = clock.next_id()
     future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-    body = pb.Message(
-        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=uid, line=0),
-        from_user=SENDER,
-        content=content,
-        message_id=id,
-        server_timestamp=clock.now(),
-    ).SerializeToString()
+    new = private_message(id, SENDER, uid, content, clock.now(), local_id)
+    new.retried = call.retried
     if content.type in TRANSPARENT_TYPES:
-        outbox.push(body, (uid,))
+        outbox.push(new.body, (uid,))
         future.set_result(id)
         return future
 
@@ -89,13 +85,12 @@ def _send(
         if isinstance(outcome, StoreError):
             log.log(outcome.log_level, "message not stored", uid=SENDER, error=str(outcome))
         elif outcome.entries:
-            outbox.deliver(id, body, outcome.entries, SENDER, "")
+            outbox.deliver(id, new.body, outcome.entries, SENDER, "")
         if not future.done():  # the caller's deadline may have come first
             future.set_result(None if isinstance(outcome, StoreError) else outcome.id)
 
-    key = conversation_key(ConversationType.PRIVATE, 0, uid, SENDER)
     try:
-        store.append(NewMessage(id, SENDER, local_id, key, body, (uid,), call.retried), stored)
+        store.append(new, stored)
     except StoreError as error:
         stored(error)
     return future

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Container, Iterable, Sequence
 
-from fsharechat.bus import Bus, Deliver, Event, Notify, Push, PushTo, Recalled, Reported
+from fsharechat.bus import Bus, Event, Notify, Push, PushTo, Recalled, Reported, make_deliver
 from fsharechat.store.messages import Entry, NewMessage, Stored
 from roles.group.presence import PresenceTable
 
@@ -21,7 +21,7 @@ class EventOutbox:
     ) -> None:
         """Tell the users of the entries, on their nodes, of a stored message."""
         for node, part in self._entries_by_node(entries).items():
-            self._add(node, Deliver(body, part, sender, sender_client, message_id))
+            self._add(node, make_deliver((body, part, sender, sender_client, message_id)))
 
     def announce(self, messages: Iterable[NewMessage], stored: Iterable[Stored]) -> None:
         """Tell of messages that the server itself has stored."""

@@ -112,7 +112,9 @@ class Sleepers:
                     await self._put_to_sleep(group_id, uids[start : start + MAX_SLEEPERS], logged=logged)
                     logged = True
             except StoreError as error:
-                log.log(error.log_level, "members stay awake", group=group_id, error=str(error))
+                log.log(
+                    error.log_level, "members could not be put to sleep", group=group_id, error=str(error)
+                )
             finally:
                 del self._away[group_id]
 
@@ -164,7 +166,7 @@ class Sleepers:
                 if given is not None and self._outbox.online([uid]):
                     await self._tell(uid, given)
         except StoreError as error:
-            log.log(error.log_level, "a user sleeps on", uid=uid, error=str(error))
+            log.log(error.log_level, "a user could not be woken", uid=uid, error=str(error))
 
     async def _tell(self, uid: str, given: Given) -> None:
         found = await self._store.read(messages.message, given.message_id)

@@ -1,9 +1,13 @@
 """Finding users, and changing the own profile: US, UPUI and MMI (contract.md section 7)."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Literal, NamedTuple
 
-from fsharechat.errors import Refusal
+import structlog
+
+from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
 from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, USER, sent_size
@@ -13,10 +17,87 @@ from fsharechat.store import users
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Row, Unit, rows_within
 from roles.group.clock import ServerClock
-from roles.group.directory import Viewer
 from roles.group.handlers import Handlers
 from roles.group.standing import Standing, check_heard
 from roles.group.words import WordFilter
+
+log = structlog.get_logger(__name__)
+
+_NUMBERS = ("name", "mobile", "email")
+"""The fields with numbers and addresses. `name` is the one used to log in."""
+
+
+class Viewer(NamedTuple):
+    """A user who looks at profiles. `[users] directory` says who sees numbers and addresses of others.
+
+    `friend_since`: the users who have the viewer as a friend, by uid, and since when (ms).
+    """
+
+    uid: str
+    friend_since: Mapping[str, int]
+    directory: Literal["open", "exact", "friends"]
+
+    def profile(self, row: Row, typed: str = "") -> pb.User:
+        """Return the User of a row of PROFILE columns as the viewer sees it: every field is set.
+
+        `typed`: the keyword that found it. A new friend sees more: that counts as a new version of the profile.
+        """
+        user = pb.User(**dict(zip(users.PROFILE, row, strict=True)))
+        if self.directory == "open" or user.uid == self.uid:
+            return user
+        since = self.friend_since.get(user.uid)
+        if since is not None:
+            user.update_dt = max(user.update_dt, since)
+            return user
+        for field in _NUMBERS:
+            number: str = getattr(user, field)
+            known = self.directory == "exact" and number.lower() == typed.lower()
+            if not known and number != user.uid:  # the system's own users have no number
+                setattr(user, field, "")
+        return user
+
+    def may_find(self, row: Row, typed: str) -> bool:
+        """Return whether `typed` may find a user. A number or an address that only friends may see may not."""
+        user = dict(zip(users.PROFILE, row, strict=True))
+        by_number = typed.lower() == user["name"].lower() and typed != user["display_name"]
+        known = user["uid"] == self.uid or user["uid"] in self.friend_since
+        return self.directory != "friends" or known or not by_number
+
+
+LOOK_BACK_MS = 7 * 86_400_000
+"""How far to look back. Users changed earlier were changed before the table was made, or beside newer processes."""
+
+PAUSE_SECONDS = 0.05
+"""The pause between steps, s: there is no hurry."""
+
+RETRY_SECONDS = 5.0
+
+
+async def mend(store: Store, now: int) -> None:
+    """Make names searchable that a process of a version without the table `name_parts` has changed. `now` is in ms.
+
+    All users who have changed in the last days are checked once. Each group process does this when it starts. In a
+    rolling upgrade the last process starts after the last one of the earlier version has stopped. So it finds all
+    names that those have left.
+    """
+    after, mended = "", 0
+    while True:
+        try:
+            last, found = await store.read(users.without_parts, after, now - LOOK_BACK_MS)
+            for uid in found:
+                await store.write(users.mend_parts, uid)
+        except StoreError as error:
+            log.warning("store failed a request", method="name_parts", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        mended += len(found)
+        if not last:
+            break
+        after = last
+        await asyncio.sleep(PAUSE_SECONDS)
+    if mended:
+        log.info("names made searchable", users=mended)
+
 
 MAX_USERS = 2000
 """The most users in one UPUI."""

@@ -23,7 +23,7 @@ from fsharechat.mediaserver import (
 )
 from fsharechat.tasks import repeat, spawn
 from roles.media import rtcp, sdp
-from roles.media.dtls import Identity
+from roles.media.dtls import MediaIdentity
 from roles.media.router import Demux, Sink, Source
 from roles.media.transport import IceTransport
 from roles.media.udp import UdpPort
@@ -66,7 +66,7 @@ class Sfu(MediaServer):
         self.port = port
         self.address = address
         self.limits = limits
-        self.identity = Identity()
+        self.identity = MediaIdentity()
         self.events = events
         self.lost = 0
         """Connections that were not ended by who asks."""
@@ -362,7 +362,7 @@ class MediaConnection:
     """A transport and what goes over it."""
 
     def __init__(
-        self, port: UdpPort, identity: Identity, section: sdp.OfferedSection, endpoint: CallEndpoint
+        self, port: UdpPort, identity: MediaIdentity, section: sdp.OfferedSection, endpoint: CallEndpoint
     ) -> None:
         self.demux = Demux()
         self.transport = IceTransport(port, identity, section.user, section.fingerprints, self)

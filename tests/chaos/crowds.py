@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from tools.chaos.audit import Deviations
-from tools.chaos.crowd import Crowd
-from tools.testing.server import BOUND, Addresses
+from tools.chaos.crowd import ChaosCrowd
+from tools.testing.server import BOUND, ServerAddresses
 
 USERS, GROUP, RATE = 3, 30, 60.0
 
 
-def addresses_of(*servers: Addresses) -> dict[str, Sequence[str]]:
+def addresses_of(*servers: ServerAddresses) -> dict[str, Sequence[str]]:
     """Return where devices connect, and log in at the first of them."""
     return {
         "tcp": [server.tcp for server in servers],
@@ -22,9 +22,9 @@ def addresses_of(*servers: Addresses) -> dict[str, Sequence[str]]:
 @asynccontextmanager
 async def talking(
     addresses: Mapping[str, Sequence[str]], *, users: int = USERS, group: int = GROUP, rate: float = RATE
-) -> AsyncIterator[Crowd]:
+) -> AsyncIterator[ChaosCrowd]:
     """Yield a crowd that talks. At the end all must have arrived, once and in order, and be there when it is read."""
-    crowd = Crowd(addresses)
+    crowd = ChaosCrowd(addresses)
     try:
         await crowd.log_in(users, group)
         crowd.start(rate)

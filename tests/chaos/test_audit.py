@@ -7,14 +7,14 @@ import pytest
 from tests.chaos.crowds import found
 from tools.chaos.audit import Deviations, judge_arrivals, judge_history
 from tools.chaos.raw import Book, RawDevice, Rule, Spoken
-from tools.conformance.device import Session
+from tools.conformance.device import SuiteLogin
 from tools.wire.bodies import PRIVATE
 
 ANN, BEN = "ann", "ben"
 COUNT = 6
 
 
-class Talk:
+class AuditedTalk:
     """Ann has sent numbered messages to Ben, who has two devices, and she has another one."""
 
     def __init__(self, local_ids: bool = True) -> None:
@@ -27,7 +27,7 @@ class Talk:
             one.acknowledged, one.message_id = True, 100 + one.number
 
     def _device(self, uid: str, client_id: str, local_ids: bool = True) -> RawDevice:
-        session = Session(uid, client_id, "", "", "")
+        session = SuiteLogin(uid, client_id, "", "", "")
         return RawDevice(self.book, session, "tcp", ["nowhere"], Rule.IOS, local_ids)
 
     def hear(self, device: RawDevice, messages: list[Spoken]) -> None:
@@ -54,7 +54,7 @@ def swapped(messages: list[Spoken]) -> list[Spoken]:
 
 
 def test_all_that_came_once_and_in_order_is_well() -> None:
-    talk = Talk()
+    talk = AuditedTalk()
     for device in talk.others:
         talk.hear(device, talk.said)
         talk.hear(device, talk.said[-2:])  # handed out again, and dropped by its id
@@ -65,14 +65,14 @@ def test_all_that_came_once_and_in_order_is_well() -> None:
 @pytest.mark.parametrize("lost", range(COUNT))
 @pytest.mark.parametrize("device", range(3))
 def test_one_lost_message_at_one_device_is_seen(lost: int, device: int) -> None:
-    talk = Talk()
+    talk = AuditedTalk()
     for number, one in enumerate(talk.others):
         talk.hear(one, [m for n, m in enumerate(talk.said) if (number, n) != (device, lost)])
     assert len(talk.judged()["messages of raw devices lost"]) == 1
 
 
 def test_what_was_not_acknowledged_is_seen_and_need_not_come() -> None:
-    talk = Talk()
+    talk = AuditedTalk()
     talk.said[-1].acknowledged = False
     for device in talk.others:
         talk.hear(device, talk.said[:-1])
@@ -80,7 +80,7 @@ def test_what_was_not_acknowledged_is_seen_and_need_not_come() -> None:
 
 
 def test_what_came_out_of_order_is_seen_unless_it_was_refused() -> None:
-    talk = Talk()
+    talk = AuditedTalk()
     for device in talk.others:
         talk.hear(device, swapped(talk.said))
     assert talk.judged().keys() == {"messages to raw devices out of order"}
@@ -89,7 +89,7 @@ def test_what_came_out_of_order_is_seen_unless_it_was_refused() -> None:
 
 
 def test_a_message_under_two_ids_is_seen() -> None:
-    talk = Talk()
+    talk = AuditedTalk()
     for device in talk.others:
         talk.hear(device, talk.said)
     talk.listeners[0]._hear(as_read(talk.said[0], 999), 1)
@@ -97,7 +97,7 @@ def test_a_message_under_two_ids_is_seen() -> None:
 
 
 def test_a_message_without_local_id_may_not_come_back_to_its_device() -> None:
-    talk = Talk(local_ids=False)
+    talk = AuditedTalk(local_ids=False)
     for device in talk.others:
         talk.hear(device, talk.said)
     talk.sender._hear(as_read(talk.said[0]), 0)  # which says that it has nothing
@@ -107,7 +107,7 @@ def test_a_message_without_local_id_may_not_come_back_to_its_device() -> None:
 
 
 def test_what_nobody_said_or_others_should_get_is_seen() -> None:
-    talk = Talk()
+    talk = AuditedTalk()
     for device in talk.others:
         talk.hear(device, talk.said)
     stranger = talk._device("cid", "cid's phone")
@@ -119,7 +119,7 @@ def test_what_nobody_said_or_others_should_get_is_seen() -> None:
 
 
 def test_a_history_that_lacks_doubles_or_disorders_is_seen() -> None:
-    talk = Talk()
+    talk = AuditedTalk()
     read = newest_first(talk.said)
     assert talk.read_back(read[1:]).keys() == {"acknowledged messages that LRM lacks"}
     assert "messages that LRM has twice" in talk.read_back([as_read(talk.said[-1], 999), *read])

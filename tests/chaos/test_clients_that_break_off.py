@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.crowds import addresses_of, talking
-from tools.testing.server import Addresses, Server
+from tools.testing.server import Server, ServerAddresses
 from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ async def test_devices_that_claim_too_much_and_break_off_miss_nothing(tmp_path: 
 
         ws = server.at.ws.removeprefix("ws://").rstrip("/")
         near = [
-            Addresses(await over(server.at.tcp), f"ws://{await over(ws)}/", server.at.http)
+            ServerAddresses(await over(server.at.tcp), f"ws://{await over(ws)}/", server.at.http)
             for _ in range(LINES)
         ]
         async with talking(addresses_of(*near), users=4) as crowd:

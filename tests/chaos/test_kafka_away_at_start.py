@@ -10,19 +10,22 @@ from aiokafka.admin import AIOKafkaAdminClient
 from fsharechat import urls
 from fsharechat.bus.kafka_topics import PARTITIONS
 from fsharechat.settings_schema import KAFKA_PORT
-from tools.chaos.world import World
-from tools.testing.cluster import Cluster, MakeCluster, new_numbers
-from tools.testing.devices import Device, log_in
+from tools.chaos.world import ChaosWorld
+from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
+from tools.testing.devices import Handset, log_in
 
 pytestmark = pytest.mark.slow
 
 
 @asynccontextmanager
-async def pair(it: Cluster) -> AsyncIterator[tuple[Device, Device]]:
+async def pair(it: LiveCluster) -> AsyncIterator[tuple[Handset, Handset]]:
     """Two people, each on a connector of their own; what was logged meanwhile is no other test's concern."""
     ann, bob = [await log_in(it.at(n), number, "phone") for n, number in enumerate(new_numbers(2))]
     try:
-        async with Device(ann, it.at(0), "tcp") as alice, Device(bob, it.at(1), "ws") as ben:
+        async with (
+            Handset(ann, it.at(0), "tcp") as alice,
+            Handset(bob, it.at(1), "ws") as ben,
+        ):
             yield alice, ben
     finally:
         it.faults()
@@ -32,7 +35,7 @@ async def test_who_starts_after_the_topics_were_lost_knows_where_devices_are(clu
     it = cluster(2, 1)
     async with pair(it) as (ann, bob):
         await it.until_known()
-        await _lose_topics(World(it.name).variables()["FSHARECHAT_BUS__URL"])
+        await _lose_topics(ChaosWorld(it.name).variables()["FSHARECHAT_BUS__URL"])
         await asyncio.to_thread(it.restart, "group-0")
         await it.until_known()
         assert await it.metric("devices_known", "group-0") == 2
@@ -42,7 +45,7 @@ async def test_who_starts_after_the_topics_were_lost_knows_where_devices_are(clu
 
 async def test_processes_start_while_kafka_is_away(cluster: MakeCluster) -> None:
     it = cluster(2, 1)
-    world = World(it.name)
+    world = ChaosWorld(it.name)
     await world.stop_service("kafka")
     try:
         await asyncio.to_thread(it.restart, "group-0", "connector-0")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fsharechat.client import SentMessage
-from tools.testing.devices import FAST, Device, check_same, log_in, text_of
-from tools.testing.server import BOUND, Addresses, Server, until
+from tools.testing.devices import FAST, Handset, check_same, log_in, text_of
+from tools.testing.server import BOUND, Server, ServerAddresses, until
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ PATIENT = replace(FAST, send_timeout=2 * BOUND, request_timeout=BOUND)
 class Sender:
     """A device that sends numbered texts to one user, several at a time, each until it is acknowledged."""
 
-    def __init__(self, device: Device, to: str) -> None:
+    def __init__(self, device: Handset, to: str) -> None:
         self.device = device
         self.to = to
         self.sent: dict[str, int] = {}
@@ -106,8 +106,8 @@ async def test_kill_and_restart_lose_and_double_nothing(
             _print_table(rounds, senders, receivers)
 
 
-async def _device(at: Addresses, number: str, transport: str) -> Device:
-    return Device(await log_in(at, number, f"{transport}-{number}"), at, transport, options=PATIENT)
+async def _device(at: ServerAddresses, number: str, transport: str) -> Handset:
+    return Handset(await log_in(at, number, f"{transport}-{number}"), at, transport, options=PATIENT)
 
 
 async def _kill_while_busy(server: Server, senders: list[Sender], dice: random.Random) -> None:
@@ -128,7 +128,7 @@ async def _kill_while_busy(server: Server, senders: list[Sender], dice: random.R
         await sender.send_again(dice, 5)
 
 
-async def _everything_came(senders: list[Sender], receivers: list[Device]) -> None:
+async def _everything_came(senders: list[Sender], receivers: list[Handset]) -> None:
     """Each receiver got every acknowledged message once, under its id, in the order of its sender."""
     for receiver in receivers:
         mine = [sender for sender in senders if sender.to == receiver.user_id]
@@ -152,7 +152,7 @@ async def _everything_is_stored_once(senders: list[Sender]) -> None:
         check_same(stored, sender.texts_and_ids(), "what is stored")
 
 
-def _print_table(rounds: int, senders: list[Sender], receivers: list[Device]) -> None:
+def _print_table(rounds: int, senders: list[Sender], receivers: list[Handset]) -> None:
     acknowledged = sum(len(sender.acknowledged) for sender in senders)
     delivered = sum(len(receiver.received) for receiver in receivers)
     wire = sum(receiver.pulled.total() for receiver in receivers)

@@ -16,8 +16,8 @@ from fsharechat.store.cursors import Log
 from roles import connector
 from roles.connector import hub as hub_module
 from tests.chaos.losses import LosingBus, LostNotifications, WatchedHub, is_lost
-from tools.testing.devices import FAST, Device, check_same, log_in
-from tools.testing.server import BOUND, SUPER_CODE, Addresses, until
+from tools.testing.devices import FAST, Handset, check_same, log_in
+from tools.testing.server import BOUND, SUPER_CODE, ServerAddresses, until
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ PATIENT = replace(FAST, request_timeout=BOUND)
 class Pair:
     """One user who sends to another. All devices but the one that sends are to get every text."""
 
-    def __init__(self, number: int, sender: Device, listeners: Sequence[Device], to: str) -> None:
+    def __init__(self, number: int, sender: Handset, listeners: Sequence[Handset], to: str) -> None:
         self._number = number
         self._sender = sender
         self._to = to
@@ -49,7 +49,7 @@ class Pair:
         self.texts += texts
         await self._sender.send_all(self._to, texts, UNANSWERED)
 
-    def texts_at(self, listener: Device) -> list[str]:
+    def texts_at(self, listener: Handset) -> list[str]:
         return listener.texts_of(self._sender.user_id)
 
 
@@ -145,7 +145,7 @@ async def world(
     )
     bus = node.bus = LosingBus()
     async with node, AsyncExitStack() as stack:
-        at = Addresses(**node.addresses)
+        at = ServerAddresses(**node.addresses)
         pairs = [await _pair(stack, at, n) for n in range(PAIRS)]
         hub = hubs[0]
         due = len(hub.table.sessions)
@@ -153,10 +153,10 @@ async def world(
         yield World(hub, bus, notifications, pairs)
 
 
-async def _pair(stack: AsyncExitStack, at: Addresses, n: int) -> Pair:
-    async def device(number: str, client_id: str, transport: str) -> Device:
+async def _pair(stack: AsyncExitStack, at: ServerAddresses, n: int) -> Pair:
+    async def device(number: str, client_id: str, transport: str) -> Handset:
         credentials = await log_in(at, number, f"{client_id}-{n}")
-        return await stack.enter_async_context(Device(credentials, at, transport, options=PATIENT))
+        return await stack.enter_async_context(Handset(credentials, at, transport, options=PATIENT))
 
     sender_number, receiver_number = f"138000000{n:02}", f"139000000{n:02}"
     sender = await device(sender_number, "sender", ("tcp", "ws")[n % 2])

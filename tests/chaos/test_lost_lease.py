@@ -11,9 +11,9 @@ from fsharechat.protocol.ids import node_of
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.registry import Members
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from tools.chaos.world import World
-from tools.testing.cluster import Cluster, MakeCluster, new_numbers
-from tools.testing.devices import FAST, Device, log_in
+from tools.chaos.world import ChaosWorld
+from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
+from tools.testing.devices import FAST, Handset, log_in
 from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ STUBBORN = replace(FAST, request_timeout=BOUND, send_timeout=BOUND, ping_interva
 class Holders:
     """Who holds which node id, as the registry tells."""
 
-    def __init__(self, world: World, role: str) -> None:
+    def __init__(self, world: ChaosWorld, role: str) -> None:
         self._world = world
         self._role = role
         self.registry = ZooKeeperRegistry(world.variables()["FSHARECHAT_REGISTRY__URL"])
@@ -57,7 +57,7 @@ class Holders:
         return next((node for node in self.members if self.holder(node) == name), None)
 
 
-class Recorder(Device):
+class Recorder(Handset):
     """Notes the id of every message that it was told to be stored, also of a send that was tried again since."""
 
     ids_given: list[int]
@@ -73,7 +73,7 @@ async def test_who_wakes_without_its_lease_gives_out_no_id_of_it_and_goes_on_wit
     cluster: MakeCluster,
 ) -> None:
     it = cluster(2, 2)
-    async with Holders(World(it.name), "connector") as connectors:
+    async with Holders(ChaosWorld(it.name), "connector") as connectors:
         sleeper, other = it.names("connector")
         await _number(it, connectors, sleeper, other)
         numbers = new_numbers(2)
@@ -116,7 +116,7 @@ async def test_who_wakes_without_its_lease_gives_out_no_id_of_it_and_goes_on_wit
 
 async def test_a_group_process_whose_id_is_taken_goes_on_with_another(cluster: MakeCluster) -> None:
     it = cluster(2, 2)
-    async with Holders(World(it.name), "group") as groups:
+    async with Holders(ChaosWorld(it.name), "group") as groups:
         sleeper, other = it.names("group")
         await until(lambda: len(groups.members) == 2, lambda: f"{groups.members}")
         lost = groups.id_of(sleeper)
@@ -143,7 +143,7 @@ async def test_a_group_process_whose_id_is_taken_goes_on_with_another(cluster: M
     it.faults()
 
 
-async def _number(it: Cluster, connectors: Holders, first: str, second: str) -> None:
+async def _number(it: LiveCluster, connectors: Holders, first: str, second: str) -> None:
     """Start the connectors anew, so that the first has the id NODE: which ones they had depends on earlier tests."""
     it.stop(first, second)
     await until(lambda: not connectors.members, lambda: f"{connectors.members}")
@@ -153,14 +153,14 @@ async def _number(it: Cluster, connectors: Holders, first: str, second: str) -> 
     assert connectors.holder(NODE) == first, f"{connectors.members}"
 
 
-async def _device(it: Cluster, number: str, connector: str) -> Recorder:
+async def _device(it: LiveCluster, number: str, connector: str) -> Recorder:
     at = it.at(it.names("connector").index(connector))
     device = Recorder(await log_in(at, number, connector), at, "tcp", options=STUBBORN)
     device.ids_given = []
     return device
 
 
-async def _say(device: Device, to: str, text: str) -> SentMessage:
+async def _say(device: Handset, to: str, text: str) -> SentMessage:
     """Send until it is acknowledged."""
     while True:
         try:

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from fsharechat import __version__
-from tools.chaos.world import World
-from tools.testing.cluster import Cluster, MakeCluster
+from tools.chaos.world import ChaosWorld
+from tools.testing.cluster import LiveCluster, MakeCluster
 from tools.testing.server import BOUND
 
 pytestmark = pytest.mark.slow
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.slow
 Said = dict[str, Any]
 
 
-async def _ask(it: Cluster, name: str, what: str) -> tuple[int, Said]:
+async def _ask(it: LiveCluster, name: str, what: str) -> tuple[int, Said]:
     page = it.info()["members"][name]["addresses"]["metrics"].removesuffix("/metrics")
     async with aiohttp.ClientSession() as session, session.get(f"{page}/monitor/{what}") as answer:
         return answer.status, await answer.json()
 
 
-async def _until(it: Cluster, holds: Callable[[str, int, Said], bool]) -> None:
+async def _until(it: LiveCluster, holds: Callable[[str, int, Said], bool]) -> None:
     """Wait until it holds of what every process says: its name, the status, and the parts."""
     deadline = time.monotonic() + BOUND
     while True:
@@ -41,7 +41,7 @@ def _all_is_well(_: str, status: int, parts: Said) -> bool:
 
 async def test_kafka_away_is_told_and_takes_nobody_out(cluster: MakeCluster) -> None:
     it = cluster(2, 1)
-    world = World(it.name)
+    world = ChaosWorld(it.name)
     await _until(it, _all_is_well)
     await world.stop_service("kafka")
     try:
@@ -56,7 +56,7 @@ async def test_kafka_away_is_told_and_takes_nobody_out(cluster: MakeCluster) -> 
 
 async def test_without_the_store_nobody_is_ready(cluster: MakeCluster) -> None:
     it = cluster(2, 1)
-    world = World(it.name)
+    world = ChaosWorld(it.name)
     await _until(it, _all_is_well)
     await world.stop_service("mariadb")
 
@@ -77,7 +77,7 @@ async def test_without_the_registry_those_with_a_node_id_are_ready_until_they_lo
     cluster: MakeCluster,
 ) -> None:
     it = cluster(2, 1)
-    world = World(it.name)
+    world = ChaosWorld(it.name)
     await _until(it, _all_is_well)
     await world.stop_service("zookeeper")
 

@@ -14,11 +14,11 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from tests.chaos.crowds import addresses_of, talking
 from tools.chaos.swarm import Swarm
-from tools.chaos.verdict import Verdict, judge
-from tools.chaos.world import World
+from tools.chaos.verdict import RunVerdict, judge
+from tools.chaos.world import ChaosWorld
 from tools.services import process
-from tools.testing.cluster import Cluster, MakeCluster, new_numbers
-from tools.testing.devices import FAST, Device, log_in
+from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
+from tools.testing.devices import FAST, Handset, log_in
 from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow
@@ -39,11 +39,11 @@ Sending = Callable[[int], Awaitable[None]]
 
 
 @asynccontextmanager
-async def under_load(it: Cluster) -> AsyncIterator[tuple[World, Swarm]]:
+async def under_load(it: LiveCluster) -> AsyncIterator[tuple[ChaosWorld, Swarm]]:
     """A swarm that sends; at the end all of it must have arrived, once and in order, and no process been replaced."""
-    world = World(it.name)
+    world = ChaosWorld(it.name)
     swarm = Swarm(world.addresses())
-    verdict = Verdict()
+    verdict = RunVerdict()
     try:
         await swarm.log_in(CLIENTS)
         swarm.start(RATE)
@@ -95,7 +95,7 @@ async def _quick_again(swarm: Swarm) -> None:
     await until(lambda: not slow(), lambda: f"messages to {sorted(slow())} come by the head check only")
 
 
-async def _says(it: Cluster, name: str, begun: int, what: str) -> None:
+async def _says(it: LiveCluster, name: str, begun: int, what: str) -> None:
     """Wait until a process has said so since its log had so many characters."""
     await until(lambda: what in it.log(name)[begun:], f"{name}: {what!r} is not in its log")
 
@@ -134,13 +134,13 @@ async def test_without_kafka_all_is_accepted_and_the_head_check_brings_it(cluste
 async def test_without_mysql_requests_get_a_code_and_nothing_is_half_done(cluster: MakeCluster) -> None:
     it = cluster(2, 2)
     numbers = new_numbers(2)
-    ann = Device(
+    ann = Handset(
         await log_in(it.at(0), numbers[0], "ann"),
         it.at(0),
         "tcp",
         options=replace(FAST, request_timeout=BOUND),
     )
-    bob = Device(await log_in(it.at(1), numbers[1], "bob"), it.at(1), "ws")
+    bob = Handset(await log_in(it.at(1), numbers[1], "bob"), it.at(1), "ws")
     async with under_load(it) as (world, swarm), ann, bob:
         await ann.send(bob.user_id, "before")
         await world.stop_service("mariadb")
@@ -201,7 +201,7 @@ async def test_a_short_silence_of_zookeeper_is_not_noticed(cluster: MakeCluster)
         ] == []
 
 
-async def _silence(world: World) -> float:
+async def _silence(world: ChaosWorld) -> float:
     """Have ZooKeeper stand still for a short while; return how long it was."""
     identity = world.service("zookeeper").daemons[0].running
     assert identity is not None

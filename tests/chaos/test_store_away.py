@@ -9,7 +9,7 @@ import pytest
 from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
 from tools.testing.cluster import MakeCluster, new_numbers
-from tools.testing.devices import Device, log_in
+from tools.testing.devices import Handset, log_in
 from tools.testing.server import Server, until
 from tools.wire.proxy import Proxy
 
@@ -37,8 +37,8 @@ async def test_a_group_process_without_its_store_leaves_the_rotation_and_returns
 
     async with (
         Server(tmp_path / "lonely", {**settings, **own}) as lonely,
-        Device(ann, it.at(0), "tcp") as alice,
-        Device(bob, it.at(1), "tcp") as ben,
+        Handset(ann, it.at(0), "tcp") as alice,
+        Handset(bob, it.at(1), "tcp") as ben,
     ):
         await until(lambda: said("reached") == 1, "the connector has not reached it")
         wire.stop()

@@ -8,8 +8,8 @@ from itertools import count
 from typing import Protocol
 
 from fsharechat.client import SentMessage
-from tools.testing.cluster import Cluster, new_numbers
-from tools.testing.devices import FAST, Device, check_same, log_in, text_of
+from tools.testing.cluster import LiveCluster, new_numbers
+from tools.testing.devices import FAST, Handset, check_same, log_in, text_of
 from tools.testing.server import BOUND, until
 
 UNANSWERED = 4
@@ -24,7 +24,7 @@ PATIENT = replace(FAST, send_timeout=10 * BOUND, request_timeout=BOUND)
 class Pair:
     """Two devices. The first sends numbered texts to the second, a few at a time, from several tasks."""
 
-    def __init__(self, sender: Device, receiver: Device, pace: float) -> None:
+    def __init__(self, sender: Handset, receiver: Handset, pace: float) -> None:
         """`pace`: seconds from an answer to the next text of a task."""
         self._pace = pace
         self.sender = sender
@@ -61,19 +61,19 @@ class Pair:
             check_same(numbers, range(len(numbers)), "what one task sent")
 
 
-async def make_pair(it: Cluster, number: int, stack: AsyncExitStack, pace: float = PACE_SECONDS) -> Pair:
+async def make_pair(it: LiveCluster, number: int, stack: AsyncExitStack, pace: float = PACE_SECONDS) -> Pair:
     """Two new users; at either end of the pairs are both transports and both connectors."""
-    devices: list[Device] = []
+    devices: list[Handset] = []
     for side, phone in enumerate(new_numbers(2)):
         door, transport = (number >> side) % 2, ("tcp", "ws")[(number >> 2 * side) % 2]
         at = it.anywhere(door)
-        one = Device(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
+        one = Handset(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
         devices.append(await stack.enter_async_context(one))
     sender, receiver = devices
     return Pair(sender, receiver, pace)
 
 
-class Chat(Protocol):
+class RollingChat(Protocol):
     """Some who chat, and the texts of theirs that were acknowledged."""
 
     @property
@@ -83,7 +83,7 @@ class Chat(Protocol):
         """Send until told to stop."""
 
 
-async def get_through(pairs: Sequence[Chat]) -> None:
+async def get_through(pairs: Sequence[RollingChat]) -> None:
     """Wait until the load flows again, whatever has been stopped and started."""
     goal = {pair: len(pair.acknowledged) + PER_STEP for pair in pairs}
     await until(

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fsharechat.admin.office import Office
+from fsharechat.admin.office import AdminApi
 from fsharechat.client import Credentials
 from fsharechat.protocol.signals import Code, SubSignal
-from tools.testing.cluster import API_KEY, Cluster, MakeCluster, new_numbers
+from tools.testing.cluster import API_KEY, LiveCluster, MakeCluster, new_numbers
 from tools.testing.devices import log_in
 from tools.testing.server import BOUND
 from tools.wire.bodies import text_message
@@ -18,18 +18,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def it(cluster: MakeCluster) -> Cluster:
+def it(cluster: MakeCluster) -> LiveCluster:
     return cluster(2, 2)
 
 
 @pytest.fixture
-async def offices(it: Cluster) -> AsyncIterator[tuple[Office, Office]]:
+async def offices(it: LiveCluster) -> AsyncIterator[tuple[AdminApi, AdminApi]]:
     """The back office, by each api process."""
-    async with Office(it.at(0).http, API_KEY) as one, Office(it.at(1).http, API_KEY) as other:
+    async with AdminApi(it.at(0).http, API_KEY) as one, AdminApi(it.at(1).http, API_KEY) as other:
         yield one, other
 
 
-async def online(it: Cluster, connector: int, credentials: Credentials) -> TcpWire:
+async def online(it: LiveCluster, connector: int, credentials: Credentials) -> TcpWire:
     wire = await TcpWire.open(it.at(connector).tcp)
     assert await wire.connect(credentials) == SubSignal.CONNECTION_ACCEPTED
     return wire
@@ -40,7 +40,7 @@ async def send(wire: TcpWire, target: str, text: str) -> int:
 
 
 async def test_words_are_refused_on_every_node_and_allowed_again(
-    it: Cluster, offices: tuple[Office, Office]
+    it: LiveCluster, offices: tuple[AdminApi, AdminApi]
 ) -> None:
     it.faults()
     word = f"word-{new_numbers(1)[0]}"
@@ -59,7 +59,7 @@ async def test_words_are_refused_on_every_node_and_allowed_again(
 
 
 async def test_a_blocked_user_is_out_at_once_on_every_node(
-    it: Cluster, offices: tuple[Office, Office]
+    it: LiveCluster, offices: tuple[AdminApi, AdminApi]
 ) -> None:
     it.faults()
     (number,) = new_numbers(1)
@@ -83,7 +83,9 @@ async def test_a_blocked_user_is_out_at_once_on_every_node(
     assert it.faults() == []
 
 
-async def test_a_push_reaches_devices_on_both_connectors(it: Cluster, offices: tuple[Office, Office]) -> None:
+async def test_a_push_reaches_devices_on_both_connectors(
+    it: LiveCluster, offices: tuple[AdminApi, AdminApi]
+) -> None:
     numbers = new_numbers(2)
     users = [await log_in(it.at(n), number, "phone") for n, number in enumerate(numbers)]
     wires = [await online(it, n, user) for n, user in enumerate(users)]

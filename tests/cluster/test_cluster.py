@@ -11,8 +11,8 @@ import pytest
 from fsharechat.client import ConnectionLost, Disconnected
 from fsharechat.registry import Members
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from tools.testing.cluster import Cluster, MakeCluster, new_numbers
-from tools.testing.devices import FAST, Device, log_in
+from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
+from tools.testing.devices import FAST, Handset, log_in
 from tools.testing.server import BOUND, run_command
 
 pytestmark = pytest.mark.slow
@@ -53,14 +53,14 @@ async def test_a_device_that_connects_elsewhere_leaves_where_it_was(
     ann, ben = new_numbers(2)
     mine, other = await log_in(it.at(0), ann, "phone"), await log_in(it.at(1), ben, "phone")
     async with AsyncExitStack() as stack:
-        sender = await stack.enter_async_context(Device(other, it.at(0), "tcp"))
+        sender = await stack.enter_async_context(Handset(other, it.at(0), "tcp"))
         stack.enter_context(pytest.raises(Disconnected))  # which is what becomes of the first place
-        before = await stack.enter_async_context(Device(mine, it.at(0), first_by, options=ONCE))
+        before = await stack.enter_async_context(Handset(mine, it.at(0), first_by, options=ONCE))
         await _online(it, 2, 0)
         await it.until_known()
         await sender.send(mine.user_id, "before")
         await before.until_received(1)
-        async with Device(mine, it.at(1), then_by, position=before.position) as now:
+        async with Handset(mine, it.at(1), then_by, position=before.position) as now:
             await before.until_seen(ConnectionLost)
             await _online(it, 1, 1)
             await it.until_known()
@@ -99,11 +99,11 @@ async def test_commands_of_scripts_cluster(cluster: MakeCluster) -> None:
     cluster(2, 2)
     assert it.states() == dict.fromkeys(everything, "ready")
     mine = await log_in(it.at(1), new_numbers(1)[0], "phone")
-    async with Device(mine, it.at(1), "tcp"):
+    async with Handset(mine, it.at(1), "tcp"):
         await it.until_known()
 
 
-async def _online(it: Cluster, *wanted: int) -> None:
+async def _online(it: LiveCluster, *wanted: int) -> None:
     """Wait until so many devices are at each connector: those of an earlier test may still be on their way out."""
     deadline = time.monotonic() + BOUND
     while (found := [await it.metric("devices_online", one) for one in it.names("connector")]) != [*wanted]:
@@ -114,6 +114,6 @@ def _after(name: str, stopped: tuple[str, ...]) -> str:
     return "stopped" if name in stopped else "ready"
 
 
-def _like(it: Cluster, **more: str) -> dict[str, str]:
+def _like(it: LiveCluster, **more: str) -> dict[str, str]:
     """The settings of one more process of the cluster, without their prefix."""
     return {**it.settings_of_one_more(), "REGISTRY__SESSION_SECONDS": "4", **more}

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conversation import converse
 from tools.services.certificates import Authority
 from tools.services.places import ROOT
-from tools.testing.cluster import Cluster, new_numbers
+from tools.testing.cluster import LiveCluster, new_numbers
 from tools.testing.server import BOUND, until
 
 pytestmark = pytest.mark.slow
@@ -27,9 +27,9 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def sealed(authority: Authority) -> Iterator[Cluster]:
+def sealed(authority: Authority) -> Iterator[LiveCluster]:
     """A cluster of two connectors and two group processes with [rpc.tls] and [store.tls]."""
-    cluster = Cluster(f"test-cluster-{os.getpid()}-tls")
+    cluster = LiveCluster(f"test-cluster-{os.getpid()}-tls")
     pair = authority.issue("process")
     settings = {
         "FSHARECHAT_RPC__TLS__CA": str(authority.certificate),
@@ -44,7 +44,7 @@ def sealed(authority: Authority) -> Iterator[Cluster]:
 
 
 async def test_two_people_talk_also_when_certificates_are_renewed(
-    sealed: Cluster, authority: Authority
+    sealed: LiveCluster, authority: Authority
 ) -> None:
     await talk(sealed)
 
@@ -63,7 +63,7 @@ async def test_two_people_talk_also_when_certificates_are_renewed(
     await talk(sealed)
 
 
-async def talk(sealed: Cluster) -> None:
+async def talk(sealed: LiveCluster) -> None:
     await converse(
         sealed.at(0),
         sealed.code_for,

@@ -13,8 +13,8 @@ import pytest
 from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
 from fsharechat.store import fence
-from tools.testing.cluster import Cluster, MakeCluster, new_numbers
-from tools.testing.devices import Device, log_in
+from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
+from tools.testing.devices import Handset, log_in
 from tools.testing.server import BOUND, run_command
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ REASON = (
 
 
 @contextmanager
-def raised(it: Cluster) -> Iterator[None]:
+def raised(it: LiveCluster) -> Iterator[None]:
     """Have the fence above the level of this version."""
     url = urls.parse(it.info()["variables"]["FSHARECHAT_STORE__URL"], "mysql", MYSQL_PORT)
     host, port = url.hosts[0]
@@ -42,7 +42,7 @@ def raised(it: Cluster) -> Iterator[None]:
                 cursor.execute("DELETE FROM facts WHERE name = %s", (fence.NAME,))
 
 
-async def until_store_is(it: Cluster, wanted: str, code: int) -> None:
+async def until_store_is(it: LiveCluster, wanted: str, code: int) -> None:
     """Wait until every group process says this of its store, and that it is ready or not."""
     pages = [
         it.info()["members"][name]["addresses"]["metrics"].replace("/metrics", "/monitor/ready")
@@ -74,7 +74,10 @@ async def test_processes_below_the_fence_take_no_calls_and_do_not_start(
         assert errors.splitlines()[-1].startswith("fsharechat: [store] ")
         assert errors.splitlines()[-1].endswith(REASON)
     await until_store_is(it, "ok", 200)
-    async with Device(ann, it.anywhere(0), "tcp") as one, Device(ben, it.anywhere(1), "ws") as other:
+    async with (
+        Handset(ann, it.anywhere(0), "tcp") as one,
+        Handset(ben, it.anywhere(1), "ws") as other,
+    ):
         await one.send(other.user_id, "it goes on")
         await other.until_received(1)
     said = it.faults()

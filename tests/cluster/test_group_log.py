@@ -10,15 +10,15 @@ from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
 from fsharechat.store import fence
 from fsharechat.store.mysql import MysqlStore
-from tests.large_group import MEMBERS, Talk, asleep, come_true, insert_users
-from tools.testing.cluster import Cluster, MakeCluster, new_numbers
-from tools.testing.devices import Device, log_in
+from tests.large_group import MEMBERS, LargeGroupTalk, asleep, come_true, insert_users
+from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
+from tools.testing.devices import Handset, log_in
 from tools.testing.server import run_command
 
 pytestmark = pytest.mark.slow
 
 
-def store_of(it: Cluster) -> MysqlStore:
+def store_of(it: LiveCluster) -> MysqlStore:
     return MysqlStore(urls.parse(it.info()["variables"]["FSHARECHAT_STORE__URL"], "mysql", MYSQL_PORT), 1000)
 
 
@@ -37,10 +37,10 @@ async def test_members_sleep_after_the_fence_and_have_all_when_they_come(
             ann, ben, cid, dan = [
                 await log_in(it.at(n % 2), number, "phone") for n, number in enumerate(numbers)
             ]
-            first = await stack.enter_async_context(Device(ann, it.anywhere(0), "tcp"))
-            second = await stack.enter_async_context(Device(ben, it.anywhere(1), "ws"))
+            first = await stack.enter_async_context(Handset(ann, it.anywhere(0), "tcp"))
+            second = await stack.enter_async_context(Handset(ben, it.anywhere(1), "ws"))
             id = await first.groups.create("hundreds", [ben.user_id, cid.user_id, dan.user_id, *crowd])
-            talk = Talk(id, first, second)
+            talk = LargeGroupTalk(id, first, second)
             await it.until_known()
             if await store.read(fence.lowest) < fence.LEVEL:
                 await talk.go_on(10)
@@ -57,12 +57,12 @@ async def test_members_sleep_after_the_fence_and_have_all_when_they_come(
 
             await come_true(all_asleep, "they stay awake")
             await talk.go_on()
-            third = await stack.enter_async_context(Device(cid, it.anywhere(1), "tcp"))
+            third = await stack.enter_async_context(Handset(cid, it.anywhere(1), "tcp"))
             await talk.check(third)
             await asyncio.to_thread(it.kill, "group-0")
             await talk.go_on(10)
             await asyncio.to_thread(it.start, "group-0")
-            fourth = await stack.enter_async_context(Device(dan, it.anywhere(0), "ws"))
+            fourth = await stack.enter_async_context(Handset(dan, it.anywhere(0), "ws"))
             await talk.go_on(10)
             for device in (third, fourth):
                 await talk.check(device)

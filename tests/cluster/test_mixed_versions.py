@@ -17,10 +17,10 @@ from fsharechat.client import Disconnected, RequestError, RequestTimeout, SentMe
 from fsharechat.client.groups import NOTICES
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MemberType
-from tests.cluster.rolling import PAGE, PATIENT, Chat, get_through, make_pair
+from tests.cluster.rolling import PAGE, PATIENT, RollingChat, get_through, make_pair
 from tools.services.places import ROOT
-from tools.testing.cluster import Cluster, new_numbers
-from tools.testing.devices import Device, check_same, log_in, text_of
+from tools.testing.cluster import LiveCluster, new_numbers
+from tools.testing.devices import Handset, check_same, log_in, text_of
 from tools.testing.previous import previous_version
 from tools.testing.server import BOUND
 
@@ -40,10 +40,10 @@ RETRY_SECONDS = 0.1
 
 
 @pytest.fixture
-def mixed() -> Iterator[Cluster]:
+def mixed() -> Iterator[LiveCluster]:
     """A cluster of the version before: two connectors, two group processes and two api processes."""
     tree = previous_version()
-    cluster = Cluster(f"test-cluster-{os.getpid()}-mixed")
+    cluster = LiveCluster(f"test-cluster-{os.getpid()}-mixed")
     try:
         cluster.up(2, 2, tree=tree)
         assert set(cluster.trees().values()) == {tree}
@@ -59,12 +59,12 @@ class Circle:
     guest come and go.
     """
 
-    def __init__(self, members: list[Device], guest: str) -> None:
+    def __init__(self, members: list[Handset], guest: str) -> None:
         self.members = members
         self.acknowledged: dict[str, SentMessage] = {}
-        self._readers: dict[int, list[Device]] = {}
+        self._readers: dict[int, list[Handset]] = {}
         """Who may read each message, by its id, beside who wrote it."""
-        self._writers: dict[int, Device] = {}
+        self._writers: dict[int, Handset] = {}
         self._recalled: set[int] = set()
         self._guest = guest
         self._visited = False
@@ -80,7 +80,7 @@ class Circle:
             for writer in self.members[:2]:
                 tasks.create_task(self._write(writer, stop))
 
-    async def _write(self, writer: Device, stop: asyncio.Event) -> None:
+    async def _write(self, writer: Handset, stop: asyncio.Event) -> None:
         others = [one for one in self.members if one is not writer]
         for number in count():
             if stop.is_set():
@@ -98,7 +98,7 @@ class Circle:
                 await self._change(writer, f"circle {number}")
             await asyncio.sleep(PACE_SECONDS)
 
-    async def _change(self, owner: Device, name: str) -> None:
+    async def _change(self, owner: Handset, name: str) -> None:
         await persist(lambda: owner.groups.rename(self._id, name))
         self._name = name
         self._visited = not self._visited
@@ -136,7 +136,7 @@ class Circle:
         guests = {self._guest} if self._visited else set()
         assert await self._present() == {one.user_id for one in self.members} | guests
 
-    async def _history(self, member: Device) -> list[pb.Message]:
+    async def _history(self, member: Handset) -> list[pb.Message]:
         found: list[pb.Message] = []
         while True:
             before = found[-1].message_id if found else 0
@@ -160,7 +160,7 @@ async def persist(ask: Callable[[], Awaitable[None]]) -> None:
 
 
 async def test_a_rolling_upgrade_under_load_loses_nothing_and_shows_nobody_what_is_not_for_them(
-    mixed: Cluster, capsys: pytest.CaptureFixture[str]
+    mixed: LiveCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with AsyncExitStack() as stack:
         pairs = [await make_pair(mixed, number, stack, PACE_SECONDS) for number in range(PAIRS)]
@@ -168,7 +168,7 @@ async def test_a_rolling_upgrade_under_load_loses_nothing_and_shows_nobody_what_
         guest = (await log_in(mixed.at(), number, "phone")).user_id
         circle = Circle([await member(mixed, number, stack) for number in range(4)], guest)
         await circle.gather()
-        all_of_them: list[Chat] = [*pairs, circle]
+        all_of_them: list[RollingChat] = [*pairs, circle]
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as chats:
             for chat in all_of_them:
@@ -192,22 +192,22 @@ async def test_a_rolling_upgrade_under_load_loses_nothing_and_shows_nobody_what_
         print(f"\n{len(mixed.names())} processes upgraded under load: {total} messages")
 
 
-async def member(it: Cluster, number: int, stack: AsyncExitStack) -> Device:
+async def member(it: LiveCluster, number: int, stack: AsyncExitStack) -> Handset:
     at = it.anywhere(number % 2)
     [phone] = new_numbers(1)
     transport = ("tcp", "ws")[number // 2]
     return await stack.enter_async_context(
-        Device(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
+        Handset(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
     )
 
 
-async def two_strangers_talk(it: Cluster) -> None:
+async def two_strangers_talk(it: LiveCluster) -> None:
     """Two new users log in and connect, one at each connector: with whatever group process answers."""
     async with AsyncExitStack() as stack:
         devices = []
         for number, phone in enumerate(new_numbers(2)):
             credentials = await log_in(it.at(number), phone, "phone")
-            device = Device(credentials, it.at(number), ("tcp", "ws")[number], options=PATIENT)
+            device = Handset(credentials, it.at(number), ("tcp", "ws")[number], options=PATIENT)
             devices.append(await stack.enter_async_context(device))
         one, other = devices
         for sender, receiver in ((one, other), (other, one)):

@@ -15,7 +15,7 @@ import pytest
 from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
 from tools.testing.cluster import new_numbers
-from tools.testing.devices import Device, log_in, text_of
+from tools.testing.devices import Handset, log_in, text_of
 from tools.testing.previous import previous_version
 from tools.testing.server import Server, run_command
 from tools.testing.services import Services
@@ -77,7 +77,7 @@ class Pair:
         async with AsyncExitStack() as stack:
             devices = [
                 await stack.enter_async_context(
-                    Device(await log_in(server.at, number, "phone"), server.at, transport)
+                    Handset(await log_in(server.at, number, "phone"), server.at, transport)
                 )
                 for number, transport in zip(numbers, ("tcp", "ws"), strict=True)
             ]
@@ -86,7 +86,7 @@ class Pair:
                 await while_they_do()
                 await self._say(*devices)
 
-    async def _say(self, one: Device, other: Device) -> None:
+    async def _say(self, one: Handset, other: Handset) -> None:
         had = len(other.received)
         self._said.append(f"text {len(self._said)}")
         await one.send(other.user_id, self._said[-1])

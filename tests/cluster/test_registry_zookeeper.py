@@ -22,7 +22,7 @@ from fsharechat.registry.zookeeper.session import ZooKeeperSession
 from tests.cluster.holder import __name__ as HOLDER
 from tools.services.places import ROOT
 from tools.testing.server import until
-from tools.testing.zookeeper import ZooKeeper
+from tools.testing.zookeeper import OwnZooKeeper
 from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 @pytest.fixture
-def url(zookeeper: ZooKeeper, request: pytest.FixtureRequest) -> str:
+def url(zookeeper: OwnZooKeeper, request: pytest.FixtureRequest) -> str:
     """A folder for the test alone, which is not there yet."""
     return f"{zookeeper.url}/{request.node.name.translate(str.maketrans('[]', '--'))}/chat"
 
@@ -79,21 +79,21 @@ def open_registry(stack: AsyncExitStack, url: str) -> Open:
 
 
 @pytest.fixture
-async def wire(zookeeper: ZooKeeper, stack: AsyncExitStack) -> Proxy:
+async def wire(zookeeper: OwnZooKeeper, stack: AsyncExitStack) -> Proxy:
     wire = Proxy(f"127.0.0.1:{zookeeper.port}")
     await wire.open()
     stack.push_async_callback(wire.close)
     return wire
 
 
-class Holder:
+class LeaseHolder:
     """A process of tests/cluster/holder.py."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
-    async def start(cls, stack: AsyncExitStack, url: str, node: int | str, address: str) -> "Holder":
+    async def start(cls, stack: AsyncExitStack, url: str, node: int | str, address: str) -> "LeaseHolder":
         """Start one that has its lease already."""
         process = await asyncio.create_subprocess_exec(
             *[sys.executable, "-m", HOLDER, url, str(SHORT), "connector", str(node), address],
@@ -130,18 +130,18 @@ class Deaf(asyncio.Event):
         pass
 
 
-class Log:
+class HeardLog:
     """What a registry told, with `held` of the lease at that moment."""
 
     def __init__(self) -> None:
         self.changes: list[bool] = []
         self.members: list[dict[int, str]] = []
 
-    def of(self, lease: Lease) -> "Log":
+    def of(self, lease: Lease) -> "HeardLog":
         lease.on_change(self.changes.append)
         return self
 
-    async def watching(self, registry: ZooKeeperRegistry, kind: str = "connector") -> "Log":
+    async def watching(self, registry: ZooKeeperRegistry, kind: str = "connector") -> "HeardLog":
         def tell(members: Members) -> None:
             self.members.append(dict(members))
 
@@ -152,7 +152,7 @@ class Log:
 async def test_a_second_process_is_refused_and_told_who_holds_the_id(
     stack: AsyncExitStack, url: str, open_registry: Open
 ) -> None:
-    await Holder.start(stack, url, 5, "10.0.0.7:7000")
+    await LeaseHolder.start(stack, url, 5, "10.0.0.7:7000")
     registry = await open_registry()
     with pytest.raises(
         LeaseTaken, match=r"node id 5 of a connector is held by 10\.0\.0\.7:7000 \(process \d+"
@@ -164,7 +164,7 @@ async def test_processes_that_race_for_auto_get_the_lowest_ids_once_each(open_re
     registries = [await open_registry(LONG) for _ in range(10)]
     leases = await asyncio.gather(*[one.lease("group", "auto", f"a:{n}") for n, one in enumerate(registries)])
     assert sorted(lease.node for lease in leases) == list(range(10))
-    log = await Log().watching(registries[0], "group")
+    log = await HeardLog().watching(registries[0], "group")
     assert log.members == [{lease.node: f"a:{n}" for n, lease in enumerate(leases)}]
 
 
@@ -182,9 +182,9 @@ async def test_an_id_that_is_given_back_is_free_at_once(open_registry: Open, by:
 async def test_the_id_of_a_killed_process_is_free_when_its_session_ends(
     stack: AsyncExitStack, url: str, open_registry: Open
 ) -> None:
-    holder = await Holder.start(stack, url, 5, "a:1")
+    holder = await LeaseHolder.start(stack, url, 5, "a:1")
     registry = await open_registry()
-    log = await Log().watching(registry)
+    log = await HeardLog().watching(registry)
     await holder.kill()
     # As the same process does that was started again.
     lease = await registry.lease("connector", 5, "a:2")
@@ -193,10 +193,12 @@ async def test_the_id_of_a_killed_process_is_free_when_its_session_ends(
     assert log.members[0] == {5: "a:1"}
 
 
-async def test_a_short_outage_of_zookeeper_costs_no_lease(zookeeper: ZooKeeper, open_registry: Open) -> None:
+async def test_a_short_outage_of_zookeeper_costs_no_lease(
+    zookeeper: OwnZooKeeper, open_registry: Open
+) -> None:
     registry = await open_registry(LONGEST)
     lease = await registry.lease("connector", 5, "a:1")
-    log = await Log().of(lease).watching(registry)
+    log = await HeardLog().of(lease).watching(registry)
     await zookeeper.stop()
     assert lease.held
     await zookeeper.start()
@@ -216,10 +218,10 @@ async def test_a_short_outage_of_zookeeper_costs_no_lease(zookeeper: ZooKeeper, 
 
 
 async def test_a_long_outage_of_zookeeper_costs_the_lease_until_it_is_back(
-    zookeeper: ZooKeeper, open_registry: Open
+    zookeeper: OwnZooKeeper, open_registry: Open
 ) -> None:
     lease = await (await open_registry()).lease("connector", 5, "a:1")
-    log = Log().of(lease)
+    log = HeardLog().of(lease)
     await zookeeper.stop()
     try:
         await until(lambda: log.changes == [False], "the lease goes on without ZooKeeper")
@@ -236,7 +238,7 @@ async def test_a_holder_without_network_stops_before_another_has_the_id_and_wait
     wire: Proxy, open_registry: Open, how: str
 ) -> None:
     lost = await (await open_registry(at=wire.address)).lease("connector", 5, "a:1")
-    log = Log().of(lost)
+    log = HeardLog().of(lost)
     other = await open_registry()
     if how == "silence":
         wire.stop()
@@ -251,7 +253,7 @@ async def test_a_holder_without_network_stops_before_another_has_the_id_and_wait
     assert taken == [False]
 
     wire.go()
-    log.members = (await Log().watching(other)).members
+    log.members = (await HeardLog().watching(other)).members
     with pytest.raises(LeaseTaken):  # the one that lost it is connected, and asks for it
         await (await open_registry(at=wire.address)).lease("connector", 5, "a:3")
     assert not lost.held
@@ -265,7 +267,7 @@ async def test_a_holder_without_network_stops_before_another_has_the_id_and_wait
 async def test_a_stopped_process_knows_when_it_wakes_that_it_lost_its_id(
     stack: AsyncExitStack, url: str, open_registry: Open
 ) -> None:
-    holder = await Holder.start(stack, url, 5, "a:1")
+    holder = await LeaseHolder.start(stack, url, 5, "a:1")
     await holder.freeze()
     lease = await (await open_registry()).lease("connector", 5, "a:2")
     holder.wake()
@@ -279,10 +281,10 @@ async def test_a_stopped_process_knows_when_it_wakes_that_it_lost_its_id(
 async def test_a_stopped_process_whose_id_is_taken_goes_on_with_the_lowest_free_one(
     stack: AsyncExitStack, url: str, open_registry: Open
 ) -> None:
-    holder = await Holder.start(stack, url, "auto", "a:1")
+    holder = await LeaseHolder.start(stack, url, "auto", "a:1")
     await holder.freeze()
     other = await open_registry()
-    log = await Log().watching(other)
+    log = await HeardLog().watching(other)
     for node in (0, 1):
         assert (await other.lease("connector", node, "a:2")).held
     holder.wake()
@@ -294,11 +296,11 @@ async def test_a_stopped_process_whose_id_is_taken_goes_on_with_the_lowest_free_
 
 
 async def test_an_id_that_was_another_one_before_is_kept_and_given_back(
-    zookeeper: ZooKeeper, wire: Proxy, url: str, open_registry: Open
+    zookeeper: OwnZooKeeper, wire: Proxy, url: str, open_registry: Open
 ) -> None:
     cut_off, other = await open_registry(at=wire.address), await open_registry()
     lease = await cut_off.lease("connector", "auto", "a:1")
-    log = Log().of(lease)
+    log = HeardLog().of(lease)
     wire.cut()
     taken = await other.lease("connector", 0, "a:2")
     assert not lease.held
@@ -323,7 +325,7 @@ async def test_an_id_that_was_another_one_before_is_kept_and_given_back(
 async def test_while_all_ids_are_held_a_lost_one_is_waited_for(wire: Proxy, open_registry: Open) -> None:
     cut_off, other = await open_registry(at=wire.address), await open_registry(LONG)
     lease = await cut_off.lease("connector", "auto", "a:1")
-    log = Log().of(lease)
+    log = HeardLog().of(lease)
     wire.cut()
     taken = await asyncio.gather(*[other.lease("connector", node, "a:2") for node in range(NODES)])
     with structlog.testing.capture_logs() as said:
@@ -336,10 +338,10 @@ async def test_while_all_ids_are_held_a_lost_one_is_waited_for(wire: Proxy, open
 
 
 async def test_a_node_that_was_deleted_is_a_lost_lease_and_made_again(
-    zookeeper: ZooKeeper, stack: AsyncExitStack, url: str, open_registry: Open
+    zookeeper: OwnZooKeeper, stack: AsyncExitStack, url: str, open_registry: Open
 ) -> None:
     lease = await (await open_registry(LONG)).lease("connector", 5, "a:1")
-    log = Log().of(lease)
+    log = HeardLog().of(lease)
     hand = ZKClient(f"127.0.0.1:{zookeeper.port}")
     stack.push_async_callback(hand.close)
     await hand.start()
@@ -351,7 +353,7 @@ async def test_a_node_that_was_deleted_is_a_lost_lease_and_made_again(
 async def test_a_watch_hears_what_changed_while_it_was_cut_off(wire: Proxy, open_registry: Open) -> None:
     cut_off, other = await open_registry(at=wire.address), await open_registry()
     first = await other.lease("connector", 5, "a:1")
-    log = await Log().watching(cut_off)
+    log = await HeardLog().watching(cut_off)
     wire.cut()
     await other.lease("connector", 6, "a:2")
     await first.release()
@@ -391,7 +393,7 @@ async def test_the_bus_has_the_version_that_all_who_read_it_know(stack: AsyncExi
     stack.push_async_callback(later.close)
     await later.open()
     seen: list[int] = []
-    log = await Log().watching(later)  # both from one reading
+    log = await HeardLog().watching(later)  # both from one reading
     await later.watch_bus(seen.append)
     assert seen == [1]
     assert log.members == [{9: "10.0.0.1:6789"}]
@@ -402,18 +404,18 @@ async def test_members_are_read_again_though_no_event_came(
 ) -> None:
     monkeypatch.setattr(zookeeper_registry, "REREAD_SECONDS", 0.1)
     monkeypatch.setattr(ZooKeeperSession, "waker", lambda _: Deaf())
-    log = await Log().watching(await open_registry(LONG))
+    log = await HeardLog().watching(await open_registry(LONG))
     await (await open_registry(LONG)).lease("connector", 5, "a:1")
     await until(lambda: log.members == [{}, {5: "a:1"}], lambda: f"members: {log.members}")
 
 
 async def test_members_stay_while_zookeeper_is_away_and_the_dead_among_them_go_when_it_is_back(
-    stack: AsyncExitStack, url: str, zookeeper: ZooKeeper, open_registry: Open
+    stack: AsyncExitStack, url: str, zookeeper: OwnZooKeeper, open_registry: Open
 ) -> None:
-    holder = await Holder.start(stack, url, 5, "a:1")
+    holder = await LeaseHolder.start(stack, url, 5, "a:1")
     registry = await open_registry()
     await registry.lease("connector", 6, "a:2")
-    log = await Log().watching(registry)
+    log = await HeardLog().watching(registry)
     await zookeeper.stop()
     await holder.kill()
     assert log.members == [{5: "a:1", 6: "a:2"}]
@@ -424,14 +426,14 @@ async def test_members_stay_while_zookeeper_is_away_and_the_dead_among_them_go_w
 
 @pytest.mark.parametrize("how", ["refused", "silence"])
 async def test_when_one_of_several_hosts_dies_the_session_moves_on(
-    zookeeper: ZooKeeper, stack: AsyncExitStack, wire: Proxy, open_registry: Open, how: str
+    zookeeper: OwnZooKeeper, stack: AsyncExitStack, wire: Proxy, open_registry: Open, how: str
 ) -> None:
     second = Proxy(f"127.0.0.1:{zookeeper.port}")
     await second.open()
     stack.push_async_callback(second.close)
     registry = await open_registry(LONG, at=f"{wire.address},127.0.0.1:1,{second.address}")
     lease = await registry.lease("connector", 5, "a:1")
-    log = await Log().of(lease).watching(registry)
+    log = await HeardLog().of(lease).watching(registry)
     used, spare = (wire, second) if wire.connections else (second, wire)
     before = spare.connections
     if how == "silence":

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.e2e.deployment import Boot, Chat, Deployment, Faults
+from tests.e2e.deployment import Boot, ChatOfTwo, Deployment, Faults
 from tests.e2e.in_cluster import CONTRACT_LIMITS, InCluster, Pair, connector, variables
 from tests.e2e.in_process import Booted
-from tools.testing.cluster import Cluster, MakeCluster
+from tools.testing.cluster import LiveCluster, MakeCluster
 from tools.testing.server import Server
 
 
@@ -57,7 +57,7 @@ def joining(deployment: str, request: pytest.FixtureRequest) -> dict[str, str]:
     """The settings with which one more process joins the cluster; none where there is none."""
     if deployment != "cluster":
         return {}
-    it: Cluster = request.getfixturevalue("cluster")(2, 2)
+    it: LiveCluster = request.getfixturevalue("cluster")(2, 2)
     return it.settings_of_one_more()
 
 
@@ -102,6 +102,6 @@ async def server(boot: Boot) -> Deployment:
 
 
 @pytest.fixture
-async def chat(server: Deployment) -> AsyncIterator[Chat]:
-    async with Chat.between(server) as chat:
+async def chat(server: Deployment) -> AsyncIterator[ChatOfTwo]:
+    async with ChatOfTwo.between(server) as chat:
         yield chat

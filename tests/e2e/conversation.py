@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from fsharechat.client import Credentials, FriendRequestsChanged, FriendsChanged, Position, SentMessage
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, FriendState, RequestStatus
-from tools.testing.devices import Device, check_same, log_in, text_of
-from tools.testing.server import Addresses, until
+from tools.testing.devices import Handset, check_same, log_in, text_of
+from tools.testing.server import ServerAddresses, until
 
 CodeFor = Callable[[str], Awaitable[str]]
 """Asks for a login code for a number, and finds out what it is."""
@@ -19,14 +19,14 @@ PAGE = 150
 
 
 async def converse(
-    at: Addresses,
+    at: ServerAddresses,
     code_for: CodeFor,
     *,
     anna_by: str,
     ben_by: str,
     numbers: Sequence[str],
     texts: int,
-    elsewhere: Addresses | None = None,
+    elsewhere: ServerAddresses | None = None,
     online: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Drive a friendship from the login to the history pages, and check that everybody sees all of it.
@@ -46,9 +46,9 @@ async def converse(
 
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        anna_phone = await enter(Device(anna, at, anna_by))
-        anna_tablet = await enter(Device(tablet, elsewhere, "ws" if anna_by == "tcp" else "tcp"))
-        ben_phone = await enter(Device(ben, elsewhere, ben_by))
+        anna_phone = await enter(Handset(anna, at, anna_by))
+        anna_tablet = await enter(Handset(tablet, elsewhere, "ws" if anna_by == "tcp" else "tcp"))
+        ben_phone = await enter(Handset(ben, elsewhere, ben_by))
 
         if online is not None:
             await online()
@@ -64,7 +64,7 @@ async def converse(
             await _read_back(device, other, inboxes[device.user_id])
 
         laptop = await log_in(at, anna_number, "anna-laptop")
-        anna_laptop = await enter(Device(laptop, at, ben_by))
+        anna_laptop = await enter(Handset(laptop, at, ben_by))
         newest = anna_tablet.ids()[-1]
         await until(lambda: newest in anna_laptop.ids(), "the laptop gets nothing")
         got = anna_laptop.ids()
@@ -72,7 +72,7 @@ async def converse(
         assert anna_laptop.gaps() == []
 
 
-async def _become_friends(anna: Device, anna_tablet: Device, ben: Device, ben_number: str) -> None:
+async def _become_friends(anna: Handset, anna_tablet: Handset, ben: Handset, ben_number: str) -> None:
     found = await anna.search_users(ben_number)
     assert [user.uid for user in found] == [ben.user_id]
     await anna.add_friend(ben.user_id, REASON)
@@ -99,7 +99,7 @@ def _greeting(message: pb.Message) -> tuple[str, str, int, str]:
     return message.from_user, message.conversation.target, content.type, said
 
 
-async def _talk(anna: Device, ben: Device, texts: int) -> dict[str, list[SentMessage]]:
+async def _talk(anna: Handset, ben: Handset, texts: int) -> dict[str, list[SentMessage]]:
     async with asyncio.TaskGroup() as tasks:
         by_anna = tasks.create_task(anna.send_all(ben.user_id, _texts("anna", texts)))
         by_ben = tasks.create_task(ben.send_all(anna.user_id, _texts("ben", texts)))
@@ -111,11 +111,11 @@ def _texts(who: str, count: int) -> list[str]:
 
 
 async def _whole_inbox(
-    at: Addresses, number: str, by: str, other: Credentials, total: int
+    at: ServerAddresses, number: str, by: str, other: Credentials, total: int
 ) -> list[pb.Message]:
     """Return the inbox of a user, as a new device reads it that says it has the first entry; the history has that."""
     credentials = await log_in(at, number, f"reader-{by}")
-    async with Device(credentials, at, by, position=Position(1, 0)) as reader:
+    async with Handset(credentials, at, by, position=Position(1, 0)) as reader:
         # A seq for each: as many entries as the last seq says.
         await until(lambda: reader.position.seq >= total, lambda: f"{reader.position} of {total}")
         assert reader.position.seq == total
@@ -125,9 +125,9 @@ async def _whole_inbox(
 
 
 async def _see_everything(
-    anna: Device,
-    anna_tablet: Device,
-    ben: Device,
+    anna: Handset,
+    anna_tablet: Handset,
+    ben: Handset,
     sent: dict[str, list[SentMessage]],
     inboxes: dict[str, list[pb.Message]],
 ) -> None:
@@ -152,7 +152,7 @@ async def _see_everything(
             check_same(mine, [receipt.message_id for receipt in receipts], "one sender's messages")
 
 
-async def _read_back(device: Device, other: Credentials, entries: list[pb.Message]) -> None:
+async def _read_back(device: Handset, other: Credentials, entries: list[pb.Message]) -> None:
     """Page through the history: all of it, each message once, the newest first."""
     pages = await device.whole_history(other.user_id, PAGE)
     ids = [message.message_id for message in pages]

@@ -20,7 +20,7 @@ import structlog
 
 from fsharechat.client import Credentials, login
 from fsharechat.protocol.signals import SubSignal
-from tools.testing.server import SUPER_CODE, Addresses, until
+from tools.testing.server import SUPER_CODE, ServerAddresses, until
 from tools.wire.clients import BOUND, TcpWire, WebWire, Wire
 
 BOTH = ("one process", pytest.param("cluster", marks=pytest.mark.slow))
@@ -34,7 +34,7 @@ TOO_MANY = "connections refused: too many"
 PACE_SECONDS = 0.06
 """Between two texts of a chat: well within the limit of the contract."""
 
-_FINE = frozenset({TOO_MANY, "a super code is set: who knows it can log in as anybody"})
+_FINE = frozenset({TOO_MANY, "a super code is set: anybody who knows it can log in as any user"})
 
 
 class Memory(NamedTuple):
@@ -98,7 +98,7 @@ class Deployment(ABC):
 
     @property
     @abstractmethod
-    def at(self) -> Addresses:
+    def at(self) -> ServerAddresses:
         """Where its clients go."""
 
     @abstractmethod
@@ -190,7 +190,7 @@ Boot = Callable[..., Awaitable[Deployment]]
 """Boots a server with some settings, by section."""
 
 
-class Chat:
+class ChatOfTwo:
     """Two users, over TCP and WebSocket, who answer each other until told to stop."""
 
     def __init__(self, wires: tuple[Wire, Wire], users: tuple[str, str]) -> None:

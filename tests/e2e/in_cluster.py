@@ -12,8 +12,8 @@ import pymysql
 from fsharechat import urls
 from fsharechat.protocol.signals import UserStatus
 from tests.e2e.deployment import Deployment, Faults, Memory
-from tools.testing.cluster import Cluster, metric_at, new_numbers
-from tools.testing.server import Addresses, Server
+from tools.testing.cluster import LiveCluster, metric_at, new_numbers
+from tools.testing.server import Server, ServerAddresses
 
 CONTRACT_LIMITS = {"LIMITS__REQUESTS": "100"}
 MEMORY_NOISE = 2 << 20
@@ -24,12 +24,12 @@ WARM_UP = 20
 class Pair(NamedTuple):
     """A cluster, and two connectors of the tests in it."""
 
-    cluster: Cluster
+    cluster: LiveCluster
     servers: Sequence[Server]
 
 
 def connector(
-    it: Cluster,
+    it: LiveCluster,
     data: Path,
     settings: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
@@ -81,12 +81,12 @@ def _event(line: str) -> dict[str, Any]:
 class InCluster(Deployment):
     """Two connectors, the first for TCP and the second for WebSocket; or one for both."""
 
-    cluster: Cluster
+    cluster: LiveCluster
     servers: Sequence[Server]
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, cluster: Cluster, servers: Sequence[Server]) -> AsyncIterator[Self]:
+    async def on(cls, cluster: LiveCluster, servers: Sequence[Server]) -> AsyncIterator[Self]:
         faults = LoggedFaults(servers)
         cluster.faults()
         async with AsyncExitStack() as wires:
@@ -97,8 +97,8 @@ class InCluster(Deployment):
         assert cluster.faults() == []
 
     @property
-    def at(self) -> Addresses:
-        return Addresses(self.servers[0].at.tcp, self.servers[-1].at.ws, self.servers[0].at.http)
+    def at(self) -> ServerAddresses:
+        return ServerAddresses(self.servers[0].at.tcp, self.servers[-1].at.ws, self.servers[0].at.http)
 
     async def metric(self, name: str) -> float:
         return sum([await metric_at(server.addresses["metrics"], name) for server in self.servers])

@@ -19,7 +19,7 @@ from roles.connector.session import Session
 from roles.connector.tcp import TcpConnection
 from roles.connector.websocket import WebSocketConnection
 from tests.e2e.deployment import Deployment, Faults, Memory
-from tools.testing.server import SUPER_CODE, Addresses, until
+from tools.testing.server import SUPER_CODE, ServerAddresses, until
 
 _PORTS: dict[str, dict[str, Any]] = {
     "connector": {"tcp_port": 0, "ws_port": 0},
@@ -52,8 +52,8 @@ class Booted(Deployment):
             yield cls(node=node, faults=faults, wires=wires)
 
     @property
-    def at(self) -> Addresses:
-        return Addresses(**{name: self.node.addresses[name] for name in Addresses._fields})
+    def at(self) -> ServerAddresses:
+        return ServerAddresses(**{name: self.node.addresses[name] for name in ServerAddresses._fields})
 
     async def metric(self, name: str) -> float:
         families = {family.name: family for family in self.node.metrics.collect()}

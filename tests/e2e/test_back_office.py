@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from fsharechat.admin.office import Office
+from fsharechat.admin.office import AdminApi
 from fsharechat.client import LoginError
 from fsharechat.protocol.signals import Code, LoginCode, SubSignal
 from tests.e2e.deployment import ACCEPTED, Boot, Deployment
@@ -27,8 +27,8 @@ async def server(boot: Boot) -> Deployment:
 
 
 @pytest.fixture
-async def office(server: Deployment) -> AsyncIterator[Office]:
-    async with Office(server.at.http, KEY) as office:
+async def office(server: Deployment) -> AsyncIterator[AdminApi]:
+    async with AdminApi(server.at.http, KEY) as office:
         yield office
 
 
@@ -44,7 +44,9 @@ def refusal(wire: TcpWire | WebWire, code: Code) -> int | None:
 
 
 @TRANSPORTS
-async def test_a_message_of_the_open_api_arrives(server: Deployment, office: Office, transport: str) -> None:
+async def test_a_message_of_the_open_api_arrives(
+    server: Deployment, office: AdminApi, transport: str
+) -> None:
     anna = await server.online(transport, "anna")
     content = {"type": 1, "searchableContent": "系统维护 at 5"}
     body = {"mobiles": [server.numbers["anna"], "13000000000"], "content": {"content": content}}
@@ -62,7 +64,7 @@ async def test_a_message_of_the_open_api_arrives(server: Deployment, office: Off
 
 @TRANSPORTS
 async def test_a_muted_user_may_not_send_until_it_is_over(
-    server: Deployment, office: Office, transport: str
+    server: Deployment, office: AdminApi, transport: str
 ) -> None:
     anna, ben = await server.online(transport, "anna"), (await server.login("ben")).user_id
     assert await send(anna, ben, "one") == Code.SUCCESS
@@ -73,7 +75,7 @@ async def test_a_muted_user_may_not_send_until_it_is_over(
 
 
 async def test_a_blocked_user_is_out_on_every_device_and_in_again_when_it_is_over(
-    server: Deployment, office: Office
+    server: Deployment, office: AdminApi
 ) -> None:
     web, ben = await server.online_web("anna", "web"), await server.online_tcp("ben")
     credentials = await server.login("anna", "phone")
@@ -100,7 +102,7 @@ async def test_a_blocked_user_is_out_on_every_device_and_in_again_when_it_is_ove
 
 @TRANSPORTS
 async def test_a_kicked_device_has_to_log_in_again_and_no_other(
-    server: Deployment, office: Office, transport: str
+    server: Deployment, office: AdminApi, transport: str
 ) -> None:
     credentials = await server.login("anna", "phone")
     phone = await server.open(transport)
@@ -121,7 +123,9 @@ async def test_a_kicked_device_has_to_log_in_again_and_no_other(
     assert await server.online(transport, "anna", "phone")
 
 
-async def test_a_device_that_was_only_disconnected_may_come_back(server: Deployment, office: Office) -> None:
+async def test_a_device_that_was_only_disconnected_may_come_back(
+    server: Deployment, office: AdminApi
+) -> None:
     credentials = await server.login("anna", "phone")
     phone = await server.tcp()
     assert await phone.connect(credentials) == ACCEPTED
@@ -134,7 +138,7 @@ async def test_a_device_that_was_only_disconnected_may_come_back(server: Deploym
 
 @TRANSPORTS
 async def test_sensitive_words_are_refused_as_soon_as_they_are_known(
-    server: Deployment, office: Office, transport: str
+    server: Deployment, office: AdminApi, transport: str
 ) -> None:
     anna, ben = await server.online(transport, "anna"), (await server.login("ben")).user_id
     assert await send(anna, ben, "赌博") == Code.SUCCESS
@@ -146,7 +150,7 @@ async def test_sensitive_words_are_refused_as_soon_as_they_are_known(
     assert await send(anna, ben, "hello") == Code.SUCCESS
 
 
-async def test_a_dismissed_group_tells_its_members(server: Deployment, office: Office) -> None:
+async def test_a_dismissed_group_tells_its_members(server: Deployment, office: AdminApi) -> None:
     anna, ben = await server.online_web("anna"), await server.online_tcp("ben")
     uid = (await server.login("ben", "other")).user_id
     group = {"groupInfo": {"target": "chess", "name": "Chess", "type": 0}}

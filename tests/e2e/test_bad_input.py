@@ -10,7 +10,7 @@ from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import REQUESTS, Code, Signal, SubSignal
 from tests.e2e.abuses import ABUSES
-from tests.e2e.deployment import ACCEPTED, BOTH, Chat, Deployment
+from tests.e2e.deployment import ACCEPTED, BOTH, ChatOfTwo, Deployment
 from tools.wire import websocket
 from tools.wire.bodies import connect_body, text_message, web_text
 
@@ -35,7 +35,7 @@ def deployment(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("name", ABUSES)
 async def test_an_abuse_ends_its_own_connections_and_disturbs_nobody(
-    name: str, server: Deployment, chat: Chat
+    name: str, server: Deployment, chat: ChatOfTwo
 ) -> None:
     await ABUSES[name](server)
     await server.until_sessions(2)  # those of the chat
@@ -206,7 +206,7 @@ async def test_ids_that_do_not_exist_get_the_code_of_the_contract(server: Deploy
         assert (code_, list(result.message), result.current, result.head) == (Code.SUCCESS, [], 0, 0)
 
 
-async def test_nine_hundred_requests_in_one_chunk(server: Deployment, chat: Chat) -> None:
+async def test_nine_hundred_requests_in_one_chunk(server: Deployment, chat: ChatOfTwo) -> None:
     wire = await server.online_tcp("dora")
     request = pb.SearchUserRequest(keyword="x").SerializeToString()
     chunk = b"".join(frames.encode(Signal.PUBLISH, SubSignal.US, n, request) for n in range(900))

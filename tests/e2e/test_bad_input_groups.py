@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
-from tests.e2e.deployment import BOTH, Boot, Chat
+from tests.e2e.deployment import BOTH, Boot, ChatOfTwo
 
 REQUESTS: dict[SubSignal, type[Message]] = {
     SubSignal.MS: pb.Message,
@@ -101,7 +101,7 @@ async def test_values_at_their_edges_fail_nothing(boot: Boot, about: str) -> Non
     code, id = await wire.request(SubSignal.GC, pb.CreateGroupRequest(group=group).SerializeToString())
     assert code == Code.SUCCESS
     target = id.decode() if about == "a group" else other.user_id
-    async with Chat.between(server):
+    async with ChatOfTwo.between(server):
         for sub_signal, kind in REQUESTS.items():
             for request in edges(kind, target):
                 code, _ = await wire.request(sub_signal, request.SerializePartialToString())

@@ -209,7 +209,7 @@ async def test_root_looks_and_leaves_everything_to_the_owner(older: Path) -> Non
     for command in ("migrate", "fence"):
         code, output = await said(older, command)
         assert code == 1
-        assert f"belongs to nobody. Do it as that user: sudo -u nobody fsharechat {command}" in output
+        assert f"belongs to nobody. Run it as that user: sudo -u nobody fsharechat {command}" in output
         assert kept(older) == before
 
 

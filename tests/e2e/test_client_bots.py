@@ -19,7 +19,7 @@ from fsharechat.client import (
 )
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import FriendState
-from tools.testing.devices import FAST, Device, check_same, log_in, text_of
+from tools.testing.devices import FAST, Handset, check_same, log_in, text_of
 from tools.testing.server import BOUND, Server, until
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ async def slow_bot(
 async def test_a_slow_bot_gets_all_in_order_and_once(server: Server, transport: str, away: bool) -> None:
     anna, me = await log_in(server.at, ANNA, "phone"), await log_in(server.at, BOT, "bot")
     texts = numbered(WAITING)
-    async with Device(anna, server.at, "tcp") as sender:
+    async with Handset(anna, server.at, "tcp") as sender:
         bot, received, events = await slow_bot(me, server, transport, None)
         await sender.send(me.user_id, "hello")
         await until(lambda: len(received) == 1, "the bot got nothing")
@@ -116,7 +116,7 @@ async def test_a_bot_that_is_killed_at_random_moments_misses_nothing(
 
     sent: list[str] = []
 
-    async def keep_sending(sender: Device) -> None:
+    async def keep_sending(sender: Handset) -> None:
         while True:
             some = [f"{n:06}".ljust(1000, "x") for n in range(len(sent), len(sent) + 200)]
             await sender.send_all(me.user_id, some)
@@ -128,7 +128,7 @@ async def test_a_bot_that_is_killed_at_random_moments_misses_nothing(
     loop = asyncio.get_running_loop()
     bot = await start()
     try:
-        async with Device(anna, server.at, "tcp") as sender:
+        async with Handset(anna, server.at, "tcp") as sender:
             sending = asyncio.create_task(keep_sending(sender))
             ends = loop.time() + KILLING_SECONDS
             while loop.time() < ends and not sending.done():
@@ -169,7 +169,7 @@ async def test_the_example_bot_answers_each_text_once_over_restarts(server: Serv
         bots.append(subprocess.Popen([sys.executable, script], cwd=tmp_path))
 
     try:
-        async with Device(anna, server.at, "tcp") as phone:
+        async with Handset(anna, server.at, "tcp") as phone:
             start()
             await until(lambda: bots[-1].poll() is None and (tmp_path / "echo-bot").exists(), "no bot")
             found: list[pb.User] = []

@@ -43,7 +43,7 @@ OPTIONS = replace(Options.fast(), report_delivery=True, follow_reports=True)
 NUMBERS = {"anna": "13800000001", "ben": "13800000002", "carl": "13800000003"}
 
 
-class People:
+class TwoPeople:
     """Users of one server, each device a client of its own."""
 
     def __init__(self, server: Server) -> None:
@@ -65,9 +65,9 @@ class People:
 
 
 @pytest.fixture(params=[("tcp", "ws"), ("ws", "tcp")], ids=["tcp-ws", "ws-tcp"])
-async def people(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[People, str, str]]:
+async def people(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[TwoPeople, str, str]]:
     """Yield the people, with the transport of anna and carl, and that of ben."""
-    async with Server(tmp_path / "data") as server, People(server) as people:
+    async with Server(tmp_path / "data") as server, TwoPeople(server) as people:
         yield people, *request.param
 
 
@@ -96,7 +96,7 @@ async def notice_of(client: Client) -> tuple[ContentType, str, tuple[str, ...]]:
     return notice.kind, notice.operator, notice.members
 
 
-async def test_a_group_from_its_making_to_its_end(people: tuple[People, str, str]) -> None:
+async def test_a_group_from_its_making_to_its_end(people: tuple[TwoPeople, str, str]) -> None:
     world, one, other = people
     anna, ben, carl = await asyncio.gather(
         world.come("anna", one), world.come("ben", other), world.come("carl", one)
@@ -154,7 +154,7 @@ async def test_a_group_from_its_making_to_its_end(people: tuple[People, str, str
 
 
 async def test_files_and_pictures_come_as_they_were_sent(
-    people: tuple[People, str, str], tmp_path: Path
+    people: tuple[TwoPeople, str, str], tmp_path: Path
 ) -> None:
     world, one, other = people
     anna, ben = await asyncio.gather(world.come("anna", one), world.come("ben", other))
@@ -177,7 +177,7 @@ async def test_files_and_pictures_come_as_they_were_sent(
     assert b"".join([part async for part in anna.media.stream(image.remote_media_url)]) == picture.getvalue()
 
 
-async def test_receipts_reach_the_sender(people: tuple[People, str, str]) -> None:
+async def test_receipts_reach_the_sender(people: tuple[TwoPeople, str, str]) -> None:
     world, one, other = people
     anna, ben, carl = await asyncio.gather(
         world.come("anna", one), world.come("ben", other), world.come("carl", other)
@@ -201,7 +201,7 @@ async def test_receipts_reach_the_sender(people: tuple[People, str, str]) -> Non
     assert (await event_of(late, MessagesRead)).uid == ben.user_id
 
 
-async def test_recalled_is_recalled_everywhere(people: tuple[People, str, str]) -> None:
+async def test_recalled_is_recalled_everywhere(people: tuple[TwoPeople, str, str]) -> None:
     world, one, other = people
     anna, ben, carl = await asyncio.gather(
         world.come("anna", one), world.come("ben", other), world.come("carl", one)
@@ -230,7 +230,7 @@ async def test_recalled_is_recalled_everywhere(people: tuple[People, str, str]) 
             assert (content.data, content.searchable_content) == (str(message_id).encode(), "")
 
 
-async def test_settings_are_the_same_on_all_devices(people: tuple[People, str, str]) -> None:
+async def test_settings_are_the_same_on_all_devices(people: tuple[TwoPeople, str, str]) -> None:
     world, one, other = people
     first, second = await asyncio.gather(world.come("anna", one), world.come("anna", other, "second"))
     version = await first.settings.set_muted(private("somebody"), True)
@@ -247,7 +247,7 @@ async def test_settings_are_the_same_on_all_devices(people: tuple[People, str, s
     assert [entry.value for entry in await first.settings.pull(version)] == ["0"]
 
 
-async def test_typing_and_call_signals_pass_through(people: tuple[People, str, str]) -> None:
+async def test_typing_and_call_signals_pass_through(people: tuple[TwoPeople, str, str]) -> None:
     world, one, other = people
     anna, ben = await asyncio.gather(world.come("anna", one), world.come("ben", other))
     call = pb.MessageContent(type=ContentType.CALL_START, content="call-1", persist_flag=3)
@@ -271,7 +271,7 @@ async def test_the_longest_text_goes_and_one_byte_more_is_told_before_it_is_sent
 ) -> None:
     async with (
         Server(tmp_path / "data", {"CONNECTOR__MAX_BODY_BYTES": "2000"}) as server,
-        People(server) as people,
+        TwoPeople(server) as people,
     ):
         ben = await people.come("ben", transport)
         credentials = await login(server.at.http, NUMBERS["anna"], SUPER_CODE, client_id="anna")
@@ -296,7 +296,7 @@ async def test_more_texts_than_the_limit_allows_all_go_in_the_end(
 ) -> None:
     """Also when the server has a lower limit than the client knows of: over TCP it says so."""
     limits = {"LIMITS__REQUESTS": str(requests), "LIMITS__SECONDS": "5"}
-    async with Server(tmp_path / "data", limits) as server, People(server) as people:
+    async with Server(tmp_path / "data", limits) as server, TwoPeople(server) as people:
         ben = await people.come("ben", "tcp")
         credentials = await login(server.at.http, NUMBERS["anna"], SUPER_CODE, client_id="anna")
         for run in ("first", "second"):  # the second one begins with what the first has left of the limit

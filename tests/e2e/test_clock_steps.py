@@ -7,7 +7,7 @@ import pytest
 from fsharechat.client import SentMessage
 from tests.e2e.in_cluster import connector
 from tools.testing.cluster import MakeCluster, new_numbers
-from tools.testing.devices import Device, log_in, text_of
+from tools.testing.devices import Handset, log_in, text_of
 from tools.testing.server import Server, until
 from tools.testing.services import Services
 from tools.testing.stepped_clock import SteppedClock
@@ -35,7 +35,7 @@ async def test_whatever_the_clock_does_messages_go_and_stay_in_order(
     said: list[str] = []
     sent: list[SentMessage] = []
 
-    async def talk(people: tuple[Device, Device], what: str) -> None:
+    async def talk(people: tuple[Handset, Handset], what: str) -> None:
         for one, other in (people, people[::-1]):
             said.append(f"{what} {len(said)}")
             sent.append(await one.send(other.user_id, said[-1]))
@@ -43,7 +43,10 @@ async def test_whatever_the_clock_does_messages_go_and_stay_in_order(
 
     async with server:
         logins = [await log_in(server.at, number, f"phone {number}") for number in NUMBERS]
-        ann, ben = people = Device(logins[0], server.at, "tcp"), Device(logins[1], server.at, "ws")
+        ann, ben = people = (
+            Handset(logins[0], server.at, "tcp"),
+            Handset(logins[1], server.at, "ws"),
+        )
         async with ann, ben:
             await talk(people, "by the right clock")
             for seconds in (-HOUR, HOUR, 0):
@@ -70,7 +73,7 @@ async def test_whatever_the_clock_does_messages_go_and_stay_in_order(
             assert [text_of(message) for message in reversed(read)] == said
 
 
-async def has(device: Device, text: str) -> None:
+async def has(device: Handset, text: str) -> None:
     """Wait until a text has come to a device."""
     await until(lambda: text in map(text_of, device.received), f"{text!r} does not come")
 
@@ -85,7 +88,7 @@ async def test_an_answer_through_a_connector_that_is_behind_stands_behind_its_qu
         clock.step(-behind)
         numbers = new_numbers(2)
         logins = [await log_in(it.at(0), number, f"phone {number}") for number in numbers]
-        ann, ben = Device(logins[0], it.at(0), "tcp"), Device(logins[1], late.at, "ws")
+        ann, ben = Handset(logins[0], it.at(0), "tcp"), Handset(logins[1], late.at, "ws")
         said: list[str] = []
         async with ann, ben:
             for round in range(ROUNDS):

@@ -18,7 +18,7 @@ from roles.connector import hub
 from roles.connector.session import Session
 from roles.connector.tables import SessionTable
 from roles.connector.websocket import WebSocketConnection
-from tests.e2e.deployment import ACCEPTED, BOTH, Boot, Chat, Deployment
+from tests.e2e.deployment import ACCEPTED, BOTH, Boot, ChatOfTwo, Deployment
 from tools.services.certificates import Authority
 from tools.testing.server import BOUND, until
 from tools.wire import websocket
@@ -305,7 +305,7 @@ async def test_a_heartbeat_keeps_a_web_client_and_gets_no_answer(boot: Boot, qui
 
 async def test_a_flood_of_connections_keeps_nobody_out_and_others_chat_on(boot: Boot, transport: str) -> None:
     server = await boot(connector={"max_unauthenticated": 40})
-    async with Chat.between(server):
+    async with ChatOfTwo.between(server):
         flood = [await server.tcp() for _ in range(60)] + [await server.raw_web() for _ in range(60)]
         await server.until_metric("connections_refused", 80)
         late = await server.open(transport)  # the oldest makes room
@@ -341,7 +341,7 @@ async def test_a_flood_of_connections_that_never_begin_tls_keeps_nobody_out(
 
 
 async def test_a_flood_of_pings_ends_its_connection_and_others_chat_on(
-    server: Deployment, chat: Chat, transport: str
+    server: Deployment, chat: ChatOfTwo, transport: str
 ) -> None:
     wire = await server.open(transport)
     assert await wire.connect(await server.login("dora")) == ACCEPTED
@@ -356,7 +356,7 @@ async def test_a_flood_of_pings_ends_its_connection_and_others_chat_on(
 
 
 async def test_a_flood_of_what_is_refused_ends_its_connection_and_others_chat_on(
-    server: Deployment, chat: Chat, transport: str
+    server: Deployment, chat: ChatOfTwo, transport: str
 ) -> None:
     wire = await server.open(transport)
     assert await wire.connect(await server.login("dora")) == ACCEPTED
@@ -411,7 +411,7 @@ async def test_a_long_chunk_is_carried_out_in_parts(
     assert max(decoded.values(), default=0) <= 2000
 
 
-async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat: Chat) -> None:
+async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat: ChatOfTwo) -> None:
     dora = await server.login("dora")
     good, bad = orjson.dumps(connect_body(dora)), orjson.dumps(connect_body(dora, password="AAAA"))
 
@@ -430,7 +430,7 @@ async def test_a_flood_of_connects_leaves_others_alone(server: Deployment, chat:
 
 async def test_who_never_reads_is_dropped_and_others_chat_on(boot: Boot, transport: str) -> None:
     server = await boot(connector={"send_buffer_bytes": 65536}, limits={"requests": 0})
-    async with Chat.between(server):
+    async with ChatOfTwo.between(server):
         dora = await server.login("dora")
         wire = await server.open(transport)
         assert await wire.connect(dora) == ACCEPTED

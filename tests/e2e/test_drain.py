@@ -13,7 +13,7 @@ import pytest
 from fsharechat.client import Disconnected, Position, SentMessage
 from fsharechat.store import fence
 from tools.testing.cluster import new_numbers
-from tools.testing.devices import FAST, Device, log_in, text_of
+from tools.testing.devices import FAST, Handset, log_in, text_of
 from tools.testing.server import Server, run_command, until
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ ONCE = replace(FAST, reconnect=False)
 class Load:
     """Devices that send until the connection is gone, and what was acknowledged to each."""
 
-    def __init__(self, devices: list[Device], to: str) -> None:
+    def __init__(self, devices: list[Handset], to: str) -> None:
         self.acknowledged: dict[str, SentMessage] = {}
         self._devices = devices
         self._to = to
@@ -37,7 +37,7 @@ class Load:
                 for _ in range(UNANSWERED):
                     tasks.create_task(self._send(device, numbers))
 
-    async def _send(self, device: Device, numbers: "count[int]") -> None:
+    async def _send(self, device: Handset, numbers: "count[int]") -> None:
         with suppress(Disconnected):
             for number in numbers:
                 text = f"{device.credentials.client_id} {number}"
@@ -55,7 +55,7 @@ async def test_a_stop_under_load_loses_nothing_acknowledged(single: Server, by: 
             for number, transport in zip(numbers, ("tcp", "ws"), strict=True)
         ]
         async with AsyncExitStack() as stack:
-            devices = [Device(one, server.at, one.client_id, options=ONCE) for one in senders]
+            devices = [Handset(one, server.at, one.client_id, options=ONCE) for one in senders]
             for device in devices:
                 await device.connect()
                 stack.push_async_callback(device.close)
@@ -67,7 +67,7 @@ async def test_a_stop_under_load_loses_nothing_acknowledged(single: Server, by: 
         assert "role did not drain in time" not in server.errors
 
         await server.start()
-        async with Device(reader, server.at, "tcp", position=Position(1, 0)) as device:
+        async with Handset(reader, server.at, "tcp", position=Position(1, 0)) as device:
             stored = {
                 text_of(message): message.message_id
                 for sender in senders

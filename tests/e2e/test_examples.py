@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from fsharechat.protocol.signals import ContentType, FriendState
-from tools.testing.devices import Device, log_in
+from tools.testing.devices import Handset, log_in
 from tools.testing.server import SUPER_CODE, Server, until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -28,8 +28,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def anna(server: Server) -> AsyncIterator[Device]:
-    async with Device(await log_in(server.at, ANNA, "phone"), server.at, "tcp") as device:
+async def anna(server: Server) -> AsyncIterator[Handset]:
+    async with Handset(await log_in(server.at, ANNA, "phone"), server.at, "tcp") as device:
         yield device
 
 
@@ -81,7 +81,7 @@ async def running(folder: Path, server: Server, name: str, *more: str) -> AsyncI
         program.process.wait()
 
 
-async def test_the_echo_bot_makes_friends_and_answers(tmp_path: Path, server: Server, anna: Device) -> None:
+async def test_the_echo_bot_makes_friends_and_answers(tmp_path: Path, server: Server, anna: Handset) -> None:
     async with running(tmp_path, server, "echo_bot.py") as (_, bot):
         await anna.add_friend(bot, "let me in")
         await until(lambda: "let me in" in anna.texts_of(bot), "no answer to the greeting")
@@ -95,7 +95,7 @@ async def test_the_echo_bot_makes_friends_and_answers(tmp_path: Path, server: Se
     assert anna.texts_of(bot) == ["let me in", "hello", "are you there?"]
 
 
-async def test_the_file_bot_answers_with_a_file(tmp_path: Path, server: Server, anna: Device) -> None:
+async def test_the_file_bot_answers_with_a_file(tmp_path: Path, server: Server, anna: Handset) -> None:
     async with running(tmp_path, server, "file_bot.py") as (_, bot):
         await anna.send(bot, "飞享 note")
         await anna.until_received(1)
@@ -106,7 +106,7 @@ async def test_the_file_bot_answers_with_a_file(tmp_path: Path, server: Server, 
 
 
 async def test_the_bridge_carries_both_ways(
-    tmp_path: Path, server: Server, anna: Device, other: "Other"
+    tmp_path: Path, server: Server, anna: Handset, other: "Other"
 ) -> None:
     webhook = await other.listen()
     flags = ("--webhook", webhook, "--port", "0")
@@ -128,7 +128,7 @@ async def test_the_bridge_carries_both_ways(
         assert other.taken == [{"id": str(receipt.message_id), "from": anna.user_id, "text": "to elsewhere"}]
 
 
-async def test_the_history_is_printed_oldest_first(tmp_path: Path, server: Server, anna: Device) -> None:
+async def test_the_history_is_printed_oldest_first(tmp_path: Path, server: Server, anna: Handset) -> None:
     bot = (await log_in(server.at, BOT, "phone")).user_id
     texts = [f"text {number}" for number in range(120)]  # more than a page
     for part in texts:

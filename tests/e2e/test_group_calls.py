@@ -13,7 +13,7 @@ from fsharechat.client.models import Event
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType
 from tools.testing.media_peer import PAYLOADS, MediaPeer
-from tools.testing.server import SUPER_CODE, Addresses, Server, until
+from tools.testing.server import SUPER_CODE, Server, ServerAddresses, until
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ class Caller:
         self.peers: dict[str, MediaPeer] = {}
 
     @classmethod
-    def on(cls, at: Addresses, who: Credentials, transport: str) -> "Caller":
+    def on(cls, at: ServerAddresses, who: Credentials, transport: str) -> "Caller":
         made: Caller
 
         def on_event(event: Event) -> None:
@@ -92,7 +92,7 @@ class Caller:
 
 
 class Stage:
-    def __init__(self, at: Addresses, stack: AsyncExitStack) -> None:
+    def __init__(self, at: ServerAddresses, stack: AsyncExitStack) -> None:
         self.at, self._stack = at, stack
         self._numbers = iter(range(13_700_000_000, 13_800_000_000))
 

@@ -12,8 +12,8 @@ from fsharechat.protocol.signals import ReportType
 from fsharechat.store.sqlite import SqliteStore
 from tests.e2e.deployment import Boot
 from tests.e2e.in_process import Booted
-from tests.large_group import MEMBERS, Talk, come_true, insert_users, put_users
-from tools.testing.devices import Device, log_in
+from tests.large_group import MEMBERS, LargeGroupTalk, come_true, insert_users, put_users
+from tools.testing.devices import Handset, log_in
 from tools.testing.server import Server
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ class Scene:
     """Ann and Ben are in a group with Cid, who is away, and with hundreds who never come."""
 
     def __init__(
-        self, server: Server, stack: AsyncExitStack, talk: Talk, cid: Credentials, first: int
+        self, server: Server, stack: AsyncExitStack, talk: LargeGroupTalk, cid: Credentials, first: int
     ) -> None:
         self.server = server
         self.talk = talk
@@ -37,10 +37,10 @@ class Scene:
     async def lay(cls, server: Server, stack: AsyncExitStack, by: str) -> "Scene":
         other = {"tcp": "ws", "ws": "tcp"}[by]
         ann, ben, cid = [await log_in(server.at, f"1380000000{n}", f"device-{n}") for n in range(3)]
-        first = await stack.enter_async_context(Device(ann, server.at, by))
-        second = await stack.enter_async_context(Device(ben, server.at, other))
+        first = await stack.enter_async_context(Handset(ann, server.at, by))
+        second = await stack.enter_async_context(Handset(ben, server.at, other))
         id = await first.groups.create("hundreds", [ben.user_id, cid.user_id, *CROWD])
-        return cls(server, stack, Talk(id, first, second), cid, 1)
+        return cls(server, stack, LargeGroupTalk(id, first, second), cid, 1)
 
     def asleep(self) -> set[str]:
         path = self.server.data / "fsharechat.db"
@@ -59,9 +59,9 @@ class Scene:
 
         await come_true(look, "they stay awake")
 
-    async def back(self, by: str) -> Device:
+    async def back(self, by: str) -> Handset:
         """Have Cid connect, who has nothing but the notice of the group."""
-        device = Device(self.cid, self.server.at, by)
+        device = Handset(self.cid, self.server.at, by)
         return await self._stack.enter_async_context(device)
 
 
@@ -128,11 +128,11 @@ async def test_who_is_asleep_by_mistake_is_late_and_lacks_nothing(boot: Boot, st
     assert isinstance(server, Booted)
     store = server.node.store
     ann, ben = [await log_in(server.at, f"1380000000{n}", f"device-{n}") for n in range(2)]
-    first = await stack.enter_async_context(Device(ann, server.at, "tcp"))
-    second = await stack.enter_async_context(Device(ben, server.at, "ws"))
+    first = await stack.enter_async_context(Handset(ann, server.at, "tcp"))
+    second = await stack.enter_async_context(Handset(ben, server.at, "ws"))
     await store.write(insert_users, CROWD)
     id = await first.groups.create("hundreds", [ben.user_id, *CROWD])
-    talk = Talk(id, first, second)
+    talk = LargeGroupTalk(id, first, second)
     for n in range(1, 6):
         assert await store.put_to_sleep(id, [ann.user_id, ben.user_id])
         for _ in range(4):

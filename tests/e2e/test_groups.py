@@ -14,7 +14,7 @@ from fsharechat.protocol.signals import ContentType, PersistFlag, SubSignal
 from fsharechat.store import users
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.unit import Dialect, Unit, insert_many
-from tools.testing.devices import Device, log_in, text_of
+from tools.testing.devices import Handset, log_in, text_of
 from tools.testing.server import Server
 from tools.wire.clients import TcpWire
 
@@ -31,7 +31,7 @@ async def test_the_life_of_a_group(tmp_path: Path, ann_by: str, others_by: str) 
         devices = []
         for number, by in enumerate((ann_by, others_by, others_by, ann_by)):
             credentials = await log_in(server.at, f"1380000000{number}", f"device-{number}")
-            devices.append(await stack.enter_async_context(Device(credentials, server.at, by)))
+            devices.append(await stack.enter_async_context(Handset(credentials, server.at, by)))
         ann, ben, cid, dan = devices
 
         club = await ann.groups.create("俱乐部", [ben.user_id, cid.user_id])
@@ -52,7 +52,7 @@ async def test_the_life_of_a_group(tmp_path: Path, ann_by: str, others_by: str) 
             ContentType.MEMBER_QUIT: {},
             ContentType.GROUP_DISMISSED: {},
         }
-        heard: dict[Device, list[int | str]] = {
+        heard: dict[Handset, list[int | str]] = {
             ann: [104, "大家好", 105, 110, 106, 107, 108],
             ben: [104, 105, 110, 106],
             cid: [104, "大家好", 105, 110, "whispered", 106, 107, "the rest", 108],

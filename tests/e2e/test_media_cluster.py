@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
 from tools.testing.cluster import MakeCluster, new_numbers
-from tools.testing.devices import Device, log_in
+from tools.testing.devices import Handset, log_in
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ async def test_what_is_put_by_one_api_process_is_read_from_the_other(cluster: Ma
     async with ClientSession() as http:
         for transport, connector in (("tcp", 0), ("ws", 1)):
             credentials = await log_in(it.at(connector), number, transport)
-            async with Device(credentials, it.at(connector), transport) as device:
+            async with Handset(credentials, it.at(connector), transport) as device:
                 upload = await device.request(
                     SubSignal.GMURL, pb.GetMinioUploadUrlRequest(type=MediaType.FILE, key=key)
                 )
@@ -48,7 +48,7 @@ async def test_a_user_has_one_folder_whichever_group_process_is_asked(cluster: M
         found = set()
         for connector in (0, 1):
             credentials = await log_in(it.at(connector), number, "tcp")
-            async with Device(credentials, it.at(connector), "tcp") as device:
+            async with Handset(credentials, it.at(connector), "tcp") as device:
                 # So many at once that each group process gets some.
                 asked = [device.request(SubSignal.GMURL, request) for _ in range(40)]
                 for upload in await asyncio.gather(*asked):

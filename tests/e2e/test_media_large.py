@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
-from tools.testing.devices import FAST, Device, log_in
+from tools.testing.devices import FAST, Handset, log_in
 from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services
 
@@ -34,7 +34,7 @@ def settings_for(store: str, services: Services) -> dict[str, str]:
 
 
 async def upload_url(server: Server, key: str) -> pb.GetMinioUploadUrlResult:
-    async with Device(
+    async with Handset(
         await log_in(server.at, "13800000001", "phone"), server.at, "tcp", options=FAST
     ) as device:
         request = pb.GetMinioUploadUrlRequest(type=MediaType.VIDEO, key=key)

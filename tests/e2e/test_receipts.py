@@ -23,7 +23,7 @@ OK = {"code": 200, "message": "success", "result": None}
 ERROR = {"code": 400, "message": "error", "result": None}
 
 
-class People(NamedTuple):
+class ReceiptPeople(NamedTuple):
     """Ann has a phone (TCP) and a browser (WebSocket), and so has Ben."""
 
     ann: Credentials
@@ -35,7 +35,7 @@ class People(NamedTuple):
 
 
 @pytest.fixture
-async def people(tmp_path: Path) -> AsyncIterator[People]:
+async def people(tmp_path: Path) -> AsyncIterator[ReceiptPeople]:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(Server(tmp_path / "data"))
         wires: list[TcpWire | WebWire] = []
@@ -52,7 +52,7 @@ async def people(tmp_path: Path) -> AsyncIterator[People]:
                 assert await wire.connect(logged_in) == SubSignal.CONNECTION_ACCEPTED
                 wires.append(wire)
             credentials.append(logged_in)
-        yield People(*credentials, *wires)  # type: ignore[arg-type]
+        yield ReceiptPeople(*credentials, *wires)  # type: ignore[arg-type]
 
 
 async def told(wire: TcpWire, sub_signal: SubSignal) -> bytes:
@@ -88,7 +88,7 @@ def check_notice(message: pb.Message, id: int, operator: str) -> None:
     assert message.content.searchable_content == ""
 
 
-async def test_a_recall_reaches_every_device_but_the_one_that_asked(people: People) -> None:
+async def test_a_recall_reaches_every_device_but_the_one_that_asked(people: ReceiptPeople) -> None:
     ann, ben, ann_phone, ann_web, ben_phone, ben_web = people
     id = await sent(ann_phone, ben.user_id, 1)
     for wire in (ben_phone, ben_web, ann_web):
@@ -128,7 +128,7 @@ async def test_a_recall_reaches_every_device_but_the_one_that_asked(people: Peop
     assert [frame["subSignal"] for frame in ann_web.kept()].count("RMN") == 0
 
 
-async def test_reports_reach_the_other_on_both_transports(people: People) -> None:
+async def test_reports_reach_the_other_on_both_transports(people: ReceiptPeople) -> None:
     ann, ben, ann_phone, ann_web, ben_phone, ben_web = people
     before = now_ms()
     delivery = pb.DeliveryReport(date=1_700_000_000_000, target=ann.user_id).SerializeToString()
@@ -161,7 +161,7 @@ async def test_reports_reach_the_other_on_both_transports(people: People) -> Non
     assert orjson.loads(await ben_web.request("MDR", {"date": -1, "target": ann.user_id})) == OK
 
 
-async def test_in_a_group_the_owner_recalls_and_a_reader_is_reported(people: People) -> None:
+async def test_in_a_group_the_owner_recalls_and_a_reader_is_reported(people: ReceiptPeople) -> None:
     ann, ben, ann_phone, ann_web, ben_phone, ben_web = people
     made = pb.CreateGroupRequest(
         group=pb.Group(
@@ -194,7 +194,7 @@ async def test_in_a_group_the_owner_recalls_and_a_reader_is_reported(people: Peo
     check_notice(message, id, ann.user_id)
 
 
-async def test_a_setting_of_one_device_is_there_on_the_other(people: People) -> None:
+async def test_a_setting_of_one_device_is_there_on_the_other(people: ReceiptPeople) -> None:
     _, ben, ann_phone, ann_web, ben_phone, _ = people
     key = f"0-{ben.user_id}-0"
     request = pb.ModifyUserSettingReq(scope=3, key=key, value="1").SerializeToString()

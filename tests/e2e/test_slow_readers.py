@@ -13,7 +13,7 @@ from fsharechat.protocol.signals import Code, Signal, SubSignal
 from roles.connector import hub, slow
 from roles.connector.connection import DeviceConnection
 from roles.connector.session import Session, SessionState
-from tests.e2e.deployment import ACCEPTED, Boot, Chat, Deployment
+from tests.e2e.deployment import ACCEPTED, Boot, ChatOfTwo, Deployment
 from tools.testing.devices import log_in
 from tools.testing.server import Server, until
 from tools.wire.clients import TcpWire, WebWire, web_frame
@@ -117,7 +117,7 @@ async def test_who_takes_no_byte_is_dropped_and_others_chat_on(
     monkeypatch.setattr(slow, "STALLED_SECONDS", 0.5)
     server = await boot(limits={"requests": 0})
     ben, anna_id = await fill(server, transport)
-    async with Chat.between(server):
+    async with ChatOfTwo.between(server):
         wire = await online_narrow(server, transport, ben)
         ask_unread(wire, transport, anna_id, PAGES)
         await server.until_logged(wire, "reads too slowly")

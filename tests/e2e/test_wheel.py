@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.testing.devices import Device, log_in
+from tools.testing.devices import Handset, log_in
 from tools.testing.server import BOUND, Server
 
 pytestmark = pytest.mark.slow
@@ -92,5 +92,5 @@ async def test_a_server_runs_from_it_in_an_empty_folder(site: Path, tmp_path: Pa
     async with Server(folder / "data", environment={"PYTHONPATH": str(site)}) as server:
         where = await asyncio.to_thread(Path(f"/proc/{server.pid}/environ").read_bytes)
         assert f"PYTHONPATH={site}".encode() in where.split(b"\0")
-        async with Device(await log_in(server.at, "13800000001", "phone"), server.at, "tcp") as ann:
+        async with Handset(await log_in(server.at, "13800000001", "phone"), server.at, "tcp") as ann:
             await ann.send(ann.user_id, "from the wheel")

@@ -13,7 +13,7 @@ HOUR = 3_600_000
 YEAR = 365 * 24 * HOUR
 
 
-class Clock:
+class SteppingClock:
     """A clock that can be set, and beside it one that only goes on. Both stand still until they are moved."""
 
     def __init__(self, ms: int = START) -> None:
@@ -47,7 +47,7 @@ class Heard(ClockWatch):
 
 
 def generator(
-    clock: Clock,
+    clock: SteppingClock,
     node: int = 1,
     *,
     after: int = 0,
@@ -81,7 +81,7 @@ def test_later_ids_are_greater_across_nodes() -> None:
 
 @given(st.lists(st.integers(-HOUR, HOUR) | st.integers(-3, 3), max_size=60), st.integers(0, NODES - 1))
 def test_unique_and_rising_under_any_clock(moves: list[int], node: int) -> None:
-    clock = Clock()
+    clock = SteppingClock()
     made = generator(clock, node, last=2)
     given_out: list[int] = []
     newest = clock.ms
@@ -95,7 +95,7 @@ def test_unique_and_rising_under_any_clock(moves: list[int], node: int) -> None:
 
 
 def test_a_clock_that_went_back_an_hour_stops_nothing_and_is_reported() -> None:
-    clock, watch = Clock(), Heard()
+    clock, watch = SteppingClock(), Heard()
     made = generator(clock, watch=watch)
     first = made.next()
     clock.ms -= MAX_AHEAD_MS
@@ -109,7 +109,7 @@ def test_a_clock_that_went_back_an_hour_stops_nothing_and_is_reported() -> None:
 
 
 def test_a_used_up_counter_moves_the_time_of_the_ids() -> None:
-    clock = Clock()
+    clock = SteppingClock()
     made = generator(clock, 3)
     given_out = [made.next() for _ in range(COUNTERS // 2)]
     assert given_out == list(range(given_out[0], given_out[0] + COUNTERS // 2))
@@ -119,14 +119,14 @@ def test_a_used_up_counter_moves_the_time_of_the_ids() -> None:
 
 @pytest.mark.parametrize("ms", [LATEST_MS, LATEST_MS + 1000 * YEAR, EARLIEST_MS - 1, -5])
 def test_a_time_that_cannot_be_is_not_taken(ms: int) -> None:
-    clock = Clock()
+    clock = SteppingClock()
     made = generator(clock)
     first = made.next()
     clock.ms = ms
     assert made.next() == first + 1
     made.observe(ids.compose(START + 1, 2, 0))
     assert ids.time_of(made.next()) == made.time() == START + 2
-    fresh = generator(Clock(ms))
+    fresh = generator(SteppingClock(ms))
     assert EARLIEST_MS <= ids.time_of(fresh.next()) < LATEST_MS
 
 
@@ -134,7 +134,7 @@ def test_a_time_that_cannot_be_is_not_taken(ms: int) -> None:
 
 
 def test_an_id_is_above_what_was_seen() -> None:
-    clock = Clock()
+    clock = SteppingClock()
     made = generator(clock, 5)
     own = made.next()
     made.observe(own - 1)
@@ -147,7 +147,7 @@ def test_an_id_is_above_what_was_seen() -> None:
 
 
 def test_the_halves_of_a_node_id_follow_each_other() -> None:
-    clock = Clock()
+    clock = SteppingClock()
     connector = generator(clock, 7)
     group = IdGenerator.for_group(7, clock=clock, monotonic=clock.monotonic)
     group.observe(question := connector.next())
@@ -157,7 +157,7 @@ def test_the_halves_of_a_node_id_follow_each_other() -> None:
 
 
 def test_a_peer_a_minute_ahead_is_followed_and_one_further_ahead_reported() -> None:
-    clock, watch = Clock(), Heard()
+    clock, watch = SteppingClock(), Heard()
     made = generator(clock, watch=watch)
     made.observe(seen := ids.compose(START + MAX_AHEAD_MS, 9, 0))
     assert made.next() > seen
@@ -168,7 +168,7 @@ def test_a_peer_a_minute_ahead_is_followed_and_one_further_ahead_reported() -> N
 
 
 def test_peers_cannot_draw_a_node_ahead_little_by_little() -> None:
-    clock, watch = Clock(), Heard()
+    clock, watch = SteppingClock(), Heard()
     made = generator(clock, watch=watch)
     for ahead in range(0, HOUR, 1000):
         made.observe(ids.compose(START + ahead, 9, 0))
@@ -177,7 +177,7 @@ def test_peers_cannot_draw_a_node_ahead_little_by_little() -> None:
 
 
 def test_a_clock_that_went_back_makes_no_peer_a_liar() -> None:
-    clock, watch = Clock(), Heard()
+    clock, watch = SteppingClock(), Heard()
     made = generator(clock, watch=watch)
     made.next()
     clock.ms -= HOUR
@@ -195,7 +195,7 @@ def test_a_clock_that_went_back_makes_no_peer_a_liar() -> None:
 def test_a_restart_goes_on_behind_what_is_stored(back: int) -> None:
     stored = ids.compose(START, 3, 5)
     watch = Heard()
-    clock = Clock(START - back)
+    clock = SteppingClock(START - back)
     made = generator(clock, 3, after=stored, watch=watch)
     assert made.newest >= stored
     assert ids.time_of(made.next()) == START + AFTER_MS
@@ -205,19 +205,19 @@ def test_a_restart_goes_on_behind_what_is_stored(back: int) -> None:
 
 
 def test_a_restart_with_a_later_clock_begins_now() -> None:
-    made = generator(Clock(), after=ids.compose(START - HOUR, 3, 5))
+    made = generator(SteppingClock(), after=ids.compose(START - HOUR, 3, 5))
     assert made.next() == ids.compose(START, 1, 0)
 
 
 # All of them
 
 
-class Node:
+class IdNode:
     """One that is killed and started again now and then, on a store that all share."""
 
     def __init__(self, number: int, ms: int) -> None:
         self.number = number
-        self.clock = Clock(ms)
+        self.clock = SteppingClock(ms)
         self.begin(0)
 
     def begin(self, after: int) -> None:
@@ -243,7 +243,7 @@ def test_an_answer_is_above_its_question_whatever_happens(
 
     Every message is heard by all. One that does not fit for who hears it is reported there.
     """
-    nodes = [Node(number * 21, START + off) for number, off in enumerate(clocks)]
+    nodes = [IdNode(number * 21, START + off) for number, off in enumerate(clocks)]
     stored: list[int] = []
     harmless = True
     for what, which, ms in steps:
@@ -269,7 +269,7 @@ def test_an_answer_is_above_its_question_whatever_happens(
 
 
 def test_connector_and_group_process_never_meet() -> None:
-    clock = Clock()
+    clock = SteppingClock()
     connector, group = IdGenerator(7, clock=clock), IdGenerator.for_group(7, clock=clock)
     lower = {connector.next() for _ in range(COUNTERS // 2)}
     upper = {group.next() for _ in range(COUNTERS // 2)}
@@ -281,7 +281,7 @@ def test_connector_and_group_process_never_meet() -> None:
 
 
 def test_sixty_four_nodes_never_meet() -> None:
-    clock = Clock()
+    clock = SteppingClock()
     generators = [
         make(node, clock=clock) for node in range(NODES) for make in (IdGenerator, IdGenerator.for_group)
     ]

@@ -19,7 +19,7 @@ def silent(text: str) -> None:
     """Take the place of what prints progress."""
 
 
-class Sleeper(Daemon):
+class SleepingProcess(Daemon):
     """A process that is ready when its file is there."""
 
     stop_seconds = 0.5
@@ -51,11 +51,11 @@ def port() -> int:
 
 
 @pytest.fixture
-def sleeper(tmp_path: Path, port: int) -> Iterator[Callable[[str], Sleeper]]:
-    made: list[Sleeper] = []
+def sleeper(tmp_path: Path, port: int) -> Iterator[Callable[[str], SleepingProcess]]:
+    made: list[SleepingProcess] = []
 
-    def make(script: str) -> Sleeper:
-        made.append(Sleeper(tmp_path / "sleeper", port, script))
+    def make(script: str) -> SleepingProcess:
+        made.append(SleepingProcess(tmp_path / "sleeper", port, script))
         return made[-1]
 
     yield make
@@ -71,7 +71,7 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_process_outlives_the_object_that_started_it(sleeper: Callable[[str], Sleeper]) -> None:
+def test_a_process_outlives_the_object_that_started_it(sleeper: Callable[[str], SleepingProcess]) -> None:
     first = sleeper("touch ready; exec sleep 60")
     first.launch(silent)
     first.wait(10, threading.Event())
@@ -83,7 +83,7 @@ def test_a_process_outlives_the_object_that_started_it(sleeper: Callable[[str], 
     assert first.state == "stopped"
 
 
-def test_a_process_is_in_a_session_of_its_own(sleeper: Callable[[str], Sleeper]) -> None:
+def test_a_process_is_in_a_session_of_its_own(sleeper: Callable[[str], SleepingProcess]) -> None:
     one = sleeper("exec sleep 60")
     one.launch(silent)
     assert one.running is not None
@@ -91,7 +91,9 @@ def test_a_process_is_in_a_session_of_its_own(sleeper: Callable[[str], Sleeper])
     assert one.state == "not answering"
 
 
-def test_one_that_ends_by_itself_has_died_and_shows_its_log(sleeper: Callable[[str], Sleeper]) -> None:
+def test_one_that_ends_by_itself_has_died_and_shows_its_log(
+    sleeper: Callable[[str], SleepingProcess],
+) -> None:
     one = sleeper("echo it broke; exit 3")
     one.launch(silent)
     with pytest.raises(
@@ -101,14 +103,16 @@ def test_one_that_ends_by_itself_has_died_and_shows_its_log(sleeper: Callable[[s
     assert one.state == "died"
 
 
-def test_waiting_is_bounded(sleeper: Callable[[str], Sleeper]) -> None:
+def test_waiting_is_bounded(sleeper: Callable[[str], SleepingProcess]) -> None:
     one = sleeper("exec sleep 60")
     one.launch(silent)
     with pytest.raises(ServicesError, match=r"not ready after 0\.2 s"):
         one.wait(0.2, threading.Event())
 
 
-def test_one_that_does_not_stop_is_killed_with_its_children(sleeper: Callable[[str], Sleeper]) -> None:
+def test_one_that_does_not_stop_is_killed_with_its_children(
+    sleeper: Callable[[str], SleepingProcess],
+) -> None:
     one = sleeper("trap '' TERM; sleep 60 & echo $! >child; touch ready; while :; do sleep 60; done")
     one.launch(silent)
     one.wait(10, threading.Event())
@@ -124,7 +128,7 @@ def test_one_that_does_not_stop_is_killed_with_its_children(sleeper: Callable[[s
     assert not child.alive
 
 
-def test_another_process_with_the_same_id_is_let_be(sleeper: Callable[[str], Sleeper]) -> None:
+def test_another_process_with_the_same_id_is_let_be(sleeper: Callable[[str], SleepingProcess]) -> None:
     one = sleeper("exec sleep 60")
     one.launch(silent)
     identity = one.running
@@ -143,7 +147,7 @@ def test_a_spoilt_identity_is_none(tmp_path: Path, text: str) -> None:
     assert process.read_identity(tmp_path / "process.json") is None
 
 
-def test_a_port_of_another_program_is_named(sleeper: Callable[[str], Sleeper], port: int) -> None:
+def test_a_port_of_another_program_is_named(sleeper: Callable[[str], SleepingProcess], port: int) -> None:
     one = sleeper("exec sleep 60")
     with socket.create_server(("127.0.0.1", port)):
         assert not port_is_free(port)

@@ -13,17 +13,17 @@ from fsharechat.protocol.frames import FrameDecoder, encode
 from fsharechat.protocol.messages_pb2 import Message, NotifyMessage, PullMessageRequest, PullMessageResult
 from fsharechat.protocol.signals import Signal, SubSignal
 from tools.bench import texts, websocket
-from tools.bench.link import Peer
-from tools.bench.load import Receiver, Sender, Tally
+from tools.bench.link import BenchPeer
+from tools.bench.load import LoadReceiver, LoadSender, Tally
 from tools.bench.media import MediaResult, media_table, run_media
 from tools.bench.sampler import stack_of, summary
 from tools.bench.stats import percentile
-from tools.bench.tcp import TcpBuilder, TcpLink, pull_texts
+from tools.bench.tcp import BenchTcpLink, TcpBuilder, pull_texts
 from tools.wire import websocket as ws
-from tools.wire.bodies import Account
+from tools.wire.bodies import WireAccount
 from tools.wire.proto2 import read_varint, varint
 
-ACCOUNT = Account("uid", "client", base64.b64encode(b"user token").decode(), "0123456789abcdef")
+ACCOUNT = WireAccount("uid", "client", base64.b64encode(b"user token").decode(), "0123456789abcdef")
 SEQS = st.integers(0, (1 << 28) - 1)
 
 
@@ -158,7 +158,7 @@ def test_percentile() -> None:
     assert percentile([1.0, 2.0, 3.0], 50) == 2.0
 
 
-class Recorded(Peer):
+class Recorded(BenchPeer):
     """Writes down what a link makes of its bytes."""
 
     def __init__(self) -> None:
@@ -193,7 +193,7 @@ async def test_links_read_any_chunking(transport: str, chunk: int) -> None:
     text = texts.TextParts(0).text(5)
     peer = Recorded()
     if transport == "tcp":
-        link: TcpLink | websocket.WsLink = TcpLink(ACCOUNT, peer)
+        link: BenchTcpLink | websocket.WsLink = BenchTcpLink(ACCOUNT, peer)
         body = pull_result(text.decode(), current=6).SerializeToString()
         stream = (
             encode(Signal.CONNECT_ACK, SubSignal.CONNECTION_ACCEPTED, 0)
@@ -229,10 +229,10 @@ class Pair:
     def __init__(self, told: bool = True) -> None:
         self.tally = Tally(measuring=True)
         builder = TcpBuilder(0, "from", "to")
-        self.sender = Sender(0, 4, builder, self.tally)
-        self.receiver = Receiver(0, self.sender, builder, self.tally)
-        self.sender.link = TcpLink(ACCOUNT, self.sender)
-        self.receiver.link = TcpLink(ACCOUNT, self.receiver)
+        self.sender = LoadSender(0, 4, builder, self.tally)
+        self.receiver = LoadReceiver(0, self.sender, builder, self.tally)
+        self.sender.link = BenchTcpLink(ACCOUNT, self.sender)
+        self.receiver.link = BenchTcpLink(ACCOUNT, self.receiver)
         self.sender.start()
         if told:
             self.receiver.notified(1, 0.0)

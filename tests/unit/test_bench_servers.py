@@ -10,7 +10,7 @@ from tools.bench.cluster import Layout
 from tools.bench.link import BenchError
 from tools.bench.load import CaseResult
 from tools.bench.report import case_table, cpu_table
-from tools.bench.server import Group, Server, with_logs
+from tools.bench.server import BenchServer, ProcessGroup, with_logs
 from tools.services.process import Identity
 
 
@@ -25,12 +25,12 @@ def test_what_is_no_layout(text: str) -> None:
         Layout.parse(text)
 
 
-def server_of(*processes: Identity) -> Server:
-    return Server(
+def server_of(*processes: Identity) -> BenchServer:
+    return BenchServer(
         kind="cluster",
         http="http://127.0.0.1:1",
         addresses={"tcp": [("127.0.0.1", 2), ("127.0.0.1", 3)], "ws": [("127.0.0.1", 4)]},
-        groups=[Group("connector", processes), Group("kafka", (), ours=False)],
+        groups=[ProcessGroup("connector", processes), ProcessGroup("kafka", (), ours=False)],
         logs=[],
         layout="2x1",
     )

@@ -13,7 +13,7 @@ from fsharechat.settings import Settings
 from fsharechat.settings_schema import NodeSettings
 
 
-@pytest.mark.parametrize("ms", [EARLIEST_MS, LATEST_MS - 1, clock.now_ms()])
+@pytest.mark.parametrize("ms", [EARLIEST_MS, LATEST_MS - 1])
 def test_a_time_that_may_be_right_is_no_problem(ms: int) -> None:
     assert clock.problem(ms) is None
 

@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fsharechat.client import InUse, State, file_lock
+from fsharechat.client import InUse, State, state
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -90,8 +90,8 @@ def test_the_client_library_needs_nothing_else_and_nothing_of_unix() -> None:
         import asyncio
         import fsharechat.client
         from fsharechat.client import Client, Credentials
-        from fsharechat.client import file_lock
-        assert file_lock.fcntl is None
+        from fsharechat.client import state
+        assert state.fcntl is None
 
         async def main():
             client = Client(Credentials("u", "dA==", "s" * 16, "d", "phone"), tcp="127.0.0.1:1")
@@ -146,7 +146,7 @@ class FakeMsvcrt:
 
 
 def test_on_windows_a_state_is_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "fcntl", None)
+    monkeypatch.setattr(state, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", FakeMsvcrt())
     with State(tmp_path, "13800000001", "http://a"), pytest.raises(InUse):
         State(tmp_path, "13800000001", "http://a").__enter__()

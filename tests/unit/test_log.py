@@ -12,7 +12,7 @@ from fsharechat import log
 from fsharechat.settings import LogSettings
 
 
-class Terminal(io.StringIO):
+class FakeTerminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
@@ -64,7 +64,7 @@ def test_json_lines_where_there_is_no_terminal() -> None:
     ],
 )
 def test_who_reads_it(terminal: bool, format: str, readable: bool) -> None:
-    stream, logger = configured(Terminal() if terminal else io.StringIO(), format=format)
+    stream, logger = configured(FakeTerminal() if terminal else io.StringIO(), format=format)
     logger.info("hello")
     assert stream.getvalue().startswith("{") != readable
 

@@ -18,7 +18,7 @@ def classes(*packages: str) -> dict[str, list[str]]:
     return found
 
 
-def test_no_class_name_of_the_product_stands_twice() -> None:
-    found = classes("fsharechat", "roles")
+def test_no_class_name_of_the_product_and_its_tools_stands_twice() -> None:
+    found = classes("fsharechat", "roles", "tools")
     assert len(found) > 300
     assert {name: files for name, files in found.items() if len(files) > 1} == {}

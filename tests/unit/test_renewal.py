@@ -12,7 +12,7 @@ from structlog.typing import EventDict
 from fsharechat import urls
 from fsharechat.bus.kafka_access import Access
 from fsharechat.renewal import Renewal
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store.mysql_connection import Hosts
 from fsharechat.tls import TlsError
 from tools.services.certificates import Authority

@@ -27,7 +27,7 @@ from .media import RECEIVERS, media_table, run_media
 from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_neighbours, table
 from .report import case_table, cpu_table, filesystem_of, idle_table, machine
 from .sampler import summary
-from .server import FOLDER, Server
+from .server import FOLDER, BenchServer
 from .single import Looks, all_in_one
 
 CASES = (Case(50, 8), Case(200, 1), Case(10, 1))
@@ -163,7 +163,7 @@ async def _smoke(arguments: argparse.Namespace) -> None:
     files = _raise_file_limit()
     transports = (arguments.only,) if arguments.only else TRANSPORTS
     runs = [
-        _Run(case, transport, arguments.seconds)
+        _BenchRun(case, transport, arguments.seconds)
         for case in arguments.case or CASES
         for transport in transports
     ]
@@ -221,30 +221,30 @@ def _raise_file_limit() -> int:
     return hard
 
 
-class _Run(NamedTuple):
+class _BenchRun(NamedTuple):
     case: Case
     transport: str
     seconds: float
 
-    async def on(self, server: Server, users: Iterator[int]) -> CaseResult:
+    async def on(self, server: BenchServer, users: Iterator[int]) -> CaseResult:
         """Run it by new users."""
         print(f"{self.case} over {self.transport} on {server.name} ...", flush=True)
         accounts = await log_in(server.http, list(islice(users, 2 * self.case.pairs)))
         return await run_case(self.case, self.transport, server, accounts, self.seconds)
 
 
-async def _on_all_in_one(run: _Run, users: Iterator[int], looks: Looks | None) -> CaseResult:
+async def _on_all_in_one(run: _BenchRun, users: Iterator[int], looks: Looks | None) -> CaseResult:
     with _data_folder() as data:
         async with all_in_one(data, looks) as server:
             return await run.on(server, users)
 
 
-async def _on_cluster(layout: Layout, runs: Sequence[_Run], users: Iterator[int]) -> list[CaseResult]:
+async def _on_cluster(layout: Layout, runs: Sequence[_BenchRun], users: Iterator[int]) -> list[CaseResult]:
     """Run all on one cluster, since it takes long to start, and longer until its services are warm."""
     with _data_folder() as folder:
         async with cluster(folder, layout) as server:
             print("warming up the services:", flush=True)
-            warm_up = _Run(_SERVICES_WARM_UP, runs[0].transport, _SERVICES_WARM_UP_SECONDS)
+            warm_up = _BenchRun(_SERVICES_WARM_UP, runs[0].transport, _SERVICES_WARM_UP_SECONDS)
             await warm_up.on(server, users)
             return [await run.on(server, users) for run in runs]
 

@@ -17,7 +17,7 @@ from fsharechat.client import Client, ClientError, Credentials, Options
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Signal, SubSignal
-from tools.wire.bodies import Account
+from tools.wire.bodies import WireAccount
 
 from .server import Address
 
@@ -43,7 +43,7 @@ class Task:
 
     attacks: Sequence[str]
     address: Address
-    account: Account
+    account: WireAccount
     group_id: str
     others: Sequence[str]
 
@@ -54,7 +54,7 @@ class Task:
     def load(cls, data: bytes) -> "Task":
         found = orjson.loads(data)
         host, port = found["address"]
-        return cls(**{**found, "address": (host, port), "account": Account(**found["account"])})
+        return cls(**{**found, "address": (host, port), "account": WireAccount(**found["account"])})
 
 
 @asynccontextmanager
@@ -79,7 +79,7 @@ async def attacking(task: Task) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def online(address: Address, account: Account) -> AsyncIterator[Client]:
+async def online(address: Address, account: WireAccount) -> AsyncIterator[Client]:
     host, port = address
     credentials = Credentials(account.user_id, account.user_token, account.secret, "", account.client_id)
     options = Options(send_limit=0, request_timeout=30.0)

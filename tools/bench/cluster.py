@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from tools.cluster.cluster import ROLES, Cluster
-from tools.cluster.member import Member
+from tools.cluster.member import ClusterMember
 from tools.services.catalogue import ServiceSet
 from tools.services.service import HOST, Daemon
 
 from .link import BenchError
-from .server import FOLDER, SETTINGS, Address, Group, Server, with_logs
+from .server import FOLDER, SETTINGS, Address, BenchServer, ProcessGroup, with_logs
 
 KIND = "cluster"
 _LAYOUT = re.compile(r"[1-9]\d?x[1-9]\d?")
@@ -47,7 +47,7 @@ class Layout(NamedTuple):
 
 
 @asynccontextmanager
-async def cluster(folder: Path, layout: Layout) -> AsyncIterator[Server]:
+async def cluster(folder: Path, layout: Layout) -> AsyncIterator[BenchServer]:
     """Run a cluster on empty services, and take both down at the end; the logs are copied to `folder`.
 
     Raises BenchError when it does not start; the last lines of its logs join each error.
@@ -71,7 +71,7 @@ async def cluster(folder: Path, layout: Layout) -> AsyncIterator[Server]:
             await _command("down", seconds=_DOWN_SECONDS)
 
 
-def _server(layout: Layout) -> tuple[Server, dict[str, Path]]:
+def _server(layout: Layout) -> tuple[BenchServer, dict[str, Path]]:
     """Return the cluster that is up, and the logs of its processes and services by their names."""
     services = ServiceSet.load(_SET)
     members = Cluster.existing(_SET).members()
@@ -81,7 +81,7 @@ def _server(layout: Layout) -> tuple[Server, dict[str, Path]]:
     ours = [_group(role, [one for one in members if one.role == role], True) for role in ROLES]
     theirs = [_group(service.name, service.daemons, False) for service in present]
     daemons: list[Daemon] = [*members, *(daemon for service in present for daemon in service.daemons)]
-    server = Server(
+    server = BenchServer(
         kind=KIND,
         http=next(one.addresses["http"] for one in members if one.role == "api"),
         addresses={transport: _listening(members, transport) for transport in ("tcp", "ws")},
@@ -92,12 +92,12 @@ def _server(layout: Layout) -> tuple[Server, dict[str, Path]]:
     return server, {daemon.name: daemon.log for daemon in daemons}
 
 
-def _group(name: str, daemons: Sequence[Daemon], ours: bool) -> Group:
+def _group(name: str, daemons: Sequence[Daemon], ours: bool) -> ProcessGroup:
     running = [daemon.running for daemon in daemons]
-    return Group(name, tuple(identity for identity in running if identity is not None), ours)
+    return ProcessGroup(name, tuple(identity for identity in running if identity is not None), ours)
 
 
-def _listening(members: Sequence[Member], transport: str) -> list[Address]:
+def _listening(members: Sequence[ClusterMember], transport: str) -> list[Address]:
     return [(HOST, member.ports[transport]) for member in members if transport in member.ports]
 
 

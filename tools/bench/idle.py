@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from tools.wire.bodies import Account
+from tools.wire.bodies import WireAccount
 
-from .link import BenchError, Peer
+from .link import BenchError, BenchPeer
 from .load import connect, link_of
-from .server import Server
+from .server import BenchServer
 
 WARM_UP_CONNECTIONS = 50
 _SETTLE_SECONDS = 3.0
@@ -32,7 +32,7 @@ class IdleResult:
         return (self.pss_after - self.pss_before) / self.connections
 
 
-async def run_idle(transport: str, server: Server, accounts: Sequence[Account]) -> IdleResult:
+async def run_idle(transport: str, server: BenchServer, accounts: Sequence[WireAccount]) -> IdleResult:
     """Measure a fresh server whose `accounts` are logged in already; the first of them only warm it up.
 
     Raises BenchError when a connection is refused, lost, or told of a message.
@@ -40,7 +40,7 @@ async def run_idle(transport: str, server: Server, accounts: Sequence[Account]) 
     faults: list[str] = []
     links = [
         (
-            link_of(transport, account, Peer(f"idle connection {number}", faults)),
+            link_of(transport, account, BenchPeer(f"idle connection {number}", faults)),
             server.address(transport, number),
         )
         for number, account in enumerate(accounts)

@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from google.protobuf.message import DecodeError
 
-from tools.wire.bodies import Account
+from tools.wire.bodies import WireAccount
 
 _MAX_FAULTS = 10
 
@@ -27,7 +27,7 @@ class Builder(Protocol):
         """Return the MP frame with which clients answer an MN of `head`."""
 
 
-class Peer:
+class BenchPeer:
     """Reacts to what one connection brings. Here all is unexpected; each kind overrides what it expects.
 
     `faults` collects what must not happen, for whoever runs the load. `now` is perf_counter() in seconds
@@ -58,10 +58,10 @@ class Peer:
         self._at_fault = True
 
 
-class Link(asyncio.Protocol):
+class BenchLink(asyncio.Protocol):
     """One client connection. Frames in `out` leave in one write at the end of a chunk, or by flush()."""
 
-    def __init__(self, account: Account, peer: Peer) -> None:
+    def __init__(self, account: WireAccount, peer: BenchPeer) -> None:
         self.account = account
         self.peer = peer
         self.out: list[bytes] = []

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple, Self
 
-from tools.wire.bodies import Account
+from tools.wire.bodies import WireAccount
 
-from .link import BenchError, Builder, Link, Peer
-from .server import Address, Server, machine_cpu_seconds
+from .link import BenchError, BenchLink, BenchPeer, Builder
+from .server import Address, BenchServer, machine_cpu_seconds
 from .stats import percentile
-from .tcp import TcpBuilder, TcpLink
+from .tcp import BenchTcpLink, TcpBuilder
 from .texts import message_id_of, parse
 from .websocket import WsBuilder, WsLink
 
@@ -28,7 +28,7 @@ _SLICE_SECONDS = 0.1
 _CONNECT_SECONDS = 30.0
 _CONNECTING = 64
 _BUILDERS: dict[str, type[TcpBuilder] | type[WsBuilder]] = {"tcp": TcpBuilder, "ws": WsBuilder}
-_LINKS: dict[str, type[Link]] = {"tcp": TcpLink, "ws": WsLink}
+_LINKS: dict[str, type[BenchLink]] = {"tcp": BenchTcpLink, "ws": WsLink}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class CaseResult:
     """MNs that told senders of their own messages: their events came later than a head check."""
 
 
-class Client(Peer):
+class LoadClient(BenchPeer):
     """One of a pair: asks for what it is told of."""
 
     def __init__(self, name: str, builder: Builder, tally: Tally) -> None:
         super().__init__(name, tally.faults)
-        self.link: Link
+        self.link: BenchLink
         self._builder = builder
         self._tally = tally
         self._pulls: dict[int, int] = {}
@@ -114,7 +114,7 @@ class Client(Peer):
         raise NotImplementedError
 
 
-class Sender(Client):
+class LoadSender(LoadClient):
     """Keeps `window` messages without an answer, as long as it is not stopped."""
 
     def __init__(self, pair: int, window: int, builder: Builder, tally: Tally) -> None:
@@ -165,10 +165,10 @@ class Sender(Client):
         self.link.out.append(frame)
 
 
-class Receiver(Client):
+class LoadReceiver(LoadClient):
     """Fetches what it is told of, as deployed clients do, and compares it with what its sender has sent."""
 
-    def __init__(self, pair: int, sender: Sender, builder: Builder, tally: Tally) -> None:
+    def __init__(self, pair: int, sender: LoadSender, builder: Builder, tally: Tally) -> None:
         super().__init__(f"receiver {pair}", builder, tally)
         self._pair = pair
         self._flying = sender.flying
@@ -213,19 +213,19 @@ class Receiver(Client):
 
 
 def _pair(
-    number: int, case: Case, transport: str, accounts: Sequence[Account], tally: Tally
-) -> tuple[Sender, Receiver]:
+    number: int, case: Case, transport: str, accounts: Sequence[WireAccount], tally: Tally
+) -> tuple[LoadSender, LoadReceiver]:
     """Make one pair and its unconnected links."""
     from_account, to_account = accounts[2 * number], accounts[2 * number + 1]
     builder = _BUILDERS[transport](number, from_account.user_id, to_account.user_id)
-    sender = Sender(number, case.window, builder, tally)
-    receiver = Receiver(number, sender, builder, tally)
+    sender = LoadSender(number, case.window, builder, tally)
+    receiver = LoadReceiver(number, sender, builder, tally)
     sender.link = _LINKS[transport](from_account, sender)
     receiver.link = _LINKS[transport](to_account, receiver)
     return sender, receiver
 
 
-async def connect(links: Iterable[tuple[Link, Address]]) -> None:
+async def connect(links: Iterable[tuple[BenchLink, Address]]) -> None:
     """Connect and authenticate each link, a bounded number at a time. Raises BenchError when one is refused."""
     loop = asyncio.get_running_loop()
     waiting = iter(links)
@@ -249,14 +249,14 @@ async def connect(links: Iterable[tuple[Link, Address]]) -> None:
         raise errors.exceptions[0] from None
 
 
-def link_of(transport: str, account: Account, peer: Peer) -> Link:
+def link_of(transport: str, account: WireAccount, peer: BenchPeer) -> BenchLink:
     return _LINKS[transport](account, peer)
 
 
-class _Watch:
+class _LoadWatch:
     """Ends a wait early: with what went wrong, or when nothing has arrived for STALL_SECONDS."""
 
-    def __init__(self, tally: Tally, server: Server) -> None:
+    def __init__(self, tally: Tally, server: BenchServer) -> None:
         self._tally = tally
         self._server = server
         self._delivered = -1
@@ -280,7 +280,7 @@ class _Watch:
 
 
 async def run_case(
-    case: Case, transport: str, server: Server, accounts: Sequence[Account], seconds: float
+    case: Case, transport: str, server: BenchServer, accounts: Sequence[WireAccount], seconds: float
 ) -> CaseResult:
     """Run one case by `accounts` that nobody has written to. Raises BenchError on wrong delivery or a stall.
 
@@ -288,7 +288,7 @@ async def run_case(
     """
     tally = Tally()
     pairs = [_pair(number, case, transport, accounts, tally) for number in range(case.pairs)]
-    links: list[tuple[Link, Address]] = []
+    links: list[tuple[BenchLink, Address]] = []
     for number, (sender, receiver) in enumerate(pairs):
         links.append((sender.link, server.address(transport, number)))
         links.append((receiver.link, server.address(transport, number + 1)))
@@ -297,7 +297,7 @@ async def run_case(
     gc.disable()
     try:
         await asyncio.sleep(SETTLE_SECONDS)
-        watch = _Watch(tally, server)
+        watch = _LoadWatch(tally, server)
         for sender, _ in pairs:
             sender.start()
         await watch.until(perf_counter() + WARM_UP_SECONDS)
@@ -313,7 +313,7 @@ async def run_case(
 
 
 async def _measure(
-    case: Case, transport: str, tally: Tally, watch: _Watch, server: Server, seconds: float
+    case: Case, transport: str, tally: Tally, watch: _LoadWatch, server: BenchServer, seconds: float
 ) -> CaseResult:
     tally.measuring = True
     begin, delivered, notified = perf_counter(), tally.delivered, tally.notified
@@ -357,7 +357,7 @@ class _CpuTimes(NamedTuple):
     machine: float
 
     @classmethod
-    def now(cls, server: Server) -> Self:
+    def now(cls, server: BenchServer) -> Self:
         groups = {group.name: group.cpu_seconds() for group in server.groups}
         return cls(groups, time.process_time(), machine_cpu_seconds())
 
@@ -366,7 +366,7 @@ class _CpuTimes(NamedTuple):
         return type(self)(groups, self.generator - before.generator, self.machine - before.machine)
 
 
-async def _drain(senders: Sequence[Sender], tally: Tally, watch: _Watch) -> None:
+async def _drain(senders: Sequence[LoadSender], tally: Tally, watch: _LoadWatch) -> None:
     """Stop sending and wait for all that is under way, then a little longer for what comes too often."""
     for sender in senders:
         sender.stopped = True

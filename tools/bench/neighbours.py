@@ -14,7 +14,7 @@ from fsharechat.client import Client
 from .attacker import ATTACKS, Task, attacking, online
 from .link import BenchError
 from .login import log_in
-from .server import Server
+from .server import BenchServer
 from .stats import percentile
 
 PACE_SECONDS = 0.02
@@ -29,7 +29,7 @@ LIMITS = {"FSHARECHAT_LIMITS__REQUESTS": "0", "FSHARECHAT_API__KEY": "benchmark-
 limits by itself; the pair is faster than they allow."""
 
 
-class Result(NamedTuple):
+class NeighbourResult(NamedTuple):
     """Times from when a message was due until it was there, in ms."""
 
     what: str
@@ -38,7 +38,9 @@ class Result(NamedTuple):
     p99: float
 
 
-async def run_neighbours(server: Server, numbers: Sequence[int], seconds: float) -> list[Result]:
+async def run_neighbours(
+    server: BenchServer, numbers: Sequence[int], seconds: float
+) -> list[NeighbourResult]:
     """Measure a pair beside each attack and beside all at once, and alone before and after each.
 
     `numbers` are MEMBERS + 2 new users.
@@ -51,7 +53,7 @@ async def run_neighbours(server: Server, numbers: Sequence[int], seconds: float)
     async with online(address, bad) as client:
         group_id = await client.groups.create("everybody", others[: MEMBERS - 1])
     async with online(address, sender) as one, online(address, receiver) as other:
-        pair = _Pair(one, other)
+        pair = _NeighbourPair(one, other)
         results = [await pair.measure("nothing", seconds)]
         for what, attacks in [
             *((what, [attack]) for attack, what in ATTACKS.items()),
@@ -64,7 +66,7 @@ async def run_neighbours(server: Server, numbers: Sequence[int], seconds: float)
     return results
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[NeighbourResult]) -> str:
     """Return it as a table: each row beside the mean of the two that were measured alone around it."""
     lines = ["beside                       messages  p50 ms  p99 ms  p99 alone  p99 to alone"]
     for before, beside, after in zip(results[::2], results[1::2], results[2::2], strict=False):
@@ -76,7 +78,7 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-class _Pair:
+class _NeighbourPair:
     def __init__(self, sender: Client, receiver: Client) -> None:
         self._sender = sender
         self._receiver = receiver
@@ -94,7 +96,7 @@ class _Pair:
                 if not self._due:
                     self._all_came.set()
 
-    async def measure(self, what: str, seconds: float) -> Result:
+    async def measure(self, what: str, seconds: float) -> NeighbourResult:
         """Send at a fixed pace, and wait until all has come. Raises BenchError when something does not."""
         print(f"a pair beside {what} ...", flush=True)
         self._times.clear()
@@ -113,10 +115,10 @@ class _Pair:
         except TimeoutError:
             raise BenchError(f"{len(self._due)} messages have not come, beside {what}") from None
         ordered = sorted(self._times)
-        return Result(what, len(ordered), percentile(ordered, 50), percentile(ordered, 99))
+        return NeighbourResult(what, len(ordered), percentile(ordered, 50), percentile(ordered, 99))
 
 
-async def _teach(server: Server, word: str) -> None:
+async def _teach(server: BenchServer, word: str) -> None:
     headers = {"Authorization": f"Bearer {LIMITS['FSHARECHAT_API__KEY']}"}
     async with (
         aiohttp.ClientSession(headers=headers) as http,

@@ -23,7 +23,7 @@ Address = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ProcessGroup:
     """Processes whose CPU time is one figure. Those that are not `ours` are of a service, such as Kafka."""
 
     name: str
@@ -36,14 +36,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class BenchServer:
     """A server that runs. Of a cluster `layout` says how many connectors and group processes it has."""
 
     kind: str
     http: str
     addresses: Mapping[str, Sequence[Address]]
     """By transport; one address for each process that takes clients."""
-    groups: Sequence[Group]
+    groups: Sequence[ProcessGroup]
     logs: Sequence[Path]
     layout: str = ""
     looked_at: Sequence[int] = ()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tools.services.process import Identity
 
 from .link import BenchError
-from .server import SETTINGS, Group, Server, with_logs
+from .server import SETTINGS, BenchServer, ProcessGroup, with_logs
 
 KIND = "all-in-one"
 _READY = re.compile(
@@ -40,7 +40,7 @@ class Looks(NamedTuple):
 @asynccontextmanager
 async def all_in_one(
     data: Path, looks: Looks | None = None, more: Mapping[str, str] = MappingProxyType({})
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[BenchServer]:
     """Run `fsharechat --dev` on `data`, under a program that looks at it if there is one.
 
     `more`: settings beside those of every server under test.
@@ -55,11 +55,11 @@ async def all_in_one(
         identity = Identity.of(process.pid)
         if identity is None:
             raise BenchError("the server is gone")
-        yield Server(
+        yield BenchServer(
             kind=KIND,
             http=http,
             addresses={"tcp": [(tcp_host, int(tcp_port))], "ws": [(ws_host, int(ws_port))]},
-            groups=[Group("server", (identity,))],
+            groups=[ProcessGroup("server", (identity,))],
             logs=[log],
             looked_at=[process.pid] if looks else [],
         )

@@ -8,7 +8,7 @@ from tools.wire.bodies import PING_INTERVAL, Draft, connect_body, text
 from tools.wire.contract import SIGNALS, SUB_SIGNALS
 from tools.wire.proto2 import read_varint, varint
 
-from .link import Link
+from .link import BenchLink
 from .texts import LOCAL_BASE, TEXT_SIZE, TextParts, local_varint, message_id_of, uint16
 
 _TEXT_FIELD = bytes((0x12, TEXT_SIZE)) + b"bench "
@@ -67,7 +67,7 @@ def pull_texts(data: bytes, position: int, end: int) -> tuple[list[bytes], int]:
     return texts, numbers[0x10]
 
 
-class TcpLink(Link):
+class BenchTcpLink(BenchLink):
     """A connection of a mobile client."""
 
     def greet(self) -> None:

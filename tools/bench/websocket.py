@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from tools.wire.bodies import Account, Draft, connect_body, text
+from tools.wire.bodies import Draft, WireAccount, connect_body, text
 from tools.wire.frames import envelope
 from tools.wire.websocket import CLOSE, PING, PONG, TEXT, decode, encode, is_upgraded, upgrade_request
 
-from .link import Link, Peer
+from .link import BenchLink, BenchPeer
 from .texts import LOCAL_BASE, TextParts, message_id_of
 
 _SAMPLE_SEQ = 1234567890
@@ -69,10 +69,10 @@ def _frame(signal: str, sub_signal: str, message_id: int, content: object) -> by
     return encode(orjson.dumps(envelope(signal, sub_signal, message_id, content)))
 
 
-class WsLink(Link):
+class WsLink(BenchLink):
     """A connection of a web client."""
 
-    def __init__(self, account: Account, peer: Peer) -> None:
+    def __init__(self, account: WireAccount, peer: BenchPeer) -> None:
         super().__init__(account, peer)
         self._upgrading = True
         self.key = base64.b64encode(os.urandom(16))

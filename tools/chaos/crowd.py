@@ -36,7 +36,7 @@ DEVICES = (
 """The devices of each user: those of one on TCP and one on WebSocket send no local id, as older ones do."""
 
 
-class Crowd:
+class ChaosCrowd:
     """So many users with devices, and others who make their group large."""
 
     def __init__(self, addresses: Mapping[str, Sequence[str]]) -> None:

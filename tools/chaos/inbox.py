@@ -10,7 +10,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from tools.testing.server import Where
 
 
-class Reader(Client):
+class InboxReader(Client):
     """A new device of a user, which reads the inbox behind a seq of 1 or more."""
 
     def __init__(self, credentials: Credentials, after: int, addresses: Where, options: Options) -> None:
@@ -45,7 +45,7 @@ async def read_inbox(
     patience: float,
 ) -> tuple[list[pb.Message], int]:
     """Return the entries behind a seq of 1 or more, and the last seq there is. Raises TimeoutError."""
-    async with Reader(credentials, after, addresses, options) as reader, asyncio.timeout(patience):
+    async with InboxReader(credentials, after, addresses, options) as reader, asyncio.timeout(patience):
         await reader.came.wait()
         # A new device is given the newest of one answer, also those that it says it has.
         return reader.entries[max(0, len(reader.entries) - (reader.head - after)) :], reader.head

@@ -10,7 +10,7 @@ from fsharechat.protocol.signals import ContentType
 
 
 @dataclass(slots=True)
-class Sent:
+class LedgerEntry:
     """One message, from the first attempt to its arrival at all who are to get it."""
 
     sender: int
@@ -50,8 +50,8 @@ class Ledger:
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
         self.first_local_id = secrets.randbits(62)
-        self.messages: dict[str, Sent] = {}
-        self.by_id: dict[int, Sent] = {}
+        self.messages: dict[str, LedgerEntry] = {}
+        self.by_id: dict[int, LedgerEntry] = {}
         self.reads: dict[tuple[int, int, str], Read] = {}
         """Acknowledged read reports by reporter, who is told, and the group ("" for a private conversation)."""
         self.resent: list[float] = []
@@ -63,19 +63,19 @@ class Ledger:
         self.strange: list[str] = []
         """What nobody sent, or somebody else got."""
 
-    def begin(self, sender: int, number: int, to: Iterable[int]) -> tuple[str, Sent]:
+    def begin(self, sender: int, number: int, to: Iterable[int]) -> tuple[str, LedgerEntry]:
         """Take note of a message and return its text."""
         text = f"{self.run} {sender} {number}"
-        sent = self.messages[text] = Sent(sender, number, frozenset(to), time.monotonic())
+        sent = self.messages[text] = LedgerEntry(sender, number, frozenset(to), time.monotonic())
         return text, sent
 
-    def acknowledge(self, sent: Sent, message_id: int) -> None:
+    def acknowledge(self, sent: LedgerEntry, message_id: int) -> None:
         sent.acknowledged = time.monotonic()
         sent.message_id = message_id
         sent.ids.add(message_id)
         self.by_id[message_id] = sent
 
-    def find(self, message: pb.Message) -> Sent | None:
+    def find(self, message: pb.Message) -> LedgerEntry | None:
         """Return what a message is; one that was recalled has no text left, and is known by its id."""
         if message.content.type == ContentType.RECALLED:
             return self.by_id.get(int(message.content.data))
@@ -89,13 +89,13 @@ class Ledger:
     def unacknowledged(self) -> int:
         return sum(sent.acknowledged is None for sent in self.messages.values())
 
-    def missing(self) -> list[Sent]:
+    def missing(self) -> list[LedgerEntry]:
         """What was acknowledged and has not arrived."""
         return [
             sent for sent in self.messages.values() if sent.acknowledged is not None and sent.arrived is None
         ]
 
-    def recalls(self) -> list[Sent]:
+    def recalls(self) -> list[LedgerEntry]:
         return [sent for sent in self.messages.values() if sent.recalled is not None]
 
     def untold(self) -> list[str]:

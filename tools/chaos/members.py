@@ -6,12 +6,12 @@ from collections.abc import Callable
 from fsharechat.registry import Members
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
 
-from .world import World
+from .world import ChaosWorld
 
 SECONDS = 30.0
 
 
-async def check_registry(world: World) -> list[str]:
+async def check_registry(world: ChaosWorld) -> list[str]:
     """Return the kinds of processes of which not each has its id."""
     registry = ZooKeeperRegistry(world.variables()["FSHARECHAT_REGISTRY__URL"])
     await registry.open()
@@ -21,7 +21,7 @@ async def check_registry(world: World) -> list[str]:
         await registry.close()
 
 
-async def _check(registry: ZooKeeperRegistry, world: World, kind: str) -> str:
+async def _check(registry: ZooKeeperRegistry, world: ChaosWorld, kind: str) -> str:
     wanted = len(world.members(kind))
     found: list[Members] = []
     changed = asyncio.Event()

@@ -16,10 +16,10 @@ from typing import Any
 
 import aiohttp
 
-from tools.conformance.arrived import CutOff, Frame, Malformed
+from tools.conformance.arrived import ArrivedFrame, CutOff, Malformed
 from tools.conformance.checks import Refused
-from tools.conformance.device import ACCEPTED, Device, Session, is_push
-from tools.conformance.links import Closed, Link
+from tools.conformance.device import ACCEPTED, SuiteDevice, SuiteLogin, is_push
+from tools.conformance.links import LinkClosed, SuiteLink
 from tools.testing.server import until
 from tools.wire.bodies import PING_INTERVAL, Object, new_local_id, pull_body, web_pull
 
@@ -86,7 +86,7 @@ class Book:
         return [one for one in self.spoken.values() if not one.acknowledged]
 
 
-class Nowhere(Link):
+class Nowhere(SuiteLink):
     """The link of a device that is not connected."""
 
     transport = ""
@@ -94,20 +94,20 @@ class Nowhere(Link):
     async def send(
         self, signal: str, sub: str = "NONE", message_id: int = 0, body: bytes = b"", content: Any = None
     ) -> None:
-        raise Closed("not connected")
+        raise LinkClosed("not connected")
 
     async def _read(self) -> None: ...
 
     async def _end(self) -> None: ...
 
 
-class RawDevice(Device):
+class RawDevice(SuiteDevice):
     """A device that stays connected while `run` runs."""
 
     def __init__(
         self,
         book: Book,
-        session: Session,
+        session: SuiteLogin,
         transport: str,
         addresses: Sequence[str],
         rule: Rule,
@@ -135,7 +135,7 @@ class RawDevice(Device):
         """By frame id."""
         self._unanswered: dict[int, Spoken] = {}
         """Those without a PUB_ACK that says yes, in their order."""
-        self._asked: dict[int, asyncio.Future[Frame | None]] = {}
+        self._asked: dict[int, asyncio.Future[ArrivedFrame | None]] = {}
         self._pulls: dict[int, int] = {}
         """What was claimed, by frame id."""
         self._writing = asyncio.Lock()
@@ -178,7 +178,7 @@ class RawDevice(Device):
         """Connect and stay until the connection ends; return whether there was one."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                link = await Link.open(self.transport, address)
+                link = await SuiteLink.open(self.transport, address)
         except (OSError, aiohttp.ClientError):
             return False
         self._at = address
@@ -192,7 +192,7 @@ class RawDevice(Device):
             self._leave(link)
         return True
 
-    def _leave(self, link: Link | None = None) -> None:
+    def _leave(self, link: SuiteLink | None = None) -> None:
         link = link or self.link
         self.online.clear()
         self.link = Nowhere()
@@ -205,7 +205,7 @@ class RawDevice(Device):
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    async def _live(self, link: Link) -> None:
+    async def _live(self, link: SuiteLink) -> None:
         self.link = link
         async with asyncio.timeout(ANSWER_SECONDS), self._writing:
             if await self.connect() != ACCEPTED:
@@ -246,7 +246,7 @@ class RawDevice(Device):
             web |= {"messageId": str(after), "pullType": 0, "sendMessageCount": counted}
         await self.link.send("PUBLISH", "MP", frame_id, pull_body(after), web)
 
-    async def _take(self, frame: Frame) -> None:
+    async def _take(self, frame: ArrivedFrame) -> None:
         if frame.signal == "PUBLISH" and frame.sub == "MN":
             head = frame.content["messageHead"]
             await self._pull(head - 1)
@@ -260,7 +260,7 @@ class RawDevice(Device):
             elif (future := self._asked.pop(frame.message_id, None)) and not future.done():
                 future.set_result(frame)  # else it comes too late: nobody waits any more
 
-    def _pulled(self, frame: Frame, claim: int) -> None:
+    def _pulled(self, frame: ArrivedFrame, claim: int) -> None:
         if frame.failed:  # deployed clients do not ask again either: the server must tell them again
             return
         for message in frame.content["messageResponseList"]:
@@ -324,7 +324,7 @@ class RawDevice(Device):
         # Always the same frame id and bytes: by them a message without local id is known again.
         try:
             await self.link.send("PUBLISH", "MS", one.frame_id, one.body, one.content)
-        except Closed:
+        except LinkClosed:
             return
 
     async def _repeat(self) -> None:
@@ -339,7 +339,7 @@ class RawDevice(Device):
                 for one in due:
                     await self._write(one)
 
-    def _acknowledged(self, frame: Frame) -> None:
+    def _acknowledged(self, frame: ArrivedFrame) -> None:
         one = self._sent[frame.message_id]
         if frame.failed:
             one.refused += 1
@@ -363,18 +363,18 @@ class RawDevice(Device):
 
     async def ask_raw(
         self, sub: str, body: bytes, content: Any = None, *, frame_id: int | None = None
-    ) -> Frame:
+    ) -> ArrivedFrame:
         """Send a request and return its answer. Raises Refused, and OSError when none comes."""
         frame_id = frame_id or self._next_id()
         async with asyncio.timeout(ANSWER_SECONDS):
             await self.online.wait()
-            future: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[ArrivedFrame | None] = asyncio.get_running_loop().create_future()
             self._asked[frame_id] = future
             async with self._writing:
                 await self.link.send("PUBLISH", sub, frame_id, body, content)
             answer = await future
         if answer is None:
-            raise Closed("the connection has ended")
+            raise LinkClosed("the connection has ended")
         if answer.failed:
             raise Refused(sub, answer.code)
         return answer
@@ -384,7 +384,7 @@ class RawDevice(Device):
         return self._last_id
 
 
-async def _next(link: Link) -> Frame | None:
+async def _next(link: SuiteLink) -> ArrivedFrame | None:
     """Return the next frame; None if none comes within a tick."""
     try:
         async with asyncio.timeout(TICK_SECONDS):

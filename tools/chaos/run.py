@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .crowd import Crowd
+from .crowd import ChaosCrowd
 from .members import check_registry
 from .scenario import Storm
 from .swarm import Swarm
-from .verdict import Verdict, judge, summary, table
-from .world import World
+from .verdict import RunVerdict, judge, summary, table
+from .world import ChaosWorld
 
 SETTLE_SECONDS = 120.0
 
@@ -32,16 +32,16 @@ class Run(NamedTuple):
     """Members of the group of the raw devices."""
 
 
-class Outcome(NamedTuple):
+class ChaosOutcome(NamedTuple):
     table: str
     wrong: list[str]
 
 
-async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
+async def storm(name: str, run: Run, say: Callable[[str], None]) -> ChaosOutcome:
     """Let faults happen to the cluster `name`, which is up, and return what they did."""
-    world = World(name)
-    swarm, crowd = Swarm(world.addresses()), Crowd(world.addresses())
-    verdict = Verdict()
+    world = ChaosWorld(name)
+    swarm, crowd = Swarm(world.addresses()), ChaosCrowd(world.addresses())
+    verdict = RunVerdict()
 
     async def spread() -> None:
         await swarm.spread()
@@ -77,7 +77,7 @@ async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
         verdict.add("ids without a lease", await check_registry(world))
         verdict.add("errors that nobody caught", world.complaints())
         lines = [table(swarm, faults.faults, begun, run.rate), summary(swarm), crowd.summary()]
-        return Outcome("\n".join(lines), verdict.wrong)
+        return ChaosOutcome("\n".join(lines), verdict.wrong)
     finally:
         await swarm.close()
         await crowd.close()

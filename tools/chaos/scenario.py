@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tools.services.service import Daemon
 
 from .packets import can_drop
-from .world import World, can_cut
+from .world import ChaosWorld, can_cut
 
 STAND_STILL = 8.0
 CUT = 4.0
@@ -49,7 +49,7 @@ class Storm:
 
     def __init__(
         self,
-        world: World,
+        world: ChaosWorld,
         every: float,
         dice: random.Random,
         say: Say,
@@ -167,7 +167,7 @@ class Storm:
             await asyncio.sleep(0.1)
 
 
-async def ghosts(world: World) -> int | None:
+async def ghosts(world: ChaosWorld) -> int | None:
     """Return how many sessions a group process knows that no connector has.
 
     None if one does not answer, or so slowly that its answer is of another moment than those of the others.

@@ -30,7 +30,7 @@ from fsharechat.protocol.signals import ConversationType, SubSignal
 from tools.testing.server import Where
 
 from .inbox import read_inbox
-from .ledger import Ledger, Read, Sent
+from .ledger import Ledger, LedgerEntry, Read
 from .waiting import until_done
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ OPTIONS = Options(
 )
 
 
-class Member(Client):
+class SwarmMember(Client):
     """A device that numbers what it sends. One message at a time, so that they have an order."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Member(Client):
         self.came: list[tuple[int, int, int]] = []
         """Sender, number and id of what came, in that order."""
         self.group_id = ""
-        self._members: Sequence[Member] = ()
+        self._members: Sequence[SwarmMember] = ()
         self._numbers: Mapping[str, int] = {}
         self._mates: frozenset[int] = frozenset()
         self._ledger = ledger
@@ -100,7 +100,9 @@ class Member(Client):
             options=OPTIONS,
         )
 
-    def meet(self, members: Sequence["Member"], numbers: Mapping[str, int], mates: frozenset[int]) -> None:
+    def meet(
+        self, members: Sequence["SwarmMember"], numbers: Mapping[str, int], mates: frozenset[int]
+    ) -> None:
         """Know the others, and the numbers of users and of those in the same group."""
         self._members, self._numbers, self._mates = members, numbers, mates - {self.number}
 
@@ -136,7 +138,7 @@ class Member(Client):
         if self.address != self.home and connection is not None:
             await connection.close()
 
-    async def _say(self, number: int) -> Sent:
+    async def _say(self, number: int) -> LedgerEntry:
         local_id = self._ledger.first_local_id + number
         if number % GROUP_EVERY == 0:
             target, to = group(self.group_id), self._mates
@@ -149,7 +151,7 @@ class Member(Client):
         self._ledger.acknowledge(sent, receipt.message_id)
         return sent
 
-    async def _take_back(self, sent: Sent) -> None:
+    async def _take_back(self, sent: LedgerEntry) -> None:
         await self._persist(lambda: self.recall(sent.message_id))
         sent.recalled = time.monotonic()
 
@@ -220,9 +222,9 @@ class Swarm:
     def __init__(self, addresses: Mapping[str, Sequence[str]]) -> None:
         """`addresses`: of the connectors by transport, and of the api processes as "http"."""
         self.ledger = Ledger()
-        self.members: list[Member] = []
+        self.members: list[SwarmMember] = []
         self._addresses = addresses
-        self._open: list[Member] = []
+        self._open: list[SwarmMember] = []
         self._first_number = FIRST_NUMBER + MOST_CLIENTS * secrets.randbelow(SWARMS)
         self._stop = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -231,14 +233,14 @@ class Swarm:
         """Log in and connect so many clients."""
         room = asyncio.Semaphore(LOGINS_AT_A_TIME)
 
-        async def one(number: int) -> Member:
+        async def one(number: int) -> SwarmMember:
             async with room:
                 transport = TRANSPORTS[number % len(TRANSPORTS)]
                 credentials = await self._credentials(number)
                 addresses = self._addresses[transport]
                 first = number // len(TRANSPORTS) % len(addresses)
                 order = [*addresses[first:], *addresses[:first]]
-                member = Member(number, self.ledger, credentials, transport, order)
+                member = SwarmMember(number, self.ledger, credentials, transport, order)
                 self._open.append(member)
                 await member.connect(patience=LOGIN_SECONDS)
                 return member
@@ -259,7 +261,7 @@ class Swarm:
         where = Where(tcp=addresses) if member.transport == "tcp" else Where(ws=addresses)
         return await read_inbox(credentials, member.begin, where, OPTIONS, LOGIN_SECONDS)
 
-    async def _make_group(self, mates: Sequence[Member], numbers: Mapping[str, int]) -> None:
+    async def _make_group(self, mates: Sequence[SwarmMember], numbers: Mapping[str, int]) -> None:
         owner, *others = mates
         name = f"group of {owner.number}"
         group_id = await owner.groups.create(name, [member.user_id for member in others])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fsharechat.protocol.signals import ContentType
 
-from .ledger import Sent
+from .ledger import LedgerEntry
 from .scenario import GHOST_SECONDS, Fault
 from .swarm import Swarm
 
@@ -13,7 +13,7 @@ SHOWN = 5
 
 
 @dataclass
-class Verdict:
+class RunVerdict:
     """What was found wrong; empty is well."""
 
     wrong: list[str] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Verdict:
             self.wrong.append(f"{len(cases)} {what}: {'; '.join(cases[:SHOWN])}{more}")
 
 
-async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: Verdict) -> None:
+async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: RunVerdict) -> None:
     """Compare what was acknowledged with what came and with what the inboxes hold."""
     ledger = swarm.ledger
     verdict.add("messages not acknowledged", [str(s) for s in ledger.messages.values() if not s.acknowledged])
@@ -44,7 +44,7 @@ async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: Verdict) -> None
     )
 
 
-async def _judge_inbox(swarm: Swarm, number: int, verdict: Verdict) -> None:
+async def _judge_inbox(swarm: Swarm, number: int, verdict: RunVerdict) -> None:
     """The inbox has no hole, holds what was sent to the user and by the user once, and came in its order.
 
     What was recalled has nothing of its text left.
@@ -132,7 +132,7 @@ def summary(swarm: Swarm) -> str:
     )
 
 
-def _figures(swarm: Swarm, messages: Sequence[Sent], begin: float, end: float) -> list[str]:
+def _figures(swarm: Swarm, messages: Sequence[LedgerEntry], begin: float, end: float) -> list[str]:
     """Count what happened from `begin` to `end`."""
     acknowledged = [s for s in messages if s.acknowledged is not None and begin <= s.acknowledged < end]
     # What is older than the fault waits for it from its begin on, and what outlasts it for the next one.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import aiohttp
 
 from tools.cluster.cluster import Cluster, services_of
-from tools.cluster.member import Member
+from tools.cluster.member import ClusterMember
 from tools.services import process
 from tools.services.catalogue import ServiceSet
 from tools.services.places import ROOT
@@ -37,7 +37,7 @@ def quiet(_: str) -> None:
     """Say nothing: the table tells it."""
 
 
-class World:
+class ChaosWorld:
     """The cluster of the set `name`, which is up."""
 
     def __init__(self, name: str) -> None:
@@ -52,7 +52,7 @@ class World:
             self._identities[member.name] = member.running
             self._read[member.name] = member.log.stat().st_size
 
-    def members(self, role: str = "all") -> list[Member]:
+    def members(self, role: str = "all") -> list[ClusterMember]:
         return self._cluster.members([role])
 
     def addresses(self) -> Mapping[str, Sequence[str]]:
@@ -187,7 +187,7 @@ class World:
 
     # What is seen from outside
 
-    async def metrics(self, member: Member) -> dict[str, float]:
+    async def metrics(self, member: ClusterMember) -> dict[str, float]:
         """Return what a process counts. Raises OSError or TimeoutError when it does not answer."""
         timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
         try:
@@ -216,7 +216,7 @@ class World:
                     wrong.append(f"{member.name}: {error or 'no answer'}")
         return wrong
 
-    async def _ready(self, member: Member) -> None:
+    async def _ready(self, member: ClusterMember) -> None:
         if member.role != "api":
             return
         timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
@@ -305,7 +305,7 @@ def _cluster(*arguments: str) -> None:
     subprocess.run(["env", "FSHARECHAT_LIMITS__REQUESTS=0", *command], check=True, cwd=ROOT)
 
 
-def _start(member: Member) -> None:
+def _start(member: ClusterMember) -> None:
     member.launch(quiet)
     member.wait(member.ready_seconds, threading.Event())
 

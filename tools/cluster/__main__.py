@@ -18,7 +18,7 @@ from tools.services.places import locked
 
 from . import report
 from .cluster import MOST, Cluster, names, services_of
-from .member import Member
+from .member import ClusterMember
 
 OUR_VARIABLES = "FSHARECHAT_"
 
@@ -73,7 +73,7 @@ def _services(*arguments: str) -> int:
     return subprocess.run([sys.executable, "-P", "-m", "tools.services", *arguments], check=False).returncode
 
 
-def _start(members: list[Member]) -> None:
+def _start(members: list[ClusterMember]) -> None:
     """Start them all at once: each waits for what it needs."""
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=len(members)) as pool:
@@ -85,7 +85,7 @@ def _start(members: list[Member]) -> None:
             raise
 
 
-def _start_one(member: Member, cancelled: threading.Event) -> None:
+def _start_one(member: ClusterMember, cancelled: threading.Event) -> None:
     begun = time.monotonic()
     new = member.running is None
     member.launch(say)
@@ -128,7 +128,7 @@ def restart(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _named(arguments: argparse.Namespace) -> list[Member]:
+def _named(arguments: argparse.Namespace) -> list[ClusterMember]:
     """The processes that are named, with the source tree that they are to run from now on."""
     cluster = Cluster.existing(arguments.set)
     members = cluster.members(arguments.names)
@@ -138,7 +138,7 @@ def _named(arguments: argparse.Namespace) -> list[Member]:
     return cluster.members(arguments.names)
 
 
-def each(do: Callable[[Member], None]) -> Callable[[argparse.Namespace], int]:
+def each(do: Callable[[ClusterMember], None]) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         with locked(f"cluster-{arguments.set}", say):
             for member in Cluster.existing(arguments.set).members(arguments.names):

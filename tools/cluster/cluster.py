@@ -14,7 +14,7 @@ from tools.services.errors import ServicesError
 from tools.services.places import ROOT, locked
 from tools.services.service import HOST, Say, port_is_free
 
-from .member import PORTS, Launch, Member
+from .member import PORTS, ClusterMember, Launch
 
 CLUSTERS = ROOT / ".cache" / "cluster"
 SERVICES = ("zookeeper", "kafka")
@@ -128,12 +128,12 @@ class Cluster:
             variables["FSHARECHAT_BLOBS__PUBLIC_URL"] = f"http://{HOST}:{self.ports['api-0']['http']}"
         return variables
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> ClusterMember:
         tree = Path(self.trees.get(name, ROOT))
         launch = Launch(self.settings, self.dev, self.fixed_ids, self.environment, tree)
-        return Member(name, self.folder / name, self.ports[name], launch)
+        return ClusterMember(name, self.folder / name, self.ports[name], launch)
 
-    def members(self, names: Iterable[str] = ("all",)) -> list[Member]:
+    def members(self, names: Iterable[str] = ("all",)) -> list[ClusterMember]:
         """Processes by name, by role, or `all`: group processes first, then connectors, then the api."""
         chosen: dict[str, None] = {}
         for name in names:

@@ -38,7 +38,7 @@ class Launch(NamedTuple):
     """The source tree that it runs, with the libraries of its own .venv, or else of this one's."""
 
 
-class Member(Daemon):
+class ClusterMember(Daemon):
     """A process with one role. Its log has what it writes to standard output too: the line `ready`."""
 
     stop_seconds: ClassVar[float] = 60.0

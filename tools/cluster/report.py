@@ -4,10 +4,10 @@ import shlex
 from typing import Any
 
 from .cluster import Cluster
-from .member import Member
+from .member import ClusterMember
 
 
-def table(members: list[Member]) -> str:
+def table(members: list[ClusterMember]) -> str:
     rows = [("name", "state", "pid", "memory", "up", "addresses")]
     for member in members:
         identity = member.running
@@ -22,7 +22,7 @@ def table(members: list[Member]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def guide(cluster: Cluster, members: list[Member]) -> str:
+def guide(cluster: Cluster, members: list[ClusterMember]) -> str:
     """How to log in and chat through two connectors and two api processes, if there are as many."""
     http = _addresses(members, "http")
     tcp, ws = _addresses(members, "tcp"), _addresses(members, "ws")
@@ -73,11 +73,11 @@ def shell(cluster: Cluster) -> str:
     )
 
 
-def _addresses(members: list[Member], purpose: str) -> list[str]:
+def _addresses(members: list[ClusterMember], purpose: str) -> list[str]:
     return [member.addresses[purpose] for member in members if purpose in member.ports]
 
 
-def _member(member: Member) -> dict[str, Any]:
+def _member(member: ClusterMember) -> dict[str, Any]:
     identity = member.running
     return {
         "role": member.role,

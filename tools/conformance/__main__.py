@@ -12,7 +12,7 @@ import aiohttp
 
 from tools.conformance.all_rows import all_rows
 from tools.conformance.rows import Row
-from tools.conformance.running import FAIL, PASS, SKIP, Result, run
+from tools.conformance.running import FAIL, PASS, SKIP, RowResult, run
 from tools.conformance.world import Target, World
 
 AT_ONCE = 16
@@ -33,7 +33,7 @@ def main() -> int:
     done = 0
     total = sum(len(row.over) for row in rows)
 
-    def progress(_: Result) -> None:
+    def progress(_: RowResult) -> None:
         nonlocal done
         done += 1
         if sys.stderr.isatty():
@@ -66,7 +66,7 @@ async def unfit(target: Target) -> str:
     return ""
 
 
-def table(results: list[Result]) -> str:
+def table(results: list[RowResult]) -> str:
     """Return the results as a table, a line for each row and transport."""
     lines = [f"{'§':4} {'over':5} {'':4}  row", f"{'-' * 4} {'-' * 5} {'-' * 4}  {'-' * 60}"]
     for one in results:

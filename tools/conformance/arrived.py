@@ -24,7 +24,7 @@ class CutOff(Malformed):
     """The connection ended inside a frame, which only a process that was killed may do."""
 
 
-class Frame(NamedTuple):
+class ArrivedFrame(NamedTuple):
     """A frame of the server."""
 
     signal: str
@@ -40,11 +40,11 @@ class Frame(NamedTuple):
     """The body's bytes, or the content's text."""
 
 
-def of_tcp(signal: int, sub: int, message_id: int, body: bytes, viewer: str) -> Frame:
+def of_tcp(signal: int, sub: int, message_id: int, body: bytes, viewer: str) -> ArrivedFrame:
     """Return a TCP frame as the contract has it; `viewer` is the user it came to. Raises Malformed."""
     try:
         names = name_of("signal", signal), name_of("sub-signal", sub)
-        return Frame(*names, message_id, *_of_tcp(*names, message_id, body, viewer), body)
+        return ArrivedFrame(*names, message_id, *_of_tcp(*names, message_id, body, viewer), body)
     except (ValueError, LookupError) as error:  # of the parsers, and of what is too short or has no place
         raise Malformed(f"signal {signal}, sub-signal {sub}: {error}") from None
 
@@ -82,13 +82,15 @@ def _of_tcp(signal: str, sub: str, message_id: int, body: bytes, viewer: str) ->
     raise Malformed(f"{signal} is nothing that servers say")
 
 
-def of_web(text: str, viewer: str) -> Frame:
+def of_web(text: str, viewer: str) -> ArrivedFrame:
     """Return a WebSocket frame as the contract has it. Raises Malformed."""
     try:
         frame = shapes.parse(text, shapes.FRAME, "a frame")
         signal, sub, message_id = frame["signal"], frame["subSignal"], frame["messageId"]
         content = frame["content"]
-        return Frame(signal, sub, message_id, *_of_web(signal, sub, message_id, content, viewer), content)
+        return ArrivedFrame(
+            signal, sub, message_id, *_of_web(signal, sub, message_id, content, viewer), content
+        )
     except (shapes.ShapeError, KeyError) as error:
         raise Malformed(str(error)) from None
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
-from tools.conformance.arrived import Frame
+from tools.conformance.arrived import ArrivedFrame
 from tools.conformance.checks import Refused, same
-from tools.conformance.links import Link, Matches
+from tools.conformance.links import Matches, SuiteLink
 from tools.wire import proto2
 from tools.wire.bodies import (
     PING_INTERVAL,
     PRIVATE,
-    Account,
     Draft,
     Object,
+    WireAccount,
     connect_body,
     new_local_id,
     pull_body,
@@ -28,7 +28,7 @@ ACCEPTED = "CONNECTION_ACCEPTED"
 
 
 @dataclass(frozen=True)
-class Session(Account):
+class SuiteLogin(WireAccount):
     """What a login gives a device, and the number of its user."""
 
     number: str
@@ -46,10 +46,10 @@ class How(TypedDict, total=False):
     sender: str
 
 
-class Device:
+class SuiteDevice:
     """A logged-in device on a connection."""
 
-    def __init__(self, link: Link, session: Session) -> None:
+    def __init__(self, link: SuiteLink, session: SuiteLogin) -> None:
         self.link, self.session = link, session
         self.uid = session.user_id
         self.connected: Object = {}
@@ -74,7 +74,7 @@ class Device:
         await self.link.send("DISCONNECT", body=bytes([clear]), content={"clearSession": clear})
         await self.link.until_closed()
 
-    async def ping(self, message_id: int = 1) -> Frame:
+    async def ping(self, message_id: int = 1) -> ArrivedFrame:
         """Send a PING and return its answer: what the server sent before it has come then."""
         await self.link.send(
             "PING", message_id=message_id, body=json.dumps(PING_INTERVAL).encode(), content=PING_INTERVAL
@@ -94,7 +94,7 @@ class Device:
 
     async def ask_raw(
         self, sub: str, body: bytes, content: Any = None, *, frame_id: int | None = None
-    ) -> Frame:
+    ) -> ArrivedFrame:
         """Send a request as it is, and return its answer; the frame has the next id if none is given.
 
         Raises Refused.
@@ -358,7 +358,7 @@ class Device:
         pushed: Object = message
         return pushed
 
-    def came(self, sub: str) -> list[Frame]:
+    def came(self, sub: str) -> list[ArrivedFrame]:
         """Return the notifications of a kind that nobody has waited for."""
         return [frame for frame in self.link.arrived if frame.signal == "PUBLISH" and frame.sub == sub]
 
@@ -369,12 +369,12 @@ class Device:
 PROBE = "conformance probe"
 
 
-def is_probe(frame: Frame) -> bool:
+def is_probe(frame: ArrivedFrame) -> bool:
     """Return whether a push is a probe (see World), which may come later than anybody waits for it."""
     (message,) = frame.content["messageResponseList"]
     text: str = message["content"]["content"]
     return text.startswith(PROBE)
 
 
-def is_push(frame: Frame) -> bool:
+def is_push(frame: ArrivedFrame) -> bool:
     return frame.signal == "PUB_ACK" and frame.sub == "MP" and frame.message_id == 0

@@ -10,35 +10,35 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
-from tools.conformance.arrived import CutOff, Frame, Malformed, of_tcp, of_web
+from tools.conformance.arrived import ArrivedFrame, CutOff, Malformed, of_tcp, of_web
 from tools.wire import frames
 from tools.wire.clients import BOUND, TcpWire, WebWire
 from tools.wire.contract import SIGNALS, SUB_SIGNALS
-from tools.wire.frames import FrameError, web_text_frame
+from tools.wire.frames import WireFrameError, web_text_frame
 
-Matches = Callable[[Frame], bool]
+Matches = Callable[[ArrivedFrame], bool]
 
 
-class Closed(ConnectionError):
+class LinkClosed(ConnectionError):
     """The server has closed the connection."""
 
 
-class Link(ABC):
+class SuiteLink(ABC):
     """A connection. `viewer` is the user who is logged in on it."""
 
     transport: str
 
     def __init__(self) -> None:
         self.viewer = ""
-        self.arrived: list[Frame] = []
+        self.arrived: list[ArrivedFrame] = []
         """What came, and was not waited for."""
         self.failure: Exception | None = None
-        self._waiting: list[tuple[Matches, asyncio.Future[Frame]]] = []
+        self._waiting: list[tuple[Matches, asyncio.Future[ArrivedFrame]]] = []
         """What is waited for, by whoever waits longest first."""
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, transport: str, address: str) -> "Link":
+    async def open(cls, transport: str, address: str) -> "SuiteLink":
         """Connect to host:port or a ws:// address."""
         if transport == "tcp":
             return await TcpLink.to(address)
@@ -64,20 +64,20 @@ class Link(ABC):
     async def _read_all(self) -> None:
         try:
             await self._read()
-            self.failure = Closed("the server has closed the connection")
+            self.failure = LinkClosed("the server has closed the connection")
         except (ConnectionError, Malformed) as error:
-            self.failure = error if isinstance(error, Malformed) else Closed(str(error))
+            self.failure = error if isinstance(error, Malformed) else LinkClosed(str(error))
         finally:
             for _, waiter in self._waiting:
                 if not waiter.done():
-                    waiter.set_exception(self.failure or Closed("nobody reads any more"))
+                    waiter.set_exception(self.failure or LinkClosed("nobody reads any more"))
 
-    def _put(self, frame: Frame) -> None:
+    def _put(self, frame: ArrivedFrame) -> None:
         """Give a frame to who waits for it, or keep it."""
         if not self._hand_over(frame):
             self.arrived.append(frame)
 
-    def _hand_over(self, frame: Frame) -> bool:
+    def _hand_over(self, frame: ArrivedFrame) -> bool:
         for matches, waiter in self._waiting:
             if waiter.done():
                 continue
@@ -91,7 +91,7 @@ class Link(ABC):
                 return True
         return False
 
-    async def until(self, matches: Matches, what: str) -> Frame:
+    async def until(self, matches: Matches, what: str) -> ArrivedFrame:
         """Return the first frame that matches, which is then no longer kept.
 
         Raises Closed when the connection ends first, AssertionError when nothing comes.
@@ -101,7 +101,7 @@ class Link(ABC):
                 return self.arrived.pop(index)
         if self.failure is not None:
             raise self.failure
-        waiter: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[ArrivedFrame] = asyncio.get_running_loop().create_future()
         waiting = matches, waiter
         self._waiting.append(waiting)
         try:
@@ -116,7 +116,7 @@ class Link(ABC):
         finally:
             self._waiting.remove(waiting)
 
-    def _put_back(self, frame: Frame) -> None:
+    def _put_back(self, frame: ArrivedFrame) -> None:
         """Take back what somebody was given who no longer waits."""
         if not self._hand_over(frame):
             self.arrived.insert(0, frame)
@@ -140,7 +140,7 @@ class Link(ABC):
         await self._end()
 
 
-class TcpLink(Link):
+class TcpLink(SuiteLink):
     transport = "tcp"
 
     def __init__(self, wire: TcpWire) -> None:
@@ -167,7 +167,7 @@ class TcpLink(Link):
             while True:
                 for frame in await self._wire.receive():
                     self._put(of_tcp(*frame, self.viewer))
-        except FrameError as error:
+        except WireFrameError as error:
             raise Malformed(str(error)) from None
         except EOFError:
             if self._wire.rest:
@@ -177,7 +177,7 @@ class TcpLink(Link):
         await self._wire.close()
 
 
-class WebLink(Link):
+class WebLink(SuiteLink):
     transport = "ws"
 
     def __init__(self, wire: WebWire) -> None:
@@ -202,7 +202,7 @@ class WebLink(Link):
         try:
             while True:
                 self._put(of_web(await self._wire.receive_text(), self.viewer))
-        except FrameError as error:
+        except WireFrameError as error:
             raise Malformed(str(error)) from None
         except EOFError:
             return

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tools.conformance.checks import Refused, Skip, refused, same
-from tools.conformance.device import Device, is_probe, is_push
+from tools.conformance.device import SuiteDevice, is_probe, is_push
 from tools.conformance.rows import WS, row
 from tools.conformance.world import World
 from tools.wire.bodies import GROUP, Object
@@ -56,7 +56,7 @@ def content(kind: int, data: object = b"", call_id: str = "") -> Object:
     }
 
 
-def pushes(device: Device) -> list[Object]:
+def pushes(device: SuiteDevice) -> list[Object]:
     """Return the transparent messages that came, and that nobody has waited for."""
     return [
         frame.content["messageResponseList"][0]
@@ -65,13 +65,13 @@ def pushes(device: Device) -> list[Object]:
     ]
 
 
-async def nothing_came(*devices: Device) -> None:
+async def nothing_came(*devices: SuiteDevice) -> None:
     for device in devices:
         await device.ping()
         same(pushes(device), [], "what was pushed")
 
 
-async def told(device: Device, group: str) -> Any:
+async def told(device: SuiteDevice, group: str) -> Any:
     """Wait for a push of a call: return the JSON of a 403, or the type."""
     message = await device.pushed()
     same((message["conversationType"], message["target"], message["line"]), (GROUP, group, 0), "where")
@@ -84,14 +84,14 @@ async def told(device: Device, group: str) -> Any:
     return json.loads(message["content"]["binaryContent"]) if kind == SIGNAL else kind
 
 
-async def signal(device: Device, group: str, said: object) -> None:
+async def signal(device: SuiteDevice, group: str, said: object) -> None:
     await device.send(group, content(SIGNAL, said), kind=GROUP)
 
 
 class InGroup:
     """Members of a group, and calls among them."""
 
-    def __init__(self, group: str, devices: list[Device]) -> None:
+    def __init__(self, group: str, devices: list[SuiteDevice]) -> None:
         self.group, self.devices = group, devices
 
     @classmethod
@@ -102,7 +102,7 @@ class InGroup:
             await device.upto(1)
         return cls(group, devices)
 
-    async def start(self, device: Device, *invited: Device) -> Object:
+    async def start(self, device: SuiteDevice, *invited: SuiteDevice) -> Object:
         """Start a call. The row is skipped where there is no media server."""
         start = content(START, {"t": self.group, "a": 0}, f"{self.group}1795645835453")
         tos = [one.uid for one in invited]
@@ -115,7 +115,7 @@ class InGroup:
         same(await told(device, self.group), {"type": "existingParticipants", "data": []})
         return sent
 
-    async def answer(self, device: Device, *others: Device) -> None:
+    async def answer(self, device: SuiteDevice, *others: SuiteDevice) -> None:
         """Let a device into the call in which the others are; it has fetched the start, which rings."""
         await device.pull()
         await device.send(self.group, content(ANSWER, b"0", f"{self.group}1795645835453"), kind=GROUP)

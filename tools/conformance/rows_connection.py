@@ -5,8 +5,8 @@ import json
 
 from tools.conformance import shapes
 from tools.conformance.checks import Refused, refused, same
-from tools.conformance.device import ACCEPTED, Device
-from tools.conformance.links import Link, TcpLink, WebLink
+from tools.conformance.device import ACCEPTED, SuiteDevice
+from tools.conformance.links import SuiteLink, TcpLink, WebLink
 from tools.conformance.rows import TCP, WS, row
 from tools.conformance.world import World
 from tools.wire import crypto, frames, proto2
@@ -127,7 +127,7 @@ async def many_at_once(world: World) -> None:
     same(answers, [[]] * 50)
 
 
-def _tcp(link: Link) -> TcpLink:
+def _tcp(link: SuiteLink) -> TcpLink:
     assert isinstance(link, TcpLink)
     return link
 
@@ -361,7 +361,7 @@ async def lacks_required(world: World) -> None:
     same({sub: code for sub, code in codes.items() if code not in (2, 251)}, {}, "other codes")
 
 
-async def _code(device: Device, sub: str, body: bytes) -> int | None:
+async def _code(device: SuiteDevice, sub: str, body: bytes) -> int | None:
     """Return with which code a request is answered."""
     try:
         return (await device.ask_raw(sub, body)).code

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from tools.conformance.checks import refused, same
-from tools.conformance.device import Device
+from tools.conformance.device import SuiteDevice
 from tools.conformance.rows import TCP, row
 from tools.conformance.rows_groups import (
     EXTRA_OF_GROUP,
@@ -23,13 +23,13 @@ from tools.wire.bodies import GROUP
 Change = Callable[[], Awaitable[None]]
 
 
-async def _group(world: World, kind: int) -> tuple[Device, Device, Device, Device, str]:
+async def _group(world: World, kind: int) -> tuple[SuiteDevice, SuiteDevice, SuiteDevice, SuiteDevice, str]:
     """Return an owner, two members and somebody else, and a group of a type."""
     ann, ben, cat, dan = await world.people(4)
     return ann, ben, cat, dan, await ann.create_group([ben.uid, cat.uid], kind=kind, name="group")
 
 
-async def _about(device: Device, group: str) -> tuple[object, ...]:
+async def _about(device: SuiteDevice, group: str) -> tuple[object, ...]:
     """Return what only requests change: a server may compose a portrait when it has the time."""
     (info,) = await device.groups(group)
     return *(info[key] for key in ("name", "owner", "type", "memberCount", "extra")), await types(
@@ -37,7 +37,7 @@ async def _about(device: Device, group: str) -> tuple[object, ...]:
     )
 
 
-async def _unchanged(device: Device, group: str, head: int, *changes: Change) -> None:
+async def _unchanged(device: SuiteDevice, group: str, head: int, *changes: Change) -> None:
     """Fail unless changes are refused with 248, and nothing changes. `head` is that of the device's inbox."""
     before = await _about(device, group), await device.upto(head)
     for change in changes:

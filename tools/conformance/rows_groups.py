@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tools.conformance.checks import refused, same
-from tools.conformance.device import Device
+from tools.conformance.device import SuiteDevice
 from tools.conformance.rows import TCP, row
 from tools.conformance.world import World, new_client_id
 from tools.wire.bodies import GROUP, Object
@@ -17,12 +17,12 @@ TOMORROW = 1 << 45
 """A version, in ms, that no group has reached."""
 
 
-async def types(device: Device, group: str) -> dict[str, int]:
+async def types(device: SuiteDevice, group: str) -> dict[str, int]:
     """Return the type of each member of a group, as a device is told."""
     return {one["memberId"]: one["type"] for one in await device.members(group)}
 
 
-def check_notice(message: Object, type: int, group: str, operator: Device, **more: Any) -> None:
+def check_notice(message: Object, type: int, group: str, operator: SuiteDevice, **more: Any) -> None:
     """Fail unless a message is the notice of a change."""
     same(message["content"]["type"], type, "the type of a notice")
     same((message["conversationType"], message["target"]), (GROUP, group), "the conversation of a notice")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from tools.conformance.checks import Refused, Skip, refused, same
-from tools.conformance.device import ACCEPTED, Device
+from tools.conformance.device import ACCEPTED, SuiteDevice
 from tools.conformance.rows import row
 from tools.conformance.rows_connection import REJECTED
 from tools.conformance.world import World, new_client_id, new_number
@@ -165,7 +165,7 @@ async def push_key(world: World) -> None:
 # What administration decides
 
 
-async def _set_status(world: World, device: Device, status: int) -> None:
+async def _set_status(world: World, device: SuiteDevice, status: int) -> None:
     path = f"/admin/users/{device.uid}/status"
     same(await world.office("PUT", path, {"status": ("normal", "muted", "blocked")[status]}), 200, path)
 
@@ -184,7 +184,7 @@ async def muted(world: World) -> None:
             pass
 
 
-async def _may_send(sender: Device, receiver: Device) -> bool:
+async def _may_send(sender: SuiteDevice, receiver: SuiteDevice) -> bool:
     try:
         await sender.send(receiver.uid, "may I?")
     except Refused as refusal:

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from tools.conformance.checks import Refused, Skip, same
-from tools.conformance.device import Device
+from tools.conformance.device import SuiteDevice
 from tools.conformance.rows import WS, row
 from tools.conformance.world import World
 
@@ -16,7 +16,7 @@ MANY = 400
 """Requests that a limit of 100 in 5 s cannot let pass."""
 
 
-async def _said(world: World, count: int) -> tuple[Device, Device]:
+async def _said(world: World, count: int) -> tuple[SuiteDevice, SuiteDevice]:
     """Return two people, the first of whom has said "0", "1" and so on to the second."""
     ann, ben = await world.people(2)
     for n in range(count):
@@ -24,7 +24,7 @@ async def _said(world: World, count: int) -> tuple[Device, Device]:
     return ann, ben
 
 
-def _most(device: Device) -> int:
+def _most(device: SuiteDevice) -> int:
     """Return the bytes that an answer to a device may have."""
     return (64 if device.by_tcp else 256) * 1024
 
@@ -247,7 +247,7 @@ async def other_key(world: World) -> None:
 # Limits
 
 
-async def _exhaust(device: Device) -> None:
+async def _exhaust(device: SuiteDevice) -> None:
     """Search until the limit is reached."""
     answers = await asyncio.gather(*(device.search("nobody") for _ in range(MANY)), return_exceptions=True)
     refusals = [answer for answer in answers if isinstance(answer, BaseException)]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tools.conformance.checks import refused, same
-from tools.conformance.device import Device
+from tools.conformance.device import SuiteDevice
 from tools.conformance.rows import WS, row
 from tools.conformance.world import World
 from tools.wire.bodies import CHANNEL, CHAT_ROOM, GROUP, new_local_id, text
@@ -24,7 +24,7 @@ EVERYTHING = {
 }
 
 
-def _check(message: dict[str, Any], sent: dict[str, Any], sender: Device, target: str) -> None:
+def _check(message: dict[str, Any], sent: dict[str, Any], sender: SuiteDevice, target: str) -> None:
     """Fail unless a message is what was sent."""
     same(message["messageId"], sent["messageId"], "the id")
     same(message["timestamp"], sent["timestamp"], "the timestamp")

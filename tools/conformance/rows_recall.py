@@ -1,7 +1,7 @@
 """Sections 7 and 8: recalling a message."""
 
 from tools.conformance.checks import refused, same
-from tools.conformance.device import Device
+from tools.conformance.device import SuiteDevice
 from tools.conformance.rows import row
 from tools.conformance.rows_groups import MANAGER
 from tools.conformance.world import World
@@ -10,7 +10,7 @@ from tools.wire.bodies import GROUP, Object
 RECALLED = 80
 
 
-def _is_recalled(message: Object, id: int, operator: Device, sender: Device) -> None:
+def _is_recalled(message: Object, id: int, operator: SuiteDevice, sender: SuiteDevice) -> None:
     """Fail unless a message is what is left of a recalled one."""
     content = message["content"]
     same(message["messageId"], id, "the id of what was recalled")
@@ -21,7 +21,7 @@ def _is_recalled(message: Object, id: int, operator: Device, sender: Device) -> 
     same(content["searchableContent"], "", "the text")
 
 
-async def _told_nothing(sender: Device, *devices: Device) -> None:
+async def _told_nothing(sender: SuiteDevice, *devices: SuiteDevice) -> None:
     """Fail if devices were told of a recall: something that they are told later has come."""
     for device in devices:
         await sender.send(device.uid, {"type": 91, "content": "later"})

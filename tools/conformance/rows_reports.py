@@ -1,7 +1,7 @@
 """Sections 7 and 8: delivery and read reports."""
 
 from tools.conformance.checks import same
-from tools.conformance.device import Device
+from tools.conformance.device import SuiteDevice
 from tools.conformance.rows import row
 from tools.conformance.world import World
 from tools.wire.bodies import GROUP, Object
@@ -9,7 +9,7 @@ from tools.wire.bodies import GROUP, Object
 DELIVERED, READ = 1, 2
 
 
-async def _told(device: Device, kind: int, at_least: int = 1) -> int:
+async def _told(device: SuiteDevice, kind: int, at_least: int = 1) -> int:
     """Wait for an MRN of a kind and return its head."""
     found = await device.notified(
         "MRN",
@@ -19,7 +19,7 @@ async def _told(device: Device, kind: int, at_least: int = 1) -> int:
     return head
 
 
-async def _one(device: Device, kind: int) -> Object:
+async def _one(device: SuiteDevice, kind: int) -> Object:
     """Wait for an MRN, and return the one report that it stands for."""
     pulled = await device.reports(kind, await _told(device, kind))
     (report,) = pulled["messageReportList"]
@@ -28,7 +28,7 @@ async def _one(device: Device, kind: int) -> Object:
     return found
 
 
-def _report(kind: int, reporter: Device, date: int, target: str) -> Object:
+def _report(kind: int, reporter: SuiteDevice, date: int, target: str) -> Object:
     return {"reportType": kind, "uid": reporter.uid, "date": date, "target": target}
 
 

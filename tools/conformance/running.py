@@ -18,7 +18,7 @@ ROW_SECONDS = 120.0
 _HERE = Path(__file__).parent
 
 
-class Result(NamedTuple):
+class RowResult(NamedTuple):
     """What became of a row over a transport, in so many seconds."""
 
     row: Row
@@ -35,12 +35,12 @@ async def attempt(target: Target, row: Row, transport: str) -> None:
 
 
 async def run(
-    target: Target, rows: Iterable[Row], at_once: int, done: Callable[[Result], None]
-) -> list[Result]:
+    target: Target, rows: Iterable[Row], at_once: int, done: Callable[[RowResult], None]
+) -> list[RowResult]:
     """Try rows over each of their transports, so many at once; `done` hears of each. Return them in their order."""
     room = asyncio.Semaphore(at_once)
 
-    async def one(row: Row, transport: str) -> Result:
+    async def one(row: Row, transport: str) -> RowResult:
         async with room:
             begun = time.monotonic()
             outcome, reason = PASS, ""
@@ -50,7 +50,7 @@ async def run(
                 outcome, reason = SKIP, str(skip)
             except Exception as error:  # noqa: BLE001  # whatever it is, it is the row's result
                 outcome, reason = FAIL, explain(error)
-        result = Result(row, transport, outcome, reason, time.monotonic() - begun)
+        result = RowResult(row, transport, outcome, reason, time.monotonic() - begun)
         done(result)
         return result
 

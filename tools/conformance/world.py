@@ -11,8 +11,8 @@ import aiohttp
 
 from tools.conformance import shapes
 from tools.conformance.checks import Skip, same
-from tools.conformance.device import ACCEPTED, PROBE, Device, Session, is_push
-from tools.conformance.links import Link, TcpLink, WebLink
+from tools.conformance.device import ACCEPTED, PROBE, SuiteDevice, SuiteLogin, is_push
+from tools.conformance.links import SuiteLink, TcpLink, WebLink
 from tools.wire.bodies import PRIVATE, TYPING, Object, new_local_id
 from tools.wire.clients import BOUND
 from tools.wire.crypto import open_token
@@ -49,10 +49,10 @@ class World:
     target: Target
     transport: str
     http: aiohttp.ClientSession
-    links: list[Link] = field(default_factory=list)
+    links: list[SuiteLink] = field(default_factory=list)
     _asked: int = 0
     _opened: int = 0
-    _prober: Device | None = None
+    _prober: SuiteDevice | None = None
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
@@ -83,7 +83,7 @@ class World:
         async with self.http.post(self.url(path), json=body, headers=headers) as answer:
             return answer.status, shapes.parse(await answer.text(), {}, f"the answer to {path}")
 
-    async def login(self, number: str = "", client_id: str = "") -> Session:
+    async def login(self, number: str = "", client_id: str = "") -> SuiteLogin:
         """Log a device in; without a number, that of somebody new."""
         number = number or new_number()
         client_id = client_id or new_client_id()
@@ -95,18 +95,18 @@ class World:
         same(answer["code"], 0, f"the code of /login ({answer['message']})")
         token = open_token(answer["result"]["token"])
         result = answer["result"]
-        return Session(
+        return SuiteLogin(
             result["userId"], client_id, token.user_token, token.secret, number, result["register"]
         )
 
     # Connections
 
-    async def link(self, transport: str = "") -> Link:
+    async def link(self, transport: str = "") -> SuiteLink:
         """Connect; connectors take turns."""
         transport = transport or self.transport
         self._opened += 1
         addresses = self.target.tcp if transport == "tcp" else self.target.ws
-        link = await Link.open(transport, addresses[self._opened % len(addresses)])
+        link = await SuiteLink.open(transport, addresses[self._opened % len(addresses)])
         self.links.append(link)
         return link
 
@@ -120,11 +120,11 @@ class World:
         assert isinstance(link, WebLink)
         return link
 
-    async def device(self, session: Session, transport: str = "") -> Device:
+    async def device(self, session: SuiteLogin, transport: str = "") -> SuiteDevice:
         """Return a device that has connected, but not sent a CONNECT."""
-        return Device(await self.link(transport), session)
+        return SuiteDevice(await self.link(transport), session)
 
-    async def online(self, session: Session | None = None, transport: str = "") -> Device:
+    async def online(self, session: SuiteLogin | None = None, transport: str = "") -> SuiteDevice:
         """Return a device that is online, and known to be: of somebody new, unless told whose."""
         device = await self.device(session or await self.login(), transport)
         same(await device.connect(), ACCEPTED, "the answer to CONNECT")
@@ -132,15 +132,15 @@ class World:
             await self._until_known(device)
         return device
 
-    async def another(self, device: Device, transport: str = "") -> Device:
+    async def another(self, device: SuiteDevice, transport: str = "") -> SuiteDevice:
         """Return another device of the same user, online."""
         return await self.online(await self.login(device.session.number), transport)
 
-    async def people(self, count: int) -> list[Device]:
+    async def people(self, count: int) -> list[SuiteDevice]:
         """Return the devices of so many new users, online."""
         return list(await asyncio.gather(*(self.online() for _ in range(count))))
 
-    async def _until_known(self, device: Device) -> None:
+    async def _until_known(self, device: SuiteDevice) -> None:
         """Wait until every process of a cluster knows where a device is: its notifications reach it from then on.
 
         The processes take calls in turn, so a few transparent messages that arrive in a row have been through all.
@@ -155,7 +155,7 @@ class World:
                 pass
 
     @staticmethod
-    async def _probe(prober: Device, device: Device) -> bool:
+    async def _probe(prober: SuiteDevice, device: SuiteDevice) -> bool:
         word = f"{PROBE} {new_local_id()}"
         await prober.send(device.uid, {"type": TYPING, "content": word}, kind=PRIVATE, flag=4)
         try:
@@ -171,7 +171,7 @@ class World:
             return False
         return True
 
-    async def befriend(self, one: Device, other: Device) -> None:
+    async def befriend(self, one: SuiteDevice, other: SuiteDevice) -> None:
         """Make friends of two, and wait until both have heard of it."""
         await one.add_friend(other.uid)
         await other.notified("FRN")

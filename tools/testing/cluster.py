@@ -24,7 +24,7 @@ import pytest
 from fsharechat.client import send_code
 from tools.services.places import ROOT
 from tools.testing.command import UNAVAILABLE, CommandSet, check
-from tools.testing.server import BOUND, Addresses, until
+from tools.testing.server import BOUND, ServerAddresses, until
 
 API_KEY = "key-of-the-tests-back-office"
 SETTINGS = {
@@ -38,7 +38,7 @@ SETTINGS = {
 _OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed|-own)?")
 
 
-class Cluster(CommandSet):
+class LiveCluster(CommandSet):
     """One cluster. Its methods are the commands of `scripts/cluster`; they wait until the command is done."""
 
     module = "tools.cluster"
@@ -73,16 +73,16 @@ class Cluster(CommandSet):
         self._info = self.info()
         return self
 
-    def at(self, number: int = 0) -> Addresses:
+    def at(self, number: int = 0) -> ServerAddresses:
         """Where clients of one connector, and of the api process of the same number (modulo all), go."""
         http = self._info["http"]
-        return Addresses(self._info["tcp"][number], self._info["ws"][number], http[number % len(http)])
+        return ServerAddresses(self._info["tcp"][number], self._info["ws"][number], http[number % len(http)])
 
-    def anywhere(self, first: int) -> Addresses:
+    def anywhere(self, first: int) -> ServerAddresses:
         """All connectors, beginning with one of them, for clients that go to the next when they lose one."""
         order = [(first + n) % len(self._info["tcp"]) for n in range(len(self._info["tcp"]))]
         tcp, ws = (",".join(self._info[kind][number] for number in order) for kind in ("tcp", "ws"))
-        return Addresses(tcp, ws, self.at(first).http)
+        return ServerAddresses(tcp, ws, self.at(first).http)
 
     def info(self) -> dict[str, Any]:
         """What `scripts/cluster env --json` says now."""
@@ -170,16 +170,16 @@ class Cluster(CommandSet):
 class MakeCluster(Protocol):
     """Gives the cluster of the test session such a size."""
 
-    def __call__(self, connectors: int, groups: int, apis: int = 2) -> Cluster: ...
+    def __call__(self, connectors: int, groups: int, apis: int = 2) -> LiveCluster: ...
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[MakeCluster]:
     if name := os.environ.get("TEST_CLUSTER_SET"):
-        yield Cluster(name).up
+        yield LiveCluster(name).up
         return
     _take_down_orphans()
-    own = Cluster(f"test-cluster-{os.getpid()}")
+    own = LiveCluster(f"test-cluster-{os.getpid()}")
     try:
         yield own.up
     finally:
@@ -189,7 +189,7 @@ def cluster() -> Iterator[MakeCluster]:
 @pytest.fixture
 def own_cluster() -> Iterator[MakeCluster]:
     """A cluster of one test, gone afterwards: for what others must not find in the database."""
-    own = Cluster(f"test-cluster-{os.getpid()}-own")
+    own = LiveCluster(f"test-cluster-{os.getpid()}-own")
     try:
         yield own.up
     finally:
@@ -219,4 +219,4 @@ def _take_down_orphans() -> None:
     for folder in (ROOT / ".cache" / "cluster").glob("test-cluster-*"):
         owner = _OF_A_SESSION.fullmatch(folder.name)
         if owner is not None and not Path(f"/proc/{owner[1]}").exists():
-            Cluster(folder.name).down()
+            LiveCluster(folder.name).down()

@@ -10,18 +10,18 @@ from fsharechat.client.connection import Connection
 from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
-from tools.testing.server import SUPER_CODE, Addresses, until
+from tools.testing.server import SUPER_CODE, ServerAddresses, until
 
 FAST = Options.fast()
 
 
-class Device(Client):
+class Handset(Client):
     """A client that keeps all it is given, in order, and counts what goes over the wire."""
 
     def __init__(
         self,
         credentials: Credentials,
-        at: Addresses,
+        at: ServerAddresses,
         transport: str,
         *,
         position: Position | None = None,
@@ -133,5 +133,5 @@ def text_of(message: pb.Message) -> str:
     return message.content.searchable_content
 
 
-async def log_in(at: Addresses, number: str, client_id: str, code: str = SUPER_CODE) -> Credentials:
+async def log_in(at: ServerAddresses, number: str, client_id: str, code: str = SUPER_CODE) -> Credentials:
     return await login(at.http, number, code, client_id)

@@ -31,7 +31,7 @@ class Where(TypedDict, total=False):
     ws: Sequence[str]
 
 
-class Addresses(NamedTuple):
+class ServerAddresses(NamedTuple):
     """Where a server, or a cluster of them, serves clients: host:port, a ws:// address and an http:// one.
 
     There may be several of the first two, with commas between them: a client that loses one goes to the next.
@@ -109,10 +109,12 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def at(self) -> Addresses:
+    def at(self) -> ServerAddresses:
         """Where it serves, also while it is down."""
         assert self.addresses, "the server was never started"
-        return Addresses(self.addresses["tcp"], self.addresses["ws"], self.addresses.get("http", self._http))
+        return ServerAddresses(
+            self.addresses["tcp"], self.addresses["ws"], self.addresses.get("http", self._http)
+        )
 
     @property
     def pid(self) -> int:

@@ -6,7 +6,7 @@ import os
 from tools.testing.services import Services
 
 
-class ZooKeeper:
+class OwnZooKeeper:
     """One server in a set of its own: stopped and started again it keeps its data and its port."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ PING_INTERVAL = {"interval": 30_000}
 Object = dict[str, Any]
 
 
-class LoggedIn(Protocol):
+class DeviceCredentials(Protocol):
     """What a login gives a device, whoever keeps it."""
 
     @property
@@ -32,7 +32,7 @@ class LoggedIn(Protocol):
 
 
 @dataclass(frozen=True)
-class Account:
+class WireAccount:
     """A logged-in device."""
 
     user_id: str
@@ -41,7 +41,7 @@ class Account:
     secret: str
 
 
-def connect_body(who: LoggedIn, **changes: object) -> Object:
+def connect_body(who: DeviceCredentials, **changes: object) -> Object:
     """Return the JSON of a CONNECT (contract.md section 4)."""
     body = {
         "userName": who.user_id,

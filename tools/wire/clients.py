@@ -17,7 +17,7 @@ import aiohttp
 from tools.wire import proto2, websocket
 from tools.wire.bodies import (
     PING_INTERVAL,
-    LoggedIn,
+    DeviceCredentials,
     connect_body,
     pull_body,
     text_message,
@@ -25,20 +25,20 @@ from tools.wire.bodies import (
     web_text,
 )
 from tools.wire.contract import SIGNALS, SUB_SIGNALS
-from tools.wire.frames import MOST, Decoder, Frame, FrameError, encode, web_text_frame
+from tools.wire.frames import MOST, Decoder, WireFrame, WireFrameError, encode, web_text_frame
 
 BOUND = 30.0
 """Seconds that an answer may take before it counts as none: far more than a busy machine needs."""
 
 WebFrame = dict[str, Any]
-F = TypeVar("F", Frame, WebFrame)
+F = TypeVar("F", WireFrame, WebFrame)
 S = TypeVar("S", int, str)
 
 
 class Wire(Protocol):
     """What both transports can do, so that a test can be about either."""
 
-    async def connect(self, who: LoggedIn, **changes: object) -> int:
+    async def connect(self, who: DeviceCredentials, **changes: object) -> int:
         """Send a CONNECT and return the sub-signal of the answer."""
 
     async def send_text(self, target: str, text: str, local_id: int = 0) -> bool:
@@ -100,7 +100,7 @@ class _Client(ABC, Generic[F, S]):
         return self._last_id
 
 
-class TcpWire(_Client[Frame, int]):
+class TcpWire(_Client[WireFrame, int]):
     """A TCP client."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,13 +119,13 @@ class TcpWire(_Client[Frame, int]):
         return self._decoder.rest
 
     @staticmethod
-    def _signal(frame: Frame) -> int:
+    def _signal(frame: WireFrame) -> int:
         return frame.signal
 
     def send(self, signal: int, sub_signal: int = 0, message_id: int = 0, body: bytes = b"") -> None:
         self.writer.write(encode(signal, sub_signal, message_id, body))
 
-    async def receive(self) -> list[Frame]:
+    async def receive(self) -> list[WireFrame]:
         try:
             data = await self.reader.read(1 << 16)
         except ConnectionError as error:
@@ -134,7 +134,7 @@ class TcpWire(_Client[Frame, int]):
             raise EOFError
         return self._decoder.feed(data)
 
-    async def connect(self, who: LoggedIn, **changes: object) -> int:
+    async def connect(self, who: DeviceCredentials, **changes: object) -> int:
         self.send(SIGNALS["CONNECT"], body=json.dumps(connect_body(who, **changes)).encode())
         return (await self.frame(SIGNALS["CONNECT_ACK"])).sub_signal
 
@@ -162,7 +162,7 @@ class TcpWire(_Client[Frame, int]):
         texts = [message["content"].get("searchable_content", "") for message in result["message"]]
         return texts, result["current"]
 
-    async def ping(self, message_id: int = 1) -> Frame:
+    async def ping(self, message_id: int = 1) -> WireFrame:
         """Send a PING and return its answer."""
         self.send(SIGNALS["PING"], message_id=message_id, body=json.dumps(PING_INTERVAL).encode())
         return await self.frame(SIGNALS["PING"], lambda frame: frame.message_id == message_id)
@@ -174,7 +174,7 @@ class TcpWire(_Client[Frame, int]):
             answer = await self.reader.readuntil(b"\r\n\r\n")
         assert websocket.is_upgraded(answer.removesuffix(b"\r\n\r\n")), answer
 
-    async def connect_websocket(self, who: LoggedIn) -> None:
+    async def connect_websocket(self, who: DeviceCredentials) -> None:
         """Log in on a connection that has become a WebSocket."""
         self.writer.write(web_frame("CONNECT", content=connect_body(who)))
         async with asyncio.timeout(BOUND):
@@ -222,12 +222,12 @@ class WebWire(_Client[WebFrame, str]):
                 return text
             case aiohttp.WSMsgType.CLOSE | aiohttp.WSMsgType.CLOSING | aiohttp.WSMsgType.CLOSED:
                 raise EOFError
-        raise FrameError(f"a WebSocket message that is not text: {message.type!r}, {message.data!r}")
+        raise WireFrameError(f"a WebSocket message that is not text: {message.type!r}, {message.data!r}")
 
     async def receive(self) -> list[WebFrame]:
         return [json.loads(await self.receive_text())]
 
-    async def connect(self, who: LoggedIn, **changes: object) -> int:
+    async def connect(self, who: DeviceCredentials, **changes: object) -> int:
         await self.send("CONNECT", content=connect_body(who, **changes))
         return SUB_SIGNALS[(await self.frame("CONNECT_ACK"))["subSignal"]]
 

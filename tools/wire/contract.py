@@ -13,7 +13,7 @@ _UNTYPED = {"conversation": "Conversation", "notify_content": "MessageContent"}
 """Fields that the table names by their type alone."""
 
 
-class Field(NamedTuple):
+class ContractField(NamedTuple):
     """A field of a message: `kind` is i32, i64, str, bytes, bool or the name of a message."""
 
     name: str
@@ -30,16 +30,16 @@ def _names(heading: str) -> dict[str, int]:
     return {name: int(number) for name, number in pairs}
 
 
-def _field(text: str) -> Field:
+def _field(text: str) -> ContractField:
     words = text.split()
     repeated = words[0] == "repeated"
     required = words[-1] == "R"
     name, *kind, number = words[repeated : len(words) - required]
-    return Field(name, kind[0] if kind else _UNTYPED[name], int(number), repeated, required)
+    return ContractField(name, kind[0] if kind else _UNTYPED[name], int(number), repeated, required)
 
 
-def _messages() -> dict[str, dict[int, Field]]:
-    found: dict[str, dict[int, Field]] = {}
+def _messages() -> dict[str, dict[int, ContractField]]:
+    found: dict[str, dict[int, ContractField]] = {}
     for names, text in re.findall(r"^\| ([A-Z][\w, ]*) \| (.*) \|$", _TABLE, re.MULTILINE):
         fields = {field.number: field for field in map(_field, text.split(", "))}
         found |= dict.fromkeys(names.split(", "), fields)

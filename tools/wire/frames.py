@@ -12,11 +12,11 @@ MOST = 16 << 20
 """Bytes of the longest body that a server has a reason to send."""
 
 
-class FrameError(ValueError):
+class WireFrameError(ValueError):
     """The bytes are no frame."""
 
 
-class Frame(NamedTuple):
+class WireFrame(NamedTuple):
     """A frame as it was on the wire."""
 
     signal: int
@@ -41,7 +41,7 @@ def decode(data: bytes, position: int) -> tuple[int, int, int, int, int] | None:
         return None
     magic, version, signal, length, sub_signal, message_id = _unpack_header(data, position)
     if magic != MAGIC or version != VERSION or not 0 <= length <= MOST:
-        raise FrameError(f"no header of a frame: {data[position:start].hex()}")
+        raise WireFrameError(f"no header of a frame: {data[position:start].hex()}")
     end = start + length
     return (signal, sub_signal, message_id, start, end) if end <= size else None
 
@@ -53,13 +53,13 @@ class Decoder:
         self.rest = b""
         """The beginning of a frame that is not whole."""
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes) -> list[WireFrame]:
         """Return the frames that are whole now. Raises FrameError."""
         data = self.rest + data
         found, position = [], 0
         while (frame := decode(data, position)) is not None:
             signal, sub_signal, message_id, start, position = frame
-            found.append(Frame(signal, sub_signal, message_id, data[start:position]))
+            found.append(WireFrame(signal, sub_signal, message_id, data[start:position]))
         self.rest = data[position:]
         return found
 

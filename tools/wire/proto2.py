@@ -7,7 +7,7 @@ single field that comes twice, text that is not UTF-8, numbers out of the range 
 from collections.abc import Mapping
 from typing import Any
 
-from tools.wire.contract import MESSAGES, Field
+from tools.wire.contract import MESSAGES, ContractField
 
 Fields = dict[str, Any]
 """A message by field names: int, str, bytes, bool, dicts, and lists of these where a field is repeated."""
@@ -102,7 +102,7 @@ def encode(message: str, fields: Mapping[str, Any]) -> bytes:
     return b"".join(parts)
 
 
-def _field(field: Field, value: Any) -> bytes:
+def _field(field: ContractField, value: Any) -> bytes:
     if field.kind in ("i32", "i64", "bool"):
         return varint(field.number << 3 | _VARINT) + varint(int(value) & (1 << 64) - 1)
     data = _data(field.kind, value)

@@ -1,4 +1,4 @@
-"""The conversation of the terminal client: its commands, what it shows, and what is unread."""
+"""The chat of the terminal client: its commands, its display, and unread messages."""
 
 from fsharechat.client.chat.chat import Chat
 from fsharechat.client.chat.words import Quit, plain

@@ -1,14 +1,13 @@
-"""The chat: what the user enters, what comes in, and the prompt."""
+"""The chat: the user's input, incoming messages, and the prompt."""
 
 import asyncio
 import time
 from collections.abc import Iterable
 
 from fsharechat.client.chat import files, friends, groups, messages
-from fsharechat.client.chat.command import Command
-from fsharechat.client.chat.completion import Proposal, complete
+from fsharechat.client.chat.command import Command, Proposal, complete
 from fsharechat.client.chat.friends import show_new_friends, show_new_requests
-from fsharechat.client.chat.receipts import Key
+from fsharechat.client.chat.known import Key
 from fsharechat.client.chat.talk import Screen, Talk, key_of
 from fsharechat.client.chat.words import Ambiguous, CommandRefused, Quit, plain
 from fsharechat.client.client import Client
@@ -35,17 +34,17 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, ConversationType
 
 TYPING_EVERY = 4.0
-"""Seconds between two signs that the user is typing."""
+"""The time between two "typing" signs, s."""
 TYPING_LASTS = 6.0
 
 
 class Chat:
     def __init__(self, client: Client, server: str, screen: Screen, groups: Iterable[str] = ()) -> None:
-        """`groups` are what `known_groups` returned in an earlier run."""
+        """`groups` are the ids from `known_groups` in an earlier run."""
         self._talk = Talk(client, server, screen, groups)
         self._client = client
         self._lost = False
-        # At the first login of a device the whole inbox comes; what is older than this is counted, not shown.
+        # At the first login of a device the whole inbox comes. Messages older than this are counted, not shown.
         self._new_since = int(time.time() * 1000) if client.position.seq == 0 else 0
         self._typing_told = 0.0
         self._typists: dict[str, asyncio.TimerHandle] = {}
@@ -71,7 +70,7 @@ class Chat:
             talk.say("You have no friends here yet: /add NUMBER asks somebody.")
 
     async def finish(self) -> None:
-        """Wait for what is still being sent or saved."""
+        """Wait for messages that are still being sent, and files that are still being saved."""
         await self._talk.finish()
         for timer in self._typists.values():
             timer.cancel()
@@ -90,7 +89,7 @@ class Chat:
         return "".join(f"({state}) " for state in states) + f"{where}>"
 
     async def complete(self, line: str) -> list[Proposal]:
-        """Return what could stand at the end of a line that is being typed."""
+        """Return the possible completions of the line that is being typed."""
         return await complete(self._talk, COMMANDS, line)
 
     def typing(self, line: str) -> None:
@@ -110,7 +109,7 @@ class Chat:
         self._talk.spawn(self._tell_typing(conversation))
 
     async def on_line(self, line: str) -> None:
-        """Do what the user entered. Raises Quit."""
+        """Carry out a line that the user entered. Raises Quit."""
         self._talk.check()
         line = line.strip()
         try:
@@ -158,7 +157,7 @@ class Chat:
             talk.learn_members()
 
     async def on_event(self, event: Event) -> None:
-        """Show what else happened."""
+        """Show an event."""
         talk = self._talk
         try:
             match event:
@@ -244,7 +243,7 @@ class Chat:
         try:
             await self._client.send_typing(conversation)
         except ClientError:
-            return  # only a sign: nothing is lost with it
+            return  # only a sign: its loss does no harm
 
 
 async def _help(talk: Talk, rest: str) -> None:
@@ -270,7 +269,7 @@ ALL = [
     *files.COMMANDS,
     *groups.COMMANDS,
     *friends.COMMANDS,
-    Command("who", "", "who you are, and where", _who),
+    Command("who", "", "your name, device and server", _who),
     Command("help", "", "this list", _help),
     Command("quit", "", "leave; so does Ctrl-D", _quit),
 ]

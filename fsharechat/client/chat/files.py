@@ -1,4 +1,4 @@
-"""Commands about pictures and files: sending them and saving what came."""
+"""Commands about pictures and files: sending them, and saving received ones."""
 
 import asyncio
 import os
@@ -95,7 +95,7 @@ def _path(entered: str) -> Path:
 
 
 def _target(given: Path, message: pb.Message) -> Path:
-    """Return where to save: what was said, or a new name in the folder that was said. It replaces nothing else."""
+    """Return where to save: the given path, or a new name in the given folder. No other file is replaced."""
     if not given.is_dir():
         return given
     wanted = given / file_name(message)
@@ -108,7 +108,7 @@ def _target(given: Path, message: pb.Message) -> Path:
 
 
 def progress_of(talk: Talk, name: str) -> Progress:
-    """Return what shows, in the prompt, how far a transfer has got."""
+    """Return a function that shows the progress of a transfer in the prompt."""
 
     def progress(done: int, total: int) -> None:
         percent = done * 100 // total if total else 0
@@ -126,6 +126,6 @@ def _done(talk: Talk, name: str) -> None:
 
 COMMANDS = [
     Command("send-file", "PATH", "send a file", _send_file, paths=True),
-    Command("send-image", "PATH", "send a picture, with a small one to show", _send_image, paths=True),
-    Command("save", "NUMBER [PATH]", "download the file or picture that shows this number", _save),
+    Command("send-image", "PATH", "send a picture, with a thumbnail", _send_image, paths=True),
+    Command("save", "NUMBER [PATH]", "download the file or picture with this number", _save),
 ]

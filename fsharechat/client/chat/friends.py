@@ -1,4 +1,4 @@
-"""Commands about people: finding them, asking them to be friends, and what they are called."""
+"""Commands about people: finding them, making friends, and names."""
 
 from collections.abc import Iterable
 
@@ -122,7 +122,7 @@ async def _friends(talk: Talk, rest: str) -> None:
 
 
 def state(talk: Talk, kind: ConversationType, target: str) -> str:
-    """Return what a list says behind a conversation: unread messages, on top, muted."""
+    """Return the state of a conversation for lists: unread messages, on top, muted."""
     conversation = private(target)
     conversation.type = kind
     unread = talk.unread[kind, target]
@@ -157,7 +157,7 @@ async def _unfriend(talk: Talk, name: str) -> None:
     uid = await friend(talk, unquoted(name))
     await talk.client.delete_friend(uid)
     await talk.people.refresh_friends()
-    talk.say(f"{talk.people.describe(uid)} is no friend of yours any more.")
+    talk.say(f"{talk.people.describe(uid)} is not your friend any more.")
 
 
 async def _block(talk: Talk, name: str) -> None:
@@ -166,7 +166,7 @@ async def _block(talk: Talk, name: str) -> None:
         raise CommandRefused("Say whom, a friend or somebody who wrote to you: /block NAME")
     await talk.client.blacklist(uid)
     await talk.people.refresh_friends()
-    talk.say(f"{talk.people.describe(uid)} reaches you no more; /unblock ends it.")
+    talk.say(f"{talk.people.describe(uid)} cannot reach you any more; /unblock undoes this.")
 
 
 async def _unblock(talk: Talk, name: str) -> None:
@@ -195,13 +195,13 @@ COMMANDS = [
     Command("add", "NUMBER|NAME [reason]", "ask somebody to be friends", _add),
     Command("requests", "", "friend requests, sent and received", _requests),
     Command("accept", "[NAME]", "agree to a request; without a name to the newest one", _accept, _waiting),
-    Command("reject", "[NAME]", "turn a request down", _reject, _waiting),
+    Command("reject", "[NAME]", "refuse a request", _reject, _waiting),
     Command("friends", "", "your friends, with the number of unread messages", _friends),
     Command(
         "alias", "NAME ALIAS", "your own name for a friend; quote names with spaces", _alias, names_of_friends
     ),
     Command("unfriend", "NAME", "end a friendship, for both of you", _unfriend, names_of_friends),
-    Command("block", "NAME", "let somebody not write, call or ask you any more", _block, _others),
+    Command("block", "NAME", "stop somebody from writing to you, calling or asking you", _block, _others),
     Command("unblock", "NAME", "let somebody write to you again", _unblock, _blocked),
     Command("name", "NEWNAME", "your display name", _name),
 ]

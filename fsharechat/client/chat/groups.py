@@ -13,7 +13,7 @@ from fsharechat.protocol.signals import ConversationType, GroupType, MemberType
 KINDS = {
     GroupType.NORMAL: "members invite and rename, the owner does the rest",
     GroupType.FREE: "members invite and rename, nobody is removed",
-    GroupType.RESTRICTED: "the owner alone changes it",
+    GroupType.RESTRICTED: "only the owner changes it",
 }
 PLACES = {
     MemberType.OWNER: "owner",
@@ -164,7 +164,7 @@ COMMANDS = [
         "group", "new NAME MEMBERS", "make a group of friends; quote names with spaces", _group, _complete
     ),
     Command("group", "add|kick NAMES", "add friends to the open group, or remove members", _group, _complete),
-    Command("group", "members|info", "who is in it, and what it is", _group, _complete),
+    Command("group", "members|info", "its members, or its name, type and owner", _group, _complete),
     Command(
         "group", "rename NAME|quit|dismiss", "change its name, leave it, or end it for all", _group, _complete
     ),

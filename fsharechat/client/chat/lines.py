@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from fsharechat.client.chat.people import People
-from fsharechat.client.chat.rooms import Rooms
+from fsharechat.client.chat.known import People, Rooms
 from fsharechat.client.chat.words import clock, listed, size
 from fsharechat.client.errors import ClientError
 from fsharechat.client.groups import GroupNotice, group_notice
@@ -30,12 +29,12 @@ class Lines:
         self._me = me
         self._people = people
         self._rooms = rooms
-        self._media: dict[int, pb.Message] = {}  # by the number that /save takes; the oldest goes first
+        self._media: dict[int, pb.Message] = {}  # by the number for /save; the oldest goes first
         self._numbers: dict[int, int] = {}
         self._last_number = 0
 
     async def learn(self, message: pb.Message) -> None:
-        """Ask for the names that a message's line shows; without a connection uids stand for them."""
+        """Ask for the names in the line of a message. Without a connection uids are shown."""
         notice = group_notice(message)
         uids = {message.from_user}
         if notice is not None:
@@ -48,7 +47,7 @@ class Lines:
             return
 
     def of(self, message: pb.Message) -> str:
-        """Return the line of a message whose names are learnt."""
+        """Return the line of a message. Its names must be learnt before."""
         who = self.who(message.from_user)
         content = message.content
         at = clock(message.server_timestamp)
@@ -66,14 +65,14 @@ class Lines:
                 return f"{at} {who}: [{self._what(message)}]"
 
     def recalled_by(self, operator: str, sender: str) -> str:
-        """Return "recalled", with the one who did it when that was not the sender."""
+        """Return "recalled", and by whom, if it was not the sender."""
         return "recalled" if operator in ("", sender) else f"recalled by {self.who(operator)}"
 
     def who(self, uid: str) -> str:
         return "you" if uid == self._me else self._people.name(uid)
 
     def media(self, number: int) -> pb.Message | None:
-        """Return the message that was shown with this number."""
+        """Return the message shown with this number."""
         return self._media.get(number)
 
     def _what(self, message: pb.Message) -> str:
@@ -124,7 +123,7 @@ class Lines:
 
 
 def file_name(message: pb.Message) -> str:
-    """Return a name to save a message's media under: never hidden, and never in another folder."""
+    """Return a file name for a message's media: never hidden, and never in another folder."""
     content = message.content
     told = content.searchable_content if content.type == ContentType.FILE else ""
     name = safe_name(told or PurePath(content.remote_media_url).name).lstrip(".")

@@ -1,4 +1,4 @@
-"""Commands about conversations: opening them, what was said, taking it back, and their settings. And texts."""
+"""Commands about conversations: opening, history, recalls and settings. And sending texts."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.friends import friend, names_of_friends
 from fsharechat.client.chat.groups import names_of_groups
 from fsharechat.client.chat.talk import HISTORY, Talk, key_of
-from fsharechat.client.chat.words import Ambiguous, CommandRefused, plain, unquoted
+from fsharechat.client.chat.words import EVERYBODY, Ambiguous, CommandRefused, plain, unquoted
 from fsharechat.client.errors import ClientError
 from fsharechat.client.models import SentMessage, group, private, text
 from fsharechat.protocol import messages_pb2 as pb
@@ -16,11 +16,10 @@ from fsharechat.protocol.signals import ContentType, ConversationType
 
 MAX_SENDING = 100
 RECALL_DEPTH = 200
-EVERYBODY = ("all", "所有人")
 
 
 async def send_text(talk: Talk, line: str) -> None:
-    """Send a text to the open conversation; typing goes on while the server stores it."""
+    """Send a text to the open conversation. The user can type on while the server stores it."""
     conversation = talk.opened()
     content = await _text(talk, conversation, line)
     await talk.room_for(MAX_SENDING)
@@ -29,7 +28,7 @@ async def send_text(talk: Talk, line: str) -> None:
 
 
 async def _text(talk: Talk, conversation: pb.Conversation, line: str) -> pb.MessageContent:
-    """Return the content of a text; in a group @NAME calls a member, and @all everybody."""
+    """Return the content of a text. In a group, @NAME mentions a member, and @all everybody."""
     if conversation.type != ConversationType.GROUP or "@" not in line:
         return text(line)
     members = await talk.rooms.members(conversation.target)
@@ -53,7 +52,7 @@ async def _send_one(talk: Talk, conversation: pb.Conversation, content: pb.Messa
 
 
 def sent(talk: Talk, conversation: pb.Conversation, content: pb.MessageContent, receipt: SentMessage) -> None:
-    """Show a message of one's own that was stored."""
+    """Show an own message after it was stored."""
     message = pb.Message(
         conversation=conversation,
         from_user=talk.me,
@@ -151,7 +150,7 @@ async def _mute(talk: Talk, rest: str) -> None:
     muted = _switch(rest, talk.preferences.is_muted(conversation), "/mute [on|off]")
     await talk.preferences.set_muted(conversation, muted)
     title = talk.title(key_of(conversation))
-    talk.say(f"{title} is muted: what comes is counted, not shown." if muted else f"{title} is not muted.")
+    talk.say(f"{title} is muted: new messages are counted, not shown." if muted else f"{title} is not muted.")
 
 
 async def _top(talk: Talk, rest: str) -> None:
@@ -162,7 +161,7 @@ async def _top(talk: Talk, rest: str) -> None:
 
 
 def _switch(word: str, now: bool, usage: str) -> bool:
-    """Return what a setting shall be: what was said, or else the opposite of what it is."""
+    """Return the new value of a setting: the given one, else the opposite of the present one."""
     if word not in ("", "on", "off"):
         raise CommandRefused(f"Say {usage}")
     return word == "on" if word else not now
@@ -173,12 +172,10 @@ def _switches(talk: Talk, words: list[str]) -> Iterable[str]:
 
 
 COMMANDS = [
-    Command(
-        "open", "NAME", "talk to a friend or a group; what you type then goes there", _open, _conversations
-    ),
+    Command("open", "NAME", "talk to a friend or a group; your texts then go there", _open, _conversations),
     Command("history", "[N]", f"the last N messages of this conversation ({HISTORY})", _history),
     Command("recall", "[N]", "take back the last message you sent here, or the Nth from the end", _recall),
     Command("decline", "", "do not take the call that came last in this conversation", _decline),
-    Command("mute", "[on|off]", "count what comes here without showing it", _mute, _switches),
+    Command("mute", "[on|off]", "count new messages here without showing them", _mute, _switches),
     Command("top", "[on|off]", "keep this conversation on top of the lists", _top, _switches),
 ]

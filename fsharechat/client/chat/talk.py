@@ -1,4 +1,4 @@
-"""What the commands of the terminal client share: who is there, what is open, what is shown."""
+"""The shared state of the terminal client's commands: people, the open conversation, the shown messages."""
 
 import asyncio
 from collections import Counter
@@ -6,11 +6,8 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fsharechat.client.chat.known import Key, People, Preferences, Receipts, Rooms
 from fsharechat.client.chat.lines import Lines
-from fsharechat.client.chat.people import People
-from fsharechat.client.chat.preferences import Preferences
-from fsharechat.client.chat.receipts import Key, Receipts
-from fsharechat.client.chat.rooms import Rooms
 from fsharechat.client.chat.words import CommandRefused
 from fsharechat.client.client import Client
 from fsharechat.client.errors import ClientError
@@ -23,16 +20,16 @@ MAX_SHOWN = 500
 
 
 class Screen(Protocol):
-    """Where lines are shown."""
+    """Shows lines."""
 
     def say(self, text: str, *, key: int = 0, strong: bool = False) -> None:
         """Show a line, above the prompt if there is one. `key` names it for `change`; 0 is none."""
 
     def change(self, key: int, text: str) -> bool:
-        """Show another text in the place of a line; False when it cannot be reached any more."""
+        """Replace a line by another text. Return False if the line is out of reach."""
 
     def refresh(self) -> None:
-        """Show the prompt anew: what it says may have changed."""
+        """Show the prompt again: its text may have changed."""
 
 
 @dataclass(slots=True)
@@ -46,7 +43,7 @@ class _Shown:
 
 class Talk:
     def __init__(self, client: Client, server: str, screen: Screen, groups: Iterable[str]) -> None:
-        """`groups` are the ids of the groups that are known from earlier."""
+        """`groups` are the ids of known groups."""
         self.client = client
         self.server = server
         self.screen = screen
@@ -68,7 +65,7 @@ class Talk:
         self.screen.say(text)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let something go on while the user types; `finish` waits for it."""
+        """Run a task while the user types. `finish` waits for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -79,17 +76,17 @@ class Talk:
             self._failure = task.exception()
 
     def check(self) -> None:
-        """Raise what went wrong in the background beyond what was said: a fault of the program."""
+        """Raise an unexpected error of a background task: a fault of the program."""
         if self._failure is not None:
             raise self._failure
 
     async def room_for(self, most: int) -> None:
-        """Wait until fewer than `most` things are going on."""
+        """Wait until fewer than `most` tasks run."""
         while len(self._tasks) >= most:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def finish(self) -> None:
-        """Wait for everything that goes on."""
+        """Wait for all tasks."""
         if self._tasks:
             await asyncio.wait(self._tasks)
         self.check()
@@ -118,7 +115,7 @@ class Talk:
         self.learn_members()
 
     def learn_members(self) -> None:
-        """Ask for the members of the open group in the background, for what is completed and mentioned."""
+        """Ask for the members of the open group in the background, for completion and mentions."""
         if self.open is not None and self.open.type == ConversationType.GROUP:
             self.spawn(self._learn_members(self.open.target))
 
@@ -129,7 +126,7 @@ class Talk:
             return  # asked again when they are needed
 
     def leave(self, key: Key) -> None:
-        """Forget a conversation that is over."""
+        """Forget a conversation that has ended."""
         del self.unread[key]
         if self.is_open(key):
             self.open = None
@@ -148,7 +145,7 @@ class Talk:
         return self.title(key_of(conversation))
 
     async def history(self, conversation: pb.Conversation, count: int = HISTORY) -> None:
-        """Show the last messages of the open conversation, and tell their senders that they are read."""
+        """Show the last messages of the open conversation, and report them as read."""
         found = await self.client.history(conversation, count=count)
         for message in reversed(found):
             await self.lines.learn(message)
@@ -156,7 +153,7 @@ class Talk:
         self.mark_read(conversation, found)
 
     def show(self, message: pb.Message, conversation: pb.Conversation) -> None:
-        """Show a message whose names are learnt; one of another conversation with its title."""
+        """Show a message, with a title if its conversation is not open. Its names must be learnt before."""
         key = key_of(conversation)
         shown = _Shown(key, message)
         if self._has_mark(message):
@@ -166,7 +163,7 @@ class Talk:
         self.screen.say(self._line(shown), key=message.message_id, strong=strong)
 
     def note(self, message: pb.Message) -> None:
-        """Take note of a message of the open conversation that may have been shown long ago."""
+        """Note a message of the open conversation. It may have been shown long ago."""
         if message.message_id not in self._shown:
             self._note(_Shown(key_of(self.opened()), message))
 
@@ -177,7 +174,7 @@ class Talk:
             del self._shown[next(iter(self._shown))]
 
     def mark_read(self, conversation: pb.Conversation, messages: Iterable[pb.Message]) -> None:
-        """Tell the senders of messages that were just shown that they are read."""
+        """Report messages that were just shown as read."""
         key = key_of(conversation)
         since = self._reported.get(key, 0)
         news = [one for one in messages if one.from_user != self.me and one.server_timestamp > since]
@@ -186,7 +183,7 @@ class Talk:
             self.client.reports.mark_read(conversation, date, {message.from_user for message in news})
 
     def take_report(self, report: MessagesDelivered | MessagesRead) -> None:
-        """Show on one's own messages how far others have got."""
+        """Update the marks of own messages after a report."""
         if report.uid == self.me:
             return
         key = self.receipts.take(report)
@@ -218,7 +215,7 @@ class Talk:
             self.say(self._line(shown))
 
     def _has_mark(self, message: pb.Message) -> bool:
-        """Tell whether a message is one that the user wrote, and no tip or notice."""
+        """Return whether a message was written by the user, and is no tip or notice."""
         return message.from_user == self.me and message.content.type < ContentType.RECALLED
 
     def _line(self, shown: _Shown) -> str:

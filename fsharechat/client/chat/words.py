@@ -1,4 +1,4 @@
-"""The terminal client's words: errors in plain language, times, sizes, and the words of a command."""
+"""Texts of the terminal client: errors in plain language, times, sizes, and the words of a command."""
 
 import shlex
 import time
@@ -17,13 +17,16 @@ from fsharechat.client.errors import (
     Unsupported,
 )
 
+EVERYBODY = ("all", "所有人")
+"""The names that call all members of a group."""
+
 
 class Quit(Exception):
     """The user wants to leave."""
 
 
 class CommandRefused(Exception):
-    """A command cannot be done; the text says why in plain words."""
+    """A command cannot be done. The text says why in plain words."""
 
 
 class Ambiguous(Exception):
@@ -64,7 +67,7 @@ def plain(error: ClientError | OSError) -> str:
 
 
 def clock(ms: int) -> str:
-    """Return the local time of day, with the date when it was not today."""
+    """Return the local time of day, with the date if it was not today."""
     moment = time.localtime(ms / 1000)
     today = time.localtime()[:3] == moment[:3]
     return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", moment)
@@ -81,25 +84,27 @@ def size(count: int) -> str:
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """Return "A, B and C", with the number of those that are too many to be named."""
+    """Return "A, B and C". If there are too many, the rest is a number."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} others"
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def split(rest: str) -> list[str]:
-    """Return the words of a command; "quotes" keep a name with spaces together. Raises CommandRefused."""
+    """Return the words of a command. "Quotes" keep a name with spaces together. Raises CommandRefused."""
     try:
         return shlex.split(rest)
     except ValueError:
-        raise CommandRefused("A quotation mark is open; names with spaces go into two of them.") from None
+        raise CommandRefused(
+            "A closing quotation mark is missing: write names with spaces between two."
+        ) from None
 
 
 def unquoted(rest: str) -> str:
-    """Return a name that is all of a command's rest, with or without quotes around it."""
+    """Return a name that is the whole rest of a command, with or without quotes."""
     return rest[1:-1] if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in "'\"" else rest
 
 
 def quoted(name: str) -> str:
-    """Return a name as it is entered in a command."""
+    """Return a name in the form in which a command takes it."""
     return f'"{name}"' if any(c.isspace() for c in name) else name

@@ -9,7 +9,7 @@ import orjson
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import TRANSPARENT_TYPES, PersistFlag
 from fsharechat.protocol.shapes.objects import Shape
-from fsharechat.protocol.shapes.payloads import Body, Payload
+from fsharechat.protocol.shapes.payloads import Body, Payload, replaced
 from fsharechat.protocol.shapes.reading import (
     JsonError,
     Object,
@@ -22,7 +22,6 @@ from fsharechat.protocol.shapes.reading import (
     strings,
     whole,
 )
-from fsharechat.protocol.shapes.writing import replaced
 
 _STORED = int(PersistFlag.STORED_AND_COUNTED)
 _TRANSPARENT = int(PersistFlag.TRANSPARENT)

@@ -16,7 +16,7 @@ import orjson
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from fsharechat.protocol.shapes.payloads import Body, Payload
+from fsharechat.protocol.shapes.payloads import Body, Payload, escaped_json
 from fsharechat.protocol.shapes.reading import (
     JsonError,
     int32,
@@ -29,7 +29,6 @@ from fsharechat.protocol.shapes.reading import (
     strings,
     whole,
 )
-from fsharechat.protocol.shapes.writing import escaped_json
 
 Read = Callable[[dict[str, Any], str], Any]
 """Reads the value of a key from a JSON object. Raises JsonError."""

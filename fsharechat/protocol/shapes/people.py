@@ -7,9 +7,8 @@ import orjson
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import UserResultCode
 from fsharechat.protocol.shapes.objects import Array, Field, Object, ServerObject, part, written
-from fsharechat.protocol.shapes.payloads import Body
+from fsharechat.protocol.shapes.payloads import Body, escaped_json
 from fsharechat.protocol.shapes.reading import int64, nested
-from fsharechat.protocol.shapes.writing import escaped_json
 
 
 def _empty(message: Any) -> str:

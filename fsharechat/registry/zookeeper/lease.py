@@ -84,7 +84,7 @@ class ZooKeeperLease(Lease):
         try:
             await nodes.give_back(self._session, self._path)
         except RegistryError as error:
-            log.warning("a node id is given back only with the session", **self._names(), why=str(error))
+            log.warning("a node id is given back only when the session ends", **self._names(), why=str(error))
         finally:
             self._forget(self)
 

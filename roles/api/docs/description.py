@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of what the api role serves, made of the routes that there are."""
+"""The OpenAPI 3.1 description of the api role, made from its routes."""
 
 import re
 from collections.abc import Iterable
@@ -23,18 +23,18 @@ _NAMES = {
 _REFUSALS = {
     400: "The request is wrong; the message names the field.",
     401: "The key is missing or wrong.",
-    403: "The server has no key set, and so no back office.",
+    403: "The server has no key, so it has no back office.",
     404: "There is no such user, device or group.",
-    409: "It cannot be done as things are; the message says why.",
+    409: "The present state does not allow it; the message says why.",
     413: f"The body is larger than {MAX_BODY} bytes.",
     415: "The body has a Content-Encoding.",
-    429: "Too many wrong keys from this address; Retry-After says for how long. The right one is heard.",
-    503: "It cannot be done now: try again.",
-    504: "No answer in time; it may have been done all the same.",
+    429: "Too many wrong keys from this address; Retry-After says how long to wait. The right key still works.",
+    503: "It cannot be done now. Try again.",
+    504: "No answer in time. It may still have been done.",
 }
 _REFUSAL = {
     "type": "object",
-    "description": "What a refused request of the back office is answered.",
+    "description": "The answer to a refused request of the back office.",
     "properties": {
         "code": {"type": "integer", "description": "The HTTP status."},
         "message": {"type": "string", "description": "Why, for people."},
@@ -43,14 +43,14 @@ _REFUSAL = {
     "required": ["code", "message", "result"],
 }
 _INTRODUCTION = (
-    "What this server answers over HTTP: the login of clients, and the back office, which needs the key of the "
-    "setting `[api] key` as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
+    "The HTTP interface of this server: the login of clients, and the back office. The back office needs the key "
+    "from the setting `[api] key`, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
     'The back office answers `{"code", "message", "result"}`, where the code is the HTTP status.'
 )
 
 
 def describe(app: web.Application, endpoints: Iterable[Endpoint]) -> Object:
-    """Return the description. Raises LookupError for a route of the application that nobody has described."""
+    """Return the description. Raises LookupError for a route of the application without a description."""
     schemas = Schemas()
     by_route = {(endpoint.method, endpoint.path): endpoint for endpoint in endpoints}
     paths: dict[str, Object] = {}
@@ -79,7 +79,7 @@ def describe(app: web.Application, endpoints: Iterable[Endpoint]) -> Object:
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """Return the methods and paths that an application serves; GET stands for HEAD too."""
+    """Return the methods and paths that an application serves. GET includes HEAD."""
     return {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
@@ -88,13 +88,13 @@ def routes(app: web.Application) -> set[tuple[str, str]]:
 
 
 class Schemas:
-    """Schemas of types, with what they refer to collected in `known`."""
+    """Schemas of types. Referenced types are collected in `known`."""
 
     def __init__(self) -> None:
         self.known: dict[str, Object] = {}
 
     def of(self, kind: Any, *, answered: bool) -> Object:
-        """Return the schema of a type, a reference where it is an object. `answered`: every field is there."""
+        """Return the schema of a type; for an object, a reference. `answered`: every field is there."""
         schema = TypeAdapter(kind).json_schema(
             ref_template=SCHEMAS + "{model}", mode="serialization" if answered else "validation"
         )

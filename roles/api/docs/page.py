@@ -1,4 +1,4 @@
-"""The description as one page for people, without scripts and without anything from elsewhere."""
+"""The description as one page for people, without scripts and without external content."""
 
 import re
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def _table(title: str, rows: list[tuple[str, str, str]]) -> str:
 
 
 def _fields(document: Object, schema: Object, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield (name, type, description) of each field, those of objects within objects by their path."""
+    """Yield (name, type, description) of each field. Fields of nested objects are named by their path."""
     schema = _resolved(document, schema)
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():

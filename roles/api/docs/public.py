@@ -1,4 +1,4 @@
-"""The routes that need no key, as the OpenAPI description has them (contract.md sections 3 and 8)."""
+"""The OpenAPI description of the routes without a key (contract.md sections 3 and 8)."""
 
 from typing import Any, Literal
 
@@ -18,8 +18,8 @@ class LoginRequest(CodeRequest):
 
 class LoggedIn(BaseModel):
     userId: str
-    token: str = Field(description="What the device proves its connections with.")
-    register_: bool = Field(alias="register", description="Whether the user was made now.")
+    token: str = Field(description="The secret with which the device proves its connections.")
+    register_: bool = Field(alias="register", description="Whether the user is new.")
 
 
 class Answer(BaseModel):
@@ -63,18 +63,18 @@ class Alive(BaseModel):
 class Ready(BaseModel):
     code: int = Field(description="200, or 503 while the process cannot serve.")
     parts: dict[str, str] = Field(
-        description='What each part says: "ok", what is wrong, or "degraded: …" where it serves all the same.'
+        description='The state of each part: "ok", the fault, or "degraded: …" if it still serves.'
     )
 
 
 _NAMES = {
     "bucket": "The bucket of the kind of medium.",
-    "name": "The folder of who uploaded it, and the key, percent-encoded.",
+    "name": "The folder of the uploader, and the key, percent-encoded.",
 }
 _SIGNED = [
     {"name": name, "in": "query", "required": True, "description": what, "schema": {"type": "string"}}
     for name, what in (
-        ("expires", "Until when, as the address from GMURL has it."),
+        ("expires", "When the address expires, from the answer to GMURL."),
         ("signature", "Likewise."),
     )
 ]
@@ -84,7 +84,10 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
         "tags": [LOGIN_TAG],
         "summary": "Send a login code to a number.",
         "body": CodeRequest,
-        "responses": {200: ("Sent, or refused.", CodeAnswer), 400: ("The body is no request.", CodeAnswer)},
+        "responses": {
+            200: ("Sent, or refused.", CodeAnswer),
+            400: ("The body is not a valid request.", CodeAnswer),
+        },
     },
     ("POST", "/login"): {
         "tags": [LOGIN_TAG],
@@ -92,7 +95,7 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
         "body": LoginRequest,
         "responses": {
             200: ("Logged in, or refused.", LoginAnswer),
-            400: ("The body is no request.", CodeAnswer),
+            400: ("The body is not a valid request.", CodeAnswer),
         },
     },
     ("GET", "/turn"): {
@@ -114,12 +117,12 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("GET", "/monitor/alive"): {
         "tags": [SERVER_TAG],
-        "summary": "Say that the process lives.",
+        "summary": "Tell that the process is alive.",
         "responses": {200: ("It does.", Alive)},
     },
     ("GET", "/monitor/ready"): {
         "tags": [SERVER_TAG],
-        "summary": "Say whether the process can serve.",
+        "summary": "Tell whether the process can serve.",
         "responses": {200: ("It can.", Ready), 503: ("It cannot.", Ready)},
     },
     ("GET", "/imopenapi/openapi.json"): {
@@ -140,7 +143,7 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
         "file": True,
         "responses": {
             200: ("It is kept.", None),
-            403: ("The address is altered or has expired.", None),
+            403: ("The address was changed or has expired.", None),
             413: ("It is too large.", None),
             415: ("It has a Content-Encoding.", None),
         },
@@ -152,4 +155,4 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
         "responses": {200: ("The file.", None), 206: ("The range.", None), 404: ("There is none.", None)},
     },
 }
-"""By method and path: `body` and the answers are types; the rest is as OpenAPI has it."""
+"""By method and path. `body` and the answers are types; the rest has the form of OpenAPI."""

@@ -14,7 +14,7 @@ NUMBER = "13812345678"
 KEY = "key-of-the-back-office"
 
 
-class Answer(NamedTuple):
+class ApiAnswer(NamedTuple):
     status: int
     headers: CIMultiDictProxy[str]
     body: dict[str, Any]
@@ -34,16 +34,16 @@ class Site:
         self.logs = logs
         self.now = 1_700_000_000_000
 
-    async def post(self, path: str, body: object, **headers: str) -> Answer:
+    async def post(self, path: str, body: object, **headers: str) -> ApiAnswer:
         """POST a body: bytes as they are, anything else as JSON."""
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         async with self.http.post(path, data=data, headers=headers) as response:
-            return Answer(response.status, response.headers, orjson.loads(await response.read()))
+            return ApiAnswer(response.status, response.headers, orjson.loads(await response.read()))
 
-    async def send_code(self, number: object = NUMBER) -> Answer:
+    async def send_code(self, number: object = NUMBER) -> ApiAnswer:
         return await self.post("/send_code", {"mobile": number})
 
-    async def login(self, code: object, number: object = NUMBER, client_id: object = "phone") -> Answer:
+    async def login(self, code: object, number: object = NUMBER, client_id: object = "phone") -> ApiAnswer:
         return await self.post("/login", {"mobile": number, "code": code, "clientId": client_id})
 
     def printed_code(self) -> str:

@@ -7,7 +7,7 @@ import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.store import messages, users
-from tests.unit.api.api_kit import KEY, Answer, Site
+from tests.unit.api.api_kit import KEY, ApiAnswer, Site
 
 PUSH = "/imopenapi/pushNotificationByMobile"
 
@@ -19,16 +19,16 @@ class Desk:
         self.site = site
         self.key = key
 
-    async def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    async def ask(self, method: str, path: str, body: object = None, **headers: str) -> ApiAnswer:
         """Send a request: bytes as they are, any other body as JSON."""
         if self.key is not None:
             headers.setdefault("Authorization", f"Bearer {self.key}")
         raw = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
         data = raw and BytesIO(raw)
         async with self.site.http.request(method, path, data=data, headers=headers) as response:
-            return Answer(response.status, response.headers, orjson.loads(await response.read()))
+            return ApiAnswer(response.status, response.headers, orjson.loads(await response.read()))
 
-    async def push(self, mobiles: object, content: object, **more: object) -> Answer:
+    async def push(self, mobiles: object, content: object, **more: object) -> ApiAnswer:
         return await self.ask("POST", PUSH, {"mobiles": mobiles, "content": {"content": content, **more}})
 
     async def user(self, number: str) -> str:

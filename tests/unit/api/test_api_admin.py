@@ -8,7 +8,7 @@ import pytest
 from fsharechat.bus import Event, Kick, Presence
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
-from roles.api.admin import ADMIN
+from roles.api.back_office import ADMIN
 from roles.api.endpoints import Endpoint
 from tests.unit.api.api_kit import KEY, NUMBER, Site
 from tests.unit.api.office_kit import Desk

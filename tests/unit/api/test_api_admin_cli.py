@@ -22,7 +22,7 @@ from tests.unit.api.office_kit import Desk
 ANN, BEN = "13800000001", "13800000002"
 
 
-class Done(NamedTuple):
+class CommandDone(NamedTuple):
     code: int
     out: str
     err: str
@@ -33,7 +33,7 @@ class Done(NamedTuple):
         return [line.split() for line in self.out.splitlines()]
 
 
-Run = Callable[..., Awaitable[Done]]
+Run = Callable[..., Awaitable[CommandDone]]
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def environ(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
 
 @pytest.fixture
 def run(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Run:
-    async def run(*arguments: str) -> Done:
+    async def run(*arguments: str) -> CommandDone:
         capsys.readouterr()
         code = await asyncio.to_thread(cli.main, ["admin", *arguments])
-        return Done(code, *capsys.readouterr())
+        return CommandDone(code, *capsys.readouterr())
 
     return run
 
@@ -247,14 +247,14 @@ def test_the_server_is_where_the_settings_say(
 ) -> None:
     asked: list[tuple[str, str]] = []
 
-    class Office:
+    class Api:
         def __init__(self, url: str, key: str) -> None:
             asked.append((url, key))
             raise OfficeError("enough")
 
     (tmp_path / "s.toml").write_text(f'[api]\nhost = "{host}"\nport = {port}\nkey = "{KEY}"\n')
     monkeypatch.setattr(os, "environ", {})
-    monkeypatch.setattr(command_line, "Office", Office)
+    monkeypatch.setattr(command_line, "AdminApi", Api)
     assert cli.main(["admin", "--settings", str(tmp_path / "s.toml"), "sessions"]) == 1
     assert asked == [(url, KEY)]
 

@@ -6,7 +6,7 @@ from fsharechat import settings as s
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.log import LogCodes
 from fsharechat.protocol.signals import LoginCode
-from fsharechat.settings_codes import SmtpSettings
+from fsharechat.settings_schema import SmtpSettings
 from tests.unit.api.api_kit import NUMBER, Site
 
 

@@ -136,7 +136,7 @@ def strict(schema: Any) -> Any:
     return closed
 
 
-class Reader(HTMLParser):
+class PageReader(HTMLParser):
     """Notes the texts of a page and what it would load or run."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ async def test_the_page_shows_every_route_and_loads_nothing(site: Site, document
     async with site.http.get("/docs") as response:
         assert (response.status, response.content_type) == (200, "text/html")
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-        reader = Reader()
+        reader = PageReader()
         reader.feed(await response.text())
     assert reader.loads == []
     for path in document["paths"]:

@@ -221,7 +221,16 @@ async def test_alive_is_200_whether_it_is_ready_or_not(site: Site) -> None:
 
 
 async def test_ready_says_what_each_part_says(site: Site) -> None:
-    parts = ["process", "clock", "registry", "bus", "store", "group's node id", "connector's node id"]
+    parts = [
+        "process",
+        "clock",
+        "registry",
+        "bus",
+        "store",
+        "media",
+        "group's node id",
+        "connector's node id",
+    ]
     assert await monitor(site, "ready") == (200, {"code": 200, "parts": dict.fromkeys(parts, "ok")})
 
 

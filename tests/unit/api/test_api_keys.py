@@ -5,7 +5,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from roles.api.app import make_app
-from tests.unit.api.api_kit import KEY, Answer, Site
+from tests.unit.api.api_kit import KEY, ApiAnswer, Site
 from tests.unit.api.office_kit import Desk
 
 ANN, BOB = "192.0.2.1", "192.0.2.2"
@@ -17,7 +17,7 @@ def desk(site: Site) -> Desk:
     return Desk(site)
 
 
-async def ask(desk: Desk, address: str, key: str = "wrong") -> Answer:
+async def ask(desk: Desk, address: str, key: str = "wrong") -> ApiAnswer:
     headers = {"X-Forwarded-For": address, "Authorization": f"Bearer {key}"}
     return await desk.ask("GET", "/admin/users", **headers)
 

@@ -8,7 +8,7 @@ from fsharechat.errors import StoreBusy
 from fsharechat.protocol.signals import ContentType, LoginCode, PersistFlag
 from fsharechat.rpc import Call
 from fsharechat.store import users
-from roles.api import openapi
+from roles.api import back_office
 from tests.unit.api.api_kit import KEY, Site
 from tests.unit.api.office_kit import PUSH, Desk
 
@@ -239,7 +239,7 @@ async def test_a_store_that_is_away_is_told(desk: Desk) -> None:
 async def test_a_group_role_that_knows_no_such_operation_is_told(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(vars(openapi.PUSH), "op", "nothing")
+    monkeypatch.setitem(vars(back_office.PUSH), "op", "nothing")
     assert (await desk.push([ANN], TEXT)).status == 501
 
 

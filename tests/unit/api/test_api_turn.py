@@ -3,13 +3,13 @@
 import pytest
 
 from fsharechat.protocol import crypto
-from tests.unit.api.api_kit import Answer, Site
+from tests.unit.api.api_kit import ApiAnswer, Site
 
 
-async def ask(site: Site, token: str, **query: str) -> Answer:
+async def ask(site: Site, token: str, **query: str) -> ApiAnswer:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with site.http.get("/turn", params=query, headers=headers) as response:
-        return Answer(response.status, response.headers, await response.json())
+        return ApiAnswer(response.status, response.headers, await response.json())
 
 
 async def logged_in(site: Site) -> tuple[str, str]:

@@ -4,8 +4,8 @@ import pytest
 
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Call
-from roles.api import waits
-from roles.api.waits import Waits
+from roles.api import addresses
+from roles.api.addresses import Waits
 from tests.unit.api.api_kit import NUMBER, Site
 
 ANN, BOB = "192.0.2.1", "192.0.2.2"
@@ -13,7 +13,7 @@ ANN, BOB = "192.0.2.1", "192.0.2.2"
 
 def test_an_address_waits_for_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(waits, "monotonic", lambda: now)
+    monkeypatch.setattr(addresses, "monotonic", lambda: now)
     kept = Waits()
     kept.refuse(ANN, 2_500)
     kept.refuse(BOB, 0)
@@ -25,7 +25,7 @@ def test_an_address_waits_for_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waits, "MAX_ADDRESSES", 2)
+    monkeypatch.setattr(addresses, "MAX_ADDRESSES", 2)
     kept = Waits()
     for address in (ANN, BOB, ANN, "192.0.2.3"):
         kept.refuse(address, 60_000)

@@ -24,17 +24,17 @@ MAX_BYTES = 1 << 20
 """The largest file of a folder of media."""
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes
 
 
-class Media:
+class MediaStore:
     def __init__(self, make: Callable[[float], Blobs], http: ClientSession) -> None:
         """`make` makes what uses the media store, with urls that are good for so many seconds."""
         self.blobs = make(3600)
-        self.quota = Counted()
+        self.quota = CountedChunks()
         self._make = make
         self._http = http
 
@@ -46,12 +46,12 @@ class Media:
         yield blobs
         await blobs.close()
 
-    async def ask(self, method: str, url: str | URL, data: object = None, **headers: str) -> Answer:
+    async def ask(self, method: str, url: str | URL, data: object = None, **headers: str) -> HttpAnswer:
         """Ask as an ordinary HTTP client does, which tidies a url up before it sends it."""
         async with self._http.request(method, url, data=data, headers=headers) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+            return HttpAnswer(answer.status, answer.headers, await answer.read())
 
-    async def ask_as_is(self, method: str, url: str, data: object = None) -> Answer:
+    async def ask_as_is(self, method: str, url: str, data: object = None) -> HttpAnswer:
         """Ask for a url that is percent-encoded already, with not a byte of it changed."""
         return await self.ask(method, URL(url, encoded=True), data)
 
@@ -59,7 +59,7 @@ class Media:
         return (await self.ask("PUT", upload.url, data)).status
 
 
-class Counted:
+class CountedChunks:
     """A quota of bytes that each folder has for good."""
 
     def __init__(self, most: int = 1 << 40) -> None:
@@ -98,12 +98,12 @@ def make_uploaders(key: bytes = b"the folders of a deployment") -> Uploaders:
 
 
 @asynccontextmanager
-async def serving(root: Path, reserve: int = 0) -> AsyncIterator[Media]:
+async def serving(root: Path, reserve: int = 0) -> AsyncIterator[MediaStore]:
     """Serve a folder as the api role does."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = "http://{}:{}".format(*listener.getsockname())
         async with ClientSession() as http:
-            media = Media(lambda seconds: make_directory(root, address, seconds, reserve=reserve), http)
+            media = MediaStore(lambda seconds: make_directory(root, address, seconds, reserve=reserve), http)
             assert isinstance(media.blobs, DirectoryBlobs)
             await media.blobs.open()
             app = web.Application(middlewares=[refuse_encoded])

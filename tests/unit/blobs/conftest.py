@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.settings import BlobsSettings as Settings
-from tests.unit.blobs.blobs_kit import Media, make_uploaders, serving
+from tests.unit.blobs.blobs_kit import MediaStore, make_uploaders, serving
 from tools.testing.services import Services
 
 ORIGIN = "https://chat.example"
@@ -16,7 +16,7 @@ SERVERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("minio", "ver
 
 
 @pytest.fixture(params=["directory", *SERVERS])
-async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Media]:
+async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MediaStore]:
     """Every media store in turn; what is in the buckets of a server may be of other tests."""
     if request.param == "directory":
         async with serving(tmp_path / "media") as media:
@@ -24,7 +24,7 @@ async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         return
     settings = s3_settings(request.getfixturevalue("services"), request.param)
     async with ClientSession() as http:
-        media = Media(
+        media = MediaStore(
             lambda seconds: S3Blobs(
                 settings.model_copy(update={"url_seconds": seconds}), (ORIGIN,), make_uploaders()
             ),
@@ -36,7 +36,7 @@ async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-async def folder(tmp_path: Path) -> AsyncIterator[Media]:
+async def folder(tmp_path: Path) -> AsyncIterator[MediaStore]:
     """The folder alone: `tmp_path / "media"`."""
     async with serving(tmp_path / "media") as media:
         yield media

@@ -12,7 +12,7 @@ from yarl import URL
 
 from fsharechat.blobs import BUCKETS, BlobsError, Upload
 from fsharechat.protocol.signals import MediaType
-from tests.unit.blobs.blobs_kit import MAX_BYTES, Media, make_directory, raw_get
+from tests.unit.blobs.blobs_kit import MAX_BYTES, MediaStore, make_directory, raw_get
 from tools.testing.server import until
 
 BUCKET = BUCKETS[MediaType.FILE]
@@ -50,7 +50,7 @@ async def begin_upload(upload: Upload, size: int) -> tuple[asyncio.StreamReader,
         "incoming/../../../secret",
     ],
 )
-async def test_nothing_outside_is_read(folder: Media, tmp_path: Path, path: str) -> None:
+async def test_nothing_outside_is_read(folder: MediaStore, tmp_path: Path, path: str) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "media" / "secret").write_text("secret")
     (tmp_path / "media" / BUCKET / "secret").write_text("secret")
@@ -60,7 +60,7 @@ async def test_nothing_outside_is_read(folder: Media, tmp_path: Path, path: str)
     assert b"secret" not in answer.partition(b"\r\n\r\n")[2]
 
 
-async def test_nothing_outside_is_written(folder: Media, tmp_path: Path) -> None:
+async def test_nothing_outside_is_written(folder: MediaStore, tmp_path: Path) -> None:
     for key in ("../../../out", "..\\..\\out", "a/../../../out", "C:\\out", "%2e%2e/%2e%2e/out"):
         assert await folder.upload(await folder.blobs.upload_url(MediaType.FILE, key, "ann"), b"x") == 200
     assert len(files(tmp_path)) == len(files(tmp_path / "media" / BUCKET)) == 5
@@ -68,7 +68,7 @@ async def test_nothing_outside_is_written(folder: Media, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("key", ["what?.png", "c#1.png", "100%41.txt", "a\\b.png", "..\\x.png", "trailing "])
-async def test_what_an_address_would_lose_of_a_key_does_not_matter(folder: Media, key: str) -> None:
+async def test_what_an_address_would_lose_of_a_key_does_not_matter(folder: MediaStore, key: str) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, key, "ann")
     assert await folder.upload(upload, key.encode()) == 200
     assert (await folder.ask("GET", f"{upload.domain}/{key}")).body == key.encode()
@@ -76,13 +76,13 @@ async def test_what_an_address_would_lose_of_a_key_does_not_matter(folder: Media
         assert (await folder.ask_as_is("GET", address)).body == key.encode()
 
 
-async def test_a_query_of_a_client_does_not_matter(folder: Media) -> None:
+async def test_a_query_of_a_client_does_not_matter(folder: MediaStore) -> None:
     upload = await folder.blobs.upload_url(MediaType.IMAGE, "a.png", "ann")
     await folder.upload(upload, b"x")
     assert (await folder.ask("GET", f"{upload.domain}/a.png?t=1&w=100")).body == b"x"
 
 
-async def test_a_file_that_is_too_large_is_refused(folder: Media, tmp_path: Path) -> None:
+async def test_a_file_that_is_too_large_is_refused(folder: MediaStore, tmp_path: Path) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "large.bin", "ann")
 
     async def without_length() -> AsyncIterator[bytes]:
@@ -98,7 +98,7 @@ async def test_a_file_that_is_too_large_is_refused(folder: Media, tmp_path: Path
     assert await folder.upload(upload, bytes(MAX_BYTES)) == 200
 
 
-async def test_an_upload_that_breaks_off_leaves_nothing(folder: Media, tmp_path: Path) -> None:
+async def test_an_upload_that_breaks_off_leaves_nothing(folder: MediaStore, tmp_path: Path) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "broken.bin", "ann")
     incoming = tmp_path / "media" / "incoming"
     for existing in (0, 1):
@@ -112,7 +112,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(folder: Media, tmp_path:
         assert await folder.upload(upload, b"whole") == 200
 
 
-async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: Media, tmp_path: Path) -> None:
+async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: MediaStore, tmp_path: Path) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "new.bin", "ann")
     assert await folder.upload(upload, b"old") == 200
     reader, writer = await begin_upload(upload, 1000)
@@ -124,7 +124,7 @@ async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: Media, t
     assert (await folder.ask("GET", f"{upload.domain}/new.bin")).body == b"x" * 1000
 
 
-async def test_a_compressed_upload_is_refused(folder: Media) -> None:
+async def test_a_compressed_upload_is_refused(folder: MediaStore) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "bomb.txt", "ann")
     answer = await folder.ask("PUT", upload.url, b"x", **{"Content-Encoding": "gzip"})
     assert answer.status == 415
@@ -158,7 +158,7 @@ NOT_SHOWN = [
 
 @pytest.mark.parametrize(("key", "data", "content_type"), SHOWN)
 async def test_pictures_and_sound_are_shown_as_what_they_are(
-    folder: Media, key: str, data: bytes, content_type: str
+    folder: MediaStore, key: str, data: bytes, content_type: str
 ) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, key, "ann")
     assert (await folder.ask("PUT", upload.url, data, **{"Content-Type": "text/html"})).status == 200
@@ -170,7 +170,7 @@ async def test_pictures_and_sound_are_shown_as_what_they_are(
 
 
 @pytest.mark.parametrize(("key", "data"), NOT_SHOWN)
-async def test_nothing_else_is_shown_as_a_page(folder: Media, key: str, data: bytes) -> None:
+async def test_nothing_else_is_shown_as_a_page(folder: MediaStore, key: str, data: bytes) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, key, "ann")
     assert (await folder.ask("PUT", upload.url, data, **{"Content-Type": "text/html"})).status == 200
     for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=0-0"})):
@@ -182,7 +182,9 @@ async def test_nothing_else_is_shown_as_a_page(folder: Media, key: str, data: by
         assert "sandbox" in answer.headers["Content-Security-Policy"]
 
 
-async def test_processes_that_share_the_folder_and_the_key_are_one(folder: Media, tmp_path: Path) -> None:
+async def test_processes_that_share_the_folder_and_the_key_are_one(
+    folder: MediaStore, tmp_path: Path
+) -> None:
     domain = (await folder.blobs.upload_url(MediaType.FILE, "x", "ann")).domain
     address = domain.partition("/media/")[0]
     second = make_directory(tmp_path / "media", address)
@@ -196,7 +198,7 @@ async def test_processes_that_share_the_folder_and_the_key_are_one(folder: Media
     assert await folder.upload(await stranger.upload_url(MediaType.FILE, "a.txt", "ann"), b"x") == 403
 
 
-async def test_the_url_of_another_deployment_is_refused_without_reading(folder: Media) -> None:
+async def test_the_url_of_another_deployment_is_refused_without_reading(folder: MediaStore) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "a.bin", "ann")
     bad = upload._replace(url=upload.url[:-1] + ("0" if upload.url[-1] != "0" else "1"))
     reader, writer = await begin_upload(bad, 1000)
@@ -207,12 +209,12 @@ async def test_the_url_of_another_deployment_is_refused_without_reading(folder: 
 @pytest.mark.parametrize(
     "query", ["", "?expires=x&signature=y", "?expires=9999999999&signature=é", "?signature="]
 )
-async def test_a_url_without_a_signature_takes_nothing(folder: Media, query: str) -> None:
+async def test_a_url_without_a_signature_takes_nothing(folder: MediaStore, query: str) -> None:
     domain = (await folder.blobs.upload_url(MediaType.FILE, "a", "ann")).domain
     assert (await folder.ask("PUT", f"{domain}/a{query}", b"x")).status == 403
 
 
-async def test_other_buckets_are_not_there(folder: Media) -> None:
+async def test_other_buckets_are_not_there(folder: MediaStore) -> None:
     domain = (await folder.blobs.upload_url(MediaType.FILE, "a", "ann")).domain
     for path in ("incoming/a", "minio-bucket-secret-name/a", BUCKET, f"{BUCKET}/"):
         assert (await folder.ask("GET", f"{domain.rpartition('/')[0]}/{path}")).status == 404
@@ -236,7 +238,9 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             await make_directory(root, "http://x").open()
 
 
-async def test_a_folder_that_goes_away_is_an_error_that_has_a_name(folder: Media, tmp_path: Path) -> None:
+async def test_a_folder_that_goes_away_is_an_error_that_has_a_name(
+    folder: MediaStore, tmp_path: Path
+) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "a", "ann")
     (tmp_path / "media").rename(tmp_path / "gone")
     assert await folder.upload(upload, b"x") == 500

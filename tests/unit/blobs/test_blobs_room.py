@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from fsharechat.blobs import Upload
 from fsharechat.blobs.directory import DirectoryBlobs, NoRoom
 from fsharechat.protocol.signals import Code, MediaType
-from tests.unit.blobs.blobs_kit import MAX_BYTES, Media, make_directory, serving
+from tests.unit.blobs.blobs_kit import MAX_BYTES, MediaStore, make_directory, serving
 from tools.testing.full_disk import fill
 
 
-async def upload_of(media: Media, uid: str = "ann", key: str = "a.bin") -> Upload:
+async def upload_of(media: MediaStore, uid: str = "ann", key: str = "a.bin") -> Upload:
     return await media.blobs.upload_url(MediaType.FILE, key, uid)
 
 
@@ -23,7 +23,7 @@ async def slowly(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-async def test_a_user_puts_only_so_many_bytes(folder: Media) -> None:
+async def test_a_user_puts_only_so_many_bytes(folder: MediaStore) -> None:
     folder.quota.most = 1000
     assert await folder.upload(await upload_of(folder), bytes(600)) == 200
     assert await folder.upload(await upload_of(folder), bytes(401)) == 507
@@ -33,14 +33,14 @@ async def test_a_user_puts_only_so_many_bytes(folder: Media) -> None:
     assert sorted(folder.quota.had.values()) == [600, 1000]
 
 
-async def test_what_is_not_kept_is_not_counted(folder: Media) -> None:
+async def test_what_is_not_kept_is_not_counted(folder: MediaStore) -> None:
     assert await folder.upload(await upload_of(folder), slowly(bytes(100))) == 200
     assert await folder.upload(await upload_of(folder), slowly(bytes(MAX_BYTES + 1))) == 413
     assert await folder.upload(await upload_of(folder), io.BytesIO(bytes(MAX_BYTES + 1))) == 413
     assert list(folder.quota.had.values()) == [100]
 
 
-async def test_without_an_answer_nothing_is_kept(folder: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_an_answer_nothing_is_kept(folder: MediaStore, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> Code:
         return Code.SERVER_ERROR
 
@@ -78,7 +78,7 @@ async def test_what_others_write_meanwhile_is_seen(small_disk: Path, monkeypatch
 
     blobs = make_directory(small_disk / "media", "http://x", reserve=1 << 20)
     await blobs.open()
-    with pytest.raises(NoRoom, match="0 MiB are free, of which 1 are to stay"):
+    with pytest.raises(NoRoom, match="0 MiB are free, of which 1 must stay free"):
         await blobs.receive("minio-bucket-file-name", "a", while_others_write())
     assert not list((small_disk / "media" / "incoming").iterdir())
 

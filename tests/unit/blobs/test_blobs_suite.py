@@ -9,7 +9,7 @@ from yarl import URL
 
 from fsharechat.blobs import BUCKETS, KeyRefused
 from fsharechat.protocol.signals import MediaType
-from tests.unit.blobs.blobs_kit import Media
+from tests.unit.blobs.blobs_kit import MediaStore
 from tools.testing.server import BOUND
 
 ODD_KEYS = [
@@ -76,7 +76,7 @@ def content(key: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", list(MediaType))
-async def test_a_file_is_where_its_domain_and_key_say(media: Media, kind: MediaType) -> None:
+async def test_a_file_is_where_its_domain_and_key_say(media: MediaStore, kind: MediaType) -> None:
     upload = await media.blobs.upload_url(kind, "picture one.png", "ann")
     assert await media.upload(upload, b"bytes") == 200
     assert media.blobs.bucket_url(kind).endswith(f"/{BUCKETS[kind]}")
@@ -88,7 +88,7 @@ async def test_a_file_is_where_its_domain_and_key_say(media: Media, kind: MediaT
 
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=ascii)
-async def test_an_odd_key_is_found_encoded_or_not(media: Media, key: str) -> None:
+async def test_an_odd_key_is_found_encoded_or_not(media: MediaStore, key: str) -> None:
     upload = await media.blobs.upload_url(MediaType.FILE, key, "ann")
     assert await media.upload(upload, content(key)) == 200
     assert (await media.ask("GET", f"{upload.domain}/{key}")).body == content(key)
@@ -98,7 +98,7 @@ async def test_an_odd_key_is_found_encoded_or_not(media: Media, key: str) -> Non
 
 
 @pytest.mark.parametrize("key", MOVING_KEYS, ids=ascii)
-async def test_a_key_that_would_move_away_stays_in_its_bucket(media: Media, key: str) -> None:
+async def test_a_key_that_would_move_away_stays_in_its_bucket(media: MediaStore, key: str) -> None:
     upload = await media.blobs.upload_url(MediaType.FILE, key, "ann")
     assert await media.upload(upload, content(key)) == 200
     for address in (f"{upload.domain}/{key}", f"{upload.domain}/{quote(key)}"):
@@ -106,7 +106,7 @@ async def test_a_key_that_would_move_away_stays_in_its_bucket(media: Media, key:
         assert (await media.ask("GET", address)).body == content(key)
 
 
-async def test_no_two_keys_are_one_file(media: Media) -> None:
+async def test_no_two_keys_are_one_file(media: MediaStore) -> None:
     keys = [*ODD_KEYS, *MOVING_KEYS, "escape.txt", "etc/passwd", "b.txt", "here.txt", "a/b.txt"]
     uploads = [await media.blobs.upload_url(MediaType.GENERAL, key, "ann") for key in keys]
     for key, upload in zip(keys, uploads, strict=True):
@@ -115,7 +115,7 @@ async def test_no_two_keys_are_one_file(media: Media) -> None:
         assert (await media.ask("GET", f"{upload.domain}/{key}")).body == content(key)
 
 
-async def test_a_key_cannot_name_the_folder_of_another(media: Media) -> None:
+async def test_a_key_cannot_name_the_folder_of_another(media: MediaStore) -> None:
     victim = await media.blobs.upload_url(MediaType.FILE, "../a.txt", "ann")
     own_folder = URL(victim.url).path.partition(BUCKETS[MediaType.FILE] + "/")[2]
     attacker = await media.blobs.upload_url(MediaType.FILE, own_folder, "ann")
@@ -124,27 +124,27 @@ async def test_a_key_cannot_name_the_folder_of_another(media: Media) -> None:
 
 
 @pytest.mark.parametrize("key", UNADDRESSABLE, ids=lambda key: ascii(key)[:24])
-async def test_a_key_that_no_address_leads_to_is_refused(media: Media, key: str) -> None:
+async def test_a_key_that_no_address_leads_to_is_refused(media: MediaStore, key: str) -> None:
     with pytest.raises(KeyRefused):
         await media.blobs.upload_url(MediaType.FILE, key, "ann")
 
 
 @pytest.mark.parametrize("kind", [MediaType.IMAGE, MediaType.VOICE, MediaType.VIDEO, MediaType.PORTRAIT])
-async def test_a_page_is_no_picture_or_sound(media: Media, kind: MediaType) -> None:
+async def test_a_page_is_no_picture_or_sound(media: MediaStore, kind: MediaType) -> None:
     for key in ("a.html", "a.HTM", "../a.js", "a.b.xhtml"):
         with pytest.raises(KeyRefused):
             await media.blobs.upload_url(kind, key, "ann")
         await media.blobs.upload_url(MediaType.FILE, key, "ann")
 
 
-async def test_what_is_not_there_is_not_found(media: Media) -> None:
+async def test_what_is_not_there_is_not_found(media: MediaStore) -> None:
     upload = await media.blobs.upload_url(MediaType.IMAGE, "never put.png", "ann")
     # An S3 server does not tell strangers what is not there.
     assert (await media.ask("GET", f"{upload.domain}/never put.png")).status in (403, 404)
     assert (await media.ask("HEAD", f"{upload.domain}/never put.png")).status in (403, 404)
 
 
-async def test_a_file_is_replaced_only_by_who_has_a_url_for_it(media: Media) -> None:
+async def test_a_file_is_replaced_only_by_who_has_a_url_for_it(media: MediaStore) -> None:
     upload = await media.blobs.upload_url(MediaType.IMAGE, "replaced.png", "ann")
     address = f"{upload.domain}/replaced.png"
     assert await media.upload(upload, b"one") == 200
@@ -157,7 +157,7 @@ async def test_a_file_is_replaced_only_by_who_has_a_url_for_it(media: Media) -> 
     assert (await media.ask("GET", address)).body == b"three"
 
 
-async def test_an_altered_url_is_refused(media: Media) -> None:
+async def test_an_altered_url_is_refused(media: MediaStore) -> None:
     upload = await media.blobs.upload_url(MediaType.IMAGE, "mine.png", "ann")
     url = URL(upload.url)
     altered = [url.with_path(url.path.replace("mine.png", "yours.png")).with_query(url.query)]
@@ -173,7 +173,7 @@ async def test_an_altered_url_is_refused(media: Media) -> None:
     assert await media.upload(upload, b"x") == 200
 
 
-async def test_an_expired_url_is_refused(media: Media) -> None:
+async def test_an_expired_url_is_refused(media: MediaStore) -> None:
     async with media.expiring_after(1) as blobs:
         upload = await blobs.upload_url(MediaType.IMAGE, "late.png", "ann")
         status, tries = 200, 0
@@ -185,7 +185,7 @@ async def test_an_expired_url_is_refused(media: Media) -> None:
     assert (await media.ask("GET", f"{upload.domain}/late.png")).body == b"in time"
 
 
-async def test_a_part_of_a_file_can_be_read(media: Media) -> None:
+async def test_a_part_of_a_file_can_be_read(media: MediaStore) -> None:
     upload = await media.blobs.upload_url(MediaType.VIDEO, "film.mp4", "ann")
     assert await media.upload(upload, bytes(range(100))) == 200
     address = f"{upload.domain}/film.mp4"
@@ -199,7 +199,7 @@ async def test_a_part_of_a_file_can_be_read(media: Media) -> None:
     assert head.headers["Accept-Ranges"] == "bytes"
 
 
-async def test_what_a_client_has_is_not_sent_again(media: Media) -> None:
+async def test_what_a_client_has_is_not_sent_again(media: MediaStore) -> None:
     upload = await media.blobs.upload_url(MediaType.IMAGE, "cached.png", "ann")
     assert await media.upload(upload, b"one") == 200
     address = f"{upload.domain}/cached.png"
@@ -211,14 +211,14 @@ async def test_what_a_client_has_is_not_sent_again(media: Media) -> None:
     assert (answer.status, answer.body) == (200, b"other")
 
 
-async def test_an_empty_file_is_a_file(media: Media) -> None:
+async def test_an_empty_file_is_a_file(media: MediaStore) -> None:
     upload = await media.blobs.upload_url(MediaType.FILE, "empty.txt", "ann")
     assert await media.upload(upload, b"") == 200
     answer = await media.ask("GET", f"{upload.domain}/empty.txt")
     assert (answer.status, answer.body) == (200, b"")
 
 
-async def test_the_server_keeps_files_of_its_own(media: Media) -> None:
+async def test_the_server_keeps_files_of_its_own(media: MediaStore) -> None:
     for key in ("group portrait.png", "../portrait.png"):
         for data in (b"first", b"second"):
             address = await media.blobs.put(MediaType.PORTRAIT, key, data, "image/png")
@@ -230,7 +230,7 @@ async def test_the_server_keeps_files_of_its_own(media: Media) -> None:
         await media.blobs.put(MediaType.PORTRAIT, "", b"x", "image/png")
 
 
-async def test_it_opens_over_what_is_there(media: Media) -> None:
+async def test_it_opens_over_what_is_there(media: MediaStore) -> None:
     address = await media.blobs.put(MediaType.FILE, "kept.txt", b"kept", "text/plain")
     await media.blobs.open()
     assert (await media.ask("GET", address)).body == b"kept"

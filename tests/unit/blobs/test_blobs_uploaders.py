@@ -8,7 +8,7 @@ from yarl import URL
 
 from fsharechat.blobs import BUCKETS, KeyRefused, Upload
 from fsharechat.protocol.signals import MediaType
-from tests.unit.blobs.blobs_kit import Media
+from tests.unit.blobs.blobs_kit import MediaStore
 
 BUCKET = BUCKETS[MediaType.FILE]
 KEYS = ["photo 1.png", "年终 报告.docx", "folder/a.txt", "../up.txt", "a?b#c.txt", "100%41.txt", "~tilde.txt"]
@@ -19,12 +19,12 @@ def folder_of(upload: Upload) -> str:
     return URL(upload.url).path.partition(f"/{BUCKET}/")[2].partition("/")[0]
 
 
-async def read(media: Media, upload: Upload, key: str) -> bytes:
+async def read(media: MediaStore, upload: Upload, key: str) -> bytes:
     return (await media.ask("GET", f"{upload.domain}/{key}")).body
 
 
 @pytest.mark.parametrize("kind", list(MediaType))
-async def test_who_knows_a_key_does_not_replace_the_file(media: Media, kind: MediaType) -> None:
+async def test_who_knows_a_key_does_not_replace_the_file(media: MediaStore, kind: MediaType) -> None:
     for key in KEYS:
         mine = await media.blobs.upload_url(kind, key, "ann")
         assert await media.upload(mine, b"mine") == 200
@@ -46,7 +46,7 @@ def keys_that_lead_to(folder: str, key: str) -> Iterable[str]:
 
 
 @pytest.mark.parametrize("key", ["photo.png", "../up.png"])
-async def test_no_key_leads_into_the_folder_of_another(media: Media, key: str) -> None:
+async def test_no_key_leads_into_the_folder_of_another(media: MediaStore, key: str) -> None:
     mine = await media.blobs.upload_url(MediaType.FILE, key, "ann")
     assert await media.upload(mine, b"mine") == 200
     inside = URL(mine.url).path.partition(f"/{BUCKET}/")[2].partition("/")[2]
@@ -63,7 +63,7 @@ async def test_no_key_leads_into_the_folder_of_another(media: Media, key: str) -
     assert attempts > 30
 
 
-async def test_a_url_is_good_for_the_folder_of_who_asked_alone(media: Media) -> None:
+async def test_a_url_is_good_for_the_folder_of_who_asked_alone(media: MediaStore) -> None:
     mine = await media.blobs.upload_url(MediaType.FILE, "a.txt", "ann")
     other = await media.blobs.upload_url(MediaType.FILE, "a.txt", "bob")
     assert await media.upload(mine, b"mine") == 200
@@ -75,7 +75,7 @@ async def test_a_url_is_good_for_the_folder_of_who_asked_alone(media: Media) -> 
     assert await read(media, mine, "a.txt") == b"mine"
 
 
-async def test_who_uploaded_a_file_replaces_it_at_its_address(media: Media) -> None:
+async def test_who_uploaded_a_file_replaces_it_at_its_address(media: MediaStore) -> None:
     first = await media.blobs.upload_url(MediaType.PORTRAIT, "me.png", "ann")
     assert await media.upload(first, b"one") == 200
     async with media.expiring_after(60) as after_a_restart:
@@ -85,7 +85,7 @@ async def test_who_uploaded_a_file_replaces_it_at_its_address(media: Media) -> N
     assert await read(media, first, "me.png") == b"two"
 
 
-async def test_two_who_upload_a_key_at_once_have_a_file_each(media: Media) -> None:
+async def test_two_who_upload_a_key_at_once_have_a_file_each(media: MediaStore) -> None:
     people = [f"user{n}" for n in range(8)]
     uploads = await asyncio.gather(*(media.blobs.upload_url(MediaType.FILE, "a.txt", uid) for uid in people))
     files = [uid.encode() * 10_000 for uid in people]
@@ -94,7 +94,7 @@ async def test_two_who_upload_a_key_at_once_have_a_file_each(media: Media) -> No
 
 
 @pytest.mark.parametrize("key", ["old.txt", "../old.txt"])
-async def test_what_is_in_no_users_folder_is_read_and_replaced_by_none(media: Media, key: str) -> None:
+async def test_what_is_in_no_users_folder_is_read_and_replaced_by_none(media: MediaStore, key: str) -> None:
     """The server's own files are there, and those of versions that had no folders for users."""
     address = await media.blobs.put(MediaType.FILE, key, b"old", "text/plain")
     inside = address.partition(f"/{BUCKET}/")[2]

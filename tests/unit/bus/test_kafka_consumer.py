@@ -15,7 +15,7 @@ from fsharechat.bus.kafka import KafkaBus
 from fsharechat.bus.kafka_topics import PRESENCE
 
 
-class Record(NamedTuple):
+class FakeRecord(NamedTuple):
     topic: str
     key: bytes
     value: bytes | None
@@ -25,13 +25,13 @@ class Topic:
     """The presence topic, whose records are all in its first partition, and what reading it fails with, in turn."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[FakeRecord] = []
         self.failures: list[Exception] = []
         self.open = 0
 
     def add(self, presence: Presence, version: int = codec.SPOKEN.newest) -> None:
         value = codec.encode_presence(presence, version)
-        self.records.append(Record(PRESENCE, codec.presence_key(presence), value))
+        self.records.append(FakeRecord(PRESENCE, codec.presence_key(presence), value))
 
 
 class FakeConsumer:
@@ -55,7 +55,7 @@ class FakeConsumer:
     async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
         return {place: len(self._topic.records) if place.partition == 0 else 0 for place in places}
 
-    async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[Record]]:
+    async def getmany(self, timeout_ms: int) -> dict[TopicPartition, list[FakeRecord]]:
         if self._topic.failures:
             raise self._topic.failures.pop(0)
         new = self._topic.records[self._read :]

@@ -8,7 +8,7 @@ from fsharechat import urls
 from fsharechat.bus import BusError, Presence
 from fsharechat.bus.kafka import KafkaBus
 from fsharechat.bus.kafka_access import Access
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from tests.unit.bus.bus_kit import Events, Heard, note, online
 from tools.services.certificates import Authority
 from tools.testing.services import Services

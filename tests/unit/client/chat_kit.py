@@ -17,7 +17,7 @@ NOW = 4_000_000_000_000
 DONE = frozenset(number for number, row in REQUESTS.items() if row.reply.web == "ok") - {SubSignal.GC}
 
 
-class Server:
+class FakeChatServer:
     """What the fake peer answers about people and groups."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Server:
         return None
 
 
-class Lines:
+class ShownLines:
     """The screen's lines; with `rewrites` they can be changed, as those of a terminal."""
 
     def __init__(self, rewrites: bool) -> None:
@@ -116,9 +116,9 @@ class Lines:
         pass
 
 
-class Screen:
+class FakeScreen:
     def __init__(self, client: Client, *, rewrites: bool = True, groups: tuple[str, ...] = ()) -> None:
-        self.lines = Lines(rewrites)
+        self.lines = ShownLines(rewrites)
         self.shown = self.lines.texts
         self.client = client
         self.chat = Chat(client, "a-server", self.lines, groups)

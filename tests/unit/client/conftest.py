@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fsharechat.client import Client, Options
-from tests.unit.client.chat_kit import Screen, Server
+from tests.unit.client.chat_kit import FakeChatServer, FakeScreen
 from tests.unit.client.fake_peer import CREDENTIALS, FakePeer
 
 
@@ -19,13 +19,13 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def server(peer: FakePeer) -> Server:
-    server = Server()
+def server(peer: FakePeer) -> FakeChatServer:
+    server = FakeChatServer()
     peer.rule = server.rule
     return server
 
 
 @pytest.fixture
-async def screen(peer: FakePeer, server: Server) -> AsyncIterator[Screen]:
+async def screen(peer: FakePeer, server: FakeChatServer) -> AsyncIterator[FakeScreen]:
     async with Client(CREDENTIALS, tcp=peer.tcp, options=Options.fast(), on_message=lambda m: None) as client:
-        yield Screen(client)
+        yield FakeScreen(client)

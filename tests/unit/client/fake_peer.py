@@ -32,15 +32,15 @@ CREDENTIALS = Credentials(
 TIMEOUT = 10.0
 
 
-class Silence(Enum):
+class PeerSilence(Enum):
     """What `FakePeer.rule` may say instead of an answer."""
 
     IGNORE = "stay silent"
     DROP = "break the connection"
 
 
-IGNORE, DROP = Silence.IGNORE, Silence.DROP
-Answer = tuple[int, Message | bytes | None] | Silence
+IGNORE, DROP = PeerSilence.IGNORE, PeerSilence.DROP
+Answer = tuple[int, Message | bytes | None] | PeerSilence
 """A code with a payload, or none."""
 
 
@@ -74,9 +74,9 @@ class FakeSession:
 
     def answer(self, sub: SubSignal, message_id: int, request: bytes, answer: Answer) -> None:
         """Reply as FakePeer.answer says."""
-        if answer is Silence.DROP:
+        if answer is PeerSilence.DROP:
             self.drop()
-        elif answer is not Silence.IGNORE:
+        elif answer is not PeerSilence.IGNORE:
             code, payload = answer
             data = payload.SerializeToString() if isinstance(payload, Message) else payload
             self.reply(sub, message_id, request, code, data or b"")

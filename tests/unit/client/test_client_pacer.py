@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsharechat.client.pacer import Pacer
+from fsharechat.client.outbox import Pacer
 from roles.connector.limits import Buckets, RateLimit, Verdict
 
 

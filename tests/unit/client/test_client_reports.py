@@ -37,7 +37,7 @@ FOLLOW = replace(FAST, follow_reports=True)
 REPORTS = (SubSignal.MDR, SubSignal.MRR)
 
 
-class Receipts:
+class ReportedReceipts:
     """What the fake peer answers about reports: one list for each kind, in the order of the sequence."""
 
     def __init__(self, peer: FakePeer) -> None:
@@ -63,8 +63,8 @@ class Receipts:
 
 
 @pytest.fixture
-def receipts(peer: FakePeer) -> Receipts:
-    return Receipts(peer)
+def receipts(peer: FakePeer) -> ReportedReceipts:
+    return ReportedReceipts(peer)
 
 
 async def reports_of(client: Client, count: int) -> list[object]:
@@ -78,7 +78,7 @@ async def reports_of(client: Client, count: int) -> list[object]:
     return found
 
 
-async def test_reports_are_told(peer: FakePeer, transport: str, receipts: Receipts) -> None:
+async def test_reports_are_told(peer: FakePeer, transport: str, receipts: ReportedReceipts) -> None:
     async with Client(CREDENTIALS, **peer.address(transport)) as client:
         await client.reports.delivered(FRIEND, 7)
         await client.reports.read(private(FRIEND), 8)
@@ -97,7 +97,7 @@ async def test_a_refused_report_is_raised(peer: FakePeer, transport: str) -> Non
             await client.reports.read(group("g1"), 9)
 
 
-async def test_reports_are_pulled(peer: FakePeer, transport: str, receipts: Receipts) -> None:
+async def test_reports_are_pulled(peer: FakePeer, transport: str, receipts: ReportedReceipts) -> None:
     receipts.add(ReportType.DELIVERED, FRIEND, 5, FRIEND)
     receipts.add(ReportType.READ, FRIEND, 5, FRIEND)
     async with Client(CREDENTIALS, **peer.address(transport)) as client:
@@ -106,7 +106,9 @@ async def test_reports_are_pulled(peer: FakePeer, transport: str, receipts: Rece
     assert peer.asked(SubSignal.MRP)[0].id == 2
 
 
-async def test_without_following_the_notification_is_the_event(peer: FakePeer, receipts: Receipts) -> None:
+async def test_without_following_the_notification_is_the_event(
+    peer: FakePeer, receipts: ReportedReceipts
+) -> None:
     async with Client(CREDENTIALS, tcp=peer.tcp) as client:
         receipts.notify(ReportType.READ, 4)
         assert await reports_of(client, 1) == [ReportsChanged(4, ReportType.READ)]
@@ -114,7 +116,7 @@ async def test_without_following_the_notification_is_the_event(peer: FakePeer, r
 
 
 async def test_following_learns_what_was_there_and_what_comes(
-    peer: FakePeer, transport: str, receipts: Receipts
+    peer: FakePeer, transport: str, receipts: ReportedReceipts
 ) -> None:
     receipts.add(ReportType.DELIVERED, FRIEND, 5, FRIEND)
     async with Client(CREDENTIALS, **peer.address(transport), options=FOLLOW) as client:
@@ -130,7 +132,7 @@ async def test_following_learns_what_was_there_and_what_comes(
 
 
 async def test_following_learns_what_was_missed_between_two_connections(
-    peer: FakePeer, receipts: Receipts
+    peer: FakePeer, receipts: ReportedReceipts
 ) -> None:
     receipts.add(ReportType.READ, FRIEND, 5, FRIEND)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=FOLLOW) as client:
@@ -143,7 +145,9 @@ async def test_following_learns_what_was_missed_between_two_connections(
     assert {request.id for request in peer.asked(SubSignal.MRP)} == {1, 2}
 
 
-async def test_of_several_notifications_the_lowest_is_pulled(peer: FakePeer, receipts: Receipts) -> None:
+async def test_of_several_notifications_the_lowest_is_pulled(
+    peer: FakePeer, receipts: ReportedReceipts
+) -> None:
     options = replace(FOLLOW, request_timeout=0.2)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
         await peer.until(lambda: len(peer.asked(SubSignal.MRP)) == 2)  # those of the connection
@@ -157,7 +161,7 @@ async def test_of_several_notifications_the_lowest_is_pulled(peer: FakePeer, rec
     assert [request.id for request in peer.asked(SubSignal.MRP)[2:]] == [3, 3]
 
 
-async def test_refused_pulls_of_reports_are_repeated(peer: FakePeer, receipts: Receipts) -> None:
+async def test_refused_pulls_of_reports_are_repeated(peer: FakePeer, receipts: ReportedReceipts) -> None:
     receipts.add(ReportType.READ, FRIEND, 5, FRIEND)
     refusals = iter([(4, None), (250, None), (4, None)])
     peer.rule = lambda sub, body: (
@@ -167,7 +171,9 @@ async def test_refused_pulls_of_reports_are_repeated(peer: FakePeer, receipts: R
         assert await reports_of(client, 1) == [MessagesRead(FRIEND, private(FRIEND), 5)]
 
 
-async def test_marks_of_one_conversation_go_out_as_the_latest(peer: FakePeer, receipts: Receipts) -> None:
+async def test_marks_of_one_conversation_go_out_as_the_latest(
+    peer: FakePeer, receipts: ReportedReceipts
+) -> None:
     peer.rule = lambda sub, body: IGNORE if sub in REPORTS else None
     options = replace(FAST, request_timeout=0.05)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
@@ -181,7 +187,7 @@ async def test_marks_of_one_conversation_go_out_as_the_latest(peer: FakePeer, re
     assert (report.date, list(report.tos)) == (9, ["s3", "s4", "s9"])
 
 
-async def test_a_group_report_to_all_stays_one_to_all(peer: FakePeer, receipts: Receipts) -> None:
+async def test_a_group_report_to_all_stays_one_to_all(peer: FakePeer, receipts: ReportedReceipts) -> None:
     client = Client(CREDENTIALS, tcp=peer.tcp, options=FAST)
     client.reports.mark_read(group("g1"), 3)
     client.reports.mark_read(group("g1"), 4, ["a"])
@@ -192,7 +198,9 @@ async def test_a_group_report_to_all_stays_one_to_all(peer: FakePeer, receipts: 
     assert [(report.date, list(report.tos)) for report in peer.asked(SubSignal.MRR)] == [(4, []), (5, [])]
 
 
-async def test_a_mark_outlives_the_connection(peer: FakePeer, transport: str, receipts: Receipts) -> None:
+async def test_a_mark_outlives_the_connection(
+    peer: FakePeer, transport: str, receipts: ReportedReceipts
+) -> None:
     peer.rule = lambda sub, body: DROP if sub in REPORTS else None
     async with Client(CREDENTIALS, **peer.address(transport), options=FAST) as client:
         client.reports.mark_read(private(FRIEND), 8)
@@ -204,7 +212,9 @@ async def test_a_mark_outlives_the_connection(peer: FakePeer, transport: str, re
     assert {report.date for report in peer.asked(SubSignal.MRR)} == {8}
 
 
-async def test_a_mark_that_is_refused_again_and_again_is_given_up(peer: FakePeer, receipts: Receipts) -> None:
+async def test_a_mark_that_is_refused_again_and_again_is_given_up(
+    peer: FakePeer, receipts: ReportedReceipts
+) -> None:
     peer.rule = lambda sub, body: (253, None) if sub is SubSignal.MDR else receipts.rule(sub, body)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
         client.reports.mark_delivered("nobody", 1)
@@ -213,7 +223,7 @@ async def test_a_mark_that_is_refused_again_and_again_is_given_up(peer: FakePeer
 
 
 async def test_delivery_is_reported_by_itself_when_told_to(
-    peer: FakePeer, transport: str, receipts: Receipts
+    peer: FakePeer, transport: str, receipts: ReportedReceipts
 ) -> None:
     options = replace(FAST, report_delivery=True)
     in_group = stored(12)
@@ -226,7 +236,7 @@ async def test_delivery_is_reported_by_itself_when_told_to(
     assert (report.target, report.date) == (FRIEND, stored(13).server_timestamp)
 
 
-async def test_delivery_is_not_reported_by_default(peer: FakePeer, receipts: Receipts) -> None:
+async def test_delivery_is_not_reported_by_default(peer: FakePeer, receipts: ReportedReceipts) -> None:
     async with Client(CREDENTIALS, tcp=peer.tcp, options=FAST) as client:
         peer.deliver(stored(11))
         await anext(client.messages())

@@ -9,11 +9,11 @@ from fsharechat.client.chat import Quit, plain
 from fsharechat.client.errors import RequestError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, FriendState, SubSignal
-from tests.unit.client.chat_kit import NOW, STRANGER, Screen, Server, incoming
+from tests.unit.client.chat_kit import NOW, STRANGER, FakeChatServer, FakeScreen, incoming
 from tests.unit.client.fake_peer import FRIEND, ME, FakePeer
 
 
-async def test_the_greeting_names_the_user_and_what_to_do_first(screen: Screen) -> None:
+async def test_the_greeting_names_the_user_and_what_to_do_first(screen: FakeScreen) -> None:
     await screen.chat.start()
     assert screen.shown == [
         "You are Me (13800000001). /help lists the commands.",
@@ -21,17 +21,19 @@ async def test_the_greeting_names_the_user_and_what_to_do_first(screen: Screen) 
     ]
 
 
-async def test_open_requests_are_told_at_the_start(screen: Screen, server: Server) -> None:
+async def test_open_requests_are_told_at_the_start(screen: FakeScreen, server: FakeChatServer) -> None:
     server.request(STRANGER, "it is me", 5)
     await screen.chat.start()
     assert screen.shown[1] == "13800000003 wants to be your friend: it is me  (/accept or /reject)"
 
 
-async def test_a_text_needs_an_open_conversation(screen: Screen) -> None:
+async def test_a_text_needs_an_open_conversation(screen: FakeScreen) -> None:
     assert (await screen.enter("hello"))[0].startswith("! You are talking to nobody")
 
 
-async def test_a_text_goes_to_the_open_conversation(screen: Screen, server: Server, peer: FakePeer) -> None:
+async def test_a_text_goes_to_the_open_conversation(
+    screen: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.befriend(FRIEND)
     await screen.chat.start()
     assert await screen.enter("/open bob") == ["-- talking to Bob --"]
@@ -42,7 +44,9 @@ async def test_a_text_goes_to_the_open_conversation(screen: Screen, server: Serv
     assert (sent.conversation.target, sent.content.searchable_content) == (FRIEND, "hello there")
 
 
-async def test_a_text_that_is_not_sent_is_told_with_the_reason(screen: Screen, server: Server) -> None:
+async def test_a_text_that_is_not_sent_is_told_with_the_reason(
+    screen: FakeScreen, server: FakeChatServer
+) -> None:
     server.befriend(FRIEND)
     server.refusals[SubSignal.MS] = Code.BLACKLISTED
     await screen.enter("/open Bob")
@@ -51,14 +55,16 @@ async def test_a_text_that_is_not_sent_is_told_with_the_reason(screen: Screen, s
     ]
 
 
-async def test_the_first_message_opens_its_conversation(screen: Screen) -> None:
+async def test_the_first_message_opens_its_conversation(screen: FakeScreen) -> None:
     shown = await screen.receive(incoming("hi"))
     assert shown[0] == "-- talking to Bob --"
     assert shown[1].endswith("Bob: hi")
     assert screen.chat.prompt() == "Bob>"
 
 
-async def test_messages_of_other_conversations_are_shown_and_counted(screen: Screen, server: Server) -> None:
+async def test_messages_of_other_conversations_are_shown_and_counted(
+    screen: FakeScreen, server: FakeChatServer
+) -> None:
     server.befriend(STRANGER)
     await screen.chat.start()
     await screen.receive(incoming("hi"))
@@ -71,14 +77,16 @@ async def test_messages_of_other_conversations_are_shown_and_counted(screen: Scr
     assert screen.chat.prompt() == "13800000003>"
 
 
-async def test_what_a_first_login_finds_in_the_inbox_is_counted_and_not_shown(screen: Screen) -> None:
+async def test_what_a_first_login_finds_in_the_inbox_is_counted_and_not_shown(
+    screen: FakeScreen,
+) -> None:
     old = incoming("from long ago")
     old.server_timestamp = 1_500_000_000_000
     assert await screen.receive(old) == []
     assert screen.chat.prompt() == "(Bob 1) >"
 
 
-async def test_others_cannot_steer_the_terminal(screen: Screen) -> None:
+async def test_others_cannot_steer_the_terminal(screen: FakeScreen) -> None:
     shown = await screen.receive(incoming("\x1b[2Jgone\x07"))
     assert shown[1].endswith("Bob: \N{REPLACEMENT CHARACTER}[2Jgone\N{REPLACEMENT CHARACTER}")
 
@@ -92,11 +100,11 @@ async def test_others_cannot_steer_the_terminal(screen: Screen) -> None:
         ({"type": 999}, "Bob: [message of type 999]"),
     ],
 )
-async def test_other_kinds_of_messages(screen: Screen, content: dict[str, Any], end: str) -> None:
+async def test_other_kinds_of_messages(screen: FakeScreen, content: dict[str, Any], end: str) -> None:
     assert (await screen.receive(incoming("", **content)))[1].endswith(end)
 
 
-async def test_add_asks_the_one_who_has_the_number(screen: Screen, peer: FakePeer) -> None:
+async def test_add_asks_the_one_who_has_the_number(screen: FakeScreen, peer: FakePeer) -> None:
     await screen.chat.start()
     assert (await screen.enter("/add 13800000002 it is me"))[0].startswith("Asked Bob (13800000002)")
     asked = peer.asked(SubSignal.FAR)[0]
@@ -119,12 +127,14 @@ async def test_add_asks_the_one_who_has_the_number(screen: Screen, peer: FakePee
         ("/history ten", "Say how many"),
         ("/name", "Say which"),
         ("/alias Bob", "quotes"),
-        ('/alias "Bob', "quotation mark is open"),
+        ('/alias "Bob', "closing quotation mark is missing"),
         ("/alias Eve Evil", "None of your friends"),
         ("/nonsense", "There is no /nonsense"),
     ],
 )
-async def test_what_cannot_be_done_is_said(screen: Screen, server: Server, line: str, words: str) -> None:
+async def test_what_cannot_be_done_is_said(
+    screen: FakeScreen, server: FakeChatServer, line: str, words: str
+) -> None:
     for uid, mobile in (("t1", "13800000008"), ("t2", "13800000009")):
         server.users[uid] = pb.User(uid=uid, name=uid, display_name="Twin", mobile=mobile)
     shown = await screen.enter(line)
@@ -133,19 +143,19 @@ async def test_what_cannot_be_done_is_said(screen: Screen, server: Server, line:
     assert words in shown[0]
 
 
-async def test_asking_a_friend_again_is_pointless(screen: Screen, server: Server) -> None:
+async def test_asking_a_friend_again_is_pointless(screen: FakeScreen, server: FakeChatServer) -> None:
     server.befriend(FRIEND)
     await screen.chat.start()
     assert (await screen.enter("/add 13800000002"))[0].startswith("! Bob is your friend already")
 
 
-async def test_asking_twice_is_told_in_plain_words(screen: Screen, server: Server) -> None:
+async def test_asking_twice_is_told_in_plain_words(screen: FakeScreen, server: FakeChatServer) -> None:
     server.refusals[SubSignal.FAR] = Code.ALREADY_REQUESTED
     assert await screen.enter("/add 13800000002") == ["! You have asked already; wait for the answer."]
 
 
 async def test_accept_takes_the_newest_request_or_the_named_one(
-    screen: Screen, server: Server, peer: FakePeer
+    screen: FakeScreen, server: FakeChatServer, peer: FakePeer
 ) -> None:
     server.request(FRIEND, "older", 5)
     server.request(STRANGER, "newer", 6)
@@ -156,7 +166,9 @@ async def test_accept_takes_the_newest_request_or_the_named_one(
     assert handled == [(STRANGER, 1), (FRIEND, 1), (FRIEND, 2)]
 
 
-async def test_requests_are_listed_and_marked_as_read(screen: Screen, server: Server, peer: FakePeer) -> None:
+async def test_requests_are_listed_and_marked_as_read(
+    screen: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.request(FRIEND, "please", NOW)
     server.requests.append(
         pb.FriendRequest(from_uid=ME, to_uid=STRANGER, reason="hi", status=2, update_dt=NOW + 1)
@@ -167,7 +179,7 @@ async def test_requests_are_listed_and_marked_as_read(screen: Screen, server: Se
     assert peer.asked(SubSignal.FRUS)[0].version == NOW + 1
 
 
-async def test_a_new_friend_is_told_once_and_opened(screen: Screen, server: Server) -> None:
+async def test_a_new_friend_is_told_once_and_opened(screen: FakeScreen, server: FakeChatServer) -> None:
     await screen.chat.start()
     screen.shown.clear()
     server.befriend(FRIEND)
@@ -179,7 +191,9 @@ async def test_a_new_friend_is_told_once_and_opened(screen: Screen, server: Serv
     ]
 
 
-async def test_a_new_friend_has_a_number_that_a_stranger_did_not_show(screen: Screen, server: Server) -> None:
+async def test_a_new_friend_has_a_number_that_a_stranger_did_not_show(
+    screen: FakeScreen, server: FakeChatServer
+) -> None:
     server.users[FRIEND].mobile = ""
     server.request(FRIEND, "It is me", 5)
     await screen.chat.start()
@@ -189,7 +203,7 @@ async def test_a_new_friend_has_a_number_that_a_stranger_did_not_show(screen: Sc
     assert "Bob (13800000002) is now your friend: /open Bob" in screen.shown
 
 
-async def test_a_new_request_is_told_once(screen: Screen, server: Server) -> None:
+async def test_a_new_request_is_told_once(screen: FakeScreen, server: FakeChatServer) -> None:
     await screen.chat.start()
     screen.shown.clear()
     server.request(FRIEND, "please", 5)
@@ -198,7 +212,7 @@ async def test_a_new_request_is_told_once(screen: Screen, server: Server) -> Non
     assert screen.shown == ["Bob (13800000002) wants to be your friend: please  (/accept or /reject)"]
 
 
-async def test_a_lost_connection_is_told(screen: Screen) -> None:
+async def test_a_lost_connection_is_told(screen: FakeScreen) -> None:
     await screen.chat.on_event(ConnectionLost("gone"))
     assert screen.shown == ["-- connection lost (gone), trying again --"]
     assert not screen.chat.prompt().startswith("(offline)")
@@ -206,7 +220,7 @@ async def test_a_lost_connection_is_told(screen: Screen) -> None:
     assert screen.chat.prompt().startswith("(offline)")
 
 
-async def test_history_shows_the_oldest_first(screen: Screen, server: Server) -> None:
+async def test_history_shows_the_oldest_first(screen: FakeScreen, server: FakeChatServer) -> None:
     server.befriend(FRIEND)
     server.history = [incoming("newest"), incoming("middle"), incoming("oldest")]
     await screen.enter("/open Bob")
@@ -214,7 +228,9 @@ async def test_history_shows_the_oldest_first(screen: Screen, server: Server) ->
     assert [line.rpartition(": ")[2] for line in shown] == ["middle", "newest"]
 
 
-async def test_an_alias_comes_before_the_display_name(screen: Screen, server: Server, peer: FakePeer) -> None:
+async def test_an_alias_comes_before_the_display_name(
+    screen: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.befriend(FRIEND)
     await screen.chat.start()
     server.friends[0].alias = "Big Bob"
@@ -223,21 +239,23 @@ async def test_an_alias_comes_before_the_display_name(screen: Screen, server: Se
     assert (asked.target_uid, asked.reason) == (FRIEND, "Big Bob")
 
 
-async def test_a_friendship_ends(screen: Screen, server: Server, peer: FakePeer) -> None:
+async def test_a_friendship_ends(screen: FakeScreen, server: FakeChatServer, peer: FakePeer) -> None:
     server.befriend(FRIEND)
     await screen.chat.start()
     server.friends.clear()
-    assert await screen.enter("/unfriend Bob") == ["Bob (13800000002) is no friend of yours any more."]
+    assert await screen.enter("/unfriend Bob") == ["Bob (13800000002) is not your friend any more."]
     assert [request.target_uid for request in peer.asked(SubSignal.FDL)] == [FRIEND]
     assert "None of your friends" in (await screen.enter("/unfriend Bob"))[0]
 
 
-async def test_somebody_is_blocked_and_let_in_again(screen: Screen, server: Server, peer: FakePeer) -> None:
+async def test_somebody_is_blocked_and_let_in_again(
+    screen: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.befriend(FRIEND, alias="Bobby")
     await screen.chat.start()
     server.friends[0].state = FriendState.BLACKLISTED
     assert await screen.enter("/block Bobby") == [
-        "Bobby (13800000002) reaches you no more; /unblock ends it."
+        "Bobby (13800000002) cannot reach you any more; /unblock undoes this."
     ]
     assert await screen.enter("/unblock") == [
         "! Say whom: /unblock NAME. You have blocked Bobby (13800000002)."
@@ -251,7 +269,7 @@ async def test_somebody_is_blocked_and_let_in_again(screen: Screen, server: Serv
     assert "Say whom" in (await screen.enter("/block"))[0]
 
 
-async def test_the_display_name_changes(screen: Screen, server: Server, peer: FakePeer) -> None:
+async def test_the_display_name_changes(screen: FakeScreen, server: FakeChatServer, peer: FakePeer) -> None:
     await screen.chat.start()
     server.users[ME].display_name = "New Me"
     assert await screen.enter("/name New Me") == ["You are now called New Me."]
@@ -259,7 +277,7 @@ async def test_the_display_name_changes(screen: Screen, server: Server, peer: Fa
     assert (entry.type, entry.value) == (0, "New Me")
 
 
-async def test_who_and_help_and_quit(screen: Screen) -> None:
+async def test_who_and_help_and_quit(screen: FakeScreen) -> None:
     assert "Connected to a-server." in await screen.enter("/who")
     assert any(line.startswith("/alias NAME ALIAS ") for line in await screen.enter("/help"))
     with pytest.raises(Quit):

@@ -7,12 +7,12 @@ import pytest
 
 from fsharechat.client import Client, Options
 from fsharechat.protocol.signals import Code, SubSignal
-from tests.unit.client.chat_kit import GROUP, STRANGER, Screen, Server, in_group, incoming
+from tests.unit.client.chat_kit import GROUP, STRANGER, FakeChatServer, FakeScreen, in_group, incoming
 from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
 
 
 @pytest.fixture
-async def hikers(screen: Screen, server: Server) -> Screen:
+async def hikers(screen: FakeScreen, server: FakeChatServer) -> FakeScreen:
     """A screen on which the group of the user, Bob and a stranger is open."""
     server.befriend(FRIEND)
     server.group(GROUP, "Hikers", ME, FRIEND, STRANGER)
@@ -27,7 +27,9 @@ def notice(kind: int, operator: str = FRIEND, message_id: int = 12, **data: Any)
     return in_group(incoming("", operator, message_id, type=kind, data=orjson.dumps(told)))
 
 
-async def test_a_group_is_made_of_friends_and_opened(screen: Screen, server: Server, peer: FakePeer) -> None:
+async def test_a_group_is_made_of_friends_and_opened(
+    screen: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.befriend(FRIEND)
     await screen.chat.start()
     assert await screen.enter('/group new "Big Hikers" Bob') == ["-- talking to Big Hikers --"]
@@ -41,7 +43,9 @@ async def test_a_group_is_made_of_friends_and_opened(screen: Screen, server: Ser
     assert screen.chat.known_groups == [request.group_info.target_id]
 
 
-async def test_members_are_listed_added_and_removed(hikers: Screen, server: Server, peer: FakePeer) -> None:
+async def test_members_are_listed_added_and_removed(
+    hikers: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     assert await hikers.enter("/group members") == [
         "13800000003",
         "Bob (13800000002)",
@@ -53,7 +57,9 @@ async def test_members_are_listed_added_and_removed(hikers: Screen, server: Serv
     assert [member.member_id for member in peer.asked(SubSignal.GAM)[0].added_member] == [FRIEND]
 
 
-async def test_a_group_is_renamed_left_and_ended(hikers: Screen, server: Server, peer: FakePeer) -> None:
+async def test_a_group_is_renamed_left_and_ended(
+    hikers: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.groups[GROUP].name = "Walkers"
     await hikers.enter("/group rename Walkers")
     assert (peer.asked(SubSignal.GMI)[0].type, peer.asked(SubSignal.GMI)[0].value) == (0, "Walkers")
@@ -67,13 +73,13 @@ async def test_a_group_is_renamed_left_and_ended(hikers: Screen, server: Server,
     assert len(peer.asked(SubSignal.GD)) == 1
 
 
-async def test_leaving(hikers: Screen, peer: FakePeer) -> None:
+async def test_leaving(hikers: FakeScreen, peer: FakePeer) -> None:
     assert await hikers.enter("/group quit") == ["You left Hikers."]
     assert peer.asked(SubSignal.GQ)[0].group_id == GROUP
     assert (await hikers.enter("/groups"))[0].startswith("No groups yet")
 
 
-async def test_info(hikers: Screen) -> None:
+async def test_info(hikers: FakeScreen) -> None:
     assert await hikers.enter("/group info") == [
         "Hikers: 3 members, owned by you.",
         "Members invite and rename, the owner does the rest.",
@@ -92,17 +98,19 @@ async def test_info(hikers: Screen) -> None:
         ("/group rename", "Say how"),
     ],
 )
-async def test_what_cannot_be_done_is_said(hikers: Screen, line: str, words: str) -> None:
+async def test_what_cannot_be_done_is_said(hikers: FakeScreen, line: str, words: str) -> None:
     (shown,) = await hikers.enter(line)
     assert shown.startswith("! ")
     assert words in shown
 
 
-async def test_commands_for_the_open_group_need_one(screen: Screen) -> None:
+async def test_commands_for_the_open_group_need_one(screen: FakeScreen) -> None:
     assert (await screen.enter("/group members"))[0].startswith("! No group is open")
 
 
-async def test_a_right_that_is_missing_is_told_in_plain_words(hikers: Screen, server: Server) -> None:
+async def test_a_right_that_is_missing_is_told_in_plain_words(
+    hikers: FakeScreen, server: FakeChatServer
+) -> None:
     server.refusals[SubSignal.GKM] = Code.NO_RIGHT
     assert await hikers.enter("/group kick Bob") == ["! You may not do that; the owner of the group may."]
 
@@ -121,31 +129,31 @@ async def test_a_right_that_is_missing_is_told_in_plain_words(hikers: Screen, se
         (notice(105, ME, ms=[f"u{n}" for n in range(20)]), "you added u0, u1, u2, u3, u4 and 15 others"),
     ],
 )
-async def test_notices_are_sentences(hikers: Screen, message: Any, sentence: str) -> None:
+async def test_notices_are_sentences(hikers: FakeScreen, message: Any, sentence: str) -> None:
     assert (await hikers.receive(message))[0].endswith(f" -- {sentence} --")
 
 
-async def test_a_renamed_group_has_its_new_name(hikers: Screen, server: Server) -> None:
+async def test_a_renamed_group_has_its_new_name(hikers: FakeScreen, server: FakeChatServer) -> None:
     server.groups[GROUP].name = "Walkers"
     await hikers.receive(notice(110, n="Walkers"))
     assert hikers.chat.prompt() == "Walkers>"
 
 
 @pytest.mark.parametrize("message", [notice(108), notice(106, ms=[ME]), notice(107, ME)])
-async def test_a_group_that_the_user_is_no_longer_in_is_closed(hikers: Screen, message: Any) -> None:
+async def test_a_group_that_the_user_is_no_longer_in_is_closed(hikers: FakeScreen, message: Any) -> None:
     await hikers.receive(message)
     assert hikers.chat.prompt() == ">"
     assert hikers.chat.known_groups == []
 
 
 async def test_groups_are_known_from_an_earlier_run_and_opened_by_name(
-    peer: FakePeer, server: Server
+    peer: FakePeer, server: FakeChatServer
 ) -> None:
     server.group(GROUP, "Hikers", FRIEND, ME)
     server.history = [in_group(incoming("from before"))]
     options = Options.fast()
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options, on_message=lambda m: None) as client:
-        screen = Screen(client, groups=(GROUP,))
+        screen = FakeScreen(client, groups=(GROUP,))
         await screen.chat.start()
         assert await screen.enter("/groups") == ["Hikers"]
         shown = await screen.enter("/open hik")
@@ -153,7 +161,7 @@ async def test_groups_are_known_from_an_earlier_run_and_opened_by_name(
         assert shown[1].endswith("Bob: from before")
 
 
-async def test_a_name_of_a_friend_and_of_a_group(hikers: Screen, server: Server) -> None:
+async def test_a_name_of_a_friend_and_of_a_group(hikers: FakeScreen, server: FakeChatServer) -> None:
     server.groups[GROUP].name = "Bob"
     await hikers.enter("/groups")
     assert (await hikers.enter("/open Bob"))[0].startswith("! Which one: Bob (13800000002), or the group Bob")
@@ -163,7 +171,7 @@ async def test_a_name_of_a_friend_and_of_a_group(hikers: Screen, server: Server)
     assert (await hikers.enter("/open Bobs"))[0] == "-- talking to Bobsleigh --"
 
 
-async def test_mentions_are_sent(hikers: Screen, peer: FakePeer) -> None:
+async def test_mentions_are_sent(hikers: FakeScreen, peer: FakePeer) -> None:
     await hikers.enter("@Bob and @13800000003 look, not @Bobby")
     await hikers.enter("@all look")
     await hikers.enter("a@b.c")
@@ -173,7 +181,7 @@ async def test_mentions_are_sent(hikers: Screen, peer: FakePeer) -> None:
     assert nobody.mentioned_type == 0
 
 
-async def test_mentions_of_the_user_are_highlighted(hikers: Screen) -> None:
+async def test_mentions_of_the_user_are_highlighted(hikers: FakeScreen) -> None:
     for number, (kind, targets) in enumerate([(1, [ME]), (2, []), (1, [FRIEND]), (0, [])]):
         message = in_group(incoming(f"text {number}", message_id=20 + number, mentioned_type=kind))
         message.content.mentioned_target.extend(targets)
@@ -181,7 +189,9 @@ async def test_mentions_of_the_user_are_highlighted(hikers: Screen) -> None:
     assert [line[-6:] for line in hikers.lines.strong] == ["text 0", "text 1"]
 
 
-async def test_completion_proposes_commands_names_and_mentions(hikers: Screen, server: Server) -> None:
+async def test_completion_proposes_commands_names_and_mentions(
+    hikers: FakeScreen, server: FakeChatServer
+) -> None:
     server.friends[0].alias = "Big Bob"
     await hikers.enter("/friends")
     await hikers.enter("/group members")

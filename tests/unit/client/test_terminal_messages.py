@@ -26,7 +26,7 @@ from fsharechat.client import (
 from fsharechat.client.chat.lines import file_name
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, SubSignal
-from tests.unit.client.chat_kit import NOW, STRANGER, Screen, Server, incoming
+from tests.unit.client.chat_kit import NOW, STRANGER, FakeChatServer, FakeScreen, incoming
 from tests.unit.client.fake_media import MediaStore
 from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
 
@@ -34,7 +34,7 @@ SENT_AT = 1_700_000_000_000
 
 
 @pytest.fixture
-async def bob(screen: Screen, server: Server) -> Screen:
+async def bob(screen: FakeScreen, server: FakeChatServer) -> FakeScreen:
     """A screen on which the conversation with Bob is open."""
     server.befriend(FRIEND)
     await screen.chat.start()
@@ -43,14 +43,14 @@ async def bob(screen: Screen, server: Server) -> Screen:
 
 
 @pytest.fixture
-async def media(peer: FakePeer, server: Server) -> AsyncIterator[MediaStore]:
+async def media(peer: FakePeer, server: FakeChatServer) -> AsyncIterator[MediaStore]:
     async with MediaStore() as store:
         peer.rule = lambda sub, body: store.rule(sub, body) or server.rule(sub, body)
         yield store
 
 
 async def test_a_file_is_sent_and_saved(
-    bob: Screen, peer: FakePeer, media: MediaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bob: FakeScreen, peer: FakePeer, media: MediaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "my notes.txt"
     path.write_text("remember")
@@ -66,7 +66,7 @@ async def test_a_file_is_sent_and_saved(
 
 
 async def test_a_picture_is_sent_with_a_small_one(
-    bob: Screen, peer: FakePeer, media: MediaStore, tmp_path: Path
+    bob: FakeScreen, peer: FakePeer, media: MediaStore, tmp_path: Path
 ) -> None:
     data = BytesIO()
     Image.new("RGB", (400, 400)).save(data, "PNG")
@@ -91,14 +91,14 @@ async def test_a_picture_is_sent_with_a_small_one(
         ("/mute maybe", "Say /mute"),
     ],
 )
-async def test_what_cannot_be_done_is_said(bob: Screen, line: str, words: str) -> None:
+async def test_what_cannot_be_done_is_said(bob: FakeScreen, line: str, words: str) -> None:
     (shown,) = await bob.enter(line)
     assert shown.startswith("! ")
     assert words in shown
 
 
 async def test_a_file_that_cannot_be_sent_or_saved_is_told(
-    bob: Screen, server: Server, media: MediaStore, tmp_path: Path
+    bob: FakeScreen, server: FakeChatServer, media: MediaStore, tmp_path: Path
 ) -> None:
     await bob.receive(
         incoming("gone.txt", type=ContentType.FILE, remote_media_url=f"{media.url}/gone", content="5")
@@ -125,7 +125,7 @@ def test_names_to_save_under(kind: int, told: str, address: str, name: str) -> N
     assert file_name(incoming(told or " ", type=kind, remote_media_url=address)) == name
 
 
-async def test_paths_are_completed(bob: Screen, tmp_path: Path) -> None:
+async def test_paths_are_completed(bob: FakeScreen, tmp_path: Path) -> None:
     (tmp_path / "one file").write_text("")
     (tmp_path / "other").mkdir()
     (tmp_path / ".hidden").write_text("")
@@ -136,7 +136,7 @@ async def test_paths_are_completed(bob: Screen, tmp_path: Path) -> None:
     assert await bob.completed("/send-file /no/such/") == []
 
 
-async def test_marks_show_what_was_delivered_and_read(bob: Screen) -> None:
+async def test_marks_show_what_was_delivered_and_read(bob: FakeScreen) -> None:
     await bob.enter("hello")
     line = bob.shown[-1]
     await bob.chat.on_event(MessagesDelivered(FRIEND, SENT_AT))
@@ -147,7 +147,7 @@ async def test_marks_show_what_was_delivered_and_read(bob: Screen) -> None:
     assert bob.shown[-1] == f"{line} ✓✓"
 
 
-async def test_in_a_group_the_mark_counts_the_readers(screen: Screen, server: Server) -> None:
+async def test_in_a_group_the_mark_counts_the_readers(screen: FakeScreen, server: FakeChatServer) -> None:
     server.group("g", "Hikers", ME, FRIEND, STRANGER)
     await screen.chat.start()
     await screen.enter("/group new Hikers")
@@ -159,24 +159,26 @@ async def test_in_a_group_the_mark_counts_the_readers(screen: Screen, server: Se
     assert screen.shown[-1] == f"{line} ✓✓2"
 
 
-async def test_tips_and_notices_have_no_marks(bob: Screen, server: Server) -> None:
+async def test_tips_and_notices_have_no_marks(bob: FakeScreen, server: FakeChatServer) -> None:
     server.history = [incoming("", ME, 1, type=ContentType.TIP, content="a tip")]
     await bob.enter("/history")
     await bob.chat.on_event(MessagesRead(FRIEND, private(FRIEND), NOW + 1))
     assert bob.shown[-1].endswith("-- a tip --")
 
 
-async def test_history_has_marks(bob: Screen, server: Server) -> None:
+async def test_history_has_marks(bob: FakeScreen, server: FakeChatServer) -> None:
     await bob.chat.on_event(MessagesRead(FRIEND, private(FRIEND), NOW + 1))
     server.history = [incoming("newer", ME, 2), incoming("older", ME, 1), incoming("Bob's", FRIEND, 0)]
     shown = await bob.enter("/history")
     assert [line.endswith("✓✓") for line in shown] == [False, True, False]
 
 
-async def test_without_a_terminal_the_latest_line_is_shown_again(peer: FakePeer, server: Server) -> None:
+async def test_without_a_terminal_the_latest_line_is_shown_again(
+    peer: FakePeer, server: FakeChatServer
+) -> None:
     server.befriend(FRIEND)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=Options.fast(), on_message=lambda m: None) as client:
-        screen = Screen(client, rewrites=False)
+        screen = FakeScreen(client, rewrites=False)
         await screen.enter("/open Bob")
         await screen.enter("one")
         await screen.enter("two")
@@ -188,7 +190,7 @@ async def test_without_a_terminal_the_latest_line_is_shown_again(peer: FakePeer,
         assert screen.shown[-1].endswith("you: (recalled)")
 
 
-async def test_what_is_shown_is_reported_as_read(bob: Screen, peer: FakePeer) -> None:
+async def test_what_is_shown_is_reported_as_read(bob: FakeScreen, peer: FakePeer) -> None:
     await bob.receive(incoming("one", message_id=1))
     await bob.receive(incoming("elsewhere", STRANGER, 2))
     await bob.receive(incoming("from another device", ME, 3))
@@ -201,7 +203,7 @@ async def test_what_is_shown_is_reported_as_read(bob: Screen, peer: FakePeer) ->
     ]
 
 
-async def test_a_message_is_taken_back(bob: Screen, server: Server, peer: FakePeer) -> None:
+async def test_a_message_is_taken_back(bob: FakeScreen, server: FakeChatServer, peer: FakePeer) -> None:
     await bob.enter("oops")
     server.history = [
         incoming("not mine", message_id=1002),
@@ -216,7 +218,7 @@ async def test_a_message_is_taken_back(bob: Screen, server: Server, peer: FakePe
     assert (await bob.enter("/recall 3"))[0] == "! You have sent only 2 of the last messages here."
 
 
-async def test_a_message_that_others_take_back_is_replaced(bob: Screen) -> None:
+async def test_a_message_that_others_take_back_is_replaced(bob: FakeScreen) -> None:
     await bob.receive(incoming("secret", message_id=5))
     await bob.chat.on_event(MessageRecalled(5, FRIEND))
     assert bob.shown[-1].endswith("Bob: (recalled)")
@@ -228,10 +230,12 @@ async def test_a_message_that_others_take_back_is_replaced(bob: Screen) -> None:
     assert bob.shown[-1] == "-- Bob recalled a message --"
 
 
-async def test_what_is_muted_is_counted_and_not_shown(bob: Screen, server: Server, peer: FakePeer) -> None:
+async def test_what_is_muted_is_counted_and_not_shown(
+    bob: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.befriend(STRANGER)
     await bob.chat.on_event(SettingsChanged(1))
-    assert await bob.enter("/mute") == ["Bob is muted: what comes is counted, not shown."]
+    assert await bob.enter("/mute") == ["Bob is muted: new messages are counted, not shown."]
     put = peer.asked(SubSignal.UP)[0]
     assert (put.scope, put.key, put.value) == (1, f"0-0-{FRIEND}", "1")
     await bob.enter("/open 13800000003")
@@ -242,13 +246,15 @@ async def test_what_is_muted_is_counted_and_not_shown(bob: Screen, server: Serve
     assert await bob.enter("/mute off") == ["Bob is not muted."]
 
 
-async def test_what_is_on_top_comes_first(bob: Screen, server: Server) -> None:
+async def test_what_is_on_top_comes_first(bob: FakeScreen, server: FakeChatServer) -> None:
     server.befriend(STRANGER)
     assert await bob.enter("/top on") == ["Bob is on top of the lists."]
     assert await bob.enter("/friends") == ["Bob (13800000002), on top", "13800000003"]
 
 
-async def test_settings_of_another_device_are_taken(bob: Screen, server: Server, peer: FakePeer) -> None:
+async def test_settings_of_another_device_are_taken(
+    bob: FakeScreen, server: FakeChatServer, peer: FakePeer
+) -> None:
     server.settings = [pb.UserSettingEntry(scope=3, key=f"0-0-{FRIEND}", value="1", update_dt=9)]
     await bob.chat.on_event(SettingsChanged(9))
     assert await bob.enter("/friends") == ["Bob (13800000002), on top"]
@@ -258,7 +264,7 @@ async def test_settings_of_another_device_are_taken(bob: Screen, server: Server,
     assert peer.asked(SubSignal.UG)[-1].version == 9
 
 
-async def test_a_server_without_settings_is_no_obstacle(screen: Screen, server: Server) -> None:
+async def test_a_server_without_settings_is_no_obstacle(screen: FakeScreen, server: FakeChatServer) -> None:
     server.refusals[SubSignal.UG] = Code.NOT_IMPLEMENTED
     await screen.chat.start()
     assert "! Your groups and settings are not known: This server cannot do that." in screen.shown
@@ -274,14 +280,14 @@ def heard(kind: int) -> CallSignal:
     return signal
 
 
-async def test_typing_shows_until_the_message_comes(bob: Screen) -> None:
+async def test_typing_shows_until_the_message_comes(bob: FakeScreen) -> None:
     await bob.chat.on_event(sign(ContentType.TYPING))
     assert bob.chat.prompt() == "(Bob is typing) Bob>"
     await bob.receive(incoming("here it is"))
     assert bob.chat.prompt() == "Bob>"
 
 
-async def test_ones_own_typing_is_told_now_and_then(bob: Screen, peer: FakePeer) -> None:
+async def test_ones_own_typing_is_told_now_and_then(bob: FakeScreen, peer: FakePeer) -> None:
     for line in ("", "/op", "h", "he", "hel"):
         bob.chat.typing(line)
     await bob.chat.finish()
@@ -289,7 +295,7 @@ async def test_ones_own_typing_is_told_now_and_then(bob: Screen, peer: FakePeer)
 
 
 async def test_a_fault_in_the_background_is_not_swallowed(
-    bob: Screen, monkeypatch: pytest.MonkeyPatch
+    bob: FakeScreen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -301,7 +307,7 @@ async def test_a_fault_in_the_background_is_not_swallowed(
         await bob.chat.on_line("/who")
 
 
-async def test_calls_are_told(bob: Screen) -> None:
+async def test_calls_are_told(bob: FakeScreen) -> None:
     await bob.receive(incoming("", type=ContentType.CALL_START))
     assert bob.shown[-1].endswith("Bob: [call; take it on another device, or /decline it]")
     await bob.chat.on_event(heard(ContentType.CALL_BYE))
@@ -314,7 +320,7 @@ async def test_calls_are_told(bob: Screen) -> None:
     assert bob.shown[-1] == "-- you took the call on another device --"
 
 
-async def test_a_call_is_declined_by_its_id(bob: Screen, peer: FakePeer, server: Server) -> None:
+async def test_a_call_is_declined_by_its_id(bob: FakeScreen, peer: FakePeer, server: FakeChatServer) -> None:
     start = incoming("", type=ContentType.CALL_START)
     start.content.content = "ann123"
     await bob.receive(start)
@@ -325,14 +331,14 @@ async def test_a_call_is_declined_by_its_id(bob: Screen, peer: FakePeer, server:
 
 
 async def test_a_transfer_shows_in_the_prompt(
-    peer: FakePeer, server: Server, media: MediaStore, tmp_path: Path
+    peer: FakePeer, server: FakeChatServer, media: MediaStore, tmp_path: Path
 ) -> None:
     server.befriend(FRIEND)
     (tmp_path / "big").write_bytes(bytes(40_000_000))
     media.stall = True
     options = replace(Options.fast(), media_timeout=10.0)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options, on_message=lambda m: None) as client:
-        screen = Screen(client)
+        screen = FakeScreen(client)
         await screen.enter("/open Bob")
         seen: list[Any] = []
         screen.lines.refresh = lambda: seen.append(screen.chat.prompt())  # type: ignore[method-assign]

@@ -12,8 +12,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Handler, Method, Reply, Rpc
-from fsharechat.rpc import pulled as pulled_payload
-from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.rpc.payloads import Marks, Welcome, encode_pulled
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry, PulledEntry, PulledInbox
 from roles.connector.hub import Hub
@@ -97,7 +96,7 @@ class RecordingBus(MemoryBus):
         self.presences.append(presence)
 
 
-class Sent(NamedTuple):
+class SentFrame(NamedTuple):
     """What a session told its connection to send."""
 
     what: str
@@ -112,37 +111,37 @@ class RecordingTransport:
     def __init__(self) -> None:
         self.peer = "fake:1"
         self.silence_seconds = 90.0
-        self.sent: list[Sent] = []
+        self.sent: list[SentFrame] = []
         self.paused = False
         self.closed = False
         self.uid = ""
         self.answer_bytes = 64 * 1024
         self.slow = False
 
-    def _record(self, sent: Sent) -> None:
+    def _record(self, sent: SentFrame) -> None:
         assert not self.closed, f"{sent} after the end"
         self.sent.append(sent)
 
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:
-        self._record(Sent("ack", sub_signal, 0, payload))
+        self._record(SentFrame("ack", sub_signal, 0, payload))
 
     def send_reply(self, sub_signal: int, message_id: int, code: int, payload: bytes, request: bytes) -> None:
-        self._record(Sent("reply", sub_signal, message_id, Reply(code, payload)))
+        self._record(SentFrame("reply", sub_signal, message_id, Reply(code, payload)))
 
     def piece(self, message: TailMessage) -> bytes:
         return message.body
 
     def send_pulled(self, message_id: int, pieces: list[bytes], current: int, head: int) -> None:
-        self._record(Sent("pulled", SubSignal.MP, message_id, (pieces, current, head)))
+        self._record(SentFrame("pulled", SubSignal.MP, message_id, (pieces, current, head)))
 
     def unsent(self) -> bool:
         return self.slow
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
-        self._record(Sent("notification", sub_signal, 0, body))
+        self._record(SentFrame("notification", sub_signal, 0, body))
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
-        self._record(Sent("ping", 0, message_id, interval_ms))
+        self._record(SentFrame("ping", 0, message_id, interval_ms))
 
     def authenticating(self) -> None: ...
 
@@ -158,7 +157,7 @@ class RecordingTransport:
     def close(self) -> None:
         self.closed = True
 
-    def take(self, what: str | None = None) -> list[Sent]:
+    def take(self, what: str | None = None) -> list[SentFrame]:
         """Return what was sent since, of one kind or all, and forget all of it."""
         taken, self.sent = self.sent, []
         return [sent for sent in taken if what in (None, sent.what)]
@@ -226,7 +225,7 @@ class Connector(NamedTuple):
         device.send(Signal.CONNECT, connect(uid, client_id))
         call = await self.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(head, **more))
         assert call.method == Method.AUTHENTICATE
-        assert device.transport.sent[0] == Sent("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(head))
+        assert device.transport.sent[0] == SentFrame("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(head))
 
     def deliver(self, seq: int, uid: str = "anna", sender: str = "ben", sender_client: str = "") -> bytes:
         """Bring the event of an inbox entry, and return its body."""
@@ -292,7 +291,7 @@ def body_of(seq: int) -> bytes:
 
 def pulled(seqs: Iterable[int], head: int, begin: int = -1) -> bytes:
     """Return what the group role answers a connector that reads an inbox."""
-    return pulled_payload.encode(
+    return encode_pulled(
         PulledInbox([PulledEntry(seq, "ben", "", body_of(seq)) for seq in seqs], head, begin)
     )
 

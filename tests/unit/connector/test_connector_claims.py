@@ -15,13 +15,13 @@ from fsharechat.store.messages import NOTHING, Entry
 from roles.connector.cursor import OUTLIVED_SECONDS
 from roles.connector.logs import HELD_SECONDS, MAX_HELD
 from roles.connector.marks import KEEP_SECONDS
-from tests.unit.connector.connector_fakes import Connector, FakeDevice, Sent, body_of, pulled, turn
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, SentFrame, body_of, pulled, turn
 
 ANSWER = 3
 """Entries that the store gives in one answer."""
 
 
-class Inbox:
+class ClaimedInbox:
     """The store behind a connector: entries 1 to `head`, and the marks that are kept."""
 
     def __init__(self, connector: Connector, head: int = 0) -> None:
@@ -50,10 +50,12 @@ class Inbox:
         return Reply(Code.SUCCESS)
 
 
-class Client:
+class ClaimingClient:
     """A device that keeps what it got, and says what it has by the rule of one public client."""
 
-    def __init__(self, connector: Connector, inbox: Inbox, claim: Callable[["Client"], int]) -> None:
+    def __init__(
+        self, connector: Connector, inbox: ClaimedInbox, claim: Callable[["ClaimingClient"], int]
+    ) -> None:
         self.connector, self.inbox, self._claim = connector, inbox, claim
         self.has: set[int] = set()
         self.last_covered = self.last_mn = self.ack_head = 0
@@ -94,7 +96,7 @@ class Client:
         await self.connector.hub.table.marks.keep(all=True)
 
 
-CLAIMS: dict[str, Callable[[Client], int]] = {
+CLAIMS: dict[str, Callable[[ClaimingClient], int]] = {
     "exact": lambda client: client.last_covered,
     "head of the last MN": lambda client: client.last_mn,
     "head of the CONNECT_ACK": lambda client: max(client.last_mn, client.ack_head),
@@ -107,8 +109,8 @@ CLAIMS: dict[str, Callable[[Client], int]] = {
 @pytest.mark.parametrize("breaks", [0, 1, 2])
 async def test_every_client_has_everything_in_the_end(connector: Connector, rule: str, breaks: int) -> None:
     """Connections break at the first pull, or in the middle of a round."""
-    inbox = Inbox(connector)
-    client = Client(connector, inbox, CLAIMS[rule])
+    inbox = ClaimedInbox(connector)
+    client = ClaimingClient(connector, inbox, CLAIMS[rule])
     await client.connect()
     await client.read()
     inbox.head = 2
@@ -130,9 +132,9 @@ async def test_every_client_has_everything_in_the_end(connector: Connector, rule
 
 async def test_a_device_that_has_less_than_its_mark_gets_all_that_follows(connector: Connector) -> None:
     """Such as a bot that was killed: it had fetched more than it had handled."""
-    inbox = Inbox(connector, head=20)
+    inbox = ClaimedInbox(connector, head=20)
     inbox.marks["phone"] = Mark("anna", "phone", Log.INBOX, 15, 17)
-    client = Client(connector, inbox, lambda client: 4)
+    client = ClaimingClient(connector, inbox, lambda client: 4)
     await client.connect()
     await client.read()
     assert client.has == set(range(5, 21))
@@ -143,8 +145,8 @@ async def test_a_device_that_comes_back_after_a_log_out_has_what_it_had(
     connector: Connector, claim: int, first: int
 ) -> None:
     """One that was given nothing since its login, and says that it has something, gets the newest ones at least."""
-    inbox = Inbox(connector, 20)
-    client = Client(connector, inbox, lambda _: claim)
+    inbox = ClaimedInbox(connector, 20)
+    client = ClaimingClient(connector, inbox, lambda _: claim)
     await client.connect()
     await client.read()
     assert client.has == set(range(first, 21))
@@ -152,7 +154,7 @@ async def test_a_device_that_comes_back_after_a_log_out_has_what_it_had(
 
 async def test_a_device_that_was_told_of_nothing_is_told_of_what_its_mark_says(connector: Connector) -> None:
     """It believes that it has everything, and asks for nothing after its CONNECT."""
-    Inbox(connector, 9)
+    ClaimedInbox(connector, 9)
     phone = connector.accept()
     await connector.log_in(phone, head=9, mark=4, handed=9)
     assert phone.transport.mns() == []
@@ -162,7 +164,7 @@ async def test_a_device_that_was_told_of_nothing_is_told_of_what_its_mark_says(c
 
 
 async def test_a_mark_is_kept_when_the_device_leaves_and_now_and_then(connector: Connector) -> None:
-    inbox = Inbox(connector)
+    inbox = ClaimedInbox(connector)
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     for seq in (1, 2):
         connector.deliver(seq)
@@ -178,7 +180,7 @@ async def test_a_mark_is_kept_when_the_device_leaves_and_now_and_then(connector:
 
 
 async def test_marks_that_cannot_be_kept_are_kept_later_and_known_meanwhile(connector: Connector) -> None:
-    inbox = Inbox(connector)
+    inbox = ClaimedInbox(connector)
     phone = await connector.device()
     for seq in (1, 2, 3):
         connector.deliver(seq)
@@ -201,7 +203,7 @@ async def test_marks_that_cannot_be_kept_are_kept_later_and_known_meanwhile(conn
 
 
 async def test_of_a_device_that_logs_out_nothing_is_kept(connector: Connector) -> None:
-    inbox = Inbox(connector)
+    inbox = ClaimedInbox(connector)
     phone = await connector.device()
     for seq in (1, 2, 3):
         connector.deliver(seq)
@@ -232,7 +234,7 @@ async def test_a_devices_own_message_is_given_again_only_with_a_local_id(
     phone.transport.take()
     phone.pull(claim)
     assert phone.transport.take() == [
-        Sent("pulled", SubSignal.MP, 1, ([theirs, own] if given else [theirs], 5, 5))
+        SentFrame("pulled", SubSignal.MP, 1, ([theirs, own] if given else [theirs], 5, 5))
     ]
 
 
@@ -244,7 +246,7 @@ async def test_a_call_that_was_given_before_is_not_given_again(connector: Connec
     phone.transport.take()
     for given in ([call, text], [text]):
         phone.pull(3)
-        assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 1, (given, 5, 5))]
+        assert phone.transport.take() == [SentFrame("pulled", SubSignal.MP, 1, (given, 5, 5))]
 
 
 async def test_an_answer_is_cut_at_its_size_on_the_connection(connector: Connector) -> None:
@@ -336,8 +338,8 @@ async def test_the_end_of_a_call_does_not_overtake_its_start(connector: Connecto
     assert [sent.what for sent in phone.transport.take()] == ["notification"]
     phone.pull(3)
     assert phone.transport.take() == [
-        Sent("pulled", SubSignal.MP, 1, ([start], 4, 4)),
-        Sent("pulled", SubSignal.MP, 0, ([end], 0, 0)),
+        SentFrame("pulled", SubSignal.MP, 1, ([start], 4, 4)),
+        SentFrame("pulled", SubSignal.MP, 0, ([end], 0, 0)),
     ]
 
 
@@ -346,7 +348,7 @@ async def test_a_transparent_message_of_another_conversation_does_not_wait(conne
     connector.events(Deliver(entry(4), [Entry("anna", 4)], "ben", ""))
     phone.transport.take()
     body = bye(connector, sender="cid")
-    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+    assert phone.transport.take() == [SentFrame("pulled", SubSignal.MP, 0, ([body], 0, 0))]
 
 
 async def test_typing_does_not_wait(connector: Connector) -> None:
@@ -354,7 +356,7 @@ async def test_typing_does_not_wait(connector: Connector) -> None:
     await connector.log_in(phone, head=9, mark=3)  # what it lacks is not at hand
     phone.transport.take()
     body = bye(connector, kind=ContentType.TYPING)
-    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+    assert phone.transport.take() == [SentFrame("pulled", SubSignal.MP, 0, ([body], 0, 0))]
     bye(connector)
     assert phone.transport.take() == []
 

@@ -5,7 +5,7 @@ import pytest
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
 from fsharechat.store.messages import NOTHING
-from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, Sent, body_of, pulled
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, SentFrame, body_of, pulled
 
 
 def covered(device: FakeDevice) -> int:
@@ -25,7 +25,7 @@ async def test_one_mn_stands_for_many_entries(connector: Connector) -> None:
     bodies = [connector.deliver(seq) for seq in range(1, 51)]
     assert phone.transport.mns() == [1]
     phone.pull(0, message_id=9)
-    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 9, (bodies, 50, 50))]
+    assert phone.transport.take() == [SentFrame("pulled", SubSignal.MP, 9, (bodies, 50, 50))]
     assert covered(phone) == 50
     assert connector.rpc.of(Method.PULL) == []
 
@@ -47,7 +47,7 @@ async def test_no_mn_while_a_pull_is_under_way(connector: Connector) -> None:
     assert phone.transport.take() == []
     await connector.rpc.reply(payload=pulled(range(1, 5), 4))
     bodies = [body_of(seq) for seq in range(1, 5)]
-    assert phone.transport.take("pulled") == [Sent("pulled", SubSignal.MP, 1, (bodies, 4, 4))]
+    assert phone.transport.take("pulled") == [SentFrame("pulled", SubSignal.MP, 1, (bodies, 4, 4))]
     assert covered(phone) == 4
 
 
@@ -100,7 +100,7 @@ async def test_an_own_message_behind_one_not_fetched_does_not_move_the_cursor(co
     assert phone.transport.mns() == [4]
     assert covered(phone) == 3
     phone.pull(3)
-    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 1, ([body_of(4)], 5, 5))]
+    assert phone.transport.take() == [SentFrame("pulled", SubSignal.MP, 1, ([body_of(4)], 5, 5))]
 
 
 async def test_a_message_of_the_same_client_id_of_another_user_is_no_own_one(connector: Connector) -> None:
@@ -124,7 +124,7 @@ async def test_events_out_of_order_are_one_mn_and_one_pull(connector: Connector)
     assert phone.transport.mns() == [1]
     connector.deliver(1)
     phone.pull(0)
-    assert phone.transport.take() == [Sent("pulled", SubSignal.MP, 1, ([body_of(1), body_of(2)], 2, 2))]
+    assert phone.transport.take() == [SentFrame("pulled", SubSignal.MP, 1, ([body_of(1), body_of(2)], 2, 2))]
 
 
 async def test_the_tail_keeps_what_the_slower_device_has_not_fetched(connector: Connector) -> None:
@@ -133,7 +133,7 @@ async def test_the_tail_keeps_what_the_slower_device_has_not_fetched(connector: 
     body = connector.deliver(1)
     phone.pull(0)
     tablet.pull(0)
-    answer = Sent("pulled", SubSignal.MP, 1, ([body], 1, 1))
+    answer = SentFrame("pulled", SubSignal.MP, 1, ([body], 1, 1))
     assert answer in phone.transport.take()
     assert answer in tablet.transport.take()
     assert connector.hub.table.users["anna"].tail_after(0) is not None, "neither is known to have it"

@@ -8,7 +8,7 @@ from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Reply
 from roles.connector.session import FRAMES_A_TURN
-from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, Sent, turn
+from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, SentFrame, turn
 
 LIMITS = {"limits": {"requests": 3, "follow_ups": 5, "seconds": 5}}
 
@@ -159,7 +159,7 @@ async def test_a_drain_in_the_middle_leaves_the_rest(connector: Connector) -> No
     phone.session.on_frames(pings(300))
     await connector.hub.stop()
     assert phone.transport.closed
-    assert Sent("ping", 0, 299, 30000) not in phone.transport.take()
+    assert SentFrame("ping", 0, 299, 30000) not in phone.transport.take()
 
 
 async def test_a_device_that_asks_for_nothing_keeps_no_buckets(make: Make) -> None:

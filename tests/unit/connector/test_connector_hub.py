@@ -15,7 +15,7 @@ from fsharechat.store.messages import Entry
 from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from roles.connector.cursor import OUTLIVED_SECONDS
-from tests.unit.connector.connector_fakes import Connector, Make, Sent, body_of, connect, turn, welcome
+from tests.unit.connector.connector_fakes import Connector, Make, SentFrame, body_of, connect, turn, welcome
 from tools.testing.server import until
 
 
@@ -190,7 +190,7 @@ async def test_what_the_other_devices_have_fetched_goes_with_the_slowest(connect
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
     body = connector.deliver(1)
     phone.pull(0)
-    assert Sent("pulled", SubSignal.MP, 1, ([body], 1, 1)) in phone.transport.take()
+    assert SentFrame("pulled", SubSignal.MP, 1, ([body], 1, 1)) in phone.transport.take()
     connector.clock.now += OUTLIVED_SECONDS
     phone.session.heard_at = connector.clock.now
     await connector.hub.sweep()

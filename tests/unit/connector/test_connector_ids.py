@@ -28,7 +28,7 @@ def seconds_ahead(seconds: int, node: int = OTHER) -> int:
     return compose(now_ms() + seconds * 1000, node, 5)
 
 
-class Store:
+class NewestStore:
     """What the group role says of the newest message."""
 
     def __init__(self) -> None:
@@ -42,8 +42,8 @@ class Store:
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def store() -> NewestStore:
+    return NewestStore()
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def lease() -> FickleLease:
 
 
 @pytest.fixture
-async def hub(store: Store, lease: FickleLease) -> AsyncIterator[Hub]:
+async def hub(store: NewestStore, lease: FickleLease) -> AsyncIterator[Hub]:
     rpc = ScriptedRpc()
     rpc.answers[Method.NEWEST_ID] = store.answer
     hub = Hub(Settings(), lease, rpc, MemoryBus(), 10_000)
@@ -83,13 +83,13 @@ async def test_a_peer_more_than_a_minute_ahead_is_reported_and_not_followed(conn
     assert phone.transport.mns() == [1]
 
 
-async def test_it_begins_behind_what_is_stored(hub: Hub, store: Store) -> None:
+async def test_it_begins_behind_what_is_stored(hub: Hub, store: NewestStore) -> None:
     store.newest = seconds_ahead(3600, NODE)
     await hub.start()
     assert hub.identity.next_id() > store.newest
 
 
-async def test_it_takes_nobody_before_it_knows_what_is_stored(hub: Hub, store: Store) -> None:
+async def test_it_takes_nobody_before_it_knows_what_is_stored(hub: Hub, store: NewestStore) -> None:
     store.away, store.newest = True, seconds_ahead(3600, NODE)
     starting = asyncio.create_task(hub.start())
     await until(lambda: store.asked > 1, "it does not ask again")
@@ -101,7 +101,7 @@ async def test_it_takes_nobody_before_it_knows_what_is_stored(hub: Hub, store: S
 
 
 async def test_a_node_id_that_comes_back_goes_on_behind_what_others_gave_out_under_it(
-    hub: Hub, store: Store, lease: FickleLease
+    hub: Hub, store: NewestStore, lease: FickleLease
 ) -> None:
     await hub.start()
     own = hub.identity.next_id()
@@ -115,7 +115,7 @@ async def test_a_node_id_that_comes_back_goes_on_behind_what_others_gave_out_und
 
 
 async def test_a_node_id_that_comes_back_is_not_used_before_the_store_answers(
-    hub: Hub, store: Store, lease: FickleLease
+    hub: Hub, store: NewestStore, lease: FickleLease
 ) -> None:
     await hub.start()
     newest = hub.identity.next_id()

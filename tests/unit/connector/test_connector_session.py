@@ -11,7 +11,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
-from tests.unit.connector.connector_fakes import Connector, Make, Sent, ack, connect, turn, welcome
+from tests.unit.connector.connector_fakes import Connector, Make, SentFrame, ack, connect, turn, welcome
 
 
 async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Connector) -> None:
@@ -21,7 +21,7 @@ async def test_a_connect_is_asked_of_the_group_role_and_answered(connector: Conn
     assert call[:4] == (Method.AUTHENTICATE, "anna", "phone", b"secret")
     assert connector.hub.table.unauthenticated == 1
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(5))
-    assert phone.transport.take() == [Sent("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(5))]
+    assert phone.transport.take() == [SentFrame("ack", SubSignal.CONNECTION_ACCEPTED, 0, ack(5))]
     assert phone.transport.uid == "anna"
     assert connector.hub.table.unauthenticated == 0
     assert [p[:3] for p in connector.presences] == [("anna", "phone", 1)]
@@ -46,7 +46,7 @@ async def test_a_connect_that_is_refused_closes_with_one_line(
     phone.send(Signal.CONNECT, connect())
     with capture_logs() as logs:
         await connector.rpc.reply(code)
-    assert phone.transport.take() == [Sent("ack", refusal)]
+    assert phone.transport.take() == [SentFrame("ack", refusal)]
     assert phone.transport.closed
     assert [line["event"] for line in logs] == ["connection closed"]
     assert (len(connector.hub.table.sessions), connector.hub.table.unauthenticated) == (0, 0)
@@ -68,7 +68,7 @@ async def test_a_connect_that_says_nothing_is_refused_at_once(
 ) -> None:
     phone = connector.accept()
     phone.send(Signal.CONNECT, body)
-    assert phone.transport.take() == [Sent("ack", refusal)]
+    assert phone.transport.take() == [SentFrame("ack", refusal)]
     assert phone.transport.closed
     assert connector.rpc.calls == []
 
@@ -78,7 +78,7 @@ async def test_a_ping_is_answered_before_and_during_the_login(connector: Connect
     phone.send(Signal.PING, b'{"interval": 30000}', 4)
     phone.send(Signal.CONNECT, connect())
     phone.send(Signal.PING, b"nonsense", 5)
-    assert phone.transport.take() == [Sent("ping", 0, 4, 30000), Sent("ping", 0, 5, 0)]
+    assert phone.transport.take() == [SentFrame("ping", 0, 4, 30000), SentFrame("ping", 0, 5, 0)]
     assert phone.transport.silence_seconds == 30 + 60
 
 
@@ -108,7 +108,7 @@ async def test_a_request_carries_who_asks_and_its_answer_the_message_id(connecto
     phone.publish(SubSignal.US, b"body", 77)
     call = await connector.rpc.reply(payload=b"found")
     assert call == Call(SubSignal.US, "anna", "phone", b"body", frame_id=77, issued_ms=55)
-    assert phone.transport.take() == [Sent("reply", SubSignal.US, 77, Reply(0, b"found"))]
+    assert phone.transport.take() == [SentFrame("reply", SubSignal.US, 77, Reply(0, b"found"))]
 
 
 async def test_a_message_gets_an_id_and_each_another(connector: Connector) -> None:
@@ -342,7 +342,7 @@ async def test_transparent_messages_go_to_the_devices_at_once(connector: Connect
     body = pb.Message(from_user="ben").SerializePartialToString()
     connector.events(Push(body, ["anna", "nobody"]))
     for device in (phone, tablet):
-        assert device.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+        assert device.transport.take() == [SentFrame("pulled", SubSignal.MP, 0, ([body], 0, 0))]
 
 
 async def test_a_push_to_one_device_is_for_no_other(connector: Connector) -> None:
@@ -354,7 +354,7 @@ async def test_a_push_to_one_device_is_for_no_other(connector: Connector) -> Non
         PushTo(body, "ben", "nobody", "tablet"),
     )
     assert phone.transport.take() == []
-    assert tablet.transport.take() == [Sent("pulled", SubSignal.MP, 0, ([body], 0, 0))]
+    assert tablet.transport.take() == [SentFrame("pulled", SubSignal.MP, 0, ([body], 0, 0))]
 
 
 async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> None:
@@ -363,5 +363,5 @@ async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> 
         Notify(SubSignal.FN, b"12345678", "anna", "phone"), Notify(SubSignal.FRN, b"x", "nobody")
     )
     assert phone.transport.take() == []
-    assert tablet.transport.take() == [Sent("notification", SubSignal.FN, 0, b"12345678")]
+    assert tablet.transport.take() == [SentFrame("notification", SubSignal.FN, 0, b"12345678")]
     await turn()

@@ -17,7 +17,8 @@ from fsharechat.protocol.signals import (
     FriendState,
     UserStatus,
 )
-from fsharechat.rpc import Call, Method, Reply, pulled
+from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc.payloads import decode_pulled
 from fsharechat.store import messages, users
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
@@ -123,7 +124,7 @@ class Office:
 
     async def inbox(self, uid: str, after: int = 0) -> pb.PullMessageResult:
         """Return what a device gets of an inbox that says it has it up to `after`."""
-        found = pulled.decode(
+        found = decode_pulled(
             await self.payload(uid, Method.PULL, orjson.dumps((after or messages.NOTHING, 0, 0)))
         )
         entries = [pb.Message.FromString(entry.body) for entry in found.entries]

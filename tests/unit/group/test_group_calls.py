@@ -11,7 +11,7 @@ from fsharechat.protocol.signals import REQUESTS, Code, SubSignal
 from fsharechat.rpc import Call, Reply
 from roles.group import HANDLERS
 from roles.group.clock import ServerClock
-from roles.group.handlers import CallHandler, Dispatcher, Handlers, Services, add_up
+from roles.group.handlers import CallHandler, Dispatcher, Handlers, HandlerServices, add_up
 from roles.group.outbox import EventOutbox
 from roles.group.presence import PresenceTable
 from tests.unit.group.group_kit import NODE, Office
@@ -25,7 +25,7 @@ ALL_OPTIONAL = {method for method in PARSED if REQUESTS[method].request.kind().I
 
 def dispatcher(handler: CallHandler) -> Dispatcher:
     """Return what has one handler, for METHOD, and two services."""
-    services = Services(ServerClock(IdGenerator(NODE)), PresenceTable())
+    services = HandlerServices(ServerClock(IdGenerator(NODE)), PresenceTable())
     return Dispatcher(services, add_up([Handlers(raw={METHOD: handler})]))
 
 

@@ -12,7 +12,7 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ReportType, SubSignal, UserStatus
 from fsharechat.rpc import Method, Reply
-from fsharechat.rpc.welcome import Marks, Welcome
+from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store import heads, recalls, sessions
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
@@ -30,7 +30,7 @@ NUMBER = "13912345678"
 
 
 @dataclass(frozen=True)
-class Device:
+class ConnectingDevice:
     """What a device keeps of its login, and the password that it makes of it."""
 
     uid: str
@@ -49,16 +49,16 @@ async def ask_json(office: Office, method: Method, body: dict[str, str]) -> Any:
     return orjson.loads(reply.payload)["result"]
 
 
-async def log_in(office: Office, client: str = "phone", number: str = NUMBER) -> Device:
+async def log_in(office: Office, client: str = "phone", number: str = NUMBER) -> ConnectingDevice:
     with capture_logs() as logs:
         await ask_json(office, Method.SEND_CODE, {"mobile": number})
     (code,) = [line["code"] for line in logs if "code" in line]
     result = await ask_json(office, Method.LOGIN, {"mobile": number, "code": code, "clientId": client})
     office.now += 60_000  # the next code may be sent
-    return Device(result["userId"], client, *crypto.open_login_token(result["token"]))
+    return ConnectingDevice(result["userId"], client, *crypto.open_login_token(result["token"]))
 
 
-async def connect(office: Office, device: Device, password: str | None = None) -> Reply:
+async def connect(office: Office, device: ConnectingDevice, password: str | None = None) -> Reply:
     body = device.password() if password is None else password
     return await office.ask(device.uid, Method.AUTHENTICATE, body.encode(), client=device.client)
 
@@ -90,7 +90,7 @@ async def test_a_welcome_says_which_reports_there_are_and_which_the_device_has(o
     )
 
 
-def _reports(dialect: Dialect, device: "Device", delivered: int, read: int) -> Unit[None]:
+def _reports(dialect: Dialect, device: "ConnectingDevice", delivered: int, read: int) -> Unit[None]:
     """Keep that so many reports are there, and that the device has fetched some."""
     yield from dialect.advance({device.uid: delivered}, "delivered_seq")
     yield from dialect.advance({device.uid: read}, "read_seq")
@@ -192,11 +192,11 @@ async def test_who_connects_while_logging_out_is_disconnected(office: Office, ea
     assert kick[:2] == (phone.uid, "phone")
 
 
-async def login_time(office: Office, device: Device) -> int:
+async def login_time(office: Office, device: ConnectingDevice) -> int:
     return Welcome.decode((await connect(office, device)).payload).issued_ms
 
 
-async def log_out(office: Office, device: Device, issued_ms: int) -> None:
+async def log_out(office: Office, device: ConnectingDevice, issued_ms: int) -> None:
     reply = await office.ask(device.uid, Method.FORGET, b"%d" % issued_ms, client=device.client)
     assert reply.code == Code.SUCCESS
 
@@ -236,7 +236,7 @@ async def test_connectors_are_told_which_devices_may_not_be_connected(office: Of
     phone, pad = await log_in(office, "phone"), await log_in(office, "pad")
     other = await log_in(office, number="13912345679")
 
-    async def gone(*devices: Device) -> list[list[str]]:
+    async def gone(*devices: ConnectingDevice) -> list[list[str]]:
         body = orjson.dumps([(device.uid, device.client) for device in devices])
         reply = await office.ask("", Method.GONE, body, client="")
         assert reply.code == Code.SUCCESS

@@ -224,7 +224,7 @@ def gone(process: int) -> bool:
 # Its life
 
 
-class Media:
+class MediaFolder:
     """Serves the media folder as the api role does. `asked` are paths, `answers` exceptions."""
 
     def __init__(self, office: Office) -> None:
@@ -259,9 +259,9 @@ class Media:
 
 
 @pytest.fixture
-async def media(office: Office) -> AsyncIterator[Media]:
+async def media(office: Office) -> AsyncIterator[MediaFolder]:
     await office.node.blobs.open()
-    media = Media(office)
+    media = MediaFolder(office)
     app = web.Application()
     app.router.add_get("/{path:.*}", media.answer)
     async with TestServer(app) as server:
@@ -277,7 +277,7 @@ async def portrait(office: Office, uid: str, group: str, before: str = "") -> st
     return found
 
 
-async def shown(media: Media, address: str) -> bytes:
+async def shown(media: MediaFolder, address: str) -> bytes:
     prefix = f"{media.blobs.address}{PORTRAIT}/"
     assert address.startswith(prefix)
     file = media.blobs.file(PORTRAIT.rpartition("/")[2], address.removeprefix(prefix))
@@ -289,7 +289,7 @@ async def set_portrait(office: Office, uid: str, address: str) -> None:
 
 
 async def test_a_group_without_a_portrait_is_made_with_one_of_its_members(
-    office: Office, media: Media
+    office: Office, media: MediaFolder
 ) -> None:
     """It is there when the members first ask: many clients do not ask again."""
     ann, bob, cid = [await office.user() for _ in range(3)]
@@ -305,7 +305,7 @@ async def test_a_group_without_a_portrait_is_made_with_one_of_its_members(
 
 
 async def test_a_group_is_not_kept_waiting_for_a_portrait(
-    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+    office: Office, media: MediaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not ready in time comes a moment later."""
     ann = await office.user()
@@ -327,7 +327,7 @@ async def test_a_group_is_not_kept_waiting_for_a_portrait(
 
 @pytest.mark.parametrize("error", [BlobsError("away"), OSError("a fault")], ids=["foreseen", "unforeseen"])
 async def test_a_group_is_made_without_a_portrait_where_none_can_be_kept(
-    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch, error: Exception
+    office: Office, media: MediaFolder, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def fail(*_: object) -> str:
         raise error
@@ -337,7 +337,7 @@ async def test_a_group_is_made_without_a_portrait_where_none_can_be_kept(
     assert (await info(office, ann, await create(office, ann, portrait=""))).portrait == ""
 
 
-async def test_it_follows_the_members_until_a_client_sets_one(office: Office, media: Media) -> None:
+async def test_it_follows_the_members_until_a_client_sets_one(office: Office, media: MediaFolder) -> None:
     ann, bob, cid = [await office.user(name) for name in ("ann", "bob", "cid")]
     await set_portrait(office, bob, await media.put("bob.png", picture(GREEN)))
     group = await create(office, ann, portrait="")
@@ -355,14 +355,16 @@ async def test_it_follows_the_members_until_a_client_sets_one(office: Office, me
     assert await portrait(office, ann, group) == first
 
 
-async def test_what_the_client_gave_is_kept(office: Office, media: Media) -> None:
+async def test_what_the_client_gave_is_kept(office: Office, media: MediaFolder) -> None:
     ann = await office.user()
     given = await create(office, ann, portrait="http://own")
     await portrait(office, ann, await create(office, ann, portrait=""))
     assert (await info(office, ann, given)).portrait == "http://own"
 
 
-async def test_an_upload_with_the_name_of_a_composed_one_is_the_clients(office: Office, media: Media) -> None:
+async def test_an_upload_with_the_name_of_a_composed_one_is_the_clients(
+    office: Office, media: MediaFolder
+) -> None:
     ann = await office.user()
     group = await create(office, ann, portrait="")
     composed = await portrait(office, ann, group)
@@ -375,7 +377,7 @@ async def test_an_upload_with_the_name_of_a_composed_one_is_the_clients(office: 
 
 
 async def test_a_client_that_sets_one_meanwhile_wins(
-    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+    office: Office, media: MediaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = await office.user()
     put = media.blobs.put
@@ -412,7 +414,7 @@ async def test_a_client_that_sets_one_meanwhile_wins(
         "",
     ],
 )
-async def test_only_our_own_media_are_fetched(office: Office, media: Media, address: str) -> None:
+async def test_only_our_own_media_are_fetched(office: Office, media: MediaFolder, address: str) -> None:
     ann, bob = [await office.user() for _ in range(2)]
     root = media.blobs.address
     bad = address.format(root=root, bucket=PORTRAIT, host=root.partition("://")[2])
@@ -433,7 +435,7 @@ async def test_only_our_own_media_are_fetched(office: Office, media: Media, addr
     ],
     ids=["redirect", "error", "encoding", "size"],
 )
-async def test_answers_that_are_no_portrait(office: Office, media: Media, answer: web.Response) -> None:
+async def test_answers_that_are_no_portrait(office: Office, media: MediaFolder, answer: web.Response) -> None:
     ann = await office.user()
     media.answers[f"{PORTRAIT}/ann.png"] = answer
     await media.put("bob.png", picture(GREEN))
@@ -445,7 +447,7 @@ async def test_answers_that_are_no_portrait(office: Office, media: Media, answer
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(
-    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+    office: Office, media: MediaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(portraits, "FETCH_SECONDS", 0.05)
     ann = await office.user()
@@ -463,7 +465,9 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
         assert await portrait(office, ann, await create(office, ann, portrait=""))
 
 
-async def test_what_waits_is_bounded(office: Office, media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_is_bounded(
+    office: Office, media: MediaFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(portraits, "MAX_WAITING", 3)
     work = Portraits(office.node.store, media.blobs, lambda _: None, lambda: 0)
     with capture_logs() as logs:
@@ -473,7 +477,7 @@ async def test_what_waits_is_bounded(office: Office, media: Media, monkeypatch: 
     await work.stop()
 
 
-async def test_a_group_that_is_gone_is_nobodys_work(office: Office, media: Media) -> None:
+async def test_a_group_that_is_gone_is_nobodys_work(office: Office, media: MediaFolder) -> None:
     ann = await office.user()
     gone = await create(office, ann, portrait="")
     assert await dismiss(office, ann, gone) == Code.SUCCESS
@@ -481,7 +485,7 @@ async def test_a_group_that_is_gone_is_nobodys_work(office: Office, media: Media
 
 
 async def test_a_broken_media_store_costs_the_portrait_alone(
-    office: Office, media: Media, monkeypatch: pytest.MonkeyPatch
+    office: Office, media: MediaFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = await office.user()
     tries = iter(["before the group is there", "behind it"])

@@ -172,7 +172,7 @@ async def test_a_message_that_only_looks_recalled_is_recalled(office: Office, pa
     assert (await office.inbox(bob)).message[0].content.content == ann
 
 
-class Crowd:
+class RecallCrowd:
     """A group with a member of each kind, all online, one who has left it long ago and one who never was in it."""
 
     def __init__(self, office: Office, uids: list[str]) -> None:
@@ -204,8 +204,8 @@ class Crowd:
 
 
 @pytest.fixture
-async def crowd(office: Office) -> Crowd:
-    made = Crowd(office, [await office.user() for _ in range(8)])
+async def crowd(office: Office) -> RecallCrowd:
+    made = RecallCrowd(office, [await office.user() for _ in range(8)])
     kinds = {
         made.owner: MemberType.OWNER,
         made.manager: MemberType.MANAGER,
@@ -241,7 +241,9 @@ async def test_who_was_removed_after_the_clock_had_gone_back_is_told(office: Off
 
 
 @pytest.mark.parametrize("who", ["sender", "owner", "manager"])
-async def test_sender_owner_and_manager_recall_in_a_group(office: Office, crowd: Crowd, who: str) -> None:
+async def test_sender_owner_and_manager_recall_in_a_group(
+    office: Office, crowd: RecallCrowd, who: str
+) -> None:
     id = await crowd.message(crowd.sender)
     operator: str = getattr(crowd, who)
     assert await recall(office, operator, id) == Code.SUCCESS
@@ -260,18 +262,20 @@ async def test_sender_owner_and_manager_recall_in_a_group(office: Office, crowd:
         ("eve", Code.NOT_EXIST),
     ],
 )
-async def test_nobody_else_recalls_in_a_group(office: Office, crowd: Crowd, who: str, code: Code) -> None:
+async def test_nobody_else_recalls_in_a_group(
+    office: Office, crowd: RecallCrowd, who: str, code: Code
+) -> None:
     id = await crowd.message(crowd.sender)
     assert await recall(office, getattr(crowd, who), id) == code
     assert crowd.told() == set()
 
 
-async def test_who_has_left_recalls_their_own(office: Office, crowd: Crowd) -> None:
+async def test_who_has_left_recalls_their_own(office: Office, crowd: RecallCrowd) -> None:
     assert await recall(office, crowd.gone, await crowd.message(crowd.gone)) == Code.SUCCESS
 
 
 async def test_a_recall_by_another_after_the_first_keeps_the_first_operator(
-    office: Office, crowd: Crowd
+    office: Office, crowd: RecallCrowd
 ) -> None:
     id = await crowd.message(crowd.sender)
     await recall(office, crowd.sender, id)
@@ -281,7 +285,7 @@ async def test_a_recall_by_another_after_the_first_keeps_the_first_operator(
 
 @pytest.mark.parametrize("by_to_user", [False, True])
 async def test_a_directed_message_concerns_only_those_it_was_for(
-    office: Office, crowd: Crowd, by_to_user: bool
+    office: Office, crowd: RecallCrowd, by_to_user: bool
 ) -> None:
     if by_to_user:
         id = await crowd.message(crowd.sender, to_user=crowd.silenced)

@@ -10,7 +10,7 @@ from fsharechat.bus import Deliver
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
-from fsharechat.rpc.welcome import Welcome
+from fsharechat.rpc.payloads import Welcome
 from fsharechat.store import fence, group_log, recalls
 from fsharechat.store.heads import Heads
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -25,7 +25,7 @@ from tools.testing.server import until
 MEMBERS = 300
 
 
-class Crowd:
+class SleepyCrowd:
     """A group of MEMBERS, of whom the first few have a device."""
 
     def __init__(self, office: Office, business: Business, uids: list[str], id: str) -> None:
@@ -67,13 +67,13 @@ def business(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Business]:
 
 
 @pytest.fixture
-async def crowd(business: Callable[[], Business], office: Office) -> Crowd:
+async def crowd(business: Callable[[], Business], office: Office) -> SleepyCrowd:
     uids = await office.users(MEMBERS)
     office.online(*uids[:2])
-    return Crowd(office, business(), uids, await create(office, uids[0], *uids[1:]))
+    return SleepyCrowd(office, business(), uids, await create(office, uids[0], *uids[1:]))
 
 
-async def test_who_has_no_device_is_put_to_sleep_by_a_message(crowd: Crowd) -> None:
+async def test_who_has_no_device_is_put_to_sleep_by_a_message(crowd: SleepyCrowd) -> None:
     await crowd.say("one")
     await crowd.until_asleep()
     assert await crowd.asleep() == set(crowd.away)
@@ -86,7 +86,7 @@ async def test_who_has_no_device_is_put_to_sleep_by_a_message(crowd: Crowd) -> N
     assert await crowd.office.node.store.read(fence.lowest) == fence.LEVEL
 
 
-async def test_who_looks_at_the_head_of_one_who_is_asleep_wakes_them(crowd: Crowd) -> None:
+async def test_who_looks_at_the_head_of_one_who_is_asleep_wakes_them(crowd: SleepyCrowd) -> None:
     await crowd.say("one")
     await crowd.until_asleep()
     for n in range(5):
@@ -108,7 +108,7 @@ async def test_who_connects_is_told_of_all_that_was_sent(
     device = await log_in(office)
     uids = [*await office.users(MEMBERS), device.uid]
     office.online(uids[0])
-    crowd = Crowd(office, business(), uids, await create(office, uids[0], *uids[1:]))
+    crowd = SleepyCrowd(office, business(), uids, await create(office, uids[0], *uids[1:]))
     await crowd.say("one")
     await until(lambda: crowd.business.sleepers.slept == MEMBERS, "they stay awake")
     for n in range(4):
@@ -118,7 +118,7 @@ async def test_who_connects_is_told_of_all_that_was_sent(
     assert device.uid not in await crowd.asleep()
 
 
-async def test_who_connects_in_the_moment_of_being_put_to_sleep_is_woken_and_told(crowd: Crowd) -> None:
+async def test_who_connects_in_the_moment_of_being_put_to_sleep_is_woken_and_told(crowd: SleepyCrowd) -> None:
     await crowd.say("one")
     await crowd.until_asleep()
     await crowd.say("two")
@@ -133,7 +133,7 @@ async def test_who_connects_in_the_moment_of_being_put_to_sleep_is_woken_and_tol
     assert late not in await crowd.asleep()
 
 
-async def test_nobody_sleeps_while_a_connector_has_not_been_heard(crowd: Crowd) -> None:
+async def test_nobody_sleeps_while_a_connector_has_not_been_heard(crowd: SleepyCrowd) -> None:
     await crowd.office.node.registry.lease("connector", NODE + 1, "a connector")
     await crowd.say("one")
     await crowd.say("two")
@@ -144,14 +144,14 @@ async def test_nobody_sleeps_while_a_connector_has_not_been_heard(crowd: Crowd) 
 async def test_a_small_group_has_no_log(business: Callable[[], Business], office: Office) -> None:
     uids = await office.users(group_log.LARGE)
     office.online(uids[0])
-    crowd = Crowd(office, business(), uids, await create(office, uids[0], *uids[1:]))
+    crowd = SleepyCrowd(office, business(), uids, await create(office, uids[0], *uids[1:]))
     await crowd.say("one")
     await crowd.say("two")
     assert await crowd.asleep() == set()
     assert words(await office.inbox(uids[-1])) == ["", "one", "two"]
 
 
-async def test_a_message_to_some_and_one_that_is_not_stored_reach_them_as_ever(crowd: Crowd) -> None:
+async def test_a_message_to_some_and_one_that_is_not_stored_reach_them_as_ever(crowd: SleepyCrowd) -> None:
     await crowd.say("one")
     await crowd.until_asleep()
     await crowd.say("between")
@@ -166,7 +166,7 @@ async def test_a_message_to_some_and_one_that_is_not_stored_reach_them_as_ever(c
 
 
 async def test_who_was_kicked_and_all_who_were_in_a_dismissed_group_get_what_came_before(
-    crowd: Crowd,
+    crowd: SleepyCrowd,
 ) -> None:
     await crowd.say("one")
     await crowd.until_asleep()
@@ -183,7 +183,9 @@ async def test_who_was_kicked_and_all_who_were_in_a_dismissed_group_get_what_cam
     assert await crowd.asleep() == set()
 
 
-async def test_a_recall_tells_those_who_have_the_message_and_changes_it_for_the_others(crowd: Crowd) -> None:
+async def test_a_recall_tells_those_who_have_the_message_and_changes_it_for_the_others(
+    crowd: SleepyCrowd,
+) -> None:
     await crowd.say("one")
     await crowd.until_asleep()
     reply = await crowd.office.ask(crowd.owner, SubSignal.MS, text(crowd.id, "a secret", kind=1, flag=3))
@@ -197,7 +199,7 @@ async def test_a_recall_tells_those_who_have_the_message_and_changes_it_for_the_
         assert (last.message_id, last.content.type) == (message_id, 80)
 
 
-async def test_a_message_to_a_few_who_are_awake_waits_behind_no_crowd(crowd: Crowd) -> None:
+async def test_a_message_to_a_few_who_are_awake_waits_behind_no_crowd(crowd: SleepyCrowd) -> None:
     members = crowd.business.services.of(Standing).members
     await crowd.say("one")
     await crowd.until_asleep()

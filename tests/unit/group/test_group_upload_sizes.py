@@ -16,8 +16,8 @@ from fsharechat.settings import BlobsSettings as Settings
 from fsharechat.store import uploads
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.unit import Dialect, Query, Unit
-from roles.group import upload_sizes
-from roles.group.upload_sizes import SOON_SECONDS, UploadSizes
+from roles.group import media
+from roles.group.media import SOON_SECONDS, UploadSizes
 from tools.testing.services import Services
 
 pytestmark = pytest.mark.slow
@@ -134,7 +134,7 @@ async def test_a_server_that_is_away_is_asked_again(world: World, tmp_path: Path
 async def test_what_is_kept_in_mind_is_bounded(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_sizes, "MOST", 2)
+    monkeypatch.setattr(media, "MOST", 2)
     with capture_logs() as logs:
         for n in range(4):
             await world.address(tmp_path.name, f"{n}.bin")

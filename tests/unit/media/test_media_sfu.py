@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from fsharechat.mediaserver import BadOffer, Busy, MediaServerError
 from roles.media import rtcp, stun
 from roles.media import sfu as sfu_module
-from roles.media.dtls import Fingerprint, Identity
+from roles.media.dtls import Fingerprint, MediaIdentity
 from roles.media.router import Source
 from roles.media.sfu import Limits, Sfu
 from roles.media.srtp import MAX_SOURCES
@@ -123,7 +123,7 @@ async def test_a_wrong_fingerprint_gets_nothing(call: Call, sfu: Sfu, told: Told
     await call.join("anna", "ben", "carl")
     anna, carl = await call.publish("anna"), await call.receive("carl", "anna")
     ben = call.offerer(sends=False)
-    ben.accept(await sfu.receive(ROOM, "ben", "anna", ben.offer(Identity().fingerprint)))
+    ben.accept(await sfu.receive(ROOM, "ben", "anna", ben.offer(MediaIdentity().fingerprint)))
     await until(lambda: told.gone)
     assert told.gone == [(ROOM, "ben", "anna")]
     await stays_silent(anna, ben, witness=carl)

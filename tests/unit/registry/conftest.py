@@ -7,7 +7,7 @@ import pytest
 from fsharechat.registry import Registry, zookeeper
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
-from tools.testing.zookeeper import ZooKeeper
+from tools.testing.zookeeper import OwnZooKeeper
 
 
 @pytest.fixture(params=["memory", pytest.param("zookeeper", marks=pytest.mark.slow)])
@@ -17,7 +17,7 @@ async def registry(
     opened: Registry = MemoryRegistry()
     if request.param == "zookeeper":
         monkeypatch.setattr(zookeeper, "REREAD_SECONDS", 3600.0)  # so that only a watch can tell
-        server: ZooKeeper = request.getfixturevalue("zookeeper")
+        server: OwnZooKeeper = request.getfixturevalue("zookeeper")
         opened = ZooKeeperRegistry(f"{server.url}/suite/{request.node.originalname}")
     await opened.open()
     yield opened

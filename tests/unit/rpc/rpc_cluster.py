@@ -8,11 +8,11 @@ from typing import Self
 
 from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
+from fsharechat.rpc.codec import SPOKEN, Spoken
 from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.tcp import TcpRpc
-from fsharechat.rpc.versions import SPOKEN, Spoken
 from fsharechat.settings_schema import RpcSettings
-from fsharechat.settings_tls import RpcTls
+from fsharechat.settings_types import RpcTls
 from tests.unit.rpc.rpc_kit import Desk
 from tools.services.certificates import Authority
 from tools.wire.proxy import Proxy

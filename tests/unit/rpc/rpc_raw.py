@@ -7,7 +7,7 @@ from typing import Self
 from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, codec
-from fsharechat.rpc.versions import NEWEST
+from fsharechat.rpc.codec import NEWEST
 from tests.unit.rpc.rpc_cluster import SECRET
 
 

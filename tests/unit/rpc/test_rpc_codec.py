@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from fsharechat.protocol.frames import FrameDecoder
 from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError
-from fsharechat.rpc.versions import NEWEST
+from fsharechat.rpc.codec import NEWEST, CodecError
 
 texts = st.text(max_size=300) | st.sampled_from(["", "\ud800", "飞享"])
 calls = st.builds(

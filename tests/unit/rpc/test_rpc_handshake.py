@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, RpcError, codec
-from fsharechat.rpc.versions import NEWEST
+from fsharechat.rpc.codec import NEWEST
 from tests.unit.rpc.rpc_cluster import IMPATIENT, SECRET, Cluster, until
 from tests.unit.rpc.rpc_kit import call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller

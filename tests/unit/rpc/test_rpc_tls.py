@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Reply, RpcError
-from fsharechat.settings_tls import RpcTls
+from fsharechat.settings_types import RpcTls
 from fsharechat.tls import TlsError
 from tests.unit.rpc.rpc_cluster import PATIENT, SECRET, Cluster, process_tls, until
 from tests.unit.rpc.rpc_kit import call, echo

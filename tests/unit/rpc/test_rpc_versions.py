@@ -12,9 +12,8 @@ from structlog.typing import EventDict
 from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
-from fsharechat.rpc.codec import CodecError
+from fsharechat.rpc.codec import NEWEST, SPOKEN, Codec, CodecError, range_of
 from fsharechat.rpc.tcp import TcpRpc
-from fsharechat.rpc.versions import NEWEST, SPOKEN, Codec, range_of
 from fsharechat.versions import Range
 from tests.unit.rpc.rpc_cluster import SECRET, Cluster, until
 from tests.unit.rpc.rpc_kit import call, echo

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fsharechat import urls
-from fsharechat.settings_tls import ServiceTls
+from fsharechat.settings_types import ServiceTls
 from fsharechat.store.mysql_connection import Hosts, Unreachable
 from tools.services.certificates import Authority
 

@@ -6,8 +6,8 @@ from structlog.testing import capture_logs
 from fsharechat.store import users
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit
-from roles.group import name_parts
-from roles.group.name_parts import LOOK_BACK_MS, mend
+from roles.group import users as group_users
+from roles.group.users import LOOK_BACK_MS, mend
 
 NOW = 1_700_000_000_000
 
@@ -31,7 +31,7 @@ async def test_what_an_earlier_version_has_changed_is_found(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(users, "STEP", 3)
-    monkeypatch.setattr(name_parts, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(group_users, "PAUSE_SECONDS", 0.0)
     people = [await new_user(store, f"1380000000{n}", f"Person {n}") for n in range(8)]
     await store.write(rename, people[1], "李小龙", NOW)
     await store.write(rename, people[6], "Bruce", NOW)

@@ -1,9 +1,10 @@
-"""The group role's answer to an accepted CONNECT."""
+"""The payloads of answers that connectors get from the group role: to a CONNECT, and to a pull."""
 
 from struct import Struct
 from typing import NamedTuple
 
 from fsharechat.store.heads import Heads
+from fsharechat.store.messages import PulledEntry, PulledInbox
 
 _NUMBERS = Struct(">13q")
 
@@ -40,3 +41,29 @@ class Welcome(NamedTuple):
         split = len(Heads._fields)
         heads, marks = Heads(*numbers[:split]), Marks(*numbers[split:])
         return cls(heads, marks, issued_ms, payload[_NUMBERS.size :])
+
+
+_HEAD = Struct(">qq")
+_ENTRY = Struct(">qHHI")
+
+
+def encode_pulled(pulled: PulledInbox) -> bytes:
+    parts = [_HEAD.pack(pulled.head, pulled.begin)]
+    for seq, sender, sender_client, body in pulled.entries:
+        first, second = sender.encode(), sender_client.encode()
+        parts += (_ENTRY.pack(seq, len(first), len(second), len(body)), first, second, body)
+    return b"".join(parts)
+
+
+def decode_pulled(payload: bytes) -> PulledInbox:
+    head, begin = _HEAD.unpack_from(payload)
+    entries: list[PulledEntry] = []
+    at = _HEAD.size
+    while at < len(payload):
+        seq, first, second, size = _ENTRY.unpack_from(payload, at)
+        at += _ENTRY.size
+        body = at + first + second
+        sender, sender_client = payload[at : at + first], payload[at + first : body]
+        at = body + size
+        entries.append(PulledEntry(seq, sender.decode(), sender_client.decode(), payload[body:at]))
+    return PulledInbox(entries, head, begin)
