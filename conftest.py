@@ -8,5 +8,6 @@ pytest_plugins = [
     "tools.testing.services",
     "tools.testing.cluster",
     "tools.testing.full_disk",
+    "tools.testing.real_rows",
     "tools.testing.sqlite",
 ]

@@ -25,6 +25,7 @@ async def echo(client: Client) -> None:
                 await client.send(
                     conversation_of(message, client.user_id), message.content.searchable_content
                 )
+                print("answered", message.from_user)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from fsharechat.errors import StartError, StoreError
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
 from fsharechat.settings_types import good_until
-from fsharechat.store import fence
+from fsharechat.store import fence, imports
 from fsharechat.store.migrate import OnStep, revisions
 from fsharechat.store.state import StoreState, StoreUnread
 from fsharechat.tls import TlsError
@@ -186,6 +186,8 @@ async def _look_at_store(settings: Settings) -> str:
         found = await _find(settings, "check")
     except StoreUnread as error:
         return f"{_shown(settings)}: {error}"
+    if problem := imports.unfinished(found.state.imported):
+        raise StoreError(f"{found.place}: {problem}")
     if not found.state.revision:
         return f"{found.place}: {_NO_STORE}. {_BY_ITSELF}"
     return f"{found}. {_BY_ITSELF}" if found.waiting else str(found)

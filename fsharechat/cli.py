@@ -10,7 +10,9 @@ from fsharechat import __version__
 from fsharechat.role import role_names
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
-_COMMANDS = ("check", "migrate", "fence", "settings", "chat", "admin")
+_OWN_FLAGS = ("chat", "admin", "import-config", "import-data")
+"""Commands that come first, with their own flags behind them."""
+_COMMANDS = ("check", "migrate", "fence", "settings", *_OWN_FLAGS)
 COMMANDS = """commands:
   (none)    run the server
   check     read the settings and check every service that they name; nothing is changed
@@ -19,6 +21,8 @@ COMMANDS = """commands:
   settings  print a settings file: every key with its default and meaning
   chat      a chat client for the terminal; see fsharechat chat --help
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
+  import-config, import-data
+            the settings and the data of the original server; see --help of each
 
 exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
 """
@@ -51,9 +55,13 @@ def _run(argv: list[str]) -> int:
         from fsharechat.admin import command_line
 
         return command_line.main(argv[1:], _settings_file)
+    if argv[:1] in (["import-config"], ["import-data"]):
+        from fsharechat.moving import command_line as moving
+
+        return moving.main(argv, _settings_file)
     parser = _parser()
     args = parser.parse_args(argv)
-    if args.command in ("chat", "admin"):
+    if args.command in _OWN_FLAGS:
         parser.error(
             f"{args.command} must come first, and its flags after it: fsharechat {args.command} --help"
         )

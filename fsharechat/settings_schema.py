@@ -409,6 +409,29 @@ class LimitsSettings(Section):
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
 
 
+_ENTRY = re.compile(r"1[3-9][0-9]{9}|[^@\s]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+def _entries(value: tuple[str, ...]) -> tuple[str, ...]:
+    found = tuple(one.strip().lower() for one in value)
+    for one in found:
+        if not _ENTRY.fullmatch(one):
+            raise ValueError(f"{one!r} must be a mobile number, an e-mail address, or @ and a domain")
+    return found
+
+
+class RegistrationSettings(Section):
+    mode: Literal["open", "allowed", "closed"] = "open"
+    allowed: Annotated[Words, AfterValidator(_entries)] = ()
+
+    def takes(self, number: str) -> bool:
+        """Whether who logs in with a number or address, in lower case, may become a user."""
+        if self.mode == "allowed":
+            _, at, domain = number.rpartition("@")
+            return number in self.allowed or (bool(at) and f"@{domain}" in self.allowed)
+        return self.mode == "open"
+
+
 class UsersSettings(Section):
     directory: Literal["open", "exact", "friends"] = "exact"
 
@@ -472,6 +495,7 @@ class Settings(BaseSettings):
     blobs: BlobsSettings = BlobsSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
+    registration: RegistrationSettings = RegistrationSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -1,1 +1,1 @@
-"""What measures, breaks, starts and tries the program: behind the commands in scripts/, and for the tests."""
+"""Tools that measure, break, start and test the program: the code behind scripts/, and code for the tests."""

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PACKAGES = ("fsharechat", "roles")
 NO_SERVER = ("fsharechat/client/", "fsharechat/admin/")
-"""What runs in programs of users: it logs by `logging`, in sentences of its own."""
+"""Code that runs in users' programs: it logs through `logging`, with its own sentences."""
 
 LEVELS = ("debug", "info", "warning", "error")
 _LEVEL_OF = {**{level: level for level in LEVELS}, "exception": "error", "log": "warning"}
@@ -49,7 +49,7 @@ _WORDS = {
 
 
 class TableError(Exception):
-    """The code has something that the tables cannot say; the text has a line for each."""
+    """The tables cannot show everything in the code. The text has a line for each problem."""
 
 
 @dataclass
@@ -112,7 +112,7 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 
 
 def find_events() -> dict[str, Event]:
-    """Return the events that the code logs, by name. Raises TableError where a name is no text in the code."""
+    """Return the events that the code logs, by name. Raises TableError if a name is not a literal text."""
     modules = dict(sources())
     constants = {name: value for tree in modules.values() for name, value in _constants(tree)}
     found: dict[str, Event] = {}
@@ -140,7 +140,7 @@ def _log_calls(tree: ast.Module) -> Iterator[tuple[ast.Call, str]]:
 
 
 def _text(call: ast.Call, constants: Mapping[str, str]) -> str | None:
-    """Return the event of a call: its first argument, or the second one of `log.log`."""
+    """Return the event of a call: its first argument, or the second one for `log.log`."""
     arguments = (
         call.args[1:] if isinstance(call.func, ast.Attribute) and call.func.attr == "log" else call.args
     )

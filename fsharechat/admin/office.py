@@ -31,11 +31,7 @@ class AdminApi:
         await self._http.close()
 
     async def ask(
-        self,
-        method: str,
-        *path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
+        self, method: str, *path: str, body: object = None, query: Mapping[str, str] | None = None
     ) -> Any:
         """Send a request to a path, given by its parts, and return the result. Raises OfficeError."""
         url = "/".join((self._url, *(quote(part, safe="") for part in path)))

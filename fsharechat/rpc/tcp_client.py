@@ -73,7 +73,7 @@ class ClientConnection(RpcLink):
         self.address = address
         self._spoken = spoken
         self._version = max(spoken)
-        """The codec of the chosen version, known after the challenge."""
+        """The chosen version, known after the challenge."""
         self._codec = spoken[self._version]
         self.taking = False
         """Whether the process takes calls: it serves, and does not drain."""

@@ -139,12 +139,7 @@ PAUSE_SECONDS = 0.02
 class MysqlStore(Store):
     """A database with several writing processes. Each has a row in `writers` that shows its last commit."""
 
-    def __init__(
-        self,
-        url: ServiceUrl,
-        max_queue: int,
-        tls: ServiceTls = NO_TLS,
-    ) -> None:
+    def __init__(self, url: ServiceUrl, max_queue: int, tls: ServiceTls = NO_TLS) -> None:
         super().__init__(max_queue, SHARES)
         self.dialect: Dialect = MysqlDialect()
         self._url = url

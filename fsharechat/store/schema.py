@@ -89,6 +89,13 @@ sessions = Table(
         "db_secret", String(64), nullable=False, comment="Encrypts the device's own database: kept for good."
     ),
     Column("issued_ms", MS, nullable=False),
+    Column(
+        "imported",
+        Boolean,
+        nullable=False,
+        server_default="0",
+        comment="It comes from the original, whose user token is good until the next login.",
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -437,5 +444,16 @@ uploaded = Table(
     Column("folder", String(64), primary_key=True, comment="The uploader's, see blobs.keys.Uploaders."),
     Column("day", Integer, nullable=False, comment="Days since the Unix epoch of `bytes`."),
     Column("bytes", BigInteger, nullable=False, comment="What was put into the folder that day."),
+    sqlite_with_rowid=False,
+)
+
+import_notes = Table(
+    "import_notes",
+    metadata,
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False, comment="imports.ImportNote"),
+    Column("name", UID, primary_key=True, comment="What it is about, such as a group."),
+    Column("uid", UID, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    comment="What an import has still to do; empty but for while one runs.",
     sqlite_with_rowid=False,
 )

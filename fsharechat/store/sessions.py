@@ -17,11 +17,15 @@ REVOKED = 0
 
 
 class LoginSession(NamedTuple):
-    """The secrets that prove the CONNECT of one device of one user."""
+    """The secrets that prove the CONNECT of one device of one user.
+
+    `imported`: the session is from the original, and so is its user token, until the next login.
+    """
 
     secret: str
     db_secret: str
     issued_ms: int
+    imported: bool = False
 
 
 class CodeRules(NamedTuple):
@@ -44,8 +48,8 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[LoginSession, int] 
     """Return the session of a device and the status of its user."""
     rows = (
         yield Query(
-            "SELECT s.secret, s.db_secret, s.issued_ms, u.status FROM sessions s JOIN users u ON u.uid = s.uid "
-            "WHERE s.uid = ? AND s.client_id = ?",
+            "SELECT s.secret, s.db_secret, s.issued_ms, s.imported, u.status "
+            "FROM sessions s JOIN users u ON u.uid = s.uid WHERE s.uid = ? AND s.client_id = ?",
             (uid, client_id),
         )
     ).rows
@@ -120,7 +124,8 @@ class Guess(NamedTuple):
     """A code that a user tries.
 
     `is_super`: whether it is the super code, None if the server has none. `retried`: the same call may have been
-    carried out already. `address`: its origin; an empty one is not counted.
+    carried out already. `address`: its origin; an empty one is not counted. `may_register`: whether it may make a new
+    user.
     """
 
     number: str
@@ -129,6 +134,7 @@ class Guess(NamedTuple):
     client_id: str
     retried: bool = False
     address: str = ""
+    may_register: bool = True
 
 
 class LoginResult(NamedTuple):
@@ -163,15 +169,19 @@ def new_code(
     rules: CodeRules,
     retried: bool = False,
     address: str = "",
+    may_register: bool = True,
 ) -> Unit[NewCode]:
     """Keep a code for sending, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
 
-    A retried call does not wait for `resend_ms`, and is not counted again: the earlier code may be its own first try.
+    A user who does not exist and may not register gets INVALID_NUMBER. That counts for the address too. A retried
+    call does not wait for `resend_ms`, and is not counted again: the earlier code may be its own first try.
     """
     if not retried:
         wait_ms = yield from address_limits.take(dialect, Counted.CODES, address, now, rules.address_codes)
         if wait_ms:
             return NewCode(LoginCode.TOO_OFTEN, LoginCodes(), wait_ms)
+    if not may_register and not (yield from users.has_number(dialect, number)):
+        return NewCode(LoginCode.INVALID_NUMBER, LoginCodes())
     # A missing row cannot be locked, and then two processes would both send a first code to the number.
     yield Query(
         dialect.insert_new("login_codes", ("number", *LoginCodes._fields)),
@@ -235,7 +245,7 @@ def log_in(
 
     A blocked user gets NO_SESSION, but only for a right code: nobody else learns of the block. A retried call that
     was carried out already gives the device a session again, with the same `created`. An address that has guessed or
-    logged in too often gets TOO_OFTEN.
+    logged in too often gets TOO_OFTEN. A user who does not exist and may not register gets INVALID_NUMBER.
     """
     wait_ms = yield from address_limits.wait(
         dialect, Counted.WRONG_CODES, guess.address, now, rules.address_guesses
@@ -248,6 +258,8 @@ def log_in(
     result = yield from use_code(dialect, guess, now, rules)
     if result is not LoginCode.SUCCESS:
         return LoginResult(result)
+    if not guess.may_register and not (yield from users.has_number(dialect, guess.number)):
+        return LoginResult(LoginCode.INVALID_NUMBER)
     uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
     if status == UserStatus.BLOCKED:
         return LoginResult(LoginCode.NO_SESSION, uid, status)

@@ -195,6 +195,29 @@ class SqliteStore(Store):
         for connection in self._connections:
             connection.close()
 
+    async def begin_import(self) -> None:
+        # Each message is somewhere else in that index: to keep it takes most of the time of a long import.
+        await self.write(_drop_history)
+
+    async def end_import(self) -> None:
+        try:
+            await asyncio.to_thread(self._index_history)
+        except sqlite3.Error as error:
+            raise self._disk.failure(error) from error
+
+    def _index_history(self) -> None:
+        """Make the index, which sorts all messages: in files, for they may be more than the memory takes."""
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=10)
+        try:
+            for statement in (
+                "PRAGMA temp_store = FILE",
+                f"PRAGMA cache_size = -{WRITER_CACHE_KIB}",
+                _HISTORY,
+            ):
+                connection.execute(statement)
+        finally:
+            connection.close()
+
     async def probe(self) -> None:
         try:
             problem = full(self._path.parent)
@@ -368,6 +391,13 @@ def _has_content(file: Path) -> bool:
         return file.stat().st_size > 0
     except FileNotFoundError:
         return False
+
+
+_HISTORY = "CREATE INDEX IF NOT EXISTS messages_history ON messages (conversation, id)"
+
+
+def _drop_history(_: Dialect) -> Unit[None]:
+    yield Query("DROP INDEX IF EXISTS messages_history")
 
 
 def _mark(dialect: Dialect) -> Unit[None]:

@@ -65,6 +65,12 @@ class Store(Renewable, ABC):
     async def open(self) -> None:
         """Bring the schema up to date and be ready. Raises StoreError."""
 
+    async def begin_import(self) -> None:
+        """Do without what would slow down a long import (imports.py), until `end_import`. Raises StoreError."""
+
+    async def end_import(self) -> None:
+        """Have everything again that users need. It takes as long as that takes. Raises StoreError."""
+
     @abstractmethod
     async def close(self) -> None:
         """Finish the accepted work and close. Later work gets StoreError."""

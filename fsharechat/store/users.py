@@ -164,6 +164,11 @@ def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
     return Rights(rows[0][1], frozenset(row[0] for row in blocked))
 
 
+def has_number(_: Dialect, number: str) -> Unit[bool]:
+    """Return whether a user logs in with `number`."""
+    return bool((yield Query("SELECT uid FROM users WHERE number = ?", (number,))).rows)
+
+
 def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, int, bool]]:
     """Return (uid, status, created) of the user who logs in with `number`."""
     new_uid = ""

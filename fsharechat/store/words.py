@@ -2,9 +2,16 @@
 
 from collections.abc import Sequence
 
+from fsharechat.folding import fold
 from fsharechat.store.unit import Dialect, Query, Unit, chunks, insert_many, marks, select_in
 
 MAX_WORDS = 100_000
+
+MAX_WORD = 64
+"""Characters of one word, once it is folded."""
+
+MAX_WRITTEN = 1024
+"""Characters of one word as it is written: some are fewer when they are folded."""
 
 _VERSION = "words_version"
 _PAGE = 10_000
@@ -12,6 +19,12 @@ _PAGE = 10_000
 
 class TooManyWords(Exception):
     """There would be more than MAX_WORDS words. Nothing was added."""
+
+
+def kept(word: str) -> str:
+    """Return a word as it is kept; "" where it has no character, or more than MAX_WORD."""
+    folded = fold(word).strip() if len(word) <= MAX_WRITTEN else ""
+    return folded if len(folded) <= MAX_WORD else ""
 
 
 def version(_: Dialect) -> Unit[bytes]:

@@ -164,6 +164,8 @@ class Login:
             )
         elif told["code"]:
             log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
+        if told.get("uninvited"):
+            return _response(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
         return answer(LoginCode(told["code"]), speaks, told["result"])
 
 

@@ -27,6 +27,7 @@ class Wrong(StrEnum):
     NO_JSON = "no JSON"
     NO_OBJECT = "no object"
     FIELD = "field"
+    INVITATION = "invitation"
 
 
 _TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
@@ -43,6 +44,10 @@ _TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
     LoginCode.NO_SESSION: ("该账号已被禁用", "This account is blocked."),
     Wrong.NO_JSON: ("请求必须是 JSON", "The body must be JSON."),
     Wrong.NO_OBJECT: ("请求必须是 JSON 对象", "The body must be a JSON object."),
+    Wrong.INVITATION: (
+        "该号码或邮箱不能在此注册，请联系管理员",
+        "This number or address may not register here. Ask the administrator.",
+    ),
     Wrong.FIELD: ("{field} 须为 1 至 {most} 个字符", "{field} must be a text of 1 to {most} characters."),
 }
 

@@ -12,6 +12,7 @@ from fsharechat.errors import StartError, StoreError
 from fsharechat.node import WAIT_SECONDS, Node
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
+from fsharechat.store import imports
 from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
@@ -67,6 +68,8 @@ class GroupRole:
 
     async def start(self, node: Node) -> None:
         self._node = node
+        if problem := imports.unfinished(await node.store.read(imports.begun)):
+            raise StartError(f"the store cannot be served from: {problem}")
         try:
             lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
             self._lease = lease

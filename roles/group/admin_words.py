@@ -2,26 +2,21 @@
 
 import secrets
 
+from fsharechat.folding import fold
 from fsharechat.rpc import Call
 from fsharechat.store import words
 from fsharechat.store.store import Store
-from fsharechat.store.words import MAX_WORDS, TooManyWords
+from fsharechat.store.words import MAX_WORD, MAX_WORDS, TooManyWords
 from roles.group.admin import Denied, OfficeRequest, Operations
-from roles.group.words import WordFilter, fold
-
-MAX_WORD = 64
-"""The most characters of one word after folding."""
-
-MAX_WRITTEN = 1024
-"""The most characters of one word as it is written: folding may make it shorter."""
+from roles.group.words import WordFilter
 
 
 def _folded(given: list[str]) -> list[str]:
     """Return words in the form in which they are kept. Raises Denied."""
     found: list[str] = []
     for number, word in enumerate(given):
-        kept = fold(word).strip() if len(word) <= MAX_WRITTEN else ""
-        if not 0 < len(kept) <= MAX_WORD:
+        kept = words.kept(word)
+        if not kept:
             raise Denied(400, f"words.{number}: a word has 1 to {MAX_WORD} characters")
         found.append(kept)
     return found

@@ -17,10 +17,7 @@ class Cache(Generic[V]):
     """
 
     def __init__(
-        self,
-        size: int,
-        load: Callable[[str], Awaitable[V | None]],
-        weigh: Callable[[V], int] = lambda _: 1,
+        self, size: int, load: Callable[[str], Awaitable[V | None]], weigh: Callable[[V], int] = lambda _: 1
     ) -> None:
         self._size = size
         self._load = load

@@ -58,7 +58,7 @@ class CloseMedia(NamedTuple):
 Effect = Tell | Bye | StopRinging | Unplug | CloseMedia
 
 
-class Outcome(Enum):
+class CallOutcome(Enum):
     """What became of who asked for the move."""
 
     OPENED = auto()
@@ -73,14 +73,14 @@ class Outcome(Enum):
 
 
 class MoveResult(NamedTuple):
-    outcome: Outcome
+    outcome: CallOutcome
     effects: tuple[Effect, ...] = ()
 
 
 Moving = tuple[CallRoom | None, MoveResult]
 
-_IGNORED = MoveResult(Outcome.IGNORED)
-_REFUSED = MoveResult(Outcome.REFUSED)
+_IGNORED = MoveResult(CallOutcome.IGNORED)
+_REFUSED = MoveResult(CallOutcome.REFUSED)
 
 
 def media_name(room: CallRoom) -> str:
@@ -118,17 +118,17 @@ def open_room(room: CallRoom | None, new: CallRoom, client_id: str) -> Moving:
     """
     uid = new.initiator
     if room is None:
-        return new, MoveResult(Outcome.OPENED, (_existing(new, uid, client_id, []),))
+        return new, MoveResult(CallOutcome.OPENED, (_existing(new, uid, client_id, []),))
     if room.initiator == uid:
         if room.id == new.id:  # a call between processes that is made again: perhaps nothing was told
             others = [other for other, _ in participants(room) if other != uid]
             again = (_existing(room, uid, client_id, others),) if has(room, uid, client_id) else ()
-            return room, MoveResult(Outcome.REPEATED, again)
+            return room, MoveResult(CallOutcome.REPEATED, again)
         if new.call_id and room.call_id == new.call_id and has(room, uid, client_id):
-            return room, MoveResult(Outcome.REPEATED)
+            return room, MoveResult(CallOutcome.REPEATED)
         if all(other == uid for other, _ in participants(room)):
             over = tuple(_closing(room, (uid, client_id)))
-            return new, MoveResult(Outcome.OPENED, (*over, _existing(new, uid, client_id, [])))
+            return new, MoveResult(CallOutcome.OPENED, (*over, _existing(new, uid, client_id, [])))
     return join(room, uid, client_id)
 
 
@@ -146,7 +146,7 @@ def join(room: CallRoom | None, uid: str, client_id: str, *, replaces: bool = Fa
         if before.client_id != client_id:
             if not replaces:
                 own = Bye(uid, client_id, sender_about(room, room.initiator, uid))
-                return room, MoveResult(Outcome.REFUSED, (own,))
+                return room, MoveResult(CallOutcome.REFUSED, (own,))
             effects.append(Bye(uid, before.client_id, sender_about(room, room.initiator, uid)))
         effects += _left(room, uid)
     elif before.attendance == RINGING:
@@ -155,7 +155,7 @@ def join(room: CallRoom | None, uid: str, client_id: str, *, replaces: bool = Fa
     arrived = {"type": "newParticipantArrived", "name": uid}
     effects += [Tell(other, client, uid, arrived) for other, client in others]
     effects.append(_existing(room, uid, client_id, [other for other, _ in others]))
-    return _with(room, uid, Attendee(IN, client_id)), MoveResult(Outcome.JOINED, tuple(effects))
+    return _with(room, uid, Attendee(IN, client_id)), MoveResult(CallOutcome.JOINED, tuple(effects))
 
 
 def leave(room: CallRoom | None, uid: str, client_id: str, *, told: bool = False) -> Moving:
@@ -168,7 +168,7 @@ def leave(room: CallRoom | None, uid: str, client_id: str, *, told: bool = False
         return room, _IGNORED
     if one.attendance == RINGING and not told:
         stop = StopRinging(uid, sender_about(room, room.initiator, uid), client_id)
-        return _with(room, uid, Attendee(Attendance.SILENT)), MoveResult(Outcome.LEFT, (stop,))
+        return _with(room, uid, Attendee(Attendance.SILENT)), MoveResult(CallOutcome.LEFT, (stop,))
     if not has(room, uid, client_id):
         return room, _IGNORED
     after = _with(room, uid, Attendee(Attendance.LEFT))
@@ -176,9 +176,9 @@ def leave(room: CallRoom | None, uid: str, client_id: str, *, told: bool = False
     if told:
         effects.append(Bye(uid, client_id, sender_about(room, room.initiator, uid)))
     if not any(participants(after)):
-        return None, MoveResult(Outcome.CLOSED, (*effects, *_closing(after)))
+        return None, MoveResult(CallOutcome.CLOSED, (*effects, *_closing(after)))
     effects += [*_left(room, uid), Unplug(media_name(room), uid)]
-    return after, MoveResult(Outcome.LEFT, tuple(effects))
+    return after, MoveResult(CallOutcome.LEFT, tuple(effects))
 
 
 def say_bye(room: CallRoom | None, uid: str, client_id: str) -> Moving:
@@ -188,14 +188,14 @@ def say_bye(room: CallRoom | None, uid: str, client_id: str) -> Moving:
     mine = room.attendees.get(uid)
     if room.initiator != uid or (mine is not None and mine.attendance == IN and mine.client_id != client_id):
         return leave(room, uid, client_id)
-    return None, MoveResult(Outcome.CLOSED, tuple(_closing(room, (uid, client_id))))
+    return None, MoveResult(CallOutcome.CLOSED, tuple(_closing(room, (uid, client_id))))
 
 
 def close(room: CallRoom | None, id: int) -> Moving:
     """End the call with this id for everybody."""
     if room is None or room.id != id:
         return room, _IGNORED
-    return None, MoveResult(Outcome.CLOSED, tuple(_closing(room)))
+    return None, MoveResult(CallOutcome.CLOSED, tuple(_closing(room)))
 
 
 def expire(room: CallRoom | None, now: int) -> Moving:
@@ -203,13 +203,13 @@ def expire(room: CallRoom | None, now: int) -> Moving:
     if room is None or now - room.opened_ms < RING_MS:
         return room, _IGNORED
     if not _was_answered(room):
-        return None, MoveResult(Outcome.CLOSED, tuple(_closing(room)))
+        return None, MoveResult(CallOutcome.CLOSED, tuple(_closing(room)))
     ringing = [uid for uid, one in room.attendees.items() if one.attendance == RINGING]
     if not ringing:
         return room, _IGNORED
     silent = {**room.attendees, **dict.fromkeys(ringing, Attendee(Attendance.SILENT))}
     effects = [StopRinging(uid, sender_about(room, room.initiator, uid)) for uid in ringing]
-    return room._replace(attendees=silent), MoveResult(Outcome.LEFT, tuple(effects))
+    return room._replace(attendees=silent), MoveResult(CallOutcome.LEFT, tuple(effects))
 
 
 def _was_answered(room: CallRoom) -> bool:

@@ -31,11 +31,11 @@ from roles.group import call_room
 from roles.group.cache import Cache
 from roles.group.call_room import (
     Bye,
+    CallOutcome,
     CloseMedia,
     Effect,
     MoveResult,
     Moving,
-    Outcome,
     StopRinging,
     Tell,
     Unplug,
@@ -181,7 +181,7 @@ class GroupCalls(MediaEvents):
         moved = await self._open(call, new)
         receivers = [uid for uid in invited if uid not in taken]
         everybody = not named and not taken
-        if moved.outcome is Outcome.JOINED:
+        if moved.outcome is CallOutcome.JOINED:
             await self._carry_out(group_id, moved.effects)
             return Opening(None, (), everybody, ())
         return Opening(new, receivers, everybody, moved.effects)
@@ -191,20 +191,20 @@ class GroupCalls(MediaEvents):
         await self._leave_elsewhere(call, new.group_id)
         before = await self._store.read(calls.room, new.group_id)
         _, wished = call_room.open_room(before, new, call.client_id)
-        target = before if wished.outcome is Outcome.JOINED and before is not None else new
-        if wished.outcome in (Outcome.OPENED, Outcome.JOINED):
+        target = before if wished.outcome is CallOutcome.JOINED and before is not None else new
+        if wished.outcome in (CallOutcome.OPENED, CallOutcome.JOINED):
             await self._plug_in(call, target)
         room, moved = await self._move(
             new.group_id, lambda room: call_room.open_room(room, new, call.client_id)
         )
-        if moved.outcome is Outcome.REPEATED:
+        if moved.outcome is CallOutcome.REPEATED:
             return moved
         if moved.outcome is not wished.outcome or (room is not None and room.id != target.id):
             # Somebody was faster. The client may try again, and joins then.
             name = call_room.media_name(target)
             undo = CloseMedia(name) if target is new else Unplug(name, call.uid)
             await self._carry_out(new.group_id, (undo,))
-        elif moved.outcome is not Outcome.REFUSED:
+        elif moved.outcome is not CallOutcome.REFUSED:
             return moved
         self._hang_up(new.group_id, call)
         raise Refusal(Code.NO_RIGHT)
@@ -258,14 +258,14 @@ class GroupCalls(MediaEvents):
 
         def join(now: CallRoom | None) -> Moving:
             if now is None or now.id != room.id:
-                return now, MoveResult(Outcome.REFUSED, (CloseMedia(call_room.media_name(room)),))
+                return now, MoveResult(CallOutcome.REFUSED, (CloseMedia(call_room.media_name(room)),))
             return call_room.join(now, call.uid, call.client_id, replaces=gone)
 
-        if join(room)[1].outcome is Outcome.JOINED:
+        if join(room)[1].outcome is CallOutcome.JOINED:
             await self._plug_in(call, room)
         _, moved = await self._move(group_id, join)
         await self._carry_out(group_id, moved.effects)
-        if moved.outcome is Outcome.REFUSED:
+        if moved.outcome is CallOutcome.REFUSED:
             raise Refusal(Code.NO_RIGHT)
 
     async def _go(
@@ -387,7 +387,7 @@ class GroupCalls(MediaEvents):
 
         def move(now: CallRoom | None) -> Moving:
             if now is None or call_room.media_name(now) != room:
-                return now, MoveResult(Outcome.IGNORED)
+                return now, MoveResult(CallOutcome.IGNORED)
             one = now.attendees.get(participant)
             return call_room.leave(now, participant, one.client_id if one is not None else "", told=True)
 
@@ -429,7 +429,7 @@ class GroupCalls(MediaEvents):
         group_id = room.group_id
         for uid, client_id in self._gone_from(room):
             await self._by_itself(group_id, partial(call_room.leave, uid=uid, client_id=client_id))
-        if call_room.expire(room, now := self._clock.now())[1].outcome is not Outcome.IGNORED:
+        if call_room.expire(room, now := self._clock.now())[1].outcome is not CallOutcome.IGNORED:
             await self._by_itself(group_id, lambda there: call_room.expire(there, now))
         if not await self._has_media(room):
             log.warning(

@@ -12,14 +12,14 @@ from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
-from fsharechat.store.sessions import LoginSession
+from fsharechat.store.sessions import REVOKED, LoginSession
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.handlers import Handlers
 from roles.group.sleepers import Sleepers
-from roles.group.tokens import TokenSigner
+from roles.group.tokens import TokenSigner, is_of_original
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +86,8 @@ def _proves(tokens: TokenSigner, call: Call, session: LoginSession) -> bool:
         token = crypto.open_connect_password(call.body.decode(), session.secret)
     except (crypto.CryptoError, UnicodeDecodeError):
         return False
+    if session.imported:
+        return session.issued_ms != REVOKED and is_of_original(token, call.uid)
     return tokens.issued_at(token, call.uid, call.client_id) == session.issued_ms
 
 

@@ -50,10 +50,15 @@ def rules(settings: Settings) -> CodeRules:
     )
 
 
-def answer(code: LoginCode, result: object = None, wait_ms: int = 0) -> Reply:
-    """Return the answer for the api role. `wait_ms`: how long the asking address must wait, 0 if it need not."""
+def answer(code: LoginCode, result: object = None, wait_ms: int = 0, uninvited: bool = False) -> Reply:
+    """Return the answer for the api role.
+
+    `wait_ms`: how long the asking address must wait, 0 if it need not. `uninvited`: the number is valid, but may not
+    register.
+    """
     wait = {"wait_ms": wait_ms} if wait_ms else {}
-    return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait}))
+    why = {"uninvited": True} if uninvited else {}
+    return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait, **why}))
 
 
 async def send_code(
@@ -76,9 +81,11 @@ async def send_code(
             rules(settings),
             call.retried,
             request.get("address", ""),
+            settings.registration.takes(number),
         )
         if made.result is not LoginCode.SUCCESS:
-            return answer(made.result, wait_ms=made.wait_ms)
+            uninvited = made.result is LoginCode.INVALID_NUMBER
+            return answer(made.result, wait_ms=made.wait_ms, uninvited=uninvited)
         try:
             await codes.send(number, code)
         except CodeError as error:
@@ -102,7 +109,13 @@ async def login(
     now = clock.now()
     digest = digest_of(tokens, number, code)
     guess = Guess(
-        number, digest, is_super_code(settings, code), client_id, call.retried, request.get("address", "")
+        number,
+        digest,
+        is_super_code(settings, code),
+        client_id,
+        call.retried,
+        request.get("address", ""),
+        settings.registration.takes(number),
     )
     fresh = LoginSession(*NewSecrets.make(), issued_ms=now)
     try:
@@ -113,7 +126,8 @@ async def login(
     if done.session is None:
         if done.uid:
             log.info("login of a blocked user refused", uid=done.uid, client_id=client_id)
-        return answer(done.result, wait_ms=done.wait_ms)
+        uninvited = done.result is LoginCode.INVALID_NUMBER
+        return answer(done.result, wait_ms=done.wait_ms, uninvited=uninvited)
     log.info("login", uid=done.uid, client_id=client_id, created=done.created, status=done.status)
     user_token = tokens.issue(done.uid, client_id, now)
     token = crypto.login_token(user_token, done.session.secret, done.session.db_secret)

@@ -45,9 +45,7 @@ Face = tuple[str, str, bytes | None]
 
 
 def compose(
-    faces: Sequence[Face],
-    begins: Callable[[], None] = lambda: None,
-    done: Callable[[], None] = lambda: None,
+    faces: Sequence[Face], begins: Callable[[], None] = lambda: None, done: Callable[[], None] = lambda: None
 ) -> bytes:
     """Return a JPEG of up to nine faces: the same bytes for the same faces.
 

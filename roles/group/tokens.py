@@ -1,6 +1,9 @@
 """User tokens: the proof that this server let a device in (docs/decisions/tokens.md).
 
 A token is base64 of issue time (8 bytes, ms), 16 random bytes, and the HMAC-SHA256 over uid, client id and those two.
+
+Devices of imported sessions still have the token of the original: base64 of DES-CBC, by a key that is public, of
+`testim|<ms>|<uid>`. It proves nothing. What proves such a device is that its CONNECT is encrypted with its secret.
 """
 
 import base64
@@ -8,6 +11,10 @@ import hmac
 import secrets
 from hashlib import sha256
 from typing import NamedTuple
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.padding import PKCS7
 
 _RANDOM = 16
 _HEADER = 8 + _RANDOM
@@ -40,6 +47,26 @@ class TokenSigner:
 
     def _sign(self, uid: str, client_id: str, header: bytes) -> bytes:
         return hmac.digest(self._key, _frame("user_token", uid, client_id) + header, sha256)
+
+
+_DES_KEY = b"abcdefgh" * 3  # three times the same key is single DES
+_DES_IV = bytes(range(1, 9))
+
+
+def is_of_original(token: bytes, uid: str) -> bool:
+    """Return whether a raw token is one that the original gave to a user, at any time."""
+    if not token or len(token) % 8:
+        return False
+    decryptor = Cipher(TripleDES(_DES_KEY), modes.CBC(_DES_IV)).decryptor()
+    unpadder = PKCS7(64).unpadder()
+    try:
+        padded = decryptor.update(token) + decryptor.finalize()
+        text = (unpadder.update(padded) + unpadder.finalize()).decode("ascii")
+    except ValueError:
+        return False
+    kind, _, rest = text.partition("|")
+    issued, _, owner = rest.partition("|")
+    return kind == "testim" and issued.isdecimal() and owner == uid
 
 
 def _frame(*texts: str) -> bytes:

@@ -47,7 +47,7 @@ class Fingerprint(tuple[str, str]):
         return digest is not None and _hex(certificate.fingerprint(digest())) == self[1].upper()
 
 
-class MediaIdentity:
+class DtlsIdentity:
     """The certificate of this process, made anew at each start. Clients know it by its fingerprint in the answer."""
 
     def __init__(self, *, profiles: Sequence[Profile] = PROFILES) -> None:
@@ -86,7 +86,7 @@ class Dtls:
 
     def __init__(
         self,
-        identity: MediaIdentity,
+        identity: DtlsIdentity,
         expected: Sequence[Fingerprint],
         send: Callable[[bytes], None],
         *,

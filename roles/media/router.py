@@ -34,7 +34,7 @@ class Sender(Protocol):
     def send_rtcp(self, packet: bytes) -> None: ...
 
 
-class Source:
+class StreamSource:
     """One medium of one participant. Times are seconds of a steady clock, rates bits a second.
 
     `attach` gives it a connection to come from. It begins without one: receivers may come first.
@@ -287,7 +287,12 @@ class Sink:
     )
 
     def __init__(
-        self, source: Source, transport: Sender, payload: int, codec: MediaCodec, extensions: dict[str, int]
+        self,
+        source: StreamSource,
+        transport: Sender,
+        payload: int,
+        codec: MediaCodec,
+        extensions: dict[str, int],
     ) -> None:
         self.source = source
         self.transport = transport
@@ -364,17 +369,17 @@ class Demux:
     __slots__ = ("_sinks", "_sources")
 
     def __init__(self) -> None:
-        self._sources: dict[int, Source] = {}  # by payload type
+        self._sources: dict[int, StreamSource] = {}  # by payload type
         self._sinks: dict[int, Sink] = {}  # by the SSRC that the receiver sees
 
-    def add_source(self, source: Source, payload: int) -> None:
+    def add_source(self, source: StreamSource, payload: int) -> None:
         self._sources[payload] = source
 
     def add_sink(self, sink: Sink) -> None:
         self._sinks[sink.source.ssrc] = sink
 
     @property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[StreamSource]:
         return list(self._sources.values())
 
     @property

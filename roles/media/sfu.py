@@ -23,8 +23,8 @@ from fsharechat.mediaserver import (
 )
 from fsharechat.tasks import repeat, spawn
 from roles.media import rtcp, sdp
-from roles.media.dtls import MediaIdentity
-from roles.media.router import Demux, Sink, Source
+from roles.media.dtls import DtlsIdentity
+from roles.media.router import Demux, Sink, StreamSource
 from roles.media.transport import IceTransport
 from roles.media.udp import UdpPort
 
@@ -66,7 +66,7 @@ class Sfu(MediaServer):
         self.port = port
         self.address = address
         self.limits = limits
-        self.identity = MediaIdentity()
+        self.identity = DtlsIdentity()
         self.events = events
         self.lost = 0
         """Connections that were not ended by who asks."""
@@ -197,7 +197,7 @@ class Sfu(MediaServer):
             raise Busy(f"it has {MAX_CONNECTIONS} connections")
 
     def _answer(
-        self, endpoint: "CallEndpoint", offer: sdp.Offer, sources: dict[str, Source], *, publishes: bool
+        self, endpoint: "CallEndpoint", offer: sdp.Offer, sources: dict[str, StreamSource], *, publishes: bool
     ) -> str:
         """Take what can be taken of an offer, in place of the connection that there was, and return the answer."""
         chosen: dict[int, tuple[int, sdp.MediaCodec]] = {}
@@ -284,7 +284,7 @@ class Participant:
     def __init__(self, name: str, cap: int) -> None:
         self.name = name
         self.offers = 0.0
-        self.sources = {kind: Source(kind, sdp.token(name), cap) for kind in ("audio", "video")}
+        self.sources = {kind: StreamSource(kind, sdp.token(name), cap) for kind in ("audio", "video")}
         self.endpoints: dict[str, CallEndpoint] = {}
 
     def hang_up(self) -> None:
@@ -300,7 +300,7 @@ class CallEndpoint:
 
     def __init__(self, sfu: Sfu, room: str, participant: Participant, peer: str) -> None:
         self.room = room
-        self.sources: list[Source] = []
+        self.sources: list[StreamSource] = []
         self._sfu = sfu
         self._participant = participant
         self._peer = peer
@@ -362,7 +362,7 @@ class MediaConnection:
     """A transport and what goes over it."""
 
     def __init__(
-        self, port: UdpPort, identity: MediaIdentity, section: sdp.OfferedSection, endpoint: CallEndpoint
+        self, port: UdpPort, identity: DtlsIdentity, section: sdp.OfferedSection, endpoint: CallEndpoint
     ) -> None:
         self.demux = Demux()
         self.transport = IceTransport(port, identity, section.user, section.fingerprints, self)
@@ -394,7 +394,7 @@ class MediaConnection:
             self.transport.send_rtcp(feedback)
 
 
-def receiver_feedback(sources: Sequence[Source], now: float, limits: Limits) -> bytes:
+def receiver_feedback(sources: Sequence[StreamSource], now: float, limits: Limits) -> bytes:
     """Return the report on the sources of one connection; nothing before the first packet of any."""
     blocks = [block for source in sources if (block := source.report(now)) is not None]
     if not blocks:

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from roles.media import stun
-from roles.media.dtls import Dtls, DtlsError, Fingerprint, MediaIdentity
+from roles.media.dtls import Dtls, DtlsError, DtlsIdentity, Fingerprint
 from roles.media.srtp import Srtp
 from roles.media.udp import Address, UdpPort
 
@@ -47,7 +47,7 @@ class IceTransport:
     def __init__(
         self,
         port: UdpPort,
-        identity: MediaIdentity,
+        identity: DtlsIdentity,
         their_user: str,
         expected: Sequence[Fingerprint],
         owner: Owner,

@@ -82,12 +82,14 @@ async def running(folder: Path, server: Server, name: str, *more: str) -> AsyncI
 
 
 async def test_the_echo_bot_makes_friends_and_answers(tmp_path: Path, server: Server, anna: Handset) -> None:
-    async with running(tmp_path, server, "echo_bot.py") as (_, bot):
+    async with running(tmp_path, server, "echo_bot.py") as (program, bot):
         await anna.add_friend(bot, "let me in")
         await until(lambda: "let me in" in anna.texts_of(bot), "no answer to the greeting")
         assert [friend.state for friend in await anna.friends()] == [FriendState.FRIEND]
         await anna.send(bot, "hello")
         await until(lambda: anna.texts_of(bot)[-1] == "hello", "no answer")
+        # Before the server has acknowledged the answer, Ctrl-C would make the bot answer again.
+        await program.until_said(r"(?s)(answered.*answered)")
     # What is said while it is away is answered when it comes back, and nothing else again.
     await anna.send(bot, "are you there?")
     async with running(tmp_path, server, "echo_bot.py"):

@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
-GROUP = ROOT / "roles" / "group"
 
 _PATH = re.compile(r"`((?:[\w.*-]+/)+[\w.*-]*)(?:: ([\w.]+))?`")
 _MODULE = re.compile(r"`([\w*]+\.py)`")
@@ -78,10 +77,16 @@ def test_each_method_that_is_named_without_its_file_is_in_a_file_that_is_named()
     assert set(_MEMBER.findall(PAGE)) <= there
 
 
-def test_each_module_of_the_group_role_has_its_place() -> None:
-    names = [name for row in rows("Who does what in the group role") for name in _MODULE.findall(row[0])]
-    found = [path.name for name in names for path in GROUP.glob(name)]
-    assert sorted(found) == sorted(path.name for path in GROUP.glob("*.py") if path.name != "__init__.py")
+@pytest.mark.parametrize(
+    ("heading", "role"),
+    [("the group role", "group"), ("the connector", "connector")],
+    ids=["group", "connector"],
+)
+def test_each_module_of_a_role_has_its_place(heading: str, role: str) -> None:
+    folder = ROOT / "roles" / role
+    names = [name for row in rows(f"Who does what in {heading}") for name in _MODULE.findall(row[0])]
+    found = [path.name for name in names for path in folder.glob(name)]
+    assert sorted(found) == sorted(path.name for path in folder.glob("*.py") if path.name != "__init__.py")
 
 
 ROOMS = [(_PATH.findall(row[0])[0][0], _PATH.findall(row[2])) for row in rows("The rooms")]

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ZH = ROOT / "docs" / "zh"
 README = ROOT / "README.zh.md"
-OPERATORS = ("running", "media", "client", "cluster", "operations", "admin", "calling")
+OPERATORS = ("running", "moving", "media", "client", "cluster", "operations", "admin", "calling")
 """The pages of docs/ that must have a Chinese one; README must, too."""
 
 _FENCE = re.compile(r"^ *```")

@@ -1,6 +1,6 @@
 """Each concept has a name of its own: no two classes share one."""
 
-import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,13 +12,12 @@ def classes(*packages: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for package in packages:
         for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.parse(path.read_text()).body:
-                if isinstance(node, ast.ClassDef):
-                    found[node.name].append(str(path.relative_to(ROOT)))
+            for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE):
+                found[name].append(str(path.relative_to(ROOT)))
     return found
 
 
 def test_no_class_name_of_the_product_and_its_tools_stands_twice() -> None:
     found = classes("fsharechat", "roles", "tools")
-    assert len(found) > 300
+    assert len(found) > 400
     assert {name: files for name, files in found.items() if len(files) > 1} == {}

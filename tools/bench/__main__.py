@@ -38,10 +38,10 @@ IDLE_CONNECTIONS = 5_000
 _DEVICES = 10
 _SPARE_FILES = 200
 _NOISE = 0.2
-"""Share of a core beside server and generator from which a row is not to be trusted."""
+"""If other processes use more than this share of a core, a row cannot be trusted."""
 _SERVICES_WARM_UP = Case(50, 8)
 _SERVICES_WARM_UP_SECONDS = 15.0
-"""Load before the first case on a cluster: Kafka's runtime compiles what is used often."""
+"""The load before the first case on a cluster, s: Kafka's runtime compiles code that is used often."""
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ def _arguments() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(required=True, metavar="smoke|neighbours|media")
     neighbours = commands.add_parser(
-        "neighbours", help="what one user who does the worst that is allowed costs others"
+        "neighbours", help="the cost for others of a user who does the worst that is allowed"
     )
     neighbours.add_argument("--seconds", type=float, default=10.0, help="measured time beside each (10)")
     neighbours.set_defaults(run=_neighbours)
@@ -116,7 +116,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _looks(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Looks | None:
-    """Return what looks at the server."""
+    """Return the program that looks at the server."""
     wanted = [
         Looks(module, file.resolve())
         for module, file in ((SAMPLER, arguments.profile), (COUNTER, arguments.calls))
@@ -227,7 +227,7 @@ class _BenchRun(NamedTuple):
     seconds: float
 
     async def on(self, server: BenchServer, users: Iterator[int]) -> CaseResult:
-        """Run it by new users."""
+        """Run a case with new users."""
         print(f"{self.case} over {self.transport} on {server.name} ...", flush=True)
         accounts = await log_in(server.http, list(islice(users, 2 * self.case.pairs)))
         return await run_case(self.case, self.transport, server, accounts, self.seconds)
@@ -240,7 +240,7 @@ async def _on_all_in_one(run: _BenchRun, users: Iterator[int], looks: Looks | No
 
 
 async def _on_cluster(layout: Layout, runs: Sequence[_BenchRun], users: Iterator[int]) -> list[CaseResult]:
-    """Run all on one cluster, since it takes long to start, and longer until its services are warm."""
+    """Run all cases on one cluster: it takes long to start, and even longer to warm up its services."""
     with _data_folder() as folder:
         async with cluster(folder, layout) as server:
             print("warming up the services:", flush=True)
@@ -250,7 +250,7 @@ async def _on_cluster(layout: Layout, runs: Sequence[_BenchRun], users: Iterator
 
 
 async def _idle(transports: tuple[str, ...], files: int, users: Iterator[int]) -> list[IdleResult]:
-    """Log in on one server and measure on fresh ones, without memory that logins have freed."""
+    """Log in on one server and measure on new ones, which have no memory freed by logins."""
     connections = min(IDLE_CONNECTIONS, files - WARM_UP_CONNECTIONS - _SPARE_FILES)
     if connections < IDLE_CONNECTIONS:
         print(

@@ -1,7 +1,7 @@
-"""One user who does the worst that is allowed, in a process of its own: `python -m tools.bench.attacker`.
+"""A user who does the worst that is allowed, in its own process: `python -m tools.bench.attacker`.
 
-What that costs the attacker does not show in the times of others. It reads a Task as JSON, says "ready" when it has
-has begun, and goes on until it is ended.
+So the attacker's own work does not show in the times of others. It reads a Task as JSON, prints "ready" when it has
+begun, and goes on until it is ended.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from tools.wire.bodies import WireAccount
 from .server import Address
 
 ALLOWED = 20.0
-"""Requests of a kind that the default limits allow a device in a second, for long."""
+"""How many requests of a kind the default limits allow a device in a second, over a long time."""
 
 POISON = "e" + "\u0301" * 200_000
 PINGS = 150
-"""PINGs of one chunk; ten times the limit would end the connection."""
+"""How many PINGs one chunk has. Ten times the limit would end the connection."""
 
 ATTACKS = {
     "group": "a group of 5,000 flooded",
@@ -39,7 +39,7 @@ ATTACKS = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What an attacker is to do: some of ATTACKS, against a server, a group of theirs, and others."""
+    """The task of an attacker: some of ATTACKS, with a server, a group of the attacker, and other users."""
 
     attacks: Sequence[str]
     address: Address
@@ -59,7 +59,7 @@ class Task:
 
 @asynccontextmanager
 async def attacking(task: Task) -> AsyncIterator[None]:
-    """Run an attacker meanwhile."""
+    """Run an attacker while the context is open."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "tools.bench.attacker"),
         stdin=asyncio.subprocess.PIPE,
@@ -110,7 +110,7 @@ async def _attack(task: Task) -> None:
 
 
 async def _at_the_limit(request: Callable[[], Awaitable[object]]) -> None:
-    """Ask as often as the limits allow, whatever the answers are."""
+    """Send requests as often as the limits allow, whatever the answers are."""
 
     async def one() -> None:
         with suppress(ClientError):

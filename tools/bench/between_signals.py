@@ -1,4 +1,4 @@
-"""Runs fsharechat while something looks at it, from SIGUSR1 to SIGUSR2."""
+"""Runs fsharechat under a looker, which looks at it from SIGUSR1 to SIGUSR2."""
 
 import runpy
 import signal
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class Looker(Protocol):
-    """Looks at the process that it is in."""
+    """Looks at its own process."""
 
     def start(self) -> None:
         """Get ready, before fsharechat runs."""
@@ -19,11 +19,11 @@ class Looker(Protocol):
         """Handle SIGUSR1."""
 
     def end(self, number: int, frame: FrameType | None) -> None:
-        """Handle SIGUSR2: write down what was seen."""
+        """Handle SIGUSR2: write the results."""
 
 
 def run(make: Callable[[Path], Looker]) -> None:
-    """Run fsharechat with the arguments of this process; the first of them is the file that the looker writes."""
+    """Run fsharechat with the arguments of this process. The first one is the file for the results."""
     looker = make(Path(sys.argv[1]))
     sys.argv = ["fsharechat", *sys.argv[2:]]
     signal.signal(signal.SIGUSR1, looker.begin)

@@ -1,4 +1,4 @@
-"""A cluster under test, on services of its own: `scripts/cluster` brings it up and takes it down."""
+"""A cluster under test, on its own services: `scripts/cluster` starts and removes it."""
 
 import asyncio
 import fcntl
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read "2x1". Raises ValueError when it is none."""
+        """Read "2x1". Raises ValueError for any other form."""
         if _LAYOUT.fullmatch(text) is None:
             raise ValueError(f"{text!r} is not CONNECTORSxGROUPS, such as 2x2")
         connectors, groups = text.split("x")
@@ -48,12 +48,12 @@ class Layout(NamedTuple):
 
 @asynccontextmanager
 async def cluster(folder: Path, layout: Layout) -> AsyncIterator[BenchServer]:
-    """Run a cluster on empty services, and take both down at the end; the logs are copied to `folder`.
+    """Run a cluster on empty services, and take both down at the end. The logs are copied to `folder`.
 
-    Raises BenchError when it does not start; the last lines of its logs join each error.
+    Raises BenchError if it does not start. Each error has the last lines of its logs.
     """
     with _alone(FOLDER / "cluster.lock"):
-        await _command("down", seconds=_DOWN_SECONDS)  # what a run that was killed has left
+        await _command("down", seconds=_DOWN_SECONDS)  # the rest of a run that was killed
         try:
             await _command(
                 *("up", str(layout.connectors), str(layout.groups), "--api", "1", "--dev"),
@@ -72,7 +72,7 @@ async def cluster(folder: Path, layout: Layout) -> AsyncIterator[BenchServer]:
 
 
 def _server(layout: Layout) -> tuple[BenchServer, dict[str, Path]]:
-    """Return the cluster that is up, and the logs of its processes and services by their names."""
+    """Return the running cluster, and the logs of its processes and services by name."""
     services = ServiceSet.load(_SET)
     members = Cluster.existing(_SET).members()
     if services is None:
@@ -113,7 +113,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 async def _command(command: str, *arguments: str, seconds: float) -> None:
-    """Run a command of scripts/cluster, which says on standard error what it does."""
+    """Run a command of scripts/cluster. It writes its progress to standard error."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "tools.cluster", command, *arguments, "--set", _SET),
         env={**os.environ, **SETTINGS},
@@ -133,7 +133,7 @@ async def _command(command: str, *arguments: str, seconds: float) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a command that was not waited for; nothing when it is done."""
+    """End a command that nobody waits for, if it still runs."""
     if process.returncode is not None:
         return
     process.terminate()

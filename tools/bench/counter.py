@@ -1,7 +1,7 @@
 """Runs fsharechat and counts the calls of Python functions: `python -m tools.bench.counter FILE ARGUMENTS...`.
 
-SIGUSR1 begins, SIGUSR2 ends it and writes FILE, one line a function: `module.function count`. Unlike times, these do
-not depend on what else the machine does. A generator or coroutine counts once more each time that it goes on.
+SIGUSR1 begins, SIGUSR2 ends it and writes FILE, one line a function: `module.function count`. Unlike times, counts do
+not depend on other work of the machine. A generator or coroutine counts once more each time it goes on.
 """
 
 import sys
@@ -44,7 +44,7 @@ class CallCounter:
 
 
 def calls_table(lines: Iterable[str], messages: int, least: float = 0.05) -> str:
-    """Return the functions that are called `least` times for each message or oftener, and their sum."""
+    """Return the functions that are called at least `least` times for each message, and the sum of the calls."""
     rows: list[tuple[float, str]] = []
     for line in lines:
         name, _, count = line.rpartition(" ")

@@ -17,7 +17,7 @@ _SETTLE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class IdleResult:
-    """What `connections` connections cost the server; sizes are bytes."""
+    """The cost of `connections` connections for the server. Sizes are in bytes."""
 
     transport: str
     connections: int
@@ -33,9 +33,9 @@ class IdleResult:
 
 
 async def run_idle(transport: str, server: BenchServer, accounts: Sequence[WireAccount]) -> IdleResult:
-    """Measure a fresh server whose `accounts` are logged in already; the first of them only warm it up.
+    """Measure a new server whose `accounts` are logged in already. The first of them only warm it up.
 
-    Raises BenchError when a connection is refused, lost, or told of a message.
+    Raises BenchError if a connection is refused, lost, or told of a message.
     """
     faults: list[str] = []
     links = [

@@ -1,4 +1,4 @@
-"""What both transports share: a peer that reacts to what arrives, and the connection between."""
+"""The common part of both transports: a peer that reacts to frames, and the connection."""
 
 import asyncio
 import struct
@@ -14,7 +14,7 @@ _MAX_FAULTS = 10
 
 
 class BenchError(Exception):
-    """The run cannot go on or is not to be believed; the text is for whoever started it."""
+    """The run cannot go on, or its results cannot be trusted. The text is for the user."""
 
 
 class Builder(Protocol):
@@ -28,10 +28,10 @@ class Builder(Protocol):
 
 
 class BenchPeer:
-    """Reacts to what one connection brings. Here all is unexpected; each kind overrides what it expects.
+    """Reacts to the frames of one connection. Here every frame is unexpected; each kind of peer overrides what it
+    expects.
 
-    `faults` collects what must not happen, for whoever runs the load. `now` is perf_counter() in seconds
-    when the chunk arrived.
+    `faults` collects events that must not happen. `now` is the perf_counter() in seconds when the chunk arrived.
     """
 
     def __init__(self, name: str, faults: list[str]) -> None:
@@ -52,7 +52,7 @@ class BenchPeer:
         self.fault(f"got a pull answer it did not ask for, message id {message_id}, {len(texts)} messages")
 
     def fault(self, what: str) -> None:
-        """Report what must not happen; only the first on a connection, the others follow from it."""
+        """Report an event that must not happen, only the first on a connection: later ones follow from it."""
         if not self._at_fault and len(self._faults) < _MAX_FAULTS:
             self._faults.append(f"{self.name} {what}")
         self._at_fault = True
@@ -92,7 +92,7 @@ class BenchLink(asyncio.Protocol):
         raise NotImplementedError
 
     def read(self, data: bytes, now: float) -> int:
-        """Take the whole frames off `data` and return where the rest starts."""
+        """Take the complete frames from `data`, and return where the rest starts."""
         raise NotImplementedError
 
     def flush(self) -> None:
@@ -105,7 +105,7 @@ class BenchLink(asyncio.Protocol):
             self.accepted.set_result(None)
 
     def refuse(self, what: str) -> None:
-        """Say what is wrong: to whoever waits for the CONNECT_ACK, or after it to the peer."""
+        """Report a fault: to the waiter for the CONNECT_ACK, or after it to the peer."""
         if not self.accepted.done():
             self.accepted.set_exception(BenchError(what))
         else:

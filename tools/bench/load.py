@@ -1,4 +1,4 @@
-"""The closed loop: pairs of a sender and a receiver, what they count, and the check of all that arrives."""
+"""The closed loop: pairs of a sender and a receiver, their counts, and the check of everything that arrives."""
 
 import asyncio
 import gc
@@ -19,8 +19,9 @@ from .texts import message_id_of, parse
 from .websocket import WsBuilder, WsLink
 
 SETTLE_SECONDS = 2.0
-"""Between the last connection and the first message. A message to a device whose presence is still on its way to the
-group processes is told of by the head check: no fault, but not what is measured."""
+"""The pause between the last connection and the first message, s. If the presence of a device is still on its way to
+the group processes, the head check announces messages to it: no fault, but not what is measured.
+"""
 WARM_UP_SECONDS = 1.0
 STALL_SECONDS = 20.0
 _LATE_SECONDS = 0.5
@@ -44,7 +45,7 @@ class Case:
 
 @dataclass(slots=True)
 class Tally:
-    """What all pairs of a case count together. Times are seconds, and kept only while `measuring`."""
+    """The counts of all pairs of a case together. Times are in seconds, and kept only while `measuring`."""
 
     delivered: int = 0
     notified: int = 0
@@ -73,7 +74,7 @@ class CaseResult:
     our_cpu_us: float
     """CPU time of our processes for each message, microseconds."""
     group_cpu_us: dict[str, float]
-    """The same of each group of processes, those of services too."""
+    """The same for each group of processes, with those of services."""
     our_cpu_share: float
     services_cpu_share: float
     generator_cpu_share: float
@@ -81,11 +82,11 @@ class CaseResult:
     messages_per_notification: float
     repeated_notifications: int
     echoed_notifications: int
-    """MNs that told senders of their own messages: their events came later than a head check."""
+    """MNs that told senders of their own messages: the events came later than a head check."""
 
 
 class LoadClient(BenchPeer):
-    """One of a pair: asks for what it is told of."""
+    """One client of a pair: it asks for the messages that it is told of."""
 
     def __init__(self, name: str, builder: Builder, tally: Tally) -> None:
         super().__init__(name, tally.faults)
@@ -96,7 +97,7 @@ class LoadClient(BenchPeer):
         self._next_pull = 0
 
     def ask(self, head: int) -> None:
-        """Ask for what follows head - 1."""
+        """Ask for the entries after head - 1."""
         self._next_pull = self._next_pull % 50_000 + 1
         self._pulls[self._next_pull] = head
         self.link.out.append(self._builder.pull(head, self._next_pull))
@@ -120,9 +121,9 @@ class LoadSender(LoadClient):
     def __init__(self, pair: int, window: int, builder: Builder, tally: Tally) -> None:
         super().__init__(f"sender {pair}", builder, tally)
         self.flying: deque[tuple[bytes, float]] = deque()
-        """(text, time of sending) of what has not arrived, oldest first."""
+        """(text, time of sending) of messages that have not arrived, oldest first."""
         self.open: dict[int, float] = {}
-        """message id → time of sending of what has no answer."""
+        """message id → time of sending, for messages without an answer."""
         self.stopped = False
         self._window = window
         self._seq = 0
@@ -146,7 +147,7 @@ class LoadSender(LoadClient):
         return None
 
     def notified(self, head: int, now: float) -> None:
-        """Its inbox holds what it has sent, of which it is told when the event of it is late."""
+        """Its inbox holds its own messages. It is told of them when their event is late."""
         if head > self._seq:
             return super().notified(head, now)
         self._tally.echoed += 1
@@ -166,7 +167,7 @@ class LoadSender(LoadClient):
 
 
 class LoadReceiver(LoadClient):
-    """Fetches what it is told of, as deployed clients do, and compares it with what its sender has sent."""
+    """Fetches messages that it is told of, as deployed clients do, and compares them with those of its sender."""
 
     def __init__(self, pair: int, sender: LoadSender, builder: Builder, tally: Tally) -> None:
         super().__init__(f"receiver {pair}", builder, tally)
@@ -176,7 +177,7 @@ class LoadReceiver(LoadClient):
         self._arrived = 0
 
     def notified(self, head: int, now: float) -> None:
-        """Ask for what follows head - 1. A head already fetched is a repeated MN, known messages follow."""
+        """Ask for the entries after head - 1. If the head is fetched already, the MN is a repeated one."""
         if head <= self._fetched:
             self._tally.repeated += 1
         elif head != self._fetched + 1:
@@ -226,7 +227,7 @@ def _pair(
 
 
 async def connect(links: Iterable[tuple[BenchLink, Address]]) -> None:
-    """Connect and authenticate each link, a bounded number at a time. Raises BenchError when one is refused."""
+    """Connect and authenticate each link, a bounded number at a time. Raises BenchError if one is refused."""
     loop = asyncio.get_running_loop()
     waiting = iter(links)
 
@@ -254,7 +255,7 @@ def link_of(transport: str, account: WireAccount, peer: BenchPeer) -> BenchLink:
 
 
 class _LoadWatch:
-    """Ends a wait early: with what went wrong, or when nothing has arrived for STALL_SECONDS."""
+    """Ends a wait early: after a fault, or when nothing has arrived for STALL_SECONDS."""
 
     def __init__(self, tally: Tally, server: BenchServer) -> None:
         self._tally = tally
@@ -282,7 +283,7 @@ class _LoadWatch:
 async def run_case(
     case: Case, transport: str, server: BenchServer, accounts: Sequence[WireAccount], seconds: float
 ) -> CaseResult:
-    """Run one case by `accounts` that nobody has written to. Raises BenchError on wrong delivery or a stall.
+    """Run one case with `accounts` that have no messages yet. Raises BenchError on wrong delivery or a stall.
 
     Sender and receiver of a pair are on different connectors when there are several.
     """
@@ -367,7 +368,7 @@ class _CpuTimes(NamedTuple):
 
 
 async def _drain(senders: Sequence[LoadSender], tally: Tally, watch: _LoadWatch) -> None:
-    """Stop sending and wait for all that is under way, then a little longer for what comes too often."""
+    """Stop sending, wait for all messages under way, and then a little longer for duplicates."""
     for sender in senders:
         sender.stopped = True
     try:

@@ -1,4 +1,4 @@
-"""What one user who does the worst that is allowed costs a pair of others on the same server."""
+"""The cost of a user who does the worst that is allowed, for a pair of others on the same server."""
 
 import asyncio
 import secrets
@@ -18,19 +18,20 @@ from .server import BenchServer
 from .stats import percentile
 
 PACE_SECONDS = 0.02
-"""The pair sends a message each so many seconds, whatever becomes of the one before."""
+"""The pair sends a message each so many seconds, even if the one before has not arrived."""
 
 MEMBERS = 5000
 SETTLE_SECONDS = 1.0
-"""After an attack has begun, and before it is measured."""
+"""The time between the begin of an attack and the measurement, s."""
 
 LIMITS = {"FSHARECHAT_LIMITS__REQUESTS": "0", "FSHARECHAT_API__KEY": "benchmark-of-neighbours"}
-"""Beside what every server under test is started with: a key for the back office. The attacker keeps to the default
-limits by itself; the pair is faster than they allow."""
+"""Further settings for the server under test: a key for the back office, and no limits. The attacker keeps to the
+default limits by itself; the pair is faster than they allow.
+"""
 
 
 class NeighbourResult(NamedTuple):
-    """Times from when a message was due until it was there, in ms."""
+    """Times from the moment when a message was due to its arrival, in ms."""
 
     what: str
     messages: int
@@ -41,7 +42,7 @@ class NeighbourResult(NamedTuple):
 async def run_neighbours(
     server: BenchServer, numbers: Sequence[int], seconds: float
 ) -> list[NeighbourResult]:
-    """Measure a pair beside each attack and beside all at once, and alone before and after each.
+    """Measure a pair beside each attack and beside all at once, and also alone, before and after each.
 
     `numbers` are MEMBERS + 2 new users.
     """
@@ -67,7 +68,7 @@ async def run_neighbours(
 
 
 def table(results: Sequence[NeighbourResult]) -> str:
-    """Return it as a table: each row beside the mean of the two that were measured alone around it."""
+    """Return the results as a table: each row with the mean of the two measurements alone around it."""
     lines = ["beside                       messages  p50 ms  p99 ms  p99 alone  p99 to alone"]
     for before, beside, after in zip(results[::2], results[1::2], results[2::2], strict=False):
         alone = (before.p99 + after.p99) / 2
@@ -97,7 +98,7 @@ class _NeighbourPair:
                     self._all_came.set()
 
     async def measure(self, what: str, seconds: float) -> NeighbourResult:
-        """Send at a fixed pace, and wait until all has come. Raises BenchError when something does not."""
+        """Send at a fixed pace, and wait until all messages have come. Raises BenchError if one does not."""
         print(f"a pair beside {what} ...", flush=True)
         self._times.clear()
         begin = time.perf_counter()

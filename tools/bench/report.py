@@ -1,4 +1,4 @@
-"""What is printed: the machine, a row a case, the memory of idle connections, and the design's figures."""
+"""The printed report: the machine, a row for each case, idle connections, and the prototype's figures."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _SYNCS = 40
 
 
 class Known(NamedTuple):
-    """What the design says of its prototype, None where it says nothing, and what is aimed at."""
+    """The figure of the prototype, None if there is none, and the aim."""
 
     per_second: float | None = None
     cpu_us: float | None = None
@@ -41,7 +41,7 @@ KNOWN = {
 
 
 def machine(folder: Path) -> dict[str, str]:
-    """Return what the numbers depend on. `folder` holds the server's data."""
+    """Return the facts about the machine on which the numbers depend. `folder` holds the server's data."""
     return {
         "cpu": f"{os.cpu_count()} x {_cpu_model()}, load {os.getloadavg()[0]:.2f}",
         "kernel": platform.release(),
@@ -119,7 +119,7 @@ def case_table(results: Iterable[CaseResult]) -> str:
 def cpu_table(results: Sequence[CaseResult]) -> str:
     """Return the table of microseconds for each message, by kind of process, of servers of several kinds.
 
-    It is empty when there is none.
+    It is empty if there is no such time.
     """
     several = [result for result in results if len(result.group_cpu_us) > 1]
     if not several:

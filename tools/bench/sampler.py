@@ -1,10 +1,10 @@
 """Runs fsharechat under a sampling profiler: `python -m tools.bench.sampler FILE ARGUMENTS...`.
 
-SIGUSR1 starts the sampling, SIGUSR2 ends it and writes FILE, one line a stack: `thread;outer;...;inner count`,
-as flame-graph tools read it. A thread takes the stacks of the others every 2 ms. It needs the interpreter
-lock for that, and gets it only between two steps of Python code: time in C code counts for the Python function
-that called it, or for the next one to run. So that it waits for a step and not for a pause, threads switch
-more often than otherwise, which makes the server slower.
+SIGUSR1 starts the sampling, SIGUSR2 ends it and writes FILE, one line a stack: `thread;outer;...;inner count`, as
+flame-graph tools read it. A thread takes the stacks of the others every 2 ms. It needs the interpreter lock for that,
+and gets it only between two steps of Python code: time in C code counts for the Python function that called it, or
+for the next one to run. Threads switch more often than usual, so that it waits only for a step. This makes the server
+slower.
 """
 
 import sys
@@ -66,7 +66,7 @@ def stack_of(frame: FrameType | None) -> list[str]:
 def summary(lines: Iterable[str], top: int = 25) -> str:
     """Return a table for each thread: the functions with most samples, alone and with what they called.
 
-    The thread that did most comes first; one that was always in the same function did nothing but wait.
+    The busiest thread comes first. A thread that was always in the same function only waited.
     """
     own: dict[str, Counter[str]] = {}
     total: dict[str, Counter[str]] = {}

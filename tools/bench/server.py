@@ -1,4 +1,4 @@
-"""What a server under test is to the load: processes, their addresses, and their CPU time, read from /proc."""
+"""A server under test, for the load: processes, their addresses, and their CPU time, read from /proc."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from .link import BenchError
 FOLDER = ROOT / ".cache" / "bench"
 """Where runs keep their data."""
 SETTINGS = {"FSHARECHAT_LIMITS__REQUESTS": "0", "FSHARECHAT_LOG__LEVEL": "warning"}
-"""What every server under test is started with, beside the settings of the caller's environment."""
+"""The settings of every server under test, besides those of the caller's environment."""
 _LOG_LINES = 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -42,7 +42,7 @@ class BenchServer:
     kind: str
     http: str
     addresses: Mapping[str, Sequence[Address]]
-    """By transport; one address for each process that takes clients."""
+    """By transport: one address for each process that takes clients."""
     groups: Sequence[ProcessGroup]
     logs: Sequence[Path]
     layout: str = ""
@@ -54,7 +54,7 @@ class BenchServer:
         return f"{self.kind} {self.layout}".rstrip()
 
     def address(self, transport: str, number: int) -> Address:
-        """Return where the `number`-th client goes: to one connector after the other."""
+        """Return the address for the `number`-th client: connectors take turns."""
         addresses = self.addresses[transport]
         return addresses[number % len(addresses)]
 
@@ -65,7 +65,7 @@ class BenchServer:
                     raise BenchError(f"a process of the server is gone: {group.name}, pid {process.pid}")
 
     def look(self, on: bool) -> None:
-        """Begin or end the look at those that are looked at."""
+        """Begin or end the look at the processes under a sampler or counter."""
         for pid in self.looked_at:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1 if on else signal.SIGUSR2)
@@ -90,7 +90,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def machine_cpu_seconds() -> float:
-    """Return the CPU time that all processes of the machine have had so far, and what it was kept waiting for."""
+    """Return the CPU time of all processes of the machine so far, with the time that the hypervisor took."""
     user, nice, system, _, _, irq, softirq, steal, *_ = (
         int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     )
@@ -98,7 +98,7 @@ def machine_cpu_seconds() -> float:
 
 
 def with_logs(error: BenchError, logs: Sequence[Path]) -> BenchError:
-    """Return the error with the last lines of those `logs` that have any."""
+    """Return the error with the last lines of the `logs`."""
     parts = [str(error)]
     for log in logs:
         lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:] if log.exists() else []

@@ -1,4 +1,4 @@
-"""The all-in-one server: one process with every role and the embedded parts, on a data folder of its own."""
+"""The all-in-one server: one process with every role and the embedded parts, on its own data folder."""
 
 import asyncio
 import os
@@ -41,11 +41,11 @@ class Looks(NamedTuple):
 async def all_in_one(
     data: Path, looks: Looks | None = None, more: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[BenchServer]:
-    """Run `fsharechat --dev` on `data`, under a program that looks at it if there is one.
+    """Run `fsharechat --dev` on `data`, under a looking program if there is one.
 
-    `more`: settings beside those of every server under test.
+    `more`: settings besides those of every server under test.
 
-    Raises BenchError when it does not start; the last lines of its log join each error.
+    Raises BenchError if it does not start. Each error has the last lines of its log.
     """
     log = data.with_suffix(".log")
     process = await _launch(data, log, looks, more)
@@ -86,7 +86,7 @@ async def _launch(
 
 
 async def _ready(process: asyncio.subprocess.Process, log: Path) -> re.Match[str]:
-    """Wait until it has said so, with its addresses."""
+    """Wait until it says that it is ready, with its addresses."""
     deadline = time.monotonic() + _START_SECONDS
     while (ready := _said_ready(log)) is None:
         if process.returncode is not None:
@@ -102,7 +102,7 @@ def _said_ready(log: Path) -> re.Match[str] | None:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Stop it, by force when it does not drain in time. Says so when it did not end well."""
+    """Stop it, by force if it does not drain in time. Print a line if it did not end well."""
     if process.returncode is None:
         process.terminate()
     try:

@@ -45,7 +45,7 @@ class TcpBuilder:
 def pull_texts(data: bytes, position: int, end: int) -> tuple[list[bytes], int]:
     """Return the texts of the PullMessageResult in data[position:end], oldest first, and its `current`.
 
-    A message without a text of ours gives b"". Raises ValueError when it is no PullMessageResult.
+    A message without a text of ours gives b"". Raises ValueError if it is no PullMessageResult.
     """
     texts: list[bytes] = []
     numbers = {0x10: 0, 0x18: 0}

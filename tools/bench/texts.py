@@ -1,4 +1,4 @@
-"""The texts that are sent: 100 bytes each, with pair and sequence number, so that arrivals can be checked."""
+"""The texts of messages: 100 bytes each, with pair and sequence number, so that arrivals can be checked."""
 
 import re
 from struct import Struct
@@ -30,7 +30,7 @@ class TextParts:
 
 
 def parse(text: bytes) -> tuple[int, int] | None:
-    """Return (pair, seq) of a text, None when it is damaged."""
+    """Return (pair, seq) of a text, None if it is damaged."""
     found = _TEXT.fullmatch(text)
     if found is None:
         return None

@@ -27,7 +27,7 @@ _MORE_CONTENT = {
     "mentionedTargets": [],
 }
 _MORE = {"direction": 0, "status": 0, "timestamp": 1_700_000_000_000}
-"""What web clients say beside it, of no use to the server."""
+"""Further keys that web clients send; the server does not use them."""
 
 
 class WsBuilder:
@@ -93,7 +93,7 @@ class WsLink(BenchLink):
         return position
 
     def _upgrade(self, data: bytes) -> int:
-        """Read the HTTP answer when it is whole, send the CONNECT; return where frames start."""
+        """Read the HTTP answer when it is whole, and send the CONNECT. Return where frames start."""
         head, found, _ = data.partition(b"\r\n\r\n")
         if not found:
             return 0

@@ -1,1 +1,1 @@
-"""Faults in a cluster under load, and what they did to it: see docs/chaos.md."""
+"""Faults in a cluster under load, and their effects: see docs/chaos.md."""

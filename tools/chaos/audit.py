@@ -1,4 +1,4 @@
-"""Whether what raw devices got, and what they can read, is what was acknowledged."""
+"""Checks that raw devices got, and can read, exactly the acknowledged messages."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,13 +8,13 @@ from typing import Any
 from .raw import Book, RawDevice, Spoken
 
 Deviations = dict[str, list[str]]
-"""By kind, what is not as promised."""
+"""The broken promises, by kind."""
 
 
 def missing(book: Book, devices: Iterable[RawDevice]) -> list[str]:
-    """Return which acknowledged messages have not come to which devices.
+    """Return the acknowledged messages that have not come to a device, with that device.
 
-    A device need not get what it sent itself: a web client's count of its own may leave it out.
+    A device need not get its own messages: a web client's own count may leave them out.
     """
     by_user: dict[str, list[tuple[RawDevice, frozenset[int]]]] = {}
     for device in devices:
@@ -30,7 +30,7 @@ def missing(book: Book, devices: Iterable[RawDevice]) -> list[str]:
 
 
 def judge_arrivals(book: Book, devices: Iterable[RawDevice]) -> Deviations:
-    """Look at what came to each device: all of it, under one id, and each sender's in order."""
+    """Check the arrivals at each device: all messages, each under one id, and each sender's in order."""
     devices = list(devices)
     wrong: Deviations = {
         "messages of raw devices not acknowledged": [str(one) for one in book.unacknowledged()],
@@ -57,9 +57,9 @@ def judge_arrivals(book: Book, devices: Iterable[RawDevice]) -> Deviations:
 def judge_history(
     book: Book, conversation: tuple[int, str], parties: frozenset[str], read: Sequence[Mapping[str, Any]]
 ) -> Deviations:
-    """Compare what LRM gave of a conversation, newest first, with what was said in it.
+    """Compare the LRM of a conversation, newest first, with the messages sent there.
 
-    `parties`: who may write there; of a private conversation the two.
+    `parties`: the users who may write there; for a private conversation the two.
     """
     kind, target = conversation
     said = [
@@ -89,9 +89,9 @@ def judge_history(
 
 
 def disordered(found: Iterable[Spoken]) -> list[str]:
-    """Return what stands behind a later one of the same device in the same conversation.
+    """Return the messages that stand after a later one of the same device in the same conversation.
 
-    One that was refused was sent again when others had gone on: its place is where it was stored.
+    A refused message was sent again after later ones: its place is where it was stored.
     """
     last: dict[tuple[str, tuple[int, str]], int] = {}
     wrong = []

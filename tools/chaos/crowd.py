@@ -21,12 +21,12 @@ LOGIN_SECONDS = 120.0
 PATIENCE = 60.0
 LOGINS_AT_A_TIME = 16
 PIPELINED = 8
-"""Messages that a device sends in one go."""
+"""How many messages a device sends in one go."""
 MOST_UNANSWERED = 32
 GROUP_EVERY = 4
-"""Every so many goes of a device are to the group of hundreds."""
+"""Every n-th go of a device is to the group of hundreds."""
 AWAY = 4
-"""So many members of that group are away all the time, and fetch everything at the end."""
+"""How many members of that group are away all the time, and fetch everything at the end."""
 DEVICES = (
     ("tcp", Rule.ANDROID, False),
     ("ws", Rule.WEB, True),
@@ -37,14 +37,14 @@ DEVICES = (
 
 
 class ChaosCrowd:
-    """So many users with devices, and others who make their group large."""
+    """Users with devices, and others who make their group large."""
 
     def __init__(self, addresses: Mapping[str, Sequence[str]]) -> None:
-        """`addresses`: of the connectors by transport, and of the api processes as "http"."""
+        """`addresses` are those of the connectors by transport, and those of the api processes as "http"."""
         self.book = Book()
         self.devices: list[RawDevice] = []
         self.away: list[RawDevice] = []
-        """Of members who come at the end only."""
+        """The devices of members who come only at the end."""
         self.group = ""
         self.deeds: list[Deeds] = []
         self._addresses = addresses
@@ -54,7 +54,7 @@ class ChaosCrowd:
         self._work: set[asyncio.Task[None]] = set()
 
     async def log_in(self, users: int, group: int) -> Self:
-        """Log in `users` with all their devices, and as many others as make `group`; make the group."""
+        """Log in `users` with all their devices, and enough others for `group` members. Make the group."""
         target = Target(self._addresses["tcp"], self._addresses["ws"], self._addresses["http"], SUPER_CODE)
         async with World.on(target, "tcp") as world:
             self._uids = [await self._log_in_devices(world, number) for number in range(users)]
@@ -65,7 +65,7 @@ class ChaosCrowd:
         self.group = f"{self.book.run}-crowd"
         owner = self.devices[0]
         await owner.create_group([*self._uids[1:], *others], name="crowd", group_id=self.group)
-        # The notice of it gives each device a place in its inbox to go on from.
+        # Its notice gives each device a starting place in its inbox.
         async with asyncio.timeout(LOGIN_SECONDS):
             for device in (*self.devices, *self.away):
                 await device.begun.wait()
@@ -118,7 +118,7 @@ class ChaosCrowd:
             for device in devices:
                 await device.online.wait()
 
-    # What it does
+    # Actions
 
     def start(self, rate: float) -> None:
         """Send `rate` messages a second, all devices together, and begin the deeds."""
@@ -147,12 +147,12 @@ class ChaosCrowd:
         return device.compose(PRIVATE, other, frozenset((other,)))
 
     def spread(self) -> None:
-        """Have the devices that went elsewhere go back to their own connectors."""
+        """Send devices that went to other connectors back to their own."""
         for device in self.devices:
             device.go_home()
 
     def check(self) -> None:
-        """Raise what ended a device or its work, if something did."""
+        """Raise the error that ended a device or its work, if any."""
         for task in (*self._tasks, *self._work):
             if task.done() and not task.cancelled():
                 task.result()
@@ -173,10 +173,10 @@ class ChaosCrowd:
     def _acknowledged(self) -> int:
         return len(self.book.spoken) - len(self.book.unacknowledged())
 
-    # What came of it
+    # Results
 
     async def stop(self, seconds: float) -> bool:
-        """Send nothing more, and wait until all is acknowledged and has arrived. False when time is over first."""
+        """Send nothing more, and wait until everything is acknowledged and has arrived. False: time is over."""
         if not self._stop.is_set():
             for device in self.away:
                 self._begin(device)
@@ -191,11 +191,11 @@ class ChaosCrowd:
         return not missing(self.book, (*self.devices, *self.away))
 
     def arrivals(self) -> Deviations:
-        """Look at all that came."""
+        """Check all arrivals."""
         return judge_arrivals(self.book, (*self.devices, *self.away))
 
     async def judge(self) -> Deviations:
-        """Look at all that came, and read everything back."""
+        """Check all arrivals, and read everything back."""
         wrong = self.arrivals()
         for number, (first, second) in enumerate(combinations(self._uids, 2)):
             one, other = (self._device(uid, number % len(DEVICES)) for uid in (first, second))
@@ -213,7 +213,7 @@ class ChaosCrowd:
         return [device for device in self.devices if device.uid == uid][number]
 
     def outstanding(self) -> str:
-        """Return what keeps it from being done."""
+        """Return what is still open."""
         devices = (*self.devices, *self.away)
         unsettled = [device.session.client_id for device in devices if not device.settled]
         lost = missing(self.book, devices)
@@ -225,7 +225,7 @@ class ChaosCrowd:
         )
 
     def summary(self) -> str:
-        """Return how much there was of what, and what is outstanding."""
+        """Return counts of all kinds of messages, and what is still open."""
         book = self.book
         without = sum(not one.local_id for one in book.spoken.values())
         again = sum(device.again for device in (*self.devices, *self.away))

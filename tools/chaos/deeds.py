@@ -1,4 +1,4 @@
-"""Changes of groups, friends and settings while faults happen: what was acknowledged must hold afterwards."""
+"""Changes of groups, friends and settings while faults happen: acknowledged changes must hold afterwards."""
 
 import asyncio
 import json
@@ -15,17 +15,17 @@ PAUSE = 0.5
 BETWEEN = 1.0
 NAME, GROUP_RENAMED = 0, 110
 THERE, GONE = frozenset((11, 16)), frozenset((9, 253))
-"""Codes of what is there already, and of what is not there any more."""
+"""Codes for something that exists already, and for something that no longer exists."""
 AGAIN = frozenset((4, 249, 250))
-"""Codes of what may go well the next time. Over WebSocket nobody knows, and all is tried again."""
+"""Codes of failures that may succeed next time. Over WebSocket there is no code, so everything is tried again."""
 OWN_SCOPE = 1000
-"""The first that is an application's own."""
+"""The first scope that belongs to applications."""
 
 
 class Deeds:
-    """What two users do, over and over, and what must hold for it.
+    """The repeated actions of two users, and what must hold afterwards.
 
-    Their devices `one` and `other` are on TCP, where refusals have codes; `web` is another device of the first.
+    Their devices `one` and `other` are on TCP, where refusals have codes. `web` is another device of the first user.
     """
 
     def __init__(self, book: Book, one: RawDevice, other: RawDevice, web: RawDevice) -> None:
@@ -42,7 +42,7 @@ class Deeds:
         self._setting = ""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go on until `stop`; whatever was begun is acknowledged then."""
+        """Go on until `stop`. Then every begun change is acknowledged."""
         one, other = self._one, self._other
         name = f"{self._book.run} 0"
         await self._do(lambda: one.create_group([other.uid], name=name, group_id=self._group), THERE)
@@ -88,11 +88,11 @@ class Deeds:
         self._setting = value
 
     def _by(self, number: int) -> RawDevice:
-        """Return over which transport what may be done twice is done."""
+        """Return the transport for changes that may be done twice."""
         return self._one if number % 2 else self._web
 
     async def _do(self, attempt: Callable[[], Awaitable[object]], done: frozenset[int]) -> int:
-        """Try until it is acknowledged; return how often.
+        """Try until it is acknowledged. Return the number of tries.
 
         `done`: codes that say that it was carried out, if an earlier try had no answer.
         """
@@ -116,7 +116,7 @@ class Deeds:
         return tries
 
     async def judge(self) -> list[str]:
-        """Return what does not hold, as the server says now."""
+        """Return the facts that do not hold, according to the server now."""
         one, other = self._one, self._other
         wrong = []
 

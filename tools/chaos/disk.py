@@ -1,4 +1,4 @@
-"""The folder of a service on a small disk of its own, in memory, which can be full. It takes root."""
+"""The folder of a service on its own small disk in memory, which can be full. It needs root."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ SIZE = "1g"
 
 
 def put_on_small_disk(folder: Path) -> bool:
-    """Mount a small file system on a folder that is not there yet; return whether that was possible."""
+    """Mount a small file system on a folder that does not exist yet. Return whether that was possible."""
     if folder.exists():
         return is_small_disk(folder)
     folder.mkdir(parents=True)
@@ -23,7 +23,7 @@ def is_small_disk(folder: Path) -> bool:
 
 
 def remove_small_disk(folder: Path) -> None:
-    """Unmount it, with all that is on it."""
+    """Unmount it, with all its files."""
     if is_small_disk(folder):
         subprocess.run(["umount", str(folder)], check=True)
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What is in the inbox of a user: read by a device that logs in for it, as devices read it."""
+"""Reads the inbox of a user with a new device, the way devices read it."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -17,7 +17,7 @@ class InboxReader(Client):
         self.entries: list[pb.Message] = []
         self.head = 0
         self.came = asyncio.Event()
-        """All has come that was there when it connected."""
+        """Whether all entries from before its connection have come."""
         super().__init__(
             credentials,
             **addresses,
@@ -38,14 +38,10 @@ class InboxReader(Client):
 
 
 async def read_inbox(
-    credentials: Credentials,
-    after: int,
-    addresses: Where,
-    options: Options,
-    patience: float,
+    credentials: Credentials, after: int, addresses: Where, options: Options, patience: float
 ) -> tuple[list[pb.Message], int]:
     """Return the entries behind a seq of 1 or more, and the last seq there is. Raises TimeoutError."""
     async with InboxReader(credentials, after, addresses, options) as reader, asyncio.timeout(patience):
         await reader.came.wait()
-        # A new device is given the newest of one answer, also those that it says it has.
+        # A new device gets the newest entries of one answer, even those that it claims to have.
         return reader.entries[max(0, len(reader.entries) - (reader.head - after)) :], reader.head

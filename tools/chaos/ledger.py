@@ -1,4 +1,4 @@
-"""What the swarm did, and what came of it. Times are those of `time.monotonic`."""
+"""The actions of the swarm, and their results. Times are those of `time.monotonic`."""
 
 import secrets
 import time
@@ -11,7 +11,7 @@ from fsharechat.protocol.signals import ContentType
 
 @dataclass(slots=True)
 class LedgerEntry:
-    """One message, from the first attempt to its arrival at all who are to get it."""
+    """One message, from the first attempt to its arrival at all receivers."""
 
     sender: int
     number: int
@@ -22,13 +22,13 @@ class LedgerEntry:
     recalled: float | None = None
     """When its recall was acknowledged."""
     came: dict[int, float] = field(default_factory=dict)
-    """When it came to whom."""
+    """The receivers that it reached, and when."""
     ids: set[int] = field(default_factory=set)
-    """Under which ids it was seen: more than one is a message stored twice."""
+    """The ids under which it was seen. More than one: it was stored twice."""
 
     @property
     def arrived(self) -> float | None:
-        """When everybody had it."""
+        """When all receivers had it."""
         return max(self.came.values()) if len(self.came) == len(self.to) else None
 
     def __str__(self) -> str:
@@ -38,14 +38,14 @@ class LedgerEntry:
 
 @dataclass(slots=True)
 class Read:
-    """Up to where somebody has reported to have read a conversation, and what became known of it."""
+    """A read report for a conversation, and what others have learned of it."""
 
     date: int
     learnt: int = 0
 
 
 class Ledger:
-    """What the whole swarm sent. `run` marks the texts, so that those of an earlier run do not count."""
+    """All messages of the swarm. `run` marks the texts, so that those of an earlier run do not count."""
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
@@ -53,18 +53,18 @@ class Ledger:
         self.messages: dict[str, LedgerEntry] = {}
         self.by_id: dict[int, LedgerEntry] = {}
         self.reads: dict[tuple[int, int, str], Read] = {}
-        """Acknowledged read reports by reporter, who is told, and the group ("" for a private conversation)."""
+        """Acknowledged read reports by reporter, receiver and group ("" for a private conversation)."""
         self.resent: list[float] = []
         """When a message was sent again."""
         self.refused: list[float] = []
         """When a request got an error code."""
         self.told_of_recalls: set[tuple[int, int]] = set()
-        """Whom a notice told of the recall of which message."""
+        """The users that were told of a recall, by message."""
         self.strange: list[str] = []
-        """What nobody sent, or somebody else got."""
+        """Messages that nobody sent, or that the wrong user got."""
 
     def begin(self, sender: int, number: int, to: Iterable[int]) -> tuple[str, LedgerEntry]:
-        """Take note of a message and return its text."""
+        """Note a message, and return its text."""
         text = f"{self.run} {sender} {number}"
         sent = self.messages[text] = LedgerEntry(sender, number, frozenset(to), time.monotonic())
         return text, sent
@@ -76,13 +76,13 @@ class Ledger:
         self.by_id[message_id] = sent
 
     def find(self, message: pb.Message) -> LedgerEntry | None:
-        """Return what a message is; one that was recalled has no text left, and is known by its id."""
+        """Return the entry of a message. A recalled one has no text, and is found by its id."""
         if message.content.type == ContentType.RECALLED:
             return self.by_id.get(int(message.content.data))
         return self.messages.get(message.content.searchable_content)
 
     def is_ours(self, message: pb.Message) -> bool:
-        """Return whether a message is of this run, and no notice of the server's."""
+        """Return whether a message is from this run, and is no notice of the server."""
         recalled = message.content.type == ContentType.RECALLED
         return recalled or message.content.searchable_content.startswith(self.run)
 
@@ -90,7 +90,7 @@ class Ledger:
         return sum(sent.acknowledged is None for sent in self.messages.values())
 
     def missing(self) -> list[LedgerEntry]:
-        """What was acknowledged and has not arrived."""
+        """Acknowledged messages that have not arrived."""
         return [
             sent for sent in self.messages.values() if sent.acknowledged is not None and sent.arrived is None
         ]
@@ -99,7 +99,7 @@ class Ledger:
         return [sent for sent in self.messages.values() if sent.recalled is not None]
 
     def untold(self) -> list[str]:
-        """Which acknowledged recalls somebody was not told of."""
+        """Acknowledged recalls of which a user was not told."""
         return [
             f"{sent} to {number}"
             for sent in self.recalls()
@@ -108,5 +108,5 @@ class Ledger:
         ]
 
     def unread(self) -> list[tuple[int, int, str]]:
-        """Which acknowledged read reports have not become known."""
+        """Acknowledged read reports that have not become known."""
         return [key for key, read in self.reads.items() if read.learnt < read.date]

@@ -1,4 +1,4 @@
-"""Who holds the node ids, as the registry says."""
+"""The holders of the node ids, according to the registry."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ SECONDS = 30.0
 
 
 async def check_registry(world: ChaosWorld) -> list[str]:
-    """Return the kinds of processes of which not each has its id."""
+    """Return the kinds of processes in which some process has no id."""
     registry = ZooKeeperRegistry(world.variables()["FSHARECHAT_REGISTRY__URL"])
     await registry.open()
     try:

@@ -1,4 +1,4 @@
-"""Packets that are dropped, not refused: connections stay open and nothing comes. It takes root, and `nft`."""
+"""Drops packets instead of refusing them: connections stay open, and nothing comes. It needs root and `nft`."""
 
 import subprocess
 from collections.abc import Iterable
@@ -19,23 +19,23 @@ table inet {table} {{
 
 
 class PacketFilter:
-    """A table of nftables of one's own, of that name."""
+    """An own table of nftables, with that name."""
 
     def __init__(self, name: str) -> None:
         self._table = f"fsharechat_{''.join(one if one.isalnum() else '_' for one in name)}"
 
     def open(self) -> None:
-        """Make the table, with nothing to drop yet. Raises CalledProcessError where that is not possible."""
+        """Make the table, with nothing to drop yet. Raises CalledProcessError if that is not possible."""
         self.close()
         _nft(_RULES.format(table=self._table))
 
     def drop(self, ports: Iterable[int]) -> None:
-        """Drop from now on what goes to and from these TCP ports."""
+        """From now on drop packets to and from these TCP ports."""
         if listed := ", ".join(map(str, ports)):
             _nft(f"add element inet {self._table} ports {{ {listed} }}")
 
     def close(self) -> None:
-        """Let everything through; also what an earlier run has left."""
+        """Let everything through. This also removes the table of an earlier run."""
         _nft(f"add table inet {self._table}\ndelete table inet {self._table}")
 
 
@@ -52,7 +52,7 @@ def can_drop() -> bool:
 
 
 def _quiet(_: str) -> None:
-    """Whether it works is all that is asked."""
+    """Return only whether a command works."""
 
 
 def _nft(text: str) -> None:

@@ -1,7 +1,7 @@
-"""Devices that speak the wire themselves, each by the rule of one public client.
+"""Devices that speak the wire protocol directly, each by the rule of one public client.
 
-They are devices of the conformance suite, which shares no code with the server. Unlike those they outlive their
-connections: they go to the next connector, and send again what was not acknowledged.
+They are devices of the conformance suite, which shares no code with the server. But these survive their connections:
+they go to the next connector, and send unacknowledged messages again.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ from tools.wire.bodies import PING_INTERVAL, Object, new_local_id, pull_body, we
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
-"""So long a frame may wait to be written, and a CONNECT for its answer."""
+"""How long a frame may wait to be written, and a CONNECT for its answer, s."""
 TICK_SECONDS = 0.5
 PING_TICKS, DEAD_TICKS = 8, 20
-"""So many ticks without a frame until a PING, and until the connection counts as dead."""
+"""After how many ticks without a frame a PING is sent, and the connection counts as dead."""
 RESEND_SECONDS = 3.0
-"""Public Android sends the same frame again after this."""
+"""The public Android client sends the same frame again after so many seconds."""
 PAUSE = 0.3
 PAGE = 200
 
 
 class Rule(Enum):
-    """What a device says that it has (section 6)."""
+    """What a device claims to have (section 6)."""
 
     IOS = "the last answer"
     ANDROID = "the head of the last MN"
@@ -73,12 +73,12 @@ class Spoken:
 
 @dataclass
 class Book:
-    """What all raw devices of a run sent. `run` marks their texts."""
+    """The messages of all raw devices of a run. `run` marks their texts."""
 
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     spoken: dict[str, Spoken] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
-    """What the contract does not allow, as it was seen."""
+    """The breaches of the contract that were seen."""
     resent: int = 0
     refused: int = 0
 
@@ -113,31 +113,31 @@ class RawDevice(SuiteDevice):
         rule: Rule,
         local_ids: bool,
     ) -> None:
-        """`addresses`: of the connectors, its own one first."""
+        """`addresses` are those of the connectors, its own one first."""
         super().__init__(Nowhere(), session)
         self.transport = transport
         self.rule, self.local_ids = rule, local_ids
         self.heard: dict[int, str] = {}
         """Texts by message id, in the order in which they came first."""
         self.again = 0
-        """How often a message came that it had."""
+        """How often a known message came again."""
         self.position = 0
         self.online = asyncio.Event()
         self.begun = asyncio.Event()
-        """It has a place in its inbox to go on from."""
+        """Whether it has a starting place in its inbox."""
         self._book = book
         self._addresses = addresses
         self._at = ""
         self._numbers = 0
         self._sent_since = 0
-        """Acknowledged since the last messages came, as web clients count."""
+        """How many own messages were acknowledged since the last messages came, as web clients count."""
         self._sent: dict[int, Spoken] = {}
         """By frame id."""
         self._unanswered: dict[int, Spoken] = {}
-        """Those without a PUB_ACK that says yes, in their order."""
+        """Messages without an accepting PUB_ACK, in order."""
         self._asked: dict[int, asyncio.Future[ArrivedFrame | None]] = {}
         self._pulls: dict[int, int] = {}
-        """What was claimed, by frame id."""
+        """The claimed seqs, by frame id."""
         self._writing = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -159,7 +159,7 @@ class RawDevice(SuiteDevice):
         await until(lambda: self.unanswered < most, lambda: f"{self.unanswered} without a PUB_ACK")
 
     async def run(self) -> None:
-        """Be connected, to one's own connector if it can be, until this is cancelled."""
+        """Stay connected, to the own connector if possible, until cancelled."""
         try:
             while True:
                 for address in self._addresses:
@@ -170,12 +170,12 @@ class RawDevice(SuiteDevice):
             await asyncio.gather(*self._closing)
 
     def go_home(self) -> None:
-        """Leave a connector that is not one's own, at whatever moment this is."""
+        """Leave a foreign connector, at any moment."""
         if self.online.is_set() and self._at != self._addresses[0]:
             self._leave()
 
     async def _stay(self, address: str) -> bool:
-        """Connect and stay until the connection ends; return whether there was one."""
+        """Connect, and stay until the connection ends. Return whether there was one."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 link = await SuiteLink.open(self.transport, address)
@@ -227,7 +227,7 @@ class RawDevice(SuiteDevice):
                     await link.send("PING", body=json.dumps(PING_INTERVAL).encode(), content=PING_INTERVAL)
                 await self._repeat()
 
-    # What it asks for and gets
+    # Receiving
 
     async def _ask_for_missed(self) -> None:
         position, self._sent_since, counted = self.position, 0, self._sent_since
@@ -238,7 +238,7 @@ class RawDevice(SuiteDevice):
             await self._pull(position)
 
     async def _pull(self, after: int, counted: int = -1) -> None:
-        """Ask for what follows a seq: 0 or more `counted` are own messages that web clients add to it."""
+        """Ask for the entries after a seq. `counted` own messages, 0 or more, are added to it, as web clients do."""
         frame_id = self._next_id()
         self._pulls[frame_id] = after
         web = web_pull(after)
@@ -258,10 +258,10 @@ class RawDevice(SuiteDevice):
             elif frame.message_id in self._pulls:
                 self._pulled(frame, self._pulls.pop(frame.message_id))
             elif (future := self._asked.pop(frame.message_id, None)) and not future.done():
-                future.set_result(frame)  # else it comes too late: nobody waits any more
+                future.set_result(frame)  # else it is too late: nobody waits any more
 
     def _pulled(self, frame: ArrivedFrame, claim: int) -> None:
-        if frame.failed:  # deployed clients do not ask again either: the server must tell them again
+        if frame.failed:  # deployed clients do not ask again either: the server must notify them again
             return
         for message in frame.content["messageResponseList"]:
             self._hear(message, claim)
@@ -284,7 +284,7 @@ class RawDevice(SuiteDevice):
             self.again += 1
         self.heard.setdefault(message_id, text)
 
-    # What it sends
+    # Sending
 
     def compose(self, kind: int, target: str, to: frozenset[str]) -> Spoken:
         """Return the next message of this device."""
@@ -308,7 +308,7 @@ class RawDevice(SuiteDevice):
         return one
 
     async def say(self, messages: Sequence[Spoken]) -> None:
-        """Send messages one behind the other, without waiting for any answer."""
+        """Send messages one after the other, without waiting for answers."""
         async with self._writing:
             for one in messages:
                 self._sent[one.frame_id] = self._unanswered[one.frame_id] = one
@@ -321,7 +321,7 @@ class RawDevice(SuiteDevice):
         self._book.resent += one.tries > 0
         one.tries += 1
         one.last_try = time.monotonic()
-        # Always the same frame id and bytes: by them a message without local id is known again.
+        # Always the same frame id and bytes: a message without a local id is recognised by them.
         try:
             await self.link.send("PUBLISH", "MS", one.frame_id, one.body, one.content)
         except LinkClosed:
@@ -364,7 +364,7 @@ class RawDevice(SuiteDevice):
     async def ask_raw(
         self, sub: str, body: bytes, content: Any = None, *, frame_id: int | None = None
     ) -> ArrivedFrame:
-        """Send a request and return its answer. Raises Refused, and OSError when none comes."""
+        """Send a request and return its answer. Raises Refused, and OSError if none comes."""
         frame_id = frame_id or self._next_id()
         async with asyncio.timeout(ANSWER_SECONDS):
             await self.online.wait()
@@ -385,7 +385,7 @@ class RawDevice(SuiteDevice):
 
 
 async def _next(link: SuiteLink) -> ArrivedFrame | None:
-    """Return the next frame; None if none comes within a tick."""
+    """Return the next frame, None if none comes within a tick."""
     try:
         async with asyncio.timeout(TICK_SECONDS):
             return await link.until(lambda _: True, "a frame")

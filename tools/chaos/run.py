@@ -1,4 +1,4 @@
-"""A run: clients log in and send, faults happen, and then everything is looked at."""
+"""A run: clients log in and send, faults happen, and then everything is checked."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ SETTLE_SECONDS = 120.0
 
 
 class Run(NamedTuple):
-    """How long, how hard."""
+    """The parameters of a run."""
 
     seconds: float
     clients: int = 200
@@ -32,13 +32,13 @@ class Run(NamedTuple):
     """Members of the group of the raw devices."""
 
 
-class ChaosOutcome(NamedTuple):
+class Outcome(NamedTuple):
     table: str
     wrong: list[str]
 
 
-async def storm(name: str, run: Run, say: Callable[[str], None]) -> ChaosOutcome:
-    """Let faults happen to the cluster `name`, which is up, and return what they did."""
+async def storm(name: str, run: Run, say: Callable[[str], None]) -> Outcome:
+    """Cause faults in the running cluster `name`, and return their effects."""
     world = ChaosWorld(name)
     swarm, crowd = Swarm(world.addresses()), ChaosCrowd(world.addresses())
     verdict = RunVerdict()
@@ -77,7 +77,7 @@ async def storm(name: str, run: Run, say: Callable[[str], None]) -> ChaosOutcome
         verdict.add("ids without a lease", await check_registry(world))
         verdict.add("errors that nobody caught", world.complaints())
         lines = [table(swarm, faults.faults, begun, run.rate), summary(swarm), crowd.summary()]
-        return ChaosOutcome("\n".join(lines), verdict.wrong)
+        return Outcome("\n".join(lines), verdict.wrong)
     finally:
         await swarm.close()
         await crowd.close()

@@ -1,4 +1,4 @@
-"""The faults: one every so often, or two at once, in a random order, undone before the next one."""
+"""The faults: one after the other, or two at once, in a random order. Each is undone before the next one."""
 
 import asyncio
 import random
@@ -18,12 +18,12 @@ DROP = 8.0
 FULL = 20.0
 PAIR = "pair"
 GHOST_SECONDS = 15.0
-"""So long after the end of a connector its sessions must be gone everywhere."""
+"""How long after the end of a connector its sessions must be gone everywhere, s."""
 GHOST_PATIENCE = 2.0
 GHOST_WAIT = 30.0
 SAME_MOMENT = 0.5
 KILLED = 0.5
-"""Part of the restarts of services that begin with SIGKILL."""
+"""The share of service restarts that begin with SIGKILL."""
 
 Say = Callable[[str], None]
 
@@ -38,14 +38,14 @@ class Fault:
     end: float = 0.0
     """When the next one began."""
     ghosts: int | None = None
-    """Sessions of a killed connector that group processes still knew; None where nobody looked."""
+    """How many sessions of a killed connector group processes still knew, None if not checked."""
 
 
 Strike = Callable[["Storm", Fault], Awaitable[str]]
 
 
 class Storm:
-    """Strikes the cluster until it is told to stop."""
+    """Causes faults in the cluster until it is told to stop."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Storm:
         only: Sequence[str],
         after_each: Callable[[], Awaitable[None]],
     ) -> None:
-        """`only` names the kinds of faults, of STRIKES; none: all. `after_each` is awaited when a fault is undone."""
+        """`only` names kinds of faults in STRIKES; empty: all. `after_each` is awaited when a fault is undone."""
         self.faults: list[Fault] = []
         self.world = world
         self.dice = dice
@@ -68,14 +68,14 @@ class Storm:
         self._kinds = [kind for kind in wanted if kind == PAIR or kind in self._possible]
         self._watches: set[asyncio.Task[None]] = set()
         self._struck: set[str] = set()
-        """Processes to which something happens now."""
+        """Processes with a fault at the moment."""
         self._freed = asyncio.Condition()
 
     async def run(self, seconds: float) -> None:
-        """Strike until `seconds` are over."""
+        """Cause faults until `seconds` are over."""
         end = time.monotonic() + seconds
         order = self._order()
-        # Some quiet first, so that the first fault meets a busy cluster.
+        # Wait a little first, so that the first fault meets a busy cluster.
         await asyncio.sleep(min(self._every, seconds / 4))
         while time.monotonic() < end:
             name, strike = next(order)
@@ -93,7 +93,7 @@ class Storm:
                 watch.result()
 
     def _order(self) -> Iterator[tuple[str, Strike]]:
-        """All kinds of faults again and again, each time in another order."""
+        """Yield all kinds of faults again and again, each time in another order."""
         while True:
             self.dice.shuffle(self._kinds)
             for kind in self._kinds:
@@ -104,7 +104,7 @@ class Storm:
                     yield kind, STRIKES[kind]
 
     def _without_what_cannot_be(self, kinds: Iterable[str]) -> list[str]:
-        """Return those that are possible here, and say why others are not."""
+        """Return the faults that are possible here, and print why others are not."""
         found = list(kinds)
         for needed, possible, why in (
             ("cut", can_cut, "ss -K does not work here (it takes root)"),
@@ -122,7 +122,7 @@ class Storm:
         return found
 
     def _two(self) -> tuple[str, str]:
-        """Return two kinds that do not happen to the same service."""
+        """Return two kinds that do not concern the same service."""
         while True:
             one, other = self.dice.sample(self._possible, 2)
             if SERVICE_OF.get(one) is None or SERVICE_OF.get(one) != SERVICE_OF.get(other):
@@ -130,9 +130,9 @@ class Storm:
 
     @asynccontextmanager
     async def one_of(self, *roles: str) -> AsyncIterator[str]:
-        """Choose a process to which nothing happens yet, for as long as this is entered."""
+        """Choose a process without a fault, and reserve it while the context is open."""
         role = self.dice.choice(roles)
-        async with self._freed:  # the other fault of a pair may have the only one
+        async with self._freed:  # the other fault of a pair may have taken the only one
             await self._freed.wait_for(lambda: self._free(role))
             name = self.dice.choice(self._free(role))
             self._struck.add(name)
@@ -147,13 +147,13 @@ class Storm:
         return [member.name for member in self.world.members(role) if member.name not in self._struck]
 
     def watch_for_ghosts(self, fault: Fault) -> None:
-        """See, some time from now, whether the group processes know only sessions that there are."""
+        """Check, some time from now, that the group processes know only existing sessions."""
         watch = asyncio.get_running_loop().create_task(self._look_for_ghosts(fault))
         self._watches.add(watch)
 
     async def _look_for_ghosts(self, fault: Fault) -> None:
         await asyncio.sleep(fault.begun + GHOST_SECONDS - time.monotonic())
-        # By now another fault may be under way: a process that does not answer, or sessions that are just moving.
+        # Meanwhile another fault may be under way: a process may not answer, or sessions may be moving.
         give_up = time.monotonic() + GHOST_WAIT
         until = give_up
         while time.monotonic() < until:
@@ -168,9 +168,9 @@ class Storm:
 
 
 async def ghosts(world: ChaosWorld) -> int | None:
-    """Return how many sessions a group process knows that no connector has.
+    """Return how many sessions without a connector a group process knows.
 
-    None if one does not answer, or so slowly that its answer is of another moment than those of the others.
+    None if a process does not answer, or answers so slowly that the answers come from different moments.
     """
     members = [*world.members("connector"), *world.members("group")]
     begun = time.monotonic()
@@ -221,7 +221,7 @@ async def _drop(storm: Storm, _: Fault) -> str:
 
 
 def _hit(service: str, how: Callable[[Storm, str, Sequence[Daemon]], Awaitable[str]]) -> Strike:
-    """Return what happens to processes of a service: `how` gets its actual name, and those processes."""
+    """Return a fault of the processes of a service. `how` gets its actual name, and those processes."""
 
     async def strike(storm: Storm, _: Fault) -> str:
         name = storm.world.actual(service)
@@ -277,4 +277,4 @@ SERVICE_OF = {
     **{kind: kind.split()[-1] for kind in STRIKES if kind.split()[-1] in SERVICES},
     "full disk": "mariadb",
 }
-"""The service to which a fault happens, if it is one."""
+"""The service of a fault, if it has one."""

@@ -1,4 +1,4 @@
-"""Clients that send to each other at a steady rate, and remember all they sent and got."""
+"""Clients that send to each other at a steady rate, and remember all messages sent and received."""
 
 import asyncio
 import random
@@ -40,22 +40,22 @@ TRANSPORTS = ("tcp", "ws")
 FIRST_NUMBER = 13_700_000_000
 MOST_CLIENTS = 1_000
 SWARMS = 100_000
-"""Each swarm is of other users: a cluster may know what those of an earlier one did."""
+"""Each swarm has new users: a cluster may know messages of an earlier swarm."""
 PATIENCE = 600.0
-"""Seconds for which a message is sent again: however long the cluster is away, nobody gives up."""
+"""How long a message is sent again, s: longer than any outage of the cluster."""
 LOGIN_SECONDS = 120.0
 LOGINS_AT_A_TIME = 16
 PAUSE = 0.2
 NEIGHBOURS = (1, 7, 50)
-"""To whom each client sends in turn, counted from its own number."""
+"""The receivers to which each client sends in turn, counted from its own number."""
 GROUP_SIZE = 10
-"""So many clients have a group."""
+"""How many clients share a group."""
 GROUP_EVERY = 4
-"""Every so many messages of a client go to its group."""
+"""Every n-th message of a client goes to its group."""
 RECALL_EVERY = 10
-"""Every so many messages of a client are recalled."""
+"""Every n-th message of a client is recalled."""
 READ_SECONDS = 20.0
-"""So often a client says what it has read."""
+"""How often a client reports what it has read, s."""
 
 OPTIONS = Options(
     connect_timeout=5.0,
@@ -72,7 +72,7 @@ OPTIONS = Options(
 
 
 class SwarmMember(Client):
-    """A device that numbers what it sends. One message at a time, so that they have an order."""
+    """A device that numbers its messages. It sends one at a time, so they have an order."""
 
     def __init__(
         self, number: int, ledger: Ledger, credentials: Credentials, transport: str, addresses: Sequence[str]
@@ -83,7 +83,7 @@ class SwarmMember(Client):
         self.begin = 0
         """The head of the inbox before the first message of this run."""
         self.came: list[tuple[int, int, int]] = []
-        """Sender, number and id of what came, in that order."""
+        """Sender, number and id of received messages, in their order."""
         self.group_id = ""
         self._members: Sequence[SwarmMember] = ()
         self._numbers: Mapping[str, int] = {}
@@ -103,7 +103,7 @@ class SwarmMember(Client):
     def meet(
         self, members: Sequence["SwarmMember"], numbers: Mapping[str, int], mates: frozenset[int]
     ) -> None:
-        """Know the others, and the numbers of users and of those in the same group."""
+        """Learn of the others: the numbers of the users, and the members of the same group."""
         self._members, self._numbers, self._mates = members, numbers, mates - {self.number}
 
     async def run(self, period: float, stop: asyncio.Event) -> None:
@@ -118,7 +118,7 @@ class SwarmMember(Client):
                 await self._take_back(sent)
 
     async def read_on(self, stop: asyncio.Event) -> None:
-        """Say now and then what was read, until `stop` and the last of it has been said."""
+        """Report from time to time what was read, until `stop` and the last report."""
         seconds = random.uniform(0, READ_SECONDS)
         while not await _stopped(stop, seconds):
             await self._say_read()
@@ -133,7 +133,7 @@ class SwarmMember(Client):
         return await super().request(sub_signal, body, within=within)
 
     async def go_home(self) -> None:
-        """Leave a connector that is not this client's own; the way back is through the list of addresses."""
+        """Leave a foreign connector. The way back is through the list of addresses."""
         connection = self._link.connection
         if self.address != self.home and connection is not None:
             await connection.close()
@@ -176,7 +176,7 @@ class SwarmMember(Client):
             try:
                 return await attempt()
             except (Disconnected, RequestError, RequestTimeout, SendUnconfirmed):
-                # Over WebSocket a refusal does not say why, so the client leaves it to us to send it again.
+                # Over WebSocket a refusal has no reason, so the client leaves the resend to us.
                 self._ledger.refused.append(time.monotonic())
                 await asyncio.sleep(random.uniform(PAUSE / 2, PAUSE))
 
@@ -207,7 +207,7 @@ class SwarmMember(Client):
 
 
 async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait so long, or until `stop`; return whether it is that."""
+    """Wait so long, or until `stop`. Return whether `stop` came."""
     try:
         async with asyncio.timeout(max(0.0, seconds)):
             await stop.wait()
@@ -220,7 +220,7 @@ class Swarm:
     """All clients, half of them over each transport, and spread over the connectors."""
 
     def __init__(self, addresses: Mapping[str, Sequence[str]]) -> None:
-        """`addresses`: of the connectors by transport, and of the api processes as "http"."""
+        """`addresses` are those of the connectors by transport, and those of the api processes as "http"."""
         self.ledger = Ledger()
         self.members: list[SwarmMember] = []
         self._addresses = addresses
@@ -254,7 +254,7 @@ class Swarm:
         return self
 
     async def inbox(self, number: int) -> tuple[list[pb.Message], int]:
-        """Return what came to a user in this run, as a new device reads it, and the last seq there is."""
+        """Return the messages to a user in this run, as a new device reads them, and the last seq."""
         member = self.members[number]
         credentials = await self._credentials(number, "reader")
         addresses = self._addresses[member.transport]
@@ -292,16 +292,16 @@ class Swarm:
                 tasks.create_task(member.read_on(self._stop))
 
     async def spread(self) -> None:
-        """Have the clients that went elsewhere go back to their own connectors."""
+        """Send clients that went to other connectors back to their own."""
         await asyncio.gather(*(member.go_home() for member in self.members))
 
     def check(self) -> None:
-        """Raise what ended the sending, or a client, if something did."""
+        """Raise the error that ended the sending, or a client, if any."""
         if self._running is not None and self._running.done():
             self._running.result()
 
     async def stop(self, seconds: float) -> bool:
-        """Send nothing more, and wait until all is acknowledged and has arrived. False when time is over first."""
+        """Send nothing more, and wait until everything is acknowledged and has arrived. False: time is over."""
         self._stop.set()
         return await until_done(self._all_is_done, self.check, seconds)
 

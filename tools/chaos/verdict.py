@@ -1,4 +1,4 @@
-"""What became of every message, fault by fault, and whether that is as promised."""
+"""The result of every message, fault by fault, compared with the promises."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ SHOWN = 5
 
 @dataclass
 class RunVerdict:
-    """What was found wrong; empty is well."""
+    """The faults that were found; empty if all is well."""
 
     wrong: list[str] = field(default_factory=list)
 
@@ -25,7 +25,7 @@ class RunVerdict:
 
 
 async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: RunVerdict) -> None:
-    """Compare what was acknowledged with what came and with what the inboxes hold."""
+    """Compare the acknowledged messages with the arrivals and the inboxes."""
     ledger = swarm.ledger
     verdict.add("messages not acknowledged", [str(s) for s in ledger.messages.values() if not s.acknowledged])
     verdict.add("messages lost", [str(sent) for sent in ledger.missing()])
@@ -45,9 +45,9 @@ async def judge(swarm: Swarm, faults: Iterable[Fault], verdict: RunVerdict) -> N
 
 
 async def _judge_inbox(swarm: Swarm, number: int, verdict: RunVerdict) -> None:
-    """The inbox has no hole, holds what was sent to the user and by the user once, and came in its order.
+    """Check an inbox: it has no hole, has each message to and by the user once, and came in its order.
 
-    What was recalled has nothing of its text left.
+    A recalled message has no text left.
     """
     member = swarm.members[number]
     found, head = await swarm.inbox(number)
@@ -73,7 +73,7 @@ async def _judge_inbox(swarm: Swarm, number: int, verdict: RunVerdict) -> None:
 
 
 def _disordered(entries: Sequence[tuple[int, int, int]]) -> list[str]:
-    """Return what came after a later one of the same sender, by its number or its id."""
+    """Return messages that came after a later one of the same sender, by number or id."""
     last: dict[int, tuple[int, int]] = {}
     found = []
     for sender, number, message_id in entries:
@@ -90,7 +90,7 @@ def _repeated(ids: Sequence[int]) -> list[str]:
 
 
 def table(swarm: Swarm, faults: Sequence[Fault], begun: float, rate: float) -> str:
-    """Return a row a fault, and one of all."""
+    """Return a row for each fault, and one for all."""
     head = [
         "fault",
         "at s",
@@ -122,7 +122,7 @@ def table(swarm: Swarm, faults: Sequence[Fault], begun: float, rate: float) -> s
 
 
 def summary(swarm: Swarm) -> str:
-    """Return how much there was of what has no column in the table."""
+    """Return the counts that have no column in the table."""
     ledger = swarm.ledger
     messages = [sent for sent in ledger.messages.values() if sent.acknowledged is not None]
     return (
@@ -135,7 +135,7 @@ def summary(swarm: Swarm) -> str:
 def _figures(swarm: Swarm, messages: Sequence[LedgerEntry], begin: float, end: float) -> list[str]:
     """Count what happened from `begin` to `end`."""
     acknowledged = [s for s in messages if s.acknowledged is not None and begin <= s.acknowledged < end]
-    # What is older than the fault waits for it from its begin on, and what outlasts it for the next one.
+    # An older message waits for this fault from its beginning on; one that lasts longer counts for the next fault.
     living = [s for s in messages if s.started < end and (s.arrived is None or s.arrived > begin)]
     sends = [min(s.acknowledged or end, end) - max(s.started, begin) for s in living]
     arrivals = [min(s.arrived or end, end) - max(s.started, begin) for s in living]

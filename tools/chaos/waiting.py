@@ -1,4 +1,4 @@
-"""Waiting for the end of what a load does."""
+"""Waiting for the end of a load."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ PAUSE_SECONDS = 0.1
 
 
 async def until_done(done: Callable[[], bool], check: Callable[[], None], seconds: float) -> bool:
-    """Wait until `done` holds; False when the time is over first. `check` raises what went wrong meanwhile."""
+    """Wait until `done` holds. False if the time is over first. `check` raises errors of the load."""
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:

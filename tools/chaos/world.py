@@ -24,9 +24,9 @@ from .packets import PacketFilter
 
 CUT_EVERY = 0.1
 REASON = 200
-"""Characters of a log's line that are shown."""
+"""How many characters of a line of a log are shown."""
 BACK_SECONDS = 180.0
-"""So long a service that went on may need until it serves again."""
+"""How long a service may need until it serves again, s."""
 STORES = ("mariadb", "galera")
 ASK_SECONDS = 5.0
 _SAMPLE = re.compile(r"^fsharechat_(\w+) (\S+)$", re.MULTILINE)
@@ -34,7 +34,7 @@ _BAD_LINES = ("Traceback", "unhandled error", "a task ended", "was never retriev
 
 
 def quiet(_: str) -> None:
-    """Say nothing: the table tells it."""
+    """Print nothing: the table has it."""
 
 
 class ChaosWorld:
@@ -82,7 +82,7 @@ class ChaosWorld:
         self._identities[name] = self._cluster.member(name).running
 
     async def pause(self, name: str, seconds: float) -> None:
-        """Have a process stand still for a while."""
+        """Stop a process for a while."""
         member = self._cluster.member(name)
         member.pause(quiet)
         try:
@@ -91,11 +91,11 @@ class ChaosWorld:
             member.resume()
 
     def actual(self, service: str) -> str:
-        """Return the name of a service: "mariadb" is whatever is the store."""
+        """Return the name of a service. "mariadb" stands for the store, whichever it is."""
         return self.store if service == "mariadb" else service
 
     def daemons(self, name: str, dice: random.Random) -> Sequence[Daemon]:
-        """Return the processes of a service; of several that hold the same, one of them."""
+        """Return the processes of a service. If several hold the same data, return one of them."""
         daemons = self.service(name).daemons
         return [dice.choice(daemons)] if len(daemons) > 1 else daemons
 
@@ -110,7 +110,7 @@ class ChaosWorld:
         await asyncio.to_thread(self.service(name).start, quiet, threading.Event(), wanted)
 
     async def freeze(self, daemons: Sequence[Daemon], seconds: float) -> None:
-        """Have processes of a service stand still for a while, and wait until they serve again."""
+        """Stop processes of a service for a while, and wait until they serve again."""
         identities = [identity for daemon in daemons if (identity := daemon.running) is not None]
         for identity in identities:
             process.pause(identity)
@@ -149,9 +149,9 @@ class ChaosWorld:
             await asyncio.to_thread(packets.close)
 
     async def fill_disk(self, seconds: float) -> bool:
-        """Leave no byte free on the disk of the store for a while; return whether it has outlived that.
+        """Leave no byte free on the disk of the store for a while. Return whether the store survived.
 
-        A database may end when it cannot write. Then it is started again.
+        A database may end if it cannot write. Then it is started again.
         """
         (daemon,) = self.service(self.store).daemons
         filler = await asyncio.to_thread(fill, daemon.folder)
@@ -185,10 +185,10 @@ class ChaosWorld:
             await asyncio.to_thread(_cut_connections, identity.pid)
             await asyncio.sleep(CUT_EVERY)
 
-    # What is seen from outside
+    # Seen from outside
 
     async def metrics(self, member: ClusterMember) -> dict[str, float]:
-        """Return what a process counts. Raises OSError or TimeoutError when it does not answer."""
+        """Return the metrics of a process. Raises OSError or TimeoutError if it does not answer."""
         timeout = aiohttp.ClientTimeout(total=ASK_SECONDS)
         try:
             async with (
@@ -201,7 +201,7 @@ class ChaosWorld:
         return {name: float(value) for name, value in _SAMPLE.findall(page)}
 
     async def health(self) -> list[str]:
-        """Return what is wrong with the processes: nothing, if all is well."""
+        """Return the faults of the processes, none if all is well."""
         wrong = []
         for member in self.members():
             if member.running is None:
@@ -247,7 +247,7 @@ class ChaosWorld:
 
 
 def _with_reason(lines: Sequence[str], number: int) -> str:
-    """Return a line of a log; with a traceback what was said before it, and what it ends with."""
+    """Return a line of a log. For a traceback, return the line before it and its last line."""
     said = lines[number].strip()
     if "Traceback" in said:
         end = next((line for line in lines[number + 1 :] if line and not line[0].isspace()), "")
@@ -256,7 +256,7 @@ def _with_reason(lines: Sequence[str], number: int) -> str:
 
 
 def can_cut() -> bool:
-    """Return whether `ss -K` works here: it takes root, and a kernel that knows it."""
+    """Return whether `ss -K` works here: it needs root, and a kernel with this feature."""
     try:
         done = subprocess.run(["ss", "-K", "dport", "=", "1"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -265,7 +265,7 @@ def can_cut() -> bool:
 
 
 def up(name: str, connectors: int, groups: int, store: str, small_disk: bool) -> None:
-    """Bring the cluster up on a store of STORES, which is on a small disk if that is wished and can be.
+    """Start the cluster on a store of STORES, on a small disk if wanted and possible.
 
     Raises CalledProcessError.
     """
@@ -279,7 +279,7 @@ def up(name: str, connectors: int, groups: int, store: str, small_disk: bool) ->
 
 
 def _close_to_older(name: str) -> None:
-    """Raise the fence in the store, as after an upgrade: before that no member of a large group is put to sleep."""
+    """Raise the fence in the store, as after an upgrade: before this no member of a large group is put to sleep."""
     cluster = Cluster.existing(name)
     variables = [f"{key}={value}" for key, value in cluster.services().items()]
     command = [sys.executable, "-P", "-m", "fsharechat", "--settings", str(cluster.settings), "fence"]

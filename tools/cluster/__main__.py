@@ -25,7 +25,7 @@ OUR_VARIABLES = "FSHARECHAT_"
 
 def main() -> int:
     arguments = _arguments()
-    # The settings of this shell are for `up` to keep; started again, a process gets those that were kept.
+    # `up` keeps the settings of this shell. A process that is started again gets the kept ones.
     arguments.environment = {
         name: os.environ.pop(name) for name in list(os.environ) if name.startswith(OUR_VARIABLES)
     }
@@ -47,7 +47,7 @@ def up(arguments: argparse.Namespace) -> int:
     with locked(f"cluster-{arguments.set}", say):
         cluster = Cluster.load(arguments.set) or Cluster.new(arguments.set)
         cluster.dev, cluster.fixed_ids = arguments.dev, arguments.fixed_ids
-        # They lead to the services of this set, and each process has ports of its own.
+        # They lead to the services of this set, and each process has its own ports.
         ours = {*cluster.services(), "FSHARECHAT_NODE__CLUSTER_SECRET", "FSHARECHAT_NODE__ID"}
         cluster.environment = {
             name: value for name, value in arguments.environment.items() if name not in ours
@@ -69,7 +69,7 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def _services(*arguments: str) -> int:
-    """Run scripts/services, which says what it does."""
+    """Run scripts/services. It prints its progress."""
     return subprocess.run([sys.executable, "-P", "-m", "tools.services", *arguments], check=False).returncode
 
 
@@ -102,7 +102,7 @@ def down(arguments: argparse.Namespace) -> int:
         if cluster is None:
             say(f"there is no cluster {arguments.set!r}")
         else:
-            # Those that ask stop before those who answer.
+            # Callers stop before the processes that answer them.
             for role in ("api", "connector", "group"):
                 if members := [member for member in cluster.members() if member.role == role]:
                     with ThreadPoolExecutor(max_workers=len(members)) as pool:
@@ -120,7 +120,7 @@ def start(arguments: argparse.Namespace) -> int:
 
 
 def restart(arguments: argparse.Namespace) -> int:
-    """One after the other, each when the one before is ready: a rolling restart."""
+    """Restart one after the other, each when the one before is ready: a rolling restart."""
     with locked(f"cluster-{arguments.set}", say):
         for member in _named(arguments):
             member.stop(say)
@@ -129,7 +129,7 @@ def restart(arguments: argparse.Namespace) -> int:
 
 
 def _named(arguments: argparse.Namespace) -> list[ClusterMember]:
-    """The processes that are named, with the source tree that they are to run from now on."""
+    """The named processes, with the source tree that they must run from now on."""
     cluster = Cluster.existing(arguments.set)
     members = cluster.members(arguments.names)
     if arguments.tree is None:
@@ -192,7 +192,7 @@ def _arguments() -> argparse.Namespace:
         "--tree",
         type=Path,
         metavar="DIR",
-        help="from now on they run this source tree, as of another version; `up`: those that are new",
+        help="from now on they run this source tree, for example of another version; with `up`: the new ones",
     )
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -208,21 +208,21 @@ def _arguments() -> argparse.Namespace:
     new.add_argument("--dev", action="store_true", help="super code 66666, and logs for people")
     new.add_argument("--fixed-ids", action="store_true", help="each process has a fixed node id, its number")
     new = command("down", down, "stop the processes and the services, and remove their data")
-    new.add_argument("--keep-services", action="store_true", help="leave the services as they are")
-    command("status", status, "what runs, and where; exit code 0 if all of it is ready")
-    new = command("env", env, "every address, and what one more process needs to join")
+    new.add_argument("--keep-services", action="store_true", help="leave the services running")
+    command("status", status, "show the processes and their addresses; exit code 0 if all are ready")
+    new = command("env", env, "every address, and the settings with which one more process joins")
     new.add_argument("--json", action="store_true")
     new = command("logs", logs, "the last lines of a log")
     new.add_argument("name", metavar="NAME", help="a process, a role, or all")
     new.add_argument("-n", dest="lines", type=int, default=100, metavar="LINES", help="how many (100)")
-    new.add_argument("-f", dest="follow", action="store_true", help="go on with what is added")
+    new.add_argument("-f", dest="follow", action="store_true", help="follow the log")
     for name, run, text in (
-        ("start", start, "start again what was stopped or killed"),
+        ("start", start, "start stopped or killed processes again"),
         ("stop", each(lambda member: member.stop(say)), "stop processes by SIGTERM: they drain"),
         ("kill", each(lambda member: member.kill(say)), "kill processes by SIGKILL"),
         ("restart", restart, "stop and start processes, one after the other"),
-        ("pause", each(lambda member: member.pause(say)), "have processes stand still (SIGSTOP)"),
-        ("resume", each(lambda member: member.resume(say)), "let them go on (SIGCONT)"),
+        ("pause", each(lambda member: member.pause(say)), "pause processes (SIGSTOP)"),
+        ("resume", each(lambda member: member.resume(say)), "resume processes (SIGCONT)"),
     ):
         new = command(name, run, text)
         new.add_argument("names", nargs="+", metavar="NAME", help="connector-0, or a role, or all")

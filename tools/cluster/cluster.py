@@ -1,4 +1,4 @@
-"""A cluster: which processes it has, their ports, and the settings that they share; kept in a file."""
+"""A cluster: its processes, their ports, and their shared settings. It is kept in a file."""
 
 import json
 import secrets
@@ -18,12 +18,12 @@ from .member import PORTS, ClusterMember, Launch
 
 CLUSTERS = ROOT / ".cache" / "cluster"
 SERVICES = ("zookeeper", "kafka")
-"""What each cluster has beside its store."""
+"""The services of each cluster besides its store."""
 MEDIA_SERVICES = ("minio", "versity")
-"""What keeps media, if the set has it; else a folder does."""
+"""The service that keeps media, if the set has it. Else a folder keeps them."""
 ROLES = ("group", "connector", "api")
 MOST = 64
-"""As many processes of a role have a node id."""
+"""The most processes of a role, because of the node ids."""
 
 # Below the ports of scripts/services, which are below those that systems give to outgoing connections.
 _FIRST_PORT, _END_PORT = 10_000, 20_000
@@ -38,11 +38,11 @@ class Cluster:
     dev: bool = False
     fixed_ids: bool = False
     environment: dict[str, str] = field(default_factory=dict)
-    """The FSHARECHAT_ variables that were there when it was brought up."""
+    """The FSHARECHAT_ variables at the time when it was started."""
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
     """By process and purpose."""
     trees: dict[str, str] = field(default_factory=dict)
-    """The source tree of each process that does not run this one."""
+    """The source trees of processes that do not run this one."""
 
     @property
     def folder(self) -> Path:
@@ -74,7 +74,7 @@ class Cluster:
         return cls(name, secret=secrets.token_hex(16))
 
     def resize(self, counts: Mapping[str, int], say: Say) -> list[str]:
-        """Have so many processes of each role, and return the names of those that are too many."""
+        """Set the number of processes of each role. Return the names of surplus ones."""
         wanted = [f"{role}-{number}" for role in ROLES for number in range(counts[role])]
         surplus = [name for name in self.ports if name not in wanted]
         missing = [name for name in wanted if name not in self.ports]
@@ -95,12 +95,12 @@ class Cluster:
         temporary.replace(path)
 
     def write_settings(self) -> None:
-        """Write what all processes have in common, for them and for `fsharechat check --settings`."""
+        """Write the shared settings, for the processes and for `fsharechat check --settings`."""
         values = {"node": {"cluster_secret": self.secret}}
         for variable, value in self.services().items():
             section, key = variable.removeprefix("FSHARECHAT_").lower().split("__")
             values.setdefault(section, {})[key] = value
-        # A string of JSON is one of TOML.
+        # A JSON string is also a TOML string.
         lines = [
             f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
             for section, keys in values.items()
@@ -122,7 +122,7 @@ class Cluster:
         return variables | self._media_folder()
 
     def _media_folder(self) -> dict[str, str]:
-        """The variables of a folder of media that all processes share; clients are sent to the first api process."""
+        """The variables for a media folder that all processes share. Clients go to the first api process."""
         variables = {"FSHARECHAT_BLOBS__URL": f"directory:///{self.folder / 'media'}"}
         if "api-0" in self.ports:
             variables["FSHARECHAT_BLOBS__PUBLIC_URL"] = f"http://{HOST}:{self.ports['api-0']['http']}"
@@ -145,7 +145,7 @@ class Cluster:
         return [self.member(name) for name in self._sorted(chosen)]
 
     def run_from(self, tree: Path, names: Iterable[str]) -> None:
-        """Have processes run a source tree when they are started next."""
+        """Let processes run a source tree from their next start on."""
         if not (tree / "fsharechat").is_dir():
             raise ServicesError(f"{tree} is no source tree of fsharechat")
         for name in names:
@@ -171,7 +171,7 @@ class Cluster:
 
 
 def services_of(name: str) -> tuple[str, ...]:
-    """The services that the cluster `name` needs: a set that has Galera has its store there."""
+    """The services that the cluster `name` needs. If the set has Galera, the store is there."""
     chosen = ServiceSet.load(name)
     store = "galera" if chosen is not None and "galera" in chosen.services else "mariadb"
     return (store, *SERVICES)
@@ -186,7 +186,7 @@ def _all() -> list[Cluster]:
 
 
 def _free_ports(name: str, taken: set[int]) -> Iterator[int]:
-    """Ports that no cluster has and nobody listens on; each checkout begins its search elsewhere."""
+    """Free ports that no cluster has. Each checkout begins its search at another port."""
     size = _END_PORT - _FIRST_PORT
     start = zlib.crc32(f"{ROOT}\0{name}".encode())
     for step in range(size):

@@ -13,7 +13,7 @@ from tools.services.places import ROOT
 from tools.services.service import HOST, Daemon, Say
 
 PORTS = {"connector": ("tcp", "ws", "metrics"), "group": ("rpc", "metrics"), "api": ("http", "metrics")}
-"""What each role listens on."""
+"""The ports of each role."""
 
 _KEYS = {
     "tcp": "CONNECTOR__TCP_PORT",
@@ -27,7 +27,7 @@ _READY = re.compile(rb"^ready roles=", re.MULTILINE)
 
 
 class Launch(NamedTuple):
-    """What all processes of a cluster are started with."""
+    """The parameters with which all processes of a cluster are started."""
 
     settings: Path
     dev: bool
@@ -35,11 +35,11 @@ class Launch(NamedTuple):
     environment: Mapping[str, str]
     """FSHARECHAT_ variables beside those of the ports."""
     tree: Path = ROOT
-    """The source tree that it runs, with the libraries of its own .venv, or else of this one's."""
+    """The source tree that it runs, with the libraries of its own .venv, or else of this one."""
 
 
 class ClusterMember(Daemon):
-    """A process with one role. Its log has what it writes to standard output too: the line `ready`."""
+    """A process with one role. Its log also has its standard output: the line `ready`."""
 
     stop_seconds: ClassVar[float] = 60.0
     ready_seconds: ClassVar[float] = 120.0
@@ -62,7 +62,7 @@ class ClusterMember(Daemon):
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where it is reached, by purpose: host:port, or a url."""
+        """Its addresses, by purpose: host:port, or a url."""
         return {
             purpose: _FORMS.get(purpose, "{}").format(f"{HOST}:{port}")
             for purpose, port in self._ports.items()
@@ -82,7 +82,7 @@ class ClusterMember(Daemon):
 
     @property
     def outdated(self) -> bool:
-        """Whether it runs with other settings than it would be started with now."""
+        """Whether its settings differ from those of a new start."""
         return self.running is not None and self._run().get("given") != self._given()
 
     def _given(self) -> list[Any]:
@@ -110,7 +110,7 @@ class ClusterMember(Daemon):
         return variables
 
     def ready(self) -> bool:
-        """Whether it has said so since it was started last."""
+        """Whether it has printed `ready` since its last start."""
         try:
             with self.log.open("rb") as log:
                 log.seek(self._run()["log"])

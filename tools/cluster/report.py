@@ -1,4 +1,4 @@
-"""What `scripts/cluster` prints."""
+"""The output of `scripts/cluster`."""
 
 import shlex
 from typing import Any
@@ -23,7 +23,7 @@ def table(members: list[ClusterMember]) -> str:
 
 
 def guide(cluster: Cluster, members: list[ClusterMember]) -> str:
-    """How to log in and chat through two connectors and two api processes, if there are as many."""
+    """How to log in and chat through two connectors and two api processes, if there are two."""
     http = _addresses(members, "http")
     tcp, ws = _addresses(members, "tcp"), _addresses(members, "ws")
     code = cluster.environment.get("FSHARECHAT_CODES__SUPER_CODE") or ("66666" if cluster.dev else "")

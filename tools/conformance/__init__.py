@@ -1,1 +1,1 @@
-"""The conformance suite: every row of the wire contract, tried against a server whose code it does not share."""
+"""The conformance suite: every row of the wire contract, tried on a server. It shares no code with the server."""

@@ -1,4 +1,4 @@
-"""The command line of `scripts/conformance`: the suite against a server that runs already."""
+"""The command line of `scripts/conformance`: the suite against a running server."""
 
 import argparse
 import asyncio
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 async def unfit(target: Target) -> str:
-    """Return why no row can be tried on a target; "" when they can."""
+    """Return why no row can be tried on a target, "" if they can."""
     try:
         async with World.on(target, "http") as world:
             await world.login()
@@ -90,7 +90,7 @@ def _target(arguments: argparse.Namespace) -> Target:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/conformance",
-        description="Try every row of the wire contract against a server that runs, and print what holds. "
+        description="Try every row of the wire contract on a running server, and print the results. "
         "With several addresses the users of a row are on different connectors.",
     )
     parser.add_argument("--tcp", default="127.0.0.1:6789", metavar="HOST:PORT[,...]")

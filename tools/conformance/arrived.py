@@ -1,4 +1,4 @@
-"""What servers send, checked and in one form for both transports: that of the web objects, with ids as numbers.
+"""Frames of servers, checked, and in one form for both transports: that of the web objects, with ids as numbers.
 
 Everything that arrives in any test goes through here: over TCP through the strict proto2 parser, over WebSocket
 through the JSON schemas.
@@ -17,11 +17,11 @@ _NO_PAYLOAD = frozenset(shapes.PLAIN) - {"GC"}
 
 
 class Malformed(ValueError):
-    """The server sent what the contract does not allow."""
+    """The server sent something that the contract does not allow."""
 
 
 class CutOff(Malformed):
-    """The connection ended inside a frame, which only a process that was killed may do."""
+    """The connection ended inside a frame. Only a killed process may do that."""
 
 
 class ArrivedFrame(NamedTuple):
@@ -35,17 +35,20 @@ class ArrivedFrame(NamedTuple):
     code: int | None
     """The code of a PUB_ACK; over WebSocket there is none."""
     content: Any
-    """The payload, in one form for both transports; None where there is none."""
+    """The payload, in one form for both transports, None if there is none."""
     raw: Any
     """The body's bytes, or the content's text."""
 
 
 def of_tcp(signal: int, sub: int, message_id: int, body: bytes, viewer: str) -> ArrivedFrame:
-    """Return a TCP frame as the contract has it; `viewer` is the user it came to. Raises Malformed."""
+    """Return a checked TCP frame. `viewer` is the user who got it. Raises Malformed."""
     try:
         names = name_of("signal", signal), name_of("sub-signal", sub)
         return ArrivedFrame(*names, message_id, *_of_tcp(*names, message_id, body, viewer), body)
-    except (ValueError, LookupError) as error:  # of the parsers, and of what is too short or has no place
+    except (
+        ValueError,
+        LookupError,
+    ) as error:  # from the parsers, and for frames that are too short or out of place
         raise Malformed(f"signal {signal}, sub-signal {sub}: {error}") from None
 
 
@@ -83,7 +86,7 @@ def _of_tcp(signal: str, sub: str, message_id: int, body: bytes, viewer: str) ->
 
 
 def of_web(text: str, viewer: str) -> ArrivedFrame:
-    """Return a WebSocket frame as the contract has it. Raises Malformed."""
+    """Return a checked WebSocket frame. Raises Malformed."""
     try:
         frame = shapes.parse(text, shapes.FRAME, "a frame")
         signal, sub, message_id = frame["signal"], frame["subSignal"], frame["messageId"]

@@ -1,4 +1,4 @@
-"""Comparisons that say what they compared, with and without pytest."""
+"""Comparisons that name the compared values, with and without pytest."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Skip(Exception):
-    """A row cannot be tried on this server: the reason is the text."""
+    """A row cannot be tried on this server. The text is the reason."""
 
 
 def same(got: object, wanted: object, what: str = "") -> None:
@@ -16,7 +16,7 @@ def same(got: object, wanted: object, what: str = "") -> None:
 
 
 class Refused(Exception):
-    """The server refused a request; over WebSocket there is no code."""
+    """The server refused a request. Over WebSocket there is no code."""
 
     def __init__(self, sub: str, code: int | None) -> None:
         super().__init__(
@@ -26,7 +26,7 @@ class Refused(Exception):
 
 
 class NotRefused(AssertionError):
-    """What should be refused was not."""
+    """A request was not refused, but should be."""
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def refused(code: int, *others: int) -> Iterator[None]:
 
 
 async def refused_soon(code: int, attempt: Callable[[], Awaitable[object]], seconds: float) -> None:
-    """Expect that what is tried is refused, once the server's other processes have heard of the reason."""
+    """Expect a refusal, as soon as the server's other processes know the reason."""
     pause = 0.01
     async with asyncio.timeout(seconds):
         while True:

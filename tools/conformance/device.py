@@ -29,14 +29,14 @@ ACCEPTED = "CONNECTION_ACCEPTED"
 
 @dataclass(frozen=True)
 class SuiteLogin(WireAccount):
-    """What a login gives a device, and the number of its user."""
+    """The result of a device's login, and the number of its user."""
 
     number: str
     registered: bool = False
 
 
 class How(TypedDict, total=False):
-    """What may be said of a message beside its target and content; see Draft."""
+    """The options of a message, besides target and content; see Draft."""
 
     kind: int
     line: int
@@ -53,7 +53,7 @@ class SuiteDevice:
         self.link, self.session = link, session
         self.uid = session.user_id
         self.connected: Object = {}
-        """What the CONNECT_ACK said."""
+        """The content of the CONNECT_ACK."""
         self._last_id = 0
         self._groups: set[str] = set()
 
@@ -75,7 +75,7 @@ class SuiteDevice:
         await self.link.until_closed()
 
     async def ping(self, message_id: int = 1) -> ArrivedFrame:
-        """Send a PING and return its answer: what the server sent before it has come then."""
+        """Send a PING and return its answer. After it, everything that the server sent before has come."""
         await self.link.send(
             "PING", message_id=message_id, body=json.dumps(PING_INTERVAL).encode(), content=PING_INTERVAL
         )
@@ -95,7 +95,7 @@ class SuiteDevice:
     async def ask_raw(
         self, sub: str, body: bytes, content: Any = None, *, frame_id: int | None = None
     ) -> ArrivedFrame:
-        """Send a request as it is, and return its answer; the frame has the next id if none is given.
+        """Send a request unchanged, and return its answer. Without an id the frame has the next one.
 
         Raises Refused.
         """
@@ -119,7 +119,7 @@ class SuiteDevice:
         frame_id: int | None = None,
         **how: Unpack[How],
     ) -> Object:
-        """Send a message (a text, or a content); return its messageId and timestamp."""
+        """Send a message (a text, or a content). Return its messageId and timestamp."""
         draft = self.draft(target, content, **how)
         sent: Object = await self.ask("MS", "Message", draft.fields(), draft.web(), frame_id=frame_id)
         return sent
@@ -131,14 +131,14 @@ class SuiteDevice:
         return Draft(target, text(content) if isinstance(content, str) else content, **how)
 
     async def pull(self, after: int = 0) -> Object:
-        """Return what follows a seq (MP)."""
+        """Return the entries after a seq (MP)."""
         pulled: Object = (await self.ask_raw("MP", pull_body(after), web_pull(after))).content
         return pulled
 
     async def upto(self, head: int, after: int = 0) -> Object:
-        """Return what follows a seq, once the inbox has just `head` entries.
+        """Return the entries after a seq, when the inbox has exactly `head` entries.
 
-        In a cluster, what others did may be a moment on its way to the connector that a device is on.
+        In a cluster, actions of others may need a moment to reach the connector of a device.
         """
         pause = 0.01
         async with asyncio.timeout(BOUND):
@@ -149,15 +149,15 @@ class SuiteDevice:
         return found
 
     async def inbox(self, head: int, after: int = 0) -> list[Object]:
-        """Return the messages that follow a seq, once the inbox has just `head` entries.
+        """Return the messages after a seq, when the inbox has exactly `head` entries.
 
-        A server gives a device again what it is not sure that the device has; that is passed over, as devices do.
+        A server sends entries again if it is not sure that the device has them. They are skipped, as devices do.
         """
         messages: list[Object] = (await self.upto(head, after))["messageResponseList"]
         return messages[max(0, len(messages) - (head - after)) :]
 
     async def texts(self, head: int, after: int = 0) -> list[str]:
-        """Return the texts that follow a seq, once the inbox has just `head` entries."""
+        """Return the texts after a seq, when the inbox has exactly `head` entries."""
         return [message["content"]["searchableContent"] for message in await self.inbox(head, after)]
 
     async def history(
@@ -251,7 +251,7 @@ class SuiteDevice:
         return await self._new_group()
 
     async def _new_group(self) -> str:
-        """Return the group that this device has made, from the notice of it."""
+        """Return the group that this device has made, from its notice."""
         async with asyncio.timeout(BOUND):
             while True:
                 for one in (await self.pull())["messageResponseList"]:
@@ -359,7 +359,7 @@ class SuiteDevice:
         return pushed
 
     def came(self, sub: str) -> list[ArrivedFrame]:
-        """Return the notifications of a kind that nobody has waited for."""
+        """Return the notifications of a kind for which nobody has waited."""
         return [frame for frame in self.link.arrived if frame.signal == "PUBLISH" and frame.sub == sub]
 
     async def close(self) -> None:
@@ -370,7 +370,7 @@ PROBE = "conformance probe"
 
 
 def is_probe(frame: ArrivedFrame) -> bool:
-    """Return whether a push is a probe (see World), which may come later than anybody waits for it."""
+    """Return whether a push is a probe (see World). A probe may come when nobody waits for it any more."""
     (message,) = frame.content["messageResponseList"]
     text: str = message["content"]["content"]
     return text.startswith(PROBE)

@@ -1,7 +1,7 @@
 """Connections of clients: raw frames over TCP, raw JSON texts over WebSocket.
 
-A link reads all the time. What arrives is checked at once and kept until somebody waits for it; the first thing that
-the contract does not allow fails whoever waits, and is found by `check` at the end of a test.
+A link reads all the time. Each frame is checked at once, and kept until somebody waits for it. The first breach of
+the contract fails all waiters, and `check` finds it at the end of a test.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ class SuiteLink(ABC):
     def __init__(self) -> None:
         self.viewer = ""
         self.arrived: list[ArrivedFrame] = []
-        """What came, and was not waited for."""
+        """Frames that came, and for which nobody has waited."""
         self.failure: Exception | None = None
         self._waiting: list[tuple[Matches, asyncio.Future[ArrivedFrame]]] = []
-        """What is waited for, by whoever waits longest first."""
+        """The waiters, the longest waiting first."""
         self._reader: asyncio.Task[None] | None = None
 
     @classmethod
@@ -52,7 +52,7 @@ class SuiteLink(ABC):
 
     @abstractmethod
     async def _read(self) -> None:
-        """Read until the end of the connection, and put away what comes."""
+        """Read until the end of the connection, and keep the frames."""
 
     @abstractmethod
     async def _end(self) -> None: ...
@@ -73,7 +73,7 @@ class SuiteLink(ABC):
                     waiter.set_exception(self.failure or LinkClosed("nobody reads any more"))
 
     def _put(self, frame: ArrivedFrame) -> None:
-        """Give a frame to who waits for it, or keep it."""
+        """Give a frame to its waiter, or keep it."""
         if not self._hand_over(frame):
             self.arrived.append(frame)
 
@@ -92,9 +92,9 @@ class SuiteLink(ABC):
         return False
 
     async def until(self, matches: Matches, what: str) -> ArrivedFrame:
-        """Return the first frame that matches, which is then no longer kept.
+        """Return the first matching frame, and remove it from the kept ones.
 
-        Raises Closed when the connection ends first, AssertionError when nothing comes.
+        Raises Closed if the connection ends first, AssertionError if nothing comes.
         """
         for index, frame in enumerate(self.arrived):
             if matches(frame):
@@ -117,7 +117,7 @@ class SuiteLink(ABC):
             self._waiting.remove(waiting)
 
     def _put_back(self, frame: ArrivedFrame) -> None:
-        """Take back what somebody was given who no longer waits."""
+        """Take back a frame from a waiter that no longer waits."""
         if not self._hand_over(frame):
             self.arrived.insert(0, frame)
 
@@ -129,7 +129,7 @@ class SuiteLink(ABC):
         self.check()
 
     def check(self) -> None:
-        """Raise what the server sent against the contract, whether or not anybody waited for it."""
+        """Raise the server's breach of the contract, whether or not anybody waited."""
         if isinstance(self.failure, Malformed):
             raise self.failure
 
@@ -158,7 +158,7 @@ class TcpLink(SuiteLink):
         await self.send_bytes(frames.encode(SIGNALS[signal], SUB_SIGNALS[sub], message_id, body))
 
     async def send_bytes(self, data: bytes) -> None:
-        with suppress(ConnectionError):  # whoever waits for an answer hears of it
+        with suppress(ConnectionError):  # waiters for an answer get the error
             self._wire.writer.write(data)
             await self._wire.writer.drain()
 

@@ -1,4 +1,4 @@
-"""The list of rows: what is tried, and over what."""
+"""The list of rows, with their transports."""
 
 import re
 from collections.abc import Awaitable, Callable

@@ -13,13 +13,13 @@ from tools.conformance.world import Target, World
 
 PASS, FAIL, SKIP = "pass", "FAIL", "skip"
 ROW_SECONDS = 120.0
-"""What a row may take: its waits have shorter bounds of their own."""
+"""The time limit of a row, s. Its waits have shorter limits."""
 
 _HERE = Path(__file__).parent
 
 
 class RowResult(NamedTuple):
-    """What became of a row over a transport, in so many seconds."""
+    """The result of a row over a transport, and its seconds."""
 
     row: Row
     transport: str
@@ -29,7 +29,7 @@ class RowResult(NamedTuple):
 
 
 async def attempt(target: Target, row: Row, transport: str) -> None:
-    """Try a row. Raises whatever it fails with, and Skip."""
+    """Try a row. Raises its failure, or Skip."""
     async with asyncio.timeout(ROW_SECONDS), World.on(target, transport) as world:
         await row.trial(world)
 
@@ -37,7 +37,7 @@ async def attempt(target: Target, row: Row, transport: str) -> None:
 async def run(
     target: Target, rows: Iterable[Row], at_once: int, done: Callable[[RowResult], None]
 ) -> list[RowResult]:
-    """Try rows over each of their transports, so many at once; `done` hears of each. Return them in their order."""
+    """Try rows over each of their transports, so many at once. `done` gets each result. Return all in order."""
     room = asyncio.Semaphore(at_once)
 
     async def one(row: Row, transport: str) -> RowResult:
@@ -58,7 +58,7 @@ async def run(
 
 
 def explain(error: BaseException) -> str:
-    """Return what went wrong, and where in the suite."""
+    """Return the error, and its place in the suite."""
     places = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

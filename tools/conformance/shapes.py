@@ -1,4 +1,4 @@
-"""JSON schemas of all that web clients are sent (contract.md sections 2, 4 and 7).
+"""JSON schemas of everything that web clients get (contract.md sections 2, 4 and 7).
 
 No string may be null, 64-bit ids are strings of digits, times in ms are numbers that JavaScript keeps exactly, and an
 object has the keys of its row and no others.
@@ -26,7 +26,7 @@ BASE64: Schema = {
 
 
 class ShapeError(ValueError):
-    """The text is not what the schema says."""
+    """The text does not match its schema."""
 
 
 def exact(**properties: Schema) -> Schema:
@@ -140,7 +140,7 @@ TYPED: dict[str, Schema] = {
         urls={"type": "array", "items": TEXT}, username=TEXT, credential=TEXT, ttl={"type": "integer"}
     ),
 }
-"""What is answered to requests with a typed payload; "" when they fail."""
+"""The answers to requests with a typed payload; "" if they fail."""
 
 PLAIN = (
     "MR",
@@ -180,7 +180,7 @@ LOGIN = exact(
 
 
 def parse(text: str, schema: Schema, what: str) -> Any:
-    """Return the JSON of a text that is as the schema says. Raises ShapeError."""
+    """Return the JSON of a text that matches its schema. Raises ShapeError."""
     try:
         value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_no_constant)
     except ValueError as error:
@@ -190,7 +190,7 @@ def parse(text: str, schema: Schema, what: str) -> Any:
 
 
 def check(value: Any, schema: Schema, what: str) -> None:
-    """Raise ShapeError unless a value is as the schema says."""
+    """Raise ShapeError unless a value matches the schema."""
     for error in Draft202012Validator(schema).iter_errors(value):
         place = "".join(f"[{step!r}]" for step in error.absolute_path)
         raise ShapeError(f"{what}{place}: {error.message[:300]}")

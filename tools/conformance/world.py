@@ -1,4 +1,4 @@
-"""Where a row is tried: a server or a cluster, and users who were never there before."""
+"""The world of a row: a server or a cluster, and new users."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ from tools.wire.clients import BOUND
 from tools.wire.crypto import open_token
 
 PROBES = 6
-"""Transparent messages in a row that must arrive before every group process is taken to know of a device."""
+"""How many transparent messages must arrive in a row before every group process counts as knowing a device."""
 
 PROBE_SECONDS = 0.25
 
@@ -27,7 +27,7 @@ PROBE_SECONDS = 0.25
 class Target:
     """A server: addresses host:port, ws:// and http://; several of each for a cluster.
 
-    `code` logs in every number. `own` says that codes may be sent to made-up numbers, because nobody gets them.
+    `code` logs in every number. `own`: codes may be sent to made-up numbers, because nobody gets them.
     """
 
     tcp: Sequence[str]
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass
 class World:
-    """A target, the transport that is tried, and all that was opened for one row."""
+    """A target, a transport, and everything that was opened for one row."""
 
     target: Target
     transport: str
@@ -58,7 +58,7 @@ class World:
     @classmethod
     @asynccontextmanager
     async def on(cls, target: Target, transport: str) -> AsyncIterator["World"]:
-        """Yield a world; at its end, all that was sent to it must have been as the contract says."""
+        """Yield a world. At its end, everything that the server sent must match the contract."""
         timeout = aiohttp.ClientTimeout(total=BOUND)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             world = cls(target, transport, http)
@@ -84,7 +84,7 @@ class World:
             return answer.status, shapes.parse(await answer.text(), {}, f"the answer to {path}")
 
     async def login(self, number: str = "", client_id: str = "") -> SuiteLogin:
-        """Log a device in; without a number, that of somebody new."""
+        """Log a device in; without a number, for a new user."""
         number = number or new_number()
         client_id = client_id or new_client_id()
         status, answer = await self.post(
@@ -125,7 +125,7 @@ class World:
         return SuiteDevice(await self.link(transport), session)
 
     async def online(self, session: SuiteLogin | None = None, transport: str = "") -> SuiteDevice:
-        """Return a device that is online, and known to be: of somebody new, unless told whose."""
+        """Return a device that is online and known to be: of a new user, unless one is given."""
         device = await self.device(session or await self.login(), transport)
         same(await device.connect(), ACCEPTED, "the answer to CONNECT")
         if self.target.distributed:
@@ -141,9 +141,9 @@ class World:
         return list(await asyncio.gather(*(self.online() for _ in range(count))))
 
     async def _until_known(self, device: SuiteDevice) -> None:
-        """Wait until every process of a cluster knows where a device is: its notifications reach it from then on.
+        """Wait until every process of a cluster knows the place of a device: then notifications reach it.
 
-        The processes take calls in turn, so a few transparent messages that arrive in a row have been through all.
+        The processes take calls in turn, so a few transparent messages in a row have gone through all of them.
         """
         async with self._making:
             if self._prober is None:
@@ -172,14 +172,14 @@ class World:
         return True
 
     async def befriend(self, one: SuiteDevice, other: SuiteDevice) -> None:
-        """Make friends of two, and wait until both have heard of it."""
+        """Make two users friends, and wait until both have been told."""
         await one.add_friend(other.uid)
         await other.notified("FRN")
         await other.handle_friend(one.uid)
         await asyncio.gather(one.notified("FN"), other.notified("FN"))
 
     async def office(self, method: str, path: str, body: Object) -> int:
-        """Call the administration API and return the status; the row is skipped where there is no key."""
+        """Call the administration API and return the status. Without a key the row is skipped."""
         if not self.target.api_key:
             raise Skip("no API key (--api-key)")
         headers = {"X-API-Key": self.target.api_key}

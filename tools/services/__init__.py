@@ -1,1 +1,1 @@
-"""Real services on this machine, for development and tests: what `scripts/services` runs."""
+"""Real services on this machine, for development and tests; `scripts/services` runs them."""

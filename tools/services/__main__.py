@@ -50,7 +50,7 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def _install(services: list[Service], errors: list[ServicesError]) -> list[Service]:
-    """Install what they need, and return those that have it."""
+    """Install what services need. Return the services that can run."""
     installer = Installer(say)
     installed = []
     for service in services:
@@ -202,18 +202,18 @@ def _arguments() -> argparse.Namespace:
         new.set_defaults(run=run)
         return new
 
-    new = command(up, "start services, and wait until they are ready; what is missing is installed")
+    new = command(up, "start services, and wait until they are ready; missing programs are installed")
     new.add_argument("names", nargs="*", metavar="NAME", help=f"{names}; without: {', '.join(DEFAULT)}")
     new = command(down, "stop all of a set, and remove its data")
     new.add_argument("--keep", action="store_true", help="keep the data and the ports")
-    new = command(status, "what runs, and where; exit code 0 if all of it is ready")
+    new = command(status, "show the services and their ports; exit code 0 if all are ready")
     new.add_argument("--json", action="store_true")
     new = command(logs, "the last lines of a log")
     new.add_argument("name", metavar="NAME")
     new.add_argument("-n", dest="lines", type=int, default=100, metavar="LINES", help="how many (100)")
-    new.add_argument("-f", dest="follow", action="store_true", help="go on with what is added")
+    new.add_argument("-f", dest="follow", action="store_true", help="follow the log")
     for run, help_text in (
-        (start, "start again what was stopped or killed"),
+        (start, "start stopped or killed services again"),
         (stop, "stop services (SIGTERM) and keep their data"),
         (kill, "kill services (SIGKILL) and keep their data"),
         (restart, "stop and start"),

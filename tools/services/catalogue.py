@@ -33,9 +33,9 @@ SERVICES: tuple[type[Service], ...] = (
     Smtp,
     FakeTime,
 )
-"""Their order gives each its ports in the block of a set."""
+"""The order decides the ports of each in the block of a set."""
 DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")
-"""What `up` starts when it is told no names: the others take long, or much memory."""
+"""The services that `up` starts without names. The others take long, or much memory."""
 
 # Below the ports that systems give to outgoing connections (from 32768 on).
 _FIRST_PORT = 20_000
@@ -47,7 +47,7 @@ _NOT_SETS = {"downloads", "locks"}
 
 @dataclass
 class ServiceSet:
-    """Services that belong together: a folder, a block of ports, and which services it has."""
+    """Services that belong together: a folder, a block of ports, and the names of the services."""
 
     name: str
     port: int
@@ -84,7 +84,7 @@ class ServiceSet:
         temporary.replace(path)
 
     def service(self, name: str) -> Service:
-        """A service of this set; also one that it does not have yet."""
+        """A service of this set, even one that it does not have yet."""
         offset = 0
         for kind in SERVICES:
             if kind.name == name:
@@ -130,7 +130,7 @@ def _state_file(name: str) -> Path:
 
 
 def _free_block(name: str) -> int:
-    """A block of ports that no set has and nobody listens on; each checkout begins its search elsewhere."""
+    """A free block of ports that no set has. Each checkout begins its search at another port."""
     taken = {other.port for known in set_names() if (other := ServiceSet.load(known))}
     start = zlib.crc32(f"{ROOT}\0{name}".encode())
     for step in range(_BLOCKS):

@@ -1,4 +1,4 @@
-"""An authority for tests, and what it signs: PEM files, of use on this machine alone."""
+"""A certificate authority for tests, and its certificates: PEM files for this machine only."""
 
 import datetime
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Authority:
     def issue(
         self, name: str, hosts: Sequence[str] = ("127.0.0.1", "localhost"), days: float = _DAYS
     ) -> Pair:
-        """Write NAME.pem and NAME.key, good for `hosts` and `days` days; with fewer than 0 expired."""
+        """Write NAME.pem and NAME.key, valid for `hosts` and `days` days; with less than 0 already expired."""
         now = datetime.datetime.now(datetime.UTC)
         signed = self._authority.issue_cert(
             *hosts, common_name=name, not_before=now - _DAYS * _DAY, not_after=now + days * _DAY

@@ -1,4 +1,4 @@
-"""How the command lines of scripts/services and scripts/cluster end, and say what they do."""
+"""The exit codes and the progress lines of scripts/services and scripts/cluster."""
 
 import signal
 import sys
@@ -26,4 +26,4 @@ def exit_code_of(program: str, work: Callable[[], int]) -> int:
 
 
 def say(text: str) -> None:
-    sys.stderr.write(f"-- {text}\n")  # one write: several threads say something at a time
+    sys.stderr.write(f"-- {text}\n")  # one write: several threads print at the same time

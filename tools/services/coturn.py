@@ -25,7 +25,7 @@ class CoturnDaemon(Daemon):
         return {"clients": self._port}
 
     def prepare(self, say: Say) -> None:
-        # Loopback peers are allowed since both ends of a test call are on this machine.
+        # Loopback peers are allowed, because both ends of a test call are on this machine.
         (self.folder / "turnserver.conf").write_text(
             f"""\
 listening-ip={HOST}

@@ -1,4 +1,4 @@
-"""What can go wrong, for people to read."""
+"""Errors, with texts for people."""
 
 
 class ServicesError(Exception):
@@ -6,4 +6,4 @@ class ServicesError(Exception):
 
 
 class Unavailable(ServicesError):
-    """Something that a service needs is missing, and cannot be installed from here."""
+    """A program that a service needs is missing, and cannot be installed from here."""

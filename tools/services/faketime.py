@@ -1,4 +1,4 @@
-"""libfaketime, which gives a program another clock than the machine's: no process of its own, a library to load."""
+"""libfaketime gives a program another clock than the machine's. It is a library to load, not a process."""
 
 from collections.abc import Sequence
 from pathlib import Path

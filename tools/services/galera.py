@@ -1,4 +1,4 @@
-"""A Galera cluster: three MariaDB servers that hold the same data, each of which takes writes."""
+"""A Galera cluster: three MariaDB servers with the same data. Each takes writes."""
 
 import os
 import re
@@ -33,13 +33,13 @@ class GaleraDaemon(MariaDbDaemon):
     stop_seconds: ClassVar[float] = 60.0
 
     def __init__(self, name: str, folder: Path, ports: Sequence[int], cluster: Sequence[int]) -> None:
-        """`cluster`: the ports on which the servers talk to each other, this one's too."""
+        """`cluster` are the ports on which the servers talk to each other, with this one's."""
         super().__init__(name, folder, ports[0])
         _, self._group, self._incremental, self._snapshot = ports
         self._cluster = cluster
         self._programs = folder / "bin"
         self.bootstrap = False
-        """Whether it starts a new cluster, not joins the others."""
+        """Whether it starts a new cluster instead of joining the others."""
 
     @property
     def ports(self) -> Mapping[str, int]:
@@ -59,7 +59,7 @@ class GaleraDaemon(MariaDbDaemon):
         if _is_root():
             self._write_transfer()
         if self.bootstrap:
-            # It was found to have the last state: let it, and let it wait for no one.
+            # It has the last state, so it may start without waiting for the others.
             (self.data / "gvwstate.dat").unlink(missing_ok=True)
             state = self.data / "grastate.dat"
             if state.exists():
@@ -119,7 +119,7 @@ exec {method} "$@"
         return found == wanted
 
     def position(self) -> tuple[bool, int]:
-        """How far its data are: whether it was the last to stop in order, and the last transaction it has."""
+        """The position of its data: whether it was the last to stop in order, and its last transaction."""
         state = self.data / "grastate.dat"
         if not state.exists():
             return False, -1
@@ -165,7 +165,7 @@ class Galera(Service):
         return {"FSHARECHAT_STORE__URL": url([daemon.port for daemon in self.daemons])}
 
     def start(self, say: Say, cancelled: threading.Event, wanted: Collection[str] = ()) -> None:
-        """Start the cluster by the server that has the last state, then the others, which join it."""
+        """Start the cluster with the server that has the last state, then the others, which join it."""
         daemons = self.daemons
         new = [daemon for daemon in daemons if daemon.running is None]
         if len(new) == len(daemons):
@@ -183,7 +183,7 @@ class Galera(Service):
                 daemon.wait(self.ready_seconds, cancelled)
 
     def _launch(self, daemons: Sequence[GaleraDaemon], say: Say, cancelled: threading.Event) -> None:
-        # All of them before waiting for one: after a crash it may take several to have a majority again.
+        # Start all before waiting for one: after a crash it may need several for a majority.
         started = time.monotonic()
         for daemon in daemons:
             daemon.launch(say)

@@ -1,4 +1,4 @@
-"""Installs what is missing: Debian packages, jars, Go and programs built with it."""
+"""Installs missing programs: Debian packages, jars, Go and programs built with it."""
 
 import os
 import re
@@ -27,14 +27,14 @@ _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depend
 
 
 class Installer:
-    """Makes programs and jars available, and says what it does."""
+    """Makes programs and jars available, and prints its progress."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._updated = False
 
     def require(self, packages: Sequence[str], present: Callable[[], bool]) -> None:
-        """Install Debian packages, unless what they are for is there."""
+        """Install Debian packages, unless their programs are there already."""
         if present():
             return
         names = " ".join(packages)
@@ -55,7 +55,7 @@ class Installer:
             self._updated = True
 
     def _apt(self, *arguments: str) -> None:
-        # With SYSTEMD_OFFLINE a package does not start its service: these are not the servers that are meant.
+        # With SYSTEMD_OFFLINE a package does not start its own service: that is not the wanted server.
         environment = {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
         command = ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments]
         run(command, seconds=_APT_SECONDS, environment=environment, error=Unavailable, attempts=2)
@@ -70,7 +70,7 @@ class Installer:
         self.require([package], _has_java)
 
     def jars(self, folder: str, artifacts: Sequence[str], excluded: Sequence[str] = ()) -> Path:
-        """Have `artifacts` (GROUP:NAME:VERSION) and all that they need in `folder` of the downloads."""
+        """Put `artifacts` (GROUP:NAME:VERSION) and their dependencies into `folder` of the downloads."""
         target = downloads() / folder
         if target.is_dir():
             return target
@@ -84,7 +84,7 @@ class Installer:
                 pom.write_text(_pom(artifacts, excluded))
                 jars = Path(temporary) / "jars"
                 command = [program("mvn") or "mvn", "-q", "-B", "-C", "-Dstyle.color=never", "-f", str(pom)]
-                # A repository of its own, since the user's may be one that cannot be written.
+                # Its own repository, because the user's may not be writable.
                 command += [f"-Dmaven.repo.local={temporary}/repository", _COPY_JARS]
                 command += ["-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
                 run(command, seconds=_MAVEN_SECONDS, error=Unavailable, attempts=2)
@@ -92,7 +92,7 @@ class Installer:
         return target
 
     def go_program(self, name: str, package: str, version: str) -> Path:
-        """Have a Go program built in the downloads, once for each version."""
+        """Build a Go program in the downloads, once for each version."""
         target = downloads() / f"{name}-{version}"
         if target.is_file():
             return target
@@ -102,7 +102,7 @@ class Installer:
                 return target
             self._say(f"building {name} {version}: takes minutes, once")
             with tempfile.TemporaryDirectory(dir=downloads(), prefix="go-") as temporary:
-                # Its gigabytes of sources and objects go when it is built; the user's folders may not be writable.
+                # Its gigabytes of sources and objects are removed afterwards; the user's folders may not be writable.
                 folders = {"GOPATH": f"{temporary}/path", "GOCACHE": f"{temporary}/cache"}
                 environment = {"GOBIN": temporary, "GOMODCACHE": f"{temporary}/modules", **folders}
                 command = [go, "install", f"{package}@{version}"]
@@ -111,7 +111,7 @@ class Installer:
         return target
 
     def _go(self, needed_for: str) -> str:
-        """The `go` of this machine; where it has none, or an old one, that of a Python package."""
+        """The `go` of this machine. If there is none, or an old one, that of a Python package."""
         go = program("go")
         if go is not None and _go_version(go) >= _GO_LEAST:
             return go
@@ -138,7 +138,7 @@ class Installer:
 
 
 def program(name: str) -> str | None:
-    """The path of a program, also of one for administrators, whose folders a user's PATH may lack."""
+    """The path of a program. Folders for administrators, which a user's PATH may lack, are searched too."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_ADMIN_FOLDERS}")
 
 
@@ -150,7 +150,7 @@ def run(
     error: type[ServicesError] = ServicesError,
     attempts: int = 1,
 ) -> str:
-    """Run a command to its end and return its output, which joins the error when it fails.
+    """Run a command to its end and return its output. If it fails, the error has the output.
 
     A failed download is worth a second attempt.
     """

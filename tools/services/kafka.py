@@ -21,7 +21,7 @@ _FORMAT_SECONDS = 120
 USER = PASSWORD = "fsharechat"
 TLS_CLIENTS = "clients with TLS and a login"
 _TLS = "tls"
-"""The folder of the certificates: who logs in over TLS trusts ca.pem."""
+"""The folder of the certificates. Clients over TLS trust ca.pem."""
 _SASL = "listener.name.sasl_ssl"
 _SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule"
 _PLAIN_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
@@ -39,8 +39,8 @@ class KafkaDaemon(Daemon):
         return {"clients": self._port, "the controller": self._controller, TLS_CLIENTS: self._tls_port}
 
     def prepare(self, say: Say) -> None:
-        # Topics are made by the server under test, with the settings that they need; hence none by themselves.
-        # The session of a killed broker must end before its successor is let in; hence a short one.
+        # The server under test makes the topics, with the right settings, so Kafka makes none by itself. The session
+        # of a killed broker must end before its successor is let in, so it is short.
         self._configuration.write_text(
             f"""\
 process.roles=broker,controller
@@ -81,7 +81,7 @@ transaction.state.log.min.isr=1
             run([*self._java(), *tool], seconds=_FORMAT_SECONDS)
 
     def _key_store(self) -> Path:
-        """Return the key and the certificate in one file, as Kafka wants them; made the first time."""
+        """Return the key and the certificate in one file, the form for Kafka. It is made the first time."""
         store = self.folder / _TLS / "server.store"
         if not store.exists():
             pair = Authority(self.folder / _TLS).issue("server", hosts=[HOST])
@@ -103,7 +103,7 @@ transaction.state.log.min.isr=1
 
 
 def cluster_id(random: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
-    """Return an id as Kafka has them: a UUID in base64url, without a `-` in front, which reads as a flag."""
+    """Return an id in Kafka's form: a UUID in base64url, without a `-` in front, which would look like a flag."""
     while (text := base64.urlsafe_b64encode(random().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return text

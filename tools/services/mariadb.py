@@ -15,8 +15,8 @@ from .service import HOST, Daemon, Say, Service
 USER = PASSWORD = DATABASE = "fsharechat"
 _INSTALL_SECONDS = 120
 _TLS = "tls"
-"""The folder of the certificates: whoever wants it gets TLS on the same port, and trusts ca.pem."""
-# Tests make databases of their own: whatever begins with the name belongs to the user.
+"""The folder of the certificates. Clients may use TLS on the same port; they trust ca.pem."""
+# Tests make their own databases: the user owns all whose names begin so.
 _SQL = f"""\
 FLUSH PRIVILEGES;
 CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
@@ -52,7 +52,7 @@ class MariaDbDaemon(Daemon):
         new.rename(self.data)
 
     def command(self) -> list[str]:
-        # Relative paths are below the data folder; a socket's absolute path might be too long for one.
+        # Relative paths start at the data folder. The absolute path of a socket might be too long.
         return [
             program("mariadbd") or "mariadbd",
             "--no-defaults",
@@ -79,7 +79,7 @@ class MariaDbDaemon(Daemon):
         return self.query("SELECT 1") is not None
 
     def query(self, statement: str) -> list[tuple[object, ...]] | None:
-        """The rows of a statement as the user's client gets them; None if there is no answer."""
+        """The rows of a statement from the user's client, None if there is no answer."""
         try:
             connection = pymysql.connect(
                 host=HOST,
@@ -123,5 +123,5 @@ def url(ports: Sequence[int]) -> str:
 
 
 def _user() -> list[str]:
-    # As root it must be told that root is meant. The user `mysql` may not be able to enter the checkout.
+    # As root it needs an explicit user. The user `mysql` may not be able to enter the checkout.
     return ["--user=root"] if os.geteuid() == 0 else []

@@ -1,4 +1,4 @@
-"""Where things are kept: the sets in the checkout, downloads outside it, shared by all checkouts."""
+"""The folders: sets are in the checkout; downloads are outside, shared by all checkouts."""
 
 import fcntl
 import os
@@ -14,9 +14,9 @@ _LOCKS = SETS / "locks"
 
 
 def downloads() -> Path:
-    """The folder for what is downloaded or built once; made when it is not there.
+    """The folder for downloads and programs that are built once. It is made if it is missing.
 
-    It is below XDG_CACHE_HOME or ~/.cache, and in the checkout where neither can be written.
+    It is below XDG_CACHE_HOME or ~/.cache, or in the checkout if neither can be written.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     for folder in (Path(home) / "fsharechat", SETS / "downloads"):
@@ -33,7 +33,7 @@ def downloads() -> Path:
 
 @contextmanager
 def locked(name: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Keep other runs of the script, in this checkout, out of what `name` stands for."""
+    """Keep other runs of the script in this checkout out of the part called `name`."""
     _LOCKS.mkdir(parents=True, exist_ok=True)
     with _held(_LOCKS / f"{name}.lock", say):
         yield

@@ -1,4 +1,4 @@
-"""Detached processes, known again by a file that says which process it was."""
+"""Detached processes. A file identifies each, so that it can be found again."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _POLL = 0.05
 
 @dataclass(frozen=True)
 class Identity:
-    """A process id, and when that process was started: the id alone may be another process's by now."""
+    """A process id and the start of that process: another process may have the id by now."""
 
     pid: int
     started: int
@@ -24,13 +24,13 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """The identity of a running process; None if there is none, or only its exit code is left."""
+        """The identity of a running process, None if there is none, or only its exit code is left."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             return None
         fields = stat.rpartition(")")[2].split()
-        # Of a killed JVM the first thread may be dead while others still hold its ports.
+        # The first thread of a killed JVM may be dead while others still hold its ports.
         is_dead = fields[0] in "ZX" and int(fields[17]) <= 1
         return None if is_dead else cls(pid, int(fields[19]))
 
@@ -40,7 +40,7 @@ class Identity:
 
     @property
     def paused(self) -> bool:
-        """Whether it stands still, by SIGSTOP."""
+        """Whether it is stopped by SIGSTOP."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
@@ -76,9 +76,9 @@ def launch(command: list[str], *, environment: Mapping[str, str], folder: Path, 
             start_new_session=True,
         )
     identity = Identity.of(process.pid)
-    # Should it end before the script does, its exit code is taken; the script does not wait for that.
+    # If it ends before the script, its exit code is collected. The script does not wait for that.
     threading.Thread(target=process.wait, daemon=True).start()
-    # One that is gone already is told from a running one by its start.
+    # The start distinguishes a process that is gone from a running one with the same id.
     return identity or Identity(process.pid, -1)
 
 
@@ -89,7 +89,7 @@ def write_identity(path: Path, identity: Identity) -> None:
 
 
 def read_identity(path: Path) -> Identity | None:
-    """What `write_identity` wrote; None if nothing did."""
+    """The identity from `write_identity`, None if there is none."""
     try:
         value = json.loads(path.read_text())
         return Identity(int(value["pid"]), int(value["started"]))
@@ -98,7 +98,7 @@ def read_identity(path: Path) -> Identity | None:
 
 
 def terminate(identity: Identity, seconds: float) -> bool:
-    """End a process by SIGTERM. False if it had to be killed, `seconds` later."""
+    """End a process by SIGTERM. False if it had to be killed after `seconds`."""
     _send(identity, signal.SIGTERM)
     if _gone(identity, seconds):
         return True
@@ -122,7 +122,7 @@ def pause(identity: Identity) -> None:
 
 
 def resume(identity: Identity) -> None:
-    """Let a process go on that was paused."""
+    """Let a paused process go on."""
     _send(identity, signal.SIGCONT)
 
 

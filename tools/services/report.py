@@ -1,4 +1,4 @@
-"""What `scripts/services status` prints."""
+"""The output of `scripts/services status`."""
 
 from collections.abc import Mapping, Sequence
 

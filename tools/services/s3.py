@@ -1,4 +1,4 @@
-"""What S3 servers have in common."""
+"""The common part of S3 servers."""
 
 import http.client
 
@@ -20,7 +20,7 @@ class S3Service(Service):
 
 
 def is_healthy(port: int, path: str) -> bool:
-    """Ask the server on a port whether it is well."""
+    """Ask the server on a port whether it is healthy."""
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""What a service is: a name, its ports, what it needs installed, and one process or several."""
+"""The type of services: a name, ports, needed programs, and one process or several."""
 
 import socket
 import threading
@@ -20,9 +20,9 @@ JAVA_LOGGING = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
     "-Dorg.slf4j.simpleLogger.showShortLogName=true",
 )
-"""What makes slf4j-simple write a usable log to standard error."""
+"""The properties with which slf4j-simple writes a usable log to standard error."""
 SMALL_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""For few cores: a Kafka that starts takes half the CPU time so, and a busy one no more than without."""
+"""For few cores: with this Kafka starts with half the CPU time, and needs no more when it is busy."""
 _LOG_LINES = 15
 _POLL = 0.1
 
@@ -33,7 +33,7 @@ class Daemon(ABC):
     """One process of a service, with a folder of its own."""
 
     stop_seconds: ClassVar[float] = 30.0
-    """How long it may take to stop before it is killed."""
+    """How long it may take to stop, s. Then it is killed."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -45,18 +45,18 @@ class Daemon(ABC):
     @property
     @abstractmethod
     def ports(self) -> Mapping[str, int]:
-        """The TCP ports that it listens on, by purpose; the first one is its clients'."""
+        """Its TCP ports, by purpose. The first one is for clients."""
 
     @abstractmethod
     def prepare(self, say: Say) -> None:
-        """Write its configuration and, the first time, its data folder."""
+        """Write its configuration and, the first time, make its data folder."""
 
     @abstractmethod
     def command(self) -> list[str]: ...
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether it answers as a client needs it; takes a few seconds at most."""
+        """Whether it answers like a client needs it. This takes a few seconds at most."""
 
     def environment(self) -> dict[str, str]:
         """Variables for the process, beside those of the script."""
@@ -75,7 +75,7 @@ class Daemon(ABC):
         return "died" if self._identity_file.exists() else "stopped"
 
     def launch(self, say: Say) -> None:
-        """Start it, if it does not run; it may not be ready yet."""
+        """Start it if it does not run. It may not be ready yet."""
         if self.running:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class Daemon(ABC):
 
 
 class Service(ABC):
-    """A kind of service; an instance is that service in one set."""
+    """A kind of service. An instance is that service in one set."""
 
     name: ClassVar[str]
     port_count: ClassVar[int]
@@ -138,7 +138,7 @@ class Service(ABC):
 
     @abstractmethod
     def install(self, installer: Installer) -> None:
-        """Install what is missing of the programs that it needs."""
+        """Install the missing programs that it needs."""
 
     @property
     @abstractmethod
@@ -146,10 +146,10 @@ class Service(ABC):
 
     @abstractmethod
     def variables(self) -> dict[str, str]:
-        """Environment variables that lead a client to it: the keys of settings.toml where there are some."""
+        """Environment variables that lead a client to it: keys of settings.toml, if there are any."""
 
     def start(self, say: Say, cancelled: threading.Event, wanted: Collection[str] = ()) -> None:
-        """Start what does not run, or only the processes `wanted`, and wait until it is ready."""
+        """Start the processes that do not run, or only those `wanted`, and wait until they are ready."""
         for daemon in self.daemons:
             if wanted and daemon.name not in wanted:
                 continue

@@ -1,4 +1,4 @@
-"""aiosmtpd, which takes every mail and keeps it in a Maildir: for login codes to e-mail addresses."""
+"""aiosmtpd: it takes every mail and keeps it in a Maildir, for login codes to e-mail addresses."""
 
 import smtplib
 import sys
@@ -40,7 +40,7 @@ class Smtp(Service):
     port_count: ClassVar[int] = 1
 
     def install(self, installer: Installer) -> None:
-        """It is one of the libraries of requirements-dev.txt."""
+        """Do nothing: it is one of the libraries in requirements-dev.txt."""
 
     @property
     def daemons(self) -> Sequence[SmtpDaemon]:

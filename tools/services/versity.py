@@ -1,4 +1,4 @@
-"""The Versity S3 gateway, which keeps media in a folder: an S3 server beside MinIO."""
+"""The Versity S3 gateway, an S3 server that keeps media in a folder. It is an alternative to MinIO."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ class VersityDaemon(Daemon):
             folder.mkdir(exist_ok=True)
 
     def command(self) -> list[str]:
-        # What it knows of the files beside their bytes is in files too, since not every file system has attributes.
+        # Its metadata is in files too, because not every file system has attributes.
         backend = ["posix", "--sidecar", str(self._about), str(self.data)]
         return [str(_binary()), "--port", f"{HOST}:{self._port}", "--health", "/health", *backend]
 

@@ -9,9 +9,9 @@ from .install import Installer, program
 from .places import downloads
 from .service import HOST, JAVA_LOGGING, SMALL_JAVA, Daemon, Say, Service
 
-# From Maven, like Kafka: the same version everywhere, no package that other systems lack, and none of the hundred
-# packages that come with Debian's. metrics-core and snappy-java are what it needs at run time without saying so;
-# slf4j-simple logs to standard error by a few properties, where logback wants a file.
+# From Maven, like Kafka: the same version everywhere, and none of the hundred packages that come with Debian's. It
+# needs metrics-core and snappy-java at run time, though it does not declare them. slf4j-simple logs to standard error
+# with a few properties; logback would need a file.
 _VERSION = "3.8.4"
 _JARS = (
     f"org.apache.zookeeper:zookeeper:{_VERSION}",

@@ -1,1 +1,1 @@
-"""What tests of several kinds share: servers, clusters, services, devices."""
+"""Code that tests of several kinds share: servers, clusters, services, devices."""

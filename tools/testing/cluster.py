@@ -39,7 +39,7 @@ _OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed|-own)?")
 
 
 class LiveCluster(CommandSet):
-    """One cluster. Its methods are the commands of `scripts/cluster`; they wait until the command is done."""
+    """One cluster. Its methods are the commands of `scripts/cluster`. They wait until the command is done."""
 
     module = "tools.cluster"
 
@@ -57,7 +57,7 @@ class LiveCluster(CommandSet):
         settings: Mapping[str, str] | None = None,
         tree: Path = ROOT,
     ) -> Self:
-        """Have so many processes, all of them ready. The test is skipped if the services cannot be had here.
+        """Run so many processes, all of them ready. The test is skipped if the services cannot run here.
 
         `settings` are FSHARECHAT_ variables for those that are started new, `tree` is the source tree that these run.
         """
@@ -74,18 +74,18 @@ class LiveCluster(CommandSet):
         return self
 
     def at(self, number: int = 0) -> ServerAddresses:
-        """Where clients of one connector, and of the api process of the same number (modulo all), go."""
+        """The addresses of one connector, and of the api process with the same number (modulo all)."""
         http = self._info["http"]
         return ServerAddresses(self._info["tcp"][number], self._info["ws"][number], http[number % len(http)])
 
     def anywhere(self, first: int) -> ServerAddresses:
-        """All connectors, beginning with one of them, for clients that go to the next when they lose one."""
+        """The addresses of all connectors, beginning with one, for clients that go to the next after a loss."""
         order = [(first + n) % len(self._info["tcp"]) for n in range(len(self._info["tcp"]))]
         tcp, ws = (",".join(self._info[kind][number] for number in order) for kind in ("tcp", "ws"))
         return ServerAddresses(tcp, ws, self.at(first).http)
 
     def info(self) -> dict[str, Any]:
-        """What `scripts/cluster env --json` says now."""
+        """The present output of `scripts/cluster env --json`."""
         return dict(json.loads(self.do("env", "--json")))
 
     def names(self, role: str = "") -> list[str]:
@@ -97,7 +97,7 @@ class LiveCluster(CommandSet):
         return {name: one["state"] for name, one in self.info()["members"].items()}
 
     def pids(self) -> dict[str, int | None]:
-        """The process id of each that runs."""
+        """The process ids of running processes."""
         return {name: one["pid"] for name, one in self.info()["members"].items()}
 
     def trees(self) -> dict[str, Path]:
@@ -105,7 +105,7 @@ class LiveCluster(CommandSet):
         return {name: Path(one["tree"]) for name, one in self.info()["members"].items()}
 
     def log(self, name: str) -> str:
-        """All that a process wrote since the cluster was brought up."""
+        """The whole output of a process since the cluster was started."""
         return Path(self._info["members"][name]["log"]).read_text(errors="replace")
 
     async def metric(self, name: str, of: str) -> float:
@@ -118,7 +118,7 @@ class LiveCluster(CommandSet):
         return {**named, "CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0"}
 
     async def until_known(self) -> None:
-        """Wait until every group process knows exactly the devices that are online."""
+        """Wait until every group process knows exactly the online devices."""
         groups, connectors = self.names("group"), self.names("connector")
         counts: list[float] = []
 
@@ -133,7 +133,7 @@ class LiveCluster(CommandSet):
             await asyncio.sleep(0.02)
 
     def faults(self) -> list[str]:
-        """What processes logged as errors, and tracebacks, since this was asked last."""
+        """The errors and tracebacks in the logs since the last call."""
         found = []
         for name in self.names():
             text = self.log(name)
@@ -142,7 +142,7 @@ class LiveCluster(CommandSet):
         return found
 
     async def code_for(self, number: str) -> str:
-        """Ask for a login code as users do, and take it from the logs."""
+        """Ask for a login code like a user, and take it from the logs."""
         await send_code(self.at().http, number)
         codes: list[str] = []
 
@@ -156,11 +156,11 @@ class LiveCluster(CommandSet):
         return codes[-1]
 
     def replace(self, name: str, tree: Path = ROOT) -> None:
-        """Stop a process, and start it from a source tree, which it runs from then on."""
+        """Stop a process, and start it from a source tree; it runs this tree from now on."""
         self.do("restart", name, "--tree", str(tree))
 
     def pause(self, *names: str) -> None:
-        """Have them stand still (SIGSTOP)."""
+        """Stop them for a while (SIGSTOP)."""
         self.do("pause", *names)
 
     def resume(self, *names: str) -> None:
@@ -168,7 +168,7 @@ class LiveCluster(CommandSet):
 
 
 class MakeCluster(Protocol):
-    """Gives the cluster of the test session such a size."""
+    """Sets the size of the test session's cluster, and returns it."""
 
     def __call__(self, connectors: int, groups: int, apis: int = 2) -> LiveCluster: ...
 
@@ -188,7 +188,7 @@ def cluster() -> Iterator[MakeCluster]:
 
 @pytest.fixture
 def own_cluster() -> Iterator[MakeCluster]:
-    """A cluster of one test, gone afterwards: for what others must not find in the database."""
+    """A cluster for one test, removed afterwards: for data that other tests must not find."""
     own = LiveCluster(f"test-cluster-{os.getpid()}-own")
     try:
         yield own.up
@@ -197,7 +197,7 @@ def own_cluster() -> Iterator[MakeCluster]:
 
 
 async def metric_at(url: str, name: str) -> float:
-    """A metric of the process whose page is at `url`, by its name without what all have in common."""
+    """A metric of the process whose page is at `url`, by its name without the common prefix."""
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         text = await answer.text()
     found = re.search(rf"^fsharechat_{name}(?:_total)? (\S+)$", text, re.MULTILINE)
@@ -206,7 +206,7 @@ async def metric_at(url: str, name: str) -> float:
 
 
 def new_numbers(count: int) -> list[str]:
-    """Numbers that nobody has logged in with: a cluster may know those of earlier tests."""
+    """New numbers, with which nobody has logged in: a cluster may know those of earlier tests."""
     return [f"19{secrets.randbelow(10**9):09}" for _ in range(count)]
 
 
@@ -215,7 +215,7 @@ def _is_fault(line: str) -> bool:
 
 
 def _take_down_orphans() -> None:
-    """Take down the clusters of test sessions that ended without doing it themselves."""
+    """Take down the clusters of test sessions that ended without doing so."""
     for folder in (ROOT / ".cache" / "cluster").glob("test-cluster-*"):
         owner = _OF_A_SESSION.fullmatch(folder.name)
         if owner is not None and not Path(f"/proc/{owner[1]}").exists():

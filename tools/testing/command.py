@@ -1,4 +1,4 @@
-"""Commands of scripts/ for tests, each on a set of its own."""
+"""Commands of scripts/ for tests, each on its own set."""
 
 import os
 import subprocess
@@ -11,21 +11,21 @@ import pytest
 from tools.services.places import ROOT
 
 UNAVAILABLE = 3
-"""The exit code when something is missing and cannot be installed."""
+"""The exit code if something is missing and cannot be installed."""
 UP_SECONDS = 1800
-"""What a first start may take: it installs."""
+"""The time limit of a first start, s: it installs programs."""
 OTHER_SECONDS = 600
 
 
 def check(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a command printed. Fails the test if it failed."""
+    """Return the output of a command. If it failed, the test fails."""
     if done.returncode:
         pytest.fail(f"{' '.join(done.args[3:])}: exit code {done.returncode}\n{done.stderr}", pytrace=False)
     return done.stdout
 
 
 class CommandSet:
-    """What a command of scripts/ has brought up under a name. The methods wait until it is done."""
+    """The processes that a command of scripts/ has started under a name. The methods wait for their command."""
 
     module: ClassVar[str]
 
@@ -43,7 +43,7 @@ class CommandSet:
         self.do("kill", *names)
 
     def restart(self, *names: str) -> None:
-        """Stop and start them; processes of a cluster one after the other, each when the one before is ready."""
+        """Stop and start them. Those of a cluster restart one after the other, each when the last one is ready."""
         self.do("restart", *names)
 
     def down(self) -> None:
@@ -51,15 +51,15 @@ class CommandSet:
         self.do("down")
 
     def do(self, command: str, *arguments: str) -> str:
-        """Run one of its commands and return what that printed."""
+        """Run one of its commands and return its output."""
         return check(self.run(command, *arguments))
 
     def run(
         self, command: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of its commands, whatever comes of it, with the interpreter of the tests.
+        """Run one of its commands, with the interpreter of the tests. It may fail.
 
-        Of this process's own settings none goes there.
+        It does not get the settings of this process.
         """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FSHARECHAT_")}
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""Devices of users for tests: clients that remember what they were given and what they asked."""
+"""Devices of users for tests: clients that remember received messages and requests."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ FAST = Options.fast()
 
 
 class Handset(Client):
-    """A client that keeps all it is given, in order, and counts what goes over the wire."""
+    """A client that keeps everything it receives, in order, and counts messages on the wire."""
 
     def __init__(
         self,
@@ -64,11 +64,11 @@ class Handset(Client):
         return self
 
     def texts_of(self, sender: str) -> list[str]:
-        """Return the texts that came from a user, in the order they came."""
+        """Return the texts from a user, in the order of arrival."""
         return [text_of(message) for message in self.received if message.from_user == sender]
 
     def ids(self) -> list[int]:
-        """Return the ids of all that came, in the order it came."""
+        """Return the ids of all received messages, in the order of arrival."""
         return [message.message_id for message in self.received]
 
     async def until_received(self, count: int) -> None:
@@ -86,7 +86,7 @@ class Handset(Client):
         )
 
     def gaps(self) -> list[Event]:
-        """Return what a pull left out because it was too much at once."""
+        """Return the gaps that a pull left because there was too much at once."""
         return [event for event in self.seen if isinstance(event, InboxGap)]
 
     async def whole_history(self, other: str, page: int) -> list[pb.Message]:
@@ -119,7 +119,7 @@ class Handset(Client):
 
 
 def check_same(found: Sequence[object], wanted: Sequence[object], what: str) -> None:
-    """Fail when two sequences differ, showing where: they may be long."""
+    """Fail if two sequences differ, and show where: they may be long."""
     at = next((n for n, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]), None)
     if at is None and len(found) == len(wanted):
         return

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder that is a file system of 32 MiB; only root can make one."""
+    """Return a folder that is a file system of 32 MiB. Only root can make one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)]
@@ -22,7 +22,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no byte free on the disk of a folder; return the file that is to be removed to free it."""
+    """Leave no byte free on the disk of a folder. Return the file; removing it frees the disk."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 20, 4096, 1):

@@ -1,4 +1,4 @@
-"""A lease for tests that is lost and held again when they say so."""
+"""A lease for tests, which they can lose and regain."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,11 +25,11 @@ class FickleLease(Lease):
         self._held = False
 
     def lose(self) -> None:
-        """Be lost; the listeners hear of it in the next turn of the loop."""
+        """Lose the lease. The listeners are told in the next turn of the loop."""
         self._set(False)
 
     def regain(self, node: int) -> None:
-        """Be held again, with this id."""
+        """Hold the lease again, with this id."""
         self.node = node
         self._set(True)
 

@@ -16,7 +16,7 @@ from collections import Counter
 from typing import Self
 
 from roles.media import rtcp, stun
-from roles.media.dtls import Dtls, DtlsError, Fingerprint, MediaIdentity
+from roles.media.dtls import Dtls, DtlsError, DtlsIdentity, Fingerprint
 from roles.media.rtp import HEADER
 
 PAYLOADS = {"audio": 111, "video": 96}
@@ -53,7 +53,7 @@ class MediaPeer:
         self.only_counting = False
         """Count packets and look at none: for very many of them."""
         self.user = secrets.token_hex(4)
-        self.identity = MediaIdentity()
+        self.identity = DtlsIdentity()
         self._sends = sends
         self._codec = codec
         self._password = secrets.token_hex(12)

@@ -1,7 +1,7 @@
-"""A pytest plugin that fails what would be skipped: where everything is there to run, nothing may be left out.
+"""A pytest plugin that fails skipped tests: where everything is available, no test may be left out.
 
-One reason passes: a shallow clone does not have the version before (tools/testing/previous.py). That is a kind of
-checkout, which is as whole as it was asked for, and no service that is missing.
+One reason is allowed: a shallow clone does not have the version before (tools/testing/previous.py). There the
+checkout is incomplete on purpose, and no service is missing.
 """
 
 from collections.abc import Generator

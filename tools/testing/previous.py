@@ -1,7 +1,7 @@
 """The version before this one, from git: the source tree that `previous_version` returns.
 
-pyproject.toml names its commit. It runs with the libraries of this checkout if it wants the same ones, else it gets a
-.venv of its own, by its own scripts.
+pyproject.toml names its commit. If it needs the same libraries, it runs with those of this checkout. Else its own
+scripts make a .venv for it.
 """
 
 import io
@@ -21,7 +21,7 @@ _MAKE_VENV = ". scripts/python-env && python_env run"
 
 
 def previous_version() -> Path:
-    """Return the source tree of the version before. Skips the test where the clone is too shallow to have it."""
+    """Return the source tree of the version before. Skips the test if the clone is too shallow for it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     commit: str = project["tool"]["fsharechat"]["previous"]
     if not (ROOT / ".git").exists() or _git("cat-file", "--batch-check", said=commit).endswith(b" missing\n"):
@@ -39,6 +39,6 @@ def previous_version() -> Path:
 
 
 def _git(*arguments: str, said: str = "") -> bytes:
-    """Return what git answers to what it is said."""
+    """Run git, and return its output."""
     asked = ["git", "-C", str(ROOT), *arguments]
     return subprocess.run(asked, input=said.encode(), stdout=subprocess.PIPE, check=True).stdout

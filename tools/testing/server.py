@@ -1,4 +1,4 @@
-"""A server process for tests: started on a data folder, stopped, killed, and started again where it was."""
+"""A server process for tests: started on a data folder, stopped, killed, and started again on the same ports."""
 
 import asyncio
 import json
@@ -15,26 +15,26 @@ from fsharechat.client import send_code
 
 SUPER_CODE = "66666"
 BOUND = 60.0
-"""Seconds that anything may take before it counts as never: far more than a busy machine needs."""
+"""After so many seconds something counts as never coming: far more than a busy machine needs."""
 
 _READY = re.compile(r"^ready roles=\S+ (.+)$", re.MULTILINE)
 _PORTS = {"tcp": "CONNECTOR__TCP_PORT", "ws": "CONNECTOR__WS_PORT", "http": "API__PORT"}
-"""The settings that say on which port each address is."""
+"""The settings for the port of each address."""
 _NO_LIMITS = {"LIMITS__REQUESTS": "0"}
 _FOR_MACHINES = {"LOG__FORMAT": "json"}
 
 
 class Where(TypedDict, total=False):
-    """Where a `Client` finds its server, as it takes it: one of the two."""
+    """The address arguments for a `Client`: one of the two."""
 
     tcp: Sequence[str]
     ws: Sequence[str]
 
 
 class ServerAddresses(NamedTuple):
-    """Where a server, or a cluster of them, serves clients: host:port, a ws:// address and an http:// one.
+    """The addresses of a server or a cluster for clients: host:port, a ws:// address and an http:// one.
 
-    There may be several of the first two, with commas between them: a client that loses one goes to the next.
+    The first two may be several, with commas between them: a client that loses one goes to the next.
     """
 
     tcp: str
@@ -42,7 +42,7 @@ class ServerAddresses(NamedTuple):
     http: str
 
     def of(self, transport: str) -> Where:
-        """Return what `Client` wants to be told, for "tcp" or "ws"."""
+        """Return the arguments for `Client`, for "tcp" or "ws"."""
         return {"tcp": Where(tcp=self.tcp.split(",")), "ws": Where(ws=self.ws.split(","))}[transport]
 
 
@@ -51,7 +51,7 @@ async def until(
     what: str | Callable[[], str] = "the condition never held",
     within: float = BOUND,
 ) -> None:
-    """Wait until `condition` holds. Fails, saying what did not come, when it does not."""
+    """Wait until `condition` holds. If it does not, fail and name what did not come."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
     while not condition():
@@ -61,11 +61,14 @@ async def until(
 
 
 def run_command(
-    data: Path, *arguments: str, settings: Mapping[str, str] | None = None
+    data: Path, *arguments: str, settings: Mapping[str, str] | None = None, command: str = ""
 ) -> tuple[int, str, str]:
-    """Run `fsharechat` to its end and return its exit code, output and errors."""
+    """Run `fsharechat` to its end and return its exit code, output and errors.
+
+    `command` is one that has flags of its own, and comes before all of them.
+    """
     done = subprocess.run(
-        _command(data, *arguments),
+        _command(data, *arguments, command=command),
         env=_environment(settings or {}),
         cwd=data.parent,
         stdin=subprocess.DEVNULL,
@@ -95,7 +98,7 @@ class Server:
         self.data = data
         self._environment = environment or {}
         self.addresses: dict[str, str] = {}
-        """What it said it listens on, by purpose."""
+        """The addresses that it printed, by purpose."""
         self._http = http
         self._settings = {
             **dict.fromkeys(_PORTS.values(), "0"),
@@ -110,7 +113,7 @@ class Server:
 
     @property
     def at(self) -> ServerAddresses:
-        """Where it serves, also while it is down."""
+        """Its addresses, even while it is down."""
         assert self.addresses, "the server was never started"
         return ServerAddresses(
             self.addresses["tcp"], self.addresses["ws"], self.addresses.get("http", self._http)
@@ -123,12 +126,12 @@ class Server:
 
     @property
     def errors(self) -> str:
-        """Its log and whatever else it wrote to standard error, since its first start."""
+        """Its log, and everything else on standard error, since its first start."""
         return self._errors.read_text(errors="replace") if self._errors.exists() else ""
 
     @property
     def output(self) -> str:
-        """What it wrote to standard output since its last start."""
+        """Its standard output since its last start."""
         return self._output.read_text()
 
     async def start(self) -> None:
@@ -139,7 +142,7 @@ class Server:
         assert self._ready(), f"the server ended with exit code {process.poll()}\n{self._tail()}"
 
     async def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
-        """Tell it to stop; it must end with exit code 0 and have logged no fault."""
+        """Tell it to stop. It must end with exit code 0, and must have logged no fault."""
         process = self._running()
         process.send_signal(by)
         await until(lambda: process.poll() is not None, lambda: f"it runs on after {by.name}\n{self._tail()}")
@@ -159,7 +162,7 @@ class Server:
         self._process = None
 
     async def code_for(self, number: str) -> str:
-        """Ask for a login code as users do, and take it from the log."""
+        """Ask for a login code like a user, and take it from the log."""
         await send_code(self.at.http, number)
         codes: list[str] = []
 
@@ -180,7 +183,7 @@ class Server:
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
-        """Stop it properly after a test that went well."""
+        """Stop it properly after a successful test."""
         try:
             if self._process is not None and kind is None:
                 await self.stop()
@@ -227,8 +230,9 @@ class Server:
         return "\n".join(self.errors.splitlines()[-40:])
 
 
-def _command(data: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "fsharechat", "--data", str(data), *arguments]
+def _command(data: Path, *arguments: str, command: str = "") -> list[str]:
+    program = [sys.executable, "-P", "-m", "fsharechat", *([command] if command else [])]
+    return [*program, "--data", str(data), *arguments]
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

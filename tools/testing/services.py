@@ -23,7 +23,7 @@ _OF_A_SESSION = re.compile(r"test-(?:[a-z]+-)*(\d+)")
 
 
 class Services(CommandSet):
-    """The services of one set. Each call of it makes sure that some of them run."""
+    """The services of one set. A call starts some of them, if they do not run yet."""
 
     module = "tools.services"
 
@@ -32,7 +32,7 @@ class Services(CommandSet):
         self._unavailable: dict[str, str] = {}
 
     def __call__(self, *names: str) -> Self:
-        """Have these services running and ready; the test is skipped if one of them cannot be had here."""
+        """Return with these services running and ready. The test is skipped if one of them cannot run here."""
         for name in names:
             if name in self._unavailable:
                 pytest.skip(self._unavailable[name])
@@ -44,7 +44,7 @@ class Services(CommandSet):
         return self
 
     def url(self, name: str) -> str:
-        """The url of a service, as the settings take it."""
+        """The url of a service, in the form for the settings."""
         return next(iter(self.variables(name).values()))
 
     def variables(self, *names: str) -> dict[str, str]:
@@ -56,7 +56,7 @@ class Services(CommandSet):
         return int(self.process(name)["ports"]["clients"])
 
     def process(self, name: str) -> dict[str, Any]:
-        """What `scripts/services status --json` says of a process: state, pid, ports, log."""
+        """The entry of a process in `scripts/services status --json`: state, pid, ports, log."""
         status = json.loads(self.run("status", "--json").stdout)
         return next(one for service in status.values() for one in service["processes"] if one["name"] == name)
 
@@ -75,7 +75,7 @@ def services() -> Iterator[Services]:
 
 
 def take_down_orphans() -> None:
-    """Take down the sets of test sessions that ended without doing it themselves."""
+    """Take down the sets of test sessions that ended without doing so."""
     for folder in (ROOT / ".cache" / "services").glob("test-*"):
         owner = _OF_A_SESSION.fullmatch(folder.name)
         if owner is not None and not Path(f"/proc/{owner[1]}").exists():

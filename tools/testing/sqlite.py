@@ -1,4 +1,4 @@
-"""SQLite databases for tests that start from one migrated copy: the fixtures `migrated_sqlite` and `sqlite_file`."""
+"""SQLite databases for tests, copied from one migrated file: the fixtures `migrated_sqlite` and `sqlite_file`."""
 
 import shutil
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from fsharechat.store.migrate import migrate
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an SQLite file with the schema and no rows; take copies of it."""
+    """Return an SQLite file with the schema and no rows. Use only copies of it."""
     path = tmp_path_factory.mktemp("migrated") / "migrated.db"
     migrate(f"sqlite:///{path}")
     return path
@@ -19,10 +19,10 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_file(migrated_sqlite: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Return what makes a new database of that name, which a store then opens without migrating it."""
+    """Return a function that makes a new database with a name. A store then opens it without migrations."""
 
     def make(name: str) -> Path:
-        """Return that database in the test's folder; it is made if it is not there."""
+        """Return that database in the test's folder. It is made if it is missing."""
         path = tmp_path / name
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

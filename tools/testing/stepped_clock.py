@@ -7,11 +7,11 @@ from fsharechat.clock import now_ms
 from tools.testing.services import Services
 
 NEAR_MS = 1_800_000
-"""Half of an hour's step: a time is by one clock or by the other, however busy the machine is."""
+"""Half of an hour's step: so a time clearly belongs to one clock or the other, however busy the machine is."""
 
 
 class SteppedClock:
-    """A clock for a server: the machine's and so many seconds more."""
+    """A clock for a server: the machine's clock plus so many seconds."""
 
     def __init__(self, file: Path, library: str) -> None:
         self._file = file
@@ -26,11 +26,11 @@ class SteppedClock:
 
     @classmethod
     def of(cls, services: Services, file: Path) -> Self:
-        """Return one by libfaketime, which is installed if it may be."""
+        """Return a clock made with libfaketime, which is installed if possible."""
         return cls(file, services("faketime").variables("faketime")["FAKETIME_LIBRARY"])
 
     def step(self, seconds: float) -> None:
-        """Set it; the server reads it so at once."""
+        """Set the clock. The server sees it at once."""
         self.set(f"{seconds:+g}")
         self._off_ms = seconds * 1000
 
@@ -40,5 +40,5 @@ class SteppedClock:
         fresh.replace(self._file)
 
     def reads(self, ms: int) -> bool:
-        """Return whether it reads about that time."""
+        """Return whether the clock shows about that time."""
         return abs(ms - self._off_ms - now_ms()) < NEAR_MS

@@ -7,7 +7,7 @@ from tools.testing.services import Services
 
 
 class OwnZooKeeper:
-    """One server in a set of its own: stopped and started again it keeps its data and its port."""
+    """One server in its own set. It keeps its data and its port over restarts."""
 
     def __init__(self) -> None:
         self._services = Services(f"test-zookeeper-{os.getpid()}")

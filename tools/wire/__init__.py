@@ -1,5 +1,5 @@
-"""The wire as clients speak it, for tools and tests: codecs, raw clients, and lines that are slow or break.
+"""The wire protocol from the side of clients, for tools and tests: codecs, raw clients, slow and broken lines.
 
-The codecs are made from `contract.md` and share no code with the server, so that a mistake of the server's
-is none here.
+The codecs are made from `contract.md` and share no code with the server. So a mistake of the server is not repeated
+here.
 """

@@ -1,4 +1,4 @@
-"""What clients put into frames: the JSON of CONNECT, messages and pulls, for either transport."""
+"""The contents of clients' frames: the JSON of CONNECT, messages and pulls, for both transports."""
 
 import base64
 import secrets
@@ -13,13 +13,13 @@ STORED, TRANSPARENT = 3, 4
 """Persist flags."""
 PRIVATE, GROUP, CHAT_ROOM, CHANNEL = range(4)
 PING_INTERVAL = {"interval": 30_000}
-"""What clients say in a PING, in ms."""
+"""The interval in clients' PINGs, ms."""
 
 Object = dict[str, Any]
 
 
 class DeviceCredentials(Protocol):
-    """What a login gives a device, whoever keeps it."""
+    """The result of a device's login."""
 
     @property
     def user_id(self) -> str: ...
@@ -53,7 +53,7 @@ def connect_body(who: DeviceCredentials, **changes: object) -> Object:
 
 @dataclass(frozen=True)
 class Draft:
-    """A message that is to be sent. `content` is in the keys of web clients."""
+    """A message to send. `content` has the keys of web clients."""
 
     target: str
     content: Mapping[str, Any]
@@ -64,10 +64,10 @@ class Draft:
     flag: int | None = STORED
     """The persist flag over TCP: web clients have none."""
     sender: str = ""
-    """Whom the client says that it is from."""
+    """The sender that the client claims."""
 
     def fields(self) -> proto2.Fields:
-        """Return it as TCP clients send it."""
+        """Return the message in the form of TCP clients."""
         return {
             "conversation": {"type": self.kind, "target": self.target, "line": self.line},
             "from_user": self.sender,
@@ -105,12 +105,12 @@ def web_text(target: str, said: str, local_id: int = 0) -> Object:
 
 
 def pull_body(after: int) -> bytes:
-    """Return the body of an MP for what follows a seq, over TCP."""
+    """Return the body of an MP for the entries after a seq, over TCP."""
     return proto2.encode("PullMessageRequest", {"id": after, "type": 0})
 
 
 def web_pull(after: int) -> Object:
-    """Return the content of such an MP over WebSocket, as clients that were told send it."""
+    """Return the content of such an MP over WebSocket, as notified clients send it."""
     return {"messageId": str(after + 1), "type": 0, "pullType": 1, "sendMessageCount": 0}
 
 
@@ -133,13 +133,13 @@ _CONTENT = {
 
 
 def proto_content(content: Mapping[str, Any], flag: int | None) -> proto2.Fields:
-    """Return a content as TCP clients send it, with a persist flag unless that is None."""
+    """Return a content in the form of TCP clients, with a persist flag unless it is None."""
     fields = {_CONTENT[key]: value for key, value in content.items()}
     return fields if flag is None else {**fields, "persist_flag": flag}
 
 
 def web_content(content: Mapping[str, Any]) -> Object:
-    """Return a content as web clients send it."""
+    """Return a content in the form of web clients."""
     data = content.get("binaryContent", b"")
     return {**content, "binaryContent": base64.b64encode(data).decode()}
 

@@ -1,7 +1,7 @@
-"""Clients that say what no client library would: raw frames and JSON over real sockets.
+"""Clients that can send anything: raw frames and JSON over real sockets.
 
-They read only when they are asked to. So a test can be a client that does not read. What comes while something else
-is waited for is kept.
+They read only when asked to. So a test can play a client that does not read. Other frames that come during a wait are
+kept.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tools.wire.contract import SIGNALS, SUB_SIGNALS
 from tools.wire.frames import MOST, Decoder, WireFrame, WireFrameError, encode, web_text_frame
 
 BOUND = 30.0
-"""Seconds that an answer may take before it counts as none: far more than a busy machine needs."""
+"""After so many seconds a missing answer counts as none: far more than a busy machine needs."""
 
 WebFrame = dict[str, Any]
 F = TypeVar("F", WireFrame, WebFrame)
@@ -36,19 +36,19 @@ S = TypeVar("S", int, str)
 
 
 class Wire(Protocol):
-    """What both transports can do, so that a test can be about either."""
+    """The common methods of both transports, so that a test can use either."""
 
     async def connect(self, who: DeviceCredentials, **changes: object) -> int:
         """Send a CONNECT and return the sub-signal of the answer."""
 
     async def send_text(self, target: str, text: str, local_id: int = 0) -> bool:
-        """Send a text; return whether the server has stored it."""
+        """Send a text. Return whether the server has stored it."""
 
     async def next_mn(self) -> int:
         """Wait for an MN and return its head."""
 
     async def pull(self, after: int) -> tuple[list[str], int]:
-        """Return the texts that follow a seq, and the last seq."""
+        """Return the texts after a seq, and the last seq."""
 
     async def until_closed(self) -> None:
         """Wait until the server has closed the connection."""
@@ -57,7 +57,7 @@ class Wire(Protocol):
 
 
 class _Client(ABC, Generic[F, S]):
-    """Frames of type F, whose signals are of type S, and those of them that nobody has asked for."""
+    """A client with frames of type F and signals of type S. It keeps frames that nobody has asked for."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         host, port = address[:2]
@@ -68,7 +68,7 @@ class _Client(ABC, Generic[F, S]):
 
     @abstractmethod
     async def receive(self) -> list[F]:
-        """Return the next frames; there may be none yet. Raises EOFError when the server has closed."""
+        """Return the next frames; there may be none yet. Raises EOFError if the server has closed."""
 
     @staticmethod
     @abstractmethod
@@ -115,7 +115,7 @@ class TcpWire(_Client[WireFrame, int]):
 
     @property
     def rest(self) -> bytes:
-        """What came of a frame that is not whole."""
+        """The received part of an incomplete frame."""
         return self._decoder.rest
 
     @staticmethod
@@ -168,7 +168,7 @@ class TcpWire(_Client[WireFrame, int]):
         return await self.frame(SIGNALS["PING"], lambda frame: frame.message_id == message_id)
 
     async def become_websocket(self, *headers: str) -> None:
-        """Turn a connection to the WebSocket port into a WebSocket, of which `reader` reads the bytes."""
+        """Turn a connection to the WebSocket port into a WebSocket. `reader` reads its bytes."""
         self.writer.write(websocket.upgrade_request(websocket.SAMPLE_KEY, *headers))
         async with asyncio.timeout(BOUND):
             answer = await self.reader.readuntil(b"\r\n\r\n")
@@ -214,7 +214,7 @@ class WebWire(_Client[WebFrame, str]):
         await self.socket.send_str(web_text_frame(signal, sub_signal, message_id, content))
 
     async def receive_text(self) -> str:
-        """Return the next text. Raises EOFError when the server has closed, FrameError for what is no text."""
+        """Return the next text. Raises EOFError if the server has closed, FrameError for anything else."""
         message = await self.socket.receive()
         match message.type:
             case aiohttp.WSMsgType.TEXT:
@@ -254,10 +254,10 @@ class WebWire(_Client[WebFrame, str]):
         return texts, int(result["current"])
 
     async def close(self) -> None:
-        """Cut it, without the end of a WebSocket."""
+        """Cut the connection, without closing the WebSocket."""
         await self._session.close()
 
 
 def web_frame(signal: str, sub_signal: str = "NONE", message_id: int = 0, content: object = None) -> bytes:
-    """Return a WebSocket frame with the JSON of a web client, for a connection that is one by hand."""
+    """Return a WebSocket frame with the JSON of a web client, for a hand-made connection."""
     return websocket.encode(web_text_frame(signal, sub_signal, message_id, content).encode())

@@ -10,7 +10,7 @@ _TABLE = _TEXT.partition("\n## 5. ")[2].partition("\n## 6. ")[0]
 """The section with the messages."""
 _SCALARS = ("i32", "i64", "str", "bytes", "bool")
 _UNTYPED = {"conversation": "Conversation", "notify_content": "MessageContent"}
-"""Fields that the table names by their type alone."""
+"""Fields for which the table has only the type."""
 
 
 class ContractField(NamedTuple):
@@ -57,7 +57,7 @@ MESSAGES = _messages()
 
 @cache
 def name_of(numbers: str, number: int) -> str:
-    """Return the name of a "signal" or "sub-signal". Raises ValueError when it has none."""
+    """Return the name of a "signal" or "sub-signal". Raises ValueError if it has none."""
     names = {"signal": SIGNALS, "sub-signal": SUB_SIGNALS}[numbers]
     for name, known in names.items():
         if known == number:

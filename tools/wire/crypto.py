@@ -1,4 +1,4 @@
-"""What clients do with their login answer and for their CONNECT (contract.md sections 3 and 4)."""
+"""The client's part of the login and of CONNECT (contract.md sections 3 and 4)."""
 
 import base64
 import time
@@ -21,12 +21,12 @@ class Token(NamedTuple):
 
 
 def hours() -> int:
-    """Return what a stamp of now holds."""
+    """Return the hours for a stamp made now."""
     return (int(time.time()) - _EPOCH) // 3600
 
 
 def open_token(token: str) -> Token:
-    """Return the parts of a login token. Raises ValueError when it is none."""
+    """Return the parts of a login token. Raises ValueError if it is none."""
     plain = _decrypt(DEFAULT_KEY, base64.b64decode(token, validate=True))
     user_token, secret, db_secret = plain[4:].decode("ascii").split("|")
     return Token(plain[:4], user_token, secret, db_secret)

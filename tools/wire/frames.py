@@ -9,7 +9,7 @@ _HEADER = Struct(">BBBiBH")
 _pack_header, _unpack_header = _HEADER.pack, _HEADER.unpack_from
 HEADER = _HEADER.size
 MOST = 16 << 20
-"""Bytes of the longest body that a server has a reason to send."""
+"""The longest body that a server has a reason to send, bytes."""
 
 
 class WireFrameError(ValueError):
@@ -17,7 +17,7 @@ class WireFrameError(ValueError):
 
 
 class WireFrame(NamedTuple):
-    """A frame as it was on the wire."""
+    """A frame from the wire."""
 
     signal: int
     sub_signal: int
@@ -26,12 +26,12 @@ class WireFrame(NamedTuple):
 
 
 def encode(signal: int, sub_signal: int = 0, message_id: int = 0, body: bytes = b"") -> bytes:
-    """Return a frame as it stands on the wire."""
+    """Return the bytes of a frame."""
     return _pack_header(MAGIC, VERSION, signal, len(body), sub_signal, message_id) + body
 
 
 def decode(data: bytes, position: int) -> tuple[int, int, int, int, int] | None:
-    """Return (signal, sub-signal, message id, start, end) of the frame at `position`; None while it is not whole.
+    """Return (signal, sub-signal, message id, start, end) of the frame at `position`, None while it is incomplete.
 
     The body is data[start:end]. Raises FrameError.
     """
@@ -51,10 +51,10 @@ class Decoder:
 
     def __init__(self) -> None:
         self.rest = b""
-        """The beginning of a frame that is not whole."""
+        """The beginning of an incomplete frame."""
 
     def feed(self, data: bytes) -> list[WireFrame]:
-        """Return the frames that are whole now. Raises FrameError."""
+        """Return the frames that are now complete. Raises FrameError."""
         data = self.rest + data
         found, position = [], 0
         while (frame := decode(data, position)) is not None:
@@ -70,7 +70,7 @@ def envelope(signal: str, sub_signal: str, message_id: int, content: object) -> 
 
 
 def web_text_frame(signal: str, sub_signal: str, message_id: int, content: object) -> str:
-    """Return the text of that object: of any numbers, as no strict writer of JSON would."""
+    """Return the text of that object. Any numbers are allowed, unlike with a strict JSON writer."""
     return json.dumps(
         envelope(signal, sub_signal, message_id, content), ensure_ascii=False, separators=(",", ":")
     )

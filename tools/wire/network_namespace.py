@@ -1,4 +1,4 @@
-"""A network of its own for clients, with packets of 1,500 bytes and a slow line to the server. It takes root."""
+"""A separate network for clients, with packets of 1,500 bytes and a slow line to the server. It needs root."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Namespace:
-    """A namespace that a pair of virtual network cards joins to this machine's, which is `host` for it."""
+    """A network namespace. Two virtual network cards join it to this machine, whose address there is `host`."""
 
     def __init__(self, number: int) -> None:
         self.name = f"fshare{number}"
@@ -23,7 +23,7 @@ class Namespace:
         self._inside = self.host[:-1] + "2"
 
     def open(self, megabit: int) -> None:
-        """Make it, with so much for what goes to it. Raises OSError, or CalledProcessError, where it cannot be."""
+        """Make it, with a rate limit for incoming traffic. Raises OSError or CalledProcessError if it cannot."""
         here, there = f"{self.name}a", f"{self.name}b"
         _run("ip", "netns", "add", self.name)
         inside = ("ip", "-n", self.name)
@@ -48,7 +48,7 @@ class Namespace:
         _run("ip", "link", "set", here, "up")
         _run(*inside, "addr", "add", f"{self._inside}/30", "dev", there)
         _run(*inside, "link", "set", there, "up")
-        # The queue cuts into packets what the kernel would hand over whole between virtual cards.
+        # The queue cuts data into packets. Else the kernel would hand it over whole between virtual cards.
         _run(
             "tc",
             "qdisc",
@@ -66,7 +66,7 @@ class Namespace:
         )
 
     def close(self) -> None:
-        with suppress(OSError):  # where there is no such program nothing was made
+        with suppress(OSError):  # without this program nothing was made
             subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
 
     async def dial(self, host: str, port: int) -> socket.socket:
@@ -74,7 +74,7 @@ class Namespace:
         return await connected(self._socket(), host, port)
 
     def _socket(self) -> socket.socket:
-        # A thread goes there and ends; the socket that it has made stays of that network.
+        # A thread enters the namespace, makes a socket and ends. The socket stays in that network.
         made: list[socket.socket] = []
 
         def make() -> None:
@@ -94,7 +94,7 @@ class Namespace:
 
 @contextmanager
 def namespace(megabit: int) -> Iterator[Namespace | None]:
-    """Yield a namespace; None where this machine allows none."""
+    """Yield a namespace, None if this machine allows none."""
     made = Namespace(os.getpid() & 0xFFFF)
     try:
         try:

@@ -1,7 +1,7 @@
 """A strict proto2 codec over the tables of contract.md.
 
-What other parsers let pass is an error here: unknown field numbers, wrong wire types, missing required fields, a
-single field that comes twice, text that is not UTF-8, numbers out of the range of their type.
+It reports errors that other parsers accept: unknown field numbers, wrong wire types, missing required fields, a
+single field that comes twice, text that is not UTF-8, numbers out of range.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class ProtoError(ValueError):
 
 
 def decode(message: str, data: bytes) -> Fields:
-    """Return the fields that are on the wire; repeated ones are there always. Raises ProtoError."""
+    """Return the fields on the wire. Repeated ones are always there. Raises ProtoError."""
     table = MESSAGES[message]
     found: Fields = {field.name: [] for field in table.values() if field.repeated}
     at = 0
@@ -91,7 +91,7 @@ def _value(kind: str, data: bytes, where: str) -> Any:
 
 
 def encode(message: str, fields: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a message; what is None is left out, required or not."""
+    """Return the bytes of a message. A None is left out, even if it is required."""
     by_name = {field.name: field for field in MESSAGES[message].values()}
     parts = []
     for name, value in fields.items():
@@ -126,7 +126,7 @@ def varint(number: int) -> bytes:
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """Return the varint at `position` and where it ends. Raises IndexError when it does not."""
+    """Return the varint at `position` and where it ends. Raises IndexError if it does not end."""
     byte = data[position]
     number, shift = byte & 0x7F, 7
     position += 1

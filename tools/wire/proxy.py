@@ -9,7 +9,7 @@ class Proxy:
 
     def __init__(self, target: str) -> None:
         self.address = ""
-        """Where to connect to, once it is open."""
+        """Its address, once it is open."""
         self._target = target.rpartition(":")
         self._moving, self._answering = asyncio.Event(), asyncio.Event()
         self.go()
@@ -19,7 +19,7 @@ class Proxy:
         self.refusing = False
         self.connections = 0
         self.seen = b""
-        """What has gone over it."""
+        """How many bytes have gone over it."""
 
     async def open(self) -> str:
         """Return the address to connect to."""
@@ -29,17 +29,17 @@ class Proxy:
         return self.address
 
     def cut(self, refuse: bool = True) -> None:
-        """Break all connections, as when the process is killed; `refuse`: new ones too."""
+        """Break all connections, as if the process were killed; with `refuse`, new ones too."""
         self.refusing = refuse
         for writer in list(self._writers):
             writer.transport.abort()
 
     def stop(self) -> None:
-        """Move nothing on, as when the process is stopped: connections open, and nothing is read."""
+        """Forward nothing, as if the process were stopped: connections open, but nothing is read."""
         self._moving.clear()
 
     def mute(self) -> None:
-        """Bring no answer back, while what is asked goes on."""
+        """Forward requests, but no answers."""
         self._answering.clear()
 
     def go(self) -> None:
@@ -83,7 +83,7 @@ class Proxy:
                 self.seen += data
                 writer.write(data)
                 await writer.drain()
-            await _open(gates)  # the end of a connection does not get through either
+            await _open(gates)  # the end of a connection is not forwarded either
         except ConnectionError:
             writer.transport.abort()
         finally:

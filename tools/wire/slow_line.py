@@ -1,4 +1,4 @@
-"""A line between clients and a server that is as slow as real ones, with packets of 1,500 bytes."""
+"""A slow line between clients and a server, like real ones, with packets of 1,500 bytes."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 SEGMENT = 1460
-"""What a packet of 1,500 bytes holds. With loopback's own 65,536 the kernel takes far more at once."""
+"""The data in a packet of 1,500 bytes. With loopback's own 65,536 the kernel takes far more at once."""
 
 RECEIVE_BUFFER = 64 * 1024
 _STEP = 8 * 1024
@@ -21,7 +21,7 @@ async def _dial(host: str, port: int) -> socket.socket:
 
 
 async def connected(dialled: socket.socket, host: str, port: int) -> socket.socket:
-    """Connect a socket, which keeps little that was not read."""
+    """Connect a socket with a small receive buffer."""
     dialled.setblocking(False)
     dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     await asyncio.get_running_loop().sock_connect(dialled, (host, port))
@@ -30,7 +30,8 @@ async def connected(dialled: socket.socket, host: str, port: int) -> socket.sock
 
 @asynccontextmanager
 async def slow_line(address: str, bits_per_second: float, dial: Dial = _dial) -> AsyncIterator[str]:
-    """Return the host:port that leads to `address` (host:port too), with so much for each connection from there.
+    """Return a host:port that leads to `address` (host:port too), with a rate limit for each connection's data from
+    there.
 
     `dial` connects to the server.
     """
@@ -63,13 +64,13 @@ async def slow_line(address: str, bits_per_second: float, dial: Dial = _dial) ->
 
 
 async def narrow_socket(address: str) -> socket.socket:
-    """Return a connected socket that gets small packets and keeps little that was not read."""
+    """Return a connected socket with small packets and a small receive buffer."""
     host, _, port = address.rpartition(":")
     return await _dial(host, int(port))
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds_a_byte: float) -> None:
-    with suppress(OSError):  # whoever has gone away first
+    with suppress(OSError):  # either side may go away first
         while data := await reader.read(_STEP):
             writer.write(data)
             await writer.drain()

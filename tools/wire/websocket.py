@@ -1,4 +1,4 @@
-"""WebSocket by hand, as a client (RFC 6455): the upgrade, and frames, also such as no library sends."""
+"""A hand-made WebSocket client (RFC 6455): the upgrade, and frames, even ones that no library sends."""
 
 import base64
 import hashlib
@@ -9,14 +9,14 @@ SAMPLE_KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 _FIN = 0x80
 _MASKED = 0x80
 _MASK = bytes(4)
-"""Zero is as good as any to the server, which undoes it all the same, and costs nothing here."""
+"""The server accepts zero like any mask, and removes it all the same. Here it costs nothing."""
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _length16 = Struct(">H")
 _length64 = Struct(">Q")
 
 
 def encode(payload: bytes, opcode: int = TEXT, *, fin: bool = True, length: int | None = None) -> bytes:
-    """Return a masked frame of a client; `length` is what it says of itself, true or not."""
+    """Return a masked frame of a client. `length` is the length that it claims, true or not."""
     size = len(payload) if length is None else length
     first = _FIN | opcode if fin else opcode
     if size < 126:
@@ -27,9 +27,9 @@ def encode(payload: bytes, opcode: int = TEXT, *, fin: bool = True, length: int 
 
 
 def decode(data: bytes, position: int) -> tuple[int, int, int] | None:
-    """Return (opcode, start, end) of the server frame's payload at `position`; None while it is not whole.
+    """Return (opcode, start, end) of the payload of the server frame at `position`, None while it is incomplete.
 
-    Raises ValueError for what this server has no reason to send: fragments, extensions, masked frames.
+    Raises ValueError for frames that this server has no reason to send: fragments, extensions, masked frames.
     """
     end = len(data)
     if end - position < 2:
@@ -53,7 +53,7 @@ def decode(data: bytes, position: int) -> tuple[int, int, int] | None:
 
 
 def upgrade_request(key: bytes = SAMPLE_KEY, *headers: str) -> bytes:
-    """Return the request that makes a connection a WebSocket, with more headers."""
+    """Return the request that turns a connection into a WebSocket, with extra headers."""
     more = "".join(f"{header}\r\n" for header in headers).encode()
     return (
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -62,7 +62,7 @@ def upgrade_request(key: bytes = SAMPLE_KEY, *headers: str) -> bytes:
 
 
 def is_upgraded(head: bytes, key: bytes = SAMPLE_KEY) -> bool:
-    """Tell whether `head`, an HTTP answer without its empty line, accepts the upgrade sent with `key`."""
+    """Return whether `head`, an HTTP answer without its empty line, accepts the upgrade sent with `key`."""
     status, *headers = head.split(b"\r\n")
     accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
     return status.startswith(b"HTTP/1.1 101 ") and any(

@@ -27,12 +27,19 @@ def key() -> str:
 
 
 @pytest.fixture
+def registration() -> s.RegistrationSettings:
+    """Return who may become a user; modules that want fewer than everybody override this."""
+    return s.RegistrationSettings()
+
+
+@pytest.fixture
 async def site(
     tmp_path: Path,
     sqlite_file: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
     codes: s.CodesSettings,
     key: str,
+    registration: s.RegistrationSettings,
 ) -> AsyncIterator[Site]:
     sqlite_file("data/fsharechat.db")
     settings = s.Settings(
@@ -41,6 +48,7 @@ async def site(
         media=s.MediaSettings(listen="127.0.0.1:0"),
         api=s.ApiSettings(port=0, key=key, cors_origins=("https://chat.example", "https://other.example")),
         codes=codes,
+        registration=registration,
     )
     with capture_logs() as logs:
         node = Node(settings)

@@ -213,7 +213,7 @@ async def test_a_head_that_comes_bit_by_bit_is_not_waited_for_longer() -> None:
 
         def gone() -> bool:
             writer.write(b"y")
-            return reader.at_eof()
+            return reader.at_eof() or reader.exception() is not None
 
         await until(gone, "it is waited for still")
 

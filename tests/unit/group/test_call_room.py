@@ -11,10 +11,10 @@ from roles.group import call_room
 from roles.group.call_room import (
     RING_MS,
     Bye,
+    CallOutcome,
     CloseMedia,
     MoveResult,
     Moving,
-    Outcome,
     StopRinging,
     Tell,
     Unplug,
@@ -39,7 +39,7 @@ Step = Callable[[CallRoom | None], Moving]
 
 def after(*steps: Step, room: CallRoom | None = NEW) -> tuple[CallRoom | None, MoveResult]:
     """Return the room after these moves, and what the last of them said."""
-    result = MoveResult(Outcome.IGNORED)
+    result = MoveResult(CallOutcome.IGNORED)
     for step in steps:
         room, result = step(room)
     return room, result
@@ -90,24 +90,24 @@ def where(room: CallRoom | None, uid: str) -> int:
 def test_who_starts_a_call_is_told_that_nobody_is_in() -> None:
     room, result = after(lambda room: call_room.open_room(room, NEW, WEB), room=None)
     assert room == NEW
-    assert result == MoveResult(Outcome.OPENED, (existing(ANN, sender="G"),))
+    assert result == MoveResult(CallOutcome.OPENED, (existing(ANN, sender="G"),))
 
 
 def test_who_answers_is_told_who_is_in_and_they_are_told_of_them() -> None:
     room, result = after(joined(BEN))
-    assert result == (Outcome.JOINED, (StopRinging(BEN, ANN, WEB), arrived(ANN, BEN), existing(BEN, ANN)))
+    assert result == (CallOutcome.JOINED, (StopRinging(BEN, ANN, WEB), arrived(ANN, BEN), existing(BEN, ANN)))
     _, result = after(joined(CAT), room=room)
     assert result.effects[1:] == (arrived(BEN, CAT), arrived(ANN, CAT), existing(CAT, BEN, ANN))
 
 
 def test_nobody_joins_who_was_not_invited() -> None:
-    assert after(joined(DAN)) == (NEW, (Outcome.REFUSED, ()))
-    assert after(joined(BEN), room=None) == (None, (Outcome.REFUSED, ()))
+    assert after(joined(DAN)) == (NEW, (CallOutcome.REFUSED, ()))
+    assert after(joined(BEN), room=None) == (None, (CallOutcome.REFUSED, ()))
 
 
 def test_a_second_device_does_not_take_a_call_over() -> None:
     room, result = after(joined(BEN), joined(BEN, PHONE))
-    assert result == (Outcome.REFUSED, (Bye(BEN, PHONE, ANN),))
+    assert result == (CallOutcome.REFUSED, (Bye(BEN, PHONE, ANN),))
     assert room is not None
     assert room.attendees[BEN] == Attendee(Attendance.IN, WEB)
 
@@ -115,7 +115,7 @@ def test_a_second_device_does_not_take_a_call_over() -> None:
 def test_a_second_device_takes_it_over_from_one_that_is_not_connected() -> None:
     room, result = after(joined(BEN), joined(BEN, PHONE, replaces=True))
     assert result == (
-        Outcome.JOINED,
+        CallOutcome.JOINED,
         (Bye(BEN, WEB, ANN), gone(ANN, BEN), arrived(ANN, BEN), existing(BEN, ANN, client=PHONE)),
     )
     assert room is not None
@@ -124,33 +124,33 @@ def test_a_second_device_takes_it_over_from_one_that_is_not_connected() -> None:
 
 def test_who_joins_again_begins_anew() -> None:
     _, result = after(joined(BEN), joined(BEN))
-    assert result == (Outcome.JOINED, (gone(ANN, BEN), arrived(ANN, BEN), existing(BEN, ANN)))
+    assert result == (CallOutcome.JOINED, (gone(ANN, BEN), arrived(ANN, BEN), existing(BEN, ANN)))
 
 
 def test_who_leaves_may_come_back() -> None:
     room, result = after(joined(BEN), left(BEN))
-    assert result == (Outcome.LEFT, (gone(ANN, BEN), Unplug("G.7", BEN)))
+    assert result == (CallOutcome.LEFT, (gone(ANN, BEN), Unplug("G.7", BEN)))
     _, result = after(joined(BEN), room=room)
-    assert result == (Outcome.JOINED, (arrived(ANN, BEN), existing(BEN, ANN)))
+    assert result == (CallOutcome.JOINED, (arrived(ANN, BEN), existing(BEN, ANN)))
 
 
 def test_who_declines_rings_on_no_other_device() -> None:
     room, result = after(left(BEN))
-    assert result == (Outcome.LEFT, (StopRinging(BEN, ANN, WEB),))
+    assert result == (CallOutcome.LEFT, (StopRinging(BEN, ANN, WEB),))
     assert where(room, BEN) == Attendance.SILENT
-    assert after(left(BEN), room=room)[1].outcome is Outcome.IGNORED
+    assert after(left(BEN), room=room)[1].outcome is CallOutcome.IGNORED
 
 
 def test_who_is_not_in_the_call_leaves_nothing() -> None:
     for step in (left(DAN), left(ANN, PHONE), left(BEN, told=True), bye(DAN)):
-        assert after(step) == (NEW, (Outcome.IGNORED, ()))
-        assert after(step, room=None) == (None, (Outcome.IGNORED, ()))
+        assert after(step) == (NEW, (CallOutcome.IGNORED, ()))
+        assert after(step, room=None) == (None, (CallOutcome.IGNORED, ()))
 
 
 def test_the_call_is_over_when_the_last_one_leaves() -> None:
     room, result = after(joined(BEN), left(ANN), left(BEN))
     assert room is None
-    assert result == (Outcome.CLOSED, (StopRinging(CAT, ANN), CloseMedia("G.7")))
+    assert result == (CallOutcome.CLOSED, (StopRinging(CAT, ANN), CloseMedia("G.7")))
 
 
 def test_the_call_goes_on_without_who_started_it() -> None:
@@ -161,13 +161,13 @@ def test_the_call_goes_on_without_who_started_it() -> None:
 def test_who_started_it_ends_it_for_all() -> None:
     room, result = after(joined(BEN), bye(ANN))
     assert room is None
-    assert result == (Outcome.CLOSED, (Bye(BEN, WEB, ANN), StopRinging(CAT, ANN), CloseMedia("G.7")))
+    assert result == (CallOutcome.CLOSED, (Bye(BEN, WEB, ANN), StopRinging(CAT, ANN), CloseMedia("G.7")))
 
 
 def test_the_bye_of_anybody_else_is_their_leave() -> None:
     assert after(joined(BEN), bye(BEN)) == after(joined(BEN), left(BEN))
     assert after(bye(BEN)) == after(left(BEN))
-    assert after(bye(ANN, PHONE)) == (NEW, (Outcome.IGNORED, ()))  # a device that is not in the call
+    assert after(bye(ANN, PHONE)) == (NEW, (CallOutcome.IGNORED, ()))  # a device that is not in the call
 
 
 def test_who_goes_without_wanting_to_is_told() -> None:
@@ -179,14 +179,14 @@ def test_a_call_that_nobody_answers_is_over() -> None:
     assert after(expired(1_000 + RING_MS - 1))[0] == NEW
     room, result = after(left(BEN), expired())
     assert room is None
-    assert result == (Outcome.CLOSED, (StopRinging(CAT, ANN), Bye(ANN, WEB, "G"), CloseMedia("G.7")))
+    assert result == (CallOutcome.CLOSED, (StopRinging(CAT, ANN), Bye(ANN, WEB, "G"), CloseMedia("G.7")))
 
 
 def test_who_does_not_answer_rings_no_more_and_may_still_come() -> None:
     room, result = after(joined(BEN), left(BEN), expired())
-    assert result == (Outcome.LEFT, (StopRinging(CAT, ANN),))
-    assert after(expired(), room=room)[1].outcome is Outcome.IGNORED
-    assert after(joined(CAT), room=room)[1].outcome is Outcome.JOINED
+    assert result == (CallOutcome.LEFT, (StopRinging(CAT, ANN),))
+    assert after(expired(), room=room)[1].outcome is CallOutcome.IGNORED
+    assert after(joined(CAT), room=room)[1].outcome is CallOutcome.JOINED
 
 
 def test_a_media_server_that_is_gone_ends_the_call() -> None:
@@ -196,19 +196,19 @@ def test_a_media_server_that_is_gone_ends_the_call() -> None:
         *(Bye(BEN, WEB, ANN), StopRinging(CAT, ANN), Bye(ANN, WEB, "G")),
         CloseMedia("G.7"),
     )
-    assert after(closed(8)) == (NEW, (Outcome.IGNORED, ()))
+    assert after(closed(8)) == (NEW, (CallOutcome.IGNORED, ()))
 
 
 def test_a_start_that_comes_again_does_nothing() -> None:
-    assert after(opened(call_id="G123")) == (NEW, (Outcome.REPEATED, ()))
+    assert after(opened(call_id="G123")) == (NEW, (CallOutcome.REPEATED, ()))
     # The same call between processes, made again: nobody may have been told.
-    assert after(opened(id=7)) == (NEW, (Outcome.REPEATED, (existing(ANN, sender="G"),)))
+    assert after(opened(id=7)) == (NEW, (CallOutcome.REPEATED, (existing(ANN, sender="G"),)))
 
 
 def test_who_starts_again_while_alone_begins_anew() -> None:
     room, result = after(opened())
     assert room is not None
-    assert (room.id, result.outcome) == (8, Outcome.OPENED)
+    assert (room.id, result.outcome) == (8, CallOutcome.OPENED)
     assert result.effects == (
         *(StopRinging(BEN, ANN), StopRinging(CAT, ANN), CloseMedia("G.7")),
         existing(ANN, sender="G"),
@@ -218,13 +218,13 @@ def test_who_starts_again_while_alone_begins_anew() -> None:
 def test_who_starts_again_while_others_talk_joins_them() -> None:
     room, result = after(joined(BEN), left(ANN), opened())
     assert room is not None
-    assert (room.id, result.outcome) == (7, Outcome.JOINED)
+    assert (room.id, result.outcome) == (7, CallOutcome.JOINED)
     assert result.effects == (arrived(BEN, ANN), existing(ANN, BEN, sender="G"))
 
 
 def test_a_second_start_joins_who_is_invited_and_refuses_others() -> None:
     assert after(opened(by=BEN))[1] == after(joined(BEN))[1]
-    assert after(opened(by=DAN)) == (NEW, (Outcome.REFUSED, ()))
+    assert after(opened(by=DAN)) == (NEW, (CallOutcome.REFUSED, ()))
 
 
 UIDS = (ANN, BEN, CAT, DAN)

@@ -71,9 +71,7 @@ async def test_text_that_is_not_utf_8_is_invalid_data(office: Office, method: Su
     ids=lambda value: type(value).__name__,
 )
 async def test_a_handler_that_fails_is_a_code_and_a_log_line(
-    error: BaseException,
-    code: Code,
-    events: list[tuple[str, str]],
+    error: BaseException, code: Code, events: list[tuple[str, str]]
 ) -> None:
     async def fail(call: Call) -> Reply:
         raise error

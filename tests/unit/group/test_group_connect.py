@@ -16,9 +16,11 @@ from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store import heads, recalls, sessions
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
+from fsharechat.store.sessions import LoginSession
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.group.tokens import TokenSigner
 from tests.unit.group.group_kit import Office, text
+from tools.testing.original import user_token
 from tools.testing.server import until
 
 ACCEPTED = SubSignal.CONNECTION_ACCEPTED
@@ -122,6 +124,52 @@ async def test_a_token_of_ones_own_making_is_refused(office: Office) -> None:
     device = await log_in(office)
     forged = TokenSigner(b"k" * 32).issue(device.uid, device.client, office.now - 60_000)
     assert (await connect(office, replace(device, user_token=forged))).code == BAD_PASSWORD
+
+
+async def imported(office: Office, issued_ms: int = 5) -> ConnectingDevice:
+    """Return a device whose session an import has brought."""
+    uid = await office.user()
+    secret = "a6570352-151f-44c4-b19f-55edfae71634"
+    session = LoginSession(secret, "db secret", issued_ms, imported=True)
+    await office.node.store.write(sessions.renew, uid, "phone", session)
+    return ConnectingDevice(uid, "phone", user_token(uid, 1_600_000_000_000), secret, "db secret")
+
+
+async def test_a_device_of_an_imported_session_is_accepted_with_the_token_of_the_original(
+    office: Office,
+) -> None:
+    device = await imported(office)
+    assert (await connect(office, device)).code == ACCEPTED
+    other = await imported(office)
+    assert (await connect(office, replace(device, user_token=other.user_token))).code == BAD_PASSWORD
+    assert (await connect(office, replace(device, secret="0" * 16))).code == BAD_PASSWORD
+
+
+async def test_a_token_of_the_original_is_good_for_imported_sessions_alone(office: Office) -> None:
+    device = await log_in(office)
+    old = replace(device, user_token=user_token(device.uid, office.now))
+    assert (await connect(office, old)).code == BAD_PASSWORD
+
+
+async def test_a_token_of_the_original_is_good_until_the_next_login(office: Office) -> None:
+    device = await imported(office)
+    number = await office.node.store.read(_number, device.uid)
+    new = await log_in(office, number=number)
+    assert (new.uid, new.db_secret) == (device.uid, "db secret")
+    assert (await connect(office, device)).code == BAD_PASSWORD
+    assert (await connect(office, replace(new, user_token=device.user_token))).code == BAD_PASSWORD
+    assert (await connect(office, new)).code == ACCEPTED
+
+
+async def test_a_token_of_the_original_can_be_revoked(office: Office) -> None:
+    device = await imported(office)
+    await office.node.store.write(sessions.revoke, device.uid)
+    assert (await connect(office, device)).code == BAD_PASSWORD
+
+
+def _number(_: Dialect, uid: str) -> Unit[str]:
+    number: str = (yield Query("SELECT number FROM users WHERE uid = ?", (uid,))).rows[0][0]
+    return number
 
 
 @pytest.mark.parametrize("password", ["", "x", "!!!", "AAAA", "A" * 64, "飞享", "=" * 16])

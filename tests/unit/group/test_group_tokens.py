@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roles.group.tokens import NewSecrets, TokenSigner
+from roles.group.tokens import NewSecrets, TokenSigner, is_of_original
+from tools.testing.original import user_token
 
 NOW = 1_700_000_000_000
 SIGNER = TokenSigner(b"k" * 32)
@@ -71,3 +72,16 @@ def test_new_secrets_are_as_the_contract_wants_them() -> None:
     texts = [text for pair in made for text in pair]
     assert len(set(texts)) == len(texts)
     assert all(len(text) >= 16 and text.isascii() and "|" not in text for text in texts)
+
+
+def test_a_token_of_the_original_is_of_one_user() -> None:
+    token = base64.b64decode(user_token("ann", NOW))
+    assert is_of_original(token, "ann")
+    assert not is_of_original(token, "ben")
+    assert not is_of_original(issued(), "ann")
+
+
+@given(st.binary(max_size=64))
+@settings(deadline=None)
+def test_what_is_no_token_of_the_original_is_refused(token: bytes) -> None:
+    assert not is_of_original(token, "ann")

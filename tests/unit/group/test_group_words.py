@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from fsharechat import folding
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.errors import StoreError
+from fsharechat.folding import SLICE, fold, slices
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import (
     Code,
@@ -28,7 +30,7 @@ from fsharechat.protocol.signals import (
 from fsharechat.rpc import Method, Reply
 from fsharechat.store import words
 from roles.group import words as module
-from roles.group.words import MAX_LOOKED_AT, SLICE, WORDS_KEY, WordFilter, fold, slices
+from roles.group.words import MAX_LOOKED_AT, WORDS_KEY, WordFilter
 from tests.unit.group.group_kit import Office, text
 from tests.unit.group.groups_kit import create, info, members, modify
 from tools.testing.server import until
@@ -339,7 +341,7 @@ def test_all_marks_are_known() -> None:
         for code in range(sys.maxunicode + 1)
         if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])
     }
-    assert set(module._MARK.pattern[1:-1]) == known
+    assert set(folding._MARK.pattern[1:-1]) == known
 
 
 PIECES = st.sampled_from(
@@ -370,7 +372,7 @@ PIECES = st.sampled_from(
 )
 def test_the_slices_of_a_text_are_folded_as_the_text_is(text: str, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SLICE", size)
+        patch.setattr(folding, "SLICE", size)
         parts = list(slices(text))
     assert "".join(map(fold, parts)) == fold(text)
     assert all(len(part) <= size + 40 for part in parts)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roles.media import rtcp
-from roles.media.router import KEY_SECONDS, Demux, Sink, Source
+from roles.media.router import KEY_SECONDS, Demux, Sink, StreamSource
 from roles.media.rtp import AUDIO_LEVEL, HEADER, extensions
 from roles.media.sdp import OPUS, VP8, MediaCodec
 from roles.media.sfu import Limits, receiver_feedback
@@ -54,9 +54,9 @@ def packet(
 
 def playing(
     kind: str = "video", codec: MediaCodec = VP8, payload: int = VP8_IN
-) -> tuple[Source, Line, Sink, Line]:
+) -> tuple[StreamSource, Line, Sink, Line]:
     """Return a source with its connection, and a receiver with its own."""
-    source, up, down = Source(kind, "anna", CAP), Line(), Line()
+    source, up, down = StreamSource(kind, "anna", CAP), Line(), Line()
     source.attach(up, payload, codec, {})
     sink = Sink(source, down, payload, codec, {})
     sink.start(0.0)
@@ -113,7 +113,7 @@ def test_the_same_stream_that_numbers_anew_goes_on() -> None:
 
 
 def test_who_comes_before_the_sender_receives_when_it_sends() -> None:
-    source, down = Source("video", "anna", CAP), Line()
+    source, down = StreamSource("video", "anna", CAP), Line()
     sink = Sink(source, down, VP8_IN, VP8, {})
     sink.start(0.0)
     up = Line()
@@ -124,7 +124,7 @@ def test_who_comes_before_the_sender_receives_when_it_sends() -> None:
 
 
 def test_a_receiver_gets_its_own_payload_type_and_extension_numbers() -> None:
-    source, down = Source("audio", "anna", CAP), Line()
+    source, down = StreamSource("audio", "anna", CAP), Line()
     source.attach(Line(), 111, OPUS, {AUDIO_LEVEL: 1})
     sink = Sink(source, down, 109, OPUS, {AUDIO_LEVEL: 6})
     sink.start(0.0)
@@ -138,7 +138,7 @@ def test_a_receiver_gets_its_own_payload_type_and_extension_numbers() -> None:
 
 
 def test_a_sender_that_begins_anew_with_other_numbers_is_received_by_the_old_ones() -> None:
-    source, down = Source("audio", "anna", CAP), Line()
+    source, down = StreamSource("audio", "anna", CAP), Line()
     source.attach(Line(), 111, OPUS, {AUDIO_LEVEL: 1})
     Sink(source, down, 111, OPUS, {AUDIO_LEVEL: 1}).start(0.0)
     source.attach(Line(), 109, OPUS, {AUDIO_LEVEL: 3})

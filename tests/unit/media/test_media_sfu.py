@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from fsharechat.mediaserver import BadOffer, Busy, MediaServerError
 from roles.media import rtcp, stun
 from roles.media import sfu as sfu_module
-from roles.media.dtls import Fingerprint, MediaIdentity
-from roles.media.router import Source
+from roles.media.dtls import DtlsIdentity, Fingerprint
+from roles.media.router import StreamSource
 from roles.media.sfu import Limits, Sfu
 from roles.media.srtp import MAX_SOURCES
 from roles.media.transport import CONSENT_SECONDS, MAX_ADDRESSES, IceTransport
@@ -98,15 +98,15 @@ async def test_a_connection_whose_feedback_fails_ends_and_others_go_on(
     anna, carl = await call.publish("anna"), await call.publish("carl")
     ben = await call.receive("ben", "carl")
     anna.send("audio", b"x")
-    tick = Source.tick
+    tick = StreamSource.tick
 
-    def fail(source: Source, now: float, seconds: float) -> None:
+    def fail(source: StreamSource, now: float, seconds: float) -> None:
         if source.name == "anna":
             raise RuntimeError("made up")
         tick(source, now, seconds)
 
     with capture_logs() as logs:
-        monkeypatch.setattr(Source, "tick", fail)
+        monkeypatch.setattr(StreamSource, "tick", fail)
         await until(lambda: told.gone)
     assert told.gone == [(ROOM, "anna", "anna")]
     assert any(
@@ -123,7 +123,7 @@ async def test_a_wrong_fingerprint_gets_nothing(call: Call, sfu: Sfu, told: Told
     await call.join("anna", "ben", "carl")
     anna, carl = await call.publish("anna"), await call.receive("carl", "anna")
     ben = call.offerer(sends=False)
-    ben.accept(await sfu.receive(ROOM, "ben", "anna", ben.offer(MediaIdentity().fingerprint)))
+    ben.accept(await sfu.receive(ROOM, "ben", "anna", ben.offer(DtlsIdentity().fingerprint)))
     await until(lambda: told.gone)
     assert told.gone == [(ROOM, "ben", "anna")]
     await stays_silent(anna, ben, witness=carl)
@@ -271,14 +271,14 @@ async def test_a_datagram_that_makes_it_fail_ends_that_connection_alone(
     await call.join("anna", "ben", "carl")
     anna, carl = await call.publish("anna"), await call.publish("carl")
     ben = await call.receive("ben", "carl")
-    on_rtp = Source.on_rtp
+    on_rtp = StreamSource.on_rtp
 
-    def fail(source: Source, packet: bytes, now: float) -> None:
+    def fail(source: StreamSource, packet: bytes, now: float) -> None:
         if source.name == "anna":
             raise RuntimeError("made up")
         on_rtp(source, packet, now)
 
-    monkeypatch.setattr(Source, "on_rtp", fail)
+    monkeypatch.setattr(StreamSource, "on_rtp", fail)
     with capture_logs() as logs:
         anna.send("video", b"x")
         await until(lambda: told.gone)

@@ -1,0 +1,1 @@
+"""From the original to this server: its settings (`fsharechat import-config`) and its data (`import-data`)."""
