@@ -65,6 +65,11 @@ class MediaServer(ABC):
     All errors are MediaServerErrors, and concern only the call that raises them.
     """
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a media server that could be asked. While there is none, nobody can call a group."""
+        return True
+
     @abstractmethod
     async def join(self, room: str, participant: str) -> None:
         """Put the participant into the room, which is made by the first. Who is in already begins anew.

@@ -175,6 +175,10 @@ class _Cluster(MediaServer):
             del self._places[room]
             self._events.on_closed(room, "its media process is gone")
 
+    @property
+    def exists(self) -> bool:
+        return bool(self._processes)
+
     async def join(self, room: str, participant: str) -> None:
         address = await self._find(room)
         for place in [address] if address is not None else self._choice(room):

@@ -159,7 +159,7 @@ class GroupCalls(MediaEvents):
         message.ClearField("to")
         message.to.extend(invited)
         group_id = message.conversation.target
-        if self.media is None:
+        if self.media is None or not self.media.exists:
             self._hang_up(group_id, call)
             raise Refusal(Code.NOT_IMPLEMENTED)
         # Web clients fail on a call that comes while they are in one (section 9.5).

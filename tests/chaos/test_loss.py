@@ -145,7 +145,7 @@ async def world(
     )
     bus = node.bus = LosingBus()
     async with node, AsyncExitStack() as stack:
-        at = ServerAddresses(**node.addresses)
+        at = ServerAddresses(*(node.addresses[name] for name in ServerAddresses._fields))
         pairs = [await _pair(stack, at, n) for n in range(PAIRS)]
         hub = hubs[0]
         due = len(hub.table.sessions)

@@ -52,7 +52,7 @@ def tree() -> Path:
 
 
 def before(data: Path, tree: Path, store: Settings) -> Server:
-    return Server(data, store, environment={"PYTHONPATH": str(tree)})
+    return Server(data, {**store, "MEDIA__LISTEN": None}, environment={"PYTHONPATH": str(tree)})
 
 
 async def look(data: Path, store: Settings, command: str = "check") -> str:

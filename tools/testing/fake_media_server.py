@@ -11,6 +11,11 @@ class FakeMediaServer(MediaServer):
         self.rooms: dict[str, set[str]] = {}
         self.asked: list[tuple[object, ...]] = []
         self.error: MediaServerError | None = None
+        self.there = True
+
+    @property
+    def exists(self) -> bool:
+        return self.there
 
     async def join(self, room: str, participant: str) -> None:
         self.asked.append(("join", room, participant))

@@ -83,15 +83,15 @@ def run_command(
 class Server:
     """`fsharechat --dev` on the folder `data`, on free ports, which it keeps when it is started again.
 
-    `settings` are more settings, as variables without their prefix: {"STORE__MAX_QUEUE": "5"}. There is no rate
-    limit unless they set one. With them it may also be one process of a cluster, without the api role: then `http` is
-    where that is. `environment` are other variables for the process.
+    `settings` are more settings, as variables without their prefix: {"STORE__MAX_QUEUE": "5"}. None takes away a default
+    of this class, for an older version that does not know the key. There is no rate limit unless they set one. With
+    them it may also be one process of a cluster, without the api role: then `http` is where that is. `environment` are other variables for the process.
     """
 
     def __init__(
         self,
         data: Path,
-        settings: Mapping[str, str] | None = None,
+        settings: Mapping[str, str | None] | None = None,
         http: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -100,13 +100,14 @@ class Server:
         self.addresses: dict[str, str] = {}
         """The addresses that it printed, by purpose."""
         self._http = http
-        self._settings = {
+        wanted: dict[str, str | None] = {
             **dict.fromkeys(_PORTS.values(), "0"),
             "MEDIA__LISTEN": "127.0.0.1:0",
             **_NO_LIMITS,
             **_FOR_MACHINES,
             **(settings or {}),
         }
+        self._settings = {key: value for key, value in wanted.items() if value is not None}
         self._output = data.with_name(data.name + ".out")
         self._errors = data.with_name(data.name + ".err")
         self._process: subprocess.Popen[bytes] | None = None

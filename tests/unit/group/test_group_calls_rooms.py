@@ -341,9 +341,14 @@ async def test_a_call_rings_only_so_many(line: Line) -> None:
     assert await line.there() == {uids[0]: "web"}
 
 
-async def test_without_a_media_server_nobody_is_rung(line: Line, people: list[str]) -> None:
+@pytest.mark.parametrize(
+    "linked", [True, False], ids=["no process has the role", "this process links to none"]
+)
+async def test_without_a_media_server_nobody_is_rung(line: Line, people: list[str], linked: bool) -> None:
     ann, ben, *_ = people
-    line.calls.media = None
+    line.media.there = False
+    if not linked:
+        line.calls.media = None
     assert (await line.send(ann, START, to=[ben])).code == Code.NOT_IMPLEMENTED
     assert line.rung() == []
     assert line.told() == [(ann, "web", BYE)]

@@ -173,6 +173,13 @@ async def test_what_a_media_server_tells_is_heard(site: Site) -> None:
 # In a cluster
 
 
+async def test_there_is_a_media_server_once_there_is_a_media_process(cluster: Cluster) -> None:
+    media = await cluster.start()
+    assert not media.exists
+    await cluster.media_process()
+    assert media.exists
+
+
 async def two_processes(cluster: Cluster) -> Site:
     site = Site(cluster.told, await cluster.start())
     site.processes += [await cluster.media_process() for _ in range(2)]
