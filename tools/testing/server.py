@@ -83,9 +83,10 @@ def run_command(
 class Server:
     """`fsharechat --dev` on the folder `data`, on free ports, which it keeps when it is started again.
 
-    `settings` are more settings, as variables without their prefix: {"STORE__MAX_QUEUE": "5"}. None takes away a default
-    of this class, for an older version that does not know the key. There is no rate limit unless they set one. With
-    them it may also be one process of a cluster, without the api role: then `http` is where that is. `environment` are other variables for the process.
+    `settings` are more settings, as variables without their prefix: {"STORE__MAX_QUEUE": "5"}. None takes away a
+    default of this class, for an older version that does not know the key. There is no rate limit unless they set
+    one. With them it may also be one process of a cluster, without the api role: then `http` is where that is.
+    `environment` are other variables for the process.
     """
 
     def __init__(
