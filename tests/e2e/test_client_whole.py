@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from fsharechat.client import (
+    CallSignal,
     Client,
     Event,
     MessageRecalled,
@@ -259,7 +260,7 @@ async def test_typing_and_call_signals_pass_through(people: tuple[TwoPeople, str
         assert (ringing.content.type, ringing.content.content) == (ContentType.CALL_START, "call-1")
         signal = pb.MessageContent(type=ContentType.CALL_SIGNAL, content="call-1", data=b'{"sdp": 1}')
         await called.send(caller.user_id, signal)
-        passed = (await event_of(caller, Transparent)).message
+        passed = (await event_of(caller, CallSignal)).message
         assert passed.from_user == called.user_id
         assert (passed.content.type, passed.content.data) == (ContentType.CALL_SIGNAL, b'{"sdp": 1}')
     assert len(await anna.history(ben.user_id)) == 2  # the calls: the rest is stored nowhere
