@@ -193,10 +193,9 @@ class Hosts:
             raw.close()
             raise StoreError("NO_BACKSLASH_ESCAPES is in force, whatever sql_mode the session sets")
         connection = MysqlConnection(raw)
-        galera = await connection.execute(_GALERA)
-        connection = MysqlConnection(raw, one_by_one=bool(galera.rows))
         self._connections.add(connection)
         await connection.execute(_ISOLATION)
+        connection.one_by_one = bool((await connection.execute(_GALERA)).rows)
         return connection
 
 
@@ -225,14 +224,13 @@ class MysqlConnection:
 
     Statements whose results nobody reads are sent together with the next one, as one text. The server runs them in
     order and stops at the first failure.
-
-    `one_by_one`: each statement goes out alone. A Galera node that undoes a transaction between two statements of one
-    text says nothing. It carries out the rest of the text without a transaction.
     """
 
-    def __init__(self, raw: Any, *, one_by_one: bool = False) -> None:
+    def __init__(self, raw: Any) -> None:
         self._raw = raw
-        self._one_by_one = one_by_one
+        self.one_by_one = False
+        """Each statement goes out alone. A Galera node that undoes a transaction between two statements of one text
+        says nothing. It carries out the rest of the text without a transaction."""
         self._prepared: list[bytes] = []
         self._deadline: asyncio.Timeout | None = None
         self._is_cut = False
@@ -275,7 +273,7 @@ class MysqlConnection:
             async with asyncio.timeout(STATEMENT_SECONDS) as self._deadline:
                 # The cursor is not closed: it holds nothing, and closing it might wait for a server that is gone.
                 cursor = await self._raw.cursor(_Cursor)
-                for text in prepared + statements if self._one_by_one else [b";".join(prepared + statements)]:
+                for text in prepared + statements if self.one_by_one else [b";".join(prepared + statements)]:
                     await cursor.execute(text)
                     answered += 1
                     while await cursor.nextset():
