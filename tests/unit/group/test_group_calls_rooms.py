@@ -287,7 +287,8 @@ async def test_who_is_no_member_starts_nothing(line: Line, people: list[str]) ->
     assert await kick(line.office, ann, line.group, cat) == Code.SUCCESS
     line.office.events.clear()
     assert (await line.send(cat, START, b'{"t":"G","a":0}', to=[ann, ben])).code == Code.NOT_IN_GROUP
-    assert line.rung() == line.told() == []
+    assert line.rung() == []
+    assert line.told() == []
     assert await line.room() is None
     assert line.media.asked == []
 
