@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from fsharechat.store.migrations.versions import create_table
 
 revision = "0049"
-down_revision = "0047"
+down_revision = "0048"
 
 
 def upgrade() -> None:
