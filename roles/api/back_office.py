@@ -74,9 +74,10 @@ PUSH = Endpoint(
 )
 
 
-_USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
+_USERS, _SESSIONS, _GROUPS, _WORDS, _ROBOTS = "Users", "Sessions", "Groups", "Sensitive words", "Robots"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
+_ROBOT = "/admin/robots/{robot}"
 
 ADMIN = (
     Endpoint(
@@ -199,6 +200,43 @@ ADMIN = (
         _WORDS,
         body=shapes.WordList,
         logged=("words",),
+    ),
+    Endpoint(
+        "GET",
+        "/admin/robots",
+        "robots.list",
+        "List the robots: those of the settings, and those that were made here.",
+        shapes.RobotPage,
+        _ROBOTS,
+        query=shapes.RobotsQuery,
+    ),
+    Endpoint(
+        "POST",
+        "/admin/robots",
+        "robots.create",
+        "Make a robot: a user whose answers come from an agent. All nodes know it within moments.",
+        shapes.Robot,
+        _ROBOTS,
+        body=shapes.NewRobot,
+        logged=("uid", "kind", "agent"),
+    ),
+    Endpoint("GET", _ROBOT, "robots.get", "Show a robot.", shapes.Robot, _ROBOTS),
+    Endpoint(
+        "PUT",
+        _ROBOT,
+        "robots.change",
+        "Change a robot. What is not given stays as it is.",
+        shapes.Robot,
+        _ROBOTS,
+        body=shapes.RobotChange,
+    ),
+    Endpoint(
+        "DELETE",
+        _ROBOT,
+        "robots.remove",
+        "Take a robot's agent away. Its user stays, and answers no more.",
+        shapes.RobotRemoved,
+        _ROBOTS,
     ),
 )
 

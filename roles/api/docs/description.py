@@ -19,6 +19,7 @@ _NAMES = {
     "user": "A uid, or a login number.",
     "clientId": "The client id of a device, percent-encoded.",
     "group": "The id of a group.",
+    "robot": "The uid of a robot.",
 }
 _REFUSALS = {
     400: "The request is wrong; the message names the field.",

@@ -93,6 +93,11 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("POST", "/admin/words", "/admin/words", {"words": ["gold"]}),
         ("GET", "/admin/words", "/admin/words", None),
         ("POST", "/admin/words/remove", "/admin/words/remove", {"words": ["gold"]}),
+        ("POST", "/admin/robots", "/admin/robots", {"uid": "r", "name": "R", "agent": "http://h"}),
+        ("GET", "/admin/robots", "/admin/robots", None),
+        ("GET", "/admin/robots/{robot}", "/admin/robots/r", None),
+        ("PUT", "/admin/robots/{robot}", "/admin/robots/r", {"name": "Other"}),
+        ("DELETE", "/admin/robots/{robot}", "/admin/robots/r", None),
     ]
     described = {
         (method.upper(), path)
