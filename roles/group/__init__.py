@@ -24,6 +24,7 @@ from roles.group import (
     admin_words,
     connect,
     friends,
+    group_roles,
     groups,
     login,
     media,
@@ -44,7 +45,7 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, friends, groups, login, media, media_events, messages),
+    *(connect, friends, group_roles, groups, login, media, media_events, messages),
     *(recall, reports, settings, turn, users),
 )
 _OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
