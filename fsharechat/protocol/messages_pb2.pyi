@@ -627,3 +627,33 @@ class SetMemberTypeRequest(_message.Message):
     notify_content: MessageContent
     until: int
     def __init__(self, group_id: _Optional[str] = ..., type: _Optional[int] = ..., member_id: _Optional[_Iterable[str]] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ..., until: _Optional[int] = ...) -> None: ...
+
+class UserDevice(_message.Message):
+    __slots__ = ("client_id", "kind", "name", "login_dt", "seen_dt", "online", "current")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LOGIN_DT_FIELD_NUMBER: _ClassVar[int]
+    SEEN_DT_FIELD_NUMBER: _ClassVar[int]
+    ONLINE_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    kind: str
+    name: str
+    login_dt: int
+    seen_dt: int
+    online: int
+    current: int
+    def __init__(self, client_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., login_dt: _Optional[int] = ..., seen_dt: _Optional[int] = ..., online: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
+
+class UserDevicesResult(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: _containers.RepeatedCompositeFieldContainer[UserDevice]
+    def __init__(self, device: _Optional[_Iterable[_Union[UserDevice, _Mapping]]] = ...) -> None: ...
+
+class EndDeviceRequest(_message.Message):
+    __slots__ = ("client_id",)
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    def __init__(self, client_id: _Optional[str] = ...) -> None: ...

@@ -343,6 +343,21 @@ class SubSignal(IntEnum):
             numbered=True,
         ),
     )
+    UDL = (
+        51,
+        RequestRow(
+            "the user's own devices",
+            _VERSION,
+            Array(
+                pb.UserDevicesResult,
+                "device",
+                ServerObject(
+                    pb.UserDevice, *("clientId", "kind", "name", "loginDt", "seenDt", "online", "current")
+                ),
+            ),
+        ),
+    )
+    UDK = 52, RequestRow("log another own device out", Object(pb.EndDeviceRequest, "clientId"), _DONE)
     # fmt: on
 
 

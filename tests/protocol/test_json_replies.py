@@ -229,6 +229,18 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
         '{"urls":["turn:a","stun:b"],"username":"1:u","credential":"p/+=","ttl":60}',
     ),
     (
+        "UDL",
+        pb.UserDevicesResult(
+            device=[
+                pb.UserDevice(
+                    client_id="web", kind="web", name="", login_dt=NOW, seen_dt=NOW, online=1, current=0
+                )
+            ]
+        ).SerializeToString(),
+        '[{"clientId":"web","kind":"web","name":"","loginDt":1795404166000,"seenDt":1795404166000,'
+        '"online":1,"current":0}]',
+    ),
+    (
         "GML",
         pb.MyGroupsResult(
             group=[pb.MyGroup(group_info=pb.GroupInfo(target_id="g1", name="n", type=1), type=2, alias="A")],
@@ -261,6 +273,7 @@ PLAIN = [
     "GMA",
     "GTG",
     "GSM",
+    "UDK",
 ]
 GROUP_REQUEST = pb.PullGroupMemberRequest(target="g1", head=0).SerializeToString()
 

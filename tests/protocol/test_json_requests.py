@@ -242,6 +242,8 @@ REQUESTS: list[tuple[str, Any, Message]] = [
     ),
     ("GML", {"version": str(NOW), "after": "g1"}, pb.MyGroupsRequest(version=NOW, after="g1")),
     ("GML", {"version": 0}, pb.MyGroupsRequest(version=0)),
+    ("UDL", {}, pb.Version(version=0)),
+    ("UDK", {"clientId": "web"}, pb.EndDeviceRequest(client_id="web")),
     ("GMA", {"groupId": "g1", "alias": "A"}, pb.ModifyGroupAliasRequest(group_id="g1", alias="A")),
     ("GTG", {"groupId": "g1", "newOwner": "bob"}, pb.TransferGroupRequest(group_id="g1", new_owner="bob")),
     (

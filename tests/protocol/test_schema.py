@@ -251,6 +251,17 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
         ("notify_content", 5, "MessageContent", "optional"),
         ("until", 6, "int64", "optional"),
     ],
+    "UserDevice": [
+        ("client_id", 1, "string", "required"),
+        ("kind", 2, "string", "optional"),
+        ("name", 3, "string", "optional"),
+        ("login_dt", 4, "int64", "required"),
+        ("seen_dt", 5, "int64", "required"),
+        ("online", 6, "int32", "required"),
+        ("current", 7, "int32", "required"),
+    ],
+    "UserDevicesResult": [("device", 1, "UserDevice", "repeated")],
+    "EndDeviceRequest": [("client_id", 1, "string", "required")],
     "ModifyUserSettingReq": [
         ("scope", 1, "int32", "required"),
         ("key", 2, "string", "required"),
@@ -266,7 +277,7 @@ SUB_SIGNALS = """
     CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD CONNECTION_REFUSED_NOT_AUTHORIZED
     CONNECTION_REFUSED_UNEXPECT_NODE CONNECTION_REFUSED_SESSION_NOT_EXIST
     US FAR UPUI FRN FRUS FRP FHR FP MN MS MP FN GC GPGI GPGM GAM GKM GQ GMI MMI GQNUT MR RMN LRM GD GMURL
-    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN GML GMA GTG GSM
+    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN GML GMA GTG GSM UDL UDK
 """
 
 TYPES = {
@@ -348,4 +359,4 @@ def test_signals_are_numbered_as_in_the_contract() -> None:
 
 
 def test_sub_signals_are_numbered_as_in_the_contract() -> None:
-    assert [SubSignal(number).name for number in range(51)] == SUB_SIGNALS.split()
+    assert [SubSignal(number).name for number in range(53)] == SUB_SIGNALS.split()

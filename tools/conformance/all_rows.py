@@ -5,6 +5,7 @@ import re
 from tools.conformance import (
     rows_calls,
     rows_connection,
+    rows_devices,
     rows_friends,
     rows_group_rights,
     rows_group_roles,
@@ -21,7 +22,7 @@ from tools.conformance import (
 from tools.conformance.rows import ROWS, Row
 
 PARTS = (
-    *(rows_connection, rows_login, rows_inbox, rows_messages, rows_users, rows_friends),
+    *(rows_connection, rows_devices, rows_login, rows_inbox, rows_messages, rows_users, rows_friends),
     *(rows_groups, rows_group_rights, rows_group_roles, rows_recall, rows_reports, rows_settings, rows_http),
     rows_calls,
 )

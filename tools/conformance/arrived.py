@@ -315,6 +315,21 @@ def _turn(payload: bytes, _: str) -> Any:
     return {"urls": list(one["url"]), **texts}
 
 
+def _devices(payload: bytes, _: str) -> Any:
+    return [
+        {
+            "clientId": one["client_id"],
+            "kind": one.get("kind", ""),
+            "name": one.get("name", ""),
+            "loginDt": one["login_dt"],
+            "seenDt": one["seen_dt"],
+            "online": one["online"],
+            "current": one["current"],
+        }
+        for one in proto2.decode("UserDevicesResult", payload)["device"]
+    ]
+
+
 def _int64s(data: bytes, *names: str) -> dict[str, int]:
     _require(len(data) == 8 * len(names), f"{len(data)} bytes are not {len(names)} numbers")
     return {name: int.from_bytes(data[8 * n : 8 * n + 8], "big", signed=True) for n, name in enumerate(names)}
@@ -337,6 +352,7 @@ _PAYLOADS: dict[str, Callable[[bytes, str], Any]] = {
     "UP": lambda payload, _: _int64s(payload, "version"),
     "TURN": _turn,
     "GML": _my_groups,
+    "UDL": _devices,
 }
 
 

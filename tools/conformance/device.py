@@ -318,6 +318,13 @@ class SuiteDevice:
         web = {"groupId": group_id, "type": kind, "memberIds": list(uids), "until": until}
         await self.ask("GSM", "SetMemberTypeRequest", fields, web)
 
+    async def devices(self) -> list[Object]:
+        """Return the devices of this device's user (UDL)."""
+        return await self._newer("UDL", 0)
+
+    async def end_device(self, client_id: str) -> None:
+        await self.ask("UDK", "EndDeviceRequest", {"client_id": client_id}, {"clientId": client_id})
+
     # Media, reports, settings
 
     async def upload_url(self, kind: int, key: str) -> Object:

@@ -139,6 +139,9 @@ TYPED: dict[str, Schema] = {
     "TURN": exact(
         urls={"type": "array", "items": TEXT}, username=TEXT, credential=TEXT, ttl={"type": "integer"}
     ),
+    "UDL": array(
+        exact(clientId=TEXT, kind=TEXT, name=TEXT, loginDt=MS, seenDt=MS, online=FLAG, current=FLAG)
+    ),
     "GML": exact(version=ID, next=TEXT, groups=array(exact(groupInfo=GROUP, type=INTEGER, alias=TEXT))),
 }
 """The answers to requests with a typed payload; "" if they fail."""
@@ -163,6 +166,7 @@ PLAIN = (
     "GMA",
     "GTG",
     "GSM",
+    "UDK",
 )
 """The requests that are answered by OK or FAILED."""
 
