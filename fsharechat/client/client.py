@@ -11,6 +11,7 @@ from typing import Any, Self
 from fsharechat.client.addresses import Addresses
 from fsharechat.client.calls import Calls, call_signal
 from fsharechat.client.connection import Connection
+from fsharechat.client.devices import UserDevices
 from fsharechat.client.errors import Disconnected
 from fsharechat.client.groups import ClientGroups
 from fsharechat.client.inbox import Inbox, Stream
@@ -68,7 +69,7 @@ class Client:
             async for message in client.messages():
                 print(message.from_user, message.content.searchable_content)
 
-    Further methods are in `calls`, `groups`, `media`, `reports` and `settings`.
+    Further methods are in `calls`, `devices`, `groups`, `media`, `reports` and `settings`.
 
     Errors: every method that asks the server raises RequestError when it refuses, RequestTimeout when it does not
     answer, Disconnected when there is no connection or it breaks meanwhile, and what ended the client once it has
@@ -123,6 +124,7 @@ class Client:
         )
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
         self.groups = ClientGroups(self.request)
+        self.devices = UserDevices(self.request)
         self.settings = UserSettings(self.request)
         self.calls = Calls(self.send, self._send_once)
         self.reports = Reports(self.request, self.options, self._events.offer)

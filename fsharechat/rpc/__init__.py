@@ -47,6 +47,9 @@ class Method(IntEnum):
     GONE = 141
     """An array of [uid, client id] of connected devices -> array of those that must not be connected."""
 
+    SEEN = 144
+    """An array of Seen (store/sessions.py), until when devices were connected -> nothing."""
+
     MEDIA = 142
     """To a media process: what medialink/wire.py makes of a call of MediaServer -> its answer. `uid` is the room."""
     MEDIA_EVENT = 143

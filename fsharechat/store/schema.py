@@ -96,6 +96,18 @@ sessions = Table(
         server_default="0",
         comment="It comes from the original, whose user token is good until the next login.",
     ),
+    Column("agent", String(255), nullable=False, server_default="", comment="The User-Agent of the login."),
+    Column("name", String(64), nullable=False, server_default="", comment="What the device calls itself."),
+    sqlite_with_rowid=False,
+)
+
+device_seen = Table(
+    "device_seen",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("client_id", String(255), primary_key=True),
+    Column("seen_ms", MS, nullable=False),
+    comment="When devices were connected last.",
     sqlite_with_rowid=False,
 )
 
@@ -289,6 +301,13 @@ group_members = Table(
         nullable=False,
         server_default="-1",
         comment="The inbox has the group's log up to there; -1 where it has all at once.",
+    ),
+    Column(
+        "silenced_until",
+        MS,
+        nullable=False,
+        server_default="0",
+        comment="When the silence of a silenced member ends; 0: it has no end.",
     ),
     Index("group_members_uid", "uid", "type"),
     Index("group_members_given", "group_id", "given", "type"),

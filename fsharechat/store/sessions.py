@@ -7,7 +7,7 @@ from fsharechat.clock import within
 from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.store import address_limits, cursors, users
 from fsharechat.store.address_limits import AddressLimit, Counted
-from fsharechat.store.unit import Dialect, Query, Unit, select_in
+from fsharechat.store.unit import Dialect, Query, Unit, chunks, flat, select_in
 
 DAY_MS = 86_400_000
 
@@ -19,13 +19,16 @@ REVOKED = 0
 class LoginSession(NamedTuple):
     """The secrets that prove the CONNECT of one device of one user.
 
-    `imported`: the session is from the original, and so is its user token, until the next login.
+    `imported`: the session is from the original, and so is its user token, until the next login. `agent` and `name`
+    are what the login said of the device, for its user.
     """
 
     secret: str
     db_secret: str
     issued_ms: int
     imported: bool = False
+    agent: str = ""
+    name: str = ""
 
 
 class CodeRules(NamedTuple):
@@ -96,6 +99,54 @@ def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = N
     elif not (yield Query(f"{sql} AND issued_ms = ?", (uid, client_id, issued_ms))).changed:
         return
     yield from cursors.forget(dialect, uid, client_id)
+    yield Query("DELETE FROM device_seen WHERE uid = ? AND client_id = ?", (uid, client_id))
+
+
+class Seen(NamedTuple):
+    """A device was connected up to `seen_ms`."""
+
+    uid: str
+    client_id: str
+    seen_ms: int
+
+
+def keep_seen(dialect: Dialect, batch: Sequence[Seen]) -> Unit[None]:
+    """Keep when devices were connected last. An earlier time changes nothing."""
+    newest = {(uid, client_id): seen_ms for uid, client_id, seen_ms in sorted(batch)}
+    for part in chunks([(*key, seen_ms) for key, seen_ms in newest.items()]):
+        columns = ("seen_ms",)
+        sql = dialect.upsert("device_seen", ("uid", "client_id"), columns, len(part), highest=columns)
+        yield Query(sql, flat(part))
+
+
+class KnownDevice(NamedTuple):
+    """A device of a user. It was connected up to `seen_ms`, as far as is kept."""
+
+    client_id: str
+    agent: str
+    name: str
+    issued_ms: int
+    seen_ms: int
+
+
+def of_user(_: Dialect, uid: str, count: int) -> Unit[list[KnownDevice]]:
+    """Return the devices of a user, the last login first."""
+    sql = (
+        "SELECT s.client_id, s.agent, s.name, s.issued_ms, COALESCE(d.seen_ms, 0) FROM sessions s "
+        "LEFT JOIN device_seen d ON d.uid = s.uid AND d.client_id = s.client_id "
+        f"WHERE s.uid = ? AND s.issued_ms <> {REVOKED} ORDER BY s.issued_ms DESC, s.client_id LIMIT ?"
+    )
+    return [KnownDevice(*row) for row in (yield Query(sql, (uid, count))).rows]
+
+
+def end(dialect: Dialect, uid: str, client_id: str) -> Unit[bool]:
+    """Log a device of a user out. Return whether it was logged in."""
+    sql = "SELECT client_id FROM sessions WHERE uid = ? AND client_id = ? AND issued_ms <> ?"
+    rows = (yield Query(sql, (uid, client_id, REVOKED))).rows
+    if not rows or rows[0][0] != client_id:  # for MySQL "a " is "a"
+        return False
+    yield from forget(dialect, uid, client_id)
+    return True
 
 
 class LoginCodes(NamedTuple):

@@ -24,7 +24,9 @@ from roles.group import (
     admin_users,
     admin_words,
     connect,
+    devices,
     friends,
+    group_roles,
     groups,
     login,
     media,
@@ -45,7 +47,7 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, friends, groups, login, media, media_events, messages),
+    *(connect, devices, friends, group_roles, groups, login, media, media_events, messages),
     *(recall, reports, settings, turn, users),
 )
 _OFFICE = (admin_groups, admin_keys, admin_robots, admin_users, admin_words, open_push)

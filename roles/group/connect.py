@@ -12,7 +12,7 @@ from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
-from fsharechat.store.sessions import REVOKED, LoginSession
+from fsharechat.store.sessions import REVOKED, LoginSession, Seen
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
@@ -130,6 +130,11 @@ async def keep_marks(store: Store, call: Call) -> Reply:
     return Reply(Code.SUCCESS)
 
 
+async def keep_seen(store: Store, call: Call) -> Reply:
+    await store.write(sessions.keep_seen, [Seen(*seen) for seen in orjson.loads(call.body)])
+    return Reply(Code.SUCCESS)
+
+
 async def newest_id(store: Store, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps(await store.read(messages.newest)))
 
@@ -142,6 +147,7 @@ HANDLERS = Handlers(
         Method.GONE: gone,
         Method.RECALLS: missed_recalls,
         Method.MARKS: keep_marks,
+        Method.SEEN: keep_seen,
         Method.NEWEST_ID: newest_id,
     },
 )
