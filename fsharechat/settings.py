@@ -40,6 +40,7 @@ from fsharechat.settings_schema import (
     StoreSettings,
     TurnSettings,
     UsersSettings,
+    WebSettings,
 )
 from fsharechat.settings_types import Tls
 
@@ -65,6 +66,7 @@ __all__ = [
     "Tls",
     "TurnSettings",
     "UsersSettings",
+    "WebSettings",
     "key_paths",
     "load",
     "with_super_code",

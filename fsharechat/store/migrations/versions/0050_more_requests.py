@@ -6,7 +6,7 @@ from alembic import op
 from fsharechat.store.migrations.versions import create_table
 
 revision = "0050"
-down_revision = "0047"
+down_revision = "0049"
 
 
 def upgrade() -> None:
