@@ -34,7 +34,7 @@ from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
 from roles.group.calls import GroupCalls, is_group_call
 from roles.group.clock import ServerClock
-from roles.group.handlers import Direct, Handlers, carry_out, code_of
+from roles.group.handlers import Direct, Handlers, HandlerServices, carry_out, code_of
 from roles.group.outbox import EventOutbox
 from roles.group.robots import Robots
 from roles.group.sleepers import Sleepers
@@ -441,17 +441,8 @@ async def history(store: Store, standing: Standing, call: Call, request: pb.Load
     return pull_result(map(pull_entry, bodies), 0, 0)
 
 
-def sending(
-    store: Store,
-    clock: ServerClock,
-    standing: Standing,
-    word_filter: WordFilter,
-    outbox: EventOutbox,
-    sleepers: Sleepers,
-    calls: GroupCalls,
-    robots: Robots,
-) -> Direct:
-    send = Sending(store, clock, standing, word_filter, outbox, sleepers, calls, robots).send
+def sending(services: HandlerServices, robots: Robots) -> Direct:
+    send = services.bind(Sending)().send
     robots.send = send
     return send
 
