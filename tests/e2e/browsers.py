@@ -91,8 +91,8 @@ async def fine(people: Sequence[Person]) -> None:
         assert page.said == []
 
 
-async def ring(group: str, people: Sequence[Person]) -> None:
-    """Have the first one call all the others, and wait until it rings there."""
+async def call(group: str, people: Sequence[Person]) -> None:
+    """Put all into a call of their group, which the first one starts, and wait until they see each other."""
     first, *others = people
     await first.page.evaluate("rung.length = 0")
     for page, _ in others:
@@ -101,12 +101,7 @@ async def ring(group: str, people: Sequence[Person]) -> None:
     for page, uid in others:
         await page.until("rung.length == 1")
         assert sorted(await page.evaluate("rung[0].others")) == sorted({one for _, one in people} - {uid})
-
-
-async def call(group: str, people: Sequence[Person]) -> None:
-    """Put all into a call of their group, and wait until they see each other."""
-    await ring(group, people)
-    for page, _ in people[1:]:
+    for page, _ in others:
         await page.evaluate("answer()")
     await all_see(people)
 

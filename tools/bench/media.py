@@ -152,7 +152,7 @@ def media_table(results: Sequence[MediaResult]) -> str:
         )
     if slow := [str(one.receivers) for one in results if one.pace < _PACE]:
         lines.append(
-            f"The generator could not keep its pace with {', '.join(slow)} receivers: less was sent."
+            f"The machine could not keep the pace with {', '.join(slow)} receivers: not all is sent yet."
         )
     return "\n".join(lines)
 

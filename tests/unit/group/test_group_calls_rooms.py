@@ -282,6 +282,17 @@ async def test_who_is_not_in_the_call_gets_nothing_of_it(line: Line, people: lis
     assert not any(one[0] in ("publish", "receive") for one in line.media.asked)
 
 
+async def test_who_is_no_member_starts_nothing(line: Line, people: list[str]) -> None:
+    ann, ben, cat, _ = people
+    assert await kick(line.office, ann, line.group, cat) == Code.SUCCESS
+    line.office.events.clear()
+    assert (await line.send(cat, START, b'{"t":"G","a":0}', to=[ann, ben])).code == Code.NOT_IN_GROUP
+    assert line.rung() == []
+    assert line.told() == []
+    assert await line.room() is None
+    assert line.media.asked == []
+
+
 async def test_who_was_removed_from_the_group_does_not_come_in(line: Line, people: list[str]) -> None:
     ann, ben, *_ = people
     await line.start(ann, ben)
