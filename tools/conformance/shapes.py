@@ -159,6 +159,7 @@ PLAIN = (
     "MRR",
     "FDL",
     "BLU",
+    "SRA",
 )
 """The requests that are answered by OK or FAILED."""
 
