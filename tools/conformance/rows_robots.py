@@ -80,7 +80,9 @@ async def last(device: SuiteDevice, head: int) -> Object:
     return message
 
 
-@row("10 a text to a robot is stored, and streamed to all devices of who asks; the answer is a message")
+@row(
+    "10 a text to a robot is stored, and SAI streams the answer to all devices of who asks; then it is a message"
+)
 async def streams(world: World) -> None:
     async with robot(world) as uid:
         ann = await world.online()
