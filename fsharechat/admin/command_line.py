@@ -149,6 +149,13 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         change = _command(users, name, commands.set_status, what)
         change.add_argument("user", help="uid or number")
         change.set_defaults(status=status)
+    for name, robot, what in (
+        ("robot", True, "make a user a robot: a program that logs in, and streams its answers"),
+        ("person", False, "make such a user a person again"),
+    ):
+        change = _command(users, name, commands.set_robot, what)
+        change.add_argument("user", help="uid or number")
+        change.set_defaults(robot=robot)
 
 
 def _add_groups(parser: argparse.ArgumentParser) -> None:

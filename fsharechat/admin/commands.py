@@ -93,6 +93,11 @@ async def set_status(office: AdminApi, args: Namespace) -> CommandOutput:
     return CommandOutput(user, _users([user]))
 
 
+async def set_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    user = await office.ask("PUT", "admin", "users", args.user, "robot", body={"robot": args.robot})
+    return CommandOutput(user, _users([user]))
+
+
 def _users(users: Sequence[dict[str, Any]]) -> str:
     rows = [(user["uid"], user["number"], user["displayName"], user["status"]) for user in users]
     return table(("uid", "number", "display name", "status"), rows, "no users found")

@@ -111,6 +111,16 @@ ADMIN = (
         logged=("status",),
     ),
     Endpoint(
+        "PUT",
+        f"{_USER}/robot",
+        "users.robot",
+        "Make a user a robot, who logs in as before and may stream answers, or a person again.",
+        shapes.User,
+        _USERS,
+        body=shapes.IsRobot,
+        logged=("robot",),
+    ),
+    Endpoint(
         "GET",
         "/admin/sessions",
         "sessions.count",

@@ -139,6 +139,12 @@ class NewStatus(Strict):
     status: Status = Field(description="muted: may not send (code 247). blocked: may not connect.")
 
 
+class IsRobot(Strict):
+    robot: bool = Field(
+        description="Whether the user is a robot: a program that logs in, and may stream answers."
+    )
+
+
 class User(ApiObject):
     uid: str
     number: str

@@ -35,6 +35,7 @@ from roles.group import (
     open_push,
     recall,
     reports,
+    robot_streams,
     settings,
     turn,
     users,
@@ -48,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 _MODULES = (
     *(connect, devices, friends, group_roles, groups, login, media, media_events, messages),
-    *(recall, reports, settings, turn, users),
+    *(recall, reports, robot_streams, settings, turn, users),
 )
 _OFFICE = (admin_groups, admin_keys, admin_robots, admin_users, admin_words, open_push)
 

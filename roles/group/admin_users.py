@@ -1,6 +1,6 @@
 """Operations of the back office on users: their accounts, their rights, and their connections."""
 
-from fsharechat.protocol.signals import UserStatus
+from fsharechat.protocol.signals import UserStatus, UserType
 from fsharechat.rpc import Call
 from fsharechat.store import admin, users
 from fsharechat.store.admin import Account
@@ -10,6 +10,7 @@ from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.login import normal_number
 from roles.group.presence import PresenceTable
+from roles.group.robot_list import RobotList
 from roles.group.standing import Standing
 
 MAX_DEVICES = 1000
@@ -125,11 +126,25 @@ async def end_sessions(store: Store, expulsion: Expulsion, call: Call, request: 
     return {"uid": account.uid, "disconnected": kicked, "loggedOut": logged_out}
 
 
+async def set_robot(
+    store: Store, clock: ServerClock, standing: Standing, listed: RobotList, _: Call, request: OfficeRequest
+) -> object:
+    """Make a user a robot, who may stream its answers, or a person again. It logs in as before."""
+    account = await _account(store, request["user"])
+    if account.uid in listed.agents:
+        raise Denied(409, "the robot has an agent, which answers for it")
+    kind = UserType.ROBOT if request["robot"] else UserType.PERSON
+    await store.write(users.modify, account.uid, {"type": kind}, clock.now())
+    standing.changed([account.uid])
+    return _shown(await _account(store, account.uid))
+
+
 OPERATIONS: Operations = {
     "users.create": create,
     "users.get": get,
     "users.list": list_users,
     "users.status": set_status,
+    "users.robot": set_robot,
     "sessions.count": count_sessions,
     "sessions.list": list_sessions,
     "sessions.end": end_sessions,

@@ -167,6 +167,7 @@ PLAIN = (
     "GTG",
     "GSM",
     "UDK",
+    "SRA",
 )
 """The requests that are answered by OK or FAILED."""
 

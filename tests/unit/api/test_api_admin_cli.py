@@ -66,6 +66,8 @@ async def test_users_are_made_shown_and_changed(run: Run) -> None:
     listed = await run("users", "list", "--status", "blocked")
     assert [line[0] for line in listed.lines[1:]] == [uid]
     assert (await run("users", "unblock", uid)).lines[1][-1] == "normal"
+    for kind in ("robot", "person"):
+        assert (await run("users", kind, ANN)).lines[1][0] == uid
     shown = await run("users", "get", ANN, "--json")
     assert json.loads(shown.out)["displayName"] == "安娜"
     assert ["number", ANN] in (await run("users", "get", uid)).lines

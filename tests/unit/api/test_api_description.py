@@ -78,6 +78,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("GET", "/admin/users", "/admin/users?limit=1", None),
         ("GET", "/admin/users/{user}", f"/admin/users/{uid}", None),
         ("PUT", "/admin/users/{user}/status", f"/admin/users/{uid}/status", {"status": "normal"}),
+        ("PUT", "/admin/users/{user}/robot", f"/admin/users/{uid}/robot", {"robot": True}),
         ("GET", "/admin/users/{user}/sessions", f"/admin/users/{uid}/sessions", None),
         ("GET", "/admin/sessions", "/admin/sessions", None),
         (
