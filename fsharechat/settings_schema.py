@@ -407,6 +407,7 @@ class LimitsSettings(Section):
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
+    edit_seconds: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 86_400
 
 
 _ENTRY = re.compile(r"1[3-9][0-9]{9}|[^@\s]*@[a-z0-9-]+(\.[a-z0-9-]+)+")

@@ -138,6 +138,24 @@ class MessageRecalled:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """MEN: `operator`, its sender, gave the message `message_id` a new content. `Client.messages_by_id` has it."""
+
+    message_id: int
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionsChanged:
+    """REN: `uid` reacts to the message `message_id` with these emoji now. The highest `version` (ms) counts."""
+
+    message_id: int
+    uid: str
+    emoji: tuple[str, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class FriendRequestsChanged:
     """FRN: there are friend requests newer than, or of, `version` (ms)."""
 
@@ -207,6 +225,8 @@ Notice = (
     MessagesWaiting
     | Transparent
     | MessageRecalled
+    | MessageEdited
+    | ReactionsChanged
     | FriendRequestsChanged
     | FriendsChanged
     | ReportsChanged
@@ -222,6 +242,8 @@ Event = (
     | Transparent
     | CallSignal
     | MessageRecalled
+    | MessageEdited
+    | ReactionsChanged
     | FriendRequestsChanged
     | FriendsChanged
     | ReportsChanged

@@ -413,6 +413,29 @@ recalls = Table(
     sqlite_with_rowid=False,
 )
 
+edits = Table(
+    "edits",
+    metadata,
+    Column("uid", UID, primary_key=True, comment="Who has the message."),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="In the recalls for `uid`."),
+    Column("message_id", BigInteger, nullable=False),
+    Column("operator", UID, nullable=False),
+    Column("operator_client", String(255), nullable=False),
+    Index("edits_message", "message_id"),
+    comment="The last edit of each message, in the log of the recalls.",
+    sqlite_with_rowid=False,
+)
+
+reactions = Table(
+    "reactions",
+    metadata,
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("uid", UID, primary_key=True),
+    Column("emoji", Text, nullable=False, comment="With a space between them."),
+    Column("update_dt", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 device_cursors = Table(
     "device_cursors",
     metadata,

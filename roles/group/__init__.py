@@ -24,6 +24,7 @@ from roles.group import (
     admin_words,
     connect,
     devices,
+    edits,
     friends,
     group_roles,
     groups,
@@ -32,6 +33,7 @@ from roles.group import (
     media_events,
     messages,
     open_push,
+    reactions,
     recall,
     reports,
     settings,
@@ -46,8 +48,8 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, devices, friends, group_roles, groups, login, media, media_events, messages),
-    *(recall, reports, settings, turn, users),
+    *(connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
+    *(reactions, recall, reports, settings, turn, users),
 )
 _OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
 

@@ -125,6 +125,11 @@ async def missed_recalls(store: Store, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
 
 
+async def altered(store: Store, call: Call) -> Reply:
+    found = await store.read_for(call.uid, recalls.altered, call.uid, orjson.loads(call.body))
+    return Reply(Code.SUCCESS, orjson.dumps([tuple(one) for one in found]))
+
+
 async def keep_marks(store: Store, call: Call) -> Reply:
     await store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
     return Reply(Code.SUCCESS)
@@ -146,6 +151,7 @@ HANDLERS = Handlers(
         Method.HEADS: all_heads,
         Method.GONE: gone,
         Method.RECALLS: missed_recalls,
+        Method.ALTERED: altered,
         Method.MARKS: keep_marks,
         Method.SEEN: keep_seen,
         Method.NEWEST_ID: newest_id,

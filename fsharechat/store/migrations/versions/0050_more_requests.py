@@ -1,4 +1,4 @@
-"""What newer requests need: a silence that ends; what a device is, and when it was connected."""
+"""What newer requests need: a silence that ends; what a device is, and when it was connected; edits; reactions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 from fsharechat.store.migrations.versions import create_table
 
 revision = "0050"
-down_revision = "0047"
+down_revision = "0048"
 
 
 def upgrade() -> None:
@@ -33,5 +33,28 @@ def upgrade() -> None:
         sa.Column("seen_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("uid", "client_id"),
         comment="When devices were connected last.",
+        sqlite_with_rowid=False,
+    )
+    create_table(
+        "edits",
+        sa.Column("uid", sa.String(length=64), nullable=False, comment="Who has the message."),
+        sa.Column(
+            "seq", sa.BigInteger(), autoincrement=False, nullable=False, comment="In the recalls for `uid`."
+        ),
+        sa.Column("message_id", sa.BigInteger(), nullable=False),
+        sa.Column("operator", sa.String(length=64), nullable=False),
+        sa.Column("operator_client", sa.String(length=255), nullable=False),
+        sa.PrimaryKeyConstraint("uid", "seq"),
+        comment="The last edit of each message, in the log of the recalls.",
+        sqlite_with_rowid=False,
+    )
+    op.create_index("edits_message", "edits", ["message_id"])
+    create_table(
+        "reactions",
+        sa.Column("message_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("uid", sa.String(length=64), nullable=False),
+        sa.Column("emoji", sa.Text(), nullable=False, comment="With a space between them."),
+        sa.Column("update_dt", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", "uid"),
         sqlite_with_rowid=False,
     )
