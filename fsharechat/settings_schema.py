@@ -433,6 +433,17 @@ class RegistrationSettings(Section):
         return self.mode == "open"
 
 
+DAY_MS = 86_400_000
+
+
+class SessionsSettings(Section):
+    days: Annotated[Whole, Field(ge=0, le=36_500)] = 0
+
+    def oldest(self, now: int) -> int:
+        """Return the time (ms) of the oldest login that is still good at the time `now` (ms)."""
+        return now - self.days * DAY_MS if self.days else 0
+
+
 class UsersSettings(Section):
     directory: Literal["open", "exact", "friends"] = "exact"
 
@@ -523,6 +534,7 @@ class Settings(BaseSettings):
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    sessions: SessionsSettings = SessionsSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()

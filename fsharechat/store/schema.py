@@ -98,6 +98,23 @@ sessions = Table(
     ),
     Column("agent", String(255), nullable=False, server_default="", comment="The User-Agent of the login."),
     Column("name", String(64), nullable=False, server_default="", comment="What the device calls itself."),
+    Column(
+        "bot",
+        Boolean,
+        nullable=False,
+        server_default="0",
+        comment="An administrator made it for a bot; it does not expire.",
+    ),
+    sqlite_with_rowid=False,
+)
+
+bots = Table(
+    "bots",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("uid", UID, nullable=False),
+    Column("created_ms", MS, nullable=False, comment="When the last token was made."),
+    comment="Users that log in by a token, made by an administrator.",
     sqlite_with_rowid=False,
 )
 

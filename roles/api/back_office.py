@@ -75,6 +75,7 @@ PUSH = Endpoint(
 
 
 _USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
+_BOTS = "Bots"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
 
@@ -199,6 +200,27 @@ ADMIN = (
         _WORDS,
         body=shapes.WordList,
         logged=("words",),
+    ),
+    Endpoint(
+        "GET", "/admin/bots", "bots.list", "List the bots.", shapes.BotUsers, _BOTS, query=shapes.BotsQuery
+    ),
+    Endpoint(
+        "POST",
+        "/admin/bots",
+        "bots.create",
+        "Make a bot, or a new token for one whose token was taken back. 409 if it has one.",
+        shapes.BotWithToken,
+        _BOTS,
+        body=shapes.NewBot,
+        logged=("name",),
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin/bots/{bot}",
+        "bots.revoke",
+        "Take the token of a bot back, and end its connection. Its user stays.",
+        shapes.BotUser,
+        _BOTS,
     ),
 )
 

@@ -18,6 +18,7 @@ from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group import (
     admin,
+    admin_bots,
     admin_groups,
     admin_keys,
     admin_users,
@@ -51,7 +52,7 @@ _MODULES = (
     *(connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
     *(reactions, recall, reports, settings, turn, users),
 )
-_OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
+_OFFICE = (admin_bots, admin_groups, admin_keys, admin_users, admin_words, open_push)
 
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]

@@ -93,6 +93,9 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("POST", "/admin/words", "/admin/words", {"words": ["gold"]}),
         ("GET", "/admin/words", "/admin/words", None),
         ("POST", "/admin/words/remove", "/admin/words/remove", {"words": ["gold"]}),
+        ("POST", "/admin/bots", "/admin/bots", {"name": "ci"}),
+        ("GET", "/admin/bots", "/admin/bots", None),
+        ("DELETE", "/admin/bots/{bot}", "/admin/bots/ci", None),
     ]
     described = {
         (method.upper(), path)

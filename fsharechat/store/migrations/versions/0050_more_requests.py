@@ -1,4 +1,4 @@
-"""What newer requests need: a silence that ends; what a device is, and when it was connected; edits; reactions."""
+"""What newer requests need: a silence that ends, facts about devices, edits, reactions, bots."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,6 +26,23 @@ def upgrade() -> None:
         "name", sa.String(64), nullable=False, server_default="", comment="What the device calls itself."
     )
     op.add_column("sessions", name)
+    bot: sa.Column[bool] = sa.Column(
+        "bot",
+        sa.Boolean(),
+        nullable=False,
+        server_default="0",
+        comment="An administrator made it for a bot; it does not expire.",
+    )
+    op.add_column("sessions", bot)
+    create_table(
+        "bots",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("uid", sa.String(length=64), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False, comment="When the last token was made."),
+        sa.PrimaryKeyConstraint("name"),
+        comment="Users that log in by a token, made by an administrator.",
+        sqlite_with_rowid=False,
+    )
     create_table(
         "device_seen",
         sa.Column("uid", sa.String(length=64), nullable=False),
