@@ -390,6 +390,28 @@ class Client:
         await self.request(SubSignal.MR, pb.INT64Buf(id=message_id))
         self._inbox.recall(message_id, self.user_id)
 
+    async def edit(self, message_id: int, content: str | pb.MessageContent) -> None:
+        """Give an own text a new content at every receiver.
+
+        Raises RequestOvertime if it is too old, NoRight and NotExist. The same again changes nothing.
+        """
+        made = text(content) if isinstance(content, str) else content
+        await self.request(SubSignal.ME, pb.EditMessageRequest(id=message_id, content=made))
+
+    async def messages_by_id(self, message_ids: Iterable[int]) -> list[pb.Message]:
+        """Return those of up to 100 messages that this user may see, as far as they fit into one answer."""
+        request = pb.MessageIds(id=message_ids)
+        return list((await ask(self.request, SubSignal.MGI, request, pb.PullMessageResult)).message)
+
+    async def react(self, message_id: int, emoji: Iterable[str]) -> None:
+        """Set the emoji with which this user reacts to a message, up to five; none takes them back."""
+        await self.request(SubSignal.REA, pb.ReactRequest(id=message_id, emoji=emoji))
+
+    async def reactions(self, message_ids: Iterable[int]) -> list[pb.Reactions]:
+        """Return the reactions to up to 100 messages, one entry for each message and user."""
+        request = pb.MessageIds(id=message_ids)
+        return list((await ask(self.request, SubSignal.REL, request, pb.ReactionsResult)).entry)
+
     async def _run(self, patience: float) -> None:
         """Run everything in the background. A failure here ends the client."""
         try:

@@ -61,7 +61,7 @@ class MessageContent(_message.Message):
     def __init__(self, type: _Optional[int] = ..., searchable_content: _Optional[str] = ..., push_content: _Optional[str] = ..., content: _Optional[str] = ..., data: _Optional[bytes] = ..., media_type: _Optional[int] = ..., remote_media_url: _Optional[str] = ..., persist_flag: _Optional[int] = ..., expire_duration: _Optional[int] = ..., mentioned_type: _Optional[int] = ..., mentioned_target: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ("conversation", "from_user", "content", "message_id", "server_timestamp", "to_user", "to", "local_message_id")
+    __slots__ = ("conversation", "from_user", "content", "message_id", "server_timestamp", "to_user", "to", "local_message_id", "edited_dt")
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     FROM_USER_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Message(_message.Message):
     TO_USER_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     LOCAL_MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    EDITED_DT_FIELD_NUMBER: _ClassVar[int]
     conversation: Conversation
     from_user: str
     content: MessageContent
@@ -78,7 +79,8 @@ class Message(_message.Message):
     to_user: str
     to: _containers.RepeatedScalarFieldContainer[str]
     local_message_id: int
-    def __init__(self, conversation: _Optional[_Union[Conversation, _Mapping]] = ..., from_user: _Optional[str] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ..., message_id: _Optional[int] = ..., server_timestamp: _Optional[int] = ..., to_user: _Optional[str] = ..., to: _Optional[_Iterable[str]] = ..., local_message_id: _Optional[int] = ...) -> None: ...
+    edited_dt: int
+    def __init__(self, conversation: _Optional[_Union[Conversation, _Mapping]] = ..., from_user: _Optional[str] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ..., message_id: _Optional[int] = ..., server_timestamp: _Optional[int] = ..., to_user: _Optional[str] = ..., to: _Optional[_Iterable[str]] = ..., local_message_id: _Optional[int] = ..., edited_dt: _Optional[int] = ...) -> None: ...
 
 class PullMessageRequest(_message.Message):
     __slots__ = ("id", "type", "delay")
@@ -669,3 +671,51 @@ class EndDeviceRequest(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+
+class EditMessageRequest(_message.Message):
+    __slots__ = ("id", "content")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    content: MessageContent
+    def __init__(self, id: _Optional[int] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ...) -> None: ...
+
+class NotifyEditedMessage(_message.Message):
+    __slots__ = ("id", "from_user")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_USER_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    from_user: str
+    def __init__(self, id: _Optional[int] = ..., from_user: _Optional[str] = ...) -> None: ...
+
+class MessageIds(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ReactRequest(_message.Message):
+    __slots__ = ("id", "emoji")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EMOJI_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    emoji: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[int] = ..., emoji: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Reactions(_message.Message):
+    __slots__ = ("id", "uid", "emoji", "update_dt")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    EMOJI_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_DT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    uid: str
+    emoji: _containers.RepeatedScalarFieldContainer[str]
+    update_dt: int
+    def __init__(self, id: _Optional[int] = ..., uid: _Optional[str] = ..., emoji: _Optional[_Iterable[str]] = ..., update_dt: _Optional[int] = ...) -> None: ...
+
+class ReactionsResult(_message.Message):
+    __slots__ = ("entry",)
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    entry: _containers.RepeatedCompositeFieldContainer[Reactions]
+    def __init__(self, entry: _Optional[_Iterable[_Union[Reactions, _Mapping]]] = ...) -> None: ...

@@ -47,6 +47,9 @@ class Method(IntEnum):
     GONE = 141
     """An array of [uid, client id] of connected devices -> array of those that must not be connected."""
 
+    ALTERED = 145
+    """As RECALLS -> array of Altered (store/recalls.py), recalls and edits with a higher seq."""
+
     SEEN = 144
     """An array of Seen (store/sessions.py), until when devices were connected -> nothing."""
 

@@ -20,7 +20,7 @@ class LoginSession(NamedTuple):
     """The secrets that prove the CONNECT of one device of one user.
 
     `imported`: the session is from the original, and so is its user token, until the next login. `agent` and `name`
-    are what the login said of the device, for its user.
+    are what the login said of the device, for its user. `bot`: an administrator made it, and it does not expire.
     """
 
     secret: str
@@ -29,6 +29,11 @@ class LoginSession(NamedTuple):
     imported: bool = False
     agent: str = ""
     name: str = ""
+    bot: bool = False
+
+    def expired(self, oldest_ms: int) -> bool:
+        """Return whether the login is older than the oldest that is still good (ms)."""
+        return not self.bot and self.issued_ms < oldest_ms
 
 
 class CodeRules(NamedTuple):
@@ -51,22 +56,26 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[LoginSession, int] 
     """Return the session of a device and the status of its user."""
     rows = (
         yield Query(
-            "SELECT s.secret, s.db_secret, s.issued_ms, s.imported, u.status "
+            "SELECT s.secret, s.db_secret, s.issued_ms, s.imported, s.bot, u.status "
             "FROM sessions s JOIN users u ON u.uid = s.uid WHERE s.uid = ? AND s.client_id = ?",
             (uid, client_id),
         )
     ).rows
     if not rows:
         return None
-    *session, status = rows[0]
-    return LoginSession(*session), status
+    secret, db_secret, issued_ms, imported, bot, status = rows[0]
+    return LoginSession(secret, db_secret, issued_ms, imported, bot=bool(bot)), status
 
 
-def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str, str]]]:
-    """Return the devices (uid and client id) whose login has ended, or whose user is blocked."""
+def gone(_: Dialect, devices: Sequence[tuple[str, str]], oldest_ms: int = 0) -> Unit[list[tuple[str, str]]]:
+    """Return the devices (uid and client id) whose login has ended, or whose user is blocked.
+
+    A login from before `oldest_ms` has ended.
+    """
     rows = yield from select_in(
         "SELECT s.uid, s.client_id FROM sessions s JOIN users u ON u.uid = s.uid "
-        f"WHERE u.status <> {int(UserStatus.BLOCKED)} AND s.issued_ms <> {REVOKED} AND s.uid IN ({{}})",
+        f"WHERE u.status <> {int(UserStatus.BLOCKED)} AND s.issued_ms <> {REVOKED} "
+        f"AND (s.bot = 1 OR s.issued_ms >= {int(oldest_ms)}) AND s.uid IN ({{}})",
         list({uid for uid, _ in devices}),
     )
     allowed = {(uid, client_id) for uid, client_id in rows}
@@ -129,14 +138,15 @@ class KnownDevice(NamedTuple):
     seen_ms: int
 
 
-def of_user(_: Dialect, uid: str, count: int) -> Unit[list[KnownDevice]]:
-    """Return the devices of a user, the last login first."""
+def of_user(_: Dialect, uid: str, count: int, oldest_ms: int = 0) -> Unit[list[KnownDevice]]:
+    """Return the devices of a user, the last login first, without logins from before `oldest_ms`."""
     sql = (
         "SELECT s.client_id, s.agent, s.name, s.issued_ms, COALESCE(d.seen_ms, 0) FROM sessions s "
         "LEFT JOIN device_seen d ON d.uid = s.uid AND d.client_id = s.client_id "
-        f"WHERE s.uid = ? AND s.issued_ms <> {REVOKED} ORDER BY s.issued_ms DESC, s.client_id LIMIT ?"
+        f"WHERE s.uid = ? AND s.issued_ms <> {REVOKED} AND (s.bot = 1 OR s.issued_ms >= ?) "
+        "ORDER BY s.issued_ms DESC, s.client_id LIMIT ?"
     )
-    return [KnownDevice(*row) for row in (yield Query(sql, (uid, count))).rows]
+    return [KnownDevice(*row) for row in (yield Query(sql, (uid, oldest_ms, count))).rows]
 
 
 def end(dialect: Dialect, uid: str, client_id: str) -> Unit[bool]:

@@ -74,7 +74,8 @@ PUSH = Endpoint(
 )
 
 
-_USERS, _SESSIONS, _GROUPS, _WORDS, _ROBOTS = "Users", "Sessions", "Groups", "Sensitive words", "Robots"
+_USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
+_BOTS, _ROBOTS = "Bots", "Robots"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
 _ROBOT = "/admin/robots/{robot}"
@@ -247,6 +248,27 @@ ADMIN = (
         "Take a robot's agent away. Its user stays, and answers no more.",
         shapes.RobotRemoved,
         _ROBOTS,
+    ),
+    Endpoint(
+        "GET", "/admin/bots", "bots.list", "List the bots.", shapes.BotUsers, _BOTS, query=shapes.BotsQuery
+    ),
+    Endpoint(
+        "POST",
+        "/admin/bots",
+        "bots.create",
+        "Make a bot, or a new token for one whose token was taken back. 409 if it has one.",
+        shapes.BotWithToken,
+        _BOTS,
+        body=shapes.NewBot,
+        logged=("name",),
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin/bots/{bot}",
+        "bots.revoke",
+        "Take the token of a bot back, and end its connection. Its user stays.",
+        shapes.BotUser,
+        _BOTS,
     ),
 )
 

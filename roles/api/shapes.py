@@ -335,3 +335,31 @@ class Added(ApiObject):
 
 class Removed(ApiObject):
     removed: int = Field(description="How many existed.")
+
+
+class BotsQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+class NewBot(Strict):
+    name: str = Field(
+        pattern="^[a-z0-9][a-z0-9._-]{0,39}$",
+        description="Lower-case letters, digits, dots, dashes; up to 40.",
+    )
+
+
+class BotUser(ApiObject):
+    name: str
+    uid: str
+    createdAt: Number64
+    active: bool = Field(description="Whether its token is good.")
+
+
+class BotWithToken(BotUser):
+    token: str = Field(description="Logs in this one user. It is shown only here.")
+
+
+class BotUsers(ApiObject):
+    bots: list[BotUser]
+    next: str

@@ -18,6 +18,7 @@ from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group import (
     admin,
+    admin_bots,
     admin_groups,
     admin_keys,
     admin_robots,
@@ -25,6 +26,7 @@ from roles.group import (
     admin_words,
     connect,
     devices,
+    edits,
     friends,
     group_roles,
     groups,
@@ -33,6 +35,7 @@ from roles.group import (
     media_events,
     messages,
     open_push,
+    reactions,
     recall,
     reports,
     robot_streams,
@@ -48,10 +51,10 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, devices, friends, group_roles, groups, login, media, media_events, messages),
-    *(recall, reports, robot_streams, settings, turn, users),
+    *(connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
+    *(reactions, recall, reports, robot_streams, settings, turn, users),
 )
-_OFFICE = (admin_groups, admin_keys, admin_robots, admin_users, admin_words, open_push)
+_OFFICE = (admin_bots, admin_groups, admin_keys, admin_robots, admin_users, admin_words, open_push)
 
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]

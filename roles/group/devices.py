@@ -5,6 +5,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.protocol.sizes import DEVICE, fitting, sent_size
 from fsharechat.rpc import Call
+from fsharechat.settings import Settings
 from fsharechat.store import sessions
 from fsharechat.store.sessions import KnownDevice
 from fsharechat.store.store import Store
@@ -52,11 +53,17 @@ def _first(names: tuple[tuple[str, str], ...], agent: str) -> str:
 
 
 async def devices(
-    store: Store, clock: ServerClock, presence: PresenceTable, call: Call, _: pb.Version
+    settings: Settings,
+    store: Store,
+    clock: ServerClock,
+    presence: PresenceTable,
+    call: Call,
+    _: pb.Version,
 ) -> pb.UserDevicesResult:
-    found = await store.read_for(call.uid, sessions.of_user, call.uid, MAX_DEVICES)
-    online = presence.devices(call.uid)
     now = clock.now()
+    oldest = settings.sessions.oldest(now)
+    found = await store.read_for(call.uid, sessions.of_user, call.uid, MAX_DEVICES, oldest)
+    online = presence.devices(call.uid)
     made = (_device(device, call.client_id, device.client_id in online, now) for device in found)
     sized = ((one, DEVICE + sent_size(one.client_id, one.name, one.kind)) for one in made)
     return pb.UserDevicesResult(device=fitting(sized))

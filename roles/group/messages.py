@@ -330,6 +330,8 @@ def _parsed(call: Call) -> pb.Message:
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
+    if message.edited_dt:
+        message.ClearField("edited_dt")
     if type(message.conversation.target) is not str:  # the runtime gives text that is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
     to = message.to

@@ -229,6 +229,18 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
         '{"urls":["turn:a","stun:b"],"username":"1:u","credential":"p/+=","ttl":60}',
     ),
     (
+        "REL",
+        pb.ReactionsResult(
+            entry=[pb.Reactions(id=ID, uid="bob", emoji=["👍", "❤️"], update_dt=NOW)]
+        ).SerializeToString(),
+        '[{"messageUid":"588437610496000001","uid":"bob","emoji":["👍","❤️"],"updateDt":1795404166000}]',
+    ),
+    (
+        "MGI",
+        pb.PullMessageResult(current=0, head=0).SerializeToString(),
+        '{"current":"0","head":"0","messageCount":0,"count":0,"messageResponseList":[]}',
+    ),
+    (
         "UDL",
         pb.UserDevicesResult(
             device=[
@@ -274,6 +286,8 @@ PLAIN = [
     "GTG",
     "GSM",
     "UDK",
+    "ME",
+    "REA",
 ]
 GROUP_REQUEST = pb.PullGroupMemberRequest(target="g1", head=0).SerializeToString()
 

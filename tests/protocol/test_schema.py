@@ -44,6 +44,7 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
         ("to_user", 6, "string", "optional"),
         ("to", 7, "string", "repeated"),
         ("local_message_id", 8, "int64", "optional"),
+        ("edited_dt", 9, "int64", "optional"),
     ],
     "PullMessageRequest": [
         ("id", 1, "int64", "required"),
@@ -268,6 +269,20 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
     ],
     "UserDevicesResult": [("device", 1, "UserDevice", "repeated")],
     "EndDeviceRequest": [("client_id", 1, "string", "required")],
+    "EditMessageRequest": [
+        ("id", 1, "int64", "required"),
+        ("content", 2, "MessageContent", "required"),
+    ],
+    "NotifyEditedMessage": [("id", 1, "int64", "required"), ("from_user", 2, "string", "required")],
+    "MessageIds": [("id", 1, "int64", "repeated")],
+    "ReactRequest": [("id", 1, "int64", "required"), ("emoji", 2, "string", "repeated")],
+    "Reactions": [
+        ("id", 1, "int64", "required"),
+        ("uid", 2, "string", "required"),
+        ("emoji", 3, "string", "repeated"),
+        ("update_dt", 4, "int64", "required"),
+    ],
+    "ReactionsResult": [("entry", 1, "Reactions", "repeated")],
     "ModifyUserSettingReq": [
         ("scope", 1, "int32", "required"),
         ("key", 2, "string", "required"),
@@ -283,7 +298,7 @@ SUB_SIGNALS = """
     CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD CONNECTION_REFUSED_NOT_AUTHORIZED
     CONNECTION_REFUSED_UNEXPECT_NODE CONNECTION_REFUSED_SESSION_NOT_EXIST
     US FAR UPUI FRN FRUS FRP FHR FP MN MS MP FN GC GPGI GPGM GAM GKM GQ GMI MMI GQNUT MR RMN LRM GD GMURL
-    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN GML GMA GTG GSM UDL UDK
+    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN GML GMA GTG GSM UDL UDK ME MEN MGI REA REN REL
 """
 
 TYPES = {
@@ -365,4 +380,4 @@ def test_signals_are_numbered_as_in_the_contract() -> None:
 
 
 def test_sub_signals_are_numbered_as_in_the_contract() -> None:
-    assert [SubSignal(number).name for number in range(53)] == SUB_SIGNALS.split()
+    assert [SubSignal(number).name for number in range(59)] == SUB_SIGNALS.split()

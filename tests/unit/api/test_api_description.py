@@ -99,6 +99,9 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("GET", "/admin/robots/{robot}", "/admin/robots/r", None),
         ("PUT", "/admin/robots/{robot}", "/admin/robots/r", {"name": "Other"}),
         ("DELETE", "/admin/robots/{robot}", "/admin/robots/r", None),
+        ("POST", "/admin/bots", "/admin/bots", {"name": "ci"}),
+        ("GET", "/admin/bots", "/admin/bots", None),
+        ("DELETE", "/admin/bots/{bot}", "/admin/bots/ci", None),
     ]
     described = {
         (method.upper(), path)

@@ -38,8 +38,10 @@ def test_what_a_device_is(agent: str, kind: str, name: str) -> None:
     assert name_of(device._replace(name="my phone")) == "my phone"
 
 
-async def log_in(office: Office, uid: str, client: str, issued: int, **what: str) -> None:
-    await office.node.store.write(sessions.renew, uid, client, LoginSession("s", "d", issued, False, **what))
+async def log_in(office: Office, uid: str, client: str, issued: int, agent: str = "", name: str = "") -> None:
+    await office.node.store.write(
+        sessions.renew, uid, client, LoginSession("s", "d", issued, False, agent, name)
+    )
 
 
 async def listed(office: Office, uid: str, client: str = "phone") -> list[pb.UserDevice]:
