@@ -159,6 +159,20 @@ async def test_files_arrive_as_they_were_sent_both_ways(server: Server, enter: E
     await ben.page.keyboard.press("Escape")
 
 
+async def test_a_voice_message_is_recorded_and_played(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(permissions=["microphone"]), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.page.get_by_label("Record a voice message").click()
+    await expect(ann.page.locator(".recording")).to_contain_text("1 s")
+    await ann.page.get_by_label("Send the voice message").click()
+    await expect(ben.page.locator(".voice")).to_contain_text("1 s")
+    await ben.page.wait_for_function(
+        "async () => { const it = document.querySelector('.voice audio'); await it.play(); return it.currentTime > 0; }"
+    )
+
+
 async def test_what_is_typed_while_the_server_is_dead_arrives_once_and_in_order(
     server: Server, enter: Enter
 ) -> None:
