@@ -220,6 +220,35 @@ async def test_three_tabs_are_one_device(server: Server, enter: Enter) -> None:
     await tabs[2].sees("and back")
 
 
+async def test_a_long_history_is_there_by_scrolling_up(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    phone = await login(server.at.http, ben.number, SUPER_CODE, "talks")
+    target = await ann.uid
+    async with Client(phone, **server.at.of("ws")) as client:
+        for number in range(150):
+            await client.send(target, text(f"number {number}"))
+    late = await Person.open(ann.context.browser, server.at.http, ann.number)  # type: ignore[arg-type]
+    await late.log_in()  # a new browser has the newest alone, and fetches the others
+    await chat_of(late, ben)
+    await late.sees("number 149")
+    await late.page.locator(".history").hover()
+    before = 149
+    while before > 0:
+        await late.page.mouse.wheel(0, -1500)
+        await late.page.evaluate(
+            "new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))"
+        )
+        shown = await late.page.locator(".bubble .rich").all_text_contents()
+        first = min(int(one.split()[1]) for one in shown if one.startswith("number"))
+        assert first <= before + 15, "it jumped back by more than a window"
+        before = min(first, before)
+    await late.page.get_by_label("To the newest message").click()
+    await late.sees("number 149")
+    assert late.faults == []
+    await late.context.close()
+
+
 async def test_a_session_that_has_ended_leads_to_the_login(server: Server, enter: Enter) -> None:
     ann = await enter()
     device = await ann.page.evaluate("JSON.parse(localStorage.getItem('fsharechat.session')).clientId")
