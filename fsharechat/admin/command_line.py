@@ -72,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_users(subjects.add_parser("users", help="make, show, list, mute, block users"))
     _add_groups(subjects.add_parser("groups", help="list, show, dismiss groups"))
     _add_words(subjects.add_parser("words", help="list, add, remove sensitive words"))
+    _add_accounts(subjects.add_parser("accounts", help="named administrators, for the page at /admin"))
+    _add_audit(
+        _command(subjects, "audit", commands.list_audit, "show what administrators did, the newest first")
+    )
+    _command(subjects, "processes", commands.list_processes, "show the processes and their health")
+    shown = _command(
+        subjects, "settings", commands.list_settings, "show the settings in force, without secrets"
+    )
+    shown.add_argument("--search", default="", metavar="TEXT", help="a part of a key")
+    _command(subjects, "robots", commands.list_robots, "show the robots of the settings")
 
     sessions = _command(
         subjects, "sessions", commands.sessions, "show the devices of a user, or count all online"
@@ -140,6 +150,11 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     listed.add_argument("--search", default="", metavar="TEXT", help="a uid, a part of a number or of a name")
     listed.add_argument("--status", default="", choices=("normal", "muted", "blocked"))
     _add_paging(listed)
+    number = _command(users, "number", commands.set_number, "give a user another number to log in with")
+    number.add_argument("user", help="uid or number")
+    number.add_argument("number", help="mobile number or e-mail address")
+    code = _command(users, "code", commands.make_code, "make a login code, which you tell the user")
+    code.add_argument("user", help="uid or number")
     for name, status, what in (
         ("block", "blocked", "lock a user out, at once and everywhere"),
         ("mute", "muted", "keep a user from sending"),
@@ -148,6 +163,46 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         change = _command(users, name, commands.set_status, what)
         change.add_argument("user", help="uid or number")
         change.set_defaults(status=status)
+
+
+def _add_accounts(parser: argparse.ArgumentParser) -> None:
+    accounts = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(accounts, "list", commands.list_accounts, "list the administrators"))
+    roles = "read: sees everything; people: changes users and groups too; all: everything"
+    add = _command(accounts, "add", commands.add_account, "make an administrator")
+    add.add_argument("name")
+    add.add_argument("--role", default="read", choices=("read", "people", "all"), help=roles)
+    role = _command(accounts, "role", commands.set_role, "give an administrator another role")
+    role.add_argument("name")
+    role.add_argument("role", choices=("read", "people", "all"), help=roles)
+    password = _command(
+        accounts,
+        "password",
+        commands.set_password,
+        "give an administrator another password; all sessions end",
+    )
+    password.add_argument("name")
+    for one in (add, password):
+        one.add_argument(
+            "--password-stdin",
+            action="store_true",
+            help="read the password from standard input; else it is asked for",
+        )
+    remove = _command(
+        accounts, "remove", commands.remove_account, "remove an administrator, and end all sessions"
+    )
+    remove.add_argument("name")
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--actor", default="", metavar="NAME", help="only of an administrator, key or command"
+    )
+    parser.add_argument("--op", default="", metavar="NAME", help="only one operation, such as users.status")
+    parser.add_argument(
+        "--target", default="", metavar="ID", help="only about a uid, a group or an administrator"
+    )
+    _add_paging(parser)
 
 
 def _add_groups(parser: argparse.ArgumentParser) -> None:

@@ -3,10 +3,11 @@
 from fsharechat.protocol.signals import GroupType, MemberType
 from fsharechat.rpc import Call
 from fsharechat.store import admin, groups
+from fsharechat.store.admin import Order
 from fsharechat.store.groups import Info
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of
 from roles.group.clock import ServerClock
 from roles.group.groups import NOTHING, Announcement, Change, Notice, end
 from roles.group.outbox import EventOutbox
@@ -30,12 +31,19 @@ def _name(names: type[GroupType] | type[MemberType], number: int) -> str:
     return names(number).name.lower() if number in names._value2member_map_ else str(number)
 
 
+_ORDERS = {"id": "id", "name": "name", "memberCount": "member_count", "updateDt": "update_dt"}
+
+
 async def list_groups(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
-    found = await store.search_for(OFFICE, admin.chat_groups, request["search"], request["after"], limit + 1)
+    column = _ORDERS[request.get("sort", "id")]
+    order = Order(column, request.get("order") == "desc")
+    after = cursor_of(request["after"])
+    found = await store.search_for(OFFICE, admin.chat_groups, request["search"], order, after, limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
     return {
         "groups": list(map(_shown, found[:limit])),
-        "next": found[limit - 1].id if len(found) > limit else "",
+        "next": cursor_for(getattr(last, column), last.id) if last else "",
     }
 
 
@@ -68,7 +76,9 @@ async def dismiss(
 ) -> object:
     """Dismiss a group. Its members are told as if its owner had done it."""
     id = request["group"]
-    info, told = await store.write_group(id, (), _dismiss, clock.next_id(), id, clock.now(), call.retried)
+    info, told = await store.write_group(
+        id, (), request.audited(_dismiss), clock.next_id(), id, clock.now(), call.retried
+    )
     standing.group_changed(info.id)
     outbox.announce(told.messages, told.stored)
     return _shown(info._replace(dismissed=True, member_count=0))

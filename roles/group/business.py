@@ -7,6 +7,7 @@ from fsharechat.bus import Bus
 from fsharechat.codes.delivery import Delivery
 from fsharechat.registry import Registry
 from fsharechat.settings import Settings
+from fsharechat.status import StatusBook
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group.calls import GroupCalls
@@ -43,6 +44,7 @@ class Business:
         codes: Delivery,
         tokens: TokenSigner,
         blobs: Blobs,
+        statuses: StatusBook,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -92,6 +94,7 @@ class Business:
             changes,
             self.calls,
             self._robots,
+            statuses,
         )
 
     async def start(self, registry: Registry) -> None:

@@ -111,6 +111,7 @@ async def test_groups_are_listed_and_shown(desk: Desk) -> None:
         await write(groups.create, Info(id, "Chess", "p", ann, 2, "e", 2, dismissed, 7, 7))
     await write(groups.put_members, "g1", [NewMember(ann, 2), NewMember(bob, 3, "bobby")], 5)
     listed = (await desk.ask("GET", "/admin/groups?search=hes&limit=1")).body["result"]
+    assert listed.pop("next") != ""
     assert listed == {
         "groups": [
             {
@@ -123,7 +124,6 @@ async def test_groups_are_listed_and_shown(desk: Desk) -> None:
                 "updateDt": 7,
             }
         ],
-        "next": "g1",
     }
     shown = (await desk.ask("GET", "/admin/groups/g1")).body["result"]
     assert (shown["portrait"], shown["extra"], shown["next"]) == ("p", "e", "")
