@@ -28,7 +28,7 @@ from fsharechat.client.errors import (
     TooOften,
     Unsupported,
 )
-from fsharechat.client.groups import GroupNotice, group_notice
+from fsharechat.client.groups import GroupNotice, MyGroups, group_notice
 from fsharechat.client.login import login, send_code
 from fsharechat.client.models import (
     CallSignal,
@@ -87,6 +87,7 @@ __all__ = [
     "MessagesDelivered",
     "MessagesRead",
     "Muted",
+    "MyGroups",
     "NoRight",
     "NotAPicture",
     "NotExist",

@@ -323,16 +323,18 @@ class GroupInfo(_message.Message):
     def __init__(self, target_id: _Optional[str] = ..., name: _Optional[str] = ..., portrait: _Optional[str] = ..., owner: _Optional[str] = ..., type: _Optional[int] = ..., member_count: _Optional[int] = ..., extra: _Optional[str] = ..., update_dt: _Optional[int] = ..., member_update_dt: _Optional[int] = ...) -> None: ...
 
 class GroupMember(_message.Message):
-    __slots__ = ("member_id", "alias", "type", "update_dt")
+    __slots__ = ("member_id", "alias", "type", "update_dt", "silenced_until")
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_DT_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     member_id: str
     alias: str
     type: int
     update_dt: int
-    def __init__(self, member_id: _Optional[str] = ..., alias: _Optional[str] = ..., type: _Optional[int] = ..., update_dt: _Optional[int] = ...) -> None: ...
+    silenced_until: int
+    def __init__(self, member_id: _Optional[str] = ..., alias: _Optional[str] = ..., type: _Optional[int] = ..., update_dt: _Optional[int] = ..., silenced_until: _Optional[int] = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("group_info", "members")
@@ -557,3 +559,71 @@ class TurnResult(_message.Message):
     credential: str
     ttl: int
     def __init__(self, url: _Optional[_Iterable[str]] = ..., username: _Optional[str] = ..., credential: _Optional[str] = ..., ttl: _Optional[int] = ...) -> None: ...
+
+class MyGroupsRequest(_message.Message):
+    __slots__ = ("version", "after")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    after: str
+    def __init__(self, version: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+
+class MyGroup(_message.Message):
+    __slots__ = ("group_info", "type", "alias")
+    GROUP_INFO_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    group_info: GroupInfo
+    type: int
+    alias: str
+    def __init__(self, group_info: _Optional[_Union[GroupInfo, _Mapping]] = ..., type: _Optional[int] = ..., alias: _Optional[str] = ...) -> None: ...
+
+class MyGroupsResult(_message.Message):
+    __slots__ = ("group", "version", "next")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    group: _containers.RepeatedCompositeFieldContainer[MyGroup]
+    version: int
+    next: str
+    def __init__(self, group: _Optional[_Iterable[_Union[MyGroup, _Mapping]]] = ..., version: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class ModifyGroupAliasRequest(_message.Message):
+    __slots__ = ("group_id", "alias", "to_line", "notify_content")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    TO_LINE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    group_id: str
+    alias: str
+    to_line: _containers.RepeatedScalarFieldContainer[int]
+    notify_content: MessageContent
+    def __init__(self, group_id: _Optional[str] = ..., alias: _Optional[str] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ...) -> None: ...
+
+class TransferGroupRequest(_message.Message):
+    __slots__ = ("group_id", "new_owner", "to_line", "notify_content")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_OWNER_FIELD_NUMBER: _ClassVar[int]
+    TO_LINE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    group_id: str
+    new_owner: str
+    to_line: _containers.RepeatedScalarFieldContainer[int]
+    notify_content: MessageContent
+    def __init__(self, group_id: _Optional[str] = ..., new_owner: _Optional[str] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ...) -> None: ...
+
+class SetMemberTypeRequest(_message.Message):
+    __slots__ = ("group_id", "type", "member_id", "to_line", "notify_content", "until")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    TO_LINE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    group_id: str
+    type: int
+    member_id: _containers.RepeatedScalarFieldContainer[str]
+    to_line: _containers.RepeatedScalarFieldContainer[int]
+    notify_content: MessageContent
+    until: int
+    def __init__(self, group_id: _Optional[str] = ..., type: _Optional[int] = ..., member_id: _Optional[_Iterable[str]] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ..., until: _Optional[int] = ...) -> None: ...

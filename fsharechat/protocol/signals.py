@@ -90,6 +90,7 @@ _GROUP = ServerObject(
     pb.GroupInfo,
     *("target=target_id", "name", "portrait", "owner", "type", "memberCount", "extra", "updateDt"),
 )
+_MY_GROUP = ServerObject(pb.MyGroup, part("groupInfo=group_info", _GROUP), "type", "alias")
 _REPORT = ServerObject(pb.MessageReport, "reportType", "uid", "date", "target")
 
 
@@ -302,6 +303,44 @@ class SubSignal(IntEnum):
             "where calls may be relayed",
             _VERSION,
             ServerObject(pb.TurnResult, texts("urls=url"), "username", "credential", "ttl"),
+        ),
+    )
+    GML = (
+        47,
+        RequestRow(
+            "the groups of the user",
+            Object(pb.MyGroupsRequest, "version", maybe("after")),
+            ServerObject(
+                pb.MyGroupsResult,
+                *(id64("version"), "next", parts("groups=group", _MY_GROUP)),
+            ),
+        ),
+    )
+    GMA = (
+        48,
+        RequestRow(
+            "set one's own alias in a group",
+            Object(pb.ModifyGroupAliasRequest, "groupId", "alias"),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    GTG = (
+        49,
+        RequestRow(
+            "hand a group over",
+            Object(pb.TransferGroupRequest, "groupId", "newOwner"),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    GSM = (
+        50,
+        RequestRow(
+            "set the type of members",
+            Object(pb.SetMemberTypeRequest, "groupId", "type", texts("memberIds=member_id"), "until"),
+            _DONE,
+            numbered=True,
         ),
     )
     # fmt: on

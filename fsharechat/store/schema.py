@@ -290,6 +290,13 @@ group_members = Table(
         server_default="-1",
         comment="The inbox has the group's log up to there; -1 where it has all at once.",
     ),
+    Column(
+        "silenced_until",
+        MS,
+        nullable=False,
+        server_default="0",
+        comment="When the silence of a silenced member ends; 0: it has no end.",
+    ),
     Index("group_members_uid", "uid", "type"),
     Index("group_members_given", "group_id", "given", "type"),
     sqlite_with_rowid=False,

@@ -27,6 +27,7 @@ from roles.group import (
     admin_words,
     connect,
     friends,
+    group_roles,
     groups,
     login,
     media,
@@ -47,7 +48,7 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, friends, groups, login, media, media_events, messages),
+    *(connect, friends, group_roles, groups, login, media, media_events, messages),
     *(recall, reports, settings, turn, users, admin_server),
 )
 _OFFICE = (admin_accounts, admin_groups, admin_keys, admin_server, admin_users, admin_words, open_push)

@@ -206,6 +206,8 @@ class Sending:
                 self._rights.drop([message.conversation.target])
             else:
                 await self._drop_if_old(message.conversation.target)
+                if target.types.get(uid) == MemberType.SILENCED:
+                    await self._standing.silence_ends(message.conversation.target, uid, self._now())
             return _may_send(
                 uid, message, await self._standing.rights_of(uid), await self._target(uid, message)
             )

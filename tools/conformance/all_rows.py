@@ -7,6 +7,7 @@ from tools.conformance import (
     rows_connection,
     rows_friends,
     rows_group_rights,
+    rows_group_roles,
     rows_groups,
     rows_http,
     rows_inbox,
@@ -21,7 +22,7 @@ from tools.conformance.rows import ROWS, Row
 
 PARTS = (
     *(rows_connection, rows_login, rows_inbox, rows_messages, rows_users, rows_friends),
-    *(rows_groups, rows_group_rights, rows_recall, rows_reports, rows_settings, rows_http),
+    *(rows_groups, rows_group_rights, rows_group_roles, rows_recall, rows_reports, rows_settings, rows_http),
     rows_calls,
 )
 """The modules whose rows these are."""

@@ -238,19 +238,32 @@ def _friends(payload: bytes, _: str) -> Any:
 
 
 def _groups(payload: bytes, _: str) -> Any:
-    return [
-        {
-            "target": one.get("target_id", ""),
-            "name": one["name"],
-            "portrait": one.get("portrait", ""),
-            "owner": one.get("owner", ""),
-            "type": one["type"],
-            "memberCount": one.get("member_count", 0),
-            "extra": one.get("extra", ""),
-            "updateDt": one.get("update_dt", 0),
-        }
-        for one in proto2.decode("PullGroupInfoResult", payload)["info"]
-    ]
+    return [_group(one) for one in proto2.decode("PullGroupInfoResult", payload)["info"]]
+
+
+def _group(one: Any) -> Any:
+    return {
+        "target": one.get("target_id", ""),
+        "name": one["name"],
+        "portrait": one.get("portrait", ""),
+        "owner": one.get("owner", ""),
+        "type": one["type"],
+        "memberCount": one.get("member_count", 0),
+        "extra": one.get("extra", ""),
+        "updateDt": one.get("update_dt", 0),
+    }
+
+
+def _my_groups(payload: bytes, _: str) -> Any:
+    result = proto2.decode("MyGroupsResult", payload)
+    return {
+        "version": result["version"],
+        "next": result.get("next", ""),
+        "groups": [
+            {"groupInfo": _group(one["group_info"]), "type": one["type"], "alias": one.get("alias", "")}
+            for one in result["group"]
+        ],
+    }
 
 
 def _members(payload: bytes, _: str) -> Any:
@@ -260,6 +273,7 @@ def _members(payload: bytes, _: str) -> Any:
             "alias": one.get("alias", ""),
             "type": one["type"],
             "updateDt": one.get("update_dt", 0),
+            "silencedUntil": one.get("silenced_until", 0),
         }
         for one in proto2.decode("PullGroupMemberResult", payload)["member"]
     ]
@@ -322,6 +336,7 @@ _PAYLOADS: dict[str, Callable[[bytes, str], Any]] = {
     "UG": _settings,
     "UP": lambda payload, _: _int64s(payload, "version"),
     "TURN": _turn,
+    "GML": _my_groups,
 }
 
 

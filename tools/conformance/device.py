@@ -299,6 +299,25 @@ class SuiteDevice:
         web = {"groupId": group_id, "type": kind, "value": value}
         await self.ask("GMI", "ModifyGroupInfoRequest", fields, web)
 
+    async def my_groups(self, version: int = 0, after: str = "") -> Object:
+        """Return a page of the groups of this device's user (GML)."""
+        fields = {"version": version, "after": after}
+        found: Object = await self.ask("GML", "MyGroupsRequest", fields, {**fields, "version": str(version)})
+        return found
+
+    async def set_group_alias(self, group_id: str, alias: str) -> None:
+        fields = {"group_id": group_id, "alias": alias}
+        await self.ask("GMA", "ModifyGroupAliasRequest", fields, {"groupId": group_id, "alias": alias})
+
+    async def transfer(self, group_id: str, uid: str) -> None:
+        fields = {"group_id": group_id, "new_owner": uid}
+        await self.ask("GTG", "TransferGroupRequest", fields, {"groupId": group_id, "newOwner": uid})
+
+    async def set_types(self, group_id: str, kind: int, *uids: str, until: int = 0) -> None:
+        fields = {"group_id": group_id, "type": kind, "member_id": list(uids), "until": until}
+        web = {"groupId": group_id, "type": kind, "memberIds": list(uids), "until": until}
+        await self.ask("GSM", "SetMemberTypeRequest", fields, web)
+
     # Media, reports, settings
 
     async def upload_url(self, kind: int, key: str) -> Object:

@@ -111,7 +111,7 @@ GROUP = exact(
     extra=TEXT,
     updateDt=MS,
 )
-MEMBER = exact(groupId=TEXT, memberId=TEXT, alias=TEXT, type=INTEGER, updateDt=MS)
+MEMBER = exact(groupId=TEXT, memberId=TEXT, alias=TEXT, type=INTEGER, updateDt=MS, silencedUntil=MS)
 REPORTS = exact(
     current=ID,
     head=ID,
@@ -139,6 +139,7 @@ TYPED: dict[str, Schema] = {
     "TURN": exact(
         urls={"type": "array", "items": TEXT}, username=TEXT, credential=TEXT, ttl={"type": "integer"}
     ),
+    "GML": exact(version=ID, next=TEXT, groups=array(exact(groupInfo=GROUP, type=INTEGER, alias=TEXT))),
 }
 """The answers to requests with a typed payload; "" if they fail."""
 
@@ -159,6 +160,9 @@ PLAIN = (
     "MRR",
     "FDL",
     "BLU",
+    "GMA",
+    "GTG",
+    "GSM",
 )
 """The requests that are answered by OK or FAILED."""
 

@@ -78,14 +78,19 @@ class Field:
         write: Write | None = None,
         web: str = "",
         is_read: bool = True,
+        is_needed: bool = True,
     ) -> None:
-        """Without `read`, the type of the field decides. Without `write`, the value is written as it is."""
+        """Without `read`, the type of the field decides. Without `write`, the value is written as it is.
+
+        `is_needed` is False for a key that servers of an earlier version do not write.
+        """
         self.key, _, field = key.partition("=")
         self.field = field or re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), self.key)
         self.read = read
         self.write = write
         self.web = f'"{self.key}"{web}'
         self.is_read = is_read
+        self.is_needed = is_needed
 
     def reader(self, kind: type[Message]) -> Read:
         if self.read is not None:
@@ -97,6 +102,11 @@ class Field:
 def maybe(key: str) -> Field:
     """Return a string whose field stays unset when it is ""."""
     return Field(key, lambda source, key: string(source, key) or None)
+
+
+def added(key: str) -> Field:
+    """Return an integer that stays unset when it is 0. Servers of an earlier version do not write it."""
+    return Field(key, lambda source, key: int64(source, key) or None, is_needed=False)
 
 
 def loose(key: str) -> Field:
@@ -153,7 +163,7 @@ class Object(Shape):
         made = [Field(field) if isinstance(field, str) else field for field in fields]
         self.web = f"{{{', '.join(field.web for field in made)}}}"
         self._reads = [(field.field, field.key, field.reader(kind)) for field in made if field.is_read]
-        self._keys = [key for _, key, _ in self._reads]
+        self._keys = [field.key for field in made if field.is_read and field.is_needed]
         self._order = dict.fromkeys(field.key for field in made)
         plain = [field for field in made if field.write is None]
         self._plain = [field.key for field in plain]

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.mysql import VARBINARY
 from fsharechat.store.migrations.versions import create_table
 
 revision = "0051"
-down_revision = "0047"
+down_revision = "0050"
 
 
 def upgrade() -> None:
