@@ -41,6 +41,7 @@ from fsharechat.settings_schema import (
     StoreSettings,
     TurnSettings,
     UsersSettings,
+    WebSettings,
 )
 from fsharechat.settings_types import Tls
 
@@ -68,6 +69,7 @@ __all__ = [
     "Tls",
     "TurnSettings",
     "UsersSettings",
+    "WebSettings",
     "in_force",
     "key_paths",
     "load",

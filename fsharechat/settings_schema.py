@@ -486,6 +486,14 @@ class AgentSettings(Section):
     portrait: Annotated[str, Field(max_length=1024)] = ""
 
 
+def _connector_address(value: str) -> str:
+    if not re.fullmatch(
+        r"(wss?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?(/(?!/)[A-Za-z0-9._~/-]*)?", value
+    ):
+        raise ValueError("must be wss://host:port, ws://host:port, or a path of the same host such as /ws")
+    return value
+
+
 class RobotsSettings(Section):
     agents: Annotated[tuple[AgentSettings, ...], Field(max_length=100)] = ()
     seconds: Seconds = 120
@@ -497,6 +505,11 @@ class RobotsSettings(Section):
         if len({agent.uid for agent in value}) < len(value):
             raise ValueError("has two agents with one uid")
         return value
+
+
+class WebSettings(Section):
+    enabled: bool = True
+    ws_url: Annotated[str, AfterValidator(_connector_address)] = ""
 
 
 class MetricsSettings(Section):
@@ -532,6 +545,7 @@ class Settings(BaseSettings):
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()
+    web: WebSettings = WebSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
