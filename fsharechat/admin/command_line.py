@@ -217,6 +217,15 @@ def _add_groups(parser: argparse.ArgumentParser) -> None:
         ("dismiss", commands.dismiss_group, "dismiss a group, as its owner would"),
     ):
         _command(groups, name, run, what).add_argument("group", help="the id of the group")
+    for name, run, kind, what in (
+        ("silence", commands.set_member, "silenced", "keep a member from writing in a group"),
+        ("unsilence", commands.set_member, "normal", "let a silenced member write again"),
+        ("owner", commands.hand_over, "", "hand a group over to another member"),
+    ):
+        change = _command(groups, name, run, what)
+        change.add_argument("group", help="the id of the group")
+        change.add_argument("member", help="the uid of the member")
+        change.set_defaults(type=kind)
 
 
 def _add_words(parser: argparse.ArgumentParser) -> None:

@@ -130,6 +130,17 @@ async def get_group(office: AdminApi, args: Namespace) -> CommandOutput:
     return CommandOutput(group, f"{_groups([group])}\n\n{members}")
 
 
+async def set_member(office: AdminApi, args: Namespace) -> CommandOutput:
+    path = ("admin", "groups", args.group, "members", args.member)
+    group = await office.ask("PUT", *path, body={"type": args.type})
+    return CommandOutput(group, _groups([group]))
+
+
+async def hand_over(office: AdminApi, args: Namespace) -> CommandOutput:
+    group = await office.ask("PUT", "admin", "groups", args.group, "owner", body={"owner": args.member})
+    return CommandOutput(group, _groups([group]))
+
+
 async def dismiss_group(office: AdminApi, args: Namespace) -> CommandOutput:
     group = await office.ask("DELETE", "admin", "groups", args.group)
     return CommandOutput(group, _groups([group]))

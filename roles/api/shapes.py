@@ -226,6 +226,14 @@ class MembersQuery(Strict):
     limit: int = _limit(500)
 
 
+class NewMemberType(Strict):
+    type: Literal["normal", "silenced"]
+
+
+class NewOwner(Strict):
+    owner: str = Field(max_length=64, description="The uid of a member.")
+
+
 class Group(ApiObject):
     id: str
     name: str

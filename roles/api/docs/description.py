@@ -11,6 +11,7 @@ from fsharechat import __version__
 from roles.api.docs.public import PUBLIC
 from roles.api.endpoints import MAX_BODY, Endpoint
 from roles.api.gate import COOKIE
+from roles.api.pages import PAGES
 
 Object = dict[str, Any]
 
@@ -20,6 +21,7 @@ _NAMES = {
     "user": "A uid, or a login number.",
     "clientId": "The client id of a device, percent-encoded.",
     "group": "The id of a group.",
+    "member": "The uid of a member.",
     "account": "The name of an administrator.",
 }
 _REFUSALS = {
@@ -83,11 +85,12 @@ def describe(app: web.Application, endpoints: Iterable[Endpoint]) -> Object:
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """Return the methods and paths that an application serves. GET includes HEAD."""
+    """Return the methods and paths that an application serves to programs. GET includes HEAD."""
+    pages = app.get(PAGES, frozenset())
     return {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
-        if route.resource is not None and route.method != "HEAD"
+        if route.resource is not None and route.method != "HEAD" and route.resource.canonical not in pages
     }
 
 

@@ -69,6 +69,8 @@ async def test_each_role_may_do_its_operations_and_no_others(desk: Desk, role: A
         "users.create": {"number": NUMBER},
         "users.status": {"status": "muted"},
         "users.number": {"number": "13900000000"},
+        "groups.member": {"type": "silenced"},
+        "groups.owner": {"owner": "nobody"},
         "words.add": {"words": ["gold"]},
         "words.remove": {"words": ["gold"]},
         "accounts.add": {"name": "new", "role": "read", "password": PASSWORD},

@@ -16,6 +16,7 @@ from tests.unit.api.api_kit import NUMBER, Site
 from tests.unit.api.office_kit import PUSH, Desk
 
 LOGGING_IN = {"postAdminSession", "deleteAdminSession", "putAdminSessionPassword"}
+SILENCED = {"type": "silenced"}
 PASSWORD = {"password": "correct horse"}
 ACCOUNT = {"name": "ann", "role": "read", **PASSWORD}
 METHODS = {"get", "put", "post", "delete", "patch", "options", "head", "trace"}
@@ -75,7 +76,8 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
     uid = (await site.login(await site.new_code())).body["result"]["userId"]
     write = site.node.store.write
     await write(groups.create, Info("g1", "Chess", "", uid, 0, "", 1, False, 7, 7))
-    await write(groups.put_members, "g1", [NewMember(uid, 2)], 5)
+    ben = await desk.user("ben@example.com")
+    await write(groups.put_members, "g1", [NewMember(uid, 2), NewMember(ben, 0)], 5)
     asked: list[tuple[str, str, str, object]] = [
         ("POST", PUSH, PUSH, {"mobiles": [NUMBER, "x"], "content": {"content": {"type": 1}}}),
         ("POST", "/admin/users", "/admin/users", {"number": "ann@example.com"}),
@@ -93,6 +95,8 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("DELETE", "/admin/users/{user}/sessions", f"/admin/users/{uid}/sessions", None),
         ("GET", "/admin/groups", "/admin/groups", None),
         ("GET", "/admin/groups/{group}", "/admin/groups/g1", None),
+        ("PUT", "/admin/groups/{group}/members/{member}", f"/admin/groups/g1/members/{ben}", SILENCED),
+        ("PUT", "/admin/groups/{group}/owner", "/admin/groups/g1/owner", {"owner": ben}),
         ("DELETE", "/admin/groups/{group}", "/admin/groups/g1", None),
         ("POST", "/admin/words", "/admin/words", {"words": ["gold"]}),
         ("GET", "/admin/words", "/admin/words", None),
