@@ -39,6 +39,9 @@ class Entry(NamedTuple):
 
 make_entry = maker(Entry)
 
+# On the path of every message, so read once (protocol/numbers.py).
+_PRIVATE = ConversationType.PRIVATE
+
 AS_IT_IS = -1
 """Stands for the version of members that a unit has read itself, with the row of the group locked."""
 
@@ -129,7 +132,7 @@ class PulledInbox(NamedTuple):
 
 def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
     """Return the key that all messages of one conversation share. A private one has both users, in a fixed order."""
-    if kind == ConversationType.PRIVATE:
+    if kind == _PRIVATE:
         return f"{kind}|{line}|{target}|{sender}" if target < sender else f"{kind}|{line}|{sender}|{target}"
     return f"{kind}|{line}|{target}"
 
