@@ -480,10 +480,23 @@ def _agent_address(value: str) -> str:
 
 
 class AgentSettings(Section):
+    """A robot, and the agent that answers for it."""
+
     uid: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    agent: Annotated[str, AfterValidator(_agent_address)]
     portrait: Annotated[str, Field(max_length=1024)] = ""
+    kind: Literal["stream", "ask", "openai"] = "stream"
+    agent: Annotated[str, AfterValidator(_agent_address)]
+    key: Annotated[Secret, Field(max_length=1024, pattern=r"^[!-~]*$")] = ""
+    model: Annotated[str, Field(max_length=256)] = ""
+    system: Annotated[str, Field(max_length=8_000)] = ""
+    exchanges: Annotated[Whole, Field(ge=0, le=20)] = 3
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.kind == "openai" and not self.model:
+            raise ValueError('an agent of the kind "openai" needs a model')
+        return self
 
 
 def _connector_address(value: str) -> str:
@@ -498,6 +511,7 @@ class RobotsSettings(Section):
     agents: Annotated[tuple[AgentSettings, ...], Field(max_length=100)] = ()
     seconds: Seconds = 120
     max_chars: Annotated[Whole, Field(ge=1, le=100_000)] = 20_000
+    context_chars: Annotated[Whole, Field(ge=0, le=1_000_000)] = 8_000
 
     @field_validator("agents")
     @classmethod

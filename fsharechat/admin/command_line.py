@@ -62,7 +62,7 @@ def _url(settings: Settings) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fsharechat admin",
-        description="Administer a server: users, groups, sensitive words, sessions, messages to users.",
+        description="Administer a server: users, groups, sensitive words, robots, sessions, messages to users.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         subjects, "settings", commands.list_settings, "show the settings in force, without secrets"
     )
     shown.add_argument("--search", default="", metavar="TEXT", help="a part of a key")
-    _command(subjects, "robots", commands.list_robots, "show the robots of the settings")
+    _add_robots(subjects.add_parser("robots", help="make, show, list, change, remove robots"))
 
     sessions = _command(
         subjects, "sessions", commands.sessions, "show the devices of a user, or count all online"
@@ -226,6 +226,37 @@ def _add_groups(parser: argparse.ArgumentParser) -> None:
         change.add_argument("group", help="the id of the group")
         change.add_argument("member", help="the uid of the member")
         change.set_defaults(type=kind)
+
+
+def _add_robots(parser: argparse.ArgumentParser) -> None:
+    robots = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(robots, "list", commands.list_robots, "list the robots"))
+    create = _command(robots, "create", commands.create_robot, "make a robot")
+    create.add_argument("uid", help="the uid of the user that is made")
+    change = _command(robots, "change", commands.change_robot, "change a robot; what is not given stays")
+    change.add_argument("robot", metavar="uid")
+    for parser, needed in ((create, True), (change, False)):
+        parser.add_argument("--name", required=needed, help="the display name")
+        parser.add_argument("--agent", required=needed, metavar="URL", help="the address of its agent")
+        parser.add_argument(
+            "--kind", choices=("stream", "ask", "openai"), help="how the agent is asked; stream"
+        )
+        parser.add_argument("--model", help="the model of an agent of the kind openai")
+        parser.add_argument(
+            "--system", metavar="TEXT", help="what such an agent is told before all questions"
+        )
+        parser.add_argument(
+            "--exchanges", type=int, metavar="N", help="exchanges before that it is told of; 3"
+        )
+        parser.add_argument("--portrait", metavar="URL", help="the address of its picture")
+        parser.add_argument(
+            "--key-file", type=Path, metavar="FILE", help="a file with the agent's key; - reads it from stdin"
+        )
+    for name, run, what in (
+        ("get", commands.get_robot, "show a robot"),
+        ("remove", commands.remove_robot, "take a robot's agent away; its user stays"),
+    ):
+        _command(robots, name, run, what).add_argument("robot", metavar="uid")
 
 
 def _add_words(parser: argparse.ArgumentParser) -> None:

@@ -275,10 +275,57 @@ async def list_settings(office: AdminApi, args: Namespace) -> CommandOutput:
     return CommandOutput(found, table(("key", "value", "default"), rows, "no settings found"))
 
 
+# Robots
+
+_OF_ROBOTS = ("name", "agent", "kind", "model", "system", "exchanges", "portrait")
+
+
 async def list_robots(office: AdminApi, args: Namespace) -> CommandOutput:
-    found = await office.ask("GET", "admin", "robots")
-    rows = [(one["uid"], one["name"], one["agent"]) for one in found["robots"]]
-    return CommandOutput(found, table(("uid", "name", "agent"), rows, "there are no robots"))
+    return await _list(office, args, "robots", {"after": args.after}, _robots)
+
+
+async def get_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    robot = await office.ask("GET", "admin", "robots", args.robot)
+    return CommandOutput(robot, table(("", "value"), sorted(robot.items())))
+
+
+async def create_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    robot = await office.ask("POST", "admin", "robots", body={"uid": args.uid, **_of_robot(args)})
+    return CommandOutput(robot, _robots([robot]))
+
+
+async def change_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    robot = await office.ask("PUT", "admin", "robots", args.robot, body=_of_robot(args))
+    return CommandOutput(robot, _robots([robot]))
+
+
+async def remove_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    removed = await office.ask("DELETE", "admin", "robots", args.robot)
+    return CommandOutput(removed, "removed" if removed["removed"] else "there was no such robot")
+
+
+def _of_robot(args: Namespace) -> dict[str, object]:
+    given = {name: getattr(args, name) for name in _OF_ROBOTS if getattr(args, name) is not None}
+    if args.key_file is not None:
+        given["key"] = _secret(args.key_file)
+    return given
+
+
+def _secret(file: Path) -> str:
+    """Return what is in a file, or on stdin. Flags would show it to everybody who lists processes."""
+    try:
+        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")).strip()
+    except OSError as error:
+        raise Usage(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Usage(f"{file}: is not UTF-8") from None
+
+
+def _robots(robots: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (one["uid"], one["name"], one["kind"], one["agent"], one["hasKey"], one["fixed"]) for one in robots
+    ]
+    return table(("uid", "name", "kind", "agent", "key", "in settings"), rows, "there are no robots")
 
 
 # Sessions

@@ -24,18 +24,6 @@ def keep_system_user(dialect: Dialect, uid: str, display_name: str, now: int) ->
         yield from users.modify(dialect, uid, {"display_name": display_name}, now)
 
 
-ROBOT = 1
-"""The type of users that are robots."""
-
-
-def keep_robot(dialect: Dialect, uid: str, display_name: str, portrait: str, now: int) -> Unit[None]:
-    """See to it that there is a user who is a robot, of that name and portrait. Nobody can log in as it."""
-    yield from keep_system_user(dialect, uid, display_name, now)
-    rows = (yield Query("SELECT type, portrait FROM users WHERE uid = ?", (uid,))).rows
-    if rows != [(ROBOT, portrait)]:
-        yield from users.modify(dialect, uid, {"type": ROBOT, "portrait": portrait}, now)
-
-
 class Account(NamedTuple):
     """A user in an administrator's list."""
 

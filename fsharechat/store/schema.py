@@ -436,6 +436,28 @@ sensitive_words = Table(
     sqlite_with_rowid=False,
 )
 
+robots = Table(
+    "robots",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("agent", Text, nullable=False, comment="Its AgentSettings, as JSON."),
+    comment="Robots that the back office made; those of the settings are not here.",
+    sqlite_with_rowid=False,
+)
+
+robot_answers = Table(
+    "robot_answers",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="That of the stream."),
+    Column("robot", UID, nullable=False),
+    Column("uid", UID, nullable=False, comment="Who has asked."),
+    Column("group_id", UID, nullable=False, comment="Empty in a private conversation."),
+    Column("node", Integer, nullable=False, comment="The group process that asks the agent."),
+    Column("begun_ms", MS, nullable=False),
+    comment="Answers of robots that are being written.",
+    sqlite_with_rowid=False,
+)
+
 uploads = Table(
     "uploads",
     metadata,

@@ -79,10 +79,11 @@ PUSH = Endpoint(
 )
 
 
-_USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
+_USERS, _SESSIONS, _GROUPS, _WORDS, _ROBOTS = "Users", "Sessions", "Groups", "Sensitive words", "Robots"
 _ACCOUNTS, _SERVER = "Administrators", "Administration of the server"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
+_ROBOT = "/admin/robots/{robot}"
 
 _ACCOUNT = "/admin/accounts/{account}"
 
@@ -362,10 +363,40 @@ ADMIN = (
         "GET",
         "/admin/robots",
         "robots.list",
-        "List the robots of the settings.",
-        shapes.RobotViews,
-        _SERVER,
+        "List the robots: those of the settings, and those that were made here.",
+        shapes.RobotPage,
+        _ROBOTS,
+        query=shapes.RobotsQuery,
         needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "POST",
+        "/admin/robots",
+        "robots.create",
+        "Make a robot: a user whose answers come from an agent. All nodes know it within moments.",
+        shapes.Robot,
+        _ROBOTS,
+        body=shapes.NewRobot,
+        logged=("kind", "agent"),
+        target="uid",
+    ),
+    Endpoint("GET", _ROBOT, "robots.get", "Show a robot.", shapes.Robot, _ROBOTS, needs=AdminRole.READ),
+    Endpoint(
+        "PUT",
+        _ROBOT,
+        "robots.change",
+        "Change a robot. What is not given stays as it is.",
+        shapes.Robot,
+        _ROBOTS,
+        body=shapes.RobotChange,
+    ),
+    Endpoint(
+        "DELETE",
+        _ROBOT,
+        "robots.remove",
+        "Take a robot's agent away. Its user stays, and answers no more.",
+        shapes.RobotRemoved,
+        _ROBOTS,
     ),
 )
 

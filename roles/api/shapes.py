@@ -119,6 +119,7 @@ _ORDER: Any = Field("asc", description="asc or desc.")
 Direction = Literal["asc", "desc"]
 
 Status = Literal["normal", "muted", "blocked"]
+RobotKind = Literal["stream", "ask", "openai"]
 Number64 = Annotated[int, Field(description="Milliseconds since the Unix epoch.")]
 
 
@@ -284,6 +285,67 @@ class Words(ApiObject):
     next: str
 
 
+class RobotsQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+_KIND = "stream and ask: the form of robots' authors. openai: the chat completions of OpenAI and others."
+_SECRET = "What the agent wants as a bearer token. It is not shown again."
+
+
+class NewRobot(Strict):
+    uid: str = Field(max_length=64, description="The uid of the robot's user, who is made.")
+    name: str = Field(max_length=64, description="Its display name, by which groups mention it.")
+    portrait: Text = Field("", max_length=1024, description="The address of its picture.")
+    kind: RobotKind = Field("stream", description=_KIND)
+    agent: str = Field(
+        max_length=1024, description="The address of the agent: http://host:port, https://host/v1."
+    )
+    key: Text = Field("", max_length=1024, description=_SECRET)
+    model: Text = Field("", max_length=256, description="The model of an agent of the kind openai.")
+    system: Text = Field("", max_length=8_000, description="What such an agent is told before all questions.")
+    exchanges: int | None = Field(
+        None, ge=0, le=20, description="How many exchanges before it is told of; 3."
+    )
+
+
+class RobotChange(Strict):
+    """What is not given stays."""
+
+    name: str | None = Field(None, max_length=64)
+    portrait: str | None = Field(None, max_length=1024)
+    kind: RobotKind | None = Field(None, description=_KIND)
+    agent: str | None = Field(None, max_length=1024)
+    key: str | None = Field(None, max_length=1024, description=_SECRET)
+    model: str | None = Field(None, max_length=256)
+    system: str | None = Field(None, max_length=8_000)
+    exchanges: int | None = Field(None, ge=0, le=20)
+
+
+class Robot(ApiObject):
+    uid: str
+    name: str
+    portrait: str
+    kind: RobotKind
+    agent: str
+    model: str
+    system: str
+    exchanges: int
+    hasKey: bool = Field(description="Whether the agent is shown a key.")
+    fixed: bool = Field(description="Whether it is in the settings, where alone it can be changed.")
+
+
+class RobotPage(ApiObject):
+    robots: list[Robot]
+    next: str
+
+
+class RobotRemoved(ApiObject):
+    uid: str
+    removed: bool = Field(description="Whether it had an agent.")
+
+
 class Added(ApiObject):
     added: int = Field(description="How many were new.")
 
@@ -429,13 +491,3 @@ class SettingView(ApiObject):
 
 class SettingViews(ApiObject):
     settings: list[SettingView]
-
-
-class RobotView(ApiObject):
-    uid: str
-    name: str
-    agent: str
-
-
-class RobotViews(ApiObject):
-    robots: list[RobotView]

@@ -22,6 +22,7 @@ from roles.group import (
     admin_accounts,
     admin_groups,
     admin_keys,
+    admin_robots,
     admin_server,
     admin_users,
     admin_words,
@@ -51,7 +52,10 @@ _MODULES = (
     *(connect, friends, group_roles, groups, login, media, media_events, messages),
     *(recall, reports, settings, turn, users, admin_server),
 )
-_OFFICE = (admin_accounts, admin_groups, admin_keys, admin_server, admin_users, admin_words, open_push)
+_OFFICE = (
+    *(admin_accounts, admin_groups, admin_keys, admin_robots, admin_server, admin_users, admin_words),
+    open_push,
+)
 
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]

@@ -1,4 +1,4 @@
-"""Operations of the back office on the server itself: its processes, its settings in force, its robots."""
+"""Operations of the back office on the server itself: its processes, and its settings in force."""
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply
@@ -6,7 +6,6 @@ from fsharechat.settings import Settings, in_force
 from fsharechat.status import StatusBook
 from roles.group.admin import OfficeRequest, Operations
 from roles.group.handlers import Handlers
-from roles.group.robots import Robots
 
 
 async def note_status(book: StatusBook, call: Call) -> Reply:
@@ -30,17 +29,8 @@ async def list_settings(settings: Settings, _: Call, request: OfficeRequest) -> 
     return {"settings": found}
 
 
-async def list_robots(robots: Robots, _: Call, __: OfficeRequest) -> object:
-    return {
-        "robots": [
-            {"uid": agent.uid, "name": agent.name, "agent": agent.agent} for agent in robots.agents.values()
-        ]
-    }
-
-
 OPERATIONS: Operations = {
     "processes.list": list_processes,
     "settings.list": list_settings,
-    "robots.list": list_robots,
 }
 HANDLERS = Handlers(raw={Method.STATUS: note_status})

@@ -267,13 +267,8 @@ class Sending:
                 return
             else:
                 self._outbox.deliver(outcome.id, body, outcome.entries, call.uid, call.client_id)
-                if (
-                    self._agents
-                    and audience is None
-                    and conversation.target in self._agents
-                    and content.type == _TEXT
-                ):
-                    self._robots.asked(call.uid, conversation.target, content.searchable_content)
+                if self._agents and content.type == _TEXT:
+                    self._robots.heard(call.uid, message)
                 if audience is not None and not audience.only:
                     self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
                 seq = outcome.entries[0].seq  # of the sender
@@ -456,7 +451,9 @@ def sending(
     calls: GroupCalls,
     robots: Robots,
 ) -> Direct:
-    return Sending(store, clock, standing, word_filter, outbox, sleepers, calls, robots).send
+    send = Sending(store, clock, standing, word_filter, outbox, sleepers, calls, robots).send
+    robots.send = send
+    return send
 
 
 HANDLERS = Handlers(

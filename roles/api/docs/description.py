@@ -23,6 +23,7 @@ _NAMES = {
     "group": "The id of a group.",
     "member": "The uid of a member.",
     "account": "The name of an administrator.",
+    "robot": "The uid of a robot.",
 }
 _REFUSALS = {
     400: "The request is wrong; the message names the field.",

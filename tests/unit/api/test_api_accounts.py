@@ -71,6 +71,8 @@ async def test_each_role_may_do_its_operations_and_no_others(desk: Desk, role: A
         "users.number": {"number": "13900000000"},
         "groups.member": {"type": "silenced"},
         "groups.owner": {"owner": "nobody"},
+        "robots.create": {"uid": "r", "name": "R", "agent": "http://h"},
+        "robots.change": {"name": "Other"},
         "words.add": {"words": ["gold"]},
         "words.remove": {"words": ["gold"]},
         "accounts.add": {"name": "new", "role": "read", "password": PASSWORD},
@@ -133,6 +135,9 @@ async def test_every_operation_that_changes_something_leaves_an_entry(desk: Desk
         await desk.ask("DELETE", f"/admin/users/{uid}/sessions/phone"),
         await desk.ask("POST", "/admin/words", {"words": ["gold"]}),
         await desk.ask("POST", "/admin/words/remove", {"words": ["gold"]}),
+        await desk.ask("POST", "/admin/robots", {"uid": "r", "name": "R", "agent": "http://h"}),
+        await desk.ask("PUT", "/admin/robots/r", {"name": "Other"}),
+        await desk.ask("DELETE", "/admin/robots/r"),
         await desk.push(["13900000000"], {"type": 1, "searchableContent": "hello"}),
         await desk.ask("PUT", "/admin/accounts/read/role", {"role": "people"}),
         await desk.ask("PUT", "/admin/accounts/read/password", {"password": PASSWORD}),
@@ -270,7 +275,7 @@ async def test_a_user_logs_in_with_the_new_number_and_not_with_the_old_one(desk:
     assert (await desk.site.login(code, "ann@example.com")).body["result"]["userId"] == uid
 
 
-async def test_processes_settings_and_robots_are_shown_without_secrets(desk: Desk) -> None:
+async def test_processes_and_settings_are_shown_without_secrets(desk: Desk) -> None:
     (process,) = (await desk.ask("GET", "/admin/processes")).body["result"]["processes"]
     assert process["roles"] == ["connector", "group", "api", "media"]
     assert (process["serves"], process["health"]["store"]) == (True, "ok")
@@ -280,4 +285,3 @@ async def test_processes_settings_and_robots_are_shown_without_secrets(desk: Des
     settings = (await desk.ask("GET", "/admin/settings?search=api.")).body["result"]["settings"]
     values = {one["key"]: (one["value"], one["isDefault"]) for one in settings}
     assert (values["api.key"], values["api.idle_seconds"]) == (("***", False), ("75", True))
-    assert (await desk.ask("GET", "/admin/robots")).body["result"] == {"robots": []}

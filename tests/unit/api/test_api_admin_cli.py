@@ -72,6 +72,25 @@ async def test_users_are_made_shown_and_changed(run: Run) -> None:
     assert ["number", ANN] in (await run("users", "get", uid)).lines
 
 
+async def test_robots_are_made_changed_and_removed(run: Run, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-secret\n")
+    given = ("--agent", "http://127.0.0.1:9", "--name", "Helper", "--kind", "ask", "--key-file", str(key))
+    made = await run("robots", "create", "helper", *given)
+    assert made.code == 0, made.err
+    assert made.lines[1] == ["helper", "Helper", "ask", "http://127.0.0.1:9", "yes", "no"]
+    assert (await run("robots", "change", "helper", "--name", "Other")).lines[1][1] == "Other"
+    shown = await run("robots", "get", "helper")
+    assert ["kind", "ask"] in shown.lines
+    assert "sk-secret" not in shown.out + (await run("robots", "list", "--json")).out
+    assert (await run("robots", "list")).lines[1][0] == "helper"
+    assert (await run("robots", "remove", "helper")).out == "removed\n"
+    assert (await run("robots", "list")).out == "there are no robots\n"
+    refused = await run("robots", "create", "helper", "--agent", "nowhere", "--name", "x")
+    assert (refused.code, "agent" in refused.err) == (1, True)
+    assert (await run("robots", "change", "helper", "--key-file", str(tmp_path / "none"))).code == 2
+
+
 async def test_columns_are_as_wide_as_what_is_shown_in_them(run: Run) -> None:
     await run("users", "create", ANN, "--name", "安娜")
     await run("users", "create", BEN, "--name", "Ben")
@@ -302,4 +321,3 @@ async def test_the_server_is_shown(run: Run) -> None:
     assert processes.code == 0
     assert processes.lines[1][1:3] == ["connector,group,api,media", __version__]
     assert (await run("settings", "--search", "admin.audit")).lines[1] == ["admin.audit_days", "365", "yes"]
-    assert (await run("robots")).out == "there are no robots\n"

@@ -112,7 +112,11 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("GET", "/admin/audit", "/admin/audit?limit=500", None),
         ("GET", "/admin/processes", "/admin/processes", None),
         ("GET", "/admin/settings", "/admin/settings", None),
+        ("POST", "/admin/robots", "/admin/robots", {"uid": "r", "name": "R", "agent": "http://h"}),
         ("GET", "/admin/robots", "/admin/robots", None),
+        ("GET", "/admin/robots/{robot}", "/admin/robots/r", None),
+        ("PUT", "/admin/robots/{robot}", "/admin/robots/r", {"name": "Other"}),
+        ("DELETE", "/admin/robots/{robot}", "/admin/robots/r", None),
     ]
     described = {
         (method.upper(), path)
