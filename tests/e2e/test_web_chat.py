@@ -1,14 +1,19 @@
 """The chat page in a real browser, on a whole server: what people do, and what others see of it."""
 
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 from playwright.async_api import Browser, expect
 
-from fsharechat.client import Client, login
+from fsharechat.client import Client, login, text
+from fsharechat.protocol import messages_pb2 as pb
 from tools.testing.server import SUPER_CODE, Server
 from tools.testing.web import Person, build_pages, web_browser
 
@@ -16,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 _NUMBERS = itertools.count(13_600_000_000)
 
-Enter = Callable[[], Awaitable[Person]]
+Enter = Callable[..., Awaitable[Person]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -38,8 +43,8 @@ async def enter(server: Server, browser: Browser) -> AsyncIterator[Enter]:
     """Let one more person log in; at the end no page may have had a fault."""
     people: list[Person] = []
 
-    async def one() -> Person:
-        person = await Person.open(browser, server.at.http, str(next(_NUMBERS)))
+    async def one(**options: Any) -> Person:
+        person = await Person.open(browser, server.at.http, str(next(_NUMBERS)), **options)
         people.append(person)
         await person.log_in()
         return person
@@ -61,13 +66,245 @@ async def befriend(server: Server, ann: Person, ben: Person) -> None:
         await second.handle_friend_request(phones[0].user_id)
 
 
-async def test_two_people_talk(server: Server, enter: Enter) -> None:
+async def chat_of(person: Person, other: Person) -> None:
+    """Open the conversation with somebody, by its address."""
+    await person.page.goto(f"{person.url}/#/c/0-0-{await other.uid}")
+    await expect(person.page.locator(".composer textarea")).to_be_visible()
+
+
+async def test_two_people_become_friends_talk_and_see_what_was_read(enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await ann.page.locator("nav").get_by_text("Contacts").click()
+    await ann.page.locator('[name="search"]').fill(ben.number)
+    await ann.page.locator('[name="search"]').press("Enter")
+    await ann.page.locator(".found").click()
+    await ann.page.get_by_role("button", name="Ask for friendship").click()
+    await expect(ann.page.get_by_role("button", name="Asked")).to_be_disabled()
+    await ben.page.locator("nav").get_by_text("Contacts").click()
+    await ben.page.get_by_role("button", name="Accept").click()
+    await expect(ben.page.get_by_text("Accepted")).to_be_visible()
+    await ann.page.get_by_role("button", name="Send a message").click()
+    await ann.say("good morning")
+    await expect(ann.bubble("good morning").get_by_text("Delivered")).to_have_count(1)
+    await expect(ben.page.locator("nav .badge").first).to_have_text("2")
+    await ben.page.locator("nav").get_by_text("Chats").click()
+    await ben.page.locator(".conversations .row").click()
+    await ben.sees("good morning")
+    await expect(ann.bubble("good morning").get_by_text("Read")).to_have_count(1)
+    await ben.say("**hello** Ann")
+    await expect(ann.page.locator(".bubble strong")).to_have_text("hello")
+    await expect(ben.page.locator(".conversations .badge")).to_have_count(0)
+
+
+async def test_a_group_from_its_beginning_to_its_end(server: Server, enter: Enter) -> None:
+    ann, ben, cat = [await enter() for _ in range(3)]
+    for other in (ben, cat):
+        await befriend(server, ann, other)
+    await ann.page.get_by_label("New chat").click()
+    await expect(ann.page.locator("dialog input[type=checkbox]")).to_have_count(2)
+    for box in await ann.page.locator("dialog input[type=checkbox]").all():
+        await box.check()
+    await ann.page.locator('[name="groupName"]').fill("hikers")
+    await ann.page.get_by_role("button", name="Create a group of 3").click()
+    await ben.open_chat("hikers")
+    await cat.open_chat("hikers")
+    await ann.say("who is in?")
+    await ben.sees("who is in?")
+    await ben.page.locator(".bubble").last.hover()
+    await ben.page.get_by_label("Actions for this message").last.click()
+    await ben.page.get_by_role("menuitem", name="Reply").click()
+    await ben.say("I am")
+    await expect(cat.page.locator(".bubble blockquote")).to_contain_text("who is in?")
+    await expect(ann.bubble("who is in?").get_by_text("Read by 2")).to_have_count(1)
+
+    await ann.page.get_by_label("Details").click()
+    await ann.page.get_by_label("Name of the group").fill("climbers")
+    await ann.page.locator(".details").get_by_role("button", name="Save").click()
+    await expect(ben.page.locator(".chat h1")).to_have_text("climbers")
+    await ann.page.locator(".details").get_by_label("Remove").first.click()
+    await ann.page.locator(".details").get_by_label("Remove").first.click()
+    await expect(ann.page.locator(".members .member")).to_have_count(2)
+    await ann.page.get_by_role("button", name="Dismiss the group").click()
+    await ann.page.get_by_role("button", name="Really dismiss").click()
+    await expect(ann.page.locator(".conversations .row", has_text="climbers")).to_have_count(0)
+
+
+def digest_of(file: Path) -> bytes:
+    return sha256(file.read_bytes()).digest()
+
+
+async def test_files_arrive_as_they_were_sent_both_ways(server: Server, enter: Enter, tmp_path: Path) -> None:
     ann, ben = await enter(), await enter()
     await befriend(server, ann, ben)
-    for person in (ann, ben):
-        await person.page.locator(".conversations .row").first.click()
-    await ann.say("good morning")
-    await ben.sees("good morning")
-    await ben.say("hello Ann")
-    await ann.sees("hello Ann")
-    await expect(ann.page.locator(".conversations .line").first).to_have_text("hello Ann")
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    for sender, receiver, size in ((ann, ben, 3_000_000), (ben, ann, 17)):
+        file = tmp_path / f"报告 {size}.bin"
+        file.write_bytes(secrets.token_bytes(size))
+        await sender.page.locator(".composer input[type=file]").set_input_files(file)
+        await sender.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+        async with receiver.page.expect_download() as coming:
+            await receiver.page.locator("a.file", has_text=file.name).click()
+        got = await (await coming.value).path()
+        assert digest_of(got) == digest_of(file)
+
+    picture = tmp_path / "sky.png"
+    Image.new("RGB", (640, 480), "skyblue").save(picture)
+    await ann.page.locator(".composer input[type=file]").set_input_files([picture, picture])
+    await ann.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+    await expect(ben.page.locator(".picture .whole")).to_have_count(2)
+    await ben.page.locator(".picture").first.click()
+    await ben.page.keyboard.press("ArrowRight")
+    await expect(ben.page.locator("dialog").get_by_text("2 / 2")).to_be_visible()
+    await ben.page.keyboard.press("Escape")
+
+
+async def test_what_is_typed_while_the_server_is_dead_arrives_once_and_in_order(
+    server: Server, enter: Enter
+) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.say("before")
+    await ben.sees("before")
+    await server.kill()
+    for number in range(5):
+        await ann.say(f"typed {number}")
+    await expect(ann.bubble("typed 4").get_by_text("Waiting to be sent")).to_have_count(1)
+    await server.start()
+    await ben.sees("typed 4")
+    said = await ben.page.locator(".bubble .rich").all_text_contents()
+    assert said[-5:] == [f"typed {number}" for number in range(5)]
+    await expect(ann.bubble("typed 4").get_by_text("Waiting to be sent")).to_have_count(0)
+    for person in (ann, ben):  # a server that is away is no fault of the page
+        person.faults.clear()
+
+
+async def test_three_tabs_are_one_device(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    tabs = [ann, *[await ann.tab() for _ in range(2)]]
+    await chat_of(ben, ann)
+    for tab in tabs:
+        await chat_of(tab, ben)
+    await ben.say("to every tab")
+    for tab in tabs:
+        await tab.sees("to every tab")
+    await tabs[2].say("from the third")
+    for tab in (*tabs, ben):
+        await tab.sees("from the third")
+    await ann.page.close()  # it had the connection
+    await tabs[1].say("from the second")
+    await ben.sees("from the second")
+    await ben.say("and back")
+    await tabs[2].sees("and back")
+
+
+async def test_a_session_that_has_ended_leads_to_the_login(server: Server, enter: Enter) -> None:
+    ann = await enter()
+    device = await ann.page.evaluate("JSON.parse(localStorage.getItem('fsharechat.session')).clientId")
+    await login(server.at.http, ann.number, SUPER_CODE, device)  # its old credentials are good no more
+    await ann.context.set_offline(True)
+    await ann.context.set_offline(False)
+    await expect(ann.page.get_by_text("This login has ended")).to_be_visible()
+    assert await ann.page.evaluate("localStorage.getItem('fsharechat.session')") is None
+    assert await ann.page.evaluate("indexedDB.databases().then(all => all.length)") == 0
+    await ann.log_in()
+    ann.faults.clear()
+
+
+async def test_on_a_phone_there_is_one_column(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(viewport={"width": 360, "height": 640}), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ben, ann)
+    await ben.say(f"long {'word' * 100} <https://example.org/{'path' * 50}>")
+    await ann.page.locator(".conversations .row").click()
+    await ann.sees_part("long")
+    await expect(ann.page.locator(".conversations")).to_be_hidden()
+    await ann.page.get_by_label("Back to the list").click()
+    await expect(ann.page.locator(".conversations .row")).to_be_visible()
+    for path in ("/#/", "/#/contacts", "/#/me", f"/#/c/0-0-{await ben.uid}"):
+        await ann.page.goto(f"{ann.url}{path}")
+        await expect(ann.page.locator(".view")).to_be_visible()
+        assert await ann.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_axe_finds_nothing_serious(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter(color_scheme="dark", locale="zh-CN")
+    await befriend(server, ann, ben)
+    await chat_of(ben, ann)
+    await ben.say("a `text` with https://example.org/")
+    for person, other in ((ann, ben), (ben, ann)):
+        conv = f"/#/c/0-0-{await other.uid}"
+        for path in ("/#/", "/#/contacts", f"/#/contacts/{await other.uid}", "/#/me", conv):
+            await person.page.goto(f"{person.url}{path}")
+            await expect(person.page.locator(".view")).to_be_visible()
+            assert await person.axe() == [], path
+        await person.page.locator(".chat header button").click()
+        await expect(person.page.locator(".details")).to_be_visible()
+        assert await person.axe() == []
+    stranger = await Person.open(ann.context.browser, server.at.http, "13900000000")  # type: ignore[arg-type]
+    assert await stranger.axe() == []
+    await stranger.context.close()
+
+
+HOSTILE = (
+    "<script>window.hacked = 1</script>",
+    "<img src=x onerror='window.hacked = 1'>",
+    "[click](javascript:window.hacked=1)",
+    "[click](data:text/html,<script>parent.hacked=1</script>)",
+    "![x](https://evil.example/x.png)",
+    "<a href='javascript:window.hacked=1'>a</a> **b**",
+    "`<svg onload=window.hacked=1>` <svg/onload=window.hacked=1>",
+    'https://evil.example/"onmouseover="window.hacked=1',
+    "<iframe srcdoc='<script>parent.hacked=1</script>'></iframe> *x*",
+    "\u202egnp.exe \u2066 {{constructor.constructor('window.hacked=1')()}}",
+)
+
+
+async def test_nothing_that_others_send_runs(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    phone = await login(server.at.http, ben.number, SUPER_CODE, "phone")
+    target = await ann.uid
+    async with Client(phone, **server.at.of("ws")) as client:
+        for kind, value in ((0, HOSTILE[1]), (1, "javascript:window.hacked=1"), (5, HOSTILE[0])):
+            await client.modify_my_info(kind, value)  # type: ignore[arg-type]
+        for said in HOSTILE:
+            await client.send(target, text(said))
+        svg = b"<svg xmlns='http://www.w3.org/2000/svg'><script>parent.hacked=1</script></svg>"
+        await client.media.send_file(target, svg, name="<img onerror=window.hacked=1>.svg")
+        for address in ("javascript:window.hacked=1", "data:text/html,<script>parent.hacked=1</script>", ""):
+            for kind in (2, 3, 5, 6):
+                await client.send(
+                    target,
+                    pb.MessageContent(
+                        type=kind,
+                        media_type=4,
+                        searchable_content=HOSTILE[1],
+                        content=HOSTILE[0],
+                        data=svg,
+                        remote_media_url=address,
+                    ),
+                )
+        for kind in (4, 7, 80, 90, 104, 105, 400, 9999):
+            if kind not in (80, 104, 105):
+                await client.send(target, pb.MessageContent(type=kind, content=HOSTILE[0], data=b"\xff{"))
+        await client.send(target, text("the last one"))
+    await chat_of(ann, ben)
+    await ann.sees("the last one")
+    links = await ann.page.locator(".chat a").evaluate_all("all => all.map(one => one.href)")
+    assert all(link.startswith(("http://", "https://", "mailto:")) for link in links)
+    assert (
+        await ann.page.locator(
+            ".chat :is(script, iframe, object, embed, form form, [onerror], [onload])"
+        ).count()
+        == 0
+    )
+    for bubble in await ann.page.locator(".bubble").all():
+        await bubble.hover()
+    await ann.page.goto(f"{ann.url}/#/contacts/{await ben.uid}")
+    await expect(ann.page.locator(".profile h1")).to_have_text(HOSTILE[1])
+    assert await ann.page.evaluate("window.hacked") is None
+    ann.faults = [fault for fault in ann.faults if "ERR_" not in fault and "Failed to load" not in fault]

@@ -16,7 +16,8 @@ from tools.testing.chromium import FLAGS
 from tools.testing.server import SUPER_CODE
 
 ROOT = Path(__file__).resolve().parents[2]
-BOUND_MS = 60_000
+AXE = ROOT / "roles/api/web/node_modules/axe-core/axe.min.js"
+BOUND_MS = 15_000
 _BUILD_SECONDS = 300.0
 
 expect.set_options(timeout=BOUND_MS)
@@ -68,7 +69,7 @@ class Person:
         return person
 
     def watch(self, page: Page) -> None:
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("pageerror", lambda error: self.faults.append(f"{error} {error.stack}"))
         page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
 
     async def log_in(self, code: str = SUPER_CODE) -> None:
@@ -98,3 +99,33 @@ class Person:
 
     async def sees(self, text: str) -> None:
         await expect(self.bubble(text)).to_have_count(1)
+
+    async def sees_part(self, text: str) -> None:
+        await expect(self.page.locator(".bubble", has_text=text)).to_have_count(1)
+
+    async def tab(self) -> "Person":
+        """Open one more tab of the same browser."""
+        page = await self.context.new_page()
+        other = Person(self.context, page, self.url, self.number)
+        other.faults = self.faults
+        await page.goto(self.url)
+        await expect(page.locator("nav")).to_be_visible()
+        return other
+
+    async def axe(self) -> list[str]:
+        """Return what axe finds on the page that is serious or critical."""
+        # The page's policy keeps injected scripts out, so the script comes by DevTools.
+        devtools = await self.context.new_cdp_session(self.page)
+        await devtools.send("Runtime.evaluate", {"expression": AXE.read_text()})
+        found = await devtools.send(
+            "Runtime.evaluate",
+            {
+                "expression": "axe.run().then(({violations}) => violations.filter(({impact}) => "
+                "['serious', 'critical'].includes(impact)).map(({id, nodes}) => "
+                "`${id}: ${nodes.map(({html}) => html).join(' ')}`))",
+                "awaitPromise": True,
+                "returnByValue": True,
+            },
+        )
+        await devtools.detach()
+        return list(found["result"]["value"])

@@ -32,6 +32,7 @@ export default defineConfig({
     sourcemap: false,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 700, // the names of emoji, fetched when the picker opens
     rolldownOptions: { input: { index: "index.html", admin: "admin.html" }, checks: { pluginTimings: false } },
   },
   server: {
@@ -42,5 +43,5 @@ export default defineConfig({
       ]),
     ),
   },
-  test: { include: ["tests/**/*.test.ts"], environment: "node" },
+  test: { include: ["tests/**/*.test.ts"], environment: "node", setupFiles: ["fake-indexeddb/auto"] },
 } as Parameters<typeof defineConfig>[0]);

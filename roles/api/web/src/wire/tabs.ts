@@ -62,6 +62,8 @@ export class Connection {
     this.release?.();
     this.gone.abort();
     this.listeners.clear();
+    this.engine = null;
+    this.channel.onmessage = null; // the next login of this page has a channel of its own
     setTimeout(() => this.channel.close(), 500); // "leave" goes out first
   }
 
