@@ -67,10 +67,17 @@ class Endpoint:
     merge: Callable[[list[Any]], Any] | None = None
     """Makes one result of those of all group processes. Without it one process is asked."""
 
+    noted: bool = False
+    """Whether it belongs into the audit log although it changes nothing."""
+
     @property
     def changes(self) -> bool:
-        """Whether it changes something, and so belongs into the audit log."""
+        """Whether it changes something."""
         return self.method != "GET"
+
+    def audited(self, asked: dict[str, Any]) -> bool:
+        """Return whether a request belongs into the audit log. One that goes on with another (`after`) does not."""
+        return (self.changes or self.noted) and not asked.get("after")
 
 
 class BackOffice:
@@ -131,7 +138,7 @@ def _asked_by(
     names = re.findall(r"{(\w+)}", endpoint.path)
     target = endpoint.target or (names[0] if names else "")
     details = {name: value for name, value in shown.items() if name != target}
-    return caller.asks(endpoint.needs, endpoint.changes, str(asked.get(target, "")), details)
+    return caller.asks(endpoint.needs, endpoint.audited(asked), str(asked.get(target, "")), details)
 
 
 async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:

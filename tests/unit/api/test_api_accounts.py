@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
+import orjson
 import pytest
 
 from fsharechat.admin.rights import AdminRole
 from roles.api.back_office import ENDPOINTS
-from roles.api.endpoints import Endpoint
-from roles.api.gate import PAGE_HEADER, PAGE_VALUE
+from roles.api.endpoints import Endpoint, office_call
+from roles.api.gate import PAGE_HEADER, PAGE_VALUE, OfficeCaller
 from roles.api.passwords import MAX_WAITING, Passwords, PasswordsBusy
 from tests.unit.api.api_kit import NUMBER, ApiAnswer, Site
 from tests.unit.api.office_kit import Desk
@@ -285,3 +286,13 @@ async def test_processes_and_settings_are_shown_without_secrets(desk: Desk) -> N
     settings = (await desk.ask("GET", "/admin/settings?search=api.")).body["result"]["settings"]
     values = {one["key"]: (one["value"], one["isDefault"]) for one in settings}
     assert (values["api.key"], values["api.idle_seconds"]) == (("***", False), ("75", True))
+
+
+async def test_a_group_process_that_cannot_check_sessions_does_nothing_for_one(desk: Desk) -> None:
+    """One of an older version has no such operation as that around what is asked with a session."""
+    call = office_call(
+        "users.list", {"by": OfficeCaller("account", "00", "").asks(AdminRole.READ, changes=False)}
+    )
+    body = orjson.loads(call.body)
+    assert set(body) == {"op", "asked"}
+    assert body["op"] not in {endpoint.op for endpoint in ENDPOINTS}
