@@ -251,6 +251,12 @@ class ApiSettings(Section):
     stalled_seconds: Seconds = 120
 
 
+class AdminSettings(Section):
+    idle_seconds: Seconds = 1800
+    session_seconds: Seconds = 43200
+    audit_days: Annotated[Whole, Field(ge=0, le=36_500)] = 365
+
+
 class RpcSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 0
@@ -552,6 +558,7 @@ class Settings(BaseSettings):
     node: NodeSettings = NodeSettings()
     connector: ConnectorSettings = ConnectorSettings()
     api: ApiSettings = ApiSettings()
+    admin: AdminSettings = AdminSettings()
     rpc: RpcSettings = RpcSettings()
     store: StoreSettings = StoreSettings()
     bus: BusSettings = BusSettings()

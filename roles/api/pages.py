@@ -17,6 +17,9 @@ log = structlog.get_logger(__name__)
 BUILT = Path(__file__).parent / "web" / "dist"
 """Where `scripts/web build` puts the pages. They are in the wheel, and not in git."""
 
+PAGES = web.AppKey("PAGES", frozenset[str])
+"""The paths of the pages and of what belongs to them. They are no part of what programs may ask for."""
+
 _YEAR = 31_536_000
 _ASSETS = "assets"
 """The folder of files with a hash of their content in their names."""
@@ -41,10 +44,12 @@ def add_routes(app: web.Application, node: Node, built: Path = BUILT) -> None:
         log.warning("no web pages", folder=str(built))
         return
     pages = Pages(node)
-    for file in sorted(built.rglob("*")):
-        if file.is_file() and file.suffix in _TYPES:
-            app.router.add_get(_path(file.relative_to(built)), pages.of(file))
-    app.router.add_get("/web.json", pages.configuration)
+    files = (file for file in sorted(built.rglob("*")) if file.is_file() and file.suffix in _TYPES)
+    handlers = {_path(file.relative_to(built)): pages.of(file) for file in files}
+    handlers["/web.json"] = pages.configuration
+    for path, handler in handlers.items():
+        app.router.add_get(path, handler)
+    app[PAGES] = frozenset(handlers)
 
 
 def _path(file: Path) -> str:
