@@ -1,6 +1,7 @@
 """A Kurento Media Server as clients see it: its JSON-RPC, its errors, its sessions, its memory of answers.
 
-It is a fake because a real one is no package that can be installed. What it carries is real: behind it is the
+It is a fake because a real one is no package that can be installed. Kurento's own clients take it for one
+(test_media_official.py). What it carries is real: behind it is the
 embedded forwarder. Its answers have no candidates, which come as events after gatherCandidates, as Kurento's do.
 
     python -m tools.testing.fake_kurento PORT      in a process of its own, until it is killed
@@ -85,6 +86,8 @@ class FakeKurento(MediaEvents):
     async def stop(self) -> None:
         """Be gone at once."""
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()  # first: clients come back at once
             await self.cut()
             await self._runner.cleanup()
             await self.sfu.close()
@@ -92,10 +95,11 @@ class FakeKurento(MediaEvents):
 
     async def cut(self) -> None:
         """Break all connections, without a farewell. Sessions stay."""
-        for socket in list(self._sockets):
+        cut = list(self._sockets)
+        for socket in cut:
             if (transport := socket._req.transport if socket._req else None) is not None:
                 transport.abort()
-        while self._sockets:
+        while not self._sockets.isdisjoint(cut):
             await asyncio.sleep(0.01)
 
     # What the forwarder behind it tells
