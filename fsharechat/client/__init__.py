@@ -29,7 +29,7 @@ from fsharechat.client.errors import (
     TooOften,
     Unsupported,
 )
-from fsharechat.client.groups import GroupNotice, group_notice
+from fsharechat.client.groups import GroupNotice, MyGroups, group_notice
 from fsharechat.client.login import login, send_code
 from fsharechat.client.models import (
     CallSignal,
@@ -41,10 +41,12 @@ from fsharechat.client.models import (
     FriendsChanged,
     IceServer,
     InboxGap,
+    MessageEdited,
     MessageRecalled,
     MessagesDelivered,
     MessagesRead,
     Position,
+    ReactionsChanged,
     ReportsChanged,
     SentMessage,
     SettingsChanged,
@@ -85,16 +87,19 @@ __all__ = [
     "InvalidReply",
     "LoginError",
     "MediaError",
+    "MessageEdited",
     "MessageRecalled",
     "MessagesDelivered",
     "MessagesRead",
     "Muted",
+    "MyGroups",
     "NoRight",
     "NotAPicture",
     "NotExist",
     "NotInGroup",
     "Options",
     "Position",
+    "ReactionsChanged",
     "ReportsChanged",
     "RequestBlocked",
     "RequestError",

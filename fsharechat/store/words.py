@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fsharechat.folding import fold
 from fsharechat.store import copies
-from fsharechat.store.unit import Dialect, Query, Unit, chunks, insert_many, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Unit, chunks, containing, insert_many, marks, select_in
 
 MAX_WORDS = 100_000
 
@@ -33,6 +33,12 @@ def page(_: Dialect, after: str, limit: int) -> Unit[list[str]]:
     """Return up to `limit` words behind the word `after`, in order."""
     sql = "SELECT word FROM sensitive_words WHERE word > ? ORDER BY word LIMIT ?"
     return [word for (word,) in (yield Query(sql, (after, limit))).rows]
+
+
+def found(_: Dialect, part: str, after: str, limit: int) -> Unit[list[str]]:
+    """Return up to `limit` words that contain `part`, behind the word `after`, in order."""
+    sql = "SELECT word FROM sensitive_words WHERE word > ? AND word LIKE ? ESCAPE '!' ORDER BY word LIMIT ?"
+    return [word for (word,) in (yield Query(sql, (after, containing(part), limit))).rows]
 
 
 def count(_: Dialect) -> Unit[int]:

@@ -10,6 +10,7 @@ from fsharechat.settings import AgentSettings
 from fsharechat.store import robots
 from fsharechat.store.robots import MAX_ROBOTS, NoRobot, TooManyRobots
 from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import Denied, OfficeRequest, Operations
 from roles.group.agents import Agents
 from roles.group.clock import ServerClock
@@ -74,7 +75,13 @@ async def create(
     text = agent.model_dump_json()
     try:
         await store.write(
-            robots.add, agent.uid, text, agent.name, agent.portrait, clock.now(), secrets.token_bytes(16)
+            request.audited(robots.add),
+            agent.uid,
+            text,
+            agent.name,
+            agent.portrait,
+            clock.now(),
+            secrets.token_bytes(16),
         )
     except TooManyRobots:
         raise Denied(409, f"there are {MAX_ROBOTS} robots already") from None
@@ -95,17 +102,23 @@ async def change(
     given = {name: request[name] for name in _FIELDS - {"uid"} if request.get(name) is not None}
     agent = await _checked({**AgentSettings.model_validate_json(before).model_dump(), **given})
     args = (agent.model_dump_json(), agent.name, agent.portrait, clock.now(), secrets.token_bytes(16))
-    if not await store.write(robots.change, uid, before, *args):
-        raise Denied(409, "somebody else has changed the robot meanwhile: try again")
+    await store.write(request.audited(_change), uid, before, *args)
     listed.changed()
     return _shown(agent, listed)
+
+
+def _change(
+    dialect: Dialect, uid: str, before: str, text: str, name: str, portrait: str, now: int, version: bytes
+) -> Unit[None]:
+    if not (yield from robots.change(dialect, uid, before, text, name, portrait, now, version)):
+        raise Denied(409, "somebody else has changed the robot meanwhile: try again")
 
 
 async def remove(store: Store, listed: RobotList, _: Call, request: OfficeRequest) -> object:
     """Take the agent away. The user stays, and what it has said; nobody answers any more."""
     uid: str = request["robot"]
     _changeable(listed, uid)
-    removed = await store.write(robots.remove, uid, secrets.token_bytes(16))
+    removed = await store.write(request.audited(robots.remove), uid, secrets.token_bytes(16))
     listed.changed()
     return {"uid": uid, "removed": removed}
 

@@ -7,6 +7,7 @@ from fsharechat.bus import Bus
 from fsharechat.codes.delivery import Delivery
 from fsharechat.registry import Registry
 from fsharechat.settings import Settings
+from fsharechat.status import StatusBook
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group.calls import GroupCalls
@@ -44,6 +45,7 @@ class Business:
         codes: Delivery,
         tokens: TokenSigner,
         blobs: Blobs,
+        statuses: StatusBook,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -95,6 +97,7 @@ class Business:
             self.calls,
             self._robots,
             self._robot_list,
+            statuses,
         )
 
     async def start(self, registry: Registry) -> None:
