@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from fsharechat import __version__
 from roles.api.docs.public import PUBLIC
 from roles.api.endpoints import MAX_BODY, Endpoint
+from roles.api.pages import is_page
 
 Object = dict[str, Any]
 
@@ -79,11 +80,11 @@ def describe(app: web.Application, endpoints: Iterable[Endpoint]) -> Object:
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """Return the methods and paths that an application serves. GET includes HEAD."""
+    """Return the methods and paths that an application serves to programs. GET includes HEAD."""
     return {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
-        if route.resource is not None and route.method != "HEAD"
+        if route.resource is not None and route.method != "HEAD" and not is_page(route.resource)
     }
 
 
