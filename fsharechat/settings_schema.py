@@ -251,6 +251,12 @@ class ApiSettings(Section):
     stalled_seconds: Seconds = 120
 
 
+class AdminSettings(Section):
+    idle_seconds: Seconds = 1800
+    session_seconds: Seconds = 43200
+    audit_days: Annotated[Whole, Field(ge=0, le=36_500)] = 365
+
+
 class RpcSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 0
@@ -407,6 +413,7 @@ class LimitsSettings(Section):
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
+    edit_seconds: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 86_400
 
 
 _ENTRY = re.compile(r"1[3-9][0-9]{9}|[^@\s]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
@@ -430,6 +437,17 @@ class RegistrationSettings(Section):
             _, at, domain = number.rpartition("@")
             return number in self.allowed or (bool(at) and f"@{domain}" in self.allowed)
         return self.mode == "open"
+
+
+DAY_MS = 86_400_000
+
+
+class SessionsSettings(Section):
+    days: Annotated[Whole, Field(ge=0, le=36_500)] = 0
+
+    def oldest(self, now: int) -> int:
+        """Return the time (ms) of the oldest login that is still good at the time `now` (ms)."""
+        return now - self.days * DAY_MS if self.days else 0
 
 
 class UsersSettings(Section):
@@ -474,10 +492,23 @@ def _agent_address(value: str) -> str:
 
 
 class AgentSettings(Section):
+    """A robot, and the agent that answers for it."""
+
     uid: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    agent: Annotated[str, AfterValidator(_agent_address)]
     portrait: Annotated[str, Field(max_length=1024)] = ""
+    kind: Literal["stream", "ask", "openai"] = "stream"
+    agent: Annotated[str, AfterValidator(_agent_address)]
+    key: Annotated[Secret, Field(max_length=1024, pattern=r"^[!-~]*$")] = ""
+    model: Annotated[str, Field(max_length=256)] = ""
+    system: Annotated[str, Field(max_length=8_000)] = ""
+    exchanges: Annotated[Whole, Field(ge=0, le=20)] = 3
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.kind == "openai" and not self.model:
+            raise ValueError('an agent of the kind "openai" needs a model')
+        return self
 
 
 def _connector_address(value: str) -> str:
@@ -492,6 +523,7 @@ class RobotsSettings(Section):
     agents: Annotated[tuple[AgentSettings, ...], Field(max_length=100)] = ()
     seconds: Seconds = 120
     max_chars: Annotated[Whole, Field(ge=1, le=100_000)] = 20_000
+    context_chars: Annotated[Whole, Field(ge=0, le=1_000_000)] = 8_000
 
     @field_validator("agents")
     @classmethod
@@ -526,6 +558,7 @@ class Settings(BaseSettings):
     node: NodeSettings = NodeSettings()
     connector: ConnectorSettings = ConnectorSettings()
     api: ApiSettings = ApiSettings()
+    admin: AdminSettings = AdminSettings()
     rpc: RpcSettings = RpcSettings()
     store: StoreSettings = StoreSettings()
     bus: BusSettings = BusSettings()
@@ -535,6 +568,7 @@ class Settings(BaseSettings):
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    sessions: SessionsSettings = SessionsSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()

@@ -17,8 +17,9 @@ log = structlog.get_logger(__name__)
 BUILT = Path(__file__).parent / "web" / "dist"
 """Where `scripts/web build` puts the pages. They are in the wheel, and not in git."""
 
-_NAMES = "page.number_"
-"""How the names of their resources begin."""
+PAGES = web.AppKey("PAGES", frozenset[str])
+"""The paths of the pages and of what belongs to them. They are no part of what programs may ask for."""
+
 _YEAR = 31_536_000
 _ASSETS = "assets"
 """The folder of files with a hash of their content in their names."""
@@ -43,19 +44,12 @@ def add_routes(app: web.Application, node: Node, built: Path = BUILT) -> None:
         log.warning("no web pages", folder=str(built))
         return
     pages = Pages(node)
-    for file in sorted(built.rglob("*")):
-        if file.is_file() and file.suffix in _TYPES:
-            _add(app, _path(file.relative_to(built)), pages.of(file))
-    _add(app, "/web.json", pages.configuration)
-
-
-def _add(app: web.Application, path: str, handler: Handler) -> None:
-    app.router.add_get(path, handler, name=f"{_NAMES}{len(app.router.resources())}")
-
-
-def is_page(resource: web.AbstractResource) -> bool:
-    """Return whether a resource is a part of the web client: for browsers, not for programs."""
-    return (resource.name or "").startswith(_NAMES)
+    files = (file for file in sorted(built.rglob("*")) if file.is_file() and file.suffix in _TYPES)
+    handlers = {_path(file.relative_to(built)): pages.of(file) for file in files}
+    handlers["/web.json"] = pages.configuration
+    for path, handler in handlers.items():
+        app.router.add_get(path, handler)
+    app[PAGES] = frozenset(handlers)
 
 
 def _path(file: Path) -> str:

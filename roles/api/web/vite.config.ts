@@ -26,18 +26,18 @@ function compressed(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [vue(), VueI18nPlugin({ include: [join(import.meta.dirname, "src/locales/*.json")] }), compressed()],
+  plugins: [vue(), VueI18nPlugin({ include: [join(import.meta.dirname, "src/**/locales/*.json")] }), compressed()],
   build: {
     target: "es2022",
     sourcemap: false,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 700, // the names of emoji, fetched when the picker opens
-    rolldownOptions: { input: { index: "index.html" }, checks: { pluginTimings: false } },
+    rolldownOptions: { input: { index: "index.html", admin: "admin.html" }, checks: { pluginTimings: false } },
   },
   server: {
     proxy: Object.fromEntries(
-      ["/login", "/send_code", "/web.json", "/media"].map((path) => [
+      ["/admin/", "/login", "/send_code", "/web.json", "/media"].map((path) => [
         path,
         process.env.SERVER ?? "http://127.0.0.1:8081",
       ]),
