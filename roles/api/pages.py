@@ -76,8 +76,7 @@ class Pages:
 
     async def configuration(self, request: web.Request) -> web.Response:
         """Say where the page finds its connector."""
-        answer = {"ws": self._connector(request), "turn": bool(self._node.settings.turn.urls)}
-        return web.json_response(answer, headers={"Cache-Control": "no-store"})
+        return web.json_response({"ws": self._connector(request)}, headers={"Cache-Control": "no-store"})
 
     def _connector(self, request: web.Request) -> str:
         """Return the address of the connector: ws:// or wss://, or a path of the page's own origin."""
@@ -93,7 +92,7 @@ class Pages:
 
     def _guards(self, request: web.Request) -> dict[str, str]:
         """Return the headers by which a page runs our scripts alone, and talks to our servers alone."""
-        media = self._media(request)
+        media = self._media()
         connector = self._connector(request)
         if connector.startswith("/"):
             connector = " ".join(f"{scheme}://{request.host}" for scheme in ("ws", "wss"))
@@ -119,7 +118,7 @@ class Pages:
             "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
         }
 
-    def _media(self, _: web.Request) -> str:
+    def _media(self) -> str:
         """Return the origin from which media come."""
         found = re.match(r"https?://[^/]+", self._node.blobs.bucket_url(MediaType.FILE))
         return found[0] if found else ""

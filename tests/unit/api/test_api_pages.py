@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from fsharechat import settings as s
 from fsharechat.node import Node
 from roles.api import pages
+from roles.api.docs.description import routes
 
 
 class PageSite:
@@ -111,6 +112,12 @@ async def test_a_path_of_the_same_host_is_within_its_policy(pages_of: PageSite, 
     pages_of.set(ws_url="/ws")
     async with http.get("/", headers={"Host": "chat.example"}) as answer:
         assert "ws://chat.example wss://chat.example " in answer.headers["Content-Security-Policy"]
+
+
+def test_programs_are_told_of_no_page(pages_of: PageSite) -> None:
+    app = pages_of.app()
+    assert len(app.router.resources()) == 5
+    assert routes(app) == set()
 
 
 def test_without_pages_or_where_they_are_off_there_are_no_addresses(pages_of: PageSite) -> None:

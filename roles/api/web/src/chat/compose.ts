@@ -1,7 +1,7 @@
 /** What the composer of the open conversation is about to send, and what other parts of the page ask of it. */
 
 import { defineStore } from "pinia";
-import { computed, ref, shallowRef } from "vue";
+import { ref, shallowRef } from "vue";
 import type { MessageRow } from "../wire/database";
 import { Type } from "../wire/types";
 import { isPicture, isVideo, poster, thumbnail } from "./pictures";
@@ -34,6 +34,5 @@ export const useCompose = defineStore("compose", () => {
     }
   }
 
-  const isBusy = computed(() => files.value.length > 0);
-  return { quoted, files, wanted, details, progress, add, remove, sendFiles, isBusy };
+  return { quoted, files, wanted, details, progress, add, remove, sendFiles };
 });

@@ -10,7 +10,6 @@ import { Connection } from "../wire/tabs";
 
 interface Configuration {
   ws: string;
-  turn: boolean;
 }
 
 interface Here {
