@@ -413,6 +413,7 @@ class LimitsSettings(Section):
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
+    edit_seconds: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 86_400
 
 
 _ENTRY = re.compile(r"1[3-9][0-9]{9}|[^@\s]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
@@ -436,6 +437,17 @@ class RegistrationSettings(Section):
             _, at, domain = number.rpartition("@")
             return number in self.allowed or (bool(at) and f"@{domain}" in self.allowed)
         return self.mode == "open"
+
+
+DAY_MS = 86_400_000
+
+
+class SessionsSettings(Section):
+    days: Annotated[Whole, Field(ge=0, le=36_500)] = 0
+
+    def oldest(self, now: int) -> int:
+        """Return the time (ms) of the oldest login that is still good at the time `now` (ms)."""
+        return now - self.days * DAY_MS if self.days else 0
 
 
 class UsersSettings(Section):
@@ -556,6 +568,7 @@ class Settings(BaseSettings):
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    sessions: SessionsSettings = SessionsSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()

@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--search", default="", metavar="TEXT", help="a part of a key")
     _add_robots(subjects.add_parser("robots", help="make, show, list, change, remove robots"))
 
+    _add_bots(subjects.add_parser("bots", help="make, list, end bots that log in by a token"))
+
     sessions = _command(
         subjects, "sessions", commands.sessions, "show the devices of a user, or count all online"
     )
@@ -163,6 +165,13 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         change = _command(users, name, commands.set_status, what)
         change.add_argument("user", help="uid or number")
         change.set_defaults(status=status)
+    for name, robot, what in (
+        ("robot", True, "make a user a robot: a program that logs in, and streams its answers"),
+        ("person", False, "make such a user a person again"),
+    ):
+        change = _command(users, name, commands.set_robot, what)
+        change.add_argument("user", help="uid or number")
+        change.set_defaults(robot=robot)
 
 
 def _add_accounts(parser: argparse.ArgumentParser) -> None:
@@ -271,6 +280,16 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         change.add_argument(
             "--file", type=Path, help="a file of words, one a line; lines with # are comments"
         )
+
+
+def _add_bots(parser: argparse.ArgumentParser) -> None:
+    bots = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(bots, "list", commands.list_bots, "list the bots"))
+    for name, run, what in (
+        ("create", commands.create_bot, "make a bot, and print its token, which is shown only once"),
+        ("revoke", commands.revoke_bot, "take the token of a bot back, and disconnect it"),
+    ):
+        _command(bots, name, run, what).add_argument("name", help="the name of the bot")
 
 
 def _add_paging(parser: argparse.ArgumentParser) -> None:

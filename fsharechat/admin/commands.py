@@ -94,6 +94,11 @@ async def set_status(office: AdminApi, args: Namespace) -> CommandOutput:
     return CommandOutput(user, _users([user]))
 
 
+async def set_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    user = await office.ask("PUT", "admin", "users", args.user, "robot", body={"robot": args.robot})
+    return CommandOutput(user, _users([user]))
+
+
 async def set_number(office: AdminApi, args: Namespace) -> CommandOutput:
     user = await office.ask("PUT", "admin", "users", args.user, "number", body={"number": args.number})
     return CommandOutput(user, _users([user]))
@@ -358,6 +363,28 @@ async def kick(office: AdminApi, args: Namespace) -> CommandOutput:
     ]
     heads = ("client id", "disconnected", "logged out")
     return CommandOutput(ended, table(heads, rows, "no device was online or logged in"))
+
+
+# Bots
+
+
+async def create_bot(office: AdminApi, args: Namespace) -> CommandOutput:
+    bot = await office.ask("POST", "admin", "bots", body={"name": args.name})
+    return CommandOutput(bot, f"{bot['token']}")
+
+
+async def list_bots(office: AdminApi, args: Namespace) -> CommandOutput:
+    return await _list(office, args, "bots", {"after": args.after}, _bots)
+
+
+async def revoke_bot(office: AdminApi, args: Namespace) -> CommandOutput:
+    bot = await office.ask("DELETE", "admin", "bots", args.name)
+    return CommandOutput(bot, _bots([bot]))
+
+
+def _bots(bots: Sequence[dict[str, Any]]) -> str:
+    rows = [(bot["name"], bot["uid"], bot["active"], moment(bot["createdAt"])) for bot in bots]
+    return table(("name", "uid", "token is good", "token made"), rows, "no bots found")
 
 
 # The open API

@@ -61,7 +61,7 @@ class MessageContent(_message.Message):
     def __init__(self, type: _Optional[int] = ..., searchable_content: _Optional[str] = ..., push_content: _Optional[str] = ..., content: _Optional[str] = ..., data: _Optional[bytes] = ..., media_type: _Optional[int] = ..., remote_media_url: _Optional[str] = ..., persist_flag: _Optional[int] = ..., expire_duration: _Optional[int] = ..., mentioned_type: _Optional[int] = ..., mentioned_target: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ("conversation", "from_user", "content", "message_id", "server_timestamp", "to_user", "to", "local_message_id")
+    __slots__ = ("conversation", "from_user", "content", "message_id", "server_timestamp", "to_user", "to", "local_message_id", "edited_dt")
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     FROM_USER_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Message(_message.Message):
     TO_USER_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     LOCAL_MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    EDITED_DT_FIELD_NUMBER: _ClassVar[int]
     conversation: Conversation
     from_user: str
     content: MessageContent
@@ -78,7 +79,8 @@ class Message(_message.Message):
     to_user: str
     to: _containers.RepeatedScalarFieldContainer[str]
     local_message_id: int
-    def __init__(self, conversation: _Optional[_Union[Conversation, _Mapping]] = ..., from_user: _Optional[str] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ..., message_id: _Optional[int] = ..., server_timestamp: _Optional[int] = ..., to_user: _Optional[str] = ..., to: _Optional[_Iterable[str]] = ..., local_message_id: _Optional[int] = ...) -> None: ...
+    edited_dt: int
+    def __init__(self, conversation: _Optional[_Union[Conversation, _Mapping]] = ..., from_user: _Optional[str] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ..., message_id: _Optional[int] = ..., server_timestamp: _Optional[int] = ..., to_user: _Optional[str] = ..., to: _Optional[_Iterable[str]] = ..., local_message_id: _Optional[int] = ..., edited_dt: _Optional[int] = ...) -> None: ...
 
 class PullMessageRequest(_message.Message):
     __slots__ = ("id", "type", "delay")
@@ -257,6 +259,18 @@ class BlacklistUserRequest(_message.Message):
     target_uid: str
     status: int
     def __init__(self, target_uid: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
+
+class StreamAnswerRequest(_message.Message):
+    __slots__ = ("target_uid", "stream_id", "delta", "done")
+    TARGET_UID_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    target_uid: str
+    stream_id: str
+    delta: str
+    done: int
+    def __init__(self, target_uid: _Optional[str] = ..., stream_id: _Optional[str] = ..., delta: _Optional[str] = ..., done: _Optional[int] = ...) -> None: ...
 
 class Friend(_message.Message):
     __slots__ = ("uid", "state", "update_dt", "alias")
@@ -627,3 +641,81 @@ class SetMemberTypeRequest(_message.Message):
     notify_content: MessageContent
     until: int
     def __init__(self, group_id: _Optional[str] = ..., type: _Optional[int] = ..., member_id: _Optional[_Iterable[str]] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ..., until: _Optional[int] = ...) -> None: ...
+
+class UserDevice(_message.Message):
+    __slots__ = ("client_id", "kind", "name", "login_dt", "seen_dt", "online", "current")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LOGIN_DT_FIELD_NUMBER: _ClassVar[int]
+    SEEN_DT_FIELD_NUMBER: _ClassVar[int]
+    ONLINE_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    kind: str
+    name: str
+    login_dt: int
+    seen_dt: int
+    online: int
+    current: int
+    def __init__(self, client_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., login_dt: _Optional[int] = ..., seen_dt: _Optional[int] = ..., online: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
+
+class UserDevicesResult(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: _containers.RepeatedCompositeFieldContainer[UserDevice]
+    def __init__(self, device: _Optional[_Iterable[_Union[UserDevice, _Mapping]]] = ...) -> None: ...
+
+class EndDeviceRequest(_message.Message):
+    __slots__ = ("client_id",)
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+
+class EditMessageRequest(_message.Message):
+    __slots__ = ("id", "content")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    content: MessageContent
+    def __init__(self, id: _Optional[int] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ...) -> None: ...
+
+class NotifyEditedMessage(_message.Message):
+    __slots__ = ("id", "from_user")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_USER_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    from_user: str
+    def __init__(self, id: _Optional[int] = ..., from_user: _Optional[str] = ...) -> None: ...
+
+class MessageIds(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ReactRequest(_message.Message):
+    __slots__ = ("id", "emoji")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EMOJI_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    emoji: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[int] = ..., emoji: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Reactions(_message.Message):
+    __slots__ = ("id", "uid", "emoji", "update_dt")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    EMOJI_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_DT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    uid: str
+    emoji: _containers.RepeatedScalarFieldContainer[str]
+    update_dt: int
+    def __init__(self, id: _Optional[int] = ..., uid: _Optional[str] = ..., emoji: _Optional[_Iterable[str]] = ..., update_dt: _Optional[int] = ...) -> None: ...
+
+class ReactionsResult(_message.Message):
+    __slots__ = ("entry",)
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    entry: _containers.RepeatedCompositeFieldContainer[Reactions]
+    def __init__(self, entry: _Optional[_Iterable[_Union[Reactions, _Mapping]]] = ...) -> None: ...

@@ -21,6 +21,8 @@ USER = 340
 GROUP = 210
 MEMBER = 125
 SETTING = 95
+DEVICE = 150
+REACTIONS = 150
 
 
 def sent_size(*texts: str) -> int:

@@ -47,7 +47,13 @@ class Method(IntEnum):
     GONE = 141
     """An array of [uid, client id] of connected devices -> array of those that must not be connected."""
 
-    STATUS = 144
+    ALTERED = 145
+    """As RECALLS -> array of Altered (store/recalls.py), recalls and edits with a higher seq."""
+
+    SEEN = 144
+    """An array of Seen (store/sessions.py), until when devices were connected -> nothing."""
+
+    STATUS = 146
     """The status of the calling process, as `ProcessStatus.look` (fsharechat/status.py) returns it -> nothing."""
 
     MEDIA = 142

@@ -96,6 +96,35 @@ sessions = Table(
         server_default="0",
         comment="It comes from the original, whose user token is good until the next login.",
     ),
+    Column("agent", String(255), nullable=False, server_default="", comment="The User-Agent of the login."),
+    Column("name", String(64), nullable=False, server_default="", comment="What the device calls itself."),
+    Column(
+        "bot",
+        Boolean,
+        nullable=False,
+        server_default="0",
+        comment="An administrator made it for a bot; it does not expire.",
+    ),
+    sqlite_with_rowid=False,
+)
+
+bots = Table(
+    "bots",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("uid", UID, nullable=False),
+    Column("created_ms", MS, nullable=False, comment="When the last token was made."),
+    comment="Users that log in by a token, made by an administrator.",
+    sqlite_with_rowid=False,
+)
+
+device_seen = Table(
+    "device_seen",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("client_id", String(255), primary_key=True),
+    Column("seen_ms", MS, nullable=False),
+    comment="When devices were connected last.",
     sqlite_with_rowid=False,
 )
 
@@ -398,6 +427,29 @@ recalls = Table(
         server_default="",
         comment="The client id of the device that asked for it.",
     ),
+    sqlite_with_rowid=False,
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("uid", UID, primary_key=True, comment="Who has the message."),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="In the recalls for `uid`."),
+    Column("message_id", BigInteger, nullable=False),
+    Column("operator", UID, nullable=False),
+    Column("operator_client", String(255), nullable=False),
+    Index("edits_message", "message_id"),
+    comment="The last edit of each message, in the log of the recalls.",
+    sqlite_with_rowid=False,
+)
+
+reactions = Table(
+    "reactions",
+    metadata,
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("uid", UID, primary_key=True),
+    Column("emoji", Text, nullable=False, comment="With a space between them."),
+    Column("update_dt", MS, nullable=False),
     sqlite_with_rowid=False,
 )
 

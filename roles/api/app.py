@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
+MAX_NAME = 64
+"""The most characters of a device's name."""
 BODY_SECONDS = 10.0
 """How long the body of a login may take to arrive, s."""
 
@@ -150,6 +152,11 @@ class Login:
             if not 0 < len(value) <= MAX_TEXT:
                 return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT))
             wanted[key] = value
+        if method is Method.LOGIN:
+            agent = request.headers.get("User-Agent", "")
+            name = body.get("deviceName", "")
+            wanted["agent"] = _readable(agent, MAX_TEXT)
+            wanted["deviceName"] = _readable(name, MAX_NAME) if type(name) is str else ""
         reply = await self._rpc.call(Call(method, "", "", orjson.dumps(wanted)))
         if reply.code != Code.SUCCESS:
             return answer(LoginCode.SERVER_ERROR, speaks)
@@ -168,6 +175,11 @@ class Login:
         if told.get("uninvited"):
             return _response(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
         return answer(LoginCode(told["code"]), speaks, told["result"])
+
+
+def _readable(text: str, most: int) -> str:
+    """Return the beginning of a text about a device, without what cannot be shown."""
+    return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
 
 
 def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:

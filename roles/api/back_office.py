@@ -79,7 +79,8 @@ PUSH = Endpoint(
 )
 
 
-_USERS, _SESSIONS, _GROUPS, _WORDS, _ROBOTS = "Users", "Sessions", "Groups", "Sensitive words", "Robots"
+_USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
+_BOTS, _ROBOTS = "Bots", "Robots"
 _ACCOUNTS, _SERVER = "Administrators", "Administration of the server"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
@@ -147,6 +148,16 @@ ADMIN = (
         body=shapes.NewStatus,
         logged=("status",),
         needs=AdminRole.PEOPLE,
+    ),
+    Endpoint(
+        "PUT",
+        f"{_USER}/robot",
+        "users.robot",
+        "Make a user a robot, who logs in as before and may stream answers, or a person again.",
+        shapes.User,
+        _USERS,
+        body=shapes.IsRobot,
+        logged=("robot",),
     ),
     Endpoint(
         "GET",
@@ -397,6 +408,34 @@ ADMIN = (
         "Take a robot's agent away. Its user stays, and answers no more.",
         shapes.RobotRemoved,
         _ROBOTS,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/bots",
+        "bots.list",
+        "List the bots.",
+        shapes.BotUsers,
+        _BOTS,
+        query=shapes.BotsQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "POST",
+        "/admin/bots",
+        "bots.create",
+        "Make a bot, or a new token for one whose token was taken back. 409 if it has one.",
+        shapes.BotWithToken,
+        _BOTS,
+        body=shapes.NewBot,
+        target="name",
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin/bots/{bot}",
+        "bots.revoke",
+        "Take the token of a bot back, and end its connection. Its user stays.",
+        shapes.BotUser,
+        _BOTS,
     ),
 )
 

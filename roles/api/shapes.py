@@ -145,6 +145,12 @@ class NewStatus(Strict):
     status: Status = Field(description="muted: may not send (code 247). blocked: may not connect.")
 
 
+class IsRobot(Strict):
+    robot: bool = Field(
+        description="Whether the user is a robot: a program that logs in, and may stream answers."
+    )
+
+
 class NewNumber(Strict):
     number: str = Field(max_length=254, description="The mobile number or e-mail address to log in with.")
 
@@ -359,6 +365,37 @@ class LoginCodeMade(ApiObject):
     number: str
     code: str = Field(description="For one login with this number. An earlier code is void.")
     expiresAt: Number64
+
+
+# Bots
+
+
+class BotsQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+class NewBot(Strict):
+    name: str = Field(
+        pattern="^[a-z0-9][a-z0-9._-]{0,39}$",
+        description="Lower-case letters, digits, dots, dashes; up to 40.",
+    )
+
+
+class BotUser(ApiObject):
+    name: str
+    uid: str
+    createdAt: Number64
+    active: bool = Field(description="Whether its token is good.")
+
+
+class BotWithToken(BotUser):
+    token: str = Field(description="Logs in this one user. It is shown only here.")
+
+
+class BotUsers(ApiObject):
+    bots: list[BotUser]
+    next: str
 
 
 # Administrators

@@ -20,6 +20,7 @@ from fsharechat.tasks import spawn
 from roles.group import (
     admin,
     admin_accounts,
+    admin_bots,
     admin_groups,
     admin_keys,
     admin_robots,
@@ -27,6 +28,8 @@ from roles.group import (
     admin_users,
     admin_words,
     connect,
+    devices,
+    edits,
     friends,
     group_roles,
     groups,
@@ -35,8 +38,10 @@ from roles.group import (
     media_events,
     messages,
     open_push,
+    reactions,
     recall,
     reports,
+    robot_streams,
     settings,
     turn,
     users,
@@ -49,12 +54,12 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, friends, group_roles, groups, login, media, media_events, messages),
-    *(recall, reports, settings, turn, users, admin_server),
+    *(connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
+    *(reactions, recall, reports, robot_streams, settings, turn, users, admin_server),
 )
 _OFFICE = (
-    *(admin_accounts, admin_groups, admin_keys, admin_robots, admin_server, admin_users, admin_words),
-    open_push,
+    *(admin_accounts, admin_bots, admin_groups, admin_keys, admin_robots, admin_server),
+    *(admin_users, admin_words, open_push),
 )
 
 HANDLERS = add_up(

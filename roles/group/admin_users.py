@@ -2,7 +2,7 @@
 
 import secrets
 
-from fsharechat.protocol.signals import UserStatus
+from fsharechat.protocol.signals import UserStatus, UserType
 from fsharechat.rpc import Call
 from fsharechat.settings import Settings
 from fsharechat.store import admin, sessions, users
@@ -14,6 +14,7 @@ from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.login import digest_of, normal_number
 from roles.group.presence import PresenceTable
+from roles.group.robot_list import RobotList
 from roles.group.standing import Standing
 from roles.group.tokens import TokenSigner
 
@@ -174,11 +175,25 @@ async def end_sessions(store: Store, expulsion: Expulsion, call: Call, request: 
     return {"uid": account.uid, "disconnected": kicked, "loggedOut": logged_out}
 
 
+async def set_robot(
+    store: Store, clock: ServerClock, standing: Standing, listed: RobotList, _: Call, request: OfficeRequest
+) -> object:
+    """Make a user a robot, who may stream its answers, or a person again. It logs in as before."""
+    account = await _account(store, request)
+    if account.uid in listed.agents:
+        raise Denied(409, "the robot has an agent, which answers for it")
+    kind = UserType.ROBOT if request["robot"] else UserType.PERSON
+    await store.write(request.audited(users.modify), account.uid, {"type": kind}, clock.now())
+    standing.changed([account.uid])
+    return _shown(await _account(store, request))
+
+
 OPERATIONS: Operations = {
     "users.create": create,
     "users.get": get,
     "users.list": list_users,
     "users.status": set_status,
+    "users.robot": set_robot,
     "users.number": set_number,
     "users.code": make_code,
     "sessions.count": count_sessions,

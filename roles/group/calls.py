@@ -159,7 +159,8 @@ class GroupCalls(MediaEvents):
         message.ClearField("to")
         message.to.extend(invited)
         group_id = message.conversation.target
-        if self.media is None or not self.media.exists:
+        # Signals for one device would get lost at connectors of the version before.
+        if self.media is None or not self.media.exists or not self._bus.reaches_one_device:
             self._hang_up(group_id, call)
             raise Refusal(Code.NOT_IMPLEMENTED)
         # Web clients fail on a call that comes while they are in one (section 9.5).

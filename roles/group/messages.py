@@ -34,7 +34,7 @@ from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
 from roles.group.calls import GroupCalls, is_group_call
 from roles.group.clock import ServerClock
-from roles.group.handlers import Direct, Handlers, carry_out, code_of
+from roles.group.handlers import Direct, Handlers, HandlerServices, carry_out, code_of
 from roles.group.outbox import EventOutbox
 from roles.group.robots import Robots
 from roles.group.sleepers import Sleepers
@@ -330,6 +330,8 @@ def _parsed(call: Call) -> pb.Message:
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
+    if message.edited_dt:
+        message.ClearField("edited_dt")
     if type(message.conversation.target) is not str:  # the runtime gives text that is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
     to = message.to
@@ -441,17 +443,8 @@ async def history(store: Store, standing: Standing, call: Call, request: pb.Load
     return pull_result(map(pull_entry, bodies), 0, 0)
 
 
-def sending(
-    store: Store,
-    clock: ServerClock,
-    standing: Standing,
-    word_filter: WordFilter,
-    outbox: EventOutbox,
-    sleepers: Sleepers,
-    calls: GroupCalls,
-    robots: Robots,
-) -> Direct:
-    send = Sending(store, clock, standing, word_filter, outbox, sleepers, calls, robots).send
+def sending(services: HandlerServices, robots: Robots) -> Direct:
+    send = services.bind(Sending)().send
     robots.send = send
     return send
 

@@ -1,6 +1,8 @@
 """The chat page in a real browser, on a whole server: what people do, and what others see of it."""
 
+import asyncio
 import itertools
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
@@ -14,8 +16,11 @@ from playwright.async_api import Browser, expect
 
 from fsharechat.client import Client, login, text
 from fsharechat.protocol import messages_pb2 as pb
-from tools.testing.server import SUPER_CODE, Server
-from tools.testing.web import Person, build_pages, web_browser
+from tools.services.errors import Unavailable
+from tools.services.install import Installer, program
+from tools.services.service import free_port
+from tools.testing.server import SUPER_CODE, Server, until
+from tools.testing.web import ROOT, Person, build_pages, web_browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -159,6 +164,20 @@ async def test_files_arrive_as_they_were_sent_both_ways(server: Server, enter: E
     await ben.page.keyboard.press("Escape")
 
 
+async def test_a_voice_message_is_recorded_and_played(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(permissions=["microphone"]), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.page.get_by_label("Record a voice message").click()
+    await expect(ann.page.locator(".recording")).to_contain_text("1 s")
+    await ann.page.get_by_label("Send the voice message").click()
+    await expect(ben.page.locator(".voice")).to_contain_text("1 s")
+    await ben.page.wait_for_function(
+        "async () => { const it = document.querySelector('audio'); await it.play(); return it.currentTime > 0; }"
+    )
+
+
 async def test_what_is_typed_while_the_server_is_dead_arrives_once_and_in_order(
     server: Server, enter: Enter
 ) -> None:
@@ -199,6 +218,35 @@ async def test_three_tabs_are_one_device(server: Server, enter: Enter) -> None:
     await ben.sees("from the second")
     await ben.say("and back")
     await tabs[2].sees("and back")
+
+
+async def test_a_long_history_is_there_by_scrolling_up(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    phone = await login(server.at.http, ben.number, SUPER_CODE, "talks")
+    target = await ann.uid
+    async with Client(phone, **server.at.of("ws")) as client:
+        for number in range(150):
+            await client.send(target, text(f"number {number}"))
+    late = await Person.open(ann.context.browser, server.at.http, ann.number)  # type: ignore[arg-type]
+    await late.log_in()  # a new browser has the newest alone, and fetches the others
+    await chat_of(late, ben)
+    await late.sees("number 149")
+    await late.page.locator(".history").hover()
+    before = 149
+    while before > 0:
+        await late.page.mouse.wheel(0, -1500)
+        await late.page.evaluate(
+            "new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))"
+        )
+        shown = await late.page.locator(".bubble .rich").all_text_contents()
+        first = min(int(one.split()[1]) for one in shown if one.startswith("number"))
+        assert first <= before + 15, "it jumped back by more than a window"
+        before = min(first, before)
+    await late.page.get_by_label("To the newest message").click()
+    await late.sees("number 149")
+    assert late.faults == []
+    await late.context.close()
 
 
 async def test_a_session_that_has_ended_leads_to_the_login(server: Server, enter: Enter) -> None:
@@ -308,3 +356,52 @@ async def test_nothing_that_others_send_runs(server: Server, enter: Enter) -> No
     await expect(ann.page.locator(".profile h1")).to_have_text(HOSTILE[1])
     assert await ann.page.evaluate("window.hacked") is None
     ann.faults = [fault for fault in ann.faults if "ERR_" not in fault and "Failed to load" not in fault]
+
+
+def configuration_in_docs(listen: str, server: Server) -> str:
+    """Return the nginx file of docs/web.md, for this server and without TLS."""
+    site = (ROOT / "docs" / "web.md").read_text().partition("```nginx\n")[2].partition("```")[0]
+    site = re.sub(r" *ssl_certificate.*\n", "", site).replace("listen 443 ssl", f"listen {listen}")
+    site = site.replace("127.0.0.1:8081", server.at.http.partition("//")[2])
+    site = site.replace("127.0.0.1:9326", server.at.ws.partition("//")[2].rstrip("/"))
+    paths = "".join(
+        f"{kind}_temp_path tmp-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"pid nginx.pid; error_log error.log; events {{}} http {{ access_log off; {paths}\n{site} }}"
+
+
+async def test_one_host_behind_nginx_as_the_docs_say(tmp_path: Path, browser: Browser) -> None:
+    try:
+        await asyncio.to_thread(Installer(print).require, ["nginx-light"], lambda: bool(program("nginx")))
+    except Unavailable as error:
+        pytest.skip(str(error))
+    listen = f"127.0.0.1:{free_port()}"
+    settings = {"WEB__WS_URL": "/ws", "BLOBS__PUBLIC_URL": f"http://{listen}"}
+    async with Server(tmp_path / "proxied", settings) as server:
+        (tmp_path / "nginx.conf").write_text(configuration_in_docs(listen, server))
+        nginx = await asyncio.create_subprocess_exec(
+            *(program("nginx") or "nginx", "-p", tmp_path, "-c", "nginx.conf", "-e", "error.log"),
+            *("-g", "daemon off; master_process off;"),
+        )
+        try:
+            await until(lambda: (tmp_path / "nginx.pid").exists(), "nginx did not start")
+            people = [await Person.open(browser, f"http://{listen}", str(next(_NUMBERS))) for _ in range(2)]
+            for person in people:
+                await person.log_in()
+            ann, ben = people
+            await befriend(server, ann, ben)
+            await chat_of(ann, ben)
+            await chat_of(ben, ann)
+            await ann.say("by way of nginx")
+            await ben.sees("by way of nginx")
+            picture = tmp_path / "sky.png"
+            Image.new("RGB", (64, 48), "skyblue").save(picture)
+            await ben.page.locator(".composer input[type=file]").set_input_files(picture)
+            await ben.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+            await expect(ann.page.locator(".picture .whole")).to_have_count(1)
+            assert [fault for person in people for fault in person.faults] == []
+            for person in people:
+                await person.context.close()
+        finally:
+            nginx.terminate()
+            await nginx.wait()

@@ -229,6 +229,30 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
         '{"urls":["turn:a","stun:b"],"username":"1:u","credential":"p/+=","ttl":60}',
     ),
     (
+        "REL",
+        pb.ReactionsResult(
+            entry=[pb.Reactions(id=ID, uid="bob", emoji=["👍", "❤️"], update_dt=NOW)]
+        ).SerializeToString(),
+        '[{"messageUid":"588437610496000001","uid":"bob","emoji":["👍","❤️"],"updateDt":1795404166000}]',
+    ),
+    (
+        "MGI",
+        pb.PullMessageResult(current=0, head=0).SerializeToString(),
+        '{"current":"0","head":"0","messageCount":0,"count":0,"messageResponseList":[]}',
+    ),
+    (
+        "UDL",
+        pb.UserDevicesResult(
+            device=[
+                pb.UserDevice(
+                    client_id="web", kind="web", name="", login_dt=NOW, seen_dt=NOW, online=1, current=0
+                )
+            ]
+        ).SerializeToString(),
+        '[{"clientId":"web","kind":"web","name":"","loginDt":1795404166000,"seenDt":1795404166000,'
+        '"online":1,"current":0}]',
+    ),
+    (
         "GML",
         pb.MyGroupsResult(
             group=[pb.MyGroup(group_info=pb.GroupInfo(target_id="g1", name="n", type=1), type=2, alias="A")],
@@ -261,6 +285,9 @@ PLAIN = [
     "GMA",
     "GTG",
     "GSM",
+    "UDK",
+    "ME",
+    "REA",
 ]
 GROUP_REQUEST = pb.PullGroupMemberRequest(target="g1", head=0).SerializeToString()
 

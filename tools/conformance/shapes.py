@@ -53,7 +53,7 @@ FRAME = exact(
 OK = exact(code={"const": 200}, message={"const": "success"}, result={"type": "null"})
 FAILED = exact(code={"const": 400}, message={"const": "error"}, result={"type": "null"})
 
-MESSAGE = exact(
+_MESSAGE = exact(
     conversationType=INTEGER,
     target=TEXT,
     line=INTEGER,
@@ -78,6 +78,8 @@ MESSAGE = exact(
         mentionedTargets=array(TEXT),
     ),
 )
+MESSAGE: Schema = {**_MESSAGE, "properties": {**_MESSAGE["properties"], "editedDt": MS}}
+"""A message that was edited has one more key."""
 PULL = exact(current=ID, head=ID, messageCount=INTEGER, count=INTEGER, messageResponseList=array(MESSAGE))
 USER = exact(
     **dict.fromkeys(
@@ -120,6 +122,8 @@ REPORTS = exact(
 )
 SETTING = exact(scope=INTEGER, key=TEXT, value=TEXT, updateDt=MS)
 
+REACTIONS = exact(messageUid=ID, uid=TEXT, emoji=array(TEXT), updateDt=MS)
+
 CONNECTED = exact(messageHead=ID, friendHead=MS)
 
 TYPED: dict[str, Schema] = {
@@ -138,6 +142,11 @@ TYPED: dict[str, Schema] = {
     "UP": exact(version=ID),
     "TURN": exact(
         urls={"type": "array", "items": TEXT}, username=TEXT, credential=TEXT, ttl={"type": "integer"}
+    ),
+    "MGI": PULL,
+    "REL": array(REACTIONS),
+    "UDL": array(
+        exact(clientId=TEXT, kind=TEXT, name=TEXT, loginDt=MS, seenDt=MS, online=FLAG, current=FLAG)
     ),
     "GML": exact(version=ID, next=TEXT, groups=array(exact(groupInfo=GROUP, type=INTEGER, alias=TEXT))),
 }
@@ -163,12 +172,18 @@ PLAIN = (
     "GMA",
     "GTG",
     "GSM",
+    "UDK",
+    "ME",
+    "REA",
+    "SRA",
 )
 """The requests that are answered by OK or FAILED."""
 
 NOTIFICATIONS: dict[str, Schema] = {
     "MN": exact(messageHead=ID, type={"const": 0}),
     "RMN": exact(fromUser=TEXT, messageUid=ID),
+    "MEN": exact(fromUser=TEXT, messageUid=ID),
+    "REN": REACTIONS,
     "FRN": exact(version=ID),
     "FN": exact(head=ID),
     "MRN": exact(messageHead=ID, type={"enum": [1, 2]}),

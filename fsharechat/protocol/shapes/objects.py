@@ -16,6 +16,7 @@ import orjson
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from fsharechat.protocol.bodies import MAX_ITEMS
 from fsharechat.protocol.shapes.payloads import Body, Payload, escaped_json
 from fsharechat.protocol.shapes.reading import (
     JsonError,
@@ -118,6 +119,20 @@ def id64(key: str) -> Field:
     """Return an integer of 64 bits that is written as a string (section 2)."""
     field = Field(key, int64, web=': "…"')
     field.write = lambda message: str(getattr(message, field.field))
+    return field
+
+
+def ids64(key: str) -> Field:
+    """Return an array of integers of 64 bits that are written as strings."""
+
+    def read(source: dict[str, Any], key: str) -> list[int]:
+        found = source.get(key) or []
+        if type(found) is not list or len(found) > MAX_ITEMS:
+            raise JsonError(f"{key} is not an array of ids")
+        return [int64({key: one}, key) for one in found]
+
+    field = Field(key, read, web=': ["…"]')
+    field.write = lambda message: list(map(str, getattr(message, field.field)))
     return field
 
 

@@ -17,6 +17,9 @@ class CodeRequest(BaseModel):
 class LoginRequest(CodeRequest):
     code: str = Field(max_length=255, description="The code that was sent.")
     clientId: str = Field(max_length=255, description="Names the device.")
+    deviceName: str = Field(
+        default="", max_length=64, description="What the device is called in the user's list of devices."
+    )
 
 
 class LoggedIn(BaseModel):

@@ -15,6 +15,7 @@ from fsharechat import __version__, cli
 from fsharechat.admin import command_line, commands
 from fsharechat.admin.office import OfficeError
 from fsharechat.bus import Presence
+from fsharechat.client import Credentials
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
 from tests.unit.api.api_kit import KEY, Site
@@ -67,6 +68,8 @@ async def test_users_are_made_shown_and_changed(run: Run) -> None:
     listed = await run("users", "list", "--status", "blocked")
     assert [line[0] for line in listed.lines[1:]] == [uid]
     assert (await run("users", "unblock", uid)).lines[1][-1] == "normal"
+    for kind in ("robot", "person"):
+        assert (await run("users", kind, ANN)).lines[1][0] == uid
     shown = await run("users", "get", ANN, "--json")
     assert json.loads(shown.out)["displayName"] == "安娜"
     assert ["number", ANN] in (await run("users", "get", uid)).lines
@@ -285,6 +288,17 @@ def test_wrong_flags_end_with_2(argv: list[str], capsys: pytest.CaptureFixture[s
         cli.main(["admin", *argv])
     assert caught.value.code == 2
     assert "usage: fsharechat admin" in capsys.readouterr().err
+
+
+async def test_bots_are_made_listed_and_revoked(run: Run) -> None:
+    made = await run("bots", "create", "ci")
+    bot = Credentials.from_bot_token(made.out)
+    assert [line[:3] for line in (await run("bots", "list")).lines[1:]] == [["ci", bot.user_id, "yes"]]
+    assert (await run("bots", "create", "ci")).code == 1
+    assert (await run("bots", "revoke", "ci")).lines[1][:3] == ["ci", bot.user_id, "no"]
+    for wrong in ("", "Up", "a b", "-x", "x" * 41):
+        refused = await run("bots", "create", "--", wrong)
+        assert (refused.code, refused.out) == (1, "")
 
 
 async def test_administrators_are_made_changed_and_removed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("GET", "/admin/users", "/admin/users?limit=1", None),
         ("GET", "/admin/users/{user}", f"/admin/users/{uid}", None),
         ("PUT", "/admin/users/{user}/status", f"/admin/users/{uid}/status", {"status": "normal"}),
+        ("PUT", "/admin/users/{user}/robot", f"/admin/users/{uid}/robot", {"robot": True}),
         ("GET", "/admin/users/{user}/sessions", f"/admin/users/{uid}/sessions", None),
         ("GET", "/admin/sessions", "/admin/sessions", None),
         (
@@ -117,6 +118,9 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("GET", "/admin/robots/{robot}", "/admin/robots/r", None),
         ("PUT", "/admin/robots/{robot}", "/admin/robots/r", {"name": "Other"}),
         ("DELETE", "/admin/robots/{robot}", "/admin/robots/r", None),
+        ("POST", "/admin/bots", "/admin/bots", {"name": "ci"}),
+        ("GET", "/admin/bots", "/admin/bots", None),
+        ("DELETE", "/admin/bots/{bot}", "/admin/bots/ci", None),
     ]
     described = {
         (method.upper(), path)

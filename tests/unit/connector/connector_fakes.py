@@ -41,6 +41,7 @@ class ScriptedRpc(Rpc):
         self.answers: dict[int, Callable[[Call], Reply]] = {
             Method.NEWEST_ID: lambda _: Reply(Code.SUCCESS, b"0"),
             Method.MARKS: lambda _: Reply(Code.SUCCESS),
+            Method.SEEN: lambda _: Reply(Code.SUCCESS),
             Method.GONE: lambda _: Reply(Code.SUCCESS, b"[]"),
         }
         self.calls: list[Call] = []

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from fsharechat.settings import AgentSettings
 from roles.group.agents import INSTALL_OPENAI, MAX_EVENT_BYTES, AgentError, Agents, SaidBefore
-from tests.unit.group.chat_completions import DONE, KEY, ChatCompletionsServer, event
+from tools.testing.chat_completions import DONE, KEY, ChatCompletionsServer, event
 
 MAX_CHARS = 1_000
 

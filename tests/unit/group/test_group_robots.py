@@ -20,9 +20,9 @@ from fsharechat.store import users
 from fsharechat.store.robots import AnswerUnderWay
 from roles.group import GroupRole
 from roles.group.robots import CANNOT, MAX_WAITING, TOO_MANY, Robots
-from tests.unit.group.chat_completions import KEY, ChatCompletionsServer, event
 from tests.unit.group.group_kit import NODE, Office, text, words
 from tests.unit.group.groups_kit import create
+from tools.testing.chat_completions import KEY, ChatCompletionsServer, event
 from tools.testing.server import until
 
 ROBOT = "robot"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.media.fake_kurento import FakeKurento
 from tools.services.errors import Unavailable
 from tools.services.install import Installer, program
+from tools.testing.fake_kurento import FakeKurento
 
 pytestmark = pytest.mark.slow
 

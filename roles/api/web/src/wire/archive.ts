@@ -85,6 +85,21 @@ export class Archive {
     });
   }
 
+  /** Delete the oldest messages of long conversations where there are more than `most` in all; history has them. */
+  async prune(most: number, each: number): Promise<void> {
+    const { db } = this;
+    if ((await db.messages.count()) <= most) return;
+    for (const key of await db.conversations.toCollection().primaryKeys()) {
+      await db.transaction("rw", db.messages, db.conversations, async () => {
+        const rows = db.messages.where("[conv+id]").between([key, ""], [key, "\uffff"]);
+        const older = await rows.reverse().offset(each).primaryKeys();
+        if (!older.length) return;
+        await db.messages.bulkDelete(older);
+        await db.conversations.update(key, { whole: false });
+      });
+    }
+  }
+
   async read(key: string): Promise<void> {
     await this.db.conversations.update(key, { unread: 0, mentioned: false });
   }

@@ -73,4 +73,17 @@ describe("messages in the database", () => {
     await archive.take([message(1, "", { content: content(Type.TYPING) })], false);
     expect(await archive.db.messages.count()).toBe(0);
   });
+
+  it("are bounded: the oldest of long conversations go, and can be fetched again", async () => {
+    const archive = newArchive();
+    for (let id = 1; id <= 6; id++) await archive.take([message(id, `m${id}`)], false);
+    await archive.take([message(7, "other", { from: "ben" })], false);
+    await archive.db.conversations.update(WITH_ANN, { whole: true });
+    await archive.prune(7, 2);
+    expect(await archive.db.messages.count()).toBe(7);
+    await archive.prune(6, 2);
+    const left = (await archive.db.messages.toArray()).map((row) => row.content.searchableContent);
+    expect(left).toEqual(["m5", "m6", "other"]);
+    expect((await archive.db.conversations.get(WITH_ANN))?.whole).toBe(false);
+  });
 });
