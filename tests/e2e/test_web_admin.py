@@ -129,12 +129,12 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
         await desk.answer()
         code = await page.locator(".made strong").inner_text()
         assert (await login(server.at.http, "ann@example.com", code, "other")).user_id == ann
-        await desk.click(".devices button", "Log out")
-        await desk.answer()
-        await desk.click(".doings .block")
-        await desk.answer()
-        with pytest.raises(LoginError):
-            await login(server.at.http, "ann@example.com", SUPER_CODE, "phone")
+    await desk.click(".devices button", "Log out")
+    await desk.answer()
+    await desk.click(".doings .block")
+    await desk.answer()
+    with pytest.raises(LoginError):
+        await login(server.at.http, "ann@example.com", SUPER_CODE, "phone")
 
     await desk.go("Users")
     await desk.click(".create")

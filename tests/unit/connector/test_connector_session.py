@@ -120,7 +120,7 @@ async def test_a_message_gets_an_id_and_each_another(connector: Connector) -> No
     assert ids[0] > 0
 
 
-@pytest.mark.parametrize("sub_signal", [0, 1, 8, 47, 127])
+@pytest.mark.parametrize("sub_signal", [0, 1, 8, 100, 127])
 async def test_a_sub_signal_that_is_none_is_not_asked(connector: Connector, sub_signal: int) -> None:
     phone = await connector.device()
     asked = len(connector.rpc.calls)
