@@ -3,10 +3,10 @@
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import aclosing
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -176,17 +176,20 @@ class Robots:
         if waiting is not None and len(waiting) <= MAX_WAITING:
             waiting.append(question)
         elif waiting is not None:
-            self._say(question, TOO_MANY)
+            self._run("word of a robot", self._only_say(question, TOO_MANY))
         elif len(self._waiting) >= MAX_ASKING:
             log.warning(
                 "a robot is asked by too many at a time", robot=question.robot, users=len(self._waiting)
             )
-            self._say(question, CANNOT)
+            self._run("word of a robot", self._only_say(question, CANNOT))
         else:
             self._waiting[uid] = deque([question])
-            task = spawn("answers of a robot", self._answer_all(uid))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._run("answers of a robot", self._answer_all(uid))
+
+    def _run(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        task = spawn(what, work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _answer_all(self, uid: str) -> None:
         waiting = self._waiting[uid]
@@ -273,23 +276,26 @@ class Robots:
         """Send the message of an answer, once: a second one of the same answer counts as a resend of the first."""
         question = Question(under_way.uid, under_way.robot, "", 0, under_way.group_id)
         digest = blake2b(under_way.id.encode(), digest_size=8).digest()
-        sent = self._say(question, text, local_id=int.from_bytes(digest, "big") >> 1 or 1)
+        if not await self._say(question, text, local_id=int.from_bytes(digest, "big") >> 1 or 1):
+            return
         try:
-            if sent is not None and await sent:
-                await self._store.write(robots.end_answer, under_way.id)
+            await self._store.write(robots.end_answer, under_way.id)
         except StoreError as error:
             log.log(
                 error.log_level, "a robot's answer is not stored yet", uid=under_way.uid, reason=str(error)
             )
 
-    def _say(self, question: Question, text: str, *, local_id: int = 0) -> "asyncio.Future[bool] | None":
-        """Send a message of a robot; the future says whether it is stored."""
+    async def _only_say(self, question: Question, text: str) -> None:
+        await self._say(question, text)
+
+    async def _say(self, question: Question, text: str, *, local_id: int = 0) -> bool:
+        """Send a message of a robot. Return False if it may be tried again, because it is not stored."""
         content = pb.MessageContent(
             type=ContentType.TEXT, searchable_content=text, persist_flag=PersistFlag.STORED_AND_COUNTED
         )
         try:
             if question.group_id:
-                return asyncio.ensure_future(self._say_in_group(question, content, local_id))
+                return await self._say_in_group(question, content, local_id)
             sent = send_private(
                 self._store,
                 self._clock,
@@ -301,10 +307,11 @@ class Robots:
             )
         except LeaseError as error:
             log.error("no message id", error=str(error))
-            return None
-        return asyncio.ensure_future(_is_stored(sent))
+            return False
+        return await sent is not None
 
     async def _say_in_group(self, question: Question, content: pb.MessageContent, local_id: int) -> bool:
+        """Send a message to a group, as its other members do. Raises LeaseError."""
         content.mentioned_type = MentionedType.SOME
         content.mentioned_target.append(question.uid)
         message = pb.Message(
@@ -358,10 +365,6 @@ class Robots:
             body = orjson.dumps({"i": answer.id, "d": "", "f": True, "t": answer.robot})
             self._outbox.notify(SubSignal.SAI, body, answer.uid)
         await self._conclude(answer, CANNOT)
-
-
-async def _is_stored(sent: "asyncio.Future[int | None]") -> bool:
-    return await sent is not None
 
 
 def _without_mention(text: str, name: str) -> str:

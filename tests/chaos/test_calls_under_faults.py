@@ -15,9 +15,9 @@ from tools.testing.cluster import LiveCluster, MakeCluster
 pytestmark = pytest.mark.slow
 
 # Each of the kinds once.
-FEW = Run(seconds=24.0, clients=40, rate=30.0, every=12.0, seed=1, raw=2, raw_rate=4.0, group=12)
+FEW = Run(seconds=24.0, clients=40, rate=30.0, every=12.0, seed=1, raw=2, raw_rate=4.0, group=12, least=2)
 EMBEDDED = FEW._replace(only=("kill media", "kill leader"))
-KURENTO = FEW._replace(seconds=14.0, only=("kill kurento",))
+KURENTO = FEW._replace(seconds=14.0, least=1, only=("kill kurento",))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ HOLD_SECONDS = 8.0
 TICK_SECONDS = 0.1
 SILENCE_SECONDS = 1.5
 """After so long without a packet, sound has stopped."""
-TOLD_SECONDS = 40.0
+TOLD_SECONDS = 60.0
 """Within so long after that it comes again, or they are told that the call is over: longer than a session in the
 registry lasts.
 """
@@ -49,6 +49,7 @@ class ChaosCalls:
         self._addresses = addresses
         self._callers: list[Caller] = []
         self._where = pb.Conversation()
+        self._held_since = -HOLD_SECONDS
         self._stop = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -69,6 +70,11 @@ class ChaosCalls:
 
     def start(self) -> None:
         self._running = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def going_on(self) -> bool:
+        """Whether everybody hears everybody, and goes on for a while."""
+        return time.monotonic() - self._held_since < HOLD_SECONDS / 2 and not self._over
 
     async def _run(self) -> None:
         while not self._stop.is_set():
@@ -96,7 +102,8 @@ class ChaosCalls:
 
     async def _hold(self) -> None:
         """Talk until the time is over, or the call."""
-        end = time.monotonic() + HOLD_SECONDS
+        self._held_since = time.monotonic()
+        end = self._held_since + HOLD_SECONDS
         while time.monotonic() < end and not self._stop.is_set() and not self._over:
             if await self._talk(SILENCE_SECONDS):
                 continue

@@ -36,6 +36,8 @@ class Run(NamedTuple):
     raw_rate: float = 16.0
     group: int = 300
     """Members of the group of the raw devices."""
+    least: int = 0
+    """So many faults happen at least, however long they take."""
 
 
 class RunOutcome(NamedTuple):
@@ -71,13 +73,15 @@ async def storm(
         await crowd.log_in(run.raw, run.group)
         if calling:
             await calls.log_in()
-        faults = Storm(world, run.every, random.Random(run.seed), say, run.only, spread)
+        faults = Storm(
+            world, run.every, random.Random(run.seed), say, run.only, spread, lambda: calls.going_on
+        )
         begun = time.monotonic()
         swarm.start(run.rate)
         crowd.start(run.raw_rate)
         if calling:
             calls.start()
-        await faults.run(run.seconds)
+        await faults.run(run.seconds, run.least)
         swarm.check()
         crowd.check()
         say("quiet; waiting until everything has arrived")

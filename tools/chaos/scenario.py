@@ -19,7 +19,7 @@ FULL = 20.0
 PAIR = "pair"
 GHOST_SECONDS = 15.0
 """How long after the end of a connector its sessions must be gone everywhere, s."""
-CALL_WAIT = 30.0
+CALL_WAIT = 60.0
 """How long a fault that is for a call waits until there is one, s."""
 GHOST_PATIENCE = 2.0
 GHOST_WAIT = 30.0
@@ -59,14 +59,19 @@ class Storm:
         say: Say,
         only: Sequence[str],
         after_each: Callable[[], Awaitable[None]],
+        in_call: Callable[[], bool],
     ) -> None:
-        """`only` names kinds of faults in STRIKES; empty: all. `after_each` is awaited when a fault is undone."""
+        """`only` names kinds of faults in STRIKES; empty: all. `after_each` is awaited when a fault is undone.
+
+        `in_call` says whether a call goes on that a fault can hit.
+        """
         self.faults: list[Fault] = []
         self.world = world
         self.dice = dice
         self._every = every
         self._say = say
         self._after_each = after_each
+        self._in_call = in_call
         wanted = only or KINDS
         self._possible = self._without_what_cannot_be(STRIKES if PAIR in wanted else wanted)
         self._kinds = [kind for kind in wanted if kind == PAIR or kind in self._possible]
@@ -75,13 +80,13 @@ class Storm:
         """Processes with a fault at the moment."""
         self._freed = asyncio.Condition()
 
-    async def run(self, seconds: float) -> None:
-        """Cause faults until `seconds` are over."""
+    async def run(self, seconds: float, least: int) -> None:
+        """Cause faults until `seconds` are over, and `least` of them at least."""
         end = time.monotonic() + seconds
         order = self._order()
         # Wait a little first, so that the first fault meets a busy cluster.
         await asyncio.sleep(min(self._every, seconds / 4))
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(self.faults) < least:
             name, strike = next(order)
             fault = Fault(name, name, time.monotonic())
             self.faults.append(fault)
@@ -159,12 +164,12 @@ class Storm:
                 self._freed.notify_all()
 
     async def those_with(self, role: str, metric: str) -> list[str]:
-        """Return the processes whose metric is not 0, as soon as there is one, or after a while."""
+        """Return the processes whose metric is not 0, as soon as a call goes on, or after a while."""
         until, found = time.monotonic() + CALL_WAIT, list[str]()
         while not found and time.monotonic() < until:
             for member in self.world.members(role):
                 try:
-                    if (await self.world.metrics(member)).get(metric):
+                    if (await self.world.metrics(member)).get(metric) and self._in_call():
                         found.append(member.name)
                 except (OSError, TimeoutError):
                     continue

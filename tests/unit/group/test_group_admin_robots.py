@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from fsharechat import robot
+from fsharechat.errors import StartError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
@@ -214,3 +215,16 @@ async def test_without_the_package_for_it_a_model_is_refused(
     monkeypatch.setattr(Agents, "prepare", missing)
     model: dict[str, Any] = {"kind": "openai", "agent": "http://h/v1", "model": "m"}
     assert await tell(office, "create", uid="new", name="x", **model) == (501, INSTALL_OPENAI)
+
+
+async def test_without_the_package_a_robot_of_the_settings_ends_the_start(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def missing(_: object) -> str:
+        return INSTALL_OPENAI
+
+    monkeypatch.setattr(Agents, "prepare", missing)
+    agent = AgentSettings(uid="m", name="M", kind="openai", agent="http://h/v1", model="m")
+    listed = RobotList([agent], office.node.store, office.node.bus, ServerClock(office.ids))
+    with pytest.raises(StartError, match=r"agents: m: .*pip install"):
+        await listed.start()
