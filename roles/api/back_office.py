@@ -75,7 +75,7 @@ PUSH = Endpoint(
 
 
 _USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
-_BOTS = "Bots"
+_BOTS, _REPORTS = "Bots", "Reports of abuse"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
 
@@ -221,6 +221,23 @@ ADMIN = (
         "Take the token of a bot back, and end its connection. Its user stays.",
         shapes.BotUser,
         _BOTS,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/reports",
+        "reports.list",
+        "List what users have reported, the oldest first.",
+        shapes.AbuseReports,
+        _REPORTS,
+        query=shapes.ReportsQuery,
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin/reports/{report}",
+        "reports.close",
+        "Delete a report that is dealt with.",
+        shapes.ReportClosed,
+        _REPORTS,
     ),
 )
 

@@ -17,6 +17,7 @@ from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group import (
+    abuse,
     admin,
     admin_bots,
     admin_groups,
@@ -49,10 +50,10 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
+    *(abuse, connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
     *(reactions, recall, reports, settings, turn, users),
 )
-_OFFICE = (admin_bots, admin_groups, admin_keys, admin_users, admin_words, open_push)
+_OFFICE = (abuse, admin_bots, admin_groups, admin_keys, admin_users, admin_words, open_push)
 
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]
