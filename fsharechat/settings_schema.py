@@ -251,6 +251,12 @@ class ApiSettings(Section):
     stalled_seconds: Seconds = 120
 
 
+class AdminSettings(Section):
+    idle_seconds: Seconds = 1800
+    session_seconds: Seconds = 43200
+    audit_days: Annotated[Whole, Field(ge=0, le=36_500)] = 365
+
+
 class RpcSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 0
@@ -486,16 +492,38 @@ def _agent_address(value: str) -> str:
 
 
 class AgentSettings(Section):
+    """A robot, and the agent that answers for it."""
+
     uid: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    agent: Annotated[str, AfterValidator(_agent_address)]
     portrait: Annotated[str, Field(max_length=1024)] = ""
+    kind: Literal["stream", "ask", "openai"] = "stream"
+    agent: Annotated[str, AfterValidator(_agent_address)]
+    key: Annotated[Secret, Field(max_length=1024, pattern=r"^[!-~]*$")] = ""
+    model: Annotated[str, Field(max_length=256)] = ""
+    system: Annotated[str, Field(max_length=8_000)] = ""
+    exchanges: Annotated[Whole, Field(ge=0, le=20)] = 3
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.kind == "openai" and not self.model:
+            raise ValueError('an agent of the kind "openai" needs a model')
+        return self
+
+
+def _connector_address(value: str) -> str:
+    if not re.fullmatch(
+        r"(wss?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?(/(?!/)[A-Za-z0-9._~/-]*)?", value
+    ):
+        raise ValueError("must be wss://host:port, ws://host:port, or a path of the same host such as /ws")
+    return value
 
 
 class RobotsSettings(Section):
     agents: Annotated[tuple[AgentSettings, ...], Field(max_length=100)] = ()
     seconds: Seconds = 120
     max_chars: Annotated[Whole, Field(ge=1, le=100_000)] = 20_000
+    context_chars: Annotated[Whole, Field(ge=0, le=1_000_000)] = 8_000
 
     @field_validator("agents")
     @classmethod
@@ -503,6 +531,11 @@ class RobotsSettings(Section):
         if len({agent.uid for agent in value}) < len(value):
             raise ValueError("has two agents with one uid")
         return value
+
+
+class WebSettings(Section):
+    enabled: bool = True
+    ws_url: Annotated[str, AfterValidator(_connector_address)] = ""
 
 
 class MetricsSettings(Section):
@@ -525,6 +558,7 @@ class Settings(BaseSettings):
     node: NodeSettings = NodeSettings()
     connector: ConnectorSettings = ConnectorSettings()
     api: ApiSettings = ApiSettings()
+    admin: AdminSettings = AdminSettings()
     rpc: RpcSettings = RpcSettings()
     store: StoreSettings = StoreSettings()
     bus: BusSettings = BusSettings()
@@ -538,6 +572,7 @@ class Settings(BaseSettings):
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()
+    web: WebSettings = WebSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

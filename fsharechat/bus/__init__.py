@@ -155,6 +155,11 @@ class Bus(Renewable, ABC):
     async def close(self) -> None:
         """Deliver the published events, within a bound, and close."""
 
+    @property
+    @abstractmethod
+    def reaches_one_device(self) -> bool:
+        """Whether all connectors carry out a PushTo. Those of the version before pass it over."""
+
     @abstractmethod
     def write_for(self, version: int) -> None:
         """Write events in this version from now on."""

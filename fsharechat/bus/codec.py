@@ -33,7 +33,7 @@ SPOKEN = Range(1, 2)
 """The versions of events.proto, and of the presence records below. The newest changes whenever they change."""
 
 
-_ONE_DEVICE = 2
+ONE_DEVICE = 2
 """The version since which there is a push to one device. To the others it would be one to all devices of a user."""
 
 
@@ -64,7 +64,7 @@ def encode_events(events: Sequence[Event], version: int = SPOKEN.newest) -> byte
         elif isinstance(event, Push):
             add(push=pb.Push(body=event.body, uids=event.uids))
         elif isinstance(event, PushTo):
-            if version >= _ONE_DEVICE:
+            if version >= ONE_DEVICE:
                 add(push_to=pb.PushTo(**event._asdict()))
         elif isinstance(event, Notify):
             add(notify=pb.Notify(**event._asdict()))

@@ -1,5 +1,6 @@
 """An asyncio client of FshareChat servers, over TCP and WebSocket. See docs/client.md."""
 
+from fsharechat.client.answers import AnswerStream
 from fsharechat.client.calls import call_signal
 from fsharechat.client.client import Client
 from fsharechat.client.errors import (
@@ -64,6 +65,7 @@ from fsharechat.client.user_settings import conversation_key
 
 __all__ = [
     "AlreadyRequested",
+    "AnswerStream",
     "Blacklisted",
     "CallSignal",
     "Client",

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fsharechat.client.addresses import Addresses
+from fsharechat.client.answers import AnswerStream
 from fsharechat.client.calls import Calls, call_signal
 from fsharechat.client.connection import Connection
 from fsharechat.client.devices import UserDevices
@@ -296,6 +297,10 @@ class Client:
         )
         await self._outbox.take_turn(self.options.request_timeout)
         await self.request(SubSignal.MS, message)
+
+    def answering(self, uid: str) -> AnswerStream:
+        """Answer a user who sees it while it is written. This user must be a robot (docs/robots.md)."""
+        return AnswerStream(self.request, self.send, uid)
 
     async def turn(self) -> IceServer:
         """Ask where calls may be relayed: an entry for the `iceServers` of WebRTC, without urls if there are none."""

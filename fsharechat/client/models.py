@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.crypto import open_bot_token, open_login_token
-from fsharechat.protocol.signals import ContentType, ConversationType, PersistFlag
+from fsharechat.protocol.signals import ContentType, ConversationType, MentionedType, PersistFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +276,6 @@ def group(group_id: str, line: int = 0) -> pb.Conversation:
     return pb.Conversation(type=ConversationType.GROUP, target=group_id, line=line)
 
 
-MENTION_SOME = 1
-MENTION_ALL = 2
-
-
 def text(content: str, *, mention: Iterable[str] = (), mention_all: bool = False) -> pb.MessageContent:
     """Return the content of a text message, stored and counted as unread.
 
@@ -293,15 +289,15 @@ def text(content: str, *, mention: Iterable[str] = (), mention_all: bool = False
         mentioned_target=mentioned,
     )
     if mention_all or mentioned:
-        made.mentioned_type = MENTION_ALL if mention_all else MENTION_SOME
+        made.mentioned_type = MentionedType.ALL if mention_all else MentionedType.SOME
     return made
 
 
 def is_mentioned(message: pb.Message, uid: str) -> bool:
     """Return whether a message mentions `uid`, or everybody."""
     content = message.content
-    return content.mentioned_type == MENTION_ALL or (
-        content.mentioned_type == MENTION_SOME and uid in content.mentioned_target
+    return content.mentioned_type == MentionedType.ALL or (
+        content.mentioned_type == MentionedType.SOME and uid in content.mentioned_target
     )
 
 

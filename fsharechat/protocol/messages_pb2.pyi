@@ -260,6 +260,18 @@ class BlacklistUserRequest(_message.Message):
     status: int
     def __init__(self, target_uid: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
 
+class StreamAnswerRequest(_message.Message):
+    __slots__ = ("target_uid", "stream_id", "delta", "done")
+    TARGET_UID_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    target_uid: str
+    stream_id: str
+    delta: str
+    done: int
+    def __init__(self, target_uid: _Optional[str] = ..., stream_id: _Optional[str] = ..., delta: _Optional[str] = ..., done: _Optional[int] = ...) -> None: ...
+
 class Friend(_message.Message):
     __slots__ = ("uid", "state", "update_dt", "alias")
     UID_FIELD_NUMBER: _ClassVar[int]

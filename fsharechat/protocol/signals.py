@@ -404,6 +404,21 @@ class SubSignal(IntEnum):
             _DONE,
         ),
     )
+    SRA = (
+        63,
+        RequestRow(
+            "a robot streams a part of its answer",
+            Object(
+                pb.StreamAnswerRequest,
+                "targetUserId=target_uid",
+                "streamId=stream_id",
+                loose("delta"),
+                "done",
+            ),
+            _DONE,
+            follow_up=True,
+        ),
+    )
     # fmt: on
 
 

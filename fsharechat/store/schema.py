@@ -502,6 +502,28 @@ sensitive_words = Table(
     sqlite_with_rowid=False,
 )
 
+robots = Table(
+    "robots",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("agent", Text, nullable=False, comment="Its AgentSettings, as JSON."),
+    comment="Robots that the back office made; those of the settings are not here.",
+    sqlite_with_rowid=False,
+)
+
+robot_answers = Table(
+    "robot_answers",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="That of the stream."),
+    Column("robot", UID, nullable=False),
+    Column("uid", UID, nullable=False, comment="Who has asked."),
+    Column("group_id", UID, nullable=False, comment="Empty in a private conversation."),
+    Column("node", Integer, nullable=False, comment="The group process that asks the agent."),
+    Column("begun_ms", MS, nullable=False),
+    comment="Answers of robots that are being written.",
+    sqlite_with_rowid=False,
+)
+
 uploads = Table(
     "uploads",
     metadata,
@@ -529,4 +551,47 @@ import_notes = Table(
     Column("number", BigInteger, nullable=False),
     comment="What an import has still to do; empty but for while one runs.",
     sqlite_with_rowid=False,
+)
+
+administrators = Table(
+    "administrators",
+    metadata,
+    Column("name", UID, primary_key=True),
+    Column("password", String(255), nullable=False, comment="The text of argon2, with its salt."),
+    Column("role", SmallInteger, nullable=False, comment="AdminRole"),
+    Column("made_ms", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+admin_sessions = Table(
+    "admin_sessions",
+    metadata,
+    Column("digest", few_bytes(32), primary_key=True, comment="Of the secret in the cookie."),
+    Column("name", UID, nullable=False),
+    Column("made_ms", MS, nullable=False),
+    Column("used_ms", MS, nullable=False, comment="To within a minute."),
+    Column("address", String(64), nullable=False),
+    Index("admin_sessions_name", "name"),
+    comment="Browsers that are logged in to the administration.",
+    sqlite_with_rowid=False,
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("request", String(32), nullable=False, comment="So that a repeat is one entry."),
+    Column("at_ms", MS, nullable=False),
+    Column("way", SmallInteger, nullable=False, comment="Way"),
+    Column("actor", String(64), nullable=False),
+    Column("op", String(64), nullable=False),
+    Column("target", String(255), nullable=False),
+    Column("details", Text, nullable=False, comment="JSON, without secrets."),
+    Column("address", String(64), nullable=False),
+    Column("status", SmallInteger, nullable=False, comment="Of HTTP; 200: done."),
+    UniqueConstraint("request", name="audit_log_request"),
+    Index("audit_log_at", "at_ms"),
+    Index("audit_log_actor", "actor", "id"),
+    Index("audit_log_target", "target", "id"),
+    comment="What administrators did.",
 )

@@ -259,6 +259,12 @@ def new_code(
     return NewCode(LoginCode.SUCCESS, codes)
 
 
+def give_code(dialect: Dialect, number: str, digest: bytes, now: int) -> Unit[None]:
+    """Keep a code that an administrator hands out. It takes the place of an earlier one, and counts for no limit."""
+    codes = yield from _codes(dialect, number)
+    yield from _keep(dialect, number, codes._replace(digest=digest, sent_ms=now, wrong=0, used_by=""))
+
+
 def take_back(dialect: Dialect, number: str, digest: bytes, before: LoginCodes, lost: bool) -> Unit[None]:
     """Take back the count of a code that could not be sent, unless another code has replaced it.
 

@@ -13,7 +13,7 @@ from fsharechat.http import refuse_encoded
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
-from roles.api import back_office, turn, uploads
+from roles.api import back_office, pages, turn, uploads
 from roles.api.addresses import Waits, behind_proxies, counted_as
 from roles.api.texts import Language, Wrong, language, said
 
@@ -47,6 +47,7 @@ def make_app(node: Node) -> web.Application:
     if isinstance(node.blobs, DirectoryBlobs):
         uploads.add_routes(app, node.blobs, uploads.GroupQuota(node.rpc))
     back_office.add_routes(app, node)
+    pages.add_routes(app, node)
     return app
 
 

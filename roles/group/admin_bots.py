@@ -8,6 +8,7 @@ from fsharechat.store import bots
 from fsharechat.store.bots import CLIENT, Bot
 from fsharechat.store.sessions import LoginSession
 from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import Denied, OfficeRequest, Operations
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
@@ -26,15 +27,19 @@ async def create(
     """Make a bot, or a new token for one whose token was taken back. Only this answer has the token."""
     name, now = request["name"], clock.now()
     fresh = LoginSession(*NewSecrets.make(), issued_ms=now, name=name, bot=True)
-    made = await store.write(bots.create, name, fresh, now, call.retried)
+    uid, session = await store.write(request.audited(_create), name, fresh, now, call.retried)
+    secret = crypto.login_token(tokens.issue(uid, CLIENT, now), session.secret, session.db_secret)
+    log.info("a bot has a token", name=name, uid=uid)
+    return {**_shown(Bot(name, uid, now, True)), "token": crypto.bot_token(uid, CLIENT, secret)}
+
+
+def _create(
+    dialect: Dialect, name: str, fresh: LoginSession, now: int, retried: bool
+) -> Unit[tuple[str, LoginSession]]:
+    made = yield from bots.create(dialect, name, fresh, now, retried)
     if made.session is None:
         raise Denied(409, "the bot has a token already; revoke it to get another one")
-    secret = crypto.login_token(
-        tokens.issue(made.uid, CLIENT, now), made.session.secret, made.session.db_secret
-    )
-    log.info("a bot has a token", name=name, uid=made.uid)
-    shown = _shown(Bot(name, made.uid, now, True))
-    return {**shown, "token": crypto.bot_token(made.uid, CLIENT, secret)}
+    return made.uid, made.session
 
 
 async def list_bots(store: Store, _: Call, request: OfficeRequest) -> object:
@@ -48,13 +53,18 @@ async def list_bots(store: Store, _: Call, request: OfficeRequest) -> object:
 
 async def revoke(store: Store, expulsion: Expulsion, _: Call, request: OfficeRequest) -> object:
     """Take the token of a bot back, and end its connection."""
-    bot = await store.write(bots.revoke, request["bot"])
-    if bot is None:
-        raise Denied(404, "there is no such bot")
+    bot = await store.write(request.audited(_revoke), request["bot"])
     expulsion.watch(bot.uid)
     expulsion.kick(bot.uid, [CLIENT])
     log.info("the token of a bot was taken back", name=bot.name, uid=bot.uid)
     return _shown(bot._replace(active=False))
+
+
+def _revoke(dialect: Dialect, name: str) -> Unit[Bot]:
+    bot = yield from bots.revoke(dialect, name)
+    if bot is None:
+        raise Denied(404, "there is no such bot")
+    return bot
 
 
 OPERATIONS: Operations = {

@@ -68,13 +68,14 @@ async def set_type(changes: GroupChanges, call: Call, request: pb.SetMemberTypeR
     uids = list(dict.fromkeys(request.member_id))
     may = check_set_type
     await changes.carry_out(
-        call, request, request.group_id, may, (), (), _set_type, uids, MemberType(kind), until
+        call, request, request.group_id, may, (), (), set_types, uids, MemberType(kind), until
     )
 
 
-def _set_type(
+def set_types(
     dialect: Dialect, change: Change, uids: Sequence[str], kind: MemberType, until: int
 ) -> Unit[Announcement]:
+    """Set the type of members in the name of the operator, as far as that user may. Raises Refusal."""
     info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
@@ -98,10 +99,11 @@ def _set_type(
 
 async def transfer(changes: GroupChanges, call: Call, request: pb.TransferGroupRequest) -> None:
     may = check_transfer
-    await changes.carry_out(call, request, request.group_id, may, (), (), _transfer, request.new_owner)
+    await changes.carry_out(call, request, request.group_id, may, (), (), hand_over, request.new_owner)
 
 
-def _transfer(dialect: Dialect, change: Change, uid: str) -> Unit[Announcement]:
+def hand_over(dialect: Dialect, change: Change, uid: str) -> Unit[Announcement]:
+    """Make another member the owner in place of the operator. Raises Refusal."""
     info = yield from begin(dialect, change)
     if info is None:
         return NOTHING

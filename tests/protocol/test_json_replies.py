@@ -294,6 +294,7 @@ PLAIN = [
     "ME",
     "REA",
     "RPA",
+    "SRA",
 ]
 GROUP_REQUEST = pb.PullGroupMemberRequest(target="g1", head=0).SerializeToString()
 

@@ -174,6 +174,11 @@ REQUESTS: list[tuple[str, Any, Message]] = [
     ("FDL", {"targetUserId": "bob"}, pb.DeleteFriendRequest(target_uid="bob")),
     ("BLU", {"targetUserId": "bob", "status": 1}, pb.BlacklistUserRequest(target_uid="bob", status=1)),
     ("TURN", {}, pb.Version(version=0)),
+    (
+        "SRA",
+        {"targetUserId": "bob", "streamId": "i", "delta": "飞", "done": 1},
+        pb.StreamAnswerRequest(target_uid="bob", stream_id="i", delta="飞", done=1),
+    ),
     ("BLU", {"targetUserId": "bob"}, pb.BlacklistUserRequest(target_uid="bob", status=0)),
     (
         "GC",

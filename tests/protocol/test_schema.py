@@ -100,6 +100,12 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
     "HandleFriendRequest": [("target_uid", 1, "string", "required"), ("status", 2, "int32", "required")],
     "DeleteFriendRequest": [("target_uid", 1, "string", "required")],
     "BlacklistUserRequest": [("target_uid", 1, "string", "required"), ("status", 2, "int32", "required")],
+    "StreamAnswerRequest": [
+        ("target_uid", 1, "string", "required"),
+        ("stream_id", 2, "string", "required"),
+        ("delta", 3, "string", "required"),
+        ("done", 4, "int32", "required"),
+    ],
     "Friend": [
         ("uid", 1, "string", "required"),
         ("state", 2, "int32", "required"),

@@ -20,7 +20,7 @@ def test_every_variable_is_a_setting() -> None:
 def test_the_roles_and_the_services_are_there() -> None:
     services = COMPOSE.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
     names = re.findall(r"^  ([a-z]+):$", services, re.MULTILINE)
-    assert names == ["connector", "group", "api", "mysql", "zookeeper", "kafka", "minio", "coturn"]
+    assert names == ["connector", "group", "media", "api", "mysql", "zookeeper", "kafka", "minio", "coturn"]
 
 
 def test_urls_lead_to_services() -> None:

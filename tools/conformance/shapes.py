@@ -177,6 +177,7 @@ PLAIN = (
     "ME",
     "REA",
     "RPA",
+    "SRA",
 )
 """The requests that are answered by OK or FAILED."""
 

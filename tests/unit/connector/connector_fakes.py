@@ -57,6 +57,9 @@ class ScriptedRpc(Rpc):
     async def unserve(self) -> None: ...
     async def wait_ready(self) -> None: ...
 
+    def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
+        return [self.call(call)]
+
     def call(self, call: Call) -> asyncio.Future[Reply]:
         self.calls.append(call)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

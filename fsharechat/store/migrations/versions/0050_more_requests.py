@@ -7,7 +7,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB
 from fsharechat.store.migrations.versions import create_table
 
 revision = "0050"
-down_revision = "0048"
+down_revision = "0049"
 
 
 def upgrade() -> None:
