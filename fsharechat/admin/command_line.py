@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--search", default="", metavar="TEXT", help="a part of a key")
     _add_robots(subjects.add_parser("robots", help="make, show, list, change, remove robots"))
 
+    reports = subjects.add_parser("reports", help="list, close what users have reported")
+    _add_reports(reports)
     _add_bots(subjects.add_parser("bots", help="make, list, end bots that log in by a token"))
 
     sessions = _command(
@@ -290,6 +292,13 @@ def _add_bots(parser: argparse.ArgumentParser) -> None:
         ("revoke", commands.revoke_bot, "take the token of a bot back, and disconnect it"),
     ):
         _command(bots, name, run, what).add_argument("name", help="the name of the bot")
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    reports = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(reports, "list", commands.list_reports, "list the open reports of abuse"))
+    close = _command(reports, "close", commands.close_report, "delete a report that is dealt with")
+    close.add_argument("report", help="the id of the report")
 
 
 def _add_paging(parser: argparse.ArgumentParser) -> None:

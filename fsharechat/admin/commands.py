@@ -387,6 +387,26 @@ def _bots(bots: Sequence[dict[str, Any]]) -> str:
     return table(("name", "uid", "token is good", "token made"), rows, "no bots found")
 
 
+# Reports of abuse
+
+
+async def list_reports(office: AdminApi, args: Namespace) -> CommandOutput:
+    return await _list(office, args, "reports", {"after": args.after}, _reports)
+
+
+async def close_report(office: AdminApi, args: Namespace) -> CommandOutput:
+    closed = await office.ask("DELETE", "admin", "reports", args.report)
+    return CommandOutput(closed, "closed")
+
+
+def _reports(reports: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (one["id"], moment(one["createdAt"]), one["reporter"], one["uid"], one["reason"], one["text"])
+        for one in reports
+    ]
+    return table(("id", "reported", "by", "whom", "reason", "message"), rows, "no reports")
+
+
 # The open API
 
 

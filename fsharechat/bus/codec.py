@@ -37,6 +37,10 @@ ONE_DEVICE = 2
 """The version since which there is a push to one device. To the others it would be one to all devices of a user."""
 
 
+_EDITS = 2
+"""The version since which there are edits."""
+
+
 class RecordError(ValueError):
     """The bytes are no record."""
 
@@ -65,6 +69,8 @@ def encode_events(events: Sequence[Event], version: int = SPOKEN.newest) -> byte
         elif isinstance(event, Notify):
             add(notify=pb.Notify(**event._asdict()))
         elif isinstance(event, Recalled | Edited):
+            if isinstance(event, Edited) and version < _EDITS:
+                continue  # its devices learn of the edit from the store
             one = add()
             recalled = one.recalled if isinstance(event, Recalled) else one.edited
             recalled.message_id = event.message_id

@@ -412,6 +412,20 @@ class Client:
         request = pb.MessageIds(id=message_ids)
         return list((await ask(self.request, SubSignal.REL, request, pb.ReactionsResult)).entry)
 
+    async def readers(self, group_id: str, line: int = 0) -> dict[str, int]:
+        """Return up to when (ms) members of a group have read it, by uid, as far as they have told this user."""
+        request = pb.GroupReadersRequest(group_id=group_id, line=line)
+        found = await ask(self.request, SubSignal.GRL, request, pb.GroupReadersResult)
+        return {one.uid: one.date for one in found.reader}
+
+    async def report_user(self, uid: str, reason: str) -> None:
+        """Report a user to the administrators. They are not told."""
+        await self.request(SubSignal.RPA, pb.ReportAbuseRequest(uid=uid, reason=reason))
+
+    async def report_message(self, message_id: int, reason: str) -> None:
+        """Report a message, and its sender, to the administrators. Raises NotExist if this user has no such one."""
+        await self.request(SubSignal.RPA, pb.ReportAbuseRequest(id=message_id, reason=reason))
+
     async def _run(self, patience: float) -> None:
         """Run everything in the background. A failure here ends the client."""
         try:

@@ -211,7 +211,7 @@ def group_notice(message: pb.Message) -> GroupNotice | None:
             type=MemberType(told["t"]) if tip else None,
             until=int(told.get("u", 0)),
         )
-    except (ValueError, AttributeError, TypeError, KeyError):
+    except (ValueError, AttributeError, TypeError, KeyError, OverflowError):
         return None
 
 

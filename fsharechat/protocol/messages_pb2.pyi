@@ -719,3 +719,35 @@ class ReactionsResult(_message.Message):
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     entry: _containers.RepeatedCompositeFieldContainer[Reactions]
     def __init__(self, entry: _Optional[_Iterable[_Union[Reactions, _Mapping]]] = ...) -> None: ...
+
+class GroupReadersRequest(_message.Message):
+    __slots__ = ("group_id", "line")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    group_id: str
+    line: int
+    def __init__(self, group_id: _Optional[str] = ..., line: _Optional[int] = ...) -> None: ...
+
+class GroupReader(_message.Message):
+    __slots__ = ("uid", "date")
+    UID_FIELD_NUMBER: _ClassVar[int]
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    uid: str
+    date: int
+    def __init__(self, uid: _Optional[str] = ..., date: _Optional[int] = ...) -> None: ...
+
+class GroupReadersResult(_message.Message):
+    __slots__ = ("reader",)
+    READER_FIELD_NUMBER: _ClassVar[int]
+    reader: _containers.RepeatedCompositeFieldContainer[GroupReader]
+    def __init__(self, reader: _Optional[_Iterable[_Union[GroupReader, _Mapping]]] = ...) -> None: ...
+
+class ReportAbuseRequest(_message.Message):
+    __slots__ = ("uid", "id", "reason")
+    UID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    uid: str
+    id: int
+    reason: str
+    def __init__(self, uid: _Optional[str] = ..., id: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...

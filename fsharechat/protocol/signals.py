@@ -388,6 +388,22 @@ class SubSignal(IntEnum):
         58,
         RequestRow("reactions to messages", _MESSAGE_IDS, Array(pb.ReactionsResult, "entry", _REACTIONS)),
     )
+    GRL = (
+        59,
+        RequestRow(
+            "who has read how far in a group",
+            Object(pb.GroupReadersRequest, "groupId", "line"),
+            Array(pb.GroupReadersResult, "reader", ServerObject(pb.GroupReader, "uid", "date")),
+        ),
+    )
+    RPA = (
+        60,
+        RequestRow(
+            "report a user or a message to the administrators",
+            Object(pb.ReportAbuseRequest, maybe("uid"), id64("messageUid=id"), "reason"),
+            _DONE,
+        ),
+    )
     SRA = (
         63,
         RequestRow(

@@ -23,6 +23,7 @@ MEMBER = 125
 SETTING = 95
 DEVICE = 150
 REACTIONS = 150
+READER = 60
 
 
 def sent_size(*texts: str) -> int:

@@ -262,7 +262,7 @@ Spoken = Mapping[int, Codec]
 """The codec of each version, without a gap between them."""
 
 SPOKEN: Spoken = {2: Codec(), NEWEST: Codec()}
-"""Version 2 lacks Method.GONE. Nothing else differs."""
+"""Version 2 lacks some methods, such as GONE, SEEN and ALTERED. Nothing else differs."""
 
 
 def range_of(spoken: Spoken) -> Range:

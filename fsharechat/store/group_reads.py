@@ -8,7 +8,7 @@ overtake each other, so a row may become visible after rows with higher versions
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fsharechat.protocol.signals import FriendState, MemberType
+from fsharechat.protocol.signals import ConversationType, FriendState, MemberType, ReportType
 from fsharechat.store.friends import blacklisters
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, marks, select_in
 
@@ -156,3 +156,21 @@ def told(dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: in
         found += [ToldRead(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
     silent = yield from blacklisters(dialect, list({row.reporter for row in found}), uid)
     return [row for row in found if row.reporter not in silent]
+
+
+def readers(dialect: Dialect, uid: str, group_id: str, line: int, joined_ms: int) -> Unit[dict[str, int]]:
+    """Return how far (ms) others have told a member that they have read, by uid."""
+    sql = (
+        "SELECT reporter, date, members_dt FROM group_reads WHERE group_id = ? AND line = ? AND reporter <> ?"
+    )
+    rows = (yield Query(sql, (group_id, line, uid))).rows
+    found = {reporter: date for reporter, date, members_dt in rows if joined_ms <= members_dt}
+    sql = (
+        "SELECT reporter, date FROM reports WHERE uid = ? AND kind = ? AND conversation = ? AND line = ? "
+        "AND target = ?"
+    )
+    about = (uid, ReportType.READ, ConversationType.GROUP, line, group_id)
+    for reporter, date in (yield Query(sql, about)).rows:  # of those who have named this user
+        found[reporter] = max(date, found.get(reporter, 0))
+    silent = yield from blacklisters(dialect, list(found), uid)
+    return {reporter: date for reporter, date in found.items() if reporter not in silent}

@@ -453,6 +453,20 @@ reactions = Table(
     sqlite_with_rowid=False,
 )
 
+abuse_reports = Table(
+    "abuse_reports",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("reporter", UID, nullable=False),
+    Column("uid", UID, nullable=False, comment="Who is reported."),
+    Column("message_id", BigInteger, nullable=False, comment="0: no message."),
+    Column("reason", Text, nullable=False),
+    Column("body", BODY, nullable=False, comment="The protobuf Message as it was then; empty: none."),
+    Column("created_ms", MS, nullable=False),
+    Index("abuse_reports_reporter", "reporter"),
+    comment="What users have reported to the administrators.",
+)
+
 device_cursors = Table(
     "device_cursors",
     metadata,

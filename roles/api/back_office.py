@@ -80,7 +80,7 @@ PUSH = Endpoint(
 
 
 _USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
-_BOTS, _ROBOTS = "Bots", "Robots"
+_BOTS, _REPORTS, _ROBOTS = "Bots", "Reports of abuse", "Robots"
 _ACCOUNTS, _SERVER = "Administrators", "Administration of the server"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
@@ -436,6 +436,25 @@ ADMIN = (
         "Take the token of a bot back, and end its connection. Its user stays.",
         shapes.BotUser,
         _BOTS,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/reports",
+        "reports.list",
+        "List what users have reported, the oldest first.",
+        shapes.AbuseReports,
+        _REPORTS,
+        query=shapes.ReportsQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin/reports/{report}",
+        "reports.close",
+        "Delete a report that is dealt with.",
+        shapes.ReportClosed,
+        _REPORTS,
+        needs=AdminRole.PEOPLE,
     ),
 )
 

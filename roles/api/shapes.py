@@ -398,6 +398,31 @@ class BotUsers(ApiObject):
     next: str
 
 
+class ReportsQuery(Strict):
+    after: Annotated[str, Field(pattern="^[0-9]{0,18}$")] = _AFTER
+    limit: int = _limit(200)
+
+
+class AbuseReported(ApiObject):
+    id: str
+    reporter: str = Field(description="The uid of the user who reports.")
+    uid: str = Field(description="Who is reported, or sent the message.")
+    messageId: str = Field(description="Empty if no message is reported.")
+    type: int = Field(description="The content type of the message.")
+    text: str = Field(description="The text of the message, as it was then.")
+    reason: str
+    createdAt: Number64
+
+
+class AbuseReports(ApiObject):
+    reports: list[AbuseReported]
+    next: str
+
+
+class ReportClosed(ApiObject):
+    id: str
+
+
 # Administrators
 
 

@@ -3,6 +3,7 @@
 Until when devices were connected goes there too.
 """
 
+import asyncio
 from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
@@ -11,7 +12,7 @@ import structlog
 
 from fsharechat.clock import now_ms
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Method, Rpc
+from fsharechat.rpc import Method, Reply, Rpc
 from fsharechat.rpc.payloads import Marks
 from fsharechat.store.cursors import Log
 
@@ -22,6 +23,9 @@ BATCH = 1000
 
 KEEP_SECONDS = 5.0
 """How often the marks of online devices are kept, s. Those of a device that has left are kept at once."""
+
+SEEN_SECONDS = 1.0
+"""How long the times of devices wait for their answer, s: nothing is lost without them, and a drain waits for it."""
 
 MAX_LEFT = 100_000
 """How many devices that have left wait for a store that is away. Others get entries again that they have."""
@@ -93,7 +97,12 @@ class MarkKeeper:
 
     async def _keep_seen(self) -> bool:
         batch = dict(islice(self._seen.items(), BATCH))
-        reply = await self._rpc.ask(Method.SEEN, [(*key, seen_ms) for key, seen_ms in batch.items()])
+        rows = [(*key, seen_ms) for key, seen_ms in batch.items()]
+        try:
+            async with asyncio.timeout(SEEN_SECONDS):
+                reply = await self._rpc.ask(Method.SEEN, rows)
+        except TimeoutError:
+            reply = Reply(Code.TIMEOUT)
         if reply.code not in (Code.SUCCESS, Code.NOT_IMPLEMENTED):  # by a group process of an earlier version
             log.warning("times of devices not kept", code=reply.code, devices=len(batch))
             return False

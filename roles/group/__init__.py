@@ -18,6 +18,7 @@ from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group import (
+    abuse,
     admin,
     admin_accounts,
     admin_bots,
@@ -54,11 +55,11 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
+    *(abuse, connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
     *(reactions, recall, reports, robot_streams, settings, turn, users, admin_server),
 )
 _OFFICE = (
-    *(admin_accounts, admin_bots, admin_groups, admin_keys, admin_robots, admin_server),
+    *(abuse, admin_accounts, admin_bots, admin_groups, admin_keys, admin_robots, admin_server),
     *(admin_users, admin_words, open_push),
 )
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ConversationType, ReportType, SubSignal
+from fsharechat.protocol.sizes import READER, fitting, sent_size
 from fsharechat.rpc import Call
-from fsharechat.store import reports
+from fsharechat.store import group_reads, groups, reports
 from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.reports import NewReport
 from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.report_book import ReadInGroup, ReportBook
@@ -100,10 +102,27 @@ async def pull(store: Store, call: Call, request: pb.PullMessageReportRequest) -
     )
 
 
+async def readers(
+    store: Store, standing: Standing, call: Call, request: pb.GroupReadersRequest
+) -> pb.GroupReadersResult:
+    await standing.members_with(request.group_id, call.uid)
+    found = await store.read_for(call.uid, _readers, call.uid, request.group_id, request.line)
+    made = (pb.GroupReader(uid=uid, date=date) for uid, date in sorted(found.items()))
+    return pb.GroupReadersResult(reader=fitting((one, READER + sent_size(one.uid)) for one in made))
+
+
+def _readers(dialect: Dialect, uid: str, group_id: str, line: int) -> Unit[dict[str, int]]:
+    joined = yield from groups.joined(dialect, [group_id], uid)
+    if group_id not in joined:
+        return {}
+    return (yield from group_reads.readers(dialect, uid, group_id, line, joined[group_id]))
+
+
 HANDLERS = Handlers(
     requests={
         SubSignal.MDR: delivered,
         SubSignal.MRR: read,
+        SubSignal.GRL: readers,
         SubSignal.MRP: pull,
     },
 )

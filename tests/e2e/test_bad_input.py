@@ -129,7 +129,7 @@ async def test_text_that_is_no_utf8_is_refused(server: Deployment) -> None:
 async def test_sub_signals_that_are_no_request_are_answered_254(server: Deployment) -> None:
     wire = await server.online_tcp("anna")
     server_only = (SubSignal.MN, SubSignal.RMN, SubSignal.MRN, SubSignal.FN, SubSignal.FRN)
-    unknown = (*range(9), SubSignal.GQNUT, SubSignal.SAI, SubSignal.UN, 100, 126, 127)
+    unknown = (*range(9), SubSignal.GQNUT, SubSignal.SAI, SubSignal.UN, SubSignal.MEN, 100, 126, 127)
     for sub_signal in (*server_only, *unknown):
         assert await wire.request(sub_signal, b"") == (Code.NOT_IMPLEMENTED, b"")
     # The high bit is reserved, and masked.

@@ -45,9 +45,9 @@ def test_zeros_are_read_where_they_are_required() -> None:
 
 
 def test_every_message_of_the_contract_is_there() -> None:
-    assert len(MESSAGES) == 68
+    assert len(MESSAGES) == 72
     assert MESSAGES["QuitGroupRequest"] == MESSAGES["DismissGroupRequest"]
-    assert (len(SIGNALS), len(SUB_SIGNALS)) == (11, 60)
+    assert (len(SIGNALS), len(SUB_SIGNALS)) == (11, 62)
 
 
 def _frame(**changes: Any) -> str:

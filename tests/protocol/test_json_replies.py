@@ -241,6 +241,11 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
         '{"current":"0","head":"0","messageCount":0,"count":0,"messageResponseList":[]}',
     ),
     (
+        "GRL",
+        pb.GroupReadersResult(reader=[pb.GroupReader(uid="bob", date=NOW)]).SerializeToString(),
+        '[{"uid":"bob","date":1795404166000}]',
+    ),
+    (
         "UDL",
         pb.UserDevicesResult(
             device=[
@@ -288,6 +293,8 @@ PLAIN = [
     "UDK",
     "ME",
     "REA",
+    "RPA",
+    "SRA",
 ]
 GROUP_REQUEST = pb.PullGroupMemberRequest(target="g1", head=0).SerializeToString()
 

@@ -283,6 +283,14 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
         ("update_dt", 4, "int64", "required"),
     ],
     "ReactionsResult": [("entry", 1, "Reactions", "repeated")],
+    "GroupReadersRequest": [("group_id", 1, "string", "required"), ("line", 2, "int32", "optional")],
+    "GroupReader": [("uid", 1, "string", "required"), ("date", 2, "int64", "required")],
+    "GroupReadersResult": [("reader", 1, "GroupReader", "repeated")],
+    "ReportAbuseRequest": [
+        ("uid", 1, "string", "optional"),
+        ("id", 2, "int64", "optional"),
+        ("reason", 3, "string", "required"),
+    ],
     "ModifyUserSettingReq": [
         ("scope", 1, "int32", "required"),
         ("key", 2, "string", "required"),
@@ -298,7 +306,7 @@ SUB_SIGNALS = """
     CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD CONNECTION_REFUSED_NOT_AUTHORIZED
     CONNECTION_REFUSED_UNEXPECT_NODE CONNECTION_REFUSED_SESSION_NOT_EXIST
     US FAR UPUI FRN FRUS FRP FHR FP MN MS MP FN GC GPGI GPGM GAM GKM GQ GMI MMI GQNUT MR RMN LRM GD GMURL
-    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN GML GMA GTG GSM UDL UDK ME MEN MGI REA REN REL
+    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN GML GMA GTG GSM UDL UDK ME MEN MGI REA REN REL GRL RPA
 """
 
 TYPES = {
@@ -380,4 +388,4 @@ def test_signals_are_numbered_as_in_the_contract() -> None:
 
 
 def test_sub_signals_are_numbered_as_in_the_contract() -> None:
-    assert [SubSignal(number).name for number in range(59)] == SUB_SIGNALS.split()
+    assert [SubSignal(number).name for number in range(61)] == SUB_SIGNALS.split()

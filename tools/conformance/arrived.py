@@ -364,6 +364,10 @@ _PAYLOADS: dict[str, Callable[[bytes, str], Any]] = {
     "GML": _my_groups,
     "UDL": _devices,
     "MGI": _pulled,
+    "GRL": lambda payload, _: [
+        {"uid": one["uid"], "date": one["date"]}
+        for one in proto2.decode("GroupReadersResult", payload)["reader"]
+    ],
     "REL": lambda payload, _: [_reactions(one) for one in proto2.decode("ReactionsResult", payload)["entry"]],
 }
 

@@ -200,6 +200,17 @@ class SuiteDevice:
         found: list[Object] = await self.ask("REL", "MessageIds", {"id": list(message_ids)}, web)
         return found
 
+    async def readers(self, group_id: str) -> dict[str, int]:
+        """Return who has read how far in a group (GRL)."""
+        web = {"groupId": group_id, "line": 0}
+        found = await self.ask("GRL", "GroupReadersRequest", {"group_id": group_id, "line": 0}, web)
+        return {one["uid"]: one["date"] for one in found}
+
+    async def report_abuse(self, reason: str, *, uid: str = "", message_id: int = 0) -> None:
+        fields = {"uid": uid, "id": message_id, "reason": reason}
+        web = {"uid": uid, "messageUid": str(message_id), "reason": reason}
+        await self.ask("RPA", "ReportAbuseRequest", fields, web)
+
     async def search(self, keyword: str, fuzzy: int = 0, page: int = 0) -> list[Object]:
         fields = {"keyword": keyword, "fuzzy": fuzzy, "page": page}
         found: list[Object] = await self.ask("US", "SearchUserRequest", fields, fields)

@@ -20,7 +20,7 @@ NO_SESSION = REFUSED + "SESSION_NOT_EXIST"
 REJECTED = REFUSED + "IDENTIFIER_REJECTED"
 
 REQUESTS = (*shapes.TYPED, *shapes.PLAIN)
-ALL_OPTIONAL = ("UPUI", "MMI", "GPGI")
+ALL_OPTIONAL = ("UPUI", "MMI", "GPGI", "MGI", "REL")
 """Their messages have no required field."""
 
 HEADS = ("messageHead", "friendHead")

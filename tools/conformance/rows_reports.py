@@ -1,6 +1,6 @@
 """Sections 7 and 8: delivery and read reports."""
 
-from tools.conformance.checks import same
+from tools.conformance.checks import refused, same
 from tools.conformance.device import SuiteDevice
 from tools.conformance.rows import row
 from tools.conformance.world import World
@@ -167,3 +167,35 @@ async def conversations(world: World) -> None:
         await _told(ann, READ)
         found = (await ann.reports(READ))["messageReportList"]
     same(found, wanted)
+
+
+@row("7 GRL: who has read how far in a group")
+async def readers(world: World) -> None:
+    ann, ben, cat, dan = await world.people(4)
+    group = await ann.create_group([ben.uid, cat.uid, dan.uid])
+    sent = await ann.send(group, "read this", kind=GROUP)
+    date = sent["timestamp"]
+    await ben.read(group, date, kind=GROUP)
+    await cat.read(group, date, kind=GROUP, tos=[ann.uid])
+    same(set(await ann.readers(group)), {ben.uid, cat.uid})
+    same(set(await dan.readers(group)), {ben.uid}, "what the others are told")
+    assert all(read >= date for read in (await ann.readers(group)).values())
+    with refused(9):
+        await (await world.online()).readers(group)
+
+
+@row("7 RPA: a user or a message is reported to the administrators")
+async def report_abuse(world: World) -> None:
+    ann, ben, eve = await world.people(3)
+    id = (await ann.send(ben.uid, "buy this"))["messageId"]
+    await ben.report_abuse("spam", message_id=id)
+    await ben.report_abuse("spam", uid=ann.uid)
+    with refused(253):
+        await eve.report_abuse("spam", message_id=id)
+    with refused(253):
+        await ben.report_abuse("spam", uid="nobody")
+    for wrong in ({}, {"uid": ann.uid, "message_id": id}, {"uid": ben.uid}):
+        with refused(251):
+            await ben.report_abuse("spam", **wrong)
+    with refused(251):
+        await ben.report_abuse("", uid=ann.uid)

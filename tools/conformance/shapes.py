@@ -143,6 +143,7 @@ TYPED: dict[str, Schema] = {
     "TURN": exact(
         urls={"type": "array", "items": TEXT}, username=TEXT, credential=TEXT, ttl={"type": "integer"}
     ),
+    "GRL": array(exact(uid=TEXT, date=MS)),
     "MGI": PULL,
     "REL": array(REACTIONS),
     "UDL": array(
@@ -175,6 +176,7 @@ PLAIN = (
     "UDK",
     "ME",
     "REA",
+    "RPA",
     "SRA",
 )
 """The requests that are answered by OK or FAILED."""

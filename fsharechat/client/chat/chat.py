@@ -21,6 +21,7 @@ from fsharechat.client.models import (
     FriendRequestsChanged,
     FriendsChanged,
     InboxGap,
+    MessageEdited,
     MessageRecalled,
     MessagesDelivered,
     MessagesRead,
@@ -176,6 +177,8 @@ class Chat:
                     await show_new_requests(talk)
                 case MessageRecalled(message_id, operator):
                     await talk.take_recall(message_id, operator)
+                case MessageEdited(message_id, _):
+                    await talk.take_edit(message_id)
                 case MessagesDelivered() | MessagesRead():
                     await talk.people.name_of(event.uid)
                     talk.take_report(event)

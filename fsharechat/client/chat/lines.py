@@ -10,7 +10,7 @@ from fsharechat.client.groups import GroupNotice, group_notice
 from fsharechat.client.media import safe_name
 from fsharechat.client.transcript import printable
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import ContentType
+from fsharechat.protocol.signals import ContentType, MemberType
 
 KINDS: dict[int, str] = {
     ContentType.VOICE: "voice",
@@ -56,7 +56,8 @@ class Lines:
             return f"{at} -- {self._notice(notice)} --"
         match content.type:
             case ContentType.TEXT:
-                return f"{at} {who}: {printable(content.searchable_content)}"
+                edited = " (edited)" if message.edited_dt else ""
+                return f"{at} {who}: {printable(content.searchable_content)}{edited}"
             case ContentType.TIP:
                 return f"{at} -- {printable(content.content)} --"
             case ContentType.RECALLED:
@@ -115,11 +116,21 @@ class Lines:
                 return f"{operator} ended the group"
             case ContentType.GROUP_RENAMED:
                 return f"{operator} renamed the group to {printable(notice.name)}"
+            case ContentType.TIP:
+                return f"{operator} {_NEW_PLACES.get(notice.type or MemberType.NORMAL, 'changed')} {members}"
             case _:
                 return f"{operator} changed the group's picture"
 
     def _names(self, uids: Iterable[str]) -> str:
         return listed([self.who(uid) for uid in uids])
+
+
+_NEW_PLACES = {
+    MemberType.OWNER: "handed the group over to",
+    MemberType.MANAGER: "made a manager of",
+    MemberType.SILENCED: "silenced",
+    MemberType.NORMAL: "made a normal member of",
+}
 
 
 def file_name(message: pb.Message) -> str:

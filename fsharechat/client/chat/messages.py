@@ -128,6 +128,21 @@ async def _recall(talk: Talk, rest: str) -> None:
     await talk.take_recall(mine[wanted - 1].message_id, talk.me)
 
 
+async def _edit(talk: Talk, rest: str) -> None:
+    if not rest:
+        raise CommandRefused("Say how it should read: /edit TEXT")
+    await talk.finish()
+    found = await talk.client.history(talk.opened(), count=RECALL_DEPTH)
+    mine = (one for one in found if one.from_user == talk.me and one.content.type == ContentType.TEXT)
+    last = next(mine, None)
+    if last is None:
+        raise CommandRefused("You have sent no text here lately.")
+    last.content.searchable_content = rest
+    await talk.client.edit(last.message_id, last.content)
+    talk.note(last)
+    await talk.take_edit(last.message_id)
+
+
 async def _decline(talk: Talk, rest: str) -> None:
     conversation = talk.opened()
     found = await talk.client.history(conversation, count=RECALL_DEPTH)
@@ -175,6 +190,7 @@ COMMANDS = [
     Command("open", "NAME", "talk to a friend or a group; your texts then go there", _open, _conversations),
     Command("history", "[N]", f"the last N messages of this conversation ({HISTORY})", _history),
     Command("recall", "[N]", "take back the last message you sent here, or the Nth from the end", _recall),
+    Command("edit", "TEXT", "give the last text you sent here these words", _edit),
     Command("decline", "", "do not take the call that came last in this conversation", _decline),
     Command("mute", "[on|off]", "count new messages here without showing them", _mute, _switches),
     Command("top", "[on|off]", "keep this conversation on top of the lists", _top, _switches),

@@ -214,6 +214,16 @@ class Talk:
         if not self.screen.change(message_id, self._line(shown)):
             self.say(self._line(shown))
 
+    async def take_edit(self, message_id: int) -> None:
+        """Replace a message that was edited, if it is shown."""
+        shown = self._shown.get(message_id)
+        if shown is None:
+            return
+        for found in await self.client.messages_by_id([message_id]):
+            shown.message = found
+            if not self.screen.change(message_id, self._line(shown)):
+                self.say(self._line(shown))
+
     def _has_mark(self, message: pb.Message) -> bool:
         """Return whether a message was written by the user, and is no tip or notice."""
         return message.from_user == self.me and message.content.type < ContentType.RECALLED

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from fsharechat.store import groups
+from fsharechat.store import abuse, groups
+from fsharechat.store.abuse import AbuseReport
 from fsharechat.store.groups import Info, NewMember
 from roles.api.app import make_app
 from roles.api.back_office import ENDPOINTS
@@ -76,6 +77,8 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
     uid = (await site.login(await site.new_code())).body["result"]["userId"]
     write = site.node.store.write
     await write(groups.create, Info("g1", "Chess", "", uid, 0, "", 1, False, 7, 7))
+    await write(groups.put_members, "g1", [NewMember(uid, 2)], 5)
+    await write(abuse.keep, AbuseReport(7, uid, "u", 0, "spam", b"", 5), 9)
     ben = await desk.user("ben@example.com")
     await write(groups.put_members, "g1", [NewMember(uid, 2), NewMember(ben, 0)], 5)
     asked: list[tuple[str, str, str, object]] = [
@@ -121,6 +124,8 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("POST", "/admin/bots", "/admin/bots", {"name": "ci"}),
         ("GET", "/admin/bots", "/admin/bots", None),
         ("DELETE", "/admin/bots/{bot}", "/admin/bots/ci", None),
+        ("GET", "/admin/reports", "/admin/reports", None),
+        ("DELETE", "/admin/reports/{report}", "/admin/reports/7", None),
     ]
     described = {
         (method.upper(), path)

@@ -29,3 +29,8 @@ def test_events_are_what_they_were() -> None:
 def test_who_knows_no_push_to_one_device_gets_none() -> None:
     """An older connector would read it as nothing, or push it to all devices of the user."""
     assert decode_events(encode_events([PushTo(b"body", "ben", "ann", "phone"), Resync()], 1)) == [Resync()]
+
+
+def test_who_knows_no_edits_gets_none() -> None:
+    edited = Edited(1 << 62, b"new", [Entry("ann", 3)], "ben", "pc")
+    assert decode_events(encode_events([edited, Resync()], 1)) == [Resync()]

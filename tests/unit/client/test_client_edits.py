@@ -44,3 +44,18 @@ async def test_the_server_tells_of_both(peer: FakePeer, transport: str) -> None:
                 if isinstance(event, ReactionsChanged):
                     break
     assert found[-2:] == [MessageEdited(ID, FRIEND), ReactionsChanged(ID, FRIEND, ("👍",), 9)]
+
+
+async def test_readers_and_reports_of_abuse(peer: FakePeer, transport: str) -> None:
+    answers = {
+        SubSignal.GRL: pb.GroupReadersResult(reader=[pb.GroupReader(uid=FRIEND, date=9)]),
+        SubSignal.RPA: None,
+    }
+    peer.rule = lambda sub, body: (0, answers[sub]) if sub in answers else None
+    async with Client(CREDENTIALS, **peer.address(transport)) as client:
+        assert await client.readers("g1") == {FRIEND: 9}
+        await client.report_user(FRIEND, "spam")
+        await client.report_message(ID, "spam")
+    user, message = peer.asked(SubSignal.RPA)
+    assert (user.uid, user.id, user.reason) == (FRIEND, 0, "spam")
+    assert (message.uid, message.id, message.reason) == ("", ID, "spam")

@@ -138,7 +138,9 @@ def test_notices_are_read() -> None:
     assert group_notice(silenced) == told
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b'{"t":77}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b'{"t":77}', b'{"t":[]}', b'{"t":1,"u":Infinity}', b'{"t":1,"u":[]}']
+)
 def test_other_tips_are_no_notices(data: bytes) -> None:
     assert group_notice(notice(90, data)) is None
 

@@ -13,6 +13,7 @@ from PIL import Image
 from fsharechat.client import (
     CallSignal,
     Client,
+    MessageEdited,
     MessageRecalled,
     MessagesDelivered,
     MessagesRead,
@@ -26,7 +27,7 @@ from fsharechat.client import (
 from fsharechat.client.chat.lines import file_name
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, SubSignal
-from tests.unit.client.chat_kit import NOW, STRANGER, FakeChatServer, FakeScreen, incoming
+from tests.unit.client.chat_kit import NOW, STRANGER, FakeChatServer, FakeScreen, in_group, incoming
 from tests.unit.client.fake_media import MediaStore
 from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
 
@@ -350,3 +351,49 @@ async def test_a_transfer_shows_in_the_prompt(
         media.go_on.set()
         await screen.chat.finish()
     assert screen.shown[-1].endswith("[file 1: big, 40.0 MB]")
+
+
+async def test_an_edited_text_is_shown_anew(bob: FakeScreen, peer: FakePeer, server: FakeChatServer) -> None:
+    await bob.receive(incoming("wrnog", FRIEND, 1))
+    edited = incoming("wrong", FRIEND, 1)
+    edited.edited_dt = NOW + 1
+    peer.rule = lambda sub, body: (
+        (0, pb.PullMessageResult(message=[edited], current=0, head=0))
+        if sub is SubSignal.MGI
+        else server.rule(sub, body)
+    )
+    await bob.chat.on_event(MessageEdited(1, FRIEND))
+    assert bob.shown[-1].endswith("Bob: wrong (edited)")
+    assert [list(body.id) for body in peer.asked(SubSignal.MGI)] == [[1]]
+    await bob.chat.on_event(MessageEdited(99, FRIEND))  # it is not shown
+    assert len(peer.asked(SubSignal.MGI)) == 1
+
+
+async def test_the_last_own_text_is_edited(bob: FakeScreen, peer: FakePeer, server: FakeChatServer) -> None:
+    server.history = [incoming("Bob's", FRIEND, 3), incoming("mine", ME, 2), incoming("older", ME, 1)]
+    edited = incoming("better", ME, 2)
+    edited.edited_dt = NOW
+    answers = {SubSignal.ME: None, SubSignal.MGI: pb.PullMessageResult(message=[edited], current=0, head=0)}
+    peer.rule = lambda sub, body: (0, answers[sub]) if sub in answers else server.rule(sub, body)
+    shown = await bob.enter("/edit better")
+    assert shown[-1].endswith("you: better (edited)")
+    (asked,) = peer.asked(SubSignal.ME)
+    assert (asked.id, asked.content.searchable_content) == (2, "better")
+    assert (await bob.enter("/edit"))[0].startswith("! Say how")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (1, "made a manager of Bob"),
+        (2, "handed the group over to Bob"),
+        (3, "silenced Bob"),
+        (0, "made a normal member of Bob"),
+        (4, "changed Bob"),
+    ],
+)
+async def test_a_new_place_in_a_group_is_told(bob: FakeScreen, kind: int, words: str) -> None:
+    data = f'{{"g": "g1", "o": "{ME}", "ms": ["{FRIEND}"], "t": {kind}}}'.encode()
+    tip = incoming("", ME, 5, type=ContentType.TIP, content="中文", data=data)
+    shown = await bob.receive(in_group(tip))
+    assert words in shown[-1]

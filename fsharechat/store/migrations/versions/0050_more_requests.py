@@ -1,7 +1,8 @@
-"""What newer requests need: a silence that ends, facts about devices, edits, reactions, bots."""
+"""What newer requests need: a silence that ends, facts about devices, edits, reactions, bots, reports of abuse."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.mysql import LONGBLOB
 
 from fsharechat.store.migrations.versions import create_table
 
@@ -75,3 +76,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_id", "uid"),
         sqlite_with_rowid=False,
     )
+    create_table(
+        "abuse_reports",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("reporter", sa.String(length=64), nullable=False),
+        sa.Column("uid", sa.String(length=64), nullable=False, comment="Who is reported."),
+        sa.Column("message_id", sa.BigInteger(), nullable=False, comment="0: no message."),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column(
+            "body",
+            sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb"),
+            nullable=False,
+            comment="The protobuf Message as it was then; empty: none.",
+        ),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        comment="What users have reported to the administrators.",
+    )
+    op.create_index("abuse_reports_reporter", "abuse_reports", ["reporter"])
