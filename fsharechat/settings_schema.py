@@ -342,6 +342,13 @@ class BlobsSettings(Section):
         return self.url.startswith(DIRECTORY)
 
 
+class BackupSettings(Section):
+    url: Annotated[str, Field(pattern=rf"^({_HTTP}/?)?$")] = ""
+    access_key: Secret = ""
+    secret_key: Secret = ""
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+
+
 def _listened(value: str) -> str:
     host, _, port = value.rpartition(":")
     try:
@@ -519,6 +526,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     codes: CodesSettings = CodesSettings()
     blobs: BlobsSettings = BlobsSettings()
+    backup: BackupSettings = BackupSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
     registration: RegistrationSettings = RegistrationSettings()
