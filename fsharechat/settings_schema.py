@@ -427,6 +427,21 @@ def _entries(value: tuple[str, ...]) -> tuple[str, ...]:
     return found
 
 
+Days = Annotated[Whole, Field(ge=0, le=36_500)]
+
+
+class RetentionSettings(Section):
+    messages_days: Days = 0
+    inboxes_days: Days = 0
+    media_days: Days = 0
+    reports_days: Days = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is removed."""
+        return any((self.messages_days, self.inboxes_days, self.media_days, self.reports_days))
+
+
 class RegistrationSettings(Section):
     mode: Literal["open", "allowed", "closed"] = "open"
     allowed: Annotated[Words, AfterValidator(_entries)] = ()
@@ -529,6 +544,7 @@ class Settings(BaseSettings):
     backup: BackupSettings = BackupSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
+    retention: RetentionSettings = RetentionSettings()
     registration: RegistrationSettings = RegistrationSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()

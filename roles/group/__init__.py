@@ -114,6 +114,12 @@ class GroupRole:
         node.metrics.counter(
             "users_woken", "Users who have come back to large groups.", lambda: sleepers.woken
         )
+        removed = business.retention.removed
+        node.metrics.counter(
+            "removed_by_age",
+            "Rows and files that were too old by the settings of [retention].",
+            lambda: removed.total(),
+        )
         node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
         node.metrics.counter("store_messages", "Messages given to the store.", lambda: stats.messages)
         node.metrics.counter("store_failed", "Messages that the store could not keep.", lambda: stats.failed)
