@@ -2,6 +2,9 @@
 
 Import them from `fsharechat.protocol.signals`. They have a module of their own because the shapes need them, and the
 table of requests needs the shapes.
+
+To read a member of an enumeration takes 0.1 us in Python 3.11. So modules on the path of every message read those
+that they compare with once, and keep them under names of their own.
 """
 
 from enum import IntEnum

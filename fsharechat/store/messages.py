@@ -39,6 +39,9 @@ class Entry(NamedTuple):
 
 make_entry = maker(Entry)
 
+# On the path of every message, so read once (protocol/numbers.py).
+_PRIVATE = ConversationType.PRIVATE
+
 AS_IT_IS = -1
 """Stands for the version of members that a unit has read itself, with the row of the group locked."""
 
@@ -129,7 +132,7 @@ class PulledInbox(NamedTuple):
 
 def conversation_key(kind: int, line: int, target: str, sender: str) -> str:
     """Return the key that all messages of one conversation share. A private one has both users, in a fixed order."""
-    if kind == ConversationType.PRIVATE:
+    if kind == _PRIVATE:
         return f"{kind}|{line}|{target}|{sender}" if target < sender else f"{kind}|{line}|{sender}|{target}"
     return f"{kind}|{line}|{target}"
 
@@ -299,6 +302,11 @@ def message(_: Dialect, id: int) -> Unit[tuple[str, str, bytes] | None]:
     return (rows[0][0], rows[0][1] or "", rows[0][2]) if rows else None
 
 
+def any_undigested(_: Dialect) -> Unit[bool]:
+    """Return whether there may be messages with a local id from before there were digests (migration 0048)."""
+    return bool((yield Query("SELECT 1 FROM facts WHERE name = 'messages_without_digest'")).rows)
+
+
 def is_stored(_: Dialect, id: int) -> Unit[bool]:
     """Return whether there is a message with this id."""
     return bool((yield Query("SELECT 1 FROM messages WHERE id = ?", (id,))).rows)
@@ -309,8 +317,8 @@ def _stored_before(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[dict[I
     first: dict[Identity, NewMessage | int] = {}
     wanted = [(message.sender, message.local_id, message.digest) for message in batch if message.local_id]
     if wanted:
-        # A message stored without a digest is recognised by its local id alone.
-        wanted += [(sender, local_id, 0) for sender, local_id, digest in wanted if digest]
+        if dialect.undigested:  # these are recognised by their local ids alone
+            wanted += [(sender, local_id, 0) for sender, local_id, digest in wanted if digest]
         keys = ("sender", "local_id", "digest")
         sql = dialect.find_rows("messages", (*keys, "id"), keys, len(wanted))
         rows = (yield Query(sql, flat(wanted))).rows

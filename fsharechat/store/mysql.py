@@ -45,6 +45,7 @@ class MysqlDialect:
     locking = " FOR UPDATE"
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
     blob: type[bytes | bytearray] = bytes
+    undigested = True
 
     def upsert(
         self,
@@ -164,6 +165,7 @@ class MysqlStore(Store):
 
     async def open(self) -> None:
         await self.migrate(log_step)
+        self.dialect.undigested = await self.read(messages.any_undigested)
         self._pulse = spawn("pulse of the store", Pulse(self._hosts, self._set_away).run())
 
     def renew(self) -> float | None:

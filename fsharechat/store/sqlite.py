@@ -65,6 +65,7 @@ class SqliteDialect:
     # Python's module takes a bytearray as it is. For bytes, and for None, it looks for an adapter, by way of
     # an exception, each time: 2 us.
     blob: type[bytes | bytearray] = bytearray
+    undigested = True
 
     def upsert(
         self,
@@ -173,6 +174,7 @@ class SqliteStore(Store):
             self._checkpoints = Checkpoints(self._path, lambda: self._connect(CHECKPOINT_CACHE_KIB))
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self._writer.start()
+        self.dialect.undigested = await self.read(messages.any_undigested)
 
     @contextmanager
     def _opening(self) -> Iterator[None]:

@@ -46,6 +46,8 @@ class Dialect(Protocol):
     """The query for the names of all tables."""
     blob: type[bytes | bytearray]
     """The best type for a parameter of many bytes."""
+    undigested: bool
+    """Whether the database may hold messages with a local id that were stored before there were digests."""
 
     def upsert(
         self,

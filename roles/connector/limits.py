@@ -25,6 +25,10 @@ class Verdict(Enum):
     FLOOD = 2
 
 
+# On the path of every message, so read once (protocol/numbers.py).
+_ALLOWED = Verdict.ALLOWED
+
+
 class Buckets:
     """The buckets of one device of one user, by kind: one for its requests, one for refused requests."""
 
@@ -57,11 +61,11 @@ class RateLimit:
         """Count a request at `now` (seconds of a clock that does not go back), and return the verdict."""
         pair = self._follow_ups if kind in FOLLOW_UPS else self._requests
         if not pair.allowed.count:
-            return Verdict.ALLOWED
+            return _ALLOWED
         allowed, level = pair.allowed.pour(buckets.levels.get(kind, 0.0), now)
         if allowed:
             buckets.levels[kind] = level
-            return Verdict.ALLOWED
+            return _ALLOWED
         if buckets.refused is None:
             buckets.refused = {}
         refused, buckets.refused[kind] = pair.refused.pour(buckets.refused.get(kind, 0.0), now)

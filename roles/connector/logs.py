@@ -23,6 +23,10 @@ from roles.connector.marks import MarkKeeper
 from roles.connector.tail import Tail, TailMessage
 from roles.connector.transport import DeviceTransport
 
+# On the path of every message, so read once (protocol/numbers.py).
+_INBOX = Log.INBOX
+_MN, _MP = SubSignal.MN, SubSignal.MP
+
 VERSIONED = (SubSignal.FN, SubSignal.FRN, SubSignal.UN)
 """The notifications of a new version: of the friends, the friend requests, the settings."""
 
@@ -90,8 +94,8 @@ class OnlineUser:
 
     def arrived(self, seq: int, message: TailMessage, sender_client: str) -> None:
         """Note a new entry. `sender_client` is the device that sent it, if it is this user's own message."""
-        if seq > self.heads[Log.INBOX]:
-            self.heads[Log.INBOX] = seq
+        if seq > self.heads[_INBOX]:
+            self.heads[_INBOX] = seq
         wanted = False
         for device in self.devices.values():
             inbox = device.inbox
@@ -154,7 +158,7 @@ class OnlineUser:
 
     def tail_after(self, seq: int) -> list[TailMessage] | None:
         """Return all entries after `seq`, or None when the tail does not hold them without a gap."""
-        return self._tail.after(seq, self.heads[Log.INBOX]) if self._tail is not None else None
+        return self._tail.after(seq, self.heads[_INBOX]) if self._tail is not None else None
 
     def entry(self, seq: int) -> TailMessage | None:
         """Return an entry of the inbox, if it is in the tail."""
@@ -231,7 +235,7 @@ class DeviceLogs:
         return Marks(*marks)
 
     def cursor(self, log: Log) -> Cursor:
-        if log is Log.INBOX:
+        if log is _INBOX:
             return self.inbox
         if self._others is None:
             self._others = {}
@@ -248,7 +252,7 @@ class DeviceLogs:
 
     def notify(self, log: Log) -> None:
         """Tell the device of the entries that it lacks in a log, unless it has been told."""
-        if log is Log.INBOX:
+        if log is _INBOX:
             self.notify_inbox()
             return
         head = self.user.heads[log]
@@ -264,7 +268,7 @@ class DeviceLogs:
 
     def sweep(self, before: float, now: float) -> None:
         """Repeat news from before that time that the device has not asked for. Then move its marks."""
-        self._look_at(Log.INBOX, self.inbox, before, now)
+        self._look_at(_INBOX, self.inbox, before, now)
         if self._others is not None:
             for log, cursor in list(self._others.items()):
                 self._look_at(log, cursor, before, now)
@@ -280,12 +284,12 @@ class DeviceLogs:
 
     def _marked(self, log: Log) -> None:
         self._surroundings.marks.moved(self)
-        if log is Log.INBOX:
+        if log is _INBOX:
             self.user.trim()
 
     def closed(self) -> None:
         """Move the marks one last time, at the end of the connection."""
-        for log in (Log.INBOX, *(self._others or ())):
+        for log in (_INBOX, *(self._others or ())):
             if self.cursor(log).outlived(self._device.heard_at, self._surroundings.time()):
                 self._surroundings.marks.moved(self)
         self._surroundings.marks.left(self)
@@ -299,10 +303,10 @@ class DeviceLogs:
 
     def _tell_inbox(self, *, behind_answers: bool) -> None:
         now = self._surroundings.time()
-        seq = self.inbox.tell(self.user.heads[Log.INBOX], now, behind_answers=behind_answers)
+        seq = self.inbox.tell(self.user.heads[_INBOX], now, behind_answers=behind_answers)
         if seq is not None:
             self._surroundings.notified += 1
-            self.transport.send_notification(SubSignal.MN, notify_message(seq))
+            self.transport.send_notification(_MN, notify_message(seq))
 
     def sent(self, seq: int) -> None:
         """Note the seq of the device's own message, before the device gets the answer.
@@ -310,7 +314,7 @@ class DeviceLogs:
         If it lacks an entry below that seq, it is told of that first: web clients count from the last MN.
         """
         if seq > self.inbox.covered and not self.inbox.own(seq):
-            self.user.learn(Log.INBOX, seq)  # its event may never reach the user's other devices
+            self.user.learn(_INBOX, seq)  # its event may never reach the user's other devices
             self._tell_inbox(behind_answers=False)
 
     def pull(self, message_id: int, claim: int) -> None:
@@ -321,7 +325,7 @@ class DeviceLogs:
         first = (claim <= 0 or not (after or self.handed)) and (not self._from_the_start or self.handed > 0)
         entries = None if first else user.tail_after(after)
         if entries is not None:
-            self._answer(message_id, claim, enumerate(entries, after + 1), user.heads[Log.INBOX])
+            self._answer(message_id, claim, enumerate(entries, after + 1), user.heads[_INBOX])
             self.notify_inbox()
         else:
             kept = inbox.mark if self.handed else NOTHING
@@ -332,8 +336,8 @@ class DeviceLogs:
     def _on_pulled(self, message_id: int, claim: int, reply: Reply) -> None:
         user, inbox = self.user, self.inbox
         if reply.code != Code.SUCCESS:
-            self.transport.send_reply(SubSignal.MP, message_id, reply.code, b"", b"")
-            inbox.failed(user.heads[Log.INBOX], self._surroundings.time())
+            self.transport.send_reply(_MP, message_id, reply.code, b"", b"")
+            inbox.failed(user.heads[_INBOX], self._surroundings.time())
             return
         found = decode_pulled(reply.payload)
         entries = [(seq, TailMessage(body, sender, client)) for seq, sender, client, body in found.entries]
@@ -346,7 +350,7 @@ class DeviceLogs:
         # The device need not be told of messages that it sent itself while the store was read.
         while (own := user.entry(inbox.covered + 1)) is not None and self._is_own(own):
             inbox.own(inbox.covered + 1)
-        user.learn(Log.INBOX, found.head)
+        user.learn(_INBOX, found.head)
         self.notify_inbox()
 
     def _answer(
@@ -426,7 +430,7 @@ class DeviceLogs:
 
         An entry that is not in the tail may belong to any conversation.
         """
-        for seq in range(self.user.heads[Log.INBOX], self.inbox.covered, -1):
+        for seq in range(self.user.heads[_INBOX], self.inbox.covered, -1):
             entry = self.user.entry(seq)
             if entry is None or entry.about().conversation == message.about().conversation:
                 return seq

@@ -28,6 +28,10 @@ from roles.connector.transport import DeviceTransport
 
 log = structlog.get_logger(__name__)
 
+# On the path of every message, so read once (protocol/numbers.py).
+_PUBLISH, _MS = Signal.PUBLISH, SubSignal.MS
+_ALLOWED = Verdict.ALLOWED
+
 _REFUSALS = frozenset(s for s in SubSignal if s.name.startswith("CONNECTION_REFUSED_"))
 _NUMBERED = frozenset(number for number, row in REQUESTS.items() if row.numbered)
 
@@ -46,6 +50,9 @@ class SessionState(Enum):
     AUTHENTICATING = 1
     OPEN = 2
     CLOSED = 3
+
+
+_OPEN = SessionState.OPEN  # read once, like those above
 
 
 class Connect(NamedTuple):
@@ -154,7 +161,7 @@ class Session:
             if self.inflight >= self._most or self._backlog or number == FRAMES_A_TURN:
                 self._keep(frames[number:])
                 return
-            if frame.signal == Signal.PUBLISH and self.state is SessionState.OPEN:
+            if frame.signal == _PUBLISH and self.state is _OPEN:
                 self._publish(frame)
             else:
                 self._carry_out(frame)
@@ -175,15 +182,15 @@ class Session:
         signal = frame.signal
         if self.state is SessionState.CLOSED:
             return
-        if signal == Signal.PUBLISH and self.state is SessionState.OPEN:
+        if signal == _PUBLISH and self.state is _OPEN:
             self._publish(frame)
         elif signal == Signal.PING:
             self._ping(frame)
         elif signal == Signal.CONNECT and self.state is SessionState.NEW:
             self._connect(frame)
-        elif signal == Signal.DISCONNECT and self.state is SessionState.OPEN:
+        elif signal == Signal.DISCONNECT and self.state is _OPEN:
             self._disconnect(frame)
-        elif signal == OVERLONG and self.state is SessionState.OPEN:
+        elif signal == OVERLONG and self.state is _OPEN:
             if self._allowed(frame):
                 self._refuse(frame, Code.INVALID_MESSAGE)
         else:
@@ -233,7 +240,7 @@ class Session:
             return
         welcome = Welcome.decode(reply.payload)
         self.issued_ms = welcome.issued_ms
-        self.state = SessionState.OPEN
+        self.state = _OPEN
         self._buckets = None  # the marks of the device take their place
         self.transport.authenticated(self.uid)
         self.transport.send_connect_ack(SubSignal.CONNECTION_ACCEPTED, welcome.ack)
@@ -257,7 +264,7 @@ class Session:
         verdict = self._flow.limit.count(self._buckets or self._take_buckets(), PING, self._flow.time())
         if verdict is Verdict.FLOOD:
             self.refuse("a flood of PING")
-        return verdict is Verdict.ALLOWED
+        return verdict is _ALLOWED
 
     def _ping(self, frame: Frame) -> None:
         if not self.heartbeat():
@@ -312,7 +319,7 @@ class Session:
     def _finished(self, done: Callable[[Reply], None], future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         try:
-            if self.state is SessionState.OPEN:
+            if self.state is _OPEN:
                 done(future.result())
         finally:
             self._went_out()
@@ -320,12 +327,12 @@ class Session:
     def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         try:
-            if self.state is SessionState.OPEN:
+            if self.state is _OPEN:
                 reply = future.result()
                 code, payload = reply
                 if code:
                     self._tell_refused(frame, code)
-                elif frame.sub_signal == SubSignal.MS:
+                elif frame.sub_signal == _MS:
                     if (seq := sent_seq(payload)) and self.logs is not None:
                         self.logs.sent(seq)
                     payload = payload[:SENT_BYTES]
@@ -394,7 +401,7 @@ class Session:
 
     def invalid(self, sub_signal: int, message_id: int, reason: str) -> None:
         """Answer a request that could not be read."""
-        frame = Frame(Signal.PUBLISH, sub_signal, message_id, b"")
+        frame = Frame(_PUBLISH, sub_signal, message_id, b"")
         if self._allowed(frame):
             self._refuse(frame, Code.INVALID_DATA, reason=reason)
 
@@ -402,7 +409,7 @@ class Session:
         """Count a request. A request over the limit is answered here."""
         kind = frame.sub_signal
         verdict = self._flow.limit.count(self._buckets or self._take_buckets(), kind, self._flow.time())
-        if verdict is Verdict.ALLOWED:
+        if verdict is _ALLOWED:
             return True
         if verdict is Verdict.TOO_OFTEN:
             self._refuse(frame, Code.TOO_OFTEN)
@@ -413,7 +420,7 @@ class Session:
     def _take_buckets(self) -> Buckets:
         """Begin to count the client's requests (limits.py). A flood ends the connection."""
         # Before the login, requests count for this connection alone: the client may name somebody else's device.
-        stranger = self.state is not SessionState.OPEN
+        stranger = self.state is not _OPEN
         self._buckets = Buckets() if stranger else self._flow.buckets.take(self.uid, self.client_id)
         return self._buckets
 

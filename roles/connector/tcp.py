@@ -19,6 +19,10 @@ UNAUTHENTICATED_BODY = 16 * 1024
 SILENCE_SECONDS = 90.0
 """A client counts as dead after so many seconds without a byte. Its first PING may set another time."""
 
+# On the path of every message, so read once (protocol/numbers.py).
+_PUBLISH, _PUB_ACK = Signal.PUBLISH, Signal.PUB_ACK
+_MP = SubSignal.MP
+
 _OF_THE_DEAF = (Signal.CONNECT, Signal.PING)
 _SUCCESS = bytes([Code.SUCCESS])
 _REFUSED = b"\0"
@@ -91,7 +95,7 @@ class TcpConnection(DeviceConnection, asyncio.Protocol):
 
     def send_reply(self, sub_signal: int, message_id: int, code: int, payload: bytes, request: bytes) -> None:
         body = bytes((code,)) + payload
-        self._send(frames.encode(Signal.PUB_ACK, sub_signal, message_id, body))
+        self._send(frames.encode(_PUB_ACK, sub_signal, message_id, body))
 
     def piece(self, message: TailMessage) -> bytes:
         return message.entry()
@@ -99,10 +103,10 @@ class TcpConnection(DeviceConnection, asyncio.Protocol):
     def send_pulled(self, message_id: int, pieces: list[bytes], current: int, head: int) -> None:
         body = _SUCCESS + pull_result(pieces, current, head)
         pushed = not message_id  # transparent messages (section 6)
-        self._send(frames.encode(Signal.PUB_ACK, SubSignal.MP, message_id, body), pushed)
+        self._send(frames.encode(_PUB_ACK, _MP, message_id, body), pushed)
 
     def send_notification(self, sub_signal: int, body: bytes) -> None:
-        self._send(frames.encode(Signal.PUBLISH, sub_signal, 0, body), True)
+        self._send(frames.encode(_PUBLISH, sub_signal, 0, body), True)
 
     def send_ping(self, message_id: int, interval_ms: int) -> None:
         self._pinged = message_id

@@ -43,6 +43,13 @@ from roles.group.words import WordFilter, texts_of
 
 log = structlog.get_logger(__name__)
 
+# On the path of every message, so read once (protocol/numbers.py).
+_PRIVATE, _GROUP = ConversationType.PRIVATE, ConversationType.GROUP
+_TEXT, _CALL_START = ContentType.TEXT, ContentType.CALL_START
+_SUCCESS = Code.SUCCESS
+_NORMAL = UserStatus.NORMAL
+_TRANSPARENT = PersistFlag.TRANSPARENT
+
 _OWN_DEVICES_HEAR = frozenset({ContentType.CALL_ANSWER, ContentType.CALL_ANSWER_AUDIO})
 """What the sender's other devices are pushed too: they ring no more (calls.md section 9.2)."""
 
@@ -103,9 +110,9 @@ class Sending:
         words = self._words
         sender = self._rights.peek(call.uid)
         conversation = message.conversation
-        if conversation.type == ConversationType.PRIVATE:
+        if conversation.type == _PRIVATE:
             target: Rights | GroupMembers | None = self._rights.peek(conversation.target)
-        elif conversation.type == ConversationType.GROUP:
+        elif conversation.type == _GROUP:
             target = self._members.peek(conversation.target)
         else:
             raise not_in(conversation.type)
@@ -113,7 +120,7 @@ class Sending:
             return self._send_later(call, message)
         content = message.content
         if isinstance(target, GroupMembers) and (
-            call.uid not in target.types or _is_transparent(content) or content.type == ContentType.CALL_START
+            call.uid not in target.types or _is_transparent(content) or content.type == _CALL_START
         ):
             return self._send_later(call, message)
         try:
@@ -131,7 +138,7 @@ class Sending:
         self._waiting[call.uid] = waiting
 
         async def send_first(call: Call) -> Reply:
-            if is_group_call(message) and message.content.type != ContentType.CALL_START:
+            if is_group_call(message) and message.content.type != _CALL_START:
                 if message.content.type == ContentType.CALL_ANSWER:
                     await self._standing.members_with(message.conversation.target, call.uid)
                 return await self._calls.signal(call, message, release)
@@ -163,7 +170,7 @@ class Sending:
         members = await self._standing.members_with(message.conversation.target, call.uid)
         opening = await self._calls.open(call, message, members.types)
         if opening.room is None:
-            return Reply(Code.SUCCESS, sent_payload(call.message_id, self._now()))
+            return Reply(_SUCCESS, sent_payload(call.message_id, self._now()))
         everybody = opening.everybody and not members.logged
         only = () if everybody else {call.uid, *opening.receivers}
         audience = Audience(message.conversation.target, members.version, only)
@@ -172,7 +179,7 @@ class Sending:
         except Refusal:
             await self._calls.failed(opening)
             raise
-        if reply.code == Code.SUCCESS:
+        if reply.code == _SUCCESS:
             await self._calls.begun(opening)
         else:
             await self._calls.failed(opening)
@@ -213,7 +220,7 @@ class Sending:
     async def _target(self, uid: str, message: pb.Message) -> Rights | GroupMembers:
         """Return the target of a message. Read it again if the sender seems not to be a member. Raises Refusal."""
         name = message.conversation.target
-        if message.conversation.type == ConversationType.PRIVATE:
+        if message.conversation.type == _PRIVATE:
             return await self._standing.rights_of(name)
         if _is_transparent(message.content):
             await self._drop_if_old(name)
@@ -242,7 +249,7 @@ class Sending:
             self._outbox.push(body, receivers)
             if content.type in _OWN_DEVICES_HEAR:
                 self._outbox.push_to_others(body, call.uid, call.uid, (call.client_id,))
-            return self._resolved(Reply(Code.SUCCESS, sent_payload(call.message_id, timestamp)))
+            return self._resolved(Reply(_SUCCESS, sent_payload(call.message_id, timestamp)))
         future: asyncio.Future[Reply] = self._loop.create_future()
 
         def stored(outcome: Stored | StoreError) -> None:
@@ -262,13 +269,13 @@ class Sending:
                     self._agents
                     and audience is None
                     and conversation.target in self._agents
-                    and content.type == ContentType.TEXT
+                    and content.type == _TEXT
                 ):
                     self._robots.asked(call.uid, conversation.target, content.searchable_content)
                 if audience is not None and not audience.only:
                     self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
                 seq = outcome.entries[0].seq  # of the sender
-                reply = make_reply((Code.SUCCESS, sent_payload(outcome.id, timestamp, seq)))
+                reply = make_reply((_SUCCESS, sent_payload(outcome.id, timestamp, seq)))
             if not future.done():  # the caller's deadline may have come first
                 future.set_result(reply)
 
@@ -300,7 +307,7 @@ class Sending:
             body = await self._store.read(messages.body, id)
             if body is None:
                 raise StoreError("the first copy of a message was not found again")
-            return Reply(Code.SUCCESS, sent_payload(id, pb.Message.FromString(body).server_timestamp))
+            return Reply(_SUCCESS, sent_payload(id, pb.Message.FromString(body).server_timestamp))
 
         def answered(task: asyncio.Task[Reply]) -> None:
             if not future.done():  # the caller's deadline may have come first
@@ -342,7 +349,7 @@ def _may_send(
     uid: str, message: pb.Message, sender: Rights, target: Rights | GroupMembers
 ) -> tuple[Sequence[str], Audience | None]:
     """Return the receivers of a message, without its sender. Raises Refusal if the sender may not send it."""
-    if sender.status != UserStatus.NORMAL:
+    if sender.status != _NORMAL:
         check_heard(sender)
     if message.content.type in SYSTEM_TYPES:
         raise Refusal(Code.INVALID_PARAMETER)
@@ -406,9 +413,9 @@ def _is_transparent(content: pb.MessageContent) -> bool:
     if content.type in TRANSPARENT_TYPES:
         return True
     flag = content.persist_flag
-    if flag != PersistFlag.TRANSPARENT and (flag or not content.HasField("persist_flag")):
+    if flag != _TRANSPARENT and (flag or not content.HasField("persist_flag")):
         return False
-    return content.type != ContentType.CALL_START  # which is stored, whatever the flag says
+    return content.type != _CALL_START  # which is stored, whatever the flag says
 
 
 async def pull(store: Store, call: Call) -> Reply:
@@ -420,16 +427,16 @@ async def pull(store: Store, call: Call) -> Reply:
     found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
         await store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
-    return Reply(Code.SUCCESS, encode_pulled(found))
+    return Reply(_SUCCESS, encode_pulled(found))
 
 
 async def history(store: Store, standing: Standing, call: Call, request: pb.LoadRemoteMessages) -> bytes:
     where = request.conversation
     reader = ""
-    if where.type == ConversationType.GROUP:
+    if where.type == _GROUP:
         await standing.members_with(where.target, call.uid)
         reader = call.uid
-    elif where.type != ConversationType.PRIVATE:
+    elif where.type != _PRIVATE:
         raise not_in(where.type)
     key = conversation_key(where.type, where.line, where.target, call.uid)
     before, count = max(request.before_uid, 0), max(request.count, 0)

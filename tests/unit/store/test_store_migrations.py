@@ -88,6 +88,22 @@ def test_messages_are_kept_and_known_by_their_local_ids_alone(empty_url: str) ->
     assert [tuple(row) for row in rows] == [(1, 7, 0), (2, None, 0), (3, 8, 0)]
 
 
+@pytest.mark.parametrize(
+    ("local_id", "digest", "noted"), [("7", 0, True), ("7", 5, False), ("NULL", 0, False)]
+)
+def test_it_is_noted_whether_there_are_messages_without_a_digest(
+    empty_url: str, local_id: str, digest: int, noted: bool
+) -> None:
+    migrate(empty_url, "0047")
+    with connected(empty_url) as connection:
+        old = "INSERT INTO messages (id, sender, local_id, digest, conversation, body) VALUES "
+        connection.execute(text(f"{old} (1, 'ann', {local_id}, {digest}, 'a', 'x')"))
+    migrate(empty_url)
+    with connected(empty_url) as connection:
+        rows = connection.execute(text("SELECT 1 FROM facts WHERE name = 'messages_without_digest'")).all()
+    assert bool(rows) is noted
+
+
 def test_the_versions_of_friends_and_requests_are_taken_over(empty_url: str) -> None:
     migrate(empty_url, "0001")
     with connected(empty_url) as connection:
