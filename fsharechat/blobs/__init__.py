@@ -112,6 +112,10 @@ class Blobs(ABC):
         """
 
     @abstractmethod
+    async def folder_of(self, uid: str) -> str:
+        """Return the folder of a user's files, the first part of the names of their objects. Raises StoreError."""
+
+    @abstractmethod
     def kept_name(self, name: str) -> str:
         """Return the name under which an object is kept."""
 

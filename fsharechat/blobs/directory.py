@@ -118,6 +118,9 @@ class DirectoryBlobs(Blobs):
         """Return the path of an object's file. The file need not exist."""
         return self._place(bucket, self.kept_name(name))
 
+    async def folder_of(self, uid: str) -> str:
+        return await self._uploaders.folder(uid)
+
     def kept_name(self, name: str) -> str:
         return sha256(identity(name).encode(errors="surrogatepass")).hexdigest()
 

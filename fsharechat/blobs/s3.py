@@ -95,6 +95,9 @@ class S3Blobs(Blobs):
             )
         return f"{self.bucket_url(kind)}{where.folder}/{key}"
 
+    async def folder_of(self, uid: str) -> str:
+        return await self._uploaders.folder(uid)
+
     def kept_name(self, name: str) -> str:
         return name
 

@@ -20,6 +20,7 @@ from roles.group import (
     admin,
     admin_groups,
     admin_keys,
+    admin_personal,
     admin_users,
     admin_words,
     connect,
@@ -47,7 +48,7 @@ _MODULES = (
     *(connect, friends, groups, login, media, media_events, messages),
     *(recall, reports, settings, turn, users),
 )
-_OFFICE = (admin_groups, admin_keys, admin_users, admin_words, open_push)
+_OFFICE = (admin_groups, admin_keys, admin_personal, admin_users, admin_words, open_push)
 
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]

@@ -16,7 +16,7 @@ MAX_DEVICES = 1000
 """How many devices of one user are listed."""
 
 
-async def _account(store: Store, key: str) -> Account:
+async def account_of(store: Store, key: str) -> Account:
     """Return the user with a uid or a number. Raises Denied."""
     found = await store.read(admin.account, normal_number(key) or key)
     if found is None:
@@ -46,7 +46,7 @@ async def create(store: Store, clock: ServerClock, call: Call, request: OfficeRe
 
 
 async def get(store: Store, _: Call, request: OfficeRequest) -> object:
-    account = await _account(store, request["user"])
+    account = await account_of(store, request["user"])
     rows = await store.read(users.profiles, [account.uid])
     profile = dict(zip(users.PROFILE, rows[account.uid], strict=True)) if account.uid in rows else {}
     more = ("portrait", "gender", "mobile", "email", "address", "company", "social", "extra")
@@ -70,7 +70,7 @@ async def set_status(
     store: Store, standing: Standing, expulsion: Expulsion, _: Call, request: OfficeRequest
 ) -> object:
     """Set the status of a user: normal, muted (may not send) or blocked (may not connect), at once and everywhere."""
-    account = await _account(store, request["user"])
+    account = await account_of(store, request["user"])
     status = UserStatus[request["status"].upper()]
     await store.write(admin.set_status, account.uid, status)
     standing.changed([account.uid])
@@ -89,7 +89,7 @@ async def count_sessions(presence: PresenceTable, _: Call, __: OfficeRequest) ->
 
 async def list_sessions(store: Store, presence: PresenceTable, _: Call, request: OfficeRequest) -> object:
     """List the devices of a user. If there are too many: those online first, then those that logged in last."""
-    account = await _account(store, request["user"])
+    account = await account_of(store, request["user"])
     logged_in = await store.read(admin.logged_in, account.uid)
     online = presence.devices(account.uid)
     known = sorted({*logged_in, *online}, key=lambda id: (id not in online, -logged_in.get(id, 0), id))
@@ -111,7 +111,7 @@ async def list_sessions(store: Store, presence: PresenceTable, _: Call, request:
 
 async def end_sessions(store: Store, expulsion: Expulsion, call: Call, request: OfficeRequest) -> object:
     """End the connection of one device of a user, or of all. With `logout` they must log in again."""
-    account = await _account(store, request["user"])
+    account = await account_of(store, request["user"])
     only = [request["clientId"]] if "clientId" in request else None
     logged_out: list[str] = []
     if request["logout"]:

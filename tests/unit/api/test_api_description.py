@@ -90,6 +90,8 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("GET", "/admin/groups", "/admin/groups", None),
         ("GET", "/admin/groups/{group}", "/admin/groups/g1", None),
         ("DELETE", "/admin/groups/{group}", "/admin/groups/g1", None),
+        ("GET", "/admin/users/{user}/export", f"/admin/users/{uid}/export", None),
+        ("DELETE", "/admin/users/{user}", f"/admin/users/{uid}", None),
         ("POST", "/admin/words", "/admin/words", {"words": ["gold"]}),
         ("GET", "/admin/words", "/admin/words", None),
         ("POST", "/admin/words/remove", "/admin/words/remove", {"words": ["gold"]}),
