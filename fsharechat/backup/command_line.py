@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fsharechat import backends, data_folder, log
-from fsharechat.backup import BackupError
+from fsharechat.backup import BackupError, pruning
 from fsharechat.backup.making import BackupMaker
 from fsharechat.backup.restoring import Restorer
 from fsharechat.backup.vault import FolderVault, S3Vault, Vault
@@ -60,7 +60,17 @@ def _backup_parser() -> argparse.ArgumentParser:
         "unchanged media with those before it. What is written is read again and compared.",
     )
     parser.add_argument("place", metavar="DEST", help=_PLACE)
+    parser.add_argument(
+        "--keep", type=_count, default=0, metavar="N", help="afterwards remove all back-ups but the last N"
+    )
     return _with_common(parser)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
 
 
 def _restore_parser() -> argparse.ArgumentParser:
@@ -110,6 +120,8 @@ async def _back_up(settings: Settings, vault: Vault, args: argparse.Namespace) -
         await vault.open(to_write=True)
         blobs = None if args.no_media else await _media(settings, stack)
         print(await BackupMaker.at(vault, datetime.now(UTC), Ticker()).make(database, blobs))
+        if args.keep:
+            print(await pruning.keep_last(vault, args.keep))
 
 
 async def _restore(settings: Settings, vault: Vault, args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -40,6 +41,14 @@ class Vault(ABC):
     @abstractmethod
     async def names(self) -> list[str]:
         """Return the names without a slash."""
+
+    @abstractmethod
+    def below(self, folder: str) -> AsyncIterator[str]:
+        """Yield the names that begin with `folder` and a slash, few in memory at a time."""
+
+    @abstractmethod
+    async def remove(self, name: str) -> None:
+        """Remove a file. It may be gone already."""
 
     @abstractmethod
     async def size(self, name: str) -> int | None:
@@ -107,6 +116,14 @@ class FolderVault(Vault):
     async def names(self) -> list[str]:
         return sorted(file.name for file in self._root.iterdir() if file.is_file())
 
+    async def below(self, folder: str) -> AsyncIterator[str]:
+        for part, _, files in os.walk(self._root / folder):
+            for name in files:
+                yield str((Path(part) / name).relative_to(self._root))
+
+    async def remove(self, name: str) -> None:
+        await _in_thread((self._root / name).unlink, missing_ok=True)
+
     async def size(self, name: str) -> int | None:
         try:
             return (self._root / name).stat().st_size
@@ -158,12 +175,21 @@ class S3Vault(Vault):
         await self._stack.aclose()
 
     async def names(self) -> list[str]:
-        found: list[str] = []
+        return [name async for name in self._listed("", Delimiter="/")]
+
+    def below(self, folder: str) -> AsyncIterator[str]:
+        return self._listed(f"{folder}/")
+
+    async def _listed(self, begin: str, **how: str) -> AsyncIterator[str]:
         pages = self._client.get_paginator("list_objects_v2")
         async with self._errors():
-            async for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix, Delimiter="/"):
-                found += [one["Key"].removeprefix(self._prefix) for one in page.get("Contents", ())]
-        return found
+            async for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + begin, **how):
+                for one in page.get("Contents", ()):
+                    yield one["Key"].removeprefix(self._prefix)
+
+    async def remove(self, name: str) -> None:
+        async with self._errors():
+            await self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
 
     async def size(self, name: str) -> int | None:
         from botocore.exceptions import ClientError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fsharechat.backup import BackupError
+from fsharechat.backup import BackupError, pruning
 from fsharechat.backup.making import BackupMaker
 from fsharechat.backup.restoring import Restorer
 from fsharechat.backup.vault import FolderVault
@@ -134,6 +134,30 @@ async def test_a_second_backup_shares_what_has_not_changed(place: Place) -> None
     await place.restore("2026-03-01T120001Z")
     found = await all_of(blobs_in(place.new / "media"))
     assert sorted(text for _, text in found.values()) == [b"one", b"same"]
+
+
+async def test_the_last_ones_are_kept_whole(place: Place) -> None:
+    await place.file("same.txt", b"same")
+    for n in range(4):
+        await place.file("changing.txt", b"%d" % n)
+        await place.back_up()
+    (place.backups / "media" / "00").mkdir(exist_ok=True)
+    (place.backups / "media" / "00" / "left").write_bytes(b"of one that was cut off")
+    vault = FolderVault(place.backups)
+    await vault.open(to_write=True)
+    said = await pruning.keep_last(vault, 2)
+    assert said == "removed 2 older back-ups and 3 files of media that no other one has"
+    assert await pruning.keep_last(vault, 9) == (
+        "removed 0 older back-ups and 0 files of media that no other one has"
+    )
+    await vault.close()
+    assert len(place.kept()) == 3
+    assert len(list((place.backups / "database").iterdir())) == 2
+    with pytest.raises(BackupError, match="there is no back-up 2026-03-01T120002Z"):
+        await place.restore("2026-03-01T120002Z")
+    await place.restore("2026-03-01T120003Z")
+    found = await all_of(blobs_in(place.new / "media"))
+    assert sorted(text for _, text in found.values()) == [b"2", b"same"]
 
 
 async def test_a_backup_that_is_cut_off_is_none_and_the_next_goes_on(

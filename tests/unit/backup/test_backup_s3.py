@@ -6,7 +6,7 @@ from pathlib import Path
 import aioboto3
 import pytest
 
-from fsharechat.backup import BackupError
+from fsharechat.backup import BackupError, pruning
 from fsharechat.backup.making import BackupMaker
 from fsharechat.backup.restoring import Restorer
 from fsharechat.backup.vault import S3Vault
@@ -48,6 +48,7 @@ async def test_media_go_to_a_bucket_and_come_back(services: Services, tmp_path: 
         assert (await restorer.media(found, blobs)).startswith("1 files of media")
         text = b"".join([piece async for piece in blobs.read(MediaType.IMAGE, "a picture.png")])
         assert text == b"picture" * 1000
+        assert "removed 0 older back-ups and 0 files" in await pruning.keep_last(vault, 1)
         with pytest.raises(BackupError, match="there is no back-up 2020-01-01T000000Z"):
             await restorer.choose("2020-01-01T000000Z")
         wrong = S3Vault(settings.url, keys[0], "wrong" * 5, keys[2], "backups", "")
