@@ -131,7 +131,7 @@ def _name(key: str) -> str:
 
 _MEANINGLESS = {
     "push.ssl.truststore": "clients show no certificates, so there is nobody to trust",
-    "kurento.clienturl": "this server does not use Kurento",
+    "kurento.clienturl": 'calls in groups go through the media role; [media] backend = "kurento" takes them there',
     "hazelcast.members": "group processes find each other by [registry], and share no memory",
     "spring.application.name": "the program is not made with Spring",
     "spring.main.allowbeandefinitionoverriding": "the program is not made with Spring",

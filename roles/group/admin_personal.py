@@ -24,7 +24,9 @@ from roles.group.admin_users import account_of
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.groups import GroupChanges, leave_for_good
+from roles.group.open_push import SENDER
 from roles.group.recall import notice_of
+from roles.group.robots import Robots
 from roles.group.standing import Standing
 
 log = structlog.get_logger(__name__)
@@ -106,6 +108,7 @@ async def delete(
     standing: Standing,
     expulsion: Expulsion,
     changes: GroupChanges,
+    robots: Robots,
     call: Call,
     request: OfficeRequest,
 ) -> object:
@@ -114,6 +117,8 @@ async def delete(
     """
     account = await account_of(store, request["user"])
     uid = account.uid
+    if uid == SENDER or uid in robots.agents:
+        raise Denied(409, "the server itself writes as this user")
     step, _, after = request["after"].partition(":")
     if not step:
         face = await store.read(personal.portrait, uid)
