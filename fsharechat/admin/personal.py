@@ -30,12 +30,11 @@ async def export_user(office: AdminApi, args: Namespace) -> CommandOutput:
             part = page["part"]
             counts[part] = counts.get(part, 0) + len(page["rows"])
             addresses = [address for row in page["rows"] for address in row.get("media", ())]
-            if part in ("profile", "sent"):  # what others sent is theirs
-                for address in addresses:
-                    if address not in files:
-                        files[address] = await _download(http, address, folder, len(files)) or ""
-                        if not files[address]:
-                            missing.append(address)
+            for address in addresses:
+                if address not in files:
+                    files[address] = await _download(http, address, folder, len(files)) or ""
+                    if not files[address]:
+                        missing.append(address)
             _append(folder / f"{part}.jsonl", page["rows"])
     kept = {address: name for address, name in files.items() if name}
     (folder / "media.json").write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))

@@ -51,7 +51,7 @@ async def export(store: Store, blobs: Blobs, call: Call, request: OfficeRequest)
         case "profile":
             found = await store.read(users.profiles, [uid])
             rows = [{**dict(zip(users.PROFILE, found[uid], strict=True)), "number": account.number}]
-            rows[0]["media"] = [address for address in [str(rows[0]["portrait"])] if _place(blobs, address)]
+            rows[0]["media"] = await _own_files(blobs, uid, str(rows[0]["portrait"]))
         case "friends":
             names: tuple[str, ...] = ("uid", "state", "alias", "updateDt")
             rows = [
@@ -70,10 +70,13 @@ async def export(store: Store, blobs: Blobs, call: Call, request: OfficeRequest)
             rows = [dict(zip(names, row, strict=True)) for row in await store.read(personal.settings, uid)]
         case "sent":
             sent, following = await store.read(personal.sent, uid, after)
-            rows = [_shown(blobs, body) for _, body in sent]
+            for _, body in sent:
+                row = _shown(body)
+                address = pb.Message.FromString(body).content.remote_media_url
+                rows.append({**row, "media": await _own_files(blobs, uid, address)})
         case "inbox":
             pulled = await store.read(messages.pull, uid, int(after or 0))
-            rows = [{"seq": entry.seq, **_shown(blobs, entry.body)} for entry in pulled.entries]
+            rows = [{"seq": entry.seq, **_shown(entry.body)} for entry in pulled.entries]
             following = str(pulled.entries[-1].seq) if pulled.entries else ""
         case _:
             raise Denied(400, "after: must be what `next` was")
@@ -83,13 +86,18 @@ async def export(store: Store, blobs: Blobs, call: Call, request: OfficeRequest)
     return {"uid": uid, "part": part, "rows": rows, "next": f"{later[0]}:" if later else ""}
 
 
-def _shown(blobs: Blobs, body: bytes) -> dict[str, object]:
-    message = pb.Message.FromString(body)
-    address = message.content.remote_media_url
-    return {
-        **MessageToDict(message),
-        "media": [address] if _place(blobs, address) else [],
-    }
+def _shown(body: bytes) -> dict[str, object]:
+    return dict(MessageToDict(pb.Message.FromString(body)))
+
+
+async def _own_files(blobs: Blobs, uid: str, address: str) -> list[str]:
+    """Return the address if its file is in the user's own folder: what was forwarded belongs to somebody else."""
+    return [address] if await _own_place(blobs, uid, address) is not None else []
+
+
+async def _own_place(blobs: Blobs, uid: str, address: str) -> tuple[MediaType, str] | None:
+    place = _place(blobs, address)
+    return place if place is not None and uploader_of(place[1]) == await blobs.folder_of(uid) else None
 
 
 def _place(blobs: Blobs, address: str) -> tuple[MediaType, str] | None:
@@ -180,9 +188,9 @@ def _without_texts(dialect: Dialect, uid: str, ids: list[int]) -> Unit[list[str]
 
 
 async def _remove_file(blobs: Blobs, uid: str, address: str) -> None:
-    """Remove a file if it is in the user's own folder: what was forwarded belongs to somebody else."""
-    place = _place(blobs, address)
-    if place is None or uploader_of(place[1]) != await blobs.folder_of(uid):
+    """Remove a file if it is in the user's own folder."""
+    place = await _own_place(blobs, uid, address)
+    if place is None:
         return
     try:
         await blobs.remove(place[0], blobs.kept_name(place[1]))

@@ -64,6 +64,8 @@ async def test_a_user_is_exported_and_deleted(tmp_path: Path) -> None:
             for who in (ann, ben):
                 await until(partial(files_of, who))
             [of_ben], [own] = files_of(ann), files_of(ben)
+            forwarded = next(one.content for one in ann.received if one.content.remote_media_url == of_ben)
+            await ann.send(cat.user_id, forwarded)
 
         folder = tmp_path / "export"
         code, said = await asyncio.to_thread(admin, server, "users", "export", ANN, str(folder))
