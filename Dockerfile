@@ -1,5 +1,10 @@
 # One image for every role: fsharechat --roles connector, group, api, media, or all of them. See compose.yaml.
 #   docker run -p 6789:6789 -p 9326:9326 -p 8081:8081 -p 20000:20000/udp -v fsharechat:/data fsharechat
+FROM node:24.4.1-slim AS web
+WORKDIR /src
+COPY roles roles
+RUN cd roles/api/web && npm ci --no-progress && npm run build
+
 FROM python:3.11.13-slim-bookworm AS build
 RUN python -m venv /opt/fsharechat
 ENV PATH=/opt/fsharechat/bin:$PATH
@@ -10,6 +15,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r r
 COPY pyproject.toml README.md LICENSE settings.toml ./
 COPY fsharechat fsharechat
 COPY roles roles
+COPY --from=web /src/roles/api/web/dist roles/api/web/dist
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.11.13-slim-bookworm

@@ -12,7 +12,11 @@ from fsharechat.client import Client, Credentials, State, login
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the flags that all examples have."""
     flags = argparse.ArgumentParser(description=description)
-    flags.add_argument("--number", required=True, help="the mobile number or e-mail address of the account")
+    account = flags.add_mutually_exclusive_group(required=True)
+    account.add_argument("--number", default="", help="the mobile number or e-mail address of the account")
+    account.add_argument(
+        "--token", default="", help="the token of a bot: fsharechat admin bots create prints it"
+    )
     flags.add_argument("--code", default="", help="its login code; of no use once the login is kept")
     flags.add_argument(
         "--http", default="http://127.0.0.1:8081", help="the server, for the login (%(default)s)"
@@ -27,8 +31,9 @@ def run(arguments: argparse.Namespace, work: Callable[[Client], Awaitable[None]]
 
     async def connected() -> None:
         # The state keeps the login and how far the program has come: after a restart it goes on from there.
-        with State(arguments.state, arguments.number, arguments.http) as state:
-            me = state.credentials or await log_in(arguments)
+        name = arguments.number or Credentials.from_bot_token(arguments.token).user_id
+        with State(arguments.state, name, arguments.http) as state:
+            me = await log_in(arguments) if arguments.token else state.credentials or await log_in(arguments)
             state.credentials = me
             state.save(state.position)
             async with Client(
@@ -43,6 +48,8 @@ def run(arguments: argparse.Namespace, work: Callable[[Client], Awaitable[None]]
 
 async def log_in(arguments: argparse.Namespace) -> Credentials:
     """Log the account in. Raises LoginError; the device has one name, so that it is one device at each start."""
+    if arguments.token:
+        return Credentials.from_bot_token(arguments.token)
     return await login(
         arguments.http, arguments.number, arguments.code, client_id=f"example-{arguments.number}"
     )

@@ -15,6 +15,9 @@ from prometheus_client.registry import Collector
 from fsharechat.health import Health
 from fsharechat.http import make_runner, refuse_encoded
 
+_PREFIX = "fsharechat_"
+_OF_PROCESS = ("process_resident_memory_bytes", "process_cpu_seconds")
+
 
 class _Reading(NamedTuple):
     family: type[CounterMetricFamily | GaugeMetricFamily]
@@ -29,26 +32,34 @@ class Metrics(Collector):
         self._infos: list[InfoMetricFamily] = []
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._process = ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._runner: web.AppRunner | None = None
 
     def counter(self, name: str, help: str, read: Callable[[], float]) -> None:
         """Publish the value of `read`, which only grows, as fsharechat_`name`_total."""
-        self._readings.append(_Reading(CounterMetricFamily, f"fsharechat_{name}", help, read))
+        self._readings.append(_Reading(CounterMetricFamily, f"{_PREFIX}{name}", help, read))
 
     def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
         """Publish the value of `read` as fsharechat_`name`."""
-        self._readings.append(_Reading(GaugeMetricFamily, f"fsharechat_{name}", help, read))
+        self._readings.append(_Reading(GaugeMetricFamily, f"{_PREFIX}{name}", help, read))
 
     def info(self, name: str, help: str, value: dict[str, str]) -> None:
         """Publish texts, as labels of fsharechat_`name`_info, which is 1."""
-        self._infos.append(InfoMetricFamily(f"fsharechat_{name}", help, value))
+        self._infos.append(InfoMetricFamily(f"{_PREFIX}{name}", help, value))
 
     def collect(self) -> Iterator[Metric]:
         for family, name, help, read in self._readings:
             yield family(name, help, value=read())
         yield from self._infos
+
+    def values(self) -> dict[str, float]:
+        """Return the present value of each counter and gauge, by its name without the prefix, and memory and CPU."""
+        found = {reading.name.removeprefix(_PREFIX): float(reading.read()) for reading in self._readings}
+        for family in self._process.collect():
+            if family.name in _OF_PROCESS:
+                found[family.name] = family.samples[0].value
+        return found
 
     async def serve(self, host: str, port: int, health: Health) -> str:
         """Serve GET /metrics and the requests of `health`. Return the address. Raises OSError."""

@@ -29,6 +29,7 @@ from fsharechat.rpc import Rpc, RpcError
 from fsharechat.settings import Settings, SettingsError
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS
 from fsharechat.settings_types import SYSTEM, ServiceTls
+from fsharechat.status import ProcessStatus
 from fsharechat.store.fence import StoreFenced
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Node:
         self.metrics.info("build", "The version that runs.", {"version": __version__})
         self.health = Health()
         self.addresses: dict[str, str] = {}
+        self.status = ProcessStatus(settings.node.roles, self.metrics, self.health, self.addresses)
         self.ready = False
         self.media_link = backends.make_media_link(settings, self.registry, self.rpc)
         self.make_media_server: Callable[[MediaEvents], MediaServer] | None = None
@@ -174,6 +176,9 @@ class Node:
                 raise StartError(f"the {name} role cannot start: {error}") from error
             self.addresses |= booted.addresses
         self.addresses |= metrics
+        if "group" not in roles:
+            self.status.start(self.rpc)
+            stack.callback(self.status.stop)
 
     def _follow(self, section: str, tls: ServiceTls, renew: Callable[[], float | None]) -> None:
         """Renew the certificates of a backend when their files change."""

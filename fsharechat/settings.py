@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,7 @@ from pydantic_settings import EnvSettingsSource
 from fsharechat.role import role_names
 from fsharechat.settings_schema import (
     ENV_PREFIX,
+    AdminSettings,
     AgentSettings,
     ApiSettings,
     BlobsSettings,
@@ -36,14 +37,17 @@ from fsharechat.settings_schema import (
     RegistrySettings,
     RobotsSettings,
     RpcSettings,
+    SessionsSettings,
     Settings,
     StoreSettings,
     TurnSettings,
     UsersSettings,
+    WebSettings,
 )
 from fsharechat.settings_types import Tls
 
 __all__ = [
+    "AdminSettings",
     "AgentSettings",
     "ApiSettings",
     "BlobsSettings",
@@ -59,12 +63,16 @@ __all__ = [
     "RegistrySettings",
     "RobotsSettings",
     "RpcSettings",
+    "SessionsSettings",
+    "SettingInForce",
     "Settings",
     "SettingsError",
     "StoreSettings",
     "Tls",
     "TurnSettings",
     "UsersSettings",
+    "WebSettings",
+    "in_force",
     "key_paths",
     "load",
     "with_super_code",
@@ -74,6 +82,14 @@ DEV_SUPER_CODE = "66666"
 SECRET_SIZE = 16
 
 KeyPath = tuple[str, ...]
+
+
+class SettingInForce(NamedTuple):
+    """A setting that a process runs with. `value` is as in a settings file, "***" for a secret that is set."""
+
+    key: str
+    value: str
+    is_default: bool
 
 
 class SettingsError(Exception):
@@ -314,7 +330,37 @@ def _shown(path: KeyPath, value: object) -> str:
     """Return `value` for an error text: without secrets, and without the password of a URL."""
     if _field(path).repr is False:
         return "***"
-    return re.sub(r"(//[^:/@\s]*):[^/\s]*@", r"\1:***@", repr(value))
+    return _PASSWORD.sub(r"\1:***@", repr(value))
+
+
+def in_force(settings: Settings) -> list[SettingInForce]:
+    """Return all settings, in the order of the file, without secrets."""
+    return list(_in_force(settings, Settings(), ()))
+
+
+def _in_force(model: BaseModel, defaults: BaseModel, path: KeyPath) -> Iterator[SettingInForce]:
+    for name, field in type(model).model_fields.items():
+        value, default = getattr(model, name), getattr(defaults, name)
+        if isinstance(value, BaseModel):
+            yield from _in_force(value, default, (*path, name))
+            continue
+        key = f"{'.'.join(path)}.{name}"
+        if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            for number, item in enumerate(value):
+                yield from _in_force(item, item, (*path, f"{name}[{number}]"))
+            continue
+        hidden = field.repr is False
+        shown = ("***" if value else "") if hidden else _without_password(value)
+        yield SettingInForce(key, shown, value == default)
+
+
+def _without_password(value: object) -> str:
+    """Return a value as text, without the password of a URL in it."""
+    text = str(value) if not isinstance(value, tuple) else ", ".join(map(str, value))
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+_PASSWORD = re.compile(r"(//[^:/@\s]*):[^/\s]*@")
 
 
 def _label(path: KeyPath, section: bool = False) -> str:

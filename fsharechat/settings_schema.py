@@ -251,6 +251,12 @@ class ApiSettings(Section):
     stalled_seconds: Seconds = 120
 
 
+class AdminSettings(Section):
+    idle_seconds: Seconds = 1800
+    session_seconds: Seconds = 43200
+    audit_days: Annotated[Whole, Field(ge=0, le=36_500)] = 365
+
+
 class RpcSettings(Section):
     host: Host = "127.0.0.1"
     port: Port = 0
@@ -414,6 +420,7 @@ class LimitsSettings(Section):
     group_members: Annotated[Whole, Field(ge=2, le=100_000)] = 5000
     uploads_per_day: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 2000
     upload_bytes_per_day: Annotated[Whole, Field(ge=0, le=1 << 60)] = 10 << 30
+    edit_seconds: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 86_400
 
 
 _ENTRY = re.compile(r"1[3-9][0-9]{9}|[^@\s]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
@@ -452,6 +459,17 @@ class RegistrationSettings(Section):
             _, at, domain = number.rpartition("@")
             return number in self.allowed or (bool(at) and f"@{domain}" in self.allowed)
         return self.mode == "open"
+
+
+DAY_MS = 86_400_000
+
+
+class SessionsSettings(Section):
+    days: Annotated[Whole, Field(ge=0, le=36_500)] = 0
+
+    def oldest(self, now: int) -> int:
+        """Return the time (ms) of the oldest login that is still good at the time `now` (ms)."""
+        return now - self.days * DAY_MS if self.days else 0
 
 
 class UsersSettings(Section):
@@ -496,16 +514,38 @@ def _agent_address(value: str) -> str:
 
 
 class AgentSettings(Section):
+    """A robot, and the agent that answers for it."""
+
     uid: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]
     name: Annotated[str, Field(min_length=1, max_length=64)]
-    agent: Annotated[str, AfterValidator(_agent_address)]
     portrait: Annotated[str, Field(max_length=1024)] = ""
+    kind: Literal["stream", "ask", "openai"] = "stream"
+    agent: Annotated[str, AfterValidator(_agent_address)]
+    key: Annotated[Secret, Field(max_length=1024, pattern=r"^[!-~]*$")] = ""
+    model: Annotated[str, Field(max_length=256)] = ""
+    system: Annotated[str, Field(max_length=8_000)] = ""
+    exchanges: Annotated[Whole, Field(ge=0, le=20)] = 3
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.kind == "openai" and not self.model:
+            raise ValueError('an agent of the kind "openai" needs a model')
+        return self
+
+
+def _connector_address(value: str) -> str:
+    if not re.fullmatch(
+        r"(wss?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?(/(?!/)[A-Za-z0-9._~/-]*)?", value
+    ):
+        raise ValueError("must be wss://host:port, ws://host:port, or a path of the same host such as /ws")
+    return value
 
 
 class RobotsSettings(Section):
     agents: Annotated[tuple[AgentSettings, ...], Field(max_length=100)] = ()
     seconds: Seconds = 120
     max_chars: Annotated[Whole, Field(ge=1, le=100_000)] = 20_000
+    context_chars: Annotated[Whole, Field(ge=0, le=1_000_000)] = 8_000
 
     @field_validator("agents")
     @classmethod
@@ -513,6 +553,11 @@ class RobotsSettings(Section):
         if len({agent.uid for agent in value}) < len(value):
             raise ValueError("has two agents with one uid")
         return value
+
+
+class WebSettings(Section):
+    enabled: bool = True
+    ws_url: Annotated[str, AfterValidator(_connector_address)] = ""
 
 
 class MetricsSettings(Section):
@@ -535,6 +580,7 @@ class Settings(BaseSettings):
     node: NodeSettings = NodeSettings()
     connector: ConnectorSettings = ConnectorSettings()
     api: ApiSettings = ApiSettings()
+    admin: AdminSettings = AdminSettings()
     rpc: RpcSettings = RpcSettings()
     store: StoreSettings = StoreSettings()
     bus: BusSettings = BusSettings()
@@ -546,9 +592,11 @@ class Settings(BaseSettings):
     limits: LimitsSettings = LimitsSettings()
     retention: RetentionSettings = RetentionSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    sessions: SessionsSettings = SessionsSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()
+    web: WebSettings = WebSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 

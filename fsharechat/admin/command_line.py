@@ -62,7 +62,7 @@ def _url(settings: Settings) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fsharechat admin",
-        description="Administer a server: users, groups, sensitive words, sessions, messages to users.",
+        description="Administer a server: users, groups, sensitive words, robots, sessions, messages to users.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,6 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_users(subjects.add_parser("users", help="make, show, list, mute, block users"))
     _add_groups(subjects.add_parser("groups", help="list, show, dismiss groups"))
     _add_words(subjects.add_parser("words", help="list, add, remove sensitive words"))
+    _add_accounts(subjects.add_parser("accounts", help="named administrators, for the page at /admin"))
+    _add_audit(
+        _command(subjects, "audit", commands.list_audit, "show what administrators did, the newest first")
+    )
+    _command(subjects, "processes", commands.list_processes, "show the processes and their health")
+    shown = _command(
+        subjects, "settings", commands.list_settings, "show the settings in force, without secrets"
+    )
+    shown.add_argument("--search", default="", metavar="TEXT", help="a part of a key")
+    _add_robots(subjects.add_parser("robots", help="make, show, list, change, remove robots"))
+
+    _add_bots(subjects.add_parser("bots", help="make, list, end bots that log in by a token"))
 
     sessions = _command(
         subjects, "sessions", commands.sessions, "show the devices of a user, or count all online"
@@ -148,6 +160,11 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     deleted = _command(users, "delete", personal.delete_user, "delete a user for good: name, texts and files")
     deleted.add_argument("user", help="uid or number")
     deleted.add_argument("--yes", action="store_true", help="yes, it cannot be undone")
+    number = _command(users, "number", commands.set_number, "give a user another number to log in with")
+    number.add_argument("user", help="uid or number")
+    number.add_argument("number", help="mobile number or e-mail address")
+    code = _command(users, "code", commands.make_code, "make a login code, which you tell the user")
+    code.add_argument("user", help="uid or number")
     for name, status, what in (
         ("block", "blocked", "lock a user out, at once and everywhere"),
         ("mute", "muted", "keep a user from sending"),
@@ -156,6 +173,53 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         change = _command(users, name, commands.set_status, what)
         change.add_argument("user", help="uid or number")
         change.set_defaults(status=status)
+    for name, robot, what in (
+        ("robot", True, "make a user a robot: a program that logs in, and streams its answers"),
+        ("person", False, "make such a user a person again"),
+    ):
+        change = _command(users, name, commands.set_robot, what)
+        change.add_argument("user", help="uid or number")
+        change.set_defaults(robot=robot)
+
+
+def _add_accounts(parser: argparse.ArgumentParser) -> None:
+    accounts = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(accounts, "list", commands.list_accounts, "list the administrators"))
+    roles = "read: sees everything; people: changes users and groups too; all: everything"
+    add = _command(accounts, "add", commands.add_account, "make an administrator")
+    add.add_argument("name")
+    add.add_argument("--role", default="read", choices=("read", "people", "all"), help=roles)
+    role = _command(accounts, "role", commands.set_role, "give an administrator another role")
+    role.add_argument("name")
+    role.add_argument("role", choices=("read", "people", "all"), help=roles)
+    password = _command(
+        accounts,
+        "password",
+        commands.set_password,
+        "give an administrator another password; all sessions end",
+    )
+    password.add_argument("name")
+    for one in (add, password):
+        one.add_argument(
+            "--password-stdin",
+            action="store_true",
+            help="read the password from standard input; else it is asked for",
+        )
+    remove = _command(
+        accounts, "remove", commands.remove_account, "remove an administrator, and end all sessions"
+    )
+    remove.add_argument("name")
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--actor", default="", metavar="NAME", help="only of an administrator, key or command"
+    )
+    parser.add_argument("--op", default="", metavar="NAME", help="only one operation, such as users.status")
+    parser.add_argument(
+        "--target", default="", metavar="ID", help="only about a uid, a group or an administrator"
+    )
+    _add_paging(parser)
 
 
 def _add_groups(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +234,46 @@ def _add_groups(parser: argparse.ArgumentParser) -> None:
         ("dismiss", commands.dismiss_group, "dismiss a group, as its owner would"),
     ):
         _command(groups, name, run, what).add_argument("group", help="the id of the group")
+    for name, run, kind, what in (
+        ("silence", commands.set_member, "silenced", "keep a member from writing in a group"),
+        ("unsilence", commands.set_member, "normal", "let a silenced member write again"),
+        ("owner", commands.hand_over, "", "hand a group over to another member"),
+    ):
+        change = _command(groups, name, run, what)
+        change.add_argument("group", help="the id of the group")
+        change.add_argument("member", help="the uid of the member")
+        change.set_defaults(type=kind)
+
+
+def _add_robots(parser: argparse.ArgumentParser) -> None:
+    robots = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(robots, "list", commands.list_robots, "list the robots"))
+    create = _command(robots, "create", commands.create_robot, "make a robot")
+    create.add_argument("uid", help="the uid of the user that is made")
+    change = _command(robots, "change", commands.change_robot, "change a robot; what is not given stays")
+    change.add_argument("robot", metavar="uid")
+    for parser, needed in ((create, True), (change, False)):
+        parser.add_argument("--name", required=needed, help="the display name")
+        parser.add_argument("--agent", required=needed, metavar="URL", help="the address of its agent")
+        parser.add_argument(
+            "--kind", choices=("stream", "ask", "openai"), help="how the agent is asked; stream"
+        )
+        parser.add_argument("--model", help="the model of an agent of the kind openai")
+        parser.add_argument(
+            "--system", metavar="TEXT", help="what such an agent is told before all questions"
+        )
+        parser.add_argument(
+            "--exchanges", type=int, metavar="N", help="exchanges before that it is told of; 3"
+        )
+        parser.add_argument("--portrait", metavar="URL", help="the address of its picture")
+        parser.add_argument(
+            "--key-file", type=Path, metavar="FILE", help="a file with the agent's key; - reads it from stdin"
+        )
+    for name, run, what in (
+        ("get", commands.get_robot, "show a robot"),
+        ("remove", commands.remove_robot, "take a robot's agent away; its user stays"),
+    ):
+        _command(robots, name, run, what).add_argument("robot", metavar="uid")
 
 
 def _add_words(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +288,16 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         change.add_argument(
             "--file", type=Path, help="a file of words, one a line; lines with # are comments"
         )
+
+
+def _add_bots(parser: argparse.ArgumentParser) -> None:
+    bots = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(bots, "list", commands.list_bots, "list the bots"))
+    for name, run, what in (
+        ("create", commands.create_bot, "make a bot, and print its token, which is shown only once"),
+        ("revoke", commands.revoke_bot, "take the token of a bot back, and disconnect it"),
+    ):
+        _command(bots, name, run, what).add_argument("name", help="the name of the bot")
 
 
 def _add_paging(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,7 @@
 """The commands of `fsharechat admin`: their requests, and the display of the answers."""
 
+import getpass
+import sys
 import unicodedata
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -92,6 +94,22 @@ async def set_status(office: AdminApi, args: Namespace) -> CommandOutput:
     return CommandOutput(user, _users([user]))
 
 
+async def set_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    user = await office.ask("PUT", "admin", "users", args.user, "robot", body={"robot": args.robot})
+    return CommandOutput(user, _users([user]))
+
+
+async def set_number(office: AdminApi, args: Namespace) -> CommandOutput:
+    user = await office.ask("PUT", "admin", "users", args.user, "number", body={"number": args.number})
+    return CommandOutput(user, _users([user]))
+
+
+async def make_code(office: AdminApi, args: Namespace) -> CommandOutput:
+    made = await office.ask("POST", "admin", "users", args.user, "code")
+    row = (made["number"], made["code"], moment(made["expiresAt"]))
+    return CommandOutput(made, table(("number", "code", "good until"), [row]))
+
+
 def _users(users: Sequence[dict[str, Any]]) -> str:
     rows = [(user["uid"], user["number"], user["displayName"], user["status"]) for user in users]
     return table(("uid", "number", "display name", "status"), rows, "no users found")
@@ -115,6 +133,17 @@ async def get_group(office: AdminApi, args: Namespace) -> CommandOutput:
     ]
     members = table(("uid", "display name", "alias", "type", "member since"), rows, "it has no members")
     return CommandOutput(group, f"{_groups([group])}\n\n{members}")
+
+
+async def set_member(office: AdminApi, args: Namespace) -> CommandOutput:
+    path = ("admin", "groups", args.group, "members", args.member)
+    group = await office.ask("PUT", *path, body={"type": args.type})
+    return CommandOutput(group, _groups([group]))
+
+
+async def hand_over(office: AdminApi, args: Namespace) -> CommandOutput:
+    group = await office.ask("PUT", "admin", "groups", args.group, "owner", body={"owner": args.member})
+    return CommandOutput(group, _groups([group]))
 
 
 async def dismiss_group(office: AdminApi, args: Namespace) -> CommandOutput:
@@ -159,6 +188,151 @@ async def remove_words(office: AdminApi, args: Namespace) -> CommandOutput:
     return CommandOutput({"removed": removed}, f"{removed} removed")
 
 
+# Named administrators, and what they did
+
+
+async def list_accounts(office: AdminApi, args: Namespace) -> CommandOutput:
+    return await _list(office, args, "accounts", {"after": args.after}, _accounts)
+
+
+async def add_account(office: AdminApi, args: Namespace) -> CommandOutput:
+    body = {"name": args.name, "role": args.role, "password": _password(args)}
+    account = await office.ask("POST", "admin", "accounts", body=body)
+    return CommandOutput(account, _accounts([account]))
+
+
+async def set_role(office: AdminApi, args: Namespace) -> CommandOutput:
+    account = await office.ask("PUT", "admin", "accounts", args.name, "role", body={"role": args.role})
+    return CommandOutput(account, _accounts([account]))
+
+
+async def set_password(office: AdminApi, args: Namespace) -> CommandOutput:
+    body = {"password": _password(args)}
+    account = await office.ask("PUT", "admin", "accounts", args.name, "password", body=body)
+    return CommandOutput(account, _accounts([account]))
+
+
+async def remove_account(office: AdminApi, args: Namespace) -> CommandOutput:
+    account = await office.ask("DELETE", "admin", "accounts", args.name)
+    return CommandOutput(account, _accounts([account]))
+
+
+async def list_audit(office: AdminApi, args: Namespace) -> CommandOutput:
+    query = {"actor": args.actor, "op": args.op, "target": args.target, "after": args.after, "limit": "200"}
+    found: list[dict[str, Any]] = []
+    page: dict[str, Any] = {}
+    async for page in office.pages("admin", "audit", query=query, whole=args.all):
+        found += page["entries"]
+    rows = [
+        (
+            moment(one["at"]),
+            one["actor"],
+            one["op"],
+            one["target"],
+            one["status"],
+            one["address"],
+            orjson.dumps(one["details"]).decode(),
+        )
+        for one in found
+    ]
+    heads = ("when", "who", "what", "on whom", "status", "from", "details")
+    text = f"{table(heads, rows, 'no entries found')}\n{_more(page, 'of them')}".rstrip()
+    return CommandOutput({"entries": found, "next": page["next"]}, text)
+
+
+def _password(args: Namespace) -> str:
+    """Return the password from standard input, or from who sits there, typed twice. Raises Usage."""
+    if args.password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("password: ")
+    if getpass.getpass("again: ") != password:
+        raise Usage("the passwords differ")
+    return password
+
+
+def _accounts(accounts: Sequence[dict[str, Any]]) -> str:
+    rows = [(one["name"], one["role"], moment(one["madeAt"])) for one in accounts]
+    return table(("name", "role", "made"), rows, "there are no named administrators")
+
+
+# The server
+
+
+async def list_processes(office: AdminApi, args: Namespace) -> CommandOutput:
+    found = await office.ask("GET", "admin", "processes")
+    rows = [
+        (
+            one["name"],
+            ",".join(one["roles"]),
+            one["version"],
+            moment(one["startedAt"]),
+            "; ".join(f"{part}: {state}" for part, state in one["health"].items() if state != "ok") or "ok",
+        )
+        for one in found["processes"]
+    ]
+    good = all(one["serves"] for one in found["processes"])
+    return CommandOutput(found, table(("process", "roles", "version", "started", "health"), rows), good=good)
+
+
+async def list_settings(office: AdminApi, args: Namespace) -> CommandOutput:
+    found = await office.ask("GET", "admin", "settings", query={"search": args.search})
+    rows = [(one["key"], one["value"], one["isDefault"]) for one in found["settings"]]
+    return CommandOutput(found, table(("key", "value", "default"), rows, "no settings found"))
+
+
+# Robots
+
+_OF_ROBOTS = ("name", "agent", "kind", "model", "system", "exchanges", "portrait")
+
+
+async def list_robots(office: AdminApi, args: Namespace) -> CommandOutput:
+    return await _list(office, args, "robots", {"after": args.after}, _robots)
+
+
+async def get_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    robot = await office.ask("GET", "admin", "robots", args.robot)
+    return CommandOutput(robot, table(("", "value"), sorted(robot.items())))
+
+
+async def create_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    robot = await office.ask("POST", "admin", "robots", body={"uid": args.uid, **_of_robot(args)})
+    return CommandOutput(robot, _robots([robot]))
+
+
+async def change_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    robot = await office.ask("PUT", "admin", "robots", args.robot, body=_of_robot(args))
+    return CommandOutput(robot, _robots([robot]))
+
+
+async def remove_robot(office: AdminApi, args: Namespace) -> CommandOutput:
+    removed = await office.ask("DELETE", "admin", "robots", args.robot)
+    return CommandOutput(removed, "removed" if removed["removed"] else "there was no such robot")
+
+
+def _of_robot(args: Namespace) -> dict[str, object]:
+    given = {name: getattr(args, name) for name in _OF_ROBOTS if getattr(args, name) is not None}
+    if args.key_file is not None:
+        given["key"] = _secret(args.key_file)
+    return given
+
+
+def _secret(file: Path) -> str:
+    """Return what is in a file, or on stdin. Flags would show it to everybody who lists processes."""
+    try:
+        return (sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")).strip()
+    except OSError as error:
+        raise Usage(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Usage(f"{file}: is not UTF-8") from None
+
+
+def _robots(robots: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (one["uid"], one["name"], one["kind"], one["agent"], one["hasKey"], one["fixed"]) for one in robots
+    ]
+    return table(("uid", "name", "kind", "agent", "key", "in settings"), rows, "there are no robots")
+
+
 # Sessions
 
 
@@ -189,6 +363,28 @@ async def kick(office: AdminApi, args: Namespace) -> CommandOutput:
     ]
     heads = ("client id", "disconnected", "logged out")
     return CommandOutput(ended, table(heads, rows, "no device was online or logged in"))
+
+
+# Bots
+
+
+async def create_bot(office: AdminApi, args: Namespace) -> CommandOutput:
+    bot = await office.ask("POST", "admin", "bots", body={"name": args.name})
+    return CommandOutput(bot, f"{bot['token']}")
+
+
+async def list_bots(office: AdminApi, args: Namespace) -> CommandOutput:
+    return await _list(office, args, "bots", {"after": args.after}, _bots)
+
+
+async def revoke_bot(office: AdminApi, args: Namespace) -> CommandOutput:
+    bot = await office.ask("DELETE", "admin", "bots", args.name)
+    return CommandOutput(bot, _bots([bot]))
+
+
+def _bots(bots: Sequence[dict[str, Any]]) -> str:
+    rows = [(bot["name"], bot["uid"], bot["active"], moment(bot["createdAt"])) for bot in bots]
+    return table(("name", "uid", "token is good", "token made"), rows, "no bots found")
 
 
 # The open API

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from fsharechat import __version__
+
 TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
 
 
@@ -19,10 +21,10 @@ class AdminApi:
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url.rstrip("/")
-        self._key = key
+        self._headers = {"Authorization": f"Bearer {key}", "User-Agent": f"fsharechat-admin/{__version__}"}
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=TIMEOUT, headers={"Authorization": f"Bearer {self._key}"})
+        self._http = aiohttp.ClientSession(timeout=TIMEOUT, headers=self._headers)
         return self
 
     async def __aexit__(

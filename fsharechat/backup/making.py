@@ -13,7 +13,7 @@ from fsharechat.backup.manifest import Manifest, MediaLine, VaultFile
 from fsharechat.backup.vault import Vault
 from fsharechat.blobs import Blobs, FileGone, KeptFile
 from fsharechat.protocol.signals import MediaType
-from fsharechat.store import copies
+from fsharechat.store import snapshots
 from fsharechat.ticker import Ticker
 
 
@@ -75,8 +75,8 @@ class BackupMaker:
     async def _copy(self, database: Path) -> tuple[VaultFile, str, int]:
         target = self._staged()
         try:
-            await asyncio.to_thread(copies.copy, database, target, self._tell_pages)
-            state = await asyncio.to_thread(copies.check, target)
+            await asyncio.to_thread(snapshots.copy, database, target, self._tell_pages)
+            state = await asyncio.to_thread(snapshots.check, target)
             if not state.revision:
                 raise BackupError(f"{database} has no tables: it is not a database of fsharechat")
             kept = await self._put(f"database/{self._name}.db", target)

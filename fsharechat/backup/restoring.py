@@ -12,7 +12,7 @@ from fsharechat.backup.vault import Vault, checked
 from fsharechat.blobs import Blobs, FileGone
 from fsharechat.process import sync
 from fsharechat.protocol.signals import MediaType
-from fsharechat.store import copies, fence
+from fsharechat.store import fence, snapshots
 from fsharechat.store.migrate import revisions
 from fsharechat.ticker import Ticker
 
@@ -49,7 +49,7 @@ class Restorer:
 
     def check_place(self, found: Manifest, database: Path) -> None:
         """Check that nothing is in the way of the database, and that there is room. Raises BackupError."""
-        for path in (database, *(database.with_name(database.name + end) for end in copies.BESIDE)):
+        for path in (database, *(database.with_name(database.name + end) for end in snapshots.BESIDE)):
             if path.exists():
                 raise BackupError(
                     f"{path} is there, and a restore replaces nothing: move it away, or name another folder by --data"
@@ -94,7 +94,7 @@ class Restorer:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        await asyncio.to_thread(copies.check, unfinished)
+        await asyncio.to_thread(snapshots.check, unfinished)
         unfinished.rename(path)
         sync(path.parent)
         return f"the database, {kept.size:,} bytes"

@@ -77,6 +77,16 @@ class Recalled(NamedTuple):
     operator_client: str
 
 
+class Edited(NamedTuple):
+    """A stored message has a new body, because its sender `operator` has edited it. As Recalled."""
+
+    message_id: int
+    body: bytes
+    entries: Sequence[Entry]
+    operator: str
+    operator_client: str
+
+
 class Reported(NamedTuple):
     """Users have reports of a kind (ReportType) up to these seqs."""
 
@@ -102,7 +112,7 @@ class Resync(NamedTuple):
     """
 
 
-Event = Deliver | Push | PushTo | Notify | Recalled | Reported | Kick | Resync
+Event = Deliver | Push | PushTo | Notify | Recalled | Edited | Reported | Kick | Resync
 
 
 class Presence(NamedTuple):
@@ -144,6 +154,11 @@ class Bus(Renewable, ABC):
     @abstractmethod
     async def close(self) -> None:
         """Deliver the published events, within a bound, and close."""
+
+    @property
+    @abstractmethod
+    def reaches_one_device(self) -> bool:
+        """Whether all connectors carry out a PushTo. Those of the version before pass it over."""
 
     @abstractmethod
     def write_for(self, version: int) -> None:

@@ -12,7 +12,19 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Presence, Push, PushTo, Recalled, Reported, Resync
+from fsharechat.bus import (
+    Deliver,
+    Edited,
+    Event,
+    Kick,
+    Notify,
+    Presence,
+    Push,
+    PushTo,
+    Recalled,
+    Reported,
+    Resync,
+)
 from fsharechat.bus import events_pb2 as pb
 from fsharechat.store.messages import Entry, make_entry
 from fsharechat.versions import Range
@@ -21,7 +33,7 @@ SPOKEN = Range(1, 2)
 """The versions of events.proto, and of the presence records below. The newest changes whenever they change."""
 
 
-_ONE_DEVICE = 2
+ONE_DEVICE = 2
 """The version since which there is a push to one device. To the others it would be one to all devices of a user."""
 
 
@@ -48,12 +60,13 @@ def encode_events(events: Sequence[Event], version: int = SPOKEN.newest) -> byte
         elif isinstance(event, Push):
             add(push=pb.Push(body=event.body, uids=event.uids))
         elif isinstance(event, PushTo):
-            if version >= _ONE_DEVICE:
+            if version >= ONE_DEVICE:
                 add(push_to=pb.PushTo(**event._asdict()))
         elif isinstance(event, Notify):
             add(notify=pb.Notify(**event._asdict()))
-        elif isinstance(event, Recalled):
-            recalled = add().recalled
+        elif isinstance(event, Recalled | Edited):
+            one = add()
+            recalled = one.recalled if isinstance(event, Recalled) else one.edited
             recalled.message_id = event.message_id
             recalled.body = event.body
             recalled.operator = event.operator
@@ -96,10 +109,10 @@ def _event(event: pb.Event) -> Event | None:
     if event.HasField("notify"):
         note = event.notify
         return Notify(note.sub_signal, note.body, note.uid, note.except_client)
-    if event.HasField("recalled"):
-        gone = event.recalled
-        entries = [Entry(entry.uid, entry.seq) for entry in gone.entries]
-        return Recalled(gone.message_id, gone.body, entries, gone.operator, gone.operator_client)
+    if event.HasField("recalled") or event.HasField("edited"):
+        made, told = (Recalled, event.recalled) if event.HasField("recalled") else (Edited, event.edited)
+        entries = [Entry(entry.uid, entry.seq) for entry in told.entries]
+        return made(told.message_id, told.body, entries, told.operator, told.operator_client)
     if event.HasField("reported"):
         report = event.reported
         return Reported(report.kind, [Entry(entry.uid, entry.seq) for entry in report.entries])

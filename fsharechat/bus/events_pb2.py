@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x65vents.proto\x12\x0e\x66sharechat.bus\"?\n\x06Record\x12$\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x15.fsharechat.bus.Event\x12\x0f\n\x07version\x18\x0f \x01(\x05\"\xca\x02\n\x05\x45vent\x12(\n\x07\x64\x65liver\x18\x01 \x01(\x0b\x32\x17.fsharechat.bus.Deliver\x12\"\n\x04push\x18\x02 \x01(\x0b\x32\x14.fsharechat.bus.Push\x12&\n\x06notify\x18\x03 \x01(\x0b\x32\x16.fsharechat.bus.Notify\x12\"\n\x04kick\x18\x04 \x01(\x0b\x32\x14.fsharechat.bus.Kick\x12*\n\x08recalled\x18\x05 \x01(\x0b\x32\x18.fsharechat.bus.Recalled\x12*\n\x08reported\x18\x06 \x01(\x0b\x32\x18.fsharechat.bus.Reported\x12&\n\x06resync\x18\x07 \x01(\x0b\x32\x16.fsharechat.bus.Resync\x12\'\n\x07push_to\x18\x08 \x01(\x0b\x32\x16.fsharechat.bus.PushTo\"!\n\x05\x45ntry\x12\x0b\n\x03uid\x18\x01 \x02(\t\x12\x0b\n\x03seq\x18\x02 \x02(\x03\"z\n\x07\x44\x65liver\x12\x0c\n\x04\x62ody\x18\x01 \x02(\x0c\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.fsharechat.bus.Entry\x12\x0e\n\x06sender\x18\x03 \x02(\t\x12\x15\n\rsender_client\x18\x04 \x02(\t\x12\x12\n\nmessage_id\x18\x05 \x01(\x03\"\"\n\x04Push\x12\x0c\n\x04\x62ody\x18\x01 \x02(\x0c\x12\x0c\n\x04uids\x18\x02 \x03(\t\"F\n\x06PushTo\x12\x0c\n\x04\x62ody\x18\x01 \x02(\x0c\x12\x0e\n\x06sender\x18\x02 \x02(\t\x12\x0b\n\x03uid\x18\x03 \x02(\t\x12\x11\n\tclient_id\x18\x04 \x02(\t\"N\n\x06Notify\x12\x12\n\nsub_signal\x18\x01 \x02(\x05\x12\x0c\n\x04\x62ody\x18\x02 \x02(\x0c\x12\x0b\n\x03uid\x18\x03 \x02(\t\x12\x15\n\rexcept_client\x18\x04 \x02(\t\"\x7f\n\x08Recalled\x12\x12\n\nmessage_id\x18\x01 \x02(\x03\x12\x0c\n\x04\x62ody\x18\x02 \x02(\x0c\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.fsharechat.bus.Entry\x12\x10\n\x08operator\x18\x04 \x02(\t\x12\x17\n\x0foperator_client\x18\x05 \x01(\t\"@\n\x08Reported\x12\x0c\n\x04kind\x18\x01 \x02(\x05\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.fsharechat.bus.Entry\"5\n\x04Kick\x12\x0b\n\x03uid\x18\x01 \x02(\t\x12\x11\n\tclient_id\x18\x02 \x02(\t\x12\r\n\x05\x65poch\x18\x03 \x02(\x03\"\x08\n\x06Resync\"X\n\x08Presence\x12\x0b\n\x03uid\x18\x01 \x02(\t\x12\x11\n\tclient_id\x18\x02 \x02(\t\x12\x0c\n\x04node\x18\x03 \x02(\x05\x12\r\n\x05\x65poch\x18\x04 \x02(\x03\x12\x0f\n\x07version\x18\x0f \x01(\x05\"(\n\x07\x43hanged\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x0f\n\x07version\x18\x0f \x01(\x05')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x65vents.proto\x12\x0e\x66sharechat.bus\"?\n\x06Record\x12$\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x15.fsharechat.bus.Event\x12\x0f\n\x07version\x18\x0f \x01(\x05\"\xf4\x02\n\x05\x45vent\x12(\n\x07\x64\x65liver\x18\x01 \x01(\x0b\x32\x17.fsharechat.bus.Deliver\x12\"\n\x04push\x18\x02 \x01(\x0b\x32\x14.fsharechat.bus.Push\x12&\n\x06notify\x18\x03 \x01(\x0b\x32\x16.fsharechat.bus.Notify\x12\"\n\x04kick\x18\x04 \x01(\x0b\x32\x14.fsharechat.bus.Kick\x12*\n\x08recalled\x18\x05 \x01(\x0b\x32\x18.fsharechat.bus.Recalled\x12*\n\x08reported\x18\x06 \x01(\x0b\x32\x18.fsharechat.bus.Reported\x12&\n\x06resync\x18\x07 \x01(\x0b\x32\x16.fsharechat.bus.Resync\x12\'\n\x07push_to\x18\x08 \x01(\x0b\x32\x16.fsharechat.bus.PushTo\x12(\n\x06\x65\x64ited\x18\t \x01(\x0b\x32\x18.fsharechat.bus.Recalled\"!\n\x05\x45ntry\x12\x0b\n\x03uid\x18\x01 \x02(\t\x12\x0b\n\x03seq\x18\x02 \x02(\x03\"z\n\x07\x44\x65liver\x12\x0c\n\x04\x62ody\x18\x01 \x02(\x0c\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.fsharechat.bus.Entry\x12\x0e\n\x06sender\x18\x03 \x02(\t\x12\x15\n\rsender_client\x18\x04 \x02(\t\x12\x12\n\nmessage_id\x18\x05 \x01(\x03\"\"\n\x04Push\x12\x0c\n\x04\x62ody\x18\x01 \x02(\x0c\x12\x0c\n\x04uids\x18\x02 \x03(\t\"F\n\x06PushTo\x12\x0c\n\x04\x62ody\x18\x01 \x02(\x0c\x12\x0e\n\x06sender\x18\x02 \x02(\t\x12\x0b\n\x03uid\x18\x03 \x02(\t\x12\x11\n\tclient_id\x18\x04 \x02(\t\"N\n\x06Notify\x12\x12\n\nsub_signal\x18\x01 \x02(\x05\x12\x0c\n\x04\x62ody\x18\x02 \x02(\x0c\x12\x0b\n\x03uid\x18\x03 \x02(\t\x12\x15\n\rexcept_client\x18\x04 \x02(\t\"\x7f\n\x08Recalled\x12\x12\n\nmessage_id\x18\x01 \x02(\x03\x12\x0c\n\x04\x62ody\x18\x02 \x02(\x0c\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.fsharechat.bus.Entry\x12\x10\n\x08operator\x18\x04 \x02(\t\x12\x17\n\x0foperator_client\x18\x05 \x01(\t\"@\n\x08Reported\x12\x0c\n\x04kind\x18\x01 \x02(\x05\x12&\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x15.fsharechat.bus.Entry\"5\n\x04Kick\x12\x0b\n\x03uid\x18\x01 \x02(\t\x12\x11\n\tclient_id\x18\x02 \x02(\t\x12\r\n\x05\x65poch\x18\x03 \x02(\x03\"\x08\n\x06Resync\"X\n\x08Presence\x12\x0b\n\x03uid\x18\x01 \x02(\t\x12\x11\n\tclient_id\x18\x02 \x02(\t\x12\x0c\n\x04node\x18\x03 \x02(\x05\x12\r\n\x05\x65poch\x18\x04 \x02(\x03\x12\x0f\n\x07version\x18\x0f \x01(\x05\"(\n\x07\x43hanged\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x0f\n\x07version\x18\x0f \x01(\x05')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,27 +34,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORD']._serialized_start=32
   _globals['_RECORD']._serialized_end=95
   _globals['_EVENT']._serialized_start=98
-  _globals['_EVENT']._serialized_end=428
-  _globals['_ENTRY']._serialized_start=430
-  _globals['_ENTRY']._serialized_end=463
-  _globals['_DELIVER']._serialized_start=465
-  _globals['_DELIVER']._serialized_end=587
-  _globals['_PUSH']._serialized_start=589
-  _globals['_PUSH']._serialized_end=623
-  _globals['_PUSHTO']._serialized_start=625
-  _globals['_PUSHTO']._serialized_end=695
-  _globals['_NOTIFY']._serialized_start=697
-  _globals['_NOTIFY']._serialized_end=775
-  _globals['_RECALLED']._serialized_start=777
-  _globals['_RECALLED']._serialized_end=904
-  _globals['_REPORTED']._serialized_start=906
-  _globals['_REPORTED']._serialized_end=970
-  _globals['_KICK']._serialized_start=972
-  _globals['_KICK']._serialized_end=1025
-  _globals['_RESYNC']._serialized_start=1027
-  _globals['_RESYNC']._serialized_end=1035
-  _globals['_PRESENCE']._serialized_start=1037
-  _globals['_PRESENCE']._serialized_end=1125
-  _globals['_CHANGED']._serialized_start=1127
-  _globals['_CHANGED']._serialized_end=1167
+  _globals['_EVENT']._serialized_end=470
+  _globals['_ENTRY']._serialized_start=472
+  _globals['_ENTRY']._serialized_end=505
+  _globals['_DELIVER']._serialized_start=507
+  _globals['_DELIVER']._serialized_end=629
+  _globals['_PUSH']._serialized_start=631
+  _globals['_PUSH']._serialized_end=665
+  _globals['_PUSHTO']._serialized_start=667
+  _globals['_PUSHTO']._serialized_end=737
+  _globals['_NOTIFY']._serialized_start=739
+  _globals['_NOTIFY']._serialized_end=817
+  _globals['_RECALLED']._serialized_start=819
+  _globals['_RECALLED']._serialized_end=946
+  _globals['_REPORTED']._serialized_start=948
+  _globals['_REPORTED']._serialized_end=1012
+  _globals['_KICK']._serialized_start=1014
+  _globals['_KICK']._serialized_end=1067
+  _globals['_RESYNC']._serialized_start=1069
+  _globals['_RESYNC']._serialized_end=1077
+  _globals['_PRESENCE']._serialized_start=1079
+  _globals['_PRESENCE']._serialized_end=1167
+  _globals['_CHANGED']._serialized_start=1169
+  _globals['_CHANGED']._serialized_end=1209
 # @@protoc_insertion_point(module_scope)

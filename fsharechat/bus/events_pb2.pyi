@@ -15,7 +15,7 @@ class Record(_message.Message):
     def __init__(self, event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported", "resync", "push_to")
+    __slots__ = ("deliver", "push", "notify", "kick", "recalled", "reported", "resync", "push_to", "edited")
     DELIVER_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
     NOTIFY_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,7 @@ class Event(_message.Message):
     REPORTED_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
     PUSH_TO_FIELD_NUMBER: _ClassVar[int]
+    EDITED_FIELD_NUMBER: _ClassVar[int]
     deliver: Deliver
     push: Push
     notify: Notify
@@ -32,7 +33,8 @@ class Event(_message.Message):
     reported: Reported
     resync: Resync
     push_to: PushTo
-    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., push_to: _Optional[_Union[PushTo, _Mapping]] = ...) -> None: ...
+    edited: Recalled
+    def __init__(self, deliver: _Optional[_Union[Deliver, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., notify: _Optional[_Union[Notify, _Mapping]] = ..., kick: _Optional[_Union[Kick, _Mapping]] = ..., recalled: _Optional[_Union[Recalled, _Mapping]] = ..., reported: _Optional[_Union[Reported, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., push_to: _Optional[_Union[PushTo, _Mapping]] = ..., edited: _Optional[_Union[Recalled, _Mapping]] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("uid", "seq")

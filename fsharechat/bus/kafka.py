@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from fsharechat.bus import Bus, BusAway, BusError, Event, Presence, Push, codec
+from fsharechat.bus import Bus, BusAway, BusError, Event, Presence, Push, PushTo, codec
 from fsharechat.bus.codec import RecordError, VersionError
 from fsharechat.bus.kafka_access import NO_TLS, Access
 from fsharechat.bus.kafka_producer import MAX_REQUEST_BYTES, Producer, Record
@@ -106,6 +106,10 @@ class KafkaBus(Bus):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._producer.stop()
 
+    @property
+    def reaches_one_device(self) -> bool:
+        return self._version >= codec.ONE_DEVICE
+
     def write_for(self, version: int) -> None:
         version = min(max(version, codec.SPOKEN.oldest), codec.SPOKEN.newest)
         if version != self._version:
@@ -114,7 +118,7 @@ class KafkaBus(Bus):
 
     def deliver(self, node: int, events: Sequence[Event]) -> None:
         if self._away:  # records that are useful only at once are not kept for later
-            events = [event for event in events if type(event) is not Push]
+            events = [event for event in events if type(event) not in (Push, PushTo)]
             if not events:
                 return
         self._put(Record(DELIVER, node, None, codec.encode_events(events, self._version)))

@@ -1,5 +1,6 @@
 """An asyncio client of FshareChat servers, over TCP and WebSocket. See docs/client.md."""
 
+from fsharechat.client.answers import AnswerStream
 from fsharechat.client.calls import call_signal
 from fsharechat.client.client import Client
 from fsharechat.client.errors import (
@@ -28,7 +29,7 @@ from fsharechat.client.errors import (
     TooOften,
     Unsupported,
 )
-from fsharechat.client.groups import GroupNotice, group_notice
+from fsharechat.client.groups import GroupNotice, MyGroups, group_notice
 from fsharechat.client.login import login, send_code
 from fsharechat.client.models import (
     CallSignal,
@@ -40,10 +41,12 @@ from fsharechat.client.models import (
     FriendsChanged,
     IceServer,
     InboxGap,
+    MessageEdited,
     MessageRecalled,
     MessagesDelivered,
     MessagesRead,
     Position,
+    ReactionsChanged,
     ReportsChanged,
     SentMessage,
     SettingsChanged,
@@ -62,6 +65,7 @@ from fsharechat.client.user_settings import conversation_key
 
 __all__ = [
     "AlreadyRequested",
+    "AnswerStream",
     "Blacklisted",
     "CallSignal",
     "Client",
@@ -83,16 +87,19 @@ __all__ = [
     "InvalidReply",
     "LoginError",
     "MediaError",
+    "MessageEdited",
     "MessageRecalled",
     "MessagesDelivered",
     "MessagesRead",
     "Muted",
+    "MyGroups",
     "NoRight",
     "NotAPicture",
     "NotExist",
     "NotInGroup",
     "Options",
     "Position",
+    "ReactionsChanged",
     "ReportsChanged",
     "RequestBlocked",
     "RequestError",

@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from fsharechat.client.addresses import Addresses
+from fsharechat.client.answers import AnswerStream
 from fsharechat.client.calls import Calls, call_signal
 from fsharechat.client.connection import Connection
+from fsharechat.client.devices import UserDevices
 from fsharechat.client.errors import Disconnected
 from fsharechat.client.groups import ClientGroups
 from fsharechat.client.inbox import Inbox, Stream
@@ -68,7 +70,7 @@ class Client:
             async for message in client.messages():
                 print(message.from_user, message.content.searchable_content)
 
-    Further methods are in `calls`, `groups`, `media`, `reports` and `settings`.
+    Further methods are in `calls`, `devices`, `groups`, `media`, `reports` and `settings`.
 
     Errors: every method that asks the server raises RequestError when it refuses, RequestTimeout when it does not
     answer, Disconnected when there is no connection or it breaks meanwhile, and what ended the client once it has
@@ -123,6 +125,7 @@ class Client:
         )
         self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
         self.groups = ClientGroups(self.request)
+        self.devices = UserDevices(self.request)
         self.settings = UserSettings(self.request)
         self.calls = Calls(self.send, self._send_once)
         self.reports = Reports(self.request, self.options, self._events.offer)
@@ -295,6 +298,10 @@ class Client:
         await self._outbox.take_turn(self.options.request_timeout)
         await self.request(SubSignal.MS, message)
 
+    def answering(self, uid: str) -> AnswerStream:
+        """Answer a user who sees it while it is written. This user must be a robot (docs/robots.md)."""
+        return AnswerStream(self.request, self.send, uid)
+
     async def turn(self) -> IceServer:
         """Ask where calls may be relayed: an entry for the `iceServers` of WebRTC, without urls if there are none."""
         found = await ask(self.request, SubSignal.TURN, pb.Version(version=0), pb.TurnResult)
@@ -382,6 +389,28 @@ class Client:
         """
         await self.request(SubSignal.MR, pb.INT64Buf(id=message_id))
         self._inbox.recall(message_id, self.user_id)
+
+    async def edit(self, message_id: int, content: str | pb.MessageContent) -> None:
+        """Give an own text a new content at every receiver.
+
+        Raises RequestOvertime if it is too old, NoRight and NotExist. The same again changes nothing.
+        """
+        made = text(content) if isinstance(content, str) else content
+        await self.request(SubSignal.ME, pb.EditMessageRequest(id=message_id, content=made))
+
+    async def messages_by_id(self, message_ids: Iterable[int]) -> list[pb.Message]:
+        """Return those of up to 100 messages that this user may see, as far as they fit into one answer."""
+        request = pb.MessageIds(id=message_ids)
+        return list((await ask(self.request, SubSignal.MGI, request, pb.PullMessageResult)).message)
+
+    async def react(self, message_id: int, emoji: Iterable[str]) -> None:
+        """Set the emoji with which this user reacts to a message, up to five; none takes them back."""
+        await self.request(SubSignal.REA, pb.ReactRequest(id=message_id, emoji=emoji))
+
+    async def reactions(self, message_ids: Iterable[int]) -> list[pb.Reactions]:
+        """Return the reactions to up to 100 messages, one entry for each message and user."""
+        request = pb.MessageIds(id=message_ids)
+        return list((await ask(self.request, SubSignal.REL, request, pb.ReactionsResult)).entry)
 
     async def _run(self, patience: float) -> None:
         """Run everything in the background. A failure here ends the client."""

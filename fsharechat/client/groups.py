@@ -111,13 +111,66 @@ class ClientGroups:
         request = pb.ModifyGroupInfoRequest(group_id=group_id, type=field, value=value, notify_content=notice)
         await self._request(SubSignal.GMI, request)
 
+    async def mine(self, version: int = 0) -> "MyGroups":
+        """Return the groups of this user, or those that have changed since a version of an earlier answer.
+
+        A group may be told again. Groups that the user has left have the type REMOVED, and no facts.
+        """
+        found: list[pb.MyGroup] = []
+        first = 0
+        after = ""
+        while True:
+            request = pb.MyGroupsRequest(version=version)
+            if after:
+                request.after = after
+            page = await ask(self._request, SubSignal.GML, request, pb.MyGroupsResult)
+            found += page.group
+            first = first or page.version
+            if not page.next or page.next <= after:
+                return MyGroups(first, tuple(found))
+            after = page.next
+
+    async def set_alias(self, group_id: str, alias: str, *, notice: Notice = None) -> None:
+        """Give this user a name in a group, "": none."""
+        request = pb.ModifyGroupAliasRequest(group_id=group_id, alias=alias, notify_content=notice)
+        await self._request(SubSignal.GMA, request)
+
+    async def transfer(self, group_id: str, new_owner: str, *, notice: Notice = None) -> None:
+        """Make another member the owner. This user becomes a normal member. Raises NotExist if it is no member."""
+        request = pb.TransferGroupRequest(group_id=group_id, new_owner=new_owner, notify_content=notice)
+        await self._request(SubSignal.GTG, request)
+
+    async def set_type(
+        self,
+        group_id: str,
+        members: Iterable[str],
+        type: MemberType,
+        *,
+        until: int = 0,
+        notice: Notice = None,
+    ) -> None:
+        """Make members NORMAL, MANAGER or SILENCED. `until` (ms) ends the silence, 0: it has no end."""
+        request = pb.SetMemberTypeRequest(
+            group_id=group_id, type=type, member_id=members, until=until, notify_content=notice
+        )
+        await self._request(SubSignal.GSM, request)
+
+
+@dataclass(frozen=True, slots=True)
+class MyGroups:
+    """The groups of a user, and the `version` (ms) for the next question."""
+
+    version: int
+    groups: tuple[pb.MyGroup, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class GroupNotice:
     """A change of a group, from its message in the group (contract.md section 8).
 
-    `kind` is the content type, `operator` the user who made the change, `members` the users added or removed, `name`
-    the new name.
+    `kind` is the content type, `operator` the user who made the change, `members` the users added, removed or
+    changed, `name` the new name. A tip tells of a new `type` of the members: OWNER, of a group that was handed over,
+    or the one set. `until` (ms) is the end of a silence, 0 if it has none.
     """
 
     kind: ContentType
@@ -125,6 +178,8 @@ class GroupNotice:
     operator: str
     name: str
     members: tuple[str, ...]
+    type: MemberType | None = None
+    until: int = 0
 
 
 NOTICES = frozenset(
@@ -142,7 +197,8 @@ NOTICES = frozenset(
 
 def group_notice(message: pb.Message) -> GroupNotice | None:
     """Return the change in a message, None if it is no notice, or cannot be read."""
-    if message.content.type not in NOTICES:
+    tip = message.content.type == ContentType.TIP
+    if message.content.type not in NOTICES and not (tip and message.content.data):
         return None
     try:
         told = json.loads(message.content.data)
@@ -152,8 +208,10 @@ def group_notice(message: pb.Message) -> GroupNotice | None:
             operator=str(told.get("o", message.from_user)),
             name=str(told.get("n", "")),
             members=tuple(str(uid) for uid in told.get("ms") or ()),
+            type=MemberType(told["t"]) if tip else None,
+            until=int(told.get("u", 0)),
         )
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, KeyError):
         return None
 
 

@@ -20,13 +20,20 @@ async def send_code(http_url: str, mobile: str) -> None:
     await _post(http_url, "/send_code", {"mobile": mobile})
 
 
-async def login(http_url: str, mobile: str, code: str, client_id: str) -> Credentials:
+async def login(
+    http_url: str, mobile: str, code: str, client_id: str, *, device_name: str = ""
+) -> Credentials:
     """Log in with a code and return the credentials of the device `client_id`.
+
+    `device_name` is what the user's list of devices calls it, up to 64 characters.
 
     Raises LoginError if the server refuses, Disconnected if it cannot be reached, InvalidReply if the answer is no
     login.
     """
-    result = await _post(http_url, "/login", {"mobile": mobile, "code": code, "clientId": client_id})
+    body = {"mobile": mobile, "code": code, "clientId": client_id}
+    if device_name:
+        body["deviceName"] = device_name
+    result = await _post(http_url, "/login", body)
     try:
         user_token, secret, db_secret = open_login_token(result["token"])
         return Credentials(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import ContentType, ConversationType, PersistFlag
+from fsharechat.protocol.crypto import open_bot_token, open_login_token
+from fsharechat.protocol.signals import ContentType, ConversationType, MentionedType, PersistFlag
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,16 @@ class Credentials:
             return cls(**json.loads(text))
         except TypeError as error:
             raise ValueError(f"not credentials: {error}") from error
+
+    @classmethod
+    def from_bot_token(cls, token: str) -> Self:
+        """Read the token that `fsharechat admin bots create` prints. Raises ValueError if it is none.
+
+        A bot needs no login: it connects with these, until an administrator takes the token back.
+        """
+        uid, client_id, login_token = open_bot_token(token)
+        user_token, secret, db_secret = open_login_token(login_token)
+        return cls(uid, user_token, secret, db_secret, client_id)
 
     def save(self, path: Path) -> None:
         """Write the credentials to a file that only its owner can read."""
@@ -138,6 +149,24 @@ class MessageRecalled:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """MEN: `operator`, its sender, gave the message `message_id` a new content. `Client.messages_by_id` has it."""
+
+    message_id: int
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionsChanged:
+    """REN: `uid` reacts to the message `message_id` with these emoji now. The highest `version` (ms) counts."""
+
+    message_id: int
+    uid: str
+    emoji: tuple[str, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class FriendRequestsChanged:
     """FRN: there are friend requests newer than, or of, `version` (ms)."""
 
@@ -207,6 +236,8 @@ Notice = (
     MessagesWaiting
     | Transparent
     | MessageRecalled
+    | MessageEdited
+    | ReactionsChanged
     | FriendRequestsChanged
     | FriendsChanged
     | ReportsChanged
@@ -222,6 +253,8 @@ Event = (
     | Transparent
     | CallSignal
     | MessageRecalled
+    | MessageEdited
+    | ReactionsChanged
     | FriendRequestsChanged
     | FriendsChanged
     | ReportsChanged
@@ -243,10 +276,6 @@ def group(group_id: str, line: int = 0) -> pb.Conversation:
     return pb.Conversation(type=ConversationType.GROUP, target=group_id, line=line)
 
 
-MENTION_SOME = 1
-MENTION_ALL = 2
-
-
 def text(content: str, *, mention: Iterable[str] = (), mention_all: bool = False) -> pb.MessageContent:
     """Return the content of a text message, stored and counted as unread.
 
@@ -260,15 +289,15 @@ def text(content: str, *, mention: Iterable[str] = (), mention_all: bool = False
         mentioned_target=mentioned,
     )
     if mention_all or mentioned:
-        made.mentioned_type = MENTION_ALL if mention_all else MENTION_SOME
+        made.mentioned_type = MentionedType.ALL if mention_all else MentionedType.SOME
     return made
 
 
 def is_mentioned(message: pb.Message, uid: str) -> bool:
     """Return whether a message mentions `uid`, or everybody."""
     content = message.content
-    return content.mentioned_type == MENTION_ALL or (
-        content.mentioned_type == MENTION_SOME and uid in content.mentioned_target
+    return content.mentioned_type == MentionedType.ALL or (
+        content.mentioned_type == MentionedType.SOME and uid in content.mentioned_target
     )
 
 

@@ -10,9 +10,11 @@ from fsharechat.client.errors import InvalidReply
 from fsharechat.client.models import (
     FriendRequestsChanged,
     FriendsChanged,
+    MessageEdited,
     MessageRecalled,
     MessagesWaiting,
     Notice,
+    ReactionsChanged,
     ReportsChanged,
     SettingsChanged,
     StreamPart,
@@ -47,6 +49,8 @@ def _stream_part(sub_signal: SubSignal, body: bytes) -> StreamPart:
 
 KNOWN: Mapping[SubSignal, Callable[[SubSignal, Any], Notice]] = {
     SubSignal.MN: lambda _, told: MessagesWaiting(told.head),
+    SubSignal.MEN: lambda _, told: MessageEdited(told.id, told.from_user),
+    SubSignal.REN: lambda _, told: ReactionsChanged(told.id, told.uid, tuple(told.emoji), told.update_dt),
     SubSignal.RMN: lambda _, told: MessageRecalled(told.id, told.from_user),
     SubSignal.FRN: _version(FriendRequestsChanged),
     SubSignal.FN: _version(FriendsChanged),

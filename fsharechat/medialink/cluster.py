@@ -12,12 +12,13 @@ from zlib import crc32
 
 import structlog
 
+from fsharechat import urls
 from fsharechat.medialink import MediaLink, wire
 from fsharechat.mediaserver import Busy, Candidate, MediaEvents, MediaServer, MediaServerError, UnknownSender
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Method, Reply, Rpc, RpcError
-from fsharechat.rpc.tcp import TcpRpc, Watch
+from fsharechat.rpc.tcp import TcpRpc
 from fsharechat.settings_schema import RpcSettings
 from fsharechat.tasks import spawn
 
@@ -28,6 +29,7 @@ KIND = "media"
 LOOK_SECONDS = 2.0
 """A media process that has not said within that time whether it has a room is taken not to have it."""
 _KNOWN_ROOMS = 20_000
+MAX_PORT = 65_535
 
 
 class ClusterMediaLink(MediaLink):
@@ -60,18 +62,18 @@ class ClusterMediaLink(MediaLink):
                 raise
 
     async def _open_port(self) -> None:
-        settings = self._settings
-        if "group" in self._roles and settings.port:
+        beside = "group" in self._roles
+        settings = _next_port(self._settings) if beside else self._settings
+        serving = TcpRpc(settings, self._secret, _nobody, listen=True)
+        try:
+            await serving.open()
+        except RpcError as error:
+            if not beside:
+                raise
             raise RpcError(
-                f"[rpc] port = {settings.port} is where the group role takes calls, and the media role needs another "
-                "one: set it to 0, or run them in two processes"
-            )
-        serving = self._rpc(_nobody, listen=True)
-        await serving.open()
+                f"{error}; the media role takes calls at the port after the group role's"
+            ) from error
         self._serving, self.address = serving, serving.address
-
-    def _rpc(self, watch: Watch, *, listen: bool = False) -> TcpRpc:
-        return TcpRpc(self._settings, self._secret, watch, listen=listen)
 
     async def close(self) -> None:
         self._closed = True
@@ -112,7 +114,8 @@ class ClusterMediaLink(MediaLink):
             return
         addresses = set(members.values())
         for address in addresses - self._processes.keys():
-            process = self._processes[address] = self._rpc(partial(_only, address))
+            process = TcpRpc(self._settings, self._secret, partial(_only, address), listen=False)
+            self._processes[address] = process
             task = spawn("connection to a media process", self._connect(address, process))
             self._opening[address] = task
             task.add_done_callback(partial(self._opened, address))
@@ -181,7 +184,8 @@ class _Cluster(MediaServer):
 
     async def join(self, room: str, participant: str) -> None:
         address = await self._find(room)
-        for place in [address] if address is not None else self._choice(room):
+        places = [address] if address is not None else self._choice(room)
+        for place in places:
             try:
                 await self._ask(place, "join", room, participant)
             except Busy:
@@ -190,7 +194,7 @@ class _Cluster(MediaServer):
                 continue
             self._remember(room, place)
             return
-        raise Busy(f"none of {len(self._processes)} media processes takes another room")
+        raise Busy(f"none of {len(places)} media processes that are reached takes another room")
 
     async def publish(self, room: str, participant: str, offer: str) -> str:
         return str(await self._ask(await self._place(room), "publish", room, participant, offer))
@@ -250,8 +254,12 @@ class _Cluster(MediaServer):
             return None
 
     def _choice(self, room: str) -> list[str]:
-        """Return the processes in the order in which a new room should try them: all group processes say the same."""
-        return sorted(self._processes, key=lambda place: (crc32(f"{place} {room}".encode()), place))
+        """Return the processes in the order in which a new room should try them: all group processes say the same.
+
+        One that cannot be reached may be dead: the registry has it until its lease ends.
+        """
+        reached = (place for place, process in self._processes.items() if process.ready)
+        return sorted(reached, key=lambda place: (crc32(f"{place} {room}".encode()), place))
 
     def _remember(self, room: str, place: str) -> None:
         self._places[room] = place
@@ -284,6 +292,21 @@ async def _carry_out(server: MediaServer, call: Call) -> Reply:
     except Exception:
         log.exception("a call of the media server failed", room=call.uid)
         return Reply(Code.SERVER_ERROR)
+
+
+def _next_port(settings: RpcSettings) -> RpcSettings:
+    """Return the settings for a second port beside that of the group role: the next one, if it is a fixed one.
+
+    Raises RpcError.
+    """
+    if settings.port == MAX_PORT:
+        raise RpcError(f"[rpc] port = {MAX_PORT}: the media role needs the port after it")
+    changed: dict[str, object] = {"port": settings.port and settings.port + 1}
+    if settings.advertise:
+        host, port = urls.host_and_port(settings.advertise, 0)
+        if port:
+            changed["advertise"] = f"[{host}]:{port + 1}" if ":" in host else f"{host}:{port + 1}"
+    return settings.model_copy(update=changed)
 
 
 async def _nobody(on_members: Any) -> None:

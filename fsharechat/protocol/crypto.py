@@ -7,6 +7,7 @@ of its writer, so it is dropped. The time inside the user token tells how old a 
 
 import base64
 import binascii
+import json
 import time
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -103,3 +104,28 @@ def b64decode(text: str) -> bytes:
         return base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise CryptoError("not base64") from error
+
+
+BOT_TOKEN = "fsbot-"
+"""The beginning of every token of a bot."""
+
+
+def bot_token(uid: str, client_id: str, login_token: str) -> str:
+    """Return the token of a bot: one word with everything that its device needs to connect."""
+    data = json.dumps([uid, client_id, login_token]).encode()
+    return BOT_TOKEN + base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def open_bot_token(token: str) -> tuple[str, str, str]:
+    """Return uid, client id and login token. Raises CryptoError if the text is no token of a bot."""
+    text = token.strip()
+    try:
+        if not text.startswith(BOT_TOKEN):
+            raise ValueError
+        data = text.removeprefix(BOT_TOKEN)
+        uid, client_id, login_token = json.loads(base64.urlsafe_b64decode(data + "=" * (-len(data) % 4)))
+        if not all(isinstance(part, str) for part in (uid, client_id, login_token)):
+            raise ValueError
+    except (ValueError, TypeError) as error:
+        raise CryptoError("not the token of a bot") from error
+    return uid, client_id, login_token

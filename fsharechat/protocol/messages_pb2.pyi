@@ -61,7 +61,7 @@ class MessageContent(_message.Message):
     def __init__(self, type: _Optional[int] = ..., searchable_content: _Optional[str] = ..., push_content: _Optional[str] = ..., content: _Optional[str] = ..., data: _Optional[bytes] = ..., media_type: _Optional[int] = ..., remote_media_url: _Optional[str] = ..., persist_flag: _Optional[int] = ..., expire_duration: _Optional[int] = ..., mentioned_type: _Optional[int] = ..., mentioned_target: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ("conversation", "from_user", "content", "message_id", "server_timestamp", "to_user", "to", "local_message_id")
+    __slots__ = ("conversation", "from_user", "content", "message_id", "server_timestamp", "to_user", "to", "local_message_id", "edited_dt")
     CONVERSATION_FIELD_NUMBER: _ClassVar[int]
     FROM_USER_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Message(_message.Message):
     TO_USER_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     LOCAL_MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    EDITED_DT_FIELD_NUMBER: _ClassVar[int]
     conversation: Conversation
     from_user: str
     content: MessageContent
@@ -78,7 +79,8 @@ class Message(_message.Message):
     to_user: str
     to: _containers.RepeatedScalarFieldContainer[str]
     local_message_id: int
-    def __init__(self, conversation: _Optional[_Union[Conversation, _Mapping]] = ..., from_user: _Optional[str] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ..., message_id: _Optional[int] = ..., server_timestamp: _Optional[int] = ..., to_user: _Optional[str] = ..., to: _Optional[_Iterable[str]] = ..., local_message_id: _Optional[int] = ...) -> None: ...
+    edited_dt: int
+    def __init__(self, conversation: _Optional[_Union[Conversation, _Mapping]] = ..., from_user: _Optional[str] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ..., message_id: _Optional[int] = ..., server_timestamp: _Optional[int] = ..., to_user: _Optional[str] = ..., to: _Optional[_Iterable[str]] = ..., local_message_id: _Optional[int] = ..., edited_dt: _Optional[int] = ...) -> None: ...
 
 class PullMessageRequest(_message.Message):
     __slots__ = ("id", "type", "delay")
@@ -258,6 +260,18 @@ class BlacklistUserRequest(_message.Message):
     status: int
     def __init__(self, target_uid: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
 
+class StreamAnswerRequest(_message.Message):
+    __slots__ = ("target_uid", "stream_id", "delta", "done")
+    TARGET_UID_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ID_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    target_uid: str
+    stream_id: str
+    delta: str
+    done: int
+    def __init__(self, target_uid: _Optional[str] = ..., stream_id: _Optional[str] = ..., delta: _Optional[str] = ..., done: _Optional[int] = ...) -> None: ...
+
 class Friend(_message.Message):
     __slots__ = ("uid", "state", "update_dt", "alias")
     UID_FIELD_NUMBER: _ClassVar[int]
@@ -323,16 +337,18 @@ class GroupInfo(_message.Message):
     def __init__(self, target_id: _Optional[str] = ..., name: _Optional[str] = ..., portrait: _Optional[str] = ..., owner: _Optional[str] = ..., type: _Optional[int] = ..., member_count: _Optional[int] = ..., extra: _Optional[str] = ..., update_dt: _Optional[int] = ..., member_update_dt: _Optional[int] = ...) -> None: ...
 
 class GroupMember(_message.Message):
-    __slots__ = ("member_id", "alias", "type", "update_dt")
+    __slots__ = ("member_id", "alias", "type", "update_dt", "silenced_until")
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     ALIAS_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_DT_FIELD_NUMBER: _ClassVar[int]
+    SILENCED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     member_id: str
     alias: str
     type: int
     update_dt: int
-    def __init__(self, member_id: _Optional[str] = ..., alias: _Optional[str] = ..., type: _Optional[int] = ..., update_dt: _Optional[int] = ...) -> None: ...
+    silenced_until: int
+    def __init__(self, member_id: _Optional[str] = ..., alias: _Optional[str] = ..., type: _Optional[int] = ..., update_dt: _Optional[int] = ..., silenced_until: _Optional[int] = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("group_info", "members")
@@ -557,3 +573,149 @@ class TurnResult(_message.Message):
     credential: str
     ttl: int
     def __init__(self, url: _Optional[_Iterable[str]] = ..., username: _Optional[str] = ..., credential: _Optional[str] = ..., ttl: _Optional[int] = ...) -> None: ...
+
+class MyGroupsRequest(_message.Message):
+    __slots__ = ("version", "after")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    after: str
+    def __init__(self, version: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
+
+class MyGroup(_message.Message):
+    __slots__ = ("group_info", "type", "alias")
+    GROUP_INFO_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    group_info: GroupInfo
+    type: int
+    alias: str
+    def __init__(self, group_info: _Optional[_Union[GroupInfo, _Mapping]] = ..., type: _Optional[int] = ..., alias: _Optional[str] = ...) -> None: ...
+
+class MyGroupsResult(_message.Message):
+    __slots__ = ("group", "version", "next")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    group: _containers.RepeatedCompositeFieldContainer[MyGroup]
+    version: int
+    next: str
+    def __init__(self, group: _Optional[_Iterable[_Union[MyGroup, _Mapping]]] = ..., version: _Optional[int] = ..., next: _Optional[str] = ...) -> None: ...
+
+class ModifyGroupAliasRequest(_message.Message):
+    __slots__ = ("group_id", "alias", "to_line", "notify_content")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    TO_LINE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    group_id: str
+    alias: str
+    to_line: _containers.RepeatedScalarFieldContainer[int]
+    notify_content: MessageContent
+    def __init__(self, group_id: _Optional[str] = ..., alias: _Optional[str] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ...) -> None: ...
+
+class TransferGroupRequest(_message.Message):
+    __slots__ = ("group_id", "new_owner", "to_line", "notify_content")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_OWNER_FIELD_NUMBER: _ClassVar[int]
+    TO_LINE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    group_id: str
+    new_owner: str
+    to_line: _containers.RepeatedScalarFieldContainer[int]
+    notify_content: MessageContent
+    def __init__(self, group_id: _Optional[str] = ..., new_owner: _Optional[str] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ...) -> None: ...
+
+class SetMemberTypeRequest(_message.Message):
+    __slots__ = ("group_id", "type", "member_id", "to_line", "notify_content", "until")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    TO_LINE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_CONTENT_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    group_id: str
+    type: int
+    member_id: _containers.RepeatedScalarFieldContainer[str]
+    to_line: _containers.RepeatedScalarFieldContainer[int]
+    notify_content: MessageContent
+    until: int
+    def __init__(self, group_id: _Optional[str] = ..., type: _Optional[int] = ..., member_id: _Optional[_Iterable[str]] = ..., to_line: _Optional[_Iterable[int]] = ..., notify_content: _Optional[_Union[MessageContent, _Mapping]] = ..., until: _Optional[int] = ...) -> None: ...
+
+class UserDevice(_message.Message):
+    __slots__ = ("client_id", "kind", "name", "login_dt", "seen_dt", "online", "current")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LOGIN_DT_FIELD_NUMBER: _ClassVar[int]
+    SEEN_DT_FIELD_NUMBER: _ClassVar[int]
+    ONLINE_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    kind: str
+    name: str
+    login_dt: int
+    seen_dt: int
+    online: int
+    current: int
+    def __init__(self, client_id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., login_dt: _Optional[int] = ..., seen_dt: _Optional[int] = ..., online: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
+
+class UserDevicesResult(_message.Message):
+    __slots__ = ("device",)
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    device: _containers.RepeatedCompositeFieldContainer[UserDevice]
+    def __init__(self, device: _Optional[_Iterable[_Union[UserDevice, _Mapping]]] = ...) -> None: ...
+
+class EndDeviceRequest(_message.Message):
+    __slots__ = ("client_id",)
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+
+class EditMessageRequest(_message.Message):
+    __slots__ = ("id", "content")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    content: MessageContent
+    def __init__(self, id: _Optional[int] = ..., content: _Optional[_Union[MessageContent, _Mapping]] = ...) -> None: ...
+
+class NotifyEditedMessage(_message.Message):
+    __slots__ = ("id", "from_user")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_USER_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    from_user: str
+    def __init__(self, id: _Optional[int] = ..., from_user: _Optional[str] = ...) -> None: ...
+
+class MessageIds(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ReactRequest(_message.Message):
+    __slots__ = ("id", "emoji")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    EMOJI_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    emoji: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[int] = ..., emoji: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Reactions(_message.Message):
+    __slots__ = ("id", "uid", "emoji", "update_dt")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    EMOJI_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_DT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    uid: str
+    emoji: _containers.RepeatedScalarFieldContainer[str]
+    update_dt: int
+    def __init__(self, id: _Optional[int] = ..., uid: _Optional[str] = ..., emoji: _Optional[_Iterable[str]] = ..., update_dt: _Optional[int] = ...) -> None: ...
+
+class ReactionsResult(_message.Message):
+    __slots__ = ("entry",)
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    entry: _containers.RepeatedCompositeFieldContainer[Reactions]
+    def __init__(self, entry: _Optional[_Iterable[_Union[Reactions, _Mapping]]] = ...) -> None: ...

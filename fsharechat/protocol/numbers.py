@@ -145,6 +145,18 @@ class UserStatus(IntEnum):
     BLOCKED = 2
 
 
+class UserType(IntEnum):
+    PERSON = 0
+    ROBOT = 1
+
+
+class MentionedType(IntEnum):
+    """Whom a message in a group mentions: nobody (0), those that it names, or everybody."""
+
+    SOME = 1
+    ALL = 2
+
+
 class InfoType(IntEnum):
     """Which field of a user ModifyMyInfo changes."""
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import *  # noqa: F403 - they are one set of numbers, imported from here
-from fsharechat.protocol.shapes.messages import MessageToSend, Pull, PullRequest, Waiting
+from fsharechat.protocol.shapes.messages import MessageToSend, NewContent, Pull, PullRequest, Waiting
 from fsharechat.protocol.shapes.objects import (
     Array,
     Ids,
@@ -18,6 +18,7 @@ from fsharechat.protocol.shapes.objects import (
     Shape,
     Within,
     id64,
+    ids64,
     loose,
     maybe,
     part,
@@ -90,6 +91,9 @@ _GROUP = ServerObject(
     pb.GroupInfo,
     *("target=target_id", "name", "portrait", "owner", "type", "memberCount", "extra", "updateDt"),
 )
+_MY_GROUP = ServerObject(pb.MyGroup, part("groupInfo=group_info", _GROUP), "type", "alias")
+_MESSAGE_IDS = Object(pb.MessageIds, ids64("messageUids=id"))
+_REACTIONS = ServerObject(pb.Reactions, id64("messageUid=id"), "uid", texts("emoji"), "updateDt")
 _REPORT = ServerObject(pb.MessageReport, "reportType", "uid", "date", "target")
 
 
@@ -302,6 +306,101 @@ class SubSignal(IntEnum):
             "where calls may be relayed",
             _VERSION,
             ServerObject(pb.TurnResult, texts("urls=url"), "username", "credential", "ttl"),
+        ),
+    )
+    GML = (
+        47,
+        RequestRow(
+            "the groups of the user",
+            Object(pb.MyGroupsRequest, "version", maybe("after")),
+            ServerObject(
+                pb.MyGroupsResult,
+                *(id64("version"), "next", parts("groups=group", _MY_GROUP)),
+            ),
+        ),
+    )
+    GMA = (
+        48,
+        RequestRow(
+            "set one's own alias in a group",
+            Object(pb.ModifyGroupAliasRequest, "groupId", "alias"),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    GTG = (
+        49,
+        RequestRow(
+            "hand a group over",
+            Object(pb.TransferGroupRequest, "groupId", "newOwner"),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    GSM = (
+        50,
+        RequestRow(
+            "set the type of members",
+            Object(pb.SetMemberTypeRequest, "groupId", "type", texts("memberIds=member_id"), "until"),
+            _DONE,
+            numbered=True,
+        ),
+    )
+    UDL = (
+        51,
+        RequestRow(
+            "the user's own devices",
+            _VERSION,
+            Array(
+                pb.UserDevicesResult,
+                "device",
+                ServerObject(
+                    pb.UserDevice, *("clientId", "kind", "name", "loginDt", "seenDt", "online", "current")
+                ),
+            ),
+        ),
+    )
+    UDK = 52, RequestRow("log another own device out", Object(pb.EndDeviceRequest, "clientId"), _DONE)
+    ME = (
+        53,
+        RequestRow(
+            "give a message a new content",
+            Object(pb.EditMessageRequest, id64("messageUid=id"), NewContent("content")),
+            _DONE,
+        ),
+    )
+    MEN = (
+        54,
+        Notification(
+            "a message has a new content",
+            ServerObject(pb.NotifyEditedMessage, "fromUser", id64("messageUid=id")),
+        ),
+    )
+    MGI = 55, RequestRow("messages by their ids", _MESSAGE_IDS, Pull())
+    REA = (
+        56,
+        RequestRow(
+            "react to a message", Object(pb.ReactRequest, id64("messageUid=id"), texts("emoji")), _DONE
+        ),
+    )
+    REN = 57, Notification("a user has reacted to a message", _REACTIONS)
+    REL = (
+        58,
+        RequestRow("reactions to messages", _MESSAGE_IDS, Array(pb.ReactionsResult, "entry", _REACTIONS)),
+    )
+    SRA = (
+        63,
+        RequestRow(
+            "a robot streams a part of its answer",
+            Object(
+                pb.StreamAnswerRequest,
+                "targetUserId=target_uid",
+                "streamId=stream_id",
+                loose("delta"),
+                "done",
+            ),
+            _DONE,
+            follow_up=True,
         ),
     )
     # fmt: on

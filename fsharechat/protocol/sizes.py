@@ -19,8 +19,10 @@ FRIEND_REQUEST = 140
 FRIEND = 90
 USER = 340
 GROUP = 210
-MEMBER = 105
+MEMBER = 125
 SETTING = 95
+DEVICE = 150
+REACTIONS = 150
 
 
 def sent_size(*texts: str) -> int:

@@ -47,6 +47,15 @@ class Method(IntEnum):
     GONE = 141
     """An array of [uid, client id] of connected devices -> array of those that must not be connected."""
 
+    ALTERED = 145
+    """As RECALLS -> array of Altered (store/recalls.py), recalls and edits with a higher seq."""
+
+    SEEN = 144
+    """An array of Seen (store/sessions.py), until when devices were connected -> nothing."""
+
+    STATUS = 146
+    """The status of the calling process, as `ProcessStatus.look` (fsharechat/status.py) returns it -> nothing."""
+
     MEDIA = 142
     """To a media process: what medialink/wire.py makes of a call of MediaServer -> its answer. `uid` is the room."""
     MEDIA_EVENT = 143
@@ -136,6 +145,13 @@ class Rpc(Renewable, ABC):
 
         The future does not fail: it gets code 4 if no process takes calls, and 249 if none answers before the
         deadline.
+        """
+
+    @abstractmethod
+    def call_all(self, call: Call) -> "list[asyncio.Future[Reply]]":
+        """Make a call to each process that takes calls. The futures are those of `call`.
+
+        A process that breaks may be replaced by another one, which then answers twice.
         """
 
     async def ask(self, method: int, body: object = None) -> Reply:

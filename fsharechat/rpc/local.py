@@ -70,6 +70,9 @@ class LocalRpc(Rpc):
         self._deadlines.watch(self._time() + (seconds or self._timeout), call.uid, future)
         return future
 
+    def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
+        return [self.call(call)]
+
     def _refused(self) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()
         future.set_result(Reply(Code.SERVER_ERROR))

@@ -223,6 +223,10 @@ class TcpRpc(Rpc):
                 self._router.hold(uid, future)
         return self._router.call(call)
 
+    def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
+        here = [self._local.call(call)] if self._serving and self._local.taking else []
+        return [*here, *self._router.call_all(call)]
+
     def _look(self) -> None:
         if self._serving or self._router.processes:
             self._ready.set()

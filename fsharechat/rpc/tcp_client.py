@@ -287,8 +287,12 @@ class Router:
             await asyncio.wait(futures, timeout=self._timeout + self._limits.tick_seconds)
         self._deadlines.stop()
 
-    def call(self, call: Call) -> asyncio.Future[Reply]:
-        """Ask another process (see Rpc.call)."""
+    def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
+        """Ask each other process (see Rpc.call_all)."""
+        return [self.call(call, target) for target in self._targets]
+
+    def call(self, call: Call, chosen: ClientConnection | None = None) -> asyncio.Future[Reply]:
+        """Ask another process (see Rpc.call): the `chosen` one, with a call of no user, else one that is free."""
         asked = Asked(loop=self._loop)
         size = len(call.body)
         limits = self._limits
@@ -303,7 +307,7 @@ class Router:
         uid = call.uid
         lane = self.lanes.get(uid)
         if lane is None:
-            lane = UserLane(uid, self._least_loaded())
+            lane = UserLane(uid, chosen or self._least_loaded())
             if uid:
                 self.lanes[uid] = lane
         asked.call = call

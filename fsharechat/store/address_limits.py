@@ -19,6 +19,10 @@ class Counted(IntEnum):
     WRONG_CODES = 3
     WRONG_KEYS = 4
     """Wrong keys for the back office."""
+    SIGN_INS = 5
+    """Tries of administrators to log in, by their address."""
+    SIGN_IN_NAMES = 6
+    """Tries of administrators to log in, by their name in place of the address."""
 
 
 class AddressLimit(NamedTuple):

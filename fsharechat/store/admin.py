@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fsharechat.protocol.signals import MemberType, UserStatus
 from fsharechat.store import sessions, users
 from fsharechat.store.groups import Info
-from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, containing, select_in
 
 
 def uids_of(_: Dialect, numbers: Sequence[str]) -> Unit[dict[str, str]]:
@@ -22,18 +22,6 @@ def keep_system_user(dialect: Dialect, uid: str, display_name: str, now: int) ->
         yield from users.modify(dialect, uid, {"mobile": ""}, now)
     elif rows[0][0] != display_name:
         yield from users.modify(dialect, uid, {"display_name": display_name}, now)
-
-
-ROBOT = 1
-"""The type of users that are robots."""
-
-
-def keep_robot(dialect: Dialect, uid: str, display_name: str, portrait: str, now: int) -> Unit[None]:
-    """See to it that there is a user who is a robot, of that name and portrait. Nobody can log in as it."""
-    yield from keep_system_user(dialect, uid, display_name, now)
-    rows = (yield Query("SELECT type, portrait FROM users WHERE uid = ?", (uid,))).rows
-    if rows != [(ROBOT, portrait)]:
-        yield from users.modify(dialect, uid, {"type": ROBOT, "portrait": portrait}, now)
 
 
 class Account(NamedTuple):
@@ -58,21 +46,54 @@ def account(dialect: Dialect, key: str) -> Unit[Account | None]:
     return None
 
 
-def accounts(_: Dialect, search: str, status: int | None, after: str, limit: int) -> Unit[list[Account]]:
-    """Return up to `limit` users behind the uid `after`, by uid.
+class Order(NamedTuple):
+    """The order of a list: by a column, and by the key where that is the same."""
+
+    column: str
+    descending: bool = False
+
+
+def _ordered(
+    table: str, columns: Sequence[str], key: str, order: Order, after: Sequence[object], limit: int
+) -> tuple[str, list[object], str, list[object]]:
+    """Return the SELECT and its end, around further conditions, with their parameters.
+
+    `after` has the value of the column and the key of the last row of the page before, or nothing.
+    """
+    sign, way = ("<", "DESC") if order.descending else (">", "ASC")
+    where, params = "1 = 1", list[object]()
+    if after and order.column == key:
+        where, params = f"{key} {sign} ?", [after[-1]]
+    elif after:
+        where = f"({order.column} {sign} ? OR ({order.column} = ? AND {key} {sign} ?))"
+        params = [after[0], after[0], after[1]]
+    by = f"{order.column} {way}" + (f", {key} {way}" if order.column != key else "")
+    return (
+        f"SELECT {', '.join(columns)} FROM {table} WHERE {where}",
+        params,
+        f"ORDER BY {by} LIMIT ?",
+        [limit],
+    )
+
+
+USER_ORDERS = ("uid", "number", "display_name", "update_dt")
+
+
+def accounts(
+    _: Dialect, search: str, status: int | None, order: Order, after: Sequence[object], limit: int
+) -> Unit[list[Account]]:
+    """Return up to `limit` users behind `after`, in an order by one of USER_ORDERS.
 
     With `search`: users with that uid, and users whose number or display name contains it.
     """
-    where: list[str] = ["uid > ?"]
-    params: list[object] = [after]
+    select, params, end, last = _ordered("users", Account._fields, "uid", order, after, limit)
     if search:
-        params += _like(search, 2)
-        where.append("(uid = ? OR number LIKE ? ESCAPE '!' OR display_name LIKE ? ESCAPE '!')")
+        params += [search, containing(search), containing(search)]
+        select += " AND (uid = ? OR number LIKE ? ESCAPE '!' OR display_name LIKE ? ESCAPE '!')"
     if status is not None:
-        where.append("status = ?")
+        select += " AND status = ?"
         params.append(status)
-    sql = f"SELECT {_ACCOUNT} FROM users WHERE {' AND '.join(where)} ORDER BY uid LIMIT ?"
-    return [Account(*row) for row in (yield Query(sql, (*params, limit))).rows]
+    return [Account(*row) for row in (yield Query(f"{select} {end}", (*params, *last))).rows]
 
 
 def set_status(dialect: Dialect, uid: str, status: int) -> Unit[None]:
@@ -94,6 +115,25 @@ def create_user(dialect: Dialect, number: str, display_name: str, now: int) -> U
     found = yield from account(dialect, uid)
     assert found is not None
     return found, created
+
+
+def set_number(dialect: Dialect, uid: str, number: str, now: int) -> Unit[Account | None]:
+    """Give a user another login number, and show it in the profile. Return who has the number already, or None.
+
+    Codes that were sent to the old number and to the new one are void. Devices stay logged in.
+    """
+    rows = (yield Query(f"SELECT number, name FROM users WHERE uid = ?{dialect.locking}", (uid,))).rows
+    other = yield from account(dialect, number)
+    if other is not None and other.uid != uid:
+        return other
+    for old, name in rows:
+        kind, empty = ("email", "mobile") if "@" in number else ("mobile", "email")
+        changes: dict[str, object] = {"number": number, kind: number, empty: ""}
+        if name == old:
+            changes["name"] = number
+        yield from users.modify(dialect, uid, changes, now)
+        yield Query("DELETE FROM login_codes WHERE number IN (?, ?)", (old, number))
+    return None
 
 
 def logged_in(_: Dialect, uid: str) -> Unit[dict[str, int]]:
@@ -119,18 +159,21 @@ def log_out(dialect: Dialect, uid: str, client_ids: Sequence[str] | None) -> Uni
     return gone
 
 
-def chat_groups(_: Dialect, search: str, after: str, limit: int) -> Unit[list[Info]]:
-    """Return up to `limit` groups behind the id `after`, by id; dismissed ones too.
+GROUP_ORDERS = ("id", "name", "member_count", "update_dt")
+
+
+def chat_groups(
+    _: Dialect, search: str, order: Order, after: Sequence[object], limit: int
+) -> Unit[list[Info]]:
+    """Return up to `limit` groups behind `after`, in an order by one of GROUP_ORDERS; dismissed ones too.
 
     With `search`: groups with that id or owner, and groups whose name contains it.
     """
-    where = "id > ?"
-    params: list[object] = [after]
+    select, params, end, last = _ordered("chat_groups", Info._fields, "id", order, after, limit)
     if search:
-        where += " AND (id = ? OR owner = ? OR name LIKE ? ESCAPE '!')"
-        params += [search, *_like(search, 1)]
-    sql = f"SELECT {', '.join(Info._fields)} FROM chat_groups WHERE {where} ORDER BY id LIMIT ?"
-    return [Info(*row) for row in (yield Query(sql, (*params, limit))).rows]
+        select += " AND (id = ? OR owner = ? OR name LIKE ? ESCAPE '!')"
+        params += [search, search, containing(search)]
+    return [Info(*row) for row in (yield Query(f"{select} {end}", (*params, *last))).rows]
 
 
 def chat_group(_: Dialect, id: str) -> Unit[Info | None]:
@@ -146,9 +189,3 @@ def group_members(_: Dialect, id: str, after: str, limit: int) -> Unit[list[Row]
         "JOIN users u ON u.uid = m.uid WHERE m.group_id = ? AND m.uid > ? AND m.type <> ? ORDER BY m.uid LIMIT ?"
     )
     return (yield Query(sql, (id, after, MemberType.REMOVED, limit))).rows
-
-
-def _like(search: str, count: int) -> list[str]:
-    """Return the parameters of a search: the text itself, and `count` patterns that contain it."""
-    escaped = search.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return [search, *[f"%{escaped}%"] * count]

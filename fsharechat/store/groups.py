@@ -37,9 +37,19 @@ class Silence(IntEnum):
 
 
 class NewMember(NamedTuple):
+    """A user who becomes a member. `until` (ms) ends the silence of a silenced one, 0: it has no end."""
+
     uid: str
     type: int
     alias: str = ""
+    until: int = 0
+
+
+class OldSilence(NamedTuple):
+    """How a user who was silenced left a group, and when (ms) the silence ends; 0: it has no end."""
+
+    how: Silence
+    until: int
 
 
 class MemberFace(NamedTuple):
@@ -72,7 +82,7 @@ class GroupMembers(NamedTuple):
 
 _COLUMNS = ", ".join(Info._fields)
 _SELECT = f"SELECT {_COLUMNS} FROM chat_groups"
-_MEMBER_COLUMNS = ("group_id", "uid", "alias", "type", "joined_ms", "update_dt")
+_MEMBER_COLUMNS = ("group_id", "uid", "alias", "type", "joined_ms", "update_dt", "silenced_until")
 _PRESENT = f"group_id = ? AND type <> {int(MemberType.REMOVED)}"
 
 
@@ -132,7 +142,7 @@ def seat(_: Dialect, id: str, uid: str) -> Unit[tuple[Info | None, dict[str, int
 
 
 def member_list(dialect: Dialect, id: str, uid: str, head: int) -> Unit[list[Row]]:
-    """Return (uid, alias, type, update_dt) of the members, as the member `uid` may see them.
+    """Return (uid, alias, type, update_dt, silenced_until) of the members, as the member `uid` may see them.
 
     It is empty for an unknown or dismissed group, if the members have not changed since the version `head`, and if
     `uid` is no member.
@@ -140,7 +150,8 @@ def member_list(dialect: Dialect, id: str, uid: str, head: int) -> Unit[list[Row
     info, seats = yield from seat(dialect, id, uid)
     if info is None or info.member_update_dt <= head or uid not in seats:
         return []
-    sql = f"SELECT uid, alias, type, update_dt FROM group_members WHERE {_PRESENT} ORDER BY joined_ms, uid"
+    columns = "uid, alias, type, update_dt, silenced_until"
+    sql = f"SELECT {columns} FROM group_members WHERE {_PRESENT} ORDER BY joined_ms, uid"
     return (yield Query(sql, (id,))).rows
 
 
@@ -149,31 +160,68 @@ def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit
     for part in chunks([member.uid for member in new]):
         sql = f"DELETE FROM group_members WHERE group_id = ? AND uid IN ({marks(len(part))})"
         yield Query(sql, (id, *part))
-    rows = [(id, member.uid, member.alias, member.type, now, now) for member in new]
+    rows = [(id, member.uid, member.alias, member.type, now, now, member.until) for member in new]
     yield from insert_many("group_members", _MEMBER_COLUMNS, rows)
 
 
 def remove_members(dialect: Dialect, id: str, uids: Sequence[str], now: int, silence: Silence) -> Unit[None]:
     """Remove members from a locked group. `silence` is noted for those who are silenced."""
     yield from group_log.leave(dialect, id, uids)
-    kept = f"CASE type WHEN {int(MemberType.SILENCED)} THEN {int(silence)} ELSE {int(Silence.NONE)} END"
+    lasts = f"type = {int(MemberType.SILENCED)} AND (silenced_until = 0 OR silenced_until > ?)"
+    kept = f"CASE WHEN {lasts} THEN {int(silence)} ELSE {int(Silence.NONE)} END"
     for part in chunks(uids):
         sql = (
             # The silence comes first, because MySQL assigns one column after the other.
             f"UPDATE group_members SET silence = {kept}, type = {int(MemberType.REMOVED)}, update_dt = ? "
             f"WHERE group_id = ? AND uid IN ({marks(len(part))})"
         )
-        yield Query(sql, (now, id, *part))
+        yield Query(sql, (now, now, id, *part))
 
 
-def silences(_: Dialect, id: str, uids: Sequence[str]) -> Unit[dict[str, Silence]]:
-    """Return the Silence of users who are not members now, if they were silenced when they left."""
-    found: dict[str, Silence] = {}
+def silences(_: Dialect, id: str, uids: Sequence[str], now: int) -> Unit[dict[str, OldSilence]]:
+    """Return the silence of users who are not members now, if they were silenced when they left and still are."""
+    found: dict[str, OldSilence] = {}
     for part in chunks(uids):
-        condition = f"group_id = ? AND silence <> 0 AND uid IN ({marks(len(part))})"
-        sql = f"SELECT uid, silence FROM group_members WHERE {condition}"
-        found |= {uid: Silence(silence) for uid, silence in (yield Query(sql, (id, *part))).rows}
+        lasts = "silence <> 0 AND (silenced_until = 0 OR silenced_until > ?)"
+        condition = f"group_id = ? AND {lasts} AND uid IN ({marks(len(part))})"
+        sql = f"SELECT uid, silence, silenced_until FROM group_members WHERE {condition}"
+        rows = (yield Query(sql, (id, now, *part))).rows
+        found |= {uid: OldSilence(Silence(how), until) for uid, how, until in rows}
     return found
+
+
+def set_types(_: Dialect, id: str, uids: Sequence[str], type: int, until: int, now: int) -> Unit[None]:
+    """Set the MemberType of members of a locked group, and the end of their silence (ms)."""
+    for part in chunks(uids):
+        sql = (
+            "UPDATE group_members SET type = ?, silenced_until = ?, update_dt = ? "
+            f"WHERE group_id = ? AND uid IN ({marks(len(part))})"
+        )
+        yield Query(sql, (type, until, now, id, *part))
+
+
+def set_alias(_: Dialect, id: str, uid: str, alias: str, now: int) -> Unit[None]:
+    """Set the alias of a member of a locked group."""
+    sql = "UPDATE group_members SET alias = ?, update_dt = ? WHERE group_id = ? AND uid = ?"
+    yield Query(sql, (alias, now, id, uid))
+
+
+def silence_is_over(_: Dialect, id: str, uid: str, now: int) -> Unit[bool]:
+    """Return whether a member is silenced until a time (ms) that has passed."""
+    sql = "SELECT type, silenced_until FROM group_members WHERE group_id = ? AND uid = ?"
+    rows = (yield Query(sql, (id, uid))).rows
+    return bool(rows) and rows[0][0] == MemberType.SILENCED and 0 < rows[0][1] <= now
+
+
+def end_silence(dialect: Dialect, id: str, uid: str, now: int) -> Unit[bool]:
+    """Make a member normal whose silence is over. Return whether it was."""
+    info = yield from locked(dialect, id)
+    if info is None or info.dismissed or not (yield from silence_is_over(dialect, id, uid, now)):
+        return False
+    info = members_changed(info, info.member_count, now)
+    yield from set_types(dialect, id, [uid], MemberType.NORMAL, 0, info.member_update_dt)
+    yield from save(dialect, info)
+    return True
 
 
 def remove_all(dialect: Dialect, id: str, now: int) -> Unit[None]:
@@ -252,6 +300,34 @@ def joined(_: Dialect, ids: Sequence[str], uid: str) -> Unit[dict[str, int]]:
         sql = f"SELECT group_id, joined_ms FROM group_members WHERE {condition}"
         found |= dict((yield Query(sql, (*part, uid, MemberType.REMOVED))).rows)
     return found
+
+
+class MyGroup(NamedTuple):
+    """A group of a user: its facts, and the user's own type and alias. REMOVED: the user has left."""
+
+    info: Info
+    type: int
+    alias: str
+
+
+def of_user(_: Dialect, uid: str, version: int, after: str, count: int) -> Unit[list[MyGroup]]:
+    """Return the first `count` groups of a user with an id above `after`, in the order of their ids.
+
+    For version 0 these are the groups that the user is in, else those that have changed after that version (ms).
+    """
+    columns = ", ".join(f"g.{column}" for column in Info._fields)
+    if version > 0:
+        news = f"(m.type <> {int(MemberType.REMOVED)} AND g.update_dt > ? OR m.update_dt > ?)"
+        params: tuple[object, ...] = (uid, after, version, version, count)
+    else:
+        news = f"m.type <> {int(MemberType.REMOVED)}"
+        params = (uid, after, count)
+    sql = (
+        f"SELECT {columns}, m.type, m.alias FROM group_members m JOIN chat_groups g ON g.id = m.group_id "
+        f"WHERE m.uid = ? AND m.group_id > ? AND {news} ORDER BY m.group_id LIMIT ?"
+    )
+    rows = (yield Query(sql, params)).rows
+    return [MyGroup(Info(*info), kind, alias) for *info, kind, alias in rows]
 
 
 def known_users(uids: Iterable[str]) -> Unit[set[str]]:

@@ -296,6 +296,11 @@ def body(_: Dialect, id: int) -> Unit[bytes | None]:
     return rows[0][0] if rows else None
 
 
+def bodies(_: Dialect, ids: Sequence[int]) -> Unit[dict[int, bytes]]:
+    """Return the bodies of those of the messages that exist, by id."""
+    return dict((yield from select_in("SELECT id, body FROM messages WHERE id IN ({})", ids)))
+
+
 def message(_: Dialect, id: int) -> Unit[tuple[str, str, bytes] | None]:
     """Return the sender of a message, the device that sent it (if known), and its body."""
     rows = (yield Query("SELECT sender, client, body FROM messages WHERE id = ?", (id,))).rows

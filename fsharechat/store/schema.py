@@ -96,6 +96,35 @@ sessions = Table(
         server_default="0",
         comment="It comes from the original, whose user token is good until the next login.",
     ),
+    Column("agent", String(255), nullable=False, server_default="", comment="The User-Agent of the login."),
+    Column("name", String(64), nullable=False, server_default="", comment="What the device calls itself."),
+    Column(
+        "bot",
+        Boolean,
+        nullable=False,
+        server_default="0",
+        comment="An administrator made it for a bot; it does not expire.",
+    ),
+    sqlite_with_rowid=False,
+)
+
+bots = Table(
+    "bots",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("uid", UID, nullable=False),
+    Column("created_ms", MS, nullable=False, comment="When the last token was made."),
+    comment="Users that log in by a token, made by an administrator.",
+    sqlite_with_rowid=False,
+)
+
+device_seen = Table(
+    "device_seen",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("client_id", String(255), primary_key=True),
+    Column("seen_ms", MS, nullable=False),
+    comment="When devices were connected last.",
     sqlite_with_rowid=False,
 )
 
@@ -290,6 +319,13 @@ group_members = Table(
         server_default="-1",
         comment="The inbox has the group's log up to there; -1 where it has all at once.",
     ),
+    Column(
+        "silenced_until",
+        MS,
+        nullable=False,
+        server_default="0",
+        comment="When the silence of a silenced member ends; 0: it has no end.",
+    ),
     Index("group_members_uid", "uid", "type"),
     Index("group_members_given", "group_id", "given", "type"),
     sqlite_with_rowid=False,
@@ -394,6 +430,29 @@ recalls = Table(
     sqlite_with_rowid=False,
 )
 
+edits = Table(
+    "edits",
+    metadata,
+    Column("uid", UID, primary_key=True, comment="Who has the message."),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="In the recalls for `uid`."),
+    Column("message_id", BigInteger, nullable=False),
+    Column("operator", UID, nullable=False),
+    Column("operator_client", String(255), nullable=False),
+    Index("edits_message", "message_id"),
+    comment="The last edit of each message, in the log of the recalls.",
+    sqlite_with_rowid=False,
+)
+
+reactions = Table(
+    "reactions",
+    metadata,
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("uid", UID, primary_key=True),
+    Column("emoji", Text, nullable=False, comment="With a space between them."),
+    Column("update_dt", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 device_cursors = Table(
     "device_cursors",
     metadata,
@@ -429,6 +488,28 @@ sensitive_words = Table(
     sqlite_with_rowid=False,
 )
 
+robots = Table(
+    "robots",
+    metadata,
+    Column("uid", UID, primary_key=True),
+    Column("agent", Text, nullable=False, comment="Its AgentSettings, as JSON."),
+    comment="Robots that the back office made; those of the settings are not here.",
+    sqlite_with_rowid=False,
+)
+
+robot_answers = Table(
+    "robot_answers",
+    metadata,
+    Column("id", String(36), primary_key=True, comment="That of the stream."),
+    Column("robot", UID, nullable=False),
+    Column("uid", UID, nullable=False, comment="Who has asked."),
+    Column("group_id", UID, nullable=False, comment="Empty in a private conversation."),
+    Column("node", Integer, nullable=False, comment="The group process that asks the agent."),
+    Column("begun_ms", MS, nullable=False),
+    comment="Answers of robots that are being written.",
+    sqlite_with_rowid=False,
+)
+
 uploads = Table(
     "uploads",
     metadata,
@@ -456,4 +537,47 @@ import_notes = Table(
     Column("number", BigInteger, nullable=False),
     comment="What an import has still to do; empty but for while one runs.",
     sqlite_with_rowid=False,
+)
+
+administrators = Table(
+    "administrators",
+    metadata,
+    Column("name", UID, primary_key=True),
+    Column("password", String(255), nullable=False, comment="The text of argon2, with its salt."),
+    Column("role", SmallInteger, nullable=False, comment="AdminRole"),
+    Column("made_ms", MS, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+admin_sessions = Table(
+    "admin_sessions",
+    metadata,
+    Column("digest", few_bytes(32), primary_key=True, comment="Of the secret in the cookie."),
+    Column("name", UID, nullable=False),
+    Column("made_ms", MS, nullable=False),
+    Column("used_ms", MS, nullable=False, comment="To within a minute."),
+    Column("address", String(64), nullable=False),
+    Index("admin_sessions_name", "name"),
+    comment="Browsers that are logged in to the administration.",
+    sqlite_with_rowid=False,
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("request", String(32), nullable=False, comment="So that a repeat is one entry."),
+    Column("at_ms", MS, nullable=False),
+    Column("way", SmallInteger, nullable=False, comment="Way"),
+    Column("actor", String(64), nullable=False),
+    Column("op", String(64), nullable=False),
+    Column("target", String(255), nullable=False),
+    Column("details", Text, nullable=False, comment="JSON, without secrets."),
+    Column("address", String(64), nullable=False),
+    Column("status", SmallInteger, nullable=False, comment="Of HTTP; 200: done."),
+    UniqueConstraint("request", name="audit_log_request"),
+    Index("audit_log_at", "at_ms"),
+    Index("audit_log_actor", "actor", "id"),
+    Index("audit_log_target", "target", "id"),
+    comment="What administrators did.",
 )

@@ -7,7 +7,7 @@ from fsharechat.clock import within
 from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.store import address_limits, cursors, users
 from fsharechat.store.address_limits import AddressLimit, Counted
-from fsharechat.store.unit import Dialect, Query, Unit, select_in
+from fsharechat.store.unit import Dialect, Query, Unit, chunks, flat, select_in
 
 DAY_MS = 86_400_000
 
@@ -19,13 +19,21 @@ REVOKED = 0
 class LoginSession(NamedTuple):
     """The secrets that prove the CONNECT of one device of one user.
 
-    `imported`: the session is from the original, and so is its user token, until the next login.
+    `imported`: the session is from the original, and so is its user token, until the next login. `agent` and `name`
+    are what the login said of the device, for its user. `bot`: an administrator made it, and it does not expire.
     """
 
     secret: str
     db_secret: str
     issued_ms: int
     imported: bool = False
+    agent: str = ""
+    name: str = ""
+    bot: bool = False
+
+    def expired(self, oldest_ms: int) -> bool:
+        """Return whether the login is older than the oldest that is still good (ms)."""
+        return not self.bot and self.issued_ms < oldest_ms
 
 
 class CodeRules(NamedTuple):
@@ -48,22 +56,26 @@ def find(_: Dialect, uid: str, client_id: str) -> Unit[tuple[LoginSession, int] 
     """Return the session of a device and the status of its user."""
     rows = (
         yield Query(
-            "SELECT s.secret, s.db_secret, s.issued_ms, s.imported, u.status "
+            "SELECT s.secret, s.db_secret, s.issued_ms, s.imported, s.bot, u.status "
             "FROM sessions s JOIN users u ON u.uid = s.uid WHERE s.uid = ? AND s.client_id = ?",
             (uid, client_id),
         )
     ).rows
     if not rows:
         return None
-    *session, status = rows[0]
-    return LoginSession(*session), status
+    secret, db_secret, issued_ms, imported, bot, status = rows[0]
+    return LoginSession(secret, db_secret, issued_ms, imported, bot=bool(bot)), status
 
 
-def gone(_: Dialect, devices: Sequence[tuple[str, str]]) -> Unit[list[tuple[str, str]]]:
-    """Return the devices (uid and client id) whose login has ended, or whose user is blocked."""
+def gone(_: Dialect, devices: Sequence[tuple[str, str]], oldest_ms: int = 0) -> Unit[list[tuple[str, str]]]:
+    """Return the devices (uid and client id) whose login has ended, or whose user is blocked.
+
+    A login from before `oldest_ms` has ended.
+    """
     rows = yield from select_in(
         "SELECT s.uid, s.client_id FROM sessions s JOIN users u ON u.uid = s.uid "
-        f"WHERE u.status <> {int(UserStatus.BLOCKED)} AND s.issued_ms <> {REVOKED} AND s.uid IN ({{}})",
+        f"WHERE u.status <> {int(UserStatus.BLOCKED)} AND s.issued_ms <> {REVOKED} "
+        f"AND (s.bot = 1 OR s.issued_ms >= {int(oldest_ms)}) AND s.uid IN ({{}})",
         list({uid for uid, _ in devices}),
     )
     allowed = {(uid, client_id) for uid, client_id in rows}
@@ -96,6 +108,55 @@ def forget(dialect: Dialect, uid: str, client_id: str, issued_ms: int | None = N
     elif not (yield Query(f"{sql} AND issued_ms = ?", (uid, client_id, issued_ms))).changed:
         return
     yield from cursors.forget(dialect, uid, client_id)
+    yield Query("DELETE FROM device_seen WHERE uid = ? AND client_id = ?", (uid, client_id))
+
+
+class Seen(NamedTuple):
+    """A device was connected up to `seen_ms`."""
+
+    uid: str
+    client_id: str
+    seen_ms: int
+
+
+def keep_seen(dialect: Dialect, batch: Sequence[Seen]) -> Unit[None]:
+    """Keep when devices were connected last. An earlier time changes nothing."""
+    newest = {(uid, client_id): seen_ms for uid, client_id, seen_ms in sorted(batch)}
+    for part in chunks([(*key, seen_ms) for key, seen_ms in newest.items()]):
+        columns = ("seen_ms",)
+        sql = dialect.upsert("device_seen", ("uid", "client_id"), columns, len(part), highest=columns)
+        yield Query(sql, flat(part))
+
+
+class KnownDevice(NamedTuple):
+    """A device of a user. It was connected up to `seen_ms`, as far as is kept."""
+
+    client_id: str
+    agent: str
+    name: str
+    issued_ms: int
+    seen_ms: int
+
+
+def of_user(_: Dialect, uid: str, count: int, oldest_ms: int = 0) -> Unit[list[KnownDevice]]:
+    """Return the devices of a user, the last login first, without logins from before `oldest_ms`."""
+    sql = (
+        "SELECT s.client_id, s.agent, s.name, s.issued_ms, COALESCE(d.seen_ms, 0) FROM sessions s "
+        "LEFT JOIN device_seen d ON d.uid = s.uid AND d.client_id = s.client_id "
+        f"WHERE s.uid = ? AND s.issued_ms <> {REVOKED} AND (s.bot = 1 OR s.issued_ms >= ?) "
+        "ORDER BY s.issued_ms DESC, s.client_id LIMIT ?"
+    )
+    return [KnownDevice(*row) for row in (yield Query(sql, (uid, oldest_ms, count))).rows]
+
+
+def end(dialect: Dialect, uid: str, client_id: str) -> Unit[bool]:
+    """Log a device of a user out. Return whether it was logged in."""
+    sql = "SELECT client_id FROM sessions WHERE uid = ? AND client_id = ? AND issued_ms <> ?"
+    rows = (yield Query(sql, (uid, client_id, REVOKED))).rows
+    if not rows or rows[0][0] != client_id:  # for MySQL "a " is "a"
+        return False
+    yield from forget(dialect, uid, client_id)
+    return True
 
 
 class LoginCodes(NamedTuple):
@@ -196,6 +257,12 @@ def new_code(
         return NewCode(LoginCode.TOO_OFTEN, codes)
     yield from _keep(dialect, number, LoginCodes(digest, now, today, sent_today + 1))
     return NewCode(LoginCode.SUCCESS, codes)
+
+
+def give_code(dialect: Dialect, number: str, digest: bytes, now: int) -> Unit[None]:
+    """Keep a code that an administrator hands out. It takes the place of an earlier one, and counts for no limit."""
+    codes = yield from _codes(dialect, number)
+    yield from _keep(dialect, number, codes._replace(digest=digest, sent_ms=now, wrong=0, used_by=""))
 
 
 def take_back(dialect: Dialect, number: str, digest: bytes, before: LoginCodes, lost: bool) -> Unit[None]:

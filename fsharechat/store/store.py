@@ -50,6 +50,11 @@ class Store(Renewable, ABC):
     def stats(self) -> StoreStats:
         return self._commits.stats
 
+    @property
+    def waiting(self) -> int:
+        """How many messages and units of work wait for the writer."""
+        return self._commits.waiting
+
     @abstractmethod
     async def look(self) -> StoreState:
         """Return the state of the database, and change nothing. The store need not be open. Raises StoreError."""

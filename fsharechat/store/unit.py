@@ -114,6 +114,12 @@ def flat(rows: Iterable[Iterable[object]]) -> list[object]:
     return [value for row in rows for value in row]
 
 
+def containing(part: str) -> str:
+    """Return the pattern of a LIKE with ESCAPE '!' for texts that contain a part."""
+    escaped = part.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"%{escaped}%"
+
+
 def insert_many(table: str, columns: Sequence[str], rows: Sequence[Row]) -> Unit[None]:
     """Insert rows with as few statements as the engine allows."""
     head = f"INSERT INTO {table} ({','.join(columns)}) VALUES "

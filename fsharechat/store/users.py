@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fsharechat.protocol.signals import FriendState, UserStatus
+from fsharechat.protocol.signals import FriendState, UserStatus, UserType
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
 
 PAGE = 20
@@ -51,6 +51,7 @@ class Rights(NamedTuple):
 
     status: int
     blacklist: frozenset[str]
+    robot: bool = False
 
 
 def profiles(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, Row]]:
@@ -153,7 +154,7 @@ def mend_parts(dialect: Dialect, uid: str) -> Unit[None]:
 
 def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
     """Return the rights of a user, None if there is no such user."""
-    rows = (yield Query("SELECT uid, status FROM users WHERE uid = ?", (uid,))).rows
+    rows = (yield Query("SELECT uid, status, type FROM users WHERE uid = ?", (uid,))).rows
     if not rows or rows[0][0] != uid:  # MySQL also finds a uid with spaces behind it
         return None
     blocked = (
@@ -161,7 +162,7 @@ def rights(_: Dialect, uid: str) -> Unit[Rights | None]:
             "SELECT friend_uid FROM friends WHERE uid = ? AND state = ?", (uid, FriendState.BLACKLISTED)
         )
     ).rows
-    return Rights(rows[0][1], frozenset(row[0] for row in blocked))
+    return Rights(rows[0][1], frozenset(row[0] for row in blocked), rows[0][2] == UserType.ROBOT)
 
 
 def has_number(_: Dialect, number: str) -> Unit[bool]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from fsharechat.folding import fold
-from fsharechat.store.unit import Dialect, Query, Unit, chunks, insert_many, marks, select_in
+from fsharechat.store import copies
+from fsharechat.store.unit import Dialect, Query, Unit, chunks, containing, insert_many, marks, select_in
 
 MAX_WORDS = 100_000
 
@@ -13,7 +14,8 @@ MAX_WORD = 64
 MAX_WRITTEN = 1024
 """Characters of one word as it is written: some are fewer when they are folded."""
 
-_VERSION = "words_version"
+VERSION = "words_version"
+"""The fact with the version of the words (copies.py)."""
 _PAGE = 10_000
 
 
@@ -27,16 +29,16 @@ def kept(word: str) -> str:
     return folded if len(folded) <= MAX_WORD else ""
 
 
-def version(_: Dialect) -> Unit[bytes]:
-    """Return the version of the words, which differs after each change; empty if there never was one."""
-    rows = (yield Query("SELECT value FROM facts WHERE name = ?", (_VERSION,))).rows
-    return rows[0][0] if rows else b""
-
-
 def page(_: Dialect, after: str, limit: int) -> Unit[list[str]]:
     """Return up to `limit` words behind the word `after`, in order."""
     sql = "SELECT word FROM sensitive_words WHERE word > ? ORDER BY word LIMIT ?"
     return [word for (word,) in (yield Query(sql, (after, limit))).rows]
+
+
+def found(_: Dialect, part: str, after: str, limit: int) -> Unit[list[str]]:
+    """Return up to `limit` words that contain `part`, behind the word `after`, in order."""
+    sql = "SELECT word FROM sensitive_words WHERE word > ? AND word LIKE ? ESCAPE '!' ORDER BY word LIMIT ?"
+    return [word for (word,) in (yield Query(sql, (after, containing(part), limit))).rows]
 
 
 def count(_: Dialect) -> Unit[int]:
@@ -46,7 +48,7 @@ def count(_: Dialect) -> Unit[int]:
 
 def all_words(dialect: Dialect) -> Unit[tuple[bytes, list[str]]]:
     """Return a version and the words. The words may be newer than the version."""
-    first = yield from version(dialect)
+    first = yield from copies.version(dialect, VERSION)
     found: list[str] = []
     while part := (yield from page(dialect, found[-1] if found else "", _PAGE)):
         found += part
@@ -55,7 +57,7 @@ def all_words(dialect: Dialect) -> Unit[tuple[bytes, list[str]]]:
 
 def add(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]:
     """Keep words, each once. Return how many are new. Raises TooManyWords."""
-    yield from _change(dialect, new_version)
+    yield from copies.set_version(dialect, VERSION, new_version)
     known = {
         row[0] for row in (yield from select_in("SELECT word FROM sensitive_words WHERE word IN ({})", words))
     }
@@ -68,14 +70,9 @@ def add(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]
 
 def remove(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]:
     """Remove words. Return how many existed."""
-    yield from _change(dialect, new_version)
+    yield from copies.set_version(dialect, VERSION, new_version)
     removed = 0
     for part in chunks(words):
         sql = f"DELETE FROM sensitive_words WHERE word IN ({marks(len(part))})"
         removed += (yield Query(sql, part)).changed
     return removed
-
-
-def _change(dialect: Dialect, new_version: bytes) -> Unit[None]:
-    """Set the version. Its row stays locked, so that changes by several processes come one after the other."""
-    yield Query(dialect.upsert("facts", ("name",), ("value",)), (_VERSION, new_version))

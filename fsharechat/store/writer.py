@@ -46,6 +46,10 @@ MAX_WAITING_ENTRIES = 500_000
 MySQL needs about ten seconds for so many.
 """
 
+MAX_WAITS = 2000
+WAITS_SECONDS = 60.0
+"""How many of the last transactions the percentiles of the metrics look at, and of how long, s."""
+
 Done = Callable[[Stored | StoreError], None]
 
 
@@ -57,6 +61,13 @@ class StoreStats:
     messages: int = 0
     units: int = 0
     failed: int = 0
+    waits: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MAX_WAITS))
+    """Of the last transactions with small messages: when it ended, and how long its first message took, s."""
+
+    def wait(self, share: float, now: float) -> float:
+        """Return within what time this share of the first messages of the last minute were durable, s; 0: none."""
+        waits = sorted(wait for at, wait in self.waits if at > now - WAITS_SECONDS)
+        return waits[min(len(waits) - 1, int(share * len(waits)))] if waits else 0.0
 
 
 @dataclass(slots=True)
@@ -96,6 +107,8 @@ class Batch:
     stored: list[Stored | StoreError] = field(default_factory=list)
     late: set[int] = field(default_factory=set)
     """The ids of messages that must be tried again (messages.append_some)."""
+    since: float = 0.0
+    """When the first of its small messages was queued; 0: it has none."""
 
     def locks(self) -> Locks:
         """Return the groups and users whose rows must be locked before all other work.
@@ -163,6 +176,8 @@ class GroupCommit:
         self._bytes = 0
         """The size of their bodies, bytes."""
         self._dones: list[Done] = []
+        self._since = 0.0
+        """When the first of the small messages was queued."""
         self._queued = self._taken = 0
         """How many messages have entered the lane of small ones, and how many have left it."""
         self._large: deque[_Large] = deque()
@@ -224,6 +239,8 @@ class GroupCommit:
         if (message.expected or len(message.receivers)) > LARGE or message.sender in self._large_senders:
             self._append_large(message, done)
         else:
+            if not self._messages:
+                self._since = self._time()
             self._messages.append(message)
             self._dones.append(done)
             self._bytes += len(message.body)
@@ -272,6 +289,11 @@ class GroupCommit:
             self._large_senders[message.sender] += 1
         self._waiting += len(late)
 
+    @property
+    def waiting(self) -> int:
+        """How many messages and units no transaction has taken yet."""
+        return self._waiting
+
     async def close(self) -> None:
         """Take no more work, and return when the accepted work has ended."""
         self._closing = True
@@ -287,6 +309,9 @@ class GroupCommit:
         if batch.late:
             self._try_again(batch)
         self._next_batch()  # first, so that the engine works meanwhile
+        if batch.since:
+            now = self._time()
+            self.stats.waits.append((now, now - batch.since))
         self.stats.batches += 1
         self.stats.units += len(batch.works)
         self.stats.messages += len(batch.messages)
@@ -361,6 +386,8 @@ class GroupCommit:
             del self._messages[:count], self._dones[:count]
             self._bytes -= sum(len(message.body) for message in batch.messages)
         self._taken += len(batch.messages)
+        if batch.messages:
+            batch.since = self._since
         return batch
 
     def _next_works(self) -> list[Work]:

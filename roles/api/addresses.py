@@ -11,13 +11,18 @@ from fsharechat.addresses import Address, parsed, subscriber
 
 
 def behind_proxies(trusted: Iterable[str]) -> Middleware:
-    """Set `request.remote` to the client, if the connection comes from one of the `trusted` networks."""
+    """Set `request.remote` to the client, if the connection comes from one of the `trusted` networks.
+
+    The nearest proxy also says by X-Forwarded-Proto whether the client came over https.
+    """
     networks = [ip_network(name) for name in trusted]
 
     @web.middleware
     async def resolve(request: web.Request, handler: Handler) -> web.StreamResponse:
         forwarded = request.headers.getall("X-Forwarded-For", [])
         peer = parsed(request.remote)
+        if request.headers.get("X-Forwarded-Proto") == "https" and _is_in(peer, networks):
+            request = request.clone(scheme="https")
         if forwarded and peer is not None:
             client = _client(peer, ",".join(forwarded).split(","), networks)
             if client != peer:
@@ -31,10 +36,14 @@ def _client(peer: Address, hops: list[str], trusted: list[IPv4Network | IPv6Netw
     """Return the nearest address that is not a trusted proxy: anybody may have written the ones before it."""
     for text in reversed(hops):
         hop = parsed(text)
-        if hop is None or not any(peer in network for network in trusted):
+        if hop is None or not _is_in(peer, trusted):
             break
         peer = hop
     return peer
+
+
+def _is_in(address: Address | None, networks: list[IPv4Network | IPv6Network]) -> bool:
+    return address is not None and any(address in network for network in networks)
 
 
 def counted_as(remote: str | None) -> str:

@@ -13,7 +13,7 @@ from fsharechat.http import refuse_encoded
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
-from roles.api import back_office, turn, uploads
+from roles.api import back_office, pages, turn, uploads
 from roles.api.addresses import Waits, behind_proxies, counted_as
 from roles.api.texts import Language, Wrong, language, said
 
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
+MAX_NAME = 64
+"""The most characters of a device's name."""
 BODY_SECONDS = 10.0
 """How long the body of a login may take to arrive, s."""
 
@@ -45,6 +47,7 @@ def make_app(node: Node) -> web.Application:
     if isinstance(node.blobs, DirectoryBlobs):
         uploads.add_routes(app, node.blobs, uploads.GroupQuota(node.rpc))
     back_office.add_routes(app, node)
+    pages.add_routes(app, node)
     return app
 
 
@@ -149,6 +152,11 @@ class Login:
             if not 0 < len(value) <= MAX_TEXT:
                 return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT))
             wanted[key] = value
+        if method is Method.LOGIN:
+            agent = request.headers.get("User-Agent", "")
+            name = body.get("deviceName", "")
+            wanted["agent"] = _readable(agent, MAX_TEXT)
+            wanted["deviceName"] = _readable(name, MAX_NAME) if type(name) is str else ""
         reply = await self._rpc.call(Call(method, "", "", orjson.dumps(wanted)))
         if reply.code != Code.SUCCESS:
             return answer(LoginCode.SERVER_ERROR, speaks)
@@ -167,6 +175,11 @@ class Login:
         if told.get("uninvited"):
             return _response(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
         return answer(LoginCode(told["code"]), speaks, told["result"])
+
+
+def _readable(text: str, most: int) -> str:
+    """Return the beginning of a text about a device, without what cannot be shown."""
+    return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
 
 
 def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:

@@ -1,4 +1,4 @@
-"""The routes of the back office: the open API and the administration, behind one key, and their description."""
+"""The routes of the back office: the open API and the administration, and their description."""
 
 import binascii
 import secrets
@@ -8,16 +8,21 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from fsharechat.admin.rights import AdminRole
 from fsharechat.node import Node
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import TRANSPARENT_TYPES, PersistFlag
 from fsharechat.settings import Settings
+from fsharechat.status import merged
 from roles.api import shapes
 from roles.api.docs.description import Object, describe
 from roles.api.docs.page import page
 from roles.api.endpoints import BackOffice, Endpoint
+from roles.api.gate import OfficeGate
 from roles.api.keys import KeyGuard
+from roles.api.passwords import Passwords
 from roles.api.shapes import BadRequest, PushOutcome, PushRequest
+from roles.api.sign_in import SignIn
 
 # The open API: messages that another system sends to users (contract.md section 8)
 
@@ -75,8 +80,19 @@ PUSH = Endpoint(
 
 
 _USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
+_BOTS, _ROBOTS = "Bots", "Robots"
+_ACCOUNTS, _SERVER = "Administrators", "Administration of the server"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
+_ROBOT = "/admin/robots/{robot}"
+
+_ACCOUNT = "/admin/accounts/{account}"
+
+
+def audit_call(asked: dict[str, Any], _: Settings) -> dict[str, Any]:
+    """Return the call for a page of the audit log: `actor` and `op` are those of the call itself."""
+    return {**asked, "who": asked["actor"], "what": asked["op"]}
+
 
 ADMIN = (
     Endpoint(
@@ -87,6 +103,7 @@ ADMIN = (
         shapes.Users,
         _USERS,
         query=shapes.UsersQuery,
+        needs=AdminRole.READ,
     ),
     Endpoint(
         "POST",
@@ -97,8 +114,30 @@ ADMIN = (
         _USERS,
         body=shapes.NewUser,
         logged=("number",),
+        target="number",
+        needs=AdminRole.PEOPLE,
     ),
-    Endpoint("GET", _USER, "users.get", "Show a user.", shapes.WholeUser, _USERS),
+    Endpoint("GET", _USER, "users.get", "Show a user.", shapes.WholeUser, _USERS, needs=AdminRole.READ),
+    Endpoint(
+        "PUT",
+        f"{_USER}/number",
+        "users.number",
+        "Give a user another number to log in with. 409 if another user has it.",
+        shapes.User,
+        _USERS,
+        body=shapes.NewNumber,
+        logged=("number",),
+        needs=AdminRole.PEOPLE,
+    ),
+    Endpoint(
+        "POST",
+        f"{_USER}/code",
+        "users.code",
+        "Make a login code, which the administrator tells the user.",
+        shapes.LoginCodeMade,
+        _USERS,
+        needs=AdminRole.PEOPLE,
+    ),
     Endpoint(
         "GET",
         f"{_USER}/export",
@@ -127,6 +166,17 @@ ADMIN = (
         _USERS,
         body=shapes.NewStatus,
         logged=("status",),
+        needs=AdminRole.PEOPLE,
+    ),
+    Endpoint(
+        "PUT",
+        f"{_USER}/robot",
+        "users.robot",
+        "Make a user a robot, who logs in as before and may stream answers, or a person again.",
+        shapes.User,
+        _USERS,
+        body=shapes.IsRobot,
+        logged=("robot",),
     ),
     Endpoint(
         "GET",
@@ -135,6 +185,7 @@ ADMIN = (
         "Count the devices online.",
         shapes.SessionCount,
         _SESSIONS,
+        needs=AdminRole.READ,
     ),
     Endpoint(
         "GET",
@@ -143,6 +194,7 @@ ADMIN = (
         "List the devices of a user that are online or logged in.",
         shapes.Devices,
         _SESSIONS,
+        needs=AdminRole.READ,
     ),
     Endpoint(
         "DELETE",
@@ -153,6 +205,7 @@ ADMIN = (
         _SESSIONS,
         query=shapes.LogoutQuery,
         logged=("logout",),
+        needs=AdminRole.PEOPLE,
     ),
     Endpoint(
         "DELETE",
@@ -163,6 +216,7 @@ ADMIN = (
         _SESSIONS,
         query=shapes.LogoutQuery,
         logged=("logout",),
+        needs=AdminRole.PEOPLE,
     ),
     Endpoint(
         "GET",
@@ -172,6 +226,7 @@ ADMIN = (
         shapes.Groups,
         _GROUPS,
         query=shapes.GroupsQuery,
+        needs=AdminRole.READ,
     ),
     Endpoint(
         "GET",
@@ -181,6 +236,29 @@ ADMIN = (
         shapes.WholeGroup,
         _GROUPS,
         query=shapes.MembersQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "PUT",
+        "/admin/groups/{group}/members/{member}",
+        "groups.member",
+        "Silence a member, or end the silence, in the owner's name.",
+        shapes.Group,
+        _GROUPS,
+        body=shapes.NewMemberType,
+        logged=("type",),
+        needs=AdminRole.PEOPLE,
+    ),
+    Endpoint(
+        "PUT",
+        "/admin/groups/{group}/owner",
+        "groups.owner",
+        "Hand a group over to another member.",
+        shapes.Group,
+        _GROUPS,
+        body=shapes.NewOwner,
+        logged=("owner",),
+        needs=AdminRole.PEOPLE,
     ),
     Endpoint(
         "DELETE",
@@ -189,6 +267,7 @@ ADMIN = (
         "Dismiss a group. Its members are told, as when its owner does it.",
         shapes.Group,
         _GROUPS,
+        needs=AdminRole.PEOPLE,
     ),
     Endpoint(
         "GET",
@@ -198,6 +277,7 @@ ADMIN = (
         shapes.Words,
         _WORDS,
         query=shapes.WordsQuery,
+        needs=AdminRole.READ,
     ),
     Endpoint(
         "POST",
@@ -219,6 +299,163 @@ ADMIN = (
         body=shapes.WordList,
         logged=("words",),
     ),
+    Endpoint(
+        "GET",
+        "/admin/session",
+        "accounts.current",
+        "Say who asks.",
+        shapes.WhoAsks,
+        _ACCOUNTS,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/accounts",
+        "accounts.list",
+        "List the administrators.",
+        shapes.AdminAccounts,
+        _ACCOUNTS,
+        query=shapes.AccountsQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "POST",
+        "/admin/accounts",
+        "accounts.add",
+        "Make an administrator. 409 if the name is taken.",
+        shapes.AdminAccount,
+        _ACCOUNTS,
+        body=shapes.NewAccount,
+        logged=("name", "role"),
+        target="name",
+        hashed="password",
+    ),
+    Endpoint(
+        "PUT",
+        f"{_ACCOUNT}/role",
+        "accounts.role",
+        "Give an administrator another role, at once.",
+        shapes.AdminAccount,
+        _ACCOUNTS,
+        body=shapes.NewRole,
+        logged=("role",),
+    ),
+    Endpoint(
+        "PUT",
+        f"{_ACCOUNT}/password",
+        "accounts.password",
+        "Give an administrator another password. All sessions of the administrator end.",
+        shapes.AdminAccount,
+        _ACCOUNTS,
+        body=shapes.NewPassword,
+        hashed="password",
+    ),
+    Endpoint(
+        "DELETE",
+        _ACCOUNT,
+        "accounts.remove",
+        "Remove an administrator, and end all sessions.",
+        shapes.AdminAccount,
+        _ACCOUNTS,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/audit",
+        "audit.list",
+        "List what administrators did, page by page.",
+        shapes.AuditRecords,
+        _ACCOUNTS,
+        query=shapes.AuditQuery,
+        prepare=audit_call,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/processes",
+        "processes.list",
+        "Show each process of the deployment: its metrics and its health.",
+        shapes.Processes,
+        _SERVER,
+        needs=AdminRole.READ,
+        merge=merged,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/settings",
+        "settings.list",
+        "Show the settings of a group process as they are in force, without secrets.",
+        shapes.SettingViews,
+        _SERVER,
+        query=shapes.SettingsQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/robots",
+        "robots.list",
+        "List the robots: those of the settings, and those that were made here.",
+        shapes.RobotPage,
+        _ROBOTS,
+        query=shapes.RobotsQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "POST",
+        "/admin/robots",
+        "robots.create",
+        "Make a robot: a user whose answers come from an agent. All nodes know it within moments.",
+        shapes.Robot,
+        _ROBOTS,
+        body=shapes.NewRobot,
+        logged=("kind", "agent"),
+        target="uid",
+    ),
+    Endpoint("GET", _ROBOT, "robots.get", "Show a robot.", shapes.Robot, _ROBOTS, needs=AdminRole.READ),
+    Endpoint(
+        "PUT",
+        _ROBOT,
+        "robots.change",
+        "Change a robot. What is not given stays as it is.",
+        shapes.Robot,
+        _ROBOTS,
+        body=shapes.RobotChange,
+    ),
+    Endpoint(
+        "DELETE",
+        _ROBOT,
+        "robots.remove",
+        "Take a robot's agent away. Its user stays, and answers no more.",
+        shapes.RobotRemoved,
+        _ROBOTS,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/bots",
+        "bots.list",
+        "List the bots.",
+        shapes.BotUsers,
+        _BOTS,
+        query=shapes.BotsQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "POST",
+        "/admin/bots",
+        "bots.create",
+        "Make a bot, or a new token for one whose token was taken back. 409 if it has one.",
+        shapes.BotWithToken,
+        _BOTS,
+        body=shapes.NewBot,
+        target="name",
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin/bots/{bot}",
+        "bots.revoke",
+        "Take the token of a bot back, and end its connection. Its user stays.",
+        shapes.BotUser,
+        _BOTS,
+    ),
 )
 
 
@@ -228,9 +465,16 @@ PATHS = ("/imopenapi/", "/admin/")
 
 
 def add_routes(app: web.Application, node: Node) -> None:
-    office = BackOffice(node, KeyGuard(node.settings.api.key, node.rpc))
+    gate, passwords = OfficeGate(KeyGuard(node.settings.api.key, node.rpc)), Passwords()
+    office = BackOffice(node, gate, passwords)
     for endpoint in ENDPOINTS:
         office.add(app, endpoint)
+    SignIn(node, gate, passwords).add_routes(app)
+
+    async def close(_: web.Application) -> None:
+        passwords.close()
+
+    app.on_cleanup.append(close)
     docs = Docs(app)
     app.router.add_get("/imopenapi/openapi.json", docs.document)
     app.router.add_get("/docs", docs.page)

@@ -1,6 +1,7 @@
-"""The back office over HTTP: each endpoint checks the key and the shape of a request, and asks the group role."""
+"""The back office over HTTP: each endpoint checks who asks and the shape of a request, and asks the group role."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,14 @@ import orjson
 import structlog
 from aiohttp import web
 
+from fsharechat.admin.rights import BY_SESSION, AdminRole, AskedBy
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
-from roles.api.keys import KeyGuard
+from roles.api.gate import OfficeCaller, OfficeGate
+from roles.api.keys import AccessRefused
+from roles.api.passwords import Passwords, PasswordsBusy
 from roles.api.shapes import ApiObject, BadRequest, read
 
 log = structlog.get_logger(__name__)
@@ -53,16 +57,37 @@ class Endpoint:
     body: type[ApiObject] | None = None
     prepare: Callable[[dict[str, Any], Settings], dict[str, Any]] = _unchanged
     logged: tuple[str, ...] = ()
-    """Fields of the request for the log, besides those of the path. Of a list the log shows the length."""
+    """Fields of the request for the log and the audit log, besides those of the path; of a list, its length."""
+    needs: AdminRole = AdminRole.ALL
+    """What a named administrator must be. Who has the key may do everything."""
+    target: str = ""
+    """The field that says whom it is about; else the first one of the path."""
+    hashed: str = ""
+    """The field with a password, which the group role gets hashed."""
+    merge: Callable[[list[Any]], Any] | None = None
+    """Makes one result of those of all group processes. Without it one process is asked."""
+
+    noted: bool = False
+    """Whether it belongs into the audit log although it changes nothing."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something."""
+        return self.method != "GET"
+
+    def audited(self, asked: dict[str, Any]) -> bool:
+        """Return whether a request belongs into the audit log. One that goes on with another (`after`) does not."""
+        return (self.changes or self.noted) and not asked.get("after")
 
 
 class BackOffice:
-    """Serves endpoints. All requests with a key share `guard`."""
+    """Serves endpoints, to whom `gate` lets in."""
 
-    def __init__(self, node: Node, guard: KeyGuard) -> None:
+    def __init__(self, node: Node, gate: OfficeGate, passwords: Passwords) -> None:
         self._settings = node.settings
         self._rpc = node.rpc
-        self._guard = guard
+        self._gate = gate
+        self._passwords = passwords
 
     def add(self, app: web.Application, endpoint: Endpoint) -> None:
         """Add an endpoint to an application."""
@@ -73,32 +98,47 @@ class BackOffice:
         app.router.add_route(endpoint.method, endpoint.path, serve)
 
     async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
-        refused = await self._guard.check(request)
-        if refused is not None:
-            response = answer(refused.status, refused.why)
-            response.headers.update(refused.headers)
-            return response
+        caller = await self._gate.enter(request)
+        if isinstance(caller, AccessRefused):
+            return refuse(caller)
         try:
             asked = await _read(endpoint, request)
-            call = endpoint.prepare(asked, self._settings)
+            prepared = endpoint.prepare(asked, self._settings)
+            if endpoint.hashed:
+                prepared[endpoint.hashed] = await self._passwords.hash(prepared[endpoint.hashed])
         except BadRequest as problem:
             return answer(400, str(problem))
         except web.HTTPRequestEntityTooLarge:
             return answer(413, f"the body may have {MAX_BODY} bytes")
         except TimeoutError:
             return answer(408, "the body did not come")
-        reply = await self._rpc.call(Call(Method.ADMIN, "", "", orjson.dumps({**call, "op": endpoint.op})))
-        response = _response(reply)
-        shown = {name: asked[name] for name in endpoint.logged}
-        log.info(
-            "back office",
-            op=endpoint.op,
-            address=request.remote,
-            code=response.status,
-            **request.match_info,
-            **{name: len(value) if isinstance(value, list) else value for name, value in shown.items()},
-        )
+        except PasswordsBusy:
+            return answer(503, "the server cannot do it now, try again")
+        shown = {
+            name: len(value) if isinstance(value, list) else value
+            for name, value in asked.items()
+            if name in endpoint.logged or name in request.match_info
+        }
+        prepared["by"] = _asked_by(endpoint, caller, asked, shown)
+        if endpoint.merge is not None:
+            response = await reply_of_all(self._rpc, endpoint.op, prepared, endpoint.merge)
+        else:
+            response = await reply_to(self._rpc, endpoint.op, prepared)
+        about = {"op": endpoint.op, "way": caller.way, "address": request.remote, "code": response.status}
+        if caller.way == "account" and not endpoint.changes:  # the page looks every few seconds
+            log.debug("back office", **about, **shown)
+        else:
+            log.info("back office", **about, **shown)
         return response
+
+
+def _asked_by(
+    endpoint: Endpoint, caller: OfficeCaller, asked: dict[str, Any], shown: dict[str, Any]
+) -> AskedBy:
+    names = re.findall(r"{(\w+)}", endpoint.path)
+    target = endpoint.target or (names[0] if names else "")
+    details = {name: value for name, value in shown.items() if name != target}
+    return caller.asks(endpoint.needs, endpoint.audited(asked), str(asked.get(target, "")), details)
 
 
 async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
@@ -107,25 +147,77 @@ async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
     if endpoint.query is not None:
         asked |= read(endpoint.query, dict(request.query))
     if endpoint.body is not None:
-        async with asyncio.timeout(BODY_SECONDS):
-            raw = await request.clone(client_max_size=MAX_BODY).read()
-        try:
-            given = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            raise BadRequest("the body must be JSON") from None
-        if not isinstance(given, dict):
-            raise BadRequest("the body must be a JSON object")
-        asked |= read(endpoint.body, given)
+        asked |= await read_body(endpoint.body, request)
     return asked
+
+
+async def read_body(shape: type[ApiObject], request: web.Request) -> dict[str, Any]:
+    """Return the body of a request. Raises BadRequest, HTTPRequestEntityTooLarge and TimeoutError."""
+    async with asyncio.timeout(BODY_SECONDS):
+        raw = await request.clone(client_max_size=MAX_BODY).read()
+    try:
+        given = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise BadRequest("the body must be JSON") from None
+    if not isinstance(given, dict):
+        raise BadRequest("the body must be a JSON object")
+    return read(shape, given)
+
+
+async def reply_to(rpc: Rpc, op: str, asked: dict[str, Any]) -> web.Response:
+    """Return the answer of the group role to an operation; `asked` has an AskedBy as `by`."""
+    return _response(await rpc.call(office_call(op, asked)))
+
+
+async def reply_of_all(
+    rpc: Rpc, op: str, asked: dict[str, Any], merge: Callable[[list[Any]], Any]
+) -> web.Response:
+    """Return one answer of all group processes, of those that answer; else the refusal of one."""
+    replies = await asyncio.gather(*rpc.call_all(office_call(op, asked)))
+    results = []
+    for reply in replies:
+        if reply.code == Code.SUCCESS:
+            told = orjson.loads(reply.payload)
+            if told["code"] != 200:
+                return _response(reply)
+            results.append(told["result"])
+    if not results:
+        return _response(replies[0] if replies else Reply(Code.SERVER_ERROR))
+    return _json(200, {"code": 200, "message": "success", "result": merge(results)})
+
+
+def office_call(op: str, asked: dict[str, Any]) -> Call:
+    """Return the call for an operation; `asked` has an AskedBy as `by`."""
+    body = {**asked, "op": op}
+    if asked["by"]["way"] == "account":
+        body = {"op": BY_SESSION, "asked": body}
+    return Call(Method.ADMIN, "", "", orjson.dumps(body))
 
 
 def _response(reply: Reply) -> web.Response:
     if reply.code != Code.SUCCESS:
         return answer(*_SILENCE.get(reply.code, (500, f"the group role answered code {reply.code}")))
     status = orjson.loads(reply.payload)["code"]
-    return web.Response(body=reply.payload, status=status, content_type="application/json")
+    return _raw(status, reply.payload)
 
 
 def answer(status: int, message: str) -> web.Response:
-    """Return a refusal in the form of the back office."""
-    return web.json_response({"code": status, "message": message, "result": None}, status=status)
+    """Return an answer without a result, in the form of the back office."""
+    return _json(status, {"code": status, "message": message, "result": None})
+
+
+def refuse(refused: AccessRefused) -> web.Response:
+    """Return the answer to a request that may not come in."""
+    response = answer(refused.status, refused.why)
+    response.headers.update(refused.headers)
+    return response
+
+
+def _json(status: int, body: dict[str, Any]) -> web.Response:
+    return _raw(status, orjson.dumps(body))
+
+
+def _raw(status: int, body: bytes) -> web.Response:
+    """Return JSON that no cache may keep."""
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

@@ -16,7 +16,7 @@ from roles.api.addresses import Waits
 
 log = structlog.get_logger(__name__)
 
-NO_KEY = "the back office is closed: set [api] key (or FSHARECHAT_API__KEY) and restart the server"
+NO_KEY = "no program may come in: set [api] key (or FSHARECHAT_API__KEY) and restart the server"
 MISSING = "a key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
 WRONG = "the key is wrong"
 TOO_MANY = "too many wrong keys from this address"
@@ -70,6 +70,11 @@ class KeyGuard:
 
 def _unauthorized(why: str) -> AccessRefused:
     return AccessRefused(401, why, {"WWW-Authenticate": "Bearer"})
+
+
+def shows_key(request: web.Request) -> bool:
+    """Return whether a request shows a key, right or wrong."""
+    return _shown(request) is not None
 
 
 def _shown(request: web.Request) -> str | None:

@@ -115,8 +115,11 @@ def _limit(most: int) -> Any:
 
 
 _AFTER = Field("", description="The `next` of the page before.")
+_ORDER: Any = Field("asc", description="asc or desc.")
+Direction = Literal["asc", "desc"]
 
 Status = Literal["normal", "muted", "blocked"]
+RobotKind = Literal["stream", "ask", "openai"]
 Number64 = Annotated[int, Field(description="Milliseconds since the Unix epoch.")]
 
 
@@ -125,6 +128,10 @@ class UsersQuery(Strict):
         "", description="A uid, or a part of a number or a display name."
     )
     status: Literal["", "normal", "muted", "blocked"] = Field("", description="Only users of that status.")
+    sort: Literal["uid", "number", "displayName", "updateDt"] = Field(
+        "uid", description="What they are sorted by."
+    )
+    order: Direction = _ORDER
     after: str = _AFTER
     limit: int = _limit(200)
 
@@ -136,6 +143,16 @@ class NewUser(Strict):
 
 class NewStatus(Strict):
     status: Status = Field(description="muted: may not send (code 247). blocked: may not connect.")
+
+
+class IsRobot(Strict):
+    robot: bool = Field(
+        description="Whether the user is a robot: a program that logs in, and may stream answers."
+    )
+
+
+class NewNumber(Strict):
+    number: str = Field(max_length=254, description="The mobile number or e-mail address to log in with.")
 
 
 class User(ApiObject):
@@ -203,6 +220,10 @@ class GroupsQuery(Strict):
     search: Annotated[str, Field(max_length=255)] = Field(
         "", description="An id, the uid of an owner, or a part of a name."
     )
+    sort: Literal["id", "name", "memberCount", "updateDt"] = Field(
+        "id", description="What they are sorted by."
+    )
+    order: Direction = _ORDER
     after: str = _AFTER
     limit: int = _limit(200)
 
@@ -210,6 +231,14 @@ class GroupsQuery(Strict):
 class MembersQuery(Strict):
     after: str = _AFTER
     limit: int = _limit(500)
+
+
+class NewMemberType(Strict):
+    type: Literal["normal", "silenced"]
+
+
+class NewOwner(Strict):
+    owner: str = Field(max_length=64, description="The uid of a member.")
 
 
 class Group(ApiObject):
@@ -259,6 +288,7 @@ class Deletion(ApiObject):
 
 
 class WordsQuery(Strict):
+    search: Annotated[str, Field(max_length=64)] = Field("", description="A part of a word.")
     after: str = _AFTER
     limit: int = _limit(1000)
 
@@ -277,9 +307,240 @@ class Words(ApiObject):
     next: str
 
 
+class RobotsQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+_KIND = "stream and ask: the form of robots' authors. openai: the chat completions of OpenAI and others."
+_SECRET = "What the agent wants as a bearer token. It is not shown again."
+
+
+class NewRobot(Strict):
+    uid: str = Field(max_length=64, description="The uid of the robot's user, who is made.")
+    name: str = Field(max_length=64, description="Its display name, by which groups mention it.")
+    portrait: Text = Field("", max_length=1024, description="The address of its picture.")
+    kind: RobotKind = Field("stream", description=_KIND)
+    agent: str = Field(
+        max_length=1024, description="The address of the agent: http://host:port, https://host/v1."
+    )
+    key: Text = Field("", max_length=1024, description=_SECRET)
+    model: Text = Field("", max_length=256, description="The model of an agent of the kind openai.")
+    system: Text = Field("", max_length=8_000, description="What such an agent is told before all questions.")
+    exchanges: int | None = Field(
+        None, ge=0, le=20, description="How many exchanges before it is told of; 3."
+    )
+
+
+class RobotChange(Strict):
+    """What is not given stays."""
+
+    name: str | None = Field(None, max_length=64)
+    portrait: str | None = Field(None, max_length=1024)
+    kind: RobotKind | None = Field(None, description=_KIND)
+    agent: str | None = Field(None, max_length=1024)
+    key: str | None = Field(None, max_length=1024, description=_SECRET)
+    model: str | None = Field(None, max_length=256)
+    system: str | None = Field(None, max_length=8_000)
+    exchanges: int | None = Field(None, ge=0, le=20)
+
+
+class Robot(ApiObject):
+    uid: str
+    name: str
+    portrait: str
+    kind: RobotKind
+    agent: str
+    model: str
+    system: str
+    exchanges: int
+    hasKey: bool = Field(description="Whether the agent is shown a key.")
+    fixed: bool = Field(description="Whether it is in the settings, where alone it can be changed.")
+
+
+class RobotPage(ApiObject):
+    robots: list[Robot]
+    next: str
+
+
+class RobotRemoved(ApiObject):
+    uid: str
+    removed: bool = Field(description="Whether it had an agent.")
+
+
 class Added(ApiObject):
     added: int = Field(description="How many were new.")
 
 
 class Removed(ApiObject):
     removed: int = Field(description="How many existed.")
+
+
+class LoginCodeMade(ApiObject):
+    uid: str
+    number: str
+    code: str = Field(description="For one login with this number. An earlier code is void.")
+    expiresAt: Number64
+
+
+# Bots
+
+
+class BotsQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+class NewBot(Strict):
+    name: str = Field(
+        pattern="^[a-z0-9][a-z0-9._-]{0,39}$",
+        description="Lower-case letters, digits, dots, dashes; up to 40.",
+    )
+
+
+class BotUser(ApiObject):
+    name: str
+    uid: str
+    createdAt: Number64
+    active: bool = Field(description="Whether its token is good.")
+
+
+class BotWithToken(BotUser):
+    token: str = Field(description="Logs in this one user. It is shown only here.")
+
+
+class BotUsers(ApiObject):
+    bots: list[BotUser]
+    next: str
+
+
+# Administrators
+
+
+def _free_name(name: str) -> str:
+    if name in ("key", "command", "account"):
+        raise ValueError("this name stands for somebody else in the audit log")
+    return name
+
+
+AccountName = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9._@-]{0,63}$", description="Lower case."),
+    AfterValidator(_free_name),
+]
+AccountRole = Literal["read", "people", "all"]
+Password = Annotated[str, Field(min_length=10, max_length=256)]
+
+
+class SignInRequest(Strict):
+    name: str = Field(max_length=64)
+    password: str = Field(max_length=256)
+
+
+class OwnPassword(Strict):
+    old: str = Field(max_length=256)
+    password: Password
+
+
+class NewAccount(Strict):
+    name: AccountName
+    role: AccountRole = Field(
+        description="read: sees everything. people: changes users and groups too. all: everything."
+    )
+    password: Password
+
+
+class NewRole(Strict):
+    role: AccountRole
+
+
+class NewPassword(Strict):
+    password: Password
+
+
+class AdminAccount(ApiObject):
+    name: str
+    role: AccountRole
+    madeAt: Number64
+
+
+class AdminAccounts(ApiObject):
+    accounts: list[AdminAccount]
+    next: str
+
+
+class AccountsQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
+class WhoAsks(ApiObject):
+    name: str = Field(description="Empty with the key.")
+    role: AccountRole
+    idleSeconds: int = Field(description="After so long without a request a session ends.")
+
+
+# The audit log
+
+
+class AuditQuery(Strict):
+    actor: str = Field(
+        "", max_length=64, description="Only of this administrator; key and command are who has the key."
+    )
+    op: str = Field("", max_length=64, description="Only this operation.")
+    target: str = Field("", max_length=255, description="Only about this user, group or administrator.")
+    since: int = Field(0, ge=0, description="Only from this time on, ms.")
+    until: int = Field(0, ge=0, description="Only before this time, ms; 0: all.")
+    order: Direction = Field("desc", description="desc: the newest first.")
+    after: Annotated[str, Field(pattern=r"^[0-9]{0,19}$")] = _AFTER
+    limit: int = _limit(500)
+
+
+class AuditRecord(ApiObject):
+    id: str
+    at: Number64
+    way: Literal["key", "command", "account"]
+    actor: str
+    op: str
+    target: str
+    details: dict[str, Any]
+    address: str
+    status: int = Field(description="Of HTTP. 200: it was done.")
+
+
+class AuditRecords(ApiObject):
+    entries: list[AuditRecord]
+    next: str
+
+
+# The server
+
+
+class ProcessView(ApiObject):
+    name: str = Field(description="The host and the number of the process.")
+    roles: list[str]
+    version: str
+    at: Number64
+    startedAt: Number64
+    addresses: dict[str, str]
+    metrics: dict[str, float] = Field(description="As /metrics has them, without `fsharechat_`.")
+    health: dict[str, str] = Field(description='As in /monitor/ready: "ok", or what is wrong, by part.')
+    serves: bool
+
+
+class Processes(ApiObject):
+    processes: list[ProcessView]
+
+
+class SettingsQuery(Strict):
+    search: Annotated[str, Field(max_length=64)] = Field("", description="A part of a key.")
+
+
+class SettingView(ApiObject):
+    key: str
+    value: str = Field(description="*** for a secret that is set.")
+    isDefault: bool
+
+
+class SettingViews(ApiObject):
+    settings: list[SettingView]

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Push, PushTo, Recalled, Reported, Resync
+from fsharechat.bus import Deliver, Edited, Event, Kick, Notify, Push, PushTo, Recalled, Reported, Resync
+from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import notify_recall
+from fsharechat.protocol.signals import ContentType, SubSignal
 from fsharechat.store.cursors import Log
 from roles.connector.identity import NodeIdentity
 from roles.connector.logs import VERSIONED
@@ -57,6 +59,12 @@ class Recalls:
         self._size -= len(body)
 
 
+def replaces(body: bytes, known: bytes) -> bool:
+    """Return whether a body after an edit is newer than a known one. A recalled message stays recalled."""
+    before, after = pb.Message.FromString(known), pb.Message.FromString(body)
+    return before.content.type != ContentType.RECALLED and after.edited_dt >= before.edited_dt
+
+
 class EventReader:
     def __init__(self, table: SessionTable, identity: NodeIdentity, recalls: Recalls) -> None:
         self._table = table
@@ -86,6 +94,8 @@ class EventReader:
             self._on_reported(event)
         elif type(event) is Recalled:
             self._on_recalled(event)
+        elif type(event) is Edited:
+            self._on_edited(event)
         elif type(event) is Kick:
             self._on_kick(event)
         elif type(event) is Resync:
@@ -122,7 +132,18 @@ class EventReader:
     def _on_recalled(self, event: Recalled) -> None:
         """Replace the message in the tails, and tell all devices except the one that asked."""
         self._recalls.remember(event.message_id, event.body)
-        notice = notify_recall(event.message_id, event.operator)
+        self._altered(event, SubSignal.RMN, notify_recall(event.message_id, event.operator))
+
+    def _on_edited(self, event: Edited) -> None:
+        """Do the same for an edit. Its event may come after that of a later edit, or of a recall."""
+        known = self._recalls.body_of(event.message_id)
+        if known is not None and not replaces(event.body, known):
+            event = event._replace(body=known)
+        else:
+            self._recalls.remember(event.message_id, event.body)
+        self._altered(event, SubSignal.MEN, notify_recall(event.message_id, event.operator))
+
+    def _altered(self, event: Recalled | Edited, sub_signal: SubSignal, notice: bytes) -> None:
         replaced: TailMessage | None = None
         for uid, seq in event.entries:
             user = self._users.get(uid)
@@ -131,7 +152,7 @@ class EventReader:
             replaced = user.replace(event.message_id, event.body, replaced)
             user.heads[Log.RECALLS] = max(user.heads[Log.RECALLS], seq)
             for logs in self._table.logs_of(uid):
-                logs.recalled(seq, notice, event.operator, event.operator_client)
+                logs.altered(seq, (sub_signal, notice), event.operator, event.operator_client)
 
     def _on_notify(self, event: Notify) -> None:
         if event.sub_signal in VERSIONED and (user := self._users.get(event.uid)) is not None:

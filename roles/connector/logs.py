@@ -34,7 +34,10 @@ MAX_REPEATS = 3
 """How often a device is told again without news, for all logs except the inbox: not every client asks for reports."""
 
 MAX_RECALLS_AGAIN = 256
-"""The most RMNs that are repeated after the answers under way to a device."""
+"""The most RMNs and MENs that are repeated after the answers under way to a device."""
+
+Notice = tuple[SubSignal, bytes]
+"""A notification: its kind and its body."""
 
 HELD_SECONDS = 2.0
 MAX_HELD = 64
@@ -224,7 +227,7 @@ class DeviceLogs:
         self._start = marks
         # Made only when there is something to keep: most devices are idle most of the time.
         self._others: dict[Log, Cursor] | None = None
-        self._again: deque[bytes] | None = None
+        self._again: deque[Notice] | None = None
         self._held: deque[tuple[int, TailMessage]] | None = None
 
     def marks(self) -> Marks:
@@ -264,7 +267,7 @@ class DeviceLogs:
         if log in _REPORTS:
             self.transport.send_notification(SubSignal.MRN, notify_report(log, seq))
         else:
-            self._look_up_recalls(seq - 1)
+            self._look_up_altered(seq - 1)
 
     def sweep(self, before: float, now: float) -> None:
         """Repeat news from before that time that the device has not asked for. Then move its marks."""
@@ -479,44 +482,53 @@ class DeviceLogs:
         else:
             cursor.failed(self.user.heads[log], now)
 
-    # The recalls
+    # The recalls and edits
 
-    def recalled(self, seq: int, notice: bytes, operator: str, operator_client: str) -> None:
-        """Tell the device of a recall from an event. Look up recalls that were skipped."""
+    def altered(self, seq: int, notice: Notice, operator: str, operator_client: str) -> None:
+        """Tell the device of a recall or an edit from an event. Look up those that were skipped."""
         cursor = self.cursor(Log.RECALLS)
         if seq == cursor.covered + 1:
             cursor.wrote(seq, self._surroundings.time())
-            self._tell_recall(notice, operator, operator_client)
+            self._tell_altered(notice, operator, operator_client)
         else:
             self.notify(Log.RECALLS)
 
-    def _look_up_recalls(self, after: int) -> None:
-        call = Call(Method.RECALLS, self.uid, self.client_id, orjson.dumps(after))
-        self._device.ask(call, self._on_recalls)
+    def _look_up_altered(self, after: int) -> None:
+        call = Call(Method.ALTERED, self.uid, self.client_id, orjson.dumps(after))
+        self._device.ask(call, partial(self._on_altered, after))
 
-    def _on_recalls(self, reply: Reply) -> None:
+    def _on_altered(self, after: int, reply: Reply) -> None:
+        if reply.code == Code.NOT_IMPLEMENTED:  # a group process of an earlier version, without edits
+            call = Call(Method.RECALLS, self.uid, self.client_id, orjson.dumps(after))
+            self._device.ask(call, self._on_missed)
+        else:
+            self._on_missed(reply)
+
+    def _on_missed(self, reply: Reply) -> None:
         cursor = self.cursor(Log.RECALLS)
         missed = []
         if reply.code == Code.SUCCESS:
-            missed = [recall for recall in orjson.loads(reply.payload) if recall[0] > cursor.covered]
+            missed = [one for one in orjson.loads(reply.payload) if one[0] > cursor.covered]
         if not missed:
             return  # the device counts as told, and is checked again later
         self.user.forget_tail()
         cursor.told_at = None
-        for seq, message_id, operator, operator_client in missed:
+        for seq, message_id, operator, operator_client, *edited in missed:
             cursor.wrote(seq, self._surroundings.time())
-            self._tell_recall(notify_recall(message_id, operator), operator, operator_client)
+            sub_signal = SubSignal.MEN if any(edited) else SubSignal.RMN
+            notice = (sub_signal, notify_recall(message_id, operator))
+            self._tell_altered(notice, operator, operator_client)
         # An event may have come while an answer without it was on its way.
         self.notify(Log.RECALLS)
 
-    def _tell_recall(self, notice: bytes, operator: str, operator_client: str) -> None:
-        """Send an RMN, unless this device itself asked for the recall.
+    def _tell_altered(self, notice: Notice, operator: str, operator_client: str) -> None:
+        """Send an RMN or MEN, unless this device itself asked for the change.
 
         If an answer is on its way, send it again after that answer, which may have the message in its old form.
         """
         if (self.uid, self.client_id) == (operator, operator_client):
             return
-        self.transport.send_notification(SubSignal.RMN, notice)
+        self.transport.send_notification(*notice)
         if self._device.inflight:
             if self._again is None:
                 self._again = deque(maxlen=MAX_RECALLS_AGAIN)
@@ -527,7 +539,7 @@ class DeviceLogs:
         if self._again:
             again, self._again = self._again, None
             for notice in again:
-                self.transport.send_notification(SubSignal.RMN, notice)
+                self.transport.send_notification(*notice)
 
 
 def _seqs(heads: Heads) -> tuple[int, int, int, int]:

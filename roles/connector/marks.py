@@ -1,10 +1,15 @@
-"""The marks of devices (what each demonstrably has of its user's logs) on their way to the store, many at a time."""
+"""The marks of devices (what each demonstrably has of its user's logs) on their way to the store, many at a time.
+
+Until when devices were connected goes there too.
+"""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 import structlog
 
+from fsharechat.clock import now_ms
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Method, Rpc
 from fsharechat.rpc.payloads import Marks
@@ -38,6 +43,8 @@ class MarkKeeper:
         self._time = time
         self._moved: dict[Marked, None] = {}
         self._left: dict[tuple[str, str], Marks] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+        """Until when (ms) devices that have left were connected."""
         self._keep_at = self._retry_at = 0.0
 
     def moved(self, device: Marked) -> None:
@@ -49,9 +56,16 @@ class MarkKeeper:
         if self._moved.pop(device, self) is None:
             self._put_back(device.uid, device.client_id, device.marks())
 
+    def seen(self, uid: str, client_id: str) -> None:
+        """Keep that a device was connected until now."""
+        self._seen[uid, client_id] = now_ms()
+        if len(self._seen) > MAX_LEFT:
+            del self._seen[next(iter(self._seen))]
+
     def forget(self, uid: str, client_id: str) -> None:
-        """Forget the marks of a device that logs out."""
+        """Forget a device that logs out."""
         self._left.pop((uid, client_id), None)
+        self._seen.pop((uid, client_id), None)
 
     def known(self, uid: str, client_id: str, kept: Marks) -> Marks:
         """Return the marks of a device that comes back: those from the store, or those still to be kept."""
@@ -72,6 +86,21 @@ class MarkKeeper:
             if not await self._keep_some():
                 self._retry_at = now + KEEP_SECONDS
                 return
+        for _ in range(0, len(self._seen), BATCH):
+            if not await self._keep_seen():
+                self._retry_at = now + KEEP_SECONDS
+                return
+
+    async def _keep_seen(self) -> bool:
+        batch = dict(islice(self._seen.items(), BATCH))
+        reply = await self._rpc.ask(Method.SEEN, [(*key, seen_ms) for key, seen_ms in batch.items()])
+        if reply.code not in (Code.SUCCESS, Code.NOT_IMPLEMENTED):  # by a group process of an earlier version
+            log.warning("times of devices not kept", code=reply.code, devices=len(batch))
+            return False
+        for key, seen_ms in batch.items():
+            if self._seen.get(key) == seen_ms:
+                del self._seen[key]
+        return True
 
     async def _keep_some(self) -> bool:
         batch = [(key, self._left[key]) for key in list(self._left)[:BATCH]]

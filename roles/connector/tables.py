@@ -102,6 +102,7 @@ class SessionTable:
         logs, session.logs = session.logs, None
         key = (session.uid, session.client_id)
         if logs is not None:
+            self.marks.seen(*key)
             logs.closed()
         if logs is None or self._devices.get(key) is not session:
             return  # it has been replaced

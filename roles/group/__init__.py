@@ -12,27 +12,37 @@ from fsharechat.errors import StartError, StoreError
 from fsharechat.node import WAIT_SECONDS, Node
 from fsharechat.registry import Lease, LeaseTaken
 from fsharechat.rpc import Rpc
+from fsharechat.status import StatusBook
 from fsharechat.store import imports
 from fsharechat.store import users as user_rows
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group import (
     admin,
+    admin_accounts,
+    admin_bots,
     admin_groups,
     admin_keys,
     admin_personal,
+    admin_robots,
+    admin_server,
     admin_users,
     admin_words,
     connect,
+    devices,
+    edits,
     friends,
+    group_roles,
     groups,
     login,
     media,
     media_events,
     messages,
     open_push,
+    reactions,
     recall,
     reports,
+    robot_streams,
     settings,
     turn,
     users,
@@ -45,10 +55,13 @@ from roles.group.tokens import TokenSigner
 log = structlog.get_logger(__name__)
 
 _MODULES = (
-    *(connect, friends, groups, login, media, media_events, messages),
-    *(recall, reports, settings, turn, users),
+    *(connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
+    *(reactions, recall, reports, robot_streams, settings, turn, users, admin_server),
 )
-_OFFICE = (admin_groups, admin_keys, admin_personal, admin_users, admin_words, open_push)
+_OFFICE = (
+    *(admin_accounts, admin_bots, admin_groups, admin_keys, admin_robots, admin_server),
+    *(admin_personal, admin_users, admin_words, open_push),
+)
 
 HANDLERS = add_up(
     [*(module.HANDLERS for module in _MODULES), admin.handlers(module.OPERATIONS for module in _OFFICE)]
@@ -92,6 +105,7 @@ class GroupRole:
             self._codes,
             TokenSigner(key),
             node.blobs,
+            StatusBook(node.status),
         )
         self._business = business
         if node.make_media_server is not None:
@@ -120,6 +134,18 @@ class GroupRole:
             "removed_by_age",
             "Rows and files that were too old by the settings of [retention].",
             lambda: removed.total(),
+        )
+        time = asyncio.get_running_loop().time
+        node.metrics.gauge(
+            "store_queue", "Messages and units that wait for the writer.", lambda: node.store.waiting
+        )
+        node.metrics.gauge(
+            "store_wait_p50_ms", "Median time to a durable message.", lambda: 1000 * stats.wait(0.5, time())
+        )
+        node.metrics.gauge(
+            "store_wait_p99_ms",
+            "99th percentile of the time to a durable message.",
+            lambda: 1000 * stats.wait(0.99, time()),
         )
         node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
         node.metrics.counter("store_messages", "Messages given to the store.", lambda: stats.messages)

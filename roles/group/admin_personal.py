@@ -42,7 +42,7 @@ async def export(store: Store, blobs: Blobs, call: Call, request: OfficeRequest)
 
     Messages that the user sent have `media`, the addresses of the user's own files in this deployment.
     """
-    account = await account_of(store, request["user"])
+    account = await account_of(store, request)
     uid = account.uid
     part, _, after = (request["after"] or f"{_PARTS[0]}:").partition(":")
     rows: list[dict[str, object]] = []
@@ -123,7 +123,7 @@ async def delete(
     """Delete a user, step by step: logged out and without a name first, then out of all groups, then without texts
     and media, and at last without rows of their own. Messages stay as notices, in their places.
     """
-    account = await account_of(store, request["user"])
+    account = await account_of(store, request)
     uid = account.uid
     if uid == SENDER or uid in robots.agents:
         raise Denied(409, "the server itself writes as this user")

@@ -7,7 +7,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import words
 from fsharechat.store.store import Store
 from fsharechat.store.words import MAX_WORD, MAX_WORDS, TooManyWords
-from roles.group.admin import Denied, OfficeRequest, Operations
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
 from roles.group.words import WordFilter
 
 
@@ -24,14 +24,17 @@ def _folded(given: list[str]) -> list[str]:
 
 async def list_words(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
-    found = await store.read(words.page, fold(request["after"]).strip(), limit + 1)
+    after, part = fold(request["after"]).strip(), fold(request.get("search", "")).strip()
+    found = await store.search_for(OFFICE, words.found, part, after, limit + 1)
     total = await store.read(words.count)
     return {"words": found[:limit], "total": total, "next": found[limit - 1] if len(found) > limit else ""}
 
 
 async def add(store: Store, word_filter: WordFilter, _: Call, request: OfficeRequest) -> object:
     try:
-        added = await store.write(words.add, _folded(request["words"]), secrets.token_bytes(16))
+        added = await store.write(
+            request.audited(words.add), _folded(request["words"]), secrets.token_bytes(16)
+        )
     except TooManyWords:
         raise Denied(409, f"there would be more than {MAX_WORDS} words; none was added") from None
     word_filter.changed()
@@ -39,7 +42,9 @@ async def add(store: Store, word_filter: WordFilter, _: Call, request: OfficeReq
 
 
 async def remove(store: Store, word_filter: WordFilter, _: Call, request: OfficeRequest) -> object:
-    removed = await store.write(words.remove, _folded(request["words"]), secrets.token_bytes(16))
+    removed = await store.write(
+        request.audited(words.remove), _folded(request["words"]), secrets.token_bytes(16)
+    )
     word_filter.changed()
     return {"removed": removed}
 

@@ -7,6 +7,7 @@ from fsharechat.bus import Bus
 from fsharechat.codes.delivery import Delivery
 from fsharechat.registry import Registry
 from fsharechat.settings import Settings
+from fsharechat.status import StatusBook
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
 from roles.group.calls import GroupCalls
@@ -20,6 +21,7 @@ from roles.group.portraits import Portraits
 from roles.group.presence import Whereabouts
 from roles.group.report_book import ReportBook
 from roles.group.retention import Retention
+from roles.group.robot_list import RobotList
 from roles.group.robots import Robots
 from roles.group.sleepers import Sleepers
 from roles.group.standing import Standing
@@ -44,6 +46,7 @@ class Business:
         codes: Delivery,
         tokens: TokenSigner,
         blobs: Blobs,
+        statuses: StatusBook,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -57,7 +60,8 @@ class Business:
         self.sleepers = Sleepers(store, outbox, self.whereabouts.complete, self._standing.group_changed)
         self.whereabouts.listeners = (expulsion.on_presence, self.sleepers.on_presence)
         self.calls = GroupCalls(store, bus, clock, outbox, self.whereabouts)
-        self._robots = Robots(settings.robots, store, clock, outbox)
+        self._robot_list = RobotList(settings.robots.agents, store, bus, clock)
+        self._robots = Robots(settings.robots, self._robot_list, store, clock, outbox, self._standing)
         self._portraits = Portraits(store, blobs, self._standing.group_changed, clock.now)
         time = asyncio.get_running_loop().time
         self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
@@ -94,6 +98,8 @@ class Business:
             changes,
             self.calls,
             self._robots,
+            self._robot_list,
+            statuses,
         )
 
     async def start(self, registry: Registry) -> None:
@@ -103,7 +109,8 @@ class Business:
         await self._words.start()
         self._upload_sizes.start()
         await self.calls.start(registry)
-        await self._robots.start()
+        await self._robot_list.start()
+        await self._robots.start(registry)
         self.retention.start()
         self._mending = spawn("parts of names", mend(self._store, self._clock.now()))
 
@@ -119,4 +126,5 @@ class Business:
         self.whereabouts.stop()
         await self._portraits.stop()
         await self.calls.stop()
+        self._robot_list.stop()
         await self._robots.stop()

@@ -159,7 +159,8 @@ class GroupCalls(MediaEvents):
         message.ClearField("to")
         message.to.extend(invited)
         group_id = message.conversation.target
-        if self.media is None or not self.media.exists:
+        # Signals for one device would get lost at connectors of the version before.
+        if self.media is None or not self.media.exists or not self._bus.reaches_one_device:
             self._hang_up(group_id, call)
             raise Refusal(Code.NOT_IMPLEMENTED)
         # Web clients fail on a call that comes while they are in one (section 9.5).
@@ -543,12 +544,12 @@ class GroupCalls(MediaEvents):
         ).SerializeToString()
 
 
-def one_of(group_id: str, nodes: Collection[int]) -> int | None:
-    """Return which of the group processes looks after the call of a group: all of them say the same.
+def one_of(what: str, nodes: Collection[int]) -> int | None:
+    """Return which of the group processes looks after something, such as the call of a group: all say the same.
 
-    When one of them goes or comes, few rooms move.
+    When one of them goes or comes, few things move.
     """
-    return max(nodes, key=lambda node: (crc32(f"{node} {group_id}".encode()), node), default=None)
+    return max(nodes, key=lambda node: (crc32(f"{node} {what}".encode()), node), default=None)
 
 
 def _said(data: bytes) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal, UserStatus
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.payloads import Marks, Welcome
+from fsharechat.settings import Settings
 from fsharechat.store import cursors, heads, messages, recalls, sessions
 from fsharechat.store.cursors import Log, Mark
 from fsharechat.store.heads import Heads
-from fsharechat.store.sessions import REVOKED, LoginSession
+from fsharechat.store.sessions import REVOKED, LoginSession, Seen
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
@@ -31,7 +32,12 @@ HEADS_AT_ONCE = 100
 
 
 async def authenticate(
-    store: Store, clock: ServerClock, sleepers: Sleepers, tokens: TokenSigner, call: Call
+    settings: Settings,
+    store: Store,
+    clock: ServerClock,
+    sleepers: Sleepers,
+    tokens: TokenSigner,
+    call: Call,
 ) -> Reply:
     """Check the password of a CONNECT. The code of the reply is the sub-signal of the CONNECT_ACK."""
     try:
@@ -43,6 +49,8 @@ async def authenticate(
             return Reply(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
         if status == UserStatus.BLOCKED:
             return Reply(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
+        if session.expired(settings.sessions.oldest(clock.now())):
+            return Reply(SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST)
         reached, known, asleep = await store.read(_positions, call.uid, call.client_id)
         if asleep:
             await sleepers.wake_within([call.uid], WAKE_SECONDS)
@@ -114,10 +122,11 @@ async def all_heads(store: Store, sleepers: Sleepers, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps({uid: tuple(reached) for uid, reached in found.items()}))
 
 
-async def gone(store: Store, call: Call) -> Reply:
-    """Return which devices should have been kicked: the event for it may be lost."""
+async def gone(settings: Settings, store: Store, clock: ServerClock, call: Call) -> Reply:
+    """Return which devices should have been kicked: the event for it may be lost, or their login has expired."""
+    oldest = settings.sessions.oldest(clock.now())
     devices = [(uid, client_id) for uid, client_id in orjson.loads(call.body)]
-    return Reply(Code.SUCCESS, orjson.dumps(await store.read(sessions.gone, devices)))
+    return Reply(Code.SUCCESS, orjson.dumps(await store.read(sessions.gone, devices, oldest)))
 
 
 async def missed_recalls(store: Store, call: Call) -> Reply:
@@ -125,8 +134,18 @@ async def missed_recalls(store: Store, call: Call) -> Reply:
     return Reply(Code.SUCCESS, orjson.dumps([tuple(recall) for recall in found]))
 
 
+async def altered(store: Store, call: Call) -> Reply:
+    found = await store.read_for(call.uid, recalls.altered, call.uid, orjson.loads(call.body))
+    return Reply(Code.SUCCESS, orjson.dumps([tuple(one) for one in found]))
+
+
 async def keep_marks(store: Store, call: Call) -> Reply:
     await store.write(cursors.keep, [Mark(*mark) for mark in orjson.loads(call.body)])
+    return Reply(Code.SUCCESS)
+
+
+async def keep_seen(store: Store, call: Call) -> Reply:
+    await store.write(sessions.keep_seen, [Seen(*seen) for seen in orjson.loads(call.body)])
     return Reply(Code.SUCCESS)
 
 
@@ -141,7 +160,9 @@ HANDLERS = Handlers(
         Method.HEADS: all_heads,
         Method.GONE: gone,
         Method.RECALLS: missed_recalls,
+        Method.ALTERED: altered,
         Method.MARKS: keep_marks,
+        Method.SEEN: keep_seen,
         Method.NEWEST_ID: newest_id,
     },
 )

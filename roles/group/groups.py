@@ -30,7 +30,7 @@ from fsharechat.protocol.signals import (
 from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, MEMBER, sent_size
 from fsharechat.rpc import Call
 from fsharechat.store import friends, groups, messages
-from fsharechat.store.groups import Info, NewMember, Silence
+from fsharechat.store.groups import Info, NewMember, OldSilence, Silence
 from fsharechat.store.messages import AS_IT_IS, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit, rows_within
@@ -45,20 +45,20 @@ from roles.group.words import WordFilter, texts_of
 
 # Rights: who may change what (contract.md sections 5 and 8)
 
-_GIVEN = (MemberType.NORMAL, MemberType.MANAGER, MemberType.SILENCED)
+GIVEN = (MemberType.NORMAL, MemberType.MANAGER, MemberType.SILENCED)
 """The types that an owner may give to new members."""
 
 
 def check_add(group: Info, uid: str, members: Mapping[str, int]) -> None:
     """Raise Refusal unless a user may add members."""
-    _check_member(uid, members)
+    check_member(uid, members)
     if group.type == GroupType.RESTRICTED and uid != group.owner:
         raise Refusal(Code.NO_RIGHT)
 
 
 def check_modify(group: Info, uid: str, members: Mapping[str, int], what: int) -> None:
     """Raise Refusal unless a user may change the field `what` (GroupInfoType) of a group."""
-    _check_member(uid, members)
+    check_member(uid, members)
     anybody = group.type != GroupType.RESTRICTED and what == GroupInfoType.NAME
     if not anybody and uid != group.owner:
         raise Refusal(Code.NO_RIGHT)
@@ -78,7 +78,7 @@ def check_dismiss(group: Info, uid: str, _: Mapping[str, int]) -> None:
 
 def check_quit(group: Info, uid: str, members: Mapping[str, int]) -> None:
     """Raise Refusal unless a user may leave a group."""
-    _check_member(uid, members)
+    check_member(uid, members)
     if uid == group.owner and group.type != GroupType.FREE:
         raise Refusal(Code.NO_RIGHT)
 
@@ -89,17 +89,17 @@ def check_may_say(uid: str, members: Mapping[str, int]) -> None:
         raise Refusal(Code.NO_RIGHT)
 
 
-def member_type(wanted: int, by_owner: bool, silence: Silence) -> int:
-    """Return the type of a new member. Only the owner may name managers and silenced members.
+def as_added(member: NewMember, by_owner: bool, silence: OldSilence | None) -> NewMember:
+    """Return a new member with the right type. Only the owner may name managers and silenced members.
 
     A member who left while silenced is still silenced, unless the owner removed them and adds them again.
     """
-    if silence != Silence.NONE and not (by_owner and silence == Silence.KICKED):
-        return MemberType.SILENCED
-    return wanted if by_owner and wanted in _GIVEN else MemberType.NORMAL
+    if silence is not None and not (by_owner and silence.how == Silence.KICKED):
+        return member._replace(type=MemberType.SILENCED, until=silence.until)
+    return member._replace(type=member.type if by_owner and member.type in GIVEN else MemberType.NORMAL)
 
 
-def _check_member(uid: str, members: Mapping[str, int]) -> None:
+def check_member(uid: str, members: Mapping[str, int]) -> None:
     if uid not in members:
         raise Refusal(Code.NOT_IN_GROUP)
 
@@ -130,16 +130,21 @@ class Notice:
         *,
         name: str | None = None,
         uids: Sequence[str] | None = None,
+        said: str = "",
+        about: Mapping[str, int] | None = None,
     ) -> NewMessage:
         """Return the message to `members` (MemberType by uid): the content of the request, or one of type `kind`.
 
         The content of a silenced user is not used. `name` and `uids` are the changed values, None for other changes.
+        `said` is the text of a tip, `about` has further keys of its data.
         """
         content = self.content
         if content is None or members.get(self.operator) == MemberType.SILENCED:
-            about = {"g": self.group_id, "o": self.operator, "n": name, "ms": uids}
-            data = orjson.dumps({key: value for key, value in about.items() if value is not None})
+            told = {"g": self.group_id, "o": self.operator, "n": name, "ms": uids, **(about or {})}
+            data = orjson.dumps({key: value for key, value in told.items() if value is not None})
             content = pb.MessageContent(type=kind, data=data, persist_flag=PersistFlag.STORED)
+            if said:
+                content.content = said
         where = pb.Conversation(type=ConversationType.GROUP, target=self.group_id, line=self.line)
         message = pb.Message(
             conversation=where,
@@ -187,6 +192,9 @@ GroupRequest = (
     | pb.QuitGroupRequest
     | pb.DismissGroupRequest
     | pb.ModifyGroupInfoRequest
+    | pb.ModifyGroupAliasRequest
+    | pb.TransferGroupRequest
+    | pb.SetMemberTypeRequest
 )
 
 
@@ -263,6 +271,8 @@ class GroupChanges:
             info, seats = await self.store.read_for(call.uid, groups.seat, group_id, call.uid)
             if info is None:
                 raise Refusal(Code.NOT_EXIST)
+            if seats.get(call.uid) == MemberType.SILENCED:
+                seats = await self._if_still_silenced(group_id, call.uid, seats)
             may(info, call.uid, seats)
             if texts:
                 check_may_say(call.uid, seats)
@@ -285,8 +295,14 @@ class GroupChanges:
         self.portraits.want(group_id)
         self.outbox.announce(told.messages, told.stored)
 
+    async def _if_still_silenced(self, group_id: str, uid: str, seats: dict[str, int]) -> dict[str, int]:
+        """Return the seat of a silenced member, as it is once a silence that is over has ended."""
+        if await self.standing.silence_ends(group_id, uid, self.clock.now()):
+            return {uid: MemberType.NORMAL}
+        return seats
 
-def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
+
+def begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
     """Return the group, locked; None when the first try of a retried call did it. Raises Refusal."""
     info = yield from groups.locked(dialect, change.group_id)
     if change.retried and (yield from messages.is_stored(dialect, change.notice.id)):
@@ -296,7 +312,7 @@ def _begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
     return info
 
 
-def _tell(dialect: Dialect, message: NewMessage) -> Unit[Announcement]:
+def tell(dialect: Dialect, message: NewMessage) -> Unit[Announcement]:
     return Announcement([message], (yield from messages.append(dialect, [message])))
 
 
@@ -350,15 +366,15 @@ def _create(
             return NOTHING
         raise Refusal(Code.GROUP_EXISTS)
     creator = NewMember(change.operator, MemberType.OWNER)
-    members = [creator, *(yield from _new(dialect, info, creator.uid, wanted, (creator.uid,)))]
+    members = [creator, *(yield from _new(dialect, info, creator.uid, wanted, (creator.uid,), change.now))]
     if len(members) > limit:
         raise Refusal(Code.INVALID_PARAMETER)
     yield from groups.put_members(dialect, info.id, members, info.member_update_dt)
     yield from groups.save(dialect, info._replace(member_count=len(members)))
     told = change.notice.message(
-        ContentType.GROUP_CREATED, {uid: kind for uid, kind, _ in members}, name=info.name
+        ContentType.GROUP_CREATED, {member.uid: member.type for member in members}, name=info.name
     )
-    return (yield from _tell(dialect, told))
+    return (yield from tell(dialect, told))
 
 
 def _wanted(members: Iterable[pb.GroupMember], limit: int) -> list[NewMember]:
@@ -374,19 +390,20 @@ def _wanted(members: Iterable[pb.GroupMember], limit: int) -> list[NewMember]:
 
 
 def _new(
-    dialect: Dialect, info: Info, operator: str, wanted: Sequence[NewMember], members: Container[str]
+    dialect: Dialect,
+    info: Info,
+    operator: str,
+    wanted: Sequence[NewMember],
+    members: Container[str],
+    now: int,
 ) -> Unit[list[NewMember]]:
     """Return those who exist, are no members and have not blacklisted the operator, as the types that they get."""
     new = [member for member in wanted if member.uid not in members]
     known = yield from groups.known_users(member.uid for member in new)
     known -= yield from friends.blacklisters(dialect, sorted(known), operator)
-    silences = yield from groups.silences(dialect, info.id, sorted(known))
+    silences = yield from groups.silences(dialect, info.id, sorted(known), now)
     by_owner = operator == info.owner
-
-    def kind(member: NewMember) -> int:
-        return member_type(member.type, by_owner, silences.get(member.uid, Silence.NONE))
-
-    return [member._replace(type=kind(member)) for member in new if member.uid in known]
+    return [as_added(member, by_owner, silences.get(member.uid)) for member in new if member.uid in known]
 
 
 # Changing
@@ -400,14 +417,14 @@ async def add_members(changes: GroupChanges, call: Call, request: pb.AddGroupMem
 
 
 def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Announcement]:
-    info = yield from _begin(dialect, change)
+    info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
     check_add(info, change.operator, members)
     if change.says:
         check_may_say(change.operator, members)
-    new = yield from _new(dialect, info, change.operator, wanted, members)
+    new = yield from _new(dialect, info, change.operator, wanted, members, change.now)
     if not new:
         if (yield from friends.blacklisters(dialect, [member.uid for member in wanted], change.operator)):
             raise Refusal(Code.BLACKLISTED)
@@ -419,7 +436,7 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     yield from groups.save(dialect, info)
     uids = [member.uid for member in new]
     members.update((member.uid, member.type) for member in new)
-    return (yield from _tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
+    return (yield from tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
 
 
 async def kick_members(changes: GroupChanges, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
@@ -428,7 +445,7 @@ async def kick_members(changes: GroupChanges, call: Call, request: pb.RemoveGrou
 
 
 def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announcement]:
-    info = yield from _begin(dialect, change)
+    info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
     check_kick(info, change.operator, {})
@@ -437,7 +454,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announc
     if not gone:
         return NOTHING
     message = change.notice.message(ContentType.MEMBERS_KICKED, members, uids=gone)
-    told = yield from _tell(dialect, message)  # before the change: those who go are told too
+    told = yield from tell(dialect, message)  # before the change: those who go are told too
     info = groups.members_changed(info, len(members) - len(gone), change.now)
     yield from groups.remove_members(dialect, info.id, gone, info.member_update_dt, Silence.KICKED)
     yield from groups.save(dialect, info)
@@ -453,18 +470,18 @@ async def leave_for_good(changes: GroupChanges, uid: str, group_id: str) -> None
     call, request = Call(SubSignal.GQ, uid, "", b""), pb.QuitGroupRequest(group_id=group_id)
 
     def may(_: Info, uid: str, members: Mapping[str, int]) -> None:
-        _check_member(uid, members)
+        check_member(uid, members)
 
     await changes.carry_out(call, request, group_id, may, (), (), _quit, may)
 
 
 def _quit(dialect: Dialect, change: Change, may: May) -> Unit[Announcement]:
-    info = yield from _begin(dialect, change)
+    info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
     may(info, change.operator, members)
-    told = yield from _tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
+    told = yield from tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
     info = groups.members_changed(info, len(members) - 1, change.now)
     yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt, Silence.LEFT)
     if info.owner == change.operator:
@@ -479,7 +496,7 @@ async def dismiss(changes: GroupChanges, call: Call, request: pb.DismissGroupReq
 
 
 def _dismiss(dialect: Dialect, change: Change) -> Unit[Announcement]:
-    info = yield from _begin(dialect, change)
+    info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
     check_dismiss(info, change.operator, {})
@@ -489,7 +506,7 @@ def _dismiss(dialect: Dialect, change: Change) -> Unit[Announcement]:
 def end(dialect: Dialect, change: Change, info: Info) -> Unit[Announcement]:
     """Dismiss a locked group, whoever wanted it."""
     members = yield from groups.present(info.id)
-    told = yield from _tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
+    told = yield from tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
     info = groups.members_changed(info, 0, change.now)._replace(dismissed=True)
     yield from groups.remove_all(dialect, info.id, info.member_update_dt)
     yield from groups.save(dialect, info)
@@ -510,7 +527,7 @@ def _check_field(kind: int, value: str) -> None:
 
 
 def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Announcement]:
-    info = yield from _begin(dialect, change)
+    info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
@@ -525,7 +542,7 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
             return NOTHING
         told_by = change.notice.content.type
     name = value if kind == GroupInfoType.NAME else None
-    return (yield from _tell(dialect, change.notice.message(told_by, members, name=name)))
+    return (yield from tell(dialect, change.notice.message(told_by, members, name=name)))
 
 
 # Reading
@@ -536,14 +553,14 @@ async def pull_groups(store: Store, call: Call, request: pb.PullUserRequest) -> 
         raise Refusal(Code.INVALID_PARAMETER)
     ids = list(dict.fromkeys(wanted.uid for wanted in request.request))
     found = await store.read_for(call.uid, _infos, ids)
-    return pb.PullGroupInfoResult(info=[_group_info(info) for _, info in found if info is not None])
+    return pb.PullGroupInfoResult(info=[group_info(info) for _, info in found if info is not None])
 
 
 def _infos(dialect: Dialect, ids: Sequence[str]) -> Unit[list[tuple[str, Info | None]]]:
     return (yield from rows_within(GROUP, ids, partial(groups.infos, dialect)))
 
 
-def _group_info(info: Info) -> pb.GroupInfo:
+def group_info(info: Info) -> pb.GroupInfo:
     return pb.GroupInfo(
         target_id=info.id,
         name=info.name,
@@ -565,9 +582,13 @@ async def pull_members(
     room = MAX_ENTRIES_BYTES - len(rows) * (MEMBER + sent_size(request.target))
     room -= sum(len(uid) for uid, *_ in rows)
     result = pb.PullGroupMemberResult()
-    for uid, alias, kind, update_dt in rows:
+    for uid, alias, kind, update_dt, until in rows:
         room -= sent_size(alias) if alias else 0
-        result.member.add(member_id=uid, alias=alias if room >= 0 else "", type=kind, update_dt=update_dt)
+        member = result.member.add(
+            member_id=uid, alias=alias if room >= 0 else "", type=kind, update_dt=update_dt
+        )
+        if until and kind == MemberType.SILENCED:
+            member.silenced_until = until
     return result
 
 

@@ -53,10 +53,9 @@ class HandlerServices:
         raise TypeError(f"no service is a {kind.__name__}")
 
     def bind(self, function: Callable[..., R]) -> Callable[..., R]:
-        """Return a function with its services filled in. Raises TypeError if one is missing."""
-        needed = itertools.takewhile(
-            lambda item: item[0] != "return" and item[1] is not Call, get_type_hints(function).items()
-        )
+        """Return a function, or a class, with its services filled in. Raises TypeError if one is missing."""
+        hints = get_type_hints(vars(function)["__init__"] if isinstance(function, type) else function)
+        needed = itertools.takewhile(lambda item: item[0] != "return" and item[1] is not Call, hints.items())
         return partial(function, *(self.of(kind) for _, kind in needed))
 
 

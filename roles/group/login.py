@@ -117,7 +117,8 @@ async def login(
         request.get("address", ""),
         settings.registration.takes(number),
     )
-    fresh = LoginSession(*NewSecrets.make(), issued_ms=now)
+    agent, name = request.get("agent", ""), request.get("deviceName", "")
+    fresh = LoginSession(*NewSecrets.make(), issued_ms=now, agent=agent, name=name)
     try:
         done = await store.write(sessions.log_in, guess, fresh, now, rules(settings))
     except StoreError as error:

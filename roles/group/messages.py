@@ -34,7 +34,7 @@ from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
 from roles.group.calls import GroupCalls, is_group_call
 from roles.group.clock import ServerClock
-from roles.group.handlers import Direct, Handlers, carry_out, code_of
+from roles.group.handlers import Direct, Handlers, HandlerServices, carry_out, code_of
 from roles.group.outbox import EventOutbox
 from roles.group.robots import Robots
 from roles.group.sleepers import Sleepers
@@ -213,6 +213,8 @@ class Sending:
                 self._rights.drop([message.conversation.target])
             else:
                 await self._drop_if_old(message.conversation.target)
+                if target.types.get(uid) == MemberType.SILENCED:
+                    await self._standing.silence_ends(message.conversation.target, uid, self._now())
             return _may_send(
                 uid, message, await self._standing.rights_of(uid), await self._target(uid, message)
             )
@@ -265,13 +267,8 @@ class Sending:
                 return
             else:
                 self._outbox.deliver(outcome.id, body, outcome.entries, call.uid, call.client_id)
-                if (
-                    self._agents
-                    and audience is None
-                    and conversation.target in self._agents
-                    and content.type == _TEXT
-                ):
-                    self._robots.asked(call.uid, conversation.target, content.searchable_content)
+                if self._agents and content.type == _TEXT:
+                    self._robots.heard(call.uid, message)
                 if audience is not None and not audience.only:
                     self._sleepers.stored(audience.group, self._members.peek(audience.group), outcome.entries)
                 seq = outcome.entries[0].seq  # of the sender
@@ -333,6 +330,8 @@ def _parsed(call: Call) -> pb.Message:
     except DecodeError:
         raise Refusal(Code.INVALID_DATA) from None
     message.from_user = call.uid  # whatever the client wrote
+    if message.edited_dt:
+        message.ClearField("edited_dt")
     if type(message.conversation.target) is not str:  # the runtime gives text that is not UTF-8 as bytes
         raise Refusal(Code.INVALID_DATA)
     to = message.to
@@ -444,17 +443,10 @@ async def history(store: Store, standing: Standing, call: Call, request: pb.Load
     return pull_result(map(pull_entry, bodies), 0, 0)
 
 
-def sending(
-    store: Store,
-    clock: ServerClock,
-    standing: Standing,
-    word_filter: WordFilter,
-    outbox: EventOutbox,
-    sleepers: Sleepers,
-    calls: GroupCalls,
-    robots: Robots,
-) -> Direct:
-    return Sending(store, clock, standing, word_filter, outbox, sleepers, calls, robots).send
+def sending(services: HandlerServices, robots: Robots) -> Direct:
+    send = services.bind(Sending)().send
+    robots.send = send
+    return send
 
 
 HANDLERS = Handlers(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Container, Iterable, Sequence
 
-from fsharechat.bus import Bus, Event, Notify, Push, PushTo, Recalled, Reported, make_deliver
+from fsharechat.bus import Bus, Edited, Event, Notify, Push, PushTo, Recalled, Reported, make_deliver
 from fsharechat.store.messages import Entry, NewMessage, Stored
 from roles.group.presence import PresenceTable
 
@@ -55,6 +55,13 @@ class EventOutbox:
         """Tell the users of the entries, on their nodes, that a message they may have now has the body `body`."""
         for node, part in self._entries_by_node(entries).items():
             self._add(node, Recalled(message_id, body, part, operator, operator_client))
+
+    def edited(
+        self, message_id: int, body: bytes, entries: Sequence[Entry], operator: str, operator_client: str
+    ) -> None:
+        """Tell the users of the entries, on their nodes, that a message they may have was edited."""
+        for node, part in self._entries_by_node(entries).items():
+            self._add(node, Edited(message_id, body, part, operator, operator_client))
 
     def online(self, uids: Iterable[str]) -> list[str]:
         """Return those of the users who have a device online."""

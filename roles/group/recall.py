@@ -52,8 +52,8 @@ def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit
     yield from messages.replace_body(dialect, message_id, body)
     members: Collection[str] = ()
     if message.conversation.type == ConversationType.GROUP:
-        members = yield from _members(message)
-    told = dict.fromkeys((*_parties(message, members), uid))
+        members = yield from members_of(message)
+    told = dict.fromkeys((*parties(message, members), uid))
     if message.conversation.type == ConversationType.GROUP:
         where = message.conversation.target
         for other in (yield from group_log.not_given(dialect, where, message_id, told)):
@@ -68,10 +68,10 @@ def _check(message: pb.Message, uid: str) -> Unit[None]:
         return
     if message.conversation.type != ConversationType.GROUP:
         raise Refusal(Code.NO_RIGHT if uid == message.conversation.target else Code.NOT_EXIST)
-    seats = yield from _members(message, uid)
+    seats = yield from members_of(message, uid)
     kind = seats.get(uid, MemberType.REMOVED)
     if kind not in _MAY_RECALL:
-        knows = kind != MemberType.REMOVED and uid in _parties(message, [uid])
+        knows = kind != MemberType.REMOVED and uid in parties(message, [uid])
         raise Refusal(Code.NO_RIGHT if knows else Code.NOT_EXIST)
 
 
@@ -89,7 +89,7 @@ def _data(message_id: int) -> bytes:
     return str(message_id).encode()
 
 
-def _parties(message: pb.Message, members: Collection[str]) -> list[str]:
+def parties(message: pb.Message, members: Collection[str]) -> list[str]:
     """Return those of `members`, or of the two users of a conversation, who may have the message."""
     directed = [uid for uid in (message.to_user, *message.to) if uid]
     if message.conversation.type != ConversationType.GROUP:
@@ -101,7 +101,7 @@ def _parties(message: pb.Message, members: Collection[str]) -> list[str]:
     return list(dict.fromkeys((message.from_user, *receivers)))
 
 
-def _members(message: pb.Message, only: str = "") -> Unit[dict[str, int]]:
+def members_of(message: pb.Message, only: str = "") -> Unit[dict[str, int]]:
     """Return the MemberType of all who are in a message's group or were when it was sent, or `only` of one."""
     sql = "SELECT uid, type FROM group_members WHERE group_id = ? AND (type <> ? OR update_dt >= ?)"
     # Compare with the time in the id, because clocks may step back. Two machines' ids differ by MAX_AHEAD_MS at most.

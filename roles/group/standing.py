@@ -62,6 +62,15 @@ class Standing:
         """Tell every group process that a group or its members have changed."""
         self._bus.invalidate([GROUP_KEY + id])
 
+    async def silence_ends(self, id: str, uid: str, now: int) -> bool:
+        """Make a silenced member normal if the silence is over. Return whether it was."""
+        if not await self._store.read_for(uid, groups.silence_is_over, id, uid, now):
+            return False
+        ended = await self._store.write_group(id, (), groups.end_silence, id, uid, now)
+        self.members.drop([id])
+        self.group_changed(id)
+        return ended
+
     def _on_changed(self, keys: Iterable[str]) -> None:
         self.rights.drop(key for key in keys if not key.startswith(GROUP_KEY))
         self.members.drop(key.removeprefix(GROUP_KEY) for key in keys if key.startswith(GROUP_KEY))

@@ -2,30 +2,23 @@
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import suppress
 
 import ahocorasick
 import structlog
 
 from fsharechat.bus import Bus
-from fsharechat.errors import StoreError
 from fsharechat.folding import SLICE, fold, slices
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType
 from fsharechat.store import words
 from fsharechat.store.store import Store
-from fsharechat.tasks import spawn
+from roles.group.copies import SharedCopy
 from roles.group.turns import Turns
 
 log = structlog.get_logger(__name__)
 
 WORDS_KEY = "words:"
 """The key for changes of the words on the bus. No uid has a colon."""
-
-LOOK_SECONDS = 60.0
-"""How often the version is compared, s, in case the news of a change was lost."""
-
-RETRY_SECONDS = 5.0
 
 MAX_LOOKED_AT = 65_536
 """How many characters of one text are searched, from its beginning."""
@@ -85,25 +78,19 @@ async def _look_through(automaton: ahocorasick.Automaton, texts: Iterable[str]) 
 class WordFilter:
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
-        self._bus = bus
+        self._copy = SharedCopy("sensitive words", WORDS_KEY, words.VERSION, store, bus, self._load)
         self._automaton: ahocorasick.Automaton | None = None
         self.any = False
         """Whether there are sensitive words at all."""
-        self._version = b""
-        self._changed = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
         self._turns = Turns()
         self._large = asyncio.Lock()
 
     async def start(self) -> None:
         """Read the words, and follow their changes from now on. Raises StoreError."""
-        await self._bus.watch_invalidations(self._on_keys)
-        await self._load()
-        self._keeper = spawn("sensitive words", self._follow())
+        await self._copy.start()
 
     def stop(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
+        self._copy.stop()
 
     def looks_later(self, size: int) -> bool:
         """Return whether a request of so many bytes needs `forbids` instead of `refuses`."""
@@ -131,31 +118,11 @@ class WordFilter:
 
     def changed(self) -> None:
         """Tell every group process that the words have changed."""
-        self._bus.invalidate([WORDS_KEY])
+        self._copy.changed()
 
-    def _on_keys(self, keys: Iterable[str]) -> None:
-        if WORDS_KEY in keys:
-            self._changed.set()
-
-    async def _follow(self) -> None:
-        seconds = LOOK_SECONDS
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self._load()
-                seconds = LOOK_SECONDS
-            except StoreError as error:
-                log.warning("sensitive words not read again", error=str(error))
-                seconds = RETRY_SECONDS
-
-    async def _load(self) -> None:
-        if await self._store.read(words.version) == self._version:
-            return
+    async def _load(self) -> bytes:
         version, known = await self._store.read(words.all_words)
         self._automaton = await asyncio.to_thread(build, known)
         self.any = self._automaton is not None
-        self._version = version
         log.info("sensitive words read", count=len(known))
+        return version

@@ -58,6 +58,7 @@ class StreamSource:
         "_ssrc_in",
         "_stamp_shift",
         "_takes",
+        "_ticked",
         "_transport",
         "_wants_key",
         "codec",
@@ -98,6 +99,7 @@ class StreamSource:
         self._wants_key = False
         self._asked_key = -KEY_SECONDS
         self._budget = self._budget_most = int(cap * POLICED / 8)
+        self._ticked = 0.0
 
     # Its connection
 
@@ -250,8 +252,10 @@ class StreamSource:
         ]
         return min(said, default=None)
 
-    def tick(self, now: float, seconds: float) -> None:
-        """Ask for what is missing. To be called every `seconds`, some ten times a second."""
+    def tick(self, now: float) -> None:
+        """Ask for what is missing. To be called some ten times a second; a busy loop may be late."""
+        seconds = now - self._ticked if self._ticked else 0.0
+        self._ticked = now
         self._budget = min(self._budget + int(self._budget_most * seconds), self._budget_most)
         if self._wants_key:
             self.want_key(now)

@@ -78,6 +78,7 @@ class Sfu(MediaServer):
         self._ticker: asyncio.Task[None] | None = None
         self._ticks = 0
         self._sent_before = 0
+        self._reported = time.monotonic()
 
     async def __aenter__(self) -> "Sfu":
         await self.open()
@@ -251,7 +252,8 @@ class Sfu(MediaServer):
         reports = self._ticks % _REPORT_TICKS == 0
         if reports:
             sent, self._sent_before = self.port.sent_bytes - self._sent_before, self.port.sent_bytes
-            self.mbps = sent * 8 / (_REPORT_TICKS * TICK_SECONDS) / 1e6
+            self.mbps = sent * 8 / (now - self._reported) / 1e6
+            self._reported = now
         for endpoint in list(self._connections):
             try:
                 endpoint.tick(now, reports)
@@ -352,7 +354,7 @@ class CallEndpoint:
         if self._closed:
             return
         for source in self.sources:
-            source.tick(now, TICK_SECONDS)
+            source.tick(now)
         if reports:
             for connection in self._connections:
                 connection.report(now, self._sfu.limits)

@@ -6,12 +6,21 @@ import pytest
 
 from tests.chaos.crowds import found
 from tools.chaos.audit import Deviations, judge_arrivals, judge_history
+from tools.chaos.calls import ChaosCalls
 from tools.chaos.raw import Book, RawDevice, Rule, Spoken
 from tools.conformance.device import SuiteLogin
 from tools.wire.bodies import PRIVATE
 
 ANN, BEN = "ann", "ben"
 COUNT = 6
+
+
+def test_a_call_that_ended_without_a_word_is_seen_unless_signals_could_get_lost() -> None:
+    calls = ChaosCalls({})
+    calls.untold = [(100.0, ANN), (300.0, BEN)]
+    assert calls.judge([]) == [f"for {ANN}", f"for {BEN}"]
+    assert calls.judge([(90.0, 120.0)]) == [f"for {BEN}"]
+    assert calls.judge([(301.0, 320.0)]) == [f"for {ANN}"]  # a signal may have got lost after the sound
 
 
 class AuditedTalk:

@@ -1,13 +1,13 @@
 """One group process cannot reach the store that the others reach: nobody waits for it, and it returns by itself."""
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
 
 from fsharechat import urls
 from fsharechat.settings_schema import MYSQL_PORT
+from tools.services.service import free_port
 from tools.testing.cluster import MakeCluster, new_numbers
 from tools.testing.devices import Handset, log_in
 from tools.testing.server import Server, until
@@ -26,7 +26,7 @@ async def test_a_group_process_without_its_store_leaves_the_rotation_and_returns
     database = urls.parse(settings["STORE__URL"], "mysql", MYSQL_PORT)
     wire = Proxy(database.addresses)
     behind = settings["STORE__URL"].replace(database.addresses, await wire.open())
-    port = _free_port()
+    port = free_port()
     own = {"NODE__ROLES": "group", "STORE__URL": behind, "RPC__PORT": str(port), "METRICS__PORT": "0"}
     ann, bob = [await log_in(it.at(n), number, "phone") for n, number in enumerate(new_numbers(2))]
 
@@ -59,8 +59,3 @@ async def test_a_group_process_without_its_store_leaves_the_rotation_and_returns
             await asyncio.to_thread(it.start, "group-0")
     await wire.close()
     it.faults()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -32,7 +32,7 @@ def test_every_row_of_the_contract_holds_in_a_cluster(
     cluster: MakeCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What fails beside many other rows is tried once more alone: then a busy machine is not the reason."""
-    it = cluster(2, 2)
+    it = cluster(2, 2, media=1)
     it.faults()
     info = it.info()
     addresses = [part for kind in ("tcp", "ws", "http") for part in (f"--{kind}", ",".join(info[kind]))]

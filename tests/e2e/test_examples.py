@@ -13,11 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from fsharechat.admin.office import AdminApi
+from fsharechat.client import StreamPart
 from fsharechat.protocol.signals import ContentType, FriendState
 from tools.testing.devices import Handset, log_in
 from tools.testing.server import SUPER_CODE, Server, until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+API_KEY = "a-key-of-the-tests-of-examples"
 ANNA, BEN, BOT = "13800000001", "13800000002", "13800000009"
 
 
@@ -95,6 +98,25 @@ async def test_the_echo_bot_makes_friends_and_answers(tmp_path: Path, server: Se
     async with running(tmp_path, server, "echo_bot.py"):
         await until(lambda: anna.texts_of(bot)[-1] == "are you there?", "no answer after a restart")
     assert anna.texts_of(bot) == ["let me in", "hello", "are you there?"]
+
+
+async def test_the_robot_is_seen_while_it_writes(tmp_path: Path) -> None:
+    async with Server(tmp_path / "data", {"API__KEY": API_KEY}) as server:
+        bot = (await log_in(server.at, BOT, "first")).user_id
+        async with AdminApi(server.at.http, API_KEY) as office:
+            await office.ask("PUT", "admin", "users", BOT, "robot", body={"robot": True})
+        async with (
+            Handset(await log_in(server.at, ANNA, "phone"), server.at, "tcp") as anna,
+            running(tmp_path, server, "robot.py") as (program, _),
+        ):
+            await anna.send(bot, "one two three")
+            await program.until_said(r"(answered)")
+            await until(lambda: anna.texts_of(bot) == ["one two three "], "no answer")
+            parts = [event for event in anna.seen if isinstance(event, StreamPart)]
+    assert "".join(part.delta for part in parts) == "one two three "
+    assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert ({part.robot for part in parts}, len({part.stream_id for part in parts})) == ({bot}, 1)
+    assert len(parts) >= 4
 
 
 async def test_the_file_bot_answers_with_a_file(tmp_path: Path, server: Server, anna: Handset) -> None:

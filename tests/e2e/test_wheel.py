@@ -1,6 +1,7 @@
 """The wheel and an empty folder are enough to run a server."""
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
@@ -11,20 +12,23 @@ import pytest
 
 from tools.testing.devices import Handset, log_in
 from tools.testing.server import BOUND, Server
+from tools.testing.web import build_pages
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
+_NOT_SENT = shutil.ignore_patterns("__pycache__", "node_modules")
 SOURCES = ("fsharechat", "roles", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources, without what a checkout has beside them."""
+    asyncio.run(build_pages())
     sources = tmp_path_factory.mktemp("sources")
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, sources / name, ignore=_NOT_SENT)
         else:
             shutil.copy(ROOT / name, sources / name)
     return sources
@@ -81,8 +85,11 @@ def test_it_has_all_that_is_no_code(wheel: Path) -> None:
         "fsharechat/py.typed",
         "fsharechat/protocol/messages.proto",
         "fsharechat/store/migrations/env.py",
+        "roles/api/web/dist/index.html",
     ):
         assert wanted in names
+    assert any(re.fullmatch(r"roles/api/web/dist/assets/index-.+\.js\.br", name) for name in names)
+    assert not [name for name in names if "/web/" in name and "/web/dist/" not in name]
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"fsharechat", "roles"}
 
 

@@ -111,3 +111,19 @@ def test_base64_may_have_line_breaks() -> None:
 def test_any_password_opens_or_is_refused(password: str) -> None:
     with pytest.raises(CryptoError):
         crypto.open_connect_password(password, SECRET)
+
+
+@given(st.text(), st.text(), st.text())
+def test_the_token_of_a_bot_opens_into_its_parts(uid: str, client_id: str, login_token: str) -> None:
+    token = crypto.bot_token(uid, client_id, login_token)
+    assert not set(token) & set(" \n\"'=")
+    assert crypto.open_bot_token(f" {token}\n") == (uid, client_id, login_token)
+
+
+@given(st.text() | st.text().map(lambda rest: crypto.BOT_TOKEN + rest))
+def test_any_other_text_is_no_token_of_a_bot(text: str) -> None:
+    try:
+        parts = crypto.open_bot_token(text)
+    except CryptoError:
+        return
+    assert crypto.open_bot_token(crypto.bot_token(*parts)) == parts

@@ -39,6 +39,7 @@ any_message = st.builds(
     to_user=st.none() | texts,
     to=st.lists(texts, max_size=3),
     local_message_id=st.none() | int64s,
+    edited_dt=st.none() | int64s,
 )
 
 CONTENT_FIELDS = [
@@ -81,6 +82,7 @@ def test_the_json_of_a_message_says_what_it_holds(message: pb.Message, sender: b
     assert plain["messageId"] == str(message.message_id)
     assert plain["localMessageId"] == str(message.local_message_id)
     assert plain["timestamp"] == message.server_timestamp
+    assert plain.get("editedDt", 0) == message.edited_dt
     assert base64.b64decode(plain["content"]["binaryContent"], validate=True) == message.content.data
     assert (plain["direction"], plain["status"]) == ((0, 1) if sender else (1, 5))
 

@@ -44,6 +44,7 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
         ("to_user", 6, "string", "optional"),
         ("to", 7, "string", "repeated"),
         ("local_message_id", 8, "int64", "optional"),
+        ("edited_dt", 9, "int64", "optional"),
     ],
     "PullMessageRequest": [
         ("id", 1, "int64", "required"),
@@ -99,6 +100,12 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
     "HandleFriendRequest": [("target_uid", 1, "string", "required"), ("status", 2, "int32", "required")],
     "DeleteFriendRequest": [("target_uid", 1, "string", "required")],
     "BlacklistUserRequest": [("target_uid", 1, "string", "required"), ("status", 2, "int32", "required")],
+    "StreamAnswerRequest": [
+        ("target_uid", 1, "string", "required"),
+        ("stream_id", 2, "string", "required"),
+        ("delta", 3, "string", "required"),
+        ("done", 4, "int32", "required"),
+    ],
     "Friend": [
         ("uid", 1, "string", "required"),
         ("state", 2, "int32", "required"),
@@ -132,6 +139,7 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
         ("alias", 2, "string", "optional"),
         ("type", 3, "int32", "required"),
         ("update_dt", 4, "int64", "optional"),
+        ("silenced_until", 5, "int64", "optional"),
     ],
     "Group": [("group_info", 1, "GroupInfo", "required"), ("members", 2, "GroupMember", "repeated")],
     "CreateGroupRequest": [
@@ -219,6 +227,62 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
         ("credential", 3, "string", "required"),
         ("ttl", 4, "int32", "required"),
     ],
+    "MyGroupsRequest": [("version", 1, "int64", "required"), ("after", 2, "string", "optional")],
+    "MyGroup": [
+        ("group_info", 1, "GroupInfo", "required"),
+        ("type", 2, "int32", "required"),
+        ("alias", 3, "string", "optional"),
+    ],
+    "MyGroupsResult": [
+        ("group", 1, "MyGroup", "repeated"),
+        ("version", 2, "int64", "required"),
+        ("next", 3, "string", "optional"),
+    ],
+    "ModifyGroupAliasRequest": [
+        ("group_id", 1, "string", "required"),
+        ("alias", 2, "string", "required"),
+        ("to_line", 3, "int32", "repeated"),
+        ("notify_content", 4, "MessageContent", "optional"),
+    ],
+    "TransferGroupRequest": [
+        ("group_id", 1, "string", "required"),
+        ("new_owner", 2, "string", "required"),
+        ("to_line", 3, "int32", "repeated"),
+        ("notify_content", 4, "MessageContent", "optional"),
+    ],
+    "SetMemberTypeRequest": [
+        ("group_id", 1, "string", "required"),
+        ("type", 2, "int32", "required"),
+        ("member_id", 3, "string", "repeated"),
+        ("to_line", 4, "int32", "repeated"),
+        ("notify_content", 5, "MessageContent", "optional"),
+        ("until", 6, "int64", "optional"),
+    ],
+    "UserDevice": [
+        ("client_id", 1, "string", "required"),
+        ("kind", 2, "string", "optional"),
+        ("name", 3, "string", "optional"),
+        ("login_dt", 4, "int64", "required"),
+        ("seen_dt", 5, "int64", "required"),
+        ("online", 6, "int32", "required"),
+        ("current", 7, "int32", "required"),
+    ],
+    "UserDevicesResult": [("device", 1, "UserDevice", "repeated")],
+    "EndDeviceRequest": [("client_id", 1, "string", "required")],
+    "EditMessageRequest": [
+        ("id", 1, "int64", "required"),
+        ("content", 2, "MessageContent", "required"),
+    ],
+    "NotifyEditedMessage": [("id", 1, "int64", "required"), ("from_user", 2, "string", "required")],
+    "MessageIds": [("id", 1, "int64", "repeated")],
+    "ReactRequest": [("id", 1, "int64", "required"), ("emoji", 2, "string", "repeated")],
+    "Reactions": [
+        ("id", 1, "int64", "required"),
+        ("uid", 2, "string", "required"),
+        ("emoji", 3, "string", "repeated"),
+        ("update_dt", 4, "int64", "required"),
+    ],
+    "ReactionsResult": [("entry", 1, "Reactions", "repeated")],
     "ModifyUserSettingReq": [
         ("scope", 1, "int32", "required"),
         ("key", 2, "string", "required"),
@@ -234,7 +298,7 @@ SUB_SIGNALS = """
     CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD CONNECTION_REFUSED_NOT_AUTHORIZED
     CONNECTION_REFUSED_UNEXPECT_NODE CONNECTION_REFUSED_SESSION_NOT_EXIST
     US FAR UPUI FRN FRUS FRP FHR FP MN MS MP FN GC GPGI GPGM GAM GKM GQ GMI MMI GQNUT MR RMN LRM GD GMURL
-    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN
+    FALS MRN MRP MRR MDR SAI UG UP UN FDL BLU TURN GML GMA GTG GSM UDL UDK ME MEN MGI REA REN REL
 """
 
 TYPES = {
@@ -316,4 +380,4 @@ def test_signals_are_numbered_as_in_the_contract() -> None:
 
 
 def test_sub_signals_are_numbered_as_in_the_contract() -> None:
-    assert [SubSignal(number).name for number in range(47)] == SUB_SIGNALS.split()
+    assert [SubSignal(number).name for number in range(59)] == SUB_SIGNALS.split()

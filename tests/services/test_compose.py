@@ -20,7 +20,7 @@ def test_every_variable_is_a_setting() -> None:
 def test_the_roles_and_the_services_are_there() -> None:
     services = COMPOSE.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
     names = re.findall(r"^  ([a-z]+):$", services, re.MULTILINE)
-    assert names == ["connector", "group", "api", "media", "mysql", "zookeeper", "kafka", "minio", "coturn"]
+    assert names == ["connector", "group", "media", "api", "mysql", "zookeeper", "kafka", "minio", "coturn"]
 
 
 def test_no_password_has_a_default() -> None:
@@ -40,7 +40,7 @@ def test_images_are_pinned_to_a_release() -> None:
 def test_only_what_clients_need_is_published_and_where_it_is_wanted() -> None:
     published = re.findall(r'^ +- "(\S+):(\d+):(\d+(?:/udp)?)"$', COMPOSE, re.MULTILINE)
     assert {bound for bound, *_ in published} == {"${BIND:-127.0.0.1}"}
-    assert [port for *_, port in published] == ["6789", "9326", "8081", "20000/udp", "9000"]
+    assert [port for *_, port in published] == ["6789", "9326", "20000/udp", "8081", "9000"]
 
 
 def test_a_container_listens_outside_of_itself_and_says_how_it_is() -> None:

@@ -25,7 +25,7 @@ def test_the_settings_of_each_role_are_right(tmp_path: Path, role: str, lines: s
 
 
 def test_there_is_a_file_for_each_role() -> None:
-    assert [name for name, _ in FILES] == ["connector", "group", "api"]
+    assert [name for name, _ in FILES] == ["connector", "group", "media", "api"]
 
 
 def test_every_key_that_is_explained_exists() -> None:

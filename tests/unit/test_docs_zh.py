@@ -8,7 +8,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ZH = ROOT / "docs" / "zh"
 README = ROOT / "README.zh.md"
-OPERATORS = ("running", "moving", "media", "client", "cluster", "operations", "admin", "calling", "robots")
+OPERATORS = (
+    "running",
+    "moving",
+    "media",
+    "client",
+    "cluster",
+    "operations",
+    "admin",
+    "calling",
+    "robots",
+    "web",
+)
 """The pages of docs/ that must have a Chinese one; README must, too."""
 
 _FENCE = re.compile(r"^ *```")

@@ -1,5 +1,7 @@
 """What carries out each request of the table, and each question of another role."""
 
+from pathlib import Path
+from random import Random
 from typing import get_type_hints
 
 import pytest
@@ -8,7 +10,7 @@ from fsharechat.protocol.signals import REQUESTS, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from roles.connector.session import BY_CONNECTOR
 from roles.group import HANDLERS
-from roles.group.handlers import Handlers, add_up
+from roles.group.handlers import Handlers, HandlerServices, add_up
 from roles.group.messages import sending
 
 ASKED = {SubSignal(number) for number in REQUESTS} - {SubSignal.MP}
@@ -31,6 +33,22 @@ def test_none_has_two() -> None:
         add_up([one, other])
     with pytest.raises(ValueError, match=r"LOGIN.* has two handlers"):
         add_up([Handlers(raw={Method.LOGIN: handle}, direct={Method.LOGIN: sending})])
+
+
+class Ledger:
+    def __init__(self, path: Path, seed: Random) -> None:
+        self.given = (path, seed)
+
+
+def test_functions_and_classes_are_given_their_services() -> None:
+    def ledger(seed: Random, path: Path) -> Ledger:
+        return Ledger(path, seed)
+
+    path, seed = Path(), Random()
+    services = HandlerServices(seed, path)
+    assert services.bind(Ledger)().given == services.bind(ledger)().given == (path, seed)
+    with pytest.raises(TypeError, match="no service is a Random"):
+        HandlerServices(path).bind(Ledger)
 
 
 @pytest.mark.parametrize("sub_signal", sorted(HANDLERS.requests))

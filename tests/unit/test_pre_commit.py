@@ -25,9 +25,9 @@ def test_the_lint_step_is_all_of_the_test_script_but_the_tests(tmp_path: Path) -
     )
     for fast, lint, wanted in (
         ("", "1", []),
-        ("1", "", ["fast tests"]),
-        ("", "", ["fast tests", "slow tests"]),
+        ("1", "", ["web pages", "fast tests"]),
+        ("", "", ["web pages", "fast tests", "slow tests"]),
     ):
         called.unlink(missing_ok=True)
         subprocess.run(["sh", stages], env={"FAST": fast, "LINT": lint}, check=True, capture_output=True)
-        assert called.read_text().splitlines() == ["ruff format", "ruff check", "mypy", *wanted]
+        assert called.read_text().splitlines() == ["ruff format", "ruff check", "mypy", "web client", *wanted]

@@ -24,7 +24,7 @@ from .link import BenchError
 from .load import Case, CaseResult, run_case
 from .login import log_in
 from .media import RECEIVERS, media_table, run_media
-from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_neighbours, table
+from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_beside_media, run_neighbours, table
 from .report import case_table, cpu_table, filesystem_of, idle_table, machine
 from .sampler import summary
 from .server import FOLDER, BenchServer
@@ -37,6 +37,8 @@ COUNTER = "tools.bench.counter"
 IDLE_CONNECTIONS = 5_000
 _DEVICES = 10
 _SPARE_FILES = 200
+_ROUNDS = 3
+"""Of what is measured in turn with nothing beside it."""
 _NOISE = 0.2
 """If other processes use more than this share of a core, a row cannot be trusted."""
 _SERVICES_WARM_UP = Case(50, 8)
@@ -71,6 +73,14 @@ def _arguments() -> argparse.Namespace:
     media = commands.add_parser("media", help="what it costs to forward the media of calls in groups")
     media.add_argument("--seconds", type=float, default=5.0, help="measured time of each row (5)")
     media.add_argument("--receivers", type=int, action="append", metavar="N", help="this row; again for more")
+    media.add_argument(
+        "--chat",
+        type=int,
+        nargs="?",
+        const=100,
+        metavar="N",
+        help="instead: what a pair that chats notices of N receivers (100)",
+    )
     media.set_defaults(run=_media)
     smoke = commands.add_parser(
         "smoke", help="messages a second, latencies, CPU and memory; see docs/benchmark.md"
@@ -208,10 +218,21 @@ async def _media(arguments: argparse.Namespace) -> None:
     for name, value in machine(FOLDER.parent).items():
         print(f"{name}: {value}")
     _raise_file_limit()
+    if arguments.chat:
+        await _chat_beside_media(arguments.chat, arguments.seconds)
+        return
     results = [await run_media(number, arguments.seconds) for number in arguments.receivers or RECEIVERS]
     print(
         f"\nOne participant sends video of 1.5 Mbit/s and sound, for {arguments.seconds:g} s:\n{media_table(results)}"
     )
+
+
+async def _chat_beside_media(receivers: int, seconds: float) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with _data_folder() as data:
+        async with all_in_one(data, more=LIMITS) as server:
+            results = await run_beside_media(server, range(2), receivers, seconds, _ROUNDS)
+    print(f"\nA message each {PACE_SECONDS * 1000:.0f} ms over TCP, for {seconds:g} s:\n{table(results)}")
 
 
 def _raise_file_limit() -> int:

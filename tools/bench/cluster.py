@@ -56,7 +56,7 @@ async def cluster(folder: Path, layout: Layout) -> AsyncIterator[BenchServer]:
         await _command("down", seconds=_DOWN_SECONDS)  # the rest of a run that was killed
         try:
             await _command(
-                *("up", str(layout.connectors), str(layout.groups), "--api", "1", "--dev"),
+                *("up", str(layout.connectors), str(layout.groups), "--api", "1", "--media", "0", "--dev"),
                 seconds=_UP_SECONDS,
             )
             server, logs = _server(layout)

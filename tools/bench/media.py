@@ -47,9 +47,20 @@ class MediaResult(NamedTuple):
         return self.packets / (self.receivers * (VIDEO_EACH_SECOND + AUDIO_EACH_SECOND))
 
 
-async def run_media(receivers: int, seconds: float) -> MediaResult:
-    """Measure one source and so many receivers. Raises BenchError."""
-    print(f"one source, {receivers} receivers ...", flush=True)
+class _Forwarding(NamedTuple):
+    """A source and its receivers, all of them connected."""
+
+    ask: Any
+    """Asks the media server."""
+    source: MediaPeer
+    sinks: Sequence[MediaPeer]
+    join_seconds: float
+    """CPU time of the server for all receivers' connections."""
+
+
+@asynccontextmanager
+async def _forwarding(receivers: int) -> AsyncIterator[_Forwarding]:
+    """Have one source send to so many receivers."""
     async with _server(receivers + 1) as ask:
         source = MediaPeer(sends=True)
         sinks = [MediaPeer(sends=False) for _ in range(receivers)]
@@ -66,20 +77,27 @@ async def run_media(receivers: int, seconds: float) -> MediaResult:
             joined = await ask("state")
             sending = asyncio.create_task(_send(source))
             await asyncio.sleep(_SETTLE_SECONDS)
-            counted, begin, began = await ask("state"), time.perf_counter(), _received(sinks)
-            await asyncio.sleep(seconds)
-            done, took, ended = await ask("state"), time.perf_counter() - begin, _received(sinks)
+            yield _Forwarding(ask, source, sinks, joined["cpu"] - before["cpu"])
             sending.cancel()
             await asyncio.wait((sending,))
         finally:
             for peer in (source, *sinks):
                 peer.close()
+
+
+async def run_media(receivers: int, seconds: float) -> MediaResult:
+    """Measure one source and so many receivers. Raises BenchError."""
+    print(f"one source, {receivers} receivers ...", flush=True)
+    async with _forwarding(receivers) as it:
+        counted, begin, began = await it.ask("state"), time.perf_counter(), _received(it.sinks)
+        await asyncio.sleep(seconds)
+        done, took, ended = await it.ask("state"), time.perf_counter() - begin, _received(it.sinks)
     forwarded = done["forwarded"] - counted["forwarded"]
     if not forwarded:
         raise BenchError("nothing was forwarded")
     return MediaResult(
         receivers,
-        (joined["cpu"] - before["cpu"]) / receivers * 1000,
+        it.join_seconds / receivers * 1000,
         forwarded / took,
         (done["sent_bytes"] - counted["sent_bytes"]) * 8 / took / 1e6,
         (ended - began) / forwarded,
@@ -87,6 +105,42 @@ async def run_media(receivers: int, seconds: float) -> MediaResult:
         (done["cpu"] - counted["cpu"]) / forwarded * 1e6,
         done["rss"],
     )
+
+
+@asynccontextmanager
+async def media_beside(receivers: int) -> AsyncIterator[None]:
+    """Forward to so many receivers in other processes, and print what was forwarded. Raises BenchError."""
+    command = [sys.executable, "-P", "-m", "tools.bench.media", str(receivers)]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, stdin=pipe, stdout=pipe
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    try:
+        if not await stdout.readline():
+            raise BenchError("the media could not be forwarded")
+        yield
+        stdin.close()
+        print(f"meanwhile {(await stdout.readline()).decode().strip()}", flush=True)
+    finally:
+        stdin.close()
+        await process.wait()
+
+
+async def _forward_until_told(receivers: int) -> None:
+    """Say when it begins, end with standard input, and say what was forwarded."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async with _forwarding(receivers) as it:
+        counted, begin = await it.ask("state"), time.perf_counter()
+        print("it begins", flush=True)
+        await reader.read()
+        done, took = await it.ask("state"), time.perf_counter() - begin
+    forwarded = (done["forwarded"] - counted["forwarded"]) / took
+    print(f"{forwarded:.0f} packets a second were forwarded, to {receivers} receivers", flush=True)
 
 
 def media_table(results: Sequence[MediaResult]) -> str:
@@ -98,7 +152,7 @@ def media_table(results: Sequence[MediaResult]) -> str:
         )
     if slow := [str(one.receivers) for one in results if one.pace < _PACE]:
         lines.append(
-            f"The generator could not keep its pace with {', '.join(slow)} receivers: less was sent."
+            f"The machine could not keep the pace with {', '.join(slow)} receivers: not all is sent yet."
         )
     return "\n".join(lines)
 
@@ -146,3 +200,7 @@ async def _server(room_limit: int) -> AsyncIterator[Any]:
     finally:
         stdin.close()
         await process.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_forward_until_told(int(sys.argv[1])))

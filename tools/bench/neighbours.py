@@ -14,6 +14,7 @@ from fsharechat.client import Client
 from .attacker import ATTACKS, Task, attacking, online
 from .link import BenchError
 from .login import log_in
+from .media import media_beside
 from .server import BenchServer
 from .stats import percentile
 
@@ -63,6 +64,25 @@ async def run_neighbours(
             async with attacking(Task(attacks, address, bad, group_id, others[:MEMBERS])):
                 await asyncio.sleep(SETTLE_SECONDS)
                 results.append(await pair.measure(what, seconds))
+            results.append(await pair.measure("nothing", seconds))
+    return results
+
+
+async def run_beside_media(
+    server: BenchServer, numbers: Sequence[int], receivers: int, seconds: float, rounds: int
+) -> list[NeighbourResult]:
+    """Measure a pair beside a media process that forwards to so many receivers, and alone before and after each.
+
+    `numbers` are two new users.
+    """
+    sender, receiver = await log_in(server.http, numbers)
+    address = server.address("tcp", 0)
+    async with online(address, sender) as one, online(address, receiver) as other:
+        pair = _NeighbourPair(one, other)
+        results = [await pair.measure("nothing", seconds)]
+        for _ in range(rounds):
+            async with media_beside(receivers):
+                results.append(await pair.measure(f"{receivers} streams of media", seconds))
             results.append(await pair.measure("nothing", seconds))
     return results
 

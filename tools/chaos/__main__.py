@@ -30,13 +30,17 @@ def main() -> int:
     )
     configure(LogSettings(level="error"))
     logging.getLogger("fsharechat.client").setLevel(logging.ERROR)
-    worlds.up(arguments.set, arguments.connectors, arguments.groups, arguments.store, arguments.small_disk)
+    kurento = worlds.start_kurento(arguments.set) if arguments.kurento else None
+    size = arguments.connectors, arguments.groups
+    worlds.up(arguments.set, *size, arguments.store, arguments.small_disk, kurento.url if kurento else "")
     gc.freeze()
     try:
-        outcome = asyncio.run(storm(arguments.set, run, _say))
+        outcome = asyncio.run(storm(arguments.set, run, _say, kurento))
     finally:
         if not arguments.keep:
             worlds.down(arguments.set)
+            if kurento is not None:
+                kurento.stop(_say)
     print(outcome.table)
     for line in outcome.wrong:
         print(f"WRONG: {line}")
@@ -72,6 +76,7 @@ def _arguments() -> argparse.Namespace:
         "--store", choices=worlds.STORES, default="mariadb", help="galera: three servers (mariadb)"
     )
     parser.add_argument("--small-disk", action="store_true", help="MariaDB on a disk that can be full")
+    parser.add_argument("--kurento", action="store_true", help="media processes use a Kurento, a fake one")
     kinds = ", ".join(KINDS)
     parser.add_argument("--only", action="append", choices=KINDS, metavar="KIND", help=f"not all of: {kinds}")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running")

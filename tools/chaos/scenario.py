@@ -19,6 +19,8 @@ FULL = 20.0
 PAIR = "pair"
 GHOST_SECONDS = 15.0
 """How long after the end of a connector its sessions must be gone everywhere, s."""
+CALL_WAIT = 30.0
+"""How long a fault that is for a call waits until there is one, s."""
 GHOST_PATIENCE = 2.0
 GHOST_WAIT = 30.0
 SAME_MOMENT = 0.5
@@ -32,6 +34,8 @@ Say = Callable[[str], None]
 class Fault:
     """One fault as it happened. Times are those of `time.monotonic`."""
 
+    kind: str
+    """One of KINDS; the name of both if it is a pair."""
     what: str
     begun: float
     undone: float = 0.0
@@ -79,7 +83,7 @@ class Storm:
         await asyncio.sleep(min(self._every, seconds / 4))
         while time.monotonic() < end:
             name, strike = next(order)
-            fault = Fault(name, time.monotonic())
+            fault = Fault(name, name, time.monotonic())
             self.faults.append(fault)
             fault.what = await strike(self, fault)
             fault.undone = time.monotonic()
@@ -109,6 +113,9 @@ class Storm:
         for needed, possible, why in (
             ("cut", can_cut, "ss -K does not work here (it takes root)"),
             ("drop", can_drop, "nft does not work here (it takes root)"),
+            ("media", self._has_media, "there is no media process"),
+            ("leader", self._has_media, "there is no media process"),
+            ("kurento", lambda: self.world.kurento is not None, "there is no Kurento (it takes --kurento)"),
             (
                 "full disk",
                 self.world.can_fill_disk,
@@ -121,6 +128,9 @@ class Storm:
                 found = [kind for kind in found if kind not in needing]
         return found
 
+    def _has_media(self) -> bool:
+        return bool(self.world.members("media"))
+
     def _two(self) -> tuple[str, str]:
         """Return two kinds that do not concern the same service."""
         while True:
@@ -129,12 +139,17 @@ class Storm:
                 return one, other
 
     @asynccontextmanager
-    async def one_of(self, *roles: str) -> AsyncIterator[str]:
-        """Choose a process without a fault, and reserve it while the context is open."""
+    async def one_of(self, *roles: str, having: str = "") -> AsyncIterator[str]:
+        """Choose a process without a fault, and reserve it while the context is open.
+
+        If some have a metric `having` that is not 0, it is one of these.
+        """
         role = self.dice.choice(roles)
+        busy = await self.those_with(role, having) if having else []
         async with self._freed:  # the other fault of a pair may have taken the only one
             await self._freed.wait_for(lambda: self._free(role))
-            name = self.dice.choice(self._free(role))
+            free = self._free(role)
+            name = self.dice.choice([name for name in free if name in busy] or free)
             self._struck.add(name)
         try:
             yield name
@@ -142,6 +157,19 @@ class Storm:
             async with self._freed:
                 self._struck.discard(name)
                 self._freed.notify_all()
+
+    async def those_with(self, role: str, metric: str) -> list[str]:
+        """Return the processes whose metric is not 0, as soon as there is one, or after a while."""
+        until, found = time.monotonic() + CALL_WAIT, list[str]()
+        while not found and time.monotonic() < until:
+            for member in self.world.members(role):
+                try:
+                    if (await self.world.metrics(member)).get(metric):
+                        found.append(member.name)
+                except (OSError, TimeoutError):
+                    continue
+            await asyncio.sleep(0 if found else 0.1)
+        return found
 
     def _free(self, role: str) -> list[str]:
         return [member.name for member in self.world.members(role) if member.name not in self._struck]
@@ -192,14 +220,22 @@ async def _kill_connector(storm: Storm, fault: Fault) -> str:
     return f"kill -9 {name}"
 
 
-def _kill(role: str) -> Strike:
+def _kill(role: str, having: str = "", so: str = "") -> Strike:
+    """Return the death of a process; of one that has a metric, if any has it: `so` says what that means."""
+
     async def strike(storm: Storm, _: Fault) -> str:
-        async with storm.one_of(role) as name:
+        async with storm.one_of(role, having=having) as name:
             await storm.world.kill(name)
             await storm.world.start(name)
-        return f"kill -9 {name}"
+        return f"kill -9 {name}{so}"
 
     return strike
+
+
+async def _kill_kurento(storm: Storm, _: Fault) -> str:
+    await storm.those_with("media", "media_rooms")
+    await storm.world.kill_kurento()
+    return "kill -9 kurento, in a call"
 
 
 async def _pause(storm: Storm, _: Fault) -> str:
@@ -264,6 +300,9 @@ STRIKES: dict[str, Strike] = {
     "kill connector": _kill_connector,
     "kill group": _kill("group"),
     "kill api": _kill("api"),
+    "kill media": _kill("media", "media_rooms", ", in a call"),
+    "kill leader": _kill("group", "calls", ", which looks after a call"),
+    "kill kurento": _kill_kurento,
     "pause": _pause,
     "cut": _cut,
     "drop": _drop,

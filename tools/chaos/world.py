@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
 
-from tools.cluster.cluster import Cluster, services_of
+from tools.cluster.cluster import CLUSTERS, Cluster, services_of
 from tools.cluster.member import ClusterMember
 from tools.services import process
 from tools.services.catalogue import ServiceSet
@@ -20,6 +20,7 @@ from tools.services.service import Daemon, Service
 from tools.testing.full_disk import fill
 
 from .disk import is_small_disk, put_on_small_disk, remove_small_disk
+from .kurento import KurentoDaemon
 from .packets import PacketFilter
 
 CUT_EVERY = 0.1
@@ -40,7 +41,9 @@ def quiet(_: str) -> None:
 class ChaosWorld:
     """The cluster of the set `name`, which is up."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, kurento: KurentoDaemon | None = None) -> None:
+        """`kurento` is what its media processes use, if any."""
+        self.kurento = kurento
         self._cluster = Cluster.existing(name)
         services = ServiceSet.load(name)
         assert services is not None, f"the services {name!r} are down"
@@ -53,7 +56,7 @@ class ChaosWorld:
             self._read[member.name] = member.log.stat().st_size
 
     def members(self, role: str = "all") -> list[ClusterMember]:
-        return self._cluster.members([role])
+        return [member for member in self._cluster.members() if role in ("all", member.role)]
 
     def addresses(self) -> Mapping[str, Sequence[str]]:
         """Return the addresses of clients, by "tcp", "ws" and "http"."""
@@ -80,6 +83,14 @@ class ChaosWorld:
         """Start a process and wait until it is ready."""
         await asyncio.to_thread(_start, self._cluster.member(name))
         self._identities[name] = self._cluster.member(name).running
+
+    async def kill_kurento(self) -> None:
+        """End the Kurento by SIGKILL, and start it again."""
+        kurento = self.kurento
+        assert kurento is not None, "there is no Kurento"
+        await asyncio.to_thread(kurento.kill, quiet)
+        await asyncio.to_thread(kurento.launch, quiet)
+        await self._back([kurento])
 
     async def pause(self, name: str, seconds: float) -> None:
         """Stop a process for a while."""
@@ -264,8 +275,18 @@ def can_cut() -> bool:
     return done.returncode == 0 and "not permitted" not in done.stderr
 
 
-def up(name: str, connectors: int, groups: int, store: str, small_disk: bool) -> None:
+def start_kurento(name: str) -> KurentoDaemon:
+    """Start a Kurento for the media processes of a cluster, which may not be there yet."""
+    kurento = KurentoDaemon(CLUSTERS / f"{name}-kurento")
+    kurento.launch(quiet)
+    kurento.wait(BACK_SECONDS, threading.Event())
+    return kurento
+
+
+def up(name: str, connectors: int, groups: int, store: str, small_disk: bool, kurento: str) -> None:
     """Start the cluster on a store of STORES, on a small disk if wanted and possible.
+
+    `kurento` is the address of what its media processes use; "": they forward by themselves.
 
     Raises CalledProcessError.
     """
@@ -274,7 +295,7 @@ def up(name: str, connectors: int, groups: int, store: str, small_disk: bool) ->
         put_on_small_disk(services.service(store).daemons[0].folder)
     command = [sys.executable, "-P", "-m", "tools.services", "up", store, "--set", name]
     subprocess.run(command, check=True, cwd=ROOT)
-    _cluster("up", str(connectors), str(groups), "--dev", "--set", name)
+    _cluster("up", str(connectors), str(groups), "--media", "2", "--kurento", kurento, "--dev", "--set", name)
     _close_to_older(name)
 
 

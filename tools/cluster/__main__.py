@@ -17,7 +17,7 @@ from tools.services.errors import ServicesError
 from tools.services.places import locked
 
 from . import report
-from .cluster import MOST, Cluster, names, services_of
+from .cluster import MOST, ROLES, Cluster, names, services_of
 from .member import ClusterMember
 
 OUR_VARIABLES = "FSHARECHAT_"
@@ -40,13 +40,18 @@ def main() -> int:
 def up(arguments: argparse.Namespace) -> int:
     """Bring up the services and the processes, and wait until all are ready."""
     counts = {"connector": arguments.connectors, "group": arguments.groups, "api": arguments.api}
-    if not all(1 <= count <= MOST for count in counts.values()):
-        raise ServicesError(f"of each role 1 to {MOST} processes")
+    if not all(1 <= count <= MOST for count in counts.values()) or not 0 <= arguments.media <= MOST:
+        raise ServicesError(f"of each role 1 to {MOST} processes; of media 0 to {MOST}")
+    counts["media"] = arguments.media
     if code := _services("up", *services_of(arguments.set), "--set", arguments.set):
         return code
     with locked(f"cluster-{arguments.set}", say):
         cluster = Cluster.load(arguments.set) or Cluster.new(arguments.set)
-        cluster.dev, cluster.fixed_ids = arguments.dev, arguments.fixed_ids
+        cluster.dev, cluster.fixed_ids, cluster.kurento = (
+            arguments.dev,
+            arguments.fixed_ids,
+            arguments.kurento,
+        )
         # They lead to the services of this set, and each process has its own ports.
         ours = {*cluster.services(), "FSHARECHAT_NODE__CLUSTER_SECRET", "FSHARECHAT_NODE__ID"}
         cluster.environment = {
@@ -103,7 +108,7 @@ def down(arguments: argparse.Namespace) -> int:
             say(f"there is no cluster {arguments.set!r}")
         else:
             # Callers stop before the processes that answer them.
-            for role in ("api", "connector", "group"):
+            for role in reversed(ROLES):
                 if members := [member for member in cluster.members() if member.role == role]:
                     with ThreadPoolExecutor(max_workers=len(members)) as pool:
                         list(pool.map(lambda member: member.stop(say), members))
@@ -205,6 +210,8 @@ def _arguments() -> argparse.Namespace:
     new.add_argument("connectors", type=int, metavar="N", help="connectors")
     new.add_argument("groups", type=int, metavar="M", help="group processes")
     new.add_argument("--api", type=int, default=2, metavar="K", help="api processes (2)")
+    new.add_argument("--media", type=int, default=1, metavar="L", help="media processes (1)")
+    new.add_argument("--kurento", default="", metavar="URL", help="their Kurento, ws://host:8888/kurento")
     new.add_argument("--dev", action="store_true", help="super code 66666, and logs for people")
     new.add_argument("--fixed-ids", action="store_true", help="each process has a fixed node id, its number")
     new = command("down", down, "stop the processes and the services, and remove their data")

@@ -21,7 +21,8 @@ SERVICES = ("zookeeper", "kafka")
 """The services of each cluster besides its store."""
 MEDIA_SERVICES = ("minio", "versity")
 """The service that keeps media, if the set has it. Else a folder keeps them."""
-ROLES = ("group", "connector", "api")
+ROLES = ("media", "group", "connector", "api")
+"""In the order in which callers find whom they call."""
 MOST = 64
 """The most processes of a role, because of the node ids."""
 
@@ -37,6 +38,8 @@ class Cluster:
     secret: str = ""
     dev: bool = False
     fixed_ids: bool = False
+    kurento: str = ""
+    """The Kurento of its media processes; "": they forward by themselves."""
     environment: dict[str, str] = field(default_factory=dict)
     """The FSHARECHAT_ variables at the time when it was started."""
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -130,11 +133,11 @@ class Cluster:
 
     def member(self, name: str) -> ClusterMember:
         tree = Path(self.trees.get(name, ROOT))
-        launch = Launch(self.settings, self.dev, self.fixed_ids, self.environment, tree)
+        launch = Launch(self.settings, self.dev, self.fixed_ids, self.environment, self.kurento, tree)
         return ClusterMember(name, self.folder / name, self.ports[name], launch)
 
     def members(self, names: Iterable[str] = ("all",)) -> list[ClusterMember]:
-        """Processes by name, by role, or `all`: group processes first, then connectors, then the api."""
+        """Processes by name, by role, or `all`, in the order of ROLES."""
         chosen: dict[str, None] = {}
         for name in names:
             found = [one for one in self.ports if name in ("all", one, one.rpartition("-")[0])]

@@ -12,7 +12,12 @@ from tools.services.errors import ServicesError
 from tools.services.places import ROOT
 from tools.services.service import HOST, Daemon, Say
 
-PORTS = {"connector": ("tcp", "ws", "metrics"), "group": ("rpc", "metrics"), "api": ("http", "metrics")}
+PORTS = {
+    "media": ("udp", "rpc", "metrics"),
+    "group": ("rpc", "metrics"),
+    "connector": ("tcp", "ws", "metrics"),
+    "api": ("http", "metrics"),
+}
 """The ports of each role."""
 
 _KEYS = {
@@ -20,8 +25,11 @@ _KEYS = {
     "ws": "CONNECTOR__WS_PORT",
     "rpc": "RPC__PORT",
     "http": "API__PORT",
+    "udp": "MEDIA__LISTEN",
     "metrics": "METRICS__PORT",
 }
+_VALUES = {"udp": HOST + ":{}"}
+"""What the setting is, where it is more than the port."""
 _FORMS = {"ws": "ws://{}/", "http": "http://{}", "metrics": "http://{}/metrics"}
 _READY = re.compile(rb"^ready roles=", re.MULTILINE)
 
@@ -34,6 +42,8 @@ class Launch(NamedTuple):
     fixed_ids: bool
     environment: Mapping[str, str]
     """FSHARECHAT_ variables beside those of the ports."""
+    kurento: str = ""
+    """The Kurento that media processes use, if any."""
     tree: Path = ROOT
     """The source tree that it runs, with the libraries of its own .venv, or else of this one."""
 
@@ -104,7 +114,11 @@ class ClusterMember(Daemon):
 
     def environment(self) -> dict[str, str]:
         variables = {"PYTHONPATH": str(self._launch.tree), **self._launch.environment}
-        variables |= {f"FSHARECHAT_{_KEYS[purpose]}": str(port) for purpose, port in self._ports.items()}
+        for purpose, port in self._ports.items():
+            variables[f"FSHARECHAT_{_KEYS[purpose]}"] = _VALUES.get(purpose, "{}").format(port)
+        if self._launch.kurento and self.role == "media":
+            variables["FSHARECHAT_MEDIA__BACKEND"] = "kurento"
+            variables["FSHARECHAT_MEDIA__KURENTO"] = self._launch.kurento
         if self._launch.fixed_ids and self.role != "api":
             variables["FSHARECHAT_NODE__ID"] = str(self.number)
         return variables

@@ -5,8 +5,11 @@ import re
 from tools.conformance import (
     rows_calls,
     rows_connection,
+    rows_devices,
+    rows_edits,
     rows_friends,
     rows_group_rights,
+    rows_group_roles,
     rows_groups,
     rows_http,
     rows_inbox,
@@ -14,15 +17,16 @@ from tools.conformance import (
     rows_messages,
     rows_recall,
     rows_reports,
+    rows_robots,
     rows_settings,
     rows_users,
 )
 from tools.conformance.rows import ROWS, Row
 
 PARTS = (
-    *(rows_connection, rows_login, rows_inbox, rows_messages, rows_users, rows_friends),
-    *(rows_groups, rows_group_rights, rows_recall, rows_reports, rows_settings, rows_http),
-    rows_calls,
+    *(rows_connection, rows_devices, rows_login, rows_inbox, rows_messages, rows_users, rows_friends),
+    *(rows_groups, rows_group_rights, rows_group_roles, rows_recall, rows_edits),
+    *(rows_reports, rows_settings, rows_http, rows_calls, rows_robots),
 )
 """The modules whose rows these are."""
 

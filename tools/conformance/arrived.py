@@ -168,6 +168,7 @@ def _message(one: proto2.Fields) -> dict[str, Any]:
         "messageId": one.get("message_id", 0),
         "localMessageId": one.get("local_message_id", 0),
         "timestamp": one.get("server_timestamp", 0),
+        **({"editedDt": one["edited_dt"]} if "edited_dt" in one else {}),
         "content": {
             "type": content["type"],
             "searchableContent": content.get("searchable_content", ""),
@@ -238,19 +239,32 @@ def _friends(payload: bytes, _: str) -> Any:
 
 
 def _groups(payload: bytes, _: str) -> Any:
-    return [
-        {
-            "target": one.get("target_id", ""),
-            "name": one["name"],
-            "portrait": one.get("portrait", ""),
-            "owner": one.get("owner", ""),
-            "type": one["type"],
-            "memberCount": one.get("member_count", 0),
-            "extra": one.get("extra", ""),
-            "updateDt": one.get("update_dt", 0),
-        }
-        for one in proto2.decode("PullGroupInfoResult", payload)["info"]
-    ]
+    return [_group(one) for one in proto2.decode("PullGroupInfoResult", payload)["info"]]
+
+
+def _group(one: Any) -> Any:
+    return {
+        "target": one.get("target_id", ""),
+        "name": one["name"],
+        "portrait": one.get("portrait", ""),
+        "owner": one.get("owner", ""),
+        "type": one["type"],
+        "memberCount": one.get("member_count", 0),
+        "extra": one.get("extra", ""),
+        "updateDt": one.get("update_dt", 0),
+    }
+
+
+def _my_groups(payload: bytes, _: str) -> Any:
+    result = proto2.decode("MyGroupsResult", payload)
+    return {
+        "version": result["version"],
+        "next": result.get("next", ""),
+        "groups": [
+            {"groupInfo": _group(one["group_info"]), "type": one["type"], "alias": one.get("alias", "")}
+            for one in result["group"]
+        ],
+    }
 
 
 def _members(payload: bytes, _: str) -> Any:
@@ -260,6 +274,7 @@ def _members(payload: bytes, _: str) -> Any:
             "alias": one.get("alias", ""),
             "type": one["type"],
             "updateDt": one.get("update_dt", 0),
+            "silencedUntil": one.get("silenced_until", 0),
         }
         for one in proto2.decode("PullGroupMemberResult", payload)["member"]
     ]
@@ -301,6 +316,30 @@ def _turn(payload: bytes, _: str) -> Any:
     return {"urls": list(one["url"]), **texts}
 
 
+def _devices(payload: bytes, _: str) -> Any:
+    return [
+        {
+            "clientId": one["client_id"],
+            "kind": one.get("kind", ""),
+            "name": one.get("name", ""),
+            "loginDt": one["login_dt"],
+            "seenDt": one["seen_dt"],
+            "online": one["online"],
+            "current": one["current"],
+        }
+        for one in proto2.decode("UserDevicesResult", payload)["device"]
+    ]
+
+
+def _reactions(one: Any) -> Any:
+    return {
+        "messageUid": one["id"],
+        "uid": one["uid"],
+        "emoji": list(one["emoji"]),
+        "updateDt": one["update_dt"],
+    }
+
+
 def _int64s(data: bytes, *names: str) -> dict[str, int]:
     _require(len(data) == 8 * len(names), f"{len(data)} bytes are not {len(names)} numbers")
     return {name: int.from_bytes(data[8 * n : 8 * n + 8], "big", signed=True) for n, name in enumerate(names)}
@@ -322,6 +361,10 @@ _PAYLOADS: dict[str, Callable[[bytes, str], Any]] = {
     "UG": _settings,
     "UP": lambda payload, _: _int64s(payload, "version"),
     "TURN": _turn,
+    "GML": _my_groups,
+    "UDL": _devices,
+    "MGI": _pulled,
+    "REL": lambda payload, _: [_reactions(one) for one in proto2.decode("ReactionsResult", payload)["entry"]],
 }
 
 
@@ -335,6 +378,11 @@ def _notify_recall(body: bytes) -> Any:
     return {"fromUser": one["from_user"], "messageUid": one["id"]}
 
 
+def _notify_edit(body: bytes) -> Any:
+    one = proto2.decode("NotifyEditedMessage", body)
+    return {"fromUser": one["from_user"], "messageUid": one["id"]}
+
+
 def _notify_reports(body: bytes) -> Any:
     one = proto2.decode("NotifyMessageReport", body)
     return {"messageHead": one["head"], "type": one["type"]}
@@ -343,6 +391,8 @@ def _notify_reports(body: bytes) -> Any:
 _NOTIFICATIONS: dict[str, Callable[[bytes], Any]] = {
     "MN": _notify,
     "RMN": _notify_recall,
+    "MEN": _notify_edit,
+    "REN": lambda body: _reactions(proto2.decode("Reactions", body)),
     "MRN": _notify_reports,
     "FRN": lambda body: _int64s(body, "version"),
     "FN": lambda body: _int64s(body, "head"),

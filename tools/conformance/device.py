@@ -18,6 +18,7 @@ from tools.wire.bodies import (
     WireAccount,
     connect_body,
     new_local_id,
+    proto_content,
     pull_body,
     text,
     web_pull,
@@ -175,6 +176,30 @@ class SuiteDevice:
     async def recall(self, message_id: int) -> None:
         await self.ask("MR", "INT64Buf", {"id": message_id}, {"messageUid": str(message_id)})
 
+    async def edit(self, message_id: int, content: Object) -> None:
+        """Give a message a new content, with the keys of web clients (ME)."""
+        fields = {"id": message_id, "content": proto_content(content, None)}
+        await self.ask(
+            "ME", "EditMessageRequest", fields, {"messageUid": str(message_id), "content": content}
+        )
+
+    async def by_ids(self, *message_ids: int) -> list[Object]:
+        """Return messages by their ids (MGI)."""
+        web = {"messageUids": list(map(str, message_ids))}
+        found: Object = await self.ask("MGI", "MessageIds", {"id": list(message_ids)}, web)
+        messages: list[Object] = found["messageResponseList"]
+        return messages
+
+    async def react(self, message_id: int, *emoji: str) -> None:
+        fields = {"id": message_id, "emoji": list(emoji)}
+        await self.ask("REA", "ReactRequest", fields, {"messageUid": str(message_id), "emoji": list(emoji)})
+
+    async def reactions(self, *message_ids: int) -> list[Object]:
+        """Return the reactions to messages (REL)."""
+        web = {"messageUids": list(map(str, message_ids))}
+        found: list[Object] = await self.ask("REL", "MessageIds", {"id": list(message_ids)}, web)
+        return found
+
     async def search(self, keyword: str, fuzzy: int = 0, page: int = 0) -> list[Object]:
         fields = {"keyword": keyword, "fuzzy": fuzzy, "page": page}
         found: list[Object] = await self.ask("US", "SearchUserRequest", fields, fields)
@@ -298,6 +323,32 @@ class SuiteDevice:
         fields = {"group_id": group_id, "type": kind, "value": value}
         web = {"groupId": group_id, "type": kind, "value": value}
         await self.ask("GMI", "ModifyGroupInfoRequest", fields, web)
+
+    async def my_groups(self, version: int = 0, after: str = "") -> Object:
+        """Return a page of the groups of this device's user (GML)."""
+        fields = {"version": version, "after": after}
+        found: Object = await self.ask("GML", "MyGroupsRequest", fields, {**fields, "version": str(version)})
+        return found
+
+    async def set_group_alias(self, group_id: str, alias: str) -> None:
+        fields = {"group_id": group_id, "alias": alias}
+        await self.ask("GMA", "ModifyGroupAliasRequest", fields, {"groupId": group_id, "alias": alias})
+
+    async def transfer(self, group_id: str, uid: str) -> None:
+        fields = {"group_id": group_id, "new_owner": uid}
+        await self.ask("GTG", "TransferGroupRequest", fields, {"groupId": group_id, "newOwner": uid})
+
+    async def set_types(self, group_id: str, kind: int, *uids: str, until: int = 0) -> None:
+        fields = {"group_id": group_id, "type": kind, "member_id": list(uids), "until": until}
+        web = {"groupId": group_id, "type": kind, "memberIds": list(uids), "until": until}
+        await self.ask("GSM", "SetMemberTypeRequest", fields, web)
+
+    async def devices(self) -> list[Object]:
+        """Return the devices of this device's user (UDL)."""
+        return await self._newer("UDL", 0)
+
+    async def end_device(self, client_id: str) -> None:
+        await self.ask("UDK", "EndDeviceRequest", {"client_id": client_id}, {"clientId": client_id})
 
     # Media, reports, settings
 

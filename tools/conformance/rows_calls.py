@@ -11,6 +11,7 @@ from tools.wire.bodies import GROUP, Object
 
 START, ANSWER, BYE, SIGNAL, MODIFY, OWN_ANSWER = range(400, 406)
 NO_MEDIA_SERVER = 254
+NOT_IN_GROUP = 9
 OFFER = "\r\n".join(
     (
         "v=0",
@@ -329,3 +330,41 @@ async def second_start(world: World) -> None:
     same(await told(ann, it.group), {"type": "newParticipantArrived", "name": ben.uid})
     same(await told(ben, it.group), {"type": "existingParticipants", "data": [ann.uid]})
     same((await cat.pull())["head"], 1, "the inbox of who was not rung")
+
+
+@row("9 signals between two users ring all devices of the other one, and nobody else's")
+async def all_devices_ring(world: World) -> None:
+    ann, ben, cat = await world.people(3)
+    tablet = await world.another(ben)
+    sent = await ann.send(ben.uid, content(START, {"t": ben.uid}, ben.uid + "1"))
+    for device in (ben, tablet):
+        same((await device.inbox(1))[0]["messageId"], sent["messageId"], "the start")
+    await ann.send(ben.uid, content(BYE, call_id=ben.uid + "1"))
+    for device in (ben, tablet):
+        pushed = await device.pushed()
+        same((pushed["content"]["type"], pushed["content"]["content"]), (BYE, ben.uid + "1"))
+    await nothing_came(ann, cat)
+
+
+@row("9 who is no member of a group starts no call there")
+async def outsiders_start(world: World) -> None:
+    it = await InGroup.of(world, 2)
+    ann, ben = it.devices
+    dan = await world.online()
+    with refused(NOT_IN_GROUP):
+        await dan.send(it.group, content(START, {"t": it.group}, it.group + "1"), kind=GROUP, to=[ben.uid])
+    await nothing_came(ann, ben)
+    await it.start(ann, ben)
+
+
+@row("9 a call is over when the last one has left, and the next 400 opens another")
+async def last_leaves(world: World) -> None:
+    it = await InGroup.of(world, 2)
+    ann, ben = it.devices
+    await it.start(ann, ben)
+    await it.answer(ben, ann)
+    await signal(ann, it.group, {"type": "leaveRoom"})
+    same(await told(ben, it.group), {"type": "participantLeft", "name": ann.uid})
+    await signal(ben, it.group, {"type": "leaveRoom"})
+    await it.start(ben, ann)
+    await it.answer(ann, ben)

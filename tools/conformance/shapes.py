@@ -53,7 +53,7 @@ FRAME = exact(
 OK = exact(code={"const": 200}, message={"const": "success"}, result={"type": "null"})
 FAILED = exact(code={"const": 400}, message={"const": "error"}, result={"type": "null"})
 
-MESSAGE = exact(
+_MESSAGE = exact(
     conversationType=INTEGER,
     target=TEXT,
     line=INTEGER,
@@ -78,6 +78,8 @@ MESSAGE = exact(
         mentionedTargets=array(TEXT),
     ),
 )
+MESSAGE: Schema = {**_MESSAGE, "properties": {**_MESSAGE["properties"], "editedDt": MS}}
+"""A message that was edited has one more key."""
 PULL = exact(current=ID, head=ID, messageCount=INTEGER, count=INTEGER, messageResponseList=array(MESSAGE))
 USER = exact(
     **dict.fromkeys(
@@ -111,7 +113,7 @@ GROUP = exact(
     extra=TEXT,
     updateDt=MS,
 )
-MEMBER = exact(groupId=TEXT, memberId=TEXT, alias=TEXT, type=INTEGER, updateDt=MS)
+MEMBER = exact(groupId=TEXT, memberId=TEXT, alias=TEXT, type=INTEGER, updateDt=MS, silencedUntil=MS)
 REPORTS = exact(
     current=ID,
     head=ID,
@@ -119,6 +121,8 @@ REPORTS = exact(
     messageReportList=array(exact(reportType=INTEGER, uid=TEXT, date=MS, target=TEXT)),
 )
 SETTING = exact(scope=INTEGER, key=TEXT, value=TEXT, updateDt=MS)
+
+REACTIONS = exact(messageUid=ID, uid=TEXT, emoji=array(TEXT), updateDt=MS)
 
 CONNECTED = exact(messageHead=ID, friendHead=MS)
 
@@ -139,6 +143,12 @@ TYPED: dict[str, Schema] = {
     "TURN": exact(
         urls={"type": "array", "items": TEXT}, username=TEXT, credential=TEXT, ttl={"type": "integer"}
     ),
+    "MGI": PULL,
+    "REL": array(REACTIONS),
+    "UDL": array(
+        exact(clientId=TEXT, kind=TEXT, name=TEXT, loginDt=MS, seenDt=MS, online=FLAG, current=FLAG)
+    ),
+    "GML": exact(version=ID, next=TEXT, groups=array(exact(groupInfo=GROUP, type=INTEGER, alias=TEXT))),
 }
 """The answers to requests with a typed payload; "" if they fail."""
 
@@ -159,12 +169,21 @@ PLAIN = (
     "MRR",
     "FDL",
     "BLU",
+    "GMA",
+    "GTG",
+    "GSM",
+    "UDK",
+    "ME",
+    "REA",
+    "SRA",
 )
 """The requests that are answered by OK or FAILED."""
 
 NOTIFICATIONS: dict[str, Schema] = {
     "MN": exact(messageHead=ID, type={"const": 0}),
     "RMN": exact(fromUser=TEXT, messageUid=ID),
+    "MEN": exact(fromUser=TEXT, messageUid=ID),
+    "REN": REACTIONS,
     "FRN": exact(version=ID),
     "FN": exact(head=ID),
     "MRN": exact(messageHead=ID, type={"enum": [1, 2]}),

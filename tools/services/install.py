@@ -69,6 +69,15 @@ class Installer:
                 package = "default-jre-headless"
         self.require([package], _has_java)
 
+    def jdk(self) -> None:
+        """A Java runtime with its compiler, 17 or later."""
+        package = "openjdk-17-jdk-headless"
+        if not _has_jdk() and os.geteuid() == 0 and shutil.which("apt-cache"):
+            self._update()
+            if not _apt_knows(package):
+                package = "default-jdk-headless"
+        self.require([package], _has_jdk)
+
     def jars(self, folder: str, artifacts: Sequence[str], excluded: Sequence[str] = ()) -> Path:
         """Put `artifacts` (GROUP:NAME:VERSION) and their dependencies into `folder` of the downloads."""
         target = downloads() / folder
@@ -184,6 +193,10 @@ def _has_java() -> bool:
     shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', shown)
     return version is not None and int(version[1]) >= 17
+
+
+def _has_jdk() -> bool:
+    return _has_java() and program("javac") is not None
 
 
 def _go_version(go: str) -> tuple[int, int]:

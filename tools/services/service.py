@@ -165,6 +165,12 @@ class Service(ABC):
             daemon.stop(say)
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on at this moment."""
+    with socket.create_server((HOST, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def port_is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -22,7 +22,7 @@ import pytest
 from tools.services.errors import Unavailable
 from tools.services.install import Installer, program
 
-_FLAGS = (
+FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -137,7 +137,7 @@ class Chromium:
     async def _start(self) -> None:
         profile = self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         log = self._stack.enter_context((Path(profile) / "log").open("wb"))
-        command = [program("chromium") or "chromium", *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [program("chromium") or "chromium", *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         # Its home is its own too, so that it neither reads nor writes what a person has set up here.
         environment = os.environ | {"HOME": profile}
         process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=environment)

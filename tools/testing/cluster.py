@@ -54,17 +54,20 @@ class LiveCluster(CommandSet):
         connectors: int,
         groups: int,
         apis: int = 2,
+        media: int = 0,
         settings: Mapping[str, str] | None = None,
         tree: Path = ROOT,
+        kurento: str = "",
     ) -> Self:
         """Run so many processes, all of them ready. The test is skipped if the services cannot run here.
 
-        `settings` are FSHARECHAT_ variables for those that are started new, `tree` is the source tree that these run.
+        `settings` are FSHARECHAT_ variables for those that are started new, `tree` is the source tree that these run,
+        `kurento` is what media processes use.
         """
         if self._unavailable:
             pytest.skip(self._unavailable)
-        counts = [str(connectors), str(groups), "--api", str(apis)]
-        options = ["--dev", "--tree", str(tree)]
+        counts = [str(connectors), str(groups), "--api", str(apis), "--media", str(media)]
+        options = ["--dev", "--tree", str(tree), "--kurento", kurento]
         done = self.run("up", *counts, *options, environment={**SETTINGS, **(settings or {})})
         if done.returncode == UNAVAILABLE:
             self._unavailable = done.stderr.strip()
@@ -170,7 +173,9 @@ class LiveCluster(CommandSet):
 class MakeCluster(Protocol):
     """Sets the size of the test session's cluster, and returns it."""
 
-    def __call__(self, connectors: int, groups: int, apis: int = 2) -> LiveCluster: ...
+    def __call__(
+        self, connectors: int, groups: int, apis: int = 2, media: int = 0, *, kurento: str = ""
+    ) -> LiveCluster: ...
 
 
 @pytest.fixture(scope="session")

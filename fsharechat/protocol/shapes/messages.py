@@ -8,7 +8,7 @@ import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import TRANSPARENT_TYPES, PersistFlag
-from fsharechat.protocol.shapes.objects import Shape
+from fsharechat.protocol.shapes.objects import Field, Shape
 from fsharechat.protocol.shapes.payloads import Body, Payload, replaced
 from fsharechat.protocol.shapes.reading import (
     JsonError,
@@ -82,6 +82,22 @@ class MessageToSend(Shape):
         }
 
 
+class NewContent(Field):
+    """The content in an ME."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, web=": {…}")
+        self.read = self._of
+        self.write = lambda message: _content(getattr(message, self.field))
+
+    @staticmethod
+    def _of(source: Object, key: str) -> pb.MessageContent:
+        content = pb.MessageContent()
+        _read_content(content, nested(source, key))
+        content.ClearField("persist_flag")  # that of the message stays
+        return content
+
+
 def _read_content(target: pb.MessageContent, content: Object) -> None:
     """Read the content. The JSON has no persist flag, so the type of the message decides whether it is stored.
 
@@ -141,6 +157,7 @@ def encode_message(message: bytes, viewer_is_sender: bool) -> bytes:
 def _encode(message: pb.Message, viewer_is_sender: bool) -> bytes:
     conversation = message.conversation
     receivers = list(message.to)
+    edited = {"editedDt": message.edited_dt} if message.edited_dt else {}
     # TCP clients name one receiver in `to_user`, several in `to`.
     if (receiver := message.to_user) and receiver not in receivers:
         receivers.insert(0, receiver)
@@ -157,6 +174,7 @@ def _encode(message: pb.Message, viewer_is_sender: bool) -> bytes:
             "status": _SENT if viewer_is_sender else _UNREAD,
             "timestamp": message.server_timestamp,
             "content": _content(message.content),
+            **edited,
         },
         default=replaced,
     )
@@ -187,6 +205,7 @@ def _read_stored(item: Any) -> pb.Message:
         server_timestamp=int64(item, "timestamp"),
         to=strings(item, "tos"),
         local_message_id=int64(item, "localMessageId"),
+        edited_dt=int64(item, "editedDt") or None,
     )
 
 

@@ -16,6 +16,7 @@ import orjson
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from fsharechat.protocol.bodies import MAX_ITEMS
 from fsharechat.protocol.shapes.payloads import Body, Payload, escaped_json
 from fsharechat.protocol.shapes.reading import (
     JsonError,
@@ -78,14 +79,19 @@ class Field:
         write: Write | None = None,
         web: str = "",
         is_read: bool = True,
+        is_needed: bool = True,
     ) -> None:
-        """Without `read`, the type of the field decides. Without `write`, the value is written as it is."""
+        """Without `read`, the type of the field decides. Without `write`, the value is written as it is.
+
+        `is_needed` is False for a key that servers of an earlier version do not write.
+        """
         self.key, _, field = key.partition("=")
         self.field = field or re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), self.key)
         self.read = read
         self.write = write
         self.web = f'"{self.key}"{web}'
         self.is_read = is_read
+        self.is_needed = is_needed
 
     def reader(self, kind: type[Message]) -> Read:
         if self.read is not None:
@@ -99,6 +105,11 @@ def maybe(key: str) -> Field:
     return Field(key, lambda source, key: string(source, key) or None)
 
 
+def added(key: str) -> Field:
+    """Return an integer that stays unset when it is 0. Servers of an earlier version do not write it."""
+    return Field(key, lambda source, key: int64(source, key) or None, is_needed=False)
+
+
 def loose(key: str) -> Field:
     """Return a string that clients may write as an integer."""
     return Field(key, loose_string)
@@ -108,6 +119,20 @@ def id64(key: str) -> Field:
     """Return an integer of 64 bits that is written as a string (section 2)."""
     field = Field(key, int64, web=': "…"')
     field.write = lambda message: str(getattr(message, field.field))
+    return field
+
+
+def ids64(key: str) -> Field:
+    """Return an array of integers of 64 bits that are written as strings."""
+
+    def read(source: dict[str, Any], key: str) -> list[int]:
+        found = source.get(key) or []
+        if type(found) is not list or len(found) > MAX_ITEMS:
+            raise JsonError(f"{key} is not an array of ids")
+        return [int64({key: one}, key) for one in found]
+
+    field = Field(key, read, web=': ["…"]')
+    field.write = lambda message: list(map(str, getattr(message, field.field)))
     return field
 
 
@@ -153,7 +178,7 @@ class Object(Shape):
         made = [Field(field) if isinstance(field, str) else field for field in fields]
         self.web = f"{{{', '.join(field.web for field in made)}}}"
         self._reads = [(field.field, field.key, field.reader(kind)) for field in made if field.is_read]
-        self._keys = [key for _, key, _ in self._reads]
+        self._keys = [field.key for field in made if field.is_read and field.is_needed]
         self._order = dict.fromkeys(field.key for field in made)
         plain = [field for field in made if field.write is None]
         self._plain = [field.key for field in plain]

@@ -6,7 +6,15 @@ import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.numbers import UserResultCode
-from fsharechat.protocol.shapes.objects import Array, Field, Object, ServerObject, part, written
+from fsharechat.protocol.shapes.objects import (
+    Array,
+    Field,
+    Object,
+    ServerObject,
+    added,
+    part,
+    written,
+)
 from fsharechat.protocol.shapes.payloads import Body, escaped_json
 from fsharechat.protocol.shapes.reading import int64, nested
 
@@ -94,7 +102,13 @@ class Members(Array):
 
     def __init__(self) -> None:
         item = ServerObject(
-            pb.GroupMember, written("groupId", _empty), "memberId", "alias", "type", "updateDt"
+            pb.GroupMember,
+            written("groupId", _empty),
+            "memberId",
+            "alias",
+            "type",
+            "updateDt",
+            added("silencedUntil"),
         )
         super().__init__(pb.PullGroupMemberResult, "member", item)
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, TypeAdapter
 from fsharechat import __version__
 from roles.api.docs.public import PUBLIC
 from roles.api.endpoints import MAX_BODY, Endpoint
+from roles.api.gate import COOKIE
+from roles.api.pages import PAGES
 
 Object = dict[str, Any]
 
@@ -19,12 +21,16 @@ _NAMES = {
     "user": "A uid, or a login number.",
     "clientId": "The client id of a device, percent-encoded.",
     "group": "The id of a group.",
+    "member": "The uid of a member.",
+    "account": "The name of an administrator.",
+    "robot": "The uid of a robot.",
+    "bot": "The name of a bot.",
 }
 _REFUSALS = {
     400: "The request is wrong; the message names the field.",
-    401: "The key is missing or wrong.",
-    403: "The server has no key, so it has no back office.",
-    404: "There is no such user, device or group.",
+    401: "The key is missing or wrong, or the session has ended.",
+    403: "The server has no key, or the administrator may not do it.",
+    404: "There is no such user, device, group or bot.",
     409: "The present state does not allow it; the message says why.",
     413: f"The body is larger than {MAX_BODY} bytes.",
     415: "The body has a Content-Encoding.",
@@ -44,7 +50,8 @@ _REFUSAL = {
 }
 _INTRODUCTION = (
     "The HTTP interface of this server: the login of clients, and the back office. The back office needs the key "
-    "from the setting `[api] key`, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
+    "from the setting `[api] key`, as `Authorization: Bearer KEY` or `X-API-Key: KEY`, or the cookie of a named "
+    "administrator and the header `X-Requested-With: fsharechat`. `x-role` is the role that the administrator needs. "
     'The back office answers `{"code", "message", "result"}`, where the code is the HTTP status.'
 )
 
@@ -73,17 +80,19 @@ def describe(app: web.Application, endpoints: Iterable[Endpoint]) -> Object:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE},
             },
         },
     }
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """Return the methods and paths that an application serves. GET includes HEAD."""
+    """Return the methods and paths that an application serves to programs. GET includes HEAD."""
+    pages = app.get(PAGES, frozenset())
     return {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
-        if route.resource is not None and route.method != "HEAD"
+        if route.resource is not None and route.method != "HEAD" and route.resource.canonical not in pages
     }
 
 
@@ -118,7 +127,8 @@ def _back_office(endpoint: Endpoint, schemas: Schemas) -> Object:
     operation: Object = {
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
-        "security": [{"bearer": []}, {"header": []}],
+        "security": [{"bearer": []}, {"header": []}, {"cookie": []}],
+        "x-role": endpoint.needs.name.lower(),
         "parameters": _path_parameters(endpoint.path, _NAMES),
         "responses": responses,
     }

@@ -4,7 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-LOGIN_TAG, MEDIA_TAG, SERVER_TAG = "Login", "Media", "The server"
+from roles.api import shapes
+from roles.api.gate import PAGE_HEADER, PAGE_VALUE
+
+LOGIN_TAG, MEDIA_TAG, SERVER_TAG, ADMIN_TAG = "Login", "Media", "The server", "Administrators"
 
 
 class CodeRequest(BaseModel):
@@ -14,6 +17,9 @@ class CodeRequest(BaseModel):
 class LoginRequest(CodeRequest):
     code: str = Field(max_length=255, description="The code that was sent.")
     clientId: str = Field(max_length=255, description="Names the device.")
+    deviceName: str = Field(
+        default="", max_length=64, description="What the device is called in the user's list of devices."
+    )
 
 
 class LoggedIn(BaseModel):
@@ -67,6 +73,25 @@ class Ready(BaseModel):
     )
 
 
+class SignInAnswer(BaseModel):
+    code: int = Field(description="The HTTP status.")
+    message: str
+    result: None
+
+
+class OwnPasswordAnswer(SignInAnswer):
+    result: shapes.AdminAccount | None  # type: ignore[assignment]
+
+
+_FROM_PAGE = [
+    {
+        "name": PAGE_HEADER,
+        "in": "header",
+        "required": True,
+        "description": f"{PAGE_VALUE}: a page of another origin cannot send it.",
+        "schema": {"type": "string"},
+    }
+]
 _NAMES = {
     "bucket": "The bucket of the kind of medium.",
     "name": "The folder of the uploader, and the key, percent-encoded.",
@@ -134,6 +159,34 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
         "tags": [SERVER_TAG],
         "summary": "This description as a page for people.",
         "responses": {200: ("HTML.", None)},
+    },
+    ("POST", "/admin/session"): {
+        "tags": [ADMIN_TAG],
+        "summary": "Log an administrator in. The answer has the cookie of the session.",
+        "parameters": _FROM_PAGE,
+        "body": shapes.SignInRequest,
+        "responses": {
+            200: ("Logged in.", SignInAnswer),
+            401: ("The name or the password is wrong.", SignInAnswer),
+            403: ("The header is missing.", SignInAnswer),
+            429: ("Too many tries; Retry-After says how long to wait.", SignInAnswer),
+        },
+    },
+    ("DELETE", "/admin/session"): {
+        "tags": [ADMIN_TAG],
+        "summary": "Log the administrator out.",
+        "parameters": _FROM_PAGE,
+        "responses": {200: ("Logged out.", SignInAnswer), 401: ("There is no session.", SignInAnswer)},
+    },
+    ("PUT", "/admin/session/password"): {
+        "tags": [ADMIN_TAG],
+        "summary": "Change one's own password. All other sessions of the administrator end.",
+        "parameters": _FROM_PAGE,
+        "body": shapes.OwnPassword,
+        "responses": {
+            200: ("Changed.", OwnPasswordAnswer),
+            401: ("The old password is wrong, or there is no session.", SignInAnswer),
+        },
     },
     ("PUT", "/media/{bucket}/{name}"): {
         "tags": [MEDIA_TAG],

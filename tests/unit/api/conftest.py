@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from fsharechat import settings as s
 from fsharechat.node import Node
-from roles.api import addresses
+from roles.api import addresses, passwords
 from roles.group.clock import ServerClock
 from tests.unit.api.api_kit import KEY, Site
 
@@ -54,6 +54,7 @@ async def site(
         node = Node(settings)
         opened = Site(node, logs)
         monkeypatch.setattr(ServerClock, "now", staticmethod(lambda: opened.now))
+        monkeypatch.setattr(passwords, "MEMORY_KIB", 64)
         monkeypatch.setattr(addresses, "monotonic", lambda: opened.now / 1000)
         async with node, ClientSession(node.addresses["http"]) as opened.http:
             yield opened

@@ -4,16 +4,18 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from aiohttp import web
 
-from fsharechat import cli
+from fsharechat import __version__, cli
 from fsharechat.admin import command_line, commands
 from fsharechat.admin.office import OfficeError
 from fsharechat.bus import Presence
+from fsharechat.client import Credentials
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
 from tests.unit.api.api_kit import KEY, Site
@@ -66,9 +68,30 @@ async def test_users_are_made_shown_and_changed(run: Run) -> None:
     listed = await run("users", "list", "--status", "blocked")
     assert [line[0] for line in listed.lines[1:]] == [uid]
     assert (await run("users", "unblock", uid)).lines[1][-1] == "normal"
+    for kind in ("robot", "person"):
+        assert (await run("users", kind, ANN)).lines[1][0] == uid
     shown = await run("users", "get", ANN, "--json")
     assert json.loads(shown.out)["displayName"] == "安娜"
     assert ["number", ANN] in (await run("users", "get", uid)).lines
+
+
+async def test_robots_are_made_changed_and_removed(run: Run, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-secret\n")
+    given = ("--agent", "http://127.0.0.1:9", "--name", "Helper", "--kind", "ask", "--key-file", str(key))
+    made = await run("robots", "create", "helper", *given)
+    assert made.code == 0, made.err
+    assert made.lines[1] == ["helper", "Helper", "ask", "http://127.0.0.1:9", "yes", "no"]
+    assert (await run("robots", "change", "helper", "--name", "Other")).lines[1][1] == "Other"
+    shown = await run("robots", "get", "helper")
+    assert ["kind", "ask"] in shown.lines
+    assert "sk-secret" not in shown.out + (await run("robots", "list", "--json")).out
+    assert (await run("robots", "list")).lines[1][0] == "helper"
+    assert (await run("robots", "remove", "helper")).out == "removed\n"
+    assert (await run("robots", "list")).out == "there are no robots\n"
+    refused = await run("robots", "create", "helper", "--agent", "nowhere", "--name", "x")
+    assert (refused.code, "agent" in refused.err) == (1, True)
+    assert (await run("robots", "change", "helper", "--key-file", str(tmp_path / "none"))).code == 2
 
 
 async def test_columns_are_as_wide_as_what_is_shown_in_them(run: Run) -> None:
@@ -265,3 +288,50 @@ def test_wrong_flags_end_with_2(argv: list[str], capsys: pytest.CaptureFixture[s
         cli.main(["admin", *argv])
     assert caught.value.code == 2
     assert "usage: fsharechat admin" in capsys.readouterr().err
+
+
+async def test_bots_are_made_listed_and_revoked(run: Run) -> None:
+    made = await run("bots", "create", "ci")
+    bot = Credentials.from_bot_token(made.out)
+    assert [line[:3] for line in (await run("bots", "list")).lines[1:]] == [["ci", bot.user_id, "yes"]]
+    assert (await run("bots", "create", "ci")).code == 1
+    assert (await run("bots", "revoke", "ci")).lines[1][:3] == ["ci", bot.user_id, "no"]
+    for wrong in ("", "Up", "a b", "-x", "x" * 41):
+        refused = await run("bots", "create", "--", wrong)
+        assert (refused.code, refused.out) == (1, "")
+
+
+async def test_administrators_are_made_changed_and_removed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = iter(["correct horse", "correct horse", "one thing", "another thing"])
+    monkeypatch.setattr("getpass.getpass", lambda _: next(typed))
+    made = await run("accounts", "add", "ann", "--role", "people")
+    assert (made.code, made.lines[1][:2]) == (0, ["ann", "people"])
+    differ = await run("accounts", "password", "ann")
+    assert (differ.code, differ.err) == (2, "fsharechat admin: the passwords differ\n")
+    monkeypatch.setattr("sys.stdin", StringIO("another horse\n"))
+    assert (await run("accounts", "password", "ann", "--password-stdin")).code == 0
+    assert (await run("accounts", "role", "ann", "all")).lines[1][:2] == ["ann", "all"]
+    assert [line[0] for line in (await run("accounts", "list")).lines] == ["name", "ann"]
+    assert (await run("accounts", "remove", "ann")).code == 0
+    assert (await run("accounts", "list")).out == "there are no named administrators\n"
+    shown = json.loads((await run("audit", "--target", "ann", "--json")).out)
+    done = [(one["actor"], one["op"]) for one in shown["entries"]]
+    names = ("remove", "role", "password", "add")
+    assert done == [("command", f"accounts.{name}") for name in names]
+    assert [line[2:5] for line in (await run("audit", "--op", "accounts.add")).lines[1:]] == [
+        ["command", "accounts.add", "ann"]
+    ]
+
+
+async def test_a_user_gets_a_code_and_another_number(run: Run) -> None:
+    await run("users", "create", ANN)
+    assert (await run("users", "number", ANN, BEN)).lines[1][1] == BEN
+    code = await run("users", "code", BEN)
+    assert (code.lines[1][0], len(code.lines[1][1])) == (BEN, 6)
+
+
+async def test_the_server_is_shown(run: Run) -> None:
+    processes = await run("processes")
+    assert processes.code == 0
+    assert processes.lines[1][1:3] == ["connector,group,api,media", __version__]
+    assert (await run("settings", "--search", "admin.audit")).lines[1] == ["admin.audit_days", "365", "yes"]

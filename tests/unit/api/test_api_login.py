@@ -4,6 +4,7 @@ import pytest
 
 from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import LoginCode
+from fsharechat.store import sessions
 from tests.unit.api.api_kit import NUMBER, Site
 
 SUCCESS = LoginCode.SUCCESS
@@ -149,3 +150,20 @@ async def test_one_code_a_minute_and_ten_a_day(site: Site) -> None:
 async def test_no_login_without_a_code_where_there_is_no_super_code(site: Site) -> None:
     for code in ("66666", "000000", "None"):
         assert (await site.login(code)).code == LoginCode.CODE_EXPIRED
+
+
+async def test_a_login_says_what_the_device_is(site: Site) -> None:
+    code = await site.new_code()
+    body = {"mobile": NUMBER, "code": code, "clientId": "pad", "deviceName": "Ann's\n" + "pad" * 50}
+    answer = await site.post("/login", body, **{"User-Agent": "okhttp/4.9.0"})
+    uid = answer.body["result"]["userId"]
+    (device,) = await site.node.store.read(sessions.of_user, uid, 9)
+    assert (device.agent, device.name) == ("okhttp/4.9.0", ("Ann's\n" + "pad" * 50)[:64].replace("\n", ""))
+
+
+@pytest.mark.parametrize("name", [None, 7, [[]], {}, "\x00\n", ""])
+async def test_a_name_that_is_none_is_left_out(site: Site, name: object) -> None:
+    body = {"mobile": NUMBER, "code": await site.new_code(), "clientId": "pad", "deviceName": name}
+    uid = (await site.post("/login", body)).body["result"]["userId"]
+    (device,) = await site.node.store.read(sessions.of_user, uid, 9)
+    assert device.name == ""

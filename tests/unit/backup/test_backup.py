@@ -4,12 +4,13 @@ import asyncio
 import json
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from fsharechat.backup import BackupError, pruning
 from fsharechat.backup.making import BackupMaker
@@ -20,7 +21,7 @@ from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.cli import main
 from fsharechat.data_folder import DataFolder
 from fsharechat.protocol.signals import MediaType
-from fsharechat.store import copies, users
+from fsharechat.store import snapshots, users
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.ticker import Ticker
 from tests.unit.blobs.blobs_kit import make_uploaders
@@ -41,6 +42,13 @@ def blobs_in(folder: Path) -> DirectoryBlobs:
     return DirectoryBlobs(
         folder, "http://here", key, make_uploaders(), url_seconds=60, max_bytes=1 << 20, reserve_bytes=0
     )
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Commands set up the log of their process, on a stream that ends with the test."""
+    yield
+    structlog.reset_defaults()
 
 
 class Place:
@@ -209,7 +217,7 @@ async def test_a_restore_that_was_cut_off_goes_on(place: Place, monkeypatch: pyt
         await place.file(f"{n}.txt", b"%d" % n)
     await place.back_up()
     with monkeypatch.context() as patched:
-        patched.setattr(copies, "check", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patched.setattr(snapshots, "check", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             await place.restore()
     assert not (place.new / "fsharechat.db").exists()
@@ -293,10 +301,10 @@ def test_the_server_goes_on_during_a_copy(sqlite_file: Callable[[str], Path], tm
             steps.append(copied)
             connection.execute("INSERT INTO ballast VALUES (x'00')")
 
-        copies.copy(path, tmp_path / "copy.db", step, sleep=lambda _: None)
+        snapshots.copy(path, tmp_path / "copy.db", step, sleep=lambda _: None)
         assert len(steps) > 3
         assert steps == sorted(set(steps))
-    assert copies.check(tmp_path / "copy.db").revision
+    assert snapshots.check(tmp_path / "copy.db").revision
     with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
         assert copy.execute("SELECT COUNT(*) FROM ballast").fetchone()[0] == before
 

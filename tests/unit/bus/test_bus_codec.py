@@ -2,7 +2,7 @@
 
 import typing
 
-from fsharechat.bus import Deliver, Event, Kick, Notify, Push, PushTo, Recalled, Reported, Resync
+from fsharechat.bus import Deliver, Edited, Event, Kick, Notify, Push, PushTo, Recalled, Reported, Resync
 from fsharechat.bus.codec import decode_events, encode_events
 from fsharechat.store.messages import Entry
 
@@ -12,6 +12,7 @@ EVENTS: list[Event] = [
     PushTo(b"\xff", "ann", "飞享", "phone"),
     Notify(20, b"\x80", "ann", "phone"),
     Recalled(1 << 62, b"new", [Entry("ann", 3)], "ben", "pc"),
+    Edited(1 << 62, b"new", [Entry("ann", 3)], "ben", "pc"),
     Reported(1, [Entry("ann", 4)]),
     Kick("ann", "phone", 1 << 41),
     Resync(),

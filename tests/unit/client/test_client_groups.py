@@ -19,7 +19,7 @@ from fsharechat.client import (
     private,
 )
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import ContentType, GroupType, SubSignal
+from fsharechat.protocol.signals import ContentType, GroupType, MemberType, SubSignal
 from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, Answer, FakePeer, stored
 
 FAST = Options.fast()
@@ -83,6 +83,13 @@ CHANGES: list[tuple[SubSignal, Change, dict[str, Any]]] = [
     (SubSignal.GMI, lambda c: c.groups.rename(GROUP, "new"), {"group_id": GROUP, "type": 0, "value": "new"}),
     (SubSignal.GMI, lambda c: c.groups.set_portrait(GROUP, "u"), {"type": 1, "value": "u"}),
     (SubSignal.GMI, lambda c: c.groups.set_extra(GROUP, "e"), {"type": 2, "value": "e"}),
+    (SubSignal.GMA, lambda c: c.groups.set_alias(GROUP, "me"), {"group_id": GROUP, "alias": "me"}),
+    (SubSignal.GTG, lambda c: c.groups.transfer(GROUP, "b"), {"group_id": GROUP, "new_owner": "b"}),
+    (
+        SubSignal.GSM,
+        lambda c: c.groups.set_type(GROUP, ["b"], MemberType.SILENCED, until=9),
+        {"group_id": GROUP, "type": 3, "member_id": ["b"], "until": 9},
+    ),
 ]
 
 
@@ -126,6 +133,31 @@ def test_notices_are_read() -> None:
     assert group_notice(added) == GroupNotice(ContentType.MEMBERS_ADDED, GROUP, "a", "", ("b", "c"))
     renamed = notice(110, '{"g":"g1","o":"a","n":"新"}'.encode())
     assert group_notice(renamed) == GroupNotice(ContentType.GROUP_RENAMED, GROUP, "a", "新", ())
+    silenced = notice(90, b'{"g":"g1","o":"a","ms":["b"],"t":3,"u":9}')
+    told = GroupNotice(ContentType.TIP, GROUP, "a", "", ("b",), MemberType.SILENCED, 9)
+    assert group_notice(silenced) == told
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"t":77}'])
+def test_other_tips_are_no_notices(data: bytes) -> None:
+    assert group_notice(notice(90, data)) is None
+
+
+async def test_all_pages_of_ones_groups(peer: FakePeer, transport: str) -> None:
+    pages = {
+        "": pb.MyGroupsResult(version=7, next="g2", group=[_mine("g1"), _mine("g2")]),
+        "g2": pb.MyGroupsResult(version=8, next="", group=[_mine("g3")]),
+    }
+    peer.rule = lambda sub, body: (0, pages[body.after]) if sub is SubSignal.GML else None
+    async with Client(CREDENTIALS, **peer.address(transport)) as client:
+        found = await client.groups.mine(5)
+    assert [one.group_info.target_id for one in found.groups] == ["g1", "g2", "g3"]
+    assert found.version == 7
+    assert [body.version for body in peer.asked(SubSignal.GML)] == [5, 5]
+
+
+def _mine(id: str) -> pb.MyGroup:
+    return pb.MyGroup(group_info=pb.GroupInfo(target_id=id, name="n", type=0), type=0, alias="")
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'{"ms": 3}', b"\xff"])

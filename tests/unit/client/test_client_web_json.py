@@ -64,6 +64,11 @@ REQUESTS: list[tuple[SubSignal, Message, Any]] = [
         pb.BlacklistUserRequest(target_uid="a", status=1),
         {"targetUserId": "a", "status": 1},
     ),
+    (
+        SubSignal.SRA,
+        pb.StreamAnswerRequest(target_uid="a", stream_id="i", delta="d", done=0),
+        {"targetUserId": "a", "streamId": "i", "delta": "d", "done": 0},
+    ),
     (SubSignal.FRP, pb.Version(version=5), {"version": 5}),
     (SubSignal.FRUS, pb.Version(version=5), {"version": 5}),
     (SubSignal.FP, pb.Version(version=5), {"version": 5}),

@@ -41,6 +41,7 @@ class ScriptedRpc(Rpc):
         self.answers: dict[int, Callable[[Call], Reply]] = {
             Method.NEWEST_ID: lambda _: Reply(Code.SUCCESS, b"0"),
             Method.MARKS: lambda _: Reply(Code.SUCCESS),
+            Method.SEEN: lambda _: Reply(Code.SUCCESS),
             Method.GONE: lambda _: Reply(Code.SUCCESS, b"[]"),
         }
         self.calls: list[Call] = []
@@ -55,6 +56,9 @@ class ScriptedRpc(Rpc):
     async def serve(self, handler: Handler) -> None: ...
     async def unserve(self) -> None: ...
     async def wait_ready(self) -> None: ...
+
+    def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
+        return [self.call(call)]
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
         self.calls.append(call)

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fsharechat.bus import Deliver, Reported
+from fsharechat.clock import now_ms
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store.messages import Entry
@@ -245,3 +246,21 @@ async def test_a_group_process_that_cannot_say_who_must_go(
         await until(lambda: len(connector.rpc.of(Method.GONE)) > 2, "no checks")
     assert {line["event"] for line in logs} == told
     assert not phone.transport.closed
+
+
+async def test_it_is_kept_until_when_a_device_was_connected(connector: Connector) -> None:
+    phone, web = await connector.device(), await connector.device(client_id="web")
+    before = now_ms()
+    phone.session.close()
+    web.send(Signal.DISCONNECT, b"\1")  # who logs out leaves nothing behind
+    connector.rpc.answers[Method.SEEN] = lambda _: Reply(Code.SERVER_ERROR)
+    await connector.hub.table.marks.keep(all=True)
+    connector.rpc.answers[Method.SEEN] = lambda _: Reply(Code.SUCCESS)
+    for _ in range(2):
+        await connector.hub.table.marks.keep(all=True)
+    calls = [orjson.loads(call.body) for call in connector.rpc.of(Method.SEEN)]
+    assert len(calls) == 2  # the first was refused
+    assert calls[0] == calls[1]
+    ((uid, client_id, seen_ms),) = calls[0]
+    assert (uid, client_id) == (phone.session.uid, phone.session.client_id)
+    assert before <= seen_ms <= now_ms()

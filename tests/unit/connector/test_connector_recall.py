@@ -38,8 +38,8 @@ def recall(
 
 async def answer(connector: Connector, *missed: tuple[int, int, str], client: str = "phone") -> list[int]:
     """Answer the connector's question for recalls, all from that device of the operators; return what it asked."""
-    asked = [orjson.loads(call.body) for call in connector.rpc.waiting() if call.method == Method.RECALLS]
-    await connector.rpc.reply(payload=orjson.dumps([(*recall, client) for recall in missed]))
+    asked = [orjson.loads(call.body) for call in connector.rpc.waiting() if call.method == Method.ALTERED]
+    await connector.rpc.reply(payload=orjson.dumps([(*recall, client, False) for recall in missed]))
     return asked
 
 

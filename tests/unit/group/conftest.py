@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from fsharechat.node import Node
-from fsharechat.settings import CodesSettings, NodeSettings, RobotsSettings, Settings, UsersSettings
+from fsharechat.settings import (
+    CodesSettings,
+    NodeSettings,
+    RobotsSettings,
+    SessionsSettings,
+    Settings,
+    UsersSettings,
+)
 from roles.group import GroupRole
 from roles.group.clock import ServerClock
 from tests.unit.group.group_kit import Office
@@ -16,6 +23,12 @@ from tests.unit.group.group_kit import Office
 def directory() -> str:
     """Return `[users] directory`; tests that want another one override this."""
     return "exact"
+
+
+@pytest.fixture
+def session_days() -> int:
+    """Return `[sessions] days`; tests of sessions that end override this."""
+    return 0
 
 
 @pytest.fixture
@@ -38,6 +51,7 @@ async def office(
     directory: str,
     role: GroupRole,
     robots: RobotsSettings,
+    session_days: int,
 ) -> AsyncIterator[Office]:
     sqlite_file("data/fsharechat.db")
     settings = Settings(
@@ -45,6 +59,7 @@ async def office(
         codes=CodesSettings(super_code=""),
         users=UsersSettings.model_validate({"directory": directory}),
         robots=robots,
+        sessions=SessionsSettings(days=session_days),
     )
     node = Node(settings)
     backends = (node.store, node.registry, node.bus, node.rpc)

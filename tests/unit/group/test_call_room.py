@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fsharechat.store.calls import Attendance, Attendee, CallRoom
@@ -205,6 +205,14 @@ def test_a_start_that_comes_again_does_nothing() -> None:
     assert after(opened(id=7)) == (NEW, (CallOutcome.REPEATED, (existing(ANN, sender="G"),)))
 
 
+def test_a_start_that_comes_again_tells_nothing_to_a_device_that_is_not_in() -> None:
+    for step in (joined(ANN, PHONE, replaces=True), left(ANN)):
+        room, result = after(joined(BEN), step, opened(id=7))
+        assert result == (CallOutcome.REPEATED, ())
+        assert room is not None
+        assert room.attendees[ANN] != Attendee(Attendance.IN, WEB)
+
+
 def test_who_starts_again_while_alone_begins_anew() -> None:
     room, result = after(opened())
     assert room is not None
@@ -277,7 +285,9 @@ class Screens:
             self.shown[device].remove(tell.said["name"])
 
 
+@settings(deadline=None)
 @given(st.lists(STEPS, max_size=30))
+@example([opened(client=PHONE, id=8), opened(id=8)])  # the same start again, by a device that is not in
 def test_every_device_shows_who_is_in_whatever_happens(steps: Sequence[Step]) -> None:
     room: CallRoom | None = None
     screens = Screens()

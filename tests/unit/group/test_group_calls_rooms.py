@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from fsharechat.bus import Deliver, Presence, Push, PushTo
+from fsharechat.bus.memory import MemoryBus
 from fsharechat.errors import StoreBusy
 from fsharechat.mediaserver import Busy, Candidate, MediaServerError
 from fsharechat.protocol import messages_pb2 as pb
@@ -281,6 +282,17 @@ async def test_who_is_not_in_the_call_gets_nothing_of_it(line: Line, people: lis
     assert not any(one[0] in ("publish", "receive") for one in line.media.asked)
 
 
+async def test_who_is_no_member_starts_nothing(line: Line, people: list[str]) -> None:
+    ann, ben, cat, _ = people
+    assert await kick(line.office, ann, line.group, cat) == Code.SUCCESS
+    line.office.events.clear()
+    assert (await line.send(cat, START, b'{"t":"G","a":0}', to=[ann, ben])).code == Code.NOT_IN_GROUP
+    assert line.rung() == []
+    assert line.told() == []
+    assert await line.room() is None
+    assert line.media.asked == []
+
+
 async def test_who_was_removed_from_the_group_does_not_come_in(line: Line, people: list[str]) -> None:
     ann, ben, *_ = people
     await line.start(ann, ben)
@@ -353,6 +365,18 @@ async def test_without_a_media_server_nobody_is_rung(line: Line, people: list[st
     assert line.rung() == []
     assert line.told() == [(ann, "web", BYE)]
     assert await line.room() is None
+
+
+async def test_while_a_connector_passes_over_what_is_for_one_device_nobody_is_rung(
+    line: Line, people: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, ben, *_ = people
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryBus, "reaches_one_device", False)
+        assert (await line.send(ann, START, to=[ben])).code == Code.NOT_IMPLEMENTED
+        assert line.rung() == []
+        assert await line.room() is None
+    await line.start(ann, ben)
 
 
 @pytest.mark.parametrize("error", [Busy("full"), MediaServerError("away")], ids=str)

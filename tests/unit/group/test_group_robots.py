@@ -12,15 +12,23 @@ from pydantic import ValidationError
 from fsharechat import robot
 from fsharechat.bus import Deliver, Event, Notify
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import Code, ContentType, SubSignal
+from fsharechat.protocol.ids import IdGenerator
+from fsharechat.protocol.signals import Code, ContentType, ConversationType, SubSignal
 from fsharechat.settings import RobotsSettings
+from fsharechat.store import robots as robot_rows
 from fsharechat.store import users
-from roles.group.robots import CANNOT, MAX_WAITING, TOO_MANY
-from tests.unit.group.group_kit import Office, text, words
+from fsharechat.store.robots import AnswerUnderWay
+from roles.group import GroupRole
+from roles.group.robots import CANNOT, MAX_WAITING, TOO_MANY, Robots
+from tests.unit.group.group_kit import NODE, Office, text, words
+from tests.unit.group.groups_kit import create
+from tools.testing.chat_completions import KEY, ChatCompletionsServer, event
 from tools.testing.server import until
 
 ROBOT = "robot"
+MODEL = "model"
 MAX_CHARS = 2_000
+CONTEXT_CHARS = 60
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -51,15 +59,22 @@ def agent() -> FakeAgent:
 
 
 @pytest.fixture
-async def address(agent: FakeAgent) -> AsyncIterator[str]:
+def completions() -> ChatCompletionsServer:
+    return ChatCompletionsServer()
+
+
+@pytest.fixture
+async def address(agent: FakeAgent, completions: ChatCompletionsServer) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/fake/stream", agent.stream)
     app.add_subapp("/echo/", robot.echo(0))
+    app.add_subapp("/model/", completions.app)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     agent.go_on.set()
+    completions.go_on.set()
     await runner.cleanup()
 
 
@@ -69,12 +84,27 @@ def robots(address: str) -> RobotsSettings:
         {"uid": ROBOT, "name": "机器人", "agent": f"{address}/fake", "portrait": "http://p"},
         {"uid": "echo", "name": "Echo", "agent": f"{address}/echo/"},
         {"uid": "away", "name": "Away", "agent": "http://127.0.0.1:9"},
+        {"uid": "asked", "name": "Asked", "kind": "ask", "agent": f"{address}/echo"},
+        {"uid": MODEL, "name": "Model", "exchanges": 2, **chat_model(address)},
     ]
-    return RobotsSettings.model_validate({"agents": agents, "max_chars": MAX_CHARS})
+    limits = {"max_chars": MAX_CHARS, "context_chars": CONTEXT_CHARS}
+    return RobotsSettings.model_validate({"agents": agents, **limits})
+
+
+def chat_model(address: str) -> dict[str, str]:
+    return {"kind": "openai", "agent": f"{address}/model/v1", "key": KEY, "model": "tiny"}
+
+
+@pytest.fixture
+def robots_of(office: Office, role: GroupRole) -> Robots:
+    """The service of the office."""
+    assert role._business is not None
+    return role._business._robots
 
 
 @pytest.fixture
 async def ann(office: Office) -> str:
+    office.ids = IdGenerator(NODE)  # by the real time, as the ids of robots' messages
     uid = await office.user()
     office.online(uid)
     return uid
@@ -87,10 +117,13 @@ def streamed(events: list[Event]) -> list[dict[str, Any]]:
     ]
 
 
+ALL = (ROBOT, "echo", "away", "asked", MODEL)
+
+
 def said(office: Office) -> list[str]:
     """Return the texts that robots have sent, in order."""
     messages = [pb.Message.FromString(event.body) for event in office.events if isinstance(event, Deliver)]
-    return [one.content.searchable_content for one in messages if one.from_user in (ROBOT, "echo", "away")]
+    return [one.content.searchable_content for one in messages if one.from_user in ALL]
 
 
 async def ask(office: Office, uid: str, question: str, to: str = ROBOT) -> None:
@@ -221,9 +254,9 @@ async def test_a_slow_agent_holds_up_one_user_alone(office: Office, ann: str, ag
 
 
 async def test_a_slow_agent_has_a_bound(
-    office: Office, ann: str, agent: FakeAgent, role: Any, monkeypatch: pytest.MonkeyPatch
+    office: Office, ann: str, agent: FakeAgent, robots_of: Robots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    robots = role._business._robots
+    robots = robots_of
     monkeypatch.setattr(robots, "_settings", robots._settings.model_copy(update={"seconds": 0.01}))
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -233,6 +266,240 @@ async def test_a_slow_agent_has_a_bound(
     agent.handler = answer
     await ask(office, ann, "?")
     assert await answered(office) == [CANNOT]
+
+
+async def test_a_whole_answer_is_one_piece_of_a_stream(office: Office, ann: str) -> None:
+    await ask(office, ann, "how are you?", "asked")
+    assert await answered(office) == ["how are you?"]
+    assert [frame["d"] for frame in streamed(office.events)] == ["", "how are you?", ""]
+
+
+async def test_pieces_that_come_fast_are_put_together(
+    office: Office, ann: str, completions: ChatCompletionsServer
+) -> None:
+    completions.pieces = ["ab"] * 900
+    await ask(office, ann, "?", MODEL)
+    assert await answered(office) == ["ab" * 900]
+    frames = streamed(office.events)
+    assert "".join(frame["d"] for frame in frames) == "ab" * 900
+    assert len(frames) < 200
+    assert frames[-1]["f"] is True
+
+
+async def test_a_model_that_fails_ends_the_stream_and_says_so(
+    office: Office, ann: str, completions: ChatCompletionsServer
+) -> None:
+    async def events() -> AsyncIterator[bytes]:
+        yield event("half")
+        yield b"data: {\n\n"
+
+    completions.events = events
+    await ask(office, ann, "?", MODEL)
+    assert await answered(office) == [f"half\n\n{CANNOT}"]
+    assert [(frame["d"], frame["f"]) for frame in streamed(office.events)][1:] == [
+        ("half", False),
+        ("", True),
+    ]
+
+
+# What was said before
+
+
+def asked(completions: ChatCompletionsServer) -> list[tuple[str, str]]:
+    """Return what the model was asked last: who says what."""
+    return [(one["role"][0], one["content"]) for one in completions.asked[-1]["messages"]]
+
+
+async def test_a_model_gets_the_last_exchanges(
+    office: Office, ann: str, completions: ChatCompletionsServer
+) -> None:
+    ben = await office.user()
+    for number in range(4):
+        completions.pieces = [f"answer {number}"]
+        await ask(office, ann, f"question {number}", MODEL)
+        await answered(office, number + 1)
+        await ask(office, ann, "to somebody else", ben)
+    assert asked(completions) == [
+        *[("u", "question 1"), ("a", "answer 1")],
+        *[("u", "question 2"), ("a", "answer 2")],
+        ("u", "question 3"),
+    ]
+
+
+async def test_what_was_said_before_has_a_bound(
+    office: Office, ann: str, completions: ChatCompletionsServer
+) -> None:
+    for number, length in enumerate((10, 50, 20)):
+        completions.pieces = ["a" * length]
+        await ask(office, ann, f"question {number}", MODEL)
+        await answered(office, number + 1)
+    assert asked(completions) == [("u", "question 1"), ("a", "a" * 50), ("u", "question 2")]
+    await ask(office, ann, "question 3", MODEL)
+    await answered(office, 4)
+    assert asked(completions) == [("u", "question 2"), ("a", "a" * 20), ("u", "question 3")]
+
+
+async def test_what_could_not_be_answered_is_no_part_of_it(
+    office: Office, ann: str, completions: ChatCompletionsServer
+) -> None:
+    completions.statuses = [400]
+    await ask(office, ann, "bad", MODEL)
+    assert await answered(office) == [CANNOT]
+    completions.pieces = ["yes"]
+    await ask(office, ann, "good", MODEL)
+    await answered(office, 2)
+    await ask(office, ann, "more", MODEL)
+    await answered(office, 3)
+    assert asked(completions) == [("u", "bad\n\ngood"), ("a", "yes"), ("u", "more")]
+
+
+# In groups
+
+
+async def in_group(office: Office, owner: str, *others: str) -> str:
+    return await create(office, owner, *others)
+
+
+async def mention(office: Office, uid: str, group: str, words: str, *robots: str, kind: int = 1) -> None:
+    message = text(group, words, kind=ConversationType.GROUP)
+    message.content.mentioned_type = kind
+    message.content.mentioned_target.extend(robots)
+    assert (await office.ask(uid, SubSignal.MS, message)).code == Code.SUCCESS
+
+
+async def test_a_robot_in_a_group_answers_who_mentions_it(office: Office, ann: str, agent: FakeAgent) -> None:
+    ben = await office.user()
+    group = await in_group(office, ann, ben, "echo")
+    await mention(office, ann, group, "hello all")
+    await mention(office, ann, group, "everybody", kind=2)
+    await mention(office, ann, group, "@Echo how are you?", "echo")
+    assert await answered(office) == ["how are you? "]
+    assert streamed(office.events) == []
+    answer = (await office.inbox(ben)).message[-1]
+    assert (answer.from_user, answer.conversation.type, answer.conversation.target) == ("echo", 1, group)
+    assert answer.content.searchable_content == "how are you? "
+    assert (answer.content.mentioned_type, list(answer.content.mentioned_target)) == (1, [ann])
+
+
+async def test_a_robot_that_may_not_speak_in_a_group_is_not_asked(
+    office: Office, ann: str, agent: FakeAgent
+) -> None:
+    group = await in_group(office, ann, "echo")
+    await mention(office, ann, group, "@机器人 are you in?", ROBOT)
+    await mention(office, ann, group, "@Echo you are", "echo")
+    assert await answered(office) == ["you are "]
+    assert agent.asked == []
+
+
+async def test_a_model_in_a_group_gets_what_was_said_to_it_and_nothing_else(
+    office: Office, ann: str, completions: ChatCompletionsServer
+) -> None:
+    ben = await office.user()
+    group = await in_group(office, ann, ben, MODEL)
+    completions.pieces = ["to Ben"]
+    await mention(office, ben, group, "@Model of Ben", MODEL)
+    await answered(office)
+    completions.pieces = ["to Ann"]
+    await mention(office, ann, group, "@Model first", MODEL)
+    await answered(office, 2)
+    await mention(office, ann, group, "a secret")
+    await mention(office, ann, group, "second", MODEL)
+    await answered(office, 3)
+    assert asked(completions) == [("u", "@Model first"), ("a", "to Ann"), ("u", "second")]
+
+
+async def test_robots_do_not_ask_each_other(office: Office, ann: str, agent: FakeAgent) -> None:
+    await ask(office, "echo", "talk to me", ROBOT)
+    await ask(office, ann, "hello", "echo")
+    await answered(office)
+    assert agent.asked == []
+
+
+# Processes that die
+
+
+async def lost(office: Office, uid: str, *, group: str = "", node: int = 7) -> None:
+    """Leave an answer behind as a process does that dies."""
+    answer = AnswerUnderWay(f"stream {node}", "echo", uid, group, node, office.now)
+    await office.node.store.write(robot_rows.begin_answer, answer)
+
+
+async def test_the_answer_of_a_process_that_died_is_ended(
+    office: Office, ann: str, robots_of: Robots
+) -> None:
+    await lost(office, ann)
+    await robots_of.sweep()  # of its own node id
+    await robots_of.sweep()
+    assert await answered(office) == [CANNOT]
+    assert streamed(office.events) == [{"i": "stream 7", "d": "", "f": True, "t": "echo"}]
+    await robots_of.sweep()
+    assert said(office) == [CANNOT]
+    await ask(office, ann, "and now?", "echo")
+    assert await answered(office, 2) == [CANNOT, "and now? "]
+
+
+async def test_a_process_that_starts_again_ends_the_answers_from_before(
+    office: Office, ann: str, robots_of: Robots
+) -> None:
+    await lost(office, ann, node=robots_of._clock.ids.node)
+    robots_of._processes = {
+        robots_of._clock.ids.node,
+        1,
+        2,
+        3,
+        4,
+        5,
+    }  # another one may look after the others'
+    robots_of._begun = False
+    await robots_of.sweep()
+    assert await answered(office) == [CANNOT]
+
+
+async def test_an_answer_that_is_stored_is_not_lost(office: Office, ann: str, robots_of: Robots) -> None:
+    """The process has died between the message and the note that it is stored."""
+    under_way = AnswerUnderWay("stream 7", "echo", ann, "", 7, office.now)
+    await office.node.store.write(robot_rows.begin_answer, under_way)
+
+    async def no_note(*_: object) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(office.node.store, "write", no_note)
+        await robots_of._conclude(under_way, "the answer")
+    robots_of._begun = True
+    await robots_of.sweep()
+    await ask(office, ann, "next", "echo")
+    assert await answered(office, 2) == ["the answer", "next "]
+    found = await office.node.store.read(robot_rows.lost_answers, {0}, 0, 10)
+    assert found == []
+
+
+async def test_answers_that_are_being_written_are_not_lost(
+    office: Office, ann: str, agent: FakeAgent, robots_of: Robots
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await agent.go_on.wait()
+        return web.Response(text="at last")
+
+    agent.handler = answer
+    await ask(office, ann, "?")
+    await until(lambda: bool(agent.asked))
+    for begun in (False, True):
+        robots_of._begun = begun
+        await robots_of.sweep()
+    agent.go_on.set()
+    assert await answered(office) == ["at last"]
+
+
+async def test_in_a_group_an_answer_that_is_lost_is_told_there(
+    office: Office, ann: str, robots_of: Robots
+) -> None:
+    group = await in_group(office, ann, "echo")
+    await lost(office, ann, group=group)
+    robots_of._begun = True
+    await robots_of.sweep()
+    assert await answered(office) == [CANNOT]
+    assert streamed(office.events) == []
+    assert (await office.inbox(ann)).message[-1].conversation.target == group
 
 
 async def test_only_texts_to_robots_are_questions(office: Office, ann: str, agent: FakeAgent) -> None:

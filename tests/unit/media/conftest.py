@@ -10,8 +10,8 @@ from roles.media import sfu as sfu_module
 from roles.media.kurento import KurentoServer
 from roles.media.sfu import Limits, Sfu
 from roles.media.udp import UdpPort
-from tests.unit.media.fake_kurento import FakeKurento
 from tests.unit.media.media_kit import Call, Told
+from tools.testing.fake_kurento import FakeKurento
 from tools.testing.server import until
 
 HOST = "127.0.0.1"

@@ -10,8 +10,8 @@ from roles.media import kurento as kurento_module
 from roles.media import kurento_client
 from roles.media.kurento import KurentoServer
 from roles.media.sfu import Limits
-from tests.unit.media.fake_kurento import OLD_EVENTS, Failure, FakeKurento
 from tests.unit.media.media_kit import ROOM, Call, Told, flows
+from tools.testing.fake_kurento import OLD_EVENTS, FakeKurento, KurentoFailure
 from tools.testing.server import until
 
 
@@ -187,7 +187,7 @@ async def test_errors_of_kurento_are_errors_of_that_call_alone(
 ) -> None:
     await call.join("anna", "ben")
     anna = await call.publish("anna")
-    fake.refuse[operation] = Failure(code, "made up", "MADE_UP")
+    fake.refuse[operation] = KurentoFailure(code, "made up", "MADE_UP")
     with pytest.raises(kind, match="made up"):
         await call.receive("ben", "anna")
     await flows(anna, await call.receive("ben", "anna"))
@@ -196,7 +196,7 @@ async def test_errors_of_kurento_are_errors_of_that_call_alone(
 async def test_a_room_that_could_not_be_made_is_not_there(
     call: Call, fake: FakeKurento, kurento: KurentoServer
 ) -> None:
-    fake.refuse["create"] = Failure(40009, "Not enough resources", "NOT_ENOUGH_RESOURCES")
+    fake.refuse["create"] = KurentoFailure(40009, "Not enough resources", "NOT_ENOUGH_RESOURCES")
     with pytest.raises(MediaServerError, match="Not enough"):
         await call.join("anna")
     assert kurento.rooms == []

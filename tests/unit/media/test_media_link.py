@@ -1,6 +1,7 @@
 """Group processes reach the media process that has the call, in one process and over rpc."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -268,10 +269,52 @@ async def test_a_mistake_in_a_media_server_costs_that_call_alone(
     assert await site.media.publish("room", "anna", "an offer") == "answer to an offer"
 
 
-async def test_group_and_media_role_of_one_process_need_two_ports(cluster: Cluster) -> None:
-    await cluster.start()
-    settings = RpcSettings(port=4711)
-    rpc = TcpRpc(SETTINGS, SECRET, partial(cluster.registry.watch, "group"), listen=False)
+async def test_a_new_room_goes_elsewhere_while_a_process_cannot_be_reached(cluster: Cluster) -> None:
+    site = await two_processes(cluster)
+    gone, stays = site.processes
+    await gone.link.close()  # the registry has it all the same, until its lease ends
+    await until(lambda: not cluster.link.ready(gone.link.address), "it is still reached")
+    for number in range(10):
+        await site.media.join(f"room {number}", "anna")
+    assert len(stays.server.rooms) == 10
+
+
+def two_free_ports() -> int:
+    """Return the first of two ports in a row that nobody listens on."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+@pytest.mark.parametrize(
+    ("advertise", "wanted"),
+    [("", "127.0.0.1:{}"), ("10.0.0.7", "10.0.0.7:{}"), ("10.0.0.7:9000", "10.0.0.7:9001")],
+)
+async def test_beside_the_group_role_the_media_role_takes_calls_at_the_next_port(
+    cluster: Cluster, advertise: str, wanted: str
+) -> None:
+    port = two_free_ports()
+    settings = RpcSettings(port=port, advertise=advertise)
+    rpc = TcpRpc(settings, SECRET, partial(cluster.registry.watch, "group"))
     link = ClusterMediaLink(settings, SECRET, cluster.registry, rpc, ("group", "media"))
-    with pytest.raises(RpcError, match="port = 4711"):
+    await rpc.open()
+    try:
+        await link.open()
+        assert link.address == wanted.format(port + 1)
+    finally:
+        await link.close()
+        await rpc.close()
+
+
+async def test_the_next_port_is_named_when_it_is_taken(cluster: Cluster) -> None:
+    port = two_free_ports()
+    rpc = TcpRpc(SETTINGS, SECRET, partial(cluster.registry.watch, "group"), listen=False)
+    link = ClusterMediaLink(RpcSettings(port=port), SECRET, cluster.registry, rpc, ("group", "media"))
+    with socket.create_server(("127.0.0.1", port + 1)), pytest.raises(RpcError, match=f"port {port + 1} "):
         await link.open()

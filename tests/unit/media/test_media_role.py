@@ -13,8 +13,8 @@ from fsharechat.node import Node
 from fsharechat.settings import Settings
 from roles.media import MediaRole
 from roles.media.kurento import KurentoServer
-from tests.unit.media.fake_kurento import FakeKurento
 from tests.unit.media.media_kit import ROOM, Call, Told, flows
+from tools.testing.fake_kurento import FakeKurento
 from tools.testing.server import until
 
 

@@ -100,10 +100,10 @@ async def test_a_connection_whose_feedback_fails_ends_and_others_go_on(
     anna.send("audio", b"x")
     tick = StreamSource.tick
 
-    def fail(source: StreamSource, now: float, seconds: float) -> None:
+    def fail(source: StreamSource, now: float) -> None:
         if source.name == "anna":
             raise RuntimeError("made up")
-        tick(source, now, seconds)
+        tick(source, now)
 
     with capture_logs() as logs:
         monkeypatch.setattr(StreamSource, "tick", fail)

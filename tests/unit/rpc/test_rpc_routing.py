@@ -349,3 +349,20 @@ async def test_nobody_is_asked_after_the_last_left(cluster: Cluster) -> None:
         await group.unserve()
     await nobody_to_ask(caller)
     assert await caller.call(call()) == Reply(Code.SERVER_ERROR)
+
+
+async def test_a_call_to_all_reaches_each_process_once_and_the_callers_own(cluster: Cluster) -> None:
+    caller, groups, desks = await two_groups(cluster)
+    for asking in (caller, groups[0]):
+        if asking is not caller:
+            await until(lambda: groups[0].processes == 1)
+        replies = asking.call_all(Call(1, "", "", b"status"))
+        assert len(replies) == 2
+        await until(lambda: total(desks) == 2)
+        assert [len(desk.calls) for desk in desks] == [1, 1]
+        for number, desk in enumerate(desks):
+            desk.answer(0, Reply(Code.SUCCESS, b"%d" % number))
+        assert {(await reply).payload for reply in replies} == {b"0", b"1"}
+        for desk in desks:
+            desk.calls.clear()
+            desk.replies.clear()

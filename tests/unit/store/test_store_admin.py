@@ -4,6 +4,7 @@ import pytest
 
 from fsharechat.protocol.signals import MemberType, UserStatus
 from fsharechat.store import admin, groups, sessions, users
+from fsharechat.store.admin import GROUP_ORDERS, USER_ORDERS, Order
 from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.sessions import LoginSession
 from fsharechat.store.store import Store
@@ -20,7 +21,9 @@ async def user(store: Store, number: str, name: str = "") -> str:
 async def found(
     store: Store, search: str = "", status: int | None = None, after: str = "", limit: int = PAGE
 ) -> list[str]:
-    return [one.uid for one in await store.read(admin.accounts, search, status, after, limit)]
+    behind = [after, after] if after else []
+    order = Order("uid")
+    return [one.uid for one in await store.read(admin.accounts, search, status, order, behind, limit)]
 
 
 async def test_a_user_is_made_once_for_a_number(store: Store) -> None:
@@ -120,6 +123,53 @@ async def test_the_system_user_is_made_once_and_renamed(store: Store) -> None:
     assert (profile["mobile"], profile["email"]) == ("", "")
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("column", USER_ORDERS)
+async def test_users_come_in_an_order_page_by_page(store: Store, column: str, descending: bool) -> None:
+    for number in range(7):
+        await user(store, f"1380000000{(number * 3) % 7}", f"name {number % 3}")
+    order = Order(column, descending)
+    whole = await store.read(admin.accounts, "", None, order, [], PAGE)
+    values = [(getattr(one, column), one.uid) for one in whole]
+    assert len(whole) == 7
+    assert values == sorted(values, reverse=descending)
+    paged: list[admin.Account] = []
+    while page := await store.read(
+        admin.accounts, "", None, order, values[len(paged) - 1] if paged else [], 2
+    ):
+        paged += page
+    assert paged == whole
+
+
+@pytest.mark.parametrize("column", GROUP_ORDERS)
+async def test_groups_come_in_an_order_page_by_page(store: Store, column: str) -> None:
+    for number in range(5):
+        info = Info(f"g{number}", f"name {number % 2}", "", "o", 0, "", number % 3, False, number % 2, 1)
+        await store.write(groups.create, info)
+    order = Order(column, descending=True)
+    whole = await store.read(admin.chat_groups, "", order, [], PAGE)
+    values = [(getattr(one, column), one.id) for one in whole]
+    assert values == sorted(values, reverse=True)
+    assert await store.read(admin.chat_groups, "", order, values[1], PAGE) == whole[2:]
+
+
+async def test_a_user_gets_another_number_unless_somebody_has_it(store: Store) -> None:
+    ann, bob = await user(store, "13800000000"), await user(store, "13900000000")
+    taken = await store.write(admin.set_number, ann, "13900000000", 5)
+    assert taken is not None
+    assert taken.uid == bob
+    assert await store.write(admin.set_number, ann, "ann@example.com", 5) is None
+    account = await store.read(admin.account, "ann@example.com")
+    assert account is not None
+    assert (account.uid, await store.read(admin.account, "13800000000")) == (ann, None)
+    profile = dict(zip(users.PROFILE, (await store.read(users.profiles, [ann]))[ann], strict=True))
+    assert (profile["mobile"], profile["email"], profile["name"]) == (
+        "",
+        "ann@example.com",
+        "ann@example.com",
+    )
+
+
 @pytest.fixture
 async def two_groups(store: Store) -> tuple[str, str]:
     """Two groups, whose owner is the user who is returned first; the other is a member of the first."""
@@ -133,7 +183,9 @@ async def two_groups(store: Store) -> tuple[str, str]:
 
 async def test_groups_are_listed_and_searched(store: Store, two_groups: tuple[str, str]) -> None:
     async def ids(search: str = "", after: str = "", limit: int = PAGE) -> list[str]:
-        return [one.id for one in await store.read(admin.chat_groups, search, after, limit)]
+        behind = [after, after] if after else []
+        order = Order("id")
+        return [one.id for one in await store.read(admin.chat_groups, search, order, behind, limit)]
 
     assert await ids() == ["g1", "g2"]
     assert await ids(limit=1) == ["g1"]

@@ -6,7 +6,7 @@ import pytest
 
 from fsharechat.protocol.signals import MemberType
 from fsharechat.store import groups, messages
-from fsharechat.store.groups import GroupMembers, NewMember, Silence
+from fsharechat.store.groups import GroupMembers, NewMember, OldSilence, Silence
 from fsharechat.store.messages import Audience, Entry, NewMessage, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS, Dialect, Unit
@@ -129,9 +129,21 @@ async def test_how_the_silenced_went_is_kept_until_they_come_back(store: Store) 
     await store.write(groups.remove_members, "g", ["bob", "dan"], 6, Silence.LEFT)
     await store.write(groups.remove_members, "g", ["cid"], 7, Silence.KICKED)
     uids = ["ann", "bob", "cid", "dan"]
-    assert await store.read(groups.silences, "g", uids) == {"bob": Silence.LEFT, "cid": Silence.KICKED}
+    assert await store.read(groups.silences, "g", uids, 9) == {
+        "bob": OldSilence(Silence.LEFT, 0),
+        "cid": OldSilence(Silence.KICKED, 0),
+    }
     await store.write(groups.put_members, "g", [NewMember("bob", 0)], 8)
-    assert await store.read(groups.silences, "g", uids) == {"cid": Silence.KICKED}
+    assert await store.read(groups.silences, "g", uids, 9) == {"cid": OldSilence(Silence.KICKED, 0)}
+
+
+async def test_a_silence_that_is_over_does_not_come_back(store: Store) -> None:
+    await group(store, "g", "bob", "cid")
+    await store.write(groups.set_types, "g", ["bob", "cid"], MemberType.SILENCED, 10, 5)
+    await store.write(groups.remove_members, "g", ["bob"], 9, Silence.LEFT)
+    await store.write(groups.remove_members, "g", ["cid"], 10, Silence.LEFT)
+    assert await store.read(groups.silences, "g", ["bob", "cid"], 9) == {"bob": OldSilence(Silence.LEFT, 10)}
+    assert await store.read(groups.silences, "g", ["bob", "cid"], 10) == {}
 
 
 # Messages while members change

@@ -288,3 +288,15 @@ async def test_more_late_messages_than_a_transaction_takes_stay_in_order(lanes: 
     lanes.batches[1].late = {message.id for message in lanes.batches[1].messages}
     await lanes.step()
     assert await lanes.run() == [[], [], sent[: writer.MAX_LATE], sent[writer.MAX_LATE :]]
+
+
+async def test_the_wait_of_the_first_message_of_each_transaction_is_kept(lanes: Lanes) -> None:
+    lanes.now = 100.0
+    lanes.append(*[new("ann", "bob") for _ in range(3)])
+    first = lanes.now
+    await lanes.run()
+    took = lanes.now - first
+    stats = lanes.commits.stats
+    assert took > 0
+    assert [stats.wait(share, lanes.now) for share in (0.5, 0.99)] == [pytest.approx(took)] * 2
+    assert stats.wait(0.99, lanes.now + writer.WAITS_SECONDS + 1) == 0.0

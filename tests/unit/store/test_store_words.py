@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fsharechat.store import words
+from fsharechat.store import copies, words
 from fsharechat.store.store import Store
 
 
@@ -30,9 +30,9 @@ async def test_removing_says_how_many_there_were(store: Store) -> None:
 
 
 async def test_there_is_no_version_before_the_first_change(store: Store) -> None:
-    assert await store.read(words.version) == b""
+    assert await store.read(copies.version, words.VERSION) == b""
     await store.write(words.add, ["a"], b"1")
-    assert await store.read(words.version) == b"1"
+    assert await store.read(copies.version, words.VERSION) == b"1"
 
 
 async def test_too_many_words_change_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

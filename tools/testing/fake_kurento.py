@@ -1,11 +1,15 @@
 """A Kurento Media Server as clients see it: its JSON-RPC, its errors, its sessions, its memory of answers.
 
-It is a fake because a real one is no package that can be installed. What it carries is real: behind it is the
+It is a fake because a real one is no package that can be installed. Kurento's own clients take it for one
+(test_media_official.py). What it carries is real: behind it is the
 embedded forwarder. Its answers have no candidates, which come as events after gatherCandidates, as Kurento's do.
+
+    python -m tools.testing.fake_kurento PORT      in a process of its own, until it is killed
 """
 
 import asyncio
 import re
+import sys
 import uuid
 from collections import Counter
 from typing import Any
@@ -30,7 +34,7 @@ _OPERATIONS = {
 }
 
 
-class Failure(Exception):
+class KurentoFailure(Exception):
     def __init__(self, code: int, message: str, kind: str) -> None:
         super().__init__(message)
         self.answer = {"code": code, "message": message, "data": {"type": kind}}
@@ -39,16 +43,16 @@ class Failure(Exception):
 class FakeKurento(MediaEvents):
     """`events` are the names that it knows. `async with` runs it; `start` after `stop` is on the same port."""
 
-    def __init__(self, events: frozenset[str] = NEW_EVENTS) -> None:
+    def __init__(self, events: frozenset[str] = NEW_EVENTS, port: int = 0) -> None:
         self.knows = events
-        self.port = 0
+        self.port = port
         self.asked: Counter[str] = Counter()
         """Methods and operations."""
         self.frames: list[dict[str, Any]] = []
         self.candidates: list[dict[str, Any]] = []
         """What addIceCandidate was given."""
         self.objects: dict[str, dict[str, Any]] = {}
-        self.refuse: dict[str, Failure] = {}
+        self.refuse: dict[str, KurentoFailure] = {}
         """The next such operation fails."""
         self._runner: web.AppRunner | None = None
 
@@ -82,6 +86,8 @@ class FakeKurento(MediaEvents):
     async def stop(self) -> None:
         """Be gone at once."""
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()  # first: clients come back at once
             await self.cut()
             await self._runner.cleanup()
             await self.sfu.close()
@@ -89,10 +95,11 @@ class FakeKurento(MediaEvents):
 
     async def cut(self) -> None:
         """Break all connections, without a farewell. Sessions stay."""
-        for socket in list(self._sockets):
+        cut = list(self._sockets)
+        for socket in cut:
             if (transport := socket._req.transport if socket._req else None) is not None:
                 transport.abort()
-        while self._sockets:
+        while not self._sockets.isdisjoint(cut):
             await asyncio.sleep(0.01)
 
     # What the forwarder behind it tells
@@ -146,7 +153,7 @@ class FakeKurento(MediaEvents):
                 answer["result"] = {"sessionId": session, "serverId": self.server}
             else:
                 if session and session not in self.sessions:
-                    raise Failure(40007, "Invalid session", "INVALID_SESSION")
+                    raise KurentoFailure(40007, "Invalid session", "INVALID_SESSION")
                 session = session or self._begin()
                 remembered = self.sessions[session]
                 if frame["id"] in remembered:
@@ -160,7 +167,7 @@ class FakeKurento(MediaEvents):
                 remembered[frame["id"]] = answer
             if session:
                 self._places[session] = socket
-        except Failure as failure:
+        except KurentoFailure as failure:
             answer["error"] = failure.answer
         if not socket.closed:
             await socket.send_str(orjson.dumps(answer).decode())
@@ -178,7 +185,7 @@ class FakeKurento(MediaEvents):
             case "subscribe":
                 one = self._object(params["object"])
                 if params["type"] not in self.knows:
-                    raise Failure(
+                    raise KurentoFailure(
                         40106, f"Event '{params['type']}' not supported", "MEDIA_OBJECT_EVENT_NOT_SUPPORTED"
                     )
                 one["heard"].add(params["type"])
@@ -190,11 +197,11 @@ class FakeKurento(MediaEvents):
                 return await self._invoke(
                     params["object"], params["operation"], params.get("operationParams") or {}
                 )
-        raise Failure(-32601, "Method not found.", "METHOD_NOT_FOUND")
+        raise KurentoFailure(-32601, "Method not found.", "METHOD_NOT_FOUND")
 
     def _object(self, id: str) -> dict[str, Any]:
         if id not in self.objects:
-            raise Failure(40101, f"Object '{id}' not found", "MEDIA_OBJECT_NOT_FOUND")
+            raise KurentoFailure(40101, f"Object '{id}' not found", "MEDIA_OBJECT_NOT_FOUND")
         return self.objects[id]
 
     async def _create(self, session: str, params: dict[str, Any]) -> str:
@@ -205,7 +212,7 @@ class FakeKurento(MediaEvents):
         if kind == "WebRtcEndpoint":
             self._object(parent)
         elif kind != "MediaPipeline":
-            raise Failure(40108, f"Factory '{kind}' not found", "MEDIA_OBJECT_FACTORY_NOT_FOUND")
+            raise KurentoFailure(40108, f"Factory '{kind}' not found", "MEDIA_OBJECT_FACTORY_NOT_FOUND")
         id = (f"{parent}/" if parent else "") + f"{uuid.uuid4()}_kurento.{kind}"
         self.objects[id] = {
             "kind": kind,
@@ -239,7 +246,7 @@ class FakeKurento(MediaEvents):
         self.asked[operation] += 1
         if set(params) != _OPERATIONS.get(operation):
             text = f"Method '{operation}' with {len(params)} parameters not found"
-            raise Failure(40008, text, "MALFORMED_TRANSACTION")
+            raise KurentoFailure(40008, text, "MALFORMED_TRANSACTION")
         if (failure := self.refuse.pop(operation, None)) is not None:
             raise failure
         if operation == "connect":
@@ -260,9 +267,9 @@ class FakeKurento(MediaEvents):
 
     async def _process_offer(self, one: dict[str, Any], offer: str) -> str:
         if one["negotiated"]:
-            raise Failure(40208, "Endpoint already negotiated", "SDP_END_POINT_ALREADY_NEGOTIATED")
+            raise KurentoFailure(40208, "Endpoint already negotiated", "SDP_END_POINT_ALREADY_NEGOTIATED")
         if not offer:
-            raise Failure(40201, "Empty offer not valid", "SDP_PARSE_ERROR")
+            raise KurentoFailure(40201, "Empty offer not valid", "SDP_PARSE_ERROR")
         try:
             if "from" not in one:
                 one["at"] = (one["name"], one["name"])
@@ -271,9 +278,9 @@ class FakeKurento(MediaEvents):
                 one["at"] = (one["name"], one["from"])
                 answer = await self.sfu.receive(one["parent"], one["name"], one["from"], offer)
         except BadOffer as error:
-            raise Failure(40205, str(error), "SDP_END_POINT_PROCESS_OFFER_ERROR") from error
+            raise KurentoFailure(40205, str(error), "SDP_END_POINT_PROCESS_OFFER_ERROR") from error
         except MediaServerError as error:
-            raise Failure(40003, str(error), "UNEXPECTED_ERROR") from error
+            raise KurentoFailure(40003, str(error), "UNEXPECTED_ERROR") from error
         one["negotiated"] = True
         found = re.search(r"a=(candidate:.*)", answer)
         one["candidate"] = found[1].strip() if found else ""
@@ -287,5 +294,14 @@ class FakeKurento(MediaEvents):
     def _add_candidate(self, candidate: dict[str, Any]) -> None:
         kinds = {"candidate": str, "sdpMid": str, "sdpMLineIndex": int}
         if any(type(candidate.get(key)) is not kind for key, kind in kinds.items()):
-            raise Failure(40001, "Marshalling error", "MARSHALL_ERROR")
+            raise KurentoFailure(40001, "Marshalling error", "MARSHALL_ERROR")
         self.candidates.append(candidate)
+
+
+async def _serve_for_ever(port: int) -> None:
+    async with FakeKurento(port=port):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_for_ever(int(sys.argv[1])))

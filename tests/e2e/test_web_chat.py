@@ -1,0 +1,407 @@
+"""The chat page in a real browser, on a whole server: what people do, and what others see of it."""
+
+import asyncio
+import itertools
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from PIL import Image
+from playwright.async_api import Browser, expect
+
+from fsharechat.client import Client, login, text
+from fsharechat.protocol import messages_pb2 as pb
+from tools.services.errors import Unavailable
+from tools.services.install import Installer, program
+from tools.services.service import free_port
+from tools.testing.server import SUPER_CODE, Server, until
+from tools.testing.web import ROOT, Person, build_pages, web_browser
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+_NUMBERS = itertools.count(13_600_000_000)
+
+Enter = Callable[..., Awaitable[Person]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    await build_pages()
+    folder: Path = tmp_path_factory.mktemp("web")
+    async with Server(folder / "data") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with web_browser() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def enter(server: Server, browser: Browser) -> AsyncIterator[Enter]:
+    """Let one more person log in; at the end no page may have had a fault."""
+    people: list[Person] = []
+
+    async def one(**options: Any) -> Person:
+        person = await Person.open(browser, server.at.http, str(next(_NUMBERS)), **options)
+        people.append(person)
+        await person.log_in()
+        return person
+
+    yield one
+    for person in people:
+        await person.context.close()
+    assert [fault for person in people for fault in person.faults] == []
+
+
+async def befriend(server: Server, ann: Person, ben: Person) -> None:
+    """Make two people friends, from other devices of theirs."""
+    phones = [await login(server.at.http, one.number, SUPER_CODE, "phone") for one in (ann, ben)]
+    async with (
+        Client(phones[0], **server.at.of("ws")) as first,
+        Client(phones[1], **server.at.of("ws")) as second,
+    ):
+        await first.add_friend(phones[1].user_id, "hello")
+        await second.handle_friend_request(phones[0].user_id)
+
+
+async def chat_of(person: Person, other: Person) -> None:
+    """Open the conversation with somebody, by its address."""
+    await person.page.goto(f"{person.url}/#/c/0-0-{await other.uid}")
+    await expect(person.page.locator(".composer textarea")).to_be_visible()
+
+
+async def test_two_people_become_friends_talk_and_see_what_was_read(enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await ann.page.locator("nav").get_by_text("Contacts").click()
+    await ann.page.locator('[name="search"]').fill(ben.number)
+    await ann.page.locator('[name="search"]').press("Enter")
+    await ann.page.locator(".found").click()
+    await ann.page.get_by_role("button", name="Ask for friendship").click()
+    await expect(ann.page.get_by_role("button", name="Asked")).to_be_disabled()
+    await ben.page.locator("nav").get_by_text("Contacts").click()
+    await ben.page.get_by_role("button", name="Accept").click()
+    await expect(ben.page.get_by_text("Accepted")).to_be_visible()
+    await ann.page.get_by_role("button", name="Send a message").click()
+    await ann.say("good morning")
+    await expect(ann.bubble("good morning").get_by_text("Delivered")).to_have_count(1)
+    await expect(ben.page.locator("nav .badge").first).to_have_text("2")
+    await ben.page.locator("nav").get_by_text("Chats").click()
+    await ben.page.locator(".conversations .row").click()
+    await ben.sees("good morning")
+    await expect(ann.bubble("good morning").get_by_text("Read")).to_have_count(1)
+    await ben.say("**hello** Ann")
+    await expect(ann.page.locator(".bubble strong")).to_have_text("hello")
+    await expect(ben.page.locator(".conversations .badge")).to_have_count(0)
+
+
+async def test_a_group_from_its_beginning_to_its_end(server: Server, enter: Enter) -> None:
+    ann, ben, cat = [await enter() for _ in range(3)]
+    for other in (ben, cat):
+        await befriend(server, ann, other)
+    await ann.page.get_by_label("New chat").click()
+    await expect(ann.page.locator("dialog input[type=checkbox]")).to_have_count(2)
+    for box in await ann.page.locator("dialog input[type=checkbox]").all():
+        await box.check()
+    await ann.page.locator('[name="groupName"]').fill("hikers")
+    await ann.page.get_by_role("button", name="Create a group of 3").click()
+    await ben.open_chat("hikers")
+    await cat.open_chat("hikers")
+    await ann.say("who is in?")
+    await ben.sees("who is in?")
+    await ben.page.locator(".bubble").last.hover()
+    await ben.page.get_by_label("Actions for this message").last.click()
+    await ben.page.get_by_role("menuitem", name="Reply").click()
+    await ben.say("I am")
+    await expect(cat.page.locator(".bubble blockquote")).to_contain_text("who is in?")
+    await expect(ann.bubble("who is in?").get_by_text("Read by 2")).to_have_count(1)
+
+    await ann.page.get_by_label("Details").click()
+    await ann.page.get_by_label("Name of the group").fill("climbers")
+    await ann.page.locator(".details").get_by_role("button", name="Save").click()
+    await expect(ben.page.locator(".chat h1")).to_have_text("climbers")
+    await ann.page.locator(".details").get_by_label("Remove").first.click()
+    await ann.page.locator(".details").get_by_label("Remove").first.click()
+    await expect(ann.page.locator(".members .member")).to_have_count(2)
+    await ann.page.get_by_role("button", name="Dismiss the group").click()
+    await ann.page.get_by_role("button", name="Really dismiss").click()
+    await expect(ann.page.locator(".conversations .row", has_text="climbers")).to_have_count(0)
+
+
+def digest_of(file: Path) -> bytes:
+    return sha256(file.read_bytes()).digest()
+
+
+async def test_files_arrive_as_they_were_sent_both_ways(server: Server, enter: Enter, tmp_path: Path) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    for sender, receiver, size in ((ann, ben, 3_000_000), (ben, ann, 17)):
+        file = tmp_path / f"报告 {size}.bin"
+        file.write_bytes(secrets.token_bytes(size))
+        await sender.page.locator(".composer input[type=file]").set_input_files(file)
+        await sender.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+        async with receiver.page.expect_download() as coming:
+            await receiver.page.locator("a.file", has_text=file.name).click()
+        got = await (await coming.value).path()
+        assert digest_of(got) == digest_of(file)
+
+    picture = tmp_path / "sky.png"
+    Image.new("RGB", (640, 480), "skyblue").save(picture)
+    await ann.page.locator(".composer input[type=file]").set_input_files([picture, picture])
+    await ann.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+    await expect(ben.page.locator(".picture .whole")).to_have_count(2)
+    await ben.page.locator(".picture").first.click()
+    await ben.page.keyboard.press("ArrowRight")
+    await expect(ben.page.locator("dialog").get_by_text("2 / 2")).to_be_visible()
+    await ben.page.keyboard.press("Escape")
+
+
+async def test_a_voice_message_is_recorded_and_played(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(permissions=["microphone"]), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.page.get_by_label("Record a voice message").click()
+    await expect(ann.page.locator(".recording")).to_contain_text("1 s")
+    await ann.page.get_by_label("Send the voice message").click()
+    await expect(ben.page.locator(".voice")).to_contain_text("1 s")
+    await ben.page.wait_for_function(
+        "async () => { const it = document.querySelector('audio'); await it.play(); return it.currentTime > 0; }"
+    )
+
+
+async def test_what_is_typed_while_the_server_is_dead_arrives_once_and_in_order(
+    server: Server, enter: Enter
+) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.say("before")
+    await ben.sees("before")
+    await server.kill()
+    for number in range(5):
+        await ann.say(f"typed {number}")
+    await expect(ann.bubble("typed 4").get_by_text("Waiting to be sent")).to_have_count(1)
+    await server.start()
+    await ben.sees("typed 4")
+    said = await ben.page.locator(".bubble .rich").all_text_contents()
+    assert said[-5:] == [f"typed {number}" for number in range(5)]
+    await expect(ann.bubble("typed 4").get_by_text("Waiting to be sent")).to_have_count(0)
+    for person in (ann, ben):  # a server that is away is no fault of the page
+        person.faults.clear()
+
+
+async def test_three_tabs_are_one_device(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    tabs = [ann, *[await ann.tab() for _ in range(2)]]
+    await chat_of(ben, ann)
+    for tab in tabs:
+        await chat_of(tab, ben)
+    await ben.say("to every tab")
+    for tab in tabs:
+        await tab.sees("to every tab")
+    await tabs[2].say("from the third")
+    for tab in (*tabs, ben):
+        await tab.sees("from the third")
+    await ann.page.close()  # it had the connection
+    await tabs[1].say("from the second")
+    await ben.sees("from the second")
+    await ben.say("and back")
+    await tabs[2].sees("and back")
+
+
+async def test_a_long_history_is_there_by_scrolling_up(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    phone = await login(server.at.http, ben.number, SUPER_CODE, "talks")
+    target = await ann.uid
+    async with Client(phone, **server.at.of("ws")) as client:
+        for number in range(150):
+            await client.send(target, text(f"number {number}"))
+    late = await Person.open(ann.context.browser, server.at.http, ann.number)  # type: ignore[arg-type]
+    await late.log_in()  # a new browser has the newest alone, and fetches the others
+    await chat_of(late, ben)
+    await late.sees("number 149")
+    await late.page.locator(".history").hover()
+    before = 149
+    while before > 0:
+        await late.page.mouse.wheel(0, -1500)
+        await late.page.evaluate(
+            "new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))"
+        )
+        shown = await late.page.locator(".bubble .rich").all_text_contents()
+        first = min(int(one.split()[1]) for one in shown if one.startswith("number"))
+        assert first <= before + 15, "it jumped back by more than a window"
+        before = min(first, before)
+    await late.page.get_by_label("To the newest message").click()
+    await late.sees("number 149")
+    assert late.faults == []
+    await late.context.close()
+
+
+async def test_a_session_that_has_ended_leads_to_the_login(server: Server, enter: Enter) -> None:
+    ann = await enter()
+    device = await ann.page.evaluate("JSON.parse(localStorage.getItem('fsharechat.session')).clientId")
+    await login(server.at.http, ann.number, SUPER_CODE, device)  # its old credentials are good no more
+    await ann.context.set_offline(True)
+    await ann.context.set_offline(False)
+    await expect(ann.page.get_by_text("This login has ended")).to_be_visible()
+    assert await ann.page.evaluate("localStorage.getItem('fsharechat.session')") is None
+    assert await ann.page.evaluate("indexedDB.databases().then(all => all.length)") == 0
+    await ann.log_in()
+    ann.faults.clear()
+
+
+async def test_on_a_phone_there_is_one_column(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(viewport={"width": 360, "height": 640}), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ben, ann)
+    await ben.say(f"long {'word' * 100} <https://example.org/{'path' * 50}>")
+    await ann.page.locator(".conversations .row").click()
+    await ann.sees_part("long")
+    await expect(ann.page.locator(".conversations")).to_be_hidden()
+    await ann.page.get_by_label("Back to the list").click()
+    await expect(ann.page.locator(".conversations .row")).to_be_visible()
+    for path in ("/#/", "/#/contacts", "/#/me", f"/#/c/0-0-{await ben.uid}"):
+        await ann.page.goto(f"{ann.url}{path}")
+        await expect(ann.page.locator(".view")).to_be_visible()
+        assert await ann.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_axe_finds_nothing_serious(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter(color_scheme="dark", locale="zh-CN")
+    await befriend(server, ann, ben)
+    await chat_of(ben, ann)
+    await ben.say("a `text` with https://example.org/")
+    for person, other in ((ann, ben), (ben, ann)):
+        conv = f"/#/c/0-0-{await other.uid}"
+        for path in ("/#/", "/#/contacts", f"/#/contacts/{await other.uid}", "/#/me", conv):
+            await person.page.goto(f"{person.url}{path}")
+            await expect(person.page.locator(".view")).to_be_visible()
+            assert await person.axe() == [], path
+        await person.page.locator(".chat header button").click()
+        await expect(person.page.locator(".details")).to_be_visible()
+        assert await person.axe() == []
+    stranger = await Person.open(ann.context.browser, server.at.http, "13900000000")  # type: ignore[arg-type]
+    assert await stranger.axe() == []
+    await stranger.context.close()
+
+
+HOSTILE = (
+    "<script>window.hacked = 1</script>",
+    "<img src=x onerror='window.hacked = 1'>",
+    "[click](javascript:window.hacked=1)",
+    "[click](data:text/html,<script>parent.hacked=1</script>)",
+    "![x](https://evil.example/x.png)",
+    "<a href='javascript:window.hacked=1'>a</a> **b**",
+    "`<svg onload=window.hacked=1>` <svg/onload=window.hacked=1>",
+    'https://evil.example/"onmouseover="window.hacked=1',
+    "<iframe srcdoc='<script>parent.hacked=1</script>'></iframe> *x*",
+    "\u202egnp.exe \u2066 {{constructor.constructor('window.hacked=1')()}}",
+)
+
+
+async def test_nothing_that_others_send_runs(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    phone = await login(server.at.http, ben.number, SUPER_CODE, "phone")
+    target = await ann.uid
+    async with Client(phone, **server.at.of("ws")) as client:
+        for kind, value in ((0, HOSTILE[1]), (1, "javascript:window.hacked=1"), (5, HOSTILE[0])):
+            await client.modify_my_info(kind, value)  # type: ignore[arg-type]
+        for said in HOSTILE:
+            await client.send(target, text(said))
+        svg = b"<svg xmlns='http://www.w3.org/2000/svg'><script>parent.hacked=1</script></svg>"
+        await client.media.send_file(target, svg, name="<img onerror=window.hacked=1>.svg")
+        for address in ("javascript:window.hacked=1", "data:text/html,<script>parent.hacked=1</script>", ""):
+            for kind in (2, 3, 5, 6):
+                await client.send(
+                    target,
+                    pb.MessageContent(
+                        type=kind,
+                        media_type=4,
+                        searchable_content=HOSTILE[1],
+                        content=HOSTILE[0],
+                        data=svg,
+                        remote_media_url=address,
+                    ),
+                )
+        for kind in (4, 7, 80, 90, 104, 105, 400, 9999):
+            if kind not in (80, 104, 105):
+                await client.send(target, pb.MessageContent(type=kind, content=HOSTILE[0], data=b"\xff{"))
+        await client.send(target, text("the last one"))
+    await chat_of(ann, ben)
+    await ann.sees("the last one")
+    links = await ann.page.locator(".chat a").evaluate_all("all => all.map(one => one.href)")
+    assert all(link.startswith(("http://", "https://", "mailto:")) for link in links)
+    assert (
+        await ann.page.locator(
+            ".chat :is(script, iframe, object, embed, form form, [onerror], [onload])"
+        ).count()
+        == 0
+    )
+    for bubble in await ann.page.locator(".bubble").all():
+        await bubble.hover()
+    await ann.page.goto(f"{ann.url}/#/contacts/{await ben.uid}")
+    await expect(ann.page.locator(".profile h1")).to_have_text(HOSTILE[1])
+    assert await ann.page.evaluate("window.hacked") is None
+    ann.faults = [fault for fault in ann.faults if "ERR_" not in fault and "Failed to load" not in fault]
+
+
+def configuration_in_docs(listen: str, server: Server) -> str:
+    """Return the nginx file of docs/web.md, for this server and without TLS."""
+    site = (ROOT / "docs" / "web.md").read_text().partition("```nginx\n")[2].partition("```")[0]
+    site = re.sub(r" *ssl_certificate.*\n", "", site).replace("listen 443 ssl", f"listen {listen}")
+    site = site.replace("127.0.0.1:8081", server.at.http.partition("//")[2])
+    site = site.replace("127.0.0.1:9326", server.at.ws.partition("//")[2].rstrip("/"))
+    paths = "".join(
+        f"{kind}_temp_path tmp-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return f"pid nginx.pid; error_log error.log; events {{}} http {{ access_log off; {paths}\n{site} }}"
+
+
+async def test_one_host_behind_nginx_as_the_docs_say(tmp_path: Path, browser: Browser) -> None:
+    try:
+        await asyncio.to_thread(Installer(print).require, ["nginx-light"], lambda: bool(program("nginx")))
+    except Unavailable as error:
+        pytest.skip(str(error))
+    listen = f"127.0.0.1:{free_port()}"
+    settings = {"WEB__WS_URL": "/ws", "BLOBS__PUBLIC_URL": f"http://{listen}"}
+    async with Server(tmp_path / "proxied", settings) as server:
+        (tmp_path / "nginx.conf").write_text(configuration_in_docs(listen, server))
+        nginx = await asyncio.create_subprocess_exec(
+            *(program("nginx") or "nginx", "-p", tmp_path, "-c", "nginx.conf", "-e", "error.log"),
+            *("-g", "daemon off; master_process off;"),
+        )
+        try:
+            await until(lambda: (tmp_path / "nginx.pid").exists(), "nginx did not start")
+            people = [await Person.open(browser, f"http://{listen}", str(next(_NUMBERS))) for _ in range(2)]
+            for person in people:
+                await person.log_in()
+            ann, ben = people
+            await befriend(server, ann, ben)
+            await chat_of(ann, ben)
+            await chat_of(ben, ann)
+            await ann.say("by way of nginx")
+            await ben.sees("by way of nginx")
+            picture = tmp_path / "sky.png"
+            Image.new("RGB", (64, 48), "skyblue").save(picture)
+            await ben.page.locator(".composer input[type=file]").set_input_files(picture)
+            await ben.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+            await expect(ann.page.locator(".picture .whole")).to_have_count(1)
+            assert [fault for person in people for fault in person.faults] == []
+            for person in people:
+                await person.context.close()
+        finally:
+            nginx.terminate()
+            await nginx.wait()

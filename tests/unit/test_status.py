@@ -1,0 +1,86 @@
+"""What each process tells of itself, and what is known of all of them."""
+
+import asyncio
+
+import orjson
+import pytest
+
+from fsharechat import status
+from fsharechat.health import FINE, Finding, Health
+from fsharechat.metrics import Metrics
+from fsharechat.protocol.signals import Code
+from fsharechat.rpc import Call, Method, Reply
+from fsharechat.rpc.local import LocalRpc
+from fsharechat.status import ProcessStatus, StatusBook, StatusView, merged
+
+
+def process(health: Health | None = None) -> ProcessStatus:
+    metrics = Metrics()
+    metrics.gauge("devices_online", "", lambda: 7)
+    return ProcessStatus(["connector"], metrics, health or Health(), {"tcp": "host:6789"})
+
+
+def named(view: StatusView, name: str, at: int = 1) -> StatusView:
+    return {**view, "name": name, "at": at}
+
+
+async def test_a_process_shows_its_metrics_and_what_is_wrong() -> None:
+    health = Health()
+
+    async def well() -> Finding:
+        return FINE
+
+    async def away() -> Finding:
+        return Finding("it is away", serves=False)
+
+    health.part("clock", well)
+    health.part("store", away)
+    view = await process(health).look()
+    assert (view["roles"], view["addresses"]) == (["connector"], {"tcp": "host:6789"})
+    assert view["metrics"]["devices_online"] == 7
+    assert view["metrics"]["process_resident_memory_bytes"] > 1_000_000
+    assert (view["health"], view["serves"]) == ({"clock": "ok", "store": "it is away"}, False)
+
+
+async def test_it_tells_a_group_process_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "TELL_SECONDS", 0.001)
+    told: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+
+    def hear(call: Call) -> asyncio.Future[Reply]:
+        if not told.done():
+            told.set_result(call)
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        reply.set_result(Reply(Code.SUCCESS))
+        return reply
+
+    rpc = LocalRpc(10)
+    await rpc.open()
+    await rpc.serve(hear)
+    own = process()
+    own.start(rpc)
+    async with asyncio.timeout(30):
+        call = await told
+    own.stop()
+    await rpc.close()
+    assert call.method == Method.STATUS
+    assert orjson.loads(call.body)["metrics"]["devices_online"] == 7
+
+
+async def test_who_tells_nothing_more_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = process()
+    book = StatusBook(own)
+    view = await own.look()
+    book.note(orjson.dumps(named(view, "a")))
+    book.note(orjson.dumps(named(view, "b")))
+    book.note(orjson.dumps(named(view, "a", at=2)))
+    assert [(one["name"], one["at"]) for one in (await book.views())[1:]] == [("b", 1), ("a", 2)]
+    monkeypatch.setattr(status, "KEEP_SECONDS", 0.0)
+    assert len(await book.views()) == 1
+
+
+async def test_the_newest_view_of_each_process_is_shown() -> None:
+    view = await process().look()
+    first = [named(view, "g1", 5), named(view, "c", 3)]
+    second = [named(view, "g2", 5), named(view, "c", 4)]
+    shown = merged([first, second])["processes"]
+    assert [(one["name"], one["at"]) for one in shown] == [("c", 4), ("g1", 5), ("g2", 5)]
