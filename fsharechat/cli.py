@@ -10,7 +10,7 @@ from fsharechat import __version__
 from fsharechat.role import role_names
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
-_OWN_FLAGS = ("chat", "admin", "robot", "import-config", "import-data")
+_OWN_FLAGS = ("chat", "admin", "robot", "import-config", "import-data", "backup", "restore")
 """Commands that come first, with their own flags behind them."""
 _COMMANDS = ("check", "migrate", "fence", "settings", *_OWN_FLAGS)
 COMMANDS = """commands:
@@ -24,6 +24,8 @@ COMMANDS = """commands:
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
   import-config, import-data
             the settings and the data of the original server; see --help of each
+  backup, restore
+            the embedded store and the media, while the server runs, and back; see --help of each
 
 exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
 """
@@ -64,6 +66,10 @@ def _run(argv: list[str]) -> int:
         from fsharechat.moving import command_line as moving
 
         return moving.main(argv, _settings_file)
+    if argv[:1] in (["backup"], ["restore"]):
+        from fsharechat.backup import command_line as backup
+
+        return backup.main(argv, _settings_file)
     parser = _parser()
     args = parser.parse_args(argv)
     if args.command in _OWN_FLAGS:

@@ -57,3 +57,12 @@ def _nearest(folder: Path) -> Path:
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder
+
+
+def sync(path: Path) -> None:
+    """Bring a file to the disk, or the names in a folder: after it they survive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -348,6 +348,13 @@ class BlobsSettings(Section):
         return self.url.startswith(DIRECTORY)
 
 
+class BackupSettings(Section):
+    url: Annotated[str, Field(pattern=rf"^({_HTTP}/?)?$")] = ""
+    access_key: Secret = ""
+    secret_key: Secret = ""
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+
+
 def _listened(value: str) -> str:
     host, _, port = value.rpartition(":")
     try:
@@ -425,6 +432,21 @@ def _entries(value: tuple[str, ...]) -> tuple[str, ...]:
         if not _ENTRY.fullmatch(one):
             raise ValueError(f"{one!r} must be a mobile number, an e-mail address, or @ and a domain")
     return found
+
+
+Days = Annotated[Whole, Field(ge=0, le=36_500)]
+
+
+class RetentionSettings(Section):
+    messages_days: Days = 0
+    inboxes_days: Days = 0
+    media_days: Days = 0
+    reports_days: Days = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is removed."""
+        return any((self.messages_days, self.inboxes_days, self.media_days, self.reports_days))
 
 
 class RegistrationSettings(Section):
@@ -565,8 +587,10 @@ class Settings(BaseSettings):
     registry: RegistrySettings = RegistrySettings()
     codes: CodesSettings = CodesSettings()
     blobs: BlobsSettings = BlobsSettings()
+    backup: BackupSettings = BackupSettings()
     media: MediaSettings = MediaSettings()
     limits: LimitsSettings = LimitsSettings()
+    retention: RetentionSettings = RetentionSettings()
     registration: RegistrationSettings = RegistrationSettings()
     sessions: SessionsSettings = SessionsSettings()
     users: UsersSettings = UsersSettings()

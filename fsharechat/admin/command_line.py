@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from fsharechat.admin import commands
+from fsharechat.admin import commands, personal
 from fsharechat.admin.commands import CommandOutput, Usage
 from fsharechat.admin.office import AdminApi, OfficeError
 from fsharechat.settings import Settings, SettingsError, load
@@ -154,6 +154,14 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     listed.add_argument("--search", default="", metavar="TEXT", help="a uid, a part of a number or of a name")
     listed.add_argument("--status", default="", choices=("normal", "muted", "blocked"))
     _add_paging(listed)
+    exported = _command(
+        users, "export", personal.export_user, "write all that is stored about a user into a folder"
+    )
+    exported.add_argument("user", help="uid or number")
+    exported.add_argument("folder", type=Path, metavar="DIR", help="a new or empty folder")
+    deleted = _command(users, "delete", personal.delete_user, "delete a user for good: name, texts and files")
+    deleted.add_argument("user", help="uid or number")
+    deleted.add_argument("--yes", action="store_true", help="yes, it cannot be undone")
     number = _command(users, "number", commands.set_number, "give a user another number to log in with")
     number.add_argument("user", help="uid or number")
     number.add_argument("number", help="mobile number or e-mail address")

@@ -1,6 +1,7 @@
 """Media: clients upload files, and everybody reads them (contract.md section 8, "Media types")."""
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
 from typing import ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,6 +31,10 @@ class KeyRefused(ValueError):
     """No file can have this key in this bucket."""
 
 
+class FileGone(BlobsError):
+    """There is no such file, or it was removed while it was read."""
+
+
 class Upload(NamedTuple):
     """The place for a client's upload. After it, `domain` + "/" + key is the address of the file."""
 
@@ -50,11 +55,25 @@ class StoredFile(NamedTuple):
     modified_ms: int
 
 
+class KeptFile(NamedTuple):
+    """A file under the name that the media store keeps it by, its size in bytes, and the time (ms) when it came."""
+
+    name: str
+    size: int
+    modified_ms: int
+
+
 class Blobs(ABC):
-    """Keeps files by media type, key and uploader. Reading needs no credentials; writing needs a signed url."""
+    """Keeps files by media type, key and uploader. Reading needs no credentials; writing needs a signed url.
+
+    Back-ups, exports and removals see files by the names under which they are kept. In a folder such a name is a
+    hash, and on an S3 server it is the object's name. So names of one form mean nothing to the other.
+    """
 
     roles: ClassVar[frozenset[str]]
     """The roles whose processes must open it."""
+    form: ClassVar[str]
+    """What gives files their kept names: "directory" or "s3"."""
 
     @abstractmethod
     async def look(self) -> str:
@@ -91,6 +110,37 @@ class Blobs(ABC):
 
         Raises KeyRefused and BlobsError.
         """
+
+    @abstractmethod
+    async def folder_of(self, uid: str) -> str:
+        """Return the folder of a user's files, the first part of the names of their objects. Raises StoreError."""
+
+    @abstractmethod
+    def kept_name(self, name: str) -> str:
+        """Return the name under which an object is kept."""
+
+    @abstractmethod
+    def files(self, kind: MediaType) -> AsyncIterator[KeptFile]:
+        """Yield all files of a media type in the order of their names, few in memory at a time. Raises BlobsError."""
+
+    @abstractmethod
+    def read(self, kind: MediaType, name: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of a file by its kept name, piece by piece. Raises BlobsError, and FileGone if there is
+        none.
+        """
+
+    @abstractmethod
+    async def bring_back(
+        self, kind: MediaType, name: str, pieces: AsyncIterator[bytes], modified_ms: int
+    ) -> None:
+        """Keep a file by its kept name, with the time when it first came. It appears when it is whole.
+
+        It does not appear if `pieces` fails. Raises BlobsError.
+        """
+
+    @abstractmethod
+    async def remove(self, kind: MediaType, name: str) -> None:
+        """Remove a file by its kept name. It may be gone already. Raises BlobsError."""
 
 
 def host_and_port(url: str) -> tuple[str, int]:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from fsharechat.blobs import BUCKETS, Blobs, BlobsError, Upload, host_and_port
+from fsharechat.blobs import BUCKETS, Blobs, BlobsError, FileGone, KeptFile, Upload, host_and_port
 from fsharechat.blobs.keys import Uploaders, identity, place
-from fsharechat.process import unusable
+from fsharechat.process import sync, unusable
 from fsharechat.protocol.signals import MediaType
 
 P = ParamSpec("P")
@@ -38,6 +38,9 @@ _ABANDONED_SECONDS = 86_400
 _LOOK_BYTES = 16 << 20
 """After so many bytes of a file the free space is checked again."""
 
+_PIECE_BYTES = 1 << 20
+"""How much of a file is read at a time."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -51,6 +54,7 @@ class NoRoom(BlobsError):
 
 class DirectoryBlobs(Blobs):
     roles: ClassVar[frozenset[str]] = frozenset({"group", "api"})
+    form: ClassVar[str] = "directory"
 
     def __init__(
         self,
@@ -112,8 +116,53 @@ class DirectoryBlobs(Blobs):
 
     def file(self, bucket: str, name: str) -> Path:
         """Return the path of an object's file. The file need not exist."""
-        digest = sha256(identity(name).encode(errors="surrogatepass")).hexdigest()
-        return self._root / bucket / digest[:2] / digest
+        return self._place(bucket, self.kept_name(name))
+
+    async def folder_of(self, uid: str) -> str:
+        return await self._uploaders.folder(uid)
+
+    def kept_name(self, name: str) -> str:
+        return sha256(identity(name).encode(errors="surrogatepass")).hexdigest()
+
+    def _place(self, bucket: str, kept: str) -> Path:
+        return self._root / bucket / kept[:2] / kept
+
+    async def files(self, kind: MediaType) -> AsyncIterator[KeptFile]:
+        bucket = self._root / BUCKETS[kind]
+        for part in await self._in_thread(_names, bucket):
+            for file in await self._in_thread(_files, bucket / part):
+                yield file
+
+    async def read(self, kind: MediaType, name: str) -> AsyncIterator[bytes]:
+        path = self._place(BUCKETS[kind], name)
+        try:
+            file = await self._in_thread(path.open, "rb")
+        except BlobsError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise FileGone(str(error)) from error
+            raise
+        try:
+            while piece := await self._in_thread(file.read, _PIECE_BYTES):
+                yield piece
+        finally:
+            file.close()
+
+    async def bring_back(
+        self, kind: MediaType, name: str, pieces: AsyncIterator[bytes], modified_ms: int
+    ) -> None:
+        temporary = self._incoming / secrets.token_hex(16)
+        file = await self._in_thread(temporary.open, "xb")
+        try:
+            async for piece in pieces:
+                await self._in_thread(file.write, piece)
+            await self._in_thread(file.flush)
+            os.utime(file.fileno(), ns=(modified_ms * 1_000_000,) * 2)
+            await self._in_thread(_finish, file, self._place(BUCKETS[kind], name))
+        finally:
+            await asyncio.shield(self._in_thread(_discard, file, temporary))
+
+    async def remove(self, kind: MediaType, name: str) -> None:
+        await self._in_thread(self._place(BUCKETS[kind], name).unlink, missing_ok=True)
 
     async def receive(self, bucket: str, name: str, chunks: AsyncIterator[bytes], expected: int = 0) -> int:
         """Keep a file while it arrives, and return its size. It appears when it is whole, and never if `chunks`
@@ -181,6 +230,23 @@ class DirectoryBlobs(Blobs):
                     left.unlink()
 
 
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _files(folder: Path) -> list[KeptFile]:
+    """Return the files of one of the 256 parts of a bucket."""
+    found = []
+    for name in _names(folder):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            about = (folder / name).stat()
+            found.append(KeptFile(name, about.st_size, about.st_mtime_ns // 1_000_000))
+    return found
+
+
 def _finish(file: BinaryIO, target: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
@@ -189,11 +255,7 @@ def _finish(file: BinaryIO, target: Path) -> None:
     Path(file.name).replace(target)
     # Only after this does the name survive a power cut.
     for folder in (target.parent, target.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(folder)
 
 
 def _discard(file: BinaryIO, temporary: Path) -> None:

@@ -1,23 +1,22 @@
 """Media on an S3 server, MinIO or another one, with plain S3 only. Clients reach it themselves, by presigned urls."""
 
 import json
+import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, ClassVar
 
-import aioboto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from fsharechat.blobs import BUCKETS, Blobs, BlobsError, BlobsMisconfigured, StoredFile, Upload, host_and_port
+from fsharechat.blobs import BUCKETS, Blobs, FileGone, KeptFile, StoredFile, Upload, host_and_port
 from fsharechat.blobs.keys import Uploaders, place
+from fsharechat.blobs.s3_client import NO_OBJECT, connect, error_code, explained, pieces
+from fsharechat.blobs.types import DOWNLOAD, by_name
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings_schema import BlobsSettings as Settings
 
 _MADE_BY_ANOTHER = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
-_WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound"}
-_NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "403"}
-_NOT_THERE = {"404", "NoSuchKey", "NotFound", "403"}
+_NOT_THERE = NO_OBJECT | {"403"}
 """The answers to a HEAD for a missing object: 403 if the key may not list the bucket."""
 _NO_BUCKET = "NoSuchBucket"
 _TO_BE_MADE = {_NO_BUCKET, "NoSuchBucketPolicy"}
@@ -26,6 +25,7 @@ _NO_CORS = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 
 class S3Blobs(Blobs):
     roles: ClassVar[frozenset[str]] = frozenset({"group"})
+    form: ClassVar[str] = "s3"
 
     def __init__(self, settings: Settings, origins: tuple[str, ...], uploaders: Uploaders) -> None:
         """Use the S3 server of `settings`. Pages of `origins` ("*": any) may upload files."""
@@ -47,7 +47,7 @@ class S3Blobs(Blobs):
                 try:
                     await self._client.get_bucket_policy(Bucket=bucket)
                 except ClientError as error:
-                    if _code(error) not in _TO_BE_MADE:
+                    if error_code(error) not in _TO_BE_MADE:
                         raise
                     missing.append(bucket)
         return f"buckets {', '.join(missing)} are made, or opened to readers, at the start" if missing else ""
@@ -82,7 +82,7 @@ class S3Blobs(Blobs):
             try:
                 found = await self._client.head_object(Bucket=BUCKETS[kind], Key=name)
             except ClientError as error:
-                if _code(error) in _NOT_THERE:
+                if error_code(error) in _NOT_THERE:
                     return None
                 raise
         return StoredFile(found["ContentLength"], int(found["LastModified"].timestamp() * 1000))
@@ -95,29 +95,59 @@ class S3Blobs(Blobs):
             )
         return f"{self.bucket_url(kind)}{where.folder}/{key}"
 
+    async def folder_of(self, uid: str) -> str:
+        return await self._uploaders.folder(uid)
+
+    def kept_name(self, name: str) -> str:
+        return name
+
+    async def files(self, kind: MediaType) -> AsyncIterator[KeptFile]:
+        pages = self._client.get_paginator("list_objects_v2")
+        async with self._errors(f"bucket {BUCKETS[kind]}"):
+            async for page in pages.paginate(Bucket=BUCKETS[kind]):
+                for found in page.get("Contents", ()):
+                    modified_ms = int(found["LastModified"].timestamp() * 1000)
+                    yield KeptFile(found["Key"], found["Size"], modified_ms)
+
+    async def read(self, kind: MediaType, name: str) -> AsyncIterator[bytes]:
+        async with self._errors(f"bucket {BUCKETS[kind]}"):
+            try:
+                async for piece in pieces(self._client, BUCKETS[kind], name):
+                    yield piece
+            except ClientError as error:
+                if error_code(error) in NO_OBJECT:
+                    raise FileGone(f"{self._url}: {name}: it is gone") from error
+                raise
+
+    async def bring_back(
+        self, kind: MediaType, name: str, pieces: AsyncIterator[bytes], modified_ms: int
+    ) -> None:
+        # The server gives the time itself. The content type is what the name says, as clients have it.
+        shown = by_name(name)
+        kept_as = {"ContentType": shown.content_type if shown else DOWNLOAD}
+        with tempfile.TemporaryFile() as file:
+            async for piece in pieces:
+                file.write(piece)
+            file.seek(0)
+            async with self._errors(f"bucket {BUCKETS[kind]}"):
+                await self._client.upload_fileobj(file, BUCKETS[kind], name, ExtraArgs=kept_as)
+
+    async def remove(self, kind: MediaType, name: str) -> None:
+        async with self._errors(f"bucket {BUCKETS[kind]}"):
+            await self._client.delete_object(Bucket=BUCKETS[kind], Key=name)
+
     async def _connect(self, url: str) -> Any:
-        config = Config(
-            signature_version="s3v4",
-            s3={"addressing_style": "path"},
-            connect_timeout=3,
-            read_timeout=10,
-            retries={"total_max_attempts": 2, "mode": "standard"},
-            # Else it would require a checksum from clients, and none of them sends one.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        )
-        session = aioboto3.Session(self._settings.access_key, self._settings.secret_key)
-        client = session.client("s3", region_name=self._settings.region, endpoint_url=url, config=config)
-        return await self._stack.enter_async_context(client)
+        settings = self._settings
+        return await connect(self._stack, url, settings.access_key, settings.secret_key, settings.region)
 
     async def _prepare(self, bucket: str) -> None:
         """Make the bucket, readable for everybody. A policy set by the operator is left unchanged."""
         try:
             await self._client.get_bucket_policy(Bucket=bucket)
         except ClientError as error:
-            if _code(error) not in _TO_BE_MADE:
+            if error_code(error) not in _TO_BE_MADE:
                 raise
-            if _code(error) == _NO_BUCKET:
+            if error_code(error) == _NO_BUCKET:
                 await self._make(bucket)
             await self._client.put_bucket_policy(Bucket=bucket, Policy=_policy(bucket))
         if not self._origins:
@@ -125,7 +155,7 @@ class S3Blobs(Blobs):
         try:
             await self._let_pages_in(bucket)
         except ClientError as error:
-            if _code(error) not in _NO_CORS:  # MinIO allows all origins
+            if error_code(error) not in _NO_CORS:  # MinIO allows all origins
                 raise
 
     async def _let_pages_in(self, bucket: str) -> None:
@@ -133,7 +163,7 @@ class S3Blobs(Blobs):
         try:
             await self._client.get_bucket_cors(Bucket=bucket)
         except ClientError as error:
-            if _code(error) != "NoSuchCORSConfiguration":
+            if error_code(error) != "NoSuchCORSConfiguration":
                 raise
             await self._client.put_bucket_cors(Bucket=bucket, CORSConfiguration=self._cors())
 
@@ -143,34 +173,15 @@ class S3Blobs(Blobs):
         try:
             await self._client.create_bucket(Bucket=bucket, **where)
         except ClientError as error:
-            if _code(error) not in _MADE_BY_ANOTHER:
+            if error_code(error) not in _MADE_BY_ANOTHER:
                 raise
 
     def _cors(self) -> dict[str, Any]:
         rule = {"AllowedMethods": ["GET", "HEAD", "PUT"], "AllowedHeaders": ["*"], "MaxAgeSeconds": 86_400}
         return {"CORSRules": [{**rule, "AllowedOrigins": list(self._origins)}]}
 
-    @asynccontextmanager
-    async def _errors(self, what: str) -> AsyncIterator[None]:
-        """Explain errors for the operator."""
-        try:
-            yield
-        except ClientError as error:
-            code = _code(error)
-            text = f"{self._url}: {what}: {code}: {error.response.get('Error', {}).get('Message', '')}"
-            if code in _WRONG_KEYS:
-                raise BlobsMisconfigured(
-                    f"{text}; are access_key and secret_key those of this server?"
-                ) from error
-            if code in _NOT_ALLOWED:
-                raise BlobsMisconfigured(f"{text}; the access_key must be allowed to do that") from error
-            raise BlobsError(text) from error
-        except BotoCoreError as error:
-            raise BlobsError(f"{self._url}: {error}") from error
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+    def _errors(self, what: str) -> AbstractAsyncContextManager[None]:
+        return explained(self._url, what)
 
 
 def _policy(bucket: str) -> str:

@@ -19,8 +19,13 @@ from fsharechat.urls import UrlError, host_and_port
 
 FILE = "application.properties"
 SERVICES = ("push-connector", "push-group", "push-api")
+MEDIA_SERVICE = "push-media"
+"""The one that the original does not have."""
 PUBLISHED_CODE = "66666"
 """The super code of the original's guide: everybody knows it."""
+
+OWN = "fsharechat."
+"""The beginning of keys that are settings of this server: fsharechat.SECTION.KEY."""
 
 MAX_DEPTH = 4
 """Folders that are looked into for FILE."""
@@ -50,12 +55,30 @@ class GivenKey(NamedTuple):
         return f"{self.key} ({self.service})"
 
 
-def convert(places: Sequence[Path], tls: Path) -> tuple[str, list[str]]:
-    """Return the settings file, and what is to be decided. Raises ConfigError."""
+class InstalledService(NamedTuple):
+    """A service of this server's own package, which is configured by such files (service.py).
+
+    `name` is one of SERVICES or "push-media", `secret` the [node] cluster_secret of all services beside it.
+    """
+
+    name: str
+    secret: str
+
+
+def convert(
+    places: Sequence[Path], tls: Path, service: InstalledService | None = None
+) -> tuple[str, list[str]]:
+    """Return the settings file, and what is to be decided. Raises ConfigError.
+
+    With a `service` these are the settings of that one: its own keys count more, and MySQL's database is the one that
+    the files name, for there is no original that needs it.
+    """
     given: list[GivenKey] = []
     for file in _files(places):
         given += _read(file)
-    conversion = ConfigConversion(given, tls)
+    if service is not None:
+        given.sort(key=lambda one: one.service != service.name)
+    conversion = ConfigConversion(given, tls, service)
     conversion.run()
     return conversion.text(sorted({one.file for one in given})), conversion.remarks()
 
@@ -92,7 +115,7 @@ def _read(file: Path) -> list[GivenKey]:
 def _service(file: Path, values: Mapping[str, str]) -> str:
     """Return which service a file is of: by its folder, or else by its keys."""
     for part in reversed(file.absolute().parts):
-        for service in SERVICES:
+        for service in (*SERVICES, MEDIA_SERVICE):
             if service in part:
                 return service
     heads = {key.partition(".")[0] for key in values}
@@ -108,7 +131,7 @@ def _name(key: str) -> str:
 
 _MEANINGLESS = {
     "push.ssl.truststore": "clients show no certificates, so there is nobody to trust",
-    "kurento.clienturl": "this server does not use Kurento",
+    "kurento.clienturl": 'calls in groups go through the media role; [media] backend = "kurento" takes them there',
     "hazelcast.members": "group processes find each other by [registry], and share no memory",
     "spring.application.name": "the program is not made with Spring",
     "spring.main.allowbeandefinitionoverriding": "the program is not made with Spring",
@@ -118,7 +141,8 @@ _MEANINGLESS = {
 class ConfigConversion:
     """Makes settings of what is given."""
 
-    def __init__(self, given: Sequence[GivenKey], tls: Path) -> None:
+    def __init__(self, given: Sequence[GivenKey], tls: Path, service: InstalledService | None = None) -> None:
+        self._service = service
         self._given: dict[str, list[GivenKey]] = {}
         for one in given:
             self._given.setdefault(_name(one.key), []).append(one)
@@ -145,6 +169,7 @@ class ConfigConversion:
             "[api] key: the back office and the open API are closed while it is empty. `openssl rand -hex 24` makes "
             "one"
         )
+        self._own_settings()
         self._rest()
         self._leave_out_what_is_wrong()
 
@@ -240,12 +265,15 @@ class ConfigConversion:
         if password is not None and password.value:
             login += f":{quote(password.value, safe='')}"
         assert url is not None
-        why = [
-            f"{url}, {user.key}, {password.key if password else 'no password'}: taken, but for the database.",
-            f"This server has one of its own: CREATE DATABASE {database}_new CHARACTER SET utf8mb4.",
-            f"{database} stays as it is, for `fsharechat import-data`, and in case you go back.",
-        ]
-        self._set("store", "url", f"mysql://{login}@{hosts}/{database}_new", why)
+        why = [f"{url}, {user.key}, {password.key if password else 'no password'}: taken."]
+        if self._service is None:
+            why = [
+                f"{why[0][:-1]}, but for the database.",
+                f"This server has one of its own: CREATE DATABASE {database}_new CHARACTER SET utf8mb4.",
+                f"{database} stays as it is, for `fsharechat import-data`, and in case you go back.",
+            ]
+            database = f"{database}_new"
+        self._set("store", "url", f"mysql://{login}@{hosts}/{database}", why)
         self._drop(embedded, "[store] url says it")
         if options.get("useSSL", "").lower() == "true" or options.get("sslMode", "DISABLED") != "DISABLED":
             self._decide.append(
@@ -254,7 +282,8 @@ class ConfigConversion:
 
     def _cluster(self, on_mysql: bool) -> None:
         broker, registry = self._usable("push.kafka.broker"), self._usable("dubbo.registry.address")
-        several = len({one.value for one in self._given.get("node.id", [])}) > 1
+        # A group process and an api process need a number too, and the original's have none.
+        several = self._service is not None or len({one.value for one in self._given.get("node.id", [])}) > 1
         self._seen |= {"node.id", "dubbo.protocol.host"}  # they differ between machines
         node, host = (self._given.get(name, [None])[0] for name in ("node.id", "dubbo.protocol.host"))
         bus = _hosts(broker.value, KAFKA_PORT) if broker is not None else ""
@@ -273,7 +302,7 @@ class ConfigConversion:
         self._set(
             "node",
             "cluster_secret",
-            secrets.token_urlsafe(32),
+            self._service.secret if self._service is not None else secrets.token_urlsafe(32),
             ["Made for you: the same in all processes of the cluster. The original has none."],
         )
         if node is not None and not several:
@@ -356,6 +385,21 @@ class ConfigConversion:
             self._decide.append("[codes] super_code: it is empty. The one of the guide is not taken")
         else:
             self._take(code, "codes", "super_code", code.value, "who knows it logs in as anybody")
+
+    def _own_settings(self) -> None:
+        """Take settings of this server as they are: fsharechat.api.port=8081.
+
+        Those of another service count only where all run in one process.
+        """
+        only = self._service.name if self._service is not None and "bus" in self._values else ""
+        for name, found in self._given.items():
+            if not name.startswith(OWN):
+                continue
+            self._seen.add(name)
+            mine = [one for one in found if not only or one.service == only]
+            for one in mine[:1]:
+                *section, key = one.key.removeprefix(OWN).split(".")
+                self._take(one, ".".join(section), key, one.value)
 
     def _rest(self) -> None:
         for name, found in self._given.items():

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
 from fsharechat.store.imports import ImportFinding, ImportProgress
+from fsharechat.ticker import Ticker
 
 MAX_SHOWN = 200
 """Findings of one kind that are told one by one."""
-
-TELL_SECONDS = 5.0
-"""Between two lines about how far it is."""
 
 
 class ImportReport:
@@ -42,25 +40,17 @@ class ImportReport:
         print(text, file=self._stream, flush=True)
 
 
-class ProgressTicker:
-    """Says how far a long work is, every few seconds, on a stream that is not its result."""
+class ProgressTicker(Ticker):
+    """Says how many rows are read."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream or sys.stderr
-        self._clock = clock
-        self._told = self._began = clock()
+        super().__init__(stream, clock)
         self._rows = 0
 
     def moved(self, what: str, rows: int, read: int, total: int) -> None:
         """Take note of `rows` more rows; so many of about `total` in a table are read."""
         self._rows += rows
-        now = self._clock()
-        if now - self._told < TELL_SECONDS:
-            return
-        self._told = now
-        rate = self._rows / (now - self._began)
-        of = f" of about {max(total, read):,}" if total else ""
-        self.say(f"{what}: {read:,}{of} rows; {rate:,.0f} rows a second in all")
-
-    def say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        if seconds := self.due():
+            rate = self._rows / seconds
+            of = f" of about {max(total, read):,}" if total else ""
+            self.say(f"{what}: {read:,}{of} rows; {rate:,.0f} rows a second in all")

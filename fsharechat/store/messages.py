@@ -149,6 +149,16 @@ def directed_key(conversation: str) -> str:
     return f"{_DIRECTED}{conversation.removeprefix(_GROUP)}"
 
 
+def is_directed_key(key: str) -> bool:
+    """Return whether it is a `directed_key`."""
+    return key.startswith(f"{_DIRECTED}|")
+
+
+def undirected_key(key: str) -> str:
+    """Return the key of the conversation of a `directed_key`."""
+    return f"{_GROUP}{key.removeprefix(_DIRECTED)}"
+
+
 def append(dialect: Dialect, batch: Sequence[NewMessage]) -> Unit[list[Stored]]:
     """Store messages as part of a unit, all of them (see `append_some`). Raises FarBehind."""
     late: set[int] = set()

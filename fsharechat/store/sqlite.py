@@ -154,7 +154,7 @@ class SqliteStore(Store):
 
     async def look(self) -> StoreState:
         try:
-            return await asyncio.to_thread(_look, self._path, self.dialect)
+            return await asyncio.to_thread(look_at, self._path)
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
         except OSError as error:
@@ -359,7 +359,7 @@ class SqliteStore(Store):
         return connection
 
 
-def _look(path: Path, dialect: Dialect) -> StoreState:
+def look_at(path: Path) -> StoreState:
     """Read the state of a database. Make no file beside it, as SQLite would if it may write there.
 
     Raises sqlite3.Error, OSError and StoreUnread.
@@ -373,7 +373,7 @@ def _look(path: Path, dialect: Dialect) -> StoreState:
     how = "immutable=1" if whole else "mode=ro&readonly_shm=1"
     connection = sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)
     try:
-        return _run(connection, look(dialect))
+        return _run(connection, look(SqliteDialect()))
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode in _NEEDS_WRITING:
             raise StoreUnread(_UNREAD) from error

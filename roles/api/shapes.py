@@ -271,6 +271,22 @@ class WholeGroup(Group):
     next: str
 
 
+class PersonalQuery(Strict):
+    after: str = Field("", description="What `next` of the answer before was; empty at first.")
+
+
+class PersonalPage(ApiObject):
+    uid: str
+    part: Literal["profile", "friends", "groups", "settings", "sent", "inbox"]
+    rows: list[dict[str, Any]]
+    next: str = Field(description="Ask again with it as `after`; empty at the end.")
+
+
+class Deletion(ApiObject):
+    uid: str = Field(description="Ask again with this: the number of the user is gone.")
+    next: str = Field(description="Ask again with it as `after`; empty when the user is deleted.")
+
+
 class WordsQuery(Strict):
     search: Annotated[str, Field(max_length=64)] = Field("", description="A part of a word.")
     after: str = _AFTER

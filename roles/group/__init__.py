@@ -24,6 +24,7 @@ from roles.group import (
     admin_bots,
     admin_groups,
     admin_keys,
+    admin_personal,
     admin_robots,
     admin_server,
     admin_users,
@@ -59,8 +60,8 @@ _MODULES = (
     *(reactions, recall, reports, robot_streams, settings, turn, users, admin_server),
 )
 _OFFICE = (
-    *(abuse, admin_accounts, admin_bots, admin_groups, admin_keys, admin_robots, admin_server),
-    *(admin_users, admin_words, open_push),
+    *(abuse, admin_accounts, admin_bots, admin_groups, admin_keys, admin_personal, admin_robots),
+    *(admin_server, admin_users, admin_words, open_push),
 )
 
 HANDLERS = add_up(
@@ -128,6 +129,12 @@ class GroupRole:
         )
         node.metrics.counter(
             "users_woken", "Users who have come back to large groups.", lambda: sleepers.woken
+        )
+        removed = business.retention.removed
+        node.metrics.counter(
+            "removed_by_age",
+            "Rows and files that were too old by the settings of [retention].",
+            lambda: removed.total(),
         )
         time = asyncio.get_running_loop().time
         node.metrics.gauge(

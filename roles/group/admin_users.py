@@ -22,7 +22,7 @@ MAX_DEVICES = 1000
 """How many devices of one user are listed."""
 
 
-async def _account(store: Store, request: OfficeRequest) -> Account:
+async def account_of(store: Store, request: OfficeRequest) -> Account:
     """Return the user whom a request names by uid or number. Raises Denied."""
     key: str = request["user"]
     found = await store.read(admin.account, normal_number(key) or key)
@@ -55,7 +55,7 @@ async def create(store: Store, clock: ServerClock, call: Call, request: OfficeRe
 
 
 async def get(store: Store, _: Call, request: OfficeRequest) -> object:
-    account = await _account(store, request)
+    account = await account_of(store, request)
     rows = await store.read(users.profiles, [account.uid])
     profile = dict(zip(users.PROFILE, rows[account.uid], strict=True)) if account.uid in rows else {}
     more = ("portrait", "gender", "mobile", "email", "address", "company", "social", "extra")
@@ -84,7 +84,7 @@ async def set_status(
     store: Store, standing: Standing, expulsion: Expulsion, _: Call, request: OfficeRequest
 ) -> object:
     """Set the status of a user: normal, muted (may not send) or blocked (may not connect), at once and everywhere."""
-    account = await _account(store, request)
+    account = await account_of(store, request)
     status = UserStatus[request["status"].upper()]
     await store.write(request.audited(admin.set_status), account.uid, status)
     standing.changed([account.uid])
@@ -96,7 +96,7 @@ async def set_status(
 
 async def set_number(store: Store, clock: ServerClock, call: Call, request: OfficeRequest) -> object:
     """Give a user another number to log in with."""
-    account = await _account(store, request)
+    account = await account_of(store, request)
     number = normal_number(request["number"])
     if number is None:
         raise Denied(400, "number: must be a mobile number or an e-mail address")
@@ -115,7 +115,7 @@ async def make_code(
     settings: Settings, store: Store, clock: ServerClock, tokens: TokenSigner, _: Call, request: OfficeRequest
 ) -> object:
     """Make a login code for a user, which the administrator tells the user: a login without SMS."""
-    account = await _account(store, request)
+    account = await account_of(store, request)
     if normal_number(account.number) is None:
         raise Denied(409, "nobody can log in as this user")
     code = f"{secrets.randbelow(1_000_000):06}"
@@ -139,7 +139,7 @@ async def count_sessions(presence: PresenceTable, _: Call, __: OfficeRequest) ->
 
 async def list_sessions(store: Store, presence: PresenceTable, _: Call, request: OfficeRequest) -> object:
     """List the devices of a user. If there are too many: those online first, then those that logged in last."""
-    account = await _account(store, request)
+    account = await account_of(store, request)
     logged_in = await store.read(admin.logged_in, account.uid)
     online = presence.devices(account.uid)
     known = sorted({*logged_in, *online}, key=lambda id: (id not in online, -logged_in.get(id, 0), id))
@@ -161,7 +161,7 @@ async def list_sessions(store: Store, presence: PresenceTable, _: Call, request:
 
 async def end_sessions(store: Store, expulsion: Expulsion, call: Call, request: OfficeRequest) -> object:
     """End the connection of one device of a user, or of all. With `logout` they must log in again."""
-    account = await _account(store, request)
+    account = await account_of(store, request)
     only = [request["clientId"]] if "clientId" in request else None
     logged_out: list[str] = []
     if request["logout"]:
@@ -179,13 +179,13 @@ async def set_robot(
     store: Store, clock: ServerClock, standing: Standing, listed: RobotList, _: Call, request: OfficeRequest
 ) -> object:
     """Make a user a robot, who may stream its answers, or a person again. It logs in as before."""
-    account = await _account(store, request)
+    account = await account_of(store, request)
     if account.uid in listed.agents:
         raise Denied(409, "the robot has an agent, which answers for it")
     kind = UserType.ROBOT if request["robot"] else UserType.PERSON
     await store.write(request.audited(users.modify), account.uid, {"type": kind}, clock.now())
     standing.changed([account.uid])
-    return _shown(await _account(store, request))
+    return _shown(await account_of(store, request))
 
 
 OPERATIONS: Operations = {

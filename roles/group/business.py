@@ -20,6 +20,7 @@ from roles.group.outbox import EventOutbox
 from roles.group.portraits import Portraits
 from roles.group.presence import Whereabouts
 from roles.group.report_book import ReportBook
+from roles.group.retention import Retention
 from roles.group.robot_list import RobotList
 from roles.group.robots import Robots
 from roles.group.sleepers import Sleepers
@@ -64,6 +65,7 @@ class Business:
         self._portraits = Portraits(store, blobs, self._standing.group_changed, clock.now)
         time = asyncio.get_running_loop().time
         self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
+        self.retention = Retention(settings.retention, store, blobs, clock.now)
         turns = Turns()
         changes = GroupChanges(
             store,
@@ -109,10 +111,12 @@ class Business:
         await self.calls.start(registry)
         await self._robot_list.start()
         await self._robots.start(registry)
+        self.retention.start()
         self._mending = spawn("parts of names", mend(self._store, self._clock.now()))
 
     async def stop(self) -> None:
         self._words.stop()
+        self.retention.stop()
         self._upload_sizes.stop()
         if self._mending is not None:
             self._mending.cancel()

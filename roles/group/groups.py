@@ -462,15 +462,25 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announc
 
 
 async def quit_group(changes: GroupChanges, call: Call, request: pb.QuitGroupRequest) -> None:
-    await changes.carry_out(call, request, request.group_id, check_quit, (), (), _quit)
+    await changes.carry_out(call, request, request.group_id, check_quit, (), (), _quit, check_quit)
 
 
-def _quit(dialect: Dialect, change: Change) -> Unit[Announcement]:
+async def leave_for_good(changes: GroupChanges, uid: str, group_id: str) -> None:
+    """Take a user who is deleted out of a group. The oldest member follows an owner. Raises Refusal."""
+    call, request = Call(SubSignal.GQ, uid, "", b""), pb.QuitGroupRequest(group_id=group_id)
+
+    def may(_: Info, uid: str, members: Mapping[str, int]) -> None:
+        check_member(uid, members)
+
+    await changes.carry_out(call, request, group_id, may, (), (), _quit, may)
+
+
+def _quit(dialect: Dialect, change: Change, may: May) -> Unit[Announcement]:
     info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
     members = yield from groups.present(info.id)
-    check_quit(info, change.operator, members)
+    may(info, change.operator, members)
     told = yield from tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
     info = groups.members_changed(info, len(members) - 1, change.now)
     yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt, Silence.LEFT)

@@ -47,7 +47,7 @@ def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit
     content = message.content
     if content.type == ContentType.RECALLED and content.data == _data(message_id):
         return Recall(stored, [])  # users who were not told then are told by the head check
-    content.CopyFrom(_notice(uid, message_id))
+    content.CopyFrom(notice_of(uid, message_id))
     body = message.SerializeToString()
     yield from messages.replace_body(dialect, message_id, body)
     members: Collection[str] = ()
@@ -75,7 +75,8 @@ def _check(message: pb.Message, uid: str) -> Unit[None]:
         raise Refusal(Code.NO_RIGHT if knows else Code.NOT_EXIST)
 
 
-def _notice(operator: str, message_id: int) -> pb.MessageContent:
+def notice_of(operator: str, message_id: int) -> pb.MessageContent:
+    """Return the content that takes the place of a message."""
     return pb.MessageContent(
         type=ContentType.RECALLED,
         content=operator,

@@ -22,8 +22,8 @@ SOURCES = ("fsharechat", "roles", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, made from a copy of the sources with the locked tools, without a network."""
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, without what a checkout has beside them."""
     asyncio.run(build_pages())
     sources = tmp_path_factory.mktemp("sources")
     for name in SOURCES:
@@ -31,23 +31,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(ROOT / name, sources / name, ignore=_NOT_SENT)
         else:
             shutil.copy(ROOT / name, sources / name)
-    command = [
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        "dist",
-        ".",
-    ]
+    return sources
+
+
+def make_wheel(of: Path, folder: Path) -> Path:
+    """Make a wheel with the locked tools, without a network."""
+    command = ["-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run(
-        [sys.executable, *command], cwd=sources, capture_output=True, text=True, check=False
+        [sys.executable, *command, "--wheel-dir", str(folder), str(of)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    [made] = (sources / "dist").glob("*.whl")
+    [made] = folder.glob("*.whl")
     return made
+
+
+@pytest.fixture(scope="module")
+def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_wheel(sources, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +91,21 @@ def test_it_has_all_that_is_no_code(wheel: Path) -> None:
     assert any(re.fullmatch(r"roles/api/web/dist/assets/index-.+\.js\.br", name) for name in names)
     assert not [name for name in names if "/web/" in name and "/web/dist/" not in name]
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"fsharechat", "roles"}
+
+
+def test_the_source_distribution_makes_the_same(wheel: Path, sources: Path, tmp_path: Path) -> None:
+    build = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", build, str(tmp_path)],
+        cwd=sources,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    [sdist] = tmp_path.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as packed, zipfile.ZipFile(make_wheel(sdist, tmp_path)) as again:
+        assert sorted(packed.namelist()) == sorted(again.namelist())
 
 
 async def test_a_server_runs_from_it_in_an_empty_folder(site: Path, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("PUT", "/admin/groups/{group}/members/{member}", f"/admin/groups/g1/members/{ben}", SILENCED),
         ("PUT", "/admin/groups/{group}/owner", "/admin/groups/g1/owner", {"owner": ben}),
         ("DELETE", "/admin/groups/{group}", "/admin/groups/g1", None),
+        ("GET", "/admin/users/{user}/export", f"/admin/users/{uid}/export", None),
         ("POST", "/admin/words", "/admin/words", {"words": ["gold"]}),
         ("GET", "/admin/words", "/admin/words", None),
         ("POST", "/admin/words/remove", "/admin/words/remove", {"words": ["gold"]}),
@@ -126,6 +127,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("DELETE", "/admin/bots/{bot}", "/admin/bots/ci", None),
         ("GET", "/admin/reports", "/admin/reports", None),
         ("DELETE", "/admin/reports/{report}", "/admin/reports/7", None),
+        ("DELETE", "/admin/users/{user}", f"/admin/users/{uid}", None),
     ]
     described = {
         (method.upper(), path)

@@ -11,9 +11,11 @@ from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, GroupType, MemberType, SubSignal
 from fsharechat.rpc import Method
-from fsharechat.store import sessions
+from fsharechat.store import admin, sessions
+from fsharechat.store.personal import DELETED_NAME
 from fsharechat.store.sessions import LoginSession
 from roles.group.expulsion import Expulsion
+from roles.group.open_push import SENDER
 from tests.unit.group.group_kit import NODE, Office, text
 from tools.testing.server import until
 
@@ -231,3 +233,28 @@ async def test_a_group_is_dismissed_once(office: Office) -> None:
     assert (await tell(office, "groups.dismiss", group=id))["code"] == 409
     assert (await tell(office, "groups.dismiss", group="none"))["code"] == 404
     assert (await office.inbox(bob)).head == told
+
+
+async def test_a_user_as_whom_the_server_writes_is_not_deleted(office: Office) -> None:
+    await office.node.store.write(admin.keep_system_user, SENDER, "System", 5)
+    done = await tell(office, "users.delete", user=SENDER, after="")
+    assert (done["code"], done["message"]) == (409, "the server itself writes as this user")
+
+
+async def test_a_deletion_that_is_cut_off_is_done_again_from_the_start(office: Office) -> None:
+    ann, bob = await office.user(), await office.user()
+    await office.ask(ann, SubSignal.MS, text(bob, "a secret"))
+    await log_in(office, ann, "phone")
+    first = await tell(office, "users.delete", user=ann, after="")
+    assert first["result"] == {"uid": ann, "next": "groups:"}
+    assert (await tell(office, "users.get", user=ann))["result"]["displayName"] == DELETED_NAME
+    again = await tell(office, "users.delete", user=ann, after="")
+    done = await tell(office, "users.delete", user=ann, after=again["result"]["next"])
+    assert done["result"] == {"uid": ann, "next": ""}
+    assert (await tell(office, "users.get", user=ann))["result"]["status"] == "blocked"
+    wrong = await tell(office, "users.delete", user=ann, after="nonsense:")
+    assert wrong["code"] == 400
+    exported = await tell(office, "users.export", user=bob, after="inbox:")
+    [row] = exported["result"]["rows"]
+    assert row["content"]["type"] == ContentType.RECALLED
+    assert "a secret" not in str(exported)

@@ -9,11 +9,12 @@ from fsharechat import backends
 from fsharechat.cli import main
 from fsharechat.errors import StartError
 from fsharechat.moving import data
-from fsharechat.moving.report import MAX_SHOWN, TELL_SECONDS, ImportReport, ProgressTicker
+from fsharechat.moving.report import MAX_SHOWN, ImportReport, ProgressTicker
 from fsharechat.moving.source import SourceError
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.settings import Settings
 from fsharechat.store.imports import ImportFinding, ImportProgress
+from fsharechat.ticker import TELL_SECONDS
 
 
 @pytest.fixture(autouse=True)
