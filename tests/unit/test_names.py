@@ -12,6 +12,8 @@ def classes(*packages: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for package in packages:
         for path in sorted((ROOT / package).rglob("*.py")):
+            if "node_modules" in path.parts:
+                continue
             for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE):
                 found[name].append(str(path.relative_to(ROOT)))
     return found
