@@ -1,6 +1,5 @@
 """SIGHUP: what a running server takes over from its files. It never ends by it."""
 
-import json
 import signal
 import ssl
 from pathlib import Path
@@ -21,11 +20,6 @@ level = "{level}"
 """
 
 
-def lines(server: Server, event: str) -> list[dict[str, object]]:
-    found = [json.loads(line) for line in server.errors.splitlines() if line.startswith("{")]
-    return [line for line in found if line["event"] == event]
-
-
 async def test_sighup_takes_over_certificates_and_the_level_of_the_log(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     authority = Authority(tmp_path)
@@ -41,17 +35,17 @@ async def test_sighup_takes_over_certificates_and_the_level_of_the_log(tmp_path:
         authority.issue("server")
         write("debug")
         server.signal(signal.SIGHUP)
-        await until(lambda: bool(lines(server, "settings read again")), "the settings are not read again")
-        await until(lambda: bool(lines(server, "certificate renewed")), "the certificate is not renewed")
+        await until(lambda: bool(server.logged("settings read again")), "the settings are not read again")
+        await until(lambda: bool(server.logged("certificate renewed")), "the certificate is not renewed")
         assert ssl.get_server_certificate((host, int(port))) != old
 
         file.write_text("[log]\nlevel = 'loud'")
         server.signal(signal.SIGHUP)
-        await until(lambda: bool(lines(server, "settings not read again")), "nothing is said of it")
-        [refused] = lines(server, "settings not read again")
+        await until(lambda: bool(server.logged("settings not read again")), "nothing is said of it")
+        [refused] = server.logged("settings not read again")
         assert "level" in str(refused["reason"])
 
         write("error")
         server.signal(signal.SIGHUP)
         await server.stop()
-        assert lines(server, "draining") == []  # which is less than an error
+        assert server.logged("draining") == []  # which is less than an error

@@ -1,8 +1,6 @@
 """The chat page in a real browser, on a whole server: what people do, and what others see of it."""
 
-import asyncio
 import itertools
-import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
@@ -16,11 +14,10 @@ from playwright.async_api import Browser, expect
 
 from fsharechat.client import Client, login, text
 from fsharechat.protocol import messages_pb2 as pb
-from tools.services.errors import Unavailable
-from tools.services.install import Installer, program
 from tools.services.service import free_port
-from tools.testing.server import SUPER_CODE, Server, until
-from tools.testing.web import ROOT, Person, build_pages, web_browser
+from tools.testing.nginx import NAME, before, nginx
+from tools.testing.server import SUPER_CODE, Server
+from tools.testing.web import Person, build_pages, web_browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -358,33 +355,19 @@ async def test_nothing_that_others_send_runs(server: Server, enter: Enter) -> No
     ann.faults = [fault for fault in ann.faults if "ERR_" not in fault and "Failed to load" not in fault]
 
 
-def configuration_in_docs(listen: str, server: Server) -> str:
-    """Return the nginx file of docs/web.md, for this server and without TLS."""
-    site = (ROOT / "docs" / "web.md").read_text().partition("```nginx\n")[2].partition("```")[0]
-    site = re.sub(r" *ssl_certificate.*\n", "", site).replace("listen 443 ssl", f"listen {listen}")
-    site = site.replace("127.0.0.1:8081", server.at.http.partition("//")[2])
-    site = site.replace("127.0.0.1:9326", server.at.ws.partition("//")[2].rstrip("/"))
-    paths = "".join(
-        f"{kind}_temp_path tmp-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    return f"pid nginx.pid; error_log error.log; events {{}} http {{ access_log off; {paths}\n{site} }}"
-
-
-async def test_one_host_behind_nginx_as_the_docs_say(tmp_path: Path, browser: Browser) -> None:
-    try:
-        await asyncio.to_thread(Installer(print).require, ["nginx-light"], lambda: bool(program("nginx")))
-    except Unavailable as error:
-        pytest.skip(str(error))
-    listen = f"127.0.0.1:{free_port()}"
+async def test_one_host_behind_nginx(tmp_path: Path, browser: Browser) -> None:
+    """With deploy/nginx/fsharechat.conf, here without TLS."""
+    port = free_port()
+    listen = f"127.0.0.1:{port}"
     settings = {"WEB__WS_URL": "/ws", "BLOBS__PUBLIC_URL": f"http://{listen}"}
     async with Server(tmp_path / "proxied", settings) as server:
-        (tmp_path / "nginx.conf").write_text(configuration_in_docs(listen, server))
-        nginx = await asyncio.create_subprocess_exec(
-            *(program("nginx") or "nginx", "-p", tmp_path, "-c", "nginx.conf", "-e", "error.log"),
-            *("-g", "daemon off; master_process off;"),
-        )
-        try:
-            await until(lambda: (tmp_path / "nginx.pid").exists(), "nginx did not start")
+        changes = {
+            "listen 443 ssl": f"listen {listen}",
+            "listen 80": f"listen 127.0.0.1:{free_port()}",
+            f"    ssl_certificate /etc/ssl/{NAME}.pem;\n": "",
+            f"    ssl_certificate_key /etc/ssl/private/{NAME}.key;\n": "",
+        }
+        async with nginx(tmp_path / "nginx", port, changes | before(server.at)):
             people = [await Person.open(browser, f"http://{listen}", str(next(_NUMBERS))) for _ in range(2)]
             for person in people:
                 await person.log_in()
@@ -402,6 +385,3 @@ async def test_one_host_behind_nginx_as_the_docs_say(tmp_path: Path, browser: Br
             assert [fault for person in people for fault in person.faults] == []
             for person in people:
                 await person.context.close()
-        finally:
-            nginx.terminate()
-            await nginx.wait()

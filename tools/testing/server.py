@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self, TypedDict
+from typing import Any, NamedTuple, Self, TypedDict
 
 from fsharechat.client import send_code
 
@@ -131,6 +131,11 @@ class Server:
         """Its log, and everything else on standard error, since its first start."""
         return self._errors.read_text(errors="replace") if self._errors.exists() else ""
 
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return the lines of its log with an event."""
+        lines = (json.loads(line) for line in self.errors.splitlines() if line.startswith("{"))
+        return [line for line in lines if line["event"] == event]
+
     @property
     def output(self) -> str:
         """Its standard output since its last start."""
@@ -169,8 +174,7 @@ class Server:
         codes: list[str] = []
 
         def found() -> bool:
-            events = (json.loads(line) for line in self.errors.splitlines() if '"login code"' in line)
-            codes[:] = [event["code"] for event in events if event["number"] == number]
+            codes[:] = [one["code"] for one in self.logged("login code") if one["number"] == number]
             return bool(codes)
 
         await until(found, f"no code for {number} in the log")
