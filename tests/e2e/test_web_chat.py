@@ -12,7 +12,7 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, expect
 
-from fsharechat.client import Client, login, text
+from fsharechat.client import Client, ConnectRefused, login, text
 from fsharechat.protocol import messages_pb2 as pb
 from tools.services.service import free_port
 from tools.testing.nginx import NAME, before, nginx
@@ -257,6 +257,26 @@ async def test_a_session_that_has_ended_leads_to_the_login(server: Server, enter
     assert await ann.page.evaluate("indexedDB.databases().then(all => all.length)") == 0
     await ann.log_in()
     ann.faults.clear()
+
+
+async def test_another_device_is_logged_out_from_the_profile(server: Server, enter: Enter) -> None:
+    ann = await enter()
+    phone = await login(server.at.http, ann.number, SUPER_CODE, "phone")
+
+    async def use_the_phone() -> None:
+        async with Client(phone, **server.at.of("ws")) as client:
+            await client.devices.list()
+
+    await use_the_phone()
+    await ann.page.locator("nav .mine").click()
+    await expect(ann.page.locator(".devices li")).to_have_count(2)
+    await expect(ann.page.locator(".devices li", has_text="This browser")).to_have_count(1)
+    assert await ann.axe() == []
+    await ann.page.locator(".devices button").click()
+    await ann.page.locator(".devices button", has_text="Really log out?").click()
+    await expect(ann.page.locator(".devices li")).to_have_count(1)
+    with pytest.raises(ConnectRefused):
+        await use_the_phone()
 
 
 async def test_on_a_phone_there_is_one_column(server: Server, enter: Enter) -> None:

@@ -11,6 +11,7 @@ import {
   addressOf,
   type Content,
   content,
+  type Device,
   type Group,
   type GroupMember,
   isCounted,
@@ -268,6 +269,14 @@ export class Client {
   async changeProfile(type: number, value: string): Promise<void> {
     await this.wire.request("MMI", { type, value });
     await this.refreshUsers([this.me]);
+  }
+
+  devices(): Promise<Device[]> {
+    return this.wire.request<Device[]>("UDL", { version: "0" });
+  }
+
+  async logOutDevice(clientId: string): Promise<void> {
+    await this.wire.request("UDK", { clientId });
   }
 
   // Groups

@@ -134,6 +134,17 @@ export interface MessageReport {
   target: string;
 }
 
+/** A device that is logged in (UDL); `online` and `current` are 0 or 1. */
+export interface Device {
+  clientId: string;
+  kind: string;
+  name: string;
+  loginDt: number | string;
+  seenDt: number | string;
+  online: number;
+  current: number;
+}
+
 export interface Place {
   domain: string;
   url: string;
