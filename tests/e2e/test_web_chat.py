@@ -121,7 +121,7 @@ async def test_a_group_from_its_beginning_to_its_end(server: Server, enter: Ente
 
     await ann.page.get_by_label("Details").click()
     await ann.page.get_by_label("Name of the group").fill("climbers")
-    await ann.page.locator(".details").get_by_role("button", name="Save").click()
+    await ann.page.get_by_label("Name of the group").press("Enter")
     await expect(ben.page.locator(".chat h1")).to_have_text("climbers")
     await ann.page.locator(".details").get_by_label("Remove").first.click()
     await ann.page.locator(".details").get_by_label("Remove").first.click()
@@ -129,6 +129,59 @@ async def test_a_group_from_its_beginning_to_its_end(server: Server, enter: Ente
     await ann.page.get_by_role("button", name="Dismiss the group").click()
     await ann.page.get_by_role("button", name="Really dismiss").click()
     await expect(ann.page.locator(".conversations .row", has_text="climbers")).to_have_count(0)
+
+
+async def test_roles_in_a_group(server: Server, enter: Enter, tmp_path: Path) -> None:
+    ann, ben, cat = await enter(), await enter(), await enter(locale="zh-CN")
+    for other in (ben, cat):
+        await befriend(server, ann, other)
+    names = [one.number[-4:] for one in (ann, ben, cat)]
+    phone = await login(server.at.http, ann.number, SUPER_CODE, "phone")
+    async with Client(phone, **server.at.of("ws")) as client:
+        made = await client.groups.create("sailors", [await ben.uid, await cat.uid])
+    for person in (ann, ben, cat):
+        await person.page.goto(f"{person.url}/#/c/1-0-{made}")
+        await expect(person.page.locator(".composer textarea")).to_be_visible()
+        await person.page.locator(".chat header button").click()
+        await expect(person.page.locator(".members .member")).to_have_count(3)
+
+    async def choose(person: Person, name: str, entry: str) -> None:
+        member = person.page.locator(".members .member", has_text=name)
+        await member.locator("[aria-haspopup=menu]").click()
+        await person.page.get_by_role("menuitem", name=entry).click()
+
+    await choose(ann, names[1], "Make manager")
+    await expect(cat.page.locator(".notice").last).to_contain_text("现在是管理员")
+    await choose(ben, names[2], "Silence for an hour")
+    await expect(ann.page.locator(".members .role", has_text="Silenced until")).to_have_count(1)
+    await expect(cat.page.locator(".notice").last).to_contain_text("禁言至")
+    await choose(ben, names[2], "Let write again")
+    await expect(ann.page.locator(".members .role", has_text="Silenced until")).to_have_count(0)
+
+    await cat.page.locator("[name=groupAlias]").fill("舵手")
+    await cat.page.locator("[name=groupAlias] + button").click()
+    await expect(cat.page.locator(".members .member", has_text="舵手")).to_have_count(1)
+    await cat.say("to the sea")
+    await ann.sees("to the sea")
+    await ann.say("who comes along?")
+    await cat.sees("who comes along?")
+    await expect(ann.bubble("who comes along?").get_by_text("Read by")).to_have_count(1)
+    await ann.bubble("who comes along?").click(button="right")
+    await ann.page.get_by_role("menuitem", name="Who has read this").click()
+    await expect(ann.page.locator("dialog section").first).to_contain_text("舵手")
+    assert await ann.axe() == []
+    await ann.page.keyboard.press("Escape")
+
+    picture = tmp_path / "sail.png"
+    Image.new("RGB", (64, 64), "seagreen").save(picture)
+    await ann.page.locator(".details input[type=file]").set_input_files(picture)
+    await expect(ben.page.locator(".details .portrait img")).to_have_count(1)
+    await choose(ann, names[1], "Hand the group over")
+    await ann.page.locator("dialog").get_by_role("button", name="Hand the group over").click()
+    await expect(ben.page.get_by_role("button", name="Dismiss the group")).to_be_visible()
+    await expect(ann.page.get_by_role("button", name="Leave the group")).to_be_visible()
+    for person in (ann, ben, cat):
+        assert await person.axe() == []
 
 
 def digest_of(file: Path) -> bytes:

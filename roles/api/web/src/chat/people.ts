@@ -23,8 +23,9 @@ export const usePeople = defineStore("people", () => {
   const friends = computed(() => new Map(friendRows.value.map((one) => [one.friendUid, one])));
   const settings = computed(() => new Map(settingRows.value.map((one) => [`${one.scope} ${one.key}`, one.value])));
 
-  function name(uid: string): string {
-    const alias = friends.value.get(uid)?.alias;
+  /** The name to show: one's own alias for a friend, the user's own in the group, or that of the profile. */
+  function name(uid: string, inGroup = ""): string {
+    const alias = friends.value.get(uid)?.alias || inGroup;
     if (alias) return alias;
     const user = users.value.get(uid);
     if (!user) session.here?.client.needUser(uid);

@@ -3,18 +3,24 @@
 import { useI18n } from "vue-i18n";
 import { base64ToUtf8 } from "../wire/crypto";
 import type { MessageRow } from "../wire/database";
-import { type Content, Type } from "../wire/types";
+import { type Content, Member, Type } from "../wire/types";
 import { usePeople } from "./people";
 import { useSession } from "./session";
+import { momentOf } from "./times";
 
 interface GroupChange {
   g?: string;
   o?: string;
   n?: string;
   ms?: string[];
+  /** The type that the members have now, and when their silence ends (a tip of GSM or GTG). */
+  t?: number;
+  u?: number;
 }
 
 const MOST_NAMES = 6;
+const LATEST_MS = 8.64e15;
+const ROLES: unknown[] = [Member.NORMAL, Member.MANAGER, Member.OWNER, Member.SILENCED];
 
 function parsed(content: Content): GroupChange {
   try {
@@ -24,6 +30,9 @@ function parsed(content: Content): GroupChange {
     return {};
   }
 }
+
+const text = (value: unknown, otherwise: string): string => (typeof value === "string" ? value : otherwise);
+const isTime = (ms: unknown): ms is number => typeof ms === "number" && ms > 0 && ms < LATEST_MS;
 
 /** Types that are shown as a line in the middle, not as somebody's bubble. */
 export const isNotice = (type: number): boolean => type >= Type.RECALLED && type < Type.CALL_START;
@@ -40,8 +49,10 @@ export function useSummary(): (row: MessageRow) => string {
   };
 
   return ({ content, from }) => {
-    const change = content.type >= Type.GROUP_CREATED && content.type <= Type.GROUP_PORTRAIT ? parsed(content) : {};
-    const values = { who: who(change.o ?? from), whom: names(change.ms), name: change.n ?? "" };
+    const told =
+      content.type === Type.TIP || (content.type >= Type.GROUP_CREATED && content.type <= Type.GROUP_PORTRAIT);
+    const change = told ? parsed(content) : {};
+    const values = { who: who(text(change.o, from)), whom: names(change.ms), name: text(change.n, "") };
     switch (content.type) {
       case Type.TEXT:
         return content.searchableContent;
@@ -60,7 +71,10 @@ export function useSummary(): (row: MessageRow) => string {
       case Type.RECALLED:
         return t("notice.recalled", { who: who(content.content || from) });
       case Type.TIP:
-        return content.content;
+        if (!ROLES.includes(change.t)) return content.content;
+        if (change.t === Member.SILENCED && isTime(change.u))
+          return t("notice.silencedUntil", { ...values, when: momentOf(change.u) });
+        return t(`notice.type${change.t}`, values);
       case Type.GROUP_CREATED:
         return t("notice.created", values);
       case Type.MEMBERS_ADDED:

@@ -7,10 +7,12 @@ const locale = language === "zh" ? "zh-CN" : navigator.language;
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(locale, { weekday: "short" });
 const date = new Intl.DateTimeFormat(locale, { year: "numeric", month: "numeric", day: "numeric" });
+const moment = new Intl.DateTimeFormat(locale, { dateStyle: "short", timeStyle: "short" });
 const longDate = new Intl.DateTimeFormat(locale, { year: "numeric", month: "long", day: "numeric", weekday: "long" });
 
 export const dayOf = (ms: number): number => new Date(ms).setHours(0, 0, 0, 0);
 export const timeOf = (ms: number): string => clock.format(ms);
+export const momentOf = (ms: number): string => moment.format(ms);
 export const dateOf = (ms: number): string => longDate.format(ms);
 
 export function shortly(ms: number): string {

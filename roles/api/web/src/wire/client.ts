@@ -22,6 +22,7 @@ import {
   Mention,
   plain,
   type Pull,
+  type Reader,
   Scope,
   type Setting,
   Type,
@@ -320,6 +321,24 @@ export class Client {
   /** Change a group: `type` as in contract.md section 5, ModifyGroupInfo. */
   async modifyGroup(groupId: string, type: number, value: string): Promise<void> {
     await this.changeGroup(groupId, "GMI", { type, value });
+  }
+
+  /** Give members a type: NORMAL, MANAGER or SILENCED, this `until` a time (ms; 0: without end). */
+  async setMemberType(groupId: string, uids: string[], type: number, until = 0): Promise<void> {
+    await this.changeGroup(groupId, "GSM", { type, memberIds: uids, until });
+  }
+
+  async transferGroup(groupId: string, newOwner: string): Promise<void> {
+    await this.changeGroup(groupId, "GTG", { newOwner });
+  }
+
+  /** Set the own name in a group, "": none. */
+  async setGroupAlias(groupId: string, alias: string): Promise<void> {
+    await this.changeGroup(groupId, "GMA", { alias });
+  }
+
+  readers(groupId: string): Promise<Reader[]> {
+    return this.wire.request<Reader[]>("GRL", { groupId, line: 0 });
   }
 
   async leaveGroup(groupId: string, dismiss: boolean): Promise<void> {

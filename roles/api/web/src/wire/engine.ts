@@ -227,5 +227,6 @@ export class Engine {
 
 function isGroupChange(row: MessageRow): boolean {
   const { type } = row.content;
-  return row.conv.startsWith(`${Kind.GROUP}-`) && type >= Type.GROUP_CREATED && type <= Type.GROUP_PORTRAIT;
+  const changes = type === Type.TIP || (type >= Type.GROUP_CREATED && type <= Type.GROUP_PORTRAIT);
+  return row.conv.startsWith(`${Kind.GROUP}-`) && changes;
 }

@@ -118,6 +118,14 @@ export interface GroupMember {
   alias: string;
   type: number;
   updateDt: number | string;
+  /** When a silence ends, ms; 0: it has no end, or there is none. */
+  silencedUntil: number | string;
+}
+
+/** A member who has read up to `date`, ms (GRL). */
+export interface Reader {
+  uid: string;
+  date: number | string;
 }
 
 export interface Setting {
