@@ -184,6 +184,42 @@ async def test_roles_in_a_group(server: Server, enter: Enter, tmp_path: Path) ->
         assert await person.axe() == []
 
 
+async def test_a_text_is_edited_and_reacted_to(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter(locale="zh-CN", color_scheme="dark")
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.say("se you at nine")
+    await ben.sees("se you at nine")
+    await ann.page.locator(".composer textarea").fill("a draft")
+    await ann.bubble("se you at nine").click(button="right")
+    await ann.page.get_by_role("menuitem", name="Edit").click()
+    await expect(ann.page.locator(".composer textarea")).to_have_value("se you at nine")
+    await ann.say("see you at nine")
+    for person in (ann, ben):
+        await person.sees("see you at nine")
+    await expect(ben.bubble("see you at nine")).to_contain_text("已编辑")
+    await expect(ben.page.locator(".conversations .row")).to_contain_text("see you at nine")
+    await expect(ann.page.locator(".composer textarea")).to_have_value("a draft")
+
+    await ben.bubble("see you at nine").click(button="right")
+    await ben.page.get_by_role("menuitem", name="用👍回应").click()
+    liked = ann.page.locator(".reactions button")
+    await expect(liked).to_have_text("👍 1")
+    await liked.click()
+    await expect(ben.page.locator(".reactions button")).to_have_text("👍 2")
+    await ben.bubble("see you at nine").click(button="right")
+    for person in (ann, ben):
+        assert await person.axe() == []
+    await ben.page.keyboard.press("Escape")
+    await ann.context.set_offline(True)
+    await ben.page.locator(".reactions button").click()
+    await expect(ben.page.locator(".reactions button")).to_have_text("👍 1")
+    await ann.context.set_offline(False)
+    await expect(liked).to_have_text("👍 1")
+    ann.faults.clear()
+
+
 def digest_of(file: Path) -> bytes:
     return sha256(file.read_bytes()).digest()
 

@@ -10,6 +10,8 @@ import { useSession } from "./session";
 export const useCompose = defineStore("compose", () => {
   const session = useSession();
   const quoted = shallowRef<MessageRow | null>(null);
+  /** The own text that is being edited. */
+  const edited = shallowRef<MessageRow | null>(null);
   const files = shallowRef<File[]>([]);
   /** What a search found: the list of messages shows it. */
   const wanted = shallowRef<MessageRow | null>(null);
@@ -34,5 +36,5 @@ export const useCompose = defineStore("compose", () => {
     }
   }
 
-  return { quoted, files, wanted, details, progress, add, remove, sendFiles };
+  return { quoted, edited, files, wanted, details, progress, add, remove, sendFiles };
 });

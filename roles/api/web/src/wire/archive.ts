@@ -1,8 +1,19 @@
 /** Puts messages into the database: each once, with what they mean for their conversation. */
 
-import { type ConversationRow, type Database, emptyConversation, type MessageRow } from "./database";
+import { type ConversationRow, type Database, emptyConversation, type MessageRow, type ReactionRow } from "./database";
 import { utf8ToBase64 } from "./crypto";
-import { content, conversationOf, isCounted, keyOf, Kind, Mention, padded, Type, type WireMessage } from "./types";
+import {
+  content,
+  conversationOf,
+  isCounted,
+  keyOf,
+  Kind,
+  Mention,
+  padded,
+  type Reaction,
+  Type,
+  type WireMessage,
+} from "./types";
 
 const TRANSPARENT = new Set<number>([
   Type.TYPING,
@@ -24,8 +35,16 @@ export function rowOf(message: WireMessage, me: string): MessageRow {
     local: message.localMessageId || "0",
     tos: Array.isArray(message.tos) ? message.tos : [],
     content: message.content,
+    edited: Number(message.editedDt ?? 0),
   };
 }
+
+const reactionOf = ({ messageUid, uid, emoji, updateDt }: Reaction): ReactionRow => ({
+  id: padded(messageUid),
+  uid,
+  emoji,
+  at: Number(updateDt),
+});
 
 export class Archive {
   constructor(
@@ -85,16 +104,50 @@ export class Archive {
     });
   }
 
+  /** Messages that are here have a new content (contract.md section 8, ME). */
+  async edited(messages: WireMessage[]): Promise<void> {
+    const { db } = this;
+    await db.transaction("rw", db.messages, db.conversations, async () => {
+      for (const row of messages.map((one) => rowOf(one, this.me))) {
+        const known = await db.messages.get(row.id);
+        if (!known || known.content.type === Type.RECALLED || (known.edited ?? 0) > (row.edited ?? 0)) continue;
+        await db.messages.put(row);
+        const conversation = await db.conversations.get(row.conv);
+        if (conversation?.last?.id === row.id) await db.conversations.update(row.conv, { last: row });
+      }
+    });
+  }
+
+  /** A user reacts with these emoji now: the newest word of a user counts. */
+  async reacted(reaction: Reaction): Promise<void> {
+    const { reactions } = this.db;
+    const row = reactionOf(reaction);
+    await this.db.transaction("rw", reactions, async () => {
+      const known = await reactions.get([row.id, row.uid]);
+      if (!known || known.at <= row.at) await reactions.put(row);
+    });
+  }
+
+  /** Keep all reactions that messages with these ids have, in place of those that are here. */
+  async takeReactions(ids: string[], found: Reaction[]): Promise<void> {
+    const { reactions } = this.db;
+    await this.db.transaction("rw", reactions, async () => {
+      await reactions.where("id").anyOf(ids).delete();
+      await reactions.bulkPut(found.map(reactionOf));
+    });
+  }
+
   /** Delete the oldest messages of long conversations where there are more than `most` in all; history has them. */
   async prune(most: number, each: number): Promise<void> {
     const { db } = this;
     if ((await db.messages.count()) <= most) return;
     for (const key of await db.conversations.toCollection().primaryKeys()) {
-      await db.transaction("rw", db.messages, db.conversations, async () => {
+      await db.transaction("rw", db.messages, db.conversations, db.reactions, async () => {
         const rows = db.messages.where("[conv+id]").between([key, ""], [key, "\uffff"]);
         const older = await rows.reverse().offset(each).primaryKeys();
         if (!older.length) return;
         await db.messages.bulkDelete(older);
+        await db.reactions.where("id").anyOf(older).delete();
         await db.conversations.update(key, { whole: false });
       });
     }

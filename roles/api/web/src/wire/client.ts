@@ -22,6 +22,7 @@ import {
   Mention,
   plain,
   type Pull,
+  type Reaction,
   type Reader,
   Scope,
   type Setting,
@@ -32,6 +33,7 @@ import {
 const PAGE = 50;
 const BATCH = 100;
 const GATHER_MS = 30;
+const MOST_REACTIONS = 5;
 const FRESH_MS = 10 * 60_000;
 const READ_FRIEND_REQUESTS = "friend-requests-read";
 
@@ -134,6 +136,28 @@ export class Client {
     await this.archive.recalled(plain(row.id), this.me);
   }
 
+  /** Give an own text another text, at everybody who has it. */
+  async edit(row: MessageRow, text: string): Promise<void> {
+    const made = { ...row.content, searchableContent: text };
+    await this.wire.request("ME", { messageUid: plain(row.id), content: made });
+    const found = await this.wire.request<Pull>("MGI", { messageUids: [plain(row.id)] });
+    await this.archive.edited(found.messageResponseList);
+  }
+
+  /** React to a message with an emoji, or take it back. */
+  async react(row: MessageRow, emoji: string): Promise<void> {
+    const own = (await this.db.reactions.get([row.id, this.me]))?.emoji ?? [];
+    const now = own.includes(emoji) ? own.filter((one) => one !== emoji) : [...own, emoji].slice(-MOST_REACTIONS);
+    await this.wire.request("REA", { messageUid: plain(row.id), emoji: now });
+    await this.refreshReactions([row.id]);
+  }
+
+  /** Ask for the reactions to up to 100 messages; `ids` as in MessageRow. */
+  async refreshReactions(ids: string[]): Promise<void> {
+    const found = await this.wire.request<Reaction[]>("REL", { messageUids: ids.map(plain) });
+    await this.archive.takeReactions(ids, found);
+  }
+
   /** Delete a message in this browser alone. */
   async deleteHere(row: MessageRow): Promise<void> {
     await this.db.messages.delete(row.id);
@@ -191,9 +215,12 @@ export class Client {
   }
 
   async deleteConversation(conv: string): Promise<void> {
-    await this.db.transaction("rw", this.db.conversations, this.db.messages, async () => {
-      await this.db.messages.where("[conv+id]").between([conv, ""], [conv, "\uffff"]).delete();
-      await this.db.conversations.delete(conv);
+    const { db } = this;
+    await db.transaction("rw", db.conversations, db.messages, db.reactions, async () => {
+      const ids = await db.messages.where("[conv+id]").between([conv, ""], [conv, "\uffff"]).primaryKeys();
+      await db.messages.bulkDelete(ids);
+      await db.reactions.where("id").anyOf(ids).delete();
+      await db.conversations.delete(conv);
     });
   }
 

@@ -12,6 +12,16 @@ export interface MessageRow {
   local: string;
   tos: string[];
   content: Content;
+  /** When it was last edited, ms; 0: never. Rows of an older page have none. */
+  edited?: number;
+}
+
+export interface ReactionRow {
+  /** The id of the message, as in MessageRow. */
+  id: string;
+  uid: string;
+  emoji: string[];
+  at: number;
 }
 
 export interface ConversationRow {
@@ -61,6 +71,7 @@ export class Database extends Dexie {
   declare requests: Table<FriendRequest, [number, string, string]>;
   declare settings: Table<Setting, [number, string]>;
   declare receipts: Table<ReceiptRow, [string, string]>;
+  declare reactions: Table<ReactionRow, [string, string]>;
   declare meta: EntityTable<{ key: string; value: number }, "key">;
 
   constructor(uid: string) {
@@ -78,6 +89,7 @@ export class Database extends Dexie {
       receipts: "[conv+uid], conv",
       meta: "key",
     });
+    this.version(2).stores({ reactions: "[id+uid], id" });
   }
 
   async number(key: string): Promise<number> {

@@ -10,7 +10,7 @@ import type { Session } from "./login";
 import { Outbox } from "./outbox";
 import { Receipts } from "./receipts";
 import { syncFriends, syncRequests, syncSettings } from "./sync";
-import { Kind, Type, type Pull, type WireMessage } from "./types";
+import { Kind, Type, type Pull, type Reaction, type WireMessage } from "./types";
 
 const FIRST_MS = 500;
 const MOST_MS = 30_000;
@@ -188,6 +188,13 @@ export class Engine {
         const { messageUid, fromUser } = said as { messageUid: string; fromUser: string };
         return later(this.archive.recalled(String(messageUid), fromUser));
       }
+      case "MEN": {
+        const { messageUid } = said as { messageUid: string };
+        const asked = link.request<Pull>("MGI", { messageUids: [String(messageUid)] });
+        return later(asked.then((found) => this.archive.edited(found.messageResponseList)));
+      }
+      case "REN":
+        return later(this.archive.reacted(said as Reaction));
       case "MRN": {
         const { messageHead, type } = said as { messageHead: string; type: number };
         return this.receipts.notify(link, type, Number(messageHead));

@@ -60,6 +60,16 @@ export interface WireMessage {
   status: number;
   timestamp: number | string;
   content: Content;
+  /** When it was edited, ms; absent if it never was. */
+  editedDt?: number | string;
+}
+
+/** What one user reacts with to a message now (REN, REL). */
+export interface Reaction {
+  messageUid: string;
+  uid: string;
+  emoji: string[];
+  updateDt: number | string;
 }
 
 export interface Pull {

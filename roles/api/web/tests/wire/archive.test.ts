@@ -55,6 +55,37 @@ describe("messages in the database", () => {
     ).not.toContain("secret");
   });
 
+  it("have the newest text that their sender gave them, in the list too", async () => {
+    const archive = newArchive();
+    await archive.take([message(5, "helo"), message(6, "gone")], false);
+    await archive.recalled("6", "ann");
+    await archive.edited([
+      message(5, "hello", { editedDt: 20 }),
+      message(6, "back", { editedDt: 20 }),
+      message(7, "x"),
+    ]);
+    await archive.edited([message(5, "older", { editedDt: "10" })]);
+    const rows = await archive.db.messages.toArray();
+    expect(rows.map((row) => [row.content.searchableContent, row.edited])).toEqual([
+      ["hello", 20],
+      ["", 0],
+    ]);
+    await archive.take([message(8, "last")], false);
+    await archive.edited([message(8, "the last", { editedDt: 30 })]);
+    expect((await archive.db.conversations.get(WITH_ANN))?.last?.content.searchableContent).toBe("the last");
+  });
+
+  it("have the newest reactions of each user", async () => {
+    const archive = newArchive();
+    const said = (emoji: string[], updateDt: number) => ({ messageUid: "5", uid: "ann", emoji, updateDt });
+    await archive.reacted(said(["👍"], 2));
+    await archive.reacted(said(["👎"], 1));
+    expect(await archive.db.reactions.toArray()).toMatchObject([{ uid: "ann", emoji: ["👍"], at: 2 }]);
+    const [kept] = await archive.db.reactions.toArray();
+    await archive.takeReactions([kept!.id], [{ messageUid: "5", uid: "ben", emoji: ["😂"], updateDt: "3" }]);
+    expect(await archive.db.reactions.toArray()).toMatchObject([{ uid: "ben", emoji: ["😂"], at: 3 }]);
+  });
+
   it("mention somebody in a group alone", async () => {
     const archive = newArchive();
     const made = content(Type.TEXT, {
