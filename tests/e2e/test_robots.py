@@ -1,9 +1,6 @@
 """A robot on a whole server, with the agent that ships for development: the stream, then the message."""
 
 import json
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from roles.group.robots import CANNOT
 from tools.testing.chat_completions import KEY, ChatCompletionsServer, event
 from tools.testing.devices import Handset, log_in
+from tools.testing.echo_robot import echo_robot
 from tools.testing.server import SUPER_CODE, Server, until
 
 pytestmark = pytest.mark.slow
@@ -24,19 +22,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def agent() -> Iterator[str]:
-    """Run `fsharechat robot --echo` and return its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "fsharechat", "robot", "--echo", "--listen", listen]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert f"http://{listen}" in process.stdout.readline()
-            yield f"http://{listen}"
-        finally:
-            process.terminate()
-            process.wait(30)
+    with echo_robot() as address:
+        yield address
 
 
 async def test_a_person_asks_a_robot_over_either_transport(tmp_path: Path, agent: str) -> None:

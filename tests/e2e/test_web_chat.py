@@ -1,6 +1,7 @@
 """The chat page in a real browser, on a whole server: what people do, and what others see of it."""
 
 import itertools
+import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
@@ -12,15 +13,18 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, expect
 
+from fsharechat.admin.office import AdminApi
 from fsharechat.client import Client, ConnectRefused, login, text
 from fsharechat.protocol import messages_pb2 as pb
 from tools.services.service import free_port
+from tools.testing.echo_robot import echo_robot
 from tools.testing.nginx import NAME, before, nginx
 from tools.testing.server import SUPER_CODE, Server
 from tools.testing.web import Person, build_pages, web_browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
+API_KEY = "a-key-of-the-tests-of-the-page"
 _NUMBERS = itertools.count(13_600_000_000)
 
 Enter = Callable[..., Awaitable[Person]]
@@ -30,8 +34,10 @@ Enter = Callable[..., Awaitable[Person]]
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     await build_pages()
     folder: Path = tmp_path_factory.mktemp("web")
-    async with Server(folder / "data") as running:
-        yield running
+    with echo_robot() as agent:
+        robots = json.dumps([{"uid": "assistant", "name": "Assistant", "agent": agent}])
+        async with Server(folder / "data", {"ROBOTS__AGENTS": robots, "API__KEY": API_KEY}) as running:
+            yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -218,6 +224,87 @@ async def test_a_text_is_edited_and_reacted_to(server: Server, enter: Enter) -> 
     await ann.context.set_offline(False)
     await expect(liked).to_have_text("👍 1")
     ann.faults.clear()
+
+
+async def do(person: Person, said: str, entry: str) -> None:
+    """Choose an entry of the menu of a message."""
+    await person.bubble(said).click(button="right")
+    await person.page.get_by_role("menuitem", name=entry).click()
+
+
+async def test_a_message_and_a_user_are_reported(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter(locale="zh-CN")
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.say("buy my pills")
+    await ben.sees("buy my pills")
+    await do(ben, "buy my pills", "举报")
+    await ben.page.locator("[name=reason]").fill("广告")
+    assert await ben.axe() == []
+    await ben.page.locator("dialog .primary").click()
+    await expect(ben.page.get_by_text("谢谢，管理员会进行处理。")).to_be_visible()
+    await ben.page.locator("dialog .primary").click()
+    await expect(ben.page.locator("dialog")).to_have_count(0)
+    await ann.page.goto(f"{ann.url}/#/contacts/{await ben.uid}")
+    await ann.page.get_by_role("button", name="Report").click()
+    await ann.page.locator("[name=reason]").fill("no fun at all")
+    await ann.page.locator("dialog .primary").click()
+    await expect(ann.page.get_by_text("Thank you.")).to_be_visible()
+    async with AdminApi(server.at.http, API_KEY) as office:
+        found = json.dumps(await office.ask("GET", "admin", "reports"), ensure_ascii=False)
+    assert all(said in found for said in ("buy my pills", "广告", "no fun at all")), found
+
+
+async def test_a_robot_answers_and_people_keep_others_away(server: Server, enter: Enter) -> None:
+    ann, ben, cat = await enter(), await enter(), await enter()
+    await befriend(server, ann, ben)
+    await ann.page.goto(f"{ann.url}/#/c/0-0-assistant")
+    await ann.page.evaluate(
+        "window.streamed = []; new MutationObserver(() => document.querySelectorAll('.stream')"
+        ".forEach((one) => streamed.push(one.textContent)))"
+        ".observe(document.body, {childList: true, subtree: true, characterData: true})"
+    )
+    await ann.say("are you there, robot?")
+    answer = ann.page.locator(".message:not(.mine) .bubble", has_text="are you there, robot?")
+    await expect(answer).to_have_count(1)
+    await expect(ann.page.locator(".stream")).to_have_count(0)
+    assert len(set(await ann.page.evaluate("streamed"))) > 1
+
+    await chat_of(ann, ben)
+    await ann.page.goto(f"{ann.url}/#/c/0-0-assistant")
+    await answer.click(button="right")
+    await ann.page.get_by_role("menuitem", name="Forward").click()
+    await ann.page.locator("dialog .row", has_text=ben.number[-4:]).click()
+    await chat_of(ben, ann)
+    await ben.sees_part("are you there, robot?")
+    await chat_of(ann, ben)
+    await ann.page.locator(".bubble", has_text="robot").click(button="right")
+    await ann.page.get_by_role("menuitem", name="Recall").click()
+    await expect(ben.page.locator(".notice").last).to_contain_text("recalled a message")
+    await expect(ben.page.locator(".bubble", has_text="robot")).to_have_count(0)
+
+    await ann.page.goto(f"{ann.url}/#/contacts/{await ben.uid}")
+    await ann.page.get_by_label("Alias").fill("Benny")
+    await ann.page.get_by_role("button", name="Save").click()
+    await expect(ann.page.locator(".profile h1")).to_have_text("Benny")
+    await ann.page.get_by_role("button", name="Block").click()
+    await expect(ann.page.get_by_role("button", name="Unblock")).to_be_visible()
+    await ben.say("do you hear me?")
+    await expect(ben.page.get_by_role("alert").filter(has_text="Not sent")).to_be_visible()
+    await ann.page.get_by_role("button", name="Unblock").click()
+    await expect(ann.page.get_by_role("button", name="Send a message")).to_be_visible()
+    await ben.page.get_by_role("button", name="Try again").click()
+    await chat_of(ann, ben)
+    await ann.sees("do you hear me?")
+    await expect(ann.page.locator(".chat h1")).to_have_text("Benny")
+
+    await cat.page.goto(f"{cat.url}/#/contacts/{await ann.uid}")
+    await cat.page.get_by_role("button", name="Ask for friendship").click()
+    await expect(cat.page.get_by_role("button", name="Asked")).to_be_disabled()
+    await ann.page.locator("nav .place").nth(1).click()
+    await ann.page.get_by_role("button", name="Refuse").click()
+    await expect(ann.page.get_by_text("Refused")).to_be_visible()
 
 
 def digest_of(file: Path) -> bytes:

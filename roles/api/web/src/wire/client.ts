@@ -299,6 +299,15 @@ export class Client {
     await this.refreshUsers([this.me]);
   }
 
+  /** Report a user to the administrators. */
+  async reportUser(uid: string, reason: string): Promise<void> {
+    await this.wire.request("RPA", { uid, reason });
+  }
+
+  async reportMessage(row: MessageRow, reason: string): Promise<void> {
+    await this.wire.request("RPA", { messageUid: plain(row.id), reason });
+  }
+
   devices(): Promise<Device[]> {
     return this.wire.request<Device[]>("UDL", { version: "0" });
   }
