@@ -2,6 +2,7 @@
 
 import secrets
 
+from fsharechat.login_numbers import normal_number
 from fsharechat.protocol.signals import UserStatus, UserType
 from fsharechat.rpc import Call
 from fsharechat.settings import Settings
@@ -12,7 +13,7 @@ from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
-from roles.group.login import digest_of, normal_number
+from roles.group.login import digest_of
 from roles.group.presence import PresenceTable
 from roles.group.robot_list import RobotList
 from roles.group.standing import Standing
