@@ -45,6 +45,7 @@ class AliyunSettings(Section):
     access_key_secret: Secret = ""
     sign_name: str = ""
     template: str = ""
+    abroad_template: str = ""
     variable: Annotated[str, Field(min_length=1)] = "code"
     endpoint: WebAddress = "https://dysmsapi.aliyuncs.com"
 
@@ -55,6 +56,7 @@ class TencentSettings(Section):
     app_id: str = ""
     sign_name: str = ""
     template: str = ""
+    abroad_template: str = ""
     variables: Words = ("{code}",)
     region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
     endpoint: WebAddress = "https://sms.tencentcloudapi.com"
