@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fsharechat import urls
+from fsharechat.login_numbers import names_of, normal_invitee
 from fsharechat.settings_types import (
     Count,
     Host,
@@ -44,6 +45,7 @@ class AliyunSettings(Section):
     access_key_secret: Secret = ""
     sign_name: str = ""
     template: str = ""
+    abroad_template: str = ""
     variable: Annotated[str, Field(min_length=1)] = "code"
     endpoint: WebAddress = "https://dysmsapi.aliyuncs.com"
 
@@ -54,6 +56,7 @@ class TencentSettings(Section):
     app_id: str = ""
     sign_name: str = ""
     template: str = ""
+    abroad_template: str = ""
     variables: Words = ("{code}",)
     region: Annotated[str, Field(min_length=1)] = "ap-guangzhou"
     endpoint: WebAddress = "https://sms.tencentcloudapi.com"
@@ -423,15 +426,14 @@ class LimitsSettings(Section):
     edit_seconds: Annotated[Whole, Field(ge=0, le=1_000_000_000)] = 86_400
 
 
-_ENTRY = re.compile(r"1[3-9][0-9]{9}|[^@\s]*@[a-z0-9-]+(\.[a-z0-9-]+)+")
-
-
 def _entries(value: tuple[str, ...]) -> tuple[str, ...]:
-    found = tuple(one.strip().lower() for one in value)
-    for one in found:
-        if not _ENTRY.fullmatch(one):
+    found = []
+    for one in value:
+        entry = normal_invitee(one)
+        if entry is None:
             raise ValueError(f"{one!r} must be a mobile number, an e-mail address, or @ and a domain")
-    return found
+        found.append(entry)
+    return tuple(found)
 
 
 Days = Annotated[Whole, Field(ge=0, le=36_500)]
@@ -450,14 +452,13 @@ class RetentionSettings(Section):
 
 
 class RegistrationSettings(Section):
-    mode: Literal["open", "allowed", "closed"] = "open"
+    mode: Literal["open", "allowed", "invited", "closed"] = "open"
     allowed: Annotated[Words, AfterValidator(_entries)] = ()
 
     def takes(self, number: str) -> bool:
-        """Whether who logs in with a number or address, in lower case, may become a user."""
+        """Whether who logs in with a number or address, in lower case, may become a user without an invitation."""
         if self.mode == "allowed":
-            _, at, domain = number.rpartition("@")
-            return number in self.allowed or (bool(at) and f"@{domain}" in self.allowed)
+            return any(name in self.allowed for name in names_of(number))
         return self.mode == "open"
 
 

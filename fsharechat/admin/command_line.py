@@ -87,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_reports(reports)
     _add_bots(subjects.add_parser("bots", help="make, list, end bots that log in by a token"))
 
+    _add_invitations(subjects.add_parser("invitations", help="make, list, end invitations of new users"))
+
     sessions = _command(
         subjects, "sessions", commands.sessions, "show the devices of a user, or count all online"
     )
@@ -300,6 +302,24 @@ def _add_bots(parser: argparse.ArgumentParser) -> None:
         ("revoke", commands.revoke_bot, "take the token of a bot back, and disconnect it"),
     ):
         _command(bots, name, run, what).add_argument("name", help="the name of the bot")
+
+
+def _add_invitations(parser: argparse.ArgumentParser) -> None:
+    invitations = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_paging(_command(invitations, "list", commands.list_invitations, "list the invitations"))
+    create = _command(
+        invitations,
+        "create",
+        commands.create_invitation,
+        "invite somebody; without a number, print a code that lets its bearers in",
+    )
+    create.add_argument(
+        "invitee", nargs="?", default="", help='mobile number, e-mail address, or domain ("@example.org")'
+    )
+    create.add_argument("--count", type=int, default=1, metavar="N", help="how many new users it makes; 1")
+    create.add_argument("--days", type=int, default=7, metavar="N", help="how many days it is good; 7")
+    revoke = _command(invitations, "revoke", commands.revoke_invitation, "end an invitation at once")
+    revoke.add_argument("invitation", help="the id of the invitation")
 
 
 def _add_reports(parser: argparse.ArgumentParser) -> None:

@@ -387,6 +387,38 @@ def _bots(bots: Sequence[dict[str, Any]]) -> str:
     return table(("name", "uid", "token is good", "token made"), rows, "no bots found")
 
 
+# Invitations
+
+
+async def create_invitation(office: AdminApi, args: Namespace) -> CommandOutput:
+    body = {"invitee": args.invitee, "count": args.count, "days": args.days}
+    made = await office.ask("POST", "admin", "invitations", body=body)
+    return CommandOutput(made, made["code"] or _invitations([made]))
+
+
+async def list_invitations(office: AdminApi, args: Namespace) -> CommandOutput:
+    return await _list(office, args, "invitations", {"after": args.after}, _invitations)
+
+
+async def revoke_invitation(office: AdminApi, args: Namespace) -> CommandOutput:
+    revoked = await office.ask("DELETE", "admin", "invitations", args.invitation)
+    return CommandOutput(revoked, _invitations([revoked]))
+
+
+def _invitations(found: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (
+            one["id"],
+            one["invitee"] or "who has the code",
+            f"{one['used']}/{one['count']}",
+            one["good"],
+            moment(one["expiresAt"]),
+        )
+        for one in found
+    ]
+    return table(("id", "for", "used", "is good", "until"), rows, "there are no invitations")
+
+
 # Reports of abuse
 
 

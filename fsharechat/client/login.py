@@ -12,25 +12,28 @@ from fsharechat.protocol.crypto import CryptoError, open_login_token
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 
 
-async def send_code(http_url: str, mobile: str) -> None:
+async def send_code(http_url: str, mobile: str, *, invitation: str = "") -> None:
     """Ask the server to send a login code to `mobile`, a number or an e-mail address.
+
+    `invitation` is the code of an invitation, for servers that make new users by invitation only.
 
     Raises LoginError if it refuses, Disconnected if it cannot be reached.
     """
-    await _post(http_url, "/send_code", {"mobile": mobile})
+    await _post(http_url, "/send_code", {"mobile": mobile} | _invited(invitation))
 
 
 async def login(
-    http_url: str, mobile: str, code: str, client_id: str, *, device_name: str = ""
+    http_url: str, mobile: str, code: str, client_id: str, *, device_name: str = "", invitation: str = ""
 ) -> Credentials:
     """Log in with a code and return the credentials of the device `client_id`.
 
-    `device_name` is what the user's list of devices calls it, up to 64 characters.
+    `device_name` is what the user's list of devices calls it, up to 64 characters. `invitation` is as for
+    `send_code`.
 
     Raises LoginError if the server refuses, Disconnected if it cannot be reached, InvalidReply if the answer is no
     login.
     """
-    body = {"mobile": mobile, "code": code, "clientId": client_id}
+    body = {"mobile": mobile, "code": code, "clientId": client_id} | _invited(invitation)
     if device_name:
         body["deviceName"] = device_name
     result = await _post(http_url, "/login", body)
@@ -46,6 +49,10 @@ async def login(
         )
     except (CryptoError, KeyError, TypeError) as error:
         raise InvalidReply(f"/login: {error}") from error
+
+
+def _invited(invitation: str) -> dict[str, str]:
+    return {"invitation": invitation} if invitation else {}
 
 
 async def _post(http_url: str, path: str, body: Mapping[str, str]) -> Any:

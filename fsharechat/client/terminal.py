@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         "--client-id", metavar="ID", help="the name of this device; made up at the first login"
     )
     parser.add_argument(
+        "--invitation",
+        default="",
+        metavar="CODE",
+        help="the code of an invitation, where new users need one",
+    )
+    parser.add_argument(
         "--state",
         type=Path,
         metavar="DIR",
@@ -116,18 +122,22 @@ async def _session(args: argparse.Namespace, number: str, state: State, screen: 
 
 async def _login(args: argparse.Namespace, number: str, screen: Console) -> Credentials:
     client_id = args.client_id or f"terminal-{secrets.token_hex(8)}"
+
+    async def enter(code: str) -> Credentials:
+        return await login(args.http, number, code, client_id, invitation=args.invitation)
+
     try:
         if args.code is not None:
-            return await login(args.http, number, args.code, client_id)
-        await send_code(args.http, number)
+            return await enter(args.code)
+        await send_code(args.http, number, invitation=args.invitation)
         for _ in range(CODE_ATTEMPTS - 1):
             try:
-                return await login(args.http, number, await _ask_code(number, screen), client_id)
+                return await enter(await _ask_code(number, screen))
             except LoginError as error:
                 if error.code != LoginCode.WRONG_CODE:
                     raise
                 screen.say("That code is wrong; try again.")
-        return await login(args.http, number, await _ask_code(number, screen), client_id)
+        return await enter(await _ask_code(number, screen))
     except Disconnected as error:
         raise Failure(f"{_sentence(str(error))}\nIs the server running? --http says where it is.") from error
     except ClientError as error:

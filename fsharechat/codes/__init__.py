@@ -12,6 +12,10 @@ class CodeUnconfirmed(CodeError):
 
 
 class CodeSender(ABC):
+    def reaches(self, number: str) -> bool:
+        """Return whether it sends to a number or address of the kind that it is for."""
+        return True
+
     @abstractmethod
     async def send(self, number: str, code: str) -> None:
         """Send a login code to a mobile number or e-mail address. Raises CodeError."""

@@ -9,6 +9,7 @@ from Tea.exceptions import TeaException
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.sms import SmsCodes, failure
+from fsharechat.login_numbers import abroad
 from fsharechat.settings_schema import AliyunSettings
 
 
@@ -35,11 +36,15 @@ class AliyunCodes(SmsCodes):
             )
         )
 
+    def reaches(self, number: str) -> bool:
+        return not abroad(number) or bool(self._settings.abroad_template)
+
     def request(self, number: str, code: str) -> None:
+        settings = self._settings
         request = SendSmsRequest(
-            phone_numbers=number,
-            sign_name=self._settings.sign_name,
-            template_code=self._settings.template,
+            phone_numbers=number.removeprefix("+"),
+            sign_name=settings.sign_name,
+            template_code=settings.abroad_template if abroad(number) else settings.template,
             template_param=orjson.dumps({self._settings.variable: code}).decode(),
         )
         try:

@@ -24,11 +24,12 @@ class Delivery(CodeSender):
 
     def reaches(self, number: str) -> bool:
         """Return whether there is a provider for a mobile number or e-mail address."""
-        return self._sender(number) is not None
+        sender = self._sender(number)
+        return sender is not None and sender.reaches(number)
 
     async def send(self, number: str, code: str) -> None:
         sender = self._sender(number)
-        if sender is None:
+        if sender is None or not sender.reaches(number):
             raise CodeError("no provider for this kind of number")
         if self._sending >= self.at_once:
             raise CodeError(f"{self.at_once} codes are being sent already")
@@ -39,7 +40,7 @@ class Delivery(CodeSender):
         except TimeoutError:
             raise CodeUnconfirmed(f"no answer within {self.seconds:g} s") from None
         except CodeError as error:
-            raise type(error)(_without(str(error), code, number)) from None
+            raise type(error)(_without(str(error), code, number.removeprefix("+"))) from None
         finally:
             self._sending -= 1
 

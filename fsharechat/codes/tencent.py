@@ -11,6 +11,7 @@ from tencentcloud.sms.v20210111.sms_client import SmsClient
 
 from fsharechat.codes import CodeError, CodeUnconfirmed, fill
 from fsharechat.codes.sms import SmsCodes, failure
+from fsharechat.login_numbers import abroad
 from fsharechat.settings_schema import TencentSettings
 
 
@@ -24,12 +25,19 @@ class TencentCodes(SmsCodes):
         self._seconds = seconds
         self._thread = threading.local()
 
+    def reaches(self, number: str) -> bool:
+        return not abroad(number) or bool(self._settings.abroad_template)
+
     def request(self, number: str, code: str) -> None:
         request = SendSmsRequest()
-        request.PhoneNumberSet = [f"+86{number}"]
         request.SmsSdkAppId = self._settings.app_id
-        request.SignName = self._settings.sign_name
-        request.TemplateId = self._settings.template
+        if abroad(number):  # signatures of the mainland are not for other countries, and there none is needed
+            request.PhoneNumberSet = [number]
+            request.TemplateId = self._settings.abroad_template
+        else:
+            request.PhoneNumberSet = [f"+86{number}"]
+            request.SignName = self._settings.sign_name
+            request.TemplateId = self._settings.template
         request.TemplateParamSet = [
             fill(variable, code, self._minutes) for variable in self._settings.variables
         ]

@@ -118,6 +118,23 @@ bots = Table(
     sqlite_with_rowid=False,
 )
 
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("digest", few_bytes(32), nullable=False, comment="Of its code; empty if it has none."),
+    Column("invitee", String(255), nullable=False, comment="A number, an address or a domain, or empty."),
+    Column("places", Integer, nullable=False, comment="How many new users it makes."),
+    Column("used", Integer, nullable=False, server_default="0", comment="How many it has made."),
+    Column("created_ms", MS, nullable=False),
+    Column("expires_ms", MS, nullable=False),
+    Index("invitations_digest", "digest"),
+    Index("invitations_invitee", "invitee"),
+    Index("invitations_expires_ms", "expires_ms"),
+    comment="Who may become a user.",
+    sqlite_with_rowid=False,
+)
+
 device_seen = Table(
     "device_seen",
     metadata,

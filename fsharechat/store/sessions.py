@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fsharechat.clock import within
 from fsharechat.protocol.signals import LoginCode, UserStatus
-from fsharechat.store import address_limits, cursors, users
+from fsharechat.store import address_limits, cursors, invitations, users
 from fsharechat.store.address_limits import AddressLimit, Counted
 from fsharechat.store.unit import Dialect, Query, Unit, chunks, flat, select_in
 
@@ -186,7 +186,7 @@ class Guess(NamedTuple):
 
     `is_super`: whether it is the super code, None if the server has none. `retried`: the same call may have been
     carried out already. `address`: its origin; an empty one is not counted. `may_register`: whether it may make a new
-    user.
+    user. `invitation`: the digest of the code of an invitation, empty if it brings none; None if no invitation helps.
     """
 
     number: str
@@ -196,6 +196,7 @@ class Guess(NamedTuple):
     retried: bool = False
     address: str = ""
     may_register: bool = True
+    invitation: bytes | None = None
 
 
 class LoginResult(NamedTuple):
@@ -231,17 +232,20 @@ def new_code(
     retried: bool = False,
     address: str = "",
     may_register: bool = True,
+    invitation: bytes | None = None,
 ) -> Unit[NewCode]:
     """Keep a code for sending, if the number and the `address` may have another one: SUCCESS or TOO_OFTEN.
 
-    A user who does not exist and may not register gets INVALID_NUMBER. That counts for the address too. A retried
-    call does not wait for `resend_ms`, and is not counted again: the earlier code may be its own first try.
+    A user who does not exist, may not register and is not invited gets INVALID_NUMBER. That counts for the address
+    too. An `invitation` (see Guess) is not used up. A retried call does not wait for `resend_ms`, and is not counted
+    again: the earlier code may be its own first try.
     """
     if not retried:
         wait_ms = yield from address_limits.take(dialect, Counted.CODES, address, now, rules.address_codes)
         if wait_ms:
             return NewCode(LoginCode.TOO_OFTEN, LoginCodes(), wait_ms)
-    if not may_register and not (yield from users.has_number(dialect, number)):
+    stranger = not may_register and not (yield from users.has_number(dialect, number))
+    if stranger and (yield from _invited(dialect, number, invitation, now)) is None:
         return NewCode(LoginCode.INVALID_NUMBER, LoginCodes())
     # A missing row cannot be locked, and then two processes would both send a first code to the number.
     yield Query(
@@ -312,7 +316,8 @@ def log_in(
 
     A blocked user gets NO_SESSION, but only for a right code: nobody else learns of the block. A retried call that
     was carried out already gives the device a session again, with the same `created`. An address that has guessed or
-    logged in too often gets TOO_OFTEN. A user who does not exist and may not register gets INVALID_NUMBER.
+    logged in too often gets TOO_OFTEN. A user who does not exist, may not register and is not invited gets
+    INVALID_NUMBER. An invitation counts the user whom it makes.
     """
     wait_ms = yield from address_limits.wait(
         dialect, Counted.WRONG_CODES, guess.address, now, rules.address_guesses
@@ -325,15 +330,27 @@ def log_in(
     result = yield from use_code(dialect, guess, now, rules)
     if result is not LoginCode.SUCCESS:
         return LoginResult(result)
+    invited: str | None = None
     if not guess.may_register and not (yield from users.has_number(dialect, guess.number)):
-        return LoginResult(LoginCode.INVALID_NUMBER)
+        invited = yield from _invited(dialect, guess.number, guess.invitation, now)
+        if invited is None:
+            return LoginResult(LoginCode.INVALID_NUMBER)
     uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
+    if invited is not None and created:
+        yield from invitations.take(dialect, invited)
     if status == UserStatus.BLOCKED:
         return LoginResult(LoginCode.NO_SESSION, uid, status)
     if guess.retried and not created:
         created = yield from _came_with(uid, guess.client_id)
     session = yield from renew(dialect, uid, guess.client_id, fresh)
     return LoginResult(result, uid, status, created, session)
+
+
+def _invited(dialect: Dialect, number: str, invitation: bytes | None, now: int) -> Unit[str | None]:
+    """Return the id of an invitation that lets a number register, see Guess."""
+    if invitation is None:
+        return None
+    return (yield from invitations.find(dialect, number, invitation, now))
 
 
 def _came_with(uid: str, client_id: str) -> Unit[bool]:

@@ -152,6 +152,9 @@ class Login:
             if not 0 < len(value) <= MAX_TEXT:
                 return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT))
             wanted[key] = value
+        invitation = body.get("invitation", "")
+        if type(invitation) is str and len(invitation) <= MAX_TEXT:
+            wanted["invitation"] = invitation
         if method is Method.LOGIN:
             agent = request.headers.get("User-Agent", "")
             name = body.get("deviceName", "")

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from fsharechat.admin.rights import AdminRole
+from fsharechat.clock import now_ms
 from fsharechat.node import Node
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import TRANSPARENT_TYPES, PersistFlag
@@ -81,6 +82,7 @@ PUSH = Endpoint(
 
 _USERS, _SESSIONS, _GROUPS, _WORDS = "Users", "Sessions", "Groups", "Sensitive words"
 _BOTS, _REPORTS, _ROBOTS = "Bots", "Reports of abuse", "Robots"
+_INVITATIONS = "Invitations"
 _ACCOUNTS, _SERVER = "Administrators", "Administration of the server"
 _USER = "/admin/users/{user}"
 """`user` is a uid or a login number."""
@@ -92,6 +94,11 @@ _ACCOUNT = "/admin/accounts/{account}"
 def audit_call(asked: dict[str, Any], _: Settings) -> dict[str, Any]:
     """Return the call for a page of the audit log: `actor` and `op` are those of the call itself."""
     return {**asked, "who": asked["actor"], "what": asked["op"]}
+
+
+def invitation_call(asked: dict[str, Any], _: Settings) -> dict[str, Any]:
+    """Return the call that makes an invitation, with its id: a call between processes may be repeated."""
+    return {**asked, "id": f"{now_ms():012x}{secrets.token_hex(4)}"}
 
 
 ADMIN = (
@@ -455,6 +462,38 @@ ADMIN = (
         "Take the token of a bot back, and end its connection. Its user stays.",
         shapes.BotUser,
         _BOTS,
+    ),
+    Endpoint(
+        "GET",
+        "/admin/invitations",
+        "invitations.list",
+        "List the invitations, the oldest first; those that ended go after 90 days.",
+        shapes.InvitationPage,
+        _INVITATIONS,
+        query=shapes.InvitationsQuery,
+        needs=AdminRole.READ,
+    ),
+    Endpoint(
+        "POST",
+        "/admin/invitations",
+        "invitations.create",
+        "Invite a number, an e-mail address or a domain, or whoever has the code in the answer.",
+        shapes.InvitationWithCode,
+        _INVITATIONS,
+        body=shapes.NewInvitation,
+        prepare=invitation_call,
+        logged=("invitee", "count", "days"),
+        target="invitee",
+        needs=AdminRole.PEOPLE,
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin/invitations/{invitation}",
+        "invitations.revoke",
+        "End an invitation. Who has come by it stays.",
+        shapes.InvitationShown,
+        _INVITATIONS,
+        needs=AdminRole.PEOPLE,
     ),
     Endpoint(
         "GET",

@@ -414,6 +414,42 @@ class BotUsers(ApiObject):
     next: str
 
 
+class InvitationsQuery(Strict):
+    after: Annotated[str, Field(max_length=32)] = _AFTER
+    limit: int = _limit(200)
+
+
+class NewInvitation(Strict):
+    invitee: Annotated[str, Field(max_length=254)] = Field(
+        "",
+        description='The number, the e-mail address or the domain ("@example.org") that is invited; '
+        "empty: whoever has the code.",
+    )
+    count: int = Field(1, ge=1, le=100_000, description="How many new users it makes.")
+    days: int = Field(7, ge=1, le=3650, description="How many days it is good.")
+
+
+class InvitationShown(ApiObject):
+    id: str
+    invitee: str = Field(
+        description="The number, address or domain that is invited; empty: whoever has the code."
+    )
+    count: int = Field(description="How many new users it makes.")
+    used: int = Field(description="How many it has made.")
+    createdAt: Number64
+    expiresAt: Number64
+    good: bool = Field(description="Whether it still makes a user.")
+
+
+class InvitationWithCode(InvitationShown):
+    code: str = Field(description="Empty if it is for an invitee. It is shown only here.")
+
+
+class InvitationPage(ApiObject):
+    invitations: list[InvitationShown]
+    next: str
+
+
 class ReportsQuery(Strict):
     after: Annotated[str, Field(pattern="^[0-9]{0,18}$")] = _AFTER
     limit: int = _limit(200)

@@ -23,6 +23,7 @@ from roles.group import (
     admin_accounts,
     admin_bots,
     admin_groups,
+    admin_invitations,
     admin_keys,
     admin_personal,
     admin_robots,
@@ -60,8 +61,8 @@ _MODULES = (
     *(reactions, recall, reports, robot_streams, settings, turn, users, admin_server),
 )
 _OFFICE = (
-    *(abuse, admin_accounts, admin_bots, admin_groups, admin_keys, admin_personal, admin_robots),
-    *(admin_server, admin_users, admin_words, open_push),
+    *(abuse, admin_accounts, admin_bots, admin_groups, admin_invitations, admin_keys, admin_personal),
+    *(admin_robots, admin_server, admin_users, admin_words, open_push),
 )
 
 HANDLERS = add_up(

@@ -2,6 +2,7 @@
 
 import secrets
 
+from fsharechat.login_numbers import normal_mobile, normal_number
 from fsharechat.protocol.signals import UserStatus, UserType
 from fsharechat.rpc import Call
 from fsharechat.settings import Settings
@@ -12,7 +13,7 @@ from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
-from roles.group.login import digest_of, normal_number
+from roles.group.login import digest_of
 from roles.group.presence import PresenceTable
 from roles.group.robot_list import RobotList
 from roles.group.standing import Standing
@@ -68,11 +69,12 @@ _ORDERS = {"uid": "uid", "number": "number", "displayName": "display_name", "upd
 async def list_users(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     wanted: str = request["status"]
+    search = normal_mobile(request["search"]) or request["search"]
     status = UserStatus[wanted.upper()] if wanted else None
     column = _ORDERS[request.get("sort", "uid")]
     order = Order(column, request.get("order") == "desc")
     after = cursor_of(request["after"])
-    found = await store.search_for(OFFICE, admin.accounts, request["search"], status, order, after, limit + 1)
+    found = await store.search_for(OFFICE, admin.accounts, search, status, order, after, limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     return {
         "users": list(map(_shown, found[:limit])),

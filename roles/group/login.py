@@ -1,8 +1,8 @@
 """Login codes and login (contract.md section 3)."""
 
 import hmac
-import re
 import secrets
+from collections.abc import Mapping
 
 import orjson
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.delivery import Delivery
 from fsharechat.errors import StoreError
+from fsharechat.login_numbers import normal_number
 from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method, Reply
@@ -23,17 +24,6 @@ from roles.group.handlers import Handlers
 from roles.group.tokens import NewSecrets, TokenSigner
 
 log = structlog.get_logger(__name__)
-
-_MOBILE = re.compile(r"1[3-9][0-9]{9}")
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f\"(),:;<>\[\\\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]*\.)+[A-Za-z]{2,}")
-
-
-def normal_number(text: object) -> str | None:
-    """Return a mobile number or e-mail address in the form that is kept, None if the text is neither."""
-    if not isinstance(text, str) or len(text) > 254:
-        return None
-    number = text.strip().lower()
-    return number if _MOBILE.fullmatch(number) or _EMAIL.fullmatch(number) else None
 
 
 def rules(settings: Settings) -> CodeRules:
@@ -82,6 +72,7 @@ async def send_code(
             call.retried,
             request.get("address", ""),
             settings.registration.takes(number),
+            _invitation(settings, tokens, request),
         )
         if made.result is not LoginCode.SUCCESS:
             uninvited = made.result is LoginCode.INVALID_NUMBER
@@ -116,6 +107,7 @@ async def login(
         call.retried,
         request.get("address", ""),
         settings.registration.takes(number),
+        _invitation(settings, tokens, request),
     )
     agent, name = request.get("agent", ""), request.get("deviceName", "")
     fresh = LoginSession(*NewSecrets.make(), issued_ms=now, agent=agent, name=name)
@@ -137,6 +129,18 @@ async def login(
 
 def digest_of(tokens: TokenSigner, number: str, code: str) -> bytes:
     return tokens.digest("login code", f"{number} {code}")
+
+
+def invitation_digest(tokens: TokenSigner, code: str) -> bytes:
+    return tokens.digest("invitation", code.strip().lower())
+
+
+def _invitation(settings: Settings, tokens: TokenSigner, request: Mapping[str, str]) -> bytes | None:
+    """Return the invitation of a request, as a Guess has it."""
+    if settings.registration.mode != "invited":
+        return None
+    code = request.get("invitation", "").strip()
+    return invitation_digest(tokens, code) if code else b""
 
 
 def is_super_code(settings: Settings, code: str) -> bool | None:

@@ -6,13 +6,13 @@ from hashlib import blake2b
 
 import structlog
 
+from fsharechat.login_numbers import normal_number
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.rpc import Call
 from fsharechat.store import admin
 from fsharechat.store.store import Store
 from roles.group.admin import OfficeRequest, Operations
 from roles.group.clock import ServerClock
-from roles.group.login import normal_number
 from roles.group.outbox import EventOutbox
 from roles.group.own_messages import send_private
 

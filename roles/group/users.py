@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import structlog
 
 from fsharechat.errors import Refusal, StoreError
+from fsharechat.login_numbers import normal_mobile
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
 from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, USER, sent_size
@@ -125,7 +126,8 @@ _NOT_READ = (InfoType.PORTRAIT, InfoType.GENDER)
 async def search(
     settings: Settings, store: Store, call: Call, request: pb.SearchUserRequest
 ) -> pb.SearchUserResult:
-    keyword = request.keyword.strip()
+    typed = request.keyword.strip()
+    keyword = normal_mobile(typed) or typed
     page = min(max(request.page, 0), MAX_PAGE)
     if not keyword or len(keyword) > MAX_KEYWORD:
         return pb.SearchUserResult()  # no name is so long

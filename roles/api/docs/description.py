@@ -25,13 +25,14 @@ _NAMES = {
     "account": "The name of an administrator.",
     "robot": "The uid of a robot.",
     "bot": "The name of a bot.",
+    "invitation": "The id of an invitation.",
     "report": "The id of a report of abuse.",
 }
 _REFUSALS = {
     400: "The request is wrong; the message names the field.",
     401: "The key is missing or wrong, or the session has ended.",
     403: "The server has no key, or the administrator may not do it.",
-    404: "There is no such user, device, group, bot or report.",
+    404: "There is no such user, device, group, bot, invitation or report.",
     409: "The present state does not allow it; the message says why.",
     413: f"The body is larger than {MAX_BODY} bytes.",
     415: "The body has a Content-Encoding.",

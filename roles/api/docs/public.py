@@ -12,6 +12,9 @@ LOGIN_TAG, MEDIA_TAG, SERVER_TAG, ADMIN_TAG = "Login", "Media", "The server", "A
 
 class CodeRequest(BaseModel):
     mobile: str = Field(max_length=255, description="A mobile number or e-mail address.")
+    invitation: str = Field(
+        default="", max_length=255, description="The code of an invitation, where new users need one."
+    )
 
 
 class LoginRequest(CodeRequest):

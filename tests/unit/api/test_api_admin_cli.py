@@ -301,6 +301,20 @@ async def test_bots_are_made_listed_and_revoked(run: Run) -> None:
         assert (refused.code, refused.out) == (1, "")
 
 
+async def test_invitations_are_made_listed_and_revoked(run: Run) -> None:
+    code = await run("invitations", "create", "--count", "3")
+    assert (code.code, len(code.out.strip())) == (0, 16)
+    made = await run("invitations", "create", "@Example.org", "--days", "2")
+    id, *rest = made.lines[1]
+    assert rest[:3] == ["@example.org", "0/1", "yes"]
+    listed = await run("invitations", "list")
+    assert [line[1] for line in listed.lines[1:]] == ["who", "@example.org"]
+    assert code.out.strip() not in listed.out
+    assert (await run("invitations", "revoke", id)).lines[1][:4] == [id, "@example.org", "0/1", "no"]
+    assert (await run("invitations", "revoke", "none")).code == 1
+    assert (await run("invitations", "create", "nobody")).code == 1
+
+
 async def test_administrators_are_made_changed_and_removed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     typed = iter(["correct horse", "correct horse", "one thing", "another thing"])
     monkeypatch.setattr("getpass.getpass", lambda _: next(typed))

@@ -81,6 +81,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
     await write(abuse.keep, AbuseReport(7, uid, "u", 0, "spam", b"", 5), 9)
     ben = await desk.user("ben@example.com")
     await write(groups.put_members, "g1", [NewMember(uid, 2), NewMember(ben, 0)], 5)
+    invitation = (await desk.ask("POST", "/admin/invitations", {})).body["result"]["id"]
     asked: list[tuple[str, str, str, object]] = [
         ("POST", PUSH, PUSH, {"mobiles": [NUMBER, "x"], "content": {"content": {"type": 1}}}),
         ("POST", "/admin/users", "/admin/users", {"number": "ann@example.com"}),
@@ -125,6 +126,9 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("POST", "/admin/bots", "/admin/bots", {"name": "ci"}),
         ("GET", "/admin/bots", "/admin/bots", None),
         ("DELETE", "/admin/bots/{bot}", "/admin/bots/ci", None),
+        ("POST", "/admin/invitations", "/admin/invitations", {"invitee": "ann@example.com", "count": 2}),
+        ("GET", "/admin/invitations", "/admin/invitations", None),
+        ("DELETE", "/admin/invitations/{invitation}", f"/admin/invitations/{invitation}", None),
         ("GET", "/admin/reports", "/admin/reports", None),
         ("DELETE", "/admin/reports/{report}", "/admin/reports/7", None),
         ("DELETE", "/admin/users/{user}", f"/admin/users/{uid}", None),

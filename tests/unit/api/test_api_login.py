@@ -6,6 +6,7 @@ from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.store import sessions
 from tests.unit.api.api_kit import NUMBER, Site
+from tests.unit.api.office_kit import Desk
 
 SUCCESS = LoginCode.SUCCESS
 
@@ -58,7 +59,7 @@ async def test_an_e_mail_address_is_a_number_too_whatever_its_case(site: Site) -
         "12812345678",
         "1381234567",
         "138123456789",
-        "+8613812345678",
+        "+8612812345678",
         "1381234567x",
         "１３８１２３４５６７８",
         "ann",
@@ -81,6 +82,26 @@ async def test_what_is_no_number_is_refused(site: Site, number: object) -> None:
         assert answer.code == LoginCode.INVALID_NUMBER
         assert answer.body["result"] is None
     assert [line for line in site.logs if line["event"] == "login code"] == []
+
+
+async def test_a_number_of_another_country_is_one_user_however_it_is_written(site: Site) -> None:
+    first = await site.login(await site.new_code("+4915112345678"), "004915112345678")
+    assert (first.code, first.body["result"]["register"]) == (LoginCode.SUCCESS, True)
+    site.now += 60_000
+    again = await site.login(await site.new_code("004915112345678"), "+4915112345678")
+    assert again.body["result"]["userId"] == first.body["result"]["userId"]
+    desk = Desk(site)
+    for written in ("+4915112345678", "%2B4915112345678", "004915112345678"):
+        found = await desk.ask("GET", f"/admin/users/{written}")
+        assert found.body["result"]["number"] == "+4915112345678"
+    listed = await desk.ask("GET", "/admin/users?search=004915112345678")
+    assert [user["number"] for user in listed.body["result"]["users"]] == ["+4915112345678"]
+    assert (await desk.ask("POST", "/admin/users", {"number": "004915112345678"})).status == 409
+
+
+async def test_a_mainland_number_is_the_same_with_its_country(site: Site) -> None:
+    first = await site.login(await site.new_code(f"+86{NUMBER}"))
+    assert first.body["result"]["register"] is True
 
 
 async def test_a_number_that_is_a_json_number_is_taken(site: Site) -> None:

@@ -6,11 +6,12 @@ from fsharechat import settings as s
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.store import users
 from tests.unit.api.api_kit import NUMBER, Site
+from tests.unit.api.office_kit import Desk
 
 STRANGER = "13900000009"
 
 
-@pytest.fixture(params=["allowed", "closed"])
+@pytest.fixture(params=["allowed", "closed", "invited"])
 def registration(request: pytest.FixtureRequest) -> s.RegistrationSettings:
     return s.RegistrationSettings(
         mode=request.param, allowed=("13812345678", "Ann@Example.com", "@corp.example")
@@ -38,6 +39,17 @@ async def test_who_is_there_logs_in_whatever_the_list_says(site: Site) -> None:
     answer = await site.login(await site.new_code(STRANGER), STRANGER)
     assert (answer.code, answer.body["result"]["userId"]) == (LoginCode.SUCCESS, "someone")
     assert answer.body["result"]["register"] is False
+
+
+async def test_whom_an_administrator_makes_logs_in_with_the_administrators_code(site: Site) -> None:
+    desk = Desk(site)
+    assert (await desk.ask("POST", f"/admin/users/{STRANGER}/code")).status == 404
+    made = await desk.ask("POST", "/admin/users", {"number": STRANGER})
+    code = (await desk.ask("POST", f"/admin/users/{STRANGER}/code")).body["result"]["code"]
+    answer = await site.login(code, STRANGER)
+    assert answer.code == LoginCode.SUCCESS
+    assert answer.body["result"]["userId"] == made.body["result"]["uid"]
+    assert [line for line in site.logs if line["event"] == "login code"] == []
 
 
 async def test_those_of_the_list_register_where_it_counts(

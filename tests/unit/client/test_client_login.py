@@ -55,6 +55,15 @@ async def test_login_opens_the_token(serve: Serve) -> None:
     assert credentials == Credentials("u1", "dG9rZW4=", "0123456789abcdef", "db", "device-1", True)
 
 
+async def test_an_invitation_goes_with_both_requests(serve: Serve) -> None:
+    url, asked = await serve({"code": 6, "message": "error", "result": None})
+    with pytest.raises(LoginError):
+        await send_code(url, "13800000001", invitation="abc")
+    with pytest.raises(LoginError):
+        await login(url, "13800000001", "66666", "device-1", invitation="abc")
+    assert [body["invitation"] for _, body in asked] == ["abc", "abc"]
+
+
 @pytest.mark.parametrize(("code", "words"), [(6, "code is wrong"), (3, "too often"), (77, "unknown code 77")])
 async def test_a_refused_login_says_why(serve: Serve, code: int, words: str) -> None:
     url, _ = await serve({"code": code, "message": "error", "result": None})

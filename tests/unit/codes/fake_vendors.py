@@ -172,7 +172,8 @@ class FakeTencent(FakeVendor):
         asked = json.loads(body)
         (number,) = asked["PhoneNumberSet"]
         self.app_ids.add(asked["SmsSdkAppId"])
-        self.texts.append(Sms(number, asked["SignName"], asked["TemplateId"], asked["TemplateParamSet"]))
+        sign_name = asked["SignName"] if number.startswith("+86") else asked.get("SignName", "")
+        self.texts.append(Sms(number, sign_name, asked["TemplateId"], asked["TemplateParamSet"]))
         return tencent_answer("Ok", "send success")
 
 

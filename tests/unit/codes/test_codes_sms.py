@@ -27,6 +27,8 @@ from tools.services.certificates import Authority
 
 pytestmark = pytest.mark.parametrize("vendor", ["aliyun", "tencent"], indirect=True)
 
+ABROAD = "+4915112345678"
+
 
 @dataclass
 class Line:
@@ -37,18 +39,20 @@ class Line:
     sent: Sms
     refusal: Callable[[str, str], web.Response]
 
-    def delivery(self, url: str = "", seconds: float = 60, at_once: int = 4, **wrong: str) -> Delivery:
-        return delivery(self.settings(url or self.vendor.url, seconds, at_once, **wrong))
+    def delivery(
+        self, url: str = "", seconds: float = 60, at_once: int = 4, abroad: str = "", **wrong: str
+    ) -> Delivery:
+        return delivery(self.settings(url or self.vendor.url, seconds, at_once, abroad, **wrong))
 
 
 @pytest.fixture
 def vendor(request: pytest.FixtureRequest, aliyun: FakeAliyun, tencent: FakeTencent) -> Line:
-    def by_aliyun(url: str, seconds: float, at_once: int, **wrong: str) -> CodesSettings:
-        settings = aliyun_settings(url, **wrong)
+    def by_aliyun(url: str, seconds: float, at_once: int, abroad: str, **wrong: str) -> CodesSettings:
+        settings = aliyun_settings(url, **wrong).model_copy(update={"abroad_template": abroad})
         return CodesSettings(provider="aliyun", aliyun=settings, send_seconds=seconds, max_sending=at_once)
 
-    def by_tencent(url: str, seconds: float, at_once: int, **wrong: str) -> CodesSettings:
-        settings = tencent_settings(url, **wrong)
+    def by_tencent(url: str, seconds: float, at_once: int, abroad: str, **wrong: str) -> CodesSettings:
+        settings = tencent_settings(url, **wrong).model_copy(update={"abroad_template": abroad})
         return CodesSettings(provider="tencent", tencent=settings, send_seconds=seconds, max_sending=at_once)
 
     if request.param == "aliyun":
@@ -64,6 +68,36 @@ async def test_a_code_is_sent_with_all_that_the_vendor_wants(vendor: Line) -> No
     assert vendor.vendor.texts == [vendor.sent]
     if isinstance(vendor.vendor, FakeTencent):
         assert vendor.vendor.app_ids == {"1400006666"}
+    await codes.close()
+
+
+async def test_a_code_for_another_country_goes_by_the_template_for_it(vendor: Line) -> None:
+    codes = vendor.delivery(abroad="SMS_7")
+    assert codes.reaches(ABROAD)
+    await codes.send(ABROAD, CODE)
+    expected = Sms(ABROAD, "", "SMS_7", [CODE, "5"])
+    if isinstance(vendor.vendor, FakeAliyun):
+        expected = Sms(ABROAD[1:], "飞享IM", "SMS_7", {"code": CODE})
+    assert vendor.vendor.texts == [expected]
+    await codes.close()
+
+
+async def test_without_such_a_template_other_countries_get_no_codes(vendor: Line) -> None:
+    codes = vendor.delivery()
+    assert codes.reaches(NUMBER)
+    assert not codes.reaches(ABROAD)
+    with pytest.raises(CodeError, match="no provider"):
+        await codes.send(ABROAD, CODE)
+    assert vendor.vendor.requests == 0
+    await codes.close()
+
+
+async def test_the_reason_shows_no_number_of_another_country(vendor: Line) -> None:
+    vendor.vendor.answer = lambda: vendor.refusal("isv.X", f"{ABROAD[1:]} and {ABROAD}")
+    codes = vendor.delivery(abroad="SMS_7")
+    with pytest.raises(CodeError) as caught:
+        await codes.send(ABROAD, CODE)
+    assert ABROAD[1:] not in str(caught.value)
     await codes.close()
 
 

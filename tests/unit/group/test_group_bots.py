@@ -7,11 +7,11 @@ import pytest
 
 from fsharechat.bus import Kick
 from fsharechat.client import Credentials
+from fsharechat.login_numbers import normal_number
 from fsharechat.protocol import crypto
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Method
-from roles.group.login import normal_number
 from tests.unit.group.group_kit import Office
 from tests.unit.group.test_group_admin import tell
 from tests.unit.group.test_group_connect import ACCEPTED, NO_SESSION, ConnectingDevice, log_in

@@ -67,6 +67,14 @@ async def test_who_typed_a_number_whole_sees_it_and_no_more(office: Office) -> N
     assert (found.uid, numbers(found)) == (uid, ("eve@example.com", "", "eve@example.com"))
 
 
+async def test_a_number_is_found_however_it_is_written(office: Office) -> None:
+    bob = await office.user("Bob")
+    for kept, typed in ((ANN, f" +86{ANN}"), (ANN, f"0086{ANN}"), ("+4915112345678", "004915112345678")):
+        uid, _, _ = await office.node.store.write(users.get_or_create, kept, 1)
+        (found,) = await search(office, bob, typed)
+        assert (found.uid, found.name) == (uid, kept)
+
+
 async def test_numbers_that_one_has_written_oneself_are_for_friends_too(office: Office) -> None:
     ann, bob = await office.user("Ann"), await office.user("Bob")
     body = pb.ModifyMyInfoRequest(entry=[pb.InfoEntry(type=InfoType.MOBILE, value="555-0199")])
@@ -119,7 +127,8 @@ class TestInADirectoryOfFriends:
 
     async def test_a_number_finds_friends_alone(self, office: Office) -> None:
         ann, bob = await ann_li(office), await office.user("Bob")
-        assert await search(office, bob, ANN) == []
+        for typed in (ANN, f"+86{ANN}", f"0086{ANN}"):
+            assert await search(office, bob, typed) == []
         (found,) = await search(office, bob, "Ann Li")
         assert numbers(found) == ("", "", "")
         await befriend(office, ann, bob)

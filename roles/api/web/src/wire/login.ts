@@ -21,13 +21,19 @@ const SESSION = "fsharechat.session";
 const DEVICE = "fsharechat.device";
 const RANDOM_BYTES = 8;
 
+/** The code of an invitation, where new users need one: it is in the address of the page, `?invitation=CODE`. */
+function invitation(): { invitation?: string } {
+  const code = new URLSearchParams(location.search).get("invitation");
+  return code ? { invitation: code } : {};
+}
+
 export async function sendCode(mobile: string, language: string): Promise<void> {
-  await post("/send_code", { mobile }, language);
+  await post("/send_code", { mobile, ...invitation() }, language);
 }
 
 export async function login(mobile: string, code: string, language: string): Promise<Session> {
   const clientId = device();
-  const { userId, token } = (await post("/login", { mobile, code, clientId }, language)) as {
+  const { userId, token } = (await post("/login", { mobile, code, clientId, ...invitation() }, language)) as {
     userId: string;
     token: string;
   };
