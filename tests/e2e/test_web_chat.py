@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
@@ -148,7 +149,7 @@ async def test_roles_in_a_group(server: Server, enter: Enter, tmp_path: Path) ->
     for person in (ann, ben, cat):
         await person.page.goto(f"{person.url}/#/c/1-0-{made}")
         await expect(person.page.locator(".composer textarea")).to_be_visible()
-        await person.page.locator(".chat header button").click()
+        await person.page.locator(".chat header [aria-expanded]").click()
         await expect(person.page.locator(".members .member")).to_have_count(3)
 
     async def choose(person: Person, name: str, entry: str) -> None:
@@ -307,6 +308,40 @@ async def test_a_robot_answers_and_people_keep_others_away(server: Server, enter
     await expect(ann.page.get_by_text("Refused")).to_be_visible()
 
 
+async def test_two_people_call_each_other(server: Server, enter: Enter) -> None:
+    media = ["camera", "microphone"]
+    ann, ben = await enter(permissions=media), await enter(permissions=media, locale="zh-CN")
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    other_tab = await ben.tab()
+    await ann.page.get_by_label("Video call").click()
+    for tab in (ben, other_tab):
+        await expect(tab.page.get_by_text("邀请你视频通话")).to_be_visible()
+    assert await ben.axe() == []
+    await other_tab.page.get_by_label("接听").click()
+    await expect(ben.page.locator(".call")).to_have_count(0)
+    for person in (ann, other_tab):
+        await expect(person.page.locator(".call .dim")).to_have_text(re.compile(r"^0:\d\d$"))
+        await person.page.wait_for_function("document.querySelector('.call .theirs').videoWidth > 0")
+    await ann.page.get_by_label("Mute the microphone").click()
+    await ann.page.get_by_label("Turn the camera off").click()
+    own = "[...document.querySelector('.call .own').srcObject.getTracks()].map((one) => one.enabled)"
+    assert await ann.page.evaluate(own) == [False, False]
+    await ann.page.get_by_label("Turn the camera off").click()
+    assert sorted(await ann.page.evaluate(own)) == [False, True]
+    assert await ann.axe() == []
+    await ann.page.get_by_label("Hang up").click()
+    await expect(other_tab.page.get_by_text("通话已结束")).to_be_visible()
+    for person in (ann, other_tab):
+        await expect(person.page.locator(".call")).to_have_count(0)
+
+    await ann.page.get_by_label("Voice call").click()
+    await expect(other_tab.page.get_by_text("邀请你语音通话")).to_be_visible()
+    await ben.page.get_by_label("拒绝").click()
+    await expect(ann.page.get_by_text("The call is over")).to_be_visible()
+    await expect(other_tab.page.locator(".call")).to_have_count(0)
+
+
 def digest_of(file: Path) -> bytes:
     return sha256(file.read_bytes()).digest()
 
@@ -332,6 +367,7 @@ async def test_files_arrive_as_they_were_sent_both_ways(server: Server, enter: E
     await ann.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
     await expect(ben.page.locator(".picture .whole")).to_have_count(2)
     await ben.page.locator(".picture").first.click()
+    await expect(ben.page.locator("dialog").get_by_text("1 / 2")).to_be_visible()
     await ben.page.keyboard.press("ArrowRight")
     await expect(ben.page.locator("dialog").get_by_text("2 / 2")).to_be_visible()
     await ben.page.keyboard.press("Escape")
@@ -482,7 +518,7 @@ async def test_axe_finds_nothing_serious(server: Server, enter: Enter) -> None:
             await person.page.goto(f"{person.url}{path}")
             await expect(person.page.locator(".view")).to_be_visible()
             assert await person.axe() == [], path
-        await person.page.locator(".chat header button").click()
+        await person.page.locator(".chat header [aria-expanded]").click()
         await expect(person.page.locator(".details")).to_be_visible()
         assert await person.axe() == []
     stranger = await Person.open(ann.context.browser, server.at.http, "13900000000")  # type: ignore[arg-type]
@@ -535,6 +571,8 @@ async def test_nothing_that_others_send_runs(server: Server, enter: Enter) -> No
         await client.send(target, text("the last one"))
     await chat_of(ann, ben)
     await ann.sees("the last one")
+    await ann.page.get_by_label("Refuse").click()
+    await expect(ann.page.locator(".call")).to_have_count(0)
     links = await ann.page.locator(".chat a").evaluate_all("all => all.map(one => one.href)")
     assert all(link.startswith(("http://", "https://", "mailto:")) for link in links)
     assert (

@@ -8,11 +8,10 @@ import type { MessageRow } from "../wire/database";
 import { isCounted } from "../wire/types";
 import { preferences } from "./preferences";
 import { useChats } from "./chats";
+import { chime } from "./chime";
 import { usePeople } from "./people";
 import { useSession } from "./session";
 import { useSummary } from "./summary";
-
-const SOUND_EVERY_MS = 1500;
 
 export function useNotices(): void {
   const { t } = useI18n();
@@ -22,7 +21,6 @@ export function useNotices(): void {
   const chats = useChats();
   const summary = useSummary();
   let off: (() => void) | undefined;
-  let sounded = 0;
 
   watch(
     () => chats.unread,
@@ -51,38 +49,10 @@ export function useNotices(): void {
       );
       const last = news.at(-1);
       if (!last || preferences.quiet || document.hasFocus()) return;
-      if (preferences.sound && Date.now() - sounded > SOUND_EVERY_MS) {
-        sounded = Date.now();
-        void navigator.locks.request(
-          "fsharechat-sound",
-          { ifAvailable: true },
-          async (lock) => lock && (await chime()),
-        );
-      }
+      chime();
       // One tab is enough to tell of it.
       if (preferences.notifications && globalThis.Notification?.permission === "granted") show(last);
     });
   });
   onBeforeUnmount(() => off?.());
-}
-
-/** Two short tones. A page that was never touched may not sound: then it does not. */
-async function chime(): Promise<void> {
-  const audio = new AudioContext();
-  const gain = audio.createGain();
-  gain.gain.setValueAtTime(0.08, audio.currentTime);
-  gain.gain.exponentialRampToValueAtTime(0.0001, audio.currentTime + 0.4);
-  gain.connect(audio.destination);
-  for (const [at, hertz] of [
-    [0, 660],
-    [0.12, 880],
-  ] as const) {
-    const tone = audio.createOscillator();
-    tone.frequency.value = hertz;
-    tone.connect(gain);
-    tone.start(audio.currentTime + at);
-    tone.stop(audio.currentTime + at + 0.25);
-  }
-  await new Promise((done) => setTimeout(done, 500));
-  await audio.close();
 }

@@ -2,6 +2,7 @@
 
 import { Archive } from "./archive";
 import { type Database, emptyConversation, type MessageRow, type OutboxRow } from "./database";
+import { utf8ToBase64 } from "./crypto";
 import { Disconnected } from "./link";
 import { random } from "./login";
 import { newLocalId } from "./outbox";
@@ -24,10 +25,12 @@ import {
   type Pull,
   type Reaction,
   type Reader,
+  type Relays,
   Scope,
   type Setting,
   Type,
   type User,
+  type WireMessage,
 } from "./types";
 
 const PAGE = 50;
@@ -108,18 +111,19 @@ export class Client {
   }
 
   async typing(conv: string): Promise<void> {
-    const { kind, target, line } = addressOf(conv);
-    const local = newLocalId();
-    const message = {
-      conversationType: kind,
-      target,
-      line,
-      from: this.me,
-      tos: "",
-      messageId: local,
-      localMessageId: local,
-    };
-    await this.wire.request("MS", { ...message, content: content(Type.TYPING, { content: "0" }) });
+    await this.sendNow(conv, content(Type.TYPING, { content: "0" }));
+  }
+
+  /** Send a message of a call; its start is kept as others' are (calls.md section 9.1). */
+  async sendOfCall(conv: string, type: number, id: string, data: string): Promise<void> {
+    const sent = await this.sendNow(conv, content(type, { content: id, binaryContent: data && utf8ToBase64(data) }));
+    if (type === Type.CALL_START) await this.archive.take([sent], false);
+  }
+
+  /** What WebRTC may use to get through to others (TURN). */
+  async iceServers(): Promise<RTCIceServer[]> {
+    const { urls, username, credential } = await this.wire.request<Relays>("TURN", { version: "0" });
+    return urls.length ? [{ urls, username, credential }] : [];
   }
 
   async retry(n: number): Promise<void> {
@@ -387,6 +391,27 @@ export class Client {
     await this.wire.request(subSignal, { groupId, ...fields });
     await this.refreshGroups([groupId]);
     await this.refreshMembers(groupId);
+  }
+
+  /** Send what is of no use later: it does not wait in the outbox. */
+  private async sendNow(conv: string, made: Content): Promise<WireMessage> {
+    const { kind, target, line } = addressOf(conv);
+    const local = newLocalId();
+    const message: WireMessage = {
+      conversationType: kind,
+      target,
+      line,
+      from: this.me,
+      tos: "",
+      messageId: local,
+      localMessageId: local,
+      direction: 0,
+      status: 0,
+      timestamp: Date.now(),
+      content: made,
+    };
+    const stored = await this.wire.request<{ messageId: string; timestamp: number }>("MS", message);
+    return { ...message, ...stored };
   }
 
   private async put(conv: string, made: Content, file: Pick<OutboxRow, "file" | "fileName"> = {}): Promise<void> {

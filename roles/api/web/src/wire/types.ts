@@ -163,6 +163,13 @@ export interface Device {
   current: number;
 }
 
+/** An entry of WebRTC's `iceServers` (TURN); no urls: the server has none. */
+export interface Relays {
+  urls: string[];
+  username: string;
+  credential: string;
+}
+
 export interface Place {
   domain: string;
   url: string;
