@@ -141,6 +141,20 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
     await desk.answer(number="13500000003", displayName="Cid")
     await expect(page.locator("h2")).to_contain_text("Cid")
 
+    await desk.go("Invitations")
+    await desk.click(".create")
+    await desk.answer(count="3", days="30")
+    assert len(await page.locator(".made strong").inner_text()) == 16
+    await desk.audit()
+    await desk.click(".create")
+    await desk.answer(invitee="@Example.org")
+    await expect(page.locator(".made")).to_have_count(0)
+    invited = page.locator("tbody tr", has_text="@example.org")
+    await expect(invited).to_contain_text("0 / 1")
+    await invited.locator("button").click()
+    await desk.answer()
+    await expect(invited.locator(".tag.bad")).to_have_text("Over")
+
     await desk.go("Groups")
     await page.locator("tbody a", has_text="Chess").click()
     await desk.click(".silence")
@@ -204,7 +218,7 @@ async def test_who_may_only_read_sees_no_buttons_that_would_be_refused(
     user = await login(server.at.http, "13500000009", SUPER_CODE, "phone")
     async with Client(user, **server.at.of("ws")) as client:
         await client.groups.create("围棋", [])
-    for name in ("用户", "群", "敏感词", "机器人", "管理员", "审计日志", "设置"):
+    for name in ("用户", "邀请", "群", "敏感词", "机器人", "管理员", "审计日志", "设置"):
         await desk.go(name)
         await expect(desk.page.locator(".content .primary, .content .danger")).to_have_count(0)
     await desk.go("群")

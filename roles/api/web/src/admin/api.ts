@@ -91,6 +91,14 @@ export interface Robot {
   hasKey: boolean;
   fixed: boolean;
 }
+export interface Invitation {
+  id: string;
+  invitee: string;
+  count: number;
+  used: number;
+  expiresAt: number;
+  good: boolean;
+}
 export interface Account {
   name: string;
   role: Role;

@@ -17,6 +17,7 @@ const router = createRouter({
     { path: "/", component: OverviewPage },
     { path: "/users", component: () => import("./UsersPage.vue") },
     { path: "/users/:uid", component: () => import("./UserPage.vue"), props: true },
+    { path: "/invitations", component: () => import("./InvitationsPage.vue") },
     { path: "/groups", component: () => import("./GroupsPage.vue") },
     { path: "/groups/:id", component: () => import("./GroupPage.vue"), props: true },
     { path: "/words", component: () => import("./WordsPage.vue") },
