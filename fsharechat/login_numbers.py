@@ -16,7 +16,7 @@ MAX_NUMBER = 254
 
 def abroad(number: str) -> bool:
     """Return whether a number in the form that is kept is a mobile number of another country."""
-    return number.startswith("+")
+    return _ABROAD.fullmatch(number) is not None
 
 
 def normal_mobile(text: str) -> str | None:
