@@ -4,13 +4,12 @@ import asyncio
 import json
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 
 from fsharechat.backup import BackupError, pruning
 from fsharechat.backup.making import BackupMaker
@@ -45,10 +44,9 @@ def blobs_in(folder: Path) -> DirectoryBlobs:
 
 
 @pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """Commands set up the log of their process, on a stream that ends with the test."""
-    yield
-    structlog.reset_defaults()
+def log_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands set up the log of their process, for good: modules keep the loggers that they have used."""
+    monkeypatch.setattr("fsharechat.log.configure", lambda _: None)
 
 
 class Place:
