@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,9 +45,13 @@ def blobs_in(folder: Path) -> DirectoryBlobs:
 
 
 @pytest.fixture(autouse=True)
-def log_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands set up the log of their process, for good: modules keep the loggers that they have used."""
+def process_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands set up the log of their process, and which rights new files have."""
     monkeypatch.setattr("fsharechat.log.configure", lambda _: None)
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 class Place:
