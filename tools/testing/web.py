@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from tools.services.errors import Unavailable
 from tools.services.install import Installer, program
@@ -88,8 +89,13 @@ class Person:
         await expect(self.page.locator(".composer textarea")).to_be_visible()
 
     async def say(self, text: str) -> None:
-        await self.page.locator(".composer textarea").fill(text)
-        await self.page.locator(".composer .send").click()
+        send = self.page.locator(".composer .send")
+        for _ in range(5):  # a chat that is still being opened takes the place of the one that was filled
+            await self.page.locator(".composer textarea").fill(text)
+            with suppress(PlaywrightTimeout):
+                await send.click(timeout=3000)
+                return
+        raise AssertionError(f"nothing to send {text!r} with")
 
     def bubble(self, text: str) -> Locator:
         """Return the messages in the open conversation that are this text."""
