@@ -1,6 +1,7 @@
 """Serves the web client: the files that roles/api/web was built into, and where its connector is (docs/web.md)."""
 
 import re
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import structlog
@@ -19,6 +20,9 @@ BUILT = Path(__file__).parent / "web" / "dist"
 
 PAGES = web.AppKey("PAGES", frozenset[str])
 """The paths of the pages and of what belongs to them. They are no part of what programs may ask for."""
+
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,253}|\[(?P<six>[0-9A-Fa-f:.]{2,45})\])(:[0-9]{1,5})?")
+"""It goes into a header that says what the page may do, so nothing else may be in it."""
 
 _YEAR = 31_536_000
 _ASSETS = "assets"
@@ -85,7 +89,7 @@ class Pages:
         settings = self._node.settings.connector
         own = URL(self._node.addresses.get("ws", ""))
         scheme = own.scheme or ("wss" if settings.tls.certificate else "ws")
-        host = request.url.host or "127.0.0.1"
+        host = _host(request)["name"].strip("[]")
         if own.host and own.host not in WILDCARDS and not _loopback(own.host):
             host = own.host
         return str(URL.build(scheme=scheme, host=host, port=own.port or settings.ws_port, path="/"))
@@ -95,7 +99,7 @@ class Pages:
         media = self._media()
         connector = self._connector(request)
         if connector.startswith("/"):
-            connector = " ".join(f"{scheme}://{request.host}" for scheme in ("ws", "wss"))
+            connector = " ".join(f"{scheme}://{_host(request)[0]}" for scheme in ("ws", "wss"))
         policy = {
             "default-src": "'none'",
             "script-src": "'self'",
@@ -122,6 +126,22 @@ class Pages:
         """Return the origin from which media come."""
         found = re.match(r"https?://[^/]+", self._node.blobs.bucket_url(MediaType.FILE))
         return found[0] if found else ""
+
+
+def _host(request: web.Request) -> re.Match[str]:
+    """Return the host that was asked: its `name`, and all with the port. Raises HTTPBadRequest if it is none."""
+    found = _HOST.fullmatch(request.host)
+    if found is None or (found["six"] and not _is_ipv6(found["six"])):
+        raise web.HTTPBadRequest(text="the header Host must be a host name or an address, and a port")
+    return found
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _loopback(host: str) -> bool:

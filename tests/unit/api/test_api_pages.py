@@ -114,6 +114,36 @@ async def test_a_path_of_the_same_host_is_within_its_policy(pages_of: PageSite, 
         assert "ws://chat.example wss://chat.example " in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize(
+    "host", ["a; script-src *", "a;sandbox", "a b", "a/b", "a@b", "[::1", "[:::]", "a:port", "é"]
+)
+@pytest.mark.parametrize(("path", "given"), [("/", "/ws"), ("/", ""), ("/web.json", "")])
+async def test_a_host_that_is_none_is_refused(
+    pages_of: PageSite, http: ClientSession, host: str, path: str, given: str
+) -> None:
+    pages_of.set(ws_url=given)
+    async with http.get(path, headers={"Host": host}) as answer:
+        assert answer.status == 400
+        assert "Host" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("host", "connector"),
+    [
+        ("chat.example", "ws://chat.example:9326/"),
+        ("chat.example:99999", "ws://chat.example:9326/"),
+        ("[::1]:8081", "ws://[::1]:9326/"),
+        ("10.0.0.7:80", "ws://10.0.0.7:9326/"),
+        ("..", "ws://..:9326/"),
+    ],
+)
+async def test_the_connector_is_on_the_host_that_was_asked(
+    http: ClientSession, host: str, connector: str
+) -> None:
+    async with http.get("/web.json", headers={"Host": host}) as answer:
+        assert (await answer.json())["ws"] == connector
+
+
 def test_programs_are_told_of_no_page(pages_of: PageSite) -> None:
     app = pages_of.app()
     assert len(app.router.resources()) == 5
