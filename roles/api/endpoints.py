@@ -106,12 +106,8 @@ class BackOffice:
             prepared = endpoint.prepare(asked, self._settings)
             if endpoint.hashed:
                 prepared[endpoint.hashed] = await self._passwords.hash(prepared[endpoint.hashed])
-        except BadRequest as problem:
-            return answer(400, str(problem))
-        except web.HTTPRequestEntityTooLarge:
-            return answer(413, f"the body may have {MAX_BODY} bytes")
-        except TimeoutError:
-            return answer(408, "the body did not come")
+        except WRONG_INPUT as problem:
+            return refuse_input(problem)
         except PasswordsBusy:
             return answer(503, "the server cannot do it now, try again")
         shown = {
@@ -141,8 +137,21 @@ def _asked_by(
     return caller.asks(endpoint.needs, endpoint.audited(asked), str(asked.get(target, "")), details)
 
 
+WRONG_INPUT = (BadRequest, web.HTTPRequestEntityTooLarge, TimeoutError)
+"""What reading a request may raise."""
+
+
+def refuse_input(problem: Exception) -> web.Response:
+    """Return the answer to a request that raised WRONG_INPUT."""
+    if isinstance(problem, web.HTTPRequestEntityTooLarge):
+        return answer(413, f"the body may have {MAX_BODY} bytes")
+    if isinstance(problem, TimeoutError):
+        return answer(408, "the body did not come")
+    return answer(400, str(problem))
+
+
 async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
-    """Return the parameters of a request. Raises BadRequest, HTTPRequestEntityTooLarge and TimeoutError."""
+    """Return the parameters of a request. Raises WRONG_INPUT."""
     asked: dict[str, Any] = dict(request.match_info)
     if endpoint.query is not None:
         asked |= read(endpoint.query, dict(request.query))
@@ -152,7 +161,7 @@ async def _read(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
 
 
 async def read_body(shape: type[ApiObject], request: web.Request) -> dict[str, Any]:
-    """Return the body of a request. Raises BadRequest, HTTPRequestEntityTooLarge and TimeoutError."""
+    """Return the body of a request. Raises WRONG_INPUT."""
     async with asyncio.timeout(BODY_SECONDS):
         raw = await request.clone(client_max_size=MAX_BODY).read()
     try:

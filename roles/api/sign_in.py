@@ -14,7 +14,7 @@ from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from roles.api import shapes
 from roles.api.addresses import counted_as
-from roles.api.endpoints import MAX_BODY, answer, office_call, read_body, refuse, reply_to
+from roles.api.endpoints import WRONG_INPUT, answer, office_call, read_body, refuse, refuse_input, reply_to
 from roles.api.gate import COOKIE, NOT_THE_PAGE, SECURE_COOKIE, OfficeCaller, OfficeGate, digest_of, from_page
 from roles.api.keys import AccessRefused
 from roles.api.passwords import Passwords, PasswordsBusy
@@ -47,12 +47,8 @@ class SignIn:
             return answer(403, NOT_THE_PAGE)
         try:
             asked = await read_body(shapes.SignInRequest, request)
-        except shapes.BadRequest as problem:
-            return answer(400, str(problem))
-        except web.HTTPRequestEntityTooLarge:
-            return answer(413, f"the body may have {MAX_BODY} bytes")
-        except TimeoutError:
-            return answer(408, "the body did not come")
+        except WRONG_INPUT as problem:
+            return refuse_input(problem)
         name = asked["name"]
         kept = await self._checked(request, name, asked["password"])
         if isinstance(kept, web.Response):
@@ -82,12 +78,8 @@ class SignIn:
             return refuse(caller)
         try:
             asked = await read_body(shapes.OwnPassword, request)
-        except shapes.BadRequest as problem:
-            return answer(400, str(problem))
-        except web.HTTPRequestEntityTooLarge:
-            return answer(413, f"the body may have {MAX_BODY} bytes")
-        except TimeoutError:
-            return answer(408, "the body did not come")
+        except WRONG_INPUT as problem:
+            return refuse_input(problem)
         by = caller.asks(AdminRole.READ, changes=False)
         code, who = _told(await self._rpc.call(office_call("accounts.current", {"by": by})))
         if code != 200 or not who["name"]:
