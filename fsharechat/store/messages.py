@@ -17,6 +17,9 @@ MAX_PULL_BYTES = 64 * 1024
 MAX_HISTORY_BYTES = 1 << 20
 """The largest size of the messages in one answer of history, bytes."""
 
+MAX_NAMED_BYTES = 4 << 20
+"""The largest size of the messages that one request names by their ids, bytes. Those after them are left out."""
+
 NOTHING = -1
 """The position in an inbox of a device that has nothing, and was given nothing."""
 
@@ -296,9 +299,20 @@ def body(_: Dialect, id: int) -> Unit[bytes | None]:
     return rows[0][0] if rows else None
 
 
-def bodies(_: Dialect, ids: Sequence[int]) -> Unit[dict[int, bytes]]:
-    """Return the bodies of those of the messages that exist, by id."""
-    return dict((yield from select_in("SELECT id, body FROM messages WHERE id IN ({})", ids)))
+def bodies(_: Dialect, ids: Sequence[int], most: int = MAX_NAMED_BYTES) -> Unit[dict[int, bytes]]:
+    """Return the bodies of the first of the messages that exist, by id: up to `most` bytes together, at least one."""
+    sizes: dict[int, int] = dict(
+        (yield from select_in("SELECT id, LENGTH(body) FROM messages WHERE id IN ({})", ids))
+    )
+    size = 0
+    taken: list[int] = []
+    for id in ids:
+        size += sizes.get(id, 0)
+        if size > most and taken:
+            break
+        if id in sizes:
+            taken.append(id)
+    return dict((yield from select_in("SELECT id, body FROM messages WHERE id IN ({})", taken)))
 
 
 def message(_: Dialect, id: int) -> Unit[tuple[str, str, bytes] | None]:

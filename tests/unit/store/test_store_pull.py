@@ -6,6 +6,7 @@ from fsharechat.protocol.bodies import pull_entry
 from fsharechat.store import messages
 from fsharechat.store.messages import MAX_HISTORY, MAX_PULL_BYTES, NOTHING, NewMessage, conversation_key
 from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, Unit
 from tests.unit.store.store_kit import append, append_all, inbox, new, private
 
 ENTRY = 6
@@ -39,6 +40,31 @@ async def test_a_pull_of_many_entries_is_whole(store: Store, count: int) -> None
     bodies = await filled(store, [10] * count)
     assert await inbox(store, "bob") == (bodies, count, count)
     assert await inbox(store, "bob", 1) == (bodies[1:], count, count)
+
+
+@pytest.mark.parametrize(("most", "taken"), [(1, 1), (20_000, 1), (39_999, 1), (40_000, 2), (1 << 20, 4)])
+async def test_only_so_many_bytes_are_read_by_ids(store: Store, most: int, taken: int) -> None:
+    """A small request may name a hundred messages of a megabyte each."""
+    made = [new("ann", "bob", body=bytes([n]) * 20_000) for n in range(1, 5)]
+    await append_all(store, *made)
+    asked = [made[2], made[0], made[3], made[1]]
+    ids = [asked[0].id, 10**9, *(one.id for one in asked[1:])]
+
+    def watched(dialect: Dialect) -> Unit[dict[int, bytes]]:
+        unit = messages.bodies(dialect, ids, most)
+        query = next(unit)
+        while True:
+            result = yield query
+            assert sum(len(value) for row in result.rows for value in row if isinstance(value, bytes)) <= max(
+                most, 20_000
+            )
+            try:
+                query = unit.send(result)
+            except StopIteration as stop:
+                return dict(stop.value)
+
+    assert await store.read(watched) == {one.id: one.body for one in asked[:taken]}
+    assert await store.read(messages.bodies, [10**9], most) == {}
 
 
 async def test_over_the_size_limit_the_oldest_are_kept_and_the_rest_comes_next(store: Store) -> None:
