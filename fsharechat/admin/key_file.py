@@ -1,0 +1,44 @@
+"""The key of the back office that `--dev` makes, in a file of the data folder that its owner alone may read."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from fsharechat.errors import StartError
+
+NAME = "admin.key"
+_BYTES = 32
+
+
+def key_made(folder: Path) -> str:
+    """Return the key of a data folder. It is made at the first call. Raises StartError."""
+    file = folder / NAME
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return key_of(folder)
+        with os.fdopen(made, "w") as stream:
+            stream.write(f"{secrets.token_urlsafe(_BYTES)}\n")
+    except OSError as error:
+        raise StartError(f"{file}: {error.strerror}") from error
+    return key_of(folder)
+
+
+def key_of(folder: Path) -> str:
+    """Return the key of a data folder, "" if it has none. Raises StartError if it cannot be read, or others can."""
+    file = folder / NAME
+    try:
+        with file.open() as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            if mode & 0o077:
+                raise StartError(
+                    f"{file}: other users may read it (mode {mode:04o}). Delete it; --dev makes another"
+                )
+            return stream.read().strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise StartError(f"{file}: {error.strerror}") from error
