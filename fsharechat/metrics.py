@@ -70,17 +70,10 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    def observe_all(self, values: Iterable[float]) -> None:
-        counts, bounds = self.counts, self.bounds
-        total = 0.0
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-            total += value
-        self.sum += total
+    def observe(self, value: float, count: int = 1) -> None:
+        """Count a value, or several that are counted by one of them."""
+        self.counts[bisect_left(self.bounds, value)] += count
+        self.sum += value * count
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return the buckets as Prometheus has them: each bound, and how many values are not above it."""

@@ -4,7 +4,7 @@ They are a hybrid logical clock: an id is higher than all ids that its maker has
 does. Its time is the real time whenever possible. The time of a message that people see does not come from its id.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import time_ns
 
 from fsharechat.clock import EARLIEST_MS, LATEST_MS, ClockWatch, monotonic_ms, now_ms
@@ -39,10 +39,9 @@ def time_of(message_id: int) -> int:
     return (message_id >> 21) + EPOCH_MS
 
 
-def ages(message_ids: Iterable[int]) -> list[float]:
-    """Return how long ago these ids were made, s, by this clock and that of their makers; at least 0."""
-    now = time_ns() / 1_000_000_000 - _EPOCH_SECONDS
-    return [age if (age := now - (id >> 21) / 1000) > 0 else 0.0 for id in message_ids]
+def age(message_id: int) -> float:
+    """Return how long ago an id was made, s, by this clock and that of its maker; at least 0."""
+    return max(0.0, time_ns() / 1_000_000_000 - _EPOCH_SECONDS - (message_id >> 21) / 1000)
 
 
 def node_of(message_id: int) -> int:

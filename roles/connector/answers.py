@@ -23,7 +23,9 @@ class AnswerCounts:
         self.times = Histogram()
         """How long other requests that the group role answers waited, s."""
         self.deliveries = Histogram()
-        """How old messages were when a device got them, s, if they were not old before it asked."""
+        """How old messages were when a device got them, s, if they were not old before it asked. Those of one answer
+        count by the first of them.
+        """
 
     def publish(self, metrics: Metrics) -> None:
         metrics.counter("requests", "Answered requests of devices.", self._by_kind, ("kind", "code"))

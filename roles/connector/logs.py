@@ -13,7 +13,7 @@ import structlog
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload, notify_message, notify_recall, notify_report
-from fsharechat.protocol.ids import ages
+from fsharechat.protocol.ids import age
 from fsharechat.protocol.signals import Code, ContentType, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.payloads import Marks, decode_pulled
@@ -335,9 +335,8 @@ class DeviceLogs:
         first = (claim <= 0 or not (after or self.handed)) and (not self._from_the_start or self.handed > 0)
         entries = None if first else user.tail_after(after)
         if entries is not None:
-            self._surroundings.answers.deliveries.observe_all(
-                ages([entry.message_id for entry in entries if entry.message_id])
-            )
+            if entries and (oldest := entries[0].message_id):
+                self._surroundings.answers.deliveries.observe(age(oldest), len(entries))
             if TRACING.on:
                 for entry in entries:
                     log.debug(
