@@ -3,6 +3,8 @@
 import os
 import secrets
 import stat
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from fsharechat.errors import StartError
@@ -16,12 +18,11 @@ def key_made(folder: Path) -> str:
     file = folder / NAME
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return key_of(folder)
-        with os.fdopen(made, "w") as stream:
-            stream.write(f"{secrets.token_urlsafe(_BYTES)}\n")
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=NAME) as made:  # its mode is 0600
+            made.write(f"{secrets.token_urlsafe(_BYTES)}\n")
+            made.flush()
+            with suppress(FileExistsError):
+                os.link(made.name, file)  # the file is never seen half written
     except OSError as error:
         raise StartError(f"{file}: {error.strerror}") from error
     return key_of(folder)
