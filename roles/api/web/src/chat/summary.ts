@@ -4,6 +4,7 @@ import { useI18n } from "vue-i18n";
 import { base64ToUtf8 } from "../wire/crypto";
 import type { MessageRow } from "../wire/database";
 import { type Content, Member, Type } from "../wire/types";
+import { withoutMarks } from "./marks";
 import { usePeople } from "./people";
 import { useSession } from "./session";
 import { momentOf } from "./times";
@@ -55,7 +56,7 @@ export function useSummary(): (row: MessageRow) => string {
     const values = { who: who(text(change.o, from)), whom: names(change.ms), name: text(change.n, "") };
     switch (content.type) {
       case Type.TEXT:
-        return content.searchableContent;
+        return withoutMarks(content.searchableContent);
       case Type.IMAGE:
         return t("kind.image");
       case Type.VOICE:
