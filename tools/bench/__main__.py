@@ -3,47 +3,31 @@
 import argparse
 import asyncio
 import dataclasses
-import resource
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import count, islice
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import orjson
 import uvloop
 
-from .cluster import Layout, cluster
-from .counter import calls_table
-from .idle import WARM_UP_CONNECTIONS, IdleResult, run_idle
+from .cluster import Layout
+from .folders import check_disk, data_folder, raise_file_limit
+from .goals import goals_table
+from .group import GroupCase
 from .link import BenchError
-from .load import Case, CaseResult, run_case
-from .login import log_in
+from .load import Case
 from .media import RECEIVERS, media_table, run_media
 from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_beside_media, run_neighbours, table
-from .report import case_table, cpu_table, filesystem_of, idle_table, machine
-from .sampler import summary
-from .server import FOLDER, BenchServer
+from .page import write_page
+from .report import machine
+from .results import RunResults, compare
+from .scenarios import SCENARIOS, ScenariosFailed, Sizes, run_scenarios
+from .server import FOLDER
 from .single import Looks, all_in_one
+from .smoke import COUNTER, SAMPLER, TRANSPORTS, run_smoke
 
-CASES = (Case(50, 8), Case(200, 1), Case(10, 1))
-TRANSPORTS = ("tcp", "ws")
-SAMPLER = "tools.bench.sampler"
-COUNTER = "tools.bench.counter"
-IDLE_CONNECTIONS = 5_000
-_DEVICES = 10
-_SPARE_FILES = 200
 _ROUNDS = 3
 """Of what is measured in turn with nothing beside it."""
-_NOISE = 0.2
-"""If other processes use more than this share of a core, a row cannot be trusted."""
-_SERVICES_WARM_UP = Case(50, 8)
-_SERVICES_WARM_UP_SECONDS = 15.0
-"""The load before the first case on a cluster, s: Kafka's runtime compiles code that is used often."""
 
 
 def main() -> int:
@@ -64,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Load on a server that it starts itself."
     )
-    commands = parser.add_subparsers(required=True, metavar="smoke|neighbours|media")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     neighbours = commands.add_parser(
         "neighbours", help="the cost for others of a user who does the worst that is allowed"
     )
@@ -85,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     smoke = commands.add_parser(
         "smoke", help="messages a second, latencies, CPU and memory; see docs/benchmark.md"
     )
-    smoke.set_defaults(run=_smoke)
+    smoke.set_defaults(run=run_smoke)
     smoke.add_argument("--seconds", type=float, default=6.0, help="measured time of each case (6)")
     smoke.add_argument("--only", choices=TRANSPORTS, help="one transport")
     smoke.add_argument(
@@ -117,12 +101,89 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="count the all-in-one server's calls of Python functions into FILE; as --profile",
     )
+    _add_scenarios(commands)
     arguments = parser.parse_args()
-    if arguments.run is _smoke:
+    if arguments.run is run_smoke:
         arguments.looks = _looks(parser, arguments)
-    if arguments.seconds <= 0:
+    if getattr(arguments, "seconds", 1) <= 0:
         parser.error("--seconds must be above 0")
     return arguments
+
+
+def _group(text: str) -> GroupCase:
+    members, _, online = text.partition("x")
+    try:
+        case = GroupCase(int(members), int(online))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not MEMBERSxONLINE, such as 1000x50") from None
+    if not 2 <= case.online <= case.members:
+        raise argparse.ArgumentTypeError("at least 2 members are online, and no more than there are")
+    return case
+
+
+_HELP = {
+    "pairs": "the closed loops of smoke, without idle connections",
+    "paced": "latency against rate, in an open loop",
+    "group": "a message to groups of 20 to 5,000 members",
+    "storm": "devices that come back at once, and catch up",
+    "history": "pages of history in a large store",
+    "idle": "thousands of idle connections, and what they cost others",
+    "login": "logins of new users",
+    "reports": "read reports",
+    "mixed": "a company's hour in a minute",
+}
+"""The scenarios that are commands of their own. `media` has more options than a scenario."""
+_SIZES: Mapping[str, Sequence[tuple[str, Callable[[str], object], str, str]]] = {
+    "group": (("group", _group, "MEMBERSxONLINE", "this group instead of all"),),
+    "storm": (("devices", int, "N", "how many devices (10,000)"),),
+    "history": (("messages", int, "N", "how many messages the store has (1,000,000)"),),
+    "idle": (("connections", int, "N", "how many connections (15,000)"),),
+    "login": (("logins", int, "N", "how many logins (2,000)"),),
+}
+
+
+def _add_scenarios(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    every = commands.add_parser("all", help="all scenarios, and the goals beside what was measured")
+    every.add_argument("--only", choices=SCENARIOS, action="append", help="this scenario; again for more")
+    every.set_defaults(scenario="")
+    parsers = [every]
+    for name, what in _HELP.items():
+        parser = commands.add_parser(name, help=what)
+        parser.set_defaults(scenario=name)
+        parsers.append(parser)
+        _add_sizes(parser, name)
+    for name in _SIZES:
+        _add_sizes(every, name)
+    for parser in parsers:
+        seconds = "mixed_seconds" if parser.prog.endswith(" mixed") else "seconds"
+        parser.add_argument(
+            "--seconds",
+            dest=seconds,
+            type=_positive,
+            default=argparse.SUPPRESS,
+            help="measured time of each row",
+        )
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+        parser.set_defaults(run=_scenarios)
+    both = commands.add_parser("compare", help="the ratios of two files of results")
+    both.add_argument("before", type=Path)
+    both.add_argument("after", type=Path)
+    both.set_defaults(run=_compare)
+    page = commands.add_parser("page", help="write results and plots into docs/performance.md")
+    page.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    page.set_defaults(run=_page)
+
+
+def _add_sizes(parser: argparse.ArgumentParser, scenario: str) -> None:
+    for name, kind, metavar, what in _SIZES.get(scenario, ()):
+        parser.add_argument(f"--{name}", type=kind, metavar=metavar, default=argparse.SUPPRESS, help=what)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return number
 
 
 def _looks(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Looks | None:
@@ -159,54 +220,12 @@ def _layout(text: str) -> Layout:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-async def _smoke(arguments: argparse.Namespace) -> None:
-    looks: Looks | None = arguments.looks
-    for folder in (FOLDER, *(file.parent for file in (arguments.json, looks and looks.file) if file)):
-        folder.mkdir(parents=True, exist_ok=True)
-    if (kind := filesystem_of(FOLDER)) in ("tmpfs", "ramfs"):
-        raise BenchError(
-            f"{FOLDER} is on {kind}: a commit costs nothing there, so the numbers would mean nothing"
-        )
-    facts = machine(FOLDER)
-    for name, value in facts.items():
-        print(f"{name}: {value}")
-    files = _raise_file_limit()
-    transports = (arguments.only,) if arguments.only else TRANSPORTS
-    runs = [
-        _BenchRun(case, transport, arguments.seconds)
-        for case in arguments.case or CASES
-        for transport in transports
-    ]
-    users = count()
-    cases = [await _on_all_in_one(run, users, looks) for run in runs]
-    if arguments.cluster is not None:
-        on_cluster = await _on_cluster(arguments.cluster, runs, users)
-        cases = [result for both in zip(cases, on_cluster, strict=True) for result in both]
-    print(f"\nClosed loop, 100-byte texts, {arguments.seconds:g} s (in parentheses the design's prototype):")
-    print(case_table(cases))
-    _print_oddities(cases)
-    if table := cpu_table(cases):
-        print(f"\nCPU time for each message by kind of process, microseconds:\n{table}")
-    idle: list[IdleResult] = []
-    if looks is not None:
-        lines = looks.file.read_text().splitlines()
-        print(f"\n{looks.file}; the rates above are slowed down by it:")
-        print(summary(lines) if looks.module == SAMPLER else calls_table(lines, cases[0].messages))
-    elif not arguments.no_idle:
-        idle = await _idle(transports, files, users)
-        print("\nIdle connections, authenticated:")
-        print(idle_table(idle))
-    if arguments.json is not None:
-        results = {"machine": facts, "cases": cases, "idle": [_with_bytes(result) for result in idle]}
-        arguments.json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
-
-
 async def _neighbours(arguments: argparse.Namespace) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    check_disk()
     for name, value in machine(FOLDER).items():
         print(f"{name}: {value}")
-    _raise_file_limit()
-    with _data_folder() as data:
+    raise_file_limit()
+    with data_folder() as data:
         async with all_in_one(data, more=LIMITS) as server:
             results = await run_neighbours(server, range(MEMBERS + 2), arguments.seconds)
     print(
@@ -217,7 +236,7 @@ async def _neighbours(arguments: argparse.Namespace) -> None:
 async def _media(arguments: argparse.Namespace) -> None:
     for name, value in machine(FOLDER.parent).items():
         print(f"{name}: {value}")
-    _raise_file_limit()
+    raise_file_limit()
     if arguments.chat:
         await _chat_beside_media(arguments.chat, arguments.seconds)
         return
@@ -228,102 +247,37 @@ async def _media(arguments: argparse.Namespace) -> None:
 
 
 async def _chat_beside_media(receivers: int, seconds: float) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with _data_folder() as data:
+    check_disk()
+    with data_folder() as data:
         async with all_in_one(data, more=LIMITS) as server:
             results = await run_beside_media(server, range(2), receivers, seconds, _ROUNDS)
     print(f"\nA message each {PACE_SECONDS * 1000:.0f} ms over TCP, for {seconds:g} s:\n{table(results)}")
 
 
-def _raise_file_limit() -> int:
-    """Raise the limit of open files, which the server inherits, and return it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
-class _BenchRun(NamedTuple):
-    case: Case
-    transport: str
-    seconds: float
-
-    async def on(self, server: BenchServer, users: Iterator[int]) -> CaseResult:
-        """Run a case with new users."""
-        print(f"{self.case} over {self.transport} on {server.name} ...", flush=True)
-        accounts = await log_in(server.http, list(islice(users, 2 * self.case.pairs)))
-        return await run_case(self.case, self.transport, server, accounts, self.seconds)
-
-
-async def _on_all_in_one(run: _BenchRun, users: Iterator[int], looks: Looks | None) -> CaseResult:
-    with _data_folder() as data:
-        async with all_in_one(data, looks) as server:
-            return await run.on(server, users)
-
-
-async def _on_cluster(layout: Layout, runs: Sequence[_BenchRun], users: Iterator[int]) -> list[CaseResult]:
-    """Run all cases on one cluster: it takes long to start, and even longer to warm up its services."""
-    with _data_folder() as folder:
-        async with cluster(folder, layout) as server:
-            print("warming up the services:", flush=True)
-            warm_up = _BenchRun(_SERVICES_WARM_UP, runs[0].transport, _SERVICES_WARM_UP_SECONDS)
-            await warm_up.on(server, users)
-            return [await run.on(server, users) for run in runs]
-
-
-async def _idle(transports: tuple[str, ...], files: int, users: Iterator[int]) -> list[IdleResult]:
-    """Log in on one server and measure on new ones, which have no memory freed by logins."""
-    connections = min(IDLE_CONNECTIONS, files - WARM_UP_CONNECTIONS - _SPARE_FILES)
-    if connections < IDLE_CONNECTIONS:
-        print(
-            f"only {files} open files are allowed, so {connections} idle connections "
-            f"instead of {IDLE_CONNECTIONS}"
-        )
-    with _data_folder() as data:
-        print("logging in for the idle connections ...", flush=True)
-        async with all_in_one(data) as server:
-            needed = connections + WARM_UP_CONNECTIONS
-            numbers = list(islice(users, -(-needed // _DEVICES)))
-            accounts = (await log_in(server.http, numbers, _DEVICES))[:needed]
-        results = []
-        for transport in transports:
-            print(f"{connections} idle over {transport} ...", flush=True)
-            async with all_in_one(data) as server:
-                results.append(await run_idle(transport, server, accounts))
-    return results
-
-
-@contextmanager
-def _data_folder() -> Iterator[Path]:
-    """A new folder, kept when the run fails."""
-    folder = Path(tempfile.mkdtemp(dir=FOLDER))
-    data = folder / "data"
-    data.mkdir()
-    keep = False
+async def _scenarios(arguments: argparse.Namespace) -> None:
+    """Run scenarios, and print and write what they found even if one has failed."""
+    given = {field.name for field in dataclasses.fields(Sizes)} & vars(arguments).keys()
+    sizes = Sizes(**{name: getattr(arguments, name) for name in given})
+    names = [arguments.scenario] if arguments.scenario else arguments.only or list(SCENARIOS)
+    failure = None
     try:
-        yield data
-    except BenchError as error:
-        keep = True
-        raise BenchError(f"{error}\nthe server's data and log are kept in {folder}") from None
-    finally:
-        if not keep:
-            shutil.rmtree(folder)
+        results = await run_scenarios(names, sizes)
+    except ScenariosFailed as error:
+        results, failure = error.results, error
+    if not arguments.scenario:
+        print(f"\n{goals_table(results.rows)}")
+    if arguments.json is not None:
+        results.write(arguments.json)
+    if failure is not None:
+        raise failure
 
 
-def _print_oddities(results: list[CaseResult]) -> None:
-    for result in results:
-        name = f"{result.case} over {result.transport} on {result.server}"
-        if result.repeated_notifications:
-            print(f"{name}: {result.repeated_notifications} MNs stood for messages already fetched")
-        if result.echoed_notifications:
-            print(f"{name}: {result.echoed_notifications} MNs told senders of their own messages")
-        if result.others_cpu_share > _NOISE:
-            print(f"{name}: other processes took {result.others_cpu_share:.0%} of a core meanwhile")
-        if result.generator_cpu_share > 0.9:
-            print(f"{name}: the generator was the limit, not the server")
+async def _compare(arguments: argparse.Namespace) -> None:
+    print(compare(RunResults.read(arguments.before), RunResults.read(arguments.after)))
 
 
-def _with_bytes(result: IdleResult) -> dict[str, object]:
-    return {**dataclasses.asdict(result), "bytes_each": result.bytes_each}
+async def _page(arguments: argparse.Namespace) -> None:
+    write_page(arguments.files)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,9 @@ class BenchPeer:
         self._faults = faults
         self._at_fault = False
 
+    def connected(self, head: int) -> None:
+        """The CONNECT was accepted; `head` is the last seq of the inbox. Most peers do not need it."""
+
     def acked(self, message_id: int, code: int, now: float) -> None:
         """A PUB_ACK of an MS came; `code` 0 is success."""
         self.fault(f"got a PUB_ACK of an MS that was not open, message id {message_id}, code {code}")

@@ -2,17 +2,16 @@
 
 import asyncio
 import gc
-import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import NamedTuple, Self
 
 from tools.wire.bodies import WireAccount
 
+from .cpu import CpuTimes
 from .link import BenchError, BenchLink, BenchPeer, Builder
-from .server import Address, BenchServer, machine_cpu_seconds
+from .server import Address, BenchServer
 from .stats import percentile
 from .tcp import BenchTcpLink, TcpBuilder
 from .texts import message_id_of, parse
@@ -318,15 +317,13 @@ async def _measure(
 ) -> CaseResult:
     tally.measuring = True
     begin, delivered, notified = perf_counter(), tally.delivered, tally.notified
-    cpu = _CpuTimes.now(server)
+    before = CpuTimes.now(server)
     await watch.until(begin + seconds)
     tally.measuring = False
     elapsed, messages = perf_counter() - begin, tally.delivered - delivered
-    cpu = _CpuTimes.now(server).since(cpu)
+    cpu = CpuTimes.now(server).since(before)
     if not messages:
         raise BenchError(f"nothing arrived in {elapsed:.1f} s")
-    ours = sum(cpu.groups[group.name] for group in server.groups if group.ours)
-    theirs = sum(cpu.groups.values()) - ours
     arrivals, acks = sorted(tally.arrivals), sorted(tally.acks)
     return CaseResult(
         server=server.name,
@@ -338,33 +335,16 @@ async def _measure(
         p50_ms=percentile(arrivals, 50) * 1000,
         p99_ms=percentile(arrivals, 99) * 1000,
         ack_p50_ms=percentile(acks, 50) * 1000,
-        our_cpu_us=ours / messages * 1e6,
+        our_cpu_us=cpu.ours / messages * 1e6,
         group_cpu_us={name: spent / messages * 1e6 for name, spent in cpu.groups.items()},
-        our_cpu_share=ours / elapsed,
-        services_cpu_share=theirs / elapsed,
+        our_cpu_share=cpu.ours / elapsed,
+        services_cpu_share=cpu.services / elapsed,
         generator_cpu_share=cpu.generator / elapsed,
-        others_cpu_share=max(0.0, cpu.machine - ours - theirs - cpu.generator) / elapsed,
+        others_cpu_share=cpu.others / elapsed,
         messages_per_notification=messages / max(1, tally.notified - notified),
         repeated_notifications=tally.repeated,
         echoed_notifications=tally.echoed,
     )
-
-
-class _CpuTimes(NamedTuple):
-    """CPU times in seconds: of each group of processes, of the generator, of all on the machine."""
-
-    groups: dict[str, float]
-    generator: float
-    machine: float
-
-    @classmethod
-    def now(cls, server: BenchServer) -> Self:
-        groups = {group.name: group.cpu_seconds() for group in server.groups}
-        return cls(groups, time.process_time(), machine_cpu_seconds())
-
-    def since(self, before: Self) -> Self:
-        groups = {name: seconds - before.groups[name] for name, seconds in self.groups.items()}
-        return type(self)(groups, self.generator - before.generator, self.machine - before.machine)
 
 
 async def _drain(senders: Sequence[LoadSender], tally: Tally, watch: _LoadWatch) -> None:

@@ -113,7 +113,7 @@ def case_table(results: Iterable[CaseResult]) -> str:
                 f"{result.messages_per_notification:.1f}",
             ]
         )
-    return _table(rows)
+    return text_table(rows)
 
 
 def cpu_table(results: Sequence[CaseResult]) -> str:
@@ -134,7 +134,7 @@ def cpu_table(results: Sequence[CaseResult]) -> str:
                 *("-" if figure is None else f"{figure:.0f}" for figure in figures),
             ]
         )
-    return _table(rows)
+    return text_table(rows)
 
 
 def idle_table(results: Iterable[IdleResult]) -> str:
@@ -152,14 +152,14 @@ def idle_table(results: Iterable[IdleResult]) -> str:
                 f"{result.connections / result.connect_seconds:,.0f}",
             ]
         )
-    return _table(rows)
+    return text_table(rows)
 
 
 def _beside(number: str, prototype: float | None) -> str:
     return number if prototype is None else f"{number} ({prototype:,g})"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def text_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows

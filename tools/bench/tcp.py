@@ -2,9 +2,9 @@
 
 import orjson
 
-from fsharechat.protocol.messages_pb2 import NotifyMessage
+from fsharechat.protocol.messages_pb2 import ConnectAckPayload, NotifyMessage
 from tools.wire import frames
-from tools.wire.bodies import PING_INTERVAL, Draft, connect_body, text
+from tools.wire.bodies import PING_INTERVAL, PRIVATE, Draft, connect_body, text
 from tools.wire.contract import SIGNALS, SUB_SIGNALS
 from tools.wire.proto2 import read_varint, varint
 
@@ -23,9 +23,9 @@ _ACCEPTED = SIGNALS["CONNECT_ACK"] << 8 | SUB_SIGNALS["CONNECTION_ACCEPTED"]
 class TcpBuilder:
     """Makes the frames of one pair by patching bytes."""
 
-    def __init__(self, pair: int, sender: str, receiver: str) -> None:
+    def __init__(self, pair: int, sender: str, receiver: str, kind: int = PRIVATE) -> None:
         self._parts = TextParts(pair)
-        draft = Draft(receiver, text(self._parts.text(0).decode()), LOCAL_BASE, sender=sender)
+        draft = Draft(receiver, text(self._parts.text(0).decode()), LOCAL_BASE, kind=kind, sender=sender)
         frame = frames.encode(_PUBLISH, SUB_SIGNALS["MS"], 0, draft.body())
         before, after = frame.split(self._parts.text(0))
         self._start = before[: frames.HEADER - 2]
@@ -96,6 +96,7 @@ class BenchTcpLink(BenchLink):
         elif kind == _MN:
             self.peer.notified(NotifyMessage.FromString(data[start:end]).head, now)
         elif kind == _ACCEPTED:
+            self.peer.connected(ConnectAckPayload.FromString(data[start:end]).msg_head)
             self.accept()
         elif kind >> 8 != _PING:
             self.refuse(f"got signal {kind >> 8}, sub-signal {kind & 0xFF}")

@@ -120,6 +120,7 @@ class WsLink(BenchLink):
         elif kind == ("PUBLISH", "MN"):
             self.peer.notified(int(orjson.loads(content)["messageHead"]), now)
         elif kind == ("CONNECT_ACK", "CONNECTION_ACCEPTED"):
+            self.peer.connected(int(orjson.loads(content)["messageHead"]))
             self.accept()
         else:
             self.refuse(f"got {kind[0]}/{kind[1]}")
