@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from fsharechat import urls
 from fsharechat.login_numbers import names_of, normal_invitee
+from fsharechat.settings_hooks import BeforeSendSettings, WebhooksSettings
 from fsharechat.settings_types import (
     Count,
     Host,
@@ -617,6 +618,8 @@ class Settings(BaseSettings):
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()
     robots: RobotsSettings = RobotsSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
+    before_send: BeforeSendSettings = BeforeSendSettings()
     web: WebSettings = WebSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

@@ -124,6 +124,11 @@ class IdGenerator:
         )
 
     @property
+    def held(self) -> bool:
+        """Whether ids may be made: their node is still this process's."""
+        return self._held()
+
+    @property
     def newest(self) -> int:
         """No id that this generator has given out or followed is higher than this."""
         return self._next - 1

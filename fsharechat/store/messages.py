@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import ConversationType
-from fsharechat.store import group_log, groups
+from fsharechat.store import group_log, groups, webhooks
 from fsharechat.store.group_log import FarBehind, GroupLog, GroupLogState, Sleeper
 from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, marks, select_in
 from fsharechat.tuples import maker
@@ -435,6 +435,8 @@ def _insert(
         ],
     )
     yield from insert_many("inbox", ("uid", "seq", "message_id"), inbox)
+    if dialect.hears:
+        yield from webhooks.note_messages(dialect, [message.id for message in fresh])
     if directed:
         yield from insert_many("directed", ("uid", "conversation", "message_id"), directed)
     return entries

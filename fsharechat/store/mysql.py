@@ -3,9 +3,10 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
+from types import MappingProxyType
 from urllib.parse import quote
 
 import orjson
@@ -46,6 +47,7 @@ class MysqlDialect:
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
     blob: type[bytes | bytearray] = bytes
     undigested = True
+    hears: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def upsert(
         self,

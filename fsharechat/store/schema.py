@@ -60,6 +60,13 @@ users = Table(
     Column("type", Integer, nullable=False),
     Column("status", SmallInteger, nullable=False, comment="UserStatus"),
     Column("update_dt", MS, nullable=False),
+    Column(
+        "came_ms",
+        MS,
+        nullable=False,
+        server_default="0",
+        comment="The first login; -1: none yet, 0: before this was noted.",
+    ),
     Index("users_display_name", "display_name"),
     Index("users_name", "name"),
 )
@@ -611,4 +618,23 @@ audit_log = Table(
     Index("audit_log_actor", "actor", "id"),
     Index("audit_log_target", "target", "id"),
     comment="What administrators did.",
+)
+
+webhook_queue = Table(
+    "webhook_queue",
+    metadata,
+    Column(
+        "pos",
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+        comment="It grows with each transaction that shares a user with another one.",
+    ),
+    Column("hook", String(64), nullable=False, comment="Its name in the settings."),
+    Column("made_ms", MS, nullable=False),
+    Column("messages", BODY, nullable=False, comment="The ids of stored messages, 8 bytes each."),
+    Column("event", BODY, nullable=False, comment="Another event, as JSON; empty if it is messages."),
+    Index("webhook_queue_hook", "hook", "pos"),
+    comment="What webhooks are still to tell.",
+    sqlite_autoincrement=True,
 )

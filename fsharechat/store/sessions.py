@@ -343,6 +343,7 @@ def log_in(
     if guess.retried and not created:
         created = yield from _came_with(uid, guess.client_id)
     session = yield from renew(dialect, uid, guess.client_id, fresh)
+    yield from users.has_come(dialect, uid, now)
     return LoginResult(result, uid, status, created, session)
 
 

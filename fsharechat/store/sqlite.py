@@ -8,11 +8,12 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 import structlog
@@ -66,6 +67,7 @@ class SqliteDialect:
     # an exception, each time: 2 us.
     blob: type[bytes | bytearray] = bytearray
     undigested = True
+    hears: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     def upsert(
         self,

@@ -5,7 +5,7 @@ in its writer or reader thread, without a thread switch for each statement; MySQ
 statement of fsharechat is written once, and a batch that must be tried again simply starts anew.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -48,6 +48,8 @@ class Dialect(Protocol):
     """The best type for a parameter of many bytes."""
     undigested: bool
     """Whether the database may hold messages with a local id that were stored before there were digests."""
+    hears: Mapping[str, Sequence[str]]
+    """The webhooks that hear of each kind of event, by name (webhooks.py); empty if there are none."""
 
     def upsert(
         self,

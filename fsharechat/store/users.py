@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fsharechat.protocol.signals import FriendState, UserStatus, UserType
+from fsharechat.store import webhooks
 from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
 
 PAGE = 20
@@ -177,7 +178,16 @@ def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, in
         new_uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
         yield from insert(dialect, new_uid, number, default_name(number), now)
     uid, status = rows[0]
-    return uid, status, uid == new_uid
+    if created := uid == new_uid:
+        yield from webhooks.note(dialect, webhooks.USER_REGISTERED, uid, now, {})
+    return uid, status, created
+
+
+def has_come(dialect: Dialect, uid: str, now: int) -> Unit[None]:
+    """Note that a user has logged in, if it is for the first time."""
+    sql = "UPDATE users SET came_ms = ? WHERE uid = ? AND came_ms < 0"
+    if (yield Query(sql, (now, uid))).changed:
+        yield from webhooks.note(dialect, webhooks.USER_FIRST_LOGIN, uid, now, {})
 
 
 def default_name(number: str) -> str:
@@ -204,6 +214,7 @@ def insert(dialect: Dialect, uid: str, number: str, display_name: str, now: int)
         "type": 0,
         "status": UserStatus.NORMAL,
         "update_dt": now,
+        "came_ms": -1,
     }
     yield Query(dialect.insert_new("users", list(values)), list(values.values()), unread=True)
     yield from _keep_parts(uid)

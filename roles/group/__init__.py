@@ -136,6 +136,25 @@ class GroupRole:
             "Rows and files that were too old by the settings of [retention].",
             lambda: removed.total(),
         )
+        hooks = business.webhooks
+        if hooks.tellers:
+            node.health.part("webhooks", hooks.look)
+        node.metrics.counter(
+            "webhook_events_told", "Events that webhooks have taken.", lambda: hooks.total("told")
+        )
+        node.metrics.counter(
+            "webhook_failures", "Tries to tell a webhook that failed.", lambda: hooks.total("failed")
+        )
+        node.metrics.counter(
+            "webhook_events_dropped",
+            "Events that no webhook took within [webhooks] keep_seconds.",
+            lambda: hooks.total("dropped"),
+        )
+        node.metrics.gauge(
+            "webhook_oldest_seconds",
+            "How long the oldest event waits for its webhook.",
+            lambda: hooks.oldest_seconds,
+        )
         codes = self._codes
         node.metrics.counter(
             "codes", "Login codes, by what became of them.", codes.outcomes, ("way", "outcome")

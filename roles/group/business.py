@@ -28,6 +28,7 @@ from roles.group.standing import Standing
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
 from roles.group.users import mend
+from roles.group.webhooks import Webhooks
 from roles.group.words import WordFilter
 
 
@@ -65,6 +66,7 @@ class Business:
         self._portraits = Portraits(store, blobs, self._standing.group_changed, clock.now)
         time = asyncio.get_running_loop().time
         self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
+        self.webhooks = Webhooks(settings, store, clock)
         self.retention = Retention(settings.retention, store, blobs, clock.now)
         turns = Turns()
         changes = GroupChanges(
@@ -104,6 +106,7 @@ class Business:
 
     async def start(self, registry: Registry) -> None:
         """Listen to other processes. Returns when all earlier news that matters is heard, or the bus is away."""
+        await self.webhooks.start(registry)
         await self.whereabouts.start(registry)
         await self._standing.start()
         await self._words.start()
@@ -128,3 +131,4 @@ class Business:
         await self.calls.stop()
         self._robot_list.stop()
         await self._robots.stop()
+        await self.webhooks.stop()

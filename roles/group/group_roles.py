@@ -7,7 +7,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, ContentType, MemberType, SubSignal
 from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, sent_size
 from fsharechat.rpc import Call
-from fsharechat.store import groups
+from fsharechat.store import groups, webhooks
 from fsharechat.store.groups import Info, MyGroup
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
@@ -94,6 +94,14 @@ def set_types(
     yield from groups.set_types(dialect, info.id, changed, kind, until, info.member_update_dt)
     yield from groups.save(dialect, info)
     members.update(dict.fromkeys(changed, kind))
+    yield from change.note(
+        dialect,
+        webhooks.GROUP_ROLES_CHANGED,
+        members=changed,
+        role=kind.name.lower(),
+        until=until,
+        owner=info.owner,
+    )
     return (yield from _tell(dialect, change, members, changed, kind, until))
 
 
@@ -118,6 +126,10 @@ def hand_over(dialect: Dialect, change: Change, uid: str) -> Unit[Announcement]:
         yield from groups.set_types(dialect, info.id, [one], kind, 0, info.member_update_dt)
         members[one] = kind
     yield from groups.save(dialect, info)
+    role = MemberType.OWNER.name.lower()
+    yield from change.note(
+        dialect, webhooks.GROUP_ROLES_CHANGED, members=[uid], role=role, until=0, owner=uid
+    )
     return (yield from _tell(dialect, change, members, [uid], MemberType.OWNER))
 
 

@@ -29,7 +29,7 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, MEMBER, sent_size
 from fsharechat.rpc import Call
-from fsharechat.store import friends, groups, messages
+from fsharechat.store import friends, groups, messages, webhooks
 from fsharechat.store.groups import Info, NewMember, OldSilence, Silence
 from fsharechat.store.messages import AS_IT_IS, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
@@ -233,6 +233,11 @@ class Change(NamedTuple):
     def group_id(self) -> str:
         return self.notice.group_id
 
+    def note(self, dialect: Dialect, kind: str, **data: object) -> Unit[None]:
+        """Note the change for webhooks that hear of this kind."""
+        about = {"operator": self.operator, **data}
+        yield from webhooks.note(dialect, kind, self.group_id, self.now, about)
+
 
 @dataclass(frozen=True)
 class GroupChanges:
@@ -371,8 +376,10 @@ def _create(
         raise Refusal(Code.INVALID_PARAMETER)
     yield from groups.put_members(dialect, info.id, members, info.member_update_dt)
     yield from groups.save(dialect, info._replace(member_count=len(members)))
-    told = change.notice.message(
-        ContentType.GROUP_CREATED, {member.uid: member.type for member in members}, name=info.name
+    types = {member.uid: member.type for member in members}
+    told = change.notice.message(ContentType.GROUP_CREATED, types, name=info.name)
+    yield from change.note(
+        dialect, webhooks.GROUP_CREATED, name=info.name, type=info.type, members=list(types)
     )
     return (yield from tell(dialect, told))
 
@@ -436,6 +443,7 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
     yield from groups.save(dialect, info)
     uids = [member.uid for member in new]
     members.update((member.uid, member.type) for member in new)
+    yield from change.note(dialect, webhooks.GROUP_MEMBERS_JOINED, members=uids)
     return (yield from tell(dialect, change.notice.message(ContentType.MEMBERS_ADDED, members, uids=uids)))
 
 
@@ -458,6 +466,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announc
     info = groups.members_changed(info, len(members) - len(gone), change.now)
     yield from groups.remove_members(dialect, info.id, gone, info.member_update_dt, Silence.KICKED)
     yield from groups.save(dialect, info)
+    yield from change.note(dialect, webhooks.GROUP_MEMBERS_LEFT, members=gone, owner=info.owner)
     return told
 
 
@@ -488,6 +497,9 @@ def _quit(dialect: Dialect, change: Change, may: May) -> Unit[Announcement]:
         owner = yield from groups.promote_eldest(dialect, info.id, info.member_update_dt)
         info = info._replace(owner=owner, dismissed=not owner)
     yield from groups.save(dialect, info)
+    yield from change.note(dialect, webhooks.GROUP_MEMBERS_LEFT, members=[change.operator], owner=info.owner)
+    if info.dismissed:
+        yield from change.note(dialect, webhooks.GROUP_DISMISSED)
     return told
 
 
@@ -510,6 +522,7 @@ def end(dialect: Dialect, change: Change, info: Info) -> Unit[Announcement]:
     info = groups.members_changed(info, 0, change.now)._replace(dismissed=True)
     yield from groups.remove_all(dialect, info.id, info.member_update_dt)
     yield from groups.save(dialect, info)
+    yield from change.note(dialect, webhooks.GROUP_DISMISSED)
     return told
 
 
@@ -537,6 +550,7 @@ def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -
     field, _, told_by = _FIELDS[kind]
     changes: dict[str, Any] = {field: value, "update_dt": groups.after(info.update_dt, change.now)}
     yield from groups.save(dialect, info._replace(**changes))
+    yield from change.note(dialect, webhooks.GROUP_CHANGED, **{field: value})
     if told_by is None:
         if change.notice.content is None:
             return NOTHING

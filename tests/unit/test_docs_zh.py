@@ -19,6 +19,7 @@ OPERATORS = (
     "calling",
     "robots",
     "web",
+    "webhooks",
 )
 """The pages of docs/ that must have a Chinese one; README must, too."""
 

@@ -78,7 +78,7 @@ class MessageToSend(Shape):
             "direction": 0,
             "status": 0,
             "timestamp": str(message.server_timestamp),
-            "content": _content(message.content),
+            "content": content_object(message.content),
         }
 
 
@@ -88,7 +88,7 @@ class NewContent(Field):
     def __init__(self, key: str) -> None:
         super().__init__(key, web=": {…}")
         self.read = self._of
-        self.write = lambda message: _content(getattr(message, self.field))
+        self.write = lambda message: content_object(getattr(message, self.field))
 
     @staticmethod
     def _of(source: Object, key: str) -> pb.MessageContent:
@@ -129,7 +129,8 @@ def _read_content(target: pb.MessageContent, content: Object) -> None:
         target.mentioned_target.extend(strings(content, "mentionedTargets"))
 
 
-def _content(content: pb.MessageContent) -> Object:
+def content_object(content: pb.MessageContent) -> Object:
+    """Return the content object of a message. Texts may be bytes that are not UTF-8 (see `replaced`)."""
     data = content.data
     return {
         "type": content.type,
@@ -173,7 +174,7 @@ def _encode(message: pb.Message, viewer_is_sender: bool) -> bytes:
             "direction": 0 if viewer_is_sender else 1,
             "status": _SENT if viewer_is_sender else _UNREAD,
             "timestamp": message.server_timestamp,
-            "content": _content(message.content),
+            "content": content_object(message.content),
             **edited,
         },
         default=replaced,

@@ -16,7 +16,7 @@ from fsharechat.settings import (
 )
 from roles.group import GroupRole
 from roles.group.clock import ServerClock
-from tests.unit.group.group_kit import Office
+from tests.unit.group.group_kit import HookSections, Office
 
 
 @pytest.fixture
@@ -38,6 +38,12 @@ def robots() -> RobotsSettings:
 
 
 @pytest.fixture
+async def hooks() -> HookSections:
+    """Return `[webhooks]` and `[before_send]`; tests of hooks override this."""
+    return HookSections()
+
+
+@pytest.fixture
 def role() -> GroupRole:
     """The role that the office has."""
     return GroupRole()
@@ -52,6 +58,7 @@ async def office(
     role: GroupRole,
     robots: RobotsSettings,
     session_days: int,
+    hooks: HookSections,
 ) -> AsyncIterator[Office]:
     sqlite_file("data/fsharechat.db")
     settings = Settings(
@@ -60,6 +67,8 @@ async def office(
         users=UsersSettings.model_validate({"directory": directory}),
         robots=robots,
         sessions=SessionsSettings(days=session_days),
+        webhooks=hooks.webhooks,
+        before_send=hooks.before_send,
     )
     node = Node(settings)
     backends = (node.store, node.registry, node.bus, node.rpc)

@@ -1,6 +1,7 @@
 """Asks a group role as connectors do, and hears what it tells them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import orjson
 from google.protobuf.message import Message
@@ -19,11 +20,19 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.payloads import decode_pulled
+from fsharechat.settings_hooks import BeforeSendSettings, WebhooksSettings
 from fsharechat.store import messages, users
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
 NODE = 3
 """The connector whose devices are online here."""
+
+
+class HookSections(NamedTuple):
+    """The sections of the settings about hooks."""
+
+    webhooks: WebhooksSettings = WebhooksSettings()
+    before_send: BeforeSendSettings = BeforeSendSettings()
 
 
 class Office:
