@@ -10,13 +10,14 @@ import hmac
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
+from typing import BinaryIO, ClassVar, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from fsharechat.blobs import BUCKETS, Blobs, BlobsError, FileGone, KeptFile, Upload, host_and_port
@@ -50,6 +51,37 @@ class FileTooLarge(BlobsError):
 
 class NoRoom(BlobsError):
     """The disk has no free space except the reserve."""
+
+
+class _OpenedFile:
+    """A file that a thread opens. Who waits for that may go away meanwhile, so the methods run in several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._closed = False
+
+    def open(self, mode: Literal["rb", "xb"]) -> BinaryIO:
+        with self._lock:
+            if self._closed:
+                raise OSError(errno.ECANCELED, "nobody waits for it", str(self._path))
+            self._file = self._path.open(mode)
+            return self._file
+
+    def close(self) -> None:
+        """Close it, once it is open; after this it is not opened."""
+        with self._lock:
+            self._closed = True
+            if self._file is not None:
+                self._file.close()
+
+    def discard(self) -> None:
+        """Close it, and remove it if it was opened and is still there."""
+        with suppress(OSError):  # on a full disk: the unwritten rest is not needed
+            self.close()
+        if self._file is not None:
+            self._path.unlink(missing_ok=True)
 
 
 class DirectoryBlobs(Blobs):
@@ -134,32 +166,32 @@ class DirectoryBlobs(Blobs):
                 yield file
 
     async def read(self, kind: MediaType, name: str) -> AsyncIterator[bytes]:
-        path = self._place(BUCKETS[kind], name)
+        opened = _OpenedFile(self._place(BUCKETS[kind], name))
         try:
-            file = await self._in_thread(path.open, "rb")
-        except BlobsError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                raise FileGone(str(error)) from error
-            raise
-        try:
+            try:
+                file = await self._in_thread(opened.open, "rb")
+            except BlobsError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    raise FileGone(str(error)) from error
+                raise
             while piece := await self._in_thread(file.read, _PIECE_BYTES):
                 yield piece
         finally:
-            file.close()
+            await asyncio.shield(self._in_thread(opened.close))
 
     async def bring_back(
         self, kind: MediaType, name: str, pieces: AsyncIterator[bytes], modified_ms: int
     ) -> None:
-        temporary = self._incoming / secrets.token_hex(16)
-        file = await self._in_thread(temporary.open, "xb")
+        temporary = _OpenedFile(self._incoming / secrets.token_hex(16))
         try:
+            file = await self._in_thread(temporary.open, "xb")
             async for piece in pieces:
                 await self._in_thread(file.write, piece)
             await self._in_thread(file.flush)
             os.utime(file.fileno(), ns=(modified_ms * 1_000_000,) * 2)
             await self._in_thread(_finish, file, self._place(BUCKETS[kind], name))
         finally:
-            await asyncio.shield(self._in_thread(_discard, file, temporary))
+            await asyncio.shield(self._in_thread(temporary.discard))
 
     async def remove(self, kind: MediaType, name: str) -> None:
         await self._in_thread(self._place(BUCKETS[kind], name).unlink, missing_ok=True)
@@ -171,10 +203,10 @@ class DirectoryBlobs(Blobs):
         `expected` is the announced size, bytes. Raises TooLarge, NoRoom and BlobsError.
         """
         await self._in_thread(self._look_for_room, expected)
-        temporary = self._incoming / secrets.token_hex(16)
-        file = await self._in_thread(temporary.open, "xb")
+        temporary = _OpenedFile(self._incoming / secrets.token_hex(16))
         size = look_at = 0
         try:
+            file = await self._in_thread(temporary.open, "xb")
             async for chunk in chunks:
                 size += len(chunk)
                 if size > self.max_bytes:
@@ -186,7 +218,7 @@ class DirectoryBlobs(Blobs):
             await self._in_thread(_finish, file, self.file(bucket, name))
             return size
         finally:
-            await asyncio.shield(self._in_thread(_discard, file, temporary))
+            await asyncio.shield(self._in_thread(temporary.discard))
 
     def _look_for_room(self, size: int) -> None:
         free = shutil.disk_usage(self._incoming).free
@@ -256,9 +288,3 @@ def _finish(file: BinaryIO, target: Path) -> None:
     # Only after this does the name survive a power cut.
     for folder in (target.parent, target.parent.parent):
         sync(folder)
-
-
-def _discard(file: BinaryIO, temporary: Path) -> None:
-    with suppress(OSError):  # on a full disk: the unwritten rest is not needed
-        file.close()
-    temporary.unlink(missing_ok=True)

@@ -1,10 +1,13 @@
 """The folder of media: what it lets in, what it shows, and what it leaves behind."""
 
 import asyncio
+import gc
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 import pytest
@@ -13,7 +16,7 @@ from yarl import URL
 from fsharechat.blobs import BUCKETS, BlobsError, Upload
 from fsharechat.protocol.signals import MediaType
 from tests.unit.blobs.blobs_kit import MAX_BYTES, MediaStore, make_directory, raw_get
-from tools.testing.server import until
+from tools.testing.server import BOUND, until
 
 BUCKET = BUCKETS[MediaType.FILE]
 
@@ -110,6 +113,38 @@ async def test_an_upload_that_breaks_off_leaves_nothing(folder: MediaStore, tmp_
         answer = await folder.ask("GET", f"{upload.domain}/broken.bin")
         assert (answer.status, answer.body) == ((200, b"whole") if existing else (404, answer.body))
         assert await folder.upload(upload, b"whole") == 200
+
+
+@pytest.mark.parametrize("what", ["put", "read"])
+async def test_who_goes_away_while_a_file_is_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    blobs = make_directory(tmp_path / "media", "http://nowhere")
+    await blobs.open()
+    await blobs.put(MediaType.FILE, "old.bin", b"old", "")
+    open_at_once = Path.open
+    begun, go_on = threading.Event(), threading.Event()
+
+    def open_slowly(path: Path, mode: Literal["rb", "xb"]) -> BinaryIO:
+        begun.set()
+        go_on.wait(BOUND)
+        return open_at_once(path, mode)
+
+    async def read() -> None:
+        async for _ in blobs.read(MediaType.FILE, "old.bin"):
+            pass
+
+    monkeypatch.setattr(Path, "open", open_slowly)
+    working = {"put": lambda: blobs.put(MediaType.FILE, "new.bin", b"new", ""), "read": read}[what]
+    task = asyncio.ensure_future(working())
+    await until(begun.is_set, "no file is opened")
+    task.cancel()
+    asyncio.get_running_loop().call_soon(go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.get_running_loop().shutdown_default_executor()
+    gc.collect()  # tells of a file that nobody closed
+    assert files(tmp_path / "media" / "incoming") == []
 
 
 async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: MediaStore, tmp_path: Path) -> None:
