@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from fsharechat.protocol.signals import UserType
 from fsharechat.store import sessions, users
 from fsharechat.store.sessions import LoginSession
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -46,6 +47,12 @@ def page(_: Dialect, after: str, limit: int) -> Unit[list[Bot]]:
 
 def _bot(name: str, uid: str, created_ms: int, active: int) -> Bot:
     return Bot(name, uid, created_ms, bool(active))
+
+
+def is_program(_: Dialect, uid: str) -> Unit[bool]:
+    """Return whether a user is a bot or a robot."""
+    sql = "SELECT 1 FROM users WHERE uid = ? AND type = ? UNION SELECT 1 FROM bots WHERE uid = ?"
+    return bool((yield Query(sql, (uid, UserType.ROBOT, uid))).rows)
 
 
 def create(

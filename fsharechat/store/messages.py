@@ -321,6 +321,13 @@ def message(_: Dialect, id: int) -> Unit[tuple[str, str, bytes] | None]:
     return (rows[0][0], rows[0][1] or "", rows[0][2]) if rows else None
 
 
+def first_copy(_: Dialect, sender: str, local_id: int, digest: int) -> Unit[int]:
+    """Return the id of the stored message that a resend shares these with, 0 if there is none."""
+    sql = "SELECT id FROM messages WHERE sender = ? AND local_id = ? AND digest = ?"
+    rows = (yield Query(sql, (sender, local_id, digest))).rows
+    return rows[0][0] if rows else 0
+
+
 def any_undigested(_: Dialect) -> Unit[bool]:
     """Return whether there may be messages with a local id from before there were digests (migration 0048)."""
     return bool((yield Query("SELECT 1 FROM facts WHERE name = 'messages_without_digest'")).rows)

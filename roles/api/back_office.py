@@ -22,7 +22,7 @@ from roles.api.endpoints import BackOffice, Endpoint
 from roles.api.gate import OfficeGate
 from roles.api.keys import KeyGuard
 from roles.api.passwords import Passwords
-from roles.api.shapes import BadRequest, PushOutcome, PushRequest
+from roles.api.shapes import BadRequest, GroupPushOutcome, GroupPushRequest, PushOutcome, PushRequest
 from roles.api.sign_in import SignIn
 
 # The open API: messages that another system sends to users (contract.md section 8)
@@ -32,19 +32,32 @@ MAX_PUSH_BYTES = 32 << 20
 
 
 def push_call(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return the call to the group role, with the content as the bytes for all clients.
+    """Return the call to the group role for a push to numbers."""
+    return {"mobiles": asked["mobiles"], **_pushed(asked, "mobiles", settings)}
+
+
+def group_push_call(asked: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the call to the group role for a push to groups."""
+    if asked["content"]["content"]["type"] in TRANSPARENT_TYPES:
+        raise BadRequest(
+            "content.content.type: a message of this type is not stored; groups get those that are"
+        )
+    return {"groups": asked["groups"], "as": asked["sender"], **_pushed(asked, "groups", settings)}
+
+
+def _pushed(asked: dict[str, Any], to: str, settings: Settings) -> dict[str, Any]:
+    """Return the part of a push that all have, with the content as the bytes for all clients.
 
     A push without an id gets one, because a call between processes may be repeated.
     """
     message = asked["content"]
     body = _content(message["content"]).SerializeToString()
-    if len(body) * len(asked["mobiles"]) > MAX_PUSH_BYTES:
+    if len(body) * len(asked[to]) > MAX_PUSH_BYTES:
         raise BadRequest(
-            f"mobiles: {len(asked['mobiles'])} messages of this size are more than {MAX_PUSH_BYTES} bytes; "
-            "send to fewer numbers at a time"
+            f"{to}: {len(asked[to])} messages of this size are more than {MAX_PUSH_BYTES} bytes; "
+            "send fewer at a time"
         )
     return {
-        "mobiles": asked["mobiles"],
         "messageId": message["messageId"] if message["messageId"].strip("0") else secrets.token_hex(16),
         "sender": settings.api.notification_name,
         "content": binascii.b2a_base64(body, newline=False).decode(),
@@ -77,6 +90,18 @@ PUSH = Endpoint(
     body=PushRequest,
     prepare=push_call,
     logged=("mobiles",),
+)
+
+GROUP_PUSH = Endpoint(
+    "POST",
+    "/imopenapi/pushNotificationByGroup",
+    "push_groups",
+    "Send a message to groups, from the user SystemNotification or from a robot or bot that is a member.",
+    answer=list[GroupPushOutcome],
+    tag="Open API",
+    body=GroupPushRequest,
+    prepare=group_push_call,
+    logged=("groups", "sender"),
 )
 
 
@@ -517,7 +542,7 @@ ADMIN = (
 )
 
 
-ENDPOINTS = (PUSH, *ADMIN)
+ENDPOINTS = (PUSH, GROUP_PUSH, *ADMIN)
 PATHS = ("/imopenapi/", "/admin/")
 """The beginnings of all their paths."""
 

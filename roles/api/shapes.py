@@ -8,6 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 MAX_MOBILES = 1000
 """The most numbers in one push."""
 
+MAX_GROUPS = 100
+"""The most groups in one push: each message is a transaction of its own."""
+
 MAX_INT32 = (1 << 31) - 1
 MAX_PROBLEMS = 5
 """The most problems of one request that an answer names."""
@@ -76,6 +79,27 @@ class PushMessage(ApiObject):
 class PushRequest(ApiObject):
     mobiles: list[Mobile] = Field(min_length=1, max_length=MAX_MOBILES, description="The receivers.")
     content: PushMessage
+
+
+class GroupPushRequest(ApiObject):
+    groups: list[Annotated[str, Field(max_length=64)]] = Field(
+        min_length=1, max_length=MAX_GROUPS, description="The ids of the groups."
+    )
+    sender: Annotated[str, Field(max_length=64), _absent("")] = Field(
+        "",
+        description="The uid of a robot or a bot that is a member of the groups. "
+        "Without one the user SystemNotification is the sender, who need not be a member.",
+    )
+    content: PushMessage
+
+
+class GroupPushOutcome(ApiObject):
+    group: str = Field(description="The id as written in the request.")
+    code: Literal[200, 403, 404, 503] = Field(
+        description="200 sent, 403 the sender is no robot or bot that may speak in this group, "
+        "404 there is no such group, 503 not stored, try again."
+    )
+    messageId: str = Field("", description="The id of the message, if it was sent.")
 
 
 class PushOutcome(ApiObject):

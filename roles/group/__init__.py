@@ -155,6 +155,23 @@ class GroupRole:
             "How long the oldest event waits for its webhook.",
             lambda: hooks.oldest_seconds,
         )
+        before = business.before_send
+        if before.on:
+            node.health.part("before_send", before.look)
+        node.metrics.counter(
+            "before_send_asked", "Messages that [before_send] was asked about.", lambda: before.asked
+        )
+        node.metrics.counter(
+            "before_send_refused", "Messages that [before_send] refused.", lambda: before.refused
+        )
+        node.metrics.counter(
+            "before_send_changed", "Messages that [before_send] changed.", lambda: before.changed
+        )
+        node.metrics.counter(
+            "before_send_unanswered",
+            "Questions that [before_send] did not answer as it should.",
+            lambda: before.unanswered,
+        )
         codes = self._codes
         node.metrics.counter(
             "codes", "Login codes, by what became of them.", codes.outcomes, ("way", "outcome")

@@ -10,6 +10,7 @@ from fsharechat.settings import Settings
 from fsharechat.status import StatusBook
 from fsharechat.store.store import Store
 from fsharechat.tasks import spawn
+from roles.group.before_send import BeforeSend
 from roles.group.calls import GroupCalls
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
@@ -67,6 +68,7 @@ class Business:
         time = asyncio.get_running_loop().time
         self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
         self.webhooks = Webhooks(settings, store, clock)
+        self.before_send = BeforeSend(settings, store, clock, outbox)
         self.retention = Retention(settings.retention, store, blobs, clock.now)
         turns = Turns()
         changes = GroupChanges(
@@ -101,6 +103,7 @@ class Business:
             self.calls,
             self._robots,
             self._robot_list,
+            self.before_send,
             statuses,
         )
 
@@ -132,3 +135,4 @@ class Business:
         self._robot_list.stop()
         await self._robots.stop()
         await self.webhooks.stop()
+        await self.before_send.close()

@@ -12,6 +12,7 @@ from fsharechat.settings import Settings
 from fsharechat.store import group_log, groups, messages, recalls
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
+from roles.group.before_send import BeforeSend
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.outbox import EventOutbox
@@ -33,6 +34,7 @@ async def edit(
     standing: Standing,
     word_filter: WordFilter,
     outbox: EventOutbox,
+    before_send: BeforeSend,
     call: Call,
     request: pb.EditMessageRequest,
 ) -> None:
@@ -42,9 +44,14 @@ async def edit(
     stored = await store.read_for(call.uid, messages.body, request.id)
     if stored is None:
         raise Refusal(Code.NOT_EXIST)
-    await check_may_speak(store, clock, standing, call.uid, pb.Message.FromString(stored))
+    message = pb.Message.FromString(stored)
+    await check_may_speak(store, clock, standing, call.uid, message)
     if await word_filter.forbids(call.uid, texts_of(content)):
         raise Refusal(Code.SENSITIVE_WORD)
+    if message.from_user == call.uid and before_send.asks(call, message):
+        message.content.CopyFrom(content)
+        await before_send.decide(call, message, message.local_message_id, edit=True)
+        content.searchable_content = message.content.searchable_content
     seconds = settings.limits.edit_seconds
     done = await store.write(_edit, call, request, clock.now(), int(seconds * 1000))
     outbox.edited(request.id, done.body, done.entries, call.uid, call.client_id)

@@ -61,7 +61,7 @@ def message_event(message: pb.Message, *, content: bool) -> bytes:
     data = message_data(message)
     if content:
         data["content"] = content_object(message.content)
-    return _body(f"msg_{message.message_id}", MESSAGE_STORED, message.server_timestamp, data)
+    return event_body(f"msg_{message.message_id}", MESSAGE_STORED, message.server_timestamp, data)
 
 
 def message_data(message: pb.Message) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def noted_event(event: NotedEvent, user: Row | None) -> bytes:
             data["robot"] = profile["type"] == UserType.ROBOT
     else:
         data = {"group": event.about, **event.data}
-    return _body(id_of(event), event.kind, event.at_ms, data)
+    return event_body(id_of(event), event.kind, event.at_ms, data)
 
 
 def id_of(event: NotedEvent) -> str:
@@ -104,7 +104,8 @@ def dump(data: dict[str, Any]) -> bytes:
     return orjson.dumps(data, default=replaced)
 
 
-def _body(id: str, kind: str, at_ms: int, data: dict[str, Any]) -> bytes:
+def event_body(id: str, kind: str, at_ms: int, data: dict[str, Any]) -> bytes:
+    """Return the JSON of one event. `at_ms` is its time."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return dump(
         {

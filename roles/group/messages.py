@@ -33,6 +33,7 @@ from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, con
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
 from fsharechat.tracing import trace_of
+from roles.group.before_send import BeforeSend
 from roles.group.calls import GroupCalls, is_group_call
 from roles.group.clock import ServerClock
 from roles.group.handlers import Direct, Handlers, HandlerServices, carry_out, code_of
@@ -72,6 +73,7 @@ class Sending:
         sleepers: Sleepers,
         calls: GroupCalls,
         robots: Robots,
+        before_send: BeforeSend,
     ) -> None:
         self._store = store
         self._now = clock.now
@@ -84,6 +86,8 @@ class Sending:
         self._calls = calls
         self._robots = robots
         self._agents = robots.agents
+        self._before = before_send
+        self._asks = before_send.on
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, deque[Waiting]] = {}
         """Senders with a message that waits, but not for the store, and their later messages."""
@@ -120,6 +124,8 @@ class Sending:
         if sender is None or target is None or (words.any and words.looks_later(len(call.body))):
             return self._send_later(call, message)
         content = message.content
+        if self._asks and self._before.asks(call, message):
+            return self._send_later(call, message)
         if isinstance(target, GroupMembers) and (
             call.uid not in target.types or _is_transparent(content) or content.type == _CALL_START
         ):
@@ -146,13 +152,19 @@ class Sending:
             receivers, audience = await self._parties(call.uid, message)
             if await self._words.forbids(call.uid, texts_of(message.content)):
                 raise Refusal(Code.SENSITIVE_WORD)
-            if self._words.looks_later(len(call.body)):
+            known = None
+            if self._asks and not _is_transparent(message.content) and self._before.asks(call, message):
+                known = _known_by(call, message)  # a resend is known by what the client has sent
+                if known[0] and (earlier := await self._store.read(messages.first_copy, call.uid, *known)):
+                    return await self._first_copy(earlier)
+                await self._before.decide(call, message, known[0])
+            if known is not None or self._words.looks_later(len(call.body)):
                 receivers, audience = await self._parties(
                     call.uid, message
                 )  # they may have changed meanwhile
             if is_group_call(message):
                 return await self._start_call(call, message)
-            stored = self._send(call, message, receivers, audience)
+            stored = self._send(call, message, receivers, audience, known)
             release()
             return await stored
 
@@ -236,11 +248,19 @@ class Sending:
             self._members.drop([name])
 
     def _send(
-        self, call: Call, message: pb.Message, receivers: Sequence[str], audience: Audience | None
+        self,
+        call: Call,
+        message: pb.Message,
+        receivers: Sequence[str],
+        audience: Audience | None,
+        known: tuple[int, int] | None = None,
     ) -> asyncio.Future[Reply]:
-        """Store or push a message that may be sent. Raises Refusal. The future does not fail."""
+        """Store or push a message that may be sent. Raises Refusal. The future does not fail.
+
+        `known` is what a resend is known by, if the message is not any more what the client has sent.
+        """
         conversation, content = message.conversation, message.content
-        local_id, digest = _known_by(call, message)
+        local_id, digest = known or _known_by(call, message)
         timestamp = self._now()
         message.message_id = call.message_id
         message.server_timestamp = timestamp
@@ -309,16 +329,19 @@ class Sending:
         log.debug("message sent again", trace=trace_of(call), uid=call.uid, first=str(id))
 
         async def answer(call: Call) -> Reply:
-            body = await self._store.read(messages.body, id)
-            if body is None:
-                raise StoreError("the first copy of a message was not found again")
-            return Reply(_SUCCESS, sent_payload(id, pb.Message.FromString(body).server_timestamp))
+            return await self._first_copy(id)
 
         def answered(task: asyncio.Task[Reply]) -> None:
             if not future.done():  # the caller's deadline may have come first
                 future.set_result(task.result())
 
         self._loop.create_task(carry_out(answer, call)).add_done_callback(answered)
+
+    async def _first_copy(self, id: int) -> Reply:
+        body = await self._store.read(messages.body, id)
+        if body is None:
+            raise StoreError("the first copy of a message was not found again")
+        return Reply(_SUCCESS, sent_payload(id, pb.Message.FromString(body).server_timestamp))
 
     def _resolved(self, reply: Reply) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()

@@ -1,4 +1,4 @@
-"""Messages that another system sends to users over the open API (contract.md section 8)."""
+"""Messages that another system sends to users and groups over the open API (contract.md section 8)."""
 
 import asyncio
 import binascii
@@ -6,15 +6,17 @@ from hashlib import blake2b
 
 import structlog
 
+from fsharechat.errors import StoreError
 from fsharechat.login_numbers import normal_number
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.rpc import Call
-from fsharechat.store import admin
+from fsharechat.store import admin, bots
 from fsharechat.store.store import Store
 from roles.group.admin import OfficeRequest, Operations
 from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
-from roles.group.own_messages import send_private
+from roles.group.own_messages import MayNotSpeak, send_private, store_for_group
+from roles.group.standing import Standing
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,80 @@ async def push(
     return [_outcome(mobile, numbers, uids, ids) for mobile in mobiles]
 
 
+async def push_groups(
+    store: Store,
+    clock: ServerClock,
+    outbox: EventOutbox,
+    standing: Standing,
+    call: Call,
+    request: OfficeRequest,
+) -> list[dict[str, object]]:
+    """Send a message to each of `groups`. Each has its own result.
+
+    The sender is the robot or bot `as`, who must be a member, or the system's own user. A message that was sent
+    before is recognised as in `push`.
+    """
+    content = pb.MessageContent.FromString(binascii.a2b_base64(request["content"]))
+    sender: str = request["as"] or SENDER
+    member = sender != SENDER
+    if member:
+        allowed = await store.read(bots.is_program, sender)
+    else:
+        await store.write(admin.keep_system_user, SENDER, request["sender"], clock.now())
+        allowed = True
+    answer: list[dict[str, object]] = []
+    for group in dict.fromkeys(request["groups"]):
+        code, id = (403, 0)
+        if allowed:
+            local_id = _local_id(request["messageId"], group)
+            code, id = await _to_group(
+                store, clock, outbox, standing, sender, group, content, local_id, member
+            )
+        answer.append({"group": group, "code": code, "messageId": str(id) if code == 200 else ""})
+    return answer
+
+
+async def _to_group(
+    store: Store,
+    clock: ServerClock,
+    outbox: EventOutbox,
+    standing: Standing,
+    sender: str,
+    group: str,
+    content: pb.MessageContent,
+    local_id: int,
+    member: bool,
+) -> tuple[int, int]:
+    """Send a message to a group. Return the code of the outcome, and the id of the message."""
+    known = await standing.members.get(group)
+    if known is None:
+        return 404, 0
+    id = clock.next_id()
+    try:
+        done = await store.write_group(
+            group,
+            [sender, *known.types],
+            store_for_group,
+            id,
+            sender,
+            group,
+            content,
+            clock.now(),
+            local_id,
+            member=member,
+        )
+    except MayNotSpeak:
+        return 403, 0
+    except StoreError as error:
+        log.log(error.log_level, "message not stored", uid=sender, error=str(error))
+        return 503, 0
+    if done is None:
+        return 404, 0
+    message, stored = done
+    outbox.announce([message], [stored])
+    return 200, stored.id
+
+
 def _outcome(
     mobile: str, numbers: dict[str, str], uids: dict[str, str], ids: dict[str, int | None]
 ) -> dict[str, object]:
@@ -64,4 +140,5 @@ def _local_id(message_id: str, uid: str) -> int:
 
 OPERATIONS: Operations = {
     "push": push,
+    "push_groups": push_groups,
 }

@@ -1,14 +1,17 @@
-"""Private messages that the server itself sends in the name of a user."""
+"""Messages that the server itself sends in the name of a user."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType
-from fsharechat.store.messages import NewMessage, Stored, conversation_key
+from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType, MemberType
+from fsharechat.store import groups, messages
+from fsharechat.store.messages import AS_IT_IS, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
+from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
 
@@ -19,15 +22,60 @@ def private_message(
     id: int, sender: str, target: str, content: pb.MessageContent, now: int, local_id: int = 0
 ) -> NewMessage:
     """Return a message from one user to another that the server writes. `now` is its time in ms."""
+    return _own_message(id, sender, ConversationType.PRIVATE, target, (target,), content, now, local_id)
+
+
+def _own_message(
+    id: int,
+    sender: str,
+    kind: ConversationType,
+    target: str,
+    receivers: Sequence[str],
+    content: pb.MessageContent,
+    now: int,
+    local_id: int,
+) -> NewMessage:
     message = pb.Message(
-        conversation=pb.Conversation(type=ConversationType.PRIVATE, target=target, line=0),
+        conversation=pb.Conversation(type=kind, target=target, line=0),
         from_user=sender,
         content=content,
         message_id=id,
         server_timestamp=now,
     )
-    key = conversation_key(ConversationType.PRIVATE, 0, target, sender)
-    return NewMessage(id, sender, local_id, key, message.SerializeToString(), (target,))
+    key = conversation_key(kind, 0, target, sender)
+    return NewMessage(id, sender, local_id, key, message.SerializeToString(), receivers)
+
+
+class MayNotSpeak(Exception):
+    """The sender is no member of the group, or is silenced there. Nothing was stored."""
+
+
+def store_for_group(
+    dialect: Dialect,
+    id: int,
+    sender: str,
+    group_id: str,
+    content: pb.MessageContent,
+    now: int,
+    local_id: int,
+    *,
+    member: bool,
+) -> Unit[tuple[NewMessage, Stored] | None]:
+    """Store a message that the server writes to a group, None if there is no such group.
+
+    `member`: the sender must be one who may speak. Else it need not be a member. Raises MayNotSpeak.
+    """
+    info = yield from groups.locked(dialect, group_id)
+    if info is None or info.dismissed:
+        return None
+    members = yield from groups.present(group_id)
+    if member and members.get(sender, MemberType.SILENCED) == MemberType.SILENCED:
+        raise MayNotSpeak
+    receivers = [uid for uid in members if uid != sender]
+    new = _own_message(id, sender, ConversationType.GROUP, group_id, receivers, content, now, local_id)
+    new.audience = Audience(group_id, AS_IT_IS)
+    (stored,) = yield from messages.append(dialect, [new])
+    return new, stored
 
 
 def send_private(

@@ -10,6 +10,7 @@ from fsharechat.store import messages, users
 from tests.unit.api.api_kit import KEY, ApiAnswer, Site
 
 PUSH = "/imopenapi/pushNotificationByMobile"
+GROUP_PUSH = "/imopenapi/pushNotificationByGroup"
 
 
 class Desk:

@@ -14,7 +14,7 @@ from roles.api.app import make_app
 from roles.api.back_office import ENDPOINTS
 from roles.api.docs.description import describe, routes
 from tests.unit.api.api_kit import NUMBER, Site
-from tests.unit.api.office_kit import PUSH, Desk
+from tests.unit.api.office_kit import GROUP_PUSH, PUSH, Desk
 
 LOGGING_IN = {"postAdminSession", "deleteAdminSession", "putAdminSessionPassword"}
 SILENCED = {"type": "silenced"}
@@ -69,7 +69,8 @@ async def test_the_back_office_alone_needs_the_key(document: dict[str, Any]) -> 
     for path, methods in document["paths"].items():
         for operation in methods.values():
             asks = operation["operationId"] not in LOGGING_IN
-            assert ("security" in operation) is ((path.startswith("/admin/") and asks) or path == PUSH)
+            guarded = path.startswith("/admin/") and asks
+            assert ("security" in operation) is (guarded or path in (PUSH, GROUP_PUSH))
 
 
 async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict[str, Any]) -> None:
@@ -84,6 +85,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
     invitation = (await desk.ask("POST", "/admin/invitations", {})).body["result"]["id"]
     asked: list[tuple[str, str, str, object]] = [
         ("POST", PUSH, PUSH, {"mobiles": [NUMBER, "x"], "content": {"content": {"type": 1}}}),
+        ("POST", GROUP_PUSH, GROUP_PUSH, {"groups": ["g1", "x"], "content": {"content": {"type": 1}}}),
         ("POST", "/admin/users", "/admin/users", {"number": "ann@example.com"}),
         ("GET", "/admin/users", "/admin/users?limit=1", None),
         ("GET", "/admin/users/{user}", f"/admin/users/{uid}", None),

@@ -5,12 +5,13 @@ import base64
 import pytest
 
 from fsharechat.errors import StoreBusy
-from fsharechat.protocol.signals import ContentType, LoginCode, PersistFlag
+from fsharechat.protocol.signals import ContentType, LoginCode, MemberType, PersistFlag, UserType
 from fsharechat.rpc import Call
-from fsharechat.store import users
+from fsharechat.store import groups, users
+from fsharechat.store.groups import Info, NewMember
 from roles.api import back_office
-from tests.unit.api.api_kit import KEY, Site
-from tests.unit.api.office_kit import PUSH, Desk
+from tests.unit.api.api_kit import KEY, ApiAnswer, Site
+from tests.unit.api.office_kit import GROUP_PUSH, PUSH, Desk
 
 ANN, BEN = "13800000001", "13800000002"
 SENDER = "SystemNotification"
@@ -261,3 +262,59 @@ class TestWithoutAKey:
             answer = await desk.push([ANN], TEXT)
             assert answer.status == 403
             assert "[api] key" in answer.body["message"]
+
+
+async def push_to_groups(desk: Desk, groups: list[str], **more: object) -> ApiAnswer:
+    return await desk.ask("POST", GROUP_PUSH, {"groups": groups, "content": {"content": TEXT}, **more})
+
+
+async def new_group(desk: Desk, id: str, *uids: str) -> None:
+    write = desk.site.node.store.write
+    await write(groups.create, Info(id, "Chess", "", uids[0], 0, "", len(uids), False, 7, 7))
+    await write(groups.put_members, id, [NewMember(uid, 0) for uid in uids], 5)
+
+
+async def test_a_push_reaches_the_members_of_groups(desk: Desk) -> None:
+    ann, ben = await desk.user(ANN), await desk.user(BEN)
+    await new_group(desk, "g1", ann, ben)
+    content = {"content": TEXT, "messageId": "order-1"}
+    answer = await push_to_groups(desk, ["g1", "nowhere"], content=content)
+    assert answer.status == 200
+    outcomes = answer.body["result"]
+    assert [(one["group"], one["code"]) for one in outcomes] == [("g1", 200), ("nowhere", 404)]
+    again = await push_to_groups(desk, ["g1"], content=content)
+    assert again.body["result"][0]["messageId"] == outcomes[0]["messageId"]
+    for uid in (ann, ben):
+        (message,) = await desk.inbox(uid)
+        assert (message.conversation.type, message.conversation.target) == (1, "g1")
+        assert message.from_user == "SystemNotification"
+        assert str(message.message_id) == outcomes[0]["messageId"]
+
+
+async def test_a_robot_says_it_where_it_is_a_member_and_may_speak(desk: Desk) -> None:
+    ann, robot = await desk.user(ANN), await desk.user(BEN)
+    write = desk.site.node.store.write
+    await new_group(desk, "g1", ann, robot)
+    await new_group(desk, "g2", ann)
+    refused = await push_to_groups(desk, ["g1"], sender=robot)
+    assert [one["code"] for one in refused.body["result"]] == [403]  # a person speaks for itself
+    await write(users.modify, robot, {"type": UserType.ROBOT}, 9)
+    answer = await push_to_groups(desk, ["g1", "g2"], sender=robot)
+    assert [one["code"] for one in answer.body["result"]] == [200, 403]
+    (message,) = await desk.inbox(ann)
+    assert message.from_user == robot
+    await write(groups.set_types, "g1", [robot], MemberType.SILENCED, 0, 9)
+    silenced = await push_to_groups(desk, ["g1"], sender=robot)
+    assert [one["code"] for one in silenced.body["result"]] == [403]
+
+
+async def test_a_push_to_groups_that_is_wrong_names_the_field(desk: Desk) -> None:
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"groups": []}, "groups"),
+        ({"groups": ["g"] * 101}, "groups"),
+        ({"content": {"content": {"type": 91}}}, "type"),
+        ({"content": {}}, "content"),
+    ]
+    for more, field in wrong:
+        answer = await desk.ask("POST", GROUP_PUSH, {"groups": ["g1"], "content": {"content": TEXT}, **more})
+        assert (answer.status, field in answer.body["message"]) == (400, True)

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from fsharechat.protocol import messages_pb2 as pb
+from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code, ContentType, GroupInfoType, MemberType, SubSignal
 from fsharechat.settings_hooks import WebhookSettings, WebhooksSettings
 from fsharechat.store import sessions, users
@@ -14,6 +15,7 @@ from fsharechat.store import webhooks as rows
 from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.sessions import CodeRules, Guess, LoginSession
 from roles.group import GroupRole, webhooks
+from roles.group.clock import ServerClock
 from tests.unit.group import groups_kit
 from tests.unit.group.group_kit import HookSections, Office, text
 from tools.testing.hook_receiver import SECRET, Event, HookReceiver, hang, taken
@@ -335,3 +337,43 @@ async def test_a_batch_costs_one_row_for_each_hook(office: Office, receiver: Hoo
     untold = await office.node.store.read(rows.untold, "other", 0, 1000)
     assert sum(len(row.messages) for row in untold) == 29
     assert len(untold) <= 3
+
+
+class OtherClock(ServerClock):
+    """The clock of another process of the same cluster."""
+
+    def __init__(self, node: int) -> None:
+        super().__init__(IdGenerator.for_group(node))
+
+
+async def test_of_three_processes_one_tells_and_another_follows(
+    office: Office, role: GroupRole, receiver: HookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "HAND_OVER_SECONDS", 0.05)
+    assert role._business is not None
+    await role._business.webhooks.stop()
+    settings = WebhooksSettings(hooks=(hook(receiver),), seconds=5, per_second=10_000)
+    tellers = [
+        webhooks.HookTeller(settings.hooks[0], settings, office.node.store, OtherClock(node))
+        for node in range(3)
+    ]
+    alive = {0, 1, 2}
+    for teller in tellers:
+        teller.on_processes(alive)
+        teller.start()
+    anna, *others = await office.users(11)
+    for uid in others:
+        await send(office, anna, uid, "hello")
+    await until_all_told(office)
+    (owner,) = [node for node in alive if tellers[node].told]
+    assert tellers[owner].told == len(receiver.ids()) == len(set(receiver.ids())) == 10
+    await tellers[owner].stop()
+    for teller in tellers:
+        teller.on_processes(alive - {owner})
+    for uid in others:
+        await send(office, anna, uid, "hello again")
+    await until_all_told(office)
+    assert len(receiver.ids()) == len(set(receiver.ids())) == 20
+    assert sorted(teller.told for teller in tellers) == [0, 10, 10]
+    for node in alive - {owner}:
+        await tellers[node].stop()
