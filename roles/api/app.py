@@ -22,7 +22,6 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
 MAX_TEXT = 255
-_RESULT = "result of a login"
 MAX_NAME = 64
 """The most characters of a device's name."""
 BODY_SECONDS = 10.0
@@ -122,6 +121,15 @@ def _tell_status(request: web.Request, status: int) -> None:
         )
 
 
+class LoginAnswer(web.Response):
+    """The answer to a request for a code or to a login, in JSON. `code` says what came of it."""
+
+    def __init__(self, code: LoginCode, message: str, result: object, status: int) -> None:
+        body = orjson.dumps({"code": code, "message": message, "result": result})
+        super().__init__(body=body, status=status, content_type="application/json")
+        self.code = code
+
+
 class Login:
     """Codes and logins. The store counts the requests of an address. Refused addresses are remembered here."""
 
@@ -149,13 +157,13 @@ class Login:
         keys = ("mobile", "code", "clientId")
         return self._counted("login", await self._ask(request, self._logins, Method.LOGIN, keys))
 
-    def _counted(self, what: str, response: web.Response) -> web.Response:
-        self._results[what, LoginCode(response[_RESULT]).name.lower()] += 1
+    def _counted(self, what: str, response: LoginAnswer) -> LoginAnswer:
+        self._results[what, response.code.name.lower()] += 1
         return response
 
     async def _ask(
         self, request: web.Request, waits: Waits, method: Method, keys: tuple[str, ...]
-    ) -> web.Response:
+    ) -> LoginAnswer:
         speaks = language(request.headers.getall("Accept-Language", ()))
         address = counted_as(request.remote)
         if waits.seconds(address):
@@ -205,7 +213,7 @@ class Login:
         elif told["code"]:
             log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
         if told.get("uninvited"):
-            return _response(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
+            return LoginAnswer(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
         return answer(LoginCode(told["code"]), speaks, told["result"])
 
 
@@ -214,17 +222,10 @@ def _readable(text: str, most: int) -> str:
     return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
 
 
-def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:
-    return _response(code, message, None, 400)
+def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginAnswer:
+    return LoginAnswer(code, message, None, 400)
 
 
-def answer(code: LoginCode, speaks: Language, result: object = None) -> web.Response:
+def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginAnswer:
     """Return a result with the sentence for clients to show."""
-    return _response(code, said(code, speaks), result, 200)
-
-
-def _response(code: LoginCode, message: str, result: object, status: int) -> web.Response:
-    body = orjson.dumps({"code": code, "message": message, "result": result})
-    response = web.Response(body=body, status=status, content_type="application/json")
-    response[_RESULT] = code
-    return response
+    return LoginAnswer(code, said(code, speaks), result, 200)
