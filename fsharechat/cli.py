@@ -10,7 +10,7 @@ from fsharechat import __version__
 from fsharechat.role import role_names
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
-_OWN_FLAGS = ("chat", "admin", "robot", "import-config", "import-data", "backup", "restore")
+_OWN_FLAGS = ("chat", "admin", "status", "robot", "import-config", "import-data", "backup", "restore")
 """Commands that come first, with their own flags behind them."""
 _COMMANDS = ("check", "migrate", "fence", "settings", *_OWN_FLAGS)
 COMMANDS = """commands:
@@ -18,6 +18,7 @@ COMMANDS = """commands:
   check     read the settings and check every service that they name; nothing is changed
   migrate   bring the tables of the store up to date, as the server does at its start
   fence     close the store to older versions, at the end of an upgrade
+  status    all processes of the deployment at a glance; see fsharechat status --help
   settings  print a settings file: every key with its default and meaning
   chat      a chat client for the terminal; see fsharechat chat --help
   robot     an agent for a robot, to try one: it says what it is told; see fsharechat robot --help
@@ -58,10 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    if argv[:1] == ["admin"]:
+    if argv[:1] in (["admin"], ["status"]):
         from fsharechat.admin import command_line
 
-        return command_line.main(argv[1:], _settings_file)
+        return command_line.main(
+            ["processes", *argv[1:]] if argv[0] == "status" else argv[1:], _settings_file
+        )
     if argv[:1] in (["import-config"], ["import-data"]):
         from fsharechat.moving import command_line as moving
 

@@ -174,7 +174,7 @@ class Metrics(Collector):
         """Return the present value of each counter and gauge, by its name without the prefix, and memory and CPU.
 
         Values with labels are added up. Of each counter there is also `…_per_second`, and of each histogram
-        `…_p50` and `…_p99`, of the last minute.
+        `…_p50` and `…_p99` if it has values, of the last minute.
         """
         found = dict(self._totals())
         for family in self._process.collect():
@@ -208,7 +208,7 @@ class Metrics(Collector):
         for name, counts in new.buckets.items():
             before = old.buckets.get(name) or [0] * len(counts)
             recent = [after - then for after, then in zip(counts, before, strict=True)]
-            for share in (0.5, 0.99):
+            for share in (0.5, 0.99) if any(recent) else ():
                 found[f"{name}_p{share * 100:.0f}"] = quantile(bounds[name], recent, share)
         return found
 

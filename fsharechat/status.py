@@ -6,7 +6,7 @@ A process tells it a group process now and then. Each group process keeps what i
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
 import orjson
@@ -17,6 +17,7 @@ from fsharechat.clock import now_ms
 from fsharechat.health import Health
 from fsharechat.metrics import Metrics
 from fsharechat.protocol.signals import Code
+from fsharechat.registry import Lease
 from fsharechat.rpc import Method, Rpc
 from fsharechat.tasks import repeat, spawn
 
@@ -29,8 +30,29 @@ KEEP_SECONDS = 20.0
 MAX_PROCESSES = 1000
 
 
+FAR_APART_SECONDS = 30.0
+"""A status that is so much older or newer than the others shows a wrong clock, s."""
+
+EXPIRES_DAYS = 14
+"""So many days before its end a certificate is worth a warning."""
+
+LIMITS = {
+    "store_queue": (2000, "{value:.0f} writes wait for the store"),
+    "store_failed_per_second": (0, "messages are not stored: {value:.1f} a second"),
+    "store_commit_seconds_p99": (0.5, "transactions take up to {value:g} s (p99)"),
+    "ack_seconds_p99": (1, "messages are acknowledged after up to {value:g} s (p99)"),
+    "loop_lag_seconds_p99": (0.2, "it has more work than one core can do: late by {value:g} s (p99)"),
+    "bus_lag_seconds_p99": (2, "events come {value:g} s late (p99)"),
+    "bus_lost_per_second": (0, "events do not reach Kafka: {value:.1f} a second"),
+}
+"""What is worth a warning: above which value, and what it says. Alerts have the same bounds."""
+
+
 class StatusView(TypedDict):
-    """One process. `at` is the time of the view, ms. `health` has a text for each part, "ok" if it is well."""
+    """One process. `at` is the time of the view, ms. `health` has a text for each part, "ok" if it is well.
+
+    `leases` are the node ids that it holds, by role.
+    """
 
     name: str
     roles: list[str]
@@ -41,6 +63,7 @@ class StatusView(TypedDict):
     metrics: dict[str, float]
     health: dict[str, str]
     serves: bool
+    leases: dict[str, int]
 
 
 class ProcessStatus:
@@ -53,6 +76,8 @@ class ProcessStatus:
         self._metrics = metrics
         self._health = health
         self._addresses = addresses
+        self.leases: list[Lease] = []
+        """Those of this process; its roles add them."""
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._started = now_ms()
         self._telling: asyncio.Task[None] | None = None
@@ -69,6 +94,7 @@ class ProcessStatus:
             "metrics": self._metrics.values(),
             "health": {name: str(finding) for name, finding in found.items()},
             "serves": all(finding.serves for finding in found.values()),
+            "leases": {lease.kind: lease.node for lease in self.leases if lease.held},
         }
 
     def start(self, rpc: Rpc) -> None:
@@ -113,12 +139,40 @@ class StatusBook:
 
 
 def merged(views: Sequence[Sequence[StatusView]]) -> dict[str, Any]:
-    """Return the newest view of each process, by name, of what several group processes know."""
+    """Return the newest view of each process, by name, of what several group processes know, and what is wrong."""
     newest: dict[str, StatusView] = {}
     for view in (view for known in views for view in known):
         if view["name"] not in newest or newest[view["name"]]["at"] < view["at"]:
             newest[view["name"]] = view
-    return {"processes": [newest[name] for name in sorted(newest)]}
+    processes = [newest[name] for name in sorted(newest)]
+    for one in processes:
+        one.setdefault("leases", {})  # the version before tells none
+    return {"processes": processes, "warnings": list(warnings(processes, now_ms()))}
+
+
+def warnings(processes: Sequence[StatusView], now: int) -> Iterator[str]:
+    """Yield what is wrong with a deployment, in words. `now` is the time, ms."""
+    if not processes:
+        return
+    roles = {role for one in processes for role in one["roles"]}
+    for role in ("connector", "group", "api"):
+        if role not in roles:
+            yield f"no process has the role {role}"
+    versions = sorted({one["version"] for one in processes})
+    if len(versions) > 1:
+        yield f"several versions run: {', '.join(versions)}"
+    for one in processes:
+        for part, state in one["health"].items():
+            if state != "ok":
+                yield f"{one['name']}: {part}: {state}"
+        if (apart := (now - one["at"]) / 1000) > FAR_APART_SECONDS or -apart > FAR_APART_SECONDS:
+            yield f"{one['name']}: its clock is {abs(apart):.0f} s {'behind' if apart > 0 else 'ahead'}"
+        for name, (most, text) in LIMITS.items():
+            if (value := one["metrics"].get(name, 0.0)) > most:
+                yield f"{one['name']}: {text.format(value=value)}"
+        expires = one["metrics"].get("certificate_expires_seconds")
+        if expires is not None and (days := (expires - now / 1000) / 86_400) < EXPIRES_DAYS:
+            yield f"{one['name']}: its certificate {f'expires in {days:.0f} days' if days > 0 else 'has expired'}"
 
 
 def _loop_time() -> float:

@@ -616,10 +616,12 @@ class ProcessView(ApiObject):
     metrics: dict[str, float] = Field(description="As /metrics has them, without `fsharechat_`.")
     health: dict[str, str] = Field(description='As in /monitor/ready: "ok", or what is wrong, by part.')
     serves: bool
+    leases: dict[str, int] = Field(description="The node ids that it holds, by role.")
 
 
 class Processes(ApiObject):
     processes: list[ProcessView]
+    warnings: list[str] = Field(description="What is wrong, in words.")
 
 
 class SettingsQuery(Strict):

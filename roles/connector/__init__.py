@@ -32,6 +32,7 @@ class ConnectorRole:
             raise StartError(f"[node] id: {error}") from error
         self._lease = lease
         node.health.part("connector's node id", lease.look)
+        node.status.leases.append(lease)
         await node.rpc.wait_ready()
         hub = self._hub = Hub(node.settings, lease, node.rpc, node.bus, raise_open_files())
         await hub.start()

@@ -338,10 +338,7 @@ class DeviceLogs:
             if entries and (oldest := entries[0].message_id):
                 self._surroundings.answers.deliveries.observe(age(oldest), len(entries))
             if TRACING.on:
-                for entry in entries:
-                    log.debug(
-                        "message given", trace=str(entry.message_id), uid=self.uid, client_id=self.client_id
-                    )
+                self._trace(entries)
             self._answer(message_id, claim, enumerate(entries, after + 1), user.heads[_INBOX])
             self.notify_inbox()
         else:
@@ -359,6 +356,8 @@ class DeviceLogs:
             return
         found = decode_pulled(reply.payload)
         entries = [(seq, TailMessage(body, sender, client)) for seq, sender, client, body in found.entries]
+        if TRACING.on:
+            self._trace(message for _, message in entries)
         if found.begin >= 0:
             inbox.begin_at(found.begin)
         if found.begin < 0 or 0 < claim == found.begin:
@@ -370,6 +369,12 @@ class DeviceLogs:
             inbox.own(inbox.covered + 1)
         user.learn(_INBOX, found.head)
         self.notify_inbox()
+
+    def _trace(self, entries: Iterable[TailMessage]) -> None:
+        """Log what the device is about to be given."""
+        for entry in entries:
+            trace = str(entry.message_id or entry.about().id)
+            log.debug("message given", trace=trace, uid=self.uid, client_id=self.client_id)
 
     def _answer(
         self, message_id: int, claim: int, entries: Iterable[tuple[int, TailMessage]], head: int

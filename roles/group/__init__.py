@@ -99,6 +99,7 @@ class GroupRole:
         if node.settings.codes.super_code:
             log.warning("a super code is set: anybody who knows it can log in as any user")
         node.health.part("group's node id", lease.look)
+        node.status.leases.append(lease)
         business = Business(
             node.settings,
             node.store,

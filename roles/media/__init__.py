@@ -49,6 +49,7 @@ class MediaRole:
                 raise StartError(f"[node] id: {error}") from error
             self._lease = lease
             node.health.part("media's node id", lease.look)
+            node.status.leases.append(lease)
         node.health.part("media", self._look)
         _count(node, server)
 

@@ -9,9 +9,10 @@ from fsharechat import status
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.metrics import Metrics
 from fsharechat.protocol.signals import Code
+from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.local import LocalRpc
-from fsharechat.status import ProcessStatus, StatusBook, StatusView, merged
+from fsharechat.status import ProcessStatus, StatusBook, StatusView, merged, warnings
 
 
 def process(health: Health | None = None) -> ProcessStatus:
@@ -84,3 +85,35 @@ async def test_the_newest_view_of_each_process_is_shown() -> None:
     second = [named(view, "g2", 5), named(view, "c", 4)]
     shown = merged([first, second])["processes"]
     assert [(one["name"], one["at"]) for one in shown] == [("c", 4), ("g1", 5), ("g2", 5)]
+
+
+async def test_the_held_leases_are_shown() -> None:
+    own = process()
+    own.leases.append(MemoryLease(MemoryRegistry(), "connector", 5))
+    assert (await own.look())["leases"] == {"connector": 5}
+
+
+async def test_what_is_wrong_is_said_in_words() -> None:
+    view = await process().look()
+    well: StatusView = {**view, "name": "a", "roles": ["connector", "group", "api"], "at": 100_000_000}
+    assert list(warnings([], 0)) == []
+    assert list(warnings([well], 100_000_000)) == []
+    ill: StatusView = {
+        **well,
+        "name": "b",
+        "roles": ["connector"],
+        "version": "9",
+        "at": 0,
+        "health": {"bus": "degraded: no broker answers", "clock": "ok"},
+        "metrics": {"store_queue": 5000, "ack_seconds_p99": 5.0, "certificate_expires_seconds": 100_001},
+    }
+    assert list(warnings([ill], 100_000_000)) == [
+        "no process has the role group",
+        "no process has the role api",
+        "b: bus: degraded: no broker answers",
+        "b: its clock is 100000 s behind",
+        "b: 5000 writes wait for the store",
+        "b: messages are acknowledged after up to 5 s (p99)",
+        "b: its certificate expires in 0 days",
+    ]
+    assert f"several versions run: {view['version']}, 9" in list(warnings([well, ill], 100_000_000))

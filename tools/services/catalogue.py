@@ -17,6 +17,7 @@ from .kafka import Kafka
 from .mariadb import MariaDb
 from .minio import Minio
 from .places import ROOT, SETS, locked
+from .prometheus import Prometheus
 from .service import Daemon, Service, port_is_free
 from .smtp import Smtp
 from .versity import Versity
@@ -32,6 +33,7 @@ SERVICES: tuple[type[Service], ...] = (
     Versity,
     Smtp,
     FakeTime,
+    Prometheus,
 )
 """The order decides the ports of each in the block of a set."""
 DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")
