@@ -119,7 +119,7 @@ class Pages:
             "Content-Security-Policy": "; ".join(f"{name} {value}".strip() for name, value in policy.items()),
             "Cross-Origin-Opener-Policy": "same-origin",
             "Referrer-Policy": "no-referrer",
-            "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=()",
+            "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), geolocation=(self)",
         }
 
     def _media(self) -> str:

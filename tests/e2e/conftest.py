@@ -5,15 +5,20 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 import uvloop
+from playwright.async_api import Browser
 
 from tests.e2e.deployment import Boot, ChatOfTwo, Deployment, Faults
 from tests.e2e.in_cluster import CONTRACT_LIMITS, InCluster, Pair, connector, variables
 from tests.e2e.in_process import Booted
-from tools.testing.cluster import LiveCluster, MakeCluster
+from tests.e2e.web_people import Enter
+from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
 from tools.testing.server import Server
+from tools.testing.web import Person, web_browser
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -105,3 +110,26 @@ async def server(boot: Boot) -> Deployment:
 async def chat(server: Deployment) -> AsyncIterator[ChatOfTwo]:
     async with ChatOfTwo.between(server) as chat:
         yield chat
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with web_browser() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def enter(server: Server, browser: Browser) -> AsyncIterator[Enter]:
+    """Let one more person log in; at the end no page may have had a fault."""
+    people: list[Person] = []
+
+    async def one(**options: Any) -> Person:
+        person = await Person.open(browser, server.at.http, new_numbers(1)[0], **options)
+        people.append(person)
+        await person.log_in()
+        return person
+
+    yield one
+    for person in people:
+        await person.context.close()
+    assert [fault for person in people for fault in person.faults] == []

@@ -1,13 +1,11 @@
 """The chat page in a real browser, on a whole server: what people do, and what others see of it."""
 
-import itertools
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -17,18 +15,17 @@ from playwright.async_api import Browser, expect
 from fsharechat.admin.office import AdminApi
 from fsharechat.client import Client, ConnectRefused, login, text
 from fsharechat.protocol import messages_pb2 as pb
+from tests.e2e.web_people import Enter, befriend, chat_of
 from tools.services.service import free_port
+from tools.testing.cluster import new_numbers
 from tools.testing.echo_robot import echo_robot
 from tools.testing.nginx import NAME, before, nginx
 from tools.testing.server import SUPER_CODE, Server
-from tools.testing.web import Person, build_pages, web_browser
+from tools.testing.web import Person, build_pages
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 API_KEY = "a-key-of-the-tests-of-the-page"
-_NUMBERS = itertools.count(13_600_000_000)
-
-Enter = Callable[..., Awaitable[Person]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -39,46 +36,6 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
         robots = json.dumps([{"uid": "assistant", "name": "Assistant", "agent": agent}])
         async with Server(folder / "data", {"ROBOTS__AGENTS": robots, "API__KEY": API_KEY}) as running:
             yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with web_browser() as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def enter(server: Server, browser: Browser) -> AsyncIterator[Enter]:
-    """Let one more person log in; at the end no page may have had a fault."""
-    people: list[Person] = []
-
-    async def one(**options: Any) -> Person:
-        person = await Person.open(browser, server.at.http, str(next(_NUMBERS)), **options)
-        people.append(person)
-        await person.log_in()
-        return person
-
-    yield one
-    for person in people:
-        await person.context.close()
-    assert [fault for person in people for fault in person.faults] == []
-
-
-async def befriend(server: Server, ann: Person, ben: Person) -> None:
-    """Make two people friends, from other devices of theirs."""
-    phones = [await login(server.at.http, one.number, SUPER_CODE, "phone") for one in (ann, ben)]
-    async with (
-        Client(phones[0], **server.at.of("ws")) as first,
-        Client(phones[1], **server.at.of("ws")) as second,
-    ):
-        await first.add_friend(phones[1].user_id, "hello")
-        await second.handle_friend_request(phones[0].user_id)
-
-
-async def chat_of(person: Person, other: Person) -> None:
-    """Open the conversation with somebody, by its address."""
-    await person.page.goto(f"{person.url}/#/c/0-0-{await other.uid}")
-    await expect(person.page.locator(".composer textarea")).to_be_visible()
 
 
 async def test_two_people_become_friends_talk_and_see_what_was_read(enter: Enter) -> None:
@@ -602,7 +559,7 @@ async def test_one_host_behind_nginx(tmp_path: Path, browser: Browser) -> None:
             f"    ssl_certificate_key /etc/ssl/private/{NAME}.key;\n": "",
         }
         async with nginx(tmp_path / "nginx", port, changes | before(server.at)):
-            people = [await Person.open(browser, f"http://{listen}", str(next(_NUMBERS))) for _ in range(2)]
+            people = [await Person.open(browser, f"http://{listen}", number) for number in new_numbers(2)]
             for person in people:
                 await person.log_in()
             ann, ben = people

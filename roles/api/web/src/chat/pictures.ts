@@ -48,6 +48,24 @@ export async function thumbnail(file: Blob): Promise<string> {
   }
 }
 
+/** A sign for a place, as a small JPEG in base64: this page shows no map. */
+export function placeSign(): string {
+  const canvas = document.createElement("canvas");
+  canvas.width = 160;
+  canvas.height = 100;
+  const context = canvas.getContext("2d")!;
+  context.fillStyle = "#dfe8d8";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = "#c02626";
+  context.beginPath();
+  context.arc(80, 42, 16, 0, 2 * Math.PI);
+  context.moveTo(66, 50);
+  context.lineTo(80, 80);
+  context.lineTo(94, 50);
+  context.fill();
+  return base64(canvas);
+}
+
 /** The middle of a picture, square, for a portrait. Throws where it is no picture. */
 export async function portrait(file: Blob): Promise<Blob> {
   const bitmap = await createImageBitmap(file);

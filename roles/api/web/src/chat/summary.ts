@@ -2,12 +2,14 @@
 
 import { useI18n } from "vue-i18n";
 import { base64ToUtf8 } from "../wire/crypto";
+import { isVoice } from "../wire/callSignal";
 import type { MessageRow } from "../wire/database";
+import { cardOf } from "../wire/places";
 import { type Content, Member, Type } from "../wire/types";
 import { withoutMarks } from "./marks";
 import { usePeople } from "./people";
 import { useSession } from "./session";
-import { momentOf } from "./times";
+import { lengthOf, momentOf } from "./times";
 
 interface GroupChange {
   g?: string;
@@ -38,6 +40,17 @@ const isTime = (ms: unknown): ms is number => typeof ms === "number" && ms > 0 &
 /** Types that are shown as a line in the middle, not as somebody's bubble. */
 export const isNotice = (type: number): boolean => type >= Type.RECALLED && type < Type.CALL_START;
 
+type Words = ReturnType<typeof useI18n>["t"];
+
+/** A call, and what became of it. */
+function called(t: Words, { content, call }: MessageRow, mine: boolean): string {
+  const what = t(isVoice(content) ? "called.voice" : "called.video");
+  if (!call) return what;
+  const { how, seconds } = call;
+  if (seconds) return t("called.lasted", { what, time: lengthOf(seconds * 1000) });
+  return t(how === "refused" && !mine ? "called.refusedHere" : `called.${how}`, { what });
+}
+
 export function useSummary(): (row: MessageRow) => string {
   const { t } = useI18n();
   const people = usePeople();
@@ -49,7 +62,8 @@ export function useSummary(): (row: MessageRow) => string {
     return all.length > MOST_NAMES ? t("andMore", { names: shown, count: all.length }) : shown;
   };
 
-  return ({ content, from }) => {
+  return (row) => {
+    const { content, from } = row;
     const told =
       content.type === Type.TIP || (content.type >= Type.GROUP_CREATED && content.type <= Type.GROUP_PORTRAIT);
     const change = told ? parsed(content) : {};
@@ -65,6 +79,8 @@ export function useSummary(): (row: MessageRow) => string {
         return t("kind.video");
       case Type.LOCATION:
         return t("kind.location", { name: content.searchableContent });
+      case Type.CARD:
+        return t("kind.card", { name: cardOf(content).name });
       case Type.STICKER:
         return t("kind.sticker");
       case Type.FILE:
@@ -91,7 +107,7 @@ export function useSummary(): (row: MessageRow) => string {
       case Type.GROUP_PORTRAIT:
         return t("notice.portrait", values);
       case Type.CALL_START:
-        return t("kind.call");
+        return called(t, row, from === session.here?.session.userId);
       default:
         return content.searchableContent || content.pushContent || t("kind.unknown");
     }

@@ -15,6 +15,15 @@ export const timeOf = (ms: number): string => clock.format(ms);
 export const momentOf = (ms: number): string => moment.format(ms);
 export const dateOf = (ms: number): string => longDate.format(ms);
 
+/** A length of time as a clock shows it. */
+export function lengthOf(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  const two = (count: number) => String(count).padStart(2, "0");
+  const minutes = `${Math.floor(seconds / 60) % 60}`;
+  const hours = Math.floor(seconds / 3600);
+  return hours ? `${hours}:${two(Number(minutes))}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}
+
 export function shortly(ms: number): string {
   if (!ms) return "";
   const days = (dayOf(Date.now()) - dayOf(ms)) / DAY_MS;

@@ -1,6 +1,7 @@
 /** Puts messages into the database: each once, with what they mean for their conversation. */
 
 import { type ConversationRow, type Database, emptyConversation, type MessageRow, type ReactionRow } from "./database";
+import { callIdOf, type CallOutcome } from "./callSignal";
 import { utf8ToBase64 } from "./crypto";
 import {
   content,
@@ -14,6 +15,9 @@ import {
   Type,
   type WireMessage,
 } from "./types";
+
+/** Among so many of the newest messages of a conversation a call is looked for. */
+const CALL_WITHIN = 200;
 
 const TRANSPARENT = new Set<number>([
   Type.TYPING,
@@ -46,6 +50,17 @@ const reactionOf = ({ messageUid, uid, emoji, updateDt }: Reaction): ReactionRow
   at: Number(updateDt),
 });
 
+const isStartOf = ({ content: made }: MessageRow, id: string): boolean =>
+  made.type === Type.CALL_START && callIdOf(made) === id;
+
+/** What this browser knows of calls is not in their messages as they come again. */
+function keepCalls(rows: MessageRow[], known: (MessageRow | undefined)[]): void {
+  for (const [at, row] of rows.entries()) {
+    const call = known[at]?.call;
+    if (call) row.call = call;
+  }
+}
+
 export class Archive {
   constructor(
     readonly db: Database,
@@ -59,6 +74,7 @@ export class Archive {
     return db.transaction("rw", db.messages, db.conversations, db.outbox, async () => {
       const known = await db.messages.bulkGet(rows.map((row) => row.id));
       const fresh = rows.filter((_, at) => !known[at]);
+      keepCalls(rows, known);
       const conversations = await this.conversations(rows);
       for (const row of fresh) this.note(conversations.get(row.conv)!, row, quiet);
       // A message that is here already may have been recalled meanwhile.
@@ -79,6 +95,7 @@ export class Archive {
     const rows = messages.map((one) => rowOf(one, this.me)).filter((row) => row.conv === key);
     const { db } = this;
     await db.transaction("rw", db.messages, db.conversations, async () => {
+      keepCalls(rows, await db.messages.bulkGet(rows.map((row) => row.id)));
       await db.messages.bulkPut(rows);
       const conversation = (await db.conversations.get(key)) ?? emptyConversation(key);
       conversation.whole = whole;
@@ -115,6 +132,23 @@ export class Archive {
         const conversation = await db.conversations.get(row.conv);
         if (conversation?.last?.id === row.id) await db.conversations.update(row.conv, { last: row });
       }
+    });
+  }
+
+  /** Keep how a call ended with the message that started it, if that is here. */
+  async callEnded(key: string, id: string, outcome: CallOutcome): Promise<void> {
+    const { db } = this;
+    await db.transaction("rw", db.messages, db.conversations, async () => {
+      const rows = db.messages.where("[conv+id]").between([key, ""], [key, "\uffff"]).reverse();
+      const row = await rows
+        .limit(CALL_WITHIN)
+        .filter((one) => isStartOf(one, id))
+        .first();
+      if (!row) return;
+      row.call = outcome;
+      await db.messages.put(row);
+      const conversation = await db.conversations.get(key);
+      if (conversation?.last?.id === row.id) await db.conversations.update(key, { last: row });
     });
   }
 

@@ -1,18 +1,12 @@
-/** One call between two people: its states, its signals and its media (calls.md sections 9.1 and 9.2). */
+/** One call between two people: its signals and its media (calls.md section 9.2). */
 
-import { base64ToUtf8 } from "./crypto";
-import { Disconnected, Refused } from "./link";
-import { type Content, Type, type WireMessage } from "./types";
-
-const UNANSWERED_MS = 60_000;
-/** Clients take no older signal for one of a call that goes on. */
-export const CALL_MS = 90_000;
-
-export type CallState = "outgoing" | "incoming" | "connecting" | "connected" | "ended";
+import { BaseCall, type CallState } from "./baseCall";
+import { type CallEnd, dataOf } from "./callSignal";
+import { keyOf, Kind, type Content, Type, type WireMessage } from "./types";
 
 export interface CallHooks {
   /** Send a message of the call to the peer. */
-  send: (type: number, data: string) => Promise<void>;
+  send: (type: number, data: string) => Promise<unknown>;
   iceServers: () => Promise<RTCIceServer[]>;
   changed: () => void;
 }
@@ -25,57 +19,34 @@ interface Signal {
   label?: unknown;
 }
 
-/** Camera and microphone cannot be used. */
-export class NoMedia extends Error {
-  override name = "NoMedia";
-}
-
-/** Old clients of iOS put the id elsewhere. */
-export const callIdOf = (made: Content): string => made.content || made.searchableContent;
-
-export const dataOf = (made: Content): unknown => {
-  try {
-    return JSON.parse(base64ToUtf8(made.binaryContent));
-  } catch {
-    return null;
-  }
-};
-
-export class Call {
-  local: MediaStream | null = null;
+export class Call extends BaseCall {
   remote: MediaStream | null = null;
-  /** When it was connected, ms. */
-  since = 0;
-  muted = false;
-  hidden = false;
   private connection: RTCPeerConnection | null = null;
   private readonly early: RTCIceCandidateInit[] = [];
   private work: Promise<void> = Promise.resolve();
-  private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    readonly id: string,
+    id: string,
     readonly peer: string,
-    public state: CallState,
-    public audioOnly: boolean,
+    state: CallState,
+    audioOnly: boolean,
     private readonly hooks: CallHooks,
   ) {
-    this.limit();
+    super(id, keyOf({ kind: Kind.PRIVATE, target: peer, line: 0 }), state, audioOnly, hooks.changed);
   }
 
-  /** Ring at the peer. Throws NoMedia, Refused or Disconnected; then the call has ended. */
   async ring(): Promise<void> {
     try {
       await this.openMedia();
       if (!this.over) await this.hooks.send(Type.CALL_START, this.started());
     } catch (error) {
-      this.end();
+      this.end("failed");
       throw error;
     }
-    if (this.over) this.tell(Type.CALL_BYE, ""); // it was ended while it began to ring
+    if (this.over) void this.tell(this.hooks.send(Type.CALL_BYE, "")); // it was ended while it began to ring
   }
 
-  /** Answer: whoever answers makes the offer. Throws as `ring`. */
+  /** Whoever answers makes the offer. */
   async answer(): Promise<void> {
     this.enter("connecting");
     try {
@@ -92,58 +63,43 @@ export class Call {
   }
 
   hangUp(): void {
-    if (this.over) return;
-    this.tell(Type.CALL_BYE, "");
-    this.end();
-  }
-
-  /** End it here, without a word. */
-  end(): void {
-    if (this.over) return;
-    this.connection?.close();
-    for (const track of this.local?.getTracks() ?? []) track.stop();
-    this.connection = this.local = this.remote = null;
-    this.enter("ended");
+    const how = { incoming: "refused", outgoing: "cancelled", connected: "over" } as const;
+    this.leave(this.state in how ? how[this.state as keyof typeof how] : "failed");
   }
 
   /** A message of the peer with the id of this call. */
   hear({ content: made }: WireMessage): void {
-    if (made.type === Type.CALL_BYE) return this.end();
-    if (this.state === "incoming") {
-      if (made.type === Type.CALL_SIGNAL) this.end(); // another device has answered
+    const { state } = this;
+    if (made.type === Type.CALL_BYE) {
+      const how = { incoming: "missed", outgoing: "refused", connected: "over" } as const;
+      return this.end(state in how ? how[state as keyof typeof how] : "failed");
+    }
+    if (state === "incoming") {
+      if (made.type === Type.CALL_SIGNAL) this.end("elsewhere"); // another device has answered
       return;
     }
     this.work = this.work.then(() => this.take(made)).catch(() => this.hangUp());
   }
 
-  mute(on: boolean): void {
-    this.muted = on;
-    for (const track of this.local?.getAudioTracks() ?? []) track.enabled = !on;
-    this.hooks.changed();
+  protected expire(): void {
+    if (this.state === "incoming") this.end("missed");
+    else this.leave(this.state === "outgoing" ? "unanswered" : "failed");
   }
 
-  hide(on: boolean): void {
-    this.hidden = on;
-    for (const track of this.local?.getVideoTracks() ?? []) track.enabled = !on;
-    this.hooks.changed();
+  protected close(): void {
+    this.connection?.close();
+    this.connection = this.remote = null;
   }
 
-  private get over(): boolean {
-    return this.state === "ended";
+  protected sendPicture(): void {
+    const sender = this.connection?.getSenders().find((one) => one.track?.kind === "video");
+    if (sender && sender.track !== this.own.picture) void sender.replaceTrack(this.own.picture).catch(() => {}); // it has ended
   }
 
-  private enter(state: CallState): void {
-    this.state = state;
-    this.limit();
-    if (state === "connected") this.since = Date.now();
-    this.hooks.changed();
-  }
-
-  private limit(): void {
-    const { state } = this;
-    clearTimeout(this.timer);
-    if (state === "incoming") this.timer = setTimeout(() => this.end(), UNANSWERED_MS);
-    if (state === "outgoing" || state === "connecting") this.timer = setTimeout(() => this.hangUp(), UNANSWERED_MS);
+  private leave(how: CallEnd): void {
+    if (this.over) return;
+    void this.tell(this.hooks.send(Type.CALL_BYE, ""));
+    this.end(how);
   }
 
   private started(): string {
@@ -199,35 +155,25 @@ export class Call {
   }
 
   private async openMedia(): Promise<void> {
-    const open = (video: boolean) => navigator.mediaDevices.getUserMedia({ audio: true, video });
-    try {
-      this.local = await open(!this.audioOnly).catch(() => {
-        this.audioOnly = true; // there may be no camera
-        return open(false);
-      });
-    } catch {
-      throw new NoMedia("no microphone");
-    }
-    if (this.over) {
-      for (const track of this.local.getTracks()) track.stop();
-      this.local = null;
-    }
-    this.hooks.changed();
+    await this.own.open(!this.audioOnly);
+    if (!this.over && !this.own.camera) this.audioOnly = true;
+    this.changed();
   }
 
   private async connect(): Promise<RTCPeerConnection | null> {
     const iceServers = await this.hooks.iceServers();
-    if (this.over || !this.local) return null;
+    const { stream } = this.own;
+    if (this.over || !stream) return null;
     const connection = (this.connection = new RTCPeerConnection({ iceServers }));
-    for (const track of this.local.getTracks()) connection.addTrack(track, this.local);
+    for (const track of stream.getTracks()) connection.addTrack(track, stream);
     connection.ontrack = ({ streams, track }) => {
       this.remote = streams[0] ?? new MediaStream([track]);
-      this.hooks.changed();
+      this.changed();
     };
     connection.onicecandidate = ({ candidate }) => {
       if (!candidate || this.over) return;
       const { candidate: text, sdpMid, sdpMLineIndex } = candidate;
-      void this.signal({ type: "candidate", label: sdpMLineIndex, id: sdpMid, candidate: text }).catch(() => {}); // others may do
+      void this.tell(this.signal({ type: "candidate", label: sdpMLineIndex, id: sdpMid, candidate: text }));
     };
     connection.onconnectionstatechange = () => {
       if (connection.connectionState === "connected" && this.state === "connecting") this.enter("connected");
@@ -238,20 +184,11 @@ export class Call {
 
   private dropVideo(): void {
     this.audioOnly = true;
-    for (const track of this.local?.getVideoTracks() ?? []) {
-      track.stop();
-      this.local!.removeTrack(track);
-    }
-    this.hooks.changed();
+    this.own.unshare();
+    this.own.dropCamera();
   }
 
-  private signal(said: object): Promise<void> {
+  private signal(said: object): Promise<unknown> {
     return this.hooks.send(Type.CALL_SIGNAL, JSON.stringify(said));
-  }
-
-  private tell(type: number, data: string): void {
-    this.hooks.send(type, data).catch((error: unknown) => {
-      if (!(error instanceof Disconnected || error instanceof Refused)) throw error; // the peer's time-out ends it there
-    });
   }
 }

@@ -1,11 +1,13 @@
 /** What a person does, from any tab: requests, and what they change in the database. */
 
 import { Archive } from "./archive";
+import type { CallOutcome } from "./callSignal";
 import { type Database, emptyConversation, type MessageRow, type OutboxRow } from "./database";
 import { utf8ToBase64 } from "./crypto";
 import { Disconnected } from "./link";
 import { random } from "./login";
 import { newLocalId } from "./outbox";
+import { card, location, type Location } from "./places";
 import { readReport } from "./receipts";
 import { syncFriends, syncRequests } from "./sync";
 import {
@@ -105,6 +107,16 @@ export class Client {
     await this.put(conv, made, { file, fileName: name });
   }
 
+  async sendLocation(conv: string, where: Location, title: string, picture: string): Promise<void> {
+    await this.put(conv, location(where, title, picture));
+  }
+
+  /** Send the card of a user whose profile is here. */
+  async sendCard(conv: string, uid: string): Promise<void> {
+    const user = await this.db.users.get(uid);
+    if (user) await this.put(conv, card(user));
+  }
+
   /** Send what somebody said to another conversation. */
   async forward(row: MessageRow, conv: string): Promise<void> {
     await this.put(conv, { ...row.content, mentionedType: Mention.NONE, mentionedTargets: [] });
@@ -114,10 +126,20 @@ export class Client {
     await this.sendNow(conv, content(Type.TYPING, { content: "0" }));
   }
 
-  /** Send a message of a call; its start is kept as others' are (calls.md section 9.1). */
-  async sendOfCall(conv: string, type: number, id: string, data: string): Promise<void> {
-    const sent = await this.sendNow(conv, content(type, { content: id, binaryContent: data && utf8ToBase64(data) }));
-    if (type === Type.CALL_START) await this.archive.take([sent], false);
+  /** Send a message of a call, in a group to those that it names (calls.md section 9.1). Returns it as it was sent. */
+  sendOfCall(conv: string, type: number, id: string, data: string, tos: string[] = []): Promise<WireMessage> {
+    const made = content(type, { content: id, binaryContent: data && utf8ToBase64(data) });
+    return this.sendNow(conv, made, tos);
+  }
+
+  /** Keep a message that was sent past the outbox, as the server does. */
+  async keep(sent: WireMessage): Promise<void> {
+    await this.archive.take([sent], false);
+  }
+
+  /** Keep how a call ended. */
+  async callEnded(conv: string, id: string, outcome: CallOutcome): Promise<void> {
+    await this.archive.callEnded(conv, id, outcome);
   }
 
   /** What WebRTC may use to get through to others (TURN). */
@@ -394,7 +416,7 @@ export class Client {
   }
 
   /** Send what is of no use later: it does not wait in the outbox. */
-  private async sendNow(conv: string, made: Content): Promise<WireMessage> {
+  private async sendNow(conv: string, made: Content, tos: string[] = []): Promise<WireMessage> {
     const { kind, target, line } = addressOf(conv);
     const local = newLocalId();
     const message: WireMessage = {
@@ -402,7 +424,7 @@ export class Client {
       target,
       line,
       from: this.me,
-      tos: "",
+      tos: tos.length ? tos : "",
       messageId: local,
       localMessageId: local,
       direction: 0,

@@ -1,6 +1,7 @@
 /** What this browser keeps: one database a user, shared by all tabs, wiped at log-out. */
 
 import Dexie, { type EntityTable, type Table } from "dexie";
+import type { CallOutcome } from "./callSignal";
 import type { Content, Friend, FriendRequest, Group, GroupMember, Setting, User } from "./types";
 
 export interface MessageRow {
@@ -14,6 +15,8 @@ export interface MessageRow {
   content: Content;
   /** When it was last edited, ms; 0: never. Rows of an older page have none. */
   edited?: number;
+  /** How the call ended that this message started, as far as this browser knows. */
+  call?: CallOutcome;
 }
 
 export interface ReactionRow {

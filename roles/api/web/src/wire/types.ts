@@ -10,6 +10,7 @@ export const Type = {
   FILE: 5,
   VIDEO: 6,
   STICKER: 7,
+  CARD: 10,
   RECALLED: 80,
   TIP: 90,
   TYPING: 91,

@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Call, type CallState, callIdOf, dataOf, NoMedia } from "../../src/wire/call";
+import type { CallState } from "../../src/wire/baseCall";
+import { Call } from "../../src/wire/call";
+import { callIdOf, dataOf, NoMedia } from "../../src/wire/callSignal";
 import { utf8ToBase64 } from "../../src/wire/crypto";
 import { content, Type } from "../../src/wire/types";
 import { ANN, message } from "./kit";
@@ -45,14 +47,14 @@ describe("a call", () => {
   });
 
   it("has a voice only where there is no camera", async () => {
-    const stream = { getTracks: () => [] };
+    const stream = { getTracks: () => [], getVideoTracks: () => [] };
     const getUserMedia = ({ video }: { video: boolean }) =>
       video ? Promise.reject(new Error("none")) : Promise.resolve(stream);
     vi.stubGlobal("navigator", { mediaDevices: { getUserMedia } });
     const { call, sent } = newCall("outgoing");
     await call.ring();
     expect(sent).toEqual([[Type.CALL_START, JSON.stringify({ t: ANN, a: 1 })]]);
-    call.end();
+    call.end("");
   });
 
   it("reads what old and hostile clients write", () => {

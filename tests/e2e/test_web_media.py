@@ -1,0 +1,200 @@
+"""Calls, places and cards on the chat page in a real browser. What people see of one another is measured."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Locator, expect
+
+from fsharechat.client import Client, login
+from tests.e2e.web_people import Enter, befriend, chat_of, open_conversation
+from tools.testing.server import SUPER_CODE, Server
+from tools.testing.web import Person, build_pages
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+MEDIA = ["camera", "microphone"]
+MOVES = """async (uid) => {
+    const video = document.querySelector(`.tile[data-uid="${uid}"] video`);
+    if (!video?.videoWidth || video.paused) return false;
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 32;
+    const context = canvas.getContext("2d");
+    const taken = () => {
+        context.drawImage(video, 0, 0, 32, 32);
+        return context.getImageData(0, 0, 32, 32).data.join();
+    };
+    const before = [video.currentTime, taken()];
+    await new Promise((done) => video.requestVideoFrameCallback(() => setTimeout(done, 100)));
+    return video.currentTime > before[0] && taken() !== before[1];
+}"""
+"""Whether the picture of somebody moves: its time and its pixels."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    await build_pages()
+    folder: Path = tmp_path_factory.mktemp("calls")
+    async with Server(folder / "data", {}) as running:
+        yield running
+
+
+async def group_of(server: Server, people: Sequence[Person], name: str) -> str:
+    """Make a group of the first one's, and open it at all. Returns its id."""
+    first, *others = people
+    phone = await login(server.at.http, first.number, SUPER_CODE, "phone")
+    async with Client(phone, **server.at.of("ws")) as client:
+        made = await client.groups.create(name, [await one.uid for one in others])
+    for person in people:
+        await open_conversation(person, f"1-0-{made}")
+    return made
+
+
+def tile(person: Person, uid: str, state: str = "") -> Locator:
+    """Return the tile of a user that has these classes."""
+    return person.page.locator(f'.tile[data-uid="{uid}"]{state}')
+
+
+async def choose(person: Person, entry: str) -> None:
+    """Choose an entry of the menu beside the text."""
+    await person.page.get_by_label("Send more").click()
+    await person.page.get_by_role("menuitem", name=entry).click()
+
+
+async def all_see(people: Sequence[Person]) -> None:
+    """Wait until all see and hear all others."""
+    for person in people:
+        for other in people:
+            if other is not person:
+                uid = await other.uid
+                await person.page.wait_for_function(MOVES, arg=uid)
+                await expect(tile(person, uid, ".speaks")).to_have_count(1)
+
+
+async def test_a_call_in_a_group_from_its_beginning_to_its_end(server: Server, enter: Enter) -> None:
+    phone = {"width": 360, "height": 640}
+    ann = await enter(permissions=MEDIA)
+    ben = await enter(permissions=MEDIA, locale="zh-CN", color_scheme="dark")
+    cat = await enter(permissions=MEDIA, viewport=phone)
+    people = [ann, ben, cat]
+    await group_of(server, people, "climbers")
+
+    # Two begin; the third one is there, and comes later.
+    await ann.page.get_by_label("Video call").click()
+    await expect(ann.page.get_by_text("Ringing: ")).to_be_visible()
+    for person, said in ((ben, "发起了视频通话"), (cat, "calls the group with video")):
+        await expect(person.page.get_by_text(said)).to_be_visible()
+        assert await person.axe() == []
+    await ben.page.get_by_label("接听").click()
+    await all_see([ann, ben])
+    await cat.page.get_by_role("button", name="Answer").click()
+    await all_see(people)
+    assert await cat.page.evaluate("document.documentElement.scrollWidth") <= phone["width"]
+    for person in people:
+        assert await person.axe() == []
+
+    # Without a camera there is a portrait; without a microphone nobody is heard.
+    await ann.page.get_by_label("Turn the camera off").click()
+    await ann.page.get_by_label("Mute the microphone").click()
+    ann_uid = await ann.uid
+    for state in (".pictured", ".speaks"):
+        await expect(tile(cat, ann_uid, state)).to_have_count(0)
+    await ann.page.get_by_label("Turn the camera off").click()
+    await ann.page.get_by_label("Mute the microphone").click()
+    await all_see(people)
+
+    # One leaves, and comes back by the message of the call.
+    await cat.page.get_by_label("Hang up").click()
+    await expect(tile(ann, await cat.uid)).to_have_count(0)
+    await expect(cat.page.locator(".called")).to_have_text(re.compile(r"Video call, \d+:\d\d"))
+    await cat.page.get_by_role("button", name="Join").click()
+    await all_see(people)
+
+    # One loses the connection, and is let in again.
+    await ben.context.set_offline(True)
+    await ben.context.set_offline(False)
+    await expect(ben.page.locator(".main > .status")).to_have_count(0)
+    await all_see(people)
+
+    await ann.page.get_by_label("End the call for everybody").click()
+    for person in people:
+        await expect(person.page.locator(".call")).to_have_count(0)
+    await expect(ben.page.locator(".called")).to_have_text(re.compile(r"^视频通话，时长 \d+:\d\d$"))
+    await expect(cat.page.get_by_role("button", name="Join")).to_have_count(0)
+    ben.faults.clear()  # it was without a network
+
+
+async def test_calls_that_come_to_nothing_say_so(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(permissions=MEDIA), await enter(permissions=MEDIA, locale="zh-CN")
+    await group_of(server, [ann, ben], "sailors")
+
+    async def called(person: Person, said: str) -> None:
+        await expect(person.page.locator(".called").last).to_contain_text(said)
+        await expect(person.page.locator(".call")).to_have_count(0)
+
+    await ann.page.get_by_label("Voice call").click()
+    await ben.page.get_by_label("拒绝").click()
+    await called(ben, "语音通话，你已拒绝")
+    await ann.page.get_by_label("Hang up").click()
+    await called(ann, "Voice call, cancelled")
+    await ben.page.get_by_role("button", name="加入").click()  # he was not told that it is over
+    await expect(ben.page.get_by_text("通话已结束，或者你没有受到邀请")).to_be_visible()
+    await called(ben, "语音通话，已结束")
+
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.page.get_by_label("Voice call").click()
+    await ben.page.get_by_label("拒绝").click()
+    await called(ann, "Voice call, refused")
+    await called(ben, "语音通话，你已拒绝")
+    await ann.page.get_by_label("Video call").click()
+    await expect(ben.page.get_by_label("接听")).to_be_visible()
+    await ann.page.get_by_label("Hang up").click()
+    await called(ann, "Video call, cancelled")
+    await called(ben, "视频通话，未接听")
+    await expect(ben.page.locator(".conversations .row", has_text="视频通话，未接听")).to_have_count(1)
+    await ann.page.get_by_label("Voice call").click()
+    await ben.page.get_by_label("接听").click()
+    await expect(ann.page.locator(".call .dim")).to_have_text(re.compile(r"^0:\d\d$"))
+    await expect(ann.page.locator(".call .dim")).not_to_have_text("0:00")
+    await ben.page.get_by_label("挂断").click()
+    await called(ann, "Voice call, 0:")
+    await called(ben, "语音通话，时长 0:")
+
+
+async def test_a_place_and_a_card_are_sent(server: Server, enter: Enter) -> None:
+    here = {"latitude": 48.85837, "longitude": 2.294481}
+    ann = await enter(permissions=["geolocation"], geolocation=here, viewport={"width": 360, "height": 640})
+    ben, cat = await enter(locale="zh-CN", color_scheme="dark"), await enter()
+    for other in (ben, cat):
+        await befriend(server, ann, other)
+    await chat_of(ben, ann)
+    await chat_of(ann, ben)
+    await choose(ann, "Send a location")
+    await ann.page.get_by_role("button", name="Where I am now").click()
+    await expect(ann.page.locator("[name=latitude]")).to_have_value("48.85837")
+    await ann.page.locator("[name=title]").fill("Tour Eiffel")
+    assert await ann.axe() == []
+    await ann.page.locator("dialog .primary").click()
+    place = ben.page.locator(".bubble .place")
+    await expect(place).to_contain_text("48.85837, 2.29448")
+    await expect(place).to_contain_text("Tour Eiffel")
+    await expect(place.locator("a")).to_have_attribute("href", re.compile(r"mlat=48.85837&mlon=2.294481"))
+    await choose(ann, "Send a location")
+    await ann.page.locator("[name=latitude]").fill("-33.9")
+    await ann.page.locator("[name=longitude]").fill("181")
+    await expect(ann.page.locator("dialog .primary")).to_be_disabled()
+    await ann.page.locator("[name=longitude]").fill("18.4")
+    await ann.page.locator("dialog .primary").click()
+    await expect(place.last).to_contain_text("-33.90000, 18.40000")
+
+    await choose(ann, "Send a contact's card")
+    await ann.page.locator("dialog .friend", has_text=cat.number[-4:]).click()
+    await ann.page.locator("dialog .primary").click()
+    await expect(ben.page.locator(".conversations .row")).to_contain_text(f"[名片] {cat.number[-4:]}")
+    assert await ben.axe() == []
+    await ben.page.locator(".bubble .card").click()
+    await expect(ben.page.locator(".profile h1")).to_have_text(cat.number[-4:])
