@@ -1,5 +1,6 @@
 """The parts of the scenarios: times, results, goals, the check of what devices get, and stores made through SQL."""
 
+import asyncio
 import base64
 import sqlite3
 from collections.abc import Callable
@@ -16,7 +17,10 @@ from fsharechat.protocol.numbers import ConversationType
 from fsharechat.store.messages import conversation_key
 from roles.group.tokens import TokenSigner
 from tools.bench import plots
+from tools.bench.counter import calls_table, conversions
 from tools.bench.device import BenchDevice, Post
+from tools.bench.echo import EchoProtocol
+from tools.bench.gate import GateResult, baseline, more_conversions, renew
 from tools.bench.goals import GOALS, goals_rows, goals_table
 from tools.bench.histogram import LatencyHistogram, bucket_of, highest_in
 from tools.bench.link import BenchError
@@ -26,6 +30,7 @@ from tools.bench.page import BEGIN, END, write_page
 from tools.bench.results import RunResults, ScenarioRow, compare, figures_table
 from tools.bench.texts import TextParts, parse
 from tools.wire.bodies import WireAccount
+from tools.wire.frames import encode
 
 NUMBERS = st.integers(0, 1 << 40)
 
@@ -216,3 +221,35 @@ async def test_a_made_store_has_what_the_server_would_have_written(tmp_path: Pat
     token = base64.b64decode(account.user_token)
     assert TokenSigner(key).issued_at(token, uid_of(0), client_of(0, 0)) == issued
     assert account.secret == secret
+
+
+def test_the_gate_compares_sums_and_keeps_the_middle_run(tmp_path: Path) -> None:
+    runs = [GateResult([ours, ours], [1.0, 3.0]) for ours in (40.0, 44.0, 80.0)]
+    assert [run.ratio for run in runs] == [20.0, 22.0, 40.0]
+    renew(runs, {"FromString a": 1.0}, tmp_path / "gate.json")
+    assert baseline(tmp_path / "gate.json") == 22.0
+    assert 1 < baseline() < 100
+
+
+def test_one_more_conversion_for_each_message_is_found() -> None:
+    lines = ["roles.a.f 30", "convert.FromString|roles.a 20", "convert.dumps|roles.b 1"]
+    found = conversions(lines, 10)
+    assert found == {"FromString roles.a": 2.0, "dumps roles.b": 0.1}
+    assert more_conversions(found, {"FromString roles.a": 1.0}) == {"FromString roles.a": 1.0}
+    assert more_conversions(found, {"FromString roles.a": 1.9}) == {}
+    assert "convert" not in calls_table(lines, 10)
+
+
+def test_a_bare_echo_sends_frames_back() -> None:
+    frame = encode(9, 7, 3, b"body")
+    written: list[bytes] = []
+
+    class Recorder(asyncio.WriteTransport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            written.append(bytes(data))
+
+    echo = EchoProtocol()
+    echo.connection_made(Recorder())
+    for part in (frame + frame[:5], frame[5:]):
+        echo.data_received(part)
+    assert b"".join(written) == frame * 2

@@ -12,6 +12,15 @@ import uvloop
 
 from .cluster import Layout
 from .folders import check_disk, data_folder, raise_file_limit
+from .gate import (
+    MOST_GROWTH,
+    baseline,
+    conversions_baseline,
+    more_conversions,
+    renew,
+    run_conversions,
+    run_gate,
+)
 from .goals import goals_table
 from .group import GroupCase
 from .link import BenchError
@@ -23,8 +32,8 @@ from .report import machine
 from .results import RunResults, compare
 from .scenarios import SCENARIOS, ScenariosFailed, Sizes, run_scenarios
 from .server import FOLDER
-from .single import Looks, all_in_one
-from .smoke import COUNTER, SAMPLER, TRANSPORTS, run_smoke
+from .single import COUNTER, SAMPLER, Looks, all_in_one
+from .smoke import TRANSPORTS, run_smoke
 
 _ROUNDS = 3
 """Of what is measured in turn with nothing beside it."""
@@ -169,6 +178,12 @@ def _add_scenarios(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     both.add_argument("before", type=Path)
     both.add_argument("after", type=Path)
     both.set_defaults(run=_compare)
+    gate = commands.add_parser(
+        "gate", help="CPU of a message, against a bare echo and the committed baseline"
+    )
+    gate.add_argument("--runs", type=int, default=1, metavar="N", help="how often (1)")
+    gate.add_argument("--renew", action="store_true", help="make the middle one the baseline")
+    gate.set_defaults(run=_gate)
     page = commands.add_parser("page", help="write results and plots into docs/performance.md")
     page.add_argument("files", type=Path, nargs="+", metavar="FILE")
     page.set_defaults(run=_page)
@@ -270,6 +285,24 @@ async def _scenarios(arguments: argparse.Namespace) -> None:
         results.write(arguments.json)
     if failure is not None:
         raise failure
+
+
+async def _gate(arguments: argparse.Namespace) -> None:
+    """Print the ratio of each run, and renew the baseline if wanted. Raises BenchError if it has grown too much."""
+    check_disk()
+    results = []
+    for _ in range(arguments.runs):
+        with data_folder() as data:
+            results.append(await run_gate(data))
+        print(f"{results[-1].ratio:.2f} times a bare echo; the baseline is {baseline():.2f}", flush=True)
+    with data_folder() as data:
+        found = await run_conversions(data, data.with_suffix(".calls"))
+    if arguments.renew:
+        renew(results, found)
+    elif more := more_conversions(found, conversions_baseline()):
+        raise BenchError(f"conversions that are made more often for each message: {more}")
+    elif min(result.ratio for result in results) > baseline() * MOST_GROWTH:
+        raise BenchError(f"that is more than {MOST_GROWTH} times the baseline")
 
 
 async def _compare(arguments: argparse.Namespace) -> None:

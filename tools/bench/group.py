@@ -68,12 +68,12 @@ async def run_group(case: GroupCase, data: Path, seconds: float) -> ScenarioRow:
         gc.disable()
         try:
             begin = perf_counter()
-            while perf_counter() < begin + SETTLE_SECONDS or _awake(made.path, group) > case.online:
+            while perf_counter() < begin + SETTLE_SECONDS or awake(made.path, group) > case.online:
                 writer.send_to_group(group, readers, perf_counter())
                 await post.until_all_arrived(server)
                 await post.until(server, lambda: perf_counter() > begin + post.acked / 4, "no time")
                 if perf_counter() > begin + _SLEEP_SECONDS:
-                    raise BenchError(f"{_awake(made.path, group)} members are awake, {case.online} online")
+                    raise BenchError(f"{awake(made.path, group)} members are awake, {case.online} online")
             sending = True
             writer.on_ack = write
             for _ in range(_WINDOW):
@@ -107,7 +107,7 @@ async def run_group(case: GroupCase, data: Path, seconds: float) -> ScenarioRow:
     return ScenarioRow("group", str(case), figures)
 
 
-def _awake(database: Path, group: str) -> int:
+def awake(database: Path, group: str) -> int:
     """Return how many members get each message at once; of a group that is not large, as if only those online did."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         sql = "SELECT COUNT(*), SUM(given < 0) FROM group_members WHERE group_id = ?"

@@ -42,6 +42,11 @@ def pairs_of(messages: int) -> list[tuple[int, int]]:
     return [(2 * n, 2 * n + 1) for n in range(max(_FEWEST_PAIRS, messages // _EACH))]
 
 
+def length_of(messages: int, pair: int) -> int:
+    """Return how many messages one of these pairs has."""
+    return len(range(pair, messages, len(pairs_of(messages))))
+
+
 async def made_history(messages: int, folder: Path) -> Path:
     """Return the data folder of a store of so many messages. It is made if there is none of the present tables."""
     tables = sorted(
@@ -76,18 +81,16 @@ async def read_history(
     messages: int, data: Path, server: BenchServer, pages: int = _PAGES
 ) -> list[ScenarioRow]:
     """Measure on a server that runs on the store."""
-    pairs = pairs_of(messages)
     post = Post()
     accounts = MadeStore(data).accounts(range(_AT_ONCE * 2))
     devices = [BenchDevice(number, account, post) for number, account in enumerate(accounts)]
     chance = random.Random(_SEED)
-    lengths = [len(range(number, messages, len(pairs))) for number in range(len(pairs))]
     rows = []
     gc.collect()
     gc.disable()
     try:
         await connect_devices(server, devices)
-        readers = [HistoryReader(device, lengths[at // 2]) for at, device in enumerate(devices)]
+        readers = [HistoryReader(device, length_of(messages, at // 2)) for at, device in enumerate(devices)]
         for reader in readers:
             await reader.begin()
         asked = [(chance.choice(readers), chance.random()) for _ in range(pages)]

@@ -19,7 +19,7 @@ from tools.wire.bodies import WireAccount
 
 from .link import BenchError, BenchPeer
 from .load import connect, link_of
-from .server import Address
+from .server import Address, with_tools
 
 _LINE = 1 << 20
 
@@ -38,7 +38,11 @@ async def holding(held: Held) -> AsyncIterator[None]:
     """Hold connections while the context is open. Raises BenchError if one is refused, lost, or told of a message."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "tools.bench.holder"), stdin=pipe, stdout=pipe, limit=_LINE
+        *(sys.executable, "-P", "-m", "tools.bench.holder"),
+        env=with_tools(),
+        stdin=pipe,
+        stdout=pipe,
+        limit=_LINE,
     )
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None

@@ -89,6 +89,12 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def with_tools() -> dict[str, str]:
+    """Return the environment of a process that runs a module of this package."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def machine_cpu_seconds() -> float:
     """Return the CPU time of all processes of the machine so far, with the time that the hypervisor took."""
     user, nice, system, _, _, irq, softirq, steal, *_ = (

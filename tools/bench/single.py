@@ -1,7 +1,6 @@
 """The all-in-one server: one process with every role and the embedded parts, on its own data folder."""
 
 import asyncio
-import os
 import re
 import sys
 import time
@@ -14,9 +13,11 @@ from typing import NamedTuple
 from tools.services.process import ProcessIdentity
 
 from .link import BenchError
-from .server import SETTINGS, BenchServer, ProcessGroup, with_logs
+from .server import SETTINGS, BenchServer, ProcessGroup, with_logs, with_tools
 
 KIND = "all-in-one"
+SAMPLER = "tools.bench.sampler"
+COUNTER = "tools.bench.counter"
 _READY = re.compile(
     r"^ready roles=\S+ media=\S+ tcp=(\S+):(\d+) ws=ws://(\S+?):(\d+)/? http=(\S+)$", re.MULTILINE
 )
@@ -77,7 +78,7 @@ async def _launch(
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", *program, "--dev", "--data", str(data)),
             cwd=data,
-            env={**os.environ, **SETTINGS, **more, **_PORTS},
+            env={**with_tools(), **SETTINGS, **more, **_PORTS},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,

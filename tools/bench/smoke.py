@@ -17,12 +17,10 @@ from .login import log_in
 from .report import case_table, cpu_table, idle_table, machine
 from .sampler import summary
 from .server import FOLDER, BenchServer
-from .single import Looks, all_in_one
+from .single import SAMPLER, Looks, all_in_one
 
 CASES = (Case(50, 8), Case(200, 1), Case(10, 1))
 TRANSPORTS = ("tcp", "ws")
-SAMPLER = "tools.bench.sampler"
-COUNTER = "tools.bench.counter"
 IDLE_CONNECTIONS = 5_000
 _DEVICES = 10
 _SPARE_FILES = 200
