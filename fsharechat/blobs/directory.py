@@ -10,18 +10,18 @@ import hmac
 import os
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Literal, ParamSpec, TypeVar
+from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from fsharechat.blobs import BUCKETS, Blobs, BlobsError, FileGone, KeptFile, Upload, host_and_port
 from fsharechat.blobs.keys import Uploaders, identity, place
+from fsharechat.opened_file import OpenedFile
 from fsharechat.process import sync, unusable
 from fsharechat.protocol.signals import MediaType
 
@@ -51,37 +51,6 @@ class FileTooLarge(BlobsError):
 
 class NoRoom(BlobsError):
     """The disk has no free space except the reserve."""
-
-
-class _OpenedFile:
-    """A file that a thread opens. Who waits for that may go away meanwhile, so the methods run in several threads."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
-        self._closed = False
-
-    def open(self, mode: Literal["rb", "xb"]) -> BinaryIO:
-        with self._lock:
-            if self._closed:
-                raise OSError(errno.ECANCELED, "nobody waits for it", str(self._path))
-            self._file = self._path.open(mode)
-            return self._file
-
-    def close(self) -> None:
-        """Close it, once it is open; after this it is not opened."""
-        with self._lock:
-            self._closed = True
-            if self._file is not None:
-                self._file.close()
-
-    def discard(self) -> None:
-        """Close it, and remove it if it was opened and is still there."""
-        with suppress(OSError):  # on a full disk: the unwritten rest is not needed
-            self.close()
-        if self._file is not None:
-            self._path.unlink(missing_ok=True)
 
 
 class DirectoryBlobs(Blobs):
@@ -166,7 +135,7 @@ class DirectoryBlobs(Blobs):
                 yield file
 
     async def read(self, kind: MediaType, name: str) -> AsyncIterator[bytes]:
-        opened = _OpenedFile(self._place(BUCKETS[kind], name))
+        opened = OpenedFile(self._place(BUCKETS[kind], name))
         try:
             try:
                 file = await self._in_thread(opened.open, "rb")
@@ -182,7 +151,7 @@ class DirectoryBlobs(Blobs):
     async def bring_back(
         self, kind: MediaType, name: str, pieces: AsyncIterator[bytes], modified_ms: int
     ) -> None:
-        temporary = _OpenedFile(self._incoming / secrets.token_hex(16))
+        temporary = OpenedFile(self._incoming / secrets.token_hex(16))
         try:
             file = await self._in_thread(temporary.open, "xb")
             async for piece in pieces:
@@ -203,7 +172,7 @@ class DirectoryBlobs(Blobs):
         `expected` is the announced size, bytes. Raises TooLarge, NoRoom and BlobsError.
         """
         await self._in_thread(self._look_for_room, expected)
-        temporary = _OpenedFile(self._incoming / secrets.token_hex(16))
+        temporary = OpenedFile(self._incoming / secrets.token_hex(16))
         size = look_at = 0
         try:
             file = await self._in_thread(temporary.open, "xb")

@@ -15,6 +15,7 @@ from fsharechat.client.models import SentMessage
 from fsharechat.client.thumbnail import thumbnail
 from fsharechat.client.transfer import Progress, Transfer
 from fsharechat.client.transport import SendRequest, ask
+from fsharechat.opened_file import OpenedFile
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MediaType, PersistFlag, SubSignal
 
@@ -193,15 +194,23 @@ class Media:
         self, kind: MediaType, source: Source, name: str, on_progress: Progress | None
     ) -> tuple[str, int]:
         """Return the address and the size."""
-        file = BytesIO(source) if isinstance(source, bytes) else await asyncio.to_thread(_open, source)
+        if isinstance(source, bytes):
+            return await self._upload_from(kind, BytesIO(source), name, on_progress)
+        opened = OpenedFile(Path(source))
         try:
-            key = f"{int(kind)}-{self._me}-{secrets.token_hex(8)}-{safe_name(name or _name(source))}"
-            query = pb.GetMinioUploadUrlRequest(type=kind, key=key)
-            place = await ask(self._request, SubSignal.GMURL, query, pb.GetMinioUploadUrlResult)
-            content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
-            size = await self._transfer.put(place.url, file, content_type, on_progress)
+            file = await asyncio.to_thread(opened.open, "rb")
+            return await self._upload_from(kind, file, name or _name(source), on_progress)
         finally:
-            await asyncio.to_thread(file.close)
+            await asyncio.to_thread(opened.close)
+
+    async def _upload_from(
+        self, kind: MediaType, file: BinaryIO, name: str, on_progress: Progress | None
+    ) -> tuple[str, int]:
+        key = f"{int(kind)}-{self._me}-{secrets.token_hex(8)}-{safe_name(name)}"
+        query = pb.GetMinioUploadUrlRequest(type=kind, key=key)
+        place = await ask(self._request, SubSignal.GMURL, query, pb.GetMinioUploadUrlResult)
+        content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        size = await self._transfer.put(place.url, file, content_type, on_progress)
         return f"{place.domain}/{key}", size
 
 
@@ -219,10 +228,6 @@ def safe_name(name: str) -> str:
 
 def _name(source: Source) -> str:
     return "" if isinstance(source, bytes) else PurePath(source).name
-
-
-def _open(path: Path | str) -> BinaryIO:
-    return open(path, "rb")
 
 
 def _content(

@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from fsharechat.client.errors import MediaError, TooLarge
+from fsharechat.opened_file import OpenedFile
 
 CHUNK = 256 << 10
 CONNECT_TIMEOUT = 10.0
@@ -96,9 +97,10 @@ class Transfer:
         self, address: str, path: Path, *, max_bytes: int, on_progress: Progress | None = None
     ) -> int:
         """Download into a file, and return its size. The file appears when it is complete."""
-        part = path.with_name(f".{secrets.token_hex(8)}.part")
-        file = await asyncio.to_thread(part.open, "xb")
+        temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+        part = OpenedFile(temporary)
         try:
+            file = await asyncio.to_thread(part.open, "xb")
             size = 0
             pieces = self.stream(address, max_bytes=max_bytes, on_progress=on_progress)
             async with contextlib.aclosing(pieces):
@@ -106,10 +108,9 @@ class Transfer:
                     await asyncio.to_thread(file.write, chunk)
                     size += len(chunk)
             await asyncio.to_thread(file.close)
-            await asyncio.to_thread(part.replace, path)
+            await asyncio.to_thread(temporary.replace, path)
         except BaseException:
-            file.close()
-            part.unlink(missing_ok=True)
+            part.discard()
             raise
         return size
 

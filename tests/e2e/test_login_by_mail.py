@@ -1,6 +1,5 @@
 """A person without a mobile number logs in: the code comes by a real mail server."""
 
-import asyncio
 import mailbox
 import re
 from pathlib import Path
@@ -25,9 +24,7 @@ async def test_a_code_that_came_by_mail_logs_in(tmp_path: Path, services: Servic
         for name, value in variables.items()
         if name.startswith("FSHARECHAT_")
     }
-    server = Server(tmp_path / "data", settings)
-    await server.start()
-    try:
+    async with Server(tmp_path / "data", settings) as server:
         await send_code(server.at.http, ADDRESS)
         await until(lambda: len(mails.keys()) == 1, "no mail")
         (mail,) = mails
@@ -41,5 +38,3 @@ async def test_a_code_that_came_by_mail_logs_in(tmp_path: Path, services: Servic
             (found,) = await client.search_users(ADDRESS)
         assert (found.uid, found.email, found.mobile) == (credentials.user_id, ADDRESS, "")
         assert code[0] not in server.errors
-    finally:
-        await asyncio.shield(server.stop())

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
@@ -114,6 +115,7 @@ class Server:
         self._errors = data.with_name(data.name + ".err")
         self._process: subprocess.Popen[bytes] | None = None
         self._kept: list[socket.socket] = []
+        weakref.finalize(self, _close, self._kept)  # a test may end without `put_away`
 
     @property
     def at(self) -> ServerAddresses:
@@ -207,9 +209,7 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
-        for kept in self._kept:
-            kept.close()
-        self._kept.clear()
+        _close(self._kept)
 
     def _keep_ports(self) -> None:
         """Choose free ports, and keep them from other programs while the server is down.
@@ -252,6 +252,11 @@ class Server:
 
     def _tail(self) -> str:
         return "\n".join(self.errors.splitlines()[-40:])
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    while sockets:
+        sockets.pop().close()
 
 
 def _command(data: Path, *arguments: str, command: str = "") -> list[str]:

@@ -1,13 +1,10 @@
 """The folder of media: what it lets in, what it shows, and what it leaves behind."""
 
 import asyncio
-import gc
 import os
-import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +13,8 @@ from yarl import URL
 from fsharechat.blobs import BUCKETS, BlobsError, Upload
 from fsharechat.protocol.signals import MediaType
 from tests.unit.blobs.blobs_kit import MAX_BYTES, MediaStore, make_directory, raw_get
-from tools.testing.server import BOUND, until
+from tools.testing.server import until
+from tools.testing.slow_opening import give_up_while_opening
 
 BUCKET = BUCKETS[MediaType.FILE]
 
@@ -122,28 +120,13 @@ async def test_who_goes_away_while_a_file_is_opened_leaves_nothing(
     blobs = make_directory(tmp_path / "media", "http://nowhere")
     await blobs.open()
     await blobs.put(MediaType.FILE, "old.bin", b"old", "")
-    open_at_once = Path.open
-    begun, go_on = threading.Event(), threading.Event()
-
-    def open_slowly(path: Path, mode: Literal["rb", "xb"]) -> BinaryIO:
-        begun.set()
-        go_on.wait(BOUND)
-        return open_at_once(path, mode)
 
     async def read() -> None:
         async for _ in blobs.read(MediaType.FILE, "old.bin"):
             pass
 
-    monkeypatch.setattr(Path, "open", open_slowly)
-    working = {"put": lambda: blobs.put(MediaType.FILE, "new.bin", b"new", ""), "read": read}[what]
-    task = asyncio.ensure_future(working())
-    await until(begun.is_set, "no file is opened")
-    task.cancel()
-    asyncio.get_running_loop().call_soon(go_on.set)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await asyncio.get_running_loop().shutdown_default_executor()
-    gc.collect()  # tells of a file that nobody closed
+    work = read() if what == "read" else blobs.put(MediaType.FILE, "new.bin", b"new", "")
+    await give_up_while_opening(work, monkeypatch)
     assert files(tmp_path / "media" / "incoming") == []
 
 

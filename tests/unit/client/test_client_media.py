@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
 from tests.unit.client.fake_media import MediaStore
 from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, TIMEOUT, FakePeer
+from tools.testing.slow_opening import give_up_while_opening
 
 FAST = Options.fast()
 
@@ -173,6 +174,24 @@ async def test_a_download_that_fails_keeps_what_was_there(
             await client.media.download(f"{store.url}/missing", tmp_path / "no" / "folder")
     assert os.listdir(tmp_path) == ["mine"]
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("what", ["download", "upload"])
+async def test_who_goes_away_while_a_file_is_opened_leaves_nothing(
+    peer: FakePeer, store: MediaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    store.files["small"] = b"x"
+    mine, folder = tmp_path / "mine", tmp_path / "downloads"
+    mine.write_text("mine")
+    folder.mkdir()
+    async with Client(CREDENTIALS, tcp=peer.tcp) as client:
+        work: Coroutine[None, None, object] = (
+            client.media.download(f"{store.url}/small", folder / "small")
+            if what == "download"
+            else client.media.upload(MediaType.FILE, mine)
+        )
+        await give_up_while_opening(work, monkeypatch)
+    assert os.listdir(folder) == []
 
 
 async def test_a_stream_comes_in_pieces(peer: FakePeer, store: MediaStore) -> None:
