@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
@@ -334,8 +334,11 @@ def _bounds(field: FieldInfo) -> str:
 
 def _shown(path: KeyPath, value: object) -> str:
     """Return `value` for an error text: without secrets, and without the password of a URL."""
-    if _field(path).repr is False:
+    field = _field(path)
+    if field.repr is False:
         return "***"
+    if _is_tables(field):
+        return "[...]"  # its tables may have secrets
     return _PASSWORD.sub(r"\1:***@", repr(value))
 
 
@@ -382,6 +385,11 @@ def _variable(path: KeyPath) -> str:
 def _did_you_mean(name: str, known: Iterable[str], form: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {form.format(near[0])}?" if near else ""
+
+
+def _is_tables(field: FieldInfo) -> bool:
+    """Return whether a setting is a list of tables."""
+    return any(isinstance(one, type) and issubclass(one, BaseModel) for one in get_args(field.annotation))
 
 
 def _section_of(field: FieldInfo) -> type[BaseModel] | None:

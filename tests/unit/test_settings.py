@@ -1,3 +1,4 @@
+import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -352,3 +353,11 @@ def test_the_store_is_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     assert Settings().store_path() == tmp_path / "data" / "fsharechat.db"
     assert Settings(store=StoreSettings(url="sqlite:////srv/x.db")).store_path() == Path("/srv/x.db")
+
+
+def test_a_secret_in_a_list_of_tables_is_not_shown_when_it_is_wrong() -> None:
+    hook = {"name": "one", "url": "http://localhost:1", "secret": "whsec_short", "events": ["message.stored"]}
+    with pytest.raises(SettingsError) as refused:
+        load(None, {}, {"FSHARECHAT_WEBHOOKS__HOOKS": json.dumps([hook])})
+    assert "[webhooks] hooks = [...]: must be whsec_" in str(refused.value)
+    assert "whsec_short" not in str(refused.value)
