@@ -18,6 +18,7 @@ OPERATORS = (
     "admin",
     "calling",
     "robots",
+    "oidc",
     "web",
 )
 """The pages of docs/ that must have a Chinese one; README must, too."""

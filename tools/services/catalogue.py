@@ -14,6 +14,7 @@ from .errors import ServicesError
 from .faketime import FakeTime
 from .galera import Galera
 from .kafka import Kafka
+from .keycloak import Keycloak
 from .mariadb import MariaDb
 from .minio import Minio
 from .places import ROOT, SETS, locked
@@ -32,6 +33,7 @@ SERVICES: tuple[type[Service], ...] = (
     Versity,
     Smtp,
     FakeTime,
+    Keycloak,
 )
 """The order decides the ports of each in the block of a set."""
 DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")
