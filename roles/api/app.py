@@ -1,5 +1,7 @@
 """The HTTP application: login (contract.md section 3), and the health of the process."""
 
+from collections import Counter
+
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -21,12 +23,19 @@ MAX_BODY = 64 * 1024
 def make_app(node: Node) -> web.Application:
     """Return the application. It asks the group role for everything."""
     settings = node.settings.api
+    statuses: Counter[int] = Counter()
+    node.metrics.counter(
+        "http_requests",
+        "Answered HTTP requests.",
+        lambda: [((str(status),), count) for status, count in statuses.items()],
+        ("status",),
+    )
     app = web.Application(
         client_max_size=MAX_BODY,
         middlewares=[
             cors(settings.cors_origins),
             behind_proxies(settings.trusted_proxies),
-            tell_refused,
+            tell_refused(statuses),
             refuse_encoded,
         ],
     )
@@ -74,16 +83,24 @@ def cors(origins: tuple[str, ...]) -> Middleware:
     return allow
 
 
-@web.middleware
-async def tell_refused(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log refused requests at level debug."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        _tell_status(request, error.status)
-        raise
-    _tell_status(request, response.status)
-    return response
+def tell_refused(statuses: Counter[int]) -> Middleware:
+    """Count requests by status, and log refused ones at level debug."""
+
+    @web.middleware
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            statuses[status] += 1
+            _tell_status(request, status)
+        return response
+
+    return tell
 
 
 def _tell_status(request: web.Request, status: int) -> None:

@@ -1,6 +1,7 @@
 """Login over HTTP (contract.md section 3): what is read of a request, and how it is answered."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,10 +24,19 @@ BODY_SECONDS = 10.0
 """How long the body of a login may take to arrive, s."""
 
 
+class LoginAnswer(web.Response):
+    """The answer to a request for a code or to a login, in JSON. `code` says what came of it."""
+
+    def __init__(self, code: LoginCode, message: str, result: object, status: int) -> None:
+        body = orjson.dumps({"code": code, "message": message, "result": result})
+        super().__init__(body=body, status=status, content_type="application/json")
+        self.code = code
+
+
 class BadLogin(Exception):
     """A request does not have its form. `response` is the answer to it."""
 
-    def __init__(self, response: web.Response) -> None:
+    def __init__(self, response: LoginAnswer) -> None:
         super().__init__()
         self.response = response
 
@@ -37,11 +47,23 @@ class LoginDesk:
     def __init__(self, node: Node) -> None:
         self._rpc = node.rpc
         self._limited = 0
+        self._results: Counter[tuple[str, str]] = Counter()
+        node.metrics.counter(
+            "logins",
+            "Requests for login codes, and logins, by result.",
+            lambda: list(self._results.items()),
+            ("request", "result"),
+        )
         node.metrics.counter(
             "login_limited",
             "Requests for codes and logins beyond the limit of their address.",
             lambda: self._limited,
         )
+
+    def counted(self, what: str, response: LoginAnswer) -> LoginAnswer:
+        """Count an answer to a kind of request, and return it."""
+        self._results[what, response.code.name.lower()] += 1
+        return response
 
     def must_wait(self, request: web.Request, waits: Waits) -> bool:
         """Return whether the address of a request must still wait, and count the request then."""
@@ -84,14 +106,16 @@ class Login:
         app.router.add_post("/login", self.login)
 
     async def send_code(self, request: web.Request) -> web.Response:
-        return await self._serve(request, self._codes, Method.SEND_CODE, ("mobile",))
+        answered = await self._serve(request, self._codes, Method.SEND_CODE, ("mobile",))
+        return self._desk.counted("code", answered)
 
     async def login(self, request: web.Request) -> web.Response:
-        return await self._serve(request, self._logins, Method.LOGIN, ("mobile", "code", "clientId"))
+        answered = await self._serve(request, self._logins, Method.LOGIN, ("mobile", "code", "clientId"))
+        return self._desk.counted("login", answered)
 
     async def _serve(
         self, request: web.Request, waits: Waits, method: Method, keys: tuple[str, ...]
-    ) -> web.Response:
+    ) -> LoginAnswer:
         speaks = language_of(request)
         if self._desk.must_wait(request, waits):
             return answer(LoginCode.TOO_OFTEN, speaks)
@@ -161,16 +185,16 @@ def _readable(text: str, most: int) -> str:
     return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
 
 
-def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:
-    return _response(code, message, None, 400)
+def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginAnswer:
+    return LoginAnswer(code, message, None, 400)
 
 
-def answer(code: LoginCode, speaks: Language, result: object = None) -> web.Response:
+def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginAnswer:
     """Return a result with the sentence for clients to show."""
     return said_so(code, said(code, speaks), result)
 
 
-def answer_of(told: Mapping[str, Any], speaks: Language) -> web.Response:
+def answer_of(told: Mapping[str, Any], speaks: Language) -> LoginAnswer:
     """Return the answer to a client for one of the group role."""
     code = LoginCode(told["code"])
     if told.get("uninvited"):
@@ -178,11 +202,6 @@ def answer_of(told: Mapping[str, Any], speaks: Language) -> web.Response:
     return answer(code, speaks, told["result"])
 
 
-def said_so(code: LoginCode, message: str, result: object = None) -> web.Response:
+def said_so(code: LoginCode, message: str, result: object = None) -> LoginAnswer:
     """Return a result with another sentence than that of its code."""
-    return _response(code, message, result, 200)
-
-
-def _response(code: LoginCode, message: str, result: object, status: int) -> web.Response:
-    body = orjson.dumps({"code": code, "message": message, "result": result})
-    return web.Response(body=body, status=status, content_type="application/json")
+    return LoginAnswer(code, message, result, 200)

@@ -24,6 +24,7 @@ from roles.api.addresses import Waits
 from roles.api.gate import NOT_THE_PAGE, digest_of, from_page
 from roles.api.login import (
     BadLogin,
+    LoginAnswer,
     LoginDesk,
     answer,
     answer_of,
@@ -153,7 +154,7 @@ class OidcLogin:
         secret = request.cookies.get(self._cookie, "")
         if not from_page(request):
             return refused(NOT_THE_PAGE)
-        return await self._finish(request, digest_of(secret), None, speaks)
+        return self._desk.counted("oidc", await self._finish(request, digest_of(secret), None, speaks))
 
     async def begin_device(self, request: web.Request) -> web.Response:
         """Begin the login of a terminal: tell it the address and the code for a browser elsewhere."""
@@ -200,7 +201,7 @@ class OidcLogin:
             return self._refused(request, error, speaks)
         if account is None:
             return pending
-        return await self._finish(request, digest, account, speaks)
+        return self._desk.counted("oidc", await self._finish(request, digest, account, speaks))
 
     async def _begin(self, request: web.Request, digest: str, phase: Phase, seconds: float) -> None:
         """Keep a login that begins. Raises OidcError."""
@@ -216,7 +217,7 @@ class OidcLogin:
         digest: str,
         account: OidcAccount | None,
         speaks: Language,
-    ) -> web.Response:
+    ) -> LoginAnswer:
         if self._desk.must_wait(request, self._finished):
             return answer(LoginCode.TOO_OFTEN, speaks)
         try:
