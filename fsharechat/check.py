@@ -15,6 +15,8 @@ from fsharechat.bus import BusError
 from fsharechat.codes import CodeError
 from fsharechat.data_folder import AlreadyRunning, DataFolder
 from fsharechat.errors import StartError, StoreError
+from fsharechat.oidc import OidcError
+from fsharechat.oidc.provider import Provider
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
 from fsharechat.settings_types import good_until
@@ -40,7 +42,7 @@ class Check(NamedTuple):
 
 
 async def check(settings: Settings) -> list[Check]:
-    """Check the store, the registry, the bus, the media and the sender of login codes, all at once.
+    """Check the store, the registry, the bus, the media, the sender of login codes and more, all at once.
 
     It takes at most CHECK_SECONDS plus LEAVE_SECONDS.
     """
@@ -65,6 +67,8 @@ async def check(settings: Settings) -> list[Check]:
         _look("blobs", blobs_at, look_at_blobs, blobs.close),
         _look("codes", settings.codes.provider, lambda: _reach_codes(settings)),
     ]
+    if settings.oidc.on:
+        checks.append(_look("oidc", settings.oidc.issuer, lambda: _reach_provider(settings)))
     if settings.rpc.tls.on:
         checks.append(_look("rpc", settings.rpc.tls.certificate, lambda: _prove_certificate(settings)))
     return await asyncio.gather(*checks)
@@ -224,6 +228,16 @@ async def _reach_codes(settings: Settings) -> str:
         return await codes.check() or _said(settings.codes.provider, "answers")
     finally:
         await codes.close()
+
+
+async def _reach_provider(settings: Settings) -> str:
+    provider = Provider(settings.oidc)
+    try:
+        return await provider.check()
+    except OidcError as error:
+        raise StartError(f"{settings.oidc.issuer}: {error}") from error
+    finally:
+        await provider.close()
 
 
 def _shown_blobs(settings: Settings) -> str:

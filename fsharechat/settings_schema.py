@@ -10,6 +10,7 @@ from email.utils import parseaddr
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -521,6 +522,88 @@ class TurnSettings(Section):
         return self
 
 
+def _provider_address(value: str) -> str:
+    found = re.fullmatch(rf"{_HTTP}(/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?", value)
+    if value and (found is None or not _is_private(value)):
+        raise ValueError("must be https://host, with a path or not; http:// only on this machine")
+    return value
+
+
+def _page_address(value: str) -> str:
+    if value and (not re.fullmatch(_HTTP, value) or not _is_private(value)):
+        raise ValueError("must be https://host or https://host:port; http:// only on this machine")
+    return value
+
+
+def _is_private(address: str) -> bool:
+    """Return whether nobody on the way reads what goes to an address: https, or this machine."""
+    return address.startswith("https:") or is_loopback(urlsplit(address).hostname or "")
+
+
+def _secret_file(value: str) -> str:
+    if value:
+        try:
+            secret = Path(value).read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            raise ValueError("must be the path of a file with the secret; this one cannot be read") from None
+        if not secret or len(secret.splitlines()) > 1:
+            raise ValueError("must be a file with the secret in one line")
+    return value
+
+
+_CLAIM = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class OidcSettings(Section):
+    issuer: Annotated[str, AfterValidator(_provider_address)] = ""
+    client_id: Annotated[str, Field(max_length=255)] = ""
+    client_secret: Secret = ""
+    client_secret_file: Annotated[str, AfterValidator(_secret_file)] = ""
+    public_url: Annotated[str, AfterValidator(_page_address)] = ""
+    authority: PemFile = ""
+    scopes: Words = ("openid", "profile", "email")
+    label: Annotated[str, Field(min_length=1, max_length=64)] = "Company account"
+    email_claim: _CLAIM = "email"
+    number_claim: _CLAIM = "phone_number"
+    name_claim: _CLAIM = "name"
+    required_claim: Annotated[str, Field(max_length=255)] = ""
+    required_values: Words = ()
+    link: Literal["never", "verified"] = "never"
+
+    @field_validator("scopes")
+    @classmethod
+    def _with_openid(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in value or not all(re.fullmatch(r"[!#-\[\]-~]+", scope) for scope in value):
+            raise ValueError('must have "openid" among its words, each without spaces')
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.issuer and not (self.client_id and self.public_url):
+            raise ValueError("client_id and public_url must be set where issuer is")
+        if self.client_secret and self.client_secret_file:
+            raise ValueError("has client_secret or client_secret_file, but not both")
+        if bool(self.required_claim) != bool(self.required_values):
+            raise ValueError("required_claim and required_values must be set together, or neither")
+        return self
+
+    @property
+    def on(self) -> bool:
+        """Whether people log in with accounts of a provider."""
+        return bool(self.issuer)
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where the provider sends browsers back to."""
+        return f"{self.public_url}/oidc/callback"
+
+    def secret(self) -> str:
+        """Return the secret of the client, "" for a public client. The file is read anew. Raises OSError."""
+        if self.client_secret_file:
+            return Path(self.client_secret_file).read_text().strip()
+        return self.client_secret
+
+
 def _agent_address(value: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
         raise ValueError("must be http://host:port, https://host, or such an address with a path")
@@ -614,6 +697,7 @@ class Settings(BaseSettings):
     limits: LimitsSettings = LimitsSettings()
     retention: RetentionSettings = RetentionSettings()
     registration: RegistrationSettings = RegistrationSettings()
+    oidc: OidcSettings = OidcSettings()
     sessions: SessionsSettings = SessionsSettings()
     users: UsersSettings = UsersSettings()
     turn: TurnSettings = TurnSettings()

@@ -30,7 +30,7 @@ from fsharechat.client.errors import (
     Unsupported,
 )
 from fsharechat.client.groups import GroupNotice, MyGroups, group_notice
-from fsharechat.client.login import login, send_code
+from fsharechat.client.login import CompanyLogin, begin_company_login, company_login, login, send_code
 from fsharechat.client.models import (
     CallSignal,
     Connected,
@@ -71,6 +71,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Closed",
+    "CompanyLogin",
     "ConnectRefused",
     "Connected",
     "ConnectionLost",
@@ -116,7 +117,9 @@ __all__ = [
     "TooOften",
     "Transparent",
     "Unsupported",
+    "begin_company_login",
     "call_signal",
+    "company_login",
     "conversation_key",
     "conversation_of",
     "group",

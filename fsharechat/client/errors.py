@@ -31,10 +31,10 @@ _LOGIN_MEANING = {
 
 
 class LoginError(ClientError):
-    """/send_code or /login refused. `code` is the result code (contract.md section 3)."""
+    """A login was refused. `code` is the result code (contract.md section 3), `why` a sentence that says more."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(_LOGIN_MEANING.get(code, f"the server answered with the unknown code {code}"))
+    def __init__(self, code: int, why: str = "") -> None:
+        super().__init__(why or _LOGIN_MEANING.get(code, f"the server answered with the unknown code {code}"))
         self.code = _named(LoginCode, code)
 
 

@@ -1,15 +1,31 @@
 """Login over HTTP (contract.md section 3)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
 from fsharechat.client.errors import Disconnected, InvalidReply, LoginError
 from fsharechat.client.models import Credentials
+from fsharechat.client.transcript import printable
 from fsharechat.protocol.crypto import CryptoError, open_login_token
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
+MAX_SENTENCE = 300
+
+
+class CompanyLogin(NamedTuple):
+    """A login that waits until somebody opens `address` and enters `user_code`. Times are in seconds.
+
+    `whole_address` has the code in it already, and is "" if the provider gives none.
+    """
+
+    device_code: str
+    user_code: str
+    address: str
+    whole_address: str
+    seconds: float
+    interval: float
 
 
 async def send_code(http_url: str, mobile: str, *, invitation: str = "") -> None:
@@ -36,7 +52,46 @@ async def login(
     body = {"mobile": mobile, "code": code, "clientId": client_id} | _invited(invitation)
     if device_name:
         body["deviceName"] = device_name
-    result = await _post(http_url, "/login", body)
+    return _credentials(await _post(http_url, "/login", body), client_id, "/login")
+
+
+async def begin_company_login(http_url: str) -> CompanyLogin:
+    """Begin a login with a company account. The person allows it in a browser, on any machine (docs/oidc.md).
+
+    Raises LoginError if the server refuses, Disconnected if it cannot be reached, InvalidReply if it has no such
+    logins.
+    """
+    result = await _post(http_url, "/oidc/device", {})
+    try:
+        return CompanyLogin(
+            str(result["deviceCode"]),
+            str(result["userCode"]),
+            str(result["verificationUri"]),
+            str(result["verificationUriComplete"]),
+            float(result["expiresIn"]),
+            float(result["interval"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidReply(f"/oidc/device: {error}") from error
+
+
+async def company_login(
+    http_url: str, begun: CompanyLogin, client_id: str, *, device_name: str = "", invitation: str = ""
+) -> Credentials | None:
+    """Return the credentials of the device `client_id`, None if the person has not allowed the login yet.
+
+    Ask every `begun.interval` seconds. The errors are those of `login`; code 5: it took too long.
+    """
+    body = {"deviceCode": begun.device_code, "clientId": client_id} | _invited(invitation)
+    if device_name:
+        body["deviceName"] = device_name
+    result = await _post(http_url, "/oidc/device/login", body)
+    if isinstance(result, dict) and result.get("pending"):
+        return None
+    return _credentials(result, client_id, "/oidc/device/login")
+
+
+def _credentials(result: Any, client_id: str, path: str) -> Credentials:
     try:
         user_token, secret, db_secret = open_login_token(result["token"])
         return Credentials(
@@ -48,7 +103,13 @@ async def login(
             registered=bool(result["register"]),
         )
     except (CryptoError, KeyError, TypeError) as error:
-        raise InvalidReply(f"/login: {error}") from error
+        raise InvalidReply(f"{path}: {error}") from error
+
+
+def _sentence(answer: Mapping[str, Any]) -> str:
+    """Return the sentence of a refusal, as a part of another one."""
+    message = answer.get("message")
+    return printable(message)[:MAX_SENTENCE].rstrip(".") if isinstance(message, str) else ""
 
 
 def _invited(invitation: str) -> dict[str, str]:
@@ -59,7 +120,9 @@ async def _post(http_url: str, path: str, body: Mapping[str, str]) -> Any:
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT) as session,
-            session.post(http_url.rstrip("/") + path, json=body) as response,
+            session.post(
+                http_url.rstrip("/") + path, json=body, headers={"Accept-Language": "en"}
+            ) as response,
         ):
             # A refusal may come with any HTTP status. The code in the body counts.
             answer = await response.json(content_type=None)
@@ -70,5 +133,5 @@ async def _post(http_url: str, path: str, body: Mapping[str, str]) -> Any:
     if not isinstance(answer, dict) or not isinstance(answer.get("code"), int):
         raise InvalidReply(f"{http_url}{path} does not answer as a FshareChat server")
     if answer["code"] != 0:
-        raise LoginError(answer["code"])
+        raise LoginError(answer["code"], _sentence(answer) if path.startswith("/oidc/") else "")
     return answer.get("result")

@@ -13,14 +13,16 @@ from pathlib import Path
 from fsharechat.client.chat import Chat, Quit
 from fsharechat.client.client import Client
 from fsharechat.client.console import Console, console
-from fsharechat.client.errors import ClientError, ConnectRefused, Disconnected, LoginError
-from fsharechat.client.login import login, send_code
+from fsharechat.client.errors import ClientError, ConnectRefused, Disconnected, InvalidReply, LoginError
+from fsharechat.client.login import begin_company_login, company_login, login, send_code
 from fsharechat.client.models import Credentials, Position
 from fsharechat.client.options import Options
 from fsharechat.client.state import InUse, State, default_folder
 from fsharechat.protocol.signals import LoginCode
 
 CODE_ATTEMPTS = 3
+COMPANY = "company"
+"""The name of the state of a login with a company account, if --number gives none."""
 OPTIONS = Options(backoff_max=5.0, report_delivery=True, follow_reports=True)
 
 
@@ -52,7 +54,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="In the chat /help lists its commands. Exit codes: 0 left, 1 could not go on, 2 wrong flags.",
     )
     parser.add_argument("--number", help="your mobile number or e-mail address; asked for when not given")
-    parser.add_argument("--code", help="the login code; without it a code is sent to you and asked for")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--code", help="the login code; without it a code is sent to you and asked for")
+    way.add_argument(
+        "--company",
+        action="store_true",
+        help="log in with a company account: you allow it in a browser, on any machine; needs no --number",
+    )
     parser.add_argument(
         "--http",
         default="http://127.0.0.1:8081",
@@ -86,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _main(args: argparse.Namespace, screen: Console) -> None:
     with screen.guard():
-        number = args.number or (await screen.ask("Your number: ")).strip()
+        number = (
+            args.number or (COMPANY if args.company else "") or (await screen.ask("Your number: ")).strip()
+        )
         try:
             with State(args.state, number, args.http) as state:
                 await _session(args, number, state, screen)
@@ -110,7 +120,8 @@ async def _session(args: argparse.Namespace, number: str, state: State, screen: 
             state.forget()
         else:
             return
-    credentials = await _login(args, number, screen)
+    log_in = _login_company(args, screen) if args.company else _login(args, number, screen)
+    credentials = await log_in
     state.credentials = credentials
     state.save(Position())
     try:
@@ -142,6 +153,31 @@ async def _login(args: argparse.Namespace, number: str, screen: Console) -> Cred
         raise Failure(f"{_sentence(str(error))}\nIs the server running? --http says where it is.") from error
     except ClientError as error:
         raise Failure(f"The login failed: {error}.") from error
+
+
+async def _login_company(args: argparse.Namespace, screen: Console) -> Credentials:
+    """Let the user allow the login in a browser, and wait for that."""
+    client_id = args.client_id or f"terminal-{secrets.token_hex(8)}"
+    loop = asyncio.get_running_loop()
+    try:
+        begun = await begin_company_login(args.http)
+        screen.say(f"Open {begun.whole_address or begun.address} in a browser, on any machine.")
+        screen.say(
+            f"Go on there only if it shows the code {begun.user_code}, or enter it. Waiting ...", strong=True
+        )
+        until = loop.time() + begun.seconds
+        while loop.time() < until:
+            await asyncio.sleep(begun.interval)
+            found = await company_login(args.http, begun, client_id, invitation=args.invitation)
+            if found is not None:
+                return found
+    except Disconnected as error:
+        raise Failure(f"{_sentence(str(error))}\nIs the server running? --http says where it is.") from error
+    except InvalidReply as error:
+        raise Failure("The server has no logins with company accounts.") from error
+    except ClientError as error:
+        raise Failure(f"The login failed: {error}.") from error
+    raise Failure("The login failed: nobody allowed it in time.")
 
 
 async def _ask_code(number: str, screen: Console) -> str:

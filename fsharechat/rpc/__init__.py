@@ -57,6 +57,9 @@ class Method(IntEnum):
     STATUS = 146
     """The status of the calling process, as `ProcessStatus.look` (fsharechat/status.py) returns it -> nothing."""
 
+    OIDC = 147
+    """{"op", ...} of a login by OpenID Connect (roles/group/oidc.py) -> {"code", "result"}, as LOGIN."""
+
     MEDIA = 142
     """To a media process: what medialink/wire.py makes of a call of MediaServer -> its answer. `uid` is the room."""
     MEDIA_EVENT = 143

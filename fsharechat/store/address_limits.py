@@ -23,6 +23,8 @@ class Counted(IntEnum):
     """Tries of administrators to log in, by their address."""
     SIGN_IN_NAMES = 6
     """Tries of administrators to log in, by their name in place of the address."""
+    OIDC_LOGINS = 7
+    """Logins by OpenID Connect that were begun."""
 
 
 class AddressLimit(NamedTuple):

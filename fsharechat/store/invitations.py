@@ -70,15 +70,23 @@ def find(dialect: Dialect, number: str, digest: bytes, now: int) -> Unit[str | N
     """
     asked = [("digest", digest)] if digest else []
     for column, value in (*asked, *(("invitee", name) for name in names_of(number))):
-        sql = (
-            f"SELECT id FROM invitations WHERE {column} = ? AND used < places AND expires_ms > ? "
-            f"ORDER BY id LIMIT 1{dialect.locking}"
-        )
-        rows = (yield Query(sql, (value, now))).rows
-        if rows:
-            found: str = rows[0][0]
+        if found := (yield from _first(dialect, column, value, now)):
             return found
     return None
+
+
+def by_code(dialect: Dialect, digest: bytes, now: int) -> Unit[str | None]:
+    """Return the id of a good invitation with the code of this digest, None if there is none. The row is locked."""
+    return (yield from _first(dialect, "digest", digest, now))
+
+
+def _first(dialect: Dialect, column: str, value: object, now: int) -> Unit[str | None]:
+    sql = (
+        f"SELECT id FROM invitations WHERE {column} = ? AND used < places AND expires_ms > ? "
+        f"ORDER BY id LIMIT 1{dialect.locking}"
+    )
+    rows = (yield Query(sql, (value, now))).rows
+    return rows[0][0] if rows else None
 
 
 def take(_: Dialect, id: str) -> Unit[None]:

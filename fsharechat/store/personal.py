@@ -3,7 +3,7 @@
 import orjson
 
 from fsharechat.protocol.signals import MemberType, UserStatus
-from fsharechat.store import admin, heads, invitations, users
+from fsharechat.store import admin, heads, invitations, oidc, users
 from fsharechat.store.unit import Dialect, Query, Row, Unit, marks
 
 STEP = 100
@@ -78,6 +78,7 @@ def empty_profile(dialect: Dialect, uid: str, now: int) -> Unit[None]:
     for (number,) in rows:
         yield Query("DELETE FROM login_codes WHERE number = ?", (number,))
         yield from invitations.forget(dialect, number)
+    yield from oidc.forget(dialect, uid)
     yield from admin.log_out(dialect, uid, None)
     gone = dict.fromkeys(("portrait", "mobile", "email", "address", "company", "social", "extra"), "")
     named = {"number": uid, "name": uid, "display_name": DELETED_NAME, "status": int(UserStatus.NORMAL)}

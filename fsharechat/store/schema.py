@@ -142,6 +142,35 @@ invitations = Table(
     sqlite_with_rowid=False,
 )
 
+oidc_accounts = Table(
+    "oidc_accounts",
+    metadata,
+    Column("account", few_bytes(32), primary_key=True, comment="The SHA-256 of issuer and subject."),
+    Column("issuer", String(255), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("uid", UID, nullable=False),
+    Column("bound_ms", MS, nullable=False),
+    Index("oidc_accounts_uid", "uid"),
+    comment="Accounts of another server, and the users who log in with them.",
+    sqlite_with_rowid=False,
+)
+
+oidc_logins = Table(
+    "oidc_logins",
+    metadata,
+    Column("digest", few_bytes(32), primary_key=True, comment="Of the secret of who logs in."),
+    Column("phase", SmallInteger, nullable=False, comment="Phase of fsharechat/oidc"),
+    Column("account", Text, nullable=False, comment="JSON; empty until it is known."),
+    Column("used_by", String(255), nullable=False, server_default="", comment="Who finished this phase."),
+    Column(
+        "next_ms", MS, nullable=False, server_default="0", comment="When the provider may be asked again."
+    ),
+    Column("expires_ms", MS, nullable=False),
+    Index("oidc_logins_expires_ms", "expires_ms"),
+    comment="Logins by OpenID Connect that are under way.",
+    sqlite_with_rowid=False,
+)
+
 device_seen = Table(
     "device_seen",
     metadata,

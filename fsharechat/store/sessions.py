@@ -245,7 +245,7 @@ def new_code(
         if wait_ms:
             return NewCode(LoginCode.TOO_OFTEN, LoginCodes(), wait_ms)
     stranger = not may_register and not (yield from users.has_number(dialect, number))
-    if stranger and (yield from _invited(dialect, number, invitation, now)) is None:
+    if stranger and (yield from invitation_for(dialect, number, invitation, now)) is None:
         return NewCode(LoginCode.INVALID_NUMBER, LoginCodes())
     # A missing row cannot be locked, and then two processes would both send a first code to the number.
     yield Query(
@@ -332,7 +332,7 @@ def log_in(
         return LoginResult(result)
     invited: str | None = None
     if not guess.may_register and not (yield from users.has_number(dialect, guess.number)):
-        invited = yield from _invited(dialect, guess.number, guess.invitation, now)
+        invited = yield from invitation_for(dialect, guess.number, guess.invitation, now)
         if invited is None:
             return LoginResult(LoginCode.INVALID_NUMBER)
     uid, status, created = yield from users.get_or_create(dialect, guess.number, now)
@@ -341,20 +341,20 @@ def log_in(
     if status == UserStatus.BLOCKED:
         return LoginResult(LoginCode.NO_SESSION, uid, status)
     if guess.retried and not created:
-        created = yield from _came_with(uid, guess.client_id)
+        created = yield from came_with(uid, guess.client_id)
     session = yield from renew(dialect, uid, guess.client_id, fresh)
     yield from users.has_come(dialect, uid, now)
     return LoginResult(result, uid, status, created, session)
 
 
-def _invited(dialect: Dialect, number: str, invitation: bytes | None, now: int) -> Unit[str | None]:
+def invitation_for(dialect: Dialect, number: str, invitation: bytes | None, now: int) -> Unit[str | None]:
     """Return the id of an invitation that lets a number register, see Guess."""
     if invitation is None:
         return None
     return (yield from invitations.find(dialect, number, invitation, now))
 
 
-def _came_with(uid: str, client_id: str) -> Unit[bool]:
+def came_with(uid: str, client_id: str) -> Unit[bool]:
     """Return whether the session of a device was made together with its user, and the user has not changed since."""
     sql = (
         "SELECT 1 FROM users u JOIN sessions s ON s.uid = u.uid "

@@ -173,12 +173,12 @@ def has_number(_: Dialect, number: str) -> Unit[bool]:
 
 def get_or_create(dialect: Dialect, number: str, now: int) -> Unit[tuple[str, int, bool]]:
     """Return (uid, status, created) of the user who logs in with `number`."""
-    new_uid = ""
+    made_uid = ""
     while not (rows := (yield Query("SELECT uid, status FROM users WHERE number = ?", (number,))).rows):
-        new_uid = "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
-        yield from insert(dialect, new_uid, number, default_name(number), now)
+        made_uid = new_uid()
+        yield from insert(dialect, made_uid, number, default_name(number), now)
     uid, status = rows[0]
-    if created := uid == new_uid:
+    if created := uid == made_uid:
         yield from webhooks.note(dialect, webhooks.USER_REGISTERED, uid, now, {})
     return uid, status, created
 
@@ -188,6 +188,11 @@ def has_come(dialect: Dialect, uid: str, now: int) -> Unit[None]:
     sql = "UPDATE users SET came_ms = ? WHERE uid = ? AND came_ms < 0"
     if (yield Query(sql, (now, uid))).changed:
         yield from webhooks.note(dialect, webhooks.USER_FIRST_LOGIN, uid, now, {})
+
+
+def new_uid() -> str:
+    """Return a uid that nobody has."""
+    return "".join(secrets.choice(_UID_LETTERS) for _ in range(_UID_SIZE))
 
 
 def default_name(number: str) -> str:

@@ -1,10 +1,7 @@
 """The HTTP application: login (contract.md section 3), and the health of the process."""
 
-import asyncio
 from collections import Counter
-from typing import Any
 
-import orjson
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -12,20 +9,15 @@ from aiohttp.typedefs import Handler, Middleware
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.http import refuse_encoded
 from fsharechat.node import Node
-from fsharechat.protocol.signals import Code, LoginCode
-from fsharechat.rpc import Call, Method
+from fsharechat.oidc.provider import Provider
 from roles.api import back_office, pages, turn, uploads
-from roles.api.addresses import Waits, behind_proxies, counted_as
-from roles.api.texts import Language, Wrong, language, said
+from roles.api.addresses import behind_proxies
+from roles.api.login import Login, LoginDesk
+from roles.api.oidc import OidcLogin
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 64 * 1024
-MAX_TEXT = 255
-MAX_NAME = 64
-"""The most characters of a device's name."""
-BODY_SECONDS = 10.0
-"""How long the body of a login may take to arrive, s."""
 
 
 def make_app(node: Node) -> web.Application:
@@ -47,9 +39,10 @@ def make_app(node: Node) -> web.Application:
             refuse_encoded,
         ],
     )
-    login = Login(node)
-    app.router.add_post("/send_code", login.send_code)
-    app.router.add_post("/login", login.login)
+    desk = LoginDesk(node)
+    Login(desk).add_routes(app)
+    if node.settings.oidc.on:
+        OidcLogin(node, desk, Provider(node.settings.oidc)).add_routes(app)
     turn.add_routes(app, node)
     node.health.add_routes(app)
     if isinstance(node.blobs, DirectoryBlobs):
@@ -119,113 +112,3 @@ def _tell_status(request: web.Request, status: int) -> None:
             status=status,
             address=request.remote,
         )
-
-
-class LoginReply(web.Response):
-    """The answer to a request for a code or to a login, in JSON. `code` says what came of it."""
-
-    def __init__(self, code: LoginCode, message: str, result: object, status: int) -> None:
-        body = orjson.dumps({"code": code, "message": message, "result": result})
-        super().__init__(body=body, status=status, content_type="application/json")
-        self.code = code
-
-
-class Login:
-    """Codes and logins. The store counts the requests of an address. Refused addresses are remembered here."""
-
-    def __init__(self, node: Node) -> None:
-        self._rpc = node.rpc
-        self._codes, self._logins = Waits(), Waits()
-        self._limited = 0
-        self._results: Counter[tuple[str, str]] = Counter()
-        node.metrics.counter(
-            "logins",
-            "Requests for login codes, and logins, by result.",
-            lambda: list(self._results.items()),
-            ("request", "result"),
-        )
-        node.metrics.counter(
-            "login_limited",
-            "Requests for codes and logins beyond the limit of their address.",
-            lambda: self._limited,
-        )
-
-    async def send_code(self, request: web.Request) -> web.Response:
-        return self._counted("code", await self._ask(request, self._codes, Method.SEND_CODE, ("mobile",)))
-
-    async def login(self, request: web.Request) -> web.Response:
-        keys = ("mobile", "code", "clientId")
-        return self._counted("login", await self._ask(request, self._logins, Method.LOGIN, keys))
-
-    def _counted(self, what: str, response: LoginReply) -> LoginReply:
-        self._results[what, response.code.name.lower()] += 1
-        return response
-
-    async def _ask(
-        self, request: web.Request, waits: Waits, method: Method, keys: tuple[str, ...]
-    ) -> LoginReply:
-        speaks = language(request.headers.getall("Accept-Language", ()))
-        address = counted_as(request.remote)
-        if waits.seconds(address):
-            self._limited += 1
-            return answer(LoginCode.TOO_OFTEN, speaks)
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = orjson.loads(await request.read())
-        except TimeoutError:
-            raise web.HTTPRequestTimeout(text="the body did not come\n") from None
-        except orjson.JSONDecodeError:
-            return refused(said(Wrong.NO_JSON, speaks))
-        if not isinstance(body, dict):
-            return refused(said(Wrong.NO_OBJECT, speaks))
-        wanted: dict[str, str] = {"address": address}
-        for key in keys:
-            value = body.get(key, "")
-            if type(value) is int:
-                value = str(value)
-            if type(value) is not str:  # not even as text: nested JSON may be endless
-                code = LoginCode.INVALID_NUMBER if key == "mobile" else LoginCode.SERVER_ERROR
-                return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT), code)
-            if not 0 < len(value) <= MAX_TEXT:
-                return refused(said(Wrong.FIELD, speaks, field=key, most=MAX_TEXT))
-            wanted[key] = value
-        invitation = body.get("invitation", "")
-        if type(invitation) is str and len(invitation) <= MAX_TEXT:
-            wanted["invitation"] = invitation
-        if method is Method.LOGIN:
-            agent = request.headers.get("User-Agent", "")
-            name = body.get("deviceName", "")
-            wanted["agent"] = _readable(agent, MAX_TEXT)
-            wanted["deviceName"] = _readable(name, MAX_NAME) if type(name) is str else ""
-        reply = await self._rpc.call(Call(method, "", "", orjson.dumps(wanted)))
-        if reply.code != Code.SUCCESS:
-            return answer(LoginCode.SERVER_ERROR, speaks)
-        told: dict[str, Any] = orjson.loads(reply.payload)
-        if "wait_ms" in told:
-            self._limited += 1
-            waits.refuse(address, told["wait_ms"])
-            log.warning(
-                "an address has to wait",
-                address=request.remote,
-                path=request.path,
-                seconds=told["wait_ms"] / 1000,
-            )
-        elif told["code"]:
-            log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
-        if told.get("uninvited"):
-            return LoginReply(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
-        return answer(LoginCode(told["code"]), speaks, told["result"])
-
-
-def _readable(text: str, most: int) -> str:
-    """Return the beginning of a text about a device, without what cannot be shown."""
-    return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
-
-
-def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginReply:
-    return LoginReply(code, message, None, 400)
-
-
-def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginReply:
-    """Return a result with the sentence for clients to show."""
-    return LoginReply(code, said(code, speaks), result, 200)

@@ -12,6 +12,7 @@ from yarl import URL
 from fsharechat.node import Node
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings_schema import WILDCARDS
+from roles.api.oidc import BEGIN
 
 log = structlog.get_logger(__name__)
 
@@ -79,8 +80,12 @@ class Pages:
         return serve
 
     async def configuration(self, request: web.Request) -> web.Response:
-        """Say where the page finds its connector."""
-        return web.json_response({"ws": self._connector(request)}, headers={"Cache-Control": "no-store"})
+        """Say where the page finds its connector, and where a login with a company account begins."""
+        told: dict[str, object] = {"ws": self._connector(request)}
+        oidc = self._node.settings.oidc
+        if oidc.on:
+            told["oidc"] = {"label": oidc.label, "url": f"{oidc.public_url}{BEGIN}"}
+        return web.json_response(told, headers={"Cache-Control": "no-store"})
 
     def _connector(self, request: web.Request) -> str:
         """Return the address of the connector: ws:// or wss://, or a path of the page's own origin."""

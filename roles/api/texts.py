@@ -28,6 +28,12 @@ class Wrong(StrEnum):
     NO_OBJECT = "no object"
     FIELD = "field"
     INVITATION = "invitation"
+    TAKEN = "taken"
+    LOGIN_OVER = "login over"
+    NOT_LET_IN = "not let in"
+    PROVIDER_AWAY = "provider away"
+    PROVIDER_REFUSED = "provider refused"
+    PROVIDER_WRONG = "provider wrong"
 
 
 _TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
@@ -47,6 +53,27 @@ _TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
     Wrong.INVITATION: (
         "该号码或邮箱不能在此注册，请联系管理员",
         "This number or address may not register here. Ask the administrator.",
+    ),
+    Wrong.TAKEN: (
+        "该账号的手机号或邮箱已属于本站的其他用户，请用验证码登录，或联系管理员",
+        "The address or number of this account is already a user's. Log in with a code, or ask the administrator.",
+    ),
+    Wrong.LOGIN_OVER: (
+        "登录已超时或已完成，请重新登录",
+        "This login took too long, or is over. Begin again.",
+    ),
+    Wrong.NOT_LET_IN: (
+        "该账号不能登录此处，请联系管理员",
+        "This account may not come in here. Ask the administrator.",
+    ),
+    Wrong.PROVIDER_AWAY: (
+        "账号服务暂时无法使用，请稍后再试",
+        "The server of the accounts cannot be reached. Try again later.",
+    ),
+    Wrong.PROVIDER_REFUSED: ("账号服务拒绝了此次登录", "The server of the accounts refused this login."),
+    Wrong.PROVIDER_WRONG: (
+        "账号服务的应答无法信任，请联系管理员",
+        "The answer of the server of the accounts cannot be trusted. Ask the administrator.",
     ),
     Wrong.FIELD: ("{field} 须为 1 至 {most} 个字符", "{field} must be a text of 1 to {most} characters."),
 }

@@ -40,6 +40,7 @@ from roles.group import (
     media,
     media_events,
     messages,
+    oidc,
     open_push,
     reactions,
     recall,
@@ -58,7 +59,7 @@ log = structlog.get_logger(__name__)
 
 _MODULES = (
     *(abuse, connect, devices, edits, friends, group_roles, groups, login, media, media_events, messages),
-    *(reactions, recall, reports, robot_streams, settings, turn, users, admin_server),
+    *(oidc, reactions, recall, reports, robot_streams, settings, turn, users, admin_server),
 )
 _OFFICE = (
     *(abuse, admin_accounts, admin_bots, admin_groups, admin_invitations, admin_keys, admin_personal),

@@ -72,7 +72,7 @@ async def send_code(
             call.retried,
             request.get("address", ""),
             settings.registration.takes(number),
-            _invitation(settings, tokens, request),
+            invitation_of(settings, tokens, request),
         )
         if made.result is not LoginCode.SUCCESS:
             uninvited = made.result is LoginCode.INVALID_NUMBER
@@ -107,7 +107,7 @@ async def login(
         call.retried,
         request.get("address", ""),
         settings.registration.takes(number),
-        _invitation(settings, tokens, request),
+        invitation_of(settings, tokens, request),
     )
     agent, name = request.get("agent", ""), request.get("deviceName", "")
     fresh = LoginSession(*NewSecrets.make(), issued_ms=now, agent=agent, name=name)
@@ -135,7 +135,7 @@ def invitation_digest(tokens: TokenSigner, code: str) -> bytes:
     return tokens.digest("invitation", code.strip().lower())
 
 
-def _invitation(settings: Settings, tokens: TokenSigner, request: Mapping[str, str]) -> bytes | None:
+def invitation_of(settings: Settings, tokens: TokenSigner, request: Mapping[str, str]) -> bytes | None:
     """Return the invitation of a request, as a Guess has it."""
     if settings.registration.mode != "invited":
         return None

@@ -18,6 +18,7 @@ OPERATORS = (
     "admin",
     "calling",
     "robots",
+    "oidc",
     "web",
     "webhooks",
 )

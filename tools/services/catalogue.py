@@ -14,6 +14,7 @@ from .errors import ServicesError
 from .faketime import FakeTime
 from .galera import Galera
 from .kafka import Kafka
+from .keycloak import Keycloak
 from .mariadb import MariaDb
 from .minio import Minio
 from .places import ROOT, SETS, locked
@@ -34,6 +35,7 @@ SERVICES: tuple[type[Service], ...] = (
     Smtp,
     FakeTime,
     Prometheus,
+    Keycloak,
 )
 """The order decides the ports of each in the block of a set."""
 DEFAULT = ("mariadb", "zookeeper", "kafka", "coturn")

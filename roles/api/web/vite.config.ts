@@ -37,7 +37,7 @@ export default defineConfig({
   },
   server: {
     proxy: Object.fromEntries(
-      ["/admin/", "/login", "/send_code", "/web.json", "/media"].map((path) => [
+      ["/admin/", "/login", "/oidc/", "/send_code", "/web.json", "/media"].map((path) => [
         path,
         process.env.SERVER ?? "http://127.0.0.1:8081",
       ]),

@@ -33,6 +33,12 @@ def registration() -> s.RegistrationSettings:
 
 
 @pytest.fixture
+def company() -> s.OidcSettings:
+    """Return the settings of logins with company accounts; modules that want some override this."""
+    return s.OidcSettings()
+
+
+@pytest.fixture
 async def site(
     tmp_path: Path,
     sqlite_file: Callable[[str], Path],
@@ -40,6 +46,7 @@ async def site(
     codes: s.CodesSettings,
     key: str,
     registration: s.RegistrationSettings,
+    company: s.OidcSettings,
 ) -> AsyncIterator[Site]:
     sqlite_file("data/fsharechat.db")
     settings = s.Settings(
@@ -49,6 +56,7 @@ async def site(
         api=s.ApiSettings(port=0, key=key, cors_origins=("https://chat.example", "https://other.example")),
         codes=codes,
         registration=registration,
+        oidc=company,
     )
     with capture_logs() as logs:
         node = Node(settings)

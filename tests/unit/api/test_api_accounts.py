@@ -67,6 +67,7 @@ async def test_each_role_may_do_its_operations_and_no_others(desk: Desk, role: A
     page = await browser(desk, role.name.lower())
     bodies: dict[str, object] = {
         "push": {"mobiles": [NUMBER], "content": {"content": {"type": 1}}},
+        "push_groups": {"groups": ["nobody"], "content": {"content": {"type": 1}}},
         "users.create": {"number": NUMBER},
         "users.status": {"status": "muted"},
         "users.number": {"number": "13900000000"},

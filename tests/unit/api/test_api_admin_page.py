@@ -63,6 +63,7 @@ REQUESTS = {
 """What each command asks. A star stands for a name or an id."""
 
 ELSEWHERE = {
+    "POST /imopenapi/pushNotificationByGroup": "for other systems: people write to a group as its members",
     "GET /admin/sessions": "the overview has the devices online of each process from GET /admin/processes",
     "GET /admin/robots/*": "the list of robots has all about each",
 }

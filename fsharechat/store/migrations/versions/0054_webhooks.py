@@ -7,7 +7,7 @@ from sqlalchemy.dialects.mysql import LONGBLOB
 from fsharechat.store.migrations.versions import create_table
 
 revision = "0054"
-down_revision = "0052"
+down_revision = "0053"
 
 
 def upgrade() -> None:

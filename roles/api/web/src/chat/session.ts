@@ -2,14 +2,17 @@
 
 import { defineStore } from "pinia";
 import { computed, shallowRef } from "vue";
+import { language } from "../ui/language";
 import { Client } from "../wire/client";
 import { Database } from "../wire/database";
 import type { Event, Status } from "../wire/engine";
-import { forget, kept, type Session, watch } from "../wire/login";
+import { finishCompany, forget, kept, LoginRefused, type Session, watch } from "../wire/login";
+import type { Company, Landing } from "../wire/oidc";
 import { Connection } from "../wire/tabs";
 
 interface Configuration {
   ws: string;
+  oidc?: Company;
 }
 
 interface Here {
@@ -32,17 +35,37 @@ export const useSession = defineStore("session", () => {
   const ended = shallowRef(false);
   const configuration = shallowRef<Configuration | null>(null);
 
-  async function begin(): Promise<void> {
+  /** Why a login with a company account failed: a key of the texts, or the sentence of the server. */
+  const refused = shallowRef<{ key?: string; text?: string } | null>(null);
+
+  async function begin(landing: Landing): Promise<void> {
     watch(() => location.reload()); // another tab logged in or out
     const session = kept();
-    if (session) await enter(session);
+    if (session) return enter(session);
+    if (landing === "done") await enterCompany();
+    else if (landing) refused.value = { key: `login.company.${landing}` };
+    await configure();
+  }
+
+  async function enterCompany(): Promise<void> {
+    try {
+      await enter(await finishCompany(language));
+    } catch (error) {
+      if (!(error instanceof LoginRefused)) throw error;
+      refused.value = { text: error.message };
+    }
+  }
+
+  async function configure(): Promise<Configuration> {
+    return (configuration.value ??= (await (await fetch("/web.json")).json()) as Configuration);
   }
 
   async function enter(session: Session): Promise<void> {
-    configuration.value ??= (await (await fetch("/web.json")).json()) as Configuration;
+    const { ws } = await configure();
     ended.value = false;
+    refused.value = null;
     const db = new Database(session.userId);
-    const connection = new Connection(session, db, connector(configuration.value.ws));
+    const connection = new Connection(session, db, connector(ws));
     const client = new Client(session.userId, db, connection);
     connection.on((event) => hear(event));
     here.value = { session, client, db, connection };
@@ -74,5 +97,5 @@ export const useSession = defineStore("session", () => {
     return here.value;
   });
 
-  return { here, must, status, ended, configuration, begin, enter, leave };
+  return { here, must, status, ended, refused, configuration, begin, enter, leave };
 });

@@ -32,8 +32,17 @@ export async function sendCode(mobile: string, language: string): Promise<void> 
 }
 
 export async function login(mobile: string, code: string, language: string): Promise<Session> {
+  return keep("/login", { mobile, code }, language);
+}
+
+/** Finish a login with a company account: the browser was sent back with a cookie that says whose. */
+export async function finishCompany(language: string): Promise<Session> {
+  return keep("/oidc/login", {}, language);
+}
+
+async function keep(path: string, said: object, language: string): Promise<Session> {
   const clientId = device();
-  const { userId, token } = (await post("/login", { mobile, code, clientId, ...invitation() }, language)) as {
+  const { userId, token } = (await post(path, { ...said, clientId, ...invitation() }, language)) as {
     userId: string;
     token: string;
   };
@@ -72,7 +81,11 @@ function device(): string {
 async function post(path: string, body: object, language: string): Promise<unknown> {
   const answer = await fetch(path, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "Accept-Language": language },
+    headers: {
+      "Content-Type": "application/json",
+      "Accept-Language": language,
+      "X-Requested-With": "fsharechat", // no page of another origin can send it
+    },
     body: JSON.stringify(body),
   });
   const { code, message, result } = (await answer.json()) as { code: number; message: string; result: unknown };

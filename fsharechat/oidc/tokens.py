@@ -1,0 +1,112 @@
+"""Checks ID tokens (OpenID Connect Core 1.0, section 3.1.3.7), and reads what they say of an account."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+
+from fsharechat.login_numbers import normal_mobile, normal_number
+from fsharechat.oidc import OidcAccount, OidcError, Trouble
+from fsharechat.settings_schema import OidcSettings
+
+ALGORITHMS = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+)
+"""With these only the provider can sign. Those with a shared secret, and "none", are never accepted."""
+
+LEEWAY_SECONDS = 30
+"""How far the clocks of the provider and of this machine may differ, s."""
+
+MAX_SUBJECT = 255
+"""The most characters of a subject, by the standard."""
+
+MAX_NAME = 64
+
+
+def header_of(token: str) -> tuple[str, str]:
+    """Return the algorithm and the key id ("" if it names none) of a token. Raises OidcError."""
+    try:
+        header = jwt.get_unverified_header(token)
+    except jwt.PyJWTError as error:
+        raise OidcError(Trouble.WRONG, f"the ID token cannot be read: {error}") from None
+    algorithm, key_id = header.get("alg"), header.get("kid", "")
+    if algorithm not in ALGORITHMS:
+        raise OidcError(
+            Trouble.WRONG, f"the ID token is signed by {str(algorithm)[:20]!r}, which is not accepted"
+        )
+    return algorithm, key_id if isinstance(key_id, str) else ""
+
+
+def checked(
+    token: str, key: Mapping[str, Any], algorithm: str, settings: OidcSettings, nonce: str | None
+) -> Mapping[str, Any]:
+    """Return the claims of a token that `key`, a JSON Web Key, has signed with `algorithm`.
+
+    `nonce` is what the login was begun with; None for a login without one (RFC 8628). Raises OidcError.
+    """
+    try:
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            jwt.PyJWK(dict(key), algorithm),
+            algorithms=[algorithm],
+            audience=settings.client_id,
+            issuer=settings.issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+        )
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise OidcError(Trouble.WRONG, f"the ID token is not accepted: {type(error).__name__}") from None
+    party = claims.get("azp", settings.client_id if not _several(claims["aud"]) else None)
+    if party != settings.client_id:
+        raise OidcError(Trouble.WRONG, "the ID token was made for another client")
+    said = claims.get("nonce")
+    if nonce is not None and not (
+        isinstance(said, str) and hmac.compare_digest(said.encode(), nonce.encode())
+    ):
+        raise OidcError(Trouble.WRONG, "the ID token belongs to another login")
+    if not 0 < len(claims["sub"]) <= MAX_SUBJECT:
+        raise OidcError(Trouble.WRONG, f"the subject must have 1 to {MAX_SUBJECT} characters")
+    return claims
+
+
+def account_of(claims: Mapping[str, Any], settings: OidcSettings) -> OidcAccount:
+    """Return the account of checked claims. Raises OidcError with NOT_LET_IN if it may not come in."""
+    if settings.required_claim:
+        found = _claim(claims, settings.required_claim)
+        values = found if isinstance(found, list) else [found]
+        if not any(value in settings.required_values for value in values if isinstance(value, str)):
+            raise OidcError(
+                Trouble.NOT_LET_IN, f"the claim {settings.required_claim!r} has no value that lets in"
+            )
+    email = normal_number(_verified(claims, settings.email_claim)) or ""
+    number = _verified(claims, settings.number_claim)
+    name = _claim(claims, settings.name_claim)
+    shown = "".join(letter for letter in name if letter.isprintable()) if isinstance(name, str) else ""
+    return OidcAccount(
+        settings.issuer,
+        claims["sub"],
+        email if "@" in email else "",
+        normal_mobile(number) or "" if isinstance(number, str) else "",
+        shown.strip()[:MAX_NAME].strip(),
+    )
+
+
+def _verified(claims: Mapping[str, Any], name: str) -> object:
+    """Return a claim that the provider calls verified, else None. Some providers write true as a text."""
+    verified = _claim(claims, f"{name}_verified")
+    return _claim(claims, name) if verified is True or verified == "true" else None
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> object:
+    """Return a claim by its name; `a.b` is also the `b` within `a`."""
+    if name in claims:
+        return claims[name]
+    found: object = claims
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _several(audience: object) -> bool:
+    return isinstance(audience, list) and len(audience) > 1
