@@ -83,7 +83,7 @@ def renew(results: Sequence[GateResult], conversions: Mapping[str, float], file:
         "echo us": round(median(min(result.echo) for result in results), 2),
         "conversions": {name: round(count, 2) for name, count in sorted(conversions.items()) if count > 0.05},
         "python": platform.python_version(),
-        "made by": "scripts/bench gate --renew",
+        "renewed by": "scripts/bench gate --renew",
     }
     file.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2) + b"\n")
 
