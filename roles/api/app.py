@@ -121,7 +121,7 @@ def _tell_status(request: web.Request, status: int) -> None:
         )
 
 
-class LoginAnswer(web.Response):
+class LoginResponse(web.Response):
     """The answer to a request for a code or to a login, in JSON. `code` says what came of it."""
 
     def __init__(self, code: LoginCode, message: str, result: object, status: int) -> None:
@@ -157,13 +157,13 @@ class Login:
         keys = ("mobile", "code", "clientId")
         return self._counted("login", await self._ask(request, self._logins, Method.LOGIN, keys))
 
-    def _counted(self, what: str, response: LoginAnswer) -> LoginAnswer:
+    def _counted(self, what: str, response: LoginResponse) -> LoginResponse:
         self._results[what, response.code.name.lower()] += 1
         return response
 
     async def _ask(
         self, request: web.Request, waits: Waits, method: Method, keys: tuple[str, ...]
-    ) -> LoginAnswer:
+    ) -> LoginResponse:
         speaks = language(request.headers.getall("Accept-Language", ()))
         address = counted_as(request.remote)
         if waits.seconds(address):
@@ -213,7 +213,7 @@ class Login:
         elif told["code"]:
             log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
         if told.get("uninvited"):
-            return LoginAnswer(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
+            return LoginResponse(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
         return answer(LoginCode(told["code"]), speaks, told["result"])
 
 
@@ -222,10 +222,10 @@ def _readable(text: str, most: int) -> str:
     return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
 
 
-def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginAnswer:
-    return LoginAnswer(code, message, None, 400)
+def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginResponse:
+    return LoginResponse(code, message, None, 400)
 
 
-def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginAnswer:
+def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginResponse:
     """Return a result with the sentence for clients to show."""
-    return LoginAnswer(code, said(code, speaks), result, 200)
+    return LoginResponse(code, said(code, speaks), result, 200)
