@@ -281,7 +281,7 @@ async def list_processes(office: AdminApi, args: Namespace) -> CommandOutput:
         (
             one["name"],
             ",".join(
-                f"{role} {one['leases'][role]}" if role in one["leases"] else role for role in one["roles"]
+                f"{role}:{one['leases'][role]}" if role in one["leases"] else role for role in one["roles"]
             ),
             one["version"],
             next(

@@ -373,5 +373,5 @@ async def test_a_user_gets_a_code_and_another_number(run: Run) -> None:
 async def test_the_server_is_shown(run: Run) -> None:
     processes = await run("processes")
     assert processes.code == 0
-    assert processes.lines[1][1:3] == ["connector,group,api,media", __version__]
+    assert processes.lines[1][1:3] == ["connector:0,group:0,api,media", __version__]
     assert (await run("settings", "--search", "admin.audit")).lines[1] == ["admin.audit_days", "365", "yes"]
