@@ -24,7 +24,7 @@ from roles.api.addresses import Waits
 from roles.api.gate import NOT_THE_PAGE, digest_of, from_page
 from roles.api.login import (
     BadLogin,
-    LoginAnswer,
+    LoginResponse,
     LoginDesk,
     answer,
     answer_of,
@@ -217,7 +217,7 @@ class OidcLogin:
         digest: str,
         account: OidcAccount | None,
         speaks: Language,
-    ) -> LoginAnswer:
+    ) -> LoginResponse:
         if self._desk.must_wait(request, self._finished):
             return answer(LoginCode.TOO_OFTEN, speaks)
         try:
