@@ -24,8 +24,8 @@ from roles.api.addresses import Waits
 from roles.api.gate import NOT_THE_PAGE, digest_of, from_page
 from roles.api.login import (
     BadLogin,
-    LoginResponse,
     LoginDesk,
+    LoginResponse,
     answer,
     answer_of,
     device,

@@ -190,7 +190,7 @@ async def test_a_terminal_is_logged_in_from_a_browser_elsewhere(
         async with person(company, browser) as ann:
             await ann.page.goto(opened[1])
             await fill_in(ann.page, "ann")
-            await ann.page.locator('input[name="accept"]').click()
+            await ann.page.locator('[name="accept"]').click()
             await expect(ann.page.get_by_text("Device Login Successful")).to_be_visible()
         await until(lambda: terminals(company.server), "the terminal is not logged in")
         said, _ = await asyncio.wait_for(chat.communicate(b"/quit\n"), BOUND)
