@@ -1,12 +1,12 @@
 """What a row of the original is here."""
 
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 from google.protobuf.message import DecodeError, EncodeError
 
+from fsharechat.login_numbers import normal_number
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import check_content
 from fsharechat.protocol.ids import time_of
@@ -20,8 +20,6 @@ GREETING_TIP = "以上是打招呼信息"
 
 MIN_SECRET = 16
 """Characters of a session's secret (contract.md section 3)."""
-
-_LOGIN_NUMBER = re.compile(r"1[3-9][0-9]{9}|[^@\s]+@[^@\s]+")
 
 
 class UnreadableRow(ValueError):
@@ -59,9 +57,7 @@ def user(row: Sequence[Any]) -> ImportedUser:
     """Return a row of t_user. It logs in by its mobile number, or else by its e-mail address."""
     uid, name, display_name, portrait, mobile, email, address, company, social, extra = map(text, row[:10])
     gender, kind, dt = map(number, row[10:])
-    login = (mobile or email).strip().lower()
-    if not _LOGIN_NUMBER.fullmatch(login):
-        login = ""
+    login = normal_number(mobile or email) or ""
     return ImportedUser(
         uid,
         login,

@@ -24,7 +24,7 @@ BODY_SECONDS = 10.0
 """How long the body of a login may take to arrive, s."""
 
 
-class LoginReply(web.Response):
+class LoginResponse(web.Response):
     """The answer to a request for a code or to a login, in JSON. `code` says what came of it."""
 
     def __init__(self, code: LoginCode, message: str, result: object, status: int) -> None:
@@ -36,7 +36,7 @@ class LoginReply(web.Response):
 class BadLogin(Exception):
     """A request does not have its form. `response` is the answer to it."""
 
-    def __init__(self, response: LoginReply) -> None:
+    def __init__(self, response: LoginResponse) -> None:
         super().__init__()
         self.response = response
 
@@ -60,7 +60,7 @@ class LoginDesk:
             lambda: self._limited,
         )
 
-    def counted(self, what: str, response: LoginReply) -> LoginReply:
+    def counted(self, what: str, response: LoginResponse) -> LoginResponse:
         """Count an answer to a kind of request, and return it."""
         self._results[what, response.code.name.lower()] += 1
         return response
@@ -115,7 +115,7 @@ class Login:
 
     async def _serve(
         self, request: web.Request, waits: Waits, method: Method, keys: tuple[str, ...]
-    ) -> LoginReply:
+    ) -> LoginResponse:
         speaks = language_of(request)
         if self._desk.must_wait(request, waits):
             return answer(LoginCode.TOO_OFTEN, speaks)
@@ -185,16 +185,16 @@ def _readable(text: str, most: int) -> str:
     return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
 
 
-def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginReply:
-    return LoginReply(code, message, None, 400)
+def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginResponse:
+    return LoginResponse(code, message, None, 400)
 
 
-def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginReply:
+def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginResponse:
     """Return a result with the sentence for clients to show."""
     return said_so(code, said(code, speaks), result)
 
 
-def answer_of(told: Mapping[str, Any], speaks: Language) -> LoginReply:
+def answer_of(told: Mapping[str, Any], speaks: Language) -> LoginResponse:
     """Return the answer to a client for one of the group role."""
     code = LoginCode(told["code"])
     if told.get("uninvited"):
@@ -202,6 +202,6 @@ def answer_of(told: Mapping[str, Any], speaks: Language) -> LoginReply:
     return answer(code, speaks, told["result"])
 
 
-def said_so(code: LoginCode, message: str, result: object = None) -> LoginReply:
+def said_so(code: LoginCode, message: str, result: object = None) -> LoginResponse:
     """Return a result with another sentence than that of its code."""
-    return LoginReply(code, message, result, 200)
+    return LoginResponse(code, message, result, 200)

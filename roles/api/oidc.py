@@ -24,8 +24,8 @@ from roles.api.addresses import Waits
 from roles.api.gate import NOT_THE_PAGE, digest_of, from_page
 from roles.api.login import (
     BadLogin,
-    LoginReply,
     LoginDesk,
+    LoginResponse,
     answer,
     answer_of,
     device,
@@ -217,7 +217,7 @@ class OidcLogin:
         digest: str,
         account: OidcAccount | None,
         speaks: Language,
-    ) -> LoginReply:
+    ) -> LoginResponse:
         if self._desk.must_wait(request, self._finished):
             return answer(LoginCode.TOO_OFTEN, speaks)
         try:
