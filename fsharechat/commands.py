@@ -39,11 +39,13 @@ def run(args: argparse.Namespace, settings_file: Path | None) -> int:
         print(f"super code: {settings.codes.super_code}", flush=True)
     if args.dev and settings.in_one_process and "api" in settings.node.roles and not settings.api.key:
         try:
-            settings = with_api_key(settings, key_file.key_made(settings.data_path()))
+            key = key_file.key_made(settings.data_path())
         except StartError as error:
             print(f"fsharechat: {error}", file=sys.stderr)
             return 1
-        print(f"admin key: {settings.data_path() / key_file.NAME}", flush=True)
+        if key:
+            settings = with_api_key(settings, key)
+            print(f"admin key: {settings.data_path() / key_file.NAME}", flush=True)
     return _serve(settings, read)
 
 

@@ -14,8 +14,13 @@ _BYTES = 32
 
 
 def key_made(folder: Path) -> str:
-    """Return the key of a data folder. It is made at the first call. Raises StartError."""
+    """Return the key of a data folder. It is made at the first call. Raises StartError.
+
+    Where a file is in the folder's place, "" is returned: the start of the server says what is wrong.
+    """
     file = folder / NAME
+    if folder.is_file():
+        return ""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=NAME) as made:  # its mode is 0600
