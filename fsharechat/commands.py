@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fsharechat import log
+from fsharechat.admin import key_file
 from fsharechat.errors import StartError
-from fsharechat.settings import Settings, SettingsError, load, with_super_code
+from fsharechat.settings import Settings, SettingsError, load, with_api_key, with_super_code
 from fsharechat.store.migrate import MigrationStep
 
 T = TypeVar("T")
@@ -36,6 +37,15 @@ def run(args: argparse.Namespace, settings_file: Path | None) -> int:
         # Other machines reach the server. With a well-known code anybody could log in as anybody.
         settings = with_super_code(settings, secrets.token_hex(8))
         print(f"super code: {settings.codes.super_code}", flush=True)
+    if args.dev and settings.in_one_process and "api" in settings.node.roles and not settings.api.key:
+        try:
+            key = key_file.key_made(settings.data_path())
+        except StartError as error:
+            print(f"fsharechat: {error}", file=sys.stderr)
+            return 1
+        if key:
+            settings = with_api_key(settings, key)
+            print(f"admin key: {settings.data_path() / key_file.NAME}", flush=True)
     return _serve(settings, read)
 
 

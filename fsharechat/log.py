@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from fsharechat.settings_schema import LogSettings
+from fsharechat.tracing import TRACING
 
 CODE_EVENT = "login code"
 """The event in which the code provider `log` may show a code."""
@@ -61,6 +62,7 @@ def set_level(level: str) -> None:
     for name, method in vars(structlog.make_filtering_bound_logger(number)).items():
         if not name.startswith("__"):
             setattr(_Logger, name, method)
+    TRACING.on = level == "debug"
     logging.getLogger().setLevel(number)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))

@@ -20,14 +20,14 @@ from fsharechat.health import FINE, Finding, Health
 from fsharechat.log import set_level
 from fsharechat.medialink import MediaLink
 from fsharechat.mediaserver import MediaEvents, MediaServer
-from fsharechat.metrics import Metrics
+from fsharechat.metrics import Labelled, Metrics
 from fsharechat.process import TooFewFiles, raise_open_files
 from fsharechat.registry import Registry, RegistryError
 from fsharechat.renewal import Renewal
 from fsharechat.role import installed
 from fsharechat.rpc import Rpc, RpcError
 from fsharechat.settings import Settings, SettingsError
-from fsharechat.settings_schema import DIRECTORY, WILDCARDS
+from fsharechat.settings_schema import DIRECTORY, WILDCARDS, is_loopback
 from fsharechat.settings_types import SYSTEM, ServiceTls
 from fsharechat.status import ProcessStatus
 from fsharechat.store.fence import StoreFenced
@@ -76,7 +76,7 @@ class Node:
         self.rpc = backends.make_rpc(settings, self.registry)
         self.blobs = backends.make_blobs(settings, self.store)
         self.metrics = Metrics()
-        self.metrics.info("build", "The version that runs.", {"version": __version__})
+        self.metrics.of_process(settings.node.roles)
         self.health = Health()
         self.addresses: dict[str, str] = {}
         self.status = ProcessStatus(settings.node.roles, self.metrics, self.health, self.addresses)
@@ -141,12 +141,16 @@ class Node:
         self._watch_health()
         metrics = await self._serve_metrics()
         stack.push_async_callback(self.metrics.close)
+        self.metrics.start()
+        self.metrics.gauge("backend_up", "Whether a backend can be used.", self._backends_up, ("backend",))
+        self.metrics.gauge("ready", "Whether the process serves.", lambda: self.ready)
         if "group" in roles:
             if self.settings.on_sqlite:
                 stack.enter_context(DataFolder(self.settings.data_path()))
             stack.push_async_callback(self.store.close)
             await self._open("store", self.store.open)
             self._follow("store", self.settings.store.tls, self.store.renew)
+            self.store.publish(self.metrics)
             self.health.part("store", self._look_at_store)
         linked: tuple[tuple[str, Registry | Bus | Rpc | MediaLink], ...] = (
             ("registry", self.registry),
@@ -161,8 +165,8 @@ class Node:
         self._follow("rpc", self.settings.rpc.tls, self.rpc.renew)
         self._follow("rpc", self.settings.rpc.tls, self.media_link.renew)
         await self._open("registry", lambda: self.registry.watch_bus(self.bus.write_for))
-        for count in self.rpc.counts():
-            self.metrics.counter(*count)
+        self.rpc.publish(self.metrics)
+        self.bus.publish(self.metrics)
         if not self.blobs.roles.isdisjoint(roles):
             stack.push_async_callback(self.blobs.close)
             await self._open("blobs", self.blobs.open)
@@ -220,13 +224,25 @@ class Node:
             log.warning("[blobs] public_url is not set", clients_are_sent_to=self.blobs.address)
 
     async def _serve_metrics(self) -> dict[str, str]:
-        host, port = self.settings.metrics.host, self.settings.metrics.port
+        settings = self.settings.metrics
+        host, port = settings.host, settings.port
         if port == "off":
             return {}
+        if not settings.password and not is_loopback(host):
+            log.warning("anybody may read the metrics: [metrics] password is not set", host=host)
         try:
-            return {"metrics": await self.metrics.serve(host, port, self.health)}
+            return {"metrics": await self.metrics.serve(settings, port, self.health)}
         except OSError as error:
             raise StartError(f"[metrics] port = {port}: {listen_problem(host, port, error)}") from error
+
+    def _backends_up(self) -> Labelled:
+        """Return 1 or 0 for each backend of this process."""
+        away = {"registry": self.registry.away, "bus": self.bus.away}
+        if "group" in self.settings.node.roles:
+            away["store"] = self.store.away
+        else:
+            away["group"] = "" if self.rpc.ready else "no group process takes calls"
+        return [((name,), not reason) for name, reason in away.items()]
 
     def _watch_health(self) -> None:
         """Add the shared parts of the roles to the health."""

@@ -75,6 +75,7 @@ __all__ = [
     "in_force",
     "key_paths",
     "load",
+    "with_api_key",
     "with_super_code",
 ]
 
@@ -215,6 +216,11 @@ def _dev_values(merged: dict[str, Any]) -> dict[str, Any]:
 def with_super_code(settings: Settings, code: str) -> Settings:
     """Return settings with another super code."""
     return settings.model_copy(update={"codes": settings.codes.model_copy(update={"super_code": code})})
+
+
+def with_api_key(settings: Settings, key: str) -> Settings:
+    """Return settings with another key of the back office."""
+    return settings.model_copy(update={"api": settings.api.model_copy(update={"key": key})})
 
 
 def _dev_code(settings: Settings) -> tuple[Settings, list[str]]:

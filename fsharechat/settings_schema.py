@@ -4,6 +4,7 @@
 Times are in seconds, sizes in bytes.
 """
 
+import hashlib
 import re
 from email.utils import parseaddr
 from ipaddress import ip_address, ip_network
@@ -198,6 +199,17 @@ def _api_key(value: str) -> str:
         raise ValueError(
             "must be at least 16 letters, digits and signs without spaces; or empty: no back office"
         )
+    return value
+
+
+_DIGEST = "sha256:"
+
+
+def _metrics_password(value: str) -> str:
+    if value.startswith(_DIGEST) and not re.fullmatch(r"[0-9a-fA-F]{64}", value.removeprefix(_DIGEST)):
+        raise ValueError(f"after {_DIGEST} there must be 64 hexadecimal digits")
+    if value and len(value) < 16:
+        raise ValueError("must be at least 16 characters; or empty: no password")
     return value
 
 
@@ -564,6 +576,14 @@ class WebSettings(Section):
 class MetricsSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
+    user: Annotated[str, Field(pattern="^[^:]+$")] = "prometheus"
+    password: Annotated[Secret, AfterValidator(_metrics_password)] = ""
+
+    def password_digest(self) -> bytes:
+        """Return the SHA-256 of the password."""
+        if self.password.startswith(_DIGEST):
+            return bytes.fromhex(self.password.removeprefix(_DIGEST))
+        return hashlib.sha256(self.password.encode()).digest()
 
 
 class LogSettings(Section):

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
 SOURCES = ("fsharechat", "roles", "pyproject.toml", "README.md", "LICENSE")
 SERVICES = ("push-connector", "push-group", "push-api", "push-media")
+_NOT_SENT = shutil.ignore_patterns("__pycache__", "node_modules")
 
 _CHECK = """\
 import sys, sysconfig
@@ -48,7 +49,7 @@ def _copy_sources(folder: Path) -> None:
     folder.mkdir()
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, folder / name, ignore=_NOT_SENT)
         else:
             shutil.copy(ROOT / name, folder / name)
 

@@ -22,7 +22,7 @@ NO_SERVER = ("fsharechat/client/", "fsharechat/admin/")
 
 LEVELS = ("debug", "info", "warning", "error")
 _LEVEL_OF = {**{level: level for level in LEVELS}, "exception": "error", "log": "warning"}
-_FAMILIES = {"counter": "_total", "gauge": "", "info": "_info"}
+_FAMILIES = {"counter": "_total", "gauge": "", "info": "_info", "histogram": ""}
 
 AREAS = (
     "fsharechat/store",
@@ -167,15 +167,10 @@ def find_metrics() -> list[Metric]:
         for node in ast.walk(tree):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(attr="counter" | "gauge" | "info" as kind),
+                    func=ast.Attribute(attr="counter" | "gauge" | "info" | "histogram" as kind),
                     args=[ast.Constant(value=str(name)), ast.Constant(value=str(help)), *_],
                 ):
                     found.append(Metric(f"fsharechat_{name}{_FAMILIES[kind]}", kind, help, area))
-                case ast.Call(
-                    func=ast.Name(id="Count"),
-                    args=[ast.Constant(value=str(name)), ast.Constant(value=str(help)), *_],
-                ):
-                    found.append(Metric(f"fsharechat_{name}_total", "counter", help, area))
     return sorted(found, key=lambda metric: metric.name)
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import orjson
 
-from fsharechat.admin import commands, personal
+from fsharechat.admin import commands, key_file, personal
 from fsharechat.admin.commands import CommandOutput, Usage
 from fsharechat.admin.office import AdminApi, OfficeError
+from fsharechat.errors import StartError
 from fsharechat.settings import Settings, SettingsError, load
 
 Command = Callable[[AdminApi, argparse.Namespace], Awaitable[CommandOutput]]
 
-EXIT_CODES = """The key is [api] key of the settings file, or FSHARECHAT_API__KEY.
+EXIT_CODES = """The key is [api] key of the settings file, or FSHARECHAT_API__KEY. Without them it is the key
+that a server with --dev has made in its data folder.
 
 exit codes: 0 done, 1 the server refused or cannot be reached, or a push did not reach every number,
             2 wrong flags or settings
@@ -28,11 +30,9 @@ def main(argv: list[str], settings_file: Callable[[Path | None], Path | None]) -
     """Carry out a command, and return the exit code. `settings_file` returns the file for the value of --settings."""
     args = _parser().parse_args(argv)
     try:
-        settings = load(settings_file(args.settings), {}, os.environ)
+        settings = load(settings_file(args.settings), {"data": args.data}, os.environ)
         url = args.url or _url(settings)
-        if not settings.api.key:
-            raise Usage("no key: set [api] key in the settings file, or FSHARECHAT_API__KEY")
-        done = asyncio.run(_carry_out(args.run, args, url, settings.api.key))
+        done = asyncio.run(_carry_out(args.run, args, url, _key(settings)))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -59,6 +59,21 @@ def _url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.api.port}"
 
 
+def _key(settings: Settings) -> str:
+    """Return the key of the settings, or else the one that `--dev` made. Raises Usage."""
+    folder = settings.data_path()
+    try:
+        key = settings.api.key or key_file.key_of(folder)
+    except StartError as error:
+        raise Usage(str(error)) from error
+    if not key:
+        raise Usage(
+            "no key: set [api] key in the settings file, or FSHARECHAT_API__KEY; or name the data folder of a "
+            f"server that runs with --dev by --data (there is none in {folder})"
+        )
+    return key
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fsharechat admin",
@@ -66,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(url=None, settings=None, json=False)
+    parser.set_defaults(url=None, settings=None, data=None, json=False)
     _add_shared(parser)
     subjects = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_users(subjects.add_parser("users", help="make, show, list, mute, block users"))
@@ -132,6 +147,12 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         default=unset,
         metavar="FILE",
         help="the settings file; ./settings.toml if it exists",
+    )
+    shared.add_argument(
+        "--data",
+        default=unset,
+        metavar="DIR",
+        help="the data folder of a server that runs with --dev, for its key; ./data",
     )
     shared.add_argument("--json", action="store_true", default=unset, help="print the answer as JSON")
 
@@ -324,7 +345,12 @@ def _add_invitations(parser: argparse.ArgumentParser) -> None:
 
 def _add_reports(parser: argparse.ArgumentParser) -> None:
     reports = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_paging(_command(reports, "list", commands.list_reports, "list the open reports of abuse"))
+    listed = _command(reports, "list", commands.list_reports, "list the open reports of abuse")
+    listed.add_argument(
+        "--user", default="", metavar="UID", help="only those by this user, or about this one"
+    )
+    listed.add_argument("--newest", action="store_true", help="the newest first")
+    _add_paging(listed)
     close = _command(reports, "close", commands.close_report, "delete a report that is dealt with")
     close.add_argument("report", help="the id of the report")
 

@@ -275,9 +275,12 @@ async def list_processes(office: AdminApi, args: Namespace) -> CommandOutput:
 
 
 async def list_settings(office: AdminApi, args: Namespace) -> CommandOutput:
-    found = await office.ask("GET", "admin", "settings", query={"search": args.search})
-    rows = [(one["key"], one["value"], one["isDefault"]) for one in found["settings"]]
-    return CommandOutput(found, table(("key", "value", "default"), rows, "no settings found"))
+    found: list[dict[str, Any]] = []
+    query = {"search": args.search, "limit": "500"}
+    async for page in office.pages("admin", "settings", query=query, whole=True):
+        found += page["settings"]
+    rows = [(one["key"], one["value"], one["isDefault"]) for one in found]
+    return CommandOutput({"settings": found}, table(("key", "value", "default"), rows, "no settings found"))
 
 
 # Robots
@@ -423,7 +426,8 @@ def _invitations(found: Sequence[dict[str, Any]]) -> str:
 
 
 async def list_reports(office: AdminApi, args: Namespace) -> CommandOutput:
-    return await _list(office, args, "reports", {"after": args.after}, _reports)
+    query = {"user": args.user, "order": "desc" if args.newest else "", "after": args.after}
+    return await _list(office, args, "reports", query, _reports)
 
 
 async def close_report(office: AdminApi, args: Namespace) -> CommandOutput:

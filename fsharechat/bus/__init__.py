@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from fsharechat.metrics import Metrics
 from fsharechat.renewal import Renewable
 from fsharechat.store.messages import Entry
 from fsharechat.tuples import maker
@@ -159,6 +160,9 @@ class Bus(Renewable, ABC):
     @abstractmethod
     def reaches_one_device(self) -> bool:
         """Whether all connectors carry out a PushTo. Those of the version before pass it over."""
+
+    def publish(self, metrics: Metrics) -> None:
+        """Publish its metrics. Within one process there are none: an event is taken by the call that sends it."""
 
     @abstractmethod
     def write_for(self, version: int) -> None:

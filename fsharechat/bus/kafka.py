@@ -28,6 +28,8 @@ from fsharechat.bus.kafka_topics import (
     look_for_topics,
     provide_topics,
 )
+from fsharechat.clock import now_ms
+from fsharechat.metrics import Histogram, Metrics
 from fsharechat.settings_types import ServiceTls
 from fsharechat.tasks import spawn
 from fsharechat.urls import ServiceUrl
@@ -72,6 +74,10 @@ class KafkaBus(Bus):
         self._topics_made = 0
         """How often lost topics have been made again."""
         self.dropped = 0
+        self._lost = 0
+        """How many records Kafka did not take."""
+        self._sent = self._received = 0
+        self._lag = Histogram()
 
     @property
     def away(self) -> str:
@@ -110,6 +116,16 @@ class KafkaBus(Bus):
     def reaches_one_device(self) -> bool:
         return self._version >= codec.ONE_DEVICE
 
+    def publish(self, metrics: Metrics) -> None:
+        metrics.gauge("bus_queue", "Records that wait for Kafka.", self._queue.qsize)
+        metrics.gauge(
+            "bus_presence_queue", "News of devices that wait for Kafka.", lambda: len(self._presence)
+        )
+        metrics.counter("bus_sent", "Records given to Kafka.", lambda: self._sent)
+        metrics.counter("bus_received", "Records that came from Kafka.", lambda: self._received)
+        metrics.counter("bus_lost", "Records that Kafka did not take.", lambda: self._lost + self.dropped)
+        metrics.histogram("bus_lag_seconds", "How old events are that come from Kafka.", self._lag)
+
     def write_for(self, version: int) -> None:
         version = min(max(version, codec.SPOKEN.oldest), codec.SPOKEN.newest)
         if version != self._version:
@@ -125,8 +141,14 @@ class KafkaBus(Bus):
 
     async def serve_node(self, node: int, on_events: Callable[[Sequence[Event]], None]) -> None:
         self._nodes[node] = await self._consume(
-            [TopicPartition(DELIVER, node)], lambda record: on_events(codec.decode_events(record.value))
+            [TopicPartition(DELIVER, node)], lambda record: self._take_events(record, on_events)
         )
+
+    def _take_events(
+        self, record: ConsumerRecord[bytes, bytes], on_events: Callable[[Sequence[Event]], None]
+    ) -> None:
+        self._lag.observe(max(0, now_ms() - record.timestamp) / 1000)  # by two clocks, and to a millisecond
+        on_events(codec.decode_events(record.value))
 
     async def leave_node(self, node: int) -> None:
         consumer = self._nodes.pop(node, None)
@@ -184,6 +206,7 @@ class KafkaBus(Bus):
             record = await self._queue.get()
             try:
                 (await self._producer.send(record)).add_done_callback(self._look_at)
+                self._sent += 1
             except KafkaError as error:
                 self._note_unsent(error)
             finally:
@@ -222,6 +245,7 @@ class KafkaBus(Bus):
 
     def _note_unsent(self, error: BaseException) -> None:
         self._unsent += 1
+        self._lost += 1
         self._reason = str(error) or type(error).__name__
 
     async def _watch_forever(self) -> None:
@@ -397,6 +421,7 @@ class KafkaBus(Bus):
         Heads).
         """
         for records in (await consumer.getmany(timeout_ms=500)).values():
+            self._received += len(records)
             for record in records:
                 try:
                     take(record)

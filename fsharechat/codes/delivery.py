@@ -1,9 +1,13 @@
 """Chooses the provider for a code, and keeps the bounds for each provider."""
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from fsharechat.codes import CodeError, CodeSender, CodeUnconfirmed
+from fsharechat.metrics import Labelled
+
+_OUTCOMES = _SENT, _FAILED, _UNCONFIRMED = "sent", "failed", "unconfirmed"
 
 MAX_REASON = 500
 """How many characters of a provider's reason are kept."""
@@ -20,7 +24,17 @@ class Delivery(CodeSender):
     mail: CodeSender | None
     seconds: float
     at_once: int
-    _sending: int = 0
+    sending: int = 0
+    """How many codes are being sent."""
+    _outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def outcomes(self) -> Labelled:
+        """Return how many codes went out by `mobile` and by `mail`, by outcome.
+
+        `failed` were not sent; of `unconfirmed` ones nobody knows.
+        """
+        ways = [way for way, sender in (("mobile", self.mobile), ("mail", self.mail)) if sender is not None]
+        return [((way, outcome), self._outcomes[way, outcome]) for way in ways for outcome in _OUTCOMES]
 
     def reaches(self, number: str) -> bool:
         """Return whether there is a provider for a mobile number or e-mail address."""
@@ -31,9 +45,20 @@ class Delivery(CodeSender):
         sender = self._sender(number)
         if sender is None or not sender.reaches(number):
             raise CodeError("no provider for this kind of number")
-        if self._sending >= self.at_once:
+        way, outcome = "mail" if "@" in number else "mobile", _FAILED
+        try:
+            await self._send_by(sender, number, code)
+            outcome = _SENT
+        except CodeUnconfirmed:
+            outcome = _UNCONFIRMED
+            raise
+        finally:
+            self._outcomes[way, outcome] += 1
+
+    async def _send_by(self, sender: CodeSender, number: str, code: str) -> None:
+        if self.sending >= self.at_once:
             raise CodeError(f"{self.at_once} codes are being sent already")
-        self._sending += 1
+        self.sending += 1
         try:
             async with asyncio.timeout(self.seconds):
                 await sender.send(number, code)
@@ -42,7 +67,7 @@ class Delivery(CodeSender):
         except CodeError as error:
             raise type(error)(_without(str(error), code, number.removeprefix("+"))) from None
         finally:
-            self._sending -= 1
+            self.sending -= 1
 
     async def check(self) -> str:
         found, failed = [], False

@@ -4,11 +4,14 @@ They are a hybrid logical clock: an id is higher than all ids that its maker has
 does. Its time is the real time whenever possible. The time of a message that people see does not come from its id.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from time import time_ns
 
 from fsharechat.clock import EARLIEST_MS, LATEST_MS, ClockWatch, monotonic_ms, now_ms
 
 EPOCH_MS = 1514736000000
+_EPOCH_SECONDS = EPOCH_MS / 1000 + 0.0005
+"""An id has whole milliseconds: its moment is half of one later, on average."""
 NODES = 64
 COUNTERS = 1 << 15
 
@@ -34,6 +37,12 @@ def compose(ms: int, node: int, n: int) -> int:
 def time_of(message_id: int) -> int:
     """Return the time of an id, ms: when it was made, or later if its maker had to go ahead of its clock."""
     return (message_id >> 21) + EPOCH_MS
+
+
+def ages(message_ids: Iterable[int]) -> list[float]:
+    """Return how long ago these ids were made, s, by this clock and that of their makers; at least 0."""
+    now = time_ns() / 1_000_000_000 - _EPOCH_SECONDS
+    return [age if (age := now - (id >> 21) / 1000) > 0 else 0.0 for id in message_ids]
 
 
 def node_of(message_id: int) -> int:

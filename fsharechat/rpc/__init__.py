@@ -2,12 +2,13 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
 import orjson
 
+from fsharechat.metrics import Metrics
 from fsharechat.renewal import Renewable
 from fsharechat.tuples import maker
 
@@ -94,14 +95,6 @@ make_call, make_reply = maker(Call), maker(Reply)
 Handler = Callable[[Call], "asyncio.Future[Reply]"]
 
 
-class Count(NamedTuple):
-    """A counter of calls, for the metrics."""
-
-    name: str
-    help: str
-    read: Callable[[], int]
-
-
 class RpcError(Exception):
     """The settings do not allow calls between processes; the text is for the operator and names the key."""
 
@@ -159,6 +152,5 @@ class Rpc(Renewable, ABC):
         # Shielded: the inner task may answer its cancellation with a code, and then our cancellation would be lost.
         return await asyncio.shield(self.call(Call(method, "", "", orjson.dumps(body))))
 
-    def counts(self) -> Iterable[Count]:
-        """Return the counters. They count from the opening on."""
-        return ()
+    def publish(self, metrics: Metrics) -> None:
+        """Publish its metrics, which count from the opening on."""

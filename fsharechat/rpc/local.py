@@ -4,9 +4,11 @@ import asyncio
 
 import structlog
 
+from fsharechat.metrics import Metrics
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Handler, Reply, Rpc
 from fsharechat.rpc.deadlines import Deadlines
+from fsharechat.tracing import trace_of
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,9 @@ class LocalRpc(Rpc):
         self._limit = limit
         self._handler: Handler | None = None
         self._ready = asyncio.Event()
+        self.refused = 0
+        """How many calls got code 4: nobody takes calls, too many are under way, or the handler failed."""
+        self.given_up = 0
 
     @property
     def ready(self) -> bool:
@@ -35,7 +40,7 @@ class LocalRpc(Rpc):
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
-        self._deadlines = Deadlines(_give_up, SWEEP_SECONDS, self._limit)
+        self._deadlines = Deadlines(self._give_up, SWEEP_SECONDS, self._limit)
         self._deadlines.start()
 
     async def close(self) -> None:
@@ -65,7 +70,7 @@ class LocalRpc(Rpc):
         try:
             future = handler(call)
         except Exception:
-            log.exception("a call failed", method=call.method)
+            log.exception("a call failed", method=call.method, trace=trace_of(call))
             return self._refused()
         self._deadlines.watch(self._time() + (seconds or self._timeout), call.uid, future)
         return future
@@ -73,7 +78,17 @@ class LocalRpc(Rpc):
     def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
         return [self.call(call)]
 
+    def publish(self, metrics: Metrics) -> None:
+        metrics.gauge(
+            "calls_under_way",
+            "Calls that this process carries out.",
+            lambda: len(self._deadlines.under_way()),
+        )
+        metrics.counter("calls_refused", "Calls that it could not take.", lambda: self.refused)
+        metrics.counter("calls_given_up", "Calls that it did not answer in time.", lambda: self.given_up)
+
     def _refused(self) -> asyncio.Future[Reply]:
+        self.refused += 1
         future: asyncio.Future[Reply] = self._loop.create_future()
         future.set_result(Reply(Code.SERVER_ERROR))
         return future
@@ -87,10 +102,13 @@ class LocalRpc(Rpc):
         """Return the users and the futures of the calls that are not done, oldest first."""
         return self._deadlines.under_way()
 
-
-def _give_up(future: asyncio.Future[Reply]) -> None:
-    if isinstance(future, asyncio.Task):
-        # The handler turns this into code 249. So its first step must come before; that step is in the queue by now.
-        future.get_loop().call_soon(future.cancel)
-    elif not future.done():
-        future.set_result(Reply(Code.TIMEOUT))
+    def _give_up(self, future: asyncio.Future[Reply]) -> None:
+        if isinstance(future, asyncio.Task):
+            # The handler turns this into code 249. So its first step must come before; that step is in the queue by
+            # now.
+            future.get_loop().call_soon(future.cancel)
+        elif not future.done():
+            future.set_result(Reply(Code.TIMEOUT))
+        else:
+            return
+        self.given_up += 1

@@ -4,15 +4,16 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from fsharechat import tls, urls
+from fsharechat.metrics import Metrics
 from fsharechat.registry import Members
-from fsharechat.rpc import Call, Count, Handler, Reply, Rpc, RpcError, codec
+from fsharechat.rpc import Call, Handler, Reply, Rpc, RpcError, codec
 from fsharechat.rpc.codec import SPOKEN, Spoken
 from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.local import LocalRpc
@@ -182,14 +183,17 @@ class TcpRpc(Rpc):
         """Return how many calls to other processes got code 249."""
         return self._router.timed_out
 
-    def counts(self) -> Iterable[Count]:
+    def publish(self, metrics: Metrics) -> None:
         router = self._router
-        return (
-            Count("rpc_retried", "Calls made again since a connection broke.", lambda: router.retried),
-            Count("rpc_given_up", "Calls over which two connections broke.", lambda: router.given_up),
-            Count("rpc_refused", "Calls that got code 4 without an answer.", lambda: router.refused),
-            Count("rpc_timed_out", "Calls that nobody answered in time.", lambda: router.timed_out),
-        )
+        self._local.publish(metrics)
+        metrics.histogram("rpc_seconds", "Calls to other processes, until their answer.", router.times)
+        metrics.gauge("rpc_under_way", "Calls to other processes without answer.", lambda: router.under_way)
+        metrics.gauge("rpc_processes", "Other processes that take calls.", lambda: router.processes)
+        metrics.gauge("rpc_callers", "Connections from other processes.", lambda: self.callers)
+        metrics.counter("rpc_retried", "Calls made again since a connection broke.", lambda: router.retried)
+        metrics.counter("rpc_given_up", "Calls over which two connections broke.", lambda: router.given_up)
+        metrics.counter("rpc_refused", "Calls that got code 4 without an answer.", lambda: router.refused)
+        metrics.counter("rpc_timed_out", "Calls that nobody answered in time.", lambda: router.timed_out)
 
     # The group role of this process
 

@@ -6,10 +6,12 @@ import random
 import secrets
 import ssl
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import structlog
 
+from fsharechat.metrics import Histogram
 from fsharechat.protocol.frames import Frame
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
@@ -17,6 +19,7 @@ from fsharechat.rpc.codec import AuthStep, CodecError, Probe, ServiceNotice, Spo
 from fsharechat.rpc.deadlines import Deadlines
 from fsharechat.rpc.link import RpcLimits, RpcLink, fault
 from fsharechat.tasks import spawn
+from fsharechat.tracing import trace_of
 from fsharechat.versions import Range
 
 log = structlog.get_logger(__name__)
@@ -51,8 +54,10 @@ class UserLane:
 class Asked(asyncio.Future[Reply]):
     """A call under way, and the future of its caller."""
 
-    __slots__ = ("call", "deadline", "lane", "sent", "tries")
+    __slots__ = ("begun", "call", "deadline", "lane", "sent", "tries")
 
+    begun: float
+    """When it was made, s of a clock that never steps. That of the loop is too coarse to measure by."""
     call: Call
     deadline: float
     """The deadline, a time of the loop."""
@@ -261,6 +266,8 @@ class Router:
         self.given_up = 0
         self.refused = 0
         self.timed_out = 0
+        self.times = Histogram()
+        """How long calls took until their answer, s."""
         self.under_way = 0
         """Calls that have not been answered."""
         self.lanes: dict[str, UserLane] = {}
@@ -314,6 +321,7 @@ class Router:
         asked.lane = lane
         asked.sent = False
         asked.tries = 0
+        asked.begun = monotonic()
         asked.deadline = deadline = self._loop.time() + self._timeout
         self.under_way += 1
         self._bytes += size
@@ -356,6 +364,7 @@ class Router:
     def answered(self, asked: Asked, reply: Reply) -> None:
         lane = asked.lane
         if lane is not None:
+            self.times.observe(monotonic() - asked.begun)
             self._finish(asked, reply)
             self._come_back(lane)
 
@@ -373,12 +382,17 @@ class Router:
             if asked.done():
                 self._time_out(asked)
             elif asked.tries >= self._limits.tries:
-                log.warning("call given up: each process it went to broke", method=asked.call.method)
+                log.warning(
+                    "call given up: each process it went to broke",
+                    method=asked.call.method,
+                    trace=trace_of(asked.call),
+                )
                 self.given_up += 1
                 self._refuse(asked)
             else:
                 self.retried += 1
                 asked.call = asked.call._replace(retried=True)
+                log.debug("call made again", method=asked.call.method, trace=trace_of(asked.call))
                 again[lane].append(asked)
         for lane, retries in again.items():
             lane.waiting[:0] = retries
@@ -410,7 +424,8 @@ class Router:
         try:
             target.ask(asked, int(seconds * 1000))
         except CodecError as error:
-            log.error("call refused", method=asked.call.method, uid=asked.call.uid, error=str(error))
+            about = {"method": asked.call.method, "uid": asked.call.uid, "trace": trace_of(asked.call)}
+            log.error("call refused", **about, error=str(error))
             self._finish(asked, Reply(Code.INVALID_DATA))
             return
         asked.sent = True
@@ -471,6 +486,7 @@ class Router:
 
     def _time_out(self, asked: Asked) -> None:
         """End a call whose deadline has passed, or whose caller has cancelled it."""
+        log.debug("call not answered in time", method=asked.call.method, trace=trace_of(asked.call))
         self.timed_out += 1
         self._finish(asked, Reply(Code.TIMEOUT))
 

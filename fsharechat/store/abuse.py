@@ -29,11 +29,25 @@ def keep(_: Dialect, report: AbuseReport, most: int) -> Unit[bool]:
     return True
 
 
-def page(_: Dialect, after: int, limit: int) -> Unit[list[AbuseReport]]:
-    """Return up to `limit` reports behind the id `after`, by id."""
-    columns = ", ".join(AbuseReport._fields)
-    sql = f"SELECT {columns} FROM abuse_reports WHERE id > ? ORDER BY id LIMIT ?"
-    return [AbuseReport(*row) for row in (yield Query(sql, (after, limit))).rows]
+def page(
+    _: Dialect, after: int, limit: int, user: str = "", newest_first: bool = False
+) -> Unit[list[AbuseReport]]:
+    """Return up to `limit` reports behind the id `after` (0: from the first), by id.
+
+    `user`: only those by this user, or about this one.
+    """
+    wanted: list[str] = []
+    values: list[str | int] = []
+    if after:
+        wanted.append(f"id {'<' if newest_first else '>'} ?")
+        values.append(after)
+    if user:
+        wanted.append("(reporter = ? OR uid = ?)")
+        values += [user, user]
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+    order = "id DESC" if newest_first else "id"
+    sql = f"SELECT {', '.join(AbuseReport._fields)} FROM abuse_reports {where} ORDER BY {order} LIMIT ?"
+    return [AbuseReport(*row) for row in (yield Query(sql, (*values, limit))).rows]
 
 
 def close(_: Dialect, id: int) -> Unit[bool]:

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.metrics import Histogram, Labelled
 
 OWN = ""
 """The owner of the server's own reads: for CONNECT, heads and caches."""
@@ -60,6 +61,23 @@ class Readers:
         self._max_reads = max_reads
         self._reads = 0
         self._running: Counter[str] = Counter()
+        self.times = Histogram()
+        """How long reads took, with the wait for their turn, s."""
+
+    def all(self) -> Labelled:
+        """Return how many readers each lane has."""
+        return [((lane.value,), queue.share.readers) for lane, queue in self._queues.items()]
+
+    def busy(self) -> Labelled:
+        """Return how many readers of each lane read."""
+        return [((lane.value,), queue.share.readers - queue.free) for lane, queue in self._queues.items()]
+
+    def waiting(self) -> Labelled:
+        """Return how many reads wait in each lane."""
+        return [
+            ((lane.value,), len(queue.own) + sum(map(len, queue.users.values())))
+            for lane, queue in self._queues.items()
+        ]
 
     async def enter(self, lane: ReadLane, owner: str) -> None:
         """Wait for a reader. Raises StoreBusy if too many reads wait, in all or of this user."""

@@ -1,10 +1,13 @@
 """The interface of the store for the roles."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Concatenate
 
 from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.metrics import Metrics
 from fsharechat.renewal import Renewable
 from fsharechat.store import group_log
 from fsharechat.store.group_log import FarBehind, Given
@@ -49,6 +52,31 @@ class Store(Renewable, ABC):
     @property
     def stats(self) -> StoreStats:
         return self._commits.stats
+
+    def publish(self, metrics: Metrics) -> None:
+        """Publish the work of the writer and of the readers."""
+        stats, readers = self.stats, self._readers
+        time = asyncio.get_running_loop().time
+        metrics.gauge("store_queue", "Messages and units that wait for the writer.", lambda: self.waiting)
+        metrics.gauge(
+            "store_wait_p50_ms", "Median time to a durable message.", lambda: 1000 * stats.wait(0.5, time())
+        )
+        metrics.gauge(
+            "store_wait_p99_ms",
+            "99th percentile of the time to a durable message.",
+            lambda: 1000 * stats.wait(0.99, time()),
+        )
+        metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
+        metrics.counter("store_messages", "Messages given to the store.", lambda: stats.messages)
+        metrics.counter("store_units", "Other writes given to the store.", lambda: stats.units)
+        metrics.counter("store_failed", "Messages that the store could not keep.", lambda: stats.failed)
+        metrics.histogram("store_commit_seconds", "Transactions of the writer.", stats.commits)
+        metrics.histogram("store_commit_messages", "Messages of a transaction that has some.", stats.sizes)
+        metrics.histogram("commit_seconds", "From the frame of a message until it is durable.", stats.ages)
+        metrics.histogram("store_read_seconds", "Reads, with the wait for a reader.", readers.times)
+        metrics.gauge("store_reads_waiting", "Reads that wait for a reader.", readers.waiting, ("lane",))
+        metrics.gauge("store_readers_busy", "Readers that read.", readers.busy, ("lane",))
+        metrics.gauge("store_readers", "Readers that there are.", readers.all, ("lane",))
 
     @property
     def waiting(self) -> int:
@@ -107,12 +135,14 @@ class Store(Renewable, ABC):
 
     async def _in_turn(self, lane: ReadLane, owner: str, start: Callable[[], Unit[T]]) -> T:
         self._check_open()
+        begun = monotonic()
         await self._readers.enter(lane, owner)
         try:
             self._check_open()
             return await self._read(lane, start)
         finally:
             self._readers.leave(lane, owner)
+            self._readers.times.observe(monotonic() - begun)
 
     def _check_open(self) -> None:
         if self._closing:

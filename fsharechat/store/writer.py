@@ -5,11 +5,14 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 import structlog
 
 from fsharechat.errors import StoreBusy, StoreError
+from fsharechat.metrics import SIZES, Histogram
+from fsharechat.protocol.ids import ages
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.unit import T, Unit
 
@@ -61,6 +64,12 @@ class StoreStats:
     messages: int = 0
     units: int = 0
     failed: int = 0
+    commits: Histogram = field(default_factory=Histogram)
+    """How long transactions took, from the moment when the engine got them until their callers are told, s."""
+    sizes: Histogram = field(default_factory=lambda: Histogram(SIZES))
+    """How many messages those with messages had."""
+    ages: Histogram = field(default_factory=Histogram)
+    """How old messages were when they were durable, s: from the id on that their connector gave to their frame."""
     waits: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MAX_WAITS))
     """Of the last transactions with small messages: when it ended, and how long its first message took, s."""
 
@@ -191,6 +200,8 @@ class GroupCommit:
         self._running = False
         self._runs_large = False
         self._began = 0.0
+        self._run_at = 0.0
+        """When the engine got the batch that runs, s of a clock that never steps."""
         self._large_from = 0.0
         """When large messages and units may go on, while others write."""
         self._others_at = -math.inf
@@ -306,9 +317,14 @@ class GroupCommit:
         if self._runs_large:
             now = self._time()
             self._large_from = now + (now - self._began) * (1 / LARGE_SHARE - 1)
+        taken = monotonic() - self._run_at
         if batch.late:
             self._try_again(batch)
         self._next_batch()  # first, so that the engine works meanwhile
+        self.stats.commits.observe(taken)
+        if batch.messages:
+            self.stats.sizes.observe(len(batch.messages))
+            self.stats.ages.observe_all(ages(message.id for message in batch.messages))
         if batch.since:
             now = self._time()
             self.stats.waits.append((now, now - batch.since))
@@ -360,6 +376,7 @@ class GroupCommit:
             return
         batch = batch or self._next_small()
         self._waiting -= len(batch.messages) + len(batch.works)
+        self._run_at = monotonic()
         self._run(batch)
 
     def _go_on_in(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The HTTP application: login (contract.md section 3), and the health of the process."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -30,12 +31,19 @@ BODY_SECONDS = 10.0
 def make_app(node: Node) -> web.Application:
     """Return the application. It asks the group role for everything."""
     settings = node.settings.api
+    statuses: Counter[int] = Counter()
+    node.metrics.counter(
+        "http_requests",
+        "Answered HTTP requests.",
+        lambda: [((str(status),), count) for status, count in statuses.items()],
+        ("status",),
+    )
     app = web.Application(
         client_max_size=MAX_BODY,
         middlewares=[
             cors(settings.cors_origins),
             behind_proxies(settings.trusted_proxies),
-            tell_refused,
+            tell_refused(statuses),
             refuse_encoded,
         ],
     )
@@ -82,16 +90,24 @@ def cors(origins: tuple[str, ...]) -> Middleware:
     return allow
 
 
-@web.middleware
-async def tell_refused(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log refused requests at level debug."""
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        _tell_status(request, error.status)
-        raise
-    _tell_status(request, response.status)
-    return response
+def tell_refused(statuses: Counter[int]) -> Middleware:
+    """Count requests by status, and log refused ones at level debug."""
+
+    @web.middleware
+    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            statuses[status] += 1
+            _tell_status(request, status)
+        return response
+
+    return tell
 
 
 def _tell_status(request: web.Request, status: int) -> None:
@@ -105,6 +121,15 @@ def _tell_status(request: web.Request, status: int) -> None:
         )
 
 
+class LoginAnswer(web.Response):
+    """The answer to a request for a code or to a login, in JSON. `code` says what came of it."""
+
+    def __init__(self, code: LoginCode, message: str, result: object, status: int) -> None:
+        body = orjson.dumps({"code": code, "message": message, "result": result})
+        super().__init__(body=body, status=status, content_type="application/json")
+        self.code = code
+
+
 class Login:
     """Codes and logins. The store counts the requests of an address. Refused addresses are remembered here."""
 
@@ -112,6 +137,13 @@ class Login:
         self._rpc = node.rpc
         self._codes, self._logins = Waits(), Waits()
         self._limited = 0
+        self._results: Counter[tuple[str, str]] = Counter()
+        node.metrics.counter(
+            "logins",
+            "Requests for login codes, and logins, by result.",
+            lambda: list(self._results.items()),
+            ("request", "result"),
+        )
         node.metrics.counter(
             "login_limited",
             "Requests for codes and logins beyond the limit of their address.",
@@ -119,14 +151,19 @@ class Login:
         )
 
     async def send_code(self, request: web.Request) -> web.Response:
-        return await self._ask(request, self._codes, Method.SEND_CODE, ("mobile",))
+        return self._counted("code", await self._ask(request, self._codes, Method.SEND_CODE, ("mobile",)))
 
     async def login(self, request: web.Request) -> web.Response:
-        return await self._ask(request, self._logins, Method.LOGIN, ("mobile", "code", "clientId"))
+        keys = ("mobile", "code", "clientId")
+        return self._counted("login", await self._ask(request, self._logins, Method.LOGIN, keys))
+
+    def _counted(self, what: str, response: LoginAnswer) -> LoginAnswer:
+        self._results[what, response.code.name.lower()] += 1
+        return response
 
     async def _ask(
         self, request: web.Request, waits: Waits, method: Method, keys: tuple[str, ...]
-    ) -> web.Response:
+    ) -> LoginAnswer:
         speaks = language(request.headers.getall("Accept-Language", ()))
         address = counted_as(request.remote)
         if waits.seconds(address):
@@ -176,7 +213,7 @@ class Login:
         elif told["code"]:
             log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
         if told.get("uninvited"):
-            return _response(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
+            return LoginAnswer(LoginCode(told["code"]), said(Wrong.INVITATION, speaks), None, 200)
         return answer(LoginCode(told["code"]), speaks, told["result"])
 
 
@@ -185,15 +222,10 @@ def _readable(text: str, most: int) -> str:
     return "".join(sign for sign in text[:most] if sign.isprintable()).strip()
 
 
-def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> web.Response:
-    return _response(code, message, None, 400)
+def refused(message: str, code: LoginCode = LoginCode.SERVER_ERROR) -> LoginAnswer:
+    return LoginAnswer(code, message, None, 400)
 
 
-def answer(code: LoginCode, speaks: Language, result: object = None) -> web.Response:
+def answer(code: LoginCode, speaks: Language, result: object = None) -> LoginAnswer:
     """Return a result with the sentence for clients to show."""
-    return _response(code, said(code, speaks), result, 200)
-
-
-def _response(code: LoginCode, message: str, result: object, status: int) -> web.Response:
-    body = orjson.dumps({"code": code, "message": message, "result": result})
-    return web.Response(body=body, status=status, content_type="application/json")
+    return LoginAnswer(code, said(code, speaks), result, 200)

@@ -172,6 +172,7 @@ class WholeUser(User):
     company: str
     social: str
     extra: str
+    robot: bool = Field(description="Whether a program logs in as this user.")
 
 
 class Users(ApiObject):
@@ -451,6 +452,10 @@ class InvitationPage(ApiObject):
 
 
 class ReportsQuery(Strict):
+    user: Annotated[str, Field(max_length=64)] = Field(
+        "", description="Only those by this user, or about this one."
+    )
+    order: Direction = Field("asc", description="desc: the newest first.")
     after: Annotated[str, Field(pattern="^[0-9]{0,18}$")] = _AFTER
     limit: int = _limit(200)
 
@@ -595,6 +600,8 @@ class Processes(ApiObject):
 
 class SettingsQuery(Strict):
     search: Annotated[str, Field(max_length=64)] = Field("", description="A part of a key.")
+    after: Annotated[str, Field(pattern="^[0-9]{0,9}$")] = _AFTER
+    limit: int = _limit(500)
 
 
 class SettingView(ApiObject):
@@ -605,3 +612,4 @@ class SettingView(ApiObject):
 
 class SettingViews(ApiObject):
     settings: list[SettingView]
+    next: str

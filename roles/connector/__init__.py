@@ -66,6 +66,8 @@ class ConnectorRole:
                 "When the certificate of the clients' ports expires, seconds since 1970.",
                 lambda: certificate.expires,
             )
+        hub.flow.answers.publish(metrics)
+        metrics.gauge("requests_under_way", "Requests of devices without answer.", lambda: hub.flow.inflight)
         metrics.counter("notifications", "MN frames sent.", lambda: hub.table.notified)
         metrics.counter(
             "connections_refused", "Connections beyond the limits.", lambda: hub.admission.refused

@@ -9,6 +9,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import notify_recall
 from fsharechat.protocol.signals import ContentType, SubSignal
 from fsharechat.store.cursors import Log
+from fsharechat.tracing import TRACING
 from roles.connector.identity import NodeIdentity
 from roles.connector.logs import VERSIONED
 from roles.connector.tables import SessionTable
@@ -81,7 +82,8 @@ class EventReader:
                 else:
                     self._on_event(event)
             except Exception:
-                log.exception("an event failed", kind=type(event).__name__)
+                trace = str(getattr(event, "message_id", "") or "")
+                log.exception("an event failed", kind=type(event).__name__, trace=trace)
 
     def _on_event(self, event: Event) -> None:
         if type(event) is Notify:
@@ -106,10 +108,12 @@ class EventReader:
         body = event.body
         if self._recalls.remembered:
             body = self._recalls.body_of(event.message_id) or body
-        message = TailMessage(body, event.sender, event.sender_client)
+        message = TailMessage(body, event.sender, event.sender_client, event.message_id)
         for uid, seq in event.entries:
             user = self._users.get(uid)
             if user is not None:
+                if TRACING.on:
+                    log.debug("message arrived", trace=str(event.message_id), uid=uid, seq=seq)
                 user.arrived(seq, message, event.sender_client if uid == event.sender else "")
 
     def _on_push(self, event: Push) -> None:

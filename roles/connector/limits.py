@@ -8,6 +8,7 @@ from fsharechat.leaky_bucket import LeakyBucket
 from fsharechat.protocol.signals import REQUESTS
 from fsharechat.rpc import Rpc
 from fsharechat.settings import Settings
+from roles.connector.answers import AnswerCounts
 
 PING = -1
 """The kind of a PING and of the web client's heartbeat. The kind of a request is its sub-signal."""
@@ -124,6 +125,7 @@ class RequestFlow:
         self.buckets = BucketTable(limits.seconds)
         self.max_inflight = settings.connector.max_inflight
         self.inflight = 0
+        self.answers = AnswerCounts()
         self.draining = False
         self._idle = asyncio.Event()
 

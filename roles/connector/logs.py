@@ -9,19 +9,25 @@ from functools import partial
 from typing import Protocol
 
 import orjson
+import structlog
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import long_payload, notify_message, notify_recall, notify_report
+from fsharechat.protocol.ids import ages
 from fsharechat.protocol.signals import Code, ContentType, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.payloads import Marks, decode_pulled
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import NOTHING
+from fsharechat.tracing import TRACING
+from roles.connector.answers import AnswerCounts
 from roles.connector.cursor import Cursor
 from roles.connector.marks import MarkKeeper
 from roles.connector.tail import Tail, TailMessage
 from roles.connector.transport import DeviceTransport
+
+log = structlog.get_logger(__name__)
 
 # On the path of every message, so read once (protocol/numbers.py).
 _INBOX = Log.INBOX
@@ -73,6 +79,7 @@ class LogsHost(Protocol):
     marks: MarkKeeper
     notified: int
     """MN frames sent."""
+    answers: AnswerCounts
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something in a while."""
@@ -328,6 +335,14 @@ class DeviceLogs:
         first = (claim <= 0 or not (after or self.handed)) and (not self._from_the_start or self.handed > 0)
         entries = None if first else user.tail_after(after)
         if entries is not None:
+            self._surroundings.answers.deliveries.observe_all(
+                ages([entry.message_id for entry in entries if entry.message_id])
+            )
+            if TRACING.on:
+                for entry in entries:
+                    log.debug(
+                        "message given", trace=str(entry.message_id), uid=self.uid, client_id=self.client_id
+                    )
             self._answer(message_id, claim, enumerate(entries, after + 1), user.heads[_INBOX])
             self.notify_inbox()
         else:
@@ -339,6 +354,7 @@ class DeviceLogs:
     def _on_pulled(self, message_id: int, claim: int, reply: Reply) -> None:
         user, inbox = self.user, self.inbox
         if reply.code != Code.SUCCESS:
+            self._surroundings.answers.refused[_MP, reply.code] += 1
             self.transport.send_reply(_MP, message_id, reply.code, b"", b"")
             inbox.failed(user.heads[_INBOX], self._surroundings.time())
             return
@@ -391,6 +407,7 @@ class DeviceLogs:
 
     def _wrote(self, message_id: int, pieces: list[bytes], upto: int) -> None:
         self.transport.send_pulled(message_id, pieces, upto, upto)
+        self._surroundings.answers.done[_MP] += 1
         self.inbox.answered(upto, self._surroundings.time())
         self.handed = max(self.handed, upto)
         self._surroundings.marks.moved(self)
@@ -474,12 +491,14 @@ class DeviceLogs:
         cursor, now = self.cursor(log), self._surroundings.time()
         self.transport.send_reply(SubSignal.MRP, message_id, reply.code, reply.payload, body)
         if reply.code == Code.SUCCESS:
+            self._surroundings.answers.done[SubSignal.MRP] += 1
             found = pb.PullMessageReportResult.FromString(reply.payload)
             cursor.answered(found.current, now)
             self._surroundings.marks.moved(self)
             self.user.learn(log, found.head)
             self.notify(log)
         else:
+            self._surroundings.answers.refused[SubSignal.MRP, reply.code] += 1
             cursor.failed(self.user.heads[log], now)
 
     # The recalls and edits

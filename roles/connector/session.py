@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
+from time import monotonic
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -21,6 +22,7 @@ from fsharechat.protocol.signals import REQUESTS, Code, ReportType, Signal, SubS
 from fsharechat.rpc import Call, Method, Reply, make_call
 from fsharechat.rpc.payloads import Welcome
 from fsharechat.store.cursors import Log
+from fsharechat.tracing import TRACING, trace_of
 from roles.connector.identity import NodeIdentity
 from roles.connector.limits import PING, Buckets, RequestFlow, Verdict
 from roles.connector.logs import DeviceLogs
@@ -288,7 +290,7 @@ class Session:
             try:
                 message_id = self._identity.next_id()
             except LeaseError as error:
-                log.error("no message id", error=str(error))
+                log.error("no message id", trace=f"{self.client_id}#{frame.message_id}", error=str(error))
                 self._refuse(frame, Code.SERVER_ERROR)
                 return
         elif sub_signal not in REQUESTS:
@@ -306,9 +308,11 @@ class Session:
                 self.issued_ms,
             )
         )
+        if TRACING.on:
+            log.debug("request taken", **self._about(call), bytes=len(frame.body))
         self.inflight += 1
         self._flow.inflight += 1
-        self._flow.rpc.call(call).add_done_callback(partial(self._on_reply, frame))
+        self._flow.rpc.call(call).add_done_callback(partial(self._on_reply, call, monotonic()))
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
         """Ask the group role. `done` gets the reply if the device is still connected."""
@@ -324,19 +328,27 @@ class Session:
         finally:
             self._went_out()
 
-    def _on_reply(self, frame: Frame, future: asyncio.Future[Reply]) -> None:
+    def _on_reply(self, call: Call, begun: float, future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1
         try:
             if self.state is _OPEN:
                 reply = future.result()
                 code, payload = reply
+                answers, kind = self._flow.answers, call.method
+                (answers.acks if kind == _MS else answers.times).observe(monotonic() - begun)
+                if TRACING.on:
+                    took = round((monotonic() - begun) * 1000, 1)
+                    log.debug("request answered", **self._about(call), code=code, ms=took)
                 if code:
-                    self._tell_refused(frame, code)
-                elif frame.sub_signal == _MS:
+                    answers.refused[kind, code] += 1
+                    self._log_refused(kind, code, trace=trace_of(call))
+                else:
+                    answers.done[kind] += 1
+                if kind == _MS and not code:
                     if (seq := sent_seq(payload)) and self.logs is not None:
                         self.logs.sent(seq)
                     payload = payload[:SENT_BYTES]
-                self.transport.send_reply(frame.sub_signal, frame.message_id, code, payload, frame.body)
+                self.transport.send_reply(kind, call.frame_id, code, payload, call.body)
         finally:
             self._went_out()
 
@@ -385,14 +397,27 @@ class Session:
         self._resting = False
         self._work_off()
 
+    def _about(self, call: Call) -> dict[str, object]:
+        """Return what the log says of each step of a request (fsharechat/tracing.py)."""
+        return {
+            "trace": trace_of(call),
+            "request": call.method,
+            "uid": self.uid,
+            "client_id": self.client_id,
+        }
+
     def _refuse(self, frame: Frame, code: Code, **why: str) -> None:
         self._tell_refused(frame, code, **why)
         self.transport.send_reply(frame.sub_signal, frame.message_id, code, b"", frame.body)
 
     def _tell_refused(self, frame: Frame, code: int, **why: str) -> None:
+        self._flow.answers.refused[frame.sub_signal, code] += 1
+        self._log_refused(frame.sub_signal, code, trace=f"{self.client_id}#{frame.message_id}", **why)
+
+    def _log_refused(self, kind: int, code: int, **why: str) -> None:
         log.debug(
             "request refused",
-            request=frame.sub_signal,
+            request=kind,
             code=code,
             uid=self.uid,
             client_id=self.client_id,

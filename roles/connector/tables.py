@@ -39,6 +39,7 @@ class SessionTable:
         """The sessions of devices that are logged in, by uid and client id."""
         self.unauthenticated = 0
         self.notified = 0
+        self.answers = flow.answers
         self._tail_bounds = (settings.tail_entries, settings.tail_bytes)
         self._announcing: asyncio.Task[None] | None = None
         self.heads = HeadCheck(self)

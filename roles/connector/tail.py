@@ -23,10 +23,23 @@ class TailMessage:
     The receivers of a message on one node share it.
     """
 
-    __slots__ = ("_about", "_entry", "_json_received", "_json_sent", "body", "sender", "sender_client")
+    __slots__ = (
+        "_about",
+        "_entry",
+        "_json_received",
+        "_json_sent",
+        "body",
+        "message_id",
+        "sender",
+        "sender_client",
+    )
 
-    def __init__(self, body: bytes, sender: str, sender_client: str = "") -> None:
-        """`sender_client` is the device that sent it; it is empty for the server's own messages."""
+    def __init__(self, body: bytes, sender: str, sender_client: str = "", message_id: int = 0) -> None:
+        """`sender_client` is the device that sent it; it is empty for the server's own messages.
+
+        `message_id` is 0 if the message comes from the store, where it may be old.
+        """
+        self.message_id = message_id
         self.body = body
         self.sender = sender
         self.sender_client = sender_client

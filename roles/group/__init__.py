@@ -116,7 +116,6 @@ class GroupRole:
         await business.start(node.registry)
         await node.rpc.serve(calls.call)
         self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, clock, calls))
-        stats = node.store.stats
         presence = business.whereabouts.table
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(presence))
         node.metrics.gauge(
@@ -137,21 +136,11 @@ class GroupRole:
             "Rows and files that were too old by the settings of [retention].",
             lambda: removed.total(),
         )
-        time = asyncio.get_running_loop().time
-        node.metrics.gauge(
-            "store_queue", "Messages and units that wait for the writer.", lambda: node.store.waiting
+        codes = self._codes
+        node.metrics.counter(
+            "codes", "Login codes, by what became of them.", codes.outcomes, ("way", "outcome")
         )
-        node.metrics.gauge(
-            "store_wait_p50_ms", "Median time to a durable message.", lambda: 1000 * stats.wait(0.5, time())
-        )
-        node.metrics.gauge(
-            "store_wait_p99_ms",
-            "99th percentile of the time to a durable message.",
-            lambda: 1000 * stats.wait(0.99, time()),
-        )
-        node.metrics.counter("store_batches", "Transactions of the store's writer.", lambda: stats.batches)
-        node.metrics.counter("store_messages", "Messages given to the store.", lambda: stats.messages)
-        node.metrics.counter("store_failed", "Messages that the store could not keep.", lambda: stats.failed)
+        node.metrics.gauge("codes_sending", "Login codes that are being sent.", lambda: codes.sending)
 
     async def stop(self) -> None:
         if self._keeper is not None:

@@ -7,7 +7,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import abuse
 from fsharechat.store.abuse import AbuseReport
 from fsharechat.store.store import Store
-from roles.group.admin import Denied, OfficeRequest, Operations
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
 from roles.group.clock import ServerClock
 from roles.group.edits import visible
 from roles.group.handlers import Handlers
@@ -56,7 +56,10 @@ def _shown(one: AbuseReport) -> dict[str, object]:
 
 async def list_reports(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
-    found = await store.read(abuse.page, int(request["after"] or 0), limit + 1)
+    after, newest_first = int(request["after"] or 0), request.get("order") == "desc"
+    found = await store.search_for(
+        OFFICE, abuse.page, after, limit + 1, request.get("user", ""), newest_first
+    )
     return {
         "reports": list(map(_shown, found[:limit])),
         "next": str(found[limit - 1].id) if len(found) > limit else "",

@@ -21,12 +21,15 @@ async def list_processes(book: StatusBook, _: Call, __: OfficeRequest) -> object
 async def list_settings(settings: Settings, _: Call, request: OfficeRequest) -> object:
     """Return the settings of this process, without secrets."""
     wanted: str = request["search"].lower()
-    found = [
-        {"key": one.key, "value": one.value, "isDefault": one.is_default}
-        for one in in_force(settings)
-        if wanted in one.key
-    ]
-    return {"settings": found}
+    found = [one for one in in_force(settings) if wanted in one.key]
+    begin = int(request.get("after") or 0)
+    end = begin + request.get("limit", len(found))
+    return {
+        "settings": [
+            {"key": one.key, "value": one.value, "isDefault": one.is_default} for one in found[begin:end]
+        ],
+        "next": str(end) if end < len(found) else "",
+    }
 
 
 OPERATIONS: Operations = {

@@ -60,7 +60,8 @@ async def get(store: Store, _: Call, request: OfficeRequest) -> object:
     rows = await store.read(users.profiles, [account.uid])
     profile = dict(zip(users.PROFILE, rows[account.uid], strict=True)) if account.uid in rows else {}
     more = ("portrait", "gender", "mobile", "email", "address", "company", "social", "extra")
-    return {**_shown(account), **{name: profile.get(name) for name in more}}
+    robot = profile.get("type") == UserType.ROBOT
+    return {**_shown(account), **{name: profile.get(name) for name in more}, "robot": robot}
 
 
 _ORDERS = {"uid": "uid", "number": "number", "displayName": "display_name", "updateDt": "update_dt"}

@@ -15,6 +15,7 @@ from fsharechat.protocol.bodies import check_whole
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import REQUESTS, Code, SubSignal
 from fsharechat.rpc import Call, Reply
+from fsharechat.tracing import TRACING, trace_of
 from roles.group.clock import ServerClock
 
 log = structlog.get_logger(__name__)
@@ -116,15 +117,22 @@ async def carry_out(handler: CallHandler, call: Call) -> Reply:
     except DecodeError:
         return Reply(Code.INVALID_DATA)
     except StoreError as error:
-        log.log(error.log_level, "store failed a request", method=call.method, uid=call.uid, error=str(error))
+        log.log(
+            error.log_level,
+            "store failed a request",
+            method=call.method,
+            uid=call.uid,
+            trace=trace_of(call),
+            error=str(error),
+        )
         return Reply(code_of(error))
     except LeaseError as error:
-        log.error("no message id", error=str(error))
+        log.error("no message id", trace=trace_of(call), error=str(error))
         return Reply(Code.SERVER_ERROR)
     except asyncio.CancelledError:
         return Reply(Code.TIMEOUT)  # the caller's deadline
     except Exception:
-        log.exception("request failed", method=call.method, uid=call.uid)
+        log.exception("request failed", method=call.method, uid=call.uid, trace=trace_of(call))
         return Reply(Code.SERVER_ERROR)
 
 
@@ -144,6 +152,10 @@ class Dispatcher:
         """Answer a call (see Rpc.serve)."""
         # Messages that this process itself writes come after those sent before.
         self._clock.ids.observe(call.message_id)
+        if TRACING.on:
+            log.debug(
+                "call taken", trace=trace_of(call), method=call.method, uid=call.uid, retried=call.retried
+            )
         direct = self._direct.get(call.method)
         if direct is not None:
             return direct(call)

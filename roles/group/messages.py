@@ -32,6 +32,7 @@ from fsharechat.store.groups import GroupMembers
 from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
+from fsharechat.tracing import trace_of
 from roles.group.calls import GroupCalls, is_group_call
 from roles.group.clock import ServerClock
 from roles.group.handlers import Direct, Handlers, HandlerServices, carry_out, code_of
@@ -258,7 +259,13 @@ class Sending:
             if isinstance(outcome, Stored) and outcome.outdated:
                 self._members.drop([conversation.target])
             if isinstance(outcome, StoreError):
-                log.log(outcome.log_level, "message not stored", uid=call.uid, error=str(outcome))
+                log.log(
+                    outcome.log_level,
+                    "message not stored",
+                    uid=call.uid,
+                    trace=trace_of(call),
+                    error=str(outcome),
+                )
                 reply = Reply(code_of(outcome))
             elif not outcome.id:
                 reply = Reply(Code.NOT_IN_GROUP)
@@ -299,6 +306,7 @@ class Sending:
 
     def _answer_resend(self, call: Call, id: int, future: asyncio.Future[Reply]) -> None:
         """Answer with the id and the time of the first copy. Only resends pay for reading the time."""
+        log.debug("message sent again", trace=trace_of(call), uid=call.uid, first=str(id))
 
         async def answer(call: Call) -> Reply:
             body = await self._store.read(messages.body, id)

@@ -3,9 +3,14 @@
 import asyncio
 from collections.abc import Container, Iterable, Sequence
 
+import structlog
+
 from fsharechat.bus import Bus, Edited, Event, Notify, Push, PushTo, Recalled, Reported, make_deliver
 from fsharechat.store.messages import Entry, NewMessage, Stored
+from fsharechat.tracing import TRACING
 from roles.group.presence import PresenceTable
+
+log = structlog.get_logger(__name__)
 
 
 class EventOutbox:
@@ -20,6 +25,8 @@ class EventOutbox:
         self, message_id: int, body: bytes, entries: Sequence[Entry], sender: str, sender_client: str
     ) -> None:
         """Tell the users of the entries, on their nodes, of a stored message."""
+        if TRACING.on:
+            log.debug("message stored", trace=str(message_id), uid=sender, receivers=len(entries))
         for node, part in self._entries_by_node(entries).items():
             self._add(node, make_deliver((body, part, sender, sender_client, message_id)))
 

@@ -56,7 +56,7 @@ def send_private(
 
     def stored(outcome: Stored | StoreError) -> None:
         if isinstance(outcome, StoreError):
-            log.log(outcome.log_level, "message not stored", uid=sender, error=str(outcome))
+            log.log(outcome.log_level, "message not stored", uid=sender, trace=str(id), error=str(outcome))
         elif outcome.entries:
             outbox.deliver(id, new.body, outcome.entries, sender, "")
         if not future.done():  # the caller's deadline may have come first

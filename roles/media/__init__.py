@@ -91,6 +91,7 @@ def _count(node: Node, server: Sfu | KurentoServer) -> None:
 
 def _count_datagrams(node: Node, sfu: Sfu) -> None:
     metrics, port = node.metrics, sfu.port
+    metrics.gauge("media_streams", "Streams of sound and pictures that come in.", lambda: sfu.streams)
     metrics.gauge("media_mbps", "What it sent in the last second, Mbit/s.", lambda: sfu.mbps)
     metrics.counter("media_packets_received", "Datagrams from participants.", lambda: port.received)
     metrics.counter("media_packets_sent", "Datagrams to participants.", lambda: port.sent)

@@ -119,6 +119,16 @@ class Sfu(MediaServer):
         return len(self._connections)
 
     @property
+    def streams(self) -> int:
+        """Return how many streams come in: sound and pictures of participants."""
+        return sum(
+            source.heard is not None
+            for room in self._rooms.values()
+            for participant in room.participants.values()
+            for source in participant.sources.values()
+        )
+
+    @property
     def forwarded(self) -> int:
         """Return the packets that the sources of now have sent to receivers."""
         return sum(

@@ -1,5 +1,6 @@
 """What /monitor/ready of each process says while a service is away, and that it is 200 again by itself after it."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,11 @@ from tools.testing.server import BOUND
 pytestmark = pytest.mark.slow
 
 Said = dict[str, Any]
+PAUSE_SECONDS = 0.05
 
 
 async def _ask(it: LiveCluster, name: str, what: str) -> tuple[int, Said]:
-    page = it.info()["members"][name]["addresses"]["metrics"].removesuffix("/metrics")
+    page = it.metrics_page(name).removesuffix("/metrics")
     async with aiohttp.ClientSession() as session, session.get(f"{page}/monitor/{what}") as answer:
         return answer.status, await answer.json()
 
@@ -33,6 +35,7 @@ async def _until(it: LiveCluster, holds: Callable[[str, int, Said], bool]) -> No
         assert time.monotonic() < deadline, f"{said}"
         for name in it.names():
             assert await _ask(it, name, "alive") == (200, {"code": 200, "version": __version__})
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _all_is_well(_: str, status: int, parts: Said) -> bool:

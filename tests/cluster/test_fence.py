@@ -44,10 +44,7 @@ def raised(it: LiveCluster) -> Iterator[None]:
 
 async def until_store_is(it: LiveCluster, wanted: str, code: int) -> None:
     """Wait until every group process says this of its store, and that it is ready or not."""
-    pages = [
-        it.info()["members"][name]["addresses"]["metrics"].replace("/metrics", "/monitor/ready")
-        for name in it.names("group")
-    ]
+    pages = [it.metrics_page(name).replace("/metrics", "/monitor/ready") for name in it.names("group")]
     async with aiohttp.ClientSession() as http, asyncio.timeout(BOUND):
         for page in pages:
             while True:

@@ -23,10 +23,14 @@ async def test_the_version_of_a_server(tmp_path: Path) -> None:
                 async with http.get(f"{address}/monitor/alive") as answer:
                     assert await answer.json() == {"code": 200, "version": __version__}
             async with http.get(metrics) as answer:
-                assert (
-                    f'fsharechat_build_info{{version="{__version__}"}} 1.0'
-                    in (await answer.text()).splitlines()
-                )
+                [line] = [
+                    line
+                    for line in (await answer.text()).splitlines()
+                    if line.startswith("fsharechat_build_info{")
+                ]
+                for label in (f'version="{__version__}"', f'python="{platform.python_version()}"'):
+                    assert label in line
+                assert 'roles="connector,group,api,media"' in line
 
 
 async def test_a_server_that_cannot_start_has_said_so_before(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """The administration in a real browser, on a whole server: each page, and what its buttons do, by each role."""
 
+import json
+import re
+import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from fsharechat.admin.office import AdminApi
-from fsharechat.client import Client, LoginError, login
+from fsharechat.client import Client, Credentials, LoginError, login, text
 from tools.testing.server import SUPER_CODE, Server
 from tools.testing.web import BOUND_MS, ROOT, build_pages, web_browser
 
@@ -97,6 +100,7 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
     ann, ben = phones[0].user_id, phones[1].user_id
     async with Client(phones[0], **server.at.of("ws")) as client:
         group = await client.groups.create("Chess", [ben])
+        await client.report_user(ben, "cheats at chess")
         desk = await Desk.open(browser, server)
         page = desk.page
         await desk.log_in("root", "wrong")
@@ -129,6 +133,15 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
         await desk.answer()
         code = await page.locator(".made strong").inner_text()
         assert (await login(server.at.http, "ann@example.com", code, "other")).user_id == ann
+        await desk.click(".doings .robot")
+        await desk.answer()
+        await expect(page.locator("h2 .tag.robot")).to_be_visible()
+        await desk.click(".doings .robot")
+        await desk.answer()
+        await expect(page.locator("h2 .tag.robot")).to_have_count(0)
+        await desk.click(".devices button", "Log out")
+        await desk.answer(logout="false")
+        await expect(page.locator(".devices tbody tr")).to_have_count(2)
     await desk.click(".devices button", "Log out")
     await desk.answer()
     await desk.click(".doings .block")
@@ -140,6 +153,40 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
     await desk.click(".create")
     await desk.answer(number="13500000003", displayName="Cid")
     await expect(page.locator("h2")).to_contain_text("Cid")
+
+    await desk.go("Reports")
+    await page.locator('[name="user"]').fill(ben)
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(page.locator("tbody")).to_contain_text("cheats at chess")
+    await desk.audit()
+    await desk.click("tbody button", "Done")
+    await desk.answer()
+    await expect(page.locator("tbody")).not_to_contain_text("cheats at chess")
+
+    await desk.go("Bots")
+    await desk.click(".create")
+    await desk.answer(name="ci")
+    token = await page.locator(".made strong").inner_text()
+    async with Client(Credentials.from_bot_token(token), **server.at.of("ws")):
+        pass
+    await desk.audit()
+    await desk.click("tbody button", "Take back")
+    await desk.answer()
+    await expect(page.locator("tbody .tag.bad")).to_have_text("Taken back")
+    await expect(page.locator(".made")).to_have_count(0)
+    await desk.click("tbody button", "New token")
+    await desk.answer()
+    await expect(page.locator(".made strong")).not_to_have_text(token)
+
+    await desk.go("Send messages")
+    await page.locator('[name="numbers"]').fill(f"{BEN}\n13599999999")
+    await page.locator('[name="text"]').fill("Closed on Sunday")
+    await desk.click("form .primary")
+    await desk.answer()
+    await expect(page.locator(".outcomes tbody tr")).to_have_text(
+        [re.compile("Sent"), re.compile("Nobody has it")]
+    )
+    await desk.audit()
 
     await desk.go("Invitations")
     await desk.click(".create")
@@ -195,6 +242,9 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
     await expect(page.locator("tbody tr", has_text="helper")).to_have_count(0)
 
     await desk.go("Settings")
+    await expect(page.locator("tbody tr")).to_have_count(50)
+    await desk.click(".next")
+    await expect(page.locator("tbody")).not_to_contain_text("node.data")
     await page.locator('[name="search"]').fill("api.key")
     await expect(page.locator("tbody tr")).to_have_count(1)
     await expect(page.locator("tbody")).to_contain_text("***")
@@ -210,6 +260,43 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
     await desk.context.close()
 
 
+async def test_a_user_is_exported_and_deleted(server: Server, browser: Browser, tmp_path: Path) -> None:
+    numbers = ("13500000004", "13500000005")
+    ann, ben = [await login(server.at.http, number, SUPER_CODE, "phone") for number in numbers]
+    async with Client(ann, **server.at.of("ws")) as first, Client(ben, **server.at.of("ws")) as second:
+        await first.add_friend(ben.user_id, "hello")
+        await second.handle_friend_request(ann.user_id)
+        await first.send(ben.user_id, text("keep this"))
+        await first.media.send_file(ben.user_id, b"the whole file", name="notes.txt")
+    desk = await Desk.open(browser, server)
+    await desk.log_in("root")
+    await desk.go("Users")
+    await desk.page.locator('[name="search"]').fill(numbers[0])
+    await expect(desk.page.locator("tbody tr")).to_have_count(1)
+    await desk.page.locator("tbody a").click()
+    await desk.click(".doings .export")
+    async with desk.page.expect_download() as coming:
+        await desk.answer()
+    with tarfile.open(await (await coming.value).path()) as packed:
+        packed.extractall(tmp_path, filter="data")
+        parts = {Path(file).stem for file in packed.getnames() if file.endswith(".jsonl")}
+    assert parts == {"profile", "friends", "groups", "settings", "sent", "inbox"}
+    assert "keep this" in (tmp_path / "sent.jsonl").read_text()
+    (kept,) = json.loads((tmp_path / "media.json").read_text()).values()
+    assert (tmp_path / kept).read_bytes() == b"the whole file"
+
+    await desk.click(".doings .delete")
+    await expect(desk.page.locator("dialog")).to_contain_text("cannot be undone")
+    await desk.answer()
+    await expect(desk.page.locator("h2 .tag")).to_have_text("Blocked")
+    await desk.go("Users")
+    await desk.page.locator('[name="search"]').fill(numbers[0])
+    await expect(desk.page.locator("tbody tr")).to_have_count(1)
+    await expect(desk.page.locator("tbody tr")).to_have_text("Nothing found")
+    assert desk.faults == []
+    await desk.context.close()
+
+
 async def test_who_may_only_read_sees_no_buttons_that_would_be_refused(
     server: Server, browser: Browser
 ) -> None:
@@ -218,7 +305,8 @@ async def test_who_may_only_read_sees_no_buttons_that_would_be_refused(
     user = await login(server.at.http, "13500000009", SUPER_CODE, "phone")
     async with Client(user, **server.at.of("ws")) as client:
         await client.groups.create("围棋", [])
-    for name in ("用户", "邀请", "群", "敏感词", "机器人", "管理员", "审计日志", "设置"):
+    await expect(desk.page.locator("nav a", has_text="发送消息")).to_have_count(0)
+    for name in ("用户", "邀请", "群", "举报", "敏感词", "机器人", "Bot", "管理员", "审计日志", "设置"):
         await desk.go(name)
         await expect(desk.page.locator(".content .primary, .content .danger")).to_have_count(0)
     await desk.go("群")

@@ -23,7 +23,6 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fsharechat.blobs.keys import Uploaders
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
-from fsharechat.settings import BlobsSettings
 from tools.services.places import ROOT
 from tools.services.process import ProcessIdentity
 from tools.testing.server import BOUND
@@ -218,9 +217,7 @@ async def _no_key() -> bytes:
 
 
 async def test_versity_keeps_its_buckets_and_refuses_strangers(own: Services) -> None:
-    variables = own("versity").variables("versity")
-    settings = {key.rpartition("__")[2].lower(): value for key, value in variables.items()}
-    blobs = S3Blobs(BlobsSettings(**settings), (), Uploaders(_no_key))
+    blobs = S3Blobs(own.media("versity"), (), Uploaders(_no_key))
     await blobs.open()
     address = await blobs.put(MediaType.FILE, "kept.txt", b"kept", "text/plain")
     await blobs.close()
@@ -250,9 +247,14 @@ def test_a_mail_is_kept_where_the_set_says(own: Services) -> None:
 
 
 def test_sets_of_dead_test_sessions_are_taken_down() -> None:
-    orphan = Services(f"test-{10**9}")  # no process has that id
+    session = subprocess.Popen(["sleep", str(BOUND)])
+    orphan = Services(f"test-{session.pid}")
     orphan("coturn")
     pid = orphan.process("coturn")["pid"]
+    take_down_orphans()
+    assert ProcessIdentity.of(pid) is not None
+    session.kill()
+    session.wait()
     take_down_orphans()
     assert not folder(orphan).exists()
     assert ProcessIdentity.of(pid) is None

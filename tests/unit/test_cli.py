@@ -95,7 +95,7 @@ def test_dev_beyond_this_machine_makes_a_super_code_and_prints_it(
         assert cli.main(["--dev"]) == 0
         made.add(code := node.seen.codes.super_code)
         assert re.fullmatch("[0-9a-f]{16}", code)
-        assert capsys.readouterr().out == f"super code: {code}\n"
+        assert f"super code: {code}\n" in capsys.readouterr().out
     assert len(made) == 2
 
 
@@ -118,9 +118,47 @@ def test_otherwise_none_is_made_or_printed(
 ) -> None:
     monkeypatch.setattr(os, "environ", environ)
     assert cli.main(flags) == 0
-    assert capsys.readouterr().out == ""
+    assert "super code" not in capsys.readouterr().out
     known = "66666" if flags == ["--dev"] else ""
     assert node.seen.codes.super_code == environ.get("FSHARECHAT_CODES__SUPER_CODE", known)
+
+
+def test_dev_makes_a_key_of_the_back_office_that_its_owner_alone_may_read(
+    node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "data" / "admin.key"
+    for _ in range(2):  # the second run has the same key
+        assert cli.main(["--dev"]) == 0
+        assert capsys.readouterr().out == f"admin key: {file}\n"
+        assert node.seen.api.key == file.read_text().strip()
+    assert len(node.seen.api.key) >= 32
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    file.chmod(0o640)
+    assert cli.main(["--dev"]) == 1
+    assert "other users may read it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "key"),
+    [
+        ([], {}, ""),
+        (["--dev"], {"FSHARECHAT_API__KEY": "a-key-of-the-settings"}, "a-key-of-the-settings"),
+        (["--dev", "--roles", "connector,group"], {}, ""),
+    ],
+    ids=str,
+)
+def test_otherwise_no_key_is_made(
+    node: FakeNode,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    environ: dict[str, str],
+    key: str,
+) -> None:
+    monkeypatch.setattr(os, "environ", environ)
+    assert cli.main(flags) == 0
+    assert node.seen.api.key == key
+    assert not (tmp_path / "data").exists()
 
 
 def test_defaults_without_flags_or_files(node: FakeNode) -> None:

@@ -9,6 +9,7 @@ from fsharechat import __version__
 from fsharechat import health as health_module
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.metrics import Metrics
+from fsharechat.settings_schema import MetricsSettings
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ async def test_the_port_of_the_metrics_tells_it_too(health: Health) -> None:
 
     health.part("one", ill)
     metrics = Metrics()
-    address = (await metrics.serve("127.0.0.1", 0, health)).removesuffix("/metrics")
+    address = (await metrics.serve(MetricsSettings(), 0, health)).removesuffix("/metrics")
     try:
         async with aiohttp.ClientSession() as http:
             async with http.get(f"{address}/monitor/alive") as response:

@@ -10,8 +10,13 @@ from tools.services.places import ROOT
 from tools.testing.previous import SHALLOW
 
 
-@pytest.mark.parametrize(("reason", "code"), [("no such service", 1), (SHALLOW, 0)])
-def test_a_skipped_test_fails_unless_the_clone_is_shallow(tmp_path: Path, reason: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("reason", "code", "workers"),
+    [("no such service", 1, "0"), ("no such service", 1, "1"), (SHALLOW, 0, "0")],
+)
+def test_a_skipped_test_fails_unless_the_clone_is_shallow(
+    tmp_path: Path, reason: str, code: int, workers: str
+) -> None:
     test = tmp_path / "test_it.py"
     test.write_text(f"import pytest\n\ndef test_it():\n    pytest.skip({reason!r})\n")
     options = [
@@ -23,6 +28,8 @@ def test_a_skipped_test_fails_unless_the_clone_is_shallow(tmp_path: Path, reason
         "no:cacheprovider",
         "-p",
         "tools.testing.no_skips",
+        "-n",
+        workers,
     ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(test)],
@@ -32,3 +39,6 @@ def test_a_skipped_test_fails_unless_the_clone_is_shallow(tmp_path: Path, reason
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
+    if code:
+        assert "skipped, which is a failure here: " in done.stdout
+        assert reason in done.stdout

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from tools.services.errors import ServicesError
 from tools.services.install import Installer, program
@@ -9,13 +10,27 @@ from tools.services.install import Installer, program
 _RULES = """\
 table inet {table} {{
     set ports {{ type inet_service; }}
+    set connections {{ type inet_service . inet_service; }}
     chain input {{
         type filter hook input priority 0;
         tcp dport @ports drop
         tcp sport @ports drop
+        tcp dport . tcp sport @connections drop
+        tcp sport . tcp dport @connections drop
     }}
 }}
 """
+
+
+class Ends(NamedTuple):
+    """The TCP ports at both ends of a connection within the machine.
+
+    The system may give an own port to several connections at once, of several programs: their other ends differ.
+    """
+
+    own: int
+    peer: int
+    """0: every one, for a port that somebody listens on."""
 
 
 class PacketFilter:
@@ -29,10 +44,14 @@ class PacketFilter:
         self.close()
         _nft(_RULES.format(table=self._table))
 
-    def drop(self, ports: Iterable[int]) -> None:
-        """From now on drop packets to and from these TCP ports."""
-        if listed := ", ".join(map(str, ports)):
-            _nft(f"add element inet {self._table} ports {{ {listed} }}")
+    def drop(self, connections: Iterable[Ends]) -> None:
+        """From now on drop the packets of these connections."""
+        elements = [
+            f"connections {{ {ends.own} . {ends.peer} }}" if ends.peer else f"ports {{ {ends.own} }}"
+            for ends in connections
+        ]
+        if elements:
+            _nft("\n".join(f"add element inet {self._table} {element}" for element in elements))
 
     def close(self) -> None:
         """Let everything through. This also removes the table of an earlier run."""

@@ -21,7 +21,7 @@ from tools.testing.full_disk import fill
 
 from .disk import is_small_disk, put_on_small_disk, remove_small_disk
 from .kurento import KurentoDaemon
-from .packets import PacketFilter
+from .packets import Ends, PacketFilter
 
 CUT_EVERY = 0.1
 REASON = 200
@@ -136,23 +136,23 @@ class ChaosWorld:
         """Drop every packet to and from a process for a while."""
         identity = self._cluster.member(name).running
         assert identity is not None, f"{name} does not run"
-        await self._drop(name, lambda: _ports_of(identity.pid), seconds)
+        await self._drop(name, lambda: connections_of(identity.pid), seconds)
 
     async def drop_service(self, daemons: Sequence[Daemon], seconds: float) -> None:
         """Drop every packet to and from the ports of a service for a while."""
-        ports = {port for daemon in daemons for port in daemon.ports.values()}
+        ports = {Ends(port, 0) for daemon in daemons for port in daemon.ports.values()}
         await self._drop(daemons[0].name, lambda: ports, seconds)
         await self._back(daemons)
 
-    async def _drop(self, name: str, ports: Callable[[], set[int]], seconds: float) -> None:
+    async def _drop(self, name: str, connections: Callable[[], set[Ends]], seconds: float) -> None:
         packets = PacketFilter(f"{self._name}_{name}")
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        dropped: set[int] = set()
+        dropped: set[Ends] = set()
         await asyncio.to_thread(packets.open)
         try:
             while loop.time() < end:
-                new = await asyncio.to_thread(ports) - dropped
+                new = await asyncio.to_thread(connections) - dropped
                 await asyncio.to_thread(packets.drop, new)
                 dropped |= new
                 await asyncio.sleep(CUT_EVERY)
@@ -331,17 +331,17 @@ def _start(member: ClusterMember) -> None:
     member.wait(member.ready_seconds, threading.Event())
 
 
-def _ports_of(pid: int, *which: str) -> set[int]:
-    """Return the own ports of a process's TCP sockets."""
+def connections_of(pid: int, *which: str) -> set[Ends]:
+    """Return the ends of a process's TCP sockets."""
     listed = subprocess.run(["ss", "-Htnp", *(which or ["-a"])], capture_output=True, text=True, check=True)
     return {
-        int(fields[3].rpartition(":")[2])
+        Ends(*(0 if port == "*" else int(port) for port in (one.rpartition(":")[2] for one in fields[3:5])))
         for line in listed.stdout.splitlines()
         if f"pid={pid}," in line and len(fields := line.split()) > 4
     }
 
 
 def _cut_connections(pid: int) -> None:
-    # A connection within the machine has two ends, and this finds both: by its own port, whichever end that is at.
-    for port in _ports_of(pid, "state", "connected"):
-        subprocess.run(["ss", "-K", "sport", "=", f":{port}"], capture_output=True, check=False)
+    for own, peer in connections_of(pid, "state", "connected"):
+        ends = ["sport", "=", f":{own}", "and", "dport", "=", f":{peer}"]
+        subprocess.run(["ss", "-K", *ends], capture_output=True, check=False)

@@ -35,13 +35,14 @@ class Installer:
 
     def require(self, packages: Sequence[str], present: Callable[[], bool]) -> None:
         """Install Debian packages, unless their programs are there already."""
-        if present():
-            return
-        names = " ".join(packages)
-        by_hand = f"on Debian and Ubuntu: sudo apt-get update && sudo apt-get install {names}"
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise Unavailable(f"{names}: not installed, and only root can install it; {by_hand}")
+        # Under the lock also when it is there: a program that is being unpacked does not run yet.
         with download_locked("apt", self._say):
+            if present():
+                return
+            names = " ".join(packages)
+            by_hand = f"on Debian and Ubuntu: sudo apt-get update && sudo apt-get install {names}"
+            if os.geteuid() != 0 or shutil.which("apt-get") is None:
+                raise Unavailable(f"{names}: not installed, and only root can install it; {by_hand}")
             self._update()
             self._say(f"apt-get install {names}")
             self._apt("install", "-q", "-y", "--no-install-recommends", *packages)
@@ -62,21 +63,19 @@ class Installer:
 
     def java(self) -> None:
         """A Java runtime, 17 or later."""
-        package = "openjdk-17-jre-headless"
-        if not _has_java() and os.geteuid() == 0 and shutil.which("apt-cache"):
-            self._update()
-            if not _apt_knows(package):  # later releases of Debian have later ones only
-                package = "default-jre-headless"
-        self.require([package], _has_java)
+        self._require_either("openjdk-17-jre-headless", "default-jre-headless", _has_java)
 
     def jdk(self) -> None:
         """A Java runtime with its compiler, 17 or later."""
-        package = "openjdk-17-jdk-headless"
-        if not _has_jdk() and os.geteuid() == 0 and shutil.which("apt-cache"):
-            self._update()
-            if not _apt_knows(package):
-                package = "default-jdk-headless"
-        self.require([package], _has_jdk)
+        self._require_either("openjdk-17-jdk-headless", "default-jdk-headless", _has_jdk)
+
+    def _require_either(self, package: str, default: str, present: Callable[[], bool]) -> None:
+        with download_locked("apt", self._say):
+            if not present() and os.geteuid() == 0 and shutil.which("apt-cache"):
+                self._update()
+                if not _apt_knows(package):  # later releases of Debian have later ones only
+                    package = default
+        self.require([package], present)
 
     def jars(self, folder: str, artifacts: Sequence[str], excluded: Sequence[str] = ()) -> Path:
         """Put `artifacts` (GROUP:NAME:VERSION) and their dependencies into `folder` of the downloads."""

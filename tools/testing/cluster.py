@@ -113,11 +113,15 @@ class LiveCluster(CommandSet):
 
     async def metric(self, name: str, of: str) -> float:
         """A metric of one process, by its name without the prefix."""
-        return await metric_at(self._info["members"][of]["addresses"]["metrics"], name)
+        return await metric_at(self.metrics_page(of), name)
+
+    def metrics_page(self, of: str) -> str:
+        """The address of the metrics of one process."""
+        return str(self._info["members"][of]["addresses"]["metrics"])
 
     def settings_of_one_more(self) -> dict[str, str]:
         """The settings with which one more process joins, on free ports, as variables without their prefix."""
-        named = {key.removeprefix("FSHARECHAT_"): value for key, value in self.info()["variables"].items()}
+        named = {key.removeprefix("FSHARECHAT_"): value for key, value in self._info["variables"].items()}
         return {**named, "CONNECTOR__TCP_PORT": "0", "CONNECTOR__WS_PORT": "0"}
 
     async def until_known(self) -> None:

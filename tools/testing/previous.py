@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.services.places import ROOT
+from tools.services.places import ROOT, locked
 
 SHALLOW = "this clone does not have the commit of the version before"
 _LIBRARIES = "requirements.txt"
@@ -27,12 +27,13 @@ def previous_version() -> Path:
     if not (ROOT / ".git").exists() or _git("cat-file", "--batch-check", said=commit).endswith(b" missing\n"):
         pytest.skip(SHALLOW)
     tree = ROOT / ".cache" / "versions" / commit
-    if not tree.exists():
-        unpacked = tree.with_suffix(".new")
-        shutil.rmtree(unpacked, ignore_errors=True)
-        with tarfile.open(fileobj=io.BytesIO(_git("archive", commit))) as files:
-            files.extractall(unpacked, filter="data")
-        unpacked.rename(tree)
+    with locked("versions", print):
+        if not tree.exists():
+            unpacked = tree.with_suffix(".new")
+            shutil.rmtree(unpacked, ignore_errors=True)
+            with tarfile.open(fileobj=io.BytesIO(_git("archive", commit))) as files:
+                files.extractall(unpacked, filter="data")
+            unpacked.rename(tree)
     if (tree / _LIBRARIES).read_bytes() != (ROOT / _LIBRARIES).read_bytes():
         subprocess.run(["sh", "-ec", _MAKE_VENV], cwd=tree, check=True)
     return tree

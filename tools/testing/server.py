@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -112,6 +113,7 @@ class Server:
         self._output = data.with_name(data.name + ".out")
         self._errors = data.with_name(data.name + ".err")
         self._process: subprocess.Popen[bytes] | None = None
+        self._kept: list[socket.socket] = []
 
     @property
     def at(self) -> ServerAddresses:
@@ -144,9 +146,16 @@ class Server:
     async def start(self) -> None:
         """Start it and wait until it is ready."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
+        self._keep_ports()
         process = self._process = self._spawn()
-        await until(lambda: self._ready() or process.poll() is not None, lambda: f"not ready\n{self._tail()}")
-        assert self._ready(), f"the server ended with exit code {process.poll()}\n{self._tail()}"
+        try:
+            await until(
+                lambda: self._ready() or process.poll() is not None, lambda: f"not ready\n{self._tail()}"
+            )
+            assert self._ready(), f"the server ended with exit code {process.poll()}\n{self._tail()}"
+        except BaseException:
+            self.put_away()
+            raise
 
     async def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
         """Tell it to stop. It must end with exit code 0, and must have logged no fault."""
@@ -181,11 +190,7 @@ class Server:
         return codes[-1]
 
     async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            self.put_away()
-            raise
+        await self.start()
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
@@ -202,6 +207,22 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+        for kept in self._kept:
+            kept.close()
+        self._kept.clear()
+
+    def _keep_ports(self) -> None:
+        """Choose free ports, and keep them from other programs while the server is down.
+
+        A socket that only has the port refuses connections, and lets a server listen there that reuses addresses.
+        """
+        for key in _PORTS.values():
+            if self._settings.get(key) == "0":
+                kept = socket.socket()
+                kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                kept.bind(("127.0.0.1", 0))
+                self._kept.append(kept)
+                self._settings[key] = str(kept.getsockname()[1])
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._output.open("wb") as output, self._errors.open("ab") as errors:
@@ -227,9 +248,6 @@ class Server:
         if found is None:
             return False
         self.addresses = dict(part.split("=", 1) for part in found[1].split())
-        for name, key in _PORTS.items():
-            if name in self.addresses:
-                self._settings[key] = self.addresses[name].strip("/").rpartition(":")[2]
         return True
 
     def _tail(self) -> str:

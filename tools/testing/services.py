@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import pytest
 
+from fsharechat.settings import BlobsSettings
 from tools.services.places import ROOT
 from tools.testing.command import UNAVAILABLE, CommandSet, check
 
@@ -30,6 +31,7 @@ class Services(CommandSet):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._unavailable: dict[str, str] = {}
+        self._media: dict[str, BlobsSettings] = {}
 
     def __call__(self, *names: str) -> Self:
         """Return with these services running and ready. The test is skipped if one of them cannot run here."""
@@ -50,6 +52,14 @@ class Services(CommandSet):
     def variables(self, *names: str) -> dict[str, str]:
         """The environment variables that lead a server to these services, or to all."""
         return dict(json.loads(self.do("env", "--json", *names)))
+
+    def media(self, name: str) -> BlobsSettings:
+        """The settings that lead to an S3 server, which the first call starts. The others run no command."""
+        if name not in self._media:
+            variables = self(name).variables(name)
+            keys = {key.removeprefix("FSHARECHAT_BLOBS__").lower(): value for key, value in variables.items()}
+            self._media[name] = BlobsSettings.model_validate(keys)
+        return self._media[name]
 
     def port(self, name: str) -> int:
         """The port for clients of a service, or of one process of it."""

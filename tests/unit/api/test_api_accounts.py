@@ -294,6 +294,14 @@ async def test_processes_and_settings_are_shown_without_secrets(desk: Desk) -> N
     settings = (await desk.ask("GET", "/admin/settings?search=api.")).body["result"]["settings"]
     values = {one["key"]: (one["value"], one["isDefault"]) for one in settings}
     assert (values["api.key"], values["api.idle_seconds"]) == (("***", False), ("75", True))
+    keys: list[str] = []
+    after = ""
+    while len(keys) < len(settings):
+        page = (await desk.ask("GET", f"/admin/settings?search=api.&limit=4&after={after}")).body["result"]
+        assert 0 < len(page["settings"]) <= 4
+        keys += [one["key"] for one in page["settings"]]
+        after = page["next"]
+    assert (keys, after) == ([one["key"] for one in settings], "")
 
 
 async def test_a_group_process_that_cannot_check_sessions_does_nothing_for_one(desk: Desk) -> None:

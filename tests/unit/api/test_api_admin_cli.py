@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from fsharechat import __version__, cli
-from fsharechat.admin import command_line, commands
+from fsharechat.admin import command_line, commands, key_file
 from fsharechat.admin.office import OfficeError
 from fsharechat.bus import Presence
 from fsharechat.client import Credentials
@@ -70,6 +70,7 @@ async def test_users_are_made_shown_and_changed(run: Run) -> None:
     assert (await run("users", "unblock", uid)).lines[1][-1] == "normal"
     for kind in ("robot", "person"):
         assert (await run("users", kind, ANN)).lines[1][0] == uid
+        assert ["robot", "yes" if kind == "robot" else "no"] in (await run("users", "get", uid)).lines
     shown = await run("users", "get", ANN, "--json")
     assert json.loads(shown.out)["displayName"] == "安娜"
     assert ["number", ANN] in (await run("users", "get", uid)).lines
@@ -280,6 +281,31 @@ def test_the_server_is_where_the_settings_say(
     monkeypatch.setattr(command_line, "AdminApi", Api)
     assert cli.main(["admin", "--settings", str(tmp_path / "s.toml"), "sessions"]) == 1
     assert asked == [(url, KEY)]
+
+
+def test_without_a_key_in_the_settings_it_is_that_of_the_data_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    class Api:
+        def __init__(self, url: str, key: str) -> None:
+            asked.append(key)
+            raise OfficeError("enough")
+
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(command_line, "AdminApi", Api)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["admin", "sessions"]) == 2
+    assert "no key" in capsys.readouterr().err
+    keys = [key_file.key_made(tmp_path / name) for name in ("data", "other")]
+    assert cli.main(["admin", "sessions"]) == 1
+    assert cli.main(["admin", "sessions", "--data", "other"]) == 1
+    assert asked == keys
+    assert keys[0] != keys[1]
+    (tmp_path / "data" / "admin.key").chmod(0o644)
+    assert cli.main(["admin", "sessions"]) == 2
+    assert "other users may read it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [[], ["users"], ["nothing"], ["users", "list", "--status", "gone"]])

@@ -13,7 +13,6 @@ from fsharechat.backup.vault import S3Vault
 from fsharechat.blobs import BlobsError
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
-from fsharechat.settings import BlobsSettings
 from fsharechat.ticker import Ticker
 from tests.unit.blobs.blobs_kit import make_uploaders
 from tools.testing.services import Services
@@ -22,9 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_media_go_to_a_bucket_and_come_back(services: Services, tmp_path: Path) -> None:
-    variables = services("versity").variables("versity")
-    access = {key.removeprefix("FSHARECHAT_BLOBS__").lower(): value for key, value in variables.items()}
-    settings = BlobsSettings.model_validate(access)
+    settings = services.media("versity")
     keys = (settings.access_key, settings.secret_key, settings.region)
     session = aioboto3.Session(*keys[:2])
     async with session.client("s3", endpoint_url=settings.url, region_name=settings.region) as client:

@@ -22,7 +22,8 @@ async def media(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         async with serving(tmp_path / "media") as media:
             yield media
         return
-    settings = s3_settings(request.getfixturevalue("services"), request.param)
+    services: Services = request.getfixturevalue("services")
+    settings = services.media(request.param)
     async with ClientSession() as http:
         media = MediaStore(
             lambda seconds: S3Blobs(
@@ -45,11 +46,4 @@ async def folder(tmp_path: Path) -> AsyncIterator[MediaStore]:
 @pytest.fixture(params=SERVERS)
 def s3(request: pytest.FixtureRequest, services: Services) -> Settings:
     """The settings of each S3 server in turn."""
-    return s3_settings(services, request.param)
-
-
-def s3_settings(services: Services, name: str) -> Settings:
-    variables = services(name).variables(name)
-    return Settings(
-        **{key.removeprefix("FSHARECHAT_BLOBS__").lower(): value for key, value in variables.items()}
-    )
+    return services.media(request.param)

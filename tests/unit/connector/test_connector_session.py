@@ -293,10 +293,12 @@ async def test_a_refused_request_is_a_line_of_debugging(connector: Connector, co
     phone = await connector.device()
     with capture_logs() as logs:
         phone.publish(SubSignal.MS)
+        call = connector.rpc.calls[-1]
         await connector.rpc.reply(code)
     line = {
         "event": "request refused",
         "log_level": "debug",
+        "trace": str(call.message_id),
         "request": SubSignal.MS,
         "code": Code.MUTED,
         "uid": "anna",

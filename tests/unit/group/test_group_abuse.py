@@ -15,8 +15,8 @@ async def report(office: Office, by: str, reason: str = "spam", **what: Any) -> 
     return await office.code(by, SubSignal.RPA, pb.ReportAbuseRequest(reason=reason, **what))
 
 
-async def listed(office: Office, after: str = "", limit: int = 200) -> dict[str, Any]:
-    found: dict[str, Any] = (await tell(office, "reports.list", after=after, limit=limit))["result"]
+async def listed(office: Office, after: str = "", limit: int = 200, **how: Any) -> dict[str, Any]:
+    found: dict[str, Any] = (await tell(office, "reports.list", after=after, limit=limit, **how))["result"]
     return found
 
 
@@ -45,6 +45,19 @@ async def test_reports_have_pages_and_a_bound(office: Office) -> None:
     reasons = [one["reason"] for one in (*first["reports"], *rest["reports"])]
     assert reasons == [f"reason {number}" for number in range(MAX_OPEN)]
     assert rest["next"] == ""
+    newest = await listed(office, limit=60, order="desc")
+    older = await listed(office, newest["next"], order="desc")
+    assert [one["reason"] for one in (*newest["reports"], *older["reports"])] == reasons[::-1]
+
+
+async def test_reports_are_found_by_whom_they_are_about_and_by_who_made_them(office: Office) -> None:
+    ann, bob, eve = [await office.user() for _ in range(3)]
+    for by, about in ((ann, bob), (bob, eve), (eve, ann)):
+        assert await report(office, by, f"{by} {about}", uid=about) == Code.SUCCESS
+    for uid in (ann, bob, eve):
+        found = (await listed(office, user=uid))["reports"]
+        assert len(found) == 2
+        assert all(uid in (one["reporter"], one["uid"]) for one in found)
 
 
 async def test_who_may_report_what(office: Office) -> None:

@@ -12,7 +12,6 @@ from fsharechat.blobs import Upload
 from fsharechat.blobs.keys import Uploaders, uploader_of
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
-from fsharechat.settings import BlobsSettings as Settings
 from fsharechat.store import uploads
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -74,11 +73,7 @@ class World:
 async def world(
     request: pytest.FixtureRequest, services: Services, tmp_path: Path, sqlite_file: Callable[[str], Path]
 ) -> AsyncIterator[World]:
-    variables = services(request.param).variables(request.param)
-    settings = Settings(
-        **{key.removeprefix("FSHARECHAT_BLOBS__").lower(): value for key, value in variables.items()}
-    )
-    blobs = S3Blobs(settings, (), Uploaders(folders_key))
+    blobs = S3Blobs(services.media(request.param), (), Uploaders(folders_key))
     store = SqliteStore(sqlite_file("fsharechat.db"), 100)
     await store.open()
     await blobs.open()

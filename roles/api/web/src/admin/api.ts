@@ -19,13 +19,25 @@ export function onEnded(then: () => void): void {
   ended = then;
 }
 
+type Method = "GET" | "POST" | "PUT" | "DELETE";
+
 /** Send a request, and return its `result`. `path` has its parts; it begins below /admin. */
 export async function ask<T = unknown>(
-  method: "GET" | "POST" | "PUT" | "DELETE",
+  method: Method,
   path: string[],
   { body, query }: { body?: unknown; query?: Query } = {},
 ): Promise<T> {
-  const url = new URL(`/admin/${path.map(encodeURIComponent).join("/")}`, location.origin);
+  return send(method, ["admin", ...path], body, query);
+}
+
+/** Send a text from SystemNotification to the users of some numbers. */
+export async function push(mobiles: string[], text: string): Promise<PushOutcome[]> {
+  const content = { content: { type: 1, searchableContent: text }, messageId: crypto.randomUUID() };
+  return send("POST", ["imopenapi", "pushNotificationByMobile"], { mobiles, content });
+}
+
+async function send<T>(method: Method, path: string[], body?: unknown, query?: Query): Promise<T> {
+  const url = new URL(`/${path.map(encodeURIComponent).join("/")}`, location.origin);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== "") url.searchParams.set(name, String(value));
   }
@@ -36,7 +48,7 @@ export async function ask<T = unknown>(
   });
   const answer = (await response.json().catch(() => ({}))) as { message?: string; result?: T };
   if (!response.ok) {
-    if (response.status === 401 && path[0] !== "session") ended();
+    if (response.status === 401 && path[1] !== "session") ended();
     throw new ApiError(response.status, answer.message ?? "");
   }
   return answer.result as T;
@@ -86,8 +98,12 @@ export interface Member {
 export interface Robot {
   uid: string;
   name: string;
+  portrait: string;
   kind: string;
   agent: string;
+  model: string;
+  system: string;
+  exchanges: number;
   hasKey: boolean;
   fixed: boolean;
 }
@@ -98,6 +114,27 @@ export interface Invitation {
   used: number;
   expiresAt: number;
   good: boolean;
+}
+export interface Bot {
+  name: string;
+  uid: string;
+  createdAt: number;
+  active: boolean;
+}
+export interface Report {
+  id: string;
+  reporter: string;
+  uid: string;
+  messageId: string;
+  type: number;
+  text: string;
+  reason: string;
+  createdAt: number;
+}
+export interface PushOutcome {
+  mobile: string;
+  code: number;
+  messageId: string;
 }
 export interface Account {
   name: string;

@@ -17,7 +17,8 @@ export interface Question {
   action: string;
   danger?: boolean;
   fields?: Field[];
-  work: (values: Record<string, string>) => Promise<unknown>;
+  /** `tell` shows how far long work is. */
+  work: (values: Record<string, string>, tell: (progress: string) => void) => Promise<unknown>;
 }
 
 /** The dialog of the page. Each thing that changes something asks here once. */

@@ -1,0 +1,30 @@
+"""One id for a request, the same in the logs of all processes: its `trace`.
+
+It is made of what travels anyway. A request that stores a message has the id that its connector gave to the message:
+it goes with the call, into the store, and with the event to the connectors of the receivers. Any other request has
+the device and the number of its frame.
+
+The way of each request is logged at level debug. `TRACING.on` says whether that is so: the hot path looks there
+first, so a log that is off costs nothing.
+"""
+
+from fsharechat.rpc import Call
+
+
+class Tracing:
+    """`on`: whether the log shows level debug (fsharechat/log.py sets it)."""
+
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on = False
+
+
+TRACING = Tracing()
+
+
+def trace_of(call: Call) -> str:
+    """Return the trace of a call: a text, because many programs round numbers of 63 bits."""
+    if call.message_id:
+        return str(call.message_id)
+    return f"{call.client_id}#{call.frame_id}" if call.client_id else ""
