@@ -139,6 +139,7 @@ async def test_roles_in_a_group(server: Server, enter: Enter, tmp_path: Path) ->
     picture = tmp_path / "sail.png"
     Image.new("RGB", (64, 64), "seagreen").save(picture)
     await ann.page.locator(".details input[type=file]").set_input_files(picture)
+    await ann.page.locator("dialog").get_by_role("button", name="Save").click()
     await expect(ben.page.locator(".details .portrait img")).to_have_count(1)
     await choose(ann, names[1], "Hand the group over")
     await ann.page.locator("dialog").get_by_role("button", name="Hand the group over").click()

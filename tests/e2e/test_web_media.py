@@ -1,11 +1,14 @@
-"""Calls, places and cards on the chat page in a real browser. What people see of one another is measured."""
+"""Calls, videos, places, cards and portraits on the chat page in a real browser: what people see is measured."""
 
 import re
+from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 from playwright.async_api import Locator, expect
 
 from fsharechat.client import Client, login
@@ -163,6 +166,88 @@ async def test_calls_that_come_to_nothing_say_so(server: Server, enter: Enter) -
     await ben.page.get_by_label("挂断").click()
     await called(ann, "Voice call, 0:")
     await called(ben, "语音通话，时长 0:")
+
+
+RECORD = """async () => {
+    const canvas = document.createElement("canvas");
+    canvas.width = 320;
+    canvas.height = 180;
+    const context = canvas.getContext("2d");
+    const recorder = new MediaRecorder(canvas.captureStream(10), {mimeType: "video/webm;codecs=vp8"});
+    const pieces = [];
+    recorder.ondataavailable = ({data}) => pieces.push(data);
+    const stopped = new Promise((done) => (recorder.onstop = done));
+    recorder.start();
+    for (let frame = 0; frame < 25; frame++) {
+        context.fillStyle = frame < 5 ? "black" : "rgb(0 120 255)";
+        context.fillRect(0, 0, 320, 180);
+        context.fillStyle = "white";
+        context.fillRect(frame * 10, 80, 20, 20);
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    recorder.stop();
+    await stopped;
+    const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+    return btoa(Array.from(bytes, (one) => String.fromCharCode(one)).join(""));
+}"""
+"""Record a real video: its beginning is black, the rest blue."""
+PLAYS = """async () => {
+    const video = document.querySelector(".bubble video");
+    video.muted = true;
+    await video.play();
+    await new Promise((done) => video.requestVideoFrameCallback(done));
+    return video.currentTime >= 0 && video.videoWidth === 320;
+}"""
+POSTER = """async () => {
+    const image = new Image();
+    image.src = document.querySelector(".bubble video").poster;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    canvas.width = image.naturalWidth;
+    canvas.height = image.naturalHeight;
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    return [canvas.width, canvas.height, ...context.getImageData(10, 10, 1, 1).data];
+}"""
+
+
+async def test_a_video_has_a_poster_and_plays(server: Server, enter: Enter, tmp_path: Path) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    file = tmp_path / "ride.webm"
+    file.write_bytes(b64decode(await ann.page.evaluate(RECORD)))
+    await ann.page.locator(".composer input[type=file]").set_input_files(file)
+    await ann.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+    await expect(ben.page.locator(".bubble video")).to_have_count(1)
+    await ben.page.wait_for_function(PLAYS)
+    width, height, red, green, blue, _ = await ben.page.evaluate(POSTER)
+    assert (width, height) == (240, 135)
+    assert red < 60 < green < 180 < blue, "the poster shows the black beginning"
+
+
+async def test_a_portrait_is_cut_as_one_wants_it(server: Server, enter: Enter, tmp_path: Path) -> None:
+    ann = await enter(locale="zh-CN", viewport={"width": 360, "height": 640})
+    picture = Image.new("RGB", (600, 300), "red")
+    picture.paste("blue", (450, 0, 600, 300))
+    picture.save(tmp_path / "flag.png")
+    await ann.page.goto(f"{ann.url}/#/me")
+    await ann.page.locator(".portrait input[type=file]").set_input_files(tmp_path / "flag.png")
+    await expect(ann.page.locator("dialog canvas")).to_be_visible()
+    await ann.page.locator("[name=zoom]").fill("3")
+    await ann.page.locator("dialog canvas").focus()
+    for _ in range(80):
+        await ann.page.keyboard.press("ArrowRight")
+    assert await ann.axe() == []
+    await ann.page.locator("dialog .primary").click()
+    kept = ann.page.locator(".portrait img")
+    await expect(kept).to_have_count(1)
+    taken = await ann.page.request.get(str(await kept.get_attribute("src")))
+    with Image.open(BytesIO(await taken.body())) as cut:
+        assert cut.size == (100, 100)
+        red, _, blue = cut.convert("RGB").getpixel((50, 50))  # type: ignore[misc]
+    assert red < 60 < 180 < blue, "the part that was chosen is blue"
 
 
 async def test_a_place_and_a_card_are_sent(server: Server, enter: Enter) -> None:

@@ -4,30 +4,21 @@ const SIDE = 240;
 const QUALITY = 0.7;
 const PORTRAIT_SIDE = 320;
 const MOST_BASE64 = 40_000;
+/** A video that says nothing for so long gets no poster. */
+const POSTER_MS = 10_000;
+/** Beyond the end of any video, seconds. */
+const FAR = 1e7;
 
 /** Types that browsers and phones show. SVG is not among them: it is a document. */
 export const isPicture = (file: Blob): boolean => /^image\/(png|jpeg|gif|webp|avif|bmp)$/.test(file.type);
 export const isVideo = (file: Blob): boolean => /^video\/(mp4|webm|quicktime)$/.test(file.type);
 
-function drawn(
-  source: CanvasImageSource,
-  width: number,
-  height: number,
-  side: number,
-  square = false,
-): HTMLCanvasElement {
+function drawn(source: CanvasImageSource, width: number, height: number): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d")!;
-  if (square) {
-    const edge = Math.min(width, height);
-    canvas.width = canvas.height = Math.min(edge, side);
-    context.drawImage(source, (width - edge) / 2, (height - edge) / 2, edge, edge, 0, 0, canvas.width, canvas.height);
-  } else {
-    const scale = Math.min(1, side / Math.max(width, height));
-    canvas.width = Math.max(1, Math.round(width * scale));
-    canvas.height = Math.max(1, Math.round(height * scale));
-    context.drawImage(source, 0, 0, canvas.width, canvas.height);
-  }
+  const scale = Math.min(1, SIDE / Math.max(width, height));
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  canvas.getContext("2d")!.drawImage(source, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
@@ -40,7 +31,7 @@ function base64(canvas: HTMLCanvasElement): string {
 export async function thumbnail(file: Blob): Promise<string> {
   try {
     const bitmap = await createImageBitmap(file);
-    const made = base64(drawn(bitmap, bitmap.width, bitmap.height, SIDE));
+    const made = base64(drawn(bitmap, bitmap.width, bitmap.height));
     bitmap.close();
     return made;
   } catch {
@@ -66,33 +57,70 @@ export function placeSign(): string {
   return base64(canvas);
 }
 
-/** The middle of a picture, square, for a portrait. Throws where it is no picture. */
-export async function portrait(file: Blob): Promise<Blob> {
-  const bitmap = await createImageBitmap(file);
-  const canvas = drawn(bitmap, bitmap.width, bitmap.height, PORTRAIT_SIDE, true);
-  bitmap.close();
+/** A square part of a picture, in its own pixels. */
+export interface Square {
+  left: number;
+  top: number;
+  edge: number;
+}
+
+/** The part of a picture with this middle that is as large as `zoom` leaves it; it never leaves the picture. */
+export function squareOf(width: number, height: number, zoom: number, x: number, y: number): Square {
+  const edge = Math.min(width, height) / zoom;
+  const within = (middle: number, size: number) => Math.min(Math.max(middle - edge / 2, 0), size - edge);
+  return { left: within(x, width), top: within(y, height), edge };
+}
+
+/** A part of a picture, for a portrait. Throws where the browser makes no picture of it. */
+export function portrait(source: CanvasImageSource, { left, top, edge }: Square): Promise<Blob> {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = Math.max(1, Math.min(PORTRAIT_SIDE, Math.round(edge)));
+  canvas.getContext("2d")!.drawImage(source, left, top, edge, edge, 0, 0, canvas.width, canvas.height);
   return new Promise((done, failed) =>
     canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("no picture"))), "image/jpeg", 0.85),
   );
 }
 
-/** The length in seconds and a small first picture of a video. */
+/** The length in seconds and a small picture of a video, not of its very beginning, which is often black. */
 export async function poster(file: Blob): Promise<{ seconds: number; thumbnail: string }> {
   const video = document.createElement("video");
   const url = URL.createObjectURL(file);
+  const goTo = async (seconds: number) => {
+    const there = happens(video, "seeked");
+    video.currentTime = seconds;
+    await there;
+  };
   try {
     video.muted = true;
     video.preload = "auto";
+    const loaded = happens(video, "loadeddata");
     video.src = url;
-    await new Promise((done, failed) => {
-      video.onloadeddata = done;
-      video.onerror = () => failed(new Error("no video"));
-    });
-    const picture = base64(drawn(video, video.videoWidth, video.videoHeight, SIDE));
-    return { seconds: Number.isFinite(video.duration) ? video.duration : 1, thumbnail: picture };
+    await loaded;
+    if (!Number.isFinite(video.duration)) await goTo(FAR); // what a browser recorded says its length only at its end
+    const seconds = Number.isFinite(video.duration) ? video.duration : 1;
+    await goTo(Math.min(1, seconds / 2));
+    return { seconds, thumbnail: base64(drawn(video, video.videoWidth, video.videoHeight)) };
   } catch {
-    return { seconds: 1, thumbnail: "" };
+    return { seconds: 1, thumbnail: "" }; // the browser cannot read it: others may
   } finally {
+    video.removeAttribute("src");
     URL.revokeObjectURL(url);
   }
+}
+
+/** Wait for an event of a video. Throws when the video is broken, or nothing happens. */
+function happens(video: HTMLVideoElement, what: string): Promise<void> {
+  return new Promise((done, failed) => {
+    const timer = setTimeout(() => failed(new Error(`no ${what}`)), POSTER_MS);
+    const end = (act: () => void) => () => {
+      clearTimeout(timer);
+      act();
+    };
+    video.addEventListener(what, end(done), { once: true });
+    video.addEventListener(
+      "error",
+      end(() => failed(new Error("no video"))),
+      { once: true },
+    );
+  });
 }
