@@ -1,26 +1,35 @@
 """The programs of examples/ do what they say, each in a process of its own, on a real server."""
 
+import asyncio
+import base64
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from standardwebhooks import Webhook
 
 from fsharechat.admin.office import AdminApi
 from fsharechat.client import StreamPart
 from fsharechat.protocol.signals import ContentType, FriendState
 from tools.testing.devices import Handset, log_in
+from tools.testing.hook_receiver import SECRET
 from tools.testing.server import SUPER_CODE, Server, until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 API_KEY = "a-key-of-the-tests-of-examples"
+OTHER_SECRET = "whsec_" + base64.b64encode(b"another secret, of 32 bytes also").decode()
+SECONDS = 60.0
 ANNA, BEN, BOT = "13800000001", "13800000002", "13800000009"
 
 
@@ -161,6 +170,49 @@ async def test_the_history_is_printed_oldest_first(tmp_path: Path, server: Serve
     lines = [json.loads(line) for line in (await program.until_ended()).splitlines()[1:]]
     assert [line["text"] for line in lines] == texts
     assert {line["from"] for line in lines} == {anna.user_id}
+
+
+async def test_the_receiver_of_webhooks_takes_what_is_signed_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    output = tmp_path / "said"
+    program = _listening(output, SECRET, str(port))
+    try:
+        event = {"id": "evt_1", "type": "group.created", "data": {"group": "g1"}}
+        statuses: list[int] = []
+        for said in (event, event, {**event, "id": "evt_2"}, event):
+            secret = SECRET if len(statuses) < 3 else OTHER_SECRET
+            statuses.append(await _posted(f"http://127.0.0.1:{port}/", said, secret))
+    finally:
+        program.kill()
+        program.wait()
+    assert statuses == [204, 204, 204, 401]
+    assert output.read_text().splitlines() == ["group.created {'group': 'g1'}"] * 2
+
+
+def _listening(output: Path, *flags: str) -> subprocess.Popen[bytes]:
+    with output.open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, str(EXAMPLES / "webhook_receiver.py"), *flags],
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+
+
+async def _posted(url: str, event: dict[str, Any], secret: str) -> int:
+    """Post a signed event, as soon as somebody listens, and return the status of the answer."""
+    body, now = json.dumps(event), datetime.now(UTC)
+    headers = {
+        "webhook-id": event["id"],
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(event["id"], now, body),
+    }
+    async with asyncio.timeout(SECONDS), aiohttp.ClientSession() as http:
+        while True:
+            with suppress(aiohttp.ClientConnectorError):
+                async with http.post(url, data=body, headers=headers) as answer:
+                    return answer.status
+            await asyncio.sleep(0.05)
 
 
 def test_every_example_is_run_here() -> None:

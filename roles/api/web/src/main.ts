@@ -6,4 +6,8 @@ import { router } from "./router";
 import "./ui/style.css";
 import { landing } from "./wire/oidc";
 
-createApp(App, { landing: landing(location.hash) }).use(createPinia()).use(i18n).use(router).mount("#app");
+createApp(App, { landing: landing(location.hash) })
+  .use(createPinia())
+  .use(i18n)
+  .use(router)
+  .mount("#app");
