@@ -37,7 +37,7 @@ WINDOW = 10
 PAGES = 30
 FLAT = 2.0
 """How many times as much may be spent where nothing should grow."""
-LINEAR = 1.5
+LINEAR = 2.0
 """How many times as much a copy may cost where there are more of them."""
 
 

@@ -179,7 +179,7 @@ RECORD = """async () => {
     const stopped = new Promise((done) => (recorder.onstop = done));
     recorder.start();
     for (let frame = 0; frame < 25; frame++) {
-        context.fillStyle = frame < 5 ? "black" : "rgb(0 120 255)";
+        context.fillStyle = frame < 1 ? "black" : "rgb(0 120 255)";
         context.fillRect(0, 0, 320, 180);
         context.fillStyle = "white";
         context.fillRect(frame * 10, 80, 20, 20);

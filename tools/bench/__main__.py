@@ -13,8 +13,8 @@ import uvloop
 from .cluster import Layout
 from .folders import check_disk, data_folder, raise_file_limit
 from .gate import (
-    MOST_GROWTH,
     baseline,
+    bound,
     conversions_baseline,
     more_conversions,
     renew,
@@ -301,8 +301,8 @@ async def _gate(arguments: argparse.Namespace) -> None:
         renew(results, found)
     elif more := more_conversions(found, conversions_baseline()):
         raise BenchError(f"conversions that are made more often for each message: {more}")
-    elif min(result.ratio for result in results) > baseline() * MOST_GROWTH:
-        raise BenchError(f"that is more than {MOST_GROWTH} times the baseline")
+    elif min(result.ratio for result in results) > bound():
+        raise BenchError(f"that is more than {bound():.2f}, the bound on this machine")
 
 
 async def _compare(arguments: argparse.Namespace) -> None:

@@ -43,14 +43,14 @@ KNOWN = {
 def machine(folder: Path) -> dict[str, str]:
     """Return the facts about the machine on which the numbers depend. `folder` holds the server's data."""
     return {
-        "cpu": f"{os.cpu_count()} x {_cpu_model()}, load {os.getloadavg()[0]:.2f}",
+        "cpu": f"{os.cpu_count()} x {cpu_model()}, load {os.getloadavg()[0]:.2f}",
         "kernel": platform.release(),
         "python": f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}",
         "disk": f"{filesystem_of(folder)}, a 4 KiB write and fdatasync takes {_sync_ms(folder):.2f} ms",
     }
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":

@@ -6,6 +6,8 @@ const PORTRAIT_SIDE = 320;
 const MOST_BASE64 = 40_000;
 /** A video that says nothing for so long gets no poster. */
 const POSTER_MS = 10_000;
+/** How long a frame is waited for after a seek: at the place where a video is, none comes. */
+const FRAME_MS = 1000;
 /** Beyond the end of any video, seconds. */
 const FAR = 1e7;
 
@@ -87,8 +89,10 @@ export async function poster(file: Blob): Promise<{ seconds: number; thumbnail: 
   const url = URL.createObjectURL(file);
   const goTo = async (seconds: number) => {
     const there = happens(video, "seeked");
+    const drawable = new Promise((done) => video.requestVideoFrameCallback(done)); // it may come later than "seeked"
     video.currentTime = seconds;
     await there;
+    await Promise.race([drawable, new Promise((done) => setTimeout(done, FRAME_MS))]);
   };
   try {
     video.muted = true;
