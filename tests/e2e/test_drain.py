@@ -127,7 +127,7 @@ async def test_the_store_is_closed_to_older_versions(tmp_path: Path) -> None:
         database.execute("UPDATE facts SET value = ? WHERE name = ?", (b"%d" % (fence.LEVEL + 1), fence.NAME))
     database.close()
     code, output, errors = await _run(data)
-    assert (code, output) == (1, "")
+    assert (code, output) == (1, f"admin key: {data}/admin.key\n")
     assert errors.splitlines()[-1] == (
         f"fsharechat: [store] {data}/fsharechat.db: it takes level {fence.LEVEL + 1} and above, "
         f"and {level}: run a newer one"
