@@ -15,6 +15,8 @@ Nothing earlier proves it: a broken connection may still hold bytes that its dev
 """
 
 _NOTHING = -1
+_ALWAYS = 1 << 63
+"""Above every seq."""
 
 
 class Cursor:
@@ -37,6 +39,7 @@ class Cursor:
         "_told",
         "covered",
         "mark",
+        "silent_to",
         "told_at",
     )
 
@@ -54,13 +57,20 @@ class Cursor:
         self._answering = 0
         self._late = 0
         """The lowest entry that the device was told of while answers were being made: they may lack it."""
+        self.silent_to = _ALWAYS
+        """While the device was told of something, it is told of nothing more that is not above this."""
         self._seen = mark
         self._seen_at = 0.0
         """When `covered` was `_seen`. A device that sends something OUTLIVED_SECONDS later has all up to `_seen`."""
 
-    def greeted(self, now: float) -> None:
-        """Note that the CONNECT_ACK told the device the head of the log: it asks by itself now."""
+    def greeted(self, now: float, given: int | None = None) -> None:
+        """Note that the CONNECT_ACK told the device the head of the log: it asks by itself now.
+
+        Unless it was `given` all up to this head before. Then it may have it and not ask: it is told of what follows.
+        """
         self.told_at, self._told = now, _NOTHING
+        if given is not None:
+            self.silent_to = given
 
     def tell(
         self, head: int, now: float, *, most: int | None = None, behind_answers: bool = True
@@ -70,8 +80,13 @@ class Cursor:
         It is told of nothing while its question for the last news is still to come. The same holds while an answer is
         being made, unless `behind_answers` is False. Without news it is told again `most` times.
         """
-        if head <= self.covered or self.told_at is not None or (self._answering and behind_answers):
+        if (
+            head <= self.covered
+            or (self.told_at is not None and head <= self.silent_to)
+            or (self._answering and behind_answers)
+        ):
             return None
+        self.silent_to = _ALWAYS
         if head > self._news:
             self._news, self._repeats = head, 0
         elif most is not None and self._repeats >= most:
@@ -99,7 +114,7 @@ class Cursor:
         self.outlived(heard_at, now)
         if self.told_at is not None and after == self._told:
             self.mark = max(self.mark, self._shows)
-        self.told_at = None
+        self.told_at, self.silent_to = None, _ALWAYS
         self._answering += 1
         if after < self.mark:
             self.covered, self._seen = max(after, 0), self.mark

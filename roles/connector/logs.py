@@ -116,7 +116,8 @@ class OnlineUser:
                 self._tail = Tail(*self._tail_bounds)
             self._tail.add(seq, message)
             for device in self.devices.values():
-                if device.inbox.told_at is None:  # else it is told after its question
+                inbox = device.inbox
+                if inbox.told_at is None or seq > inbox.silent_to:  # else it is told after its question
                     device.notify_inbox()
 
     def behind(self, heads: Heads) -> bool:
@@ -230,7 +231,7 @@ class DeviceLogs:
         self.handed = max(marks.handed, self.inbox.mark)
         """The last entry of the inbox that this device was given, on any connection: it may have it."""
         if heads.seq > self.inbox.mark:
-            self.inbox.greeted(surroundings.time())
+            self.inbox.greeted(surroundings.time(), heads.seq if heads.seq <= self.handed else None)
         self._start = marks
         # Made only when there is something to keep: most devices are idle most of the time.
         self._others: dict[Log, Cursor] | None = None

@@ -163,6 +163,20 @@ async def test_a_device_that_was_told_of_nothing_is_told_of_what_its_mark_says(c
     assert phone.transport.mns() == [5]
 
 
+@pytest.mark.parametrize(("handed", "told"), [(9, [5]), (8, [])])
+async def test_one_that_may_have_everything_is_told_at_once_of_what_comes_after_its_return(
+    connector: Connector, handed: int, told: list[int]
+) -> None:
+    """It asks for nothing after its CONNECT. One that lacks an entry asks by itself, so it is told of nothing yet."""
+    ClaimedInbox(connector, 10)
+    phone = connector.accept()
+    await connector.log_in(phone, head=9, mark=4, handed=handed)
+    connector.deliver(10)
+    assert phone.transport.mns() == told
+    connector.deliver(11)
+    assert phone.transport.mns() == []
+
+
 async def test_a_mark_is_kept_when_the_device_leaves_and_now_and_then(connector: Connector) -> None:
     inbox = ClaimedInbox(connector)
     phone, tablet = await connector.device(), await connector.device(client_id="tablet")
