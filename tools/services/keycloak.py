@@ -3,13 +3,13 @@
 import http.client
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from .install import Installer
 from .places import downloads
-from .service import HOST, SMALL_JAVA, Daemon, Say, Service
+from .service import HOST, SMALL_JAVA, OnePortDaemon, Say, Service
 
 _VERSION = "26.0.7"
 _ARTIFACT = f"org.keycloak:keycloak-quarkus-dist:{_VERSION}:zip"
@@ -20,15 +20,7 @@ ADMIN = PASSWORD = "fsharechat"
 """The administrator of the realm `master`, who makes the others."""
 
 
-class KeycloakDaemon(Daemon):
-    def __init__(self, name: str, folder: Path, port: int) -> None:
-        super().__init__(name, folder)
-        self._port = port
-
-    @property
-    def ports(self) -> Mapping[str, int]:
-        return {"clients": self._port}
-
+class KeycloakDaemon(OnePortDaemon):
     def prepare(self, say: Say) -> None:
         # It writes into its own folder when it starts, so each set has one.
         if self._home.is_dir():

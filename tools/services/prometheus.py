@@ -3,12 +3,11 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import ClassVar
 
 from .install import Installer, program
-from .service import HOST, Daemon, Say, Service
+from .service import HOST, OnePortDaemon, Say, Service
 
 TARGETS = "targets.json"
 """The file in the folder of the daemon that says what to read: Prometheus' `file_sd_configs`. It is read again when
@@ -18,15 +17,7 @@ USER, PASSWORD = "prometheus", "a password for tests"
 """What it shows to the servers."""
 
 
-class PrometheusDaemon(Daemon):
-    def __init__(self, name: str, folder: Path, port: int) -> None:
-        super().__init__(name, folder)
-        self._port = port
-
-    @property
-    def ports(self) -> Mapping[str, int]:
-        return {"clients": self._port}
-
+class PrometheusDaemon(OnePortDaemon):
     def prepare(self, say: Say) -> None:
         self.data.mkdir(exist_ok=True)
         targets = self.folder / TARGETS

@@ -124,6 +124,18 @@ class Daemon(ABC):
         return f"the last lines of {self.log}:\n{last}"
 
 
+class OnePortDaemon(Daemon):
+    """A daemon that has one port, for clients."""
+
+    def __init__(self, name: str, folder: Path, port: int) -> None:
+        super().__init__(name, folder)
+        self._port = port
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return {"clients": self._port}
+
+
 class Service(ABC):
     """A kind of service. An instance is that service in one set."""
 

@@ -2,23 +2,14 @@
 
 import smtplib
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import ClassVar
 
 from .install import Installer
-from .service import HOST, Daemon, Say, Service
+from .service import HOST, OnePortDaemon, Say, Service
 
 
-class SmtpDaemon(Daemon):
-    def __init__(self, name: str, folder: Path, port: int) -> None:
-        super().__init__(name, folder)
-        self._port = port
-
-    @property
-    def ports(self) -> Mapping[str, int]:
-        return {"clients": self._port}
-
+class SmtpDaemon(OnePortDaemon):
     def prepare(self, say: Say) -> None:
         for folder in ("new", "cur", "tmp"):
             (self.data / folder).mkdir(parents=True, exist_ok=True)
