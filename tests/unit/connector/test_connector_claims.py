@@ -61,13 +61,17 @@ class ClaimingClient:
         self.last_covered = self.last_mn = self.ack_head = 0
         self._device: FakeDevice | None = None
 
-    async def connect(self) -> None:
+    async def connect(self, *, crossing: int | None = None) -> None:
+        """Connect, and ask. A new entry with the seq `crossing` comes before that question arrives."""
         mark = self.inbox.marks.get("phone", Mark("anna", "phone", 0, 0, 0))
         self._device = self.connector.accept()
         head = self.inbox.head
         await self.connector.log_in(self._device, head=head, mark=mark.seq, handed=mark.handed)
         claim = self._claim(self)
         self.ack_head = head
+        if crossing is not None:
+            self.inbox.head = crossing
+            self.connector.deliver(crossing)
         await self.ask(claim)
 
     async def ask(self, after: int) -> None:
@@ -138,6 +142,21 @@ async def test_a_device_that_has_less_than_its_mark_gets_all_that_follows(connec
     await client.connect()
     await client.read()
     assert client.has == set(range(5, 21))
+
+
+async def test_news_that_cross_the_first_question_of_such_a_device_take_nothing_from_it(
+    connector: Connector,
+) -> None:
+    """It takes the MN for a promise that it has all before it, asks from there, and drops what comes from below."""
+    inbox = ClaimedInbox(connector, head=20)
+    inbox.marks["phone"] = Mark("anna", "phone", Log.INBOX, 15, 20)
+    client = ClaimingClient(connector, inbox, lambda client: 4)
+    await client.connect(crossing=21)
+    await client.read(answers=False)
+    assert client.has == {5, 6, 7}
+    await client.ask(15)
+    await client.read(answers=False)
+    assert client.has == set(range(5, 11))
 
 
 @pytest.mark.parametrize(("claim", "first"), [(5, 6), (19, 18)])
