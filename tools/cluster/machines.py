@@ -37,6 +37,8 @@ _PORTS = {
     "api": {"http": 8081, "metrics": 9103},
 }
 """The ports of each role, in the order of their start."""
+_PROCESSES = len(_PORTS) + 3
+"""The processes of each machine: the roles and the services."""
 _GALERA = (3306, 4567, 4568, 4444)
 _KAFKA = (9092, 9093, 9094)
 _ZOOKEEPER = 2181
@@ -184,7 +186,7 @@ class Machines:
         for machine in machines:
             self.network.plug(machine.number)
         databases = [machine.database for machine in self.machines()]
-        with ThreadPoolExecutor(max_workers=2 * len(machines) + 1) as pool:
+        with ThreadPoolExecutor(max_workers=_PROCESSES * len(machines)) as pool:
             wanted = [machine.database.name for machine in machines]
             starts = [pool.submit(start_cluster, databases, say, cancelled, wanted)]
             for machine in machines:

@@ -1,12 +1,15 @@
 """A cluster on several machines for tests, by `scripts/cluster machines`: the fixture `machines`."""
 
+import asyncio
 import os
+import time
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from tools.testing.cluster import SETTINGS, LiveCluster, take_down_old_clusters
 from tools.testing.command import UNAVAILABLE, check
+from tools.testing.server import BOUND
 
 COUNT = 3
 
@@ -24,6 +27,20 @@ class LiveMachines(LiveCluster):
             pytest.skip(done.stderr.strip())
         check(done)
         self._info = self.info()
+
+    async def until_well(self) -> None:
+        """Wait until all processes are ready, and all machines are whole."""
+        status = ""
+
+        async def is_well() -> bool:
+            nonlocal status
+            done = await asyncio.to_thread(self.run, "status")
+            status = done.stdout
+            return done.returncode == 0
+
+        deadline = time.monotonic() + 3 * BOUND
+        while not await is_well():
+            assert time.monotonic() < deadline, f"the machines are not well:\n{status}"
 
     def cut(self, name: str) -> None:
         """Cut a machine off from everybody."""
