@@ -85,7 +85,7 @@ def checked(
 
 def lacks(claims: Claims, settings: OidcSettings) -> bool:
     """Return whether an ID token leaves out what the provider was asked for, so that userinfo may say it."""
-    wanted = [(settings.required_claim,)] if settings.required_claim else []
+    wanted: list[tuple[str, ...]] = [(settings.required_claim,)] if settings.required_claim else []
     wanted += [
         (name, f"{name}_verified")
         for name in (settings.email_claim, settings.number_claim)

@@ -20,6 +20,7 @@ from fsharechat.store import oidc, personal, users
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.api.gate import digest_of
 from tests.unit.api.api_kit import ApiAnswer, Site
+from tests.unit.api.office_kit import Desk
 from tools.testing.fake_provider import ANN, CLIENT, SECRET, FakeProvider, SigningKey
 
 PUBLIC = "http://localhost:8081"
@@ -557,6 +558,48 @@ async def test_a_wrong_request_of_a_terminal_is_refused(site: Site, body: object
     assert (await site.post("/oidc/device/login", body)).status == 400
 
 
+async def test_an_administrator_sees_and_takes_the_account_of_a_user(
+    site: Site, browser: Browser, provider: FakeProvider
+) -> None:
+    uid = (await browser.log_in()).body["result"]["userId"]
+    place = f"/admin/users/{EMAIL}/accounts"
+    (account,) = (await Desk(site).ask("GET", place)).body["result"]["accounts"]
+    assert (account["issuer"], account["subject"]) == (provider.issuer, ANN["sub"])
+    exported = (await Desk(site).ask("GET", f"/admin/users/{uid}/export?after=accounts:")).body["result"]
+    assert [(one["issuer"], one["subject"]) for one in exported["rows"]] == [(provider.issuer, ANN["sub"])]
+    taken = await Desk(site).ask("DELETE", f"{place}/{account['id']}")
+    assert (taken.status, taken.body["result"]["accounts"]) == (200, [account])
+    assert (await Desk(site).ask("DELETE", f"{place}/{account['id']}")).status == 404
+    assert (await Desk(site).ask("GET", place)).body["result"]["accounts"] == []
+    entries = (await Desk(site).ask("GET", "/admin/audit?op=users.unbind")).body["result"]["entries"]
+    assert [(one["target"], one["status"]) for one in entries] == [(uid, 404), (uid, 200)]
+    # The address is the user's still, so the account leads to nobody.
+    assert (await browser.log_in("web-2")).code == LoginCode.INVALID_NUMBER
+
+
+class TestWithoutCodes:
+    @pytest.fixture
+    def more(self) -> dict[str, object]:
+        return {"codes": False}
+
+    @pytest.fixture
+    def codes(self) -> s.CodesSettings:
+        return s.CodesSettings(super_code="Sesam66")
+
+    async def test_no_codes_are_sent_but_administrators_and_the_super_code_let_in(
+        self, site: Site, browser: Browser
+    ) -> None:
+        for number in (EMAIL, "13812345678", "nonsense"):
+            refused = await site.send_code(number)
+            assert (refused.status, refused.code) == (200, LoginCode.MISCONFIGURED)
+        assert refused.body["message"] == "此处不发送验证码，请用公司账号登录"
+        assert [line for line in site.logs if line["event"] == "login code"] == []
+        uid = (await browser.log_in()).body["result"]["userId"]
+        made = (await Desk(site).ask("POST", f"/admin/users/{uid}/code")).body["result"]
+        assert (await site.login(made["code"], EMAIL)).body["result"]["userId"] == uid
+        assert (await site.login("Sesam66", EMAIL)).body["result"]["userId"] == uid
+
+
 class TestRegistration:
     @pytest.fixture(params=["allowed", "invited", "closed"])
     def registration(self, request: pytest.FixtureRequest) -> s.RegistrationSettings:
@@ -600,6 +643,7 @@ class TestRegistration:
         ({"required_claim": "groups"}, "must be set together"),
         ({"link": "always"}, "'never' or 'verified'"),
         ({"label": ""}, "at least 1 character"),
+        ({"codes": False}, "only where issuer is set"),
     ],
 )
 def test_wrong_settings_say_what_would_be_right(values: dict[str, Any], problem: str) -> None:
