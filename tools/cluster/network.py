@@ -80,6 +80,9 @@ class MachineNetwork:
         """Remove all of it that is there."""
         for path in _NAMESPACES.glob(f"fshare{self.number}m*"):
             _run("ip", "netns", "del", path.name)
+        # A namespace lives on while a connection of it does, and its cable with it.
+        for path in _INTERFACES.glob(f"fshare{self.number}m*"):
+            _run("ip", "link", "del", path.name)
         if self.taken:
             _run("ip", "link", "del", self._bridge)
 
