@@ -61,6 +61,7 @@ class MachineNetwork:
             for number in range(1, machines + 1):
                 self._open_machine(number)
         except ServicesError as error:
+            self.close()
             raise Unavailable(f"network namespaces cannot be made here: {error}") from error
 
     def _open_machine(self, number: int) -> None:
