@@ -5,8 +5,8 @@ Secrets, login codes and message texts are not passed to the log. `mask_secrets`
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import Any, TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -17,6 +17,9 @@ from fsharechat.tracing import TRACING
 
 CODE_EVENT = "login code"
 """The event in which the code provider `log` may show a code."""
+
+MISSING = "lines of the log are missing: it could not be written"
+"""The event with the number of lines, once it can be written again."""
 
 _SECRET_KEYS = frozenset({"password", "token", "secret"})
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -46,13 +49,14 @@ def configure(log: LogSettings, stream: TextIO | None = None) -> None:
         _stamper(readable),
     ]
     render = _console(stream) if readable else _json()
+    unfailing = _UnfailingStream(stream, [_stamper(readable), *render])
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=_Logger,
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, unfailing)),
         cache_logger_on_first_use=True,
     )
-    _route_standard_library(stream, shared, render)
+    _route_standard_library(unfailing, shared, render)
     set_level(log.level)
 
 
@@ -100,7 +104,9 @@ def _dumps(event: Mapping[str, Any], **_: Any) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def _route_standard_library(stream: TextIO, shared: list[Processor], render: list[Processor]) -> None:
+def _route_standard_library(
+    stream: "_UnfailingStream", shared: list[Processor], render: list[Processor]
+) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -114,6 +120,43 @@ def _route_standard_library(stream: TextIO, shared: list[Processor], render: lis
     for name in _MUTE:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     logging.captureWarnings(True)
+
+
+class _UnfailingStream:
+    """A stream that drops what it cannot write. A full disk must not break the work that logs a line.
+
+    When it can write again, a line says how many others are missing.
+    """
+
+    def __init__(self, stream: TextIO, render: Sequence[Processor]) -> None:
+        self._stream = stream
+        self._render = render
+        self._missing = 0
+        self._wrote = True
+
+    def write(self, text: str) -> None:
+        try:
+            if self._missing:
+                self._stream.write(self._line())
+                self._stream.flush()
+                self._missing = 0
+            self._stream.write(text)
+            self._wrote = True
+        except OSError:
+            self._missing += 1
+            self._wrote = False
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._missing += self._wrote
+
+    def _line(self) -> str:
+        event: Any = {"event": MISSING, "level": "warning", "lines": self._missing}
+        for process in self._render:
+            event = process(None, "warning", event)
+        return f"{event}\n"
 
 
 class _NoRepeats(logging.Filter):

@@ -40,18 +40,19 @@ class MachineFault(NamedTuple):
 
 
 def repair(it: LiveMachines, machine: str) -> None:
-    """Make room on a full disk, and start what the full disk has ended. A database that cannot go on may hang."""
+    """Make room on a full disk, and start what it has ended. The database runs, but may have left its cluster."""
     it.empty(machine)
-    it.kill(machine.replace("machine", "galera"))
+    it.stop(machine.replace("machine", "galera"))
     it.start(machine)
 
 
+# All processes write to the database of the first machine until they lose it, then to that of the second.
 FAULTS = (
-    MachineFault("killed", "machine-1", LiveMachines.kill, LiveMachines.start),
-    MachineFault("frozen", "machine-2", LiveMachines.pause, LiveMachines.resume),
-    MachineFault("cut off from all", "machine-3", LiveMachines.cut, LiveMachines.mend),
-    MachineFault("cut off from the others", "machine-1", LiveMachines.cut_from_others, LiveMachines.mend),
-    MachineFault("disk full", "machine-2", LiveMachines.fill, repair),
+    MachineFault("disk full", "machine-1", LiveMachines.fill, repair),
+    MachineFault("killed", "machine-2", LiveMachines.kill, LiveMachines.start),
+    MachineFault("frozen", "machine-3", LiveMachines.pause, LiveMachines.resume),
+    MachineFault("cut off from all", "machine-1", LiveMachines.cut, LiveMachines.mend),
+    MachineFault("cut off from the others", "machine-2", LiveMachines.cut_from_others, LiveMachines.mend),
 )
 
 

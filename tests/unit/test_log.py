@@ -1,8 +1,12 @@
+import errno
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,3 +170,30 @@ def test_a_library_that_says_the_same_all_the_time_is_heard_once_in_a_while(
         "something else",
         "Failed fetch messages from afterwards",
     ]
+
+
+def test_a_full_disk_breaks_nothing_that_logs() -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - it raises when it closes
+    try:
+        log.configure(LogSettings(format="json"), full)
+        structlog.get_logger().warning("something")
+        logging.getLogger("library").warning("something")
+    finally:
+        with suppress(OSError):
+            full.close()
+
+
+def test_after_a_full_disk_the_log_says_how_much_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, logger = configured()
+    with monkeypatch.context() as disk:
+        disk.setattr(stream, "write", _no_room)
+        disk.setattr(stream, "flush", _no_room)
+        logger.warning("dropped")
+        logger.warning("dropped")
+    logger.warning("there is room")
+    said = [(line["event"], line.get("lines")) for line in lines(stream)]
+    assert said == [(log.MISSING, 2), ("there is room", None)]
+
+
+def _no_room(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

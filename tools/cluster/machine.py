@@ -44,10 +44,12 @@ class Machine:
 
     @property
     def state(self) -> str:
-        """Of the network and the disk: "cut", "full" or "well"."""
+        """ "cut", "full", "apart" while its services miss those of another machine, or "well"."""
         if self._network.is_cut(self.number):
             return "cut"
-        return "full" if self._filler.exists() else "well"
+        if self._filler.exists():
+            return "full"
+        return "well" if all(daemon.together() for daemon in self.daemons) else "apart"
 
     def stop(self, say: Say) -> None:
         """Stop its processes in order: the roles drain first."""

@@ -61,6 +61,7 @@ class MachineNetwork:
             for number in range(1, machines + 1):
                 self._open_machine(number)
         except ServicesError as error:
+            self.close()
             raise Unavailable(f"network namespaces cannot be made here: {error}") from error
 
     def _open_machine(self, number: int) -> None:
@@ -80,6 +81,9 @@ class MachineNetwork:
         """Remove all of it that is there."""
         for path in _NAMESPACES.glob(f"fshare{self.number}m*"):
             _run("ip", "netns", "del", path.name)
+        # A namespace lives on while a connection of it does, and its cable with it.
+        for path in _INTERFACES.glob(f"fshare{self.number}m*"):
+            _run("ip", "link", "del", path.name)
         if self.taken:
             _run("ip", "link", "del", self._bridge)
 

@@ -82,10 +82,11 @@ def _down(it: Machines, _: argparse.Namespace) -> int:
 def _status(it: Machines, _: argparse.Namespace) -> int:
     daemons = it.daemons()
     print(report.table(daemons))
-    for machine in it.machines():
-        print(f"{machine.name} ({machine.host}): {machine.state}")
-    machines_are_well = all(machine.state == "well" for machine in it.machines())
-    return 0 if machines_are_well and all(one.state == "ready" for one in daemons) else EXIT_FAILED
+    machines = {machine: machine.state for machine in it.machines()}
+    for machine, state in machines.items():
+        print(f"{machine.name} ({machine.host}): {state}")
+    states = [*(state for state in machines.values() if state != "well"), *(one.state for one in daemons)]
+    return 0 if all(state == "ready" for state in states) else EXIT_FAILED
 
 
 def _env(it: Machines, arguments: argparse.Namespace) -> int:

@@ -133,6 +133,10 @@ exec {method} "$@"
         wanted = {"wsrep_ready": "ON", "wsrep_cluster_status": "Primary", "wsrep_local_state": _SYNCED}
         return found == wanted
 
+    def together(self) -> bool:
+        rows = self.query("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'")
+        return rows is not None and [int(str(size)) for _, size in rows] == [len(self._cluster)]
+
     def position(self) -> tuple[bool, int]:
         """The position of its data: whether it was the last to stop in order, and its last transaction."""
         state = self._state()

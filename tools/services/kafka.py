@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from .certificates import Authority
 from .install import Installer, program, run
@@ -131,7 +131,19 @@ transaction.state.log.min.isr={safe}
         ]
 
     def ready(self) -> bool:
-        return asyncio.run(_serves(f"{self.location.host}:{self._port}", self._quorum.number))
+        # It is one of its cluster, and has what the others have of all topics that it keeps.
+        number = self._quorum.number
+        found = self._found()
+        behind = [one for one in found.partitions if number in one["replicas"] and number not in one["isr"]]
+        return number in found.brokers and not behind
+
+    def together(self) -> bool:
+        found = self._found()
+        behind = [one for one in found.partitions if set(one["isr"]) != set(one["replicas"])]
+        return len(found.brokers) == len(self._quorum.controllers) and not behind
+
+    def _found(self) -> "KafkaState":
+        return asyncio.run(_ask(f"{self.location.host}:{self._port}"))
 
 
 def cluster_id(random: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
@@ -157,8 +169,14 @@ class Kafka(Service):
         return {"FSHARECHAT_BUS__URL": f"kafka://{HOST}:{self.ports[0]}"}
 
 
-async def _serves(address: str, number: int) -> bool:
-    """Whether a broker is one of its cluster, and has what the others have of all topics that it keeps."""
+class KafkaState(NamedTuple):
+    """What a broker says of its cluster; nothing if it does not answer."""
+
+    brokers: Sequence[int]
+    partitions: Sequence[Mapping[str, Any]]
+
+
+async def _ask(address: str) -> KafkaState:
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
@@ -167,10 +185,11 @@ async def _serves(address: str, number: int) -> bool:
     try:
         await admin.start()
         brokers = (await admin.describe_cluster())["brokers"]
-        partitions = [part for topic in await admin.describe_topics() for part in topic["partitions"]]
+        topics = await admin.describe_topics()
     except KafkaError:
-        return False
+        return KafkaState([], [])
     finally:
         await admin.close()
-    behind = [one for one in partitions if number in one["replicas"] and number not in one["isr"]]
-    return number in [broker["node_id"] for broker in brokers] and not behind
+    return KafkaState(
+        [one["node_id"] for one in brokers], [part for topic in topics for part in topic["partitions"]]
+    )

@@ -78,6 +78,10 @@ class Daemon(ABC):
     def ready(self) -> bool:
         """Whether it answers like a client needs it. This takes a few seconds at most."""
 
+    def together(self) -> bool:
+        """Whether it works together with all others of its kind, if there are several."""
+        return True
+
     def environment(self) -> dict[str, str]:
         """Variables for the process, beside those of the script."""
         return {}
