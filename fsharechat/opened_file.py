@@ -16,7 +16,7 @@ class OpenedFile:
         self._file: BinaryIO | None = None
         self._closed = False
 
-    def open(self, mode: Literal["rb", "xb"]) -> BinaryIO:
+    def open(self, mode: Literal["rb", "xb", "r+b"]) -> BinaryIO:
         with self._lock:
             if self._closed:
                 raise OSError(errno.ECANCELED, "nobody waits for it", str(self._path))

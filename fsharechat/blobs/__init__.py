@@ -48,6 +48,21 @@ class Upload(NamedTuple):
     """The object's name, if only `Blobs.kept` tells what was uploaded; "" if the upload is counted when it comes."""
 
 
+PART_BYTES = 8 << 20
+"""How much of a file goes up at a time, if it goes in parts."""
+
+UNFINISHED_SECONDS = 86_400
+"""How long a file that goes up in parts is waited for after its last part, s."""
+
+
+class UploadPart(NamedTuple):
+    """The next part of a file that goes up in parts: `length` bytes from `offset`, 0 if the file is whole."""
+
+    upload: Upload
+    offset: int
+    length: int
+
+
 class StoredFile(NamedTuple):
     """An existing file: its size in bytes, and the time (ms) when it came."""
 
@@ -99,6 +114,25 @@ class Blobs(ABC):
 
         It never replaces another user's file. Raises KeyRefused, BlobsError and StoreError.
         """
+
+    @abstractmethod
+    async def is_begun(self, kind: MediaType, key: str, uid: str, size: int) -> bool:
+        """Return whether a file of `size` bytes is here already, or on its way in parts.
+
+        Raises KeyRefused, BlobsError and StoreError.
+        """
+
+    @abstractmethod
+    async def next_part(self, kind: MediaType, key: str, uid: str, size: int) -> UploadPart:
+        """Return the place for the next part of a file of `size` bytes, and begin the upload where it is not begun.
+
+        A key and a size stand for one content: who sends another one takes another key. The file appears when it is
+        whole, at the latest with the call that says so. Raises KeyRefused, BlobsError and StoreError.
+        """
+
+    @abstractmethod
+    async def sweep(self) -> None:
+        """Remove the parts of files that were not finished in UNFINISHED_SECONDS. Raises BlobsError."""
 
     async def kept(self, kind: MediaType, name: str) -> StoredFile | None:
         """Return the file of an upload with a `name`, None if there is none. Raises BlobsError."""

@@ -19,8 +19,19 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from fsharechat.blobs import BUCKETS, Blobs, BlobsError, FileGone, KeptFile, Upload, host_and_port
-from fsharechat.blobs.keys import Uploaders, identity, place
+from fsharechat.blobs import (
+    BUCKETS,
+    PART_BYTES,
+    UNFINISHED_SECONDS,
+    Blobs,
+    BlobsError,
+    FileGone,
+    KeptFile,
+    Upload,
+    UploadPart,
+    host_and_port,
+)
+from fsharechat.blobs.keys import Place, Uploaders, identity, place, uploader_of
 from fsharechat.opened_file import OpenedFile
 from fsharechat.process import sync, unusable
 from fsharechat.protocol.signals import MediaType
@@ -32,9 +43,8 @@ ROUTE = "/media"
 """The path below the public address under which buckets are served."""
 
 _INCOMING = "incoming"
-_ABANDONED_SECONDS = 86_400
-"""The age, s, at which a start removes the unfinished uploads of killed processes: no process still writes them."""
-
+_PART = ".part"
+"""The ending of a file in `incoming` that goes up in parts. Its name begins with the folder of its uploader."""
 
 _LOOK_BYTES = 16 << 20
 """After so many bytes of a file the free space is checked again."""
@@ -51,6 +61,10 @@ class FileTooLarge(BlobsError):
 
 class NoRoom(BlobsError):
     """The disk has no free space except the reserve."""
+
+
+class PartMissing(BlobsError):
+    """The bytes before this part are not here."""
 
 
 class DirectoryBlobs(Blobs):
@@ -101,6 +115,43 @@ class DirectoryBlobs(Blobs):
         url = f"{self.bucket_url(kind)}/{quote(where.name)}?expires={expires}&signature={signature}"
         return Upload(self.bucket_url(kind) + where.folder, url, *host_and_port(self.address))
 
+    async def is_begun(self, kind: MediaType, key: str, uid: str, size: int) -> bool:
+        where = place(kind, key, await self._uploaders.folder(uid))
+        return await self._in_thread(self._arrived, BUCKETS[kind], where.name, size) > 0
+
+    async def next_part(self, kind: MediaType, key: str, uid: str, size: int) -> UploadPart:
+        bucket, where = BUCKETS[kind], place(kind, key, await self._uploaders.folder(uid))
+        offset = await self._in_thread(self._arrived, bucket, where.name, size)
+        return UploadPart(
+            await self._part_upload(kind, where, size, offset), offset, min(size - offset, PART_BYTES)
+        )
+
+    async def _part_upload(self, kind: MediaType, where: Place, size: int, offset: int) -> Upload:
+        expires = str(int(time.time() + self._url_seconds))
+        signature = await self._sign(BUCKETS[kind], where.name, expires, str(size), str(offset))
+        query = f"expires={expires}&size={size}&offset={offset}&signature={signature}"
+        url = f"{self.bucket_url(kind)}/{quote(where.name)}?{query}"
+        return Upload(self.bucket_url(kind) + where.folder, url, *host_and_port(self.address))
+
+    def _unfinished(self, bucket: str, name: str, size: int) -> Path:
+        """Return the path of a file that goes up in parts."""
+        digest = sha256(f"{bucket}\n{size}\n{self.kept_name(name)}".encode()).hexdigest()
+        return self._incoming / f"{uploader_of(name)}-{digest}{_PART}"
+
+    def _arrived(self, bucket: str, name: str, size: int) -> int:
+        """Return how many bytes of a file are here. It is put into its place if that was all that is missing."""
+        unfinished, target = self._unfinished(bucket, name, size), self.file(bucket, name)
+        try:
+            arrived = unfinished.stat().st_size
+        except FileNotFoundError:
+            with suppress(FileNotFoundError):
+                return size if target.stat().st_size == size else 0
+            return 0
+        if arrived == size:
+            with suppress(FileNotFoundError), unfinished.open("r+b") as file:  # another process does the same
+                _finish_parts(file, target, size)
+        return arrived
+
     async def put(self, kind: MediaType, key: str, data: bytes, content_type: str) -> str:
         where = place(kind, key)
 
@@ -110,9 +161,12 @@ class DirectoryBlobs(Blobs):
         await self.receive(BUCKETS[kind], where.name, whole())
         return f"{self.bucket_url(kind)}{where.folder}/{key}"
 
-    async def allows(self, bucket: str, name: str, expires: str, signature: str) -> bool:
-        """Return whether a url for an upload is from this deployment and still valid."""
-        right = await self._sign(bucket, name, expires)
+    async def allows(self, bucket: str, name: str, expires: str, signature: str, *part: str) -> bool:
+        """Return whether a url for an upload is from this deployment and still valid.
+
+        `part`: the size of a file that goes up in parts, and the offset of this one.
+        """
+        right = await self._sign(bucket, name, expires, *part)
         return hmac.compare_digest(right.encode(), signature.encode()) and int(expires) > time.time()
 
     def file(self, bucket: str, name: str) -> Path:
@@ -189,6 +243,61 @@ class DirectoryBlobs(Blobs):
         finally:
             await asyncio.shield(self._in_thread(temporary.discard))
 
+    async def receive_part(
+        self, bucket: str, name: str, size: int, offset: int, chunks: AsyncIterator[bytes]
+    ) -> None:
+        """Keep a part of a file while it arrives; what is here stays if `chunks` fails. The last one makes it whole.
+
+        Two that send the same part write the same bytes to the same place. Raises FileTooLarge, PartMissing, NoRoom
+        and BlobsError.
+        """
+        if size > self.max_bytes:
+            raise FileTooLarge(f"more than {self.max_bytes} bytes")
+        most = min(size - offset, PART_BYTES)
+        await self._in_thread(self._look_for_room, most)
+        path = self._unfinished(bucket, name, size)
+        await self._in_thread(self._make_room_for, path, size, offset)
+        opened = OpenedFile(path)
+        arrived = 0
+        try:
+            file = await self._in_thread(opened.open, "r+b")
+            await self._in_thread(file.seek, offset)
+            async for chunk in chunks:
+                if arrived + len(chunk) > most:
+                    raise FileTooLarge(f"a part of more than {most} bytes")
+                await self._in_thread(file.write, chunk)
+                arrived += len(chunk)
+            if offset + arrived == size:
+                await self._in_thread(_finish_parts, file, self.file(bucket, name), size)
+        finally:
+            await asyncio.shield(self._in_thread(opened.close))
+
+    def _make_room_for(self, path: Path, size: int, offset: int) -> None:
+        """Make the file of a part, after older unfinished ones of this user: together they have `max_bytes`."""
+        user = path.name.partition("-")[0]
+        others = sorted((one for one in self._parts(user) if one[2] != path), reverse=True)
+        left = self.max_bytes - size
+        for _, others_size, other in others:
+            left -= others_size
+            if left < 0:
+                other.unlink(missing_ok=True)
+        if offset == 0:
+            path.touch()
+        elif not path.exists() or path.stat().st_size < offset:
+            raise PartMissing(f"the first {offset} bytes are not here")
+
+    def _parts(self, user: str = "") -> list[tuple[float, int, Path]]:
+        """Return the unfinished files of a user, or of all: the time of the last part, s, and the size."""
+        found = []
+        for path in self._incoming.glob(f"{user}*{_PART}"):
+            with suppress(FileNotFoundError):
+                about = path.stat()
+                found.append((about.st_mtime, about.st_size, path))
+        return found
+
+    async def sweep(self) -> None:
+        await self._in_thread(_remove_old, self._incoming, f"*{_PART}")
+
     def _look_for_room(self, size: int) -> None:
         free = shutil.disk_usage(self._incoming).free
         if free - size < self._reserve_bytes:
@@ -225,10 +334,14 @@ class DirectoryBlobs(Blobs):
         probe = self._incoming / secrets.token_hex(16)
         probe.touch()
         probe.unlink()
-        for left in self._incoming.iterdir():
-            with suppress(FileNotFoundError):  # another process does the same
-                if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-                    left.unlink()
+        _remove_old(self._incoming, "*")  # of killed processes too: none still writes them
+
+
+def _remove_old(incoming: Path, pattern: str) -> None:
+    for left in incoming.glob(pattern):
+        with suppress(FileNotFoundError):  # another process does the same
+            if time.time() - left.stat().st_mtime > UNFINISHED_SECONDS:
+                left.unlink()
 
 
 def _names(folder: Path) -> list[str]:
@@ -246,6 +359,15 @@ def _files(folder: Path) -> list[KeptFile]:
             about = (folder / name).stat()
             found.append(KeptFile(name, about.st_size, about.st_mtime_ns // 1_000_000))
     return found
+
+
+def _finish_parts(file: BinaryIO, target: Path, size: int) -> None:
+    """Put a file into its place that has come in parts, unless somebody else does so now. Raises PartMissing."""
+    try:
+        _finish(file, target)
+    except FileNotFoundError:
+        if not target.exists() or target.stat().st_size != size:
+            raise PartMissing(f"the {size} bytes are not here any more") from None
 
 
 def _finish(file: BinaryIO, target: Path) -> None:

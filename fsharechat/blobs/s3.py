@@ -2,14 +2,26 @@
 
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from fsharechat.blobs import BUCKETS, Blobs, FileGone, KeptFile, StoredFile, Upload, host_and_port
-from fsharechat.blobs.keys import Uploaders, place
+from fsharechat.blobs import (
+    BUCKETS,
+    PART_BYTES,
+    UNFINISHED_SECONDS,
+    Blobs,
+    FileGone,
+    KeptFile,
+    StoredFile,
+    Upload,
+    UploadPart,
+    host_and_port,
+)
+from fsharechat.blobs.keys import Place, Uploaders, place
 from fsharechat.blobs.s3_client import NO_OBJECT, connect, error_code, explained, pieces
 from fsharechat.blobs.types import DOWNLOAD, by_name
 from fsharechat.protocol.signals import MediaType
@@ -20,6 +32,8 @@ _NOT_THERE = NO_OBJECT | {"403"}
 """The answers to a HEAD for a missing object: 403 if the key may not list the bucket."""
 _NO_BUCKET = "NoSuchBucket"
 _TO_BE_MADE = {_NO_BUCKET, "NoSuchBucketPolicy"}
+_NO_UPLOAD = "NoSuchUpload"
+_MOST_PARTS = 10_000
 _NO_CORS = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 
 
@@ -74,8 +88,92 @@ class S3Blobs(Blobs):
             Params={"Bucket": BUCKETS[kind], "Key": where.name},
             ExpiresIn=int(self._settings.url_seconds),
         )
+        return self._upload(kind, where, url)
+
+    async def is_begun(self, kind: MediaType, key: str, uid: str, size: int) -> bool:
+        name = place(kind, key, await self._uploaders.folder(uid)).name
+        async with self._errors(f"bucket {BUCKETS[kind]}"):
+            if await self._multipart(kind, name) is not None:
+                return True
+        found = await self.kept(kind, name)
+        return found is not None and found.size == size
+
+    async def next_part(self, kind: MediaType, key: str, uid: str, size: int) -> UploadPart:
+        bucket, where = BUCKETS[kind], place(kind, key, await self._uploaders.folder(uid))
+        part_bytes = max(PART_BYTES, -(-size // _MOST_PARTS))
+        async with self._errors(f"bucket {bucket}"):
+            upload_id = await self._multipart(kind, where.name)
+            parts: list[Any] = []
+            if upload_id is not None:
+                parts = await self._parts(bucket, where.name, upload_id)
+                sizes = [min(part_bytes, size - at) for at in range(0, size, part_bytes)]
+                if [part["Size"] for part in parts] != sizes[: len(parts)]:  # of another size
+                    await self._abort(bucket, where.name, upload_id)
+                    upload_id, parts = None, []
+            elif (found := await self.kept(kind, where.name)) is not None and found.size == size:
+                return UploadPart(self._upload(kind, where, ""), size, 0)
+            if upload_id is None:
+                upload_id = await self._begin(bucket, where.name)
+            offset = sum(part["Size"] for part in parts)
+            if offset == size:
+                done = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+                await self._client.complete_multipart_upload(
+                    Bucket=bucket, Key=where.name, UploadId=upload_id, MultipartUpload={"Parts": done}
+                )
+                return UploadPart(self._upload(kind, where, ""), size, 0)
+            length = min(part_bytes, size - offset)
+            about = {"UploadId": upload_id, "PartNumber": len(parts) + 1, "ContentLength": length}
+            url = await self._signer.generate_presigned_url(
+                "upload_part",
+                Params={"Bucket": bucket, "Key": where.name, **about},
+                ExpiresIn=int(self._settings.url_seconds),
+            )
+        return UploadPart(self._upload(kind, where, url), offset, length)
+
+    def _upload(self, kind: MediaType, where: Place, url: str) -> Upload:
         server, port = host_and_port(self._public_url)
         return Upload(self.bucket_url(kind) + where.folder, url, server, port, where.name)
+
+    async def _multipart(self, kind: MediaType, name: str) -> str | None:
+        """Return the id of the upload in parts of an object, the first one if two were begun at once."""
+        # (MinIO finds an upload only by its whole name.)
+        answer = await self._client.list_multipart_uploads(Bucket=BUCKETS[kind], Prefix=name)
+        found = [one for one in answer.get("Uploads", ()) if one["Key"] == name]
+        first = min(found, key=lambda one: (one["Initiated"], one["UploadId"]), default=None)
+        return first and str(first["UploadId"])
+
+    async def _parts(self, bucket: str, name: str, upload_id: str) -> list[Any]:
+        """Return the parts that are there without a gap from the first on."""
+        found = []
+        pages = self._client.get_paginator("list_parts").paginate(Bucket=bucket, Key=name, UploadId=upload_id)
+        async for page in pages:
+            found += page.get("Parts", ())
+        return [part for number, part in enumerate(found, 1) if part["PartNumber"] == number]
+
+    async def _begin(self, bucket: str, name: str) -> str:
+        shown = by_name(name)
+        begun = await self._client.create_multipart_upload(
+            Bucket=bucket, Key=name, ContentType=shown.content_type if shown else DOWNLOAD
+        )
+        return str(begun["UploadId"])
+
+    async def _abort(self, bucket: str, name: str, upload_id: str) -> None:
+        try:
+            await self._client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload_id)
+        except ClientError as error:
+            if error_code(error) != _NO_UPLOAD:  # another process does the same
+                raise
+
+    async def sweep(self) -> None:
+        # MinIO lists nothing here: it removes such parts itself, after a day.
+        before = time.time() - UNFINISHED_SECONDS
+        for bucket in BUCKETS.values():
+            async with self._errors(f"bucket {bucket}"):
+                pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
+                async for page in pages:
+                    for one in page.get("Uploads", ()):
+                        if one["Initiated"].timestamp() < before:
+                            await self._abort(bucket, one["Key"], one["UploadId"])
 
     async def kept(self, kind: MediaType, name: str) -> StoredFile | None:
         async with self._errors(f"bucket {BUCKETS[kind]}"):

@@ -11,9 +11,10 @@ from io import BytesIO
 from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
+from fsharechat.client.errors import ClientError, Closed, Disconnected, MediaError, RequestTimeout
 from fsharechat.client.models import SentMessage
 from fsharechat.client.thumbnail import thumbnail
-from fsharechat.client.transfer import Progress, Transfer
+from fsharechat.client.transfer import Progress, Transfer, size_of
 from fsharechat.client.transport import SendRequest, ask
 from fsharechat.opened_file import OpenedFile
 from fsharechat.protocol import messages_pb2 as pb
@@ -21,6 +22,13 @@ from fsharechat.protocol.signals import ContentType, MediaType, PersistFlag, Sub
 
 MAX_BYTES = 1 << 30
 MAX_NAME_BYTES = 120
+PARTS_FROM = 8 << 20
+"""Files of so many bytes go up in parts. A connection that breaks costs only the rest of its part."""
+PART_TRIES = 10
+"""How often it is tried to get further than before."""
+PAUSE_SECONDS = 1.0
+_PASSING = frozenset({None, 409, 500, 502, 503, 504})
+"""The status of an upload that may go better the next time."""
 IMAGE_DIGEST = "[图片]"
 VOICE_DIGEST = "[语音]"
 VIDEO_DIGEST = "[视频]"
@@ -54,7 +62,8 @@ class Send(Protocol):
 
 
 class Media:
-    """`Client.media`. The bytes go straight to the media store, in pieces.
+    """`Client.media`. The bytes go straight to the media store, in pieces, and large files go on where a
+    connection broke.
 
     Errors besides those of every request: MediaError if the store refuses, stands still (`Options.media_timeout`) or
     cannot be reached, and OSError for the files of this machine. Cancelling stops a transfer at once.
@@ -208,10 +217,47 @@ class Media:
     ) -> tuple[str, int]:
         key = f"{int(kind)}-{self._me}-{secrets.token_hex(8)}-{safe_name(name)}"
         query = pb.GetMinioUploadUrlRequest(type=kind, key=key)
-        place = await ask(self._request, SubSignal.GMURL, query, pb.GetMinioUploadUrlResult)
         content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        size = await self._transfer.put(place.url, file, content_type, on_progress)
+        size = await size_of(file)
+        if size >= PARTS_FROM:
+            query.size = size
+            return f"{await self._upload_parts(query, file, content_type, on_progress)}/{key}", size
+        place = await ask(self._request, SubSignal.GMURL, query, pb.GetMinioUploadUrlResult)
+        await self._transfer.put(place.url, file, content_type, on_progress)
         return f"{place.domain}/{key}", size
+
+    async def _upload_parts(
+        self,
+        query: pb.GetMinioUploadUrlRequest,
+        file: BinaryIO,
+        content_type: str,
+        on_progress: Progress | None,
+    ) -> str:
+        """Ask for the next part and send it, until the file is whole. Return the domain."""
+        best, tries = 0, PART_TRIES
+        while True:
+            try:
+                place = await ask(self._request, SubSignal.GMURL, query, pb.GetMinioUploadUrlResult)
+                if place.offset > best:
+                    best, tries = place.offset, PART_TRIES
+                if place.offset == query.size:
+                    return place.domain
+                # (A server of an earlier version takes the file in one piece.)
+                part = (place.offset, place.length) if place.length else None
+                await self._transfer.put(place.url, file, content_type, on_progress, part)
+                if part is None:
+                    return place.domain
+            except (MediaError, Disconnected, RequestTimeout) as error:
+                tries -= 1
+                if not tries or not _may_go_on(error):
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _may_go_on(error: ClientError) -> bool:
+    if isinstance(error, MediaError):
+        return error.status in _PASSING
+    return not isinstance(error, Closed)
 
 
 def safe_name(name: str) -> str:

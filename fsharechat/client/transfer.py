@@ -35,11 +35,17 @@ class Transfer:
         self._tls = tls if tls is not None else True
 
     async def put(
-        self, url: str, file: BinaryIO, content_type: str, on_progress: Progress | None = None
+        self,
+        url: str,
+        file: BinaryIO,
+        content_type: str,
+        on_progress: Progress | None = None,
+        part: tuple[int, int] | None = None,
     ) -> int:
-        """Upload a whole seekable file to a signed URL, and return its size."""
-        size = await asyncio.to_thread(file.seek, 0, os.SEEK_END)
-        await asyncio.to_thread(file.seek, 0)
+        """Upload a seekable file to a signed URL, or a `part`: its offset and length. Return the size of the file."""
+        size = await size_of(file)
+        offset, length = part or (0, size)
+        await asyncio.to_thread(file.seek, offset)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout) as patience:
@@ -47,10 +53,10 @@ class Transfer:
                 def sent(done: int) -> None:
                     patience.reschedule(loop.time() + self._timeout)
                     if on_progress is not None:
-                        on_progress(done, size)
+                        on_progress(offset + done, size)
 
-                headers = {"Content-Length": str(size), "Content-Type": content_type}
-                await self._put(url, _pieces(file, size, sent) if size else b"", headers)
+                headers = {"Content-Length": str(length), "Content-Type": content_type}
+                await self._put(url, _pieces(file, length, sent) if length else b"", headers)
         except TimeoutError:
             raise MediaError(f"the upload stood still for {self._timeout:g} s") from None
         return size
@@ -117,6 +123,11 @@ class Transfer:
     def _session(self) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=self._timeout)
         return aiohttp.ClientSession(timeout=timeout, headers={"Accept-Encoding": "identity"})
+
+
+async def size_of(file: BinaryIO) -> int:
+    """Return the size of a seekable file."""
+    return await asyncio.to_thread(file.seek, 0, os.SEEK_END)
 
 
 async def _pieces(file: BinaryIO, size: int, sent: Callable[[int], None]) -> AsyncIterator[bytes]:

@@ -447,24 +447,30 @@ class PullGroupMemberResult(_message.Message):
     def __init__(self, member: _Optional[_Iterable[_Union[GroupMember, _Mapping]]] = ...) -> None: ...
 
 class GetMinioUploadUrlRequest(_message.Message):
-    __slots__ = ("type", "key")
+    __slots__ = ("type", "key", "size")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     type: int
     key: str
-    def __init__(self, type: _Optional[int] = ..., key: _Optional[str] = ...) -> None: ...
+    size: int
+    def __init__(self, type: _Optional[int] = ..., key: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
 
 class GetMinioUploadUrlResult(_message.Message):
-    __slots__ = ("domain", "server", "port", "url")
+    __slots__ = ("domain", "server", "port", "url", "offset", "length")
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
     domain: str
     server: str
     port: int
     url: str
-    def __init__(self, domain: _Optional[str] = ..., server: _Optional[str] = ..., port: _Optional[int] = ..., url: _Optional[str] = ...) -> None: ...
+    offset: int
+    length: int
+    def __init__(self, domain: _Optional[str] = ..., server: _Optional[str] = ..., port: _Optional[int] = ..., url: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
 class DeliveryReport(_message.Message):
     __slots__ = ("date", "target", "uid", "rid")

@@ -23,6 +23,7 @@ from fsharechat.protocol.shapes.objects import (
     maybe,
     part,
     parts,
+    rare,
     texts,
     written,
 )
@@ -232,8 +233,11 @@ class SubSignal(IntEnum):
         34,
         RequestRow(
             "an address to upload a file to",
-            Object(pb.GetMinioUploadUrlRequest, "mediaType=type", "key"),
-            ServerObject(pb.GetMinioUploadUrlResult, "domain", "url", "server", "port"),
+            Object(pb.GetMinioUploadUrlRequest, "mediaType=type", "key", rare("size")),
+            ServerObject(
+                pb.GetMinioUploadUrlResult,
+                *("domain", "url", "server", "port", rare("offset"), rare("length")),
+            ),
         ),
     )
     FALS = 35, RequestRow("set the alias of a friend", _TARGET_AND_REASON, _DONE)

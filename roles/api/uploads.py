@@ -3,6 +3,8 @@
 import asyncio
 import re
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from fsharechat.blobs import BUCKETS, BlobsError
-from fsharechat.blobs.directory import ROUTE, DirectoryBlobs, FileTooLarge, NoRoom
+from fsharechat.blobs.directory import ROUTE, DirectoryBlobs, FileTooLarge, NoRoom, PartMissing
 from fsharechat.blobs.keys import uploader_of
 from fsharechat.blobs.types import HEAD_SIZE, ServedAs, by_head, by_name
 from fsharechat.protocol.signals import Code
@@ -65,12 +67,16 @@ class Uploads:
         """Keep an upload: 200 once it is on the disk, 403 if the url was changed or has expired, 413 if it is too
         large.
 
-        507 if the user has reached the limit of a day, or the disk has no room.
+        507 if the user has reached the limit of a day, or the disk has no room. The url of a part takes only that
+        part: 409 if what comes before it is not here any more.
         """
         bucket, name = request.match_info["bucket"], request.match_info["name"]
         expires, signature = request.query.get("expires", ""), request.query.get("signature", "")
-        if not await self._blobs.allows(bucket, name, expires, signature):
+        part = [request.query[key] for key in ("size", "offset") if key in request.query]
+        if not await self._blobs.allows(bucket, name, expires, signature, *part):
             raise web.HTTPForbidden(text="this address does not accept a file, or no longer\n")
+        if part:
+            return await self._put_part(request, bucket, name, *map(int, part))
         # If no size is announced, the largest size is counted, and the rest is given back.
         counted = self._blobs.max_bytes if request.content_length is None else request.content_length
         if counted > self._blobs.max_bytes:
@@ -83,6 +89,32 @@ class Uploads:
         finally:
             if kept != counted:
                 await asyncio.shield(self._quota.take(folder, kept - counted))
+        return web.Response()
+
+    async def _put_part(
+        self, request: web.Request, bucket: str, name: str, size: int, offset: int
+    ) -> web.Response:
+        counted = request.content_length
+        if counted is None:
+            raise web.HTTPLengthRequired(text="a part needs a Content-Length\n")
+        if max(size, counted) > self._blobs.max_bytes:
+            raise self._too_large()
+        folder = uploader_of(name)
+        await self._count(folder, counted)
+        arrived = 0
+
+        async def chunks() -> AsyncIterator[bytes]:
+            nonlocal arrived
+            async for chunk in request.content.iter_any():
+                arrived += len(chunk)
+                yield chunk
+
+        try:
+            with self._refusals():
+                await self._blobs.receive_part(bucket, name, size, offset, chunks())
+        finally:
+            if arrived != counted:
+                await asyncio.shield(self._quota.take(folder, arrived - counted))
         return web.Response()
 
     async def _count(self, folder: str, size: int) -> None:
@@ -99,12 +131,20 @@ class Uploads:
 
     async def _keep(self, request: web.Request, bucket: str, name: str) -> int:
         """Store the file, and return its size. Raises HTTPException."""
-        try:
+        with self._refusals():
             return await self._blobs.receive(
                 bucket, name, request.content.iter_any(), request.content_length or 0
             )
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Answer for what the store raises."""
+        try:
+            yield
         except FileTooLarge:
             raise self._too_large() from None
+        except PartMissing as error:
+            raise web.HTTPConflict(text=f"{error}\n") from None
         except NoRoom as error:
             self._say_full(str(error))
             raise web.HTTPInsufficientStorage(text="there is no room for it\n") from error

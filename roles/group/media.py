@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import orjson
 import structlog
 
-from fsharechat.blobs import Blobs, BlobsError, KeyRefused, StoredFile, Upload
+from fsharechat.blobs import Blobs, BlobsError, KeyRefused, StoredFile, Upload, UploadPart
 from fsharechat.blobs.keys import uploader_of
 from fsharechat.errors import Refusal, StoreError
 from fsharechat.protocol import messages_pb2 as pb
@@ -24,6 +25,8 @@ from roles.group.handlers import Handlers
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
+SWEEP_SECONDS = 3600.0
+"""How often the parts of files that nobody finishes are removed, s."""
 SOON_SECONDS = 60.0
 """Most files are there so many seconds after their address was given out. Later ones are seen after it expires."""
 
@@ -72,16 +75,26 @@ class UploadSizes:
         self._issued: dict[_Object, _Issued] = {}
         self._soon: deque[tuple[float, _Object]] = deque()
         self._last: deque[tuple[float, _Object]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._full = False
         self._behind = False
 
     def start(self) -> None:
-        self._task = spawn("sizes of uploads", repeat(LOOK_SECONDS, self.look))
+        self._tasks = [
+            spawn("sizes of uploads", repeat(LOOK_SECONDS, self.look)),
+            spawn("unfinished uploads", repeat(SWEEP_SECONDS, self.sweep)),
+        ]
 
     def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    async def sweep(self) -> None:
+        """Remove the parts of files that nobody finishes."""
+        try:
+            await self._blobs.sweep()
+        except BlobsError as error:  # they are there the next time
+            log.warning("unfinished uploads not removed yet", error=str(error))
 
     def issued(self, kind: MediaType, upload: Upload) -> None:
         """Remember to check the upload at an address."""
@@ -145,18 +158,18 @@ async def upload_url(
     call: Call,
     request: pb.GetMinioUploadUrlRequest,
 ) -> pb.GetMinioUploadUrlResult:
+    size = request.size
     try:
         kind = MediaType(request.type)
     except ValueError:
         raise Refusal(Code.INVALID_PARAMETER) from None
-    try:
+    if size < 0:
+        raise Refusal(Code.INVALID_PARAMETER)
+    with _refusals(call.uid):
+        if size and await blobs.is_begun(kind, request.key, call.uid, size):
+            return _answer(await blobs.next_part(kind, request.key, call.uid, size))
         upload = await blobs.upload_url(kind, request.key, call.uid)
-    except KeyRefused:
-        raise Refusal(Code.INVALID_PARAMETER) from None
-    except BlobsError as error:
-        log.warning("no url for an upload", uid=call.uid, error=str(error))
-        raise Refusal(Code.SERVER_ERROR) from error
-    limits = settings.limits
+    limits, folder = settings.limits, uploader_of(upload.name)
     bytes_per_day = (
         limits.upload_bytes_per_day if upload.name else 0
     )  # else they are counted when they arrive
@@ -167,17 +180,42 @@ async def upload_url(
             clock.now(),
             limits.uploads_per_day,
             call.retried,
-            uploader_of(upload.name),
+            folder,
             bytes_per_day,
         )
+        if granted and size and bytes_per_day:  # of a file in parts the size is known before
+            granted = await store.write(uploads.take_bytes, folder, size, clock.now(), bytes_per_day)
         if not granted:
             log.info("no more uploads today", uid=call.uid)
             raise Refusal(Code.TOO_OFTEN)
+    if size:
+        with _refusals(call.uid):
+            return _answer(await blobs.next_part(kind, request.key, call.uid, size))
     if bytes_per_day:
         upload_sizes.issued(kind, upload)
-    return pb.GetMinioUploadUrlResult(
+    return _answer(UploadPart(upload, 0, 0))
+
+
+@contextmanager
+def _refusals(uid: str) -> Iterator[None]:
+    """Answer for what the media store raises."""
+    try:
+        yield
+    except KeyRefused:
+        raise Refusal(Code.INVALID_PARAMETER) from None
+    except BlobsError as error:
+        log.warning("no url for an upload", uid=uid, error=str(error))
+        raise Refusal(Code.SERVER_ERROR) from error
+
+
+def _answer(part: UploadPart) -> pb.GetMinioUploadUrlResult:
+    upload = part.upload
+    answer = pb.GetMinioUploadUrlResult(
         domain=upload.domain, url=upload.url, server=upload.server, port=upload.port
     )
+    if part.offset or part.length:  # a file in parts
+        answer.offset, answer.length = part.offset, part.length
+    return answer
 
 
 async def upload(settings: Settings, store: Store, clock: ServerClock, call: Call) -> Reply:

@@ -95,12 +95,17 @@ class Desk:
         assert found == []
 
 
-async def with_fake_warning(route: Route) -> None:
-    """Answer as the server does where a clock is wrong: that of this machine cannot be."""
-    answer = await route.fetch()
-    body = await answer.json()
-    body["result"]["warnings"] = ["b: its clock is 99 s ahead"]
-    await route.fulfill(response=answer, json=body)
+async def with_fake_warnings(page: Page, *warnings: str) -> None:
+    """Have the server tell these: a busy machine has some, and its clock cannot be made wrong."""
+
+    async def answer(route: Route) -> None:
+        real = await route.fetch()
+        body = await real.json()
+        body["result"]["warnings"] = warnings
+        await route.fulfill(response=real, json=body)
+
+    await page.unroute("**/admin/processes")
+    await page.route("**/admin/processes", answer)
 
 
 async def test_an_administrator_does_everything(server: Server, browser: Browser) -> None:
@@ -118,12 +123,12 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
         await desk.log_in("root")
 
         await expect(page.locator(".processes tbody tr")).to_have_count(1)
-        await expect(page.locator(".tag").first).to_have_text("Everything is well")
-        await expect(page.locator(".warnings")).to_have_count(0)
-        await page.route("**/admin/processes", with_fake_warning)
+        await with_fake_warnings(page, "b: its clock is 99 s ahead")
         await expect(page.locator(".warnings li")).to_have_text("b: its clock is 99 s ahead")
         await expect(page.locator(".tag").first).to_have_text("Something is wrong")
-        await page.unroute("**/admin/processes")
+        await with_fake_warnings(page)
+        await expect(page.locator(".tag").first).to_have_text("Everything is well")
+        await expect(page.locator(".warnings")).to_have_count(0)
         await expect(page.locator("figure")).to_have_count(4)
         await expect(page.locator("figure strong").first).to_have_text("1")
         await desk.audit()

@@ -266,6 +266,9 @@ async def test_a_robot_answers_and_people_keep_others_away(server: Server, enter
     await expect(ann.page.get_by_text("Refused")).to_be_visible()
 
 
+SHAPE = "(({ videoWidth, videoHeight }) => videoWidth / videoHeight)(document.querySelector('.call .theirs'))"
+
+
 async def test_two_people_call_each_other(server: Server, enter: Enter) -> None:
     media = ["camera", "microphone"]
     ann, ben = await enter(permissions=media), await enter(permissions=media, locale="zh-CN")
@@ -287,6 +290,16 @@ async def test_two_people_call_each_other(server: Server, enter: Enter) -> None:
     assert await ann.page.evaluate(own) == [False, False]
     await ann.page.get_by_label("Turn the camera off").click()
     assert sorted(await ann.page.evaluate(own)) == [False, True]
+
+    # The screen takes the place of the camera, on the other side too, and goes again.
+    camera = await other_tab.page.evaluate(SHAPE)
+    await ann.page.get_by_label("Show your screen").click()
+    await expect(ann.page.locator(".call .own.shares")).to_have_count(1)
+    source = "document.querySelector('.call .own').srcObject.getVideoTracks()[0].getSettings().displaySurface"
+    assert await ann.page.evaluate(source) in ("monitor", "window", "browser")
+    await other_tab.page.wait_for_function(f"() => {SHAPE} !== {camera}")
+    await ann.page.get_by_label("Show your screen").click()
+    await other_tab.page.wait_for_function(f"() => {SHAPE} === {camera}")
     assert await ann.axe() == []
     await ann.page.get_by_label("Hang up").click()
     await expect(other_tab.page.get_by_text("通话已结束")).to_be_visible()

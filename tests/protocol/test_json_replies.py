@@ -207,6 +207,13 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
         '{"domain":"http://m","url":"http://m/k?a=b","server":"m","port":9000}',
     ),
     (
+        "GMURL",
+        pb.GetMinioUploadUrlResult(
+            domain="http://m", server="m", port=9000, url="http://m/k", offset=8 << 20, length=5
+        ).SerializeToString(),
+        '{"domain":"http://m","url":"http://m/k","server":"m","port":9000,"offset":8388608,"length":5}',
+    ),
+    (
         "MRP",
         pb.PullMessageReportResult(
             report=[pb.MessageReport(report_type=2, uid="bob", date=NOW, target="g1")], current=3, head=4

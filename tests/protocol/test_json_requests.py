@@ -227,6 +227,11 @@ REQUESTS: list[tuple[str, Any, Message]] = [
         pb.ModifyGroupInfoRequest(group_id="g1", type=0, value="new"),
     ),
     ("GMURL", {"mediaType": 4, "key": "a 文件.txt"}, pb.GetMinioUploadUrlRequest(type=4, key="a 文件.txt")),
+    (
+        "GMURL",
+        {"mediaType": 4, "key": "a.bin", "size": 1 << 40},
+        pb.GetMinioUploadUrlRequest(type=4, key="a.bin", size=1 << 40),
+    ),
     ("MDR", {"date": NOW, "target": "bob"}, pb.DeliveryReport(date=NOW, target="bob")),
     (
         "MRR",

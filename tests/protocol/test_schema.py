@@ -179,12 +179,18 @@ CONTRACT: dict[str, list[tuple[str, int, str, str]]] = {
     "PullGroupMemberRequest": [("target", 1, "string", "required"), ("head", 2, "int64", "required")],
     "PullGroupInfoResult": [("info", 1, "GroupInfo", "repeated")],
     "PullGroupMemberResult": [("member", 1, "GroupMember", "repeated")],
-    "GetMinioUploadUrlRequest": [("type", 1, "int32", "required"), ("key", 2, "string", "required")],
+    "GetMinioUploadUrlRequest": [
+        ("type", 1, "int32", "required"),
+        ("key", 2, "string", "required"),
+        ("size", 3, "int64", "optional"),
+    ],
     "GetMinioUploadUrlResult": [
         ("domain", 1, "string", "optional"),
         ("server", 2, "string", "optional"),
         ("port", 3, "int32", "optional"),
         ("url", 4, "string", "required"),
+        ("offset", 5, "int64", "optional"),
+        ("length", 6, "int64", "optional"),
     ],
     "DeliveryReport": [
         ("date", 1, "int64", "required"),

@@ -92,6 +92,7 @@ class Field:
         self.web = f'"{self.key}"{web}'
         self.is_read = is_read
         self.is_needed = is_needed
+        self.is_rare = False
 
     def reader(self, kind: type[Message]) -> Read:
         if self.read is not None:
@@ -108,6 +109,13 @@ def maybe(key: str) -> Field:
 def added(key: str) -> Field:
     """Return an integer that stays unset when it is 0. Servers of an earlier version do not write it."""
     return Field(key, lambda source, key: int64(source, key) or None, is_needed=False)
+
+
+def rare(key: str) -> Field:
+    """Return an integer that is neither set nor written when it is 0: only who asks for something new gets it."""
+    field = added(key)
+    field.is_rare = True
+    return field
 
 
 def loose(key: str) -> Field:
@@ -183,6 +191,7 @@ class Object(Shape):
         plain = [field for field in made if field.write is None]
         self._plain = [field.key for field in plain]
         self._values = _values_of([field.field for field in plain])
+        self._rare = [field.key for field in made if field.is_rare]
         self._writes = [(field.key, field.write) for field in made if field.write is not None]
 
     def read(self, source: Any) -> Message:
@@ -195,6 +204,9 @@ class Object(Shape):
         found.update(zip(self._plain, self._values(message), strict=True))
         for key, write in self._writes:
             found[key] = write(message)
+        for key in self._rare:
+            if not found[key]:
+                del found[key]
         return found
 
 

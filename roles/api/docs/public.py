@@ -100,10 +100,12 @@ _NAMES = {
     "name": "The folder of the uploader, and the key, percent-encoded.",
 }
 _SIGNED = [
-    {"name": name, "in": "query", "required": True, "description": what, "schema": {"type": "string"}}
-    for name, what in (
-        ("expires", "When the address expires, from the answer to GMURL."),
-        ("signature", "Likewise."),
+    {"name": name, "in": "query", "required": required, "description": what, "schema": {"type": "string"}}
+    for name, required, what in (
+        ("expires", True, "When the address expires, from the answer to GMURL."),
+        ("size", False, "Likewise, of a file in parts: its size."),
+        ("offset", False, "Likewise, of a file in parts: where this part begins."),
+        ("signature", True, "Likewise."),
     )
 ]
 
@@ -200,6 +202,8 @@ PUBLIC: dict[tuple[str, str], dict[str, Any]] = {
         "responses": {
             200: ("It is kept.", None),
             403: ("The address was changed or has expired.", None),
+            409: ("Of a file in parts: what comes before this part is not there.", None),
+            411: ("Of a file in parts: it has no Content-Length.", None),
             413: ("It is too large.", None),
             415: ("It has a Content-Encoding.", None),
         },

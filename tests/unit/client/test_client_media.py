@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fsharechat.client import Client, MediaError, NotAPicture, Options, RequestError, TooLarge, group
+from fsharechat.client import Client, MediaError, NotAPicture, Options, RequestError, TooLarge, group, media
 from fsharechat.client.media import safe_name
 from fsharechat.client.thumbnail import thumbnail
 from fsharechat.protocol import messages_pb2 as pb
@@ -54,6 +54,47 @@ async def test_a_file_comes_back_under_its_address(
     assert list(store.types.values()) == ["application/pdf"]
     assert seen[0] == (262144, len(data))
     assert seen[-1] == (len(data), len(data))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of 1,000 bytes go in parts, and nobody waits before going on."""
+    monkeypatch.setattr(media, "PARTS_FROM", 1000)
+    monkeypatch.setattr(media, "PAUSE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_a_large_file_goes_on_where_it_broke(peer: FakePeer, store: MediaStore) -> None:
+    data, seen = os.urandom(1000), []
+    store.parts_of, store.failing = 400, [503, 500]
+    async with Client(CREDENTIALS, tcp=peer.tcp) as client:
+        address = await client.media.upload(
+            MediaType.FILE, data, name="a.bin", on_progress=lambda done, total: seen.append((done, total))
+        )
+    assert list(store.files.values()) == [data]
+    assert store.lengths == [400, 400, 400, 200]
+    assert seen[-1] == (1000, 1000)
+    assert {(one.key, one.size) for one in peer.asked(SubSignal.GMURL)} == {
+        (address.rpartition("/")[2], 1000)
+    }
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_a_large_file_ends_where_going_on_is_of_no_use(peer: FakePeer, store: MediaStore) -> None:
+    store.parts_of, store.failing = 400, [507]
+    async with Client(CREDENTIALS, tcp=peer.tcp) as client:
+        with pytest.raises(MediaError) as raised:
+            await client.media.upload(MediaType.FILE, bytes(1000))
+    assert (raised.value.status, store.lengths) == (507, [400])
+
+
+@pytest.mark.usefixtures("small_parts")
+async def test_a_server_without_parts_gets_a_large_file_in_one_piece(
+    peer: FakePeer, store: MediaStore
+) -> None:
+    async with Client(CREDENTIALS, tcp=peer.tcp) as client:
+        await client.media.upload(MediaType.FILE, bytes(1000))
+    assert (list(store.files.values()), store.lengths) == ([bytes(1000)], [])
 
 
 async def test_a_picture_has_a_thumbnail(peer: FakePeer, store: MediaStore) -> None:

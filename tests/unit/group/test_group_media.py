@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from fsharechat.blobs import BUCKETS, BlobsError, Upload
+from fsharechat.blobs import BUCKETS, PART_BYTES, BlobsError, Upload
 from fsharechat.blobs.keys import UPLOADER_FOLDER
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
@@ -146,3 +146,15 @@ async def test_who_has_put_too_much_on_an_s3_server_gets_no_more_addresses(
     await office.payload("bob", SubSignal.GMURL, request)
     office.now += DAY_MS
     await office.payload("alice", SubSignal.GMURL, request)
+
+
+async def test_a_file_with_a_size_goes_in_parts_and_counts_once_it_is_begun(office: Office) -> None:
+    await office.node.blobs.open()
+    request = wanted(MediaType.FILE, "a.bin")
+    plain = pb.GetMinioUploadUrlResult.FromString(await office.payload("alice", SubSignal.GMURL, request))
+    assert {field.name for field, _ in plain.ListFields()} == {"domain", "url", "server", "port"}
+    in_parts = pb.GetMinioUploadUrlRequest(type=MediaType.FILE, key="a.bin", size=PART_BYTES + 5)
+    part = pb.GetMinioUploadUrlResult.FromString(await office.payload("alice", SubSignal.GMURL, in_parts))
+    assert (part.domain, part.offset, part.length) == (plain.domain, 0, PART_BYTES)
+    below = pb.GetMinioUploadUrlRequest(type=MediaType.FILE, key="a.bin", size=-1)
+    assert await office.code("alice", SubSignal.GMURL, below) == Code.INVALID_PARAMETER

@@ -218,8 +218,9 @@ export class Engine {
 
   private async upload(link: Link, row: OutboxRow): Promise<void> {
     const progress = (share: number) => this.tell({ type: "progress", local: row.local, share });
+    const { local, fileName = "", content: about } = row;
     const file = row.file!;
-    const address = await upload(link, this.session.userId, row.content.mediaType, file, row.fileName ?? "", progress);
+    const address = await upload(link, this.session.userId, about.mediaType, file, fileName, progress, local);
     const content = { ...row.content, remoteMediaUrl: address };
     await this.db.outbox.update(row.n!, (kept) => {
       kept.content = content;

@@ -5,6 +5,10 @@ import { random } from "./login";
 import type { Place } from "./types";
 
 const MAX_NAME = 100;
+/** Files of so many bytes go up in parts. A connection that breaks costs only the rest of its part. */
+const PARTS_FROM = 8 << 20;
+/** The status of a part that may go better the next time. */
+const PASSING = new Set([409, 500, 502, 503, 504]);
 /** Characters that an address would change: the address of a file is the domain and the key as it is. */
 
 const UNSAFE = /[\x00-\x1f\x7f/\\?#%]+/g;
@@ -25,7 +29,10 @@ export class NotStored extends Error {
 
 type Ask = Pick<Link, "request">;
 
-/** Upload a file, and return the address that messages name. Throws NotStored, Refused or Disconnected. */
+/**
+ * Upload a file, and return the address that messages name. Throws NotStored, Refused or Disconnected.
+ * `id` stands for this content: a large file goes on where an earlier upload with this id broke off.
+ */
 export async function upload(
   link: Ask,
   me: string,
@@ -33,11 +40,27 @@ export async function upload(
   file: Blob,
   name: string,
   onProgress: (share: number) => void = () => {},
+  id: string = random(),
 ): Promise<string> {
-  const key = `${kind}-${me}-${random()}-${safeName(name)}`;
-  const place = await link.request<Place>("GMURL", { mediaType: kind, key });
-  await put(place.url, file, onProgress);
-  return `${place.domain}/${key}`;
+  const key = `${kind}-${me}-${id}-${safeName(name)}`;
+  const inParts = file.size >= PARTS_FROM;
+  for (;;) {
+    const asked = { mediaType: kind, key, ...(inParts ? { size: file.size } : {}) };
+    const { url, domain, offset = 0, length = 0 } = await link.request<Place>("GMURL", asked);
+    const address = `${domain}/${key}`;
+    if (inParts && offset === file.size) return address;
+    if (!length) {
+      await put(url, file, onProgress);
+      return address;
+    }
+    const told = (share: number) => onProgress((offset + share * length) / file.size);
+    try {
+      await put(url, file.slice(offset, offset + length), told);
+    } catch (error) {
+      if (error instanceof NotStored && PASSING.has(error.status)) throw new Disconnected(error.message);
+      throw error;
+    }
+  }
 }
 
 /** fetch tells nothing of an upload's progress. */

@@ -174,6 +174,9 @@ export interface Relays {
 export interface Place {
   domain: string;
   url: string;
+  /** Of a file that goes up in parts: where to go on, and with how many bytes. */
+  offset?: number;
+  length?: number;
 }
 
 export interface Address {
