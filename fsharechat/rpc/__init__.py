@@ -72,7 +72,8 @@ class Call(NamedTuple):
 
     `message_id` is the id that the connector gave to the message which the request stores (an MS, or the change of a
     group), else 0. `retried`: the same call may have been carried out already. `frame_id` is the message id of the
-    client's frame, `issued_ms` the time of its device's login: by both, a repeated frame is recognised.
+    client's frame, `issued_ms` the time of its device's login: by both, a repeated frame is recognised. A request
+    over HTTP has a number of its own as `frame_id` (fsharechat/tracing.py).
     """
 
     method: int

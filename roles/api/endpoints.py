@@ -15,6 +15,7 @@ from fsharechat.node import Node
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.settings import Settings
+from fsharechat.tracing import http_trace
 from roles.api.gate import OfficeCaller, OfficeGate
 from roles.api.keys import AccessRefused
 from roles.api.passwords import Passwords, PasswordsBusy
@@ -121,7 +122,13 @@ class BackOffice:
             response = await reply_of_all(self._rpc, endpoint.op, prepared, endpoint.merge)
         else:
             response = await reply_to(self._rpc, endpoint.op, prepared)
-        about = {"op": endpoint.op, "way": caller.way, "address": request.remote, "code": response.status}
+        about = {
+            "op": endpoint.op,
+            "way": caller.way,
+            "address": request.remote,
+            "code": response.status,
+            "trace": http_trace(_number_of(prepared["by"])),
+        }
         if caller.way == "account" and not endpoint.changes:  # the page looks every few seconds
             log.debug("back office", **about, **shown)
         else:
@@ -203,7 +210,12 @@ def office_call(op: str, asked: dict[str, Any]) -> Call:
     body = {**asked, "op": op}
     if asked["by"]["way"] == "account":
         body = {"op": BY_SESSION, "asked": body}
-    return Call(Method.ADMIN, "", "", orjson.dumps(body))
+    return Call(Method.ADMIN, "", "", orjson.dumps(body), frame_id=_number_of(asked["by"]))
+
+
+def _number_of(by: AskedBy) -> int:
+    """Return the number by which the logs name a request: the beginning of its id in the audit log."""
+    return int(by["request"][:12], 16)
 
 
 def _response(reply: Reply) -> web.Response:

@@ -12,6 +12,7 @@ from aiohttp import web
 from fsharechat.node import Node
 from fsharechat.protocol.signals import Code, LoginCode
 from fsharechat.rpc import Call, Method
+from fsharechat.tracing import http_number, http_trace
 from roles.api.addresses import Waits, counted_as
 from roles.api.texts import Language, Wrong, language, said
 
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 MAX_TEXT = 255
 MAX_NAME = 64
 """The most characters of a device's name."""
+_NUMBER = web.RequestKey("number", int)
 BODY_SECONDS = 10.0
 """How long the body of a login may take to arrive, s."""
 
@@ -75,8 +77,9 @@ class LoginDesk:
         self, request: web.Request, waits: Waits, method: Method, wanted: Mapping[str, object]
     ) -> dict[str, Any]:
         """Return what the group role answers: "code", "result" and more (roles/group/login.py)."""
-        address = counted_as(request.remote)
-        reply = await self._rpc.call(Call(method, "", "", orjson.dumps({**wanted, "address": address})))
+        address, number = counted_as(request.remote), number_of(request)
+        body = orjson.dumps({**wanted, "address": address})
+        reply = await self._rpc.call(Call(method, "", "", body, frame_id=number))
         if reply.code != Code.SUCCESS:
             return {"code": LoginCode.SERVER_ERROR, "result": None}
         told: dict[str, Any] = orjson.loads(reply.payload)
@@ -88,9 +91,16 @@ class LoginDesk:
                 address=request.remote,
                 path=request.path,
                 seconds=told["wait_ms"] / 1000,
+                trace=http_trace(number),
             )
         elif told["code"]:
-            log.debug("login refused", path=request.path, code=told["code"], address=request.remote)
+            log.debug(
+                "login refused",
+                path=request.path,
+                code=told["code"],
+                address=request.remote,
+                trace=http_trace(number),
+            )
         return told
 
 
@@ -127,6 +137,13 @@ class Login:
         if method is Method.LOGIN:
             wanted |= device(request, body)
         return answer_of(await self._desk.ask(request, waits, method, wanted), speaks)
+
+
+def number_of(request: web.Request) -> int:
+    """Return the number by which the logs name a request: the same for all that is asked on its behalf."""
+    if _NUMBER not in request:
+        request[_NUMBER] = http_number()
+    return request[_NUMBER]
 
 
 def language_of(request: web.Request) -> Language:

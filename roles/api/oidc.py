@@ -20,6 +20,7 @@ from fsharechat.oidc import OidcAccount, OidcError, Phase, Polled, Trouble
 from fsharechat.oidc.provider import Provider
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Method
+from fsharechat.tracing import http_trace
 from roles.api.addresses import Waits
 from roles.api.gate import NOT_THE_PAGE, digest_of, from_page
 from roles.api.login import (
@@ -31,6 +32,7 @@ from roles.api.login import (
     device,
     invitation,
     language_of,
+    number_of,
     read_object,
     refused,
     said_so,
@@ -273,6 +275,7 @@ class OidcLogin:
             why=str(error.trouble),
             reason=str(error),
             address=request.remote,
+            trace=http_trace(number_of(request)),
         )
 
 

@@ -27,6 +27,7 @@ from fsharechat.store import calls
 from fsharechat.store.calls import MAX_CALL_ID, CallRoom, RoomMove
 from fsharechat.store.store import Store
 from fsharechat.tasks import repeat, spawn
+from fsharechat.tracing import trace_of
 from roles.group import call_room
 from roles.group.cache import Cache
 from roles.group.call_room import (
@@ -291,7 +292,13 @@ class GroupCalls(MediaEvents):
                 else:
                     answer = await self.media.receive(name, call.uid, sender, offer)
         except (MediaServerError, TimeoutError) as error:
-            log.info("an offer was not answered", uid=call.uid, sender=sender, reason=_reason(error))
+            log.info(
+                "an offer was not answered",
+                uid=call.uid,
+                sender=sender,
+                reason=_reason(error),
+                trace=trace_of(call),
+            )
             raise Refusal(
                 Code.INVALID_PARAMETER if isinstance(error, BadOffer) else Code.SERVER_ERROR
             ) from error
@@ -312,7 +319,7 @@ class GroupCalls(MediaEvents):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.media.candidate(call_room.media_name(room), call.uid, peer, candidate)
         except (MediaServerError, TimeoutError) as error:
-            log.debug("a candidate was not taken", uid=call.uid, reason=_reason(error))
+            log.debug("a candidate was not taken", uid=call.uid, reason=_reason(error), trace=trace_of(call))
 
     async def _room_with(
         self, group_id: str, uid: str, sender: str = "", *, client_id: str = ""
@@ -352,7 +359,11 @@ class GroupCalls(MediaEvents):
                 await self.media.join(call_room.media_name(room), call.uid)
         except (MediaServerError, TimeoutError) as error:
             log.warning(
-                "a participant was not let in", group=room.group_id, uid=call.uid, reason=_reason(error)
+                "a participant was not let in",
+                group=room.group_id,
+                uid=call.uid,
+                reason=_reason(error),
+                trace=trace_of(call),
             )
             self._hang_up(room.group_id, call)
             raise Refusal(Code.SERVER_ERROR) from error

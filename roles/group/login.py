@@ -19,6 +19,7 @@ from fsharechat.store import sessions
 from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.sessions import CodeRules, Guess, LoginSession
 from fsharechat.store.store import Store
+from fsharechat.tracing import trace_of
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.tokens import NewSecrets, TokenSigner
@@ -85,11 +86,17 @@ async def send_code(
             await codes.send(number, code)
         except CodeError as error:
             lost = not isinstance(error, CodeUnconfirmed)
-            log.error("login code not sent", reason=str(error), unconfirmed=not lost)
+            log.error("login code not sent", reason=str(error), unconfirmed=not lost, trace=trace_of(call))
             await store.write(sessions.take_back, number, digest, made.before, lost)
             return answer(LoginCode.SERVER_ERROR)
     except StoreError as error:
-        log.log(error.log_level, "store failed a request", method="send_code", error=str(error))
+        log.log(
+            error.log_level,
+            "store failed a request",
+            method="send_code",
+            error=str(error),
+            trace=trace_of(call),
+        )
         return answer(LoginCode.SERVER_ERROR)
     return answer(LoginCode.SUCCESS, True)
 
@@ -118,14 +125,25 @@ async def login(
     try:
         done = await store.write(sessions.log_in, guess, fresh, now, rules(settings))
     except StoreError as error:
-        log.log(error.log_level, "store failed a request", method="login", error=str(error))
+        log.log(
+            error.log_level, "store failed a request", method="login", error=str(error), trace=trace_of(call)
+        )
         return answer(LoginCode.SERVER_ERROR)
     if done.session is None:
         if done.uid:
-            log.info("login of a blocked user refused", uid=done.uid, client_id=client_id)
+            log.info(
+                "login of a blocked user refused", uid=done.uid, client_id=client_id, trace=trace_of(call)
+            )
         uninvited = done.result is LoginCode.INVALID_NUMBER
         return answer(done.result, wait_ms=done.wait_ms, uninvited=uninvited)
-    log.info("login", uid=done.uid, client_id=client_id, created=done.created, status=done.status)
+    log.info(
+        "login",
+        uid=done.uid,
+        client_id=client_id,
+        created=done.created,
+        status=done.status,
+        trace=trace_of(call),
+    )
     user_token = tokens.issue(done.uid, client_id, now)
     token = crypto.login_token(user_token, done.session.secret, done.session.db_secret)
     return answer(LoginCode.SUCCESS, {"userId": done.uid, "token": token, "register": done.created})

@@ -15,6 +15,7 @@ from fsharechat.store import oidc
 from fsharechat.store.oidc import OidcGuess
 from fsharechat.store.sessions import LoginSession
 from fsharechat.store.store import Store
+from fsharechat.tracing import trace_of
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.login import answer, invitation_of, rules
@@ -44,7 +45,13 @@ class OidcBook:
         try:
             return await self._operations[request["op"]](call, request, bytes.fromhex(request["digest"]))
         except StoreError as error:
-            log.log(error.log_level, "store failed a request", method=request["op"], error=str(error))
+            log.log(
+                error.log_level,
+                "store failed a request",
+                method=request["op"],
+                error=str(error),
+                trace=trace_of(call),
+            )
             return answer(LoginCode.SERVER_ERROR)
 
     async def _begin(self, call: Call, request: dict[str, Any], digest: bytes) -> Reply:
@@ -97,11 +104,22 @@ class OidcBook:
         found, taken = await self._store.write(oidc.log_in, guess, fresh, now, rules(settings).address_logins)
         if found.session is None:
             if found.uid:
-                log.info("login of a blocked user refused", uid=found.uid, client_id=client_id)
+                log.info(
+                    "login of a blocked user refused",
+                    uid=found.uid,
+                    client_id=client_id,
+                    trace=trace_of(call),
+                )
             uninvited = found.result is LoginCode.INVALID_NUMBER and not taken
             return answer(found.result, {"taken": True} if taken else None, found.wait_ms, uninvited)
         log.info(
-            "login", uid=found.uid, client_id=client_id, created=found.created, status=found.status, oidc=True
+            "login",
+            uid=found.uid,
+            client_id=client_id,
+            created=found.created,
+            status=found.status,
+            oidc=True,
+            trace=trace_of(call),
         )
         user_token = self._tokens.issue(found.uid, client_id, now)
         token = crypto.login_token(user_token, found.session.secret, found.session.db_secret)

@@ -69,6 +69,11 @@ class Question(NamedTuple):
     message_id: int
     group_id: str = ""
 
+    @property
+    def trace(self) -> str:
+        """What the logs call the request that asked (fsharechat/tracing.py)."""
+        return str(self.message_id)
+
 
 class Bubble:
     """An answer on a user's screens while it is written: SAI. What comes faster than the pace is put together."""
@@ -179,7 +184,10 @@ class Robots:
             self._run("word of a robot", self._only_say(question, TOO_MANY))
         elif len(self._waiting) >= MAX_ASKING:
             log.warning(
-                "a robot is asked by too many at a time", robot=question.robot, users=len(self._waiting)
+                "a robot is asked by too many at a time",
+                robot=question.robot,
+                users=len(self._waiting),
+                trace=question.trace,
             )
             self._run("word of a robot", self._only_say(question, CANNOT))
         else:
@@ -230,7 +238,13 @@ class Robots:
                 raise AgentError("its answer is empty")
         except (AgentError, StoreError, TimeoutError) as error:
             reason = str(error) or f"no end of its answer within {self._settings.seconds:g} s"
-            log.warning("a robot's agent failed", robot=question.robot, uid=question.uid, reason=reason)
+            log.warning(
+                "a robot's agent failed",
+                robot=question.robot,
+                uid=question.uid,
+                reason=reason,
+                trace=question.trace,
+            )
             said.append(f"\n\n{CANNOT}" if said else CANNOT)
         finally:
             if bubble is not None:
@@ -250,7 +264,13 @@ class Robots:
         except Refusal:
             return False
         except StoreError as error:
-            log.log(error.log_level, "a question was not answered", uid=question.uid, reason=str(error))
+            log.log(
+                error.log_level,
+                "a question was not answered",
+                uid=question.uid,
+                reason=str(error),
+                trace=question.trace,
+            )
             return False
 
     async def _said_before(self, question: Question, agent: AgentSettings) -> list[SaidBefore]:

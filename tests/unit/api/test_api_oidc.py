@@ -1,6 +1,7 @@
 """Logins by OpenID Connect over HTTP, against a provider that can be made to do wrong."""
 
 import base64
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from http.cookies import SimpleCookie
@@ -18,6 +19,7 @@ from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.rpc import Call, Method
 from fsharechat.store import oidc, personal, users
 from fsharechat.store.unit import Dialect, Query, Unit
+from fsharechat.tracing import TRACING
 from roles.api.gate import digest_of
 from tests.unit.api.api_kit import ApiAnswer, Site
 from tests.unit.api.office_kit import Desk
@@ -556,6 +558,21 @@ async def test_a_terminal_is_logged_in_when_somebody_allows_it(site: Site, provi
 @pytest.mark.parametrize("body", [{}, {"deviceCode": 7.5}, {"deviceCode": "x" * 5000, "clientId": "a"}, []])
 async def test_a_wrong_request_of_a_terminal_is_refused(site: Site, body: object) -> None:
     assert (await site.post("/oidc/device/login", body)).status == 400
+
+
+async def test_a_login_has_one_trace_in_both_roles(
+    site: Site, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TRACING, "on", True)
+    await browser.log_in()
+    await site.login("000000", EMAIL)
+    logins = [line["trace"] for line in site.logs if line["event"] == "login"]
+    refused = [line["trace"] for line in site.logs if line["event"] == "login refused"]
+    taken = [line["trace"] for line in site.logs if line["event"] == "call taken"]
+    assert len(logins) == len(refused) == 1
+    assert re.fullmatch("http#[0-9a-f]{12}", logins[0])
+    assert {logins[0], refused[0]} <= set(taken)
+    assert logins[0] != refused[0]
 
 
 async def test_an_administrator_sees_and_takes_the_account_of_a_user(
