@@ -7,6 +7,7 @@ import weakref
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
@@ -484,10 +485,11 @@ async def test_nothing_of_a_handshake_is_kept_for_an_idle_web_client(
     boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = await boot()
-    begin, requests = WebSocketConnection.begin, list[weakref.ref[web.Request]]()
+    begin, requests, servers = WebSocketConnection.begin, list[weakref.ref[web.Request]](), list[Any]()
 
     def watched(self: WebSocketConnection, session: Session, request: web.Request) -> bool:
         requests.append(weakref.ref(request))
+        servers.append(request.protocol._manager)
         return begin(self, session, request)
 
     monkeypatch.setattr(WebSocketConnection, "begin", watched)
@@ -495,6 +497,7 @@ async def test_nothing_of_a_handshake_is_kept_for_an_idle_web_client(
     assert await client.connect(await server.login("anna")) == ACCEPTED
     gc.collect()
     assert [request() for request in requests] == [None]
+    assert [one.connections for one in servers] == [[]]
 
 
 @pytest.mark.parametrize("deployment", ["one process"])  # the test reaches into it
