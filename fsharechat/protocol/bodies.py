@@ -22,6 +22,10 @@ MAX_ITEMS = 10_000
 
 def varint(value: int) -> bytes:
     """Return the protobuf varint of a number that is not negative."""
+    if value < 0x4000:  # most seqs
+        return bytes((value,)) if value < 0x80 else bytes((value & 0x7F | 0x80, value >> 7))
+    if value < 0x200000:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -42,7 +46,8 @@ def pull_entry(message: bytes) -> bytes:
 
 def pull_result(entries: Iterable[bytes], current: int, head: int) -> bytes:
     """Return the PullMessageResult of entries made by `pull_entry` (contract.md section 5)."""
-    return b"".join((*entries, _CURRENT_TAG, varint(current), _HEAD_TAG, varint(head)))
+    upto = varint(current)
+    return b"".join((*entries, _CURRENT_TAG, upto, _HEAD_TAG, upto if head == current else varint(head)))
 
 
 def notify_message(head: int) -> bytes:

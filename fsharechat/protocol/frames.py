@@ -55,8 +55,8 @@ class FrameDecoder:
         self.max_body = max_body
         self.max_skipped = max_skipped
         self._skip = 0  # how many bytes of a skipped body have still to come
-        self._skipped: list[Frame] = []
-        self._buffer = bytearray()
+        self._skipped: Frame | None = None
+        self._buffer: bytearray | None = None  # an idle connection has none
         self._need = HEADER_SIZE
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -71,7 +71,7 @@ class FrameDecoder:
             if len(self._buffer) < self._need:
                 return []
             data = bytes(self._buffer)
-            self._buffer.clear()
+            self._buffer = None
         frames: list[Frame] = []
         if self._skip:
             if len(data) < self._skip:
@@ -79,7 +79,8 @@ class FrameDecoder:
                 return []
             data = data[self._skip :]
             self._skip = 0
-            frames, self._skipped = self._skipped, []
+            if self._skipped is not None:
+                frames, self._skipped = [self._skipped], None
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
             magic, version, signal, length, sub_signal, message_id = _unpack_from(data, position)
@@ -89,7 +90,7 @@ class FrameDecoder:
                 overlong = Frame(OVERLONG, sub_signal & 0x7F, message_id, b"")
                 position += HEADER_SIZE + length
                 if position > end:
-                    self._skip, self._skipped = position - end, [overlong]
+                    self._skip, self._skipped = position - end, overlong
                     self._need = HEADER_SIZE
                     return frames
                 frames.append(overlong)
@@ -105,7 +106,7 @@ class FrameDecoder:
             self._need = HEADER_SIZE
         if position < end:
             self._check_magic(data[position])
-            self._buffer += data[position:] if position else data
+            self._buffer = bytearray(data[position:] if position else data)
         return frames
 
     def _skips(self, signal: int, length: int) -> bool:

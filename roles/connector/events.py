@@ -109,12 +109,13 @@ class EventReader:
         if self._recalls.remembered:
             body = self._recalls.body_of(event.message_id) or body
         message = TailMessage(body, event.sender, event.sender_client, event.message_id)
-        for uid, seq in event.entries:
-            user = self._users.get(uid)
+        sender, find, traced = event.sender, self._users.get, TRACING.on
+        for uid, seq in event.entries:  # thousands, in large groups
+            user = find(uid)
             if user is not None:
-                if TRACING.on:
+                if traced:
                     log.debug("message arrived", trace=str(event.message_id), uid=uid, seq=seq)
-                user.arrived(seq, message, event.sender_client if uid == event.sender else "")
+                user.arrived(seq, message, event.sender_client if uid == sender else "")
 
     def _on_push(self, event: Push) -> None:
         message = TailMessage(event.body, "")

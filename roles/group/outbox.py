@@ -1,6 +1,7 @@
 """Events on their way to the connectors: all events of a turn of the loop for one node form one record."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 
 import structlog
@@ -84,10 +85,11 @@ class EventOutbox:
             self._add(node, Reported(kind, part))
 
     def _entries_by_node(self, entries: Iterable[Entry]) -> dict[int, list[Entry]]:
-        by_node: dict[int, list[Entry]] = {}
+        by_node: defaultdict[int, list[Entry]] = defaultdict(list)
+        places = self._places.get
         for entry in entries:
-            for node in self._places.get(entry.uid, ()):
-                by_node.setdefault(node, []).append(entry)
+            for node in places(entry[0], ()):
+                by_node[node].append(entry)
         return by_node
 
     def _users_by_node(self, uids: Iterable[str]) -> dict[int, list[str]]:

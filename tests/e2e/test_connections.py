@@ -1,14 +1,18 @@
 """Connections from the login to the end, over both transports (contract.md sections 1, 2 and 4)."""
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+from aiohttp import web
 
 from fsharechat.protocol import frames
 from fsharechat.protocol.crypto import connect_password, hours_now
@@ -474,6 +478,26 @@ async def test_plain_text_on_the_tls_ports_is_no_fault(boot: Boot, tmp_path: Pat
     with pytest.raises(aiohttp.ClientError):
         await server.web(ssl.create_default_context())
     assert await alive(await server.tcp(ssl.create_default_context(cafile=authority.certificate)))
+
+
+@pytest.mark.parametrize("deployment", ["one process"])  # the test reaches into it
+async def test_nothing_of_a_handshake_is_kept_for_an_idle_web_client(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await boot()
+    begin, requests, servers = WebSocketConnection.begin, list[weakref.ref[web.Request]](), list[Any]()
+
+    def watched(self: WebSocketConnection, session: Session, request: web.Request) -> bool:
+        requests.append(weakref.ref(request))
+        servers.append(request.protocol._manager)
+        return begin(self, session, request)
+
+    monkeypatch.setattr(WebSocketConnection, "begin", watched)
+    client = await server.web()
+    assert await client.connect(await server.login("anna")) == ACCEPTED
+    gc.collect()
+    assert [request() for request in requests] == [None]
+    assert [one.connections for one in servers] == [[]]
 
 
 @pytest.mark.parametrize("deployment", ["one process"])  # the test reaches into it

@@ -107,7 +107,11 @@ async def test_large_messages_wait_only_while_there_is_company(lanes: Lanes) -> 
     large = [new(f"ann{n}", *CROWD) for n in range(200)]
     small = new("bob", "cid")
     lanes.append(*large, small)
-    assert await lanes.run() == [[large[0]], [small], *[[message] for message in large[1:]]]
+    batches = await lanes.run()
+    assert batches[:4] == [[large[0]], [small], [large[1]], [large[2]]], "one at a time in company"
+    sizes = [len(batch) for batch in batches]
+    assert set(sizes[sizes.index(2) : -1]) == {2}, "together when the company has gone"
+    assert [message for batch in batches for message in batch if message is not small] == large
     alone = len(large) * len(CROWD) * ENTRY_SECONDS
     assert lanes.now == pytest.approx(alone + writer.COMPANY_SECONDS * 2 / 3, rel=0.02)
 
@@ -130,7 +134,7 @@ async def test_who_closes_does_not_wait_for_the_time_of_the_large(lanes: Lanes) 
 async def test_large_messages_alone_have_all_of_the_time(lanes: Lanes) -> None:
     large = [new(f"ann{n}", *CROWD) for n in range(10)]
     lanes.append(*large)
-    assert await lanes.run() == [[message] for message in large]
+    assert await lanes.run() == [large[n : n + 2] for n in range(0, 10, 2)], "with up to 5,000 entries"
     assert lanes.now == pytest.approx(10 * len(CROWD) * ENTRY_SECONDS)
 
 
@@ -140,7 +144,7 @@ async def test_units_that_reach_thousands_share_that_time_by_turns(lanes: Lanes)
     lanes.append(*large)
     await lanes.run()
     kinds = ["unit" if batch.works else "message" for batch in lanes.batches]
-    assert kinds == ["unit", "message"] * 4 + ["unit"] * 2
+    assert kinds == ["unit", "message"] * 2 + ["unit"] * 4, "two messages in each transaction"
     await asyncio.gather(*waiting)
 
 
@@ -164,6 +168,7 @@ async def test_one_larger_than_a_transaction_goes_alone(
     lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "MAX_BATCH_ENTRIES", 100)
+    monkeypatch.setattr(writer, "ALONE_ENTRIES", 100)
     large = [new("ann", *CROWD) for _ in range(3)]
     lanes.append(*large)
     assert await lanes.run() == [[message] for message in large]
