@@ -46,6 +46,9 @@ _INCOMING = "incoming"
 _PART = ".part"
 """The ending of a file in `incoming` that goes up in parts. Its name begins with the folder of its uploader."""
 
+MOST_UNFINISHED = 32
+"""How many files of one user may be on their way in parts. One more makes the oldest begin anew."""
+
 _LOOK_BYTES = 16 << 20
 """After so many bytes of a file the free space is checked again."""
 
@@ -273,13 +276,13 @@ class DirectoryBlobs(Blobs):
             await asyncio.shield(self._in_thread(opened.close))
 
     def _make_room_for(self, path: Path, size: int, offset: int) -> None:
-        """Make the file of a part, after older unfinished ones of this user: together they have `max_bytes`."""
+        """Make the file of a part. Of this user stay MOST_UNFINISHED such files, the newest, with `max_bytes`."""
         user = path.name.partition("-")[0]
         others = sorted((one for one in self._parts(user) if one[2] != path), reverse=True)
         left = self.max_bytes - size
-        for _, others_size, other in others:
+        for number, (_, others_size, other) in enumerate(others, 1):
             left -= others_size
-            if left < 0:
+            if left < 0 or number >= MOST_UNFINISHED:
                 other.unlink(missing_ok=True)
         if offset == 0:
             path.touch()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from fsharechat.blobs import PART_BYTES, UNFINISHED_SECONDS, UploadPart
+from fsharechat.blobs import PART_BYTES, UNFINISHED_SECONDS, UploadPart, directory
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.protocol.signals import MediaType
 from tests.unit.blobs.blobs_kit import MAX_BYTES, MediaStore
@@ -123,6 +123,16 @@ async def test_a_user_has_no_more_unfinished_bytes_than_one_file_may_have(
         for number, uid in enumerate(("bob", "ann", "ann", "ann"))
     ]
     assert offsets == [size - 1, 0, size - 1, size - 1]
+
+
+async def test_a_user_has_only_so_many_unfinished_files(
+    folder: MediaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "MOST_UNFINISHED", 2)
+    for number in range(3):
+        part = await next_part(folder, f"{number}.bin", 10)
+        assert await folder.upload(part.upload, b"12345") == 200
+    assert [(await next_part(folder, f"{number}.bin", 10)).offset for number in range(3)] == [0, 5, 5]
 
 
 @pytest.mark.parametrize("times", [1, 2])
