@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,11 @@ from aiohttp import ClientSession
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import MediaType, SubSignal
+from tools.services.service import free_port
 from tools.testing.devices import FAST, Handset, log_in
 from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services
+from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -122,3 +125,32 @@ async def test_a_stop_in_the_middle_of_an_upload_leaves_nothing(tmp_path: Path) 
         await server.stop()
         writer.close()
     assert [path for path in incoming.parent.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("store", ["directory", "minio"])
+async def test_a_large_file_goes_on_where_its_connection_broke(
+    tmp_path: Path, services: Services, store: str
+) -> None:
+    settings = settings_for(store, services)
+    port = free_port()
+    proxy = Proxy(settings["BLOBS__URL"].removeprefix("http://") if settings else f"127.0.0.1:{port}")
+    settings = {**settings, "API__PORT": str(port), "BLOBS__PUBLIC_URL": f"http://{await proxy.open()}"}
+    data = BLOCK * 20
+    seen: list[int] = []
+
+    def cut(done: int, total: int) -> None:
+        if done >= (14 << 20) and max(seen, default=0) < (14 << 20):
+            proxy.cut(refuse=False)
+        seen.append(done)
+
+    async with Server(tmp_path / "data", settings) as server:
+        async with Handset(
+            await log_in(server.at, "13800000001", "phone"), server.at, "tcp", options=FAST
+        ) as device:
+            address = await device.media.upload(MediaType.FILE, data, name="a.bin", on_progress=cut)
+        async with ClientSession() as http, http.get(address) as answer:
+            assert hashlib.sha256(await answer.read()).digest() == hashlib.sha256(data).digest()
+    await proxy.close()
+    again = [after for before, after in itertools.pairwise(seen) if after < before]
+    assert len(again) == 1, "it broke once"
+    assert again[0] > (8 << 20), "the first part was not sent again"

@@ -18,7 +18,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.refusing = False
         self.connections = 0
-        self.seen = b""
+        self.seen = bytearray()
         """How many bytes have gone over it."""
 
     async def open(self) -> str:
