@@ -196,6 +196,7 @@ ADMIN = (
         shapes.PersonalPage,
         _USERS,
         query=shapes.PersonalQuery,
+        noted=True,
     ),
     Endpoint(
         "DELETE",

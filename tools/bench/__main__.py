@@ -60,6 +60,11 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench", description="Load on a server that it starts itself."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    web = commands.add_parser("web", help="the chat page in Chromium: its size, its times and its memory")
+    web.add_argument(
+        "--scrolled", type=int, default=10_000, metavar="N", help="messages to scroll past (10000)"
+    )
+    web.set_defaults(run=_web)
     neighbours = commands.add_parser(
         "neighbours", help="the cost for others of a user who does the worst that is allowed"
     )
@@ -272,6 +277,15 @@ async def _media(arguments: argparse.Namespace) -> None:
     print(
         f"\nOne participant sends video of 1.5 Mbit/s and sound, for {arguments.seconds:g} s:\n{media_table(results)}"
     )
+
+
+async def _web(arguments: argparse.Namespace) -> None:
+    from .web import run_web, web_table  # the others need no browser
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, value in machine(FOLDER).items():
+        print(f"{name}: {value}")
+    print(f"\n{web_table(await run_web(FOLDER, arguments.scrolled))}")
 
 
 async def _import(arguments: argparse.Namespace) -> None:
