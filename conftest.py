@@ -7,6 +7,7 @@ pytest.register_assert_rewrite("tests")
 pytest_plugins = [
     "tools.testing.services",
     "tools.testing.cluster",
+    "tools.testing.machines",
     "tools.testing.full_disk",
     "tools.testing.real_rows",
     "tools.testing.sqlite",

@@ -4,8 +4,8 @@ import asyncio
 import ssl
 import time
 import weakref
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import aiomysql
@@ -62,6 +62,8 @@ _DEADLOCK = frozenset(
 _NOT_THERE = 1305
 """The error of a savepoint after a Galera node has undone the whole transaction; the next statement shows it."""
 _TOOK_TOO_LONG = frozenset({1969, 3024})  # of MariaDB, of MySQL
+# What a server says whose disk is full: write error, disk full (of the system, of MariaDB), table full.
+_NO_ROOM = frozenset({3, 20, 1021, 1026, 1114})
 _SERVER_GONE = frozenset({1047, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2006, 2013, 2014, 2055})
 
 
@@ -165,10 +167,19 @@ class Hosts:
             if step:
                 log.warning("another database host is used", host=hosts[index][0], reasons=reasons)
             self._first = index
+            if len(hosts) > 1:
+                connection.leave = partial(self._leave, index)
             return connection
         self._reason = "; ".join(reasons)
         self._quiet_until = time.monotonic() + RETRY_SECONDS
         raise Unreachable(self._reason)
+
+    def _leave(self, index: int, reason: str) -> None:
+        """Begin with another host from now on: this one cannot write, and nothing but that shows it."""
+        if index == self._first:
+            host, _ = self._url.hosts[index]
+            log.warning("a database host has no room; the next one is used", host=host, reason=reason)
+            self._first = (index + 1) % len(self._url.hosts)
 
     async def _connect_to(self, host: str, port: int) -> "MysqlConnection":
         async with asyncio.timeout(CONNECT_SECONDS) as attempt:
@@ -231,6 +242,8 @@ class MysqlConnection:
         self.one_by_one = False
         """Each statement goes out alone. A Galera node that undoes a transaction between two statements of one text
         says nothing. It carries out the rest of the text without a transaction."""
+        self.leave: Callable[[str], None] | None = None
+        """Called with the reason when the host has no room to write, if there are others."""
         self._prepared: list[bytes] = []
         self._deadline: asyncio.Timeout | None = None
         self._is_cut = False
@@ -336,6 +349,10 @@ class MysqlConnection:
         if number in _DEADLOCK or (number == _NOT_THERE and "SAVEPOINT" in str(error)):
             return Conflict(_text(error))
         if number in _SERVER_GONE:
+            self.abandon()
+            return DatabaseConnectionLost(_text(error))
+        if number in _NO_ROOM and self.leave is not None:
+            self.leave(_text(error))
             self.abandon()
             return DatabaseConnectionLost(_text(error))
         if number in _TOOK_TOO_LONG:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
-from fsharechat.client import SentMessage
+from fsharechat.client import Options, SentMessage
 from tools.testing.cluster import LiveCluster, new_numbers
 from tools.testing.devices import FAST, Handset, check_same, log_in, text_of
 from tools.testing.server import BOUND, until
@@ -30,6 +30,8 @@ class Pair:
         self.sender = sender
         self.receiver = receiver
         self.acknowledged: dict[str, SentMessage] = {}
+        self.answered_at: list[float] = []
+        """The times of the acknowledgements, by the clock of the loop."""
 
     async def chat(self, stop: asyncio.Event) -> None:
         """Send until told to stop. Raises what a send fails with after the client's own attempts."""
@@ -43,6 +45,7 @@ class Pair:
                 return
             text = f"{self.sender.user_id} {lane} {number}"
             self.acknowledged[text] = await self.sender.send(self.receiver.user_id, text)
+            self.answered_at.append(asyncio.get_running_loop().time())
             await asyncio.sleep(self._pace)
 
     async def check(self) -> None:
@@ -61,13 +64,19 @@ class Pair:
             check_same(numbers, range(len(numbers)), "what one task sent")
 
 
-async def make_pair(it: LiveCluster, number: int, stack: AsyncExitStack, pace: float = PACE_SECONDS) -> Pair:
+async def make_pair(
+    it: LiveCluster,
+    number: int,
+    stack: AsyncExitStack,
+    pace: float = PACE_SECONDS,
+    options: Options = PATIENT,
+) -> Pair:
     """Two new users; at either end of the pairs are both transports and both connectors."""
     devices: list[Handset] = []
     for side, phone in enumerate(new_numbers(2)):
         door, transport = (number >> side) % 2, ("tcp", "ws")[(number >> 2 * side) % 2]
         at = it.anywhere(door)
-        one = Handset(await log_in(at, phone, "phone"), at, transport, options=PATIENT)
+        one = Handset(await log_in(at, phone, "phone"), at, transport, options=options)
         devices.append(await stack.enter_async_context(one))
     sender, receiver = devices
     return Pair(sender, receiver, pace)

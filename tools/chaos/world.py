@@ -14,12 +14,12 @@ from tools.cluster.cluster import CLUSTERS, Cluster, services_of
 from tools.cluster.member import ClusterMember
 from tools.services import process
 from tools.services.catalogue import ServiceSet
+from tools.services.disk import is_small_disk, put_on_small_disk, remove_small_disk
 from tools.services.places import ROOT
 from tools.services.process import ProcessIdentity
 from tools.services.service import Daemon, Service
 from tools.testing.full_disk import fill
 
-from .disk import is_small_disk, put_on_small_disk, remove_small_disk
 from .kurento import KurentoDaemon
 from .packets import Ends, PacketFilter
 

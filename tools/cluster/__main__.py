@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -16,8 +15,9 @@ from tools.services.command import EXIT_FAILED, exit_code_of, say
 from tools.services.errors import ServicesError
 from tools.services.places import locked
 
-from . import report
+from . import on_machines, report
 from .cluster import MOST, ROLES, Cluster, names, services_of
+from .machines import Machines
 from .member import ClusterMember
 
 OUR_VARIABLES = "FSHARECHAT_"
@@ -32,7 +32,12 @@ def main() -> int:
 
     def work() -> int:
         set_name(arguments.set)
-        return int(arguments.run(arguments))
+        machines = Machines.load(arguments.set)
+        on_it = on_machines.COMMANDS.get(arguments.command)
+        if machines is None or on_it is None:
+            return int(arguments.run(arguments))
+        with locked(f"cluster-{arguments.set}", say):
+            return on_it(machines, arguments)
 
     return exit_code_of("scripts/cluster", work)
 
@@ -43,6 +48,8 @@ def up(arguments: argparse.Namespace) -> int:
     if not all(1 <= count <= MOST for count in counts.values()) or not 0 <= arguments.media <= MOST:
         raise ServicesError(f"of each role 1 to {MOST} processes; of media 0 to {MOST}")
     counts["media"] = arguments.media
+    if Machines.load(arguments.set) is not None:
+        raise ServicesError(f"{arguments.set!r} is a cluster of machines; give another name by --set")
     if code := _services("up", *services_of(arguments.set), "--set", arguments.set):
         return code
     with locked(f"cluster-{arguments.set}", say):
@@ -83,21 +90,11 @@ def _start(members: list[ClusterMember]) -> None:
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=len(members)) as pool:
         try:
-            for started in as_completed([pool.submit(_start_one, member, cancelled) for member in members]):
+            for started in as_completed([pool.submit(member.start, say, cancelled) for member in members]):
                 started.result()
         except BaseException:
             cancelled.set()
             raise
-
-
-def _start_one(member: ClusterMember, cancelled: threading.Event) -> None:
-    begun = time.monotonic()
-    new = member.running is None
-    member.launch(say)
-    member.resume(say)
-    member.wait(member.ready_seconds, cancelled)
-    if new:
-        say(f"{member.name}: ready after {time.monotonic() - begun:.1f} s")
 
 
 def down(arguments: argparse.Namespace) -> int:
@@ -129,7 +126,7 @@ def restart(arguments: argparse.Namespace) -> int:
     with locked(f"cluster-{arguments.set}", say):
         for member in _named(arguments):
             member.stop(say)
-            _start_one(member, threading.Event())
+            member.start(say, threading.Event())
     return 0
 
 
@@ -183,6 +180,10 @@ def logs(arguments: argparse.Namespace) -> int:
     os.execvp("tail", ["tail", "-n", str(arguments.lines), *(["-F"] if arguments.follow else []), *files])
 
 
+def no_machines(arguments: argparse.Namespace) -> int:
+    raise ServicesError(f"there are no machines {arguments.set!r}; `scripts/cluster machines 3` makes them")
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/cluster",
@@ -201,9 +202,9 @@ def _arguments() -> argparse.Namespace:
     )
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        parents = [common, of_tree] if run in (up, start, restart) else [common]
+        parents = [common, of_tree] if run in (up, start, restart, on_machines.up) else [common]
         new = commands.add_parser(name, help=text, description=text, parents=parents)
-        new.set_defaults(run=run)
+        new.set_defaults(run=run, command=name)
         return new
 
     new = command("up", up, "bring up services and processes, or other numbers of them; wait until ready")
@@ -214,6 +215,12 @@ def _arguments() -> argparse.Namespace:
     new.add_argument("--kurento", default="", metavar="URL", help="their Kurento, ws://host:8888/kurento")
     new.add_argument("--dev", action="store_true", help="super code 66666, and logs for people")
     new.add_argument("--fixed-ids", action="store_true", help="each process has a fixed node id, its number")
+    new = command(
+        "machines", on_machines.up, "the same on several machines: network namespaces, which need root"
+    )
+    new.add_argument("count", type=int, metavar="N", help="machines, each with all services and all roles: 3")
+    new.add_argument("--dev", action="store_true", help="super code 66666, and logs for people")
+    new.add_argument("--network", type=int, metavar="N", help="their network is 198.18.N.0/24 (a free one)")
     new = command("down", down, "stop the processes and the services, and remove their data")
     new.add_argument("--keep-services", action="store_true", help="leave the services running")
     command("status", status, "show the processes and their addresses; exit code 0 if all are ready")
@@ -223,6 +230,13 @@ def _arguments() -> argparse.Namespace:
     new.add_argument("name", metavar="NAME", help="a process, a role, or all")
     new.add_argument("-n", dest="lines", type=int, default=100, metavar="LINES", help="how many (100)")
     new.add_argument("-f", dest="follow", action="store_true", help="follow the log")
+    for name, text in on_machines.ONLY_MACHINES.items():
+        new = command(name, no_machines, text)
+        new.add_argument("names", nargs="+", metavar="NAME", help="machine-1, or all")
+        if name == "cut":
+            new.add_argument(
+                "--others", action="store_true", help="from each other alone: clients reach them"
+            )
     for name, run, text in (
         ("start", start, "start stopped or killed processes again"),
         ("stop", each(lambda member: member.stop(say)), "stop processes by SIGTERM: they drain"),
@@ -232,7 +246,9 @@ def _arguments() -> argparse.Namespace:
         ("resume", each(lambda member: member.resume(say)), "resume processes (SIGCONT)"),
     ):
         new = command(name, run, text)
-        new.add_argument("names", nargs="+", metavar="NAME", help="connector-0, or a role, or all")
+        new.add_argument(
+            "names", nargs="+", metavar="NAME", help="connector-0, or a role, or machine-1, or all"
+        )
     return parser.parse_args()
 
 

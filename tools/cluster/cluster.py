@@ -15,6 +15,7 @@ from tools.services.places import ROOT, locked
 from tools.services.service import HOST, Say, port_is_free
 
 from .member import PORTS, ClusterMember, Launch
+from .state import write_settings, write_state
 
 CLUSTERS = ROOT / ".cache" / "cluster"
 SERVICES = ("zookeeper", "kafka")
@@ -90,26 +91,11 @@ class Cluster:
         return surplus
 
     def save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "cluster.json"
-        temporary = path.with_suffix(".new")
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(asdict(self), indent=1))
-        temporary.replace(path)
+        write_state(self.folder / "cluster.json", asdict(self))
 
     def write_settings(self) -> None:
-        """Write the shared settings, for the processes and for `fsharechat check --settings`."""
-        values = {"node": {"cluster_secret": self.secret}}
-        for variable, value in self.services().items():
-            section, key = variable.removeprefix("FSHARECHAT_").lower().split("__")
-            values.setdefault(section, {})[key] = value
-        # A JSON string is also a TOML string.
-        lines = [
-            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
-            for section, keys in values.items()
-        ]
-        self.settings.touch(mode=0o600)
-        self.settings.write_text("\n".join(lines))
+        """Write the shared settings."""
+        write_settings(self.settings, {"FSHARECHAT_NODE__CLUSTER_SECRET": self.secret} | self.services())
 
     def services(self) -> dict[str, str]:
         """The variables that lead to the services."""

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from tools.services import process
-from tools.services.errors import ServicesError
 from tools.services.places import ROOT
-from tools.services.service import HOST, Daemon, Say
+from tools.services.service import HERE, Daemon, Location, Say
 
 PORTS = {
     "media": ("udp", "rpc", "metrics"),
@@ -28,8 +26,10 @@ _KEYS = {
     "udp": "MEDIA__LISTEN",
     "metrics": "METRICS__PORT",
 }
-_VALUES = {"udp": HOST + ":{}"}
+_VALUES = {"udp": "{host}:{port}"}
 """What the setting is, where it is more than the port."""
+_HOSTS = tuple(f"FSHARECHAT_{section}__HOST" for section in ("CONNECTOR", "API", "RPC", "METRICS"))
+"""The settings for the address of a process that is elsewhere."""
 _FORMS = {"ws": "ws://{}/", "http": "http://{}", "metrics": "http://{}/metrics"}
 _READY = re.compile(rb"^ready roles=", re.MULTILINE)
 
@@ -54,8 +54,15 @@ class ClusterMember(Daemon):
     stop_seconds: ClassVar[float] = 60.0
     ready_seconds: ClassVar[float] = 120.0
 
-    def __init__(self, name: str, folder: Path, ports: Mapping[str, int], launch: Launch) -> None:
-        super().__init__(name, folder)
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        ports: Mapping[str, int],
+        launch: Launch,
+        location: Location = HERE,
+    ) -> None:
+        super().__init__(name, folder, location)
         self.role, _, number = name.rpartition("-")
         self.number = int(number)
         self._ports = ports
@@ -74,16 +81,14 @@ class ClusterMember(Daemon):
     def addresses(self) -> dict[str, str]:
         """Its addresses, by purpose: host:port, or a url."""
         return {
-            purpose: _FORMS.get(purpose, "{}").format(f"{HOST}:{port}")
+            purpose: _FORMS.get(purpose, "{}").format(f"{self.location.host}:{port}")
             for purpose, port in self._ports.items()
         }
 
     @property
     def state(self) -> str:
-        identity = self.running
-        if identity is not None and identity.paused:
-            return "paused"
-        return "starting" if identity is not None and not self.ready() else super().state
+        state = super().state
+        return "starting" if state == "not answering" else state
 
     def prepare(self, say: Say) -> None:
         size = self.log.stat().st_size if self.log.exists() else 0
@@ -115,7 +120,11 @@ class ClusterMember(Daemon):
     def environment(self) -> dict[str, str]:
         variables = {"PYTHONPATH": str(self._launch.tree), **self._launch.environment}
         for purpose, port in self._ports.items():
-            variables[f"FSHARECHAT_{_KEYS[purpose]}"] = _VALUES.get(purpose, "{}").format(port)
+            variables[f"FSHARECHAT_{_KEYS[purpose]}"] = _VALUES.get(purpose, "{port}").format(
+                host=self.location.host, port=port
+            )
+        if self.location.namespace:
+            variables |= dict.fromkeys(_HOSTS, self.location.host)
         if self._launch.kurento and self.role == "media":
             variables["FSHARECHAT_MEDIA__BACKEND"] = "kurento"
             variables["FSHARECHAT_MEDIA__KURENTO"] = self._launch.kurento
@@ -131,21 +140,3 @@ class ClusterMember(Daemon):
                 return _READY.search(log.read()) is not None
         except (FileNotFoundError, KeyError):
             return False
-
-    def stop(self, say: Say) -> None:
-        self.resume()
-        super().stop(say)
-
-    def pause(self, say: Say) -> None:
-        identity = self.running
-        if identity is None:
-            raise ServicesError(f"{self.name} does not run")
-        say(f"{self.name}: paused")
-        process.pause(identity)
-
-    def resume(self, say: Say | None = None) -> None:
-        identity = self.running
-        if identity is not None and identity.paused:
-            if say is not None:
-                say(f"{self.name}: goes on")
-            process.resume(identity)

@@ -1,13 +1,16 @@
 """The output of `scripts/cluster`."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
+
+from tools.services.service import Daemon
 
 from .cluster import Cluster
 from .member import ClusterMember
 
 
-def table(members: list[ClusterMember]) -> str:
+def table(members: Sequence[Daemon]) -> str:
     rows = [("name", "state", "pid", "memory", "up", "addresses")]
     for member in members:
         identity = member.running
@@ -52,7 +55,7 @@ def as_json(cluster: Cluster) -> dict[str, Any]:
         "tcp": _addresses(members, "tcp"),
         "ws": _addresses(members, "ws"),
         "http": _addresses(members, "http"),
-        "members": {member.name: _member(member) for member in members},
+        "members": {member.name: describe(member) for member in members},
     }
 
 
@@ -77,7 +80,7 @@ def _addresses(members: list[ClusterMember], purpose: str) -> list[str]:
     return [member.addresses[purpose] for member in members if purpose in member.ports]
 
 
-def _member(member: ClusterMember) -> dict[str, Any]:
+def describe(member: ClusterMember) -> dict[str, Any]:
     identity = member.running
     return {
         "role": member.role,

@@ -12,7 +12,7 @@ from typing import ClassVar
 from .errors import ServicesError, Unavailable
 from .install import Installer, program, run
 from .mariadb import MariaDbDaemon, has_mariadb, url
-from .service import HOST, Say, Service
+from .service import HERE, HOST, Location, Say, Service
 
 _NODES = 3
 _PORTS_EACH = 4
@@ -22,6 +22,7 @@ _PROVIDERS = (
     "/usr/lib*/*/galera*/*.so",
     "/usr/lib64/galera*/*.so",
 )
+_READY_SECONDS = 180.0
 _RECOVER_SECONDS = 120
 _SYNCED = "4"
 _ROOT_METHOD = "rsync_as_root"
@@ -32,14 +33,23 @@ class GaleraDaemon(MariaDbDaemon):
 
     stop_seconds: ClassVar[float] = 60.0
 
-    def __init__(self, name: str, folder: Path, ports: Sequence[int], cluster: Sequence[int]) -> None:
-        """`cluster` are the ports on which the servers talk to each other, with this one's."""
-        super().__init__(name, folder, ports[0])
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        ports: Sequence[int],
+        cluster: Sequence[str],
+        location: Location = HERE,
+    ) -> None:
+        """`cluster` are the addresses at which the servers talk to each other, with this one's: host:port."""
+        super().__init__(name, folder, ports[0], location)
         _, self._group, self._incremental, self._snapshot = ports
         self._cluster = cluster
         self._programs = folder / "bin"
         self.bootstrap = False
         """Whether it starts a new cluster instead of joining the others."""
+        self._from = ""
+        """The position of its data, "id:transaction", if it was killed."""
 
     @property
     def ports(self) -> Mapping[str, int]:
@@ -64,6 +74,10 @@ class GaleraDaemon(MariaDbDaemon):
             state = self.data / "grastate.dat"
             if state.exists():
                 state.write_text(re.sub(r"(safe_to_bootstrap:) \d", r"\1 1", state.read_text()))
+        elif self._was_killed():
+            # With its position it gets what it missed. Without one it would get everything, and the server that gives
+            # it takes no writes meanwhile.
+            self._from = self._recovered()
 
     def _write_transfer(self) -> None:
         # A server that joins receives the data by an rsync daemon, which Debian's script starts. Run by root, it
@@ -88,11 +102,11 @@ exec {method} "$@"
             script.chmod(0o755)
 
     def command(self) -> list[str]:
-        addresses = ",".join(f"{HOST}:{port}" for port in self._cluster)
+        host = self.location.host
         options = (
             f"base_port={self._group}",
-            f"gmcast.listen_addr=tcp://{HOST}:{self._group}",
-            f"ist.recv_addr={HOST}:{self._incremental}",
+            f"gmcast.listen_addr=tcp://{host}:{self._group}",
+            f"ist.recv_addr={host}:{self._incremental}",
             "gcache.size=32M",
         )
         return [
@@ -103,12 +117,13 @@ exec {method} "$@"
             f"--wsrep-provider={_provider()}",
             f"--wsrep-provider-options={';'.join(options)}",
             "--wsrep-cluster-name=fsharechat",
-            f"--wsrep-cluster-address=gcomm://{addresses}",
+            f"--wsrep-cluster-address=gcomm://{','.join(self._cluster)}",
             f"--wsrep-node-name={self.name}",
-            f"--wsrep-node-address={HOST}:{self._group}",
+            f"--wsrep-node-address={host}:{self._group}",
             f"--wsrep-sst-method={_ROOT_METHOD if _is_root() else 'rsync'}",
-            f"--wsrep-sst-receive-address={HOST}:{self._snapshot}",
+            f"--wsrep-sst-receive-address={host}:{self._snapshot}",
             *(["--wsrep-new-cluster"] if self.bootstrap else []),
+            *([f"--wsrep-start-position={self._from}"] if self._from else []),
         ]
 
     def ready(self) -> bool:
@@ -120,24 +135,34 @@ exec {method} "$@"
 
     def position(self) -> tuple[bool, int]:
         """The position of its data: whether it was the last to stop in order, and its last transaction."""
-        state = self.data / "grastate.dat"
-        if not state.exists():
-            return False, -1
-        text = state.read_text()
-        last = re.search(r"safe_to_bootstrap: 1", text) is not None
-        seqno = re.search(r"seqno: +(-?\d+)", text)
-        if seqno is not None and int(seqno[1]) >= 0:
-            return last, int(seqno[1])
-        # It was killed: only the database itself knows.
+        state = self._state()
+        last = re.search(r"safe_to_bootstrap: 1", state) is not None
+        seqno = self._recovered().rpartition(":")[2] if self._was_killed() else _seqno(state)
+        return last, int(seqno or -1)
+
+    def _was_killed(self) -> bool:
+        state = self._state()
+        return bool(state) and int(_seqno(state)) < 0
+
+    def _recovered(self) -> str:
+        """The position as the database itself knows it, "" if it has none."""
         output = run([*self.command(), "--wsrep-recover"], seconds=_RECOVER_SECONDS)
-        recovered = re.search(r"Recovered position: +[0-9a-f-]+:(-?\d+)", output)
-        return last, int(recovered[1]) if recovered else -1
+        found = re.search(r"Recovered position: +([0-9a-f-]+:\d+)", output)
+        return found[1] if found else ""
+
+    def _state(self) -> str:
+        path = self.data / "grastate.dat"
+        return path.read_text() if path.exists() else ""
+
+
+def _seqno(state: str) -> str:
+    found = re.search(r"seqno: +(-?\d+)", state)
+    return found[1] if found else "-1"
 
 
 class Galera(Service):
     name: ClassVar[str] = "galera"
     port_count: ClassVar[int] = _NODES * _PORTS_EACH
-    ready_seconds: ClassVar[float] = 180.0
 
     def install(self, installer: Installer) -> None:
         packages = ["mariadb-server", "galera-4", "rsync"]
@@ -154,7 +179,7 @@ class Galera(Service):
     @property
     def daemons(self) -> Sequence[GaleraDaemon]:
         ports = [self.ports[node * _PORTS_EACH : (node + 1) * _PORTS_EACH] for node in range(_NODES)]
-        cluster = [group for _, group, _, _ in ports]
+        cluster = [f"{HOST}:{group}" for _, group, _, _ in ports]
         names = [f"{self.name}.{node + 1}" for node in range(_NODES)]
         return [
             GaleraDaemon(name, self.folder / name, own, cluster)
@@ -162,34 +187,42 @@ class Galera(Service):
         ]
 
     def variables(self) -> dict[str, str]:
-        return {"FSHARECHAT_STORE__URL": url([daemon.port for daemon in self.daemons])}
+        return {"FSHARECHAT_STORE__URL": url([f"{HOST}:{daemon.port}" for daemon in self.daemons])}
 
     def start(self, say: Say, cancelled: threading.Event, wanted: Collection[str] = ()) -> None:
         """Start the cluster with the server that has the last state, then the others, which join it."""
-        daemons = self.daemons
-        new = [daemon for daemon in daemons if daemon.running is None]
-        if len(new) == len(daemons):
-            first = max(new, key=lambda daemon: daemon.position())
-            if wanted and first.name not in wanted:
-                raise ServicesError(
-                    f"no server of the cluster runs; {first.name} has the last state: start it"
-                )
-            first.bootstrap = True
-            self._launch([first], say, cancelled)
-            new.remove(first)
-        self._launch([daemon for daemon in new if not wanted or daemon.name in wanted], say, cancelled)
-        if not wanted:
-            for daemon in daemons:
-                daemon.wait(self.ready_seconds, cancelled)
+        start_cluster(self.daemons, say, cancelled, wanted)
 
-    def _launch(self, daemons: Sequence[GaleraDaemon], say: Say, cancelled: threading.Event) -> None:
-        # Start all before waiting for one: after a crash it may need several for a majority.
-        started = time.monotonic()
+
+def start_cluster(
+    daemons: Sequence[GaleraDaemon],
+    say: Say,
+    cancelled: threading.Event,
+    wanted: Collection[str] = (),
+) -> None:
+    """Start the servers of a cluster, or only those `wanted`: first the one that has the last state."""
+    new = [daemon for daemon in daemons if daemon.running is None]
+    if len(new) == len(daemons):
+        first = max(new, key=lambda daemon: daemon.position())
+        if wanted and first.name not in wanted:
+            raise ServicesError(f"no server of the cluster runs; {first.name} has the last state: start it")
+        first.bootstrap = True
+        _launch([first], say, cancelled)
+        new.remove(first)
+    _launch([daemon for daemon in new if not wanted or daemon.name in wanted], say, cancelled)
+    if not wanted:
         for daemon in daemons:
-            daemon.launch(say)
-        for daemon in daemons:
-            daemon.wait(self.ready_seconds, cancelled)
-            say(f"{daemon.name}: ready after {time.monotonic() - started:.1f} s")
+            daemon.wait(_READY_SECONDS, cancelled)
+
+
+def _launch(daemons: Sequence[GaleraDaemon], say: Say, cancelled: threading.Event) -> None:
+    # Start all before waiting for one: after a crash it may need several for a majority.
+    started = time.monotonic()
+    for daemon in daemons:
+        daemon.launch(say)
+    for daemon in daemons:
+        daemon.wait(_READY_SECONDS, cancelled)
+        say(f"{daemon.name}: ready after {time.monotonic() - started:.1f} s")
 
 
 def _is_root() -> bool:

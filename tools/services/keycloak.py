@@ -21,6 +21,8 @@ ADMIN = PASSWORD = "fsharechat"
 
 
 class KeycloakDaemon(OnePortDaemon):
+    ready_seconds: ClassVar[float] = 240.0
+
     def prepare(self, say: Say) -> None:
         # It writes into its own folder when it starts, so each set has one.
         if self._home.is_dir():
@@ -59,7 +61,6 @@ class KeycloakDaemon(OnePortDaemon):
 class Keycloak(Service):
     name: ClassVar[str] = "keycloak"
     port_count: ClassVar[int] = 1
-    ready_seconds: ClassVar[float] = 240.0
 
     def install(self, installer: Installer) -> None:
         installer.java()

@@ -10,7 +10,7 @@ import pymysql
 
 from .certificates import Authority
 from .install import Installer, program, run
-from .service import HOST, Daemon, Say, Service
+from .service import HERE, HOST, Daemon, Location, Say, Service
 
 USER = PASSWORD = DATABASE = "fsharechat"
 _INSTALL_SECONDS = 120
@@ -28,17 +28,22 @@ GRANT ALL ON `{DATABASE}%`.* TO {USER};
 class MariaDbDaemon(Daemon):
     """One `mariadbd`."""
 
-    def __init__(self, name: str, folder: Path, port: int) -> None:
-        super().__init__(name, folder)
+    def __init__(self, name: str, folder: Path, port: int, location: Location = HERE) -> None:
+        super().__init__(name, folder, location)
         self.port = port
 
     @property
     def ports(self) -> Mapping[str, int]:
         return {"clients": self.port}
 
+    @property
+    def _tmp(self) -> Path:
+        return self.folder / "tmp"
+
     def prepare(self, say: Say) -> None:
         if not (self.folder / _TLS).exists():
-            Authority(self.folder / _TLS).issue("server", hosts=[HOST])
+            Authority(self.folder / _TLS).issue("server", hosts=[self.location.host])
+        self._tmp.mkdir(exist_ok=True)
         if self.data.exists():
             return
         say(f"{self.name}: making its data folder")
@@ -58,8 +63,10 @@ class MariaDbDaemon(Daemon):
             "--no-defaults",
             *_user(),
             f"--datadir={self.data}",
+            # Each server that starts removes temporary tables from its folder: also those of others.
+            f"--tmpdir={self._tmp}",
             f"--port={self.port}",
-            f"--bind-address={HOST}",
+            f"--bind-address={self.location.host}",
             "--socket=mariadbd.sock",
             "--pid-file=mariadbd.pid",
             f"--ssl-ca={self.folder / _TLS / 'ca.pem'}",
@@ -82,7 +89,7 @@ class MariaDbDaemon(Daemon):
         """The rows of a statement from the user's client, None if there is no answer."""
         try:
             connection = pymysql.connect(
-                host=HOST,
+                host=self.location.host,
                 port=self.port,
                 user=USER,
                 password=PASSWORD,
@@ -109,17 +116,16 @@ class MariaDb(Service):
         return [MariaDbDaemon(self.name, self.folder / self.name, self.ports[0])]
 
     def variables(self) -> dict[str, str]:
-        return {"FSHARECHAT_STORE__URL": url(self.ports[:1])}
+        return {"FSHARECHAT_STORE__URL": url([f"{HOST}:{self.ports[0]}"])}
 
 
 def has_mariadb() -> bool:
     return program("mariadbd") is not None and program("mariadb-install-db") is not None
 
 
-def url(ports: Sequence[int]) -> str:
-    """The store's url for the server, or the servers of one cluster, on these ports."""
-    hosts = ",".join(f"{HOST}:{port}" for port in ports)
-    return f"mysql://{USER}:{PASSWORD}@{hosts}/{DATABASE}"
+def url(addresses: Sequence[str]) -> str:
+    """The store's url for the server, or the servers of one cluster, at these host:port."""
+    return f"mysql://{USER}:{PASSWORD}@{','.join(addresses)}/{DATABASE}"
 
 
 def _user() -> list[str]:

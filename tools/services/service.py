@@ -6,11 +6,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from . import process
 from .errors import ServicesError
-from .install import Installer
+from .install import Installer, program
 from .process import ProcessIdentity
 
 HOST = "127.0.0.1"
@@ -29,15 +29,35 @@ _POLL = 0.1
 Say = Callable[[str], None]
 
 
+class Location(NamedTuple):
+    """Where a daemon runs: the address it listens on, and its network namespace."""
+
+    host: str = HOST
+    namespace: str = ""
+    """"" is the network of this machine."""
+
+    def inside(self, command: Sequence[str]) -> list[str]:
+        """Return the command that runs `command` there. It becomes that program: its process id stays."""
+        if not self.namespace:
+            return list(command)
+        return [program("nsenter") or "nsenter", f"--net=/run/netns/{self.namespace}", *command]
+
+
+HERE = Location()
+
+
 class Daemon(ABC):
     """One process of a service, with a folder of its own."""
 
     stop_seconds: ClassVar[float] = 30.0
     """How long it may take to stop, s. Then it is killed."""
+    ready_seconds: ClassVar[float] = 180.0
+    """How long it may take to start, s. Then that has failed."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, location: Location = HERE) -> None:
         self.name = name
         self.folder = folder
+        self.location = location
         self.data = folder / "data"
         self.log = folder / "log"
         self._identity_file = folder / "process.json"
@@ -68,9 +88,17 @@ class Daemon(ABC):
         return identity if identity is not None and identity.alive else None
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """Its addresses, by purpose."""
+        return {purpose: f"{self.location.host}:{port}" for purpose, port in self.ports.items()}
+
+    @property
     def state(self) -> str:
-        """`ready`, `not answering`, `died` or `stopped`."""
-        if self.running:
+        """`ready`, `paused`, `not answering`, `died` or `stopped`."""
+        identity = self.running
+        if identity is not None and identity.paused:
+            return "paused"
+        if identity is not None:
             return "ready" if self.ready() else "not answering"
         return "died" if self._identity_file.exists() else "stopped"
 
@@ -80,16 +108,29 @@ class Daemon(ABC):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         for purpose, port in self.ports.items():
-            if not port_is_free(port):
+            if not self.location.namespace and not port_is_free(port, self.location.host):
                 raise ServicesError(
                     f"{self.name}: another program listens on port {port}, which is for {purpose}"
                 )
         self.prepare(say)
         say(f"{self.name}: starting on port {next(iter(self.ports.values()))}")
         identity = process.launch(
-            self.command(), environment=self.environment(), folder=self.folder, log=self.log
+            self.location.inside(self.command()),
+            environment=self.environment(),
+            folder=self.folder,
+            log=self.log,
         )
         process.write_identity(self._identity_file, identity)
+
+    def start(self, say: Say, cancelled: threading.Event) -> None:
+        """Start it, or let it go on, and wait until it is ready."""
+        begun = time.monotonic()
+        new = self.running is None
+        self.launch(say)
+        self.resume(say)
+        self.wait(self.ready_seconds, cancelled)
+        if new:
+            say(f"{self.name}: ready after {time.monotonic() - begun:.1f} s")
 
     def wait(self, seconds: float, cancelled: threading.Event) -> None:
         """Wait until it is ready."""
@@ -103,6 +144,7 @@ class Daemon(ABC):
                 raise ServicesError(f"{self.name}: interrupted")
 
     def stop(self, say: Say) -> None:
+        self.resume()
         if identity := self.running:
             say(f"{self.name}: stopping")
             if not process.terminate(identity, self.stop_seconds):
@@ -114,6 +156,22 @@ class Daemon(ABC):
             say(f"{self.name}: killing")
             process.kill(identity)
         self._identity_file.unlink(missing_ok=True)
+
+    def pause(self, say: Say) -> None:
+        """Stop it where it is, by SIGSTOP."""
+        identity = self.running
+        if identity is None:
+            raise ServicesError(f"{self.name} does not run")
+        say(f"{self.name}: paused")
+        process.pause(identity)
+
+    def resume(self, say: Say | None = None) -> None:
+        """Let it go on, if it is paused."""
+        identity = self.running
+        if identity is not None and identity.paused:
+            if say is not None:
+                say(f"{self.name}: goes on")
+            process.resume(identity)
 
     def log_tail(self, lines: int = _LOG_LINES) -> str:
         try:
@@ -141,7 +199,6 @@ class Service(ABC):
 
     name: ClassVar[str]
     port_count: ClassVar[int]
-    ready_seconds: ClassVar[float] = 120.0
 
     def __init__(self, folder: Path, ports: Sequence[int]) -> None:
         """Take the folder of the set, and `port_count` ports."""
@@ -165,12 +222,7 @@ class Service(ABC):
         for daemon in self.daemons:
             if wanted and daemon.name not in wanted:
                 continue
-            started = time.monotonic()
-            new = daemon.running is None
-            daemon.launch(say)
-            daemon.wait(self.ready_seconds, cancelled)
-            if new:
-                say(f"{daemon.name}: ready after {time.monotonic() - started:.1f} s")
+            daemon.start(say, cancelled)
 
     def stop(self, say: Say) -> None:
         for daemon in reversed(self.daemons):
@@ -183,11 +235,11 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def port_is_free(port: int) -> bool:
+def port_is_free(port: int, host: str = HOST) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

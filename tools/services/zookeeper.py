@@ -1,4 +1,4 @@
-"""ZooKeeper, one server."""
+"""ZooKeeper: one server, or those of an ensemble."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from .install import Installer, program
 from .places import downloads
-from .service import HOST, JAVA_LOGGING, SMALL_JAVA, Daemon, Say, Service
+from .service import HERE, HOST, JAVA_LOGGING, SMALL_JAVA, Daemon, Location, Say, Service
 
 # From Maven, like Kafka: the same version everywhere, and none of the hundred packages that come with Debian's. It
 # needs metrics-core and snappy-java at run time, though it does not declare them. slf4j-simple logs to standard error
@@ -21,13 +21,22 @@ _JARS = (
 )
 _EXCLUDED = ("ch.qos.logback:*",)
 _FOLDER = f"zookeeper-{_VERSION}"
+_QUORUM_PORT, _ELECTION_PORT = 2888, 3888
 
 
 class ZooKeeperDaemon(Daemon):
-    def __init__(self, name: str, folder: Path, port: int, jars: Path) -> None:
-        super().__init__(name, folder)
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        port: int,
+        location: Location = HERE,
+        ensemble: Sequence[str] = (),
+    ) -> None:
+        """`ensemble` are the hosts of all its servers, with this one's; none: it is alone."""
+        super().__init__(name, folder, location)
         self._port = port
-        self._jars = jars
+        self._ensemble = ensemble
 
     @property
     def ports(self) -> Mapping[str, int]:
@@ -35,12 +44,19 @@ class ZooKeeperDaemon(Daemon):
 
     def prepare(self, say: Say) -> None:
         self.data.mkdir(exist_ok=True)
-        # The short tick allows sessions from 1 s on. Every client is on this machine: no limit for one address.
+        # The short tick allows sessions from 1 s on. Every client is on this machine: no limit for one address. A
+        # server of an ensemble that is silent for eight ticks is given up.
+        servers = "".join(
+            f"server.{number}={host}:{_QUORUM_PORT}:{_ELECTION_PORT}\n"
+            for number, host in enumerate(self._ensemble, 1)
+        )
+        if self._ensemble:
+            (self.data / "myid").write_text(str(self._ensemble.index(self.location.host) + 1))
         (self.folder / "zoo.cfg").write_text(
             f"""\
 dataDir={self.data}
 clientPort={self._port}
-clientPortAddress={HOST}
+clientPortAddress={self.location.host}
 tickTime=500
 minSessionTimeout=1000
 maxSessionTimeout=60000
@@ -49,7 +65,9 @@ autopurge.snapRetainCount=3
 autopurge.purgeInterval=1
 admin.enableServer=false
 4lw.commands.whitelist=srvr,ruok,stat,mntr,cons
-"""
+initLimit=40
+syncLimit=8
+{servers}"""
         )
 
     def command(self) -> list[str]:
@@ -63,7 +81,7 @@ admin.enableServer=false
             "-Djava.awt.headless=true",
             *JAVA_LOGGING,
             "-cp",
-            f"{self._jars}/*",
+            f"{downloads() / _FOLDER}/*",
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",
             str(self.folder / "zoo.cfg"),
         ]
@@ -74,7 +92,7 @@ admin.enableServer=false
     def _ask(self, word: bytes) -> bytes:
         answer = b""
         try:
-            with socket.create_connection((HOST, self._port), timeout=2) as connection:
+            with socket.create_connection((self.location.host, self._port), timeout=2) as connection:
                 connection.sendall(word)
                 while part := connection.recv(4096):
                     answer += part
@@ -93,8 +111,7 @@ class ZooKeeper(Service):
 
     @property
     def daemons(self) -> Sequence[ZooKeeperDaemon]:
-        jars = downloads() / _FOLDER
-        return [ZooKeeperDaemon(self.name, self.folder / self.name, self.ports[0], jars)]
+        return [ZooKeeperDaemon(self.name, self.folder / self.name, self.ports[0])]
 
     def variables(self) -> dict[str, str]:
         return {"FSHARECHAT_REGISTRY__URL": f"zookeeper://{HOST}:{self.ports[0]}"}

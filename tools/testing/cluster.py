@@ -35,7 +35,7 @@ SETTINGS = {
 }
 """No rate limit, logs that tests can read, and a back office."""
 
-_OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed|-own)?")
+_OF_A_SESSION = re.compile(r"test-cluster-(\d+)(-tls|-mixed|-own|-machines)?")
 
 
 class LiveCluster(CommandSet):
@@ -85,7 +85,7 @@ class LiveCluster(CommandSet):
         """The addresses of all connectors, beginning with one, for clients that go to the next after a loss."""
         order = [(first + n) % len(self._info["tcp"]) for n in range(len(self._info["tcp"]))]
         tcp, ws = (",".join(self._info[kind][number] for number in order) for kind in ("tcp", "ws"))
-        return ServerAddresses(tcp, ws, self.at(first).http)
+        return ServerAddresses(tcp, ws, self.at(order[0]).http)
 
     def info(self) -> dict[str, Any]:
         """The present output of `scripts/cluster env --json`."""
@@ -187,7 +187,7 @@ def cluster() -> Iterator[MakeCluster]:
     if name := os.environ.get("TEST_CLUSTER_SET"):
         yield LiveCluster(name).up
         return
-    _take_down_orphans()
+    take_down_old_clusters()
     own = LiveCluster(f"test-cluster-{os.getpid()}")
     try:
         yield own.up
@@ -223,7 +223,7 @@ def _is_fault(line: str) -> bool:
     return '"level":"error"' in line or line.startswith("Traceback")
 
 
-def _take_down_orphans() -> None:
+def take_down_old_clusters() -> None:
     """Take down the clusters of test sessions that ended without doing so."""
     for folder in (ROOT / ".cache" / "cluster").glob("test-cluster-*"):
         owner = _OF_A_SESSION.fullmatch(folder.name)

@@ -69,5 +69,5 @@ class CommandSet:
             capture_output=True,
             text=True,
             check=False,
-            timeout=UP_SECONDS if command == "up" else OTHER_SECONDS,
+            timeout=UP_SECONDS if command in ("up", "machines") else OTHER_SECONDS,
         )

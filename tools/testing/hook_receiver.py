@@ -21,7 +21,7 @@ async def taken(_: Event) -> web.StreamResponse:
 class HookReceiver:
     """Keeps the events that it has taken with a 2xx, in their order. `answer` decides; a test may change it."""
 
-    def __init__(self, answer: Answer = taken, secret: str = SECRET) -> None:
+    def __init__(self, answer: Answer = taken, secret: str = SECRET, host: str = "127.0.0.1") -> None:
         self.answer = answer
         self.events: list[Event] = []
         self.asked: list[Event] = []
@@ -30,6 +30,7 @@ class HookReceiver:
         self.most_under_way = 0
         self._checker = Webhook(secret)
         self._runner: web.AppRunner | None = None
+        self._host = host
         self.port = 0
 
     @property
@@ -49,7 +50,7 @@ class HookReceiver:
         app.router.add_post("/hook", self._take)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self._host, self.port, reuse_address=True)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

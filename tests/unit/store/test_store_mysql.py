@@ -432,3 +432,29 @@ async def test_a_batch_that_fails_in_the_middle_leaves_nothing_for_the_next_one(
         await append(store, too_long)
     assert (await append(store, new("ann", "bob"))).entries == [("ann", 1), ("bob", 1)]
     await store.close()
+
+
+async def test_a_host_without_room_is_left_for_the_next_one(empty_mysql: ServiceUrl) -> None:
+    """It answers and reads on, so nothing but its refusals shows that its disk is full."""
+    (_, port), *_ = empty_mysql.hosts
+    two = replace(empty_mysql, hosts=(("127.0.0.1", port), ("localhost", port)))
+    store = MysqlStore(two, 1000)
+    await store.open()
+    try:
+        await append(store, new("ann", "ben", local_id=1))
+        later = await Hosts(empty_mysql).connect()
+        found = await later.execute("SELECT CONNECTION_ID()")
+        # All connections of the store are older than this one.
+        await later.execute(
+            f"""CREATE TRIGGER full BEFORE INSERT ON messages FOR EACH ROW
+            IF CONNECTION_ID() < {found.rows[0][0]} THEN
+                SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full';
+            END IF"""
+        )
+        await later.close()
+        with capture_logs() as logs:
+            await append(store, new("ann", "ben", local_id=2))
+        assert [entry["host"] for entry in logs if "has no room" in entry["event"]] == ["127.0.0.1"]
+        assert (await inbox(store, "ben")).head == 2
+    finally:
+        await store.close()

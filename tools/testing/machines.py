@@ -1,0 +1,72 @@
+"""A cluster on several machines for tests, by `scripts/cluster machines`: the fixture `machines`."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tools.testing.cluster import SETTINGS, LiveCluster, take_down_old_clusters
+from tools.testing.command import UNAVAILABLE, check
+from tools.testing.server import BOUND
+
+COUNT = 3
+
+
+class LiveMachines(LiveCluster):
+    """Three machines, with a load balancer in front. A name may be that of a machine, or of a process on one."""
+
+    names_of_machines = tuple(f"machine-{number}" for number in range(1, COUNT + 1))
+
+    def bring_up(self, network: int, settings: Mapping[str, str]) -> None:
+        """Run them, all ready, in a network of that number. The test is skipped if there can be no machines here."""
+        arguments = [str(COUNT), "--dev", "--network", str(network)]
+        done = self.run("machines", *arguments, environment={**SETTINGS, **settings})
+        if done.returncode == UNAVAILABLE:
+            pytest.skip(done.stderr.strip())
+        check(done)
+        self._info = self.info()
+
+    async def until_well(self) -> None:
+        """Wait until all processes are ready, and all machines are whole."""
+        status = ""
+
+        async def is_well() -> bool:
+            nonlocal status
+            done = await asyncio.to_thread(self.run, "status")
+            status = done.stdout
+            return done.returncode == 0
+
+        deadline = time.monotonic() + 3 * BOUND
+        while not await is_well():
+            assert time.monotonic() < deadline, f"the machines are not well:\n{status}"
+
+    def cut(self, name: str) -> None:
+        """Cut a machine off from everybody."""
+        self.do("cut", name)
+
+    def cut_from_others(self, name: str) -> None:
+        """Cut a machine off from the other ones. Clients still reach it."""
+        self.do("cut", "--others", name)
+
+    def mend(self, name: str) -> None:
+        self.do("mend", name)
+
+    def fill(self, name: str) -> None:
+        """Leave no byte free on the disk of a machine."""
+        self.do("fill", name)
+
+    def empty(self, name: str) -> None:
+        self.do("empty", name)
+
+
+@pytest.fixture
+def machines() -> Iterator[LiveMachines]:
+    """Three machines that are not there yet: `bring_up` makes them."""
+    take_down_old_clusters()
+    it = LiveMachines(f"test-cluster-{os.getpid()}-machines")
+    try:
+        yield it
+    finally:
+        it.down()
