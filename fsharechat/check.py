@@ -65,8 +65,9 @@ async def check(settings: Settings) -> list[Check]:
         _look("registry", registry_at, look_at_registry, registry.close),
         _look("bus", bus_at, look_at_bus, bus.close),
         _look("blobs", blobs_at, look_at_blobs, blobs.close),
-        _look("codes", settings.codes.provider, lambda: _reach_codes(settings)),
     ]
+    if not settings.oidc.alone:
+        checks.append(_look("codes", settings.codes.provider, lambda: _reach_codes(settings)))
     if settings.oidc.on:
         checks.append(_look("oidc", settings.oidc.issuer, lambda: _reach_provider(settings)))
     if settings.rpc.tls.on:

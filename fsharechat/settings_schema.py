@@ -569,6 +569,7 @@ class OidcSettings(Section):
     required_claim: Annotated[str, Field(max_length=255)] = ""
     required_values: Words = ()
     link: Literal["never", "verified"] = "never"
+    codes: bool = True
 
     @field_validator("scopes")
     @classmethod
@@ -581,6 +582,8 @@ class OidcSettings(Section):
     def _whole(self) -> Self:
         if self.issuer and not (self.client_id and self.public_url):
             raise ValueError("client_id and public_url must be set where issuer is")
+        if not self.codes and not self.issuer:
+            raise ValueError("codes may be false only where issuer is set: else nobody could log in")
         if self.client_secret and self.client_secret_file:
             raise ValueError("has client_secret or client_secret_file, but not both")
         if bool(self.required_claim) != bool(self.required_values):
@@ -591,6 +594,11 @@ class OidcSettings(Section):
     def on(self) -> bool:
         """Whether people log in with accounts of a provider."""
         return bool(self.issuer)
+
+    @property
+    def alone(self) -> bool:
+        """Whether no login codes are sent: these accounts are the way to log in."""
+        return self.on and not self.codes
 
     @property
     def redirect_uri(self) -> str:

@@ -118,9 +118,16 @@ def _parser() -> argparse.ArgumentParser:
         "--keep-login", action="store_true", help="let the devices come back without a new login"
     )
 
-    push = _command(subjects, "push", commands.push, "send a message from SystemNotification to numbers")
+    push = _command(subjects, "push", commands.push, "send a message to numbers or groups")
     push.add_argument("number", nargs="*", help="mobile number or e-mail address")
-    push.add_argument("--file", type=Path, help="a file of numbers, one a line")
+    push.add_argument("--file", type=Path, help="a file of numbers, one a line; of ids with --groups")
+    push.add_argument("--groups", action="store_true", help="the arguments are ids of groups")
+    push.add_argument(
+        "--sender",
+        default="",
+        metavar="UID",
+        help="a robot or bot that is in the groups; without it, SystemNotification sends",
+    )
     push.add_argument("--text", help="what it says")
     push.add_argument("--content", metavar="JSON", help='any content: {"type": 3, "remoteMediaUrl": ...}')
     push.add_argument(
@@ -190,6 +197,11 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
     number.add_argument("number", help="mobile number or e-mail address")
     code = _command(users, "code", commands.make_code, "make a login code, which you tell the user")
     code.add_argument("user", help="uid or number")
+    bound = _command(users, "accounts", commands.list_bound, "show the company accounts that lead to a user")
+    bound.add_argument("user", help="uid or number")
+    unbind = _command(users, "unbind", commands.unbind, "take a company account from a user")
+    unbind.add_argument("user", help="uid or number")
+    unbind.add_argument("account", help="its id, which `accounts` shows")
     for name, status, what in (
         ("block", "blocked", "lock a user out, at once and everywhere"),
         ("mute", "muted", "keep a user from sending"),

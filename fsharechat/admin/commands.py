@@ -52,6 +52,7 @@ def _width(text: str) -> int:
 
 WORDS_AT_ONCE = 3000
 MOBILES_AT_ONCE = 1000
+GROUPS_AT_ONCE = 100
 
 T = TypeVar("T")
 
@@ -108,6 +109,20 @@ async def make_code(office: AdminApi, args: Namespace) -> CommandOutput:
     made = await office.ask("POST", "admin", "users", args.user, "code")
     row = (made["number"], made["code"], moment(made["expiresAt"]))
     return CommandOutput(made, table(("number", "code", "good until"), [row]))
+
+
+async def list_bound(office: AdminApi, args: Namespace) -> CommandOutput:
+    return _bound(await office.ask("GET", "admin", "users", args.user, "accounts"))
+
+
+async def unbind(office: AdminApi, args: Namespace) -> CommandOutput:
+    return _bound(await office.ask("DELETE", "admin", "users", args.user, "accounts", args.account))
+
+
+def _bound(found: dict[str, Any]) -> CommandOutput:
+    rows = [(one["id"], one["issuer"], one["subject"], moment(one["boundAt"])) for one in found["accounts"]]
+    heads = ("id", "issuer", "subject", "bound at")
+    return CommandOutput(found, table(heads, rows, "no company account leads to this user"))
 
 
 def _users(users: Sequence[dict[str, Any]]) -> str:
@@ -490,14 +505,37 @@ async def push(office: AdminApi, args: Namespace) -> CommandOutput:
             raise Usage(
                 '--content is no JSON object such as {"type": 1, "searchableContent": "hello"}'
             ) from None
+    message = {"content": content, "messageId": args.message_id}
+    if args.sender and not args.groups:
+        raise Usage("--sender is for --groups: to numbers SystemNotification sends")
+    push_to = _push_to_groups if args.groups else _push_to_numbers
+    return await push_to(office, args, message)
+
+
+async def _push_to_numbers(office: AdminApi, args: Namespace, message: object) -> CommandOutput:
     outcomes: list[dict[str, Any]] = []
     for mobiles in _parts(_texts(args.number, args.file, "a number"), MOBILES_AT_ONCE):
-        body = {"mobiles": mobiles, "content": {"content": content, "messageId": args.message_id}}
+        body = {"mobiles": mobiles, "content": message}
         outcomes += await office.ask("POST", "imopenapi", "pushNotificationByMobile", body=body)
     said = {200: "sent", 400: "no mobile number or e-mail address", 404: "nobody has it", 503: "not stored"}
-    rows = [(one["mobile"], said.get(one["code"], one["code"]), one["messageId"]) for one in outcomes]
+    return _pushed(outcomes, ("number", "mobile"), said)
+
+
+async def _push_to_groups(office: AdminApi, args: Namespace, message: object) -> CommandOutput:
+    outcomes: list[dict[str, Any]] = []
+    for groups in _parts(_texts(args.number, args.file, "the id of a group"), GROUPS_AT_ONCE):
+        body = {"groups": groups, "sender": args.sender, "content": message}
+        outcomes += await office.ask("POST", "imopenapi", "pushNotificationByGroup", body=body)
+    said = {200: "sent", 403: "the sender may not", 404: "there is none", 503: "not stored"}
+    return _pushed(outcomes, ("group", "group"), said)
+
+
+def _pushed(outcomes: list[dict[str, Any]], to: tuple[str, str], said: dict[int, str]) -> CommandOutput:
+    """Return the table of a push. `to` is the head and the field of the first column."""
+    head, field = to
+    rows = [(one[field], said.get(one["code"], one["code"]), one["messageId"]) for one in outcomes]
     good = all(one["code"] == 200 for one in outcomes)
-    return CommandOutput(outcomes, table(("number", "outcome", "message id"), rows), good=good)
+    return CommandOutput(outcomes, table((head, "outcome", "message id"), rows), good=good)
 
 
 # Shared by all commands

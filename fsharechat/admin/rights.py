@@ -1,7 +1,7 @@
 """What administrators may do: the roles, and how a request of the back office says who asks."""
 
 from enum import IntEnum
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class AdminRole(IntEnum):
@@ -20,6 +20,7 @@ class AskedBy(TypedDict):
 
     `session`: the digest of the cookie's secret, in hex, "" with the key. `needs`: the AdminRole that it takes.
     `changes`: whether it goes into the audit log, under the name `request`, with `target` and `details`.
+    `goes_on`: it is a later step of a request, for which there is an entry already.
     """
 
     way: Literal["key", "command", "account"]
@@ -30,6 +31,7 @@ class AskedBy(TypedDict):
     target: str
     details: dict[str, object]
     address: str
+    goes_on: NotRequired[bool]
 
 
 BY_SESSION = "by session"

@@ -232,7 +232,8 @@ class Inbox(AsyncIterator[pb.Message]):
             return messages[ids.index(known.message_id) + 1 :], known.seq
         # A client that answers an MN has everything below it. This holds even if the last message is not in the
         # answer.
-        if after > known.seq or (after == known.seq and known.message_id):
+        asked = after > known.seq or (after == known.seq and known.message_id)
+        if asked and after + len(messages) <= result.current:
             return messages, after
         return messages, 0 if not known.seq and len(messages) == result.current else None
 

@@ -9,6 +9,7 @@ from fsharechat.client.errors import Disconnected, InvalidReply, LoginError
 from fsharechat.client.models import Credentials
 from fsharechat.client.transcript import printable
 from fsharechat.protocol.crypto import CryptoError, open_login_token
+from fsharechat.protocol.signals import LoginCode
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 MAX_SENTENCE = 300
@@ -133,5 +134,6 @@ async def _post(http_url: str, path: str, body: Mapping[str, str]) -> Any:
     if not isinstance(answer, dict) or not isinstance(answer.get("code"), int):
         raise InvalidReply(f"{http_url}{path} does not answer as a FshareChat server")
     if answer["code"] != 0:
-        raise LoginError(answer["code"], _sentence(answer) if path.startswith("/oidc/") else "")
+        said = path.startswith("/oidc/") or answer["code"] == LoginCode.MISCONFIGURED
+        raise LoginError(answer["code"], _sentence(answer) if said else "")
     return answer.get("result")

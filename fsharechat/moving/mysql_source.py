@@ -1,18 +1,35 @@
 """The original's database on a MySQL server."""
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 
 from fsharechat.errors import StoreError
 from fsharechat.moving.source import PAGE_BYTES, PAGE_ROWS, ImportSource, SourceError, SourcePage, SourceTable
 from fsharechat.settings_types import ServiceTls
-from fsharechat.store.mysql_connection import DatabaseConnectionLost, Hosts, MysqlConnection
+from fsharechat.store.mysql_connection import DatabaseConnectionLost, Hosts, MysqlConnection, Unreachable
 from fsharechat.store.unit import Row
 from fsharechat.urls import ServiceUrl
 
 FIRST_ROWS = 200
 """Rows of the first page: how large they are is not known yet."""
 
-_TRIES = 3
+PATIENCE_SECONDS = 60.0
+"""How long a server that was reached before may be away or too slow, s. An import of hours does not end by that."""
+_PAUSE_SECONDS = 1.0
+
+
+class _Patience:
+    """How long one read is tried again."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + PATIENCE_SECONDS
+
+    async def wait(self, error: StoreError) -> None:
+        """Wait until the next try. Raises the error if it was the last."""
+        if time.monotonic() >= self._until:
+            raise error
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 class MysqlSource(ImportSource):
@@ -23,6 +40,7 @@ class MysqlSource(ImportSource):
         self._hosts = Hosts(url, tls)
         self._connection: MysqlConnection | None = None
         self._limits: dict[str, int] = {}
+        self._reached = False
 
     async def open(self) -> Mapping[str, SourceTable]:
         rows = await self._read(
@@ -43,29 +61,40 @@ class MysqlSource(ImportSource):
             await self._connection.close()
 
     async def page(self, table: SourceTable, columns: Sequence[str], after: int) -> SourcePage:
-        limit = self._limits.get(table.name, FIRST_ROWS)
+        self._limits.setdefault(table.name, FIRST_ROWS)
         named = ", ".join(f"`{column}`" if column in table.columns else "NULL" for column in columns)
         if "id" in table.columns:
-            sql = f"SELECT id, {named} FROM `{table.name}` WHERE id > ? ORDER BY id LIMIT ?"
-            found = await self._read(sql, (after, limit))
+            sql = f"SELECT id, {named} FROM `{table.name}` WHERE id > ? ORDER BY id LIMIT {{}}"
+            found = await self._read(sql, (after,), table.name)
             at = int(found[-1][0]) if found else after
             rows = [row[1:] for row in found]
         else:
-            rows = await self._read(f"SELECT {named} FROM `{table.name}` LIMIT ? OFFSET ?", (limit, after))
+            sql = f"SELECT {named} FROM `{table.name}` LIMIT {{}} OFFSET ?"
+            rows = await self._read(sql, (after,), table.name)
             at = after + len(rows)
+        limit = self._limits[table.name]
         size = sum(len(value) for row in rows for value in row if isinstance(value, (str, bytes)))
         self._limits[table.name] = max(1, min(PAGE_ROWS, 2 * limit, PAGE_BYTES * limit // (size or 1)))
         return SourcePage(rows, at, len(rows) < limit)
 
-    async def _read(self, sql: str, params: Sequence[object]) -> list[Row]:
-        for attempt in range(1, _TRIES + 1):
+    async def _read(self, sql: str, params: Sequence[object], table: str = "") -> list[Row]:
+        """Return rows: of a `table`, whose limit is put into the `{}` of the statement, or others.
+
+        A page that does not come in time is asked for again, with fewer rows. Raises SourceError.
+        """
+        patience = _Patience()
+        while True:
             try:
-                if self._connection is None or not self._connection.usable:
-                    self._connection = await self._hosts.connect()
-                return (await self._connection.execute(sql, params)).rows
-            except DatabaseConnectionLost as error:
-                if attempt == _TRIES:
-                    raise SourceError(f"{self.name}: {error}") from error
+                try:
+                    if self._connection is None or not self._connection.usable:
+                        self._connection = await self._hosts.connect()
+                        self._reached = True
+                    return (await self._connection.execute(sql.format(self._limits.get(table)), params)).rows
+                except (DatabaseConnectionLost, Unreachable) as error:
+                    if not self._reached:
+                        raise
+                    await patience.wait(error)
+                    if table and isinstance(error, DatabaseConnectionLost):
+                        self._limits[table] = max(1, self._limits[table] // 4)
             except StoreError as error:
                 raise SourceError(f"{self.name}: {error}") from error
-        raise AssertionError

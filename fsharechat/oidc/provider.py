@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import quote_plus, urlencode, urlsplit
 
@@ -13,7 +14,7 @@ import aiohttp
 import orjson
 
 from fsharechat.oidc import DeviceLogin, OidcAccount, OidcError, Trouble
-from fsharechat.oidc.tokens import account_of, checked, header_of
+from fsharechat.oidc.tokens import account_of, checked, header_of, lacks
 from fsharechat.settings_schema import OidcSettings, is_loopback
 
 SECONDS = 8.0
@@ -36,18 +37,24 @@ MAX_DEVICE_SECONDS = 1800.0
 
 MAX_INTERVAL = 60.0
 
+MAX_TOKEN = 64 * 1024
+"""The most characters of an access token."""
+
 _DISCOVERY = "/.well-known/openid-configuration"
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 
 class Endpoints(NamedTuple):
-    """What the provider says of itself. `device` is "" where it offers no logins on terminals."""
+    """What the provider says of itself. `device` is "" where it offers no logins on terminals, `userinfo` "" where it
+    tells no more than its ID tokens.
+    """
 
     authorization: str
     token: str
     keys: str
     device: str
+    userinfo: str
     secret_in_body: bool
     names_itself: bool
     """Whether it puts its issuer into the address by which a browser comes back (RFC 9207)."""
@@ -89,13 +96,14 @@ class Provider:
         )
         if not (_is_private(authorization) and _is_private(token) and _is_private(keys)):
             raise OidcError(Trouble.AWAY, "the provider lacks an endpoint, or one is not https")
-        device = found.get("device_authorization_endpoint")
+        device, userinfo = found.get("device_authorization_endpoint"), found.get("userinfo_endpoint")
         ways = found.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         return Endpoints(
             authorization,
             token,
             keys,
             device if _is_private(device) else "",
+            userinfo if _is_private(userinfo) else "",
             isinstance(ways, list) and "client_secret_basic" not in ways,
             found.get("authorization_response_iss_parameter_supported") is True,
         )
@@ -172,7 +180,25 @@ class Provider:
             raise OidcError(Trouble.WRONG, "the provider gave no ID token")
         algorithm, key_id = header_of(token)
         key = await self._key(algorithm, key_id)
-        return account_of(checked(token, key, algorithm, self._settings, nonce), self._settings)
+        claims = checked(token, key, algorithm, self._settings, nonce)
+        sources = [claims]
+        if lacks(claims, self._settings) and (where := (await self.endpoints()).userinfo):
+            sources.append(await self._userinfo(where, answer.body.get("access_token"), claims["sub"]))
+        return account_of(sources, self._settings)
+
+    async def _userinfo(self, where: str, token: object, subject: str) -> Mapping[str, Any]:
+        """Return what the provider says of an account besides its ID token (OpenID Connect Core 1.0, section 5.3).
+
+        A provider that does not answer fails the login: else a user would be made without the address that it has.
+        """
+        if not isinstance(token, str) or len(token) > MAX_TOKEN or not re.fullmatch(r"[!-~]+", token):
+            raise OidcError(Trouble.WRONG, "the provider gave no access token")
+        found = await self._get(where, {"Authorization": f"Bearer {token}"})
+        if found.get("sub") != subject:
+            raise OidcError(
+                Trouble.WRONG, "what the userinfo endpoint says is not about the account of the ID token"
+            )
+        return found
 
     async def _key(self, algorithm: str, key_id: str) -> Mapping[str, Any]:
         """Return the key that signed a token. An unknown one may be new, so the keys are fetched again."""
@@ -211,10 +237,10 @@ class Provider:
             form |= {"client_id": settings.client_id} | ({"client_secret": secret} if secret else {})
         return await self._request("POST", url, data=urlencode(form), headers=headers)
 
-    async def _get(self, url: str) -> Mapping[str, Any]:
-        answer = await self._request("GET", url, headers={"Accept": "application/json"})
+    async def _get(self, url: str, headers: Mapping[str, str] = MappingProxyType({})) -> Mapping[str, Any]:
+        answer = await self._request("GET", url, headers={"Accept": "application/json", **headers})
         if answer.status != 200:
-            raise OidcError(Trouble.AWAY, f"the provider answered {answer.status}")
+            raise OidcError(Trouble.AWAY, f"the provider answered {answer.status} at {urlsplit(url).path}")
         return answer.body
 
     async def _request(self, method: str, url: str, **options: Any) -> _Answer:

@@ -1,7 +1,11 @@
-"""Checks ID tokens (OpenID Connect Core 1.0, section 3.1.3.7), and reads what they say of an account."""
+"""Checks ID tokens (OpenID Connect Core 1.0, section 3.1.3.7), and reads what they say of an account.
+
+What they lack the userinfo endpoint may say (section 5.3).
+"""
 
 import hmac
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jwt
@@ -15,6 +19,9 @@ ALGORITHMS = frozenset(
 )
 """With these only the provider can sign. Those with a shared secret, and "none", are never accepted."""
 
+_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
+"""What comes of tokens that are none. In JSON a time may be infinite, and what is nested may have no end."""
+
 LEEWAY_SECONDS = 30
 """How far the clocks of the provider and of this machine may differ, s."""
 
@@ -23,13 +30,18 @@ MAX_SUBJECT = 255
 
 MAX_NAME = 64
 
+_SCOPES = {"email": "email", "phone_number": "phone", "name": "profile"}
+"""The scope by which a provider tells of each claim of the standard (section 5.4)."""
+
+Claims = Mapping[str, Any]
+
 
 def header_of(token: str) -> tuple[str, str]:
     """Return the algorithm and the key id ("" if it names none) of a token. Raises OidcError."""
     try:
         header = jwt.get_unverified_header(token)
-    except jwt.PyJWTError as error:
-        raise OidcError(Trouble.WRONG, f"the ID token cannot be read: {error}") from None
+    except _UNREADABLE as error:
+        raise OidcError(Trouble.WRONG, f"the ID token cannot be read: {type(error).__name__}") from None
     algorithm, key_id = header.get("alg"), header.get("kid", "")
     if algorithm not in ALGORITHMS:
         raise OidcError(
@@ -40,13 +52,13 @@ def header_of(token: str) -> tuple[str, str]:
 
 def checked(
     token: str, key: Mapping[str, Any], algorithm: str, settings: OidcSettings, nonce: str | None
-) -> Mapping[str, Any]:
+) -> Claims:
     """Return the claims of a token that `key`, a JSON Web Key, has signed with `algorithm`.
 
     `nonce` is what the login was begun with; None for a login without one (RFC 8628). Raises OidcError.
     """
     try:
-        claims: Mapping[str, Any] = jwt.decode(
+        claims: Claims = jwt.decode(
             token,
             jwt.PyJWK(dict(key), algorithm),
             algorithms=[algorithm],
@@ -55,7 +67,8 @@ def checked(
             leeway=LEEWAY_SECONDS,
             options={"require": ["iss", "sub", "aud", "exp", "iat"]},
         )
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        json.dumps(claims, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except _UNREADABLE as error:
         raise OidcError(Trouble.WRONG, f"the ID token is not accepted: {type(error).__name__}") from None
     party = claims.get("azp", settings.client_id if not _several(claims["aud"]) else None)
     if party != settings.client_id:
@@ -65,40 +78,73 @@ def checked(
         isinstance(said, str) and hmac.compare_digest(said.encode(), nonce.encode())
     ):
         raise OidcError(Trouble.WRONG, "the ID token belongs to another login")
-    if not 0 < len(claims["sub"]) <= MAX_SUBJECT:
+    if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= MAX_SUBJECT:
         raise OidcError(Trouble.WRONG, f"the subject must have 1 to {MAX_SUBJECT} characters")
     return claims
 
 
-def account_of(claims: Mapping[str, Any], settings: OidcSettings) -> OidcAccount:
-    """Return the account of checked claims. Raises OidcError with NOT_LET_IN if it may not come in."""
+def lacks(claims: Claims, settings: OidcSettings) -> bool:
+    """Return whether an ID token leaves out what the provider was asked for, so that userinfo may say it."""
+    wanted: list[tuple[str, ...]] = [(settings.required_claim,)] if settings.required_claim else []
+    wanted += [
+        (name, f"{name}_verified")
+        for name in (settings.email_claim, settings.number_claim)
+        if _asked(name, settings)
+    ]
+    wanted += [(settings.name_claim,)] if _asked(settings.name_claim, settings) else []
+    return not all(_has(claims, names) for names in wanted)
+
+
+def _asked(name: str, settings: OidcSettings) -> bool:
+    """Return whether the scopes ask for a claim. One that is not of the standard may need any scope."""
+    return name not in _SCOPES or _SCOPES[name] in settings.scopes
+
+
+def account_of(sources: Sequence[Claims], settings: OidcSettings) -> OidcAccount:
+    """Return the account of checked claims: those of the ID token, and those of userinfo behind them if it was asked.
+
+    Raises OidcError with NOT_LET_IN if the account may not come in.
+    """
     if settings.required_claim:
-        found = _claim(claims, settings.required_claim)
+        found = _claim(_first(sources, settings.required_claim), settings.required_claim)
         values = found if isinstance(found, list) else [found]
         if not any(value in settings.required_values for value in values if isinstance(value, str)):
             raise OidcError(
                 Trouble.NOT_LET_IN, f"the claim {settings.required_claim!r} has no value that lets in"
             )
-    email = normal_number(_verified(claims, settings.email_claim)) or ""
-    number = _verified(claims, settings.number_claim)
-    name = _claim(claims, settings.name_claim)
+    email = normal_number(_verified(sources, settings.email_claim)) or ""
+    number = _verified(sources, settings.number_claim)
+    name = _claim(_first(sources, settings.name_claim), settings.name_claim)
     shown = "".join(letter for letter in name if letter.isprintable()) if isinstance(name, str) else ""
     return OidcAccount(
         settings.issuer,
-        claims["sub"],
+        sources[0]["sub"],
         email if "@" in email else "",
         normal_mobile(number) or "" if isinstance(number, str) else "",
         shown.strip()[:MAX_NAME].strip(),
     )
 
 
-def _verified(claims: Mapping[str, Any], name: str) -> object:
-    """Return a claim that the provider calls verified, else None. Some providers write true as a text."""
+def _verified(sources: Sequence[Claims], name: str) -> object:
+    """Return a claim that the provider calls verified, else None. Some providers write true as a text.
+
+    Both are of one source: what one says is verified may not be what the other says.
+    """
+    claims = _first(sources, name, f"{name}_verified")
     verified = _claim(claims, f"{name}_verified")
     return _claim(claims, name) if verified is True or verified == "true" else None
 
 
-def _claim(claims: Mapping[str, Any], name: str) -> object:
+def _first(sources: Sequence[Claims], *names: str) -> Claims:
+    """Return the first source with all these claims, {} if none has them."""
+    return next((claims for claims in sources if _has(claims, names)), {})
+
+
+def _has(claims: Claims, names: Sequence[str]) -> bool:
+    return all(_claim(claims, name) is not None for name in names)
+
+
+def _claim(claims: Claims, name: str) -> object:
     """Return a claim by its name; `a.b` is also the `b` within `a`."""
     if name in claims:
         return claims[name]

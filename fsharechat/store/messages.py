@@ -489,20 +489,20 @@ def _kept_as(message: NewMessage) -> str:
     return directed_key(message.conversation) if _is_directed(message) else message.conversation
 
 
-_SIZES = """
-SELECT i.seq, LENGTH(m.body) FROM inbox i JOIN messages m ON m.id = i.message_id
-WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq LIMIT ?
+_SMALL = 1024
+"""A body of up to so many bytes is read together with its size, a larger one when it is certain that it is given."""
+_LISTED = f"""
+SELECT i.seq, m.id, m.conversation, m.sender, m.client, LENGTH(m.body),
+CASE WHEN LENGTH(m.body) <= {_SMALL} THEN m.body END
+FROM inbox i JOIN messages m ON m.id = i.message_id
 """
-_ENTRIES = """
-SELECT i.seq, m.sender, m.client, m.body FROM inbox i JOIN messages m ON m.id = i.message_id
-WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq
-"""
-_SIZES_PAGE = 2048
-MAX_LOOKED_AT = 32 * _SIZES_PAGE
+_OLDEST = f"{_LISTED} WHERE i.uid = ? AND i.seq > ? AND i.seq <= ? ORDER BY i.seq LIMIT ?"
+_NEWEST = f"{_LISTED} WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?"
+_PAGE = 256
+"""How many entries one statement reads. The first pull reads up to MAX_PAGE when it goes on."""
+_MAX_PAGE = 2048
+MAX_LOOKED_AT = 32 * _MAX_PAGE
 """How many entries the first pull searches for messages of groups that the user is still in. LRM has the others."""
-
-_FEW = 4
-"""Up to so many bodies are read without checking their sizes first."""
 
 
 def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[PulledInbox]:
@@ -523,38 +523,32 @@ def pull(dialect: Dialect, uid: str, after: int, claim: int = 0) -> Unit[PulledI
 
 
 def _oldest_entries(uid: str, after: int, head: int) -> Unit[PulledInbox]:
-    upto = head
-    if head - after > _FEW:
-        upto = yield from _within_bytes(uid, after, head)
-    rows = (yield Query(_ENTRIES, (uid, after, upto))).rows
-    size = 0
-    entries: list[PulledEntry] = []
-    for seq, sender, client, body in rows:
-        size += len(body) + _AROUND
-        if size > MAX_PULL_BYTES and entries:
-            break
-        entries.append(PulledEntry(seq, sender, client or "", body))
-    return PulledInbox(entries, head)
-
-
-def _within_bytes(uid: str, after: int, head: int) -> Unit[int]:
-    """Return the seq up to which the entries above `after` take MAX_PULL_BYTES, or a little more."""
+    taken: list[Row] = []
     size = 0
     while after < head:
-        rows = (yield Query(_SIZES, (uid, after, head, _SIZES_PAGE))).rows
-        for seq, length in rows:
-            size, after = size + length, int(seq)
-            if size > MAX_PULL_BYTES:
-                return after
-        if len(rows) < _SIZES_PAGE:
+        rows = (yield Query(_OLDEST, (uid, after, head, _PAGE))).rows
+        for row in rows:
+            size += row[5] + _AROUND
+            if size > MAX_PULL_BYTES and taken:
+                return PulledInbox((yield from _whole(taken)), head)
+            taken.append(row)
+        if len(rows) < _PAGE:
             break
-    return head
+        after = int(rows[-1][0])
+    return PulledInbox((yield from _whole(taken)), head)
 
 
-_CONVERSATIONS = """
-SELECT i.seq, m.id, m.conversation, LENGTH(m.body) FROM inbox i JOIN messages m ON m.id = i.message_id
-WHERE i.uid = ? AND i.seq <= ? ORDER BY i.seq DESC LIMIT ?
-"""
+def _whole(rows: Sequence[Row]) -> Unit[list[PulledEntry]]:
+    """Return the entries of listed rows, with the bodies of the large ones."""
+    bodies: dict[int, bytes | None] = {id: body for _, id, _, _, _, _, body in rows}
+    large = [id for id, body in bodies.items() if body is None]
+    if large:
+        bodies |= dict((yield from select_in("SELECT id, body FROM messages WHERE id IN ({})", large)))
+    return [
+        PulledEntry(int(seq), sender, client or "", body)
+        for seq, id, _, sender, client, _, _ in rows
+        if (body := bodies[id]) is not None  # else it was removed a moment ago
+    ]
 
 
 def _newest_entries(uid: str, head: int) -> Unit[PulledInbox]:
@@ -563,29 +557,22 @@ def _newest_entries(uid: str, head: int) -> Unit[PulledInbox]:
     Only the newest MAX_LOOKED_AT entries are searched.
     """
     left = yield from groups.left_by(uid)
-    size, upto, looked_at = 0, head, 0
-    seqs: dict[int, int] = {}
+    size, upto, looked_at, page = 0, head, 0, _PAGE
+    taken: list[Row] = []
     while size <= MAX_PULL_BYTES and looked_at < MAX_LOOKED_AT:
-        looked_at += _SIZES_PAGE
-        rows = (yield Query(_CONVERSATIONS, (uid, upto, _SIZES_PAGE))).rows
-        for seq, id, conversation, length in rows:
-            if _group_of(conversation) not in left:
-                size += length + _AROUND
-                if size > MAX_PULL_BYTES and seqs:
+        looked_at += page
+        rows = (yield Query(_NEWEST, (uid, upto, page))).rows
+        for row in rows:
+            if not left or _group_of(row[2]) not in left:
+                size += row[5] + _AROUND
+                if size > MAX_PULL_BYTES and taken:
                     break
-                seqs[id] = int(seq)
-            upto = int(seq) - 1
-        if len(rows) < _SIZES_PAGE:
+                taken.append(row)
+            upto = int(row[0]) - 1
+        if len(rows) < page:
             break
-    sql = "SELECT id, sender, client, body FROM messages WHERE id IN ({})"
-    found = {id: row for id, *row in (yield from select_in(sql, list(seqs)))}
-    entries = [
-        PulledEntry(seq, sender, client or "", body)
-        for id, seq in reversed(seqs.items())
-        if id in found
-        for sender, client, body in (found[id],)
-    ]
-    return PulledInbox(entries, head, upto)
+        page = min(2 * page, _MAX_PAGE)
+    return PulledInbox((yield from _whole(taken[::-1])), head, upto)
 
 
 def _group_of(conversation: str) -> str | None:

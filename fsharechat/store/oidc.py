@@ -124,6 +124,26 @@ def log_in(
     return OidcResult(LoginResult(LoginCode.SUCCESS, entry.uid, entry.status, created, session))
 
 
+class BoundAccount(NamedTuple):
+    """An account of a provider that leads to a user, since `bound_ms`. `account` is its digest."""
+
+    account: bytes
+    issuer: str
+    subject: str
+    bound_ms: int
+
+
+def bound(_: Dialect, uid: str) -> Unit[list[BoundAccount]]:
+    """Return the accounts of a user: one for each provider at most."""
+    sql = "SELECT account, issuer, subject, bound_ms FROM oidc_accounts WHERE uid = ? ORDER BY bound_ms, account"
+    return [BoundAccount(bytes(account), *more) for account, *more in (yield Query(sql, (uid,))).rows]
+
+
+def unbind(_: Dialect, uid: str, account: bytes) -> Unit[None]:
+    """Take an account from a user. It leads to nobody from then on; sessions go on."""
+    yield Query("DELETE FROM oidc_accounts WHERE uid = ? AND account = ?", (uid, account), unread=True)
+
+
 def forget(_: Dialect, uid: str) -> Unit[None]:
     """Remove the accounts of a user, so that they no longer lead to this user."""
     yield Query("DELETE FROM oidc_accounts WHERE uid = ?", (uid,))

@@ -9,9 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from fsharechat.store.checkpoints import LATEST_PAGES, LOG_BYTES, Checkpoints
 from fsharechat.store.disk import Disk
 from fsharechat.store.messages import NewMessage, Stored
 from fsharechat.store.migrate import OnStep, log_step, migrate
+from fsharechat.store.read_threads import ReadThreads
 from fsharechat.store.readers import ReadLane, ReadTooLong, Share
 from fsharechat.store.state import StoreState, StoreUnread, look
 from fsharechat.store.store import Store
@@ -149,8 +150,9 @@ class SqliteStore(Store):
         self._disk = Disk(path)
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
-        threads = sum(share.readers for share in SHARES.values())
-        self._threads = ThreadPoolExecutor(threads, "store-reader", initializer=self._open_reader)
+        self._threads = {
+            lane: ReadThreads(f"store-reader-{lane.value}", share.readers) for lane, share in SHARES.items()
+        }
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
 
@@ -195,7 +197,8 @@ class SqliteStore(Store):
             self._batches.put(None)
             await asyncio.to_thread(self._writer.join)
             await asyncio.to_thread(self._checkpoints.close)
-        await asyncio.to_thread(self._threads.shutdown)
+        for threads in self._threads.values():
+            await asyncio.to_thread(threads.close)
         for connection in self._connections:
             connection.close()
 
@@ -232,16 +235,8 @@ class SqliteStore(Store):
         await self.write(_mark)
 
     async def _read(self, lane: ReadLane, start: Callable[[], Unit[T]]) -> T:
-        seconds = self._shares[lane].seconds
-        read = _Read(seconds, time.monotonic() + seconds)
-        done = self._loop.run_in_executor(self._threads, self._run_read, start, read)
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            read.unwanted = True
-            await asyncio.wait([done])  # until the thread has noticed, and is free
-            done.exception()  # retrieved: else the loop would complain
-            raise
+        read = _Read(self._shares[lane].seconds)
+        return await self._threads[lane].run(partial(self._run_read, start, read), read.give_up)
 
     def _start_batch(self, batch: Batch) -> None:
         self._batches.put(batch)
@@ -317,11 +312,12 @@ class SqliteStore(Store):
 
     # In the reader threads
 
-    def _open_reader(self) -> None:
-        connection = self._local.connection = self._connect(READER_CACHE_KIB)
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = self._connect(READER_CACHE_KIB)
         connection.execute("PRAGMA query_only = ON")
-        self._local.read = None
         connection.set_progress_handler(self._is_over, LOOK_STEPS)
+        self._local.connection = connection
+        return connection
 
     def _is_over(self) -> bool:
         """Return whether SQLite must stop the read of this thread."""
@@ -329,9 +325,10 @@ class SqliteStore(Store):
         return read is not None and read.is_over
 
     def _run_read(self, start: Callable[[], Unit[T]], read: "_Read") -> T:
-        connection: sqlite3.Connection = self._local.connection
+        read.begin()
         self._local.read = read
         try:
+            connection: sqlite3.Connection = getattr(self._local, "connection", None) or self._open_reader()
             connection.execute("BEGIN")  # one snapshot for all statements of the unit
             try:
                 return _run(connection, start(), read)
@@ -414,8 +411,14 @@ class _Read:
     """The time limit of a read, and whether a caller still waits for it."""
 
     seconds: float
-    deadline: float
+    deadline: float = 0.0
     unwanted: bool = False
+
+    def begin(self) -> None:
+        self.deadline = time.monotonic() + self.seconds
+
+    def give_up(self) -> None:
+        self.unwanted = True
 
     @property
     def is_over(self) -> bool:

@@ -75,9 +75,10 @@ class Endpoint:
         """Whether it changes something."""
         return self.method != "GET"
 
-    def audited(self, asked: dict[str, Any]) -> bool:
-        """Return whether a request belongs into the audit log. One that goes on with another (`after`) does not."""
-        return (self.changes or self.noted) and not asked.get("after")
+    @property
+    def audited(self) -> bool:
+        """Whether its requests belong into the audit log."""
+        return self.changes or self.noted
 
 
 class BackOffice:
@@ -134,7 +135,9 @@ def _asked_by(
     names = re.findall(r"{(\w+)}", endpoint.path)
     target = endpoint.target or (names[0] if names else "")
     details = {name: value for name, value in shown.items() if name != target}
-    return caller.asks(endpoint.needs, endpoint.audited(asked), str(asked.get(target, "")), details)
+    by = caller.asks(endpoint.needs, endpoint.audited, str(asked.get(target, "")), details)
+    by["goes_on"] = bool(asked.get("after"))
+    return by
 
 
 WRONG_INPUT = (BadRequest, web.HTTPRequestEntityTooLarge, TimeoutError)

@@ -199,6 +199,8 @@ def answer_of(told: Mapping[str, Any], speaks: Language) -> LoginResponse:
     code = LoginCode(told["code"])
     if told.get("uninvited"):
         return said_so(code, said(Wrong.INVITATION, speaks))
+    if told.get("noCodes"):
+        return said_so(code, said(Wrong.NO_CODES, speaks))
     return answer(code, speaks, told["result"])
 
 

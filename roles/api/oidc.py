@@ -142,7 +142,9 @@ class OidcLogin:
         if "error" in query:
             raise OidcError(Trouble.REFUSED, "the provider sent the browser back without a login")
         code = query.get("code", "")
-        if not 0 < len(code) <= MAX_CODE:
+        if not 0 < len(code) <= MAX_CODE or not (
+            code.isascii() and code.isprintable()
+        ):  # RFC 6749, appendix A.11
             raise OidcError(Trouble.WRONG, "the provider sent no code")
         return await self._provider.redeem(
             code, _derived(secret, _Derived.VERIFIER), _derived(secret, _Derived.NONCE)

@@ -84,7 +84,11 @@ class Pages:
         told: dict[str, object] = {"ws": self._connector(request)}
         oidc = self._node.settings.oidc
         if oidc.on:
-            told["oidc"] = {"label": oidc.label, "url": f"{oidc.public_url}{BEGIN}"}
+            told["oidc"] = {
+                "label": oidc.label,
+                "url": f"{oidc.public_url}{BEGIN}",
+                "codes": oidc.codes,
+            }
         return web.json_response(told, headers={"Cache-Control": "no-store"})
 
     def _connector(self, request: web.Request) -> str:

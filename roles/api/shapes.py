@@ -199,6 +199,18 @@ class WholeUser(User):
     robot: bool = Field(description="Whether a program logs in as this user.")
 
 
+class CompanyAccount(ApiObject):
+    id: str
+    issuer: str = Field(description="The provider.")
+    subject: str = Field(description="Who it is there, for ever.")
+    boundAt: Number64
+
+
+class CompanyAccounts(ApiObject):
+    uid: str
+    accounts: list[CompanyAccount] = Field(description="One for each provider at most.")
+
+
 class Users(ApiObject):
     users: list[User]
     next: str = Field(description="The `after` of the next page, empty on the last.")

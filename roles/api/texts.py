@@ -28,6 +28,7 @@ class Wrong(StrEnum):
     NO_OBJECT = "no object"
     FIELD = "field"
     INVITATION = "invitation"
+    NO_CODES = "no codes"
     TAKEN = "taken"
     LOGIN_OVER = "login over"
     NOT_LET_IN = "not let in"
@@ -53,6 +54,10 @@ _TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
     Wrong.INVITATION: (
         "该号码或邮箱不能在此注册，请联系管理员",
         "This number or address may not register here. Ask the administrator.",
+    ),
+    Wrong.NO_CODES: (
+        "此处不发送验证码，请用公司账号登录",
+        "No codes are sent here. Log in with your company account.",
     ),
     Wrong.TAKEN: (
         "该账号的手机号或邮箱已属于本站的其他用户，请用验证码登录，或联系管理员",

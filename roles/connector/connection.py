@@ -55,6 +55,34 @@ class TurnWrites:
             connection.write_now(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
+class Leaving:
+    """Closed connections that are not gone: their clients have a moment to close their side."""
+
+    def __init__(self) -> None:
+        self._connections: set[DeviceConnection] = set()
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def add(self, connection: DeviceConnection) -> None:
+        self._connections.add(connection)
+        self._none.clear()
+
+    def gone(self, connection: DeviceConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._none.set()
+
+    async def finished(self, seconds: float) -> None:
+        """Return when all are gone. After so many seconds they are cut off."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._none.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
+            await self._none.wait()
+
+
 class ConnectionServices:
     """What all connections share."""
 
@@ -65,6 +93,7 @@ class ConnectionServices:
         self.writes = TurnWrites()
         self.slow = SlowReaders()
         self.breaks = Breaks()
+        self.leaving = Leaving()
 
 
 class DeviceConnection:
@@ -161,6 +190,14 @@ class DeviceConnection:
             self._session.go_on()
         self._read_or_not()
 
+    def pause_writing(self) -> None:
+        self._filled()
+        self._read_or_not()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        asyncio.get_running_loop().call_soon(self._release)  # not within the transport's own write
+
     def _rest(self, seconds: float) -> None:
         """Send nothing until so many seconds after the client has taken everything."""
         self._resting = True
@@ -217,7 +254,7 @@ class DeviceConnection:
         else:
             self._transport.resume_reading()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
@@ -236,6 +273,6 @@ class DeviceConnection:
 
     def stalled(self) -> None:
         if self._closing or self._session is None:
-            self._abort()
+            self.abort()
         else:
             self._session.refuse("reads too slowly")

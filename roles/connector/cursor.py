@@ -109,7 +109,8 @@ class Cursor:
         must begin.
 
         That is the lower one of `after` and the mark. A device may have less than its mark says, such as a bot that
-        was killed: it is told of the entries above `after` too. `answered` or `failed` comes next.
+        was killed: it is told of the entries above `after` too. News that crossed that question may make it ask from
+        its mark: it is answered from `covered`, for it has nothing above. `answered` or `failed` comes next.
         """
         self.outlived(heard_at, now)
         if self.told_at is not None and after == self._told:
@@ -118,7 +119,7 @@ class Cursor:
         self._answering += 1
         if after < self.mark:
             self.covered, self._seen = max(after, 0), self.mark
-        return min(after, self.mark)
+        return min(after, self.mark, self.covered)
 
     def answered(self, upto: int, now: float) -> None:
         """Note that an answer was written: it covers the log up to `upto`."""

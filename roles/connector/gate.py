@@ -33,6 +33,11 @@ class Gate(asyncio.Protocol):
         self.session: Session | None = None
         """Set when the connection has become a WebSocket."""
 
+    def upgraded(self, session: "Session", handler: asyncio.Protocol) -> None:
+        """Note that the connection has become a WebSocket, and who takes what comes from now on."""
+        self.session = session
+        self._handler = handler
+
     def open(self) -> None:
         """Let everything through from now on, at no cost. The next reader reports the end of the visit."""
         self.visit.logged_in()

@@ -398,7 +398,10 @@ class DeviceLogs:
     def _answer_newest(
         self, message_id: int, claim: int, entries: Sequence[tuple[int, TailMessage]], head: int
     ) -> None:
-        """Answer with the newest entries, as many as fit into one answer: a device that has nothing needs no more."""
+        """Answer with the newest entries, as many as fit into one answer: a device that has nothing needs no more.
+
+        If entries above its claim do not fit, the answer begins at the claim instead: the device may need them all.
+        """
         pieces: list[bytes] = []
         size = 0
         for seq, message in reversed(entries):
@@ -406,6 +409,10 @@ class DeviceLogs:
                 pieces.append(self.transport.piece(message))
                 size += len(pieces[-1])
                 if size > self.transport.answer_bytes and len(pieces) > 1:
+                    if 0 < claim < seq:
+                        above = [entry for entry in entries if entry[0] > claim]
+                        self._answer(message_id, claim, above, head)
+                        return
                     del pieces[-1]
                     break
         self._wrote(message_id, pieces[::-1], head)

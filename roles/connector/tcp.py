@@ -76,14 +76,6 @@ class TcpConnection(DeviceConnection, asyncio.Protocol):
             self._session.close()
             self._session = None
 
-    def pause_writing(self) -> None:
-        self._filled()
-        self._read_or_not()
-
-    def resume_writing(self) -> None:
-        self._full = False
-        asyncio.get_running_loop().call_soon(self._release)  # not within the transport's own write
-
     # Transport
 
     def send_connect_ack(self, sub_signal: int, payload: bytes) -> None:

@@ -14,16 +14,12 @@ from fsharechat.protocol import json, websocket
 from fsharechat.protocol.json import HEARTBEAT, JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.protocol.websocket import Message, WebSocketDecoder, WebSocketError
-from fsharechat.tasks import spawn
 from roles.connector.acceptor import Acceptor, Admit
 from roles.connector.connection import SKIPPED_BYTES, ConnectionServices, DeviceConnection
 from roles.connector.gate import Gate
 from roles.connector.session import FRAMES_A_TURN, Session, SessionState
 from roles.connector.slow import NOTHING, Left, left_of
 from roles.connector.tail import TailMessage
-
-FULL = 64 * 1024
-"""While so many bytes wait for a client, it gets no more."""
 
 CLOSE_TIMEOUT_SECONDS = 2.0
 """How long the server waits for the client's part of the closing handshake, s."""
@@ -62,10 +58,14 @@ class WebSocketServer:
             self._acceptor.stop_listening()
 
     async def close(self) -> None:
-        """Close all connections that are no sessions. The hub ends the sessions."""
+        """Close all connections that are no sessions. The hub has ended the sessions; their clients may still close.
+
+        Return when all connections are gone.
+        """
         if self._acceptor is not None:
             await self._acceptor.close()
         await self._runner.cleanup()
+        await self._services.leaving.finished(CLOSE_TIMEOUT_SECONDS)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         transport = request.transport
@@ -75,22 +75,19 @@ class WebSocketServer:
         response = upgrade(request)
         if response is None:
             return plain(426, "This is a WebSocket endpoint.\n", {"Upgrade": "websocket"})
-        connection = WebSocketConnection(self._services, request, gate)
+        connection = WebSocketConnection(self._services, gate)
         session = self._services.table.accept(connection)
         if session is None:
             return plain(503, "Too many connections, try again later.\n")
-        shaken = False
+        begun = False
         try:
             await response.prepare(request)
-            shaken = True
-            await connection.serve(session)
+            begun = connection.begin(session, request)
         except ConnectionError:  # gone meanwhile: no fault
-            if not shaken:
-                return plain(503, "The connection is gone.\n")
+            return plain(503, "The connection is gone.\n")
         finally:
-            session.close()
-            if not gate.visit.stranger:
-                gate.visit.ended()  # else the gate still sees it
+            if not begun:
+                session.close()
         return response
 
 
@@ -116,8 +113,11 @@ def plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.
     return response
 
 
-class WebSocketConnection(DeviceConnection):
-    """The transport of a session. aiohttp makes the handshake; after it, aiohttp only hands on the arriving bytes."""
+class WebSocketConnection(DeviceConnection, asyncio.Protocol):
+    """The transport of a session. aiohttp makes the handshake, and then forgets the connection.
+
+    What aiohttp keeps of a request is more than all the rest of an idle connection.
+    """
 
     answer_bytes = 256 * 1024
 
@@ -125,27 +125,21 @@ class WebSocketConnection(DeviceConnection):
         "_closer",
         "_code",
         "_decoder",
-        "_drainer",
         "_gate",
-        "_gone",
         "_heard_close",
         "_messages",
-        "_request",
         "_uid",
         "_visit",
         "peer",
         "silence_seconds",
     )
 
-    def __init__(self, services: ConnectionServices, request: web.Request, gate: Gate) -> None:
+    def __init__(self, services: ConnectionServices, gate: Gate) -> None:
         super().__init__(services)
         self._decoder = WebSocketDecoder(services.settings.max_body_bytes)
         self._messages: list[Message] = []  # messages that the session has not taken yet
-        self._request = request
         self._gate: Gate | None = gate
         self._uid = ""
-        self._drainer: asyncio.Task[None] | None = None
-        self._gone = asyncio.get_running_loop().create_future()
         self._code = websocket.NORMAL  # the code with which it is closed
         self._heard_close = False
         self._closer: asyncio.TimerHandle | None = None
@@ -153,42 +147,44 @@ class WebSocketConnection(DeviceConnection):
         self.peer = gate.visit.peer
         self.silence_seconds = services.settings.web_silence_seconds
 
-    async def serve(self, session: Session) -> None:
-        """Serve a connection after its handshake. Return when either side has closed it."""
-        self._transport = self._request.transport
-        if session.state is SessionState.CLOSED or self._transport is None:
-            return
-        self._session = session
-        if self._gate is not None:
-            self._gate.session = session
-        try:
-            protocol = self._request.protocol
-            protocol.set_parser(cast(Any, self))
-            protocol.keep_alive(False)
-            await self._gone
-        finally:
-            session.close()
-            self._session = self._gate = (
-                None  # else there would be a reference cycle, which is not freed at once
-            )
+    def begin(self, session: Session, request: web.Request) -> bool:
+        """Serve the connection of a handshake from now on. Return False if it is gone, or the session is closed."""
+        gate, protocol, transport = self._gate, request.protocol, request.transport
+        if session.state is SessionState.CLOSED or transport is None or gate is None:
+            return False
+        self._session, self._transport = session, transport
+        gate.upgraded(session, self)
+        protocol.set_parser(cast(Any, self))  # it hands on what has come behind the handshake
+        protocol.transport = None  # so that it does not close the connection
+        protocol.connection_lost(None)
+        return True
 
     # The interface that aiohttp expects from the reader of a connection
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take received bytes. No bytes are left over."""
-        if self._closing:
-            self._wait_for_close(data)
-        else:
-            self.data_received(data)
+        """Take what has come behind the handshake. No bytes are left over."""
+        self.data_received(data)
         return False, b""
 
     def feed_eof(self) -> None:
-        """Note that the connection is gone."""
-        self._transport = None
+        """Nothing more comes from aiohttp."""
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            self._wait_for_close(data)
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        session, self._session, self._gate, self._transport = self._session, None, None, None
         self._services.slow.forget(self)
-        if self._session is not None:
-            self._session.close()
+        self._services.leaving.gone(self)
+        if session is not None:
+            session.close()
         self._leave()
+        self._visit.ended()
 
     # What it reads
 
@@ -317,8 +313,8 @@ class WebSocketConnection(DeviceConnection):
         self._messages, self._later = [], b""
         transport = self._transport
         if transport is None or transport.is_closing():
-            self._leave()
             return
+        self._services.leaving.add(self)
         transport.write(websocket.encode(websocket.CLOSE, self._code.to_bytes(2, "big")))
         if self._heard_close:
             self._leave()
@@ -341,36 +337,18 @@ class WebSocketConnection(DeviceConnection):
             self._leave()
 
     def _leave(self) -> None:
-        """Leave the connection to aiohttp, which closes it."""
+        """Close the connection, when what it has is sent."""
         if self._closer is not None:
             self._closer.cancel()
             self._closer = None
-        if not self._gone.done():
-            self._gone.set_result(None)
+        if self._transport is not None:
+            self._transport.close()
 
     # What it sends
 
     def write_now(self, data: bytes) -> None:
-        transport = self._transport
-        if transport is None or self._closing:
-            return
-        transport.write(data)
-        if transport.get_write_buffer_size() > FULL:
-            self._filled()
-            self._read_or_not()
-            if self._drainer is None:
-                self._drainer = spawn("a slow reader", self._drain())
-
-    async def _drain(self) -> None:
-        try:
-            while self._full and not self._closing:
-                await self._request.writer.drain()
-                self._full = False
-                self._release()
-        except ConnectionError:
-            pass  # gone: no fault
-        finally:
-            self._drainer = None
+        if self._transport is not None and not self._closing:
+            self._transport.write(data)
 
     def left(self) -> Left | None:
         return left_of(self._transport) if self._transport is not None else None

@@ -16,7 +16,7 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.settings import Settings
 from fsharechat.store import accounts, audit
 from fsharechat.store.accounts import USED_STEP_MS, SessionRules
-from fsharechat.store.audit import AuditEntry, Way
+from fsharechat.store.audit import AuditEntry, AuditFilter, Way
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, P, T, Unit
 from roles.group.clock import ServerClock
@@ -25,6 +25,9 @@ from roles.group.handlers import Handlers, HandlerServices
 DAY_MS = 86_400_000
 MAX_DETAILS = 4000
 """Characters of the details of one entry of the audit log."""
+
+GOES_ON_MS = 3_600_000
+"""How long the steps of one request may take, ms; then the next one has an entry of its own."""
 
 OFFICE = "back office"
 """The user under whom searches of the back office run. A real uid has no space."""
@@ -154,7 +157,7 @@ async def _enter(services: HandlerServices, store: Store, request: OfficeRequest
         if request.role < by["needs"]:
             missing = f"this needs the role {AdminRole(by['needs']).name.lower()}"
     request["actor"] = actor
-    if by["changes"]:
+    if by["changes"] and not (by.get("goes_on") and await _has_entry(store, clock.now(), actor, request, by)):
         details = orjson.dumps(by["details"]).decode()
         request.keep_ms = settings.admin.audit_days * DAY_MS
         request.entry = AuditEntry(
@@ -171,6 +174,12 @@ async def _enter(services: HandlerServices, store: Store, request: OfficeRequest
         )
     if missing:
         raise Denied(403, missing)
+
+
+async def _has_entry(store: Store, now: int, actor: str, request: OfficeRequest, by: AskedBy) -> bool:
+    """Return whether the request that this one goes on with is in the audit log, whatever the caller says."""
+    begun = AuditFilter(actor, request["op"], by["target"][:255], now - GOES_ON_MS)
+    return bool(await store.read(audit.page, begun, 0, 1))
 
 
 def _answer(status: int, message: str, result: object) -> Reply:

@@ -16,7 +16,7 @@ from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SYSTEM_TYPES, MediaType, UserStatus
 from fsharechat.rpc import Call
-from fsharechat.store import admin, messages, personal, users
+from fsharechat.store import admin, messages, oidc, personal, users
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import Denied, OfficeRequest, Operations
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 WORK_SECONDS = 2.0
 """How long one call of a deletion works, s: less than a call between processes may take."""
 
-_PARTS = ("profile", "friends", "groups", "settings", "sent", "inbox")
+_PARTS = ("profile", "accounts", "friends", "groups", "settings", "sent", "inbox")
 
 
 async def export(store: Store, blobs: Blobs, call: Call, request: OfficeRequest) -> object:
@@ -52,6 +52,12 @@ async def export(store: Store, blobs: Blobs, call: Call, request: OfficeRequest)
             found = await store.read(users.profiles, [uid])
             rows = [{**dict(zip(users.PROFILE, found[uid], strict=True)), "number": account.number}]
             rows[0]["media"] = await _own_files(blobs, uid, str(rows[0]["portrait"]))
+        case "accounts":
+            found_accounts = await store.read(oidc.bound, uid)
+            rows = [
+                {"issuer": one.issuer, "subject": one.subject, "boundAt": one.bound_ms}
+                for one in found_accounts
+            ]
         case "friends":
             names: tuple[str, ...] = ("uid", "state", "alias", "updateDt")
             rows = [

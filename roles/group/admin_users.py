@@ -6,8 +6,9 @@ from fsharechat.login_numbers import normal_mobile, normal_number
 from fsharechat.protocol.signals import UserStatus, UserType
 from fsharechat.rpc import Call
 from fsharechat.settings import Settings
-from fsharechat.store import admin, sessions, users
+from fsharechat.store import admin, oidc, sessions, users
 from fsharechat.store.admin import Account, Order
+from fsharechat.store.oidc import BoundAccount
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of
@@ -178,6 +179,33 @@ async def end_sessions(store: Store, expulsion: Expulsion, call: Call, request: 
     return {"uid": account.uid, "disconnected": kicked, "loggedOut": logged_out}
 
 
+def _shown_account(one: BoundAccount) -> dict[str, object]:
+    return {
+        "id": one.account.hex(),
+        "issuer": one.issuer,
+        "subject": one.subject,
+        "boundAt": one.bound_ms,
+    }
+
+
+async def list_accounts(store: Store, _: Call, request: OfficeRequest) -> object:
+    """List the accounts of providers that lead to a user."""
+    account = await account_of(store, request)
+    found = await store.read(oidc.bound, account.uid)
+    return {"uid": account.uid, "accounts": list(map(_shown_account, found))}
+
+
+async def unbind(store: Store, call: Call, request: OfficeRequest) -> object:
+    """Take an account of a provider from a user. The devices stay logged in."""
+    account = await account_of(store, request)
+    found = [one for one in await store.read(oidc.bound, account.uid) if one.account.hex() == request["id"]]
+    if not found and not call.retried:
+        raise Denied(404, "the user has no such account")
+    for one in found:
+        await store.write(request.audited(oidc.unbind), account.uid, one.account)
+    return {"uid": account.uid, "accounts": list(map(_shown_account, found))}
+
+
 async def set_robot(
     store: Store, clock: ServerClock, standing: Standing, listed: RobotList, _: Call, request: OfficeRequest
 ) -> object:
@@ -199,6 +227,8 @@ OPERATIONS: Operations = {
     "users.robot": set_robot,
     "users.number": set_number,
     "users.code": make_code,
+    "users.accounts": list_accounts,
+    "users.unbind": unbind,
     "sessions.count": count_sessions,
     "sessions.list": list_sessions,
     "sessions.end": end_sessions,

@@ -41,17 +41,16 @@ async def authenticate(
 ) -> Reply:
     """Check the password of a CONNECT. The code of the reply is the sub-signal of the CONNECT_ACK."""
     try:
-        found = await store.read(sessions.find, call.uid, call.client_id)
+        found = await store.read(_newcomer, call.uid, call.client_id)
         if found is None:
             return Reply(SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST)
-        session, status = found
+        session, status, (reached, known, asleep) = found
         if not _proves(tokens, call, session):
             return Reply(SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD)
         if status == UserStatus.BLOCKED:
             return Reply(SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED)
         if session.expired(settings.sessions.oldest(clock.now())):
             return Reply(SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST)
-        reached, known, asleep = await store.read(_positions, call.uid, call.client_id)
         if asleep:
             await sleepers.wake_within([call.uid], WAKE_SECONDS)
             reached, known, _ = await store.read(_positions, call.uid, call.client_id)
@@ -82,7 +81,23 @@ def _marks(known: dict[int, Mark], reached: Heads) -> Marks:
     return Marks(*marks)
 
 
-def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[tuple[Heads, dict[int, Mark], bool]]:
+_Positions = tuple[Heads, dict[int, Mark], bool]
+
+
+def _newcomer(
+    dialect: Dialect, uid: str, client_id: str
+) -> Unit[tuple[LoginSession, int, _Positions] | None]:
+    """Return the session of a device, the status of its user, and the `_positions`.
+
+    One read gives all of that, before the password is checked: a rush of connects waits for reads most of all.
+    """
+    found = yield from sessions.find(dialect, uid, client_id)
+    if found is None:
+        return None
+    return (*found, (yield from _positions(dialect, uid, client_id)))
+
+
+def _positions(dialect: Dialect, uid: str, client_id: str) -> Unit[_Positions]:
     """Return the heads of a user, the marks of a device, and whether the user is asleep in some group."""
     found, asleep = yield from heads.looked_at(dialect, [uid])
     known = yield from cursors.marks(dialect, uid, client_id)

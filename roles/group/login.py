@@ -40,14 +40,16 @@ def rules(settings: Settings) -> CodeRules:
     )
 
 
-def answer(code: LoginCode, result: object = None, wait_ms: int = 0, uninvited: bool = False) -> Reply:
+def answer(
+    code: LoginCode, result: object = None, wait_ms: int = 0, uninvited: bool = False, no_codes: bool = False
+) -> Reply:
     """Return the answer for the api role.
 
     `wait_ms`: how long the asking address must wait, 0 if it need not. `uninvited`: the number is valid, but may not
-    register.
+    register. `no_codes`: no codes are sent, to no number (`[oidc] codes`).
     """
     wait = {"wait_ms": wait_ms} if wait_ms else {}
-    why = {"uninvited": True} if uninvited else {}
+    why = {"uninvited": True} if uninvited else {"noCodes": True} if no_codes else {}
     return Reply(Code.SUCCESS, orjson.dumps({"code": code, "result": result, **wait, **why}))
 
 
@@ -55,6 +57,8 @@ async def send_code(
     settings: Settings, store: Store, clock: ServerClock, codes: Delivery, tokens: TokenSigner, call: Call
 ) -> Reply:
     request = orjson.loads(call.body)
+    if settings.oidc.alone:
+        return answer(LoginCode.MISCONFIGURED, no_codes=True)
     number = normal_number(request["mobile"])
     if number is None:
         return answer(LoginCode.INVALID_NUMBER)

@@ -5,6 +5,7 @@ import random
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -132,7 +133,8 @@ async def _everything_came(senders: list[Sender], receivers: list[Handset]) -> N
     """Each receiver got every acknowledged message once, under its id, in the order of its sender."""
     for receiver in receivers:
         mine = [sender for sender in senders if sender.to == receiver.user_id]
-        await receiver.until_received(sum(len(sender.acknowledged) for sender in mine))
+        count = sum(len(sender.acknowledged) for sender in mine)
+        await receiver.until_received(count, partial(_what_lacks, receiver, mine))
         assert receiver.gaps() == []
         counts = len(receiver.received), len(set(receiver.ids())), len(receiver.pulled)
         assert counts == (len(receiver.received),) * 3, "a message came twice"
@@ -143,6 +145,20 @@ async def _everything_came(senders: list[Sender], receivers: list[Handset]) -> N
                 if message.from_user == sender.device.user_id
             ]
             check_same(came, sender.texts_and_ids(), "what came")
+
+
+def _what_lacks(receiver: Handset, senders: list[Sender]) -> str:
+    came = set(receiver.ids())
+    lost = [
+        (sender.device.credentials.client_id, sender.sent[text], sent.message_id)
+        for sender in senders
+        for text, sent in sender.acknowledged.items()
+        if sent.message_id not in came
+    ]
+    return (
+        f"{receiver.credentials.client_id} ({receiver.connected=}, {receiver.position}) has {len(came)} messages; "
+        f"it lacks {len(lost)}: {lost[:5]} to {lost[-5:]}; the last that came: {receiver.ids()[-5:]}"
+    )
 
 
 async def _everything_is_stored_once(senders: list[Sender]) -> None:

@@ -484,7 +484,8 @@ async def test_a_web_client_that_is_gone_before_its_handshake_is_answered_is_no_
     accept = SessionTable.accept
 
     def gone(self: SessionTable, connection: WebSocketConnection) -> Session | None:
-        transport = connection._request.transport
+        assert connection._gate is not None
+        transport = connection._gate._transport
         assert transport is not None
         transport.abort()
         return accept(self, connection)

@@ -22,10 +22,11 @@ import pymysql
 import pytest
 
 from fsharechat.client import login
+from tools.bench.moved import run_import
 from tools.conformance.checks import Refused
 from tools.conformance.device import ACCEPTED, SuiteDevice, SuiteLogin
 from tools.conformance.links import SuiteLink
-from tools.testing.original import H2Form, MysqlForm, Original, OriginalUser, fill
+from tools.testing.original import H2Form, MysqlForm, Original, OriginalUser, fill, fill_mysql
 from tools.testing.real_rows import FOLDER
 from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services
@@ -34,6 +35,8 @@ from tools.wire.bodies import GROUP, WireAccount
 pytestmark = pytest.mark.slow
 
 NOT_IN_GROUP = 9
+MOST_MIB = 600
+"""The memory of an import, however long it is (docs/performance.md)."""
 BOTH = pytest.mark.parametrize("transport", ["tcp", "ws"])
 
 
@@ -255,6 +258,20 @@ def mysql_database(services: Services) -> Callable[[], tuple[str, Any]]:
         return url.rpartition("/")[0] + f"/{name}", connection
 
     return make
+
+
+async def test_scripts_bench_measures_an_import_that_it_kills(
+    tmp_path: Path, mysql_database: Callable[[], tuple[str, Any]]
+) -> None:
+    url, connection = mysql_database()
+    connection.close()
+    fill_mysql(url, 3_000, 40, times=4)
+    watched, rows = await run_import(url, tmp_path / "data", kill_at=0.1, every=0.05)
+    assert "messages: 12,003 read, 12,003 taken, 0 left out\n" in watched.report
+    whole = rows[-1].figures
+    assert 0 < whole["killed at row"] < whole["rows"]
+    assert 0 < whole["peak PSS MiB"] <= whole["peak RSS MiB"] < MOST_MIB
+    assert whole["store MiB"] > 0
 
 
 async def test_rows_of_the_original_itself(tmp_path: Path, request: pytest.FixtureRequest) -> None:

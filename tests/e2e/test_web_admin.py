@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from fsharechat.admin.office import AdminApi
 from fsharechat.client import Client, Credentials, LoginError, login, text
@@ -95,6 +95,14 @@ class Desk:
         assert found == []
 
 
+async def with_fake_warning(route: Route) -> None:
+    """Answer as the server does where a clock is wrong: that of this machine cannot be."""
+    answer = await route.fetch()
+    body = await answer.json()
+    body["result"]["warnings"] = ["b: its clock is 99 s ahead"]
+    await route.fulfill(response=answer, json=body)
+
+
 async def test_an_administrator_does_everything(server: Server, browser: Browser) -> None:
     phones = [await login(server.at.http, number, SUPER_CODE, "phone") for number in (ANN, BEN)]
     ann, ben = phones[0].user_id, phones[1].user_id
@@ -111,6 +119,11 @@ async def test_an_administrator_does_everything(server: Server, browser: Browser
 
         await expect(page.locator(".processes tbody tr")).to_have_count(1)
         await expect(page.locator(".tag").first).to_have_text("Everything is well")
+        await expect(page.locator(".warnings")).to_have_count(0)
+        await page.route("**/admin/processes", with_fake_warning)
+        await expect(page.locator(".warnings li")).to_have_text("b: its clock is 99 s ahead")
+        await expect(page.locator(".tag").first).to_have_text("Something is wrong")
+        await page.unroute("**/admin/processes")
         await expect(page.locator("figure")).to_have_count(4)
         await expect(page.locator("figure strong").first).to_have_text("1")
         await desk.audit()
@@ -284,6 +297,13 @@ async def test_a_user_is_exported_and_deleted(server: Server, browser: Browser, 
     assert "keep this" in (tmp_path / "sent.jsonl").read_text()
     (kept,) = json.loads((tmp_path / "media.json").read_text()).values()
     assert (tmp_path / kept).read_bytes() == b"the whole file"
+
+    await desk.go("Audit log")
+    await desk.page.locator('[name="op"]').select_option("users.export")
+    await expect(desk.page.locator("tbody tr")).to_have_count(1)
+    await expect(desk.page.locator("tbody tr")).to_contain_text("User exported")
+    await expect(desk.page.locator("tbody tr")).to_contain_text(ann.user_id)
+    await desk.page.go_back()
 
     await desk.click(".doings .delete")
     await expect(desk.page.locator("dialog")).to_contain_text("cannot be undone")

@@ -277,7 +277,7 @@ async def test_a_place_and_a_card_are_sent(server: Server, enter: Enter) -> None
     await expect(place.last).to_contain_text("-33.90000, 18.40000")
 
     await choose(ann, "Send a contact's card")
-    await ann.page.locator("dialog .friend", has_text=cat.number[-4:]).click()
+    await ann.page.locator("dialog .person", has_text=cat.number[-4:]).click()
     await ann.page.locator("dialog .primary").click()
     await expect(ben.page.locator(".conversations .row")).to_contain_text(f"[名片] {cat.number[-4:]}")
     assert await ben.axe() == []

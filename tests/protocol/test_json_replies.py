@@ -19,6 +19,7 @@ from fsharechat.protocol.json import (
     encode_reply,
 )
 from fsharechat.protocol.signals import Signal, SubSignal
+from tools.conformance.shapes import PLAIN
 
 OK = '{"code":200,"message":"success","result":null}'
 ERROR = '{"code":400,"message":"error","result":null}'
@@ -270,32 +271,6 @@ TYPED_REPLIES: list[tuple[str, bytes, str]] = [
 ]
 
 NEWEST = max(SubSignal)
-PLAIN = [
-    "MR",
-    "MMI",
-    "FAR",
-    "FHR",
-    "FRUS",
-    "FALS",
-    "GC",
-    "GAM",
-    "GKM",
-    "GQ",
-    "GD",
-    "GMI",
-    "MDR",
-    "MRR",
-    "FDL",
-    "BLU",
-    "GMA",
-    "GTG",
-    "GSM",
-    "UDK",
-    "ME",
-    "REA",
-    "RPA",
-    "SRA",
-]
 GROUP_REQUEST = pb.PullGroupMemberRequest(target="g1", head=0).SerializeToString()
 
 

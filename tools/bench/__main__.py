@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import uvloop
@@ -26,10 +27,11 @@ from .group import GroupCase
 from .link import BenchError
 from .load import Case
 from .media import RECEIVERS, media_table, run_media
+from .moved import made_source, run_import
 from .neighbours import LIMITS, MEMBERS, PACE_SECONDS, run_beside_media, run_neighbours, table
 from .page import write_page
 from .report import machine
-from .results import RunResults, compare
+from .results import RunResults, compare, figures_table
 from .scenarios import SCENARIOS, ScenariosFailed, Sizes, run_scenarios
 from .server import FOLDER
 from .single import COUNTER, SAMPLER, Looks, all_in_one
@@ -58,6 +60,11 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/bench", description="Load on a server that it starts itself."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    web = commands.add_parser("web", help="the chat page in Chromium: its size, its times and its memory")
+    web.add_argument(
+        "--scrolled", type=int, default=10_000, metavar="N", help="messages to scroll past (10000)"
+    )
+    web.set_defaults(run=_web)
     neighbours = commands.add_parser(
         "neighbours", help="the cost for others of a user who does the worst that is allowed"
     )
@@ -75,6 +82,7 @@ def _arguments() -> argparse.Namespace:
         help="instead: what a pair that chats notices of N receivers (100)",
     )
     media.set_defaults(run=_media)
+    _add_import(commands)
     smoke = commands.add_parser(
         "smoke", help="messages a second, latencies, CPU and memory; see docs/benchmark.md"
     )
@@ -128,6 +136,16 @@ def _group(text: str) -> GroupCase:
     if not 2 <= case.online <= case.members:
         raise argparse.ArgumentTypeError("at least 2 members are online, and no more than there are")
     return case
+
+
+def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    moved = commands.add_parser("import", help="an import from the original: rate, CPU, memory, a kill in it")
+    moved.add_argument("--messages", type=int, default=100_000, metavar="N", help="made messages (100,000)")
+    moved.add_argument("--people", type=int, default=2_000, metavar="N", help="who write them (2,000)")
+    moved.add_argument("--times", type=int, default=1, metavar="N", help="so often are they sent (1)")
+    moved.add_argument("--source", metavar="URL", help="a filled MySQL database, instead of made messages")
+    moved.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
+    moved.set_defaults(run=_import)
 
 
 _HELP = {
@@ -259,6 +277,29 @@ async def _media(arguments: argparse.Namespace) -> None:
     print(
         f"\nOne participant sends video of 1.5 Mbit/s and sound, for {arguments.seconds:g} s:\n{media_table(results)}"
     )
+
+
+async def _web(arguments: argparse.Namespace) -> None:
+    from .web import run_web, web_table  # the others need no browser
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, value in machine(FOLDER).items():
+        print(f"{name}: {value}")
+    print(f"\n{web_table(await run_web(FOLDER, arguments.scrolled))}")
+
+
+async def _import(arguments: argparse.Namespace) -> None:
+    check_disk()
+    facts = machine(FOLDER)
+    for name, value in facts.items():
+        print(f"{name}: {value}")
+    async with AsyncExitStack() as stack:
+        made = made_source(arguments.messages, arguments.people, arguments.times)
+        source = arguments.source or await stack.enter_async_context(made)
+        watched, rows = await run_import(source, stack.enter_context(data_folder()))
+    print(f"\n{watched.report}\n{figures_table(rows)}")
+    if arguments.json is not None:
+        RunResults(facts, rows).write(arguments.json)
 
 
 async def _chat_beside_media(receivers: int, seconds: float) -> None:

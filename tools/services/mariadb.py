@@ -36,9 +36,14 @@ class MariaDbDaemon(Daemon):
     def ports(self) -> Mapping[str, int]:
         return {"clients": self.port}
 
+    @property
+    def _tmp(self) -> Path:
+        return self.folder / "tmp"
+
     def prepare(self, say: Say) -> None:
         if not (self.folder / _TLS).exists():
             Authority(self.folder / _TLS).issue("server", hosts=[self.location.host])
+        self._tmp.mkdir(exist_ok=True)
         if self.data.exists():
             return
         say(f"{self.name}: making its data folder")
@@ -58,6 +63,8 @@ class MariaDbDaemon(Daemon):
             "--no-defaults",
             *_user(),
             f"--datadir={self.data}",
+            # Each server that starts removes temporary tables from its folder: also those of others.
+            f"--tmpdir={self._tmp}",
             f"--port={self.port}",
             f"--bind-address={self.location.host}",
             "--socket=mariadbd.sock",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from fsharechat.client import Client, Credentials, Event, InboxGap, Options, Position, SentMessage, login
@@ -71,11 +71,11 @@ class Handset(Client):
         """Return the ids of all received messages, in the order of arrival."""
         return [message.message_id for message in self.received]
 
-    async def until_received(self, count: int) -> None:
-        """Wait until so many messages have come."""
+    async def until_received(self, count: int, what: Callable[[], str] | None = None) -> None:
+        """Wait until so many messages have come. Fail with `what` if they do not."""
         await until(
             lambda: len(self.received) >= count,
-            lambda: f"{self.user_id} has {len(self.received)} messages of {count}",
+            what or (lambda: f"{self.user_id} has {len(self.received)} messages of {count}"),
         )
 
     async def until_seen(self, kind: type[Event]) -> None:

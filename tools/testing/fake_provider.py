@@ -17,6 +17,7 @@ import orjson
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 
+ACCESS = "access-token"
 CLIENT, SECRET = "chat", "secret:of/the client"
 ANN = {"sub": "subject-of-ann", "email": "ann@corp.example", "email_verified": True, "name": "Ann Example"}
 
@@ -46,6 +47,8 @@ class FakeProvider:
         self.changes: dict[str, Any] = {}
         """What is different in the next tokens; None leaves a claim out."""
         self.keys = [SigningKey("one")]
+        self.userinfo: dict[str, Any] | None = None
+        """What the userinfo endpoint says besides the subject; None if there is no such endpoint."""
         self.token: str | None = None
         """An ID token in place of the right one."""
         self.answers: dict[str, web.Response] = {}
@@ -99,8 +102,13 @@ class FakeProvider:
                     "token_endpoint": f"{self.issuer}/token",
                     "jwks_uri": f"{self.issuer}/keys",
                     "device_authorization_endpoint": f"{self.issuer}/device",
+                    **({} if self.userinfo is None else {"userinfo_endpoint": f"{self.issuer}/me"}),
                 }
             )
+        if path == "/me" and self.userinfo is not None:
+            if request.headers.get("Authorization") != f"Bearer {ACCESS}":
+                return web.Response(status=401)
+            return web.json_response({"sub": self.claims["sub"], **self.userinfo})
         if path == "/keys":
             return web.json_response({"keys": [key.public for key in self.keys]})
         if path == "/device":
@@ -128,7 +136,7 @@ class FakeProvider:
 
     def _tokens(self, nonce: str | None) -> web.Response:
         token = self.token or self.id_token(nonce)
-        return web.json_response({"access_token": "x", "token_type": "Bearer", "id_token": token})
+        return web.json_response({"access_token": ACCESS, "token_type": "Bearer", "id_token": token})
 
 
 def _challenge(verifier: str) -> str:

@@ -9,13 +9,16 @@ the statements of MySQL, with 36 tables of messages and 128 of inboxes, or a scr
 import argparse
 import base64
 import random
+import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pymysql
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -363,6 +366,24 @@ def message_table(id: int) -> int:
     return at.year % 3 * 12 + at.month - 1
 
 
+_SHIFTED = {"_mid": "_mid + %s", "_dt": "_dt + INTERVAL %s / 1000 SECOND"}
+
+
+def _months(ids: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
+    """Yield the tables that messages between two ids are in: each with the first id, and that behind the last."""
+    first, last = (_date((id >> 21) + EPOCH_MS) for id in ids)
+    year, month = first.year, first.month
+    while (year, month) <= (last.year, last.month):
+        behind = (year + month // 12, month % 12 + 1)
+        begin, end = (_first_id(datetime(*at, 1, tzinfo=UTC)) for at in ((year, month), behind))
+        yield year % 3 * 12 + month - 1, begin, end
+        year, month = behind
+
+
+def _first_id(at: datetime) -> int:
+    return int(at.timestamp() * 1000) - EPOCH_MS << 21
+
+
 class MysqlForm(DatabaseForm):
     """Tables on a MySQL server."""
 
@@ -405,6 +426,44 @@ class MysqlForm(DatabaseForm):
         for table in list(self._waiting):
             self._flush(table)
         self._connection.commit()
+
+    def repeat(self, since: int, until: int, span_ms: int, times: int) -> None:
+        """Let the messages behind id `since`, up to `until`, be sent `times` times more, each `span_ms` later.
+
+        The server makes the rows: many more a second than come from here.
+        """
+        source = "_mid > %s AND _mid <= %s"
+        whole = {table: columns for table, columns in self._columns.items() if self._has(table)}
+        messages = [table for table in whole if re.fullmatch(r"t_messages_\d+", table)]
+        inboxes = [table for table in whole if re.fullmatch(r"t_user_messages_\d+", table)]
+        self._run("CREATE TEMPORARY TABLE entries (uid VARCHAR(64) PRIMARY KEY, n INT NOT NULL)")
+        for table in inboxes:
+            counts = f"SELECT _uid, COUNT(*) FROM `{table}` WHERE {source} GROUP BY _uid"
+            self._run(f"INSERT INTO entries {counts}", (since, until))
+        for again in range(1, times + 1):
+            ms = again * span_ms
+            shift = ms << 21
+            for table in messages:
+                columns = ", ".join(whole[table])
+                values = ", ".join(_SHIFTED.get(column, f"`{column}`") for column in whole[table])
+                for target, first, behind in _months((since + shift, until + shift)):
+                    self._run(
+                        f"INSERT INTO `t_messages_{target}` ({columns}) SELECT {values} FROM `{table}` "
+                        f"WHERE {source} AND _mid + %s >= %s AND _mid + %s < %s",
+                        (shift, ms, since, until, shift, first, shift, behind),
+                    )
+            for table in inboxes:
+                self._run(
+                    f"INSERT INTO `{table}` (_mid, _uid, _seq, _dt) "
+                    "SELECT t._mid + %s, t._uid, t._seq + %s * e.n, t._dt + INTERVAL %s SECOND "
+                    f"FROM `{table}` t STRAIGHT_JOIN entries e ON e.uid = t._uid WHERE {source}",
+                    (shift, again, ms // 1000, since, until),
+                )
+            self._connection.commit()
+
+    def _has(self, table: str) -> bool:
+        with self._connection.cursor() as cursor:
+            return bool(cursor.execute(f"SELECT 1 FROM `{table}` LIMIT 1"))
 
     def _flush(self, table: str) -> None:
         rows = self._waiting.pop(table, [])
@@ -518,8 +577,11 @@ def _java(letter: str) -> str:
     return "".join(f"\\u{data[at : at + 2].hex()}" for at in range(0, len(data), 2))
 
 
-def fill(original: Original, messages: int, people: int, chance: random.Random) -> None:
-    """Let many messages happen: nine in ten are private ones, the others in groups of ten."""
+def fill(original: Original, messages: int, people: int, chance: random.Random) -> tuple[int, int]:
+    """Let many messages happen: nine in ten are private ones, the others in groups of ten.
+
+    Return the id behind which they begin, and the last one.
+    """
     everybody = [original.user(f"138{number:08}", f"用户 {number}") for number in range(people)]
     for person in everybody:
         original.device(person, "phone")
@@ -527,6 +589,7 @@ def fill(original: Original, messages: int, people: int, chance: random.Random) 
     for start in range(0, people - 10, 10):
         owner, *others = everybody[start : start + 10]
         groups.append((original.group(owner, others), [owner, *others]))
+    since = last = original.id()
     words = [
         "今天天气不错",
         "我们",
@@ -546,10 +609,30 @@ def fill(original: Original, messages: int, people: int, chance: random.Random) 
         said = " ".join(chance.choices(words, k=chance.randrange(1, 12)))
         if chance.random() < 0.9 or not groups:
             one, other = chance.sample(everybody, 2)
-            original.text(one, other, said)
+            last = original.text(one, other, said)
         else:
             gid, members = chance.choice(groups)
-            original.group_text(chance.choice(members), gid, said)
+            last = original.group_text(chance.choice(members), gid, said)
+    return since, last
+
+
+def fill_mysql(url: str, messages: int, people: int, times: int = 1) -> None:
+    """Fill an empty database, mysql://user:password@host:port/NAME, with `messages` that are sent `times` times."""
+    place = urlsplit(url)
+    connection = pymysql.connect(
+        host=place.hostname,
+        port=place.port or 3306,
+        user=place.username,
+        password=place.password or "",
+        database=place.path.removeprefix("/"),
+        charset="utf8mb4",
+    )
+    with closing(connection):
+        form = MysqlForm(connection)
+        original = Original(form, remembers=False)
+        since, until = fill(original, messages, people, random.Random(1))
+        form.finish()
+        form.repeat(since, until, original.now - START_MS, times - 1)
 
 
 def main() -> None:
@@ -557,23 +640,16 @@ def main() -> None:
     parser.add_argument("place", help="mysql://user:password@host:port/NAME, or a FILE.sql of H2")
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--people", type=int, default=2_000)
-    args = parser.parse_args()
-    chance = random.Random(1)
-    if not args.place.startswith("mysql:"):
-        script = H2Form()
-        fill(Original(script, remembers=False), args.messages, args.people, chance)
-        script.write(Path(args.place))
-        return
-    login, _, rest = args.place.removeprefix("mysql://").rpartition("@")
-    user, _, password = login.partition(":")
-    place, _, name = rest.partition("/")
-    host, _, port = place.partition(":")
-    connection = pymysql.connect(
-        host=host, port=int(port or 3306), user=user, password=password, database=name, charset="utf8mb4"
+    parser.add_argument(
+        "--times", type=int, default=1, help="so often they are sent, at a later time each; MySQL only"
     )
-    form = MysqlForm(connection)
-    fill(Original(form, remembers=False), args.messages, args.people, chance)
-    form.finish()
+    args = parser.parse_args()
+    if args.place.startswith("mysql:"):
+        fill_mysql(args.place, args.messages, args.people, args.times)
+        return
+    script = H2Form()
+    fill(Original(script, remembers=False), args.messages, args.people, random.Random(1))
+    script.write(Path(args.place))
 
 
 if __name__ == "__main__":

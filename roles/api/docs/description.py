@@ -19,6 +19,7 @@ SCHEMAS = "#/components/schemas/"
 
 _NAMES = {
     "user": "A uid, or a login number.",
+    "id": "The id of an account, from the list of them.",
     "clientId": "The client id of a device, percent-encoded.",
     "group": "The id of a group.",
     "member": "The uid of a member.",

@@ -128,6 +128,24 @@ async def test_what_changes_something_is_in_the_audit_log_whichever_way_it_came(
     assert PASSWORD not in str((await entries(desk), desk.site.logs))
 
 
+async def test_who_reads_all_about_a_user_leaves_one_entry_wherever_the_reading_began(desk: Desk) -> None:
+    uid = await desk.user(NUMBER)
+    export = f"/admin/users/{uid}/export"
+    page = await browser(desk, "all")
+    following = (await page.ask("GET", export)).body["result"]["next"]
+    while following:
+        following = (await page.ask("GET", f"{export}?after={following}")).body["result"]["next"]
+    assert (
+        await desk.ask("GET", f"{export}?after=sent:", **{"User-Agent": "fsharechat-admin/1"})
+    ).status == 200
+    assert [[one["actor"], one["status"]] for one in await entries(desk, "op=users.export")] == [
+        ["command", 200],
+        ["all", 200],
+    ]
+    assert (await desk.ask("DELETE", f"/admin/users/{uid}?after=groups:")).status == 200
+    assert [one["actor"] for one in await entries(desk, "op=users.delete")] == ["key"]
+
+
 async def test_every_operation_that_changes_something_leaves_an_entry(desk: Desk) -> None:
     uid = (await desk.site.login(await desk.site.new_code())).body["result"]["userId"]
     before = len(await entries(desk, "limit=500"))

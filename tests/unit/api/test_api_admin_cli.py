@@ -220,6 +220,21 @@ async def test_a_push_says_for_each_number_what_became_of_it(run: Run, site: Sit
         assert (await run(*wrong)).code == 2
 
 
+async def test_a_push_to_groups_says_for_each_what_became_of_it(run: Run, site: Site) -> None:
+    desk = Desk(site)
+    ann, ben = await desk.user(ANN), await desk.user(BEN)
+    info = Info("g1", "n", "", ann, 0, "", 0, False, 1, 1)
+    await site.node.store.write(groups.create, info)
+    await site.node.store.write(groups.put_members, "g1", [NewMember(ann, 2), NewMember(ben, 0)], 1)
+    done = await run("push", "--groups", "g1", "nowhere", "--text", "你好", "--message-id", "7", "--json")
+    assert (done.code, [one["code"] for one in json.loads(done.out)]) == (1, [200, 404])
+    assert [message.content.searchable_content for message in await desk.inbox(ben)] == ["你好"]
+    named = await run("push", "--groups", "g1", "--sender", ben, "--text", "x")
+    assert (named.code, "the sender may not" in named.out) == (1, True)  # ben is a person
+    wrong = await run("push", ANN, "--sender", ben, "--text", "x")
+    assert (wrong.code, "--groups" in wrong.err) == (2, True)
+
+
 async def test_without_a_key_or_a_place_it_says_what_to_set(run: Run, environ: dict[str, str]) -> None:
     environ["FSHARECHAT_API__PORT"] = "0"
     done = await run("sessions")

@@ -24,6 +24,8 @@ REQUESTS = {
     "users person": "PUT /admin/users/*/robot",
     "users number": "PUT /admin/users/*/number",
     "users code": "POST /admin/users/*/code",
+    "users accounts": "GET /admin/users/*/accounts",
+    "users unbind": "DELETE /admin/users/*/accounts/*",
     "users export": "GET /admin/users/*/export",
     "users delete": "DELETE /admin/users/*",
     "groups list": "GET /admin/groups",

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from fsharechat.store import abuse, groups
 from fsharechat.store.abuse import AbuseReport
 from fsharechat.store.groups import Info, NewMember
+from fsharechat.store.unit import Dialect, Query, Unit
 from roles.api.app import make_app
 from roles.api.back_office import ENDPOINTS
 from roles.api.docs.description import describe, routes
@@ -73,6 +74,15 @@ async def test_the_back_office_alone_needs_the_key(document: dict[str, Any]) -> 
             assert ("security" in operation) is (guarded or path in (PUSH, GROUP_PUSH))
 
 
+ACCOUNT_KEY = bytes(32)
+
+
+def bind(_: Dialect, uid: str) -> Unit[None]:
+    columns = "account, issuer, subject, uid, bound_ms"
+    row = (ACCOUNT_KEY, "https://id.example", "ann", uid, 1)
+    yield Query(f"INSERT INTO oidc_accounts ({columns}) VALUES (?, ?, ?, ?, ?)", row)
+
+
 async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict[str, Any]) -> None:
     desk = Desk(site)
     uid = (await site.login(await site.new_code())).body["result"]["userId"]
@@ -82,6 +92,7 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
     await write(abuse.keep, AbuseReport(7, uid, "u", 0, "spam", b"", 5), 9)
     ben = await desk.user("ben@example.com")
     await write(groups.put_members, "g1", [NewMember(uid, 2), NewMember(ben, 0)], 5)
+    await write(bind, uid)
     invitation = (await desk.ask("POST", "/admin/invitations", {})).body["result"]["id"]
     asked: list[tuple[str, str, str, object]] = [
         ("POST", PUSH, PUSH, {"mobiles": [NUMBER, "x"], "content": {"content": {"type": 1}}}),
@@ -105,6 +116,13 @@ async def test_what_is_answered_is_as_it_is_described(site: Site, document: dict
         ("PUT", "/admin/groups/{group}/members/{member}", f"/admin/groups/g1/members/{ben}", SILENCED),
         ("PUT", "/admin/groups/{group}/owner", "/admin/groups/g1/owner", {"owner": ben}),
         ("DELETE", "/admin/groups/{group}", "/admin/groups/g1", None),
+        ("GET", "/admin/users/{user}/accounts", f"/admin/users/{uid}/accounts", None),
+        (
+            "DELETE",
+            "/admin/users/{user}/accounts/{id}",
+            f"/admin/users/{uid}/accounts/{ACCOUNT_KEY.hex()}",
+            None,
+        ),
         ("GET", "/admin/users/{user}/export", f"/admin/users/{uid}/export", None),
         ("POST", "/admin/words", "/admin/words", {"words": ["gold"]}),
         ("GET", "/admin/words", "/admin/words", None),

@@ -20,6 +20,7 @@ from fsharechat.store import oidc, personal, users
 from fsharechat.store.unit import Dialect, Query, Unit
 from roles.api.gate import digest_of
 from tests.unit.api.api_kit import ApiAnswer, Site
+from tests.unit.api.office_kit import Desk
 from tools.testing.fake_provider import ANN, CLIENT, SECRET, FakeProvider, SigningKey
 
 PUBLIC = "http://localhost:8081"
@@ -58,7 +59,7 @@ class Browser:
         self.provider = provider
         self.cookies: dict[str, str] = {}
 
-    async def get(self, path: str) -> tuple[int, str]:
+    async def get(self, path: str | URL) -> tuple[int, str]:
         asked = self.site.http.get(path, headers=self._headers(), allow_redirects=False)
         async with asked as response:
             found: SimpleCookie = response.cookies
@@ -196,6 +197,21 @@ def no_token(provider: FakeProvider) -> None:
     provider.answers["/token"] = web.Response(body=b"{}")
 
 
+def signed(payload: bytes) -> Callable[[FakeProvider], None]:
+    """Let the right key sign a payload that is no claims."""
+
+    def spoil(provider: FakeProvider) -> None:
+        (key,) = provider.keys
+        provider.token = jwt.api_jws.encode(payload, key.private, "ES256", {"kid": key.name})
+
+    return spoil
+
+
+def nested_header(provider: FakeProvider) -> None:
+    header = base64.urlsafe_b64encode(b'{"alg":' + b"[" * 50_000).decode().rstrip("=")
+    provider.token = f"{header}.e30.AAAA"
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -215,6 +231,17 @@ def no_token(provider: FakeProvider) -> None:
         changed({"sub": ""}),
         changed({"sub": "s" * 256}),
         changed({"sub": 7}),
+        changed({"sub": "\udc00"}),
+        changed({"nonce": "\ud800"}),
+        changed({"name": "A\ud83d"}),
+        changed({"other": {"\udfff": ["\ud800"]}}),
+        changed({"exp": float("inf")}),
+        changed({"exp": float("nan")}),
+        changed({"iat": float("inf")}),
+        signed(b"[" * 50_000),
+        signed(b"\xff"),
+        signed(b"[]"),
+        nested_header,
         unsigned,
         signed_with_the_secret,
         signed_by_somebody_else,
@@ -231,6 +258,92 @@ async def test_a_wrong_token_lets_nobody_in(
     (problem,) = failed(site)
     assert problem[0] == "wrong"
     assert EMAIL not in problem[1]
+
+
+@pytest.mark.parametrize("code", ["%E4%BD%A0", "a%00b", "", "c" * 5000])
+async def test_a_code_that_is_no_code_goes_no_further(
+    browser: Browser, provider: FakeProvider, code: str
+) -> None:
+    where, _, rest = provider.log_in(await browser.begin()).partition("code=")
+    back = f"{where}code={code}&{rest.partition('&')[2]}"
+    assert await browser.get(URL(back.removeprefix(PUBLIC), encoded=True)) == (302, "/#oidc=wrong")
+    assert "/token" not in [one[0] for one in provider.asked]
+
+
+ME = {"email": EMAIL, "email_verified": True, "name": "Ann Example"}
+NO_CLAIMS = {"email": None, "email_verified": None, "name": None}
+
+
+@pytest.mark.parametrize(
+    ("token", "said", "number", "name"),
+    [
+        (NO_CLAIMS, ME, EMAIL, "Ann Example"),
+        ({"name": None}, {"name": "Ann"}, EMAIL, "Ann"),
+        ({"email_verified": None}, {**ME, "name": "Other"}, EMAIL, "Ann Example"),
+        # What one source says is verified is not the address of the other.
+        ({"email": "boss@corp.example", "email_verified": None}, ME, EMAIL, "Ann Example"),
+        ({"email_verified": False}, ME, None, "Ann Example"),
+        ({"email": None, "email_verified": True}, {"email": EMAIL}, None, "Ann Example"),
+        (NO_CLAIMS, {}, None, None),
+    ],
+)
+async def test_what_the_id_token_lacks_is_asked_of_userinfo(
+    site: Site,
+    browser: Browser,
+    provider: FakeProvider,
+    token: dict[str, Any],
+    said: dict[str, Any],
+    number: str | None,
+    name: str | None,
+) -> None:
+    provider.changes, provider.userinfo = token, said
+    uid = (await browser.log_in()).body["result"]["userId"]
+    found = await site.node.store.read(profile(uid))
+    assert (found[0], found[2]) == (number or uid, name or users.default_name(uid))
+
+
+@pytest.mark.parametrize("more", [{"scopes": ("openid", "profile", "email", "phone")}])
+async def test_a_number_may_be_in_userinfo(site: Site, browser: Browser, provider: FakeProvider) -> None:
+    provider.changes = {"email": None}
+    provider.userinfo = {"phone_number": "+8613812345678", "phone_number_verified": True}
+    uid = (await browser.log_in()).body["result"]["userId"]
+    assert (await site.node.store.read(profile(uid)))[0] == "13812345678"
+
+
+async def test_userinfo_is_not_asked_without_need(browser: Browser, provider: FakeProvider) -> None:
+    provider.userinfo = {}
+    assert await browser.go() == "/#oidc=done"
+    assert "/me" not in [one[0] for one in provider.asked]
+
+
+@pytest.mark.parametrize("more", [{"required_claim": "groups", "required_values": ("chat",)}])
+@pytest.mark.parametrize(("said", "page"), [(["chat"], "done"), (["other"], "notLetIn"), (None, "notLetIn")])
+async def test_the_claim_that_lets_in_may_be_in_userinfo(
+    browser: Browser, provider: FakeProvider, said: object, page: str
+) -> None:
+    provider.userinfo = {"groups": said}
+    assert await browser.go() == f"/#oidc={page}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "page"),
+    [
+        (web.Response(body=orjson.dumps({"sub": "somebody-else", **ME})), "wrong"),
+        (web.Response(body=orjson.dumps(ME)), "wrong"),
+        (web.Response(body=b'{"sub": "subject-of-ann", "email": "\\ud800"}'), "wrong"),
+        (web.Response(body=b"header.claims.signature"), "wrong"),
+        (web.Response(status=401), "away"),
+        (web.Response(status=302, headers={"Location": "/"}), "away"),
+        (web.Response(body=b" " * 300_000), "away"),
+    ],
+)
+async def test_userinfo_of_another_account_or_none_lets_nobody_in(
+    site: Site, browser: Browser, provider: FakeProvider, answer: web.Response, page: str
+) -> None:
+    provider.changes, provider.userinfo, provider.answers["/me"] = NO_CLAIMS, {}, answer
+    assert await browser.go() == f"/#oidc={page}"
+    assert (await browser.finish()).code == LoginCode.CODE_EXPIRED
+    assert not await site.node.store.read(users.has_number, EMAIL)
 
 
 async def test_a_small_difference_of_clocks_does_no_harm(browser: Browser, provider: FakeProvider) -> None:
@@ -445,6 +558,48 @@ async def test_a_wrong_request_of_a_terminal_is_refused(site: Site, body: object
     assert (await site.post("/oidc/device/login", body)).status == 400
 
 
+async def test_an_administrator_sees_and_takes_the_account_of_a_user(
+    site: Site, browser: Browser, provider: FakeProvider
+) -> None:
+    uid = (await browser.log_in()).body["result"]["userId"]
+    place = f"/admin/users/{EMAIL}/accounts"
+    (account,) = (await Desk(site).ask("GET", place)).body["result"]["accounts"]
+    assert (account["issuer"], account["subject"]) == (provider.issuer, ANN["sub"])
+    exported = (await Desk(site).ask("GET", f"/admin/users/{uid}/export?after=accounts:")).body["result"]
+    assert [(one["issuer"], one["subject"]) for one in exported["rows"]] == [(provider.issuer, ANN["sub"])]
+    taken = await Desk(site).ask("DELETE", f"{place}/{account['id']}")
+    assert (taken.status, taken.body["result"]["accounts"]) == (200, [account])
+    assert (await Desk(site).ask("DELETE", f"{place}/{account['id']}")).status == 404
+    assert (await Desk(site).ask("GET", place)).body["result"]["accounts"] == []
+    entries = (await Desk(site).ask("GET", "/admin/audit?op=users.unbind")).body["result"]["entries"]
+    assert [(one["target"], one["status"]) for one in entries] == [(uid, 404), (uid, 200)]
+    # The address is the user's still, so the account leads to nobody.
+    assert (await browser.log_in("web-2")).code == LoginCode.INVALID_NUMBER
+
+
+class TestWithoutCodes:
+    @pytest.fixture
+    def more(self) -> dict[str, object]:
+        return {"codes": False}
+
+    @pytest.fixture
+    def codes(self) -> s.CodesSettings:
+        return s.CodesSettings(super_code="Sesam66")
+
+    async def test_no_codes_are_sent_but_administrators_and_the_super_code_let_in(
+        self, site: Site, browser: Browser
+    ) -> None:
+        for number in (EMAIL, "13812345678", "nonsense"):
+            refused = await site.send_code(number)
+            assert (refused.status, refused.code) == (200, LoginCode.MISCONFIGURED)
+        assert refused.body["message"] == "此处不发送验证码，请用公司账号登录"
+        assert [line for line in site.logs if line["event"] == "login code"] == []
+        uid = (await browser.log_in()).body["result"]["userId"]
+        made = (await Desk(site).ask("POST", f"/admin/users/{uid}/code")).body["result"]
+        assert (await site.login(made["code"], EMAIL)).body["result"]["userId"] == uid
+        assert (await site.login("Sesam66", EMAIL)).body["result"]["userId"] == uid
+
+
 class TestRegistration:
     @pytest.fixture(params=["allowed", "invited", "closed"])
     def registration(self, request: pytest.FixtureRequest) -> s.RegistrationSettings:
@@ -488,6 +643,7 @@ class TestRegistration:
         ({"required_claim": "groups"}, "must be set together"),
         ({"link": "always"}, "'never' or 'verified'"),
         ({"label": ""}, "at least 1 character"),
+        ({"codes": False}, "only where issuer is set"),
     ],
 )
 def test_wrong_settings_say_what_would_be_right(values: dict[str, Any], problem: str) -> None:

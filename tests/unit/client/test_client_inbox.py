@@ -255,6 +255,30 @@ async def test_a_connection_lost_amid_an_answer_asks_for_the_rest_of_it(peer: Fa
     assert (first, second >= 4) == (0, True)
 
 
+async def test_an_answer_that_ends_too_low_for_its_question_began_below_it(peer: FakePeer) -> None:
+    """The server did not trust the question. Positions above what came would skip the rest after a crash."""
+    kept: list[Position] = []
+    peer.inbox = [stored(n) for n in range(101, 121)]
+
+    def rule(sub: SubSignal, body: object) -> Answer | None:
+        if isinstance(body, pb.PullMessageRequest) and body.id == 4:
+            peer.notify(16)  # the server has a mark of 15, and tells of news before it hears the question
+            return 0, pb.PullMessageResult(message=peer.inbox[4:7], current=7, head=7)
+        if isinstance(body, pb.PullMessageRequest) and body.id == 15:
+            asyncio.get_running_loop().call_soon(peer.notify, 11)
+            return 0, pb.PullMessageResult(message=peer.inbox[7:10], current=10, head=10)
+        return None
+
+    peer.rule = rule
+    async with Client(
+        CREDENTIALS, tcp=peer.tcp, options=FAST, position=Position(4, 104), on_position=kept.append
+    ) as client:
+        assert await take(client, 16) == list(range(105, 121))
+    assert peer.pulled_after() == [4, 15, 10]
+    known = [*range(5, 8), *range(10, 20)]  # what the answer in the middle covers is certain only at its end
+    assert kept == [Position(seq, 100 + seq) for seq in known]
+
+
 async def test_a_call_is_no_sign_of_where_an_answer_begins(peer: FakePeer) -> None:
     """A call that was given is not given again, so what comes after it may have come before."""
     kept: list[Position] = []

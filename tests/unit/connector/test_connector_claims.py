@@ -59,15 +59,22 @@ class ClaimingClient:
         self.connector, self.inbox, self._claim = connector, inbox, claim
         self.has: set[int] = set()
         self.last_covered = self.last_mn = self.ack_head = 0
+        self.answer_bytes = 0
+        """The most bytes of an answer, if another number than that of the transport."""
         self._device: FakeDevice | None = None
 
-    async def connect(self) -> None:
+    async def connect(self, *, crossing: int | None = None) -> None:
+        """Connect, and ask. A new entry with the seq `crossing` comes before that question arrives."""
         mark = self.inbox.marks.get("phone", Mark("anna", "phone", 0, 0, 0))
         self._device = self.connector.accept()
+        self._device.transport.answer_bytes = self.answer_bytes or self._device.transport.answer_bytes
         head = self.inbox.head
         await self.connector.log_in(self._device, head=head, mark=mark.seq, handed=mark.handed)
         claim = self._claim(self)
         self.ack_head = head
+        if crossing is not None:
+            self.inbox.head = crossing
+            self.connector.deliver(crossing)
         await self.ask(claim)
 
     async def ask(self, after: int) -> None:
@@ -140,6 +147,21 @@ async def test_a_device_that_has_less_than_its_mark_gets_all_that_follows(connec
     assert client.has == set(range(5, 21))
 
 
+async def test_news_that_cross_the_first_question_of_such_a_device_take_nothing_from_it(
+    connector: Connector,
+) -> None:
+    """It takes the MN for a promise that it has all before it, asks from there, and drops what comes from below."""
+    inbox = ClaimedInbox(connector, head=20)
+    inbox.marks["phone"] = Mark("anna", "phone", Log.INBOX, 15, 20)
+    client = ClaimingClient(connector, inbox, lambda client: 4)
+    await client.connect(crossing=21)
+    await client.read(answers=False)
+    assert client.has == {5, 6, 7}
+    await client.ask(15)
+    await client.read(answers=False)
+    assert client.has == set(range(5, 11))
+
+
 @pytest.mark.parametrize(("claim", "first"), [(5, 6), (19, 18)])
 async def test_a_device_that_comes_back_after_a_log_out_has_what_it_had(
     connector: Connector, claim: int, first: int
@@ -147,6 +169,19 @@ async def test_a_device_that_comes_back_after_a_log_out_has_what_it_had(
     """One that was given nothing since its login, and says that it has something, gets the newest ones at least."""
     inbox = ClaimedInbox(connector, 20)
     client = ClaimingClient(connector, inbox, lambda _: claim)
+    await client.connect()
+    await client.read()
+    assert client.has == set(range(first, 21))
+
+
+@pytest.mark.parametrize(("claim", "first"), [(0, 20), (17, 18), (18, 19), (19, 20), (30, 20)])
+async def test_no_answer_is_too_small_for_what_such_a_device_lacks(
+    connector: Connector, claim: int, first: int
+) -> None:
+    """It was killed with its server before its marks were kept. The newest entries alone may fit no answer."""
+    inbox = ClaimedInbox(connector, 20)
+    client = ClaimingClient(connector, inbox, lambda _: claim)
+    client.answer_bytes = 1
     await client.connect()
     await client.read()
     assert client.has == set(range(first, 21))

@@ -272,7 +272,8 @@ async def test_a_first_pull_leaves_out_what_was_left(store: Store, count: int) -
 async def test_a_first_pull_looks_at_only_so_much_of_what_was_left(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "_SIZES_PAGE", 10)
+    monkeypatch.setattr(messages, "_PAGE", 10)
+    monkeypatch.setattr(messages, "_MAX_PAGE", 10)
     monkeypatch.setattr(messages, "MAX_LOOKED_AT", 50)
     wanted = await left_and_other(store, [("other", 10)] * 3 + [("left", 10)] * 48)
     seen: list[Exchange] = []

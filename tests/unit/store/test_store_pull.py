@@ -35,11 +35,19 @@ async def test_a_pull_answers_what_follows_oldest_first(store: Store, after: int
     assert await inbox(store, "bob", after) == (bodies[first - 1 :], 10, 10)
 
 
-@pytest.mark.parametrize("count", [3, 4, 5, 6, 2047, 2048, 2049, 3900])
+@pytest.mark.parametrize("count", [3, 255, 256, 257, 511, 512, 513, 767, 768, 769, 3900])
 async def test_a_pull_of_many_entries_is_whole(store: Store, count: int) -> None:
     bodies = await filled(store, [10] * count)
     assert await inbox(store, "bob") == (bodies, count, count)
     assert await inbox(store, "bob", 1) == (bodies[1:], count, count)
+
+
+async def test_large_and_small_messages_come_in_their_order(store: Store) -> None:
+    """Bodies over 1,024 bytes are read by themselves."""
+    bodies = await filled(store, [1024, 1025, 10, 5000, 1024, 1025])
+    assert await inbox(store, "bob") == (bodies, 6, 6)
+    assert await inbox(store, "bob", 1) == (bodies[1:], 6, 6)
+    assert await inbox(store, "bob", NOTHING) == (bodies, 6, 6)
 
 
 @pytest.mark.parametrize(("most", "taken"), [(1, 1), (20_000, 1), (39_999, 1), (40_000, 2), (1 << 20, 4)])

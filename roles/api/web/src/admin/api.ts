@@ -79,6 +79,12 @@ export interface Device {
   node: number | null;
   since: number | null;
 }
+export interface CompanyAccount {
+  id: string;
+  issuer: string;
+  subject: string;
+  boundAt: number;
+}
 export interface Group {
   id: string;
   name: string;

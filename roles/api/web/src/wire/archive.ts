@@ -50,6 +50,10 @@ const reactionOf = ({ messageUid, uid, emoji, updateDt }: Reaction): ReactionRow
   at: Number(updateDt),
 });
 
+/** How many messages a browser keeps, and of one conversation where there are more. */
+const MOST_KEPT = 50_000;
+const MOST_OF_ONE = 1000;
+
 const isStartOf = ({ content: made }: MessageRow, id: string): boolean =>
   made.type === Type.CALL_START && callIdOf(made) === id;
 
@@ -172,7 +176,7 @@ export class Archive {
   }
 
   /** Delete the oldest messages of long conversations where there are more than `most` in all; history has them. */
-  async prune(most: number, each: number): Promise<void> {
+  async prune(most = MOST_KEPT, each = MOST_OF_ONE): Promise<void> {
     const { db } = this;
     if ((await db.messages.count()) <= most) return;
     for (const key of await db.conversations.toCollection().primaryKeys()) {

@@ -197,6 +197,42 @@ export class Client {
     return (await rows.reverse().limit(count).toArray()).reverse();
   }
 
+  /**
+   * The messages of a conversation that are here from `first` to `last`, ids both (null: the newest `count`; to the
+   * newest). `beginning`: nothing is older than they are.
+   */
+  async between(
+    conv: string,
+    first: string | null,
+    last: string | null,
+    count: number,
+  ): Promise<{ rows: MessageRow[]; beginning: boolean }> {
+    const { messages, conversations } = this.db;
+    const span = (from: string) =>
+      messages.where("[conv+id]").between([conv, from], [conv, last ?? "\uffff"], true, true);
+    const rows = first === null ? await this.newest(conv, count) : await span(first).toArray();
+    const whole = Boolean((await conversations.get(conv))?.whole);
+    const beginning = whole && (!rows.length || !(await this.before(conv, rows[0]!.id, 1)).length);
+    return { rows, beginning };
+  }
+
+  /** Up to `count` messages that are here just before one, oldest first. */
+  async before(conv: string, id: string, count: number): Promise<MessageRow[]> {
+    const rows = this.db.messages.where("[conv+id]").between([conv, ""], [conv, id], true, false);
+    return (await rows.reverse().limit(count).toArray()).reverse();
+  }
+
+  /** Up to `count` messages that are here just after one, oldest first. */
+  async after(conv: string, id: string, count: number): Promise<MessageRow[]> {
+    const rows = this.db.messages.where("[conv+id]").between([conv, id], [conv, "\uffff"], false, true);
+    return rows.limit(count).toArray();
+  }
+
+  /** Keep the newest messages alone where there are many. Who looks at older ones fetches them again. */
+  async tidy(): Promise<void> {
+    await this.archive.prune();
+  }
+
   /** Fetch older messages than `before` (null: the newest). Returns whether there may be more. */
   async older(conv: string, before: MessageRow | null): Promise<boolean> {
     const { kind, target, line } = addressOf(conv);

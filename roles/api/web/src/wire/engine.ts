@@ -16,9 +16,6 @@ const FIRST_MS = 500;
 const MOST_MS = 30_000;
 /** How often the server is asked for something small, so that a dead connection is found. */
 const PROBE_MS = 60_000;
-/** How many messages a browser keeps, and of one conversation where there are more. */
-const MOST_KEPT = 50_000;
-const MOST_OF_ONE = 1000;
 /** Refusals after which the login has ended for good; all others are tried again. */
 const ENDED = new Set([
   "CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD",
@@ -74,7 +71,7 @@ export class Engine {
     this.probe = setInterval(() => {
       if (this.link) void syncSettings(this.link, this.db).catch(() => {}); // its silence ends the link
     }, PROBE_MS);
-    await this.archive.prune(MOST_KEPT, MOST_OF_ONE);
+    await this.archive.prune();
     while (!this.stopped) {
       try {
         await this.connect();

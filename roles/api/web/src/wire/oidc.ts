@@ -5,6 +5,8 @@ export interface Company {
   label: string;
   /** Where a login begins. */
   url: string;
+  /** Whether people may log in with codes as well. */
+  codes: boolean;
 }
 
 const TROUBLES = ["away", "busy", "expired", "refused", "notLetIn", "wrong"] as const;
