@@ -15,7 +15,7 @@ from playwright.async_api import Browser, expect
 from fsharechat.admin.office import AdminApi
 from fsharechat.client import Client, ConnectRefused, login, text
 from fsharechat.protocol import messages_pb2 as pb
-from tests.e2e.web_people import Enter, befriend, chat_of
+from tests.e2e.web_people import Enter, befriend, chat_of, open_conversation
 from tools.services.service import free_port
 from tools.testing.cluster import new_numbers
 from tools.testing.echo_robot import echo_robot
@@ -378,6 +378,118 @@ async def test_what_is_typed_while_the_server_is_dead_arrives_once_and_in_order(
     await expect(ann.bubble("typed 4").get_by_text("Waiting to be sent")).to_have_count(0)
     for person in (ann, ben):  # a server that is away is no fault of the page
         person.faults.clear()
+
+
+async def test_chats_are_found_kept_on_top_muted_searched_and_deleted(server: Server, enter: Enter) -> None:
+    ann, ben, cat = [await enter() for _ in range(3)]
+    for other, said in ((ben, "here is Ben"), (cat, "here is Cat")):
+        await befriend(server, ann, other)
+        await chat_of(other, ann)
+        await other.say(said)
+    chats = ann.page.locator(".conversations .row")
+    await expect(chats.first).to_contain_text("here is Cat")
+    await expect(ann.page).to_have_title(re.compile(r"^\([1-9]\d*\) "))
+    await ann.page.get_by_label("Find a chat").fill(ben.number[-4:])
+    await expect(chats).to_have_count(1)
+    await ann.page.get_by_label("Find a chat").fill("")
+
+    await chat_of(ann, ben)
+    await ann.page.get_by_label("Details").click()
+    await ann.page.get_by_label("Keep on top").check()
+    await expect(chats.first).to_contain_text("here is Ben")
+    await ann.page.get_by_label("Mute", exact=True).check()
+    late = await Person.open(ann.context.browser, server.at.http, ann.number)  # type: ignore[arg-type]
+    await late.log_in()  # what is on top and what is muted is of the user, not of the browser
+    await expect(late.page.locator(".conversations .row.top")).to_contain_text("here is Ben")
+    await ben.say("not so loud")
+    await expect(late.page.locator(".conversations .badge.quiet")).to_have_count(1)
+    assert late.faults == []
+    await late.context.close()
+
+    await ann.sees("not so loud")
+    await ann.page.get_by_label("Search in this chat").fill("LOUD")
+    await expect(ann.page.locator(".details .hit")).to_have_count(1)
+    await ann.page.get_by_label("Search in this chat").fill("")
+    await ann.page.get_by_role("button", name="Delete this chat").click()
+    await ann.page.get_by_role("button", name="Really delete it in this browser?").click()
+    await expect(chats).to_have_count(1)
+    await ben.say("still there?")
+    await expect(chats).to_have_count(2)
+    await chat_of(ann, ben)
+    await ann.sees("still there?")
+
+
+async def test_what_one_does_with_texts(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(permissions=["clipboard-read", "clipboard-write"]), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ben, ann)
+    await ben.say("a good address: example.org")
+    await chat_of(ann, ben)
+    await ann.sees_part("a good address")
+    await ben.page.locator(".composer textarea").press_sequentially("hm")
+    await expect(ann.page.get_by_text("is typing …")).to_be_visible()
+    await ann.page.bring_to_front()
+    await ann.page.locator(".bubble", has_text="a good address").click(button="right")
+    await ann.page.get_by_role("menuitem", name="Copy").click()
+    await expect(ann.page.get_by_role("menuitem")).to_have_count(0)
+    assert await ann.page.evaluate("navigator.clipboard.readText()") == "a good address: example.org"
+    await ann.page.locator(".bubble", has_text="a good address").click(button="right")
+    await ann.page.get_by_role("menuitem", name="Delete here").click()
+    await expect(ann.page.locator(".bubble", has_text="a good address")).to_have_count(0)
+    await expect(ben.page.locator(".bubble", has_text="a good address")).to_have_count(1)
+    await ann.page.locator(".composer textarea").fill("not finished")
+    await ann.page.locator("nav").get_by_text("Contacts").click()
+    await ann.page.locator("nav").get_by_text("Chats").click()
+    await expect(ann.page.locator(".conversations .row")).to_contain_text("[Draft]")
+    await ann.page.locator(".conversations .row").click()
+    await expect(ann.page.locator(".composer textarea")).to_have_value("not finished")
+
+
+async def test_somebody_is_mentioned_by_name(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    phone = await login(server.at.http, ann.number, SUPER_CODE, "makes a group")
+    async with Client(phone, **server.at.of("ws")) as client:
+        made = await client.groups.create("readers", [await ben.uid])
+    await open_conversation(ann, f"1-0-{made}")
+    field = ann.page.locator(".composer textarea")
+    await field.press_sequentially(f"look, @{ben.number[-4:]}")
+    await expect(ann.page.get_by_role("option")).to_have_count(1)
+    await field.press("Enter")
+    await expect(ann.page.get_by_role("option")).to_have_count(0)
+    await field.press("Enter")
+    await expect(ben.page.locator(".conversations .row", has_text="readers")).to_contain_text("[@you]")
+    await ben.open_chat("readers")
+    await ben.sees_part("look, @")
+
+
+WATCH_NOTICES = """
+window.Notification = class {
+  static permission = "granted";
+  static requestPermission = async () => "granted";
+  constructor(title, { body }) { document.body.dataset.shown = (document.body.dataset.shown ?? "") + body; }
+  close() {}
+};
+document.hasFocus = () => false;
+"""
+
+
+async def test_the_system_tells_of_news_unless_one_does_not_want_that(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ben, ann)
+    await ann.page.evaluate(WATCH_NOTICES)
+    await ann.page.locator("nav .mine").click()
+    await ann.page.get_by_label("Notifications of the system").check()
+    body = ann.page.locator("body")
+    await ben.say("one")
+    await expect(body).to_have_attribute("data-shown", "one")
+    await ann.page.get_by_label("Do not disturb").check()
+    await ben.say("two")
+    await expect(ben.bubble("two").get_by_text("Delivered")).to_have_count(1)
+    await ann.page.get_by_label("Do not disturb").uncheck()
+    await ben.say("three")
+    await expect(body).to_have_attribute("data-shown", "onethree")
 
 
 async def test_three_tabs_are_one_device(server: Server, enter: Enter) -> None:
