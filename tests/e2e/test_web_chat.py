@@ -492,6 +492,22 @@ async def test_the_system_tells_of_news_unless_one_does_not_want_that(server: Se
     await expect(body).to_have_attribute("data-shown", "onethree")
 
 
+async def test_a_login_by_e_mail_says_what_is_wrong_with_a_code(server: Server, browser: Browser) -> None:
+    address = f"{secrets.token_hex(6)}@example.org"
+    ann = await Person.open(browser, server.at.http, address)
+    await ann.page.locator('[name="number"]').fill(address)
+    await ann.page.get_by_role("button", name="Send code").click()
+    await expect(ann.page.get_by_role("status")).to_have_text("The code is on its way.")
+    await expect(ann.page.get_by_role("button", name=re.compile(r"^\d+ s$"))).to_be_disabled()
+    await ann.page.locator('[name="code"]').fill("00000")
+    await ann.page.get_by_role("button", name="Log in").click()
+    await expect(ann.page.get_by_role("alert")).to_contain_text("code")
+    await ann.log_in()
+    await ann.page.locator("nav .mine").click()
+    await expect(ann.page.get_by_text(address)).to_be_visible()
+    await ann.context.close()
+
+
 async def test_three_tabs_are_one_device(server: Server, enter: Enter) -> None:
     ann, ben = await enter(), await enter()
     await befriend(server, ann, ben)
