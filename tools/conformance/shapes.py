@@ -39,6 +39,11 @@ def exact(**properties: Schema) -> Schema:
     }
 
 
+def with_optional(schema: Schema, **properties: Schema) -> Schema:
+    """Return the schema of an object that may have these keys besides."""
+    return {**schema, "properties": {**schema["properties"], **properties}}
+
+
 def array(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
@@ -136,7 +141,9 @@ TYPED: dict[str, Schema] = {
     "FP": array(FRIEND),
     "GPGI": array(GROUP),
     "GPGM": array(MEMBER),
-    "GMURL": exact(domain=TEXT, url=TEXT, server=TEXT, port=INTEGER),
+    "GMURL": with_optional(
+        exact(domain=TEXT, url=TEXT, server=TEXT, port=INTEGER), offset=INTEGER, length=INTEGER
+    ),
     "MRP": REPORTS,
     "UG": array(SETTING),
     "UP": exact(version=ID),

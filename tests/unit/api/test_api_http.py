@@ -185,8 +185,10 @@ async def test_a_refused_request_is_a_line_of_debugging(
 
 async def test_a_refused_login_is_a_line_of_debugging(site: Site) -> None:
     await site.login("123456", "x")
-    line = {"event": "login refused", "log_level": "debug", "path": "/login", "address": "127.0.0.1"}
-    assert line | {"code": LoginCode.INVALID_NUMBER} in site.logs
+    (line,) = [dict(line) for line in site.logs if line["event"] == "login refused"]
+    assert line.pop("trace").startswith("http#")
+    said = {"event": "login refused", "log_level": "debug", "path": "/login", "address": "127.0.0.1"}
+    assert line == said | {"code": LoginCode.INVALID_NUMBER}
 
 
 async def test_a_fault_behind_it_is_a_server_error_without_details(
