@@ -298,7 +298,7 @@ async def test_a_user_is_exported_and_deleted(server: Server, browser: Browser, 
     with tarfile.open(await (await coming.value).path()) as packed:
         packed.extractall(tmp_path, filter="data")
         parts = {Path(file).stem for file in packed.getnames() if file.endswith(".jsonl")}
-    assert parts == {"profile", "friends", "groups", "settings", "sent", "inbox"}
+    assert parts == {"profile", "accounts", "friends", "groups", "settings", "sent", "inbox"}
     assert "keep this" in (tmp_path / "sent.jsonl").read_text()
     (kept,) = json.loads((tmp_path / "media.json").read_text()).values()
     assert (tmp_path / kept).read_bytes() == b"the whole file"

@@ -19,7 +19,9 @@ class Proxy:
         self.refusing = False
         self.connections = 0
         self.seen = bytearray()
-        """How many bytes have gone over it."""
+        """The bytes that have come to it."""
+        self.cut_at = 0
+        """All connections break once when so many bytes have come to it. 0: they do not."""
 
     async def open(self) -> str:
         """Return the address to connect to."""
@@ -81,6 +83,10 @@ class Proxy:
             while data := await reader.read(65536):
                 await _open(gates)
                 self.seen += data
+                if 0 < self.cut_at <= len(self.seen):
+                    self.cut_at = 0
+                    self.cut(refuse=False)
+                    return
                 writer.write(data)
                 await writer.drain()
             await _open(gates)  # the end of a connection is not forwarded either
