@@ -9,16 +9,14 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
-import pymysql
 
 from fsharechat.store.state import IMPORT_FACT
 from tools.services.catalogue import ServiceSet
 from tools.services.places import ROOT
 from tools.services.process import ProcessIdentity
-from tools.testing.original import fill_mysql
+from tools.testing.original import connect_mysql, fill_mysql
 
 from .link import BenchError
 from .made import DATABASE
@@ -208,16 +206,8 @@ def _rows(watched: WatchedImport, seconds: float, size: int) -> list[ScenarioRow
 
 def _rows_of(source: str) -> dict[str, int]:
     """Count the messages and the entries of inboxes of a source."""
-    place = urlsplit(source)
-    connection = pymysql.connect(
-        host=place.hostname,
-        port=place.port or 3306,
-        user=place.username,
-        password=place.password or "",
-        database=place.path.removeprefix("/"),
-    )
     counts = dict.fromkeys(_KINDS, 0)
-    with closing(connection), connection.cursor() as cursor:
+    with closing(connect_mysql(source)) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW TABLES")
         names = [str(name) for (name,) in cursor.fetchall()]
         for name in names:

@@ -616,10 +616,10 @@ def fill(original: Original, messages: int, people: int, chance: random.Random) 
     return since, last
 
 
-def fill_mysql(url: str, messages: int, people: int, times: int = 1) -> None:
-    """Fill an empty database, mysql://user:password@host:port/NAME, with `messages` that are sent `times` times."""
+def connect_mysql(url: str) -> "pymysql.Connection[Any]":
+    """Connect to a database, mysql://user:password@host:port/NAME."""
     place = urlsplit(url)
-    connection = pymysql.connect(
+    return pymysql.connect(
         host=place.hostname,
         port=place.port or 3306,
         user=place.username,
@@ -627,7 +627,11 @@ def fill_mysql(url: str, messages: int, people: int, times: int = 1) -> None:
         database=place.path.removeprefix("/"),
         charset="utf8mb4",
     )
-    with closing(connection):
+
+
+def fill_mysql(url: str, messages: int, people: int, times: int = 1) -> None:
+    """Fill an empty database, mysql://user:password@host:port/NAME, with `messages` that are sent `times` times."""
+    with closing(connect_mysql(url)) as connection:
         form = MysqlForm(connection)
         original = Original(form, remembers=False)
         since, until = fill(original, messages, people, random.Random(1))
