@@ -169,6 +169,8 @@ class DirectoryBlobs(Blobs):
 
         `part`: the size of a file that goes up in parts, and the offset of this one.
         """
+        if not all(number.isascii() and number.isdecimal() for number in (expires, *part)):
+            return False
         right = await self._sign(bucket, name, expires, *part)
         return hmac.compare_digest(right.encode(), signature.encode()) and int(expires) > time.time()
 
@@ -311,7 +313,7 @@ class DirectoryBlobs(Blobs):
     async def _sign(self, *texts: str) -> str:
         if self._key is None:
             self._key = await self._agreed_key()
-        # Neither a bucket nor a time has a line end, and the name stands between them. So different lists give
+        # Neither a bucket nor a number has a line end, and the name stands between them. So different lists give
         # different bytes.
         signed = "\n".join(("PUT", *texts)).encode(errors="surrogatepass")
         return hmac.digest(self._key, signed, sha256).hex()
