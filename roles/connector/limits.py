@@ -1,12 +1,14 @@
 """Limits of requests (contract.md section 8): a leaky bucket for each client, user and kind of request."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 
 from fsharechat.leaky_bucket import LeakyBucket
 from fsharechat.protocol.signals import REQUESTS
-from fsharechat.rpc import Rpc
+from fsharechat.rpc import Reply, Rpc
 from fsharechat.settings import Settings
 from roles.connector.answers import AnswerCounts
 
@@ -16,8 +18,14 @@ PING = -1
 FOLLOW_UPS = frozenset(number for number, row in REQUESTS.items() if row.follow_up)
 """Requests that the server itself causes, and requests that clients send once for each message they get."""
 
+MAX_UNDER_WAY = 128
+"""So many CONNECTs of a connector are under way, and so many reads: work for the store, of less than a second."""
+
 FLOOD = 10
 """So many times the limit end the connection. Refused requests count too."""
+
+
+BeginCall = Callable[[], "asyncio.Future[Reply] | None"]
 
 
 class Verdict(Enum):
@@ -111,6 +119,55 @@ class BucketTable:
             del self._left[key]
 
 
+class Turns:
+    """Calls of a kind: one of each device is under way, and MAX_UNDER_WAY in all. The others wait in order.
+
+    After an outage all devices connect and read at once. If all these calls were made at once, the last would pass
+    their deadline in the queue of the store, and the store would read for them all the same. A device has at most
+    `max_inflight` here.
+    """
+
+    __slots__ = ("_line", "_under_way", "_waiting")
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._line: deque[object] = deque()
+        """The devices whose turn will come."""
+        self._waiting: dict[object, deque[BeginCall]] = {}
+        """What waits, by device. A device is here while it is in the line or has a read under way."""
+
+    def take(self, device: object, begin: BeginCall) -> None:
+        """Call `begin` when it is its turn: it makes a call, or returns None if nobody waits for that any more."""
+        waiting = self._waiting.get(device)
+        if waiting is not None:
+            waiting.append(begin)
+            return
+        self._waiting[device] = deque((begin,))
+        self._line.append(device)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._line and self._under_way < MAX_UNDER_WAY:
+            device = self._line.popleft()
+            waiting = self._waiting[device]
+            future = None
+            while waiting and future is None:
+                future = waiting.popleft()()
+            if future is None:
+                del self._waiting[device]
+                continue
+            self._under_way += 1
+            future.add_done_callback(partial(self._ended, device))
+
+    def _ended(self, device: object, _: "asyncio.Future[Reply]") -> None:
+        self._under_way -= 1
+        if self._waiting[device]:
+            self._line.append(device)
+        else:
+            del self._waiting[device]
+        self._go_on()
+
+
 class RequestFlow:
     """The requests of all sessions: how often each device may ask, and how many are under way (`inflight`).
 
@@ -124,6 +181,7 @@ class RequestFlow:
         self.limit = RateLimit(limits.requests, limits.follow_ups, limits.seconds)
         self.buckets = BucketTable(limits.seconds)
         self.max_inflight = settings.connector.max_inflight
+        self.connects, self.reads = Turns(), Turns()
         self.inflight = 0
         self.answers = AnswerCounts()
         self.draining = False

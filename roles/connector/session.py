@@ -229,8 +229,14 @@ class Session:
         self.state = SessionState.AUTHENTICATING
         self.transport.authenticating()
         self.uid, self.client_id = said.uid, said.client_id
-        call = Call(Method.AUTHENTICATE, said.uid, said.client_id, said.password.encode())
-        self._flow.rpc.call(call).add_done_callback(self._on_authenticated)
+        self._flow.connects.take(self, partial(self._authenticate, said.password.encode()))
+
+    def _authenticate(self, password: bytes) -> asyncio.Future[Reply] | None:
+        if self.state is not SessionState.AUTHENTICATING:
+            return None  # gone meanwhile
+        future = self._flow.rpc.call(Call(Method.AUTHENTICATE, self.uid, self.client_id, password))
+        future.add_done_callback(self._on_authenticated)
+        return future
 
     def _on_authenticated(self, future: asyncio.Future[Reply]) -> None:
         if self.state is not SessionState.AUTHENTICATING:
@@ -315,10 +321,19 @@ class Session:
         self._flow.rpc.call(call).add_done_callback(partial(self._on_reply, call, monotonic()))
 
     def ask(self, call: Call, done: Callable[[Reply], None]) -> None:
-        """Ask the group role. `done` gets the reply if the device is still connected."""
+        """Ask for entries of a log, in turn with other devices. `done` gets the reply if this one is connected."""
         self.inflight += 1
         self._flow.inflight += 1
-        self._flow.rpc.call(call).add_done_callback(partial(self._finished, done))
+        self._flow.reads.take(self, partial(self._ask, call, done))
+
+    def _ask(self, call: Call, done: Callable[[Reply], None]) -> asyncio.Future[Reply] | None:
+        if self.state is not _OPEN:
+            self.inflight -= 1
+            self._went_out()
+            return None
+        future = self._flow.rpc.call(call)
+        future.add_done_callback(partial(self._finished, done))
+        return future
 
     def _finished(self, done: Callable[[Reply], None], future: asyncio.Future[Reply]) -> None:
         self.inflight -= 1

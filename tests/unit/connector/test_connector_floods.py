@@ -94,7 +94,7 @@ async def test_what_the_server_asks_for_has_a_bound_of_its_own(make: Make, sub_s
         body = b"\xff"  # what cannot be read counts too
     for sent in range(7):
         phone.publish(sub_signal, body, sent)
-    for _ in connector.rpc.waiting():
+    while connector.rpc.waiting():
         await connector.rpc.reply(Code.SERVER_ERROR)
     answers = dict(phone.transport.codes())
     assert [answers[n] == Code.TOO_OFTEN for n in range(7)] == [False] * 5 + [True] * 2

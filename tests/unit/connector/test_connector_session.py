@@ -11,6 +11,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
+from roles.connector.limits import MAX_UNDER_WAY
 from tests.unit.connector.connector_fakes import Connector, Make, SentFrame, ack, connect, turn, welcome
 
 
@@ -367,3 +368,38 @@ async def test_notifications_go_to_all_devices_but_one(connector: Connector) -> 
     assert phone.transport.take() == []
     assert tablet.transport.take() == [SentFrame("notification", SubSignal.FN, 0, b"12345678")]
     await turn()
+
+
+async def test_after_an_outage_devices_read_in_turn_and_none_waits_behind_the_many_reads_of_another(
+    connector: Connector,
+) -> None:
+    busy = await connector.device("ben", head=9)
+    devices = [await connector.device(f"u{n}", head=9) for n in range(MAX_UNDER_WAY + 5)]
+    for number in range(20):
+        busy.pull(1, number)
+    for device in devices:
+        device.pull(1)
+    asked = connector.rpc.waiting()
+    assert len(asked) == MAX_UNDER_WAY
+    assert [call.uid for call in asked] == ["ben", *(f"u{n}" for n in range(MAX_UNDER_WAY - 1))]
+
+    devices[-2].session.close()  # nobody waits for its read any more
+    await connector.rpc.reply(Code.TIMEOUT)
+    assert connector.rpc.waiting()[-1].uid == f"u{MAX_UNDER_WAY - 1}"
+    while connector.rpc.waiting():
+        await connector.rpc.reply(Code.TIMEOUT)
+    uids = [call.uid for call in connector.rpc.of(Method.PULL)]
+    assert len(uids) == 20 + MAX_UNDER_WAY + 4
+    assert uids.index("ben", 1) == MAX_UNDER_WAY + 5  # behind all who waited
+    assert connector.hub.flow.inflight == 0
+
+
+async def test_after_an_outage_devices_connect_in_turn(connector: Connector) -> None:
+    phones = [connector.accept() for _ in range(MAX_UNDER_WAY + 3)]
+    for number, phone in enumerate(phones):
+        phone.send(Signal.CONNECT, connect(f"u{number}"))
+    assert [call.uid for call in connector.rpc.waiting()] == [f"u{n}" for n in range(MAX_UNDER_WAY)]
+    phones[-2].session.close()  # it waited too long
+    while connector.rpc.waiting():
+        await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome(5))
+    assert [len(phone.transport.take("ack")) for phone in phones] == [1] * (MAX_UNDER_WAY + 1) + [0, 1]
