@@ -19,14 +19,16 @@ SAFE = 0.6
 SAFE_FROM_PREVIOUS = 0.725
 """The same, counted from the proof before. It bounds the first proof after a time without proofs."""
 
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 log = structlog.get_logger(__name__)
 
 
 def clock() -> float:
     """Return the seconds of a clock that never jumps, and that runs on while the machine sleeps, where possible."""
-    return time.clock_gettime(_CLOCK)
+    if hasattr(time, "CLOCK_BOOTTIME") and hasattr(time, "clock_gettime"):
+        seconds: float = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return seconds
+    return time.monotonic()
 
 
 class ZooKeeperLease(Lease):
