@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fsharechat.optional_module import optional_module
@@ -16,6 +17,8 @@ SPARE_FILES = 128
 LEAST_FILES = 256
 """The least number of open files with which a process can work."""
 
+MAC_FILES = 10_240
+"""The most open files that macOS gives a process that asks for as many as there may be (OPEN_MAX)."""
 SELECTED_SOCKETS = 512
 """How many sockets a loop of asyncio can wait for on Windows."""
 WITHOUT_LIMIT = (SELECTED_SOCKETS - SPARE_FILES) // 2 + SPARE_FILES
@@ -45,10 +48,13 @@ def raise_open_files() -> int:
     """
     if resource is None:
         return WITHOUT_LIMIT
+    soft: int
     hard: int
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
         return sys.maxsize
+    if hard == resource.RLIM_INFINITY:
+        return _raise_without_end(soft)
     if hard < LEAST_FILES:
         raise TooFewFiles(
             f"the limit of open files is {hard}, and {LEAST_FILES} are the least: raise it (ulimit -Hn, LimitNOFILE "
@@ -56,6 +62,15 @@ def raise_open_files() -> int:
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def _raise_without_end(soft: int) -> int:
+    """Raise a limit that may be raised without end, as macOS says. It takes no more than MAC_FILES all the same."""
+    for wanted in (resource.RLIM_INFINITY, MAC_FILES):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, resource.RLIM_INFINITY))
+            return sys.maxsize if wanted == resource.RLIM_INFINITY else MAC_FILES
+    return soft
 
 
 def full(folder: Path) -> str:
