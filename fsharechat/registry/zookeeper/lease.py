@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -20,15 +21,16 @@ SAFE_FROM_PREVIOUS = 0.725
 """The same, counted from the proof before. It bounds the first proof after a time without proofs."""
 
 
+_gettime: Any = getattr(time, "clock_gettime", None)
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+"""Not every system has them."""
+
 log = structlog.get_logger(__name__)
 
 
 def clock() -> float:
     """Return the seconds of a clock that never jumps, and that runs on while the machine sleeps, where possible."""
-    if hasattr(time, "CLOCK_BOOTTIME") and hasattr(time, "clock_gettime"):
-        seconds: float = time.clock_gettime(time.CLOCK_BOOTTIME)
-        return seconds
-    return time.monotonic()
+    return time.monotonic() if _BOOTTIME is None else float(_gettime(_BOOTTIME))
 
 
 class ZooKeeperLease(Lease):

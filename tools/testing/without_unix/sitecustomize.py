@@ -131,7 +131,7 @@ def _open(path: Any, flags: int, mode: int = 0o777, **_: Any) -> int:
 
 
 def _kill(process: "subprocess.Popen[Any]") -> None:
-    process.send_signal(9)  # type: ignore[arg-type]
+    process.send_signal(9)
 
 
 def _get_signals_in_another_thread() -> None:
@@ -150,17 +150,23 @@ _real_open, _real_fsync = os.open, os.fsync
 _real_add_reader = asyncio.SelectorEventLoop.add_reader
 _real_socketpair = partial(socket.socketpair, socket.AF_UNIX)
 _get_signals_in_another_thread()
-signal.SIGBREAK = signal.SIGUSR1  # type: ignore[attr-defined]  # a fake: Windows alone has Ctrl-Break
-asyncio.unix_events._UnixSelectorEventLoop.add_signal_handler = _no_signal_handlers  # type: ignore[method-assign]
-asyncio.SelectorEventLoop.add_reader = _add_reader  # type: ignore[assignment,method-assign]
-selectors.DefaultSelector = selectors.SelectSelector  # type: ignore[assignment,misc]
-subprocess.Popen.kill = _kill  # type: ignore[method-assign]
-tempfile.TemporaryFile = tempfile.NamedTemporaryFile
-shutil._use_fd_functions = False  # type: ignore[attr-defined]
-getpass.getpass = getpass.fallback_getpass  # type: ignore[attr-defined]
-socket.socketpair = _socketpair  # type: ignore[assignment]
 os.umask(0)
-os.fsync, os.chmod, os.open = _fsync, _chmod, _open  # type: ignore[assignment]
+REPLACED: tuple[tuple[Any, str, Any], ...] = (
+    (signal, "SIGBREAK", signal.SIGUSR1),  # a fake: Windows alone has Ctrl-Break
+    (asyncio.SelectorEventLoop, "add_signal_handler", _no_signal_handlers),
+    (asyncio.SelectorEventLoop, "add_reader", _add_reader),
+    (selectors, "DefaultSelector", selectors.SelectSelector),
+    (subprocess.Popen, "kill", _kill),
+    (tempfile, "TemporaryFile", tempfile.NamedTemporaryFile),
+    (shutil, "_use_fd_functions", False),
+    (getpass, "getpass", getattr(getpass, "fallback_getpass")),  # noqa: B009  # types do not know it
+    (socket, "socketpair", _socketpair),
+    (os, "fsync", _fsync),
+    (os, "chmod", _chmod),
+    (os, "open", _open),
+)
+for holder, name, what in REPLACED:
+    setattr(holder, name, what)
 for holder, names in ((os, OF_OS), (signal, OF_SIGNAL), (socket, OF_SOCKET)):
     for name in names.split():
         if hasattr(holder, name):
