@@ -4,14 +4,13 @@ import argparse
 import asyncio
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fsharechat import log
+from fsharechat import event_loop, log
 from fsharechat.admin import key_file
 from fsharechat.errors import StartError
 from fsharechat.settings import Settings, SettingsError, load, with_api_key, with_super_code
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace, settings_file: Path | None) -> int:
 
 
 def _serve(settings: Settings, read: Callable[[], Settings]) -> int:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it runs, and can read the settings again
+    event_loop.ignore(event_loop.RELOAD)  # until it runs, and can read the settings again
     from fsharechat import node
 
     try:
@@ -80,7 +79,5 @@ def _print_step(step: MigrationStep) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    import uvloop  # not every system has it
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=event_loop.new_event_loop) as runner:
         return runner.run(work)

@@ -1,8 +1,6 @@
 """The data folder of a process: its lock, its owner, and checks of it."""
 
-import fcntl
 import os
-import pwd
 import stat
 import time
 from contextlib import suppress
@@ -11,8 +9,9 @@ from typing import IO
 
 import structlog
 
+from fsharechat import file_lock
 from fsharechat.errors import StartError
-from fsharechat.process import unusable
+from fsharechat.process import other_owner, rights_of_others, unusable
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +40,7 @@ class DataFolder:
     def __enter__(self) -> "DataFolder":
         try:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (self._path / LOCK).open("a+")
+            self._lock = (self._path / LOCK).open("a+", encoding="ascii")
         except OSError as error:
             raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
         if not _locked(self._lock):
@@ -50,12 +49,12 @@ class DataFolder:
             raise AlreadyRunning(
                 f"[node] data = {str(self._path)!r}: process {holder} runs on this folder already"
             )
-        mode = stat.S_IMODE(self._path.stat().st_mode)
-        if mode & ~0o700:
+        about = self._path.stat()
+        if rights_of_others(about):
             log.warning(
                 "other users of this machine may look into the data folder",
                 data=str(self._path),
-                mode=f"{mode:04o}",
+                mode=f"{stat.S_IMODE(about.st_mode):04o}",
                 wanted="0700",
             )
         try:
@@ -76,10 +75,8 @@ class DataFolder:
 def running_on(folder: Path) -> str:
     """Return the process that runs on a folder, "" if there is none. Raises OSError if this user may not read it."""
     try:
-        with (folder / LOCK).open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with (folder / LOCK).open(encoding="ascii") as lock:
+            if not file_lock.take(lock, shared=True):
                 return _holder(lock)
     except FileNotFoundError:
         pass
@@ -92,35 +89,27 @@ def look(folder: Path, command: str) -> None:
     `command` of `fsharechat` is what the owner should run if this user may not.
     """
     if problem := unusable(folder):
-        others = folder.is_dir() and folder.stat().st_uid != os.geteuid()
-        raise StartError(f"{problem}. {_as_owner(folder, command)}" if others else problem)
+        owner = other_owner(folder) if folder.is_dir() else ""
+        raise StartError(f"{problem}. {_as_owner(owner, command)}" if owner else problem)
 
 
 def check_owner(folder: Path, command: str) -> None:
     """Raise StartError if a folder belongs to another user, who could not use files made by this one."""
-    if folder.exists() and folder.stat().st_uid != os.geteuid():
-        raise StartError(f"{folder}: {_as_owner(folder, command)}")
+    if folder.exists() and (owner := other_owner(folder)):
+        raise StartError(f"{folder}: {_as_owner(owner, command)}")
 
 
-def _as_owner(folder: Path, command: str) -> str:
-    uid = folder.stat().st_uid
-    try:
-        owner = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        owner = f"'#{uid}'"
+def _as_owner(owner: str, command: str) -> str:
     return f"It belongs to {owner}. Run it as that user: sudo -u {owner} fsharechat {command}, with the same flags"
 
 
 def _locked(lock: IO[str]) -> bool:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
+    while not file_lock.take(lock):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(_PAUSE_SECONDS)
+    return True
 
 
 def _holder(lock: IO[str]) -> str:

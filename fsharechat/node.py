@@ -3,9 +3,9 @@
 import asyncio
 import gc
 import platform
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Protocol, cast
 
 import structlog
@@ -16,6 +16,7 @@ from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import Bus, BusError
 from fsharechat.data_folder import DataFolder
 from fsharechat.errors import StartError, StoreError, listen_problem
+from fsharechat.event_loop import RELOAD, STOP, Signals
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.log import set_level
 from fsharechat.medialink import MediaLink
@@ -286,20 +287,24 @@ class Node:
 
 
 async def run(settings: Settings, read: Callable[[], Settings]) -> int:
-    """Run a node until SIGINT or SIGTERM, drain, and return the exit code. Raises StartError.
+    """Run a node until a signal of STOP, drain, and return the exit code. Raises StartError.
 
     `read` reads the settings again, at SIGHUP; it raises SettingsError.
     """
+    with Signals() as signals:
+        return await _run(settings, read, signals)
+
+
+async def _run(settings: Settings, read: Callable[[], Settings], signals: Signals) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    signals.on(STOP, stop.set)
     loop.set_exception_handler(_log_loop_error)
     log.info(
         "starting", version=__version__, python=platform.python_version(), roles=list(settings.node.roles)
     )
     node = Node(settings)
-    loop.add_signal_handler(signal.SIGHUP, node.reload, read)
+    signals.on(RELOAD, partial(node.reload, read))
     stopping, booting = loop.create_task(stop.wait()), loop.create_task(node.boot())
     await asyncio.wait((stopping, booting), return_when=asyncio.FIRST_COMPLETED)
     if not booting.done():

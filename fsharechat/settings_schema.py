@@ -543,7 +543,7 @@ def _is_private(address: str) -> bool:
 def _secret_file(value: str) -> str:
     if value:
         try:
-            secret = Path(value).read_text().strip()
+            secret = Path(value).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             raise ValueError("must be the path of a file with the secret; this one cannot be read") from None
         if not secret or len(secret.splitlines()) > 1:
@@ -608,7 +608,7 @@ class OidcSettings(Section):
     def secret(self) -> str:
         """Return the secret of the client, "" for a public client. The file is read anew. Raises OSError."""
         if self.client_secret_file:
-            return Path(self.client_secret_file).read_text().strip()
+            return Path(self.client_secret_file).read_text(encoding="utf-8").strip()
         return self.client_secret
 
 

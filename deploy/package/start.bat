@@ -1,3 +1,3 @@
 @echo off
-rem Runs this service: start, stop, restart or status. The server is made for Linux, so it runs in WSL 2 (wsl --install).
+rem Runs this service: start, stop, restart or status. The libraries of this package are for Linux: WSL 2 runs it (wsl --install).
 wsl.exe --cd "%~dp0." --exec ./%~n0 %*

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fsharechat.errors import StartError
+from fsharechat.process import rights_of_others
 
 NAME = "admin.key"
 _BYTES = 32
@@ -23,11 +24,14 @@ def key_made(folder: Path) -> str:
         return ""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=NAME) as made:  # its mode is 0600
-            made.write(f"{secrets.token_urlsafe(_BYTES)}\n")
-            made.flush()
+        descriptor, made = tempfile.mkstemp(dir=folder, prefix=NAME)  # its mode is 0600
+        try:
+            with open(descriptor, "w", encoding="ascii") as stream:
+                stream.write(f"{secrets.token_urlsafe(_BYTES)}\n")
             with suppress(FileExistsError):
-                os.link(made.name, file)  # the file is never seen half written
+                os.link(made, file)  # the file is never seen half written
+        finally:
+            os.unlink(made)
     except OSError as error:
         raise StartError(f"{file}: {error.strerror}") from error
     return key_of(folder)
@@ -37,9 +41,10 @@ def key_of(folder: Path) -> str:
     """Return the key of a data folder, "" if it has none. Raises StartError if it cannot be read, or others can."""
     file = folder / NAME
     try:
-        with file.open() as stream:
-            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            if mode & 0o077:
+        with file.open(encoding="ascii") as stream:
+            about = os.fstat(stream.fileno())
+            if rights_of_others(about):
+                mode = stat.S_IMODE(about.st_mode)
                 raise StartError(
                     f"{file}: other users may read it (mode {mode:04o}). Delete it; --dev makes another"
                 )

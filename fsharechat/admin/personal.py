@@ -76,7 +76,7 @@ async def _download(http: aiohttp.ClientSession, address: str, folder: Path, num
                     file.write(piece)
     except aiohttp.ClientError as error:
         raise OfficeError(f"{address}: {error}") from error
-    return str(target.relative_to(folder))
+    return target.relative_to(folder).as_posix()
 
 
 async def delete_user(office: AdminApi, args: Namespace) -> CommandOutput:

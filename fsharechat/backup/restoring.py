@@ -10,7 +10,7 @@ from fsharechat.backup import BackupError, manifest
 from fsharechat.backup.manifest import Manifest, MediaLine, VaultFile
 from fsharechat.backup.vault import Vault, checked
 from fsharechat.blobs import Blobs, FileGone
-from fsharechat.process import sync
+from fsharechat.process import sync_names
 from fsharechat.protocol.signals import MediaType
 from fsharechat.store import fence, snapshots
 from fsharechat.store.migrate import revisions
@@ -86,7 +86,7 @@ class Restorer:
         """Bring the database back, and return a line about it. Raises BackupError and StoreError."""
         unfinished = path.with_name(path.name + _UNFINISHED)
         unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             async for piece in self._told(
                 checked(self._vault.read(kept.name), kept.name, kept.size, kept.sha256)
@@ -96,7 +96,7 @@ class Restorer:
             os.fsync(file.fileno())
         await asyncio.to_thread(snapshots.check, unfinished)
         unfinished.rename(path)
-        sync(path.parent)
+        sync_names(path.parent)
         return f"the database, {kept.size:,} bytes"
 
     async def _told(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

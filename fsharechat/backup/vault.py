@@ -5,7 +5,6 @@ A vault has files by names with slashes. A file appears when it is whole.
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import os
 import tempfile
@@ -16,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
+from fsharechat import file_lock
 from fsharechat.backup import BackupError
-from fsharechat.process import sync
+from fsharechat.process import sync_file, sync_names
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,12 +96,10 @@ class FolderVault(Vault):
                 raise BackupError(f"{self._root} is not a folder with back-ups")
             return
         self.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = (self._root / "lock").open("a")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        self._lock = (self._root / "lock").open("a", encoding="ascii")
+        if not file_lock.take(self._lock):
             self._lock.close()
-            raise BackupError(f"{self._root}: another back-up is being made there") from None
+            raise BackupError(f"{self._root}: another back-up is being made there")
         self._clean()
 
     async def close(self) -> None:
@@ -119,7 +117,7 @@ class FolderVault(Vault):
     async def below(self, folder: str) -> AsyncIterator[str]:
         for part, _, files in os.walk(self._root / folder):
             for name in files:
-                yield str((Path(part) / name).relative_to(self._root))
+                yield (Path(part) / name).relative_to(self._root).as_posix()
 
     async def remove(self, name: str) -> None:
         await _in_thread((self._root / name).unlink, missing_ok=True)
@@ -145,9 +143,9 @@ class FolderVault(Vault):
 
 def _move(file: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sync(file)
+    sync_file(file)
     file.replace(target)
-    sync(target.parent)
+    sync_names(target.parent)
 
 
 class S3Vault(Vault):

@@ -33,7 +33,7 @@ from fsharechat.blobs import (
 )
 from fsharechat.blobs.keys import Place, Uploaders, identity, place, uploader_of
 from fsharechat.opened_file import OpenedFile
-from fsharechat.process import sync, unusable
+from fsharechat.process import sync_names, unusable
 from fsharechat.protocol.signals import MediaType
 
 P = ParamSpec("P")
@@ -215,9 +215,7 @@ class DirectoryBlobs(Blobs):
             file = await self._in_thread(temporary.open, "xb")
             async for piece in pieces:
                 await self._in_thread(file.write, piece)
-            await self._in_thread(file.flush)
-            os.utime(file.fileno(), ns=(modified_ms * 1_000_000,) * 2)
-            await self._in_thread(_finish, file, self._place(BUCKETS[kind], name))
+            await self._in_thread(_finish, file, self._place(BUCKETS[kind], name), modified_ms)
         finally:
             await asyncio.shield(self._in_thread(temporary.discard))
 
@@ -375,12 +373,14 @@ def _finish_parts(file: BinaryIO, target: Path, size: int) -> None:
             raise PartMissing(f"the {size} bytes are not here any more") from None
 
 
-def _finish(file: BinaryIO, target: Path) -> None:
+def _finish(file: BinaryIO, target: Path, modified_ms: int | None = None) -> None:
     file.flush()
     os.fsync(file.fileno())
     file.close()
+    if modified_ms is not None:
+        os.utime(file.name, ns=(modified_ms * 1_000_000,) * 2)
     target.parent.mkdir(exist_ok=True)
     Path(file.name).replace(target)
     # Only after this does the name survive a power cut.
     for folder in (target.parent, target.parent.parent):
-        sync(folder)
+        sync_names(folder)

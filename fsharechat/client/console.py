@@ -4,8 +4,9 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Protocol
 
 from prompt_toolkit import PromptSession
@@ -19,6 +20,9 @@ from fsharechat.client.transcript import Transcript, printable
 
 MENU_LINES = 6
 """How many lines below the prompt are kept for completions."""
+
+
+_PIECE_BYTES = 65536
 
 
 class Talker(Protocol):
@@ -126,6 +130,7 @@ class Pipe:
         self._descriptor = descriptor
         self._buffer = b""
         self._ended = False
+        self._reading: asyncio.Future[bytes] | None = None
 
     async def lines(self, talker: Talker) -> AsyncIterator[str]:
         while True:
@@ -152,12 +157,22 @@ class Pipe:
         try:
             loop.add_reader(self._descriptor, readable.set)
         except PermissionError:
-            return os.read(self._descriptor, 65536)  # a file: it cannot be waited for and never blocks
+            return os.read(self._descriptor, _PIECE_BYTES)  # a file: it cannot be waited for and never blocks
+        except NotImplementedError:
+            return await self._read_in_thread()
         try:
             await readable.wait()
         finally:
             loop.remove_reader(self._descriptor)
-        return os.read(self._descriptor, 65536)
+        return os.read(self._descriptor, _PIECE_BYTES)
+
+    async def _read_in_thread(self) -> bytes:
+        """Read where the loop cannot wait for a descriptor, as on Windows. What is read for nobody is kept."""
+        if self._reading is None:
+            self._reading = _read_by_thread(self._descriptor)
+        data = await asyncio.shield(self._reading)
+        self._reading = None
+        return data
 
     def say(self, text: str, *, key: int = 0, strong: bool = False) -> None:
         print(printable(text), flush=True)
@@ -170,6 +185,28 @@ class Pipe:
 
     def guard(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+
+def _read_by_thread(descriptor: int) -> asyncio.Future[bytes]:
+    """Read from a descriptor in a thread, which keeps no program from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bytes] = loop.create_future()
+
+    def tell(tells: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(lambda: None if done.done() else tells())
+
+    def read() -> None:
+        try:
+            data = os.read(descriptor, _PIECE_BYTES)
+        except OSError as error:
+            failure = error
+            tell(lambda: done.set_exception(failure))
+        else:
+            tell(lambda: done.set_result(data))
+
+    threading.Thread(target=read, name="standard input", daemon=True).start()
+    return done
 
 
 def console() -> Console:

@@ -8,33 +8,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
+from fsharechat import file_lock
 from fsharechat.client.models import Credentials, Position
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-
-def take_lock(file: IO[Any]) -> bool:
-    """Lock a file while it is open. Return False if another program has the lock."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            _take_on_windows(file)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
-def _take_on_windows(file: IO[Any]) -> None:
-    """Lock an open file. Raises PermissionError if another program has the lock."""
-    import msvcrt
-
-    msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # it is there on Windows
 
 
 class InUse(Exception):
@@ -62,8 +39,8 @@ class State:
     def __enter__(self) -> Self:
         """Lock and read the file. Raises InUse, and OSError if the folder cannot be used."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = open(self._path.with_suffix(".lock"), "w")
-        if not take_lock(self._lock):
+        self._lock = open(self._path.with_suffix(".lock"), "a", encoding="ascii")
+        if not file_lock.take(self._lock):
             self._lock.close()
             raise InUse
         self._read()

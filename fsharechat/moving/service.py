@@ -5,7 +5,6 @@
 """
 
 import argparse
-import fcntl
 import os
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from fsharechat import file_lock
 from fsharechat.moving import config
 from fsharechat.settings import SettingsError, load
 from fsharechat.settings_schema import Settings
@@ -49,6 +49,11 @@ class PackagedService:
     def __init__(self, folder: Path, say: Callable[[str], None] = print) -> None:
         self.folder = folder.absolute()
         self.name = folder.absolute().name
+        if not hasattr(os, "fork"):
+            raise ServiceProblem(
+                f"{self.name}: on Windows the services of this package run in WSL 2 ({self.name}.bat). `fsharechat` "
+                "itself runs on Windows (docs/running.md)"
+            )
         if self.name not in ROLES:
             raise ServiceProblem(f"{folder}: the folder must be one of {', '.join(ROLES)}")
         self._say = say
@@ -59,8 +64,8 @@ class PackagedService:
 
     def start(self) -> int:
         self._logs.mkdir(exist_ok=True)
-        with self._pid_file.open("a+") as lock:
-            if not _take(lock):
+        with self._pid_file.open("a+", encoding="ascii") as lock:
+            if not file_lock.take(lock):
                 self._say(f"{self.name} runs already, process {_pid(lock)}")
                 return RUNS
             settings, problems = self._settings()
@@ -123,7 +128,7 @@ class PackagedService:
         text, remarks = config.convert(found, self._run / "tls", service)
         file = self._run / "settings.toml"
         file.touch(mode=0o600)
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         settings = load(file, {"data": str(self.folder / "data")}, os.environ)
         return settings, [f"{self.name}: {remark}" for remark in remarks]
 
@@ -133,11 +138,11 @@ class PackagedService:
         if not file.exists():
             made = file.with_name(f".cluster.secret.{os.getpid()}")
             made.touch(mode=0o600)
-            made.write_text(secrets.token_urlsafe(32))
+            made.write_text(secrets.token_urlsafe(32), encoding="ascii")
             with suppress(FileExistsError):  # another service was faster
                 file.hardlink_to(made)
             made.unlink()
-        return file.read_text().strip()
+        return file.read_text(encoding="ascii").strip()
 
     def stop(self) -> int:
         running = self._running()
@@ -165,18 +170,10 @@ class PackagedService:
     def _running(self) -> int | None:
         """Return the process that runs, None if there is none."""
         try:
-            with self._pid_file.open("a+") as lock:
-                return None if _take(lock) else _pid(lock)
+            with self._pid_file.open("a+", encoding="ascii") as lock:
+                return None if file_lock.take(lock) else _pid(lock)
         except FileNotFoundError:
             return None
-
-
-def _take(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _pid(lock: IO[str]) -> int:

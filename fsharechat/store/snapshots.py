@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fsharechat.errors import StoreError
-from fsharechat.process import sync
+from fsharechat.process import sync_file
 from fsharechat.store.sqlite import look_at
 from fsharechat.store.state import StoreState
 
@@ -81,4 +81,4 @@ def _open(path: Path, how: str) -> sqlite3.Connection:
 def _make_durable(path: Path) -> None:
     for beside in BESIDE:
         path.with_name(path.name + beside).unlink(missing_ok=True)
-    sync(path)
+    sync_file(path)

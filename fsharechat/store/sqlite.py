@@ -20,7 +20,7 @@ import structlog
 
 from fsharechat.clock import now_ms
 from fsharechat.errors import StoreError, StoreFull
-from fsharechat.process import full
+from fsharechat.process import full, rights_of_others
 from fsharechat.store import messages
 from fsharechat.store.checkpoints import LATEST_PAGES, LOG_BYTES, Checkpoints
 from fsharechat.store.disk import Disk
@@ -433,10 +433,10 @@ def _make_private(path: Path) -> None:
 
     Raises OSError.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE))
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
     for file in (path, *(path.with_name(path.name + beside) for beside in ("-wal", "-shm"))):
         try:
-            if file.stat().st_mode & 0o077:
+            if rights_of_others(file.stat()):
                 file.chmod(_PRIVATE)
         except FileNotFoundError:
             continue

@@ -1,11 +1,13 @@
 """Connections whose clients take their data slowly. Each goes on as long as its client takes any bytes."""
 
 import asyncio
-import fcntl
 import sys
-import termios
 from collections.abc import Callable
 from typing import Protocol
+
+from fsharechat.optional_module import optional_module
+
+fcntl, termios = optional_module("fcntl"), optional_module("termios")
 
 STALLED_SECONDS = 30.0
 """A client is too slow if bytes wait and it takes none for so many seconds (contract.md section 6)."""
@@ -107,7 +109,7 @@ def left_of(transport: asyncio.Transport) -> Left:
 def unacknowledged(transport: asyncio.BaseTransport) -> int:
     """Return how many bytes in the kernel the other side has not acknowledged; 0 if the kernel does not say."""
     socket = transport.get_extra_info("socket")
-    if socket is None:
+    if socket is None or fcntl is None or termios is None:
         return 0
     count = bytearray(4)
     try:

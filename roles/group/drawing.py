@@ -2,11 +2,12 @@
 
 A decoder cannot be interrupted: in a thread it would even delay the end of this process. So a new process composes
 each portrait (mosaic.py; it starts in 0.1 s). It has limits of processor time and memory, and the lowest priority. It
-ends with this process, however this process ends.
+ends with this process, however this process ends. Where the system has no such limits, it is killed after a time.
 """
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from typing import NamedTuple
 import orjson
 import structlog
 
+from fsharechat.process import IN_BACKGROUND, LIMITS_PROGRAMS
+
 log = structlog.get_logger(__name__)
 
 FACES = 9
@@ -28,6 +31,9 @@ MAX_LEFT_OUT = 3
 
 MAX_REMEMBERED = 10_000
 """How many costly pictures are remembered. They are not tried again."""
+
+SECONDS_WITHOUT_LIMITS = 30.0
+"""How long a process may take that has no limit of processor time, s."""
 
 _PROGRAM = Path(__file__).with_name("mosaic.py")
 _LINE = 300
@@ -91,7 +97,10 @@ class _Run:
         self._unwanted = False
 
     def work(self, data: bytes) -> tuple[int, bytes, bytes]:
-        """Return the exit code, the standard output and the standard error. Raises OSError."""
+        """Return the exit code, the standard output and the standard error. Raises OSError.
+
+        The exit code of a process that took too long is the number of a signal, less than 0, on every system.
+        """
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -103,12 +112,18 @@ class _Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C ends this process, and this process ends the other one
+            creationflags=IN_BACKGROUND,
         )
         with self._lock:
             self._process = process
             if self._unwanted:
                 process.kill()
-        out, errors = process.communicate(data)
+        try:
+            out, errors = process.communicate(data, None if LIMITS_PROGRAMS else SECONDS_WITHOUT_LIMITS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, errors = process.communicate()
+            return -signal.SIGTERM, out, errors
         return process.returncode, out, errors
 
     def end(self) -> None:

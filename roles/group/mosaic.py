@@ -7,14 +7,20 @@ import ctypes
 import io
 import json
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
+from importlib import import_module
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+try:
+    resource: Any = import_module("resource")
+except ModuleNotFoundError:  # on Windows
+    resource = None
 
 SIZE = 240
 """The side of the picture, pixels."""
@@ -128,17 +134,26 @@ def main() -> None:
 
 
 def _confine() -> None:
+    """Limit what this process may use. Where the system has no such limits, the parent's clock alone limits it."""
+    if resource is None or not hasattr(os, "nice"):
+        return
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the parent
     if os.getppid() != int(sys.argv[1]):
         sys.exit("the parent is gone")
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    except ValueError:  # macOS does not limit it
+        if sys.platform == "linux":
+            raise
 
 
 def _allow_a_face() -> None:
     """End this process, by SIGXCPU, when the next face takes more than FACE_SECONDS."""
+    if resource is None:
+        return
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + FACE_SECONDS, hard))

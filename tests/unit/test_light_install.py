@@ -13,7 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fsharechat.client import InUse, State, state
+from fsharechat import file_lock
+from fsharechat.client import InUse, State
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -90,8 +91,8 @@ def test_the_client_library_needs_nothing_else_and_nothing_of_unix() -> None:
         import asyncio
         import fsharechat.client
         from fsharechat.client import Client, Credentials
-        from fsharechat.client import state
-        assert state.fcntl is None
+        from fsharechat import file_lock
+        assert file_lock.fcntl is None
 
         async def main():
             client = Client(Credentials("u", "dA==", "s" * 16, "d", "phone"), tcp="127.0.0.1:1")
@@ -139,6 +140,7 @@ class FakeMsvcrt:
 
     def locking(self, descriptor: int, mode: int, size: int) -> None:
         assert (mode, size) == (self.LK_NBLCK, 1)
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) == file_lock.PLACE
         file = os.fstat(descriptor).st_ino
         if file in self._locked:
             raise PermissionError(13, "Permission denied")
@@ -146,7 +148,7 @@ class FakeMsvcrt:
 
 
 def test_on_windows_a_state_is_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "fcntl", None)
-    monkeypatch.setitem(sys.modules, "msvcrt", FakeMsvcrt())
+    monkeypatch.setattr(file_lock, "fcntl", None)
+    monkeypatch.setattr(file_lock, "msvcrt", FakeMsvcrt())
     with State(tmp_path, "13800000001", "http://a"), pytest.raises(InUse):
         State(tmp_path, "13800000001", "http://a").__enter__()

@@ -32,5 +32,27 @@ def test_a_process_with_too_few_does_not_start(tmp_path: Path, roles: str) -> No
 
 
 def test_no_limit_is_more_than_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert process.raise_open_files() > 1 << 40
+
+
+@pytest.mark.parametrize("most", [process.MAC_FILES, 1000])
+def test_a_system_that_promises_any_number_and_gives_fewer(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    def refuse(_: int, limits: tuple[int, int]) -> None:
+        if not 0 <= limits[0] <= most:
+            raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert process.raise_open_files() == (most if most == process.MAC_FILES else 256)
+
+
+def test_without_such_a_limit_both_ports_take_fewer_than_the_loop_can_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "resource", None)
+    connections = process.raise_open_files() - process.SPARE_FILES
+    assert connections > 0
+    assert 2 * connections + process.SPARE_FILES <= process.SELECTED_SOCKETS

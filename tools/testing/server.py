@@ -63,15 +63,19 @@ async def until(
 
 
 def run_command(
-    data: Path, *arguments: str, settings: Mapping[str, str] | None = None, command: str = ""
+    data: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    command: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str, str]:
     """Run `fsharechat` to its end and return its exit code, output and errors.
 
-    `command` is one that has flags of its own, and comes before all of them.
+    `command` is one that has flags of its own, and comes before all of them. `environment` are other variables.
     """
     done = subprocess.run(
         _command(data, *arguments, command=command),
-        env=_environment(settings or {}),
+        env={**_environment(settings or {}), **(environment or {})},
         cwd=data.parent,
         stdin=subprocess.DEVNULL,
         capture_output=True,

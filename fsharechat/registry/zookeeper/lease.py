@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -19,14 +20,17 @@ SAFE = 0.6
 SAFE_FROM_PREVIOUS = 0.725
 """The same, counted from the proof before. It bounds the first proof after a time without proofs."""
 
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+_gettime: Any = getattr(time, "clock_gettime", None)
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+"""Not every system has them."""
 
 log = structlog.get_logger(__name__)
 
 
 def clock() -> float:
     """Return the seconds of a clock that never jumps, and that runs on while the machine sleeps, where possible."""
-    return time.clock_gettime(_CLOCK)
+    return time.monotonic() if _BOOTTIME is None else float(_gettime(_BOOTTIME))
 
 
 class ZooKeeperLease(Lease):

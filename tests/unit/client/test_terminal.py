@@ -94,6 +94,27 @@ async def test_lines_from_a_pipe_however_they_are_cut() -> None:
         os.close(reader)
 
 
+async def test_lines_where_the_loop_cannot_wait_for_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", refuse)  # as the loop of Windows
+    reader, writer = os.pipe()
+    try:
+        pipe = Pipe(reader)
+        given_up = asyncio.create_task(pipe.ask(""))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        os.write(writer, b"first\nsec")
+        assert await pipe.ask("") == "first"
+        os.write(writer, "ond 你\n".encode())
+        os.close(writer)
+        assert await read_all(pipe) == ["second 你"]
+    finally:
+        os.close(reader)
+
+
 async def test_lines_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_text("one\n\ntwo\n")

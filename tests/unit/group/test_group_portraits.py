@@ -16,6 +16,7 @@ from PIL import Image
 from structlog.testing import capture_logs
 from yarl import URL
 
+import tools.testing.without_unix
 from fsharechat.blobs import BlobsError
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.protocol.signals import Code, GroupInfoType, MediaType
@@ -27,7 +28,7 @@ from roles.group.mosaic import MAX_PIXELS, NICENESS, SIZE, compose
 from roles.group.portraits import Portraits
 from tests.unit.group.group_kit import Office
 from tests.unit.group.groups_kit import add, create, dismiss, info, kick, modify
-from tools.testing.server import until
+from tools.testing.server import BOUND, until
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
 PORTRAIT = "/media/minio-bucket-portrait-name"
@@ -143,6 +144,33 @@ async def test_a_picture_that_takes_too_long_is_left_out_and_not_tried_again() -
     with capture_logs() as logs:
         assert await drawing.compose(faces) == compose(without)
     assert logs == []
+
+
+async def test_a_system_without_limits_for_programs_composes_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = tools.testing.without_unix.__path__[0]
+    program = tmp_path / "mosaic.py"
+    program.write_text(
+        f"import runpy, sys\nsys.path.insert(0, {without!r})\nimport sitecustomize\n"
+        f"runpy.run_path({str(drawing_module._PROGRAM)!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(drawing_module, "_PROGRAM", program)
+    monkeypatch.setattr(drawing_module, "LIMITS_PROGRAMS", False)
+    monkeypatch.setattr(drawing_module, "SECONDS_WITHOUT_LIMITS", BOUND)
+    faces = [face(1, picture(RED)), face(2, name="bob")]
+    assert await Drawing().compose(faces) == compose(faces)
+
+
+def test_a_process_without_limits_is_killed_after_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "hangs.py"
+    program.write_text("import threading\nthreading.Event().wait()\n")
+    monkeypatch.setattr(drawing_module, "_PROGRAM", program)
+    monkeypatch.setattr(drawing_module, "LIMITS_PROGRAMS", False)
+    monkeypatch.setattr(drawing_module, "SECONDS_WITHOUT_LIMITS", 0.1)
+    assert drawing_module._Run().work(b"")[0] == -signal.SIGTERM
 
 
 @pytest.mark.slow
