@@ -1,7 +1,7 @@
 """A worker: a process with the connector role. Its standard input is the link to the main process.
 
-It ends when the main process says so, or is gone. It leaves signals to the main process: a terminal and systemd send
-them to both.
+Its only argument is its number. It ends when the main process says so, or is gone. It leaves signals to the main
+process: a terminal and systemd send them to both.
 """
 
 import asyncio
@@ -26,8 +26,10 @@ END_SECONDS = 1.0
 """How long it takes to close its connections when the main process is gone, s."""
 
 
-async def run(end: socket.socket) -> int:
-    """Serve until the main process says to stop, or is gone. Return the exit code."""
+async def run(number: int, end: socket.socket) -> int:
+    """Serve as the worker of that number until the main process says to stop, or is gone. Return the exit code."""
+    # Before there is a link: what is called for its frames has the variables of this moment.
+    structlog.contextvars.bind_contextvars(worker=number)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_error)
     link, planned = FrameLink(), loop.create_future()
@@ -42,7 +44,6 @@ async def run(end: socket.socket) -> int:
         return 0
     plan = Plan.decode(planned.result())
     logs.configure(plan.settings.log)
-    structlog.contextvars.bind_contextvars(worker=plan.settings.node.id)
     return await _serve(plan, link, stopping)
 
 
@@ -86,7 +87,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run(socket.socket(fileno=0)))
+        return runner.run(run(int(sys.argv[1]), socket.socket(fileno=0)))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,9 @@ class Worker:
                 await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
                 attach(link)
                 link.send(FrameKind.PLAN, plan)
-                process = await asyncio.create_subprocess_exec(*PROGRAM, stdin=theirs.fileno())
+                process = await asyncio.create_subprocess_exec(
+                    *PROGRAM, str(self.number), stdin=theirs.fileno()
+                )
             return self._failure or _how(await self._end_of(process, link))
         except OSError as error:
             return f"it cannot be started: {error.strerror or error}"
