@@ -20,6 +20,11 @@ def is_worker(pid: int) -> bool:
         return False
 
 
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs."""
+    return Path(f"/proc/{pid}").exists()
+
+
 def holder_of(peer: str, workers: Iterable[int]) -> int | None:
     """Return the worker that has accepted the connection of a client, None if none has (yet).
 

@@ -1,16 +1,12 @@
 """The kinds of bus that the suite runs over: Kafka joins by one more parameter."""
 
-import asyncio
-import socket
-
 from collections.abc import AsyncIterator
 
 import pytest
 
 from fsharechat.bus.memory import MemoryBus
 from fsharechat.bus.workers import MainBus, WorkerBus
-from fsharechat.link import FrameLink
-from tests.unit.bus.bus_kit import Buses
+from tests.unit.bus.bus_kit import Buses, linked
 
 
 @pytest.fixture(params=["memory", "workers"])
@@ -29,12 +25,3 @@ async def buses(request: pytest.FixtureRequest) -> AsyncIterator[Buses]:
     await worker.close()
     await main.close()
     await ours.gone.wait()
-
-
-async def linked() -> tuple[FrameLink, FrameLink]:
-    """Return the two ends of a link."""
-    links = FrameLink(), FrameLink()
-    loop = asyncio.get_running_loop()
-    for link, end in zip(links, socket.socketpair(), strict=True):
-        await loop.create_unix_connection(lambda link=link: link, sock=end)
-    return links

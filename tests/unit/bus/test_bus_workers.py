@@ -9,14 +9,13 @@ from fsharechat.bus import Deliver, Presence
 from fsharechat.bus.workers import MainBus, WorkerBus
 from fsharechat.link import MAX_BODY, FrameKind, FrameLink
 from fsharechat.store.messages import Entry
-from tests.unit.bus.bus_kit import Events, Heard, note, online
-from tests.unit.bus.conftest import linked
+from tests.unit.bus.bus_kit import Events, Heard, linked, note, online
 from tools.testing.server import until
 
 
 async def test_a_worker_that_does_not_read_loses_events_and_takes_no_memory() -> None:
     main = MainBus()
-    ours, theirs = FrameLink(max_unread=1 << 20), socket.socket()
+    ours = FrameLink(max_unread=1 << 20)
     end, theirs = socket.socketpair()
     await asyncio.get_running_loop().create_unix_connection(lambda: ours, sock=end)
     main.attach(ours)
