@@ -14,7 +14,7 @@ from fsharechat.protocol.signals import SubSignal
 from tools.testing.cluster import new_numbers
 from tools.testing.devices import log_in
 from tools.testing.server import BOUND, Server, run_command, until
-from tools.testing.workers import holder_of, is_worker, workers_of
+from tools.testing.workers import is_worker, peers_of, workers_of
 from tools.wire.clients import TcpWire, WebWire
 
 pytestmark = pytest.mark.slow
@@ -52,15 +52,17 @@ async def opened(server: Server, transport: str, worker: int, wires: AsyncExitSt
 
 async def holder(server: Server, wire: Wire) -> int:
     """Wait until a worker has accepted a connection, and return that worker."""
-    workers = workers_of(server.pid)
-    found: list[int | None] = []
+    found: list[int] = []
 
     def accepted() -> bool:
-        found[:] = [holder_of(wire.name, workers)]
-        return found != [None]
+        found[:] = [
+            worker
+            for worker in workers_of(server.pid)
+            if wire.name in peers_of(worker, server.at.tcp, server.at.ws)
+        ]
+        return bool(found)
 
     await until(accepted, "nobody takes the connection")
-    assert found[0] is not None
     return found[0]
 
 

@@ -1,6 +1,6 @@
 """The workers of a server on this machine, and which of them holds a connection: from /proc."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,19 +25,15 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def holder_of(peer: str, workers: Iterable[int]) -> int | None:
-    """Return the worker that has accepted the connection of a client, None if none has (yet).
-
-    `peer` is host:port of the client, IPv4.
-    """
-    inode = _inode(peer)
-    for pid in workers:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            for one in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(FileNotFoundError):
-                    if inode is not None and str(one.readlink()) == f"socket:[{inode}]":
-                        return pid
-    return None
+def peers_of(worker: int, *addresses: str) -> set[str]:
+    """Return the clients, as host:port, whose connections to these addresses (IPv4, host:port) a worker has."""
+    ports = {int(address.rstrip("/").rpartition(":")[2]) for address in addresses}
+    mine = set()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for one in Path(f"/proc/{worker}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                mine.add(str(one.readlink()))
+    return {peer for peer, port, inode in _established() if port in ports and f"socket:[{inode}]" in mine}
 
 
 def _number(pid: int) -> int:
@@ -54,11 +50,11 @@ def _children(pid: int) -> Iterator[int]:
             yield from map(int, (task / "children").read_text().split())
 
 
-def _inode(peer: str) -> str | None:
-    host, _, port = peer.rpartition(":")
-    wanted = bytes(map(int, host.split(".")))[::-1].hex().upper() + f":{int(port):04X}"
+def _established() -> Iterator[tuple[str, int, str]]:
+    """Yield the peer, the own port and the inode of each open IPv4 connection of this machine."""
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[2] == wanted and fields[9] != "0":
-            return fields[9]
-    return None
+        _, own, peer, state, *_, inode = line.split()[:10]
+        if state == "01":
+            host, _, port = peer.partition(":")
+            address = ".".join(map(str, bytes.fromhex(host)[::-1]))
+            yield f"{address}:{int(port, 16)}", int(own.partition(":")[2], 16), inode
