@@ -1,10 +1,15 @@
 """A port that several processes listen on. The main process reserves it, and does not listen itself."""
 
 import asyncio
+import errno
 import socket
 from typing import Any
 
 from fsharechat.errors import StartError, listen_problem
+
+PATIENCE_SECONDS = 3.0
+"""The workers of a main process that was killed end a moment after it. So a start waits so long for the port, s."""
+_PAUSE_SECONDS = 0.05
 
 
 class SharedPort:
@@ -25,7 +30,7 @@ class SharedPort:
             for family, _, _, _, address in dict.fromkeys(found):
                 wanted = (address[0], self.number or port, *address[2:])
                 if wanted[1]:
-                    _check_free(family, wanted)
+                    await _wait_free(family, wanted)
                 self._bind(family, wanted)
         except OSError as error:
             self.close()
@@ -45,10 +50,19 @@ class SharedPort:
             self.number = self.name[1]
 
 
-def _check_free(family: int, address: tuple[Any, ...]) -> None:
+async def _wait_free(family: int, address: tuple[Any, ...]) -> None:
     """Raise OSError if another program listens there: with a shared port it would get a part of the clients."""
-    with _socket(family) as alone:
-        alone.bind(address)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE_SECONDS
+    while True:
+        try:
+            with _socket(family) as alone:
+                alone.bind(address)
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or loop.time() > deadline:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def _socket(family: int) -> socket.socket:

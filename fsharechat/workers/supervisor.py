@@ -26,8 +26,10 @@ log = structlog.get_logger(__name__)
 PROGRAM = (sys.executable, "-P", "-m", "fsharechat.workers.child")
 START_SECONDS = 120.0
 """How long the workers may take at the start of the server, s."""
-END_SECONDS = 3.0
-"""How long a worker may take to end, s, once its link has ended or its time to drain is over. Then it is killed."""
+END_SECONDS = 10.0
+"""How long a worker may take to end once its link has ended, s. Then it is killed."""
+LAST_SECONDS = 3.0
+"""How much longer than [node] drain_seconds, which it keeps itself, a worker may drain, s. Then it is killed."""
 FIRST_PAUSE_SECONDS = 0.5
 """The pause before a worker that has died is started again, s. It doubles each time."""
 MOST_PAUSE_SECONDS = 30.0
@@ -55,6 +57,7 @@ class Worker:
         """
         ours, theirs = socket.socketpair()
         process: asyncio.subprocess.Process | None = None
+        linked = False
         link = self.link = FrameLink()
 
         def ready(body: bytes) -> None:
@@ -68,6 +71,7 @@ class Worker:
         try:
             with theirs:
                 await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours)
+                linked = True
                 attach(link)
                 link.send(FrameKind.PLAN, plan)
                 process = await asyncio.create_subprocess_exec(
@@ -82,6 +86,8 @@ class Worker:
             if process is not None and process.returncode is None:
                 process.kill()
                 await process.wait()
+            if linked:
+                await link.gone.wait()  # the backends know by then
 
     async def _end_of(self, process: asyncio.subprocess.Process, link: FrameLink) -> int:
         """Return the exit code. A process whose link has ended must end, too."""
@@ -155,14 +161,14 @@ class Workers:
         self.addresses = {name: self._workers[0].addresses[name] for name in ("tcp", "ws")}
 
     async def stop(self) -> None:
-        """Drain all workers, and return when all have ended. When cancelled, kill them after END_SECONDS."""
+        """Drain all workers, and return when all have ended. When cancelled, kill them after LAST_SECONDS."""
         self._stopping.set()
         for worker in self._workers:
             worker.link.send(FrameKind.STOP)
         try:
             await _ended(self._keepers)
         except asyncio.CancelledError:
-            await asyncio.wait(self._keepers, timeout=END_SECONDS)
+            await asyncio.wait(self._keepers, timeout=LAST_SECONDS)
             raise
         finally:
             for keeper in self._keepers:
@@ -181,6 +187,8 @@ class Workers:
             self._registry.join(self.name, worker.number, f"worker {worker.number}")
             link.on_lost(lambda: self._registry.leave(self.name, worker.number))
             self._bus.attach(link)
+            if self._stopping.is_set():
+                link.send(FrameKind.STOP)
 
         def serves() -> None:
             if not first.done():

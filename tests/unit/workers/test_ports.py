@@ -1,10 +1,12 @@
 """A port for several processes."""
 
+import asyncio
 import socket
 
 import pytest
 
 from fsharechat.errors import StartError
+from fsharechat.workers import ports
 from fsharechat.workers.ports import SharedPort
 
 
@@ -33,11 +35,21 @@ async def test_several_listen_on_a_reserved_port_and_nobody_is_refused() -> None
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "of another server with workers"])
-async def test_a_port_with_a_listener_is_not_taken(shared: bool) -> None:
+async def test_a_port_with_a_listener_is_not_taken(shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "PATIENCE_SECONDS", 0.0)
     with listening(0, shared) as taken:
         number = taken.getsockname()[1]
         with pytest.raises(StartError, match=rf"\[connector\] ws_port = {number}: another process listens"):
             await SharedPort().reserve("ws_port", "127.0.0.1", number)
+
+
+async def test_a_port_that_is_just_being_left_is_waited_for() -> None:
+    port, left = SharedPort(), listening(0, True)
+    number = left.getsockname()[1]
+    asyncio.get_running_loop().call_later(0.01, left.close)
+    await port.reserve("ws_port", "127.0.0.1", number)
+    assert port.number == number
+    port.close()
 
 
 async def test_a_server_alone_does_not_get_a_port_of_workers() -> None:

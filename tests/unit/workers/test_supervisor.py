@@ -158,7 +158,7 @@ async def test_a_worker_whose_link_has_ended_is_killed(
 async def test_a_worker_that_does_not_drain_is_killed(
     run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "END_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "LAST_SECONDS", 0.01)
     async with run(HANGS) as main:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.01):
