@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -38,12 +38,8 @@ async def wires() -> AsyncIterator[AsyncExitStack]:
 
 async def opened(server: Server, transport: str, worker: int, wires: AsyncExitStack) -> Wire:
     """Open connections until that worker has one, and return it."""
-    open_one: Callable[[], Awaitable[Wire]] = {
-        "tcp": lambda: TcpWire.open(server.at.tcp),
-        "ws": lambda: WebWire.open(server.at.ws),
-    }[transport]
     for _ in range(200):
-        wire = await open_one()
+        wire = await (TcpWire.open(server.at.tcp) if transport == "tcp" else WebWire.open(server.at.ws))
         wires.push_async_callback(wire.close)
         if await holder(server, wire) == worker:
             return wire

@@ -78,9 +78,14 @@ async def test_an_old_link_of_a_node_takes_nothing_from_the_new_one() -> None:
     new_end, new = await linked()
     main.attach(old_end)
     main.attach(new_end)
-    await WorkerBus(old).serve_node(5, Events())
+    before = WorkerBus(old)
+    await before.serve_node(5, Events())
     events = Events()
     await WorkerBus(new).serve_node(5, events)
+    await before.leave_node(5)
+    await before.serve_node(6, Events())  # after it the main process has heard that 5 was left
+    main.deliver(5, [note("first")])
+    assert await events.take(1) == [note("first")]
     old.close()
     await old_end.gone.wait()
     main.deliver(5, [note("to the new one")])
