@@ -2,7 +2,9 @@
 
 import hmac
 import secrets
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fsharechat import urls
 from fsharechat.blobs import Blobs
@@ -15,9 +17,13 @@ from fsharechat.codes.log import LogCodes
 from fsharechat.medialink import MediaLink
 from fsharechat.registry import Registry
 from fsharechat.rpc import Rpc
-from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, Settings
+from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, RpcSettings, Settings
 from fsharechat.store import users
 from fsharechat.store.store import Store
+from fsharechat.workers import WorkerPlace
+
+if TYPE_CHECKING:
+    from fsharechat.workers.supervisor import Workers
 
 
 def make_store(settings: Settings) -> Store:
@@ -46,7 +52,7 @@ def make_blobs(settings: Settings, store: Store) -> Blobs:
         return S3Blobs(blobs, api.cors_origins, uploaders)
 
     async def key() -> bytes:
-        if settings.in_one_process:
+        if settings.embedded:
             return await store.write(users.fact, "media_key", secrets.token_bytes(32))
         return hmac.digest(settings.node.cluster_secret.encode(), b"fsharechat media", "sha256")
 
@@ -63,8 +69,16 @@ def make_blobs(settings: Settings, store: Store) -> Blobs:
     )
 
 
-def make_bus(settings: Settings) -> Bus:
-    if settings.in_one_process:
+def make_bus(settings: Settings, worker: WorkerPlace | None = None) -> Bus:
+    if worker is not None:
+        from fsharechat.bus.workers import WorkerBus
+
+        return WorkerBus(worker.link)
+    if settings.node.workers:
+        from fsharechat.bus.workers import MainBus
+
+        return MainBus()
+    if settings.embedded:
         from fsharechat.bus.memory import MemoryBus
 
         return MemoryBus()
@@ -73,8 +87,16 @@ def make_bus(settings: Settings) -> Bus:
     return KafkaBus(urls.parse(settings.bus.url, "kafka", KAFKA_PORT), settings.bus.tls, settings.bus.sasl)
 
 
-def make_registry(settings: Settings) -> Registry:
-    if settings.in_one_process:
+def make_registry(settings: Settings, worker: WorkerPlace | None = None) -> Registry:
+    if worker is not None:
+        from fsharechat.registry.workers import WorkerRegistry
+
+        return WorkerRegistry(worker.group)
+    if settings.node.workers:
+        from fsharechat.registry.workers import MainRegistry
+
+        return MainRegistry()
+    if settings.embedded:
         from fsharechat.registry.memory import MemoryRegistry
 
         return MemoryRegistry()
@@ -83,16 +105,19 @@ def make_registry(settings: Settings) -> Registry:
     return ZooKeeperRegistry(settings.registry.url, settings.registry.session_seconds)
 
 
-def make_rpc(settings: Settings, registry: Registry) -> Rpc:
-    if settings.in_one_process:
+def make_rpc(settings: Settings, registry: Registry, worker: WorkerPlace | None = None) -> Rpc:
+    among_workers = settings.node.workers > 0 or worker is not None
+    if settings.embedded and not among_workers:
         from fsharechat.rpc.local import LocalRpc
 
         return LocalRpc(settings.rpc.timeout_seconds)
     from fsharechat.rpc.tcp import TcpRpc
 
     serves = "group" in settings.node.roles
+    # Workers are on this machine, so the calls go over its loopback, without TLS and on any free port.
+    loopback = RpcSettings(timeout_seconds=settings.rpc.timeout_seconds)
     return TcpRpc(
-        settings.rpc,
+        loopback if among_workers else settings.rpc,
         settings.node.cluster_secret,
         partial(registry.watch, "group"),
         listen=serves,
@@ -101,13 +126,30 @@ def make_rpc(settings: Settings, registry: Registry) -> Rpc:
 
 
 def make_media_link(settings: Settings, registry: Registry, rpc: Rpc) -> MediaLink:
-    if settings.in_one_process:
+    if settings.embedded:
         from fsharechat.medialink.local import LocalMediaLink
 
         return LocalMediaLink()
     from fsharechat.medialink.cluster import ClusterMediaLink
 
     return ClusterMediaLink(settings.rpc, settings.node.cluster_secret, registry, rpc, settings.node.roles)
+
+
+def make_workers(
+    settings: Settings,
+    bus: Bus,
+    registry: Registry,
+    rpc: Rpc,
+    on_reload: Callable[[Callable[[], None]], None],
+) -> "Workers":
+    """Return what starts the workers. `on_reload` takes a function to be called at a SIGHUP."""
+    from fsharechat.bus.workers import MainBus
+    from fsharechat.registry.workers import MainRegistry
+    from fsharechat.workers.supervisor import Workers
+
+    assert isinstance(bus, MainBus)
+    assert isinstance(registry, MainRegistry)
+    return Workers(settings, bus, registry, rpc, on_reload)
 
 
 CALL_SHARE = 0.8

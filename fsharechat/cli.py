@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
         "--settings", type=Path, metavar="FILE", help="the settings file; ./settings.toml if it exists"
     )
     parser.add_argument("--data", metavar="DIR", help="the folder that keeps the data")
+    parser.add_argument(
+        "--workers", metavar="N", help="so many processes hold the connections; 0: the same process"
+    )
     parser.add_argument("--dev", action="store_true", help="for development: a super code, readable log")
     parser.add_argument("--version", action="version", version=f"fsharechat {__version__}")
     return parser

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, settings_file: Path | None) -> int:
         # Other machines reach the server. With a well-known code anybody could log in as anybody.
         settings = with_super_code(settings, secrets.token_hex(8))
         print(f"super code: {settings.codes.super_code}", flush=True)
-    if args.dev and settings.in_one_process and "api" in settings.node.roles and not settings.api.key:
+    if args.dev and settings.embedded and "api" in settings.node.roles and not settings.api.key:
         try:
             key = key_file.key_made(settings.data_path())
         except StartError as error:

@@ -31,6 +31,9 @@ _MUTE = ("aiozk",)
 """It repeats, with tracebacks, what registry/zookeeper/session.py logs in one line."""
 
 
+_level = "info"
+
+
 class _Logger(structlog.BoundLoggerBase):
     """The class of all bound loggers. `set_level` sets its methods, so existing loggers follow."""
 
@@ -62,7 +65,8 @@ def configure(log: LogSettings, stream: TextIO | None = None) -> None:
 
 def set_level(level: str) -> None:
     """Show events from a level on. This also changes loggers in use."""
-    number = _LEVELS[level]
+    global _level
+    number, _level = _LEVELS[level], level
     for name, method in vars(structlog.make_filtering_bound_logger(number)).items():
         if not name.startswith("__"):
             setattr(_Logger, name, method)
@@ -70,6 +74,11 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(number)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def level() -> str:
+    """Return the level that is set."""
+    return _level
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

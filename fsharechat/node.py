@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import platform
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -27,11 +28,12 @@ from fsharechat.registry import Registry, RegistryError
 from fsharechat.renewal import Renewal
 from fsharechat.role import installed
 from fsharechat.rpc import Rpc, RpcError
-from fsharechat.settings import Settings, SettingsError
+from fsharechat.settings import Settings, SettingsError, with_cluster_secret
 from fsharechat.settings_schema import DIRECTORY, WILDCARDS, is_loopback
 from fsharechat.settings_types import SYSTEM, ServiceTls
 from fsharechat.status import ProcessStatus
 from fsharechat.store.fence import StoreFenced
+from fsharechat.workers import WorkerPlace
 
 log = structlog.get_logger(__name__)
 
@@ -69,23 +71,28 @@ class Node:
     Backends may be replaced before that. Tests do this to lose events as a real bus would.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker: WorkerPlace | None = None) -> None:
+        """`worker`: what this process knows of its main process, if it is a worker."""
+        if settings.node.workers:
+            settings = with_cluster_secret(settings, secrets.token_urlsafe(32))
         self.settings = settings
+        self.shares_ports = worker is not None
+        """Whether other processes listen on the clients' ports, too."""
         self.store = backends.make_store(settings)
-        self.registry = backends.make_registry(settings)
-        self.bus = backends.make_bus(settings)
-        self.rpc = backends.make_rpc(settings, self.registry)
+        self.registry = backends.make_registry(settings, worker)
+        self.bus = backends.make_bus(settings, worker)
+        self.rpc = backends.make_rpc(settings, self.registry, worker)
         self.blobs = backends.make_blobs(settings, self.store)
         self.metrics = Metrics()
-        self.metrics.of_process(settings.node.roles)
+        self.metrics.of_process(settings.own_roles)
         self.health = Health()
         self.addresses: dict[str, str] = {}
-        self.status = ProcessStatus(settings.node.roles, self.metrics, self.health, self.addresses)
+        self.status = ProcessStatus(settings.own_roles, self.metrics, self.health, self.addresses)
         self.ready = False
         self.media_link = backends.make_media_link(settings, self.registry, self.rpc)
         self.make_media_server: Callable[[MediaEvents], MediaServer] | None = None
         """Makes the way to the media server of calls in groups, which tells its events; None where there is none."""
-        if not settings.in_one_process or "media" in settings.node.roles:
+        if not settings.embedded or "media" in settings.node.roles:
             self.make_media_server = self.media_link.server
         self._draining = False
         self._stack = AsyncExitStack()
@@ -121,15 +128,15 @@ class Node:
 
     def reload(self, read: Callable[[], Settings]) -> None:
         """Read again what may change at run time: the certificates, and the level of the log in the settings."""
-        for look in self._on_reload:
-            look()
         try:
             level = read().log.level
         except SettingsError as error:
             log.error("settings not read again", reason=str(error))
-            return
-        set_level(level)
-        log.info("settings read again", level=level)
+        else:
+            set_level(level)
+            log.info("settings read again", level=level)
+        for look in self._on_reload:
+            look()
 
     async def _boot(self) -> None:
         stack, roles = self._stack, self.settings.node.roles
@@ -173,7 +180,7 @@ class Node:
             await self._open("blobs", self.blobs.open)
             self._warn_of_media()
         for name in sorted(roles, key=_position):
-            booted = load(name)
+            booted = self._make_role(name)
             stack.push_async_callback(self._stop_role, booted)
             try:
                 await booted.start(self)
@@ -185,9 +192,17 @@ class Node:
             self.status.start(self.rpc)
             stack.callback(self.status.stop)
 
+    def _make_role(self, name: str) -> Role:
+        """Return a new role. With workers, they are the connector role."""
+        if name != "connector" or not self.settings.node.workers:
+            return load(name)
+        workers = backends.make_workers(self.settings, self.bus, self.registry, self.rpc, self.on_reload)
+        workers.publish(self.metrics, self.health)
+        return workers
+
     def _follow(self, section: str, tls: ServiceTls, renew: Callable[[], float | None]) -> None:
         """Renew the certificates of a backend when their files change."""
-        if self.settings.in_one_process or not tls.on:
+        if self.settings.embedded or not tls.on:
             return
         files = (file for file in (tls.ca, tls.certificate, tls.key) if file not in ("", SYSTEM))
         renewal = Renewal(f"{section}.tls", files, renew)
@@ -204,7 +219,7 @@ class Node:
             except (BlobsMisconfigured, StoreFenced) as error:
                 raise StartError(f"[{section}] {error}") from error
             except (StoreError, BusError, RegistryError, BlobsError) as error:
-                if self.settings.in_one_process:
+                if self.settings.embedded:
                     raise StartError(f"[{section}] {error}") from error
                 log.warning("waiting", section=section, reason=str(error))
             except RpcError as error:
@@ -216,11 +231,11 @@ class Node:
         settings = self.settings
         if not isinstance(self.blobs, DirectoryBlobs):
             return
-        if not settings.in_one_process and not settings.blobs.url.startswith(f"{DIRECTORY}/"):
+        if not settings.embedded and not settings.blobs.url.startswith(f"{DIRECTORY}/"):
             log.warning(
                 "all group and api processes must share this folder", media=str(settings.media_path())
             )
-        found_alike = settings.in_one_process and settings.api.host not in WILDCARDS
+        found_alike = settings.embedded and settings.api.host not in WILDCARDS
         if "group" in settings.node.roles and not settings.blobs.public_url and not found_alike:
             log.warning("[blobs] public_url is not set", clients_are_sent_to=self.blobs.address)
 
@@ -299,7 +314,7 @@ async def _run(settings: Settings, read: Callable[[], Settings], signals: Signal
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals.on(STOP, stop.set)
-    loop.set_exception_handler(_log_loop_error)
+    loop.set_exception_handler(log_loop_error)
     log.info(
         "starting", version=__version__, python=platform.python_version(), roles=list(settings.node.roles)
     )
@@ -312,17 +327,24 @@ async def _run(settings: Settings, read: Callable[[], Settings], signals: Signal
         await asyncio.wait((booting,))
         return 0
     await booting
-    # Objects made at the start stay until the end, so the garbage collector need not check them again. And objects of
-    # a request are freed by their reference counts, so it need not look for cycles every 700 objects.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    settle()
     where = "".join(f" {name}={address}" for name, address in node.addresses.items())
     print(f"ready roles={','.join(settings.node.roles)}{where}", flush=True)
     log.info("ready", roles=list(settings.node.roles), **node.addresses)
     await stopping
     await node.drain()
     return 0
+
+
+def settle() -> None:
+    """Set up the garbage collector once the process serves.
+
+    Objects made at the start stay until the end, so it need not check them again. And objects of a request are freed
+    by their reference counts, so it need not look for cycles every 700 objects.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _look_at_clock() -> Finding:
@@ -334,7 +356,8 @@ def _position(name: str) -> int:
     return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
-def _log_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+def log_loop_error(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log what nobody has handled, as the handler of a loop."""
     error = context.get("exception")
     log.error(
         "unhandled error",

@@ -5,6 +5,7 @@ The sections and their defaults are in settings_schema.py, and can be imported f
 
 import difflib
 import re
+import socket
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -78,11 +79,15 @@ __all__ = [
     "key_paths",
     "load",
     "with_api_key",
+    "with_cluster_secret",
     "with_super_code",
 ]
 
 DEV_SUPER_CODE = "66666"
 SECRET_SIZE = 16
+MAX_PORT = 65535
+SHARED_PORTS = hasattr(socket, "SO_REUSEPORT")
+"""Whether several processes of this system can listen on one port."""
 
 KeyPath = tuple[str, ...]
 
@@ -114,9 +119,9 @@ class _Layer:
 def load(settings_file: Path | None, flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
     """Return the settings from `flags` over `environ` over `settings_file` over the defaults.
 
-    `flags` has the names of the command line: "roles" and "data" (None: not given) and "dev". With "dev", the super
-    code is 66666 if none is set and no other machine reaches the server, and the log format "auto" becomes console.
-    Raises SettingsError with every problem found.
+    `flags` has the names of the command line: "roles", "data" and "workers" (None: not given) and "dev". With "dev",
+    the super code is 66666 if none is set and no other machine reaches the server, and the log format "auto" becomes
+    console. Raises SettingsError with every problem found.
     """
     problems: list[str] = []
     layers = [_from_flags(flags), _from_environ(environ, problems), _from_file(settings_file, problems)]
@@ -150,7 +155,7 @@ def key_paths(model: type[BaseModel] = Settings, path: KeyPath = ()) -> Iterator
 
 
 def _from_flags(flags: Mapping[str, object]) -> _Layer:
-    given = {name: flags[name] for name in ("roles", "data") if flags.get(name) is not None}
+    given = {name: flags[name] for name in ("roles", "data", "workers") if flags.get(name) is not None}
     return _Layer({"node": given} if given else {}, lambda path: f"flag --{path[-1]}")
 
 
@@ -225,6 +230,11 @@ def with_api_key(settings: Settings, key: str) -> Settings:
     return settings.model_copy(update={"api": settings.api.model_copy(update={"key": key})})
 
 
+def with_cluster_secret(settings: Settings, secret: str) -> Settings:
+    """Return settings with another secret of the cluster."""
+    return settings.model_copy(update={"node": settings.node.model_copy(update={"cluster_secret": secret})})
+
+
 def _dev_code(settings: Settings) -> tuple[Settings, list[str]]:
     """Return the settings with the super code of `--dev`, if everybody may know it, and the problems if not.
 
@@ -234,7 +244,7 @@ def _dev_code(settings: Settings) -> tuple[Settings, list[str]]:
         return settings, []
     if settings.on_this_machine:
         return with_super_code(settings, DEV_SUPER_CODE), []
-    if settings.in_one_process or "group" not in settings.node.roles:
+    if settings.embedded or "group" not in settings.node.roles:
         return settings, []
     path = ("codes", "super_code")
     problem = "--dev needs one, the same in all group processes, where other machines reach them"
@@ -278,20 +288,42 @@ def _misfits(settings: Settings, layers: list[_Layer]) -> list[str]:
         other = _shown(("registry", "url"), settings.registry.url)
         problem = f'with [registry] url = {other}; both must be "memory", for one process, or neither, for a cluster'
         value: object = settings.bus.url
-    elif settings.in_one_process and "group" not in settings.node.roles:
+    elif settings.embedded and "group" not in settings.node.roles:
         path, value = ("node", "roles"), ",".join(settings.node.roles)
         problem = (
             'the group role would run in another process, and [bus] and [registry] url = "memory" do not reach it; '
             "set both, or run the group role in this process too"
         )
-    elif not settings.in_one_process and len(settings.node.cluster_secret) < SECRET_SIZE:
+    elif not settings.embedded and len(settings.node.cluster_secret) < SECRET_SIZE:
         path, value = ("node", "cluster_secret"), settings.node.cluster_secret
         problem = (
             f"must be the same text of at least {SECRET_SIZE} characters in every process of the cluster"
         )
+    elif settings.node.workers and (misfit := _misfit_of_workers(settings)):
+        path, value, problem = ("node", "workers"), settings.node.workers, misfit
     else:
         return []
     return [f"{_label(path)} = {_shown(path, value)}: {problem}{_where(path, layers)}"]
+
+
+def _misfit_of_workers(settings: Settings) -> str:
+    """Return why these settings cannot be with workers, "" if they can."""
+    if not settings.embedded:
+        return (
+            "workers are for one machine without Kafka and ZooKeeper; must be 0 in a cluster, "
+            'where each process with --roles connector takes its part; or set [bus] and [registry] url = "memory"'
+        )
+    if "connector" not in settings.node.roles:
+        return "workers have the connector role; must be 0, or [node] roles must name connector too"
+    if not SHARED_PORTS:
+        return "on this system several processes cannot listen on one port (SO_REUSEPORT); must be 0"
+    port = settings.metrics.port
+    if isinstance(port, int) and port and port + settings.node.workers > MAX_PORT:
+        return (
+            f"worker k has its metrics at [metrics] port + 1 + k; [metrics] port = {port} must be at most "
+            f"{MAX_PORT - settings.node.workers}"
+        )
+    return ""
 
 
 def _right(details: ErrorDetails, field: FieldInfo) -> str:

@@ -221,6 +221,7 @@ class NodeSettings(Section):
     data: Path = Path("./data")
     cluster_secret: Secret = ""
     drain_seconds: Annotated[Number, Field(ge=0, le=3600)] = 10
+    workers: Annotated[Whole, Field(ge=0, le=MAX_NODE_ID + 1)] = 0
 
     @field_validator("roles")
     @classmethod
@@ -729,9 +730,14 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def in_one_process(self) -> bool:
-        """Whether the roles meet within this process, not over Kafka and ZooKeeper."""
+    def embedded(self) -> bool:
+        """Whether the roles meet on this machine, not over Kafka and ZooKeeper: in one process, or with workers."""
         return self.bus.url == "memory"
+
+    @property
+    def own_roles(self) -> tuple[str, ...]:
+        """The roles that this very process carries out. Workers have the connector role instead of it."""
+        return tuple(role for role in self.node.roles if not (self.node.workers and role == "connector"))
 
     @property
     def on_sqlite(self) -> bool:
@@ -741,7 +747,7 @@ class Settings(BaseSettings):
     def on_this_machine(self) -> bool:
         """Whether no other machine reaches this process, or another process with its settings."""
         hosts = {self.connector.host, self.api.host, self.media.host} | (
-            set() if self.in_one_process else {self.rpc.host}
+            set() if self.embedded else {self.rpc.host}
         )
         return all(map(is_loopback, hosts))
 

@@ -45,7 +45,7 @@ class MemoryBus(Bus):
         self._on_events.pop(node, None)
 
     def announce(self, presence: Presence) -> None:
-        key = presence.uid, presence.client_id
+        key = presence.uid, presence.client_id or str(presence.node)  # the beginning of a node has no device
         if presence.online:
             self._present[key] = presence
         elif key in self._present and self._present[key].node == presence.node:

@@ -78,7 +78,7 @@ async def _target(settings: Settings, source: ImportSource, dry: bool) -> AsyncI
         elif settings.on_sqlite:
             data_folder.check_owner(settings.data_path(), "import-data")
             stack.enter_context(DataFolder(settings.data_path()))
-        if not settings.in_one_process:
+        if not settings.embedded:
             await _check_nobody_serves(settings)
         await store.open()
         try:

@@ -71,7 +71,7 @@ class PackagedService:
             settings, problems = self._settings()
             for problem in problems:
                 self._say(problem)
-            if settings.in_one_process and self.name != MAIN:
+            if settings.embedded and self.name != MAIN:
                 self._say(
                     f"{self.name}: the files name no Kafka, ZooKeeper and MySQL, so {MAIN} runs all roles in one "
                     "process; there is nothing to start here"
@@ -82,7 +82,7 @@ class PackagedService:
     def _spawn(self, settings: Settings, lock: IO[str]) -> int:
         command = [sys.executable, "-P", "-m", "fsharechat", "--settings", str(self._run / "settings.toml")]
         command += ["--data", str(self.folder / "data")]
-        if not settings.in_one_process:
+        if not settings.embedded:
             command += ["--roles", ROLES[self.name]]
         with self.log.open("ab") as log:
             before = log.tell()

@@ -43,13 +43,14 @@ class ConnectorRole:
             lambda visit: TcpConnection(hub.connections, visit),
             context,
             settings.authenticate_seconds,
+            node.shares_ports,
         )
         try:
             tcp_name = await self._tcp.listen(settings.host, settings.tcp_port)
         except OSError as error:
             problem = listen_problem(settings.host, settings.tcp_port, error)
             raise StartError(f"[connector] tcp_port = {settings.tcp_port}: {problem}") from error
-        self._web = WebSocketServer(hub.connections, hub.admit)
+        self._web = WebSocketServer(hub.connections, hub.admit, node.shares_ports)
         try:
             name = await self._web.listen(settings.host, settings.ws_port, context)
         except OSError as error:

@@ -42,8 +42,13 @@ class Acceptor:
         protocol: Callable[[Visit], asyncio.Protocol],
         context: ssl.SSLContext | None,
         handshake_seconds: float,
+        shared: bool = False,
     ) -> None:
-        """Without a `context` there is no TLS. With one, a handshake may take `handshake_seconds`."""
+        """Without a `context` there is no TLS. With one, a handshake may take `handshake_seconds`.
+
+        `shared`: other processes may listen on the port too. The kernel gives each connection to one of them.
+        """
+        self._shared = shared
         self._admit = admit
         self._protocol = protocol
         self._tls: dict[str, Any] = {}
@@ -64,7 +69,10 @@ class Acceptor:
         try:
             for family, _, _, _, address in dict.fromkeys(found):
                 listening = socket.create_server(
-                    address, family=socket.AddressFamily(family), backlog=BACKLOG
+                    address,
+                    family=socket.AddressFamily(family),
+                    backlog=BACKLOG,
+                    reuse_port=self._shared,
                 )
                 listening.setblocking(False)
                 self._listening.append(listening)

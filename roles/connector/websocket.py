@@ -31,7 +31,9 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class WebSocketServer:
     """Serves the paths `/` and `/ws`."""
 
-    def __init__(self, services: ConnectionServices, admit: Admit) -> None:
+    def __init__(self, services: ConnectionServices, admit: Admit, shared: bool = False) -> None:
+        """`shared`: other processes may listen on the port too."""
+        self._shared = shared
         self._services = services
         self._admit = admit
         app = web.Application(middlewares=[refuse_encoded])
@@ -50,6 +52,7 @@ class WebSocketServer:
             lambda visit: Gate(visit, http()),
             context,
             self._services.settings.authenticate_seconds,
+            self._shared,
         )
         return await self._acceptor.listen(host, port)
 

@@ -42,7 +42,7 @@ class MediaRole:
         self._server, self._events, self._node = server, events, node
         await server.open()
         await node.media_link.serve(server)
-        if not node.settings.in_one_process:
+        if not node.settings.embedded:
             try:
                 lease = await node.registry.lease(self.name, node.settings.node.id, node.media_link.address)
             except LeaseTaken as error:

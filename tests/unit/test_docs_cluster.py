@@ -20,7 +20,7 @@ def test_the_settings_of_each_role_are_right(tmp_path: Path, role: str, lines: s
     file.write_text(TOML)
     settings = load(file, {}, dict(line.split("=", 1) for line in lines.splitlines()))
     assert settings.node.roles == (role,)
-    assert not settings.in_one_process
+    assert not settings.embedded
     assert not settings.on_sqlite
 
 

@@ -361,3 +361,49 @@ def test_a_secret_in_a_list_of_tables_is_not_shown_when_it_is_wrong() -> None:
         load(None, {}, {"FSHARECHAT_WEBHOOKS__HOOKS": json.dumps([hook])})
     assert "[webhooks] hooks = [...]: must be whsec_" in str(refused.value)
     assert "whsec_short" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        (
+            {
+                "BUS__URL": "kafka://k",
+                "REGISTRY__URL": "zookeeper://z",
+                "NODE__CLUSTER_SECRET": "0123456789abcdef",
+            },
+            "workers are for one machine without Kafka and ZooKeeper; must be 0 in a cluster",
+        ),
+        ({"NODE__ROLES": "group,api"}, "workers have the connector role; must be 0, or [node] roles"),
+        ({"METRICS__PORT": "65533"}, "[metrics] port = 65533 must be at most 65532"),
+    ],
+)
+def test_workers_need_one_machine_and_the_connector_role(environ: dict[str, str], reason: str) -> None:
+    given = {f"FSHARECHAT_{key}": value for key, value in environ.items()}
+    [problem] = problems(None, {"workers": "3"}, given)
+    assert problem.startswith("[node] workers = 3: ")
+    assert reason in problem
+    assert problem.endswith("(flag --workers)")
+    assert load(None, {"workers": "0"}, given).node.workers == 0
+
+
+def test_workers_need_ports_that_processes_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsharechat.settings.SHARED_PORTS", False)
+    [problem] = problems(None, {}, {"FSHARECHAT_NODE__WORKERS": "2"})
+    assert problem.startswith(
+        "[node] workers = 2: on this system several processes cannot listen on one port"
+    )
+
+
+def test_the_number_of_workers_has_bounds() -> None:
+    assert load(None, {"workers": "64"}, {}).node.workers == 64
+    for wrong in ("65", "-1", "two"):
+        assert "must be a whole number, at least 0 and at most 64" in problems(None, {"workers": wrong})[0]
+
+
+def test_workers_are_the_connector_role_in_its_place() -> None:
+    settings = load(None, {"workers": "2"}, {})
+    assert settings.embedded
+    assert settings.node.roles == ("connector", "group", "api", "media")
+    assert settings.own_roles == ("group", "api", "media")
+    assert Settings().own_roles == Settings().node.roles

@@ -4,13 +4,14 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from tools.services.process import ProcessIdentity
+from tools.testing.workers import workers_of
 
 from .link import BenchError
 from .server import SETTINGS, BenchServer, ProcessGroup, with_logs, with_tools
@@ -53,14 +54,16 @@ async def all_in_one(
     try:
         ready = await _ready(process, log)
         tcp_host, tcp_port, ws_host, ws_port, http = ready.groups()
-        identity = ProcessIdentity.of(process.pid)
-        if identity is None:
+        # With FSHARECHAT_NODE__WORKERS it is several processes.
+        pids = (process.pid, *workers_of(process.pid))
+        identities = tuple(filter(None, map(ProcessIdentity.of, pids)))
+        if len(identities) < len(pids):
             raise BenchError("the server is gone")
         yield BenchServer(
             kind=KIND,
             http=http,
             addresses={"tcp": [(tcp_host, int(tcp_port))], "ws": [(ws_host, int(ws_port))]},
-            groups=[ProcessGroup("server", (identity,))],
+            groups=[ProcessGroup("server", identities[:1]), *_workers(identities[1:])],
             logs=[log],
             looked_at=[process.pid] if looks else [],
         )
@@ -68,6 +71,10 @@ async def all_in_one(
         raise with_logs(error, [log]) from None
     finally:
         await _stop(process)
+
+
+def _workers(identities: Sequence[ProcessIdentity]) -> list[ProcessGroup]:
+    return [ProcessGroup("workers", tuple(identities))] if identities else []
 
 
 async def _launch(

@@ -1,10 +1,13 @@
 """The processes of a deployment as far as they share a bus, and listeners that tests wait for."""
 
 import asyncio
+import socket
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from fsharechat.bus import Bus, Event, Notify, Presence
+from fsharechat.link import FrameLink
 
 T = TypeVar("T")
 
@@ -76,3 +79,16 @@ def online(client_id: str, node: int, epoch: int) -> Presence:
 
 def offline(client_id: str, node: int) -> Presence:
     return Presence("ann", client_id, node, 1, online=False)
+
+
+def _itself(link: FrameLink) -> FrameLink:
+    return link
+
+
+async def linked() -> tuple[FrameLink, FrameLink]:
+    """Return the two ends of a link."""
+    links = FrameLink(), FrameLink()
+    loop = asyncio.get_running_loop()
+    for link, end in zip(links, socket.socketpair(), strict=True):
+        await loop.create_unix_connection(partial(_itself, link), sock=end)
+    return links

@@ -117,7 +117,7 @@ def test_the_guide_as_it_is_gives_settings_that_start(tmp_path: Path) -> None:
         "group": GROUP.replace("10.0.0.8", "{数据库地址}").replace("98413", "66666").replace("cp=1", "cp=0"),
     }
     settings, text, remarks = converted(install(tmp_path, **guide))
-    assert settings.in_one_process
+    assert settings.embedded
     assert settings.on_sqlite
     assert settings.codes.super_code == ""
     assert settings.blobs.in_directory
@@ -137,7 +137,7 @@ def test_the_settings_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_the_embedded_database_is_a_single_process(tmp_path: Path) -> None:
     settings, text, _ = converted(install(tmp_path, group=GROUP.replace("embed_db=0", "embed_db=1")))
     assert settings.on_sqlite
-    assert settings.in_one_process
+    assert settings.embedded
     assert "im.password (push-group): the embedded database needs none." in text
 
 

@@ -6,15 +6,16 @@ import pytest
 
 from fsharechat.registry import Registry, zookeeper
 from fsharechat.registry.memory import MemoryRegistry
+from fsharechat.registry.workers import MainRegistry
 from fsharechat.registry.zookeeper import ZooKeeperRegistry
 from tools.testing.zookeeper import OwnZooKeeper
 
 
-@pytest.fixture(params=["memory", pytest.param("zookeeper", marks=pytest.mark.slow)])
+@pytest.fixture(params=["memory", "main process", pytest.param("zookeeper", marks=pytest.mark.slow)])
 async def registry(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Registry]:
-    opened: Registry = MemoryRegistry()
+    opened: Registry = MainRegistry() if request.param == "main process" else MemoryRegistry()
     if request.param == "zookeeper":
         monkeypatch.setattr(zookeeper, "REREAD_SECONDS", 3600.0)  # so that only a watch can tell
         server: OwnZooKeeper = request.getfixturevalue("zookeeper")
