@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import sys
 from typing import Any
 
 from fsharechat.errors import StartError, listen_problem
@@ -43,7 +44,8 @@ class SharedPort:
     def _bind(self, family: int, address: tuple[Any, ...]) -> None:
         bound = _socket(family)
         self._sockets.append(bound)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+        if sys.platform != "win32":  # where there are no workers ([node] workers)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
         bound.bind(address)
         if not self.name:
             self.name = bound.getsockname()
