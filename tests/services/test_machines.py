@@ -10,6 +10,7 @@ from tools.cluster.machines import Machines
 from tools.cluster.network import MachineNetwork
 from tools.services.command import say
 from tools.services.errors import ServicesError, Unavailable
+from tools.services.install import Installer
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
 def test_without_root_there_are_no_machines_and_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Unavailable, match="only root"):
-        MachineNetwork(7).open(3)
+        MachineNetwork.install(Installer(say))
 
 
 def test_each_machine_has_all_services_and_all_roles(three: Machines) -> None:

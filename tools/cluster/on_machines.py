@@ -10,6 +10,7 @@ from typing import Any
 from fsharechat.settings import DEV_SUPER_CODE
 from tools.services.command import EXIT_FAILED, say
 from tools.services.errors import ServicesError
+from tools.services.install import Installer
 from tools.services.places import locked
 
 from . import report
@@ -29,6 +30,7 @@ def up(arguments: argparse.Namespace) -> int:
         raise ServicesError(f"{LEAST_MACHINES} to {MOST_MACHINES} machines")
     if Cluster.load(arguments.set) is not None:
         raise ServicesError(f"{arguments.set!r} is a cluster without machines; give another name by --set")
+    MachineNetwork.install(Installer(say))
     with locked(f"cluster-{arguments.set}", say):
         it = _made(arguments)
         it.dev, it.environment = arguments.dev, arguments.environment
@@ -119,6 +121,8 @@ def as_json(it: Machines) -> dict[str, Any]:
 def _start(it: Machines, arguments: argparse.Namespace) -> int:
     machines, others = it.parted(arguments.names)
     if arguments.tree is not None:
+        if others:
+            raise ServicesError(f"{others[0].name} is a process; a source tree is for whole machines")
         it.run_from(arguments.tree, machines)
     it.start([machine for machine in it.machines() if machine.name in {one.name for one in machines}], say)
     for one in others:
@@ -127,9 +131,15 @@ def _start(it: Machines, arguments: argparse.Namespace) -> int:
 
 
 def _restart(it: Machines, arguments: argparse.Namespace) -> int:
-    """Restart one after the other, each when all of the one before is ready."""
+    """Restart one after the other, each when all of the one before is ready.
+
+    With a source tree only the roles of a machine are restarted: its services go on.
+    """
     for name in [one.name for part in it.parted(arguments.names) for one in part]:
-        _each(lambda one: one.stop(say))(it, argparse.Namespace(names=[name]))
+        stop = _of_machines(lambda machine: machine.stop_roles(say))
+        if arguments.tree is None:
+            stop = _each(lambda one: one.stop(say))
+        stop(it, argparse.Namespace(names=[name]))
         _start(it, argparse.Namespace(names=[name], tree=arguments.tree))
     return 0
 
