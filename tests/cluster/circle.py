@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from itertools import count
 
-from fsharechat.client import Disconnected, RequestError, RequestTimeout, SentMessage, group
+from fsharechat.client import Disconnected, Options, RequestError, RequestTimeout, SentMessage, group
 from fsharechat.client.groups import NOTICES
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, MemberType
@@ -152,34 +152,45 @@ class Circle:
 
 
 async def make_circle(
-    it: LiveCluster, stack: AsyncExitStack, pace: float = PACE_SECONDS, *, second_devices: bool = False
+    it: LiveCluster,
+    stack: AsyncExitStack,
+    pace: float = PACE_SECONDS,
+    options: Options = PATIENT,
+    *,
+    second_devices: bool = False,
 ) -> Circle:
     """Four new users at several connectors, by both transports, in a group. A fifth is their guest."""
     *numbers, guest = new_numbers(5)
-    members = [await _device(it, place, number, "phone", stack) for place, number in enumerate(numbers)]
+    members = [
+        await _device(it, place, number, "phone", stack, options) for place, number in enumerate(numbers)
+    ]
     seconds = []
     if second_devices:
         seconds = [
-            await _device(it, place, number, "tablet", stack) for place, number in enumerate(numbers[::-1])
+            await _device(it, place, number, "tablet", stack, options)
+            for place, number in enumerate(numbers[::-1])
         ]
     circle = Circle(members, (await log_in(it.anywhere(0), guest, "phone")).user_id, seconds, pace)
     await circle.gather()
     return circle
 
 
-async def _device(it: LiveCluster, place: int, number: str, name: str, stack: AsyncExitStack) -> Handset:
+async def _device(
+    it: LiveCluster, place: int, number: str, name: str, stack: AsyncExitStack, options: Options
+) -> Handset:
     at, transport = it.anywhere(place % 2), ("tcp", "ws")[place // 2]
     return await stack.enter_async_context(
-        Handset(await log_in(at, number, name), at, transport, options=PATIENT)
+        Handset(await log_in(at, number, name), at, transport, options=options)
     )
 
 
-async def two_strangers_talk(it: LiveCluster) -> None:
+async def two_strangers_talk(it: LiveCluster, options: Options = PATIENT) -> None:
     """Two new users log in and connect, one at each connector: with whatever group process answers."""
     async with AsyncExitStack() as stack:
         numbers = new_numbers(2)
         devices = [
-            await _device(it, 3 * place, number, "phone", stack) for place, number in enumerate(numbers)
+            await _device(it, 3 * place, number, "phone", stack, options)
+            for place, number in enumerate(numbers)
         ]
         for sender, receiver in (devices, devices[::-1]):
             await sender.send(receiver.user_id, "hello")

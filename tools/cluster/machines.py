@@ -21,7 +21,7 @@ from tools.services.places import ROOT
 from tools.services.service import Daemon, Say
 from tools.services.zookeeper import ZooKeeper, ZooKeeperDaemon
 
-from .cluster import CLUSTERS
+from .cluster import CLUSTERS, require_tree
 from .machine import Machine
 from .member import ClusterMember, Launch
 from .network import MachineNetwork
@@ -197,8 +197,7 @@ class Machines:
 
     def run_from(self, tree: Path, machines: Iterable[Machine]) -> None:
         """Let the processes of machines run a source tree from their next start on."""
-        if not (tree / "fsharechat").is_dir():
-            raise ServicesError(f"{tree} is no source tree of fsharechat")
+        require_tree(tree)
         self.trees |= {machine.name: str(tree.resolve()) for machine in machines}
         self.save()
 
