@@ -171,7 +171,7 @@ async def test_the_version_before_is_upgraded_on_all_machines_and_no_send_fails(
             await pair.check()
         await circle.check()
         await machines.until_known()
-    # A process that gets no turn for long says so as an error, and loses its lease. What is unforeseen has a traceback.
+    # A process that gets no turn for long loses its lease, and says so as an error. A bug has a traceback.
     assert [fault for fault in machines.faults() if "Traceback" in fault] == []
     assert [name for name in machines.names() if "another release" in machines.log(name)] == []
 
