@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
-from zlib import adler32, crc32
 
 import orjson
 import structlog
@@ -403,13 +402,14 @@ def _known_by(call: Call, message: pb.Message) -> tuple[int, int]:
         return _number(frame.encode()), _number(call.body)
     message.ClearField("message_id")  # clients write a different value there in a resend
     message.ClearField("server_timestamp")
-    data = message.SerializePartialToString()
-    # A user who makes two own messages look the same loses one of them, and nothing else.
-    return message.local_message_id, (crc32(data) << 31 | adler32(data) >> 1) or 1
+    return message.local_message_id, _number(message.SerializePartialToString())
 
 
 def _number(data: bytes) -> int:
-    """Return 64 bits that stand for the data, never 0."""
+    """Return 64 bits that stand for the data, never 0.
+
+    They are stored, and a resend may come to another version of this program: they must never change.
+    """
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True) or 1
 
 

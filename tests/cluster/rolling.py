@@ -24,11 +24,14 @@ PATIENT = replace(FAST, send_timeout=10 * BOUND, request_timeout=BOUND)
 class Pair:
     """Two devices. The first sends numbered texts to the second, a few at a time, from several tasks."""
 
-    def __init__(self, sender: Handset, receiver: Handset, pace: float) -> None:
-        """`pace`: seconds from an answer to the next text of a task."""
+    def __init__(
+        self, sender: Handset, receiver: Handset, pace: float, seconds: Sequence[Handset] = ()
+    ) -> None:
+        """`pace`: seconds from an answer to the next text of a task. `seconds`: second devices of either user."""
         self._pace = pace
         self.sender = sender
         self.receiver = receiver
+        self._seconds = seconds
         self.acknowledged: dict[str, SentMessage] = {}
         self.answered_at: list[float] = []
         """The times of the acknowledgements, by the clock of the loop."""
@@ -49,15 +52,20 @@ class Pair:
             await asyncio.sleep(self._pace)
 
     async def check(self) -> None:
-        """See that all of it came, once and in order, and is stored once."""
+        """See that all of it came to each device, once and in order, and is stored once."""
         await self.receiver.until_received(len(self.acknowledged))
         wanted = sorted(((sent.message_id, text) for text, sent in self.acknowledged.items()), reverse=True)
         history = await self.receiver.whole_history(self.sender.user_id, PAGE)
         check_same([(one.message_id, text_of(one)) for one in history], wanted, "what is stored")
-        came = [(message.message_id, text_of(message)) for message in self.receiver.received]
+        for device in (self.receiver, *self._seconds):
+            await self._check_came(device, wanted)
+
+    async def _check_came(self, device: Handset, wanted: Sequence[tuple[int, str]]) -> None:
+        await device.until_received(len(wanted))
+        came = [(message.message_id, text_of(message)) for message in device.received]
         check_same(sorted(came, reverse=True), wanted, "what came")
-        newest = [one.message_id for one in (await self.receiver.pull(0)).message]
-        check_same(self.receiver.ids()[-len(newest) :], newest, "the order of what came")
+        newest = [one.message_id for one in (await device.pull(0)).message]
+        check_same(device.ids()[-len(newest) :], newest, "the order of what came")
         for lane in range(UNANSWERED):
             mark = f"{self.sender.user_id} {lane} "
             numbers = [int(text.removeprefix(mark)) for _, text in came if text.startswith(mark)]
@@ -70,16 +78,23 @@ async def make_pair(
     stack: AsyncExitStack,
     pace: float = PACE_SECONDS,
     options: Options = PATIENT,
+    *,
+    second_devices: bool = False,
 ) -> Pair:
-    """Two new users; at either end of the pairs are both transports and both connectors."""
-    devices: list[Handset] = []
+    """Two new users; at either end of the pairs are both transports and both connectors.
+
+    With `second_devices` each has another device, on the other transport.
+    """
+    devices: dict[str, list[Handset]] = {"phone": [], "tablet": []}
     for side, phone in enumerate(new_numbers(2)):
-        door, transport = (number >> side) % 2, ("tcp", "ws")[(number >> 2 * side) % 2]
+        door, way = (number >> side) % 2, (number >> 2 * side) % 2
         at = it.anywhere(door)
-        one = Handset(await log_in(at, phone, "phone"), at, transport, options=options)
-        devices.append(await stack.enter_async_context(one))
-    sender, receiver = devices
-    return Pair(sender, receiver, pace)
+        for shift, name in enumerate(devices if second_devices else ["phone"]):
+            transport = ("tcp", "ws")[way ^ shift]
+            one = Handset(await log_in(at, phone, name), at, transport, options=options)
+            devices[name].append(await stack.enter_async_context(one))
+    sender, receiver = devices["phone"]
+    return Pair(sender, receiver, pace, devices["tablet"])
 
 
 class RollingChat(Protocol):
@@ -87,6 +102,9 @@ class RollingChat(Protocol):
 
     @property
     def acknowledged(self) -> Sized: ...
+
+    @property
+    def answered_at(self) -> Sequence[float]: ...
 
     async def chat(self, stop: asyncio.Event) -> None:
         """Send until told to stop."""

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 Settings = dict[str, str]
 PAGE = 100
+LOCAL_ID = 1
+"""The sender's own id of its first message, which it sends again to each version."""
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -68,6 +70,7 @@ class Pair:
     def __init__(self) -> None:
         self._numbers = new_numbers(2)
         self._said: list[str] = []
+        self._first = 0
 
     async def talk(
         self, server: Server, while_they_do: Callable[[], Awaitable[object]] | None = None
@@ -89,8 +92,12 @@ class Pair:
     async def _say(self, one: Handset, other: Handset) -> None:
         had = len(other.received)
         self._said.append(f"text {len(self._said)}")
-        await one.send(other.user_id, self._said[-1])
+        local_id = 0 if self._first else LOCAL_ID
+        sent = await one.send(other.user_id, self._said[-1], local_id=local_id)
         await other.until_received(had + 1)
+        # Whose answer got lost sends again, and may get another version: it has the first copy.
+        self._first = self._first or sent.message_id
+        assert (await one.send(other.user_id, self._said[0], local_id=LOCAL_ID)).message_id == self._first
         found = [text_of(message) for message in await one.history(other.user_id, count=PAGE)]
         assert found[::-1] == self._said
 

@@ -135,8 +135,7 @@ class Cluster:
 
     def run_from(self, tree: Path, names: Iterable[str]) -> None:
         """Let processes run a source tree from their next start on."""
-        if not (tree / "fsharechat").is_dir():
-            raise ServicesError(f"{tree} is no source tree of fsharechat")
+        require_tree(tree)
         for name in names:
             self.trees[name] = str(tree.resolve())
         self.save()
@@ -183,3 +182,9 @@ def _free_ports(name: str, taken: set[int]) -> Iterator[int]:
         if port not in taken and port_is_free(port):
             yield port
     raise ServicesError(f"no free ports from {_FIRST_PORT} to {_END_PORT}")
+
+
+def require_tree(tree: Path) -> None:
+    """Raise ServicesError if this is no source tree."""
+    if not (tree / "fsharechat").is_dir():
+        raise ServicesError(f"{tree} is no source tree of fsharechat")

@@ -53,9 +53,12 @@ class Machine:
 
     def stop(self, say: Say) -> None:
         """Stop its processes in order: the roles drain first."""
-        for daemons in (self.members[::-1], [self.database, *self.services]):
-            with ThreadPoolExecutor(max_workers=len(daemons)) as pool:
-                list(pool.map(lambda daemon: daemon.stop(say), daemons))
+        self.stop_roles(say)
+        _stop_all([self.database, *self.services], say)
+
+    def stop_roles(self, say: Say) -> None:
+        """Let the roles drain and end. The services go on."""
+        _stop_all(self.members, say)
 
     def kill(self, say: Say) -> None:
         """End it like a power cut: nobody is told, and no connection is closed."""
@@ -100,3 +103,8 @@ class Machine:
     @property
     def _filler(self) -> Path:
         return self.folder / "filler"
+
+
+def _stop_all(daemons: Sequence[Daemon], say: Say) -> None:
+    with ThreadPoolExecutor(max_workers=len(daemons)) as pool:
+        list(pool.map(lambda daemon: daemon.stop(say), daemons))

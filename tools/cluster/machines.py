@@ -15,13 +15,13 @@ from tools.services.disk import put_on_small_disk, remove_small_disk
 from tools.services.errors import ServicesError, Unavailable
 from tools.services.galera import Galera, GaleraDaemon, start_cluster
 from tools.services.haproxy import Backend, HaProxyDaemon
-from tools.services.install import Installer, program
+from tools.services.install import Installer
 from tools.services.kafka import Kafka, KafkaDaemon, KafkaQuorum, cluster_id
 from tools.services.places import ROOT
 from tools.services.service import Daemon, Say
 from tools.services.zookeeper import ZooKeeper, ZooKeeperDaemon
 
-from .cluster import CLUSTERS
+from .cluster import CLUSTERS, require_tree
 from .machine import Machine
 from .member import ClusterMember, Launch
 from .network import MachineNetwork
@@ -90,7 +90,6 @@ class Machines:
         for service in (ZooKeeper, Kafka, Galera):
             service(self.folder, range(service.port_count)).install(installer)
         HaProxyDaemon.install(installer)
-        installer.require(["iproute2", "nftables"], lambda: None not in (program("ip"), program("nft")))
         self.network.open(self.count)
         for machine in self.machines():
             if not put_on_small_disk(machine.folder):
@@ -148,6 +147,7 @@ class Machines:
         members = [
             ClusterMember(f"{role}-{number}", folder / role, ports, launch, location)
             for role, ports in _PORTS.items()
+            if (tree / "roles" / role).is_dir()  # an older version has fewer
         ]
         database = GaleraDaemon(f"galera-{number}", folder / "galera", _GALERA, galera, location)
         return Machine(name, folder, self.network, services, database, members)
@@ -197,8 +197,7 @@ class Machines:
 
     def run_from(self, tree: Path, machines: Iterable[Machine]) -> None:
         """Let the processes of machines run a source tree from their next start on."""
-        if not (tree / "fsharechat").is_dir():
-            raise ServicesError(f"{tree} is no source tree of fsharechat")
+        require_tree(tree)
         self.trees |= {machine.name: str(tree.resolve()) for machine in machines}
         self.save()
 

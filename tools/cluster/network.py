@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.services.errors import ServicesError, Unavailable
-from tools.services.install import program
+from tools.services.install import Installer, program
 from tools.services.places import ROOT
 from tools.services.service import Location
 
 _NAMESPACES = Path("/run/netns")
 _INTERFACES = Path("/sys/class/net")
+_PACKAGES = ("iproute2", "nftables", "util-linux")
+_PROGRAMS = ("ip", "nft", "nsenter")
 _NETWORKS = 256
 _FRONT = 254
 """The last part of the address of this machine."""
@@ -46,13 +48,15 @@ class MachineNetwork:
     def taken(self) -> bool:
         return (_INTERFACES / self._bridge).exists()
 
-    def open(self, machines: int) -> None:
-        """Make what is missing of it. Raises Unavailable if this machine allows no namespaces."""
+    @staticmethod
+    def install(installer: Installer) -> None:
+        """Install the programs that make it. Raises Unavailable if they cannot be had, or this is not root."""
         if os.geteuid() != 0:
             raise Unavailable("machines are network namespaces, which only root can make: run it as root")
-        for name in ("ip", "nsenter", "nft"):
-            if program(name) is None:
-                raise Unavailable(f"machines are network namespaces, and need the program {name}")
+        installer.require(_PACKAGES, lambda: None not in [program(name) for name in _PROGRAMS])
+
+    def open(self, machines: int) -> None:
+        """Make what is missing of it. Raises Unavailable if this machine allows no namespaces."""
         try:
             if not self.taken:
                 _run("ip", "link", "add", self._bridge, "type", "bridge")

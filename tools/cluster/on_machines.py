@@ -10,10 +10,12 @@ from typing import Any
 from fsharechat.settings import DEV_SUPER_CODE
 from tools.services.command import EXIT_FAILED, say
 from tools.services.errors import ServicesError
+from tools.services.install import Installer
 from tools.services.places import locked
+from tools.services.service import Daemon
 
 from . import report
-from .cluster import Cluster
+from .cluster import Cluster, require_tree
 from .machine import Machine
 from .machines import LEAST_MACHINES, MOST_MACHINES, Machines
 from .network import MachineNetwork, free_network
@@ -29,6 +31,7 @@ def up(arguments: argparse.Namespace) -> int:
         raise ServicesError(f"{LEAST_MACHINES} to {MOST_MACHINES} machines")
     if Cluster.load(arguments.set) is not None:
         raise ServicesError(f"{arguments.set!r} is a cluster without machines; give another name by --set")
+    MachineNetwork.install(Installer(say))
     with locked(f"cluster-{arguments.set}", say):
         it = _made(arguments)
         it.dev, it.environment = arguments.dev, arguments.environment
@@ -116,8 +119,18 @@ def as_json(it: Machines) -> dict[str, Any]:
     }
 
 
-def _start(it: Machines, arguments: argparse.Namespace) -> int:
+def _parts(it: Machines, arguments: argparse.Namespace) -> tuple[list[Machine], list[Daemon]]:
+    """The machines and the processes that are named. Raises ServicesError if they cannot run the source tree."""
     machines, others = it.parted(arguments.names)
+    if arguments.tree is not None:
+        require_tree(arguments.tree)
+        if others:
+            raise ServicesError(f"{others[0].name} is a process; a source tree is for whole machines")
+    return machines, others
+
+
+def _start(it: Machines, arguments: argparse.Namespace) -> int:
+    machines, others = _parts(it, arguments)
     if arguments.tree is not None:
         it.run_from(arguments.tree, machines)
     it.start([machine for machine in it.machines() if machine.name in {one.name for one in machines}], say)
@@ -127,9 +140,15 @@ def _start(it: Machines, arguments: argparse.Namespace) -> int:
 
 
 def _restart(it: Machines, arguments: argparse.Namespace) -> int:
-    """Restart one after the other, each when all of the one before is ready."""
-    for name in [one.name for part in it.parted(arguments.names) for one in part]:
-        _each(lambda one: one.stop(say))(it, argparse.Namespace(names=[name]))
+    """Restart one after the other, each when all of the one before is ready.
+
+    With a source tree only the roles of a machine are restarted: its services go on.
+    """
+    stop = _each(lambda one: one.stop(say))
+    if arguments.tree is not None:
+        stop = _of_machines(lambda machine: machine.stop_roles(say))
+    for name in [one.name for part in _parts(it, arguments) for one in part]:
+        stop(it, argparse.Namespace(names=[name]))
         _start(it, argparse.Namespace(names=[name], tree=arguments.tree))
     return 0
 

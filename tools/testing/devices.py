@@ -5,7 +5,17 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
-from fsharechat.client import Client, Credentials, Event, InboxGap, Options, Position, SentMessage, login
+from fsharechat.client import (
+    Client,
+    Credentials,
+    Event,
+    InboxGap,
+    Options,
+    Position,
+    RequestError,
+    SentMessage,
+    login,
+)
 from fsharechat.client.connection import Connection
 from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
@@ -33,6 +43,8 @@ class Handset(Client):
         """How often each message came in the answer to a pull."""
         self.asked: Counter[int] = Counter()
         """How often each message was sent, by local id."""
+        self.refused: Counter[int | None] = Counter()
+        """How many of these the server refused, by code; None is a refusal over WebSocket, which has none."""
         super().__init__(
             credentials,
             **at.of(transport),
@@ -43,9 +55,14 @@ class Handset(Client):
         )
 
     async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
-        if isinstance(body, pb.Message) and sub_signal is SubSignal.MS:
-            self.asked[body.local_message_id] += 1
-        return await super().request(sub_signal, body, within=within)
+        if not isinstance(body, pb.Message) or sub_signal is not SubSignal.MS:
+            return await super().request(sub_signal, body, within=within)
+        self.asked[body.local_message_id] += 1
+        try:
+            return await super().request(sub_signal, body, within=within)
+        except RequestError as error:
+            self.refused[error.code] += 1
+            raise
 
     def _serve(self, connection: Connection, ack: pb.ConnectAckPayload) -> list[Coroutine[Any, Any, None]]:
         ask = connection.request

@@ -4,9 +4,11 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from tools.services.places import ROOT
 from tools.testing.cluster import SETTINGS, LiveCluster, take_down_old_clusters
 from tools.testing.command import UNAVAILABLE, check
 from tools.testing.server import BOUND
@@ -19,13 +21,21 @@ class LiveMachines(LiveCluster):
 
     names_of_machines = tuple(f"machine-{number}" for number in range(1, COUNT + 1))
 
-    def bring_up(self, network: int, settings: Mapping[str, str]) -> None:
-        """Run them, all ready, in a network of that number. The test is skipped if there can be no machines here."""
-        arguments = [str(COUNT), "--dev", "--network", str(network)]
-        done = self.run("machines", *arguments, environment={**SETTINGS, **settings})
+    def bring_up(self, network: int, settings: Mapping[str, str] | None = None, tree: Path = ROOT) -> None:
+        """Run them, all ready, in a network of that number. The test is skipped if there can be no machines here.
+
+        `settings` are FSHARECHAT_ variables, `tree` is the source tree that all of them run.
+        """
+        arguments = [str(COUNT), "--dev", "--network", str(network), "--tree", str(tree)]
+        done = self.run("machines", *arguments, environment={**SETTINGS, **(settings or {})})
         if done.returncode == UNAVAILABLE:
             pytest.skip(done.stderr.strip())
         check(done)
+        self._info = self.info()
+
+    def replace(self, name: str, tree: Path = ROOT) -> None:
+        """Restart the roles of a machine from a source tree; it runs this tree from now on. Its services go on."""
+        super().replace(name, tree)
         self._info = self.info()
 
     async def until_well(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from hashlib import blake2b
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,6 +13,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import SENT_BYTES
 from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import Code, ConversationType, SubSignal, UserStatus
+from fsharechat.store import messages
 from fsharechat.store.messages import Entry
 from tests.unit.group.group_kit import Office, text, words
 
@@ -264,6 +266,17 @@ def others_than(bob: str, cid: str) -> list[pb.Message]:
 async def sent_as(office: Office, uid: str, message: pb.Message) -> bytes:
     """Send, and return what the device gets."""
     return (await office.payload(uid, MS, message))[:SENT_BYTES]
+
+
+async def test_what_a_resend_is_known_by_never_changes(office: Office) -> None:
+    """In a rolling upgrade a resend may come to another version than the message. Both must find the first copy."""
+    ann, bob = await office.user(), await office.user()
+    id = office.ids.next()
+    await office.ask(ann, MS, text(bob, local_id=5, from_user=ann), message_id=id)
+    sent = text(bob, local_id=5, from_user=ann)
+    hashed = blake2b(sent.SerializePartialToString(), digest_size=8).digest()
+    digest = int.from_bytes(hashed, "big", signed=True)
+    assert await office.node.store.read(messages.first_copy, ann, 5, digest) == id
 
 
 async def test_the_same_local_id_with_another_text_or_target_is_another_message(office: Office) -> None:
