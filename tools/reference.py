@@ -10,8 +10,9 @@ import re
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,7 +112,8 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
                 yield name, ast.parse(path.read_text())
 
 
-def find_events() -> dict[str, Event]:
+@cache
+def find_events() -> Mapping[str, Event]:
     """Return the events that the code logs, by name. Raises TableError if a name is not a literal text."""
     modules = dict(sources())
     constants = {name: value for tree in modules.values() for name, value in _constants(tree)}
@@ -159,7 +161,8 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
                 yield name, text
 
 
-def find_metrics() -> list[Metric]:
+@cache
+def find_metrics() -> Sequence[Metric]:
     """Return the metrics that the code publishes, in the order of their names."""
     found = []
     for file, tree in sources():

@@ -98,7 +98,7 @@ def _with_common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _vault(place: str, settings: Settings) -> Vault:
-    """Raises SettingsError."""
+    """Return the vault at a place. Raises SettingsError."""
     if not place.startswith(_S3):
         return FolderVault(Path(place).expanduser().absolute())
     access = settings.backup

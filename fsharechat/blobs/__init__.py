@@ -126,7 +126,7 @@ class Blobs(ABC):
     async def next_part(self, kind: MediaType, key: str, uid: str, size: int) -> UploadPart:
         """Return the place for the next part of a file of `size` bytes, and begin the upload where it is not begun.
 
-        A key and a size stand for one content: who sends another one takes another key. The file appears when it is
+        A key and a size stand for one content. Another content needs another key. The file appears when it is
         whole, at the latest with the call that says so. Raises KeyRefused, BlobsError and StoreError.
         """
 

@@ -276,7 +276,7 @@ class DirectoryBlobs(Blobs):
             await asyncio.shield(self._in_thread(opened.close))
 
     def _make_room_for(self, path: Path, size: int, offset: int) -> None:
-        """Make the file of a part. Of this user stay MOST_UNFINISHED such files, the newest, with `max_bytes`."""
+        """Make the file of a part. This user keeps the newest such files: MOST_UNFINISHED, and `max_bytes` in all."""
         user = path.name.partition("-")[0]
         others = sorted((one for one in self._parts(user) if one[2] != path), reverse=True)
         left = self.max_bytes - size

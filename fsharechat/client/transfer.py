@@ -116,7 +116,8 @@ class Transfer:
             await asyncio.to_thread(file.close)
             await asyncio.to_thread(temporary.replace, path)
         except BaseException:
-            part.discard()
+            # In a thread: it waits for a disk that is slow to open the file, and the client must go on meanwhile.
+            await asyncio.shield(asyncio.to_thread(part.discard))
             raise
         return size
 

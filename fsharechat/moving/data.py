@@ -1,4 +1,4 @@
-"""`fsharechat import-data`: opens both sides, sees to it that nobody else writes, and says what came of it."""
+"""`fsharechat import-data`: opens both sides, checks that nobody else writes, and reports the result."""
 
 import asyncio
 import tempfile

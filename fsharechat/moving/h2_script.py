@@ -1,6 +1,6 @@
 """The original's embedded database, as a script of H2 (`org.h2.tools.Script`).
 
-A script has one statement behind the other, and each row of an INSERT on a line of its own. Texts with other
+A script has one statement after the other, and each row of an INSERT on a line of its own. Texts with other
 than ASCII characters are STRINGDECODE('…'), bytes X'…'; large ones stand in parts before the row that has them.
 """
 

@@ -213,7 +213,7 @@ class Importer:
     # The end
 
     async def _settle(self) -> None:
-        """Do what only all rows together say."""
+        """Do what needs all rows together."""
         self._ticker.say("who has quit, and which groups are gone, is looked up")
         none = ("", "")
         await self._through(import_end.put_late, none)

@@ -1,8 +1,8 @@
 """Certificates and keys out of Java's keystores, as PEM.
 
-A keystore is PKCS#12, which `cryptography` reads, or JKS, which newer Java writes no more. The library pyjks for JKS
-is not kept any more. The form is short and will not change, so it is read here. The key in it is encrypted with a
-stream of SHA-1 (sun.security.provider.KeyProtector).
+A keystore is PKCS#12, which `cryptography` reads, or JKS, which newer Java writes no more. Nobody maintains pyjks,
+the library for JKS, any more. The form is short and will not change, so it is read here. The key in it is encrypted
+with a stream of SHA-1 (sun.security.provider.KeyProtector).
 """
 
 import hmac

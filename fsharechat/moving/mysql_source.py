@@ -78,7 +78,7 @@ class MysqlSource(ImportSource):
         return SourcePage(rows, at, len(rows) < limit)
 
     async def _read(self, sql: str, params: Sequence[object], table: str = "") -> list[Row]:
-        """Return rows: of a `table`, whose limit is put into the `{}` of the statement, or others.
+        """Return the rows of a statement. With a `table`, its limit is put into the `{}` of the statement.
 
         A page that does not come in time is asked for again, with fewer rows. Raises SourceError.
         """

@@ -10,7 +10,7 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the values by key; of a key that is there twice the last one counts."""
+    """Return the values by key. If a key is there twice, the last one counts."""
     found: dict[str, str] = {}
     for line in _lines(text):
         key = _KEY.match(line)

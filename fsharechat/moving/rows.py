@@ -1,4 +1,4 @@
-"""What a row of the original is here."""
+"""Makes rows of this store from rows of the original."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -64,9 +64,9 @@ class ImportSample:
 
 
 async def _is_missing(store: Store, entry: InboxRow, found: int) -> bool:
-    """Return whether an entry is nowhere.
+    """Return whether an entry is missing.
 
-    Where its seq was another one's it is at the end of the inbox. Its message may have a new id.
+    If another entry had its seq, it is at the end of the inbox. Its message may have a new id.
     """
     if not await store.read(messages.is_stored, entry.message_id):
         return False

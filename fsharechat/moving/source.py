@@ -20,7 +20,7 @@ class SourceError(Exception):
 
 
 class SourceTable(NamedTuple):
-    """A table that is there, in lower case; `rows` is about how many it has."""
+    """A table that is there, in lower case; `rows`: about how many it has."""
 
     name: str
     columns: frozenset[str]

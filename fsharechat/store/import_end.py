@@ -1,4 +1,4 @@
-"""The end of an import (imports.py): what only all rows together say, and the check."""
+"""The end of an import (imports.py): what needs all rows together, and the check."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """An import from the original into the store (docs/moving.md): how far it is, users, and what is theirs.
 
-Messages are in import_messages.py, and what only all rows together say is in import_end.py.
+Messages are in import_messages.py, and what needs all rows together is in import_end.py.
 
 Each step is one unit: it puts a page of rows, and writes down how far its table is. So an import that was killed goes
 on where it was, and no row is put twice.
@@ -109,7 +109,7 @@ def unfinished(imported: bytes) -> str:
 
 
 def begun(dialect: Dialect) -> Unit[bytes]:
-    """Return what an import wrote down of itself, nothing where there was none."""
+    """Return what an import wrote down about itself, b"" if there was none."""
     rows = (yield Query("SELECT value FROM facts WHERE name = ?", (IMPORT_FACT,))).rows
     return bytes(rows[0][0]) if rows else b""
 
@@ -172,7 +172,7 @@ def finish(dialect: Dialect, source: str, began: int) -> Unit[None]:
 
 
 class ImportedUser(NamedTuple):
-    """A row of users; an empty `number` is for who cannot log in."""
+    """A row of users; an empty `number` means that nobody can log in as this user."""
 
     uid: str
     number: str
@@ -192,7 +192,7 @@ class ImportedUser(NamedTuple):
 
 
 def put_users(rows: Sequence[ImportedUser]) -> Put:
-    """Put users. Whose number is another one's already gets none: nobody can log in as them."""
+    """Put users. A user whose number is already another's gets none, so nobody can log in as them."""
 
     def put(_: Dialect) -> Unit[ImportOutcome]:
         outcome = ImportOutcome()

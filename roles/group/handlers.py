@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar, get_type_hints
 
 import structlog
@@ -55,9 +55,18 @@ class HandlerServices:
 
     def bind(self, function: Callable[..., R]) -> Callable[..., R]:
         """Return a function, or a class, with its services filled in. Raises TypeError if one is missing."""
-        hints = get_type_hints(vars(function)["__init__"] if isinstance(function, type) else function)
-        needed = itertools.takewhile(lambda item: item[0] != "return" and item[1] is not Call, hints.items())
-        return partial(function, *(self.of(kind) for _, kind in needed))
+        return partial(function, *(self.of(kind) for kind in _needed(function)))
+
+
+@cache
+def _needed(function: Callable[..., object]) -> tuple[type, ...]:
+    """Return the types of the services that a function, or a class, takes before the call.
+
+    Annotations are slow to read. Tests start thousands of roles in one process.
+    """
+    hints = get_type_hints(vars(function)["__init__"] if isinstance(function, type) else function)
+    needed = itertools.takewhile(lambda item: item[0] != "return" and item[1] is not Call, hints.items())
+    return tuple(kind for _, kind in needed)
 
 
 @dataclass(frozen=True)

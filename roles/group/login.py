@@ -17,7 +17,7 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.settings import Settings
 from fsharechat.store import sessions
 from fsharechat.store.address_limits import AddressLimit
-from fsharechat.store.sessions import CodeRules, Guess, LoginSession
+from fsharechat.store.sessions import CodeRules, Guess, LoginResult, LoginSession
 from fsharechat.store.store import Store
 from fsharechat.tracing import trace_of
 from roles.group.clock import ServerClock
@@ -130,12 +130,7 @@ async def login(
         )
         return answer(LoginCode.SERVER_ERROR)
     if done.session is None:
-        if done.uid:
-            log.info(
-                "login of a blocked user refused", uid=done.uid, client_id=client_id, trace=trace_of(call)
-            )
-        uninvited = done.result is LoginCode.INVALID_NUMBER
-        return answer(done.result, wait_ms=done.wait_ms, uninvited=uninvited)
+        return refused(call, client_id, done)
     log.info(
         "login",
         uid=done.uid,
@@ -144,8 +139,23 @@ async def login(
         status=done.status,
         trace=trace_of(call),
     )
+    return accepted(tokens, client_id, done, done.session, now)
+
+
+def refused(call: Call, client_id: str, done: LoginResult, *, taken: bool = False) -> Reply:
+    """Return the answer to a login that gave no session. `taken`: its number is another user's."""
+    if done.uid:
+        log.info("login of a blocked user refused", uid=done.uid, client_id=client_id, trace=trace_of(call))
+    uninvited = done.result is LoginCode.INVALID_NUMBER and not taken
+    return answer(done.result, {"taken": True} if taken else None, done.wait_ms, uninvited)
+
+
+def accepted(
+    tokens: TokenSigner, client_id: str, done: LoginResult, session: LoginSession, now: int
+) -> Reply:
+    """Return the answer to a login that gave a session at `now` (ms): with the token of the device."""
     user_token = tokens.issue(done.uid, client_id, now)
-    token = crypto.login_token(user_token, done.session.secret, done.session.db_secret)
+    token = crypto.login_token(user_token, session.secret, session.db_secret)
     return answer(LoginCode.SUCCESS, {"userId": done.uid, "token": token, "register": done.created})
 
 

@@ -7,7 +7,6 @@ import structlog
 
 from fsharechat.errors import StoreError
 from fsharechat.oidc import OidcAccount, Phase
-from fsharechat.protocol import crypto
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.settings import Settings
@@ -18,7 +17,7 @@ from fsharechat.store.store import Store
 from fsharechat.tracing import trace_of
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
-from roles.group.login import answer, invitation_of, rules
+from roles.group.login import accepted, answer, invitation_of, refused, rules
 from roles.group.tokens import NewSecrets, TokenSigner
 
 log = structlog.get_logger(__name__)
@@ -103,15 +102,7 @@ class OidcBook:
         fresh = LoginSession(*NewSecrets.make(), issued_ms=now, agent=agent, name=name)
         found, taken = await self._store.write(oidc.log_in, guess, fresh, now, rules(settings).address_logins)
         if found.session is None:
-            if found.uid:
-                log.info(
-                    "login of a blocked user refused",
-                    uid=found.uid,
-                    client_id=client_id,
-                    trace=trace_of(call),
-                )
-            uninvited = found.result is LoginCode.INVALID_NUMBER and not taken
-            return answer(found.result, {"taken": True} if taken else None, found.wait_ms, uninvited)
+            return refused(call, client_id, found, taken=taken)
         log.info(
             "login",
             uid=found.uid,
@@ -121,10 +112,7 @@ class OidcBook:
             oidc=True,
             trace=trace_of(call),
         )
-        user_token = self._tokens.issue(found.uid, client_id, now)
-        token = crypto.login_token(user_token, found.session.secret, found.session.db_secret)
-        result = {"userId": found.uid, "token": token, "register": found.created}
-        return answer(LoginCode.SUCCESS, result)
+        return accepted(self._tokens, client_id, found, found.session, now)
 
 
 async def serve(

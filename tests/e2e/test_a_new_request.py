@@ -66,15 +66,15 @@ PAGE = (
 
 async def test_a_new_request_is_one_row_and_one_handler(tmp_path: Path) -> None:
     tree = tmp_path / "program"
+    left_out = shutil.ignore_patterns("__pycache__", "node_modules")
     for package in ("fsharechat", "roles"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, tree / package, ignore=left_out)
     shutil.copy(ROOT / "settings.toml", tree)
     for name, place, instead in (ROW, HANDLER):
         text = (tree / name).read_text()
         assert text.count(place) == 1
         (tree / name).write_text(text.replace(place, instead))
-    here = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    async with Server(tmp_path / "data", environment=here) as server:
+    async with Server(tmp_path / "data", environment={"PYTHONPATH": str(tree)}) as server:
         said = _python(tree, "-c", CLIENT, server.at.http, SUPER_CODE, server.at.tcp, server.at.ws)
     # A refusal has a code over TCP alone.
     assert said.splitlines() == ["9007199254740994", "248", "9007199254740994", "None"]

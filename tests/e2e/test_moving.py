@@ -26,7 +26,8 @@ from tools.bench.moved import run_import
 from tools.conformance.checks import Refused
 from tools.conformance.device import ACCEPTED, SuiteDevice, SuiteLogin
 from tools.conformance.links import SuiteLink
-from tools.testing.original import H2Form, MysqlForm, Original, OriginalUser, fill, fill_mysql
+from tools.testing.original import Original, OriginalUser, fill
+from tools.testing.original_forms import H2Form, MysqlForm, fill_mysql
 from tools.testing.real_rows import FOLDER
 from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services

@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 import trustme
 from aiohttp import ClientSession, TCPConnector
+from PIL import Image
+from playwright.async_api import expect
 
 from fsharechat.client import Client, Options, login
+from tests.e2e.web_people import befriend, chat_of
 from tools.services.service import free_port
+from tools.testing.cluster import new_numbers
 from tools.testing.nginx import NAME, before, nginx
 from tools.testing.server import SUPER_CODE, Server
+from tools.testing.web import Person, build_pages, web_browser
 
 pytestmark = pytest.mark.slow
 
@@ -70,3 +75,36 @@ async def test_all_goes_through_one_public_address(tmp_path: Path) -> None:
                     async with http.get(moved, allow_redirects=False) as answer:
                         assert answer.status == 301
                         assert answer.headers["Location"] == "https://localhost/monitor/ready"
+
+
+async def test_the_chat_page_and_its_websocket_have_one_host(tmp_path: Path) -> None:
+    """Here without TLS."""
+    await build_pages()
+    port = free_port()
+    listen = f"127.0.0.1:{port}"
+    settings = {"WEB__WS_URL": "/ws", "BLOBS__PUBLIC_URL": f"http://{listen}"}
+    async with Server(tmp_path / "proxied", settings) as server, web_browser() as browser:
+        changes = {
+            "listen 443 ssl": f"listen {listen}",
+            "listen 80": f"listen 127.0.0.1:{free_port()}",
+            f"    ssl_certificate /etc/ssl/{NAME}.pem;\n": "",
+            f"    ssl_certificate_key /etc/ssl/private/{NAME}.key;\n": "",
+        }
+        async with nginx(tmp_path / "nginx", port, changes | before(server.at)):
+            people = [await Person.open(browser, f"http://{listen}", number) for number in new_numbers(2)]
+            for person in people:
+                await person.log_in()
+            ann, ben = people
+            await befriend(server, ann, ben)
+            await chat_of(ann, ben)
+            await chat_of(ben, ann)
+            await ann.say("by way of nginx")
+            await ben.sees("by way of nginx")
+            picture = tmp_path / "sky.png"
+            Image.new("RGB", (64, 48), "skyblue").save(picture)
+            await ben.page.locator(".composer input[type=file]").set_input_files(picture)
+            await ben.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+            await expect(ann.page.locator(".picture .whole")).to_have_count(1)
+            assert [fault for person in people for fault in person.faults] == []
+            for person in people:
+                await person.context.close()

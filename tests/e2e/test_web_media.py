@@ -1,8 +1,10 @@
-"""Calls, videos, places, cards and portraits on the chat page in a real browser: what people see is measured."""
+"""Calls, files, videos, places, cards and portraits on the chat page in a real browser: what arrives is measured."""
 
 import re
+import secrets
 from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -74,6 +76,53 @@ async def all_see(people: Sequence[Person]) -> None:
                 uid = await other.uid
                 await person.page.wait_for_function(MOVES, arg=uid)
                 await expect(tile(person, uid, ".speaks")).to_have_count(1)
+
+
+SHAPE = "(({ videoWidth, videoHeight }) => videoWidth / videoHeight)(document.querySelector('.call .theirs'))"
+
+
+async def test_two_people_call_each_other(server: Server, enter: Enter) -> None:
+    media = ["camera", "microphone"]
+    ann, ben = await enter(permissions=media), await enter(permissions=media, locale="zh-CN")
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    other_tab = await ben.tab()
+    await ann.page.get_by_label("Video call").click()
+    for tab in (ben, other_tab):
+        await expect(tab.page.get_by_text("邀请你视频通话")).to_be_visible()
+    assert await ben.axe() == []
+    await other_tab.page.get_by_label("接听").click()
+    await expect(ben.page.locator(".call")).to_have_count(0)
+    for person in (ann, other_tab):
+        await expect(person.page.locator(".call .dim")).to_have_text(re.compile(r"^0:\d\d$"))
+        await person.page.wait_for_function("document.querySelector('.call .theirs').videoWidth > 0")
+    await ann.page.get_by_label("Mute the microphone").click()
+    await ann.page.get_by_label("Turn the camera off").click()
+    own = "[...document.querySelector('.call .own').srcObject.getTracks()].map((one) => one.enabled)"
+    assert await ann.page.evaluate(own) == [False, False]
+    await ann.page.get_by_label("Turn the camera off").click()
+    assert sorted(await ann.page.evaluate(own)) == [False, True]
+
+    # The screen takes the place of the camera, on the other side too, and goes again.
+    camera = await other_tab.page.evaluate(SHAPE)
+    await ann.page.get_by_label("Show your screen").click()
+    await expect(ann.page.locator(".call .own.shares")).to_have_count(1)
+    source = "document.querySelector('.call .own').srcObject.getVideoTracks()[0].getSettings().displaySurface"
+    assert await ann.page.evaluate(source) in ("monitor", "window", "browser")
+    await other_tab.page.wait_for_function(f"() => {SHAPE} !== {camera}")
+    await ann.page.get_by_label("Show your screen").click()
+    await other_tab.page.wait_for_function(f"() => {SHAPE} === {camera}")
+    assert await ann.axe() == []
+    await ann.page.get_by_label("Hang up").click()
+    await expect(other_tab.page.get_by_text("通话已结束")).to_be_visible()
+    for person in (ann, other_tab):
+        await expect(person.page.locator(".call")).to_have_count(0)
+
+    await ann.page.get_by_label("Voice call").click()
+    await expect(other_tab.page.get_by_text("邀请你语音通话")).to_be_visible()
+    await ben.page.get_by_label("拒绝").click()
+    await expect(ann.page.get_by_text("The call is over")).to_be_visible()
+    await expect(other_tab.page.locator(".call")).to_have_count(0)
 
 
 async def test_a_call_in_a_group_from_its_beginning_to_its_end(server: Server, enter: Enter) -> None:
@@ -166,6 +215,51 @@ async def test_calls_that_come_to_nothing_say_so(server: Server, enter: Enter) -
     await ben.page.get_by_label("挂断").click()
     await called(ann, "Voice call, 0:")
     await called(ben, "语音通话，时长 0:")
+
+
+def digest_of(file: Path) -> bytes:
+    return sha256(file.read_bytes()).digest()
+
+
+async def test_files_arrive_as_they_were_sent_both_ways(server: Server, enter: Enter, tmp_path: Path) -> None:
+    ann, ben = await enter(), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    for sender, receiver, size in ((ann, ben, 3_000_000), (ben, ann, 17)):
+        file = tmp_path / f"报告 {size}.bin"
+        file.write_bytes(secrets.token_bytes(size))
+        await sender.page.locator(".composer input[type=file]").set_input_files(file)
+        await sender.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+        async with receiver.page.expect_download() as coming:
+            await receiver.page.locator("a.file", has_text=file.name).click()
+        got = await (await coming.value).path()
+        assert digest_of(got) == digest_of(file)
+
+    picture = tmp_path / "sky.png"
+    Image.new("RGB", (640, 480), "skyblue").save(picture)
+    await ann.page.locator(".composer input[type=file]").set_input_files([picture, picture])
+    await ann.page.locator("dialog").get_by_role("button", name="Send", exact=True).click()
+    await expect(ben.page.locator(".picture .whole")).to_have_count(2)
+    await ben.page.locator(".picture").first.click()
+    await expect(ben.page.locator("dialog").get_by_text("1 / 2")).to_be_visible()
+    await ben.page.keyboard.press("ArrowRight")
+    await expect(ben.page.locator("dialog").get_by_text("2 / 2")).to_be_visible()
+    await ben.page.keyboard.press("Escape")
+
+
+async def test_a_voice_message_is_recorded_and_played(server: Server, enter: Enter) -> None:
+    ann, ben = await enter(permissions=["microphone"]), await enter()
+    await befriend(server, ann, ben)
+    await chat_of(ann, ben)
+    await chat_of(ben, ann)
+    await ann.page.get_by_label("Record a voice message").click()
+    await expect(ann.page.locator(".recording")).to_contain_text("1 s")
+    await ann.page.get_by_label("Send the voice message").click()
+    await expect(ben.page.locator(".voice")).to_contain_text("1 s")
+    await ben.page.wait_for_function(
+        "async () => { const it = document.querySelector('audio'); await it.play(); return it.currentTime > 0; }"
+    )
 
 
 RECORD = """async () => {

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.import_statements import import_statements
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 
@@ -43,10 +45,10 @@ def sources(room: str) -> list[Path]:
 
 def imports(path: Path) -> Iterator[str]:
     """Yield what a module imports, as paths without a suffix: `from a.b import c` gives a/b and a/b/c."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.replace(".", "/") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif node.module:
             module = node.module.replace(".", "/")
             yield module
             yield from (f"{module}/{alias.name}" for alias in node.names)

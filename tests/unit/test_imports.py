@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.import_statements import import_statements
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,10 +20,10 @@ def name_of(path: Path) -> str:
 def imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
     """Yield the modules that a module imports."""
     package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = package[: len(package) - node.level + 1] if node.level else []
             source = ".".join([*above, node.module] if node.module else above)
             for alias in node.names:

@@ -1,5 +1,6 @@
 """Where nothing may be skipped, a test that is fails; but for the one reason that lies in the checkout itself."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ def test_a_skipped_test_fails_unless_the_clone_is_shallow(
         "-p",
         "no:cacheprovider",
         "-p",
+        "xdist",
+        "-p",
         "tools.testing.no_skips",
         "-n",
         workers,
@@ -34,6 +37,7 @@ def test_a_skipped_test_fails_unless_the_clone_is_shallow(
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(test)],
         cwd=ROOT,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # most of their time is to load plugins
         capture_output=True,
         text=True,
         check=False,

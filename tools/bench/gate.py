@@ -99,14 +99,19 @@ def renew(results: Sequence[GateResult], conversions: Mapping[str, float], file:
     file.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2) + b"\n")
 
 
-async def run_gate(data: Path, turns: int = TURNS) -> GateResult:
-    """Measure a new server with the folder `data`. Raises BenchError on wrong delivery or a stall."""
+async def _made_pairs(data: Path) -> tuple[list[BenchDevice], Post]:
+    """Return the devices of PAIRS pairs of made-up users, whose store is in `data`."""
     made = MadeStore(data)
     await made.create()
     made.put_users(range(2 * PAIRS), devices=1)
     post = Post()
     accounts = made.accounts(range(2 * PAIRS))
-    devices = [BenchDevice(number, account, post) for number, account in enumerate(accounts)]
+    return [BenchDevice(number, account, post) for number, account in enumerate(accounts)], post
+
+
+async def run_gate(data: Path, turns: int = TURNS) -> GateResult:
+    """Measure a new server with the folder `data`. Raises BenchError on wrong delivery or a stall."""
+    devices, post = await _made_pairs(data)
     async with all_in_one(data) as server, _echo() as echo:
         pid = server.groups[0].processes[0].pid
         gc.collect()
@@ -135,12 +140,7 @@ async def run_gate(data: Path, turns: int = TURNS) -> GateResult:
 
 async def run_conversions(data: Path, file: Path) -> dict[str, float]:
     """Return how often a new server converts for each message, by function and module. The counter writes `file`."""
-    made = MadeStore(data)
-    await made.create()
-    made.put_users(range(2 * PAIRS), devices=1)
-    post = Post()
-    accounts = made.accounts(range(2 * PAIRS))
-    devices = [BenchDevice(number, account, post) for number, account in enumerate(accounts)]
+    devices, post = await _made_pairs(data)
     async with all_in_one(data, Looks(COUNTER, file)) as server:
         try:
             await connect_devices(server, devices)

@@ -110,20 +110,33 @@ async def run_media(receivers: int, seconds: float) -> MediaResult:
 @asynccontextmanager
 async def media_beside(receivers: int) -> AsyncIterator[None]:
     """Forward to so many receivers in other processes, and print what was forwarded. Raises BenchError."""
-    command = [sys.executable, "-P", "-m", "tools.bench.media", str(receivers)]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, stdin=pipe, stdout=pipe
-    )
-    stdin, stdout = process.stdin, process.stdout
-    assert stdin is not None
-    assert stdout is not None
-    try:
+    async with _running("tools.bench.media", receivers) as (stdin, stdout):
         if not await stdout.readline():
             raise BenchError("the media could not be forwarded")
         yield
         stdin.close()
         print(f"meanwhile {(await stdout.readline()).decode().strip()}", flush=True)
+
+
+@asynccontextmanager
+async def _running(
+    module: str, count: int
+) -> AsyncIterator[tuple[asyncio.StreamWriter, asyncio.StreamReader]]:
+    """Run a module with one argument, and return its input and output. It ends when its input does."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", module, str(count)),
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        stdin=pipe,
+        stdout=pipe,
+        limit=1 << 20,
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    try:
+        yield stdin, stdout
     finally:
         stdin.close()
         await process.wait()
@@ -179,27 +192,16 @@ def _received(sinks: Sequence[MediaPeer]) -> int:
 @asynccontextmanager
 async def _server(room_limit: int) -> AsyncIterator[Any]:
     """Run a media server, and return what asks it."""
-    command = [sys.executable, "-P", "-m", "tools.bench.media_process", str(room_limit)]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, stdin=pipe, stdout=pipe, limit=1 << 20
-    )
-    stdin, stdout = process.stdin, process.stdout
-    assert stdin is not None
-    assert stdout is not None
+    async with _running("tools.bench.media_process", room_limit) as (stdin, stdout):
 
-    async def ask(*call: object) -> Any:
-        stdin.write(orjson.dumps(call) + b"\n")
-        line = await stdout.readline()
-        if not line:
-            raise BenchError("the media server has ended")
-        return orjson.loads(line)
+        async def ask(*call: object) -> Any:
+            stdin.write(orjson.dumps(call) + b"\n")
+            line = await stdout.readline()
+            if not line:
+                raise BenchError("the media server has ended")
+            return orjson.loads(line)
 
-    try:
         yield ask
-    finally:
-        stdin.close()
-        await process.wait()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from fsharechat.store.state import IMPORT_FACT
 from tools.services.catalogue import ServiceSet
 from tools.services.places import ROOT
 from tools.services.process import ProcessIdentity
-from tools.testing.original import connect_mysql, fill_mysql
+from tools.testing.original_forms import connect_mysql, fill_mysql
 
 from .link import BenchError
 from .made import DATABASE

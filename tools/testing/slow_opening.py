@@ -15,14 +15,16 @@ from tools.testing.server import BOUND, until
 async def give_up_while_opening(work: Awaitable[object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancel `work` while a thread opens a file for it, and wait until the thread has done so.
 
-    The test fails if nobody closes the file. The loop runs nothing in threads afterwards.
+    The test fails if nobody closes the file, or if the loop stands still until the file is open. Afterwards the loop
+    runs nothing in threads.
     """
     open_at_once = Path.open
     begun, go_on = threading.Event(), threading.Event()
+    went_on: list[bool] = []
 
     def open_slowly(path: Path, *mode: Any) -> Any:
         begun.set()
-        go_on.wait(BOUND)
+        went_on.append(go_on.wait(BOUND))
         return open_at_once(path, *mode)
 
     with monkeypatch.context() as slow:
@@ -34,4 +36,5 @@ async def give_up_while_opening(work: Awaitable[object], monkeypatch: pytest.Mon
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.get_running_loop().shutdown_default_executor()
+    assert went_on == [True], "the loop waited for the disk"
     gc.collect()  # this warns of a file that nobody closed

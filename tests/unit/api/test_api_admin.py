@@ -9,7 +9,6 @@ from fsharechat.bus import Event, Kick, Presence
 from fsharechat.store import groups
 from fsharechat.store.groups import Info, NewMember
 from roles.api.back_office import ADMIN
-from roles.api.endpoints import Endpoint
 from tests.unit.api.api_kit import KEY, NUMBER, Site
 from tests.unit.api.office_kit import Desk
 
@@ -184,12 +183,13 @@ async def test_what_is_wrong_is_told_by_its_field(
     assert answer.body["message"].startswith(problem)
 
 
-@pytest.mark.parametrize("endpoint", ADMIN, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
-async def test_every_endpoint_needs_the_key(desk: Desk, endpoint: Endpoint) -> None:
-    path = re.sub("{[^}]*}", "x", endpoint.path)
-    for key in (None, "wrong"):
-        desk.key = key
-        assert (await desk.ask(endpoint.method, path)).status == 401
+@pytest.mark.parametrize("shown", [None, "wrong"])
+async def test_every_endpoint_needs_the_key(desk: Desk, shown: str | None) -> None:
+    desk.key = shown
+    for endpoint in ADMIN:
+        path = re.sub("{[^}]*}", "x", endpoint.path)
+        assert (await desk.ask(endpoint.method, path)).status == 401, f"{endpoint.method} {path}"
+        desk.site.now += 3_600_000  # an address may show few wrong keys in a time
 
 
 async def test_what_is_done_is_logged_with_who_asked_and_whom_it_is_about(desk: Desk) -> None:

@@ -18,7 +18,6 @@ from fsharechat.protocol.signals import LoginCode
 from fsharechat.registry.memory import MemoryRegistry
 from fsharechat.store.sqlite import SqliteStore
 from roles.api.back_office import ENDPOINTS
-from roles.api.endpoints import Endpoint
 from roles.group import login
 from tests.unit.api.api_kit import KEY, Site
 
@@ -48,15 +47,15 @@ async def test_a_preflight_of_another_page_is_refused(site: Site) -> None:
         assert "Access-Control-Allow-Origin" not in response.headers
 
 
-@pytest.mark.parametrize("path", sorted({endpoint.path for endpoint in ENDPOINTS}))
-async def test_no_page_may_ask_the_back_office(site: Site, path: str) -> None:
-    for method in ("GET", "POST", "PUT", "DELETE"):
-        headers = {"Origin": ORIGIN, "Access-Control-Request-Method": method}
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_no_page_may_ask_the_back_office(site: Site, method: str) -> None:
+    headers = {"Origin": ORIGIN, "Access-Control-Request-Method": method}
+    for path in sorted({endpoint.path for endpoint in ENDPOINTS}):
         async with site.http.options(path, headers=headers) as response:
-            assert response.status == 403
-            assert "Access-Control-Allow-Origin" not in response.headers
+            assert response.status == 403, path
+            assert "Access-Control-Allow-Origin" not in response.headers, path
         async with site.http.request(method, path, headers={"Origin": ORIGIN}) as response:
-            assert "Access-Control-Allow-Origin" not in response.headers
+            assert "Access-Control-Allow-Origin" not in response.headers, path
 
 
 @pytest.mark.parametrize("body", [{"mobile": "13812345678"}, {"mobile": "x"}, b"no JSON"], ids=str)
@@ -116,15 +115,15 @@ async def test_what_is_nested_deep_is_a_bad_request(site: Site, field: str, deep
     assert [line["event"] for line in site.logs if line["log_level"] == "error"] == []
 
 
-@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if one.body], ids=lambda one: one.path)
-async def test_the_back_office_refuses_what_is_nested_deep(site: Site, endpoint: Endpoint) -> None:
-    assert endpoint.body is not None
-    for field in endpoint.body.model_fields:
+async def test_the_back_office_refuses_what_is_nested_deep(site: Site) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    fields = [(one, field) for one in ENDPOINTS if one.body for field in one.body.model_fields]
+    assert len(fields) > 20
+    for endpoint, field in fields:
         body = b'{"%s": %s}' % (field.encode(), b'{"a":' * 1000 + b"1" + b"}" * 1000)
         path = re.sub(r"\{\w+\}", "ann", endpoint.path)
-        headers = {"Authorization": f"Bearer {KEY}"}
         async with site.http.request(endpoint.method, path, data=body, headers=headers) as response:
-            assert response.status == 400
+            assert response.status == 400, f"{endpoint.path}: {field}"
     assert [line["event"] for line in site.logs if line["log_level"] == "error"] == []
 
 
@@ -151,13 +150,13 @@ ROUTES = sorted(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip"])
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_nothing_is_decompressed_on_any_path(site: Site, method: str, path: str, encoding: str) -> None:
+async def test_nothing_is_decompressed_on_any_path(site: Site, encoding: str) -> None:
     headers = {"Content-Encoding": encoding, "Authorization": f"Bearer {KEY}", "Origin": ORIGIN}
     broken = b"no stream of any kind"  # which who decompresses it finds
-    async with site.http.request(method, path, data=broken, headers=headers) as response:
-        assert response.status == 415
-        assert (await response.json())["code"] == 415
+    for method, path in ROUTES:
+        async with site.http.request(method, path, data=broken, headers=headers) as response:
+            assert response.status == 415, f"{method} {path}"
+            assert (await response.json())["code"] == 415
 
 
 async def test_a_body_that_says_it_is_as_it_is_is_read(site: Site) -> None:

@@ -172,7 +172,10 @@ async def test_a_store_that_cannot_be_reached(peer: FakePeer) -> None:
             await client.media.upload(MediaType.FILE, b"x" * 1_000_000)
 
 
-async def test_an_upload_that_stands_still_ends(peer: FakePeer, store: MediaStore) -> None:
+async def test_an_upload_that_stands_still_ends(
+    peer: FakePeer, store: MediaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "PAUSE_SECONDS", 0.0)
     store.stall = True
     options = replace(FAST, media_timeout=0.1)
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:

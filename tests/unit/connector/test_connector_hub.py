@@ -224,11 +224,12 @@ async def test_a_device_that_has_come_back_meanwhile_stays(make: Make, quick: No
     await until(lambda: connector.rpc.waiting() != [], "not asked")
     device = connector.accept()
     device.send(Signal.CONNECT, connect())
-    asked, connecting = connector.rpc.waiting()
-    assert (asked.method, connecting.method) == (Method.GONE, Method.AUTHENTICATE)
+    *asked, connecting = connector.rpc.waiting()  # the check of fresh devices may ask too
+    assert ({one.method for one in asked}, connecting.method) == ({Method.GONE}, Method.AUTHENTICATE)
     connector.rpc.reverse()
     await connector.rpc.reply(SubSignal.CONNECTION_ACCEPTED, welcome())
-    await connector.rpc.reply(Code.SUCCESS, b'[["anna","phone"]]')
+    for _ in asked:
+        await connector.rpc.reply(Code.SUCCESS, b'[["anna","phone"]]')
     assert (first.transport.closed, device.transport.closed) == (True, False)
 
 

@@ -34,14 +34,14 @@ async def test_an_unknown_method_is_not_implemented(office: Office, method: int)
     assert await office.code("ann", method, b"\xff") == Code.NOT_IMPLEMENTED
 
 
-@pytest.mark.parametrize("method", PARSED)
-async def test_a_body_that_is_not_the_requests_is_invalid_data(office: Office, method: SubSignal) -> None:
-    assert await office.code("ann", method, b"\xff\xff\xff") == Code.INVALID_DATA
+async def test_a_body_that_is_not_the_requests_is_invalid_data(office: Office) -> None:
+    for method in PARSED:
+        assert await office.code("ann", method, b"\xff\xff\xff") == Code.INVALID_DATA, method.name
 
 
-@pytest.mark.parametrize("method", sorted({*PARSED} - ALL_OPTIONAL))
-async def test_a_body_without_its_required_fields_is_invalid_data(office: Office, method: SubSignal) -> None:
-    assert await office.code("ann", method, b"") == Code.INVALID_DATA
+async def test_a_body_without_its_required_fields_is_invalid_data(office: Office) -> None:
+    for method in sorted({*PARSED} - ALL_OPTIONAL):
+        assert await office.code("ann", method, b"") == Code.INVALID_DATA, method.name
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fsharechat.moving.h2_script import H2Script
 from fsharechat.moving.source import Row, SourceError
-from tools.testing.original import H2Form
+from tools.testing.original_forms import H2Form
 
 HEAD = ";             \nCREATE USER IF NOT EXISTS SA SALT '00' HASH '00' ADMIN;            \n"
 TABLE = """CREATE CACHED TABLE PUBLIC.T_THING(

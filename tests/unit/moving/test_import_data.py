@@ -21,7 +21,8 @@ from fsharechat.store.messages import conversation_key
 from fsharechat.store.sqlite import SqliteStore
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Row, Unit
-from tools.testing.original import H2Form, Original, OriginalUser, content_of
+from tools.testing.original import Original, OriginalUser, content_of
+from tools.testing.original_forms import H2Form
 
 
 def test_what_an_import_reads_from_fits_into_the_store() -> None:
