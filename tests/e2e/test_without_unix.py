@@ -16,7 +16,8 @@ import pytest
 import tools.testing.without_unix
 from fsharechat.client import Credentials
 from tools.testing.devices import Handset, log_in
-from tools.testing.original import H2Form, Original
+from tools.testing.original import Original
+from tools.testing.original_forms import H2Form
 from tools.testing.server import BOUND, SUPER_CODE, Server, run_command, until
 
 WITHOUT_UNIX = {
