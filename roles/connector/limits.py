@@ -119,7 +119,7 @@ class BucketTable:
             del self._left[key]
 
 
-class Turns:
+class CallsInTurn:
     """Calls of a kind: one of each device is under way, and MAX_UNDER_WAY in all. The others wait in order.
 
     After an outage all devices connect and read at once. If all these calls were made at once, the last would pass
@@ -181,7 +181,7 @@ class RequestFlow:
         self.limit = RateLimit(limits.requests, limits.follow_ups, limits.seconds)
         self.buckets = BucketTable(limits.seconds)
         self.max_inflight = settings.connector.max_inflight
-        self.connects, self.reads = Turns(), Turns()
+        self.connects, self.reads = CallsInTurn(), CallsInTurn()
         self.inflight = 0
         self.answers = AnswerCounts()
         self.draining = False
