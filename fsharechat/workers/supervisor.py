@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import orjson
 import structlog
@@ -77,7 +78,11 @@ class Worker:
                 process = await asyncio.create_subprocess_exec(
                     *PROGRAM, str(self.number), stdin=theirs.fileno()
                 )
-            return self._failure or _how(await self._end_of(process, link))
+            ended = _how(await self._end_of(process, link))
+            with suppress(TimeoutError):  # what it said last may still be on its way
+                async with asyncio.timeout(END_SECONDS):
+                    await link.gone.wait()
+            return self._failure or ended
         except OSError as error:
             return f"it cannot be started: {error.strerror or error}"
         finally:
