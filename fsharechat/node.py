@@ -24,7 +24,7 @@ from fsharechat.medialink import MediaLink
 from fsharechat.mediaserver import MediaEvents, MediaServer
 from fsharechat.metrics import Labelled, Metrics
 from fsharechat.process import TooFewFiles, raise_open_files
-from fsharechat.registry import Registry, RegistryError
+from fsharechat.registry import Lease, LeaseTaken, Registry, RegistryError
 from fsharechat.renewal import Renewal
 from fsharechat.role import installed
 from fsharechat.rpc import Rpc, RpcError
@@ -225,6 +225,27 @@ class Node:
             except RpcError as error:
                 raise StartError(f"[{section}] {error}") from error
             await asyncio.sleep(WAIT_SECONDS)
+
+    async def lease(self, kind: str, address: str) -> Lease:
+        """Lease the node id of the settings for a role, which others reach at `address`. Raises StartError.
+
+        In a cluster wait for a registry that does not answer.
+        """
+        node = self.settings.node.id
+        while True:
+            try:
+                lease = await self.registry.lease(kind, node, address)
+                break
+            except LeaseTaken as error:
+                raise StartError(f"[node] id: {error}") from error
+            except RegistryError as error:
+                if self.settings.embedded:
+                    raise StartError(f"[registry] {error}") from error
+                log.warning("waiting", section="registry", reason=str(error))
+            await asyncio.sleep(WAIT_SECONDS)
+        self.health.part(f"{kind}'s node id", lease.look)
+        self.status.leases.append(lease)
+        return lease
 
     def _warn_of_media(self) -> None:
         """Warn of defaults of [blobs] that do not suit this deployment."""

@@ -3,7 +3,7 @@
 from fsharechat.errors import StartError, listen_problem
 from fsharechat.node import Node
 from fsharechat.process import raise_open_files
-from fsharechat.registry import Lease, LeaseTaken
+from fsharechat.registry import Lease
 from roles.connector.acceptor import Acceptor
 from roles.connector.certificate import Certificate, CertificateError
 from roles.connector.hub import Hub
@@ -26,13 +26,7 @@ class ConnectorRole:
     async def start(self, node: Node) -> None:
         self._node = node
         settings = node.settings.connector
-        try:
-            lease = await node.registry.lease("connector", node.settings.node.id, _name(node))
-        except LeaseTaken as error:
-            raise StartError(f"[node] id: {error}") from error
-        self._lease = lease
-        node.health.part("connector's node id", lease.look)
-        node.status.leases.append(lease)
+        lease = self._lease = await node.lease("connector", _name(node))
         await node.rpc.wait_ready()
         hub = self._hub = Hub(node.settings, lease, node.rpc, node.bus, raise_open_files())
         await hub.start()

@@ -10,7 +10,7 @@ from fsharechat.codes import CodeError
 from fsharechat.codes.delivery import Delivery
 from fsharechat.errors import StartError, StoreError
 from fsharechat.node import WAIT_SECONDS, Node
-from fsharechat.registry import Lease, LeaseTaken
+from fsharechat.registry import Lease
 from fsharechat.rpc import Rpc
 from fsharechat.status import StatusBook
 from fsharechat.store import imports
@@ -87,20 +87,15 @@ class GroupRole:
         self._node = node
         if problem := imports.unfinished(await node.store.read(imports.begun)):
             raise StartError(f"the store cannot be served from: {problem}")
+        self._lease = await node.lease("group", node.rpc.address)
+        clock = await ServerClock.begin(self._lease, node.store)
+        key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
         try:
-            lease = await node.registry.lease("group", node.settings.node.id, node.rpc.address)
-            self._lease = lease
-            clock = await ServerClock.begin(lease, node.store)
-            key = await node.store.write(user_rows.fact, "token_key", secrets.token_bytes(32))
             self._codes = backends.make_codes(node.settings)
-        except LeaseTaken as error:
-            raise StartError(f"[node] id: {error}") from error
         except CodeError as error:
             raise StartError(str(error)) from error
         if node.settings.codes.super_code:
             log.warning("a super code is set: anybody who knows it can log in as any user")
-        node.health.part("group's node id", lease.look)
-        node.status.leases.append(lease)
         business = Business(
             node.settings,
             node.store,
@@ -117,7 +112,9 @@ class GroupRole:
         calls = Dispatcher(business.services, HANDLERS)
         await business.start(node.registry)
         await node.rpc.serve(calls.call)
-        self._keeper = spawn("group's calls", self._keep_serving(lease, node.store, node.rpc, clock, calls))
+        self._keeper = spawn(
+            "group's calls", self._keep_serving(self._lease, node.store, node.rpc, clock, calls)
+        )
         presence = business.whereabouts.table
         node.metrics.gauge("devices_known", "Devices that are online, anywhere.", lambda: len(presence))
         node.metrics.gauge(

@@ -9,7 +9,7 @@ from fsharechat.errors import StartError, listen_problem
 from fsharechat.health import Finding
 from fsharechat.mediaserver import MediaEvents
 from fsharechat.node import Node
-from fsharechat.registry import Lease, LeaseTaken
+from fsharechat.registry import Lease
 from fsharechat.settings_schema import WILDCARDS, MediaSettings
 from roles.media.kurento import KurentoServer
 from roles.media.sfu import Limits, Sfu
@@ -43,13 +43,7 @@ class MediaRole:
         await server.open()
         await node.media_link.serve(server)
         if not node.settings.embedded:
-            try:
-                lease = await node.registry.lease(self.name, node.settings.node.id, node.media_link.address)
-            except LeaseTaken as error:
-                raise StartError(f"[node] id: {error}") from error
-            self._lease = lease
-            node.health.part("media's node id", lease.look)
-            node.status.leases.append(lease)
+            self._lease = await node.lease(self.name, node.media_link.address)
         node.health.part("media", self._look)
         _count(node, server)
 
