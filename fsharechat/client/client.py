@@ -123,7 +123,7 @@ class Client:
             on_notice=self._take_notice,
             on_event=self._events.offer,
         )
-        self._outbox = Outbox(self.user_id, self.request, lambda: self._link.ended, self.options)
+        self._outbox = Outbox(self.user_id, self._request_in_turn, self._link, self.options)
         self.groups = ClientGroups(self.request)
         self.devices = UserDevices(self.request)
         self.settings = UserSettings(self.request)
@@ -240,13 +240,19 @@ class Client:
         default `Options.request_timeout`) covers both. Raises, before anything is sent, ValueError when the body is
         incomplete or the transport does not have the request, and TooLarge beyond `Options.max_request`.
         """
+        return await self._request_in_turn(sub_signal, body, within)
+
+    async def _request_in_turn(
+        self, sub_signal: SubSignal, body: Body, within: float | None = None, turn: int | None = None
+    ) -> Body:
+        """Send a request. `turn` is that of Link.wait_up."""
         seconds = self.options.request_timeout if within is None else within
-        connection = self._link.connection
+        connection = self._link.free
         if connection is None:
             self._addresses.check(sub_signal, body)
             loop = asyncio.get_running_loop()
             started = loop.time()
-            connection = await self._link.wait_up(seconds)
+            connection = await self._link.wait_up(seconds, turn)
             seconds -= loop.time() - started
         return await connection.request(sub_signal, body, seconds)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from bisect import insort
 from collections.abc import Callable, Coroutine, Iterable
+from itertools import count
 from typing import Any
 
 from fsharechat.client.connection import Connection
@@ -36,15 +38,20 @@ class Link:
         self._on_notice = on_notice
         self._on_event = on_event
         self._connection: Connection | None = None
-        self._changed = (
-            asyncio.Event()
-        )  # set while there is a connection, and for ever when there will be none
+        self._turns = count()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        """Who waits for a connection, or goes on in a moment, by their turns."""
         self._ended: BaseException | None = None
 
     @property
     def connection(self) -> Connection | None:
         """The present connection, if there is one."""
         return self._connection
+
+    @property
+    def free(self) -> Connection | None:
+        """The present connection, if nobody else goes on with it first: then `wait_up`."""
+        return None if self._waiting else self._connection
 
     @property
     def ended(self) -> bool:
@@ -84,31 +91,54 @@ class Link:
             log.info("connecting again in %.2f s: %s", delay, reason)
             await asyncio.sleep(delay)
 
-    async def wait_up(self, within: float | None) -> Connection:
+    def next_turn(self) -> int:
+        """Return a turn, for `wait_up`: later ones are higher."""
+        return next(self._turns)
+
+    async def wait_up(self, within: float | None, turn: int | None = None) -> Connection:
         """Return the connection. Wait for it, at most `within` seconds (None: for ever).
 
-        Waiting callers go on in their order. Raises Disconnected, or the error that ended the link.
+        Waiting callers go on by their turns, None is the last one. So what lost its connection goes before what was
+        asked later, and has waited longer. Raises Disconnected, or the error that ended the link.
         """
+        if self._connection is not None and not self._waiting:
+            return self._connection
         try:
             async with asyncio.timeout(within):
-                while self._connection is None:
-                    if self._ended is not None:
-                        raise self._ended
-                    await self._changed.wait()
+                return await self._wait_up(self.next_turn() if turn is None else turn)
         except TimeoutError:
             raise Disconnected(f"no connection in {within:g} s") from None
-        return self._connection
+
+    async def _wait_up(self, turn: int) -> Connection:
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._ended is not None:
+                raise self._ended
+            waiting = turn, loop.create_future()
+            insort(self._waiting, waiting, key=lambda one: one[0])
+            if self._connection is not None:
+                loop.call_soon(_go_on, waiting[1])  # behind those that go on in this turn of the loop
+            try:
+                await waiting[1]
+            finally:
+                self._waiting.remove(waiting)
+            if self._connection is not None:
+                return self._connection
 
     def end(self, failure: BaseException | None) -> None:
         """Tell waiting callers that there will be no connection."""
         self._ended = failure or Closed("the client is closed")
-        self._changed.set()
+        self._let_go_on()
+
+    def _let_go_on(self) -> None:
+        for _, waits in self._waiting:
+            _go_on(waits)
 
     async def _stay(self, connection: Connection, ack: pb.ConnectAckPayload) -> Disconnected:
         """Serve a connection to its end and return the reason."""
         if not connection.ended:  # it may have ended right after the CONNECT_ACK
             self._connection = connection
-            self._changed.set()
+            self._let_go_on()
         self._on_event(Connected(ack))
         reason = await _first_disconnect(
             connection.wait_lost(), connection.stay_alive(), *self._serve(connection, ack)
@@ -118,7 +148,11 @@ class Link:
 
     def _down(self) -> None:
         self._connection = None
-        self._changed.clear()
+
+
+def _go_on(waits: "asyncio.Future[None]") -> None:
+    if not waits.done():
+        waits.set_result(None)
 
 
 async def _first_disconnect(*work: Coroutine[Any, Any, None]) -> Disconnected:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from struct import unpack
 
 from fsharechat.client.errors import (
@@ -13,9 +13,10 @@ from fsharechat.client.errors import (
     SendUnconfirmed,
     TooOften,
 )
+from fsharechat.client.link import Link
 from fsharechat.client.models import SentMessage
 from fsharechat.client.options import Backoff, Options
-from fsharechat.client.transport import Body, SendRequest
+from fsharechat.client.transport import Body
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 
@@ -62,12 +63,16 @@ class Pacer:
 MAX_LOCAL_ID = (1 << 63) - 1
 
 
+RequestInTurn = Callable[[SubSignal, Body, float, int], Awaitable[Body]]
+"""Sends a request: its body, how long it may take (s), and its turn (Link.wait_up). Raises as Client.request."""
+
+
 class Outbox:
-    def __init__(self, me: str, request: SendRequest, ended: Callable[[], bool], options: Options) -> None:
-        """`request` is Client.request. `ended` tells whether there will be no connection any more."""
+    def __init__(self, me: str, request: RequestInTurn, link: Link, options: Options) -> None:
+        """`request` is that of the client, over the link."""
         self._me = me
         self._request = request
-        self._ended = ended
+        self._link = link
         self._options = options
         # A random start keeps the local ids of two devices, or two runs, different. The server takes a message with
         # the local id of an earlier one of the same user for a resend.
@@ -119,16 +124,17 @@ class Outbox:
         deadline = loop.time() + seconds
         refusal: RequestError | None = None
         unexplained = 0
+        turn = self._link.next_turn()
         await self.take_turn(seconds)
         while (left := deadline - loop.time()) > 0:
             try:
-                reply = await self._request(SubSignal.MS, message, within=min(left, options.request_timeout))
+                reply = await self._request(SubSignal.MS, message, min(left, options.request_timeout), turn)
                 return _receipt(reply)
             except RequestTimeout:
                 refusal = None
             except Disconnected:
                 refusal = None
-                if self._ended():
+                if self._link.ended:
                     raise
             except RequestError as error:
                 if error.code is None:

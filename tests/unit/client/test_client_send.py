@@ -88,6 +88,29 @@ async def test_resends_keep_the_order(peer: FakePeer) -> None:
     assert texts == [str(n) for n in range(20)] * 2
 
 
+async def test_what_lost_its_connection_goes_before_what_is_sent_in_that_moment(peer: FakePeer) -> None:
+    peer.rule = lambda sub, body: IGNORE
+    client = Client(CREDENTIALS, tcp=peer.tcp, options=FAST)
+    down, late = client._link._down, iter(["late"])
+    sends: list[asyncio.Task[object]] = []
+
+    def lost() -> None:
+        down()
+        # It waits for a connection before the resends know that they need one.
+        sends.extend(asyncio.ensure_future(client.send(FRIEND, text)) for text in late)
+
+    client._link._down = lost  # type: ignore[method-assign]
+    async with client:
+        sends.extend(asyncio.ensure_future(client.send(FRIEND, str(n))) for n in range(5))
+        await peer.until(lambda: len(peer.asked(SubSignal.MS)) == 5)
+        peer.rule = lambda sub, body: None
+        peer.session.drop()
+        await peer.until(lambda: len(sends) == 6)
+        await asyncio.gather(*sends)
+    texts = [message.content.searchable_content for message in peer.asked(SubSignal.MS)]
+    assert texts == ["0", "1", "2", "3", "4"] * 2 + ["late"]
+
+
 async def test_a_send_found_in_the_inbox_needs_no_other_answer(peer: FakePeer) -> None:
     def rule(sub: SubSignal, body: object) -> Answer | None:
         if sub is SubSignal.MS:
