@@ -67,6 +67,10 @@ class Proxy:
         except OSError:  # nobody is there
             writer.transport.abort()
             return
+        if self.refusing:  # it was cut meanwhile
+            writer.transport.abort()
+            back.transport.abort()
+            return
         for source, sink, gates in (
             (reader, back, (self._moving,)),
             (there, writer, (self._moving, self._answering)),
