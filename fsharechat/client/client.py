@@ -123,7 +123,7 @@ class Client:
             on_notice=self._take_notice,
             on_event=self._events.offer,
         )
-        self._outbox = Outbox(self.user_id, self._request_in_turn, self._link, self.options)
+        self._outbox = Outbox(self.user_id, self.request, self._link, self.options)
         self.groups = ClientGroups(self.request)
         self.devices = UserDevices(self.request)
         self.settings = UserSettings(self.request)
@@ -232,20 +232,17 @@ class Client:
             raise RuntimeError("the events go to on_event")
         return self._events
 
-    async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
+    async def request(
+        self, sub_signal: SubSignal, body: Body, *, within: float | None = None, turn: int | None = None
+    ) -> Body:
         """Send any request of contract.md section 7: its TCP message, over either transport.
 
         Returns the reply's message where the contract names one, else bytes (MS: id and time; UP: the version;
         GC over TCP: the group id; others empty). Waits for a connection when there is none; `within` (seconds,
         default `Options.request_timeout`) covers both. Raises, before anything is sent, ValueError when the body is
         incomplete or the transport does not have the request, and TooLarge beyond `Options.max_request`.
+        `turn` is the place among those that wait (`Link.next_turn`); without one it is the last.
         """
-        return await self._request_in_turn(sub_signal, body, within)
-
-    async def _request_in_turn(
-        self, sub_signal: SubSignal, body: Body, within: float | None = None, turn: int | None = None
-    ) -> Body:
-        """Send a request. `turn` is that of Link.wait_up."""
         seconds = self.options.request_timeout if within is None else within
         connection = self._link.free
         if connection is None:

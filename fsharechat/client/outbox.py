@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from struct import unpack
+from typing import Protocol
 
 from fsharechat.client.errors import (
     Disconnected,
@@ -63,8 +63,10 @@ class Pacer:
 MAX_LOCAL_ID = (1 << 63) - 1
 
 
-RequestInTurn = Callable[[SubSignal, Body, float, int], Awaitable[Body]]
-"""Sends a request: its body, how long it may take (s), and its turn (Link.wait_up). Raises as Client.request."""
+class RequestInTurn(Protocol):
+    """`Client.request`."""
+
+    async def __call__(self, sub_signal: SubSignal, body: Body, *, within: float, turn: int) -> Body: ...
 
 
 class Outbox:
@@ -128,8 +130,8 @@ class Outbox:
         await self.take_turn(seconds)
         while (left := deadline - loop.time()) > 0:
             try:
-                reply = await self._request(SubSignal.MS, message, min(left, options.request_timeout), turn)
-                return _receipt(reply)
+                within = min(left, options.request_timeout)
+                return _receipt(await self._request(SubSignal.MS, message, within=within, turn=turn))
             except RequestTimeout:
                 refusal = None
             except Disconnected:

@@ -61,7 +61,7 @@ class Sender:
 
     @property
     def resent(self) -> int:
-        return self.device.asked.total() - len(self.device.asked)
+        return self.device.resent
 
     @property
     def found(self) -> int:

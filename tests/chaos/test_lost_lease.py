@@ -62,8 +62,10 @@ class Recorder(Handset):
 
     ids_given: list[int]
 
-    async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
-        reply = await super().request(sub_signal, body, within=within)
+    async def request(
+        self, sub_signal: SubSignal, body: Body, *, within: float | None = None, turn: int | None = None
+    ) -> Body:
+        reply = await super().request(sub_signal, body, within=within, turn=turn)
         if sub_signal is SubSignal.MS and isinstance(reply, bytes):
             self.ids_given.append(int.from_bytes(reply[:8], "big"))
         return reply

@@ -125,12 +125,14 @@ class SwarmMember(Client):
             seconds = READ_SECONDS
         await self._say_read()
 
-    async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
+    async def request(
+        self, sub_signal: SubSignal, body: Body, *, within: float | None = None, turn: int | None = None
+    ) -> Body:
         if isinstance(body, pb.Message) and sub_signal is SubSignal.MS:
             self._attempts[body.local_message_id] += 1
             if self._attempts[body.local_message_id] > 1:
                 self._ledger.resent.append(time.monotonic())
-        return await super().request(sub_signal, body, within=within)
+        return await super().request(sub_signal, body, within=within, turn=turn)
 
     async def go_home(self) -> None:
         """Leave a foreign connector. The way back is through the list of addresses."""

@@ -54,15 +54,23 @@ class Handset(Client):
             options=options,
         )
 
-    async def request(self, sub_signal: SubSignal, body: Body, *, within: float | None = None) -> Body:
+    async def request(
+        self, sub_signal: SubSignal, body: Body, *, within: float | None = None, turn: int | None = None
+    ) -> Body:
         if not isinstance(body, pb.Message) or sub_signal is not SubSignal.MS:
-            return await super().request(sub_signal, body, within=within)
+            return await super().request(sub_signal, body, within=within, turn=turn)
         self.asked[body.local_message_id] += 1
         try:
-            return await super().request(sub_signal, body, within=within)
+            return await super().request(sub_signal, body, within=within, turn=turn)
         except RequestError as error:
             self.refused[error.code] += 1
             raise
+
+    @property
+    def resent(self) -> int:
+        """How many requests were sends that were sent again. The device has sent something."""
+        assert self.asked, "its sends are not counted"
+        return self.asked.total() - len(self.asked)
 
     def _serve(self, connection: Connection, ack: pb.ConnectAckPayload) -> list[Coroutine[Any, Any, None]]:
         ask = connection.request
