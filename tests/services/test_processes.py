@@ -4,13 +4,16 @@ import os
 import socket
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tools.services import __main__ as command_line
 from tools.services import catalogue, install, places, process
 from tools.services.catalogue import SERVICES, ServiceSet, set_name
+from tools.services.command import EXIT_UNAVAILABLE
 from tools.services.errors import ServicesError, Unavailable
 from tools.services.service import Daemon, Say, port_is_free
 
@@ -197,6 +200,26 @@ def test_an_unknown_service_is_named(sets: Path) -> None:
         one.service("mongodb")
     with pytest.raises(ServicesError, match="has no service 'kafka'; it has none"):
         one.daemons("kafka")
+
+
+def test_programs_are_installed_and_nothing_is_started(
+    sets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise Unavailable("java: not installed")
+
+    for kind in SERVICES:
+        monkeypatch.setattr(kind, "install", lambda it, _: installed.append(it.name))
+    assert command_line.install(Namespace(set="one", names=[])) == 0
+    assert installed == [kind.name for kind in SERVICES]
+    installed.clear()
+    monkeypatch.setattr(catalogue.Kafka, "install", refuse)
+    assert command_line.install(Namespace(set="one", names=["kafka", "minio"])) == EXIT_UNAVAILABLE
+    assert installed == ["minio"]
+    assert "java: not installed" in capsys.readouterr().err
+    assert list(sets.iterdir()) == [], "no set is made"
 
 
 def test_who_is_not_root_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

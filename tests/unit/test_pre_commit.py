@@ -21,15 +21,19 @@ def test_the_lint_step_is_all_of_the_test_script_but_the_tests(tmp_path: Path) -
     # The script with its own stages, which say what they are in place of doing it.
     body = script.partition("selected=$#")[2]
     stages.write_text(
-        f'stage() {{ echo "$1" >> "{called}"; }}\nfailed=0 summary= fast=$FAST lint=$LINT\n{body}'
+        f'stage() {{ echo "$1" >> "{called}"; }}\nbeside() {{ echo "beside: $*" >> "{called}"; }}\n'
+        f"failed=0 summary= fast=$FAST lint=$LINT selected=$SELECTED\n{body}"
     )
-    for fast, lint, wanted in (
-        ("", "1", []),
-        ("1", "", ["web pages", "fast tests"]),
-        ("", "", ["web pages", "fast tests", "slow tests"]),
+    programs = "beside: scripts/services install"
+    for fast, lint, selected, first, wanted in (
+        ("", "1", "0", [], []),
+        ("1", "", "0", [], ["web pages", "fast tests"]),
+        ("", "", "0", [programs], ["web pages", "fast tests", "slow tests"]),
+        ("", "", "1", [], ["web pages", "fast tests", "slow tests"]),
     ):
         called.unlink(missing_ok=True)
-        subprocess.run(["sh", stages], env={"FAST": fast, "LINT": lint}, check=True, capture_output=True)
+        given = {"FAST": fast, "LINT": lint, "SELECTED": selected}
+        subprocess.run(["sh", stages], env=given, check=True, capture_output=True)
         others = [] if fast else ["mypy for win32", "mypy for darwin"]
         always = ["ruff format", "ruff check", "mypy", *others, "web client"]
-        assert called.read_text().splitlines() == [*always, *wanted]
+        assert called.read_text().splitlines() == [*first, *always, *wanted]

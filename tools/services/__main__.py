@@ -41,6 +41,11 @@ def up(arguments: argparse.Namespace) -> int:
         ]
         chosen.save()
         _start(installed, errors)
+    return _reported(errors)
+
+
+def _reported(errors: list[ServicesError]) -> int:
+    """Print the errors, and return the exit code that says the same."""
     for error in errors:
         print(f"scripts/services: {error}", file=sys.stderr)
     if errors:
@@ -75,6 +80,14 @@ def _start(services: list[Service], errors: list[ServicesError]) -> None:
         except BaseException:
             cancelled.set()
             raise
+
+
+def install(arguments: argparse.Namespace) -> int:
+    """Install the programs of services, those of all if none is named, and start nothing. All sets share them."""
+    chosen = ServiceSet(arguments.set, port=0)
+    errors: list[ServicesError] = []
+    _install([chosen.service(name) for name in arguments.names or [kind.name for kind in SERVICES]], errors)
+    return _reported(errors)
 
 
 def down(arguments: argparse.Namespace) -> int:
@@ -204,6 +217,8 @@ def _arguments() -> argparse.Namespace:
 
     new = command(up, "start services, and wait until they are ready; missing programs are installed")
     new.add_argument("names", nargs="*", metavar="NAME", help=f"{names}; without: {', '.join(DEFAULT)}")
+    new = command(install, "install the programs of services, and start nothing")
+    new.add_argument("names", nargs="*", metavar="NAME", help=f"{names}; without: all")
     new = command(down, "stop all of a set, and remove its data")
     new.add_argument("--keep", action="store_true", help="keep the data and the ports")
     new = command(status, "show the services and their ports; exit code 0 if all are ready")
