@@ -7,8 +7,8 @@ pytest.register_assert_rewrite("tests")
 pytest_plugins = [
     "tools.testing.services",
     "tools.testing.cluster",
+    "tools.testing.full_disk",  # before machines, which have it imported
     "tools.testing.machines",
-    "tools.testing.full_disk",
     "tools.testing.real_rows",
     "tools.testing.sqlite",
 ]

@@ -57,9 +57,14 @@ class Circle:
         owner, *others = self.members
         self._id = await owner.groups.create("circle", [one.user_id for one in others])
 
+    @property
+    def writers(self) -> Sequence[Handset]:
+        """Those members who write. The others send nothing."""
+        return self.members[:2]
+
     async def chat(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for writer in self.members[:2]:
+            for writer in self.writers:
                 tasks.create_task(self._write(writer, stop))
 
     async def _write(self, writer: Handset, stop: asyncio.Event) -> None:

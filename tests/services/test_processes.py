@@ -15,6 +15,7 @@ from tools.services import catalogue, install, places, process
 from tools.services.catalogue import SERVICES, ServiceSet, set_name
 from tools.services.command import EXIT_UNAVAILABLE
 from tools.services.errors import ServicesError, Unavailable
+from tools.services.kafka import Kafka
 from tools.services.service import Daemon, Say, port_is_free
 
 
@@ -215,7 +216,7 @@ def test_programs_are_installed_and_nothing_is_started(
     assert command_line.install(Namespace(set="one", names=[])) == 0
     assert installed == [kind.name for kind in SERVICES]
     installed.clear()
-    monkeypatch.setattr(catalogue.Kafka, "install", refuse)
+    monkeypatch.setattr(Kafka, "install", refuse)
     assert command_line.install(Namespace(set="one", names=["kafka", "minio"])) == EXIT_UNAVAILABLE
     assert installed == ["minio"]
     assert "java: not installed" in capsys.readouterr().err

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.cluster.machines import Machines
+from tools.services import process
 from tools.services.places import ROOT
 from tools.testing.cluster import SETTINGS, LiveCluster, take_down_old_clusters
 from tools.testing.command import UNAVAILABLE, check
@@ -37,6 +39,15 @@ class LiveMachines(LiveCluster):
         """Restart the roles of a machine from a source tree; it runs this tree from now on. Its services go on."""
         super().replace(name, tree)
         self._info = self.info()
+
+    def terminate(self, name: str) -> None:
+        """End a process by SIGTERM, also while a command waits until it is ready."""
+        it = Machines.load(self.name)
+        assert it is not None
+        (one,) = it.parted([name])[1]
+        identity = one.running
+        assert identity is not None, f"{name} has ended by itself"
+        process.terminate(identity, one.stop_seconds)
 
     async def until_well(self) -> None:
         """Wait until all processes are ready, and all machines are whole."""
