@@ -88,7 +88,7 @@ class RpcListener:
         connected.setblocking(False)
         task = spawn("rpc port", self._shake_hands(connected))
         self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        task.add_done_callback(partial(self._shaken, connected))
 
     def _accept_again(self) -> None:
         if self._listener is not None:
@@ -101,15 +101,18 @@ class RpcListener:
             reason = await self._open(connected)
         except OSError as error:  # it left, perhaps because it only tested whether the port is open
             log.debug("an rpc connection ended at its handshake", peer=peer, reason=str(error))
-        except BaseException:
-            connected.close()
-            raise
         else:
             if not reason:
                 return
         connected.close()
         if reason:
             log.warning("rpc connection closed", peer=peer, reason=reason)
+
+    def _shaken(self, connected: socket.socket, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
+        # A task that is cancelled before its first step does not run at all: it closes nothing itself.
+        if task.cancelled() or task.exception() is not None:
+            connected.close()
 
     async def _open(self, connected: socket.socket) -> str:
         """Open the connection. Return "", or why it is refused. Raises OSError if the caller left before."""

@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -122,7 +123,7 @@ class Acceptor:
             else:
                 task = spawn("a connection's begin", self._begin(connected, visit))
                 self._beginning.add(task)
-                task.add_done_callback(self._beginning.discard)
+                task.add_done_callback(partial(self._begun, connected, visit))
 
     def _wait(self, listening: socket.socket) -> None:
         """Accept again in a while. Until then the readable socket must not wake the loop."""
@@ -135,6 +136,13 @@ class Acceptor:
 
         retry = loop.call_later(RETRY_SECONDS, again)
         self._retries.add(retry)
+
+    def _begun(self, connected: socket.socket, visit: Visit, task: asyncio.Task[None]) -> None:
+        self._beginning.discard(task)
+        # A task that is cancelled before its first step does not run at all: it ends nothing itself.
+        if task.cancelled():
+            visit.ended()
+            connected.close()
 
     async def _begin(self, connected: socket.socket, visit: Visit) -> None:
         begun = False

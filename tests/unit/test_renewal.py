@@ -17,6 +17,7 @@ from fsharechat.store.mysql_connection import Hosts
 from fsharechat.tls import TlsError
 from tools.services.certificates import Authority
 from tools.testing.server import BOUND
+from tools.wire.port import StreamPort
 
 Made = tuple[ssl.SSLContext, Callable[[], float | None]]
 
@@ -44,21 +45,21 @@ class Service:
         self._context.load_cert_chain(*pair)
 
     async def __aenter__(self) -> "Service":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        self._port = StreamPort(self._serve, self._context)
+        await self._port.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+        await self._port.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         subject = dict(part[0] for part in writer.get_extra_info("peercert")["subject"])
         self.shown.append(subject["commonName"])
         while line := await reader.readline():
             writer.write(line)
-        writer.close()
 
     async def connect(self, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        port = self._server.sockets[0].getsockname()[1]
+        port = int(self._port.address.rpartition(":")[2])
         return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
 
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+from tools.wire.port import StreamPort
+
 
 class Proxy:
     """Forwards connections to `target` (host:port) until it is told otherwise."""
@@ -13,8 +15,7 @@ class Proxy:
         self._target = target.rpartition(":")
         self._moving, self._answering = asyncio.Event(), asyncio.Event()
         self.go()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._port = StreamPort(self._forward)
         self._writers: set[asyncio.StreamWriter] = set()
         self.refusing = False
         self.connections = 0
@@ -25,9 +26,7 @@ class Proxy:
 
     async def open(self) -> str:
         """Return the address to connect to."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        host, port = self._server.sockets[0].getsockname()
-        self.address = f"{host}:{port}"
+        self.address = await self._port.open()
         return self.address
 
     def cut(self, refuse: bool = True) -> None:
@@ -50,35 +49,33 @@ class Proxy:
         self._answering.set()
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
         self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._port.close()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         if self.refusing:
             writer.transport.abort()
             return
+        self._writers.add(writer)
         try:
             there, back = await asyncio.open_connection(self._target[0], int(self._target[2]))
         except OSError:  # nobody is there
             writer.transport.abort()
             return
-        if self.refusing:  # it was cut meanwhile
-            writer.transport.abort()
+        finally:
+            self._writers.discard(writer)
+        self._writers |= {writer, back}
+        if writer.transport.is_closing():  # it was cut meanwhile
             back.transport.abort()
-            return
-        for source, sink, gates in (
-            (reader, back, (self._moving,)),
-            (there, writer, (self._moving, self._answering)),
-        ):
-            self._writers.add(sink)
-            task = asyncio.create_task(self._move(source, sink, gates))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        try:
+            await asyncio.gather(
+                self._move(reader, back, (self._moving,)),
+                self._move(there, writer, (self._moving, self._answering)),
+            )
+        finally:
+            back.close()
+            self._writers -= {writer, back}
 
     async def _move(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gates: Sequence[asyncio.Event]

@@ -5,6 +5,8 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from tools.wire.port import StreamPort
+
 SEGMENT = 1460
 """The data in a packet of 1,500 bytes. With loopback's own 65,536 the kernel takes far more at once."""
 
@@ -24,7 +26,11 @@ async def connected(dialled: socket.socket, host: str, port: int) -> socket.sock
     """Connect a socket with a small receive buffer."""
     dialled.setblocking(False)
     dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    await asyncio.get_running_loop().sock_connect(dialled, (host, port))
+    try:
+        await asyncio.get_running_loop().sock_connect(dialled, (host, port))
+    except BaseException:
+        dialled.close()
+        raise
     return dialled
 
 
@@ -36,31 +42,20 @@ async def slow_line(address: str, bits_per_second: float, dial: Dial = _dial) ->
     `dial` connects to the server.
     """
     host, _, port = address.rpartition(":")
-    lines: set[asyncio.Task[None]] = set()
-    ends: list[asyncio.StreamWriter] = []
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        lines.add(task)
         far_reader, far_writer = await asyncio.open_connection(sock=await dial(host, int(port)), limit=_STEP)
-        ends.extend((writer, far_writer))
-        await asyncio.gather(
-            _carry(reader, far_writer, 0),
-            _carry(far_reader, writer, 8 / bits_per_second),
-        )
-        for end in (writer, far_writer):
-            end.transport.abort()
+        try:
+            await asyncio.gather(
+                _carry(reader, far_writer, 0),
+                _carry(far_reader, writer, 8 / bits_per_second),
+            )
+        finally:
+            for end in (writer, far_writer):
+                end.transport.abort()
 
-    server = await asyncio.start_server(connect, "127.0.0.1", 0)
-    try:
-        near_host, near_port = server.sockets[0].getsockname()
-        yield f"{near_host}:{near_port}"
-    finally:
-        server.close()
-        for end in ends:
-            end.transport.abort()
-        await asyncio.gather(*lines)
+    async with StreamPort(connect) as line:
+        yield line.address
 
 
 async def narrow_socket(address: str) -> socket.socket:

@@ -166,6 +166,16 @@ async def test_closing_ends_handshakes(tls: tuple[ssl.SSLContext, ssl.SSLContext
             assert await reader.read() == b""
 
 
+async def test_closing_ends_a_connection_that_was_accepted_just_now() -> None:
+    async with serving() as port:
+        with socket.create_connection(("127.0.0.1", port.number), timeout=10) as client:
+            port.acceptor._accept(port.acceptor._listening[0])
+            assert port.admission.connections == 1
+            await port.acceptor.close()  # before the connection's task has run for the first time
+            assert port.admission.connections == 0
+            assert client.recv(1) == b""
+
+
 async def test_connections_are_accepted_again_when_files_may_be_opened_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

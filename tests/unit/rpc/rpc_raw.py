@@ -9,6 +9,7 @@ from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, codec
 from fsharechat.rpc.codec import NEWEST
 from tests.unit.rpc.rpc_cluster import SECRET
+from tools.wire.port import StreamPort
 
 
 class Raw:
@@ -84,21 +85,15 @@ class RawCallees:
     """A port whose connections the test answers."""
 
     def __init__(self) -> None:
-        self._server: asyncio.Server | None = None
+        self._port = StreamPort(self._serve)
         self._arrived: asyncio.Queue[Raw] = asyncio.Queue()
-        self._all: list[Raw] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.address = await self._port.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for raw in self._all:
-            raw.close()
-        await asyncio.gather(*(raw.closed() for raw in self._all))
+        await self._port.close()
 
     async def next(self) -> Raw:
         """Return the next connection that is made."""
@@ -115,7 +110,6 @@ class RawCallees:
         raw.writer.write(codec.encode_notice(codec.ServiceNotice.SERVING))
         return raw
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raw = Raw(reader, writer)
-        self._all.append(raw)
-        self._arrived.put_nowait(raw)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._arrived.put_nowait(Raw(reader, writer))
+        await asyncio.Event().wait()  # the test reads and writes, until the port is closed

@@ -1,6 +1,7 @@
 """Calls over TLS: between processes with certificates of one authority, and no others."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -20,6 +21,7 @@ from fsharechat.tls import TlsError
 from tests.unit.rpc.rpc_cluster import PATIENT, SECRET, Cluster, process_tls, until
 from tests.unit.rpc.rpc_kit import call, echo
 from tools.services.certificates import Authority
+from tools.wire.port import StreamPort
 
 Test = Callable[..., Coroutine[Any, Any, None]]
 
@@ -171,21 +173,26 @@ async def test_who_stands_between_with_a_certificate_of_the_authority_proves_not
     async def move(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             writer.write(data)
-        writer.close()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(
             host, int(port), ssl=context(ssl.PROTOCOL_TLS_CLIENT), server_hostname=host
         )
-        await asyncio.gather(move(reader, back), move(there, writer), return_exceptions=True)
+        ways = [asyncio.create_task(move(reader, back)), asyncio.create_task(move(there, writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            back.transport.abort()
 
-    server = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context(ssl.PROTOCOL_TLS_SERVER))
-    await cluster.announce(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    with capture_logs() as logs:
-        await cluster.caller()
-        await until(lambda: bool(reason(logs, "group process not reached")))
-    assert "cluster secret" in reason(logs, "group process not reached")
-    server.close()
+    async with StreamPort(relay, context(ssl.PROTOCOL_TLS_SERVER)) as middle:
+        await cluster.announce(middle.address)
+        with capture_logs() as logs:
+            await cluster.caller()
+            await until(lambda: bool(reason(logs, "group process not reached")))
+        assert "cluster secret" in reason(logs, "group process not reached")
 
 
 @on_both_loops
@@ -228,6 +235,21 @@ async def test_connections_without_a_handshake_do_not_outlive_the_process(
     await asyncio.wait_for(group.close(), 10)
     assert await asyncio.wait_for(reader.read(), 10) == b""
     writer.close()
+
+
+@on_both_loops
+async def test_a_connection_that_was_accepted_just_now_does_not_outlive_the_port(
+    cluster: Cluster, authority: Authority
+) -> None:
+    cluster.tls = process_tls(authority)
+    group = await cluster.group()
+    host, _, port = group.address.rpartition(":")
+    gate = group._server._gate
+    assert gate is not None
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        gate._accept()
+        await gate.close()  # before the handshake's task has run for the first time
+        assert client.recv(1) == b""
 
 
 @on_both_loops
