@@ -8,7 +8,7 @@ class Trouble(StrEnum):
     """Why such a login failed. Pages and clients have a sentence for each."""
 
     AWAY = "away"
-    """The provider does not answer, or not as a provider."""
+    """The provider does not answer, or its answer is not that of a provider."""
     BUSY = "busy"
     """Too many such logins at once."""
     EXPIRED = "expired"
@@ -30,9 +30,9 @@ class OidcError(Exception):
 
 
 class OidcAccount(NamedTuple):
-    """An account of a provider: who it is for ever, and what the provider says of it.
+    """An account of a provider. `issuer` and `subject` never change. The rest is what the provider says of it now.
 
-    `email` and `number` are in the form that is kept (login_numbers.py), and empty unless the provider has verified
+    `email` and `number` are in the form of the store (login_numbers.py). They are "" unless the provider has verified
     them.
     """
 

@@ -1,4 +1,4 @@
-"""Talks to a provider of OpenID Connect: where its endpoints are, its keys, and what it answers to a login."""
+"""Talks to a provider of OpenID Connect: finds its endpoints and keys, and asks whose account logs in."""
 
 import asyncio
 import base64
@@ -24,13 +24,13 @@ MAX_BYTES = 256 * 1024
 """The largest answer of a provider that is read."""
 
 AT_ONCE = 32
-"""How many requests are made at a time. Beyond, a login fails at once."""
+"""The most requests at a time. A login that needs one more fails at once."""
 
 KEPT_SECONDS = 3600.0
 """How long the addresses and keys of the provider are kept, s."""
 
 FRESH_SECONDS = 30.0
-"""The keys are not asked for again within so many seconds, whatever key a token names."""
+"""The shortest time between two requests for the keys, s, even if a token names an unknown key."""
 
 MAX_DEVICE_SECONDS = 1800.0
 """The longest time for a login on a terminal, s. Many providers give 600."""
@@ -46,8 +46,9 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "applica
 
 
 class Endpoints(NamedTuple):
-    """What the provider says of itself. `device` is "" where it offers no logins on terminals, `userinfo` "" where it
-    tells no more than its ID tokens.
+    """The addresses of the provider, and how to ask there.
+
+    `device` is "" if it offers no logins on terminals. `userinfo` is "" if it says all in its ID tokens.
     """
 
     authorization: str
@@ -56,6 +57,7 @@ class Endpoints(NamedTuple):
     device: str
     userinfo: str
     secret_in_body: bool
+    """Whether the client's secret goes into the form, not into a header."""
     names_itself: bool
     """Whether it puts its issuer into the address by which a browser comes back (RFC 9207)."""
 
@@ -66,7 +68,7 @@ class _Answer(NamedTuple):
 
 
 class Provider:
-    """One provider. It is first asked when somebody logs in, and asked again after a failure."""
+    """One provider. The first login asks for its endpoints. If that fails, the next login asks again."""
 
     def __init__(self, settings: OidcSettings) -> None:
         self._settings = settings
@@ -81,7 +83,7 @@ class Provider:
             await self._http.close()
 
     async def endpoints(self) -> Endpoints:
-        """Return where the provider is. Raises OidcError."""
+        """Return the addresses of the provider. Raises OidcError."""
         if self._endpoints is None or monotonic() >= self._endpoints_until:
             found = await self._get(self._settings.issuer.rstrip("/") + _DISCOVERY)
             self._endpoints = self._read_endpoints(found)
@@ -109,7 +111,7 @@ class Provider:
         )
 
     async def login_address(self, state: str, nonce: str, challenge: str) -> str:
-        """Return where a browser begins to log in. `challenge` is that of PKCE (RFC 7636, S256). Raises OidcError."""
+        """Return where a browser logs in. `challenge`: that of PKCE (RFC 7636, S256). Raises OidcError."""
         where = (await self.endpoints()).authorization
         asked = {
             "response_type": "code",
@@ -138,7 +140,10 @@ class Provider:
         return await self._account(answer, nonce)
 
     async def begin_device(self, challenge: str) -> DeviceLogin:
-        """Begin a login that a person allows in a browser elsewhere, with PKCE for who wants it. Raises OidcError."""
+        """Begin a login that a person allows in a browser elsewhere. `challenge` is for providers that ask for PKCE.
+
+        Raises OidcError.
+        """
         where = (await self.endpoints()).device
         if not where:
             raise OidcError(Trouble.REFUSED, "the provider offers no device authorization")
@@ -189,19 +194,17 @@ class Provider:
     async def _userinfo(self, where: str, token: object, subject: str) -> Mapping[str, Any]:
         """Return what the provider says of an account besides its ID token (OpenID Connect Core 1.0, section 5.3).
 
-        A provider that does not answer fails the login: else a user would be made without the address that it has.
+        If the provider does not answer, the login fails. Else a user could be made without the account's address.
         """
         if not isinstance(token, str) or len(token) > MAX_TOKEN or not re.fullmatch(r"[!-~]+", token):
             raise OidcError(Trouble.WRONG, "the provider gave no access token")
         found = await self._get(where, {"Authorization": f"Bearer {token}"})
         if found.get("sub") != subject:
-            raise OidcError(
-                Trouble.WRONG, "what the userinfo endpoint says is not about the account of the ID token"
-            )
+            raise OidcError(Trouble.WRONG, "the userinfo endpoint tells of another account than the ID token")
         return found
 
     async def _key(self, algorithm: str, key_id: str) -> Mapping[str, Any]:
-        """Return the key that signed a token. An unknown one may be new, so the keys are fetched again."""
+        """Return the key that signed a token. If no known key fits, the keys are fetched again: it may be new."""
         endpoints = await self.endpoints()
         now = monotonic()
         fits = _fitting(self._keys, algorithm, key_id)
@@ -224,7 +227,7 @@ class Provider:
         return await self._post((await self.endpoints()).token, asked)
 
     async def _post(self, url: str, asked: Mapping[str, str]) -> _Answer:
-        """Send a form with the proof that this is the client."""
+        """Post a form, with the id and the secret of the client."""
         settings, headers, form = self._settings, dict(_FORM), dict(asked)
         try:
             secret = settings.secret()
@@ -249,7 +252,7 @@ class Provider:
         self._busy += 1
         try:
             async with asyncio.timeout(SECONDS):
-                # A redirect would carry the secret elsewhere, and a packed answer may be far larger than its bound.
+                # A redirect would carry the secret elsewhere. A compressed answer may be far larger than its bound.
                 asked = self._session().request(method, url, allow_redirects=False, **options)
                 async with asked as response:
                     body = await _bounded(response)
@@ -274,7 +277,7 @@ class Provider:
 
     @staticmethod
     def _refusal(answer: _Answer) -> OidcError:
-        """Return why the provider refused: its code of the standard alone, as its sentence may name a person."""
+        """Return why the provider refused. Only its error code is told: its sentence may name a person."""
         code = answer.body.get("error")
         named = code if isinstance(code, str) and re.fullmatch(r"[a-z_]{1,40}", code) else "an unknown error"
         match named:
@@ -302,7 +305,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
 
 
 def _fitting(keys: list[Mapping[str, Any]], algorithm: str, key_id: str) -> list[Mapping[str, Any]]:
-    """Return the keys that may have signed a token: with its id, else those of its kind."""
+    """Return the keys that may have signed a token: those with its key id. Without one: all keys of its kind."""
     kind = {"R": "RSA", "P": "RSA", "E": "EC"}[algorithm[0]] if algorithm != "EdDSA" else "OKP"
     return [
         key

@@ -1,6 +1,6 @@
 """Checks ID tokens (OpenID Connect Core 1.0, section 3.1.3.7), and reads what they say of an account.
 
-What they lack the userinfo endpoint may say (section 5.3).
+The userinfo endpoint may say what they lack (section 5.3).
 """
 
 import hmac
@@ -17,10 +17,10 @@ from fsharechat.settings_schema import OidcSettings
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
-"""With these only the provider can sign. Those with a shared secret, and "none", are never accepted."""
+"""Only the provider can make these signatures. Shared secrets, and "none", are never accepted."""
 
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
-"""What comes of tokens that are none. In JSON a time may be infinite, and what is nested may have no end."""
+"""The errors of a broken token. Its JSON may have an infinite time, or may be nested too deeply."""
 
 LEEWAY_SECONDS = 30
 """How far the clocks of the provider and of this machine may differ, s."""
@@ -55,7 +55,7 @@ def checked(
 ) -> Claims:
     """Return the claims of a token that `key`, a JSON Web Key, has signed with `algorithm`.
 
-    `nonce` is what the login was begun with; None for a login without one (RFC 8628). Raises OidcError.
+    `nonce` is that with which the login began, None for a login without one (RFC 8628). Raises OidcError.
     """
     try:
         claims: Claims = jwt.decode(
@@ -84,7 +84,7 @@ def checked(
 
 
 def lacks(claims: Claims, settings: OidcSettings) -> bool:
-    """Return whether an ID token leaves out what the provider was asked for, so that userinfo may say it."""
+    """Return whether an ID token lacks a claim that the scopes ask for. Then userinfo is asked."""
     wanted: list[tuple[str, ...]] = [(settings.required_claim,)] if settings.required_claim else []
     wanted += [
         (name, f"{name}_verified")
@@ -96,12 +96,12 @@ def lacks(claims: Claims, settings: OidcSettings) -> bool:
 
 
 def _asked(name: str, settings: OidcSettings) -> bool:
-    """Return whether the scopes ask for a claim. One that is not of the standard may need any scope."""
+    """Return whether the scopes ask for a claim. Any scope may bring a claim that is not of the standard."""
     return name not in _SCOPES or _SCOPES[name] in settings.scopes
 
 
 def account_of(sources: Sequence[Claims], settings: OidcSettings) -> OidcAccount:
-    """Return the account of checked claims: those of the ID token, and those of userinfo behind them if it was asked.
+    """Return the account that checked claims describe: those of the ID token, then those of userinfo if it was asked.
 
     Raises OidcError with NOT_LET_IN if the account may not come in.
     """
@@ -128,7 +128,7 @@ def account_of(sources: Sequence[Claims], settings: OidcSettings) -> OidcAccount
 def _verified(sources: Sequence[Claims], name: str) -> object:
     """Return a claim that the provider calls verified, else None. Some providers write true as a text.
 
-    Both are of one source: what one says is verified may not be what the other says.
+    The claim and `_verified` must be of one source: the other source may have another value, not verified.
     """
     claims = _first(sources, name, f"{name}_verified")
     verified = _claim(claims, f"{name}_verified")

@@ -35,7 +35,7 @@ class Method(IntEnum):
     PULL = 136
     """[after, mark, claim]: the inbox of the caller's device behind `after` -> PulledInbox (payloads.py).
 
-    `after` and `mark` may be messages.NOTHING. If `after` is, the device begins anew (messages.pull), and its mark is
+    `after` and `mark` may be inboxes.NOTHING. If `after` is, the device begins anew (inboxes.pull), and its mark is
     kept if it differs from `mark`.
     """
     NEWEST_ID = 137

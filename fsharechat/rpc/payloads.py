@@ -4,7 +4,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import PulledEntry, PulledInbox
+from fsharechat.store.inboxes import PulledEntry, PulledInbox
 
 _NUMBERS = Struct(">13q")
 

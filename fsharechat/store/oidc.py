@@ -14,18 +14,19 @@ from fsharechat.store.sessions import LoginResult, LoginSession
 from fsharechat.store.unit import Dialect, Query, Unit
 
 MAX_UNDER_WAY = 10_000
-"""How many logins are under way at a time. Beyond, new ones are refused."""
+"""The most logins under way at a time. New ones beyond that are refused."""
 
 SWEPT = 20
-"""How many logins that took too long are removed with each new one."""
+"""The most expired logins that are removed with each new one."""
 
 
 class OidcGuess(NamedTuple):
     """A login that a device finishes.
 
-    `digest` is that of its secret. `account`: from the provider, for the login of a terminal; else the kept one
-    counts. `link`: whether a verified address or number leads to the user who has it. `takes`: whether a number or
-    address, or "", may make a user. `invitation`, `retried` and `address` are those of sessions.Guess.
+    `digest` is that of its secret. `account` comes from the provider when a terminal logs in. It is None for a
+    browser: then the stored account counts. `link`: whether a verified address or number leads to the user who has
+    it. `takes` says whether a number, an address or "" may make a user. `invitation`, `retried` and `address` are
+    those of sessions.Guess.
     """
 
     digest: bytes
@@ -39,7 +40,7 @@ class OidcGuess(NamedTuple):
 
 
 class OidcResult(NamedTuple):
-    """As LoginResult. `taken`: the address or number of the account is already that of a user."""
+    """As LoginResult. `taken`: the address or number of the account already belongs to a user."""
 
     done: LoginResult
     taken: bool = False
@@ -55,7 +56,7 @@ def begin(
     limit: AddressLimit,
     retried: bool = False,
 ) -> Unit[tuple[bool, int]]:
-    """Keep a new login. Return whether it fits, and how long the `address` must wait (ms) if that is why not."""
+    """Keep a new login. Return whether there is room, and how long the `address` must wait (ms) if it must."""
     if not retried:
         wait_ms = yield from address_limits.take(dialect, Counted.OIDC_LOGINS, address, now, limit)
         if wait_ms:
@@ -70,7 +71,7 @@ def begin(
 
 
 def take(dialect: Dialect, digest: bytes, taker: str, now: int) -> Unit[bool]:
-    """Take the login of a browser that came back. Only once, or again by the same `taker`: a retried call."""
+    """Take the login of a browser that came back, once. A retried call has the same `taker`, and takes it again."""
     found = yield from _find(dialect, digest, Phase.BROWSER, now)
     if found is None or found.used_by not in ("", taker):
         return False
@@ -84,7 +85,7 @@ def know(dialect: Dialect, digest: bytes, account: OidcAccount, expires_ms: int)
 
 
 def poll(dialect: Dialect, digest: bytes, interval_ms: int, now: int) -> Unit[Polled]:
-    """Say whether the provider may be asked about a terminal now. Then it may be again after `interval_ms`."""
+    """Return whether the provider may be asked about a terminal now. The next time is after `interval_ms`."""
     found = yield from _find(dialect, digest, Phase.DEVICE, now)
     if found is None:
         return Polled.NEVER
@@ -98,7 +99,7 @@ def poll(dialect: Dialect, digest: bytes, interval_ms: int, now: int) -> Unit[Po
 def log_in(
     dialect: Dialect, guess: OidcGuess, fresh: LoginSession, now: int, limit: AddressLimit
 ) -> Unit[OidcResult]:
-    """Use a login, find, bind or create its user, and renew the session of the device, all or nothing.
+    """Use up a login: find, bind or create its user, and renew the session of the device. All of it, or nothing.
 
     The results are those of sessions.log_in. CODE_EXPIRED: the login took too long, or was finished already.
     """
@@ -158,7 +159,7 @@ class _Entry(NamedTuple):
 
 
 def _entry(dialect: Dialect, account: OidcAccount, guess: OidcGuess, now: int) -> Unit[_Entry | OidcResult]:
-    """Return the user of an account, found, bound or created; or the refusal."""
+    """Find, bind or create the user of an account. Return the user, or the refusal."""
     if known := (yield from _bound_to(account)):
         return known
     owner: _Entry | None = None

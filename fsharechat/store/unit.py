@@ -7,7 +7,7 @@ statement of fsharechat is written once, and a batch that must be tried again si
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from fsharechat.protocol.sizes import MAX_ENTRIES_BYTES, sent_size
 
@@ -85,8 +85,6 @@ class Dialect(Protocol):
     def clock(self) -> "Unit[int]":
         """Return the time (ms) of a clock that all writers of this database share. It may step in both directions."""
 
-
-UnitFunction = Callable[Concatenate[Dialect, P], Unit[T]]
 
 MAX_ROWS = 2048
 """The most rows of one statement. SQLite takes 32,766 parameters in a statement."""

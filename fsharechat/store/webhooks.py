@@ -1,7 +1,7 @@
-"""What webhooks are still to tell: noted in the transaction in which it happened, and removed when it is told.
+"""The events that webhooks must still tell. Each is noted in the transaction that makes it, and removed when told.
 
-A message is noted by its id, and all messages of a transaction in one row for each hook. So a hook costs the writer
-one statement a transaction. Rows are read from the first one on, so a transaction that ends late is not passed over.
+A message is noted by its id. All messages of a transaction are in one row for each hook, so the writer needs one more
+statement a transaction. Rows are read from the first one on, so a transaction that ends late is not missed.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ class NotedEvent(NamedTuple):
 
 
 class Untold(NamedTuple):
-    """One row of what a hook is still to tell: messages, or one event."""
+    """One row of what a hook must still tell: messages, or one event."""
 
     pos: int
     made_ms: int
@@ -85,7 +85,7 @@ def places(_: Dialect, ids: Sequence[int]) -> Unit[dict[int, tuple[str, str]]]:
 
 
 def oldest(_: Dialect, hook: str) -> Unit[int]:
-    """Return when the first of what a hook is still to tell happened (ms), 0 if it has told everything."""
+    """Return the time (ms) of the first event that a hook must still tell, 0 if there is none."""
     rows = (
         yield Query("SELECT made_ms FROM webhook_queue WHERE hook = ? ORDER BY pos LIMIT 1", (hook,))
     ).rows
@@ -93,7 +93,7 @@ def oldest(_: Dialect, hook: str) -> Unit[int]:
 
 
 def settle(_: Dialect, told: Collection[int], left: Mapping[int, Sequence[int]]) -> Unit[None]:
-    """Remove rows by their positions. Of those in `left` only these messages are still to be told."""
+    """Remove the rows at the positions `told`. Of the rows in `left`, keep only the messages named there."""
     for part in chunks(list(told)):
         yield Query(f"DELETE FROM webhook_queue WHERE pos IN ({marks(len(part))})", part, unread=True)
     for pos, ids in left.items():
@@ -101,7 +101,7 @@ def settle(_: Dialect, told: Collection[int], left: Mapping[int, Sequence[int]])
 
 
 def forget_others(_: Dialect, hooks: Iterable[str], before_ms: int, limit: int) -> Unit[int]:
-    """Remove old rows of hooks that are not among these, and return how many they were."""
+    """Remove up to `limit` rows from before `before_ms`, of all hooks but these. Return how many were removed."""
     names = [*hooks, ""]
     where = f"made_ms < ? AND hook NOT IN ({marks(len(names))})"
     rows: list[Row] = (

@@ -1,7 +1,7 @@
-"""Logins by OpenID Connect: for the page, by way of the provider, and for terminals (docs/decisions/oidc.md).
+"""Logins by OpenID Connect, of the page and of terminals (docs/decisions/oidc.md).
 
-A browser has one secret, in a cookie. State, nonce and the verifier of PKCE are made from it, so that neither the
-store nor an address has them. When the browser is back, it gets another secret, with which the page finishes.
+A browser has one secret, in a cookie. State, nonce and the verifier of PKCE are made from it. So neither the store
+nor an address has this secret. When the browser comes back, it gets another secret. The page finishes with that one.
 """
 
 import base64
@@ -56,7 +56,7 @@ MAX_CODE = 4096
 """The most characters of the codes of a provider."""
 
 MAX_HANDLE = MAX_CODE + 64
-"""The most characters of what a terminal asks with: a secret of ours, and the code of the provider."""
+"""The most characters of a terminal's handle: a secret of ours, and the code of the provider."""
 
 POLL_SECONDS = 5.0
 """The least time between two questions about the login of a terminal, s."""
@@ -153,7 +153,7 @@ class OidcLogin:
         )
 
     async def finish(self, request: web.Request) -> web.Response:
-        """Log the page of a browser in that came back."""
+        """Log in the page of a browser that came back."""
         speaks = language_of(request)
         secret = request.cookies.get(self._cookie, "")
         if not from_page(request):
@@ -161,7 +161,7 @@ class OidcLogin:
         return self._desk.counted("oidc", await self._finish(request, digest_of(secret), None, speaks))
 
     async def begin_device(self, request: web.Request) -> web.Response:
-        """Begin the login of a terminal: tell it the address and the code for a browser elsewhere."""
+        """Begin the login of a terminal. The answer has the address and the code for a browser elsewhere."""
         speaks = language_of(request)
         if self._desk.must_wait(request, self._begun):
             return answer(LoginCode.TOO_OFTEN, speaks)
@@ -183,7 +183,7 @@ class OidcLogin:
         return answer(LoginCode.SUCCESS, speaks, result)
 
     async def finish_device(self, request: web.Request) -> web.Response:
-        """Log a terminal in, if somebody has allowed it; else the result is {"pending": true}."""
+        """Log a terminal in if somebody has allowed it. Else the result is {"pending": true}."""
         speaks = language_of(request)
         try:
             body = await read_object(request, speaks)

@@ -19,7 +19,7 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.payloads import Marks, decode_pulled
 from fsharechat.store.cursors import Log
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import NOTHING
+from fsharechat.store.inboxes import NOTHING
 from fsharechat.tracing import TRACING
 from roles.connector.answers import AnswerCounts
 from roles.connector.cursor import Cursor

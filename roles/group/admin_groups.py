@@ -13,7 +13,8 @@ from fsharechat.store.unit import Dialect, Unit
 from roles.group import group_roles
 from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of
 from roles.group.clock import ServerClock
-from roles.group.groups import NOTHING, Announcement, Change, Notice, end
+from roles.group.group_changes import NOTHING, Announcement, Change, Notice
+from roles.group.groups import end
 from roles.group.outbox import EventOutbox
 from roles.group.standing import Standing
 

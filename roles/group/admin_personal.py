@@ -16,14 +16,15 @@ from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SYSTEM_TYPES, MediaType, UserStatus
 from fsharechat.rpc import Call
-from fsharechat.store import admin, messages, oidc, personal, users
+from fsharechat.store import admin, inboxes, messages, oidc, personal, users
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.admin import Denied, OfficeRequest, Operations
 from roles.group.admin_users import account_of
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
-from roles.group.groups import GroupChanges, leave_for_good
+from roles.group.group_changes import GroupChanges
+from roles.group.groups import leave_for_good
 from roles.group.open_push import SENDER
 from roles.group.recall import notice_of
 from roles.group.robots import Robots
@@ -81,7 +82,7 @@ async def export(store: Store, blobs: Blobs, call: Call, request: OfficeRequest)
                 address = pb.Message.FromString(body).content.remote_media_url
                 rows.append({**row, "media": await _own_files(blobs, uid, address)})
         case "inbox":
-            pulled = await store.read(messages.pull, uid, int(after or 0))
+            pulled = await store.read(inboxes.pull, uid, int(after or 0))
             rows = [{"seq": entry.seq, **_shown(entry.body)} for entry in pulled.entries]
             following = str(pulled.entries[-1].seq) if pulled.entries else ""
         case _:

@@ -27,21 +27,23 @@ from roles.group.signed_posts import PostFailed, SignedPosts
 log = structlog.get_logger(__name__)
 
 MAX_TEXT_BYTES = 64 << 10
-"""The largest text that an answer may give a message."""
+"""The largest text that an answer may give a message, bytes."""
 MAX_ANSWER = MAX_TEXT_BYTES * 6 + 1024
 """The largest answer, bytes: in JSON a byte of text is up to six."""
 MAX_REASON_CHARS = 500
 COMPLAIN_SECONDS = 60.0
-"""Between lines in the log about questions without an answer."""
+"""The shortest time between two log lines about questions without an answer, s."""
 
 _CALLS = range(ContentType.CALL_START, ContentType.CALL_ANSWER_AUDIO + 1)
 
 
 class BadDecision(Exception):
-    """An answer that is none of those that there are. The text says why."""
+    """An answer that cannot be used. The text says why."""
 
 
 class BeforeSend:
+    """Asks another system before a message is stored, and counts its answers."""
+
     def __init__(self, settings: Settings, store: Store, clock: ServerClock, outbox: EventOutbox) -> None:
         self._settings = settings.before_send
         self._sender_name = settings.api.notification_name
@@ -62,7 +64,7 @@ class BeforeSend:
         await self._posts.close()
 
     def asks(self, call: Call, message: pb.Message) -> bool:
-        """Return whether to ask about a message that will be stored: one of a device, in a conversation named."""
+        """Return whether to ask about a message: a device has sent it, and the settings want its conversation."""
         if not self.on or not call.client_id or message.content.type in _CALLS:
             return False
         where = message.conversation
@@ -70,7 +72,7 @@ class BeforeSend:
         return self._settings.wants(group, (call.uid,) if group else (call.uid, where.target))
 
     async def decide(self, call: Call, message: pb.Message, local_id: int, *, edit: bool = False) -> None:
-        """Ask about a message, or about the new content of one. Its text may be changed. Raises Refusal.
+        """Ask about a message, or about the new content of one. The answer may change its text. Raises Refusal.
 
         The id of the question is the same for the same message, however often a client sends it.
         """
@@ -116,7 +118,7 @@ class BeforeSend:
         return event_body(id, kind, self._clock.now(), data)
 
     def _without_answer(self, reason: str) -> None:
-        """Do what the settings say. Raises Refusal."""
+        """Allow the message, or refuse it, as the settings say. Raises Refusal."""
         self.unanswered += 1
         self.failing = reason
         now = asyncio.get_running_loop().time()
@@ -127,7 +129,7 @@ class BeforeSend:
             raise Refusal(Code.SERVER_ERROR)
 
     async def _tell(self, uid: str, id: str, reason: str) -> None:
-        """Tell the sender why, once for each message: a code says no more than that it was refused."""
+        """Tell the sender the reason, once for each message. The code alone says only that it was refused."""
         content = pb.MessageContent(
             type=ContentType.TEXT, searchable_content=reason, persist_flag=PersistFlag.STORED_AND_COUNTED
         )
@@ -140,7 +142,7 @@ class BeforeSend:
             log.warning("a reason was not told", uid=uid, reason=str(error))
 
     async def look(self) -> Finding:
-        """Return whether the last question was answered. The process serves all the same."""
+        """Return whether the last question was answered. Without an answer the process still serves."""
         return Finding(f"it does not answer: {self.failing}") if self.failing else FINE
 
 

@@ -14,7 +14,7 @@ from roles.group.before_send import BeforeSend
 from roles.group.calls import GroupCalls
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
-from roles.group.groups import GroupChanges
+from roles.group.group_changes import GroupChanges
 from roles.group.handlers import HandlerServices
 from roles.group.media import UploadSizes
 from roles.group.outbox import EventOutbox

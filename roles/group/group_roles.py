@@ -8,23 +8,13 @@ from fsharechat.protocol.signals import Code, ContentType, MemberType, SubSignal
 from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, sent_size
 from fsharechat.rpc import Call
 from fsharechat.store import groups, webhooks
-from fsharechat.store.groups import Info, MyGroup
+from fsharechat.store.groups import MyGroup
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
-from roles.group.groups import (
-    GIVEN,
-    MAX_ALIAS,
-    NOTHING,
-    Announcement,
-    Change,
-    GroupChanges,
-    begin,
-    check_may_say,
-    check_member,
-    group_info,
-    tell,
-)
+from roles.group.group_changes import NOTHING, Announcement, Change, GroupChanges, begin, tell
+from roles.group.group_rights import GIVEN, check_alias, check_owner, check_set_type
+from roles.group.groups import MAX_ALIAS, group_info
 from roles.group.handlers import Handlers
 
 NAMED = 10
@@ -37,24 +27,6 @@ _NOW_SAID = {
     MemberType.SILENCED: "{} 被禁言",
 }
 """The texts of the notices. Deployed clients show them as they are."""
-
-
-def check_set_type(group: Info, uid: str, members: Mapping[str, int]) -> None:
-    """Raise Refusal unless a user may set the type of some members: the owner, or a manager."""
-    if uid != group.owner and members.get(uid) != MemberType.MANAGER:
-        raise Refusal(Code.NO_RIGHT)
-
-
-def check_transfer(group: Info, uid: str, _: Mapping[str, int]) -> None:
-    """Raise Refusal unless a user may hand a group over."""
-    if uid != group.owner:
-        raise Refusal(Code.NO_RIGHT)
-
-
-def check_alias(_: Info, uid: str, members: Mapping[str, int]) -> None:
-    """Raise Refusal unless a user may change their alias in a group."""
-    check_member(uid, members)
-    check_may_say(uid, members)
 
 
 async def set_type(changes: GroupChanges, call: Call, request: pb.SetMemberTypeRequest) -> None:
@@ -106,7 +78,7 @@ def set_types(
 
 
 async def transfer(changes: GroupChanges, call: Call, request: pb.TransferGroupRequest) -> None:
-    may = check_transfer
+    may = check_owner
     await changes.carry_out(call, request, request.group_id, may, (), (), hand_over, request.new_owner)
 
 
@@ -115,7 +87,7 @@ def hand_over(dialect: Dialect, change: Change, uid: str) -> Unit[Announcement]:
     info = yield from begin(dialect, change)
     if info is None:
         return NOTHING
-    check_transfer(info, change.operator, {})
+    check_owner(info, change.operator, {})
     members = yield from groups.present(info.id)
     if uid not in members:
         raise Refusal(Code.NOT_EXIST)

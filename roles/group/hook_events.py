@@ -15,13 +15,13 @@ from fsharechat.store.users import PROFILE
 from fsharechat.store.webhooks import MESSAGE_STORED, NotedEvent
 
 VERSION = 1
-"""Of the form of events. It changes only if a receiver must change: new keys do not change it."""
+"""The version of the form of events. It changes only if receivers must change. New keys do not change it."""
 
 _ABOUT_USERS = "user."
 
 
 class HookPlace(NamedTuple):
-    """Where a message stands. `lane` is the same for all events that are told in order."""
+    """Whom an event concerns. Events of one `lane` are told in order."""
 
     lane: str
     group: str
@@ -83,7 +83,7 @@ def message_data(message: pb.Message) -> dict[str, Any]:
 
 
 def noted_event(event: NotedEvent, user: Row | None) -> bytes:
-    """Return the body that tells of another event. `user` has the PROFILE columns of whom it is about."""
+    """Return the body that tells of another event. `user`: the PROFILE columns of the user that it is about."""
     if event.kind.startswith(_ABOUT_USERS):
         data: dict[str, Any] = {"uid": event.about}
         if user is not None:

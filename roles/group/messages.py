@@ -26,9 +26,10 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.rpc import Call, Method, Reply, make_reply
 from fsharechat.rpc.payloads import encode_pulled
-from fsharechat.store import cursors, groups, messages
+from fsharechat.store import cursors, groups, inboxes, messages
 from fsharechat.store.groups import GroupMembers
-from fsharechat.store.messages import NOTHING, Audience, NewMessage, Stored, conversation_key
+from fsharechat.store.inboxes import NOTHING
+from fsharechat.store.messages import Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.users import Rights
 from fsharechat.tracing import trace_of
@@ -454,7 +455,7 @@ async def pull(store: Store, call: Call) -> Reply:
     For a device that has nothing, the first entries given set its mark. The mark is kept before they are given.
     """
     after, mark, claim = orjson.loads(call.body)
-    found = await store.read_for(call.uid, messages.pull, call.uid, after, claim)
+    found = await store.read_for(call.uid, inboxes.pull, call.uid, after, claim)
     if found.begin not in (NOTHING, mark):
         await store.write(cursors.begin_inbox_at, call.uid, call.client_id, found.begin, found.head)
     return Reply(_SUCCESS, encode_pulled(found))

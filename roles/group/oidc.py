@@ -1,4 +1,4 @@
-"""Logins by OpenID Connect: the api role asks the provider, this side keeps them and decides who comes in."""
+"""Logins by OpenID Connect. The api role asks the provider. This role keeps the logins and decides who comes in."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class OidcBook:
-    """Carries out the operations of Method.OIDC. Each answer is one of `answer`; secrets come as digests in hex."""
+    """Carries out the operations of Method.OIDC. `answer` makes each reply. Secrets come as digests, in hex."""
 
     def __init__(self, settings: Settings, store: Store, clock: ServerClock, tokens: TokenSigner) -> None:
         self._settings = settings
@@ -84,7 +84,7 @@ class OidcBook:
     async def _log_in(self, call: Call, request: dict[str, Any], digest: bytes) -> Reply:
         """{"clientId", "agent", "deviceName", "address", "invitation", "account"} -> as Method.LOGIN.
 
-        `account` is null where it is known already.
+        `account` is null if the store has it already.
         """
         settings, now, client_id = self._settings, self._clock.now(), request["clientId"]
         account = OidcAccount(*request["account"]) if request["account"] else None

@@ -11,11 +11,11 @@ import time
 import aiohttp
 
 MAX_REASON = 300
-"""Characters of the reason of a failure, for the log."""
+"""The most characters of the reason of a failure, for the log."""
 
 
 class PostFailed(Exception):
-    """There is no good answer. The text says why; `status` is that of the answer, 0 if there was none."""
+    """A request has no good answer. The text says why. `status` is that of the answer, 0 if there was none."""
 
     def __init__(self, reason: str, status: int = 0) -> None:
         super().__init__(reason[:MAX_REASON])
@@ -46,7 +46,7 @@ class SignedPosts:
     async def post(self, id: str, body: bytes) -> bytes:
         """Post one event and return the body of the answer. Raises PostFailed, also for a status other than 2xx."""
         if self._http is None:
-            # Who posts has a bound on how many are under way. A few compressed bytes may be gigabytes.
+            # The callers bound how many posts are under way. A few compressed bytes may be gigabytes.
             self._http = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(total=self._seconds),

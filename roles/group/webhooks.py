@@ -1,7 +1,7 @@
 """Webhooks: other systems are told of what has happened, in order for each conversation (docs/webhooks.md).
 
-One process of the cluster tells each hook. What is to be told is in the store (store/webhooks.py). It is removed when
-the hook has answered, so a process that dies loses nothing, and the next one may tell some of it once more.
+One process of the cluster tells each hook. The store has the events that must be told (store/webhooks.py). An event
+is removed when the hook has answered. So a process that dies loses nothing. The next one may tell some events again.
 """
 
 import asyncio
@@ -40,28 +40,28 @@ log = structlog.get_logger(__name__)
 UNDER_WAY = 8
 """How many events one hook is told at a time, each of another conversation."""
 MAX_WAITING = 20_000
-"""Events of a hook that wait in memory, as ids. Further ones stay in the store alone."""
+"""The most events of a hook that wait in memory, as ids. Further ones stay in the store."""
 MAX_LANE = 1_000
-"""Of these, events of one conversation."""
+"""The most of them that are of one conversation."""
 PAGE = 500
 """Rows of the store that are read at a time."""
 OVERLAP = 1_000
-"""So many positions are looked at again: a transaction may end after one that began later."""
+"""How many positions are read again: a transaction may end after one that began later."""
 LOOK_SECONDS = 0.25
-"""Between looks for what is new."""
+"""The time between two looks for new events, s."""
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
-"""The first pause after a failure, and the longest."""
+"""The first pause after a failure, and the longest, s."""
 DOWN_LANES = UNDER_WAY // 2
 """When so many conversations fail and none succeeds, the hook is down: it is tried with one event at a time."""
 HAND_OVER_SECONDS = 2.0
-"""How long a process waits before it tells what another one has told so far; that one stops meanwhile."""
+"""How long a process waits before it takes over a hook, s. The other process stops in that time."""
 SWEEP_SECONDS = 5.0
 COMPLAIN_SECONDS = 60.0
-"""Between lines in the log about failures of one hook."""
+"""The shortest time between two log lines about failures of one hook, s."""
 MAX_ANSWER = 64 << 10
-"""The most bytes of an answer that are read. Nobody needs them, but the connection can be used again."""
+"""The most bytes of an answer that are read. They are read so that the connection can be used again."""
 FORGET_SECONDS = 600.0
-"""Between looks for events of hooks that the settings name no more."""
+"""The time between two looks for events of hooks that the settings no longer name, s."""
 MAX_FORGOTTEN = 1_000
 
 
@@ -79,7 +79,7 @@ class HookEvent(NamedTuple):
 
 
 class Lane:
-    """The events of one conversation, or about one user: the next one waits until the first is told."""
+    """The events of one conversation, or about one user. Each waits until the one before it is told."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -87,12 +87,12 @@ class Lane:
         self.tries = 0
         self.telling = False
         self.behind = False
-        """Whether there are later ones in the store that are not here."""
+        """Whether the store has later events that are not here."""
         self.timer: asyncio.TimerHandle | None = None
 
 
 class UntoldRow:
-    """A row of the store: the messages of it that are still to be told, and those of them that are in no lane."""
+    """A row of the store. `left`: its messages that must still be told. `skipped`: those of them in no lane."""
 
     def __init__(self, row: Untold) -> None:
         self.left = set(row.messages) or {0}
@@ -110,7 +110,7 @@ class HookTeller:
         self.failed = 0
         self.dropped = 0
         self.oldest_ms = 0
-        """When the first of what is to be told happened, 0 if there is nothing; as of the last look."""
+        """The time of the first event that must be told, ms, at the last look. 0 if there is none."""
         self.failing = ""
         """Why the last try has failed, "" if it has not."""
         self._keep_ms = int(settings.keep_seconds * 1000)
@@ -216,7 +216,7 @@ class HookTeller:
         ids = [id for row in news for id in row.messages]
         places = await self._store.read(webhooks.places, ids) if ids else {}
         if turn != self._from_start:
-            return True  # else a lane would get a later event before those that it lacks
+            return True  # else a lane would get a later event before earlier ones
         for row in news:
             if self._waiting >= MAX_WAITING:
                 break
@@ -227,7 +227,7 @@ class HookTeller:
         return self._seen > seen and len(rows) >= PAGE
 
     def _is_new(self, pos: int) -> bool:
-        """Return whether a row that was read has something that is in no lane, and may be in one now."""
+        """Return whether a row that was read has a message that may now go into a lane."""
         row = self._rows.get(pos)
         if pos > self._seen:
             return row is None or bool(row.skipped)
@@ -274,14 +274,14 @@ class HookTeller:
             self._ready.put_nowait(lane)
 
     def _done(self, event: HookEvent) -> None:
-        """An event need not be told any more."""
+        """Note that an event need not be told any more."""
         row = self._rows[event.pos]
         row.left.discard(event.message_id)
         row.skipped.discard(event.message_id)
         self._changed.add(event.pos)
 
     async def _settle(self) -> None:
-        """Write down what was told. Rows of which the rest is in no lane are forgotten until they are read again."""
+        """Write down what was told. A row whose rest is in no lane is forgotten until it is read again."""
         changed, self._changed = self._changed, set()
         told = [pos for pos in changed if not self._rows[pos].left]
         left = {
@@ -321,7 +321,7 @@ class HookTeller:
             log.error("webhook events dropped", hook=self.hook.name, count=count, reason=self.failing)
 
     def _drained(self, lane: Lane) -> None:
-        """A lane has nothing more. If there is more of it in the store, read from the beginning."""
+        """Remove an empty lane. If the store has more of it, read from the beginning."""
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
@@ -442,7 +442,7 @@ class HookTeller:
         self._ready.put_nowait(lane)
 
     async def _hand_over(self) -> None:
-        """Stop telling: finish what is being told, if that is soon, and write it down."""
+        """Stop telling. Wait a short time for the requests under way, and write down what was told."""
         if not self._workers:
             return
         self._ready = asyncio.Queue()  # the workers wait at the old one
@@ -492,17 +492,17 @@ class Webhooks:
         await asyncio.gather(*(teller.stop() for teller in self.tellers))
 
     def total(self, what: str) -> int:
-        """Return the sum of a count of all hooks."""
+        """Return the sum of one count over all hooks."""
         return sum(getattr(teller, what) for teller in self.tellers)
 
     @property
     def oldest_seconds(self) -> float:
-        """How long the first of what is to be told waits."""
+        """How long the oldest event has been waiting, s."""
         oldest = min((teller.oldest_ms for teller in self.tellers if teller.oldest_ms), default=0)
         return max(0.0, (self._clock.now() - oldest) / 1000) if oldest else 0.0
 
     async def look(self) -> Finding:
-        """Return which hooks fail. The process serves all the same."""
+        """Return which hooks fail. The process still serves."""
         failing = [f"{teller.hook.name} fails: {teller.failing}" for teller in self.tellers if teller.failing]
         return Finding("; ".join(failing)) if failing else FINE
 
@@ -512,7 +512,7 @@ class Webhooks:
             teller.on_processes(self._processes)
 
     async def _forget(self) -> None:
-        """Remove what was noted for hooks that the settings do not name any more."""
+        """Remove the events of hooks that the settings no longer name."""
         if self._store.away or one_of("webhooks", self._processes) != self._clock.ids.node:
             return
         names = [hook.name for hook in self._settings.hooks]

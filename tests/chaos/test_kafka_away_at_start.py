@@ -5,14 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
-from fsharechat import urls
-from fsharechat.bus.kafka_topics import PARTITIONS
-from fsharechat.settings_schema import KAFKA_PORT
 from tools.chaos.world import ChaosWorld
 from tools.testing.cluster import LiveCluster, MakeCluster, new_numbers
 from tools.testing.devices import Handset, log_in
+from tools.testing.kafka import lose_topics
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +32,7 @@ async def test_who_starts_after_the_topics_were_lost_knows_where_devices_are(clu
     it = cluster(2, 1)
     async with pair(it) as (ann, bob):
         await it.until_known()
-        await _lose_topics(ChaosWorld(it.name).variables()["FSHARECHAT_BUS__URL"])
+        await lose_topics(ChaosWorld(it.name).variables()["FSHARECHAT_BUS__URL"])
         await asyncio.to_thread(it.restart, "group-0")
         await it.until_known()
         assert await it.metric("devices_known", "group-0") == 2
@@ -59,13 +56,3 @@ async def test_processes_start_while_kafka_is_away(cluster: MakeCluster) -> None
             await ann.until_received(1)
     finally:
         await world.start_service("kafka")
-
-
-async def _lose_topics(url: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=urls.parse(url, "kafka", KAFKA_PORT).addresses)
-    await admin.start()
-    try:
-        while present := PARTITIONS.keys() & set(await admin.list_topics()):
-            await admin.delete_topics(list(present))
-    finally:
-        await admin.close()

@@ -4,13 +4,12 @@ import asyncio
 import logging
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from fsharechat import urls
 from fsharechat.bus import Event, Notify, Presence, Push
 from fsharechat.bus.kafka import KafkaBus
-from fsharechat.bus.kafka_topics import PARTITIONS
 from fsharechat.settings_schema import KAFKA_PORT
+from tools.testing.kafka import lose_topics
 from tools.testing.server import BOUND, until
 from tools.testing.services import Services
 
@@ -28,18 +27,6 @@ def note(number: int) -> Notify:
     return Notify(20, str(number).encode(), "ann")
 
 
-async def lose_topics(services: Services) -> None:
-    """Have Kafka forget all topics, as one whose disk is new."""
-    servers = urls.parse(services.url("kafka"), "kafka", KAFKA_PORT).addresses
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    try:
-        while present := PARTITIONS.keys() & set(await admin.list_topics()):
-            await admin.delete_topics(list(present))
-    finally:
-        await admin.close()
-
-
 async def test_topics_that_were_lost_are_made_again(services: Services) -> None:
     sender, receiver = made(services), made(services)
     events: list[Event] = []
@@ -53,7 +40,7 @@ async def test_topics_that_were_lost_are_made_again(services: Services) -> None:
         for n in range(50):  # so that the position is beyond the end of a new topic, and also before it
             sender.deliver(NODE, [note(n)])
         await until(lambda: note(49) in events, "nothing arrives")
-        await lose_topics(services)
+        await lose_topics(services.url("kafka"))
         here = Presence("ann", f"phone {id(places)}", NODE, 1)
         sender.announce(here)  # of this nothing may be lost
         await until(lambda: here in places, "presence does not arrive")
@@ -113,7 +100,7 @@ async def test_topics_that_were_just_made_are_used_without_a_word(
 ) -> None:
     services("kafka")
     for _ in range(ROUNDS):
-        await lose_topics(services)
+        await lose_topics(services.url("kafka"))
         caplog.clear()
         caplog.set_level(logging.WARNING, "aiokafka")
         buses = [made(services) for _ in range(4)]

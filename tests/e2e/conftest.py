@@ -12,6 +12,7 @@ import pytest_asyncio
 import uvloop
 from playwright.async_api import Browser
 
+from roles.connector import hub
 from tests.e2e.deployment import Boot, ChatOfTwo, Deployment, Faults
 from tests.e2e.in_cluster import CONTRACT_LIMITS, InCluster, Pair, connector, variables
 from tests.e2e.in_process import Booted
@@ -40,6 +41,16 @@ def faults(caplog: pytest.LogCaptureFixture) -> Iterator[Faults]:
 def deployment() -> str:
     """What the server is: "one process", this one; or "cluster", connectors in that one. See BOTH."""
     return "one process"
+
+
+@pytest.fixture(params=["tcp", "ws"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "SWEEP_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="module")

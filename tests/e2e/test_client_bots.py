@@ -31,11 +31,6 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 EXAMPLE = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)[0]
 
 
-@pytest.fixture(params=["tcp", "ws"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     async with Server(tmp_path / "data") as server:

@@ -18,7 +18,6 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.crypto import connect_password, hours_now
 from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.signals import Code, PersistFlag, Signal, SubSignal
-from roles.connector import hub
 from roles.connector.session import Session
 from roles.connector.tables import SessionTable
 from roles.connector.websocket import WebSocketConnection
@@ -37,16 +36,6 @@ NO_SESSION = SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST
 @pytest.fixture(params=BOTH)
 def deployment(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture(params=["tcp", "ws"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "SWEEP_SECONDS", 0.05)
 
 
 async def alive(wire: TcpWire | WebWire) -> bool:

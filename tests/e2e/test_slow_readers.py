@@ -10,7 +10,7 @@ import pytest
 from fsharechat.client import Credentials
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, Signal, SubSignal
-from roles.connector import hub, slow
+from roles.connector import slow
 from roles.connector.connection import DeviceConnection
 from roles.connector.session import Session, SessionState
 from tests.e2e.deployment import ACCEPTED, Boot, ChatOfTwo, Deployment
@@ -21,16 +21,6 @@ from tools.wire.slow_line import narrow_socket, slow_line
 
 MEGABIT = 1_000_000.0
 PAGES = 10
-
-
-@pytest.fixture(params=["tcp", "ws"])
-def transport(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def quick_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "SWEEP_SECONDS", 0.05)
 
 
 async def fill(server: Deployment, transport: str) -> tuple[Credentials, str]:

@@ -25,7 +25,6 @@ pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "calling.md"
 HOST = "127.0.0.1"
-RELAY_PORTS = 8
 
 
 async def relay(port: int, user: str, password: str) -> bool:

@@ -76,7 +76,7 @@ def test_a_source_tree_is_for_whole_machines_and_is_looked_at_before_anything_st
     stopped: list[str] = []
     monkeypatch.setattr(Daemon, "stop", lambda it, _: stopped.append(it.name))
     for command in ("start", "restart"):
-        with pytest.raises(ServicesError, match="group-1 is a process; a source tree is for whole"):
+        with pytest.raises(ServicesError, match="group-1 is a process; only whole machines can be"):
             on_machines.COMMANDS[command](three, Namespace(names=["machine-2", "group-1"], tree=ROOT))
         with pytest.raises(ServicesError, match="no source tree"):
             on_machines.COMMANDS[command](three, Namespace(names=["machine-2"], tree=tmp_path))

@@ -16,7 +16,7 @@ from fsharechat.rpc import Call, Method, Reply, payloads
 from fsharechat.rpc import codec as rpc_codec
 from fsharechat.rpc.payloads import Marks, Welcome
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import PulledEntry, PulledInbox
+from fsharechat.store.inboxes import PulledEntry, PulledInbox
 
 RPC = {2: "e97134c8e464d6ad", 3: "98aff48410d8ecf7"}
 BUS = {1: "250e2965a612d41b", 2: "ef088ca8cb9f71b0"}

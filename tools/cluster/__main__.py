@@ -46,7 +46,7 @@ def up(arguments: argparse.Namespace) -> int:
     """Bring up the services and the processes, and wait until all are ready."""
     counts = {"connector": arguments.connectors, "group": arguments.groups, "api": arguments.api}
     if not all(1 <= count <= MOST for count in counts.values()) or not 0 <= arguments.media <= MOST:
-        raise ServicesError(f"of each role 1 to {MOST} processes; of media 0 to {MOST}")
+        raise ServicesError(f"each role needs 1 to {MOST} processes, media 0 to {MOST}")
     counts["media"] = arguments.media
     if Machines.load(arguments.set) is not None:
         raise ServicesError(f"{arguments.set!r} is a cluster of machines; give another name by --set")
@@ -59,7 +59,7 @@ def up(arguments: argparse.Namespace) -> int:
             arguments.fixed_ids,
             arguments.kurento,
         )
-        # They lead to the services of this set, and each process has its own ports.
+        # These come from the set itself: its services, its secret, and an id for each process.
         ours = {*cluster.services(), "FSHARECHAT_NODE__CLUSTER_SECRET", "FSHARECHAT_NODE__ID"}
         cluster.environment = {
             name: value for name, value in arguments.environment.items() if name not in ours
@@ -86,7 +86,7 @@ def _services(*arguments: str) -> int:
 
 
 def _start(members: list[ClusterMember]) -> None:
-    """Start them all at once: each waits for what it needs."""
+    """Start all of them at once. Each waits for what it needs."""
     cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=len(members)) as pool:
         try:
@@ -131,7 +131,7 @@ def restart(arguments: argparse.Namespace) -> int:
 
 
 def _named(arguments: argparse.Namespace) -> list[ClusterMember]:
-    """The named processes, with the source tree that they must run from now on."""
+    """The named processes. From now on they run the source tree of the arguments, if there is one."""
     cluster = Cluster.existing(arguments.set)
     members = cluster.members(arguments.names)
     if arguments.tree is None:
@@ -198,7 +198,7 @@ def _arguments() -> argparse.Namespace:
         "--tree",
         type=Path,
         metavar="DIR",
-        help="from now on they run this source tree, for example of another version; with `up`: the new ones",
+        help="the source tree that they run from now on, for example another version; with `up`: new processes only",
     )
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -207,16 +207,23 @@ def _arguments() -> argparse.Namespace:
         new.set_defaults(run=run, command=name)
         return new
 
-    new = command("up", up, "bring up services and processes, or other numbers of them; wait until ready")
+    new = command("up", up, "bring up the services and so many processes, and wait until all are ready")
     new.add_argument("connectors", type=int, metavar="N", help="connectors")
     new.add_argument("groups", type=int, metavar="M", help="group processes")
     new.add_argument("--api", type=int, default=2, metavar="K", help="api processes (2)")
     new.add_argument("--media", type=int, default=1, metavar="L", help="media processes (1)")
-    new.add_argument("--kurento", default="", metavar="URL", help="their Kurento, ws://host:8888/kurento")
+    new.add_argument(
+        "--kurento",
+        default="",
+        metavar="URL",
+        help="the Kurento of the media processes, ws://host:8888/kurento",
+    )
     new.add_argument("--dev", action="store_true", help="super code 66666, and logs for people")
     new.add_argument("--fixed-ids", action="store_true", help="each process has a fixed node id, its number")
     new = command(
-        "machines", on_machines.up, "the same on several machines: network namespaces, which need root"
+        "machines",
+        on_machines.up,
+        "the same on several machines; they are network namespaces, which need root",
     )
     new.add_argument("count", type=int, metavar="N", help="machines, each with all services and all roles: 3")
     new.add_argument("--dev", action="store_true", help="super code 66666, and logs for people")
@@ -235,7 +242,9 @@ def _arguments() -> argparse.Namespace:
         new.add_argument("names", nargs="+", metavar="NAME", help="machine-1, or all")
         if name == "cut":
             new.add_argument(
-                "--others", action="store_true", help="from each other alone: clients reach them"
+                "--others",
+                action="store_true",
+                help="cut them off from each other only; clients still reach them",
             )
     for name, run, text in (
         ("start", start, "start stopped or killed processes again"),

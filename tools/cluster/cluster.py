@@ -21,9 +21,9 @@ CLUSTERS = ROOT / ".cache" / "cluster"
 SERVICES = ("zookeeper", "kafka")
 """The services of each cluster besides its store."""
 MEDIA_SERVICES = ("minio", "versity")
-"""The service that keeps media, if the set has it. Else a folder keeps them."""
+"""The services that may keep media. If the set has none of them, a folder keeps media."""
 ROLES = ("media", "group", "connector", "api")
-"""In the order in which callers find whom they call."""
+"""In the order of their start: each process comes before those that call it."""
 MOST = 64
 """The most processes of a role, because of the node ids."""
 
@@ -42,11 +42,11 @@ class Cluster:
     kurento: str = ""
     """The Kurento of its media processes; "": they forward by themselves."""
     environment: dict[str, str] = field(default_factory=dict)
-    """The FSHARECHAT_ variables at the time when it was started."""
+    """The FSHARECHAT_ variables of the shell that started it."""
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By process and purpose."""
+    """The ports, by process and purpose."""
     trees: dict[str, str] = field(default_factory=dict)
-    """The source trees of processes that do not run this one."""
+    """The source tree of each process that runs another one than this."""
 
     @property
     def folder(self) -> Path:

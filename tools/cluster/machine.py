@@ -1,4 +1,4 @@
-"""One machine of several: its services and the roles, and what may happen to it."""
+"""One machine of several: its services, its roles, and the faults that it can be given."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ class Machine:
 
     @property
     def state(self) -> str:
-        """ "cut", "full", "apart" while its services miss those of another machine, or "well"."""
+        """Return "cut", "full", "apart" (its services do not reach those of another machine) or "well"."""
         if self._network.is_cut(self.number):
             return "cut"
         if self._filler.exists():

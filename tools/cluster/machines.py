@@ -57,9 +57,9 @@ class Machines:
     secret: str = ""
     kafka_id: str = ""
     environment: dict[str, str] = field(default_factory=dict)
-    """The FSHARECHAT_ variables at the time when it was started."""
+    """The FSHARECHAT_ variables of the shell that started it."""
     trees: dict[str, str] = field(default_factory=dict)
-    """The source trees of machines that do not run this one."""
+    """The source tree of each machine that runs another one than this."""
 
     @property
     def folder(self) -> Path:
@@ -104,7 +104,7 @@ class Machines:
         return self.folder / "cluster.toml"
 
     def variables(self) -> dict[str, str | list[str]]:
-        """The settings that all processes share, by their variables."""
+        """The settings that all processes share, by the names of their variables."""
         hosts = [self.network.machine(number).host for number in self._numbers]
         return {
             "FSHARECHAT_STORE__URL": mariadb.url([f"{host}:{_GALERA[0]}" for host in hosts]),
@@ -167,7 +167,7 @@ class Machines:
         return [*(daemon for machine in self.machines() for daemon in machine.daemons), self.balancer]
 
     def parted(self, names: Iterable[str]) -> tuple[list[Machine], list[Daemon]]:
-        """The machines and the processes of these names; `all`: every machine."""
+        """Return the machines and the processes of these names. `all` names every machine."""
         machines = {one.name: one for one in self.machines()}
         daemons = {one.name: one for one in self.daemons()}
         wanted = [name for given in names for name in (machines if given == "all" else [given])]
@@ -181,7 +181,7 @@ class Machines:
         )
 
     def start(self, machines: Sequence[Machine], say: Say) -> None:
-        """Start what does not run on these machines, services first, and wait until all of it is ready."""
+        """Start what does not run yet on these machines, services first. Wait until all of it is ready."""
         cancelled = threading.Event()
         for machine in machines:
             self.network.plug(machine.number)

@@ -27,9 +27,9 @@ _KEYS = {
     "metrics": "METRICS__PORT",
 }
 _VALUES = {"udp": "{host}:{port}"}
-"""What the setting is, where it is more than the port."""
+"""The forms of settings that are more than the port."""
 _HOSTS = tuple(f"FSHARECHAT_{section}__HOST" for section in ("CONNECTOR", "API", "RPC", "METRICS"))
-"""The settings for the address of a process that is elsewhere."""
+"""The settings that name the host of a process on another machine."""
 _FORMS = {"ws": "ws://{}/", "http": "http://{}", "metrics": "http://{}/metrics"}
 _READY = re.compile(rb"^ready roles=", re.MULTILINE)
 
@@ -45,11 +45,11 @@ class Launch(NamedTuple):
     kurento: str = ""
     """The Kurento that media processes use, if any."""
     tree: Path = ROOT
-    """The source tree that it runs, with the libraries of its own .venv, or else of this one."""
+    """The source tree that it runs. The libraries are those of the tree's own .venv, or else of this one."""
 
 
 class ClusterMember(Daemon):
-    """A process with one role. Its log also has its standard output: the line `ready`."""
+    """A process with one role. Its standard output goes to its log too, with the line `ready`."""
 
     stop_seconds: ClassVar[float] = 60.0
     ready_seconds: ClassVar[float] = 120.0

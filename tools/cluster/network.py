@@ -27,7 +27,7 @@ table inet cut {{
 
 
 class MachineNetwork:
-    """The network with a number: 198.18.NUMBER.0/24, of the range that is kept free for tests of networks (RFC 2544).
+    """The network 198.18.NUMBER.0/24. This range is kept free for tests of networks (RFC 2544).
 
     Machine 1 is 198.18.NUMBER.1. This machine is 198.18.NUMBER.254, and stands for the outside.
     """
@@ -38,7 +38,7 @@ class MachineNetwork:
 
     @property
     def front(self) -> Location:
-        """Where this machine is in it."""
+        """The address of this machine in the network."""
         return Location(f"198.18.{self.number}.{_FRONT}")
 
     def machine(self, number: int) -> Location:
@@ -85,7 +85,7 @@ class MachineNetwork:
         """Remove all of it that is there."""
         for path in _NAMESPACES.glob(f"fshare{self.number}m*"):
             _run("ip", "netns", "del", path.name)
-        # A namespace lives on while a connection of it does, and its cable with it.
+        # A namespace, and its cable, stay until its last connection is closed.
         for path in _INTERFACES.glob(f"fshare{self.number}m*"):
             _run("ip", "link", "del", path.name)
         if self.taken:
@@ -117,7 +117,7 @@ class MachineNetwork:
 
 
 def free_network(name: str) -> MachineNetwork:
-    """A network that is not there. Each checkout begins its search at another one."""
+    """Return a network that does not exist yet. Each checkout begins its search at another number."""
     start = zlib.crc32(f"{ROOT}\0{name}".encode())
     for step in range(_NETWORKS):
         network = MachineNetwork((start + step) % _NETWORKS)

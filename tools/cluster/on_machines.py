@@ -36,7 +36,7 @@ def up(arguments: argparse.Namespace) -> int:
         it = _made(arguments)
         it.dev, it.environment = arguments.dev, arguments.environment
         if arguments.dev:
-            # They listen where other machines reach them, so --dev takes no code by itself.
+            # Other machines reach them, so --dev alone sets no super code.
             it.environment = {_SUPER_CODE: DEV_SUPER_CODE, **it.environment}
         if arguments.tree is not None:
             it.run_from(arguments.tree, it.machines())
@@ -120,12 +120,14 @@ def as_json(it: Machines) -> dict[str, Any]:
 
 
 def _parts(it: Machines, arguments: argparse.Namespace) -> tuple[list[Machine], list[Daemon]]:
-    """The machines and the processes that are named. Raises ServicesError if they cannot run the source tree."""
+    """Return the named machines and processes. Raises ServicesError if they cannot run the source tree."""
     machines, others = it.parted(arguments.names)
     if arguments.tree is not None:
         require_tree(arguments.tree)
         if others:
-            raise ServicesError(f"{others[0].name} is a process; a source tree is for whole machines")
+            raise ServicesError(
+                f"{others[0].name} is a process; only whole machines can be given a source tree"
+            )
     return machines, others
 
 
@@ -140,9 +142,9 @@ def _start(it: Machines, arguments: argparse.Namespace) -> int:
 
 
 def _restart(it: Machines, arguments: argparse.Namespace) -> int:
-    """Restart one after the other, each when all of the one before is ready.
+    """Restart one after the other: each one waits until the one before is ready.
 
-    With a source tree only the roles of a machine are restarted: its services go on.
+    With a source tree, only the roles of a machine are restarted. Its services go on.
     """
     stop = _each(lambda one: one.stop(say))
     if arguments.tree is not None:
@@ -167,7 +169,7 @@ def _of_machines(do: Callable[[Machine], None]) -> Work:
     def run(it: Machines, arguments: argparse.Namespace) -> int:
         machines, others = it.parted(arguments.names)
         if others:
-            raise ServicesError(f"{others[0].name} is a process; this is done to whole machines")
+            raise ServicesError(f"{others[0].name} is a process; this command is for whole machines")
         for machine in machines:
             do(machine)
         return 0
@@ -198,11 +200,11 @@ COMMANDS: Mapping[str, Work] = {
     "fill": _of_machines(lambda machine: machine.fill(say)),
     "empty": _of_machines(lambda machine: machine.empty(say)),
 }
-"""The commands that mean something else for machines, or are for them alone."""
+"""The commands that do something else for machines, or are only for them."""
 ONLY_MACHINES: Mapping[str, str] = {
     "cut": "cut machines off from each other and from clients",
     "mend": "undo `cut`",
     "fill": "leave no byte free on the disks of machines",
     "empty": "undo `fill`",
 }
-"""What the help says of those that are for machines alone."""
+"""The help of the commands that are only for machines."""

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.store import messages, users
+from fsharechat.store import inboxes, users
 from tests.unit.api.api_kit import KEY, ApiAnswer, Site
 
 PUSH = "/imopenapi/pushNotificationByMobile"
@@ -38,7 +38,7 @@ class Desk:
         return uid
 
     async def inbox(self, uid: str) -> list[pb.Message]:
-        found = await self.site.node.store.read(messages.pull, uid, messages.NOTHING)
+        found = await self.site.node.store.read(inboxes.pull, uid, inboxes.NOTHING)
         return [pb.Message.FromString(entry.body) for entry in found.entries]
 
     def logged(self, event: str) -> list[dict[str, Any]]:

@@ -27,9 +27,6 @@ def test_a_network_of_ipv6_is_one_address_and_the_two_forms_of_ipv4_too() -> Non
     assert counted_as(f"::ffff:{ANN}") == counted_as(ANN) == ANN
 
 
-Remote = Callable[[str, list[str]], Awaitable[str]]
-
-
 async def remote(trusted: tuple[str, ...], peer: str, forwarded: list[str]) -> str:
     """Return who `request.remote` is for a connection from `peer` with these X-Forwarded-For headers."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
@@ -51,6 +52,16 @@ async def test_pages_of_allowed_origins_alone_may_put_and_read(site: Site, origi
             assert set(answer.headers.getall("Access-Control-Allow-Origin", [])) == allowed
 
 
+def _settings(folder: Path, **sections: Any) -> s.Settings:
+    """Return settings of a server in a folder, with ports that are free."""
+    return s.Settings(
+        node=s.NodeSettings(data=folder / "data"),
+        connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
+        media=s.MediaSettings(listen="127.0.0.1:0"),
+        **sections,
+    )
+
+
 @pytest.mark.parametrize(
     ("host", "public_url", "warned"),
     [("127.0.0.1", "", False), ("0.0.0.0", "", True), ("0.0.0.0", "https://media.example", False)],
@@ -59,12 +70,8 @@ async def test_an_address_that_leads_nowhere_is_warned_of(
     tmp_path: Path, sqlite_file: Callable[[str], Path], host: str, public_url: str, warned: bool
 ) -> None:
     sqlite_file("data/fsharechat.db")
-    settings = s.Settings(
-        node=s.NodeSettings(data=tmp_path / "data"),
-        connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
-        media=s.MediaSettings(listen="127.0.0.1:0"),
-        api=s.ApiSettings(host=host, port=0),
-        blobs=s.BlobsSettings(public_url=public_url),
+    settings = _settings(
+        tmp_path, api=s.ApiSettings(host=host, port=0), blobs=s.BlobsSettings(public_url=public_url)
     )
     with capture_logs() as logs:
         async with Node(settings) as node:
@@ -78,12 +85,8 @@ async def test_the_bytes_of_a_day_are_counted_in_the_store(
     tmp_path: Path, sqlite_file: Callable[[str], Path]
 ) -> None:
     sqlite_file("data/fsharechat.db")
-    settings = s.Settings(
-        node=s.NodeSettings(data=tmp_path / "data"),
-        connector=s.ConnectorSettings(tcp_port=0, ws_port=0),
-        media=s.MediaSettings(listen="127.0.0.1:0"),
-        api=s.ApiSettings(port=0),
-        limits=s.LimitsSettings(upload_bytes_per_day=1000),
+    settings = _settings(
+        tmp_path, api=s.ApiSettings(port=0), limits=s.LimitsSettings(upload_bytes_per_day=1000)
     )
     async with Node(settings) as node, ClientSession() as http:
         for size, uid, status in ((600, "ann", 200), (401, "ann", 507), (401, "bob", 200), (400, "ann", 200)):

@@ -14,7 +14,8 @@ from fsharechat.protocol.signals import Code, Signal, SubSignal
 from fsharechat.rpc import Call, Handler, Method, Reply, Rpc
 from fsharechat.rpc.payloads import Marks, Welcome, encode_pulled
 from fsharechat.store.heads import Heads
-from fsharechat.store.messages import Entry, PulledEntry, PulledInbox
+from fsharechat.store.inboxes import PulledEntry, PulledInbox
+from fsharechat.store.messages import Entry
 from roles.connector.hub import Hub
 from roles.connector.session import Session
 from roles.connector.tail import TailMessage

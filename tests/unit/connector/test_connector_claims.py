@@ -11,7 +11,8 @@ from fsharechat.protocol.bodies import sent_payload
 from fsharechat.protocol.signals import Code, ContentType, Signal, SubSignal
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.store.cursors import Log, Mark
-from fsharechat.store.messages import NOTHING, Entry
+from fsharechat.store.inboxes import NOTHING
+from fsharechat.store.messages import Entry
 from roles.connector.cursor import OUTLIVED_SECONDS
 from roles.connector.logs import HELD_SECONDS, MAX_HELD
 from roles.connector.marks import KEEP_SECONDS

@@ -4,7 +4,7 @@ import pytest
 
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
-from fsharechat.store.messages import NOTHING
+from fsharechat.store.inboxes import NOTHING
 from tests.unit.connector.connector_fakes import Connector, FakeDevice, Make, SentFrame, body_of, pulled
 
 

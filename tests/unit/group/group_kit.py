@@ -21,7 +21,7 @@ from fsharechat.protocol.signals import (
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.payloads import decode_pulled
 from fsharechat.settings_hooks import BeforeSendSettings, WebhooksSettings
-from fsharechat.store import messages, users
+from fsharechat.store import inboxes, users
 from fsharechat.store.unit import Dialect, Query, Unit, insert_many
 
 NODE = 3
@@ -134,7 +134,7 @@ class Office:
     async def inbox(self, uid: str, after: int = 0) -> pb.PullMessageResult:
         """Return what a device gets of an inbox that says it has it up to `after`."""
         found = decode_pulled(
-            await self.payload(uid, Method.PULL, orjson.dumps((after or messages.NOTHING, 0, 0)))
+            await self.payload(uid, Method.PULL, orjson.dumps((after or inboxes.NOTHING, 0, 0)))
         )
         entries = [pb.Message.FromString(entry.body) for entry in found.entries]
         return pb.PullMessageResult(message=entries, current=found.head, head=found.head)

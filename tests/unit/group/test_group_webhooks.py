@@ -18,7 +18,7 @@ from roles.group import GroupRole, webhooks
 from roles.group.clock import ServerClock
 from tests.unit.group import groups_kit
 from tests.unit.group.group_kit import HookSections, Office, text
-from tools.testing.hook_receiver import SECRET, Event, HookReceiver, hang, taken
+from tools.testing.hook_receiver import SECRET, Answer, Event, HookReceiver, hang, taken
 from tools.testing.server import until
 
 ALL = tuple(WebhookSettings.model_fields["events"].annotation.__args__[0].__args__)  # type: ignore[union-attr]
@@ -155,17 +155,20 @@ async def test_a_message_to_some_members_names_them(office: Office, receiver: Ho
     assert (data["conversation"]["target"], data["to"]) == (group, [carl])
 
 
+def refused_to(uid: str) -> Answer:
+    """Return what fails for messages to a user, and takes all others."""
+
+    async def answer(event: Event) -> web.StreamResponse:
+        return web.Response(status=500 if event["data"]["conversation"]["target"] == uid else 200)
+
+    return answer
+
+
 async def test_what_fails_is_told_again_and_holds_up_its_conversation_alone(
     office: Office, receiver: HookReceiver
 ) -> None:
     anna, ben, carl = await office.users(3)
-    failing = True
-
-    async def answer(event: Event) -> web.StreamResponse:
-        to_ben = event["data"]["conversation"]["target"] == ben
-        return web.Response(status=500 if failing and to_ben else 200)
-
-    receiver.answer = answer
+    receiver.answer = refused_to(ben)
     for number in range(5):
         await send(office, anna, ben, f"ben {number}")
         await send(office, anna, carl, f"carl {number}")
@@ -175,7 +178,7 @@ async def test_what_fails_is_told_again_and_holds_up_its_conversation_alone(
         "ben 0",
         *receiver.texts(),
     }
-    failing = False
+    receiver.answer = taken
     await until_all_told(office)
     assert receiver.texts()[5:] == [f"ben {number}" for number in range(5)]
     assert len(set(receiver.ids())) == 10
@@ -188,19 +191,13 @@ async def test_a_lane_that_is_full_goes_on_from_the_store_in_order(
     monkeypatch.setattr(webhooks, "PAGE", 2)
     monkeypatch.setattr(webhooks, "OVERLAP", 4)
     anna, ben, carl = await office.users(3)
-    failing = True
-
-    async def answer(event: Event) -> web.StreamResponse:
-        to_ben = event["data"]["conversation"]["target"] == ben
-        return web.Response(status=500 if failing and to_ben else 200)
-
-    receiver.answer = answer
+    receiver.answer = refused_to(ben)
     for number in range(20):
         await asyncio.gather(
             send(office, anna, ben, f"ben {number}"), send(office, carl, anna, f"carl {number}")
         )
     await until(lambda: len(receiver.events) == 20)
-    failing = False
+    receiver.answer = taken
     await until_all_told(office)
     assert receiver.texts() == [f"{one} {number}" for one in ("carl", "ben") for number in range(20)]
 

@@ -16,7 +16,6 @@ HERE = Path(__file__).parent
 OFFERS = HERE / "offers"
 SOURCE = HERE / "official" / "CallByKurento.java"
 BOUND = 120.0
-SET_UP = ["a=recvonly", "a=sendonly"]
 METHODS = {"ping", "create", "subscribe", "invoke", "release", "connect", "closeSession"}
 
 

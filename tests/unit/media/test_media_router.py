@@ -15,7 +15,7 @@ from roles.media.sfu import Limits, receiver_feedback
 
 H264 = MediaCodec("H264", 90_000, ("1", "42e0"))
 CAP = 2_000_000
-VP8_IN, VP8_OUT = 96, 120
+VP8_IN = 96
 
 
 @dataclass(eq=False)

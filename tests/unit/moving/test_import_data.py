@@ -15,7 +15,7 @@ from fsharechat.moving.importer import Importer
 from fsharechat.moving.report import ImportReport, ProgressTicker
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, FriendState, MemberType
-from fsharechat.store import friends, groups, heads, messages, sessions, users, words
+from fsharechat.store import friends, groups, heads, inboxes, messages, sessions, users, words
 from fsharechat.store.imports import ImportRefused, ImportRun
 from fsharechat.store.messages import conversation_key
 from fsharechat.store.sqlite import SqliteStore
@@ -49,7 +49,7 @@ class Imported:
         return found.types if found else {}
 
     async def texts(self, uid: str, after: int) -> list[str]:
-        pulled = await self.store.read(messages.pull, uid, after)
+        pulled = await self.store.read(inboxes.pull, uid, after)
         return [pb.Message.FromString(entry.body).content.searchable_content for entry in pulled.entries]
 
 

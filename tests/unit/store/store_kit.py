@@ -8,8 +8,9 @@ from typing import Concatenate, NamedTuple
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import ConversationType
-from fsharechat.store import messages
-from fsharechat.store.messages import NOTHING, NewMessage, Stored, conversation_key
+from fsharechat.store import inboxes
+from fsharechat.store.inboxes import NOTHING
+from fsharechat.store.messages import NewMessage, Stored, conversation_key
 from fsharechat.store.state import VERSION_FACT
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, P, Query, Result, Row, T, Unit
@@ -87,13 +88,13 @@ class Page(NamedTuple):
 
 
 async def inbox(store: Store, uid: str, after: int = NOTHING) -> Page:
-    found = await store.read(messages.pull, uid, after)
+    found = await store.read(inboxes.pull, uid, after)
     current = found.entries[-1].seq if found.entries and found.begin < 0 else found.head
     return Page([entry.body for entry in found.entries], current, found.head)
 
 
 async def heads(store: Store, *uids: str) -> dict[str, int]:
-    return await store.read(messages.heads, uids)
+    return await store.read(inboxes.heads, uids)
 
 
 class Exchange(NamedTuple):

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 
 from fsharechat import urls
 from fsharechat.errors import StoreError
-from fsharechat.store import fence, group_log, messages
+from fsharechat.store import fence, group_log, inboxes
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.urls import ServiceUrl
 from tests.unit.store.group_log_kit import World
@@ -72,7 +72,7 @@ async def send(
 
 async def check(store: MysqlStore, acknowledged: list[int]) -> None:
     """Every inbox is without holes, and holds each message that it should, once."""
-    heads = await store.read(messages.heads, PEOPLE)
+    heads = await store.read(inboxes.heads, PEOPLE)
     entries = 0
     for uid in PEOPLE:
         pulled = await inbox(store, uid)

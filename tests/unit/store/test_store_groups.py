@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fsharechat.protocol.signals import MemberType
-from fsharechat.store import groups, messages
+from fsharechat.store import groups, inboxes, messages
 from fsharechat.store.groups import GroupMembers, NewMember, OldSilence, Silence
 from fsharechat.store.messages import Audience, Entry, NewMessage, conversation_key
 from fsharechat.store.store import Store
@@ -272,22 +272,22 @@ async def test_a_first_pull_leaves_out_what_was_left(store: Store, count: int) -
 async def test_a_first_pull_looks_at_only_so_much_of_what_was_left(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "_PAGE", 10)
-    monkeypatch.setattr(messages, "_MAX_PAGE", 10)
-    monkeypatch.setattr(messages, "MAX_LOOKED_AT", 50)
+    monkeypatch.setattr(inboxes, "_PAGE", 10)
+    monkeypatch.setattr(inboxes, "_MAX_PAGE", 10)
+    monkeypatch.setattr(inboxes, "MAX_LOOKED_AT", 50)
     wanted = await left_and_other(store, [("other", 10)] * 3 + [("left", 10)] * 48)
     seen: list[Exchange] = []
-    found = await store.read(recorded, seen, messages.pull, "bob", messages.NOTHING)
+    found = await store.read(recorded, seen, inboxes.pull, "bob", inboxes.NOTHING)
     assert ([entry.body for entry in found.entries], found.head) == (wanted[1:], 51)
     await append_all(store, *[new("ann", "bob", conversation="1|0|left") for _ in range(100)])
     seen.clear()
-    found = await store.read(recorded, seen, messages.pull, "bob", messages.NOTHING)
+    found = await store.read(recorded, seen, inboxes.pull, "bob", inboxes.NOTHING)
     assert (found.entries, found.head) == ([], 151)
     assert sum(len(exchange.result.rows) for exchange in seen) <= 50 + 2
 
 
 async def test_what_is_left_out_takes_no_room(store: Store) -> None:
-    half = messages.MAX_PULL_BYTES // 2 - 10
+    half = inboxes.MAX_PULL_BYTES // 2 - 10
     sizes = [("other", half), ("left", half), ("other", half), ("left", half), ("left", half)]
     wanted = await left_and_other(store, sizes)
     assert await inbox(store, "bob") == (wanted, 5, 5)

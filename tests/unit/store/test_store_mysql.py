@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from fsharechat.errors import CommitInDoubt, Refusal, StoreError
 from fsharechat.protocol.signals import Code, MemberType, ReportType
-from fsharechat.store import groups, messages, mysql, reports, users
+from fsharechat.store import groups, inboxes, messages, mysql, reports, users
 from fsharechat.store.group_reads import GroupRead
 from fsharechat.store.groups import NewMember
 from fsharechat.store.mysql import MysqlStore
@@ -55,7 +55,7 @@ async def test_writers_of_several_processes_leave_no_hole_and_no_double(empty_my
             await append(store, new(sender, *receivers, local_id=number * 1000 + n + 1))
 
     await asyncio.gather(*(send(store, n) for n, store in enumerate(stores * 8)))
-    heads = await stores[0].read(messages.heads, people)
+    heads = await stores[0].read(inboxes.heads, people)
     for uid in people:
         pulled = await inbox(stores[1], uid)
         assert len(pulled.bodies) == pulled.head == heads[uid]
@@ -147,7 +147,7 @@ async def test_a_resend_to_another_process_at_the_same_time_finds_the_first_copy
         )
         assert first.id == second.id
         assert bool(first.entries) != bool(second.entries)
-    assert await one.read(messages.heads, ["bob"]) == {"bob": 50}
+    assert await one.read(inboxes.heads, ["bob"]) == {"bob": 50}
     await one.close()
     await other.close()
 
@@ -189,7 +189,7 @@ async def test_a_unit_whose_commit_was_cut_off_is_done_once(
     behind: MysqlStore, proxy: CommitCuttingProxy, cut: Cut
 ) -> None:
     async def number_of_heads() -> int:
-        return (await behind.read(messages.heads, ["ann"])).get("ann", 0)
+        return (await behind.read(inboxes.heads, ["ann"])).get("ann", 0)
 
     def count_up(dialect: Dialect) -> Unit[int]:
         return (yield from dialect.advance({"ann": 1}, "seq"))["ann"]
@@ -391,7 +391,7 @@ async def test_a_database_that_is_away_fails_requests_and_is_found_again(
 
 async def test_a_refusal_in_a_shared_batch_concerns_its_unit_alone(behind: MysqlStore) -> None:
     def refuse(_: Dialect) -> Unit[None]:
-        yield from messages.heads(_, ["ann"])
+        yield from inboxes.heads(_, ["ann"])
         raise Refusal(Code.NOT_EXIST)
 
     outcomes = await asyncio.gather(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fsharechat.errors import StoreError
-from fsharechat.store import messages, mysql_connection
+from fsharechat.store import inboxes, mysql_connection
 from fsharechat.store.mysql import MysqlStore
 from fsharechat.store.mysql_connection import MysqlConnection
 from fsharechat.store.unit import Dialect, Query, Unit
@@ -57,7 +57,7 @@ async def test_what_waits_for_a_silent_database_fails_and_the_next_at_once(
     store.on_reach(lambda: changes.append(store.away))
     await append(store, new("ann", "bob"))
     wire.stop()
-    reads = [asyncio.ensure_future(store.read(messages.heads, ["bob"])) for _ in range(20)]
+    reads = [asyncio.ensure_future(store.read(inboxes.heads, ["bob"])) for _ in range(20)]
     for read in reads:
         assert "no answer" in await refused(read)
     assert changes == ["no answer within 1 s"]
@@ -66,7 +66,7 @@ async def test_what_waits_for_a_silent_database_fails_and_the_next_at_once(
     await until(lambda: not store.away, "the store is not back")
     assert len(changes) == 2
     await append(store, new("ann", "bob"))
-    assert await store.read(messages.heads, ["bob"]) == {"bob": 2}
+    assert await store.read(inboxes.heads, ["bob"]) == {"bob": 2}
 
 
 async def test_what_is_being_stored_fails_too(store: MysqlStore, wire: Proxy) -> None:
@@ -86,10 +86,10 @@ async def test_what_is_being_stored_fails_too(store: MysqlStore, wire: Proxy) ->
 async def test_a_connection_that_is_being_made_is_given_up(store: MysqlStore, wire: Proxy) -> None:
     wire.stop()
     wire.cut(refuse=False)
-    assert await refused(asyncio.ensure_future(store.read(messages.heads, ["bob"])))
+    assert await refused(asyncio.ensure_future(store.read(inboxes.heads, ["bob"])))
     wire.go()
     await until(lambda: not store.away, "the store is not back")
-    assert await store.read(messages.heads, ["bob"]) == {}
+    assert await store.read(inboxes.heads, ["bob"]) == {}
 
 
 async def test_a_statement_that_takes_long_is_no_silence(store: MysqlStore) -> None:

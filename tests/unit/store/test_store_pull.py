@@ -3,8 +3,9 @@
 import pytest
 
 from fsharechat.protocol.bodies import pull_entry
-from fsharechat.store import messages
-from fsharechat.store.messages import MAX_HISTORY, MAX_PULL_BYTES, NOTHING, NewMessage, conversation_key
+from fsharechat.store import inboxes, messages
+from fsharechat.store.inboxes import MAX_PULL_BYTES, NOTHING
+from fsharechat.store.messages import MAX_HISTORY, NewMessage, conversation_key
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from tests.unit.store.store_kit import append, append_all, inbox, new, private
@@ -85,9 +86,9 @@ async def test_over_the_size_limit_the_oldest_are_kept_and_the_rest_comes_next(s
 async def test_a_device_that_has_nothing_gets_the_newest_and_begins_below_them(store: Store) -> None:
     bodies = await filled(store, [20_000] * 10)
     assert await inbox(store, "bob") == (bodies[-3:], 10, 10)
-    assert (await store.read(messages.pull, "bob", NOTHING)).begin == 7
-    assert (await store.read(messages.pull, "bob", 1)).begin == -1
-    assert (await store.read(messages.pull, "nobody", NOTHING)).begin == 0
+    assert (await store.read(inboxes.pull, "bob", NOTHING)).begin == 7
+    assert (await store.read(inboxes.pull, "bob", 1)).begin == -1
+    assert (await store.read(inboxes.pull, "nobody", NOTHING)).begin == 0
 
 
 async def test_a_device_that_was_given_nothing_and_says_it_has_something_is_believed(store: Store) -> None:
@@ -98,7 +99,7 @@ async def test_a_device_that_was_given_nothing_and_says_it_has_something_is_beli
         (9, [8, 9, 10], 7),
         (50, [8, 9, 10], 7),
     ):
-        found = await store.read(messages.pull, "bob", NOTHING, claim)
+        found = await store.read(inboxes.pull, "bob", NOTHING, claim)
         assert ([entry.seq for entry in found.entries], found.begin) == (seqs, begin)
 
 
@@ -132,7 +133,7 @@ async def test_an_entry_tells_who_sent_it_and_from_where_if_it_has_no_local_id(s
         message.sender_client = "phone"
         await append(store, message)
     for after in (NOTHING, 0, 1):
-        found = (await store.read(messages.pull, "bob", after)).entries
+        found = (await store.read(inboxes.pull, "bob", after)).entries
         assert [(entry.sender, entry.sender_client) for entry in found] == [("ann", "phone"), ("ann", "")][
             max(after, 0) :
         ]

@@ -13,6 +13,7 @@ from fsharechat.store import (
     group_log,
     group_reads,
     heads,
+    inboxes,
     messages,
     recalls,
     reports,
@@ -70,10 +71,10 @@ async def test_seqs_stay_and_a_pull_goes_on_behind_what_is_gone(store: Store) ->
     await trim(store, cut)
     assert await run(store, retention.remove_messages, cut) == 2 * STEP + 50
     left = [b"body %d" % id for id in ids[2 * STEP + 50 :]]
-    first = await store.read(messages.pull, "bob", 5)
+    first = await store.read(inboxes.pull, "bob", 5)
     assert [entry.body for entry in first.entries] == left
     assert (first.entries[0].seq, first.head) == (2 * STEP + 51, 3 * STEP)
-    new_device = await store.read(messages.pull, "bob", messages.NOTHING)
+    new_device = await store.read(inboxes.pull, "bob", inboxes.NOTHING)
     assert [entry.body for entry in new_device.entries] == left
     assert new_device.begin == 2 * STEP + 50
     key = conversation_key(ConversationType.PRIVATE, 0, "bob", "ann")

@@ -2,8 +2,9 @@
 
 import pytest
 
-from fsharechat.store import messages
-from fsharechat.store.messages import MAX_HISTORY_BYTES, MAX_PULL_BYTES, NOTHING, NewMessage
+from fsharechat.store import inboxes, messages
+from fsharechat.store.inboxes import MAX_PULL_BYTES, NOTHING
+from fsharechat.store.messages import MAX_HISTORY_BYTES, NewMessage
 from fsharechat.store.store import Store
 from fsharechat.store.unit import MAX_ROWS
 from tests.unit.store.store_kit import Exchange, append_all, new, recorded
@@ -52,8 +53,8 @@ async def test_a_pull_and_a_page_of_history_read_little_more_than_they_answer(
     sizes = [MAX_PULL_BYTES // 2] * 20 + [10] * small
     await append_all(store, *[new("ann", "bob", body=bytes(size)) for size in sizes])
     for most, unit, args in (
-        (MAX_PULL_BYTES, messages.pull, ("bob", NOTHING)),
-        (MAX_PULL_BYTES, messages.pull, ("bob", 1)),
+        (MAX_PULL_BYTES, inboxes.pull, ("bob", NOTHING)),
+        (MAX_PULL_BYTES, inboxes.pull, ("bob", 1)),
         (MAX_HISTORY_BYTES, messages.history, ("a conversation", 0, 200)),
     ):
         seen: list[Exchange] = []
@@ -67,5 +68,5 @@ async def test_a_pull_and_a_page_of_history_read_little_more_than_they_answer(
 async def test_a_pull_of_a_few_entries_takes_few_statements(store: Store, after: int, count: int) -> None:
     await append_all(store, *[new("ann", "bob") for _ in range(10)])
     seen: list[Exchange] = []
-    await store.read(recorded, seen, messages.pull, "bob", after)
+    await store.read(recorded, seen, inboxes.pull, "bob", after)
     assert len(seen) == count
