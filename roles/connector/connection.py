@@ -221,19 +221,51 @@ class DeviceConnection:
         self._closing = True
         self._straight = False
         self._queue = None
+        self._later = b""
         self._services.slow.end(self, self._services.time())
 
     # Receiving
 
     def data_received(self, data: bytes) -> None:
+        """Keep bytes for the next turn of the loop.
+
+        A commit that has ended meanwhile is dealt with before them. So the store works on the next one while requests
+        are read. Else everybody's requests would wait for one another, and the store for them.
+        """
         session = self._session
         if session is None or self._closing:
             return
         session.heard_at = self._services.time()
+        if not self._later and not self._held:
+            asyncio.get_running_loop().call_soon(self._take_data)
+        self._later = self._later + data if self._later else data
+        if len(self._later) > PART_BYTES:
+            session.rest()
+
+    def _take_data(self) -> None:
+        """Read what has come, if the session wants it."""
+        data, session = self._later, self._session
+        if not data or self._held or self._closing or session is None:
+            return
+        self._later = b""
         if len(data) > PART_BYTES:
             data, self._later = data[:PART_BYTES], data[PART_BYTES:]
             session.rest()
-        self._read(data)
+        try:
+            self._read(data)
+        except Exception:  # a bug: nobody knows what the connection has read
+            self.abort()
+            raise
+
+    def connection_lost(self, error: Exception | None) -> None:
+        try:
+            self._take_data()
+        finally:
+            self._lost()
+
+    def _lost(self) -> None:
+        """Forget the connection: it is gone."""
+        raise NotImplementedError
 
     def pause(self) -> None:
         self._held = True
@@ -241,9 +273,7 @@ class DeviceConnection:
 
     def resume(self) -> None:
         self._held = False
-        later, self._later = self._later, b""
-        if later:
-            self.data_received(later)
+        self._take_data()
         self._read_or_not()
 
     def _read_or_not(self) -> None:

@@ -65,7 +65,7 @@ class TcpConnection(DeviceConnection, asyncio.Protocol):
         else:
             self._visit.overdue = self._overdue
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def _lost(self) -> None:
         if not self._closing:
             self._note_break()
         self._closing = True

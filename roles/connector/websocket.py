@@ -180,7 +180,7 @@ class WebSocketConnection(DeviceConnection, asyncio.Protocol):
         else:
             super().data_received(data)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def _lost(self) -> None:
         session, self._session, self._gate, self._transport = self._session, None, None, None
         self._services.slow.forget(self)
         self._services.leaving.gone(self)
@@ -313,7 +313,7 @@ class WebSocketConnection(DeviceConnection, asyncio.Protocol):
         if self._closing:
             return
         self._end()
-        self._messages, self._later = [], b""
+        self._messages = []
         transport = self._transport
         if transport is None or transport.is_closing():
             return

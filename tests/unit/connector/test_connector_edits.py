@@ -81,7 +81,7 @@ EVENTS: list[Event] = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(4)), repeated=st.lists(st.integers(0, 3), max_size=3))
 async def test_whatever_the_order_of_the_events_the_newest_form_stays(
     make: Make, order: Sequence[int], repeated: list[int]
