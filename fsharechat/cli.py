@@ -30,12 +30,20 @@ COMMANDS = """commands:
 
 exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
 """
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 _OWN = ("fsharechat", "roles")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code (see COMMANDS)."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # before the server handles signals: it loads its parts
+        return INTERRUPTED
+
+
+def _main(argv: list[str]) -> int:
     if argv[:1] == ["chat"]:
         from fsharechat.client import terminal
 
@@ -62,9 +70,7 @@ def _run(argv: list[str]) -> int:
     if argv[:1] in (["admin"], ["status"]):
         from fsharechat.admin import command_line
 
-        return command_line.main(
-            ["processes", *argv[1:]] if argv[0] == "status" else argv[1:], _settings_file
-        )
+        return command_line.main(argv[1:], _settings_file, status=argv[0] == "status")
     if argv[:1] in (["import-config"], ["import-data"]):
         from fsharechat.moving import command_line as moving
 

@@ -42,7 +42,8 @@ class DataFolder:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = (self._path / LOCK).open("a+", encoding="ascii")
         except OSError as error:
-            raise StartError(f"[node] data = {str(self._path)!r}: {error.strerror}") from error
+            reason = _why_unusable(self._path) or error.strerror
+            raise StartError(f"[node] data = {str(self._path)!r}: {reason}") from error
         if not _locked(self._lock):
             holder = _holder(self._lock)
             self._lock.close()
@@ -97,6 +98,14 @@ def check_owner(folder: Path, command: str) -> None:
     """Raise StartError if a folder belongs to another user, who could not use files made by this one."""
     if folder.exists() and (owner := other_owner(folder)):
         raise StartError(f"{folder}: {_as_owner(owner, command)}")
+
+
+def _why_unusable(path: Path) -> str:
+    """Return why a folder cannot be used, "" if no reason is found."""
+    try:
+        return unusable(path).removeprefix(f"{path}: ")
+    except OSError:
+        return ""
 
 
 def _as_owner(owner: str, command: str) -> str:

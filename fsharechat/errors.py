@@ -2,6 +2,9 @@
 
 import errno
 import logging
+import os
+import socket
+import ssl
 from typing import ClassVar
 
 from fsharechat.protocol.signals import Code
@@ -44,4 +47,19 @@ def listen_problem(host: str, port: int, error: OSError) -> str:
     """Return why a server cannot listen, for the operator."""
     if error.errno == errno.EADDRINUSE:
         return f"another process listens on {host}:{port} already"
-    return f"cannot listen on {host}: {error.strerror or error}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"this machine does not have the address {host}"
+    return f"cannot listen on {host}: {os_reason(error)}"
+
+
+def os_reason(error: BaseException) -> str:
+    """Return why the operating system refused something, without what libraries put around it."""
+    if isinstance(error, ssl.SSLError):
+        return str(error)
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
+        inner = getattr(error, "os_error", None)  # aiohttp has the error itself there
+        if inner is not None:
+            return os_reason(inner)
+        if error.errno is not None and error.errno > 0:
+            return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or "") or str(error) or type(error).__name__

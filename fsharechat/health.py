@@ -42,6 +42,10 @@ class Health:
         """Add a part. `look` returns its state, and does not raise."""
         self._parts[name] = look
 
+    def forget(self) -> None:
+        """Forget what was found: the process has changed. The next caller gets a new result."""
+        self._looking = None
+
     async def look(self) -> dict[str, Finding]:
         """Return the states of all parts, within LOOK_SECONDS and at most FRESH_SECONDS old."""
         loop = asyncio.get_running_loop()

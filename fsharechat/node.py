@@ -109,10 +109,15 @@ class Node:
         """Open the backends and boot the roles. Raises StartError, and then undoes the steps before it."""
         try:
             await self._boot()
+            self.ready = True
+            self.health.forget()
+            if "group" not in self.settings.node.roles:
+                self._stack.callback(self.status.stop)
+                await self.status.start(self.rpc)
         except BaseException:
+            self.ready = False
             await self._stack.aclose()
             raise
-        self.ready = True
 
     async def drain(self) -> None:
         """Drain the roles and close the backends."""
@@ -188,9 +193,6 @@ class Node:
                 raise StartError(f"the {name} role cannot start: {error}") from error
             self.addresses |= booted.addresses
         self.addresses |= metrics
-        if "group" not in roles:
-            self.status.start(self.rpc)
-            stack.callback(self.status.stop)
 
     def _make_role(self, name: str) -> Role:
         """Return a new role. With workers, they are the connector role."""

@@ -24,6 +24,8 @@ SELECTED_SOCKETS = 512
 WITHOUT_LIMIT = (SELECTED_SOCKETS - SPARE_FILES) // 2 + SPARE_FILES
 """What counts as the limit of open files there: connector and api each take it without the spare ones."""
 
+LIMITS_FILES = resource is not None
+"""Whether the system has a limit of open files, which an operator can raise. Windows has none."""
 LIMITS_PROGRAMS = resource is not None
 """Whether a program can limit its own processor time and memory."""
 IN_BACKGROUND = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(

@@ -2,10 +2,14 @@
 
 import argparse
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from aiohttp import web
 
+from fsharechat.errors import listen_problem
+
+MAX_PORT = 65535
 WORD_SECONDS = 0.1
 _MAX_BODY = 1 << 20
 
@@ -21,10 +25,17 @@ def main(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(argv)
     host, _, port = args.listen.rpartition(":")
-    if not host or not port.isdecimal():
-        parser.error("--listen is host:port")
-    print(f"an agent listens: agent = {f'http://{args.listen}'!r}", flush=True)
-    web.run_app(echo(), host=host, port=int(port), print=None, access_log=None)
+    if not host or not (port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
+        parser.error(f"--listen {args.listen!r}: must be host:port, such as 127.0.0.1:8090")
+
+    def listening(_: str) -> None:
+        print(f"an agent listens: agent = {f'http://{args.listen}'!r}", flush=True)
+
+    try:
+        web.run_app(echo(), host=host.strip("[]"), port=int(port), print=listening, access_log=None)
+    except OSError as error:
+        print(f"fsharechat robot: --listen: {listen_problem(host, int(port), error)}", file=sys.stderr)
+        return 1
     return 0
 
 

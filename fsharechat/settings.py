@@ -4,6 +4,7 @@ The sections and their defaults are in settings_schema.py, and can be imported f
 """
 
 import difflib
+import json
 import re
 import socket
 import tomllib
@@ -177,8 +178,15 @@ def _from_environ(environ: Mapping[str, str], problems: list[str]) -> _Layer:
         short = name.removeprefix(ENV_PREFIX)
         near = _did_you_mean(short, [key.removeprefix(ENV_PREFIX) for key in known], ENV_PREFIX + "{}")
         problems.append(f"environment variable {name}: no such key{near}")
-    values = _Variables({name: value for name, value in ours.items() if name in known})()
-    return _Layer(values, lambda path: f"environment variable {_variable(path)}")
+    given = {name: value for name, value in ours.items() if name in known}
+    for path in key_paths():
+        name = _variable(path)
+        if name in given and _is_tables(_field(path)) and not _is_json(given[name]):
+            problems.append(
+                f"environment variable {name}: must be a list of tables in JSON, [{{...}}, {{...}}]"
+            )
+            del given[name]
+    return _Layer(_Variables(given)(), lambda path: f"environment variable {_variable(path)}")
 
 
 def _from_file(file: Path | None, problems: list[str]) -> _Layer:
@@ -262,11 +270,28 @@ def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
 def _problem(details: ErrorDetails, layers: list[_Layer]) -> str:
     path = _known_part(details["loc"])
     field = _field(path)
+    within = details["loc"][len(path) :]
+    if _is_tables(field) and within:
+        return f"{_label(path)}, table {int(within[0]) + 1}{_in_table(details, field)}{_where(path, layers)}"
     if _section_of(field):
         return f"{_label(path, section=True)}: {_right(details, field)}{_where(path, layers)}"
     return (
         f"{_label(path)} = {_shown(path, details['input'])}: {_right(details, field)}{_where(path, layers)}"
     )
+
+
+def _in_table(details: ErrorDetails, field: FieldInfo) -> str:
+    """Return what is wrong in a table of a list. Its value may be a secret, and is not shown."""
+    (model,) = _tables_of(field)
+    name = next((str(name) for name in details["loc"] if name in model.model_fields), "")
+    if name:
+        return f", {name}: {_right(details, model.model_fields[name])}"
+    if details["type"] == "extra_forbidden":
+        unknown = str(details["loc"][-1])
+        return f", {unknown}: no such key{_did_you_mean(unknown, model.model_fields, '{}')}"
+    if details["type"] in ("model_type", "model_attributes_type"):
+        return ": must be a table"
+    return f": {_right(details, field)}"
 
 
 def _unknown_roles(roles: tuple[str, ...], layers: list[_Layer]) -> list[str]:
@@ -338,14 +363,20 @@ def _right(details: ErrorDetails, field: FieldInfo) -> str:
             return "must be text in quotes"
         case "path_type":
             return "must be the path of a folder, in quotes"
-        case "string_pattern_mismatch":
-            return "must be at most 32 letters and digits"
         case "string_too_short":
             return "must not be empty"
+        case "string_too_long":
+            return f"must have at most {context['max_length']} characters"
+        case "too_long":
+            return f"must have at most {context['max_length']} entries"
+        case "missing":
+            return "must be set"
         case "bool_parsing" | "bool_type":
             return "must be true or false"
         case "model_type" | "model_attributes_type":
             return "is a section, not a key"
+        case "tuple_type" if _is_tables(field):
+            return "must be a list of tables"
         case "tuple_type":
             return 'must be a list of texts, such as ["a", "b"]'
     if field.annotation not in (int, float):
@@ -416,6 +447,14 @@ def _variable(path: KeyPath) -> str:
     return ENV_PREFIX + "__".join(path).upper()
 
 
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _did_you_mean(name: str, known: Iterable[str], form: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {form.format(near[0])}?" if near else ""
@@ -423,7 +462,12 @@ def _did_you_mean(name: str, known: Iterable[str], form: str) -> str:
 
 def _is_tables(field: FieldInfo) -> bool:
     """Return whether a setting is a list of tables."""
-    return any(isinstance(one, type) and issubclass(one, BaseModel) for one in get_args(field.annotation))
+    return bool(_tables_of(field))
+
+
+def _tables_of(field: FieldInfo) -> list[type[BaseModel]]:
+    """Return the type of the tables of a list, if the setting is one."""
+    return [one for one in get_args(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
 
 
 def _section_of(field: FieldInfo) -> type[BaseModel] | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from fsharechat.settings_types import Number, Seconds, Secret, Section, Whole, Words
+from fsharechat.settings_types import Number, Seconds, Secret, Section, Whole, Words, spelled
 
 HookEvent = Literal[
     "message.stored",
@@ -93,7 +93,13 @@ def _first_line(path: str) -> str:
 class WebhookSettings(HookSettings):
     """A webhook: it is told of what has happened."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: Annotated[
+        str,
+        spelled(
+            r"[a-z0-9][a-z0-9._-]{0,63}",
+            "at most 64 small letters, digits and . _ - with a letter or digit first",
+        ),
+    ]
     url: Annotated[str, AfterValidator(_hook_address), Field(min_length=1, max_length=2048)]
     events: Annotated[tuple[HookEvent, ...], Field(min_length=1)]
     content: bool = True

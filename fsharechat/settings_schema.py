@@ -30,6 +30,7 @@ from fsharechat.settings_types import (
     Number,
     PemFile,
     Port,
+    Region,
     RpcTls,
     Seconds,
     Secret,
@@ -39,6 +40,7 @@ from fsharechat.settings_types import (
     WebAddress,
     Whole,
     Words,
+    spelled,
 )
 from fsharechat.urls import UrlError
 
@@ -105,7 +107,7 @@ _NEEDED = {
 
 class CodesSettings(Section):
     provider: Literal["log", "aliyun", "tencent", "smtp"] = "log"
-    super_code: Annotated[Secret, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    super_code: Annotated[Secret, spelled(r"[0-9A-Za-z]{0,32}", "at most 32 letters and digits")] = ""
     lifetime_seconds: Seconds = 300
     resend_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 60
     per_day: Count = 10
@@ -215,10 +217,17 @@ def _metrics_password(value: str) -> str:
     return value
 
 
+def _folder(value: object) -> object:
+    # An empty variable would put the data into whatever folder the server is started in.
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must be the path of a folder; it is empty")
+    return value
+
+
 class NodeSettings(Section):
     roles: Words = ("connector", "group", "api", "media")
     id: Annotated[int | Literal["auto"], _number_or("auto", MAX_NODE_ID)] = "auto"
-    data: Path = Path("./data")
+    data: Annotated[Path, BeforeValidator(_folder)] = Path("./data")
     cluster_secret: Secret = ""
     drain_seconds: Annotated[Number, Field(ge=0, le=3600)] = 10
     workers: Annotated[Whole, Field(ge=0, le=MAX_NODE_ID + 1)] = 0
@@ -331,10 +340,13 @@ _HTTP = r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 
 class BlobsSettings(Section):
     url: str = "directory:///media"
-    public_url: Annotated[str, Field(pattern=rf"^({_HTTP}(/[A-Za-z0-9._~/-]*)?)?$")] = ""
+    public_url: Annotated[
+        str,
+        spelled(rf"({_HTTP}(/[A-Za-z0-9._~/-]*)?)?", "https://host, http://host:port or such with a path"),
+    ] = ""
     access_key: Secret = ""
     secret_key: Secret = ""
-    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+    region: Region = "us-east-1"
     url_seconds: Annotated[Number, Field(ge=1, le=604_800)] = 3600
     max_bytes: Annotated[Whole, Field(ge=1, le=1 << 50)] = 1 << 30
     reserve_bytes: Annotated[Whole, Field(ge=0, le=1 << 60)] = 1 << 30
@@ -367,10 +379,10 @@ class BlobsSettings(Section):
 
 
 class BackupSettings(Section):
-    url: Annotated[str, Field(pattern=rf"^({_HTTP}/?)?$")] = ""
+    url: Annotated[str, spelled(rf"({_HTTP}/?)?", "https://host or http://host:9000, without a path")] = ""
     access_key: Secret = ""
     secret_key: Secret = ""
-    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "us-east-1"
+    region: Region = "us-east-1"
 
 
 def _listened(value: str) -> str:
@@ -622,12 +634,14 @@ def _agent_address(value: str) -> str:
 class AgentSettings(Section):
     """A robot, and the agent that answers for it."""
 
-    uid: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S+$")]
+    uid: Annotated[str, Field(min_length=1, max_length=64), spelled(r"\S+", "a uid without spaces")]
     name: Annotated[str, Field(min_length=1, max_length=64)]
     portrait: Annotated[str, Field(max_length=1024)] = ""
     kind: Literal["stream", "ask", "openai"] = "stream"
     agent: Annotated[str, AfterValidator(_agent_address)]
-    key: Annotated[Secret, Field(max_length=1024, pattern=r"^[!-~]*$")] = ""
+    key: Annotated[
+        Secret, Field(max_length=1024), spelled(r"[!-~]*", "letters, digits and signs without spaces")
+    ] = ""
     model: Annotated[str, Field(max_length=256)] = ""
     system: Annotated[str, Field(max_length=8_000)] = ""
     exchanges: Annotated[Whole, Field(ge=0, le=20)] = 3
@@ -669,7 +683,7 @@ class WebSettings(Section):
 class MetricsSettings(Section):
     host: str = "127.0.0.1"
     port: Annotated[int | Literal["off"], _number_or("off", 65535)] = "off"
-    user: Annotated[str, Field(pattern="^[^:]+$")] = "prometheus"
+    user: Annotated[str, spelled("[^:]+", "a name without a colon, and not empty")] = "prometheus"
     password: Annotated[Secret, AfterValidator(_metrics_password)] = ""
 
     def password_digest(self) -> bytes:

@@ -34,6 +34,17 @@ def _words(value: object) -> object:
     return value
 
 
+def spelled(pattern: str, wanted: str) -> AfterValidator:
+    """Accept texts that match `pattern` from end to end. `wanted` says what would be right, after "must be"."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {wanted}")
+        return value
+
+    return AfterValidator(check)
+
+
 def existing_file(value: str) -> str:
     """Return the path. Raises ValueError if there is no such file."""
     if value and not Path(value).is_file():
@@ -55,6 +66,7 @@ Seconds = Annotated[Number, Field(gt=0, le=31_536_000)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Host = Annotated[str, Field(min_length=1)]
 Secret = Annotated[str, Field(repr=False)]
+Region = Annotated[str, spelled(r"[A-Za-z0-9-]+", "letters, digits and -, such as us-east-1")]
 PemFile = Annotated[str, AfterValidator(existing_file)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 

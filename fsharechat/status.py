@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypedDict
 
 import orjson
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 TELL_SECONDS = 5.0
 """How often a process without the group role tells its status, s."""
+FIRST_SECONDS = 3.0
+"""How long a start waits until the status is told for the first time, s."""
 KEEP_SECONDS = 20.0
 """How long a status is shown after it was told, s. Then the process counts as gone."""
 MAX_PROCESSES = 1000
@@ -97,15 +100,26 @@ class ProcessStatus:
             "leases": {lease.kind: lease.node for lease in self.leases if lease.held},
         }
 
-    def start(self, rpc: Rpc) -> None:
-        """Tell a group process of this one from now on."""
+    async def start(self, rpc: Rpc) -> None:
+        """Tell a group process of this one, from now on.
+
+        Return when it is told for the first time: who looks now finds this process. Where no group process takes
+        calls, return after FIRST_SECONDS, and tell the first one that comes.
+        """
+        told = asyncio.Event()
 
         async def tell() -> None:
+            await rpc.wait_ready()
             reply = await rpc.ask(Method.STATUS, await self.look())
-            if reply.code != Code.SUCCESS:
+            if reply.code == Code.SUCCESS:
+                told.set()
+            else:
                 log.debug("status not told", code=reply.code)
 
-        self._telling = spawn("status of the process", repeat(TELL_SECONDS, tell))
+        self._telling = spawn("status of the process", repeat(TELL_SECONDS, tell, at_once=True))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SECONDS):
+                await told.wait()
 
     def stop(self) -> None:
         if self._telling is not None:

@@ -16,15 +16,20 @@ def spawn(what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return task
 
 
-async def repeat(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:
-    """Await `turn` again and again, with a pause of so many seconds. A failure ends only that turn."""
-    while True:
+async def repeat(seconds: float, turn: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
+    """Await `turn` again and again, with a pause of so many seconds. A failure ends only that turn.
+
+    The pause comes first, unless `at_once`.
+    """
+    if not at_once:
         await asyncio.sleep(seconds)
+    while True:
         try:
             await turn()
         except Exception:
             task = asyncio.current_task()
             log.exception("failed, and goes on", task=task and task.get_name())
+        await asyncio.sleep(seconds)
 
 
 def _report_end(task: asyncio.Task[None]) -> None:

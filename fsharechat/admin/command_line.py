@@ -17,18 +17,29 @@ from fsharechat.settings import Settings, SettingsError, load
 
 Command = Callable[[AdminApi, argparse.Namespace], Awaitable[CommandOutput]]
 
-EXIT_CODES = """The key is [api] key of the settings file, or FSHARECHAT_API__KEY. Without them it is the key
+_WHICH_KEY = """The key is [api] key of the settings file, or FSHARECHAT_API__KEY. Without them it is the key
 that a server with --dev has made in its data folder.
-
+"""
+STATUS_CODES = f"""{_WHICH_KEY}
+exit codes: 0 all processes serve, 1 one does not, or the server refused or cannot be reached,
+            2 wrong flags or settings
+"""
+EXIT_CODES = f"""{_WHICH_KEY}
 exit codes: 0 done, 1 the server refused or cannot be reached, or a push did not reach every number,
             2 wrong flags or settings
 """
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
 
 
-def main(argv: list[str], settings_file: Callable[[Path | None], Path | None]) -> int:
-    """Carry out a command, and return the exit code. `settings_file` returns the file for the value of --settings."""
-    args = _parser().parse_args(argv)
+def main(
+    argv: list[str], settings_file: Callable[[Path | None], Path | None], *, status: bool = False
+) -> int:
+    """Carry out a command, and return the exit code. `settings_file` returns the file for the value of --settings.
+
+    With `status` it is `fsharechat status`, which has no commands.
+    """
+    parser = _status_parser() if status else _parser()
+    args = parser.parse_args(argv)
     try:
         settings = load(settings_file(args.settings), {"data": args.data}, os.environ)
         url = args.url or _url(settings)
@@ -37,10 +48,10 @@ def main(argv: list[str], settings_file: Callable[[Path | None], Path | None]) -
         print(error, file=sys.stderr)
         return 2
     except Usage as error:
-        print(f"fsharechat admin: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except OfficeError as error:
-        print(f"fsharechat admin: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     print(orjson.dumps(done.result, option=orjson.OPT_INDENT_2).decode() if args.json else done.text)
     return 0 if done.good else 1
@@ -72,6 +83,18 @@ def _key(settings: Settings) -> str:
             f"server that runs with --dev by --data (there is none in {folder})"
         )
     return key
+
+
+def _status_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fsharechat status",
+        description="Show the processes of a deployment, their health, and warnings.",
+        epilog=STATUS_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=commands.list_processes, url=None, settings=None, data=None, json=False)
+    _add_shared(parser)
+    return parser
 
 
 def _parser() -> argparse.ArgumentParser:

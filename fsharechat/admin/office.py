@@ -8,6 +8,7 @@ from urllib.parse import quote
 import aiohttp
 
 from fsharechat import __version__
+from fsharechat.errors import os_reason
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
 
@@ -42,7 +43,7 @@ class AdminApi:
             async with self._http.request(method, url, json=body, params=given) as response:
                 answer = await response.json(content_type=None)
         except (aiohttp.ClientConnectionError, TimeoutError) as error:
-            reason = str(error) or "no answer in time"
+            reason = "no answer in time" if isinstance(error, TimeoutError) else os_reason(error)
             raise OfficeError(f"the server at {self._url} cannot be reached: {reason}") from error
         except aiohttp.InvalidURL as error:
             raise OfficeError(

@@ -48,9 +48,16 @@ def main(argv: Sequence[str], settings_file: Callable[[Path | None], Path | None
         print("fsharechat: cut off. The same command goes on where it was", file=sys.stderr)
         return 130
     except _FAULTS as error:
-        print(f"fsharechat: {error}", file=sys.stderr)
+        print(f"fsharechat: {_said(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _said(error: Exception) -> str:
+    """Return the text of a fault for the operator."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _backup_parser() -> argparse.ArgumentParser:
@@ -67,10 +74,9 @@ def _backup_parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, at least 1")
+    return int(text)
 
 
 def _restore_parser() -> argparse.ArgumentParser:

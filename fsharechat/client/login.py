@@ -8,6 +8,7 @@ import aiohttp
 from fsharechat.client.errors import Disconnected, InvalidReply, LoginError
 from fsharechat.client.models import Credentials
 from fsharechat.client.transcript import printable
+from fsharechat.errors import os_reason
 from fsharechat.protocol.crypto import CryptoError, open_login_token
 from fsharechat.protocol.signals import LoginCode
 
@@ -128,7 +129,10 @@ async def _post(http_url: str, path: str, body: Mapping[str, str]) -> Any:
             # A refusal may come with any HTTP status. The code in the body counts.
             answer = await response.json(content_type=None)
     except (aiohttp.ClientConnectionError, TimeoutError) as error:
-        raise Disconnected(f"the server at {http_url} cannot be reached: {error}") from error
+        reason = "no answer in time" if isinstance(error, TimeoutError) else os_reason(error)
+        raise Disconnected(f"the server at {http_url} cannot be reached: {reason}") from error
+    except aiohttp.InvalidURL as error:
+        raise InvalidReply(f"{http_url} is no address of a server, such as http://127.0.0.1:8081") from error
     except (aiohttp.ClientError, ValueError) as error:
         raise InvalidReply(f"{http_url}{path}: {error}") from error
     if not isinstance(answer, dict) or not isinstance(answer.get("code"), int):

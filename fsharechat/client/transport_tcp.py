@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 
 from fsharechat.client.errors import Disconnected, InvalidReply, TooLarge, refusal
 from fsharechat.client.transport import Body, Packet, Receiver, Transport
+from fsharechat.errors import os_reason
 from fsharechat.protocol import frames
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.shapes.payloads import Payload
@@ -55,7 +56,7 @@ class TcpTransport(Transport, asyncio.Protocol):
         try:
             await loop.create_connection(lambda: self, self._host, self._port, ssl=self._tls)
         except OSError as error:
-            raise Disconnected(f"{self._host}:{self._port} cannot be reached: {error}") from error
+            raise Disconnected(f"{self._host}:{self._port} cannot be reached: {os_reason(error)}") from error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it

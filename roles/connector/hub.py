@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from fsharechat.bus import Bus
-from fsharechat.process import SPARE_FILES
+from fsharechat.process import LIMITS_FILES, SPARE_FILES
 from fsharechat.registry import Lease
 from fsharechat.rooms import AddressRoom
 from fsharechat.rpc import Rpc
@@ -93,11 +93,16 @@ class Hub:
 
 def _admission(settings: ConnectorSettings, open_files: int) -> Admission:
     most = min(settings.max_connections, open_files - SPARE_FILES)
-    if most < settings.max_connections:
+    if most < settings.max_connections and LIMITS_FILES:
         log.info(
             "fewer connections than [connector] max_connections: raise the limit of open files",
             connections=most,
             open_files=open_files,
+        )
+    elif most < settings.max_connections:
+        log.info(
+            "fewer connections than [connector] max_connections: this system cannot wait for more",
+            connections=most,
         )
     # Strangers alone must not be able to use up the open files.
     strangers = min(settings.max_unauthenticated, max(1, most // 2))

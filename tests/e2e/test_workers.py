@@ -13,7 +13,7 @@ import pytest
 from fsharechat.protocol.signals import SubSignal
 from tools.testing.cluster import new_numbers
 from tools.testing.devices import log_in
-from tools.testing.server import BOUND, Server, run_command, until
+from tools.testing.server import Server, run_command, until
 from tools.testing.workers import is_worker, peers_of, workers_of
 from tools.wire.clients import TcpWire, WebWire
 
@@ -128,19 +128,17 @@ async def test_a_reload_reaches_the_workers(server: Server) -> None:
     )
 
 
-async def test_the_status_shows_each_worker(server: Server) -> None:
-    def shown() -> str:
-        return run_command(server.data, "--url", server.at.http, "--json", command="status")[1]
-
-    workers = workers_of(server.pid)
-    views: list[dict[str, object]] = []
-    async with asyncio.timeout(BOUND):
-        while len(views) < 1 + len(workers):  # a worker tells its status every few seconds
-            views = json.loads(await asyncio.to_thread(shown))["processes"]
-    roles = {int(str(view["name"]).rpartition("/")[2]): view["roles"] for view in views}
+async def test_the_status_shows_each_worker_as_soon_as_the_server_is_ready(server: Server) -> None:
+    code, output, errors = await asyncio.to_thread(
+        run_command, server.data, "--url", server.at.http, "--json", command="status"
+    )
+    assert code == 0, errors
+    found = json.loads(output)
+    roles = {int(str(view["name"]).rpartition("/")[2]): view["roles"] for view in found["processes"]}
     main = ["group", "api", "media"]
-    assert roles == {server.pid: main, **{worker: ["connector"] for worker in workers}}
-    assert all(view["serves"] for view in views)
+    assert roles == {server.pid: main, **{worker: ["connector"] for worker in workers_of(server.pid)}}
+    assert all(view["serves"] for view in found["processes"])
+    assert not [text for text in found["warnings"] if "no process has the role" in text]
 
 
 async def test_a_port_that_another_server_has_is_not_shared_with_it(server: Server, tmp_path: Path) -> None:

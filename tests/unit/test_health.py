@@ -51,6 +51,19 @@ async def test_many_who_ask_are_one_question(health: Health, monkeypatch: pytest
     assert (await health.look())["one"] == Finding("asked 2")
 
 
+async def test_what_was_found_can_be_forgotten(health: Health) -> None:
+    state = "it starts"
+
+    async def look() -> Finding:
+        return Finding(state)
+
+    health.part("process", look)
+    assert (await health.look())["process"] == Finding("it starts")
+    state = ""
+    health.forget()
+    assert (await health.look())["process"] == FINE
+
+
 async def test_who_hangs_up_takes_the_answer_from_nobody(health: Health) -> None:
     go_on = asyncio.Event()
 

@@ -273,6 +273,34 @@ def test_dev_gives_way_to_what_is_set(write: Write) -> None:
         ("rpc", 'advertise = "h:x"', "advertise = 'h:x': must be host or host:port: 'h:x' is not a host or"),
         ("rpc", 'advertise = "[::]:9000"', "must be an address that other processes reach"),
         ("metrics", "port = 65536", 'port = 65536: must be "off" or a whole number from 0 to 65535'),
+        ("node", 'data = ""', "data = '': must be the path of a folder; it is empty"),
+        ("metrics", 'user = "a:b"', "user = 'a:b': must be a name without a colon"),
+        ("blobs", 'public_url = "h"', "public_url = 'h': must be https://host, http://host:port or such"),
+        ("blobs", 'region = "a b"', "region = 'a b': must be letters, digits and -, such as us-east-1"),
+        ("backup", 'url = "s3"', "url = 's3': must be https://host or http://host:9000, without a path"),
+        ("robots", "agents = 5", "[robots] agents = [...]: must be a list of tables"),
+        ("robots", "agents = [5]", "[robots] agents, table 1: must be a table"),
+        (
+            "robots",
+            'agents = [{uid = "a b", name = "hush", agent = "http://h"}]',
+            "[robots] agents, table 1, uid: must be a uid without spaces",
+        ),
+        (
+            "robots",
+            'agents = [{uid = "a", name = "A", agent = "http://h"}, {uid = "b", agent = "http://h"}]',
+            "[robots] agents, table 2, name: must be set",
+        ),
+        (
+            "robots",
+            'agents = [{uid = "a", name = "A", agent = "http://h", modell = "hush"}]',
+            "[robots] agents, table 1, modell: no such key; did you mean model?",
+        ),
+        (
+            "robots",
+            'agents = [{uid = "a", name = "A", agent = "http://h", kind = "openai"}]',
+            '[robots] agents, table 1: an agent of the kind "openai" needs a model',
+        ),
+        ("oidc", f'label = "{"x" * 65}"', "must have at most 64 characters"),
         ("log", 'level = "loud"', "level = 'loud': must be one of 'debug', 'info', 'warning' or 'error'"),
         ("connector", "tcp_prot = 1", "[connector] tcp_prot: no such key; did you mean tcp_port?"),
         ("conector", "tcp_port = 1", "[conector]: no such section; did you mean [connector]?"),
@@ -312,6 +340,21 @@ def test_every_problem_has_its_line(write: Write) -> None:
 )
 def test_unknown_variables(name: str, hint: str) -> None:
     assert problems(environ={name: "hush"}) == [f"environment variable {name}: no such key{hint}"]
+
+
+@pytest.mark.parametrize("key", ["ROBOTS__AGENTS", "WEBHOOKS__HOOKS"])
+def test_a_variable_with_tables_that_are_not_json(key: str) -> None:
+    assert problems(environ={f"FSHARECHAT_{key}": "hush"}) == [
+        f"environment variable FSHARECHAT_{key}: must be a list of tables in JSON, [{{...}}, {{...}}]"
+    ]
+
+
+def test_an_empty_variable_does_not_make_this_folder_the_data_folder() -> None:
+    (text,) = problems(environ={"FSHARECHAT_NODE__DATA": ""})
+    assert text == (
+        "[node] data = '': must be the path of a folder; it is empty "
+        "(environment variable FSHARECHAT_NODE__DATA)"
+    )
 
 
 def test_a_problem_names_the_strongest_source(write: Write) -> None:
@@ -359,7 +402,7 @@ def test_a_secret_in_a_list_of_tables_is_not_shown_when_it_is_wrong() -> None:
     hook = {"name": "one", "url": "http://localhost:1", "secret": "whsec_short", "events": ["message.stored"]}
     with pytest.raises(SettingsError) as refused:
         load(None, {}, {"FSHARECHAT_WEBHOOKS__HOOKS": json.dumps([hook])})
-    assert "[webhooks] hooks = [...]: must be whsec_" in str(refused.value)
+    assert "[webhooks] hooks, table 1, secret: must be whsec_" in str(refused.value)
     assert "whsec_short" not in str(refused.value)
 
 

@@ -1,17 +1,22 @@
 """What each process tells of itself, and what is known of all of them."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import orjson
 import pytest
 
+from fsharechat import health as health_module
 from fsharechat import status
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.metrics import Metrics
+from fsharechat.node import Node
 from fsharechat.protocol.signals import Code
 from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.local import LocalRpc
+from fsharechat.settings import Settings
 from fsharechat.status import ProcessStatus, StatusBook, StatusView, merged, warnings
 
 
@@ -43,28 +48,74 @@ async def test_a_process_shows_its_metrics_and_what_is_wrong() -> None:
     assert (view["health"], view["serves"]) == ({"clock": "ok", "store": "it is away"}, False)
 
 
-async def test_it_tells_a_group_process_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "TELL_SECONDS", 0.001)
-    told: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+class Hearer:
+    """A group role that notes the calls, and answers them with a code."""
 
-    def hear(call: Call) -> asyncio.Future[Reply]:
-        if not told.done():
-            told.set_result(call)
+    def __init__(self, code: Code = Code.SUCCESS) -> None:
+        self.heard: asyncio.Queue[Call] = asyncio.Queue()
+        self.code = code
+
+    def hear(self, call: Call) -> asyncio.Future[Reply]:
+        self.heard.put_nowait(call)
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        reply.set_result(Reply(Code.SUCCESS))
+        reply.set_result(Reply(self.code))
         return reply
 
+
+@pytest.fixture
+async def rpc() -> AsyncIterator[LocalRpc]:
     rpc = LocalRpc(10)
     await rpc.open()
-    await rpc.serve(hear)
-    own = process()
-    own.start(rpc)
-    async with asyncio.timeout(30):
-        call = await told
-    own.stop()
+    yield rpc
     await rpc.close()
+
+
+async def test_it_tells_a_group_process_of_itself_before_its_start_is_over(
+    rpc: LocalRpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "TELL_SECONDS", 3600.0)
+    group, own = Hearer(), process()
+    await rpc.serve(group.hear)
+    await own.start(rpc)
+    own.stop()
+    call = group.heard.get_nowait()
     assert call.method == Method.STATUS
     assert orjson.loads(call.body)["metrics"]["devices_online"] == 7
+
+
+async def test_it_tells_it_again_and_again(rpc: LocalRpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "TELL_SECONDS", 0.001)
+    group, own = Hearer(), process()
+    await rpc.serve(group.hear)
+    await own.start(rpc)
+    async with asyncio.timeout(30):
+        for _ in range(3):
+            await group.heard.get()
+    own.stop()
+
+
+async def test_a_start_does_not_wait_long_for_a_group_process_that_takes_nothing(
+    rpc: LocalRpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "FIRST_SECONDS", 0.01)
+    group, own = Hearer(Code.SERVER_ERROR), process()
+    await rpc.serve(group.hear)
+    async with asyncio.timeout(30):
+        await own.start(rpc)
+    own.stop()
+
+
+async def test_the_first_group_process_that_comes_is_told_at_once(
+    rpc: LocalRpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(status, "TELL_SECONDS", 3600.0)
+    group, own = Hearer(), process()
+    await own.start(rpc)
+    await rpc.serve(group.hear)
+    async with asyncio.timeout(30):
+        assert (await group.heard.get()).method == Method.STATUS
+    own.stop()
 
 
 async def test_who_tells_nothing_more_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,3 +168,20 @@ async def test_what_is_wrong_is_said_in_words() -> None:
         "b: its certificate expires in 0 days",
     ]
     assert f"several versions run: {view['version']}, 9" in list(warnings([well, ill], 100_000_000))
+
+
+async def test_who_asked_at_the_start_is_told_afterwards_that_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "FRESH_SECONDS", 3600.0)
+    settings = {"node": {"roles": ["group"], "data": tmp_path / "data"}}
+    node = Node(Settings.model_validate(settings))
+    open_store = node.store.open
+
+    async def asked() -> None:
+        assert not (await node.health.look())["process"].serves
+        await open_store()
+
+    node.store.open = asked  # type: ignore[method-assign]
+    async with node:
+        assert (await node.status.look())["health"]["process"] == "ok"

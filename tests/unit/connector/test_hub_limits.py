@@ -3,8 +3,12 @@
 import socket
 from typing import Any, cast
 
+import pytest
+from structlog.testing import capture_logs
+
 from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.settings import Settings
+from roles.connector import hub as hub_module
 from roles.connector.hub import Hub
 
 
@@ -18,6 +22,16 @@ async def test_no_more_connections_than_files_may_be_open() -> None:
     hub = make_hub(1024)
     assert hub.admission.most < 1024
     assert hub.admission.most_strangers <= hub.admission.most // 2
+
+
+@pytest.mark.parametrize(("limits_files", "says"), [(True, True), (False, False)])
+async def test_who_has_no_limit_of_open_files_is_not_told_to_raise_it(
+    limits_files: bool, says: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "LIMITS_FILES", limits_files)
+    with capture_logs() as logs:
+        make_hub(320)
+    assert [("open files" in line["event"], line["connections"]) for line in logs] == [(says, 192)]
 
 
 async def test_the_settings_count_where_there_are_files_enough() -> None:
