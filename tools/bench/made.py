@@ -24,7 +24,6 @@ from fsharechat.protocol.signals import (
 )
 from fsharechat.store.messages import conversation_key
 from fsharechat.store.sqlite import SqliteStore
-from fsharechat.store.users import PROFILE
 from roles.group.tokens import TokenSigner
 from tools.wire.bodies import WireAccount
 
@@ -68,7 +67,20 @@ class MadeStore:
         """Have users, with so many devices that are logged in."""
         self._insert(
             "users",
-            ("uid", "number", *PROFILE[1:], "status", "update_dt"),
+            (
+                *(
+                    "uid",
+                    "number",
+                    "name",
+                    "display_name",
+                    "portrait",
+                    "mobile",
+                    "email",
+                    "address",
+                    "company",
+                ),
+                *("social", "extra", "gender", "type", "status", "update_dt"),
+            ),
             (
                 (uid_of(n), mobile_of(n), uid_of(n), f"Made {n}", "", mobile_of(n), *[""] * 5, 0, *_PLAIN, 1)
                 for n in numbers
