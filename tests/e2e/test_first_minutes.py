@@ -92,9 +92,7 @@ async def _become_friends(ann: Person, ben: Person) -> None:
 
 async def _make_group(ann: Person, name: str) -> None:
     await ann.page.get_by_label("New chat").click()
-    await expect(ann.page.locator("dialog input[type=checkbox]")).to_have_count(2)
-    for box in await ann.page.locator("dialog input[type=checkbox]").all():
-        await box.check()
+    await ann.choose_all(2)
     await ann.page.locator('[name="groupName"]').fill(name)
     await ann.page.get_by_role("button", name="Create a group of 3").click()
 

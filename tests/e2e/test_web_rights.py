@@ -36,9 +36,7 @@ async def test_a_group_from_its_beginning_to_its_end(server: Server, enter: Ente
     for other in (ben, cat):
         await befriend(server, ann, other)
     await ann.page.get_by_label("New chat").click()
-    await expect(ann.page.locator("dialog input[type=checkbox]")).to_have_count(2)
-    for box in await ann.page.locator("dialog input[type=checkbox]").all():
-        await box.check()
+    await ann.choose_all(2)
     await ann.page.locator('[name="groupName"]').fill("hikers")
     await ann.page.get_by_role("button", name="Create a group of 3").click()
     await ben.open_chat("hikers")

@@ -88,6 +88,15 @@ class Person:
         await self.page.locator(".conversations .row", has_text=name).click()
         await expect(self.page.locator(".composer textarea")).to_be_visible()
 
+    async def choose_all(self, count: int) -> None:
+        """Tick all people in the dialog that is open, once there are so many."""
+        boxes = self.page.locator("dialog input[type=checkbox]")
+        await expect(boxes).to_have_count(count)
+        # Not by their places: those change when the names come.
+        for _ in range(count):
+            await self.page.locator("dialog input[type=checkbox]:not(:checked)").first.check()
+        await expect(self.page.locator("dialog input[type=checkbox]:checked")).to_have_count(count)
+
     async def say(self, text: str) -> None:
         send = self.page.locator(".composer .send")
         for _ in range(5):  # a chat that is still being opened takes the place of the one that was filled

@@ -182,10 +182,10 @@ async def test_who_stands_between_with_a_certificate_of_the_authority_proves_not
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            back.transport.abort()  # before the wait below, which may be cancelled
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            back.transport.abort()
 
     async with StreamPort(relay, context(ssl.PROTOCOL_TLS_SERVER)) as middle:
         await cluster.announce(middle.address)
