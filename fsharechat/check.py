@@ -30,7 +30,7 @@ LEAVE_SECONDS = 1.0
 """Further time to close the connections of a check, s."""
 
 _NO_STORE = "no store yet"
-_BY_ITSELF = "The server does this at its start, or `fsharechat migrate` before"
+_AT_THE_START = "at its start, or `fsharechat migrate` before"
 
 
 class Check(NamedTuple):
@@ -194,8 +194,8 @@ async def _look_at_store(settings: Settings) -> str:
     if problem := imports.unfinished(found.state.imported):
         raise StoreError(f"{found.place}: {problem}")
     if not found.state.revision:
-        return f"{found.place}: {_NO_STORE}. {_BY_ITSELF}"
-    return f"{found}. {_BY_ITSELF}" if found.waiting else str(found)
+        return f"{found.place}: {_NO_STORE}. The server makes it {_AT_THE_START}"
+    return f"{found}. The server carries out what waits {_AT_THE_START}" if found.waiting else str(found)
 
 
 def _check_owner(settings: Settings, command: str) -> None:

@@ -33,6 +33,8 @@ class AnswerUnderWay(NamedTuple):
 
 
 _ANSWER = ", ".join(AnswerUnderWay._fields)
+_NOBODY = -1
+"""No process has this node id. So the list of those that live is not empty, which MySQL would refuse."""
 
 
 def agents(dialect: Dialect) -> Unit[tuple[bytes, dict[str, str]]]:
@@ -119,7 +121,8 @@ def lost_answers(
 ) -> Unit[list[AnswerUnderWay]]:
     """Return answers of processes that are not `alive`, and those that began too long ago."""
     # A key for this would cost each answer more than reading them all does: there are some hundreds at most.
+    nodes = [*alive, _NOBODY]
     sql = (
-        f"SELECT {_ANSWER} FROM robot_answers WHERE node NOT IN ({marks(len(alive))}) OR begun_ms < ? LIMIT ?"
+        f"SELECT {_ANSWER} FROM robot_answers WHERE node NOT IN ({marks(len(nodes))}) OR begun_ms < ? LIMIT ?"
     )
-    return [AnswerUnderWay(*row) for row in (yield Query(sql, (*alive, before_ms, limit))).rows]
+    return [AnswerUnderWay(*row) for row in (yield Query(sql, (*nodes, before_ms, limit))).rows]

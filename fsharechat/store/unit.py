@@ -92,7 +92,9 @@ MAX_ROWS = 2048
 
 @lru_cache(maxsize=1024)
 def marks(count: int) -> str:
-    """Return `count` parameter marks: "?,?,?"."""
+    """Return `count` parameter marks: "?,?,?". Without one, raise ValueError: MySQL knows no empty list."""
+    if not count:
+        raise ValueError("an empty list in a statement")
     return ",".join("?" * count)
 
 

@@ -55,6 +55,7 @@ async def test_answers_are_lost_with_their_process_or_by_time(store: Store) -> N
     assert sorted(await store.read(robots.lost_answers, LIVE, 50, 10)) == answers[1:]
     assert await store.read(robots.lost_answers, LIVE, 5, 10) == answers[1:2]
     assert len(await store.read(robots.lost_answers, (99,), 5, 2)) == 2
+    assert len(await store.read(robots.lost_answers, (), 5, 10)) == 3
     assert await store.write(robots.end_answer, "b") is True
     assert await store.write(robots.end_answer, "b") is False
     assert await store.read(robots.lost_answers, LIVE, 5, 10) == []
