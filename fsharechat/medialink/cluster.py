@@ -161,7 +161,7 @@ class _ToGroup(MediaEvents):
 
 def _check(future: "asyncio.Future[Reply]") -> None:
     if future.cancelled() or future.result().code != Code.SUCCESS:
-        log.warning("no group process heard what happened to a call")
+        log.warning("no group process took the news of a call")
 
 
 class _Cluster(MediaServer):

@@ -532,7 +532,7 @@ class GroupCalls(MediaEvents):
                 else:
                     await self.media.close_room(effect.room)
         except (MediaServerError, TimeoutError) as error:
-            log.info("the media server did not hear of an end", room=effect.room, reason=_reason(error))
+            log.info("the media server could not be told of an end", room=effect.room, reason=_reason(error))
 
     def _tell(self, group_id: str, tell: Tell) -> None:
         body = self._body(group_id, ContentType.CALL_SIGNAL, tell.sender, orjson.dumps(tell.said))
