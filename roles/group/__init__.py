@@ -172,9 +172,7 @@ class GroupRole:
             lambda: before.unanswered,
         )
         codes = self._codes
-        node.metrics.counter(
-            "codes", "Login codes by their outcome.", codes.outcomes, ("way", "outcome")
-        )
+        node.metrics.counter("codes", "Login codes by their outcome.", codes.outcomes, ("way", "outcome"))
         node.metrics.gauge("codes_sending", "Login codes that are being sent.", lambda: codes.sending)
 
     async def stop(self) -> None:
