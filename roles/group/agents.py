@@ -210,7 +210,7 @@ def _bounded_client() -> "httpx.AsyncClient":
             response.stream = BoundedStream(response.stream, events=response.status_code == 200)
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 await response.aclose()
-                raise httpx.DecodingError("its answer is compressed, and nobody asked for that")
+                raise httpx.DecodingError("its answer is compressed, which the request does not allow")
             return response
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)

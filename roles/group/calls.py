@@ -488,7 +488,7 @@ class GroupCalls(MediaEvents):
         return room, moved
 
     async def _by_itself(self, group_id: str, move: RoomMove[MoveResult]) -> None:
-        """Make a move that nobody asked for, and who therefore hears of no failure."""
+        """Make a move that no client has asked for. So nobody is told if it fails."""
         try:
             _, moved = await self._move(group_id, move)
             await self._carry_out(group_id, moved.effects)

@@ -152,7 +152,7 @@ class KurentoServer(MediaServer):
         there, here = self._find(room, participant)
         _, source = self._find(room, sender)
         if here is source:
-            raise UnknownSender("nobody receives what he sends himself")
+            raise UnknownSender("a participant cannot receive its own stream")
         _check(offer)
         async with here.lock_of(sender):
             endpoint = await self._endpoint(there, here, sender)
