@@ -96,7 +96,7 @@ class GroupPushRequest(ApiObject):
 class GroupPushOutcome(ApiObject):
     group: str = Field(description="The id as written in the request.")
     code: Literal[200, 403, 404, 503] = Field(
-        description="200 sent, 403 the sender is no robot or bot that may speak in this group, "
+        description="200 sent, 403 the sender is not a robot or bot that may speak in this group, "
         "404 there is no such group, 503 not stored, try again."
     )
     messageId: str = Field("", description="The id of the message, if it was sent.")

@@ -153,7 +153,7 @@ def _decision(answer: bytes, message: pb.Message) -> tuple[str, str] | None:
     try:
         said = orjson.loads(answer)
     except orjson.JSONDecodeError:
-        raise BadDecision("its answer is no JSON") from None
+        raise BadDecision("its answer is not JSON") from None
     action = said.get("action") if isinstance(said, dict) else None
     if action == "allow":
         return None

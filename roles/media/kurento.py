@@ -387,4 +387,4 @@ async def _subscribe(client: KurentoClient, id: str, names: Sequence[str]) -> No
 
 def _check(offer: str) -> None:
     if len(offer) > MAX_OFFER or not offer.startswith("v=0"):
-        raise BadOffer("the offer is no session description, or too long")
+        raise BadOffer("the offer is not a session description, or it is too long")
