@@ -21,12 +21,12 @@ COMMANDS = """commands:
   status    all processes of the deployment at a glance; see fsharechat status --help
   settings  print a settings file: every key with its default and meaning
   chat      a chat client for the terminal; see fsharechat chat --help
-  robot     an agent for a robot, to try one: it says what it is told; see fsharechat robot --help
+  robot     an agent to try a robot with: it repeats what it hears; see fsharechat robot --help
   admin     users, groups, sensitive words, sessions; see fsharechat admin --help
   import-config, import-data
             the settings and the data of the original server; see --help of each
   backup, restore
-            the embedded store and the media, while the server runs, and back; see --help of each
+            copy the embedded store and the media while the server runs, and put them back; see --help of each
 
 exit codes: 0 fine, 1 cannot start or a check failed, 2 wrong flags or settings
 """
@@ -110,9 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", metavar="DIR", help="the folder that keeps the data")
     parser.add_argument(
-        "--workers", metavar="N", help="so many processes hold the connections; 0: the same process"
+        "--workers", metavar="N", help="how many processes hold the connections; 0: this process"
     )
-    parser.add_argument("--dev", action="store_true", help="for development: a super code, readable log")
+    parser.add_argument(
+        "--dev",
+        action="store_true",
+        help="for development: a super code, a key for the back office, a readable log",
+    )
     parser.add_argument("--version", action="version", version=f"fsharechat {__version__}")
     return parser
 

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fsharechat robot", description="An agent for a robot, to try one ([[robots.agents]] agent)."
     )
-    parser.add_argument("--echo", action="store_true", required=True, help="answer with what it is told")
+    parser.add_argument("--echo", action="store_true", required=True, help="repeat what it hears")
     parser.add_argument(
         "--listen", default="127.0.0.1:8090", metavar="HOST:PORT", help="where; 127.0.0.1:8090"
     )

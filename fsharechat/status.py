@@ -1,6 +1,6 @@
 """The status of each process of a deployment: its metrics and its health, for administrators.
 
-A process tells it a group process now and then. Each group process keeps what it is told for a while, in memory.
+A process sends its status to a group process now and then. Each group process keeps it for a while, in memory.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from fsharechat.tasks import repeat, spawn
 log = structlog.get_logger(__name__)
 
 TELL_SECONDS = 5.0
-"""How often a process without the group role tells its status, s."""
+"""How often a process without the group role sends its status, s."""
 FIRST_SECONDS = 3.0
-"""How long a start waits until the status is told for the first time, s."""
+"""How long a start waits until the status was sent for the first time, s."""
 KEEP_SECONDS = 20.0
-"""How long a status is shown after it was told, s. Then the process counts as gone."""
+"""How long a status is shown after it was sent, s. Then the process counts as gone."""
 MAX_PROCESSES = 1000
 
 
@@ -37,7 +37,7 @@ FAR_APART_SECONDS = 30.0
 """A status that is so much older or newer than the others shows a wrong clock, s."""
 
 EXPIRES_DAYS = 14
-"""So many days before its end a certificate is worth a warning."""
+"""How many days before the end of a certificate there is a warning."""
 
 LIMITS = {
     "store_queue": (2000, "{value:.0f} writes wait for the store"),
@@ -48,7 +48,7 @@ LIMITS = {
     "bus_lag_seconds_p99": (2, "events come {value:g} s late (p99)"),
     "bus_lost_per_second": (0, "events do not reach Kafka: {value:.1f} a second"),
 }
-"""What is worth a warning: above which value, and what it says. Alerts have the same bounds."""
+"""The values above which there is a warning, and its text. Alerts have the same bounds."""
 
 
 class StatusView(TypedDict):
@@ -70,7 +70,7 @@ class StatusView(TypedDict):
 
 
 class ProcessStatus:
-    """Looks at this process, and tells the group role of it while it does not run here."""
+    """Looks at this process. If the group role runs elsewhere, sends the status to it."""
 
     def __init__(
         self, roles: Sequence[str], metrics: Metrics, health: Health, addresses: dict[str, str]
@@ -103,8 +103,8 @@ class ProcessStatus:
     async def start(self, rpc: Rpc) -> None:
         """Tell a group process of this one, from now on.
 
-        Return when it is told for the first time: who looks now finds this process. Where no group process takes
-        calls, return after FIRST_SECONDS, and tell the first one that comes.
+        Return when the status was sent for the first time: from then on the process is shown. If no group process
+        takes calls, return after FIRST_SECONDS, and send it to the first one that comes.
         """
         told = asyncio.Event()
 

@@ -320,10 +320,10 @@ def _add_robots(parser: argparse.ArgumentParser) -> None:
         )
         parser.add_argument("--model", help="the model of an agent of the kind openai")
         parser.add_argument(
-            "--system", metavar="TEXT", help="what such an agent is told before all questions"
+            "--system", metavar="TEXT", help="a text that such an agent gets before all questions"
         )
         parser.add_argument(
-            "--exchanges", type=int, metavar="N", help="exchanges before that it is told of; 3"
+            "--exchanges", type=int, metavar="N", help="how many earlier questions and answers it gets; 3"
         )
         parser.add_argument("--portrait", metavar="URL", help="the address of its picture")
         parser.add_argument(
@@ -381,9 +381,7 @@ def _add_invitations(parser: argparse.ArgumentParser) -> None:
 def _add_reports(parser: argparse.ArgumentParser) -> None:
     reports = parser.add_subparsers(required=True, metavar="COMMAND")
     listed = _command(reports, "list", commands.list_reports, "list the open reports of abuse")
-    listed.add_argument(
-        "--user", default="", metavar="UID", help="only those by this user, or about this one"
-    )
+    listed.add_argument("--user", default="", metavar="UID", help="only reports by or about this user")
     listed.add_argument("--newest", action="store_true", help="the newest first")
     _add_paging(listed)
     close = _command(reports, "close", commands.close_report, "delete a report that is dealt with")

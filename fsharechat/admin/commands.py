@@ -503,7 +503,7 @@ async def push(office: AdminApi, args: Namespace) -> CommandOutput:
             content = orjson.loads(args.content)
         except orjson.JSONDecodeError:
             raise Usage(
-                '--content is no JSON object such as {"type": 1, "searchableContent": "hello"}'
+                '--content is not a JSON object such as {"type": 1, "searchableContent": "hello"}'
             ) from None
     message = {"content": content, "messageId": args.message_id}
     if args.sender and not args.groups:

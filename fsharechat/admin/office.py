@@ -47,7 +47,7 @@ class AdminApi:
             raise OfficeError(f"the server at {self._url} cannot be reached: {reason}") from error
         except aiohttp.InvalidURL as error:
             raise OfficeError(
-                f"{self._url} is no address of a server, such as http://127.0.0.1:8081"
+                f"{self._url} is not the address of a server, such as http://127.0.0.1:8081"
             ) from error
         except (aiohttp.ClientError, ValueError) as error:
             raise OfficeError(f"{self._url} does not answer as a FshareChat server") from error

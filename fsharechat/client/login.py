@@ -132,7 +132,9 @@ async def _post(http_url: str, path: str, body: Mapping[str, str]) -> Any:
         reason = "no answer in time" if isinstance(error, TimeoutError) else os_reason(error)
         raise Disconnected(f"the server at {http_url} cannot be reached: {reason}") from error
     except aiohttp.InvalidURL as error:
-        raise InvalidReply(f"{http_url} is no address of a server, such as http://127.0.0.1:8081") from error
+        raise InvalidReply(
+            f"{http_url} is not the address of a server, such as http://127.0.0.1:8081"
+        ) from error
     except (aiohttp.ClientError, ValueError) as error:
         raise InvalidReply(f"{http_url}{path}: {error}") from error
     if not isinstance(answer, dict) or not isinstance(answer.get("code"), int):

@@ -35,7 +35,7 @@ def _thumbnail(source: Path | bytes) -> bytes:
             small = BytesIO()
             picture.convert("RGB").save(small, "JPEG", quality=QUALITY, optimize=True)
     except UnidentifiedImageError as error:
-        raise NotAPicture("the file is no picture") from error
+        raise NotAPicture("the file is not a picture") from error
     except (SyntaxError, ValueError, OSError, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # an error of the file itself, not of its contents

@@ -161,7 +161,7 @@ class _ToGroup(MediaEvents):
 
 def _check(future: "asyncio.Future[Reply]") -> None:
     if future.cancelled() or future.result().code != Code.SUCCESS:
-        log.warning("no group process heard what happened to a call")
+        log.warning("no group process took the news of a call")
 
 
 class _Cluster(MediaServer):
@@ -194,7 +194,7 @@ class _Cluster(MediaServer):
                 continue
             self._remember(room, place)
             return
-        raise Busy(f"none of {len(places)} media processes that are reached takes another room")
+        raise Busy(f"{len(places)} media processes are reached, and none has room for another call")
 
     async def publish(self, room: str, participant: str, offer: str) -> str:
         return str(await self._ask(await self._place(room), "publish", room, participant, offer))

@@ -62,7 +62,7 @@ def read(path: Path, password: str) -> PemPair:
             "-destkeystore NAME.p12 -deststoretype PKCS12 makes one that can be read"
         )
     else:
-        raise KeystoreError(f"{path} is no keystore of Java")
+        raise KeystoreError(f"{path} is not a keystore of Java")
     try:
         private = load_der_private_key(key, None)
         certificates = [x509.load_der_x509_certificate(one) for one in chain]
@@ -93,7 +93,7 @@ def _read_pkcs12(path: Path, data: bytes, password: str) -> tuple[bytes, Sequenc
     try:
         found = pkcs12.load_pkcs12(data, password.encode() or None)
     except ValueError:
-        raise KeystoreError(f"{path}: the password is wrong, or it is no keystore") from None
+        raise KeystoreError(f"{path}: the password is wrong, or it is not a keystore") from None
     if found.key is None or found.cert is None:
         raise KeystoreError(f"{path} has no key with a certificate")
     chain = [found.cert.certificate]

@@ -92,7 +92,7 @@ class Provider:
 
     def _read_endpoints(self, found: Mapping[str, Any]) -> Endpoints:
         if found.get("issuer") != self._settings.issuer:
-            raise OidcError(Trouble.AWAY, "the provider names itself by another issuer than [oidc] issuer")
+            raise OidcError(Trouble.AWAY, "the provider calls itself by another issuer than [oidc] issuer")
         authorization, token, keys = (
             found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
         )
@@ -153,7 +153,7 @@ class Provider:
             raise self._refusal(answer)
         texts = [answer.body.get(name) for name in ("device_code", "user_code", "verification_uri")]
         if not all(isinstance(text, str) and text.isprintable() and len(text) <= 4096 for text in texts):
-            raise OidcError(Trouble.AWAY, "the answer to a device authorization is not whole")
+            raise OidcError(Trouble.AWAY, "the answer to a device authorization is incomplete")
         device_code, user_code, address = map(str, texts)
         whole = answer.body.get("verification_uri_complete", "")
         if not _is_private(address) or (whole and not _is_private(whole)):

@@ -110,7 +110,7 @@ def account_of(sources: Sequence[Claims], settings: OidcSettings) -> OidcAccount
         values = found if isinstance(found, list) else [found]
         if not any(value in settings.required_values for value in values if isinstance(value, str)):
             raise OidcError(
-                Trouble.NOT_LET_IN, f"the claim {settings.required_claim!r} has no value that lets in"
+                Trouble.NOT_LET_IN, f"the claim {settings.required_claim!r} has none of the required values"
             )
     email = normal_number(_verified(sources, settings.email_claim)) or ""
     number = _verified(sources, settings.number_claim)

@@ -190,7 +190,7 @@ class TcpRpc(Rpc):
         metrics.gauge("rpc_under_way", "Calls to other processes without answer.", lambda: router.under_way)
         metrics.gauge("rpc_processes", "Other processes that take calls.", lambda: router.processes)
         metrics.gauge("rpc_callers", "Connections from other processes.", lambda: self.callers)
-        metrics.counter("rpc_retried", "Calls made again since a connection broke.", lambda: router.retried)
+        metrics.counter("rpc_retried", "Calls made again because a connection broke.", lambda: router.retried)
         metrics.counter("rpc_given_up", "Calls over which two connections broke.", lambda: router.given_up)
         metrics.counter("rpc_refused", "Calls that got code 4 without an answer.", lambda: router.refused)
         metrics.counter("rpc_timed_out", "Calls that nobody answered in time.", lambda: router.timed_out)

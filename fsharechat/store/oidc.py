@@ -224,7 +224,7 @@ def _create(dialect: Dialect, account: OidcAccount, uid: str, now: int) -> Unit[
 
 
 def _invitation(dialect: Dialect, numbers: list[str], guess: OidcGuess, now: int) -> Unit[str | None]:
-    """Return the id of an invitation for the address, the number, or whoever has its code."""
+    """Return the id of an invitation for the address, the number, or for anybody with its code."""
     for number in numbers:
         found = yield from sessions.invitation_for(dialect, number, guess.invitation, now)
         if found is not None:

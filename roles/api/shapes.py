@@ -96,7 +96,7 @@ class GroupPushRequest(ApiObject):
 class GroupPushOutcome(ApiObject):
     group: str = Field(description="The id as written in the request.")
     code: Literal[200, 403, 404, 503] = Field(
-        description="200 sent, 403 the sender is no robot or bot that may speak in this group, "
+        description="200 sent, 403 the sender is not a robot or bot that may speak in this group, "
         "404 there is no such group, 503 not stored, try again."
     )
     messageId: str = Field("", description="The id of the message, if it was sent.")
@@ -202,7 +202,7 @@ class WholeUser(User):
 class CompanyAccount(ApiObject):
     id: str
     issuer: str = Field(description="The provider.")
-    subject: str = Field(description="Who it is there, for ever.")
+    subject: str = Field(description="The account there. It never changes.")
     boundAt: Number64
 
 
@@ -363,9 +363,11 @@ class NewRobot(Strict):
     )
     key: Text = Field("", max_length=1024, description=_SECRET)
     model: Text = Field("", max_length=256, description="The model of an agent of the kind openai.")
-    system: Text = Field("", max_length=8_000, description="What such an agent is told before all questions.")
+    system: Text = Field(
+        "", max_length=8_000, description="A text that such an agent gets before all questions."
+    )
     exchanges: int | None = Field(
-        None, ge=0, le=20, description="How many exchanges before it is told of; 3."
+        None, ge=0, le=20, description="How many earlier questions and answers it gets; 3."
     )
 
 
@@ -391,8 +393,8 @@ class Robot(ApiObject):
     model: str
     system: str
     exchanges: int
-    hasKey: bool = Field(description="Whether the agent is shown a key.")
-    fixed: bool = Field(description="Whether it is in the settings, where alone it can be changed.")
+    hasKey: bool = Field(description="Whether the agent gets a key.")
+    fixed: bool = Field(description="Whether it is in the settings. Then only the settings can change it.")
 
 
 class RobotPage(ApiObject):
@@ -460,7 +462,7 @@ class NewInvitation(Strict):
     invitee: Annotated[str, Field(max_length=254)] = Field(
         "",
         description='The number, the e-mail address or the domain ("@example.org") that is invited; '
-        "empty: whoever has the code.",
+        "empty: anybody with the code.",
     )
     count: int = Field(1, ge=1, le=100_000, description="How many new users it makes.")
     days: int = Field(7, ge=1, le=3650, description="How many days it is good.")
@@ -469,7 +471,7 @@ class NewInvitation(Strict):
 class InvitationShown(ApiObject):
     id: str
     invitee: str = Field(
-        description="The number, address or domain that is invited; empty: whoever has the code."
+        description="The number, address or domain that is invited; empty: anybody with the code."
     )
     count: int = Field(description="How many new users it makes.")
     used: int = Field(description="How many it has made.")
@@ -488,9 +490,7 @@ class InvitationPage(ApiObject):
 
 
 class ReportsQuery(Strict):
-    user: Annotated[str, Field(max_length=64)] = Field(
-        "", description="Only those by this user, or about this one."
-    )
+    user: Annotated[str, Field(max_length=64)] = Field("", description="Only reports by or about this user.")
     order: Direction = Field("asc", description="desc: the newest first.")
     after: Annotated[str, Field(pattern="^[0-9]{0,18}$")] = _AFTER
     limit: int = _limit(200)
@@ -521,7 +521,7 @@ class ReportClosed(ApiObject):
 
 def _free_name(name: str) -> str:
     if name in ("key", "command", "account"):
-        raise ValueError("this name stands for somebody else in the audit log")
+        raise ValueError("the audit log uses this name for something else")
     return name
 
 
@@ -587,7 +587,7 @@ class WhoAsks(ApiObject):
 
 class AuditQuery(Strict):
     actor: str = Field(
-        "", max_length=64, description="Only of this administrator; key and command are who has the key."
+        "", max_length=64, description="Only of this administrator. key and command are people with the key."
     )
     op: str = Field("", max_length=64, description="Only this operation.")
     target: str = Field("", max_length=255, description="Only about this user, group or administrator.")
@@ -607,7 +607,7 @@ class AuditRecord(ApiObject):
     target: str
     details: dict[str, Any]
     address: str
-    status: int = Field(description="Of HTTP. 200: it was done.")
+    status: int = Field(description="The HTTP status. 200: it was done.")
 
 
 class AuditRecords(ApiObject):

@@ -61,24 +61,24 @@ _TEXTS: dict[LoginCode | Wrong, tuple[str, str]] = {
     ),
     Wrong.TAKEN: (
         "该账号的手机号或邮箱已属于本站的其他用户，请用验证码登录，或联系管理员",
-        "The address or number of this account is already a user's. Log in with a code, or ask the administrator.",
+        "Another user has the address or number of this account. Log in with a code, or ask the administrator.",
     ),
     Wrong.LOGIN_OVER: (
         "登录已超时或已完成，请重新登录",
-        "This login took too long, or is over. Begin again.",
+        "This login took too long, or is already done. Begin again.",
     ),
     Wrong.NOT_LET_IN: (
         "该账号不能登录此处，请联系管理员",
-        "This account may not come in here. Ask the administrator.",
+        "This account may not log in here. Ask the administrator.",
     ),
     Wrong.PROVIDER_AWAY: (
         "账号服务暂时无法使用，请稍后再试",
-        "The server of the accounts cannot be reached. Try again later.",
+        "The account service cannot be reached. Try again later.",
     ),
-    Wrong.PROVIDER_REFUSED: ("账号服务拒绝了此次登录", "The server of the accounts refused this login."),
+    Wrong.PROVIDER_REFUSED: ("账号服务拒绝了此次登录", "The account service refused this login."),
     Wrong.PROVIDER_WRONG: (
         "账号服务的应答无法信任，请联系管理员",
-        "The answer of the server of the accounts cannot be trusted. Ask the administrator.",
+        "The answer of the account service cannot be trusted. Ask the administrator.",
     ),
     Wrong.FIELD: ("{field} 须为 1 至 {most} 个字符", "{field} must be a text of 1 to {most} characters."),
 }

@@ -142,7 +142,7 @@ class GroupRole:
             "webhook_events_told", "Events that webhooks have taken.", lambda: hooks.total("told")
         )
         node.metrics.counter(
-            "webhook_failures", "Tries to tell a webhook that failed.", lambda: hooks.total("failed")
+            "webhook_failures", "Requests to webhooks that failed.", lambda: hooks.total("failed")
         )
         node.metrics.counter(
             "webhook_events_dropped",
@@ -158,23 +158,21 @@ class GroupRole:
         if before.on:
             node.health.part("before_send", before.look)
         node.metrics.counter(
-            "before_send_asked", "Messages that [before_send] was asked about.", lambda: before.asked
+            "before_send_asked", "Messages about which [before_send] was asked.", lambda: before.asked
         )
         node.metrics.counter(
             "before_send_refused", "Messages that [before_send] refused.", lambda: before.refused
         )
         node.metrics.counter(
-            "before_send_changed", "Messages that [before_send] changed.", lambda: before.changed
+            "before_send_changed", "Messages whose text [before_send] changed.", lambda: before.changed
         )
         node.metrics.counter(
             "before_send_unanswered",
-            "Questions that [before_send] did not answer as it should.",
+            "Questions to which [before_send] gave no good answer.",
             lambda: before.unanswered,
         )
         codes = self._codes
-        node.metrics.counter(
-            "codes", "Login codes, by what became of them.", codes.outcomes, ("way", "outcome")
-        )
+        node.metrics.counter("codes", "Login codes by their outcome.", codes.outcomes, ("way", "outcome"))
         node.metrics.gauge("codes_sending", "Login codes that are being sent.", lambda: codes.sending)
 
     async def stop(self) -> None:

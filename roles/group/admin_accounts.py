@@ -65,7 +65,7 @@ def _known(dialect: Dialect, name: str) -> Unit[Administrator]:
 async def set_role(store: Store, _: Call, request: OfficeRequest) -> object:
     role = AdminRole[request["role"].upper()]
     if request["account"] == request["actor"]:
-        raise Denied(409, "nobody changes the own role: let another administrator do it")
+        raise Denied(409, "you cannot change your own role: let another administrator do it")
     return _shown(await store.write(request.audited(_set_role), request["account"], role))
 
 
@@ -95,7 +95,7 @@ def _set_password(dialect: Dialect, name: str, password: str, keep: bytes) -> Un
 
 async def remove(store: Store, call: Call, request: OfficeRequest) -> object:
     if request["account"] == request["actor"]:
-        raise Denied(409, "nobody removes the own account: let another administrator do it")
+        raise Denied(409, "you cannot remove your own account: let another administrator do it")
     return _shown(await store.write(request.audited(_remove), request["account"]))
 
 

@@ -89,7 +89,7 @@ async def set_member(
         if uid not in (yield from groups.present(info.id)):
             raise Denied(404, "there is no such member")
         if uid == info.owner:
-            raise Denied(409, "nobody silences the owner: hand the group over first")
+            raise Denied(409, "the owner cannot be silenced: hand the group over first")
         return (yield from group_roles.set_types(dialect, change, [uid], kind, 0))
 
     await _carry_out(store, standing, outbox, request, info, unit)

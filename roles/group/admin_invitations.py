@@ -33,7 +33,7 @@ def _shown(found: Invitation, now: int) -> dict[str, object]:
 async def create(
     store: Store, clock: ServerClock, tokens: TokenSigner, _: Call, request: OfficeRequest
 ) -> object:
-    """Invite a number, an address, a domain, or whoever has a code. Only this answer has the code."""
+    """Invite a number, an address, a domain, or anybody with the code. Only this answer has the code."""
     given, now = request["invitee"], clock.now()
     invitee = normal_invitee(given) if given else ""
     if invitee is None:
@@ -57,7 +57,7 @@ async def list_invitations(store: Store, clock: ServerClock, _: Call, request: O
 
 
 async def revoke(store: Store, clock: ServerClock, _: Call, request: OfficeRequest) -> object:
-    """End an invitation. Who has come by it stays."""
+    """End an invitation. Users who came by it stay."""
     now = clock.now()
     return _shown(await store.write(request.audited(_revoke), request["invitation"], now), now)
 

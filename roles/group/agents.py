@@ -122,10 +122,10 @@ class Agents:
         try:
             said = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise AgentError("its answer is no JSON") from None
+            raise AgentError("its answer is not JSON") from None
         answer = said.get("answer") if isinstance(said, dict) else None
         if not isinstance(answer, str):
-            raise AgentError("its answer is no object with an answer")
+            raise AgentError("its answer is not an object with an answer")
         yield answer
 
     # The form of OpenAI
@@ -146,7 +146,7 @@ class Agents:
                 async for chunk in answer:
                     if chunk.choices and (piece := chunk.choices[0].delta.content):
                         if not isinstance(piece, str):
-                            raise TypeError("what it says is no text")
+                            raise TypeError("what it says is not a text")
                         yield piece
         except openai.APIStatusError as error:
             raise AgentError(
@@ -210,7 +210,7 @@ def _bounded_client() -> "httpx.AsyncClient":
             response.stream = BoundedStream(response.stream, events=response.status_code == 200)
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 await response.aclose()
-                raise httpx.DecodingError("its answer is compressed, and nobody asked for that")
+                raise httpx.DecodingError("its answer is compressed, which the request does not allow")
             return response
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)

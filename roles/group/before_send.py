@@ -153,20 +153,20 @@ def _decision(answer: bytes, message: pb.Message) -> tuple[str, str] | None:
     try:
         said = orjson.loads(answer)
     except orjson.JSONDecodeError:
-        raise BadDecision("its answer is no JSON") from None
+        raise BadDecision("its answer is not JSON") from None
     action = said.get("action") if isinstance(said, dict) else None
     if action == "allow":
         return None
     if action == "refuse":
         reason = said.get("reason", "")
         if not isinstance(reason, str):
-            raise BadDecision("the reason in its answer is no text")
+            raise BadDecision("the reason in its answer is not a text")
         return action, reason[:MAX_REASON_CHARS]
     if action == "change":
         text = said.get("text")
         if not isinstance(text, str) or not text or len(text.encode()) > MAX_TEXT_BYTES:
             raise BadDecision(f"its answer has no text of 1 to {MAX_TEXT_BYTES} bytes")
         if message.content.type != ContentType.TEXT:
-            raise BadDecision("it would change a message that is no text")
+            raise BadDecision("its answer changes a message that is not a text")
         return action, text
-    raise BadDecision("its answer has none of the actions")
+    raise BadDecision("its answer has no known action")

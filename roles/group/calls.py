@@ -488,7 +488,7 @@ class GroupCalls(MediaEvents):
         return room, moved
 
     async def _by_itself(self, group_id: str, move: RoomMove[MoveResult]) -> None:
-        """Make a move that nobody asked for, and who therefore hears of no failure."""
+        """Make a move that no client has asked for. So nobody is told if it fails."""
         try:
             _, moved = await self._move(group_id, move)
             await self._carry_out(group_id, moved.effects)
@@ -532,7 +532,7 @@ class GroupCalls(MediaEvents):
                 else:
                     await self.media.close_room(effect.room)
         except (MediaServerError, TimeoutError) as error:
-            log.info("the media server did not hear of an end", room=effect.room, reason=_reason(error))
+            log.info("the media server could not be told of an end", room=effect.room, reason=_reason(error))
 
     def _tell(self, group_id: str, tell: Tell) -> None:
         body = self._body(group_id, ContentType.CALL_SIGNAL, tell.sender, orjson.dumps(tell.said))

@@ -347,7 +347,10 @@ class Robots:
             return False
         if reply.code != Code.SUCCESS:
             log.info(
-                "a robot may not say this", robot=question.robot, group=question.group_id, code=reply.code
+                "a robot's message was refused",
+                robot=question.robot,
+                group=question.group_id,
+                code=reply.code,
             )
         return True
 

@@ -76,7 +76,7 @@ class SignedPosts:
 
     async def _answer(self, response: aiohttp.ClientResponse) -> bytes:
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise PostFailed("its answer is compressed, and nobody asked for that", response.status)
+            raise PostFailed("its answer is compressed, which the request does not allow", response.status)
         answer = bytearray()
         async for piece in response.content.iter_any():
             answer += piece

@@ -79,7 +79,7 @@ class MediaRole:
 def _count(node: Node, server: Sfu | KurentoServer) -> None:
     metrics = node.metrics
     metrics.gauge("media_rooms", "Group calls that this process carries.", lambda: len(server.rooms))
-    metrics.gauge("media_participants", "Participants of them.", lambda: server.participants)
+    metrics.gauge("media_participants", "People in these calls.", lambda: server.participants)
     metrics.gauge("media_connections", "Connections of participants.", lambda: server.connections)
     metrics.counter("media_connections_lost", "Connections that ended by themselves.", lambda: server.lost)
 
@@ -87,10 +87,10 @@ def _count(node: Node, server: Sfu | KurentoServer) -> None:
 def _count_datagrams(node: Node, sfu: Sfu) -> None:
     metrics, port = node.metrics, sfu.port
     metrics.gauge("media_streams", "Streams of sound and pictures that come in.", lambda: sfu.streams)
-    metrics.gauge("media_mbps", "What it sent in the last second, Mbit/s.", lambda: sfu.mbps)
+    metrics.gauge("media_mbps", "What the process sent in the last second, Mbit/s.", lambda: sfu.mbps)
     metrics.counter("media_packets_received", "Datagrams from participants.", lambda: port.received)
     metrics.counter("media_packets_sent", "Datagrams to participants.", lambda: port.sent)
-    metrics.counter("media_bytes_sent", "Bytes of them.", lambda: port.sent_bytes)
+    metrics.counter("media_bytes_sent", "Bytes sent to participants.", lambda: port.sent_bytes)
     metrics.counter(
         "media_packets_dropped", "Datagrams that the system had no room for.", lambda: port.dropped
     )

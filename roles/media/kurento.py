@@ -152,7 +152,7 @@ class KurentoServer(MediaServer):
         there, here = self._find(room, participant)
         _, source = self._find(room, sender)
         if here is source:
-            raise UnknownSender("nobody receives what he sends himself")
+            raise UnknownSender("a participant cannot receive its own stream")
         _check(offer)
         async with here.lock_of(sender):
             endpoint = await self._endpoint(there, here, sender)
@@ -387,4 +387,4 @@ async def _subscribe(client: KurentoClient, id: str, names: Sequence[str]) -> No
 
 def _check(offer: str) -> None:
     if len(offer) > MAX_OFFER or not offer.startswith("v=0"):
-        raise BadOffer("the offer is no session description, or too long")
+        raise BadOffer("the offer is not a session description, or it is too long")

@@ -185,7 +185,7 @@ class KurentoClient:
                 said = orjson.loads(message.data)
                 self._hear(said)
             except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                log.warning("Kurento said what nobody understands", url=self.url, reason=repr(error))
+                log.warning("an answer of Kurento was not understood", url=self.url, reason=repr(error))
 
     def _hear(self, said: dict[str, Any]) -> None:
         if said.get("method") == "onEvent":

@@ -150,7 +150,7 @@ def parse(text: str) -> Offer:
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise BadOffer(f"the offer is longer than {MAX_BYTES} bytes")
     if not text.startswith("v=0"):
-        raise BadOffer("the offer is no session description")
+        raise BadOffer("the offer is not a session description")
     common = OfferedSection("", "", "", [])
     sections: list[OfferedSection] = []
     bundle: list[str] = []

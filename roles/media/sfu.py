@@ -164,7 +164,7 @@ class Sfu(MediaServer):
     async def receive(self, room: str, participant: str, sender: str, offer: str) -> str:
         here, source = self._participant(room, participant), self._participant(room, sender)
         if here is source:
-            raise UnknownSender("nobody receives what he sends himself")
+            raise UnknownSender("a participant cannot receive its own stream")
         self._count_offer(here)
         endpoint = CallEndpoint(self, room, here, sender)
         return self._answer(endpoint, sdp.parse(offer), source.sources, publishes=False)

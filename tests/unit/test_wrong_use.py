@@ -101,7 +101,7 @@ def test_an_agent_at_a_place_that_is_none(capsys: pytest.CaptureFixture[str], pl
 def test_a_chat_with_an_address_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     code, line = used(capsys, "chat", "--number", "13800000001", "--http", "foo", "--state", "state")
     assert code == 1
-    assert line == "The login failed: foo is no address of a server, such as http://127.0.0.1:8081."
+    assert line == "The login failed: foo is not the address of a server, such as http://127.0.0.1:8081."
 
 
 def test_ctrl_c_while_it_loads_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ async def _send_one(talk: Talk, conversation: pb.Conversation, path: Path, uploa
         content = await upload(path, progress_of(talk, path.name))
         receipt = await talk.client.send(conversation, content)
     except NotAPicture:
-        talk.say(f"! {path.name} is no picture that can be read; /send-file sends it as a file.")
+        talk.say(f"! {path.name} cannot be read as a picture; /send-file sends it as a file.")
     except (ClientError, OSError) as error:
         talk.say(f"! Not sent: {path.name}: {plain(error)}")
     else:

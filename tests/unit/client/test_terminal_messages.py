@@ -76,7 +76,9 @@ async def test_a_picture_is_sent_with_a_small_one(
     assert shown.endswith("you: [image 1]")
     assert peer.asked(SubSignal.MS)[0].content.data
     (tmp_path / "b.png").write_text("no picture")
-    assert (await bob.enter(f"/send-image {tmp_path}/b.png"))[0].startswith("! b.png is no picture")
+    assert (await bob.enter(f"/send-image {tmp_path}/b.png"))[0].startswith(
+        "! b.png cannot be read as a picture"
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_keystore_gives_its_key_and_the_chain_of_its_certificate(tmp_path: Pat
 
 def test_what_cannot_be_read_says_what_would_be_right(tmp_path: Path) -> None:
     for name, data, said in (
-        ("none", b"", "is no keystore"),
+        ("none", b"", "is not a keystore"),
         ("jceks", bytes.fromhex("CECECECE"), "keytool -importkeystore"),
         ("other", jks(CHAIN, PASSWORD, key_password="x"), "another password than the keystore"),
         ("torn", jks(CHAIN, PASSWORD)[:-30], "is not whole"),

@@ -132,7 +132,7 @@ async def test_the_address_of_a_user_lets_no_account_in_by_default(site: Site, b
     await site.node.store.write(users.insert, "someone", EMAIL, "x", 1)
     answer = await browser.log_in()
     assert (answer.code, answer.body["result"]) == (LoginCode.INVALID_NUMBER, None)
-    assert "already a user's" in answer.body["message"]
+    assert "Another user has the address or number" in answer.body["message"]
 
 
 @pytest.mark.parametrize("more", [{"link": "verified"}])

@@ -71,7 +71,7 @@ async def test_a_login_is_good_once(browser: Browser, provider: FakeProvider) ->
     browser.cookies = known
     assert (await browser.finish("web-3")).body[
         "message"
-    ] == "This login took too long, or is over. Begin again."
+    ] == "This login took too long, or is already done. Begin again."
 
 
 async def test_a_login_is_good_for_minutes(site: Site, browser: Browser, provider: FakeProvider) -> None:
