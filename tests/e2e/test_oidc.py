@@ -146,12 +146,12 @@ async def test_a_person_logs_in_on_the_page_and_the_address_is_of_no_use_to_anot
         assert ann.faults == []
 
         await eve.page.goto(back)
-        await expect(eve.page.get_by_role("alert")).to_contain_text("took too long, or is over")
+        await expect(eve.page.get_by_role("alert")).to_contain_text("took too long, or is already done")
         # The right state, but the code was used: Keycloak itself refuses it, so does this server.
         for address in (back, re.sub(r"state=[^&]+", "state=another", back)):
             await eve.page.goto(f"{company.server.at.http}/oidc/begin")
             await eve.page.goto(address)
-            await expect(eve.page.get_by_role("alert")).to_contain_text("took too long, or is over")
+            await expect(eve.page.get_by_role("alert")).to_contain_text("took too long, or is already done")
         assert re.search(r"code=([^&]+)", back)[1] not in company.server.errors  # type: ignore[index]  # it is there
         assert SECRET not in company.server.errors
 
