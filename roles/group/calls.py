@@ -6,7 +6,7 @@ decided in call_room.py.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -26,7 +26,7 @@ from fsharechat.rpc import Call, Reply
 from fsharechat.store import calls
 from fsharechat.store.calls import MAX_CALL_ID, CallRoom, RoomMove
 from fsharechat.store.store import Store
-from fsharechat.tasks import repeat, spawn
+from fsharechat.tasks import TaskSet, repeat
 from fsharechat.tracing import trace_of
 from roles.group import call_room
 from roles.group.cache import Cache
@@ -115,25 +115,18 @@ class GroupCalls(MediaEvents):
         """Since when participants have no connection: media room, uid, client id."""
         self._seen: dict[str, float] = {}
         """When the media server was last asked for a room."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._stopped = False
 
     async def start(self, registry: Registry) -> None:
         await registry.watch("group", self._on_processes)
         await self._bus.watch_invalidations(self._on_changed)
-        self._run("calls in groups", repeat(SWEEP_SECONDS, self.sweep))
+        self._tasks.spawn("calls in groups", repeat(SWEEP_SECONDS, self.sweep))
 
     async def stop(self) -> None:
         """Look after nothing more. The media server may end later, and tell of it: another process hears of that."""
         self._stopped = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _run(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        task = spawn(what, work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._tasks.cancel()
 
     def _on_processes(self, members: Members) -> None:
         self._processes = set(members)
@@ -378,7 +371,7 @@ class GroupCalls(MediaEvents):
             "sdpMid": candidate.mid,
             "sdpMLineIndex": candidate.line,
         }
-        self._run("candidate of a call", self._on_candidate(room, participant, peer, said))
+        self._tasks.spawn("candidate of a call", self._on_candidate(room, participant, peer, said))
 
     async def _on_candidate(self, name: str, uid: str, peer: str, said: dict[str, Any]) -> None:
         group_id, id = call_room.group_of(name)
@@ -404,14 +397,16 @@ class GroupCalls(MediaEvents):
             return call_room.leave(now, participant, one.client_id if one is not None else "", told=True)
 
         log.info("the media of a participant are lost", group=call_room.group_of(room)[0], uid=participant)
-        self._run("participant who is gone", self._by_itself(call_room.group_of(room)[0], move))
+        self._tasks.spawn("participant who is gone", self._by_itself(call_room.group_of(room)[0], move))
 
     def on_closed(self, room: str, reason: str) -> None:
         if self._stopped:
             return
         group_id, id = call_room.group_of(room)
         log.warning("a call has lost its media server", group=group_id, reason=reason)
-        self._run("call that is over", self._by_itself(group_id, lambda now: call_room.close(now, id)))
+        self._tasks.spawn(
+            "call that is over", self._by_itself(group_id, lambda now: call_room.close(now, id))
+        )
 
     # Looking after rooms
 

@@ -334,7 +334,7 @@ async def test_candidates_of_the_media_server_go_to_the_device(line: Line, peopl
     for room, uid in ((name, ann), (name, ben), (f"{line.group}.1", ann), ("nowhere.1", ann)):
         line.calls.on_candidate(room, uid, ben, Candidate("candidate:9", "1", 1))
     said = {"candidate": "candidate:9", "sdpMid": "1", "sdpMLineIndex": 1}
-    await until(lambda: bool(line.office.events) and len(line.calls._tasks) == 1, "no candidate")
+    await until(lambda: bool(line.office.events) and len(line.calls._tasks._tasks) == 1, "no candidate")
     assert line.told() == [(ann, "web", about("iceCandidate", ben, candidate=said))]
 
 
@@ -537,7 +537,7 @@ async def test_who_has_lost_their_media_is_out_and_is_told(line: Line, people: l
     line.calls.on_gone("nowhere.1", ann, ann)
     line.calls.on_gone(name, cat, cat)
     line.calls.on_gone(name, ben, ben)
-    await until(lambda: len(line.calls._tasks) == 1, "the participant stays")
+    await until(lambda: len(line.calls._tasks._tasks) == 1, "the participant stays")
     assert line.told() == [(ben, "web", BYE), (ann, "web", about("participantLeft", ben))]
     assert await line.there() == {ann: "web"}
 
@@ -548,7 +548,7 @@ async def test_a_media_server_that_is_gone_ends_the_call(line: Line, people: lis
     await line.sent(ben, ANSWER)
     line.told()
     line.calls.on_closed(await line.name(), "it died")
-    await until(lambda: len(line.calls._tasks) == 1, "the room stays")
+    await until(lambda: len(line.calls._tasks._tasks) == 1, "the room stays")
     assert sorted(line.told()) == sorted([(ann, "web", BYE), (ben, "web", BYE)])
     assert await line.room() is None
 
@@ -562,7 +562,7 @@ async def test_what_is_told_after_the_end_is_for_another_process(line: Line, peo
     line.calls.on_closed(name, "it ends")
     line.calls.on_gone(name, ann, ann)
     line.calls.on_candidate(name, ann, ann, Candidate("x"))
-    assert not line.calls._tasks
+    assert not line.calls._tasks._tasks
     assert await line.there() == {ann: "web"}
 
 
