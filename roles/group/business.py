@@ -9,7 +9,6 @@ from fsharechat.registry import Registry
 from fsharechat.settings import Settings
 from fsharechat.status import StatusBook
 from fsharechat.store.store import Store
-from fsharechat.tasks import spawn
 from roles.group.before_send import BeforeSend
 from roles.group.calls import GroupCalls
 from roles.group.clock import ServerClock
@@ -28,7 +27,6 @@ from roles.group.sleepers import Sleepers
 from roles.group.standing import Standing
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
-from roles.group.users import mend
 from roles.group.webhooks import Webhooks
 from roles.group.words import WordFilter
 
@@ -50,8 +48,6 @@ class Business:
         blobs: Blobs,
         statuses: StatusBook,
     ) -> None:
-        self._store = store
-        self._clock = clock
         self._standing = Standing(store, bus)
         self.whereabouts = Whereabouts(bus)
         presence = self.whereabouts.table
@@ -82,7 +78,6 @@ class Business:
             turns,
             settings.limits.group_members,
         )
-        self._mending: asyncio.Task[None] | None = None
         self.services = HandlerServices(
             settings,
             store,
@@ -118,14 +113,11 @@ class Business:
         await self._robot_list.start()
         await self._robots.start(registry)
         self.retention.start()
-        self._mending = spawn("parts of names", mend(self._store, self._clock.now()))
 
     async def stop(self) -> None:
         self._words.stop()
         self.retention.stop()
         self._upload_sizes.stop()
-        if self._mending is not None:
-            self._mending.cancel()
         self._book.stop()
         self.sleepers.stop()
         self._standing.stop()
