@@ -14,7 +14,7 @@ from fsharechat.bus import Deliver, Event, Notify
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, SubSignal
-from fsharechat.settings import RobotsSettings
+from fsharechat.settings_schema import RobotsSettings
 from fsharechat.store import robots as robot_rows
 from fsharechat.store import users
 from fsharechat.store.robots import AnswerUnderWay
