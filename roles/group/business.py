@@ -19,6 +19,7 @@ from roles.group.media import UploadSizes
 from roles.group.outbox import EventOutbox
 from roles.group.portraits import Portraits
 from roles.group.presence import Whereabouts
+from roles.group.processes import GroupProcesses
 from roles.group.report_book import ReportBook
 from roles.group.retention import Retention
 from roles.group.robot_list import RobotList
@@ -57,13 +58,16 @@ class Business:
         expulsion = Expulsion(store, bus, presence)
         self.sleepers = Sleepers(store, outbox, self.whereabouts.complete, self._standing.group_changed)
         self.whereabouts.listeners = (expulsion.on_presence, self.sleepers.on_presence)
-        self.calls = GroupCalls(store, bus, clock, outbox, self.whereabouts)
+        self._processes = GroupProcesses(clock.ids)
+        self.calls = GroupCalls(store, bus, clock, outbox, self.whereabouts, self._processes)
         self._robot_list = RobotList(settings.robots.agents, store, bus, clock)
-        self._robots = Robots(settings.robots, self._robot_list, store, clock, outbox, self._standing)
+        self._robots = Robots(
+            settings.robots, self._robot_list, store, clock, outbox, self._standing, self._processes
+        )
         self._portraits = Portraits(store, blobs, self._standing.group_changed, clock.now)
         time = asyncio.get_running_loop().time
         self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
-        self.webhooks = Webhooks(settings, store, clock)
+        self.webhooks = Webhooks(settings, store, clock, self._processes)
         self.before_send = BeforeSend(settings, store, clock, outbox)
         self.retention = Retention(settings.retention, store, blobs, clock.now)
         turns = Turns()
@@ -104,14 +108,15 @@ class Business:
 
     async def start(self, registry: Registry) -> None:
         """Listen to other processes. Returns when all earlier news that matters is heard, or the bus is away."""
-        await self.webhooks.start(registry)
+        await registry.watch("group", self._processes.on_change)
+        self.webhooks.start()
         await self.whereabouts.start(registry)
         await self._standing.start()
         await self._words.start()
         self._upload_sizes.start()
-        await self.calls.start(registry)
+        await self.calls.start()
         await self._robot_list.start()
-        await self._robots.start(registry)
+        self._robots.start()
         self.retention.start()
 
     async def stop(self) -> None:

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import orjson
 import structlog
@@ -21,7 +20,6 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import sent_payload
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import CALL_TYPES, Code, ContentType, ConversationType, PersistFlag
-from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
 from fsharechat.store import calls
 from fsharechat.store.calls import MAX_CALL_ID, CallRoom, RoomMove
@@ -44,6 +42,7 @@ from roles.group.call_room import (
 from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
 from roles.group.presence import Whereabouts
+from roles.group.processes import GroupProcesses
 from roles.group.standing import CACHE_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -91,7 +90,13 @@ class GroupCalls(MediaEvents):
     """Takes the signals of calls in groups, and looks after the rooms that are this process's."""
 
     def __init__(
-        self, store: Store, bus: Bus, clock: ServerClock, outbox: EventOutbox, whereabouts: Whereabouts
+        self,
+        store: Store,
+        bus: Bus,
+        clock: ServerClock,
+        outbox: EventOutbox,
+        whereabouts: Whereabouts,
+        processes: GroupProcesses,
     ) -> None:
         self.media: MediaServer | None = None
         """None: there is none, so nobody can be called."""
@@ -110,7 +115,7 @@ class GroupCalls(MediaEvents):
             lambda room: 1 + len(room.attendees),
         )
         self._aged = self._time()
-        self._processes: set[int] = set()
+        self._processes = processes
         self._absent: dict[tuple[str, str, str], float] = {}
         """Since when participants have no connection: media room, uid, client id."""
         self._seen: dict[str, float] = {}
@@ -118,8 +123,7 @@ class GroupCalls(MediaEvents):
         self._tasks = TaskSet()
         self._stopped = False
 
-    async def start(self, registry: Registry) -> None:
-        await registry.watch("group", self._on_processes)
+    async def start(self) -> None:
         await self._bus.watch_invalidations(self._on_changed)
         self._tasks.spawn("calls in groups", repeat(SWEEP_SECONDS, self.sweep))
 
@@ -128,15 +132,8 @@ class GroupCalls(MediaEvents):
         self._stopped = True
         await self._tasks.cancel()
 
-    def _on_processes(self, members: Members) -> None:
-        self._processes = set(members)
-
     def _on_changed(self, keys: Iterable[str]) -> None:
         self._rooms.drop(key.removeprefix(CALL_KEY) for key in keys if key.startswith(CALL_KEY))
-
-    def _is_ours(self, group_id: str) -> bool:
-        """Return whether this process looks after the call of a group."""
-        return one_of(group_id, self._processes) == self._clock.ids.node
 
     # The start
 
@@ -423,7 +420,7 @@ class GroupCalls(MediaEvents):
             self._aged = self._time()
             self._rooms.age()
         groups = await self._store.read(calls.all_groups, MAX_ROOMS)
-        ours = [group_id for group_id in groups if self._is_ours(group_id)]
+        ours = [group_id for group_id in groups if self._processes.is_ours(group_id)]
         rooms = await self._store.read(calls.rooms, ours) if ours else {}
         self.looked_after = len(rooms)
         names = {call_room.media_name(room) for room in rooms.values()}
@@ -548,14 +545,6 @@ class GroupCalls(MediaEvents):
             message_id=self._clock.next_id(),
             server_timestamp=self._clock.now(),
         ).SerializeToString()
-
-
-def one_of(what: str, nodes: Collection[int]) -> int | None:
-    """Return which of the group processes looks after something, such as the call of a group: all say the same.
-
-    When one of them goes or comes, few things move.
-    """
-    return max(nodes, key=lambda node: (crc32(f"{node} {what}".encode()), node), default=None)
 
 
 def _said(data: bytes) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from fsharechat.protocol.signals import (
     MentionedType,
     SubSignal,
 )
-from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
 from fsharechat.settings_schema import AgentSettings, RobotsSettings
 from fsharechat.store import messages, robots
@@ -29,10 +28,10 @@ from fsharechat.store.robots import AnswerUnderWay
 from fsharechat.store.store import Store
 from fsharechat.tasks import TaskSet, repeat, spawn
 from roles.group.agents import AgentError, Agents, SaidBefore
-from roles.group.calls import one_of
 from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
 from roles.group.own_messages import local_id_of, send_private, text_content
+from roles.group.processes import GroupProcesses
 from roles.group.robot_list import RobotList
 from roles.group.standing import Standing
 
@@ -123,6 +122,7 @@ class Robots:
         clock: ServerClock,
         outbox: EventOutbox,
         standing: Standing,
+        processes: GroupProcesses,
     ) -> None:
         self.agents = listed.agents
         self.send: Callable[[Call], asyncio.Future[Reply]] | None = None
@@ -138,13 +138,12 @@ class Robots:
         self._writing: set[str] = set()
         """The ids of the answers that this process writes."""
         self._tasks = TaskSet()
-        self._processes: set[int] = set()
+        self._processes = processes
         self._begun = False
         """Whether it has ended what the process before it with the same node id has left."""
         self._sweeping: asyncio.Task[None] | None = None
 
-    async def start(self, registry: Registry) -> None:
-        await registry.watch("group", self._on_processes)
+    def start(self) -> None:
         self._sweeping = spawn("lost answers", repeat(SWEEP_SECONDS, self.sweep))
 
     async def stop(self) -> None:
@@ -340,16 +339,13 @@ class Robots:
 
     # Answers that other processes have lost
 
-    def _on_processes(self, members: Members) -> None:
-        self._processes = set(members)
-
     async def sweep(self) -> None:
         """End the answers of this node id's last process, then, if this process is to, those of all that are gone."""
         node = self._clock.ids.node
-        others = self._processes - {node}
+        others = self._processes.nodes - {node}
         if not self._begun:
-            others = set(range(NODES)) - {node}
-        elif one_of("lost answers", self._processes) != node:
+            others = frozenset(range(NODES)) - {node}
+        elif not self._processes.is_ours("lost answers"):
             return
         if self._store.away:
             return

@@ -19,7 +19,8 @@ from fsharechat.rpc import Reply
 from fsharechat.store import calls as call_rows
 from roles.group import GroupRole
 from roles.group.call_room import RING_MS
-from roles.group.calls import GRACE_SECONDS, MAX_INVITED, MAX_OFFER, MEDIA_SECONDS, GroupCalls, one_of
+from roles.group.calls import GRACE_SECONDS, MAX_INVITED, MAX_OFFER, MEDIA_SECONDS, GroupCalls
+from roles.group.processes import one_of
 from tests.unit.group.group_kit import NODE, Office
 from tests.unit.group.groups_kit import create, kick
 from tools.testing.fake_media_server import FakeMediaServer
@@ -582,7 +583,7 @@ async def test_a_room_that_the_media_server_does_not_have_is_over(line: Line, pe
 async def test_one_process_looks_after_a_room(line: Line, people: list[str]) -> None:
     ann, ben, *_ = people
     await line.start(ann, ben)
-    line.calls._processes = set()
+    line.calls._processes.on_change(())
     line.office.now += RING_MS
     await line.sweep()
     assert await line.room() is not None
