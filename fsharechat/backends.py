@@ -56,8 +56,7 @@ def make_blobs(settings: Settings, store: Store) -> Blobs:
             return await store.write(users.fact, "media_key", secrets.token_bytes(32))
         return hmac.digest(settings.node.cluster_secret.encode(), b"fsharechat media", "sha256")
 
-    host = f"[{api.host}]" if ":" in api.host else api.host
-    address = blobs.public_url.rstrip("/") or f"http://{host}:{api.port}"
+    address = blobs.public_url.rstrip("/") or f"http://{urls.joined(api.host, api.port)}"
     return DirectoryBlobs(
         settings.media_path(),
         address,

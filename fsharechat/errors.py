@@ -5,6 +5,8 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from fsharechat.protocol.signals import Code
@@ -41,6 +43,15 @@ class StoreFull(StoreError):
 
 class CommitInDoubt(StoreError):
     """The connection broke at the commit, and the store does not answer: either all is kept, or nothing."""
+
+
+@contextmanager
+def listening(setting: str, host: str, port: int) -> Iterator[None]:
+    """Turn the OSError of a server that cannot listen into a StartError, which begins with the `setting`."""
+    try:
+        yield
+    except OSError as error:
+        raise StartError(f"{setting}: {listen_problem(host, port, error)}") from error
 
 
 def listen_problem(host: str, port: int, error: OSError) -> str:

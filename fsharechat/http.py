@@ -1,9 +1,9 @@
-"""The common part of all HTTP ports of a process: no body is decompressed."""
+"""The common part of all HTTP ports of a process, and of its requests to others: no body is decompressed."""
 
 import logging
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientResponse, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
@@ -28,6 +28,16 @@ async def refuse_encoded(request: web.Request, handler: Handler) -> web.StreamRe
     response = web.json_response(refusal, status=415)
     response.force_close()
     return response
+
+
+async def read_up_to(answer: ClientResponse, most: int) -> bytes | None:
+    """Return the body of an answer, None if it has more than `most` bytes: then the rest is not read."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > most:
+            return None
+    return bytes(body)
 
 
 class HttpLog(logging.LoggerAdapter[logging.Logger]):

@@ -36,6 +36,7 @@ from fsharechat.health import Health
 from fsharechat.http import make_runner, refuse_encoded
 from fsharechat.settings_schema import MetricsSettings
 from fsharechat.tasks import repeat, spawn
+from fsharechat.urls import joined
 
 _PREFIX = "fsharechat_"
 _OF_PROCESS = ("process_resident_memory_bytes", "process_cpu_seconds")
@@ -242,8 +243,7 @@ class Metrics(Collector):
         await self._runner.setup()
         await web.TCPSite(self._runner, settings.host, port).start()
         name, taken = self._runner.addresses[0][:2]
-        shown = f"[{name}]" if ":" in name else name
-        return f"http://{shown}:{taken}/metrics"
+        return f"http://{joined(name, taken)}/metrics"
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -16,7 +16,7 @@ from fsharechat.blobs import BlobsError, BlobsMisconfigured
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.bus import Bus, BusError
 from fsharechat.data_folder import DataFolder
-from fsharechat.errors import StartError, StoreError, listen_problem
+from fsharechat.errors import StartError, StoreError, listening
 from fsharechat.event_loop import RELOAD, STOP, Signals
 from fsharechat.health import FINE, Finding, Health
 from fsharechat.log import set_level
@@ -269,10 +269,8 @@ class Node:
             return {}
         if not settings.password and not is_loopback(host):
             log.warning("anybody may read the metrics: [metrics] password is not set", host=host)
-        try:
+        with listening(f"[metrics] port = {port}", host, port):
             return {"metrics": await self.metrics.serve(settings, port, self.health)}
-        except OSError as error:
-            raise StartError(f"[metrics] port = {port}: {listen_problem(host, port, error)}") from error
 
     def _backends_up(self) -> Labelled:
         """Return 1 or 0 for each backend of this process."""

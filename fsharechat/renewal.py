@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from fsharechat.tasks import pause
 from fsharechat.tls import TlsError
 
 log = structlog.get_logger(__name__)
@@ -65,10 +66,7 @@ class Renewal:
 
     async def _watch(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._look_seconds):
-                    await self._wanted.wait()
-            self._wanted.clear()
+            await pause(self._wanted, self._look_seconds)
             state = await asyncio.to_thread(self._state)
             if state == self._seen:
                 continue

@@ -1,6 +1,6 @@
 """Reads the settings: flags over FSHARECHAT_SECTION__KEY variables over settings.toml over the defaults.
 
-The sections and their defaults are in settings_schema.py, and can be imported from here.
+The sections and their defaults are in settings_schema.py.
 """
 
 import difflib
@@ -21,68 +21,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from fsharechat.role import role_names
-from fsharechat.settings_schema import (
-    ENV_PREFIX,
-    AdminSettings,
-    AgentSettings,
-    ApiSettings,
-    BlobsSettings,
-    BusSettings,
-    CodesSettings,
-    ConnectorSettings,
-    LimitsSettings,
-    LogSettings,
-    MediaSettings,
-    MetricsSettings,
-    NodeSettings,
-    OidcSettings,
-    RegistrationSettings,
-    RegistrySettings,
-    RobotsSettings,
-    RpcSettings,
-    SessionsSettings,
-    Settings,
-    StoreSettings,
-    TurnSettings,
-    UsersSettings,
-    WebSettings,
-)
-from fsharechat.settings_types import Tls
-
-__all__ = [
-    "AdminSettings",
-    "AgentSettings",
-    "ApiSettings",
-    "BlobsSettings",
-    "BusSettings",
-    "CodesSettings",
-    "ConnectorSettings",
-    "LimitsSettings",
-    "LogSettings",
-    "MediaSettings",
-    "MetricsSettings",
-    "NodeSettings",
-    "OidcSettings",
-    "RegistrationSettings",
-    "RegistrySettings",
-    "RobotsSettings",
-    "RpcSettings",
-    "SessionsSettings",
-    "SettingInForce",
-    "Settings",
-    "SettingsError",
-    "StoreSettings",
-    "Tls",
-    "TurnSettings",
-    "UsersSettings",
-    "WebSettings",
-    "in_force",
-    "key_paths",
-    "load",
-    "with_api_key",
-    "with_cluster_secret",
-    "with_super_code",
-]
+from fsharechat.settings_schema import ENV_PREFIX
+from fsharechat.settings_schema import Settings as Settings  # who reads them takes the type from here too
 
 DEV_SUPER_CODE = "66666"
 SECRET_SIZE = 16

@@ -7,7 +7,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any, TypedDict
 
 import orjson
@@ -20,7 +19,7 @@ from fsharechat.metrics import Metrics
 from fsharechat.protocol.signals import Code
 from fsharechat.registry import Lease
 from fsharechat.rpc import Method, Rpc
-from fsharechat.tasks import repeat, spawn
+from fsharechat.tasks import pause, repeat, spawn
 
 log = structlog.get_logger(__name__)
 
@@ -117,9 +116,7 @@ class ProcessStatus:
                 log.debug("status not told", code=reply.code)
 
         self._telling = spawn("status of the process", repeat(TELL_SECONDS, tell, at_once=True))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_SECONDS):
-                await told.wait()
+        await pause(told, FIRST_SECONDS)
 
     def stop(self) -> None:
         if self._telling is not None:
@@ -159,8 +156,6 @@ def merged(views: Sequence[Sequence[StatusView]]) -> dict[str, Any]:
         if view["name"] not in newest or newest[view["name"]]["at"] < view["at"]:
             newest[view["name"]] = view
     processes = [newest[name] for name in sorted(newest)]
-    for one in processes:
-        one.setdefault("leases", {})  # the version before tells none
     return {"processes": processes, "warnings": list(warnings(processes, now_ms()))}
 
 

@@ -39,6 +39,16 @@ def parse(url: str, scheme: str, default_port: int) -> ServiceUrl:
     )
 
 
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def joined(host: str, port: int) -> str:
+    """Return `host:port`, from which `host_and_port` makes its parts again."""
+    return f"{bracketed(host)}:{port}"
+
+
 def host_and_port(text: str, default_port: int) -> tuple[str, int]:
     """Return the parts of `host`, `host:port` or `[address]:port`. Raises UrlError."""
     try:

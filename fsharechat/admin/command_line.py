@@ -14,6 +14,7 @@ from fsharechat.admin.commands import CommandOutput, Usage
 from fsharechat.admin.office import AdminApi, OfficeError
 from fsharechat.errors import StartError
 from fsharechat.settings import Settings, SettingsError, load
+from fsharechat.urls import joined
 
 Command = Callable[[AdminApi, argparse.Namespace], Awaitable[CommandOutput]]
 
@@ -28,7 +29,7 @@ EXIT_CODES = f"""{_WHICH_KEY}
 exit codes: 0 done, 1 the server refused or cannot be reached, or a push did not reach every number,
             2 wrong flags or settings
 """
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
 def main(
@@ -67,7 +68,7 @@ def _url(settings: Settings) -> str:
     if not settings.api.port:
         raise Usage("with [api] port = 0 the server chooses a free port: give its address by --url")
     host = _ANYWHERE.get(settings.api.host, settings.api.host)
-    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.api.port}"
+    return f"http://{joined(host, settings.api.port)}"
 
 
 def _key(settings: Settings) -> str:

@@ -75,8 +75,7 @@ class Usage(Exception):
 
 async def create_user(office: AdminApi, args: Namespace) -> CommandOutput:
     body = {"number": args.number, "displayName": args.name}
-    user = await office.ask("POST", "admin", "users", body=body)
-    return CommandOutput(user, _users([user]))
+    return await _one(office, _users, "POST", "users", body=body)
 
 
 async def get_user(office: AdminApi, args: Namespace) -> CommandOutput:
@@ -91,18 +90,15 @@ async def list_users(office: AdminApi, args: Namespace) -> CommandOutput:
 
 
 async def set_status(office: AdminApi, args: Namespace) -> CommandOutput:
-    user = await office.ask("PUT", "admin", "users", args.user, "status", body={"status": args.status})
-    return CommandOutput(user, _users([user]))
+    return await _one(office, _users, "PUT", "users", args.user, "status", body={"status": args.status})
 
 
 async def set_robot(office: AdminApi, args: Namespace) -> CommandOutput:
-    user = await office.ask("PUT", "admin", "users", args.user, "robot", body={"robot": args.robot})
-    return CommandOutput(user, _users([user]))
+    return await _one(office, _users, "PUT", "users", args.user, "robot", body={"robot": args.robot})
 
 
 async def set_number(office: AdminApi, args: Namespace) -> CommandOutput:
-    user = await office.ask("PUT", "admin", "users", args.user, "number", body={"number": args.number})
-    return CommandOutput(user, _users([user]))
+    return await _one(office, _users, "PUT", "users", args.user, "number", body={"number": args.number})
 
 
 async def make_code(office: AdminApi, args: Namespace) -> CommandOutput:
@@ -151,19 +147,16 @@ async def get_group(office: AdminApi, args: Namespace) -> CommandOutput:
 
 
 async def set_member(office: AdminApi, args: Namespace) -> CommandOutput:
-    path = ("admin", "groups", args.group, "members", args.member)
-    group = await office.ask("PUT", *path, body={"type": args.type})
-    return CommandOutput(group, _groups([group]))
+    path = ("groups", args.group, "members", args.member)
+    return await _one(office, _groups, "PUT", *path, body={"type": args.type})
 
 
 async def hand_over(office: AdminApi, args: Namespace) -> CommandOutput:
-    group = await office.ask("PUT", "admin", "groups", args.group, "owner", body={"owner": args.member})
-    return CommandOutput(group, _groups([group]))
+    return await _one(office, _groups, "PUT", "groups", args.group, "owner", body={"owner": args.member})
 
 
 async def dismiss_group(office: AdminApi, args: Namespace) -> CommandOutput:
-    group = await office.ask("DELETE", "admin", "groups", args.group)
-    return CommandOutput(group, _groups([group]))
+    return await _one(office, _groups, "DELETE", "groups", args.group)
 
 
 def _groups(groups: Sequence[dict[str, Any]]) -> str:
@@ -178,29 +171,26 @@ def _groups(groups: Sequence[dict[str, Any]]) -> str:
 
 
 async def list_words(office: AdminApi, args: Namespace) -> CommandOutput:
-    words: list[str] = []
-    page: dict[str, Any] = {}
-    async for page in office.pages(
-        "admin", "words", query={"limit": "1000", "after": args.after}, whole=args.all
-    ):
-        words += page["words"]
+    query = {"limit": "1000", "after": args.after}
+    words, page = await _pages(office, "words", query, "words", whole=args.all)
     none = f"no words after {shown(args.after)}" if page["total"] else "there are no sensitive words"
     text = "\n".join([*map(shown, words), _more(page, f"of {page['total']} words")]) if words else none
     return CommandOutput({"words": words, "total": page["total"], "next": page["next"]}, text.strip())
 
 
 async def add_words(office: AdminApi, args: Namespace) -> CommandOutput:
-    added = 0
-    for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
-        added += (await office.ask("POST", "admin", "words", body={"words": part}))["added"]
-    return CommandOutput({"added": added}, f"{added} added")
+    return await _change_words(office, args, "added", "words")
 
 
 async def remove_words(office: AdminApi, args: Namespace) -> CommandOutput:
-    removed = 0
+    return await _change_words(office, args, "removed", "words", "remove")
+
+
+async def _change_words(office: AdminApi, args: Namespace, done: str, *path: str) -> CommandOutput:
+    count = 0
     for part in _parts(_texts(args.word, args.file, "a word"), WORDS_AT_ONCE):
-        removed += (await office.ask("POST", "admin", "words", "remove", body={"words": part}))["removed"]
-    return CommandOutput({"removed": removed}, f"{removed} removed")
+        count += (await office.ask("POST", "admin", *path, body={"words": part}))[done]
+    return CommandOutput({done: count}, f"{count} {done}")
 
 
 # Named administrators, and what they did
@@ -212,32 +202,28 @@ async def list_accounts(office: AdminApi, args: Namespace) -> CommandOutput:
 
 async def add_account(office: AdminApi, args: Namespace) -> CommandOutput:
     body = {"name": args.name, "role": args.role, "password": _password(args)}
-    account = await office.ask("POST", "admin", "accounts", body=body)
-    return CommandOutput(account, _accounts([account]))
+    return await _one(office, _accounts, "POST", "accounts", body=body)
 
 
 async def set_role(office: AdminApi, args: Namespace) -> CommandOutput:
-    account = await office.ask("PUT", "admin", "accounts", args.name, "role", body={"role": args.role})
-    return CommandOutput(account, _accounts([account]))
+    return await _one(office, _accounts, "PUT", "accounts", args.name, "role", body={"role": args.role})
 
 
 async def set_password(office: AdminApi, args: Namespace) -> CommandOutput:
     body = {"password": _password(args)}
-    account = await office.ask("PUT", "admin", "accounts", args.name, "password", body=body)
-    return CommandOutput(account, _accounts([account]))
+    return await _one(office, _accounts, "PUT", "accounts", args.name, "password", body=body)
 
 
 async def remove_account(office: AdminApi, args: Namespace) -> CommandOutput:
-    account = await office.ask("DELETE", "admin", "accounts", args.name)
-    return CommandOutput(account, _accounts([account]))
+    return await _one(office, _accounts, "DELETE", "accounts", args.name)
 
 
 async def list_audit(office: AdminApi, args: Namespace) -> CommandOutput:
-    query = {"actor": args.actor, "op": args.op, "target": args.target, "after": args.after, "limit": "200"}
-    found: list[dict[str, Any]] = []
-    page: dict[str, Any] = {}
-    async for page in office.pages("admin", "audit", query=query, whole=args.all):
-        found += page["entries"]
+    query = {"actor": args.actor, "op": args.op, "target": args.target, "after": args.after}
+    return await _list(office, args, "audit", query, _audit, key="entries")
+
+
+def _audit(entries: Sequence[dict[str, Any]]) -> str:
     rows = [
         (
             moment(one["at"]),
@@ -248,11 +234,10 @@ async def list_audit(office: AdminApi, args: Namespace) -> CommandOutput:
             one["address"],
             orjson.dumps(one["details"]).decode(),
         )
-        for one in found
+        for one in entries
     ]
     heads = ("when", "who", "what", "on whom", "status", "from", "details")
-    text = f"{table(heads, rows, 'no entries found')}\n{_more(page, 'of them')}".rstrip()
-    return CommandOutput({"entries": found, "next": page["next"]}, text)
+    return table(heads, rows, "no entries found")
 
 
 def _password(args: Namespace) -> str:
@@ -323,10 +308,8 @@ async def list_processes(office: AdminApi, args: Namespace) -> CommandOutput:
 
 
 async def list_settings(office: AdminApi, args: Namespace) -> CommandOutput:
-    found: list[dict[str, Any]] = []
     query = {"search": args.search, "limit": "500"}
-    async for page in office.pages("admin", "settings", query=query, whole=True):
-        found += page["settings"]
+    found, _ = await _pages(office, "settings", query, "settings", whole=True)
     rows = [(one["key"], one["value"], one["isDefault"]) for one in found]
     return CommandOutput({"settings": found}, table(("key", "value", "default"), rows, "no settings found"))
 
@@ -346,13 +329,11 @@ async def get_robot(office: AdminApi, args: Namespace) -> CommandOutput:
 
 
 async def create_robot(office: AdminApi, args: Namespace) -> CommandOutput:
-    robot = await office.ask("POST", "admin", "robots", body={"uid": args.uid, **_of_robot(args)})
-    return CommandOutput(robot, _robots([robot]))
+    return await _one(office, _robots, "POST", "robots", body={"uid": args.uid, **_of_robot(args)})
 
 
 async def change_robot(office: AdminApi, args: Namespace) -> CommandOutput:
-    robot = await office.ask("PUT", "admin", "robots", args.robot, body=_of_robot(args))
-    return CommandOutput(robot, _robots([robot]))
+    return await _one(office, _robots, "PUT", "robots", args.robot, body=_of_robot(args))
 
 
 async def remove_robot(office: AdminApi, args: Namespace) -> CommandOutput:
@@ -429,8 +410,7 @@ async def list_bots(office: AdminApi, args: Namespace) -> CommandOutput:
 
 
 async def revoke_bot(office: AdminApi, args: Namespace) -> CommandOutput:
-    bot = await office.ask("DELETE", "admin", "bots", args.name)
-    return CommandOutput(bot, _bots([bot]))
+    return await _one(office, _bots, "DELETE", "bots", args.name)
 
 
 def _bots(bots: Sequence[dict[str, Any]]) -> str:
@@ -452,8 +432,7 @@ async def list_invitations(office: AdminApi, args: Namespace) -> CommandOutput:
 
 
 async def revoke_invitation(office: AdminApi, args: Namespace) -> CommandOutput:
-    revoked = await office.ask("DELETE", "admin", "invitations", args.invitation)
-    return CommandOutput(revoked, _invitations([revoked]))
+    return await _one(office, _invitations, "DELETE", "invitations", args.invitation)
 
 
 def _invitations(found: Sequence[dict[str, Any]]) -> str:
@@ -541,19 +520,35 @@ def _pushed(outcomes: list[dict[str, Any]], to: tuple[str, str], said: dict[int,
 # Shared by all commands
 
 
+Rows = Callable[[Sequence[dict[str, Any]]], str]
+"""Makes the table of a list."""
+
+
+async def _one(office: AdminApi, rows: Rows, method: str, *path: str, body: object = None) -> CommandOutput:
+    """Ask for something that is done with one thing, and show that thing as in the list of all."""
+    one = await office.ask(method, "admin", *path, body=body)
+    return CommandOutput(one, rows([one]))
+
+
 async def _list(
-    office: AdminApi,
-    args: Namespace,
-    what: str,
-    query: dict[str, str],
-    rows: Callable[[Sequence[dict[str, Any]]], str],
+    office: AdminApi, args: Namespace, what: str, query: dict[str, str], rows: Rows, key: str = ""
 ) -> CommandOutput:
-    found: list[dict[str, Any]] = []
-    page: dict[str, Any] = {}
-    async for page in office.pages("admin", what, query={**query, "limit": "200"}, whole=args.all):
-        found += page[what]
+    """List the entries at the path `what`, which are below `key` in the answer, or else below `what`."""
+    key = key or what
+    found, page = await _pages(office, what, {**query, "limit": "200"}, key, whole=args.all)
     text = f"{rows(found)}\n{_more(page, 'of them')}".rstrip()
-    return CommandOutput({what: found, "next": page["next"]}, text)
+    return CommandOutput({key: found, "next": page["next"]}, text)
+
+
+async def _pages(
+    office: AdminApi, what: str, query: dict[str, str], key: str, *, whole: bool
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the entries of a list, only those of its first page unless `whole`, and the last page that was read."""
+    found: list[Any] = []
+    page: dict[str, Any] = {}
+    async for page in office.pages("admin", what, query=query, whole=whole):
+        found += page[key]
+    return found, page
 
 
 def _counted(count: int, what: str) -> str:

@@ -17,7 +17,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, ClassVar, ParamSpec, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fsharechat.blobs import (
     BUCKETS,
@@ -112,28 +112,24 @@ class DirectoryBlobs(Blobs):
         return f"{self.address}{ROUTE}/{BUCKETS[kind]}"
 
     async def upload_url(self, kind: MediaType, key: str, uid: str) -> Upload:
-        bucket, where = BUCKETS[kind], place(kind, key, await self._uploaders.folder(uid))
-        expires = str(int(time.time() + self._url_seconds))
-        signature = await self._sign(bucket, where.name, expires)
-        url = f"{self.bucket_url(kind)}/{quote(where.name)}?expires={expires}&signature={signature}"
-        return Upload(self.bucket_url(kind) + where.folder, url, *host_and_port(self.address))
+        return await self._upload(kind, place(kind, key, await self._uploaders.folder(uid)))
 
     async def is_begun(self, kind: MediaType, key: str, uid: str, size: int) -> bool:
         where = place(kind, key, await self._uploaders.folder(uid))
         return await self._in_thread(self._arrived, BUCKETS[kind], where.name, size) > 0
 
     async def next_part(self, kind: MediaType, key: str, uid: str, size: int) -> UploadPart:
-        bucket, where = BUCKETS[kind], place(kind, key, await self._uploaders.folder(uid))
-        offset = await self._in_thread(self._arrived, bucket, where.name, size)
-        return UploadPart(
-            await self._part_upload(kind, where, size, offset), offset, min(size - offset, PART_BYTES)
-        )
+        where = place(kind, key, await self._uploaders.folder(uid))
+        offset = await self._in_thread(self._arrived, BUCKETS[kind], where.name, size)
+        upload = await self._upload(kind, where, size=size, offset=offset)
+        return UploadPart(upload, offset, min(size - offset, PART_BYTES))
 
-    async def _part_upload(self, kind: MediaType, where: Place, size: int, offset: int) -> Upload:
-        expires = str(int(time.time() + self._url_seconds))
-        signature = await self._sign(BUCKETS[kind], where.name, expires, str(size), str(offset))
-        query = f"expires={expires}&size={size}&offset={offset}&signature={signature}"
-        url = f"{self.bucket_url(kind)}/{quote(where.name)}?{query}"
+    async def _upload(self, kind: MediaType, where: Place, **part: int) -> Upload:
+        """Return the signed address of a file, or of a `part` of one: its size and where the part begins."""
+        asked = {"expires": str(int(time.time() + self._url_seconds))}
+        asked |= {name: str(number) for name, number in part.items()}
+        asked["signature"] = await self._sign(BUCKETS[kind], where.name, *asked.values())
+        url = f"{self.bucket_url(kind)}/{quote(where.name)}?{urlencode(asked)}"
         return Upload(self.bucket_url(kind) + where.folder, url, *host_and_port(self.address))
 
     def _unfinished(self, bucket: str, name: str, size: int) -> Path:

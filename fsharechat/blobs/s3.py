@@ -151,9 +151,8 @@ class S3Blobs(Blobs):
         return [part for number, part in enumerate(found, 1) if part["PartNumber"] == number]
 
     async def _begin(self, bucket: str, name: str) -> str:
-        shown = by_name(name)
         begun = await self._client.create_multipart_upload(
-            Bucket=bucket, Key=name, ContentType=shown.content_type if shown else DOWNLOAD
+            Bucket=bucket, Key=name, ContentType=_content_type(name)
         )
         return str(begun["UploadId"])
 
@@ -221,8 +220,7 @@ class S3Blobs(Blobs):
         self, kind: MediaType, name: str, pieces: AsyncIterator[bytes], modified_ms: int
     ) -> None:
         # The server gives the time itself. The content type is what the name says, as clients have it.
-        shown = by_name(name)
-        kept_as = {"ContentType": shown.content_type if shown else DOWNLOAD}
+        kept_as = {"ContentType": _content_type(name)}
         with tempfile.TemporaryFile() as file:
             async for piece in pieces:
                 file.write(piece)
@@ -280,6 +278,11 @@ class S3Blobs(Blobs):
 
     def _errors(self, what: str) -> AbstractAsyncContextManager[None]:
         return explained(self._url, what)
+
+
+def _content_type(name: str) -> str:
+    shown = by_name(name)
+    return shown.content_type if shown else DOWNLOAD
 
 
 def _policy(bucket: str) -> str:

@@ -7,7 +7,7 @@ of group processes must drop.
 
 import asyncio
 import zlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -31,7 +31,7 @@ from fsharechat.bus.kafka_topics import (
 from fsharechat.clock import now_ms
 from fsharechat.metrics import Histogram, Metrics
 from fsharechat.settings_types import ServiceTls
-from fsharechat.tasks import spawn
+from fsharechat.tasks import TaskSet
 from fsharechat.urls import ServiceUrl
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class KafkaBus(Bus):
         self._told = asyncio.Event()
         self._told.set()
         self._on_keys: list[Callable[[Iterable[str]], None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._nodes: dict[int, asyncio.Task[None]] = {}
         self._unsent = 0
         self._reason = ""
@@ -93,9 +93,9 @@ class KafkaBus(Bus):
             await self._producer.start()
         except BusAway as error:
             self._note_away(error)
-        self._spawn("events to kafka", self._send_forever())
-        self._spawn("presence to kafka", self._send_presence_forever())
-        self._spawn("watch of kafka", self._watch_forever())
+        self._tasks.spawn("events to kafka", self._send_forever())
+        self._tasks.spawn("presence to kafka", self._send_presence_forever())
+        self._tasks.spawn("watch of kafka", self._watch_forever())
 
     def renew(self) -> float | None:
         return self._access.renew()
@@ -107,9 +107,7 @@ class KafkaBus(Bus):
                 await self._told.wait()
         except TimeoutError:
             log.warning("events not sent before the end", records=self._queue.qsize())
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._producer.stop()
 
     @property
@@ -315,7 +313,7 @@ class KafkaBus(Bus):
                 on_started()
 
         work = self._take_forever(partitions, take, from_beginning, begun)
-        task = self._spawn(f"records of {partitions[0].topic}", work)
+        task = self._tasks.spawn(f"records of {partitions[0].topic}", work)
         waits = [asyncio.ensure_future(event.wait()) for event in (started, self._gone)]
         try:
             await asyncio.wait([task, *waits], return_when=asyncio.FIRST_COMPLETED)
@@ -437,9 +435,3 @@ class KafkaBus(Bus):
         if (topic, reason) not in self._refused and len(self._refused) < MOST_REFUSED:
             self._refused.add((topic, reason))
             log.warning("events of another release are refused", topic=topic, reason=reason)
-
-    def _spawn(self, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = spawn(what, work)
-        task.add_done_callback(self._tasks.discard)
-        self._tasks.add(task)
-        return task

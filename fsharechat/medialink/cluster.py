@@ -305,7 +305,7 @@ def _next_port(settings: RpcSettings) -> RpcSettings:
     if settings.advertise:
         host, port = urls.host_and_port(settings.advertise, 0)
         if port:
-            changed["advertise"] = f"[{host}]:{port + 1}" if ":" in host else f"{host}:{port + 1}"
+            changed["advertise"] = urls.joined(host, port + 1)
     return settings.model_copy(update=changed)
 
 

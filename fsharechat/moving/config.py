@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fsharechat.moving import keystores, properties
 from fsharechat.settings_schema import KAFKA_PORT, MYSQL_PORT, ZOOKEEPER_PORT, Settings
-from fsharechat.urls import UrlError, host_and_port
+from fsharechat.urls import UrlError, host_and_port, joined
 
 FILE = "application.properties"
 SERVICES = ("push-connector", "push-group", "push-api")
@@ -487,7 +487,7 @@ def _hosts(text: str, port: int) -> str:
             host, found = host_and_port(one.strip(), port)
         except UrlError:
             return ""
-        names.append(f"[{host}]:{found}" if ":" in host else f"{host}:{found}")
+        names.append(joined(host, found))
     return ",".join(names)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import aiohttp
 import orjson
 
+from fsharechat.http import read_up_to
 from fsharechat.oidc import DeviceLogin, OidcAccount, OidcError, Trouble
 from fsharechat.oidc.tokens import account_of, checked, header_of, lacks
 from fsharechat.settings_schema import OidcSettings, is_loopback
@@ -292,11 +293,9 @@ class Provider:
 
 async def _bounded(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
     """Return the JSON object of an answer, {} if it is none. Raises ValueError beyond the bound."""
-    data = bytearray()
-    async for part in response.content.iter_any():
-        data += part
-        if len(data) > MAX_BYTES:
-            raise ValueError("too large")
+    data = await read_up_to(response, MAX_BYTES)
+    if data is None:
+        raise ValueError("too large")
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -70,10 +70,10 @@ def decrypt_stamped(key: bytes, ciphertext: bytes) -> bytes:
     return plaintext[STAMP_SIZE:]
 
 
-def login_token(user_token: str, secret: str, db_secret: str, hours: int | None = None) -> str:
+def login_token(user_token: str, secret: str, db_secret: str) -> str:
     """Return the `token` of a login answer (section 3)."""
     text = f"{user_token}|{secret}|{db_secret}".encode()
-    return base64.b64encode(encrypt_stamped(DEFAULT_KEY, text, hours)).decode()
+    return base64.b64encode(encrypt_stamped(DEFAULT_KEY, text)).decode()
 
 
 def open_login_token(token: str) -> tuple[str, str, str]:

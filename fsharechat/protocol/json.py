@@ -14,27 +14,11 @@ from google.protobuf.message import Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import OVERLONG, Frame
-from fsharechat.protocol.shapes.messages import content_object, encode_message, joined
+from fsharechat.protocol.shapes.messages import joined
 from fsharechat.protocol.shapes.objects import ServerObject, id64
-from fsharechat.protocol.shapes.payloads import escape, replaced
+from fsharechat.protocol.shapes.payloads import escape
 from fsharechat.protocol.shapes.reading import JsonError, flag, int64, integer, loads, string
 from fsharechat.protocol.signals import NOTIFICATIONS, REQUESTS, Signal, SubSignal, Unserved
-
-__all__ = [
-    "CONNECTED",
-    "HEARTBEAT",
-    "JsonError",
-    "content_object",
-    "decode_overlong",
-    "decode_request",
-    "encode_connect_ack",
-    "encode_message",
-    "encode_notification",
-    "encode_ping",
-    "encode_pull",
-    "encode_reply",
-    "replaced",
-]
 
 HEARTBEAT = "心跳内容"
 """The heartbeat of web clients, about every 25 s (section 2). It is not JSON: compare with it before decoding."""

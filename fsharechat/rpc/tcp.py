@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -79,8 +79,8 @@ class TcpRpc(Rpc):
             )
         self._caller_context, self._callee_context, secret = self._encryption()
         self._loop = asyncio.get_running_loop()
-        self._router = Router(self._settings.timeout_seconds, self._limits, self._look)
-        self._server = RpcServer(secret, self._local.call, self._limits, self._callee_context, self._spoken)
+        self.router = Router(self._settings.timeout_seconds, self._limits, self._look)
+        self.server = RpcServer(secret, self._local.call, self._limits, self._callee_context, self._spoken)
         await self._local.open()
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
         self._closing = False
@@ -111,7 +111,7 @@ class TcpRpc(Rpc):
             return None
         tls.prove(files, listens=self._listen)
         expires = tls.renew((self._caller_context, self._callee_context), files)
-        self._server.secret = codec.bound(self._secret, tls.own_certificate(files))
+        self.server.secret = codec.bound(self._secret, tls.own_certificate(files))
         return expires
 
     async def _open_port(self) -> None:
@@ -122,12 +122,12 @@ class TcpRpc(Rpc):
                 "here or as [rpc] advertise"
             )
         try:
-            port = await self._server.listen(host, port)
+            port = await self.server.listen(host, port)
         except OSError as error:
             raise RpcError(f"[rpc] port {port} on {host}: {error.strerror or error}") from error
         if advertise:
             host, port = urls.host_and_port(advertise, port)
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = urls.joined(host, port)
 
     async def close(self) -> None:
         if self._ticker is None:
@@ -135,61 +135,29 @@ class TcpRpc(Rpc):
         self._closing = True
         if self._serving:
             await self.unserve()
-        await self._router.close()
+        await self.router.close()
         peers = [*self._peers.values(), *self._retiring.values()]
         for peer in peers:
             peer.close()
         await asyncio.gather(*(peer.gone() for peer in peers), *self._retiring)
-        await self._server.close()
+        await self.server.close()
         await self._local.close()
         self._ticker.cancel()
         self._ticker = None
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
-        self._server.tick()
+        self.server.tick()
         for peer in (*self._peers.values(), *self._retiring.values()):
             peer.tick()
 
-    # Counters
-
-    @property
-    def processes(self) -> int:
-        """Return how many other processes take calls from this one."""
-        return self._router.processes
-
-    @property
-    def callers(self) -> int:
-        """Return how many connections there are from other processes."""
-        return self._server.connections
-
-    @property
-    def users_under_way(self) -> Collection[str]:
-        """Return the users with calls under way to other processes."""
-        return self._router.lanes.keys()
-
-    @property
-    def retried(self) -> int:
-        """Return how many calls were made again because a connection broke."""
-        return self._router.retried
-
-    @property
-    def refused(self) -> int:
-        """Return how many calls to other processes got code 4: no process takes calls, or too many are under way."""
-        return self._router.refused
-
-    @property
-    def timed_out(self) -> int:
-        """Return how many calls to other processes got code 249."""
-        return self._router.timed_out
-
     def publish(self, metrics: Metrics) -> None:
-        router = self._router
+        router = self.router
         self._local.publish(metrics)
         metrics.histogram("rpc_seconds", "Calls to other processes, until their answer.", router.times)
         metrics.gauge("rpc_under_way", "Calls to other processes without answer.", lambda: router.under_way)
         metrics.gauge("rpc_processes", "Other processes that take calls.", lambda: router.processes)
-        metrics.gauge("rpc_callers", "Connections from other processes.", lambda: self.callers)
+        metrics.gauge("rpc_callers", "Connections from other processes.", lambda: self.server.connections)
         metrics.counter("rpc_retried", "Calls made again because a connection broke.", lambda: router.retried)
         metrics.counter("rpc_given_up", "Calls over which two connections broke.", lambda: router.given_up)
         metrics.counter("rpc_refused", "Calls that got code 4 without an answer.", lambda: router.refused)
@@ -200,13 +168,13 @@ class TcpRpc(Rpc):
     async def serve(self, handler: Handler) -> None:
         await self._local.serve(handler)
         self._serving = True
-        self._server.serve()
+        self.server.serve()
         self._look()
 
     async def unserve(self) -> None:
         self._serving = False
         self._look()
-        await self._server.drain()
+        await self.server.drain()
         await self._local.unserve()
 
     # Calls
@@ -216,7 +184,7 @@ class TcpRpc(Rpc):
 
     def call(self, call: Call) -> asyncio.Future[Reply]:
         if self._serving and self._local.taking:
-            if call.uid not in self._router.lanes:
+            if call.uid not in self.router.lanes:
                 self._at_home = True
                 return self._local.call(call)
         elif self._at_home:
@@ -224,15 +192,15 @@ class TcpRpc(Rpc):
             # call.
             self._at_home = False
             for uid, future in self._local.under_way():
-                self._router.hold(uid, future)
-        return self._router.call(call)
+                self.router.hold(uid, future)
+        return self.router.call(call)
 
     def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
         here = [self._local.call(call)] if self._serving and self._local.taking else []
-        return [*here, *self._router.call_all(call)]
+        return [*here, *self.router.call_all(call)]
 
     def _look(self) -> None:
-        if self._serving or self._router.processes:
+        if self._serving or self.router.processes:
             self._ready.set()
         else:
             self._ready.clear()
@@ -255,7 +223,7 @@ class TcpRpc(Rpc):
             task.add_done_callback(self._retired)
 
     def _connection(self, address: str) -> ClientConnection:
-        return ClientConnection(address, self._secret, self._router, self._limits, self._spoken)
+        return ClientConnection(address, self._secret, self.router, self._limits, self._spoken)
 
     def _retired(self, task: asyncio.Task[None]) -> None:
         del self._retiring[task]

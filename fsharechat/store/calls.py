@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from fsharechat.store.group_log import lock_groups
-from fsharechat.store.unit import Dialect, Query, T, Unit, chunks, flat, select_in
+from fsharechat.store.unit import Dialect, Query, T, Unit, select_in, upsert_many
 
 
 class Attendance(IntEnum):
@@ -93,10 +93,7 @@ def change(dialect: Dialect, group_id: str, move: RoomMove[T]) -> Unit[tuple[Cal
         yield Query(dialect.insert_new("call_rooms", _COLUMNS), after[: len(_COLUMNS)])
     known = before.attendees if before is not None else {}
     rows = [(group_id, uid, *one) for uid, one in after.attendees.items() if known.get(uid) != one]
-    for part in chunks(rows):
-        yield Query(
-            dialect.upsert("call_attendees", _KEYS, Attendee._fields, len(part)), flat(part), unread=True
-        )
+    yield from upsert_many(dialect, "call_attendees", _KEYS, Attendee._fields, rows)
     return after, told
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fsharechat.store import heads
 from fsharechat.store.heads import Heads
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat
+from fsharechat.store.unit import Dialect, Query, Row, Unit, upsert_many
 
 
 class Log(IntEnum):
@@ -49,8 +49,8 @@ def keep(dialect: Dialect, batch: Sequence[Mark]) -> Unit[None]:
         before = highest.get(key, (0, 0))
         highest[key] = (max(seq, before[0]), max(handed, before[1]))
     columns = ("seq", "handed")
-    for part in chunks([(*key, *values) for key, values in highest.items()]):
-        yield Query(dialect.upsert("device_cursors", _KEYS, columns, len(part), highest=columns), flat(part))
+    rows = [(*key, *values) for key, values in highest.items()]
+    yield from upsert_many(dialect, "device_cursors", _KEYS, columns, rows, highest=columns)
 
 
 def begin(dialect: Dialect, uid: str, client_id: str) -> Unit[None]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fsharechat.clock import within
 from fsharechat.protocol import sizes
 from fsharechat.protocol.signals import FriendState, RequestStatus
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, marks
+from fsharechat.store.unit import Dialect, Query, Row, Unit, select_in
 
 
 class FriendRequest(NamedTuple):
@@ -127,11 +127,8 @@ def blacklist_size(_: Dialect, uid: str) -> Unit[int]:
 
 def blacklisters(_: Dialect, uids: Sequence[str], uid: str) -> Unit[set[str]]:
     """Return those of the users who have blacklisted `uid`."""
-    found: set[str] = set()
-    for part in chunks(uids):
-        sql = f"SELECT uid FROM friends WHERE uid IN ({marks(len(part))}) AND friend_uid = ? AND state = ?"
-        found |= {row[0] for row in (yield Query(sql, (*part, uid, FriendState.BLACKLISTED))).rows}
-    return found
+    sql = "SELECT uid FROM friends WHERE friend_uid = ? AND state = ? AND uid IN ({})"
+    return {row[0] for row in (yield from select_in(sql, uids, uid, FriendState.BLACKLISTED))}
 
 
 def changed(_: Dialect, uid: str, after: int) -> Unit[list[Row]]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import MemberType
 from fsharechat.store import fence
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, change_in, chunks, insert_many, marks, select_in
 
 AWAKE = -1
 """The value instead of a position for a member who is awake."""
@@ -358,9 +358,8 @@ def wake(dialect: Dialect, uid: str) -> Unit[Given]:
     given = (yield from give(dialect, [uid]))[uid]
     if given.more:
         return given
-    for part in chunks(groups):
-        sql = f"UPDATE group_members SET given = {AWAKE} WHERE uid = ? AND group_id IN ({marks(len(part))})"
-        yield Query(sql, (uid, *part))
+    sql = f"UPDATE group_members SET given = {AWAKE} WHERE uid = ? AND group_id IN ({{}})"
+    yield from change_in(sql, groups, uid)
     yield from _take_turn(dialect, groups)
     left = yield from asleep(dialect, uid)  # put to sleep in another group since the first look
     if left.groups or left.entries:
@@ -390,10 +389,9 @@ def put_to_sleep(dialect: Dialect, group_id: str, uids: Sequence[str]) -> Unit[l
     pos = rows[0][0]
     sql = f"SELECT uid FROM heads WHERE uid IN ({{}}) ORDER BY uid{dialect.locking}"
     known = [uid for (uid,) in (yield from select_in(sql, sorted(uids)))]
-    sql = f"SELECT uid FROM group_members WHERE group_id = ? AND given = {AWAKE} AND {_PRESENT} AND uid IN "
-    sleepers: list[str] = []
-    for part in chunks(known):
-        sleepers += [uid for (uid,) in (yield Query(f"{sql}({marks(len(part))})", (group_id, *part))).rows]
+    awake = f"group_id = ? AND given = {AWAKE} AND {_PRESENT} AND uid IN ({{}})"
+    rows = yield from select_in(f"SELECT uid FROM group_members WHERE {awake}", known, group_id)
+    sleepers: list[str] = [uid for (uid,) in rows]
     if not sleepers:
         return []
     if pos is None:

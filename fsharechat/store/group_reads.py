@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fsharechat.protocol.signals import ConversationType, FriendState, MemberType, ReportType
 from fsharechat.store.friends import blacklisters
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, find_many, flat, select_in, upsert_many
 
 
 class GroupRead(NamedTuple):
@@ -94,11 +94,7 @@ def dates_for(
 
 def _find(dialect: Dialect, keys: Sequence[Row]) -> Unit[list[Row]]:
     """Return (group, line, reporter, date, members_dt) of rows."""
-    rows: list[Row] = []
-    for part in chunks(keys):
-        sql = dialect.find_rows("group_reads", (*_KEYS, "date", "members_dt"), _KEYS, len(part))
-        rows += (yield Query(sql, flat(part))).rows
-    return rows
+    return (yield from find_many(dialect, "group_reads", (*_KEYS, "date", "members_dt"), _KEYS, keys))
 
 
 def keep(dialect: Dialect, batch: Sequence[GroupRead], version: int) -> Unit[None]:
@@ -106,9 +102,8 @@ def keep(dialect: Dialect, batch: Sequence[GroupRead], version: int) -> Unit[Non
 
     The highest values stay: another process may have stored a later read since this one looked.
     """
-    for part in chunks(sorted(batch)):
-        rows = [(*read[:3], read.date, version, read.members_dt) for read in part]
-        yield Query(dialect.upsert("group_reads", _KEYS, _COLUMNS, len(rows), highest=_COLUMNS), flat(rows))
+    rows = [(*read[:3], read.date, version, read.members_dt) for read in sorted(batch)]
+    yield from upsert_many(dialect, "group_reads", _KEYS, _COLUMNS, rows, highest=_COLUMNS)
 
 
 def newest(_: Dialect, uids: Sequence[str]) -> Unit[dict[str, int]]:
@@ -146,14 +141,12 @@ def reach(_: Dialect, seats: Sequence[Seat], after: int, upto: int, count: int) 
 def told(dialect: Dialect, uid: str, seats: Sequence[Seat], after: int, upto: int) -> Unit[list[ToldRead]]:
     """Return the rows of some groups that a user is told, with versions above `after` and up to `upto`, unordered."""
     joined = {seat.group_id: seat.joined_ms for seat in seats}
-    found: list[ToldRead] = []
-    for part in chunks(list(joined)):
-        sql = (
-            "SELECT version, reporter, date, group_id, line, members_dt FROM group_reads "
-            f"WHERE group_id IN ({marks(len(part))}) AND version > ? AND version <= ? AND reporter <> ?"
-        )
-        rows = (yield Query(sql, (*part, after, upto, uid))).rows
-        found += [ToldRead(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
+    sql = (
+        "SELECT version, reporter, date, group_id, line, members_dt FROM group_reads "
+        "WHERE version > ? AND version <= ? AND reporter <> ? AND group_id IN ({})"
+    )
+    rows = yield from select_in(sql, list(joined), after, upto, uid)
+    found = [ToldRead(*row) for *row, members_dt in rows if joined[row[3]] <= members_dt]
     silent = yield from blacklisters(dialect, list({row.reporter for row in found}), uid)
     return [row for row in found if row.reporter not in silent]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from fsharechat.protocol.signals import MemberType
 from fsharechat.store import group_log
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, change_in, chunks, insert_many, marks, select_in
 
 
 class Info(NamedTuple):
@@ -157,9 +157,8 @@ def member_list(dialect: Dialect, id: str, uid: str, head: int) -> Unit[list[Row
 
 def put_members(_: Dialect, id: str, new: Sequence[NewMember], now: int) -> Unit[None]:
     """Add members. They are not members now, but may have been before."""
-    for part in chunks([member.uid for member in new]):
-        sql = f"DELETE FROM group_members WHERE group_id = ? AND uid IN ({marks(len(part))})"
-        yield Query(sql, (id, *part))
+    sql = "DELETE FROM group_members WHERE group_id = ? AND uid IN ({})"
+    yield from change_in(sql, [member.uid for member in new], id)
     rows = [(id, member.uid, member.alias, member.type, now, now, member.until) for member in new]
     yield from insert_many("group_members", _MEMBER_COLUMNS, rows)
 
@@ -169,35 +168,26 @@ def remove_members(dialect: Dialect, id: str, uids: Sequence[str], now: int, sil
     yield from group_log.leave(dialect, id, uids)
     lasts = f"type = {int(MemberType.SILENCED)} AND (silenced_until = 0 OR silenced_until > ?)"
     kept = f"CASE WHEN {lasts} THEN {int(silence)} ELSE {int(Silence.NONE)} END"
-    for part in chunks(uids):
-        sql = (
-            # The silence comes first, because MySQL assigns one column after the other.
-            f"UPDATE group_members SET silence = {kept}, type = {int(MemberType.REMOVED)}, update_dt = ? "
-            f"WHERE group_id = ? AND uid IN ({marks(len(part))})"
-        )
-        yield Query(sql, (now, now, id, *part))
+    sql = (
+        # The silence comes first, because MySQL assigns one column after the other.
+        f"UPDATE group_members SET silence = {kept}, type = {int(MemberType.REMOVED)}, update_dt = ? "
+        "WHERE group_id = ? AND uid IN ({})"
+    )
+    yield from change_in(sql, uids, now, now, id)
 
 
 def silences(_: Dialect, id: str, uids: Sequence[str], now: int) -> Unit[dict[str, OldSilence]]:
     """Return the silence of users who are not members now, if they were silenced when they left and still are."""
-    found: dict[str, OldSilence] = {}
-    for part in chunks(uids):
-        lasts = "silence <> 0 AND (silenced_until = 0 OR silenced_until > ?)"
-        condition = f"group_id = ? AND {lasts} AND uid IN ({marks(len(part))})"
-        sql = f"SELECT uid, silence, silenced_until FROM group_members WHERE {condition}"
-        rows = (yield Query(sql, (id, now, *part))).rows
-        found |= {uid: OldSilence(Silence(how), until) for uid, how, until in rows}
-    return found
+    lasts = "silence <> 0 AND (silenced_until = 0 OR silenced_until > ?)"
+    sql = f"SELECT uid, silence, silenced_until FROM group_members WHERE group_id = ? AND {lasts} AND uid IN ({{}})"
+    rows = yield from select_in(sql, uids, id, now)
+    return {uid: OldSilence(Silence(how), until) for uid, how, until in rows}
 
 
 def set_types(_: Dialect, id: str, uids: Sequence[str], type: int, until: int, now: int) -> Unit[None]:
     """Set the MemberType of members of a locked group, and the end of their silence (ms)."""
-    for part in chunks(uids):
-        sql = (
-            "UPDATE group_members SET type = ?, silenced_until = ?, update_dt = ? "
-            f"WHERE group_id = ? AND uid IN ({marks(len(part))})"
-        )
-        yield Query(sql, (type, until, now, id, *part))
+    sql = "UPDATE group_members SET type = ?, silenced_until = ?, update_dt = ? WHERE group_id = ? AND uid IN ({})"
+    yield from change_in(sql, uids, type, until, now, id)
 
 
 def set_alias(_: Dialect, id: str, uid: str, alias: str, now: int) -> Unit[None]:
@@ -294,12 +284,8 @@ def left_by(uid: str) -> Unit[set[str]]:
 
 def joined(_: Dialect, ids: Sequence[str], uid: str) -> Unit[dict[str, int]]:
     """Return since when (ms) a user is a member, for those of the groups that the user is in."""
-    found: dict[str, int] = {}
-    for part in chunks(ids):
-        condition = f"group_id IN ({marks(len(part))}) AND uid = ? AND type <> ?"
-        sql = f"SELECT group_id, joined_ms FROM group_members WHERE {condition}"
-        found |= dict((yield Query(sql, (*part, uid, MemberType.REMOVED))).rows)
-    return found
+    sql = "SELECT group_id, joined_ms FROM group_members WHERE uid = ? AND type <> ? AND group_id IN ({})"
+    return dict((yield from select_in(sql, ids, uid, MemberType.REMOVED)))
 
 
 class MyGroup(NamedTuple):

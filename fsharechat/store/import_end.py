@@ -6,9 +6,9 @@ from fsharechat.protocol.ids import time_of
 from fsharechat.protocol.signals import FriendState, MemberType
 from fsharechat.store import groups, heads
 from fsharechat.store.groups import Silence
-from fsharechat.store.import_messages import GREETING_MS, InboxRow, moved_ids
+from fsharechat.store.import_messages import GREETING_MS, NOTE, InboxRow, moved_ids
 from fsharechat.store.imports import ImportNote, ImportOutcome
-from fsharechat.store.unit import Dialect, Query, Row, Unit, flat, insert_many, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, find_many, insert_many, select_in
 
 PAGE = 500
 
@@ -71,12 +71,9 @@ def take_out_quitters(
     """Take out of groups who has quit: the original leaves their rows as they were."""
     outcome = ImportOutcome()
     rows = yield from _notes(ImportNote.LEFT, after)
-    joined: dict[Row, int] = {}
     pairs = [(int(ImportNote.JOINED), name, uid) for name, uid, _ in rows]
-    if pairs:
-        keys = ("kind", "name", "uid")
-        sql = dialect.find_rows("import_notes", ("name", "uid", "number"), keys, len(pairs))
-        joined = {(name, uid): id for name, uid, id in (yield Query(sql, flat(pairs))).rows}
+    notes = yield from find_many(dialect, "import_notes", ("name", "uid", "number"), NOTE, pairs)
+    joined: dict[Row, int] = {(name, uid): id for name, uid, id in notes}
     for name, uid, left in rows:
         if joined.get((name, uid), 0) > left:
             continue
@@ -156,15 +153,12 @@ def look_beneath(
         "ORDER BY uid, friend_uid LIMIT ?"
     )
     rows = (yield Query(sql, (FriendState.BLACKLISTED, after[0], *after, PAGE))).rows
-    if rows:
-        keys = ("uid", "friend_uid")
-        find = dialect.find_rows("friends", (*keys, "state"), keys, len(rows))
-        others = (yield Query(find, flat((friend, uid) for uid, friend in rows))).rows
-        for friend, uid, state in others:
-            if state == FriendState.FRIEND:
-                sql = "UPDATE friends SET beneath = ? WHERE uid = ? AND friend_uid = ?"
-                yield Query(sql, (FriendState.FRIEND, uid, friend))
-                outcome.put += 1
+    keys, pairs = ("uid", "friend_uid"), [(friend, uid) for uid, friend in rows]
+    for friend, uid, state in (yield from find_many(dialect, "friends", (*keys, "state"), keys, pairs)):
+        if state == FriendState.FRIEND:
+            sql = "UPDATE friends SET beneath = ? WHERE uid = ? AND friend_uid = ?"
+            yield Query(sql, (FriendState.FRIEND, uid, friend))
+            outcome.put += 1
     return outcome, _behind(rows)
 
 

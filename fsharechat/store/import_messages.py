@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fsharechat.protocol.ids import time_of
 from fsharechat.store.imports import ImportNote, ImportOutcome, Put
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, insert_many, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, find_many, insert_many, select_in, upsert_many
 
 
 class ImportedMessage(NamedTuple):
@@ -24,6 +24,7 @@ class ImportedMessage(NamedTuple):
 
 
 _MESSAGE = ("id", "sender", "conversation", "body", "client")
+NOTE, _NUMBER = ("kind", "name", "uid"), ("number",)
 GREETING_MS = 60_000
 """A greeting is not older than that when the message comes that says so."""
 
@@ -61,7 +62,7 @@ def put_messages(rows: Sequence[ImportedMessage], rebuild: Rebuild) -> Put:
                 if not id:
                     id = yield from _free_id(row.id, fresh)
                     outcome.note("two messages had one id: the second one has another now", f"{row.id}: {id}")
-                    note = dialect.upsert("import_notes", ("kind", "name", "uid"), ("number",))
+                    note = dialect.upsert("import_notes", NOTE, _NUMBER)
                     yield Query(note, (ImportNote.MOVED, str(row.id), row.sender, id))
                 body = rebuild(body, id)
             client = devices.get(row.sender) if row.own else None
@@ -81,11 +82,8 @@ def put_messages(rows: Sequence[ImportedMessage], rebuild: Rebuild) -> Put:
             known.setdefault(id, row.sender)
             fresh[id] = (id, row.sender, row.conversation, body, client)
         yield from insert_many("messages", _MESSAGE, list(fresh.values()))
-        for part in chunks([(*key, id) for key, id in sorted(notes.items())]):
-            keep = dialect.upsert(
-                "import_notes", ("kind", "name", "uid"), ("number",), len(part), highest=("number",)
-            )
-            yield Query(keep, flat(part))
+        noted = [(*key, id) for key, id in sorted(notes.items())]
+        yield from upsert_many(dialect, "import_notes", NOTE, _NUMBER, noted, highest=_NUMBER)
         outcome.put = len(fresh)
         outcome.left_out = len(rows) - len(fresh)  # second rows of messages that are there
         return outcome
@@ -146,11 +144,9 @@ def put_inbox(rows: Sequence[InboxRow]) -> Put:
         entries = yield from _told_apart(rows, outcome)
         ids = sorted({row.message_id for row in entries})
         there = {id for (id,) in (yield from select_in("SELECT id FROM messages WHERE id IN ({})", ids))}
-        keys = ("uid", "seq")
-        taken: dict[tuple[str, int], int] = {}
-        for part in chunks([row[:2] for row in rows]):
-            sql = dialect.find_rows("inbox", InboxRow._fields, keys, len(part))
-            taken |= {(uid, seq): id for uid, seq, id in (yield Query(sql, flat(part))).rows}
+        keys = [row[:2] for row in rows]
+        known = yield from find_many(dialect, "inbox", InboxRow._fields, ("uid", "seq"), keys)
+        taken: dict[tuple[str, int], int] = {(uid, seq): id for uid, seq, id in known}
         done = set(taken)
         fresh: list[InboxRow] = []
         late: list[Row] = []
@@ -173,12 +169,8 @@ def put_inbox(rows: Sequence[InboxRow]) -> Put:
                 late.append((ImportNote.LATE, str(row.message_id), row.uid, row.message_id))
                 outcome.put += 1
         yield from insert_many("inbox", InboxRow._fields, fresh)
-        notes = ("kind", "name", "uid")
-        for late_part in chunks(late):
-            yield Query(dialect.upsert("import_notes", notes, ("number",), len(late_part)), flat(late_part))
-        for head_part in chunks(sorted(ends.items())):
-            sql = dialect.upsert("heads", ("uid",), ("seq",), len(head_part), highest=("seq",))
-            yield Query(sql, flat(head_part))
+        yield from upsert_many(dialect, "import_notes", NOTE, _NUMBER, late)
+        yield from upsert_many(dialect, "heads", ("uid",), ("seq",), sorted(ends.items()), highest=("seq",))
         return outcome
 
     return put

@@ -16,7 +16,7 @@ import orjson
 
 from fsharechat.store import users
 from fsharechat.store.state import IMPORT_FACT, StoreState, look
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat, insert_many, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, insert_many, select_in, upsert_many
 
 _TABLE = f"{IMPORT_FACT}:"
 _MAX_SOURCE = 160
@@ -253,9 +253,8 @@ def put_versioned(
 
     def put(dialect: Dialect) -> Unit[ImportOutcome]:
         yield from insert_many(table, columns, rows)
-        for part in chunks([(uid, 0, version) for uid, version in sorted(newest.items())]):
-            highest = ("seq", column)
-            yield Query(dialect.upsert("heads", ("uid",), highest, len(part), highest=highest), flat(part))
+        raised, ends = ("seq", column), [(uid, 0, version) for uid, version in sorted(newest.items())]
+        yield from upsert_many(dialect, "heads", ("uid",), raised, ends, highest=raised)
         return ImportOutcome(len(rows))
 
     return put

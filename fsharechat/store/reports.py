@@ -19,7 +19,7 @@ from fsharechat.store import group_reads, groups, heads
 from fsharechat.store.group_reads import GroupRead, Seat
 from fsharechat.store.heads import Heads
 from fsharechat.store.messages import Entry
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, flat
+from fsharechat.store.unit import Dialect, Query, Row, Unit, find_many, upsert_many
 
 MAX_PULL_BYTES = 64 * 1024
 MAX_PULL_REPORTS = MAX_PULL_BYTES // 24
@@ -95,10 +95,9 @@ def keep(
     if readings or read_in_groups:
         version = max((yield from dialect.clock()), newest + 1)
         rows += yield from _by_version(dialect, readings, version, told)
-    for part in chunks([(*key, news[key], seq) for key, seq in rows]):
-        # The highest date stays: another process may have stored a later one since this one looked.
-        sql = dialect.upsert("reports", _KEYS, ("date", "seq"), len(part), highest=("date",))
-        yield Query(sql, flat(part))
+    kept = [(*key, news[key], seq) for key, seq in rows]
+    # The highest date stays: another process may have stored a later one since this one looked.
+    yield from upsert_many(dialect, "reports", _KEYS, ("date", "seq"), kept, highest=("date",))
     yield from group_reads.keep(dialect, read_in_groups, version)
     return KeptReports(told, read_in_groups, version)
 
@@ -118,11 +117,8 @@ def _news(dialect: Dialect, batch: Sequence[NewReport]) -> Unit[dict[Row, int]]:
 
 def _dates(dialect: Dialect, keys: Sequence[Row]) -> Unit[dict[Row, int]]:
     """Return the known dates, by row."""
-    known: dict[Row, int] = {}
-    for part in chunks(keys):
-        sql = dialect.find_rows("reports", (*_KEYS, "date"), _KEYS, len(part))
-        known |= {tuple(key): date for *key, date in (yield Query(sql, flat(part))).rows}
-    return known
+    rows = yield from find_many(dialect, "reports", (*_KEYS, "date"), _KEYS, keys)
+    return {tuple(key): date for *key, date in rows}
 
 
 def _in_order(

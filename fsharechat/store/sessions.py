@@ -7,7 +7,7 @@ from fsharechat.clock import within
 from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.store import address_limits, cursors, invitations, users
 from fsharechat.store.address_limits import AddressLimit, Counted
-from fsharechat.store.unit import Dialect, Query, Unit, chunks, flat, select_in
+from fsharechat.store.unit import Dialect, Query, Unit, select_in, upsert_many
 
 DAY_MS = 86_400_000
 
@@ -122,10 +122,8 @@ class Seen(NamedTuple):
 def keep_seen(dialect: Dialect, batch: Sequence[Seen]) -> Unit[None]:
     """Keep when devices were connected last. An earlier time changes nothing."""
     newest = {(uid, client_id): seen_ms for uid, client_id, seen_ms in sorted(batch)}
-    for part in chunks([(*key, seen_ms) for key, seen_ms in newest.items()]):
-        columns = ("seen_ms",)
-        sql = dialect.upsert("device_seen", ("uid", "client_id"), columns, len(part), highest=columns)
-        yield Query(sql, flat(part))
+    rows, columns = [(*key, seen_ms) for key, seen_ms in newest.items()], ("seen_ms",)
+    yield from upsert_many(dialect, "device_seen", ("uid", "client_id"), columns, rows, highest=columns)
 
 
 class KnownDevice(NamedTuple):

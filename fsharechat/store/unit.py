@@ -129,12 +129,43 @@ def insert_many(table: str, columns: Sequence[str], rows: Sequence[Row]) -> Unit
         yield Query(head + rows_of_marks(len(columns), len(part)), flat(part), unread=True)
 
 
-def select_in(sql: str, values: Sequence[object]) -> Unit[list[Row]]:
-    """Return the rows of `sql` for all of `values`. Its `{}` stands for a list of parameters."""
+def upsert_many(
+    dialect: Dialect,
+    table: str,
+    keys: Sequence[str],
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    highest: Sequence[str] = (),
+) -> Unit[None]:
+    """Insert or update rows of `keys` + `columns`, as `Dialect.upsert` says."""
+    for part in chunks(rows):
+        yield Query(dialect.upsert(table, keys, columns, len(part), highest), flat(part))
+
+
+def find_many(
+    dialect: Dialect, table: str, columns: Sequence[str], keys: Sequence[str], rows: Sequence[Row]
+) -> Unit[list[Row]]:
+    """Return `columns` of the rows whose `keys` match one of `rows`."""
+    found: list[Row] = []
+    for part in chunks(rows):
+        found += (yield Query(dialect.find_rows(table, columns, keys, len(part)), flat(part))).rows
+    return found
+
+
+def select_in(sql: str, values: Sequence[object], *before: object) -> Unit[list[Row]]:
+    """Return the rows of `sql` for all of `values`. Its `{}` stands for a list of parameters, behind `before`."""
     found: list[Row] = []
     for part in chunks(values):
-        found += (yield Query(sql.format(marks(len(part))), part)).rows
+        found += (yield Query(sql.format(marks(len(part))), (*before, *part))).rows
     return found
+
+
+def change_in(sql: str, values: Sequence[object], *before: object) -> Unit[int]:
+    """Run a statement that changes rows for all of `values`, as `select_in` does. Return how many it changed."""
+    changed = 0
+    for part in chunks(values):
+        changed += (yield Query(sql.format(marks(len(part))), (*before, *part))).changed
+    return changed
 
 
 STEP = 100

@@ -7,16 +7,13 @@ from typing import NamedTuple
 
 from fsharechat.protocol.signals import FriendState, UserStatus, UserType
 from fsharechat.store import webhooks
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, insert_many, marks, select_in
 
 PAGE = 20
 """How many users one page of a search has."""
 
 MAX_FOUND = 2000
 """The most users that a search finds by one column."""
-
-STEP = 500
-"""How many users `without_parts` checks at a time."""
 
 MAX_PART = 64
 """How many characters of a display name are searched. A name has no more."""
@@ -78,12 +75,8 @@ def _folded(text: str) -> str:
 
 def friend_since(_: Dialect, viewer: str, uids: Sequence[str]) -> Unit[dict[str, int]]:
     """Return the users who have `viewer` as a friend, by uid, and since when (ms)."""
-    found: list[Row] = []
-    for part in chunks(uids):
-        where = f"uid IN ({marks(len(part))}) AND friend_uid = ? AND state = ?"
-        sql = f"SELECT uid, update_dt FROM friends WHERE {where}"
-        found += (yield Query(sql, (*part, viewer, FriendState.FRIEND))).rows
-    return dict(found)
+    sql = "SELECT uid, update_dt FROM friends WHERE friend_uid = ? AND state = ? AND uid IN ({})"
+    return dict((yield from select_in(sql, uids, viewer, FriendState.FRIEND)))
 
 
 def search(_: Dialect, keyword: str, fuzzy: bool, page: int) -> Unit[list[Row]]:
@@ -129,28 +122,6 @@ def _keep_parts(uid: str) -> Unit[None]:
     yield Query("DELETE FROM name_parts WHERE uid = ?", (uid,), unread=True)
     named = [(part, uid) for (name,) in rows for part in parts(name)]
     yield from insert_many("name_parts", ("part", "uid"), named)
-
-
-def without_parts(_: Dialect, after: str, since: int) -> Unit[tuple[str, list[str]]]:
-    """Check the STEP users behind the uid `after` who have changed since a time (ms).
-
-    Return the last checked uid, "" if no more follow, and the users whose parts do not match their display name.
-    """
-    sql = "SELECT uid, display_name, update_dt FROM users WHERE uid > ? ORDER BY uid LIMIT ?"
-    rows = (yield Query(sql, (after, STEP))).rows
-    names: dict[str, str] = {uid: name for uid, name, changed in rows if changed >= since}
-    kept: dict[str, set[str]] = {uid: set() for uid in names}
-    sql = "SELECT uid, part FROM name_parts WHERE uid IN ({})"
-    for uid, part in (yield from select_in(sql, list(names))):
-        kept[uid].add(part)
-    last = rows[-1][0] if len(rows) == STEP else ""
-    return last, [uid for uid, name in names.items() if kept[uid] != set(parts(name))]
-
-
-def mend_parts(dialect: Dialect, uid: str) -> Unit[None]:
-    """Correct the parts of a user's display name."""
-    yield Query(f"SELECT uid FROM users WHERE uid = ?{dialect.locking}", (uid,), unread=True)
-    yield from _keep_parts(uid)
 
 
 def rights(_: Dialect, uid: str) -> Unit[Rights | None]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 
 from fsharechat.protocol.ids import time_of
-from fsharechat.store.unit import Dialect, Query, Row, Unit, chunks, insert_many, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Row, Unit, change_in, chunks, insert_many, marks, select_in
 
 MESSAGE_STORED = "message.stored"
 USER_REGISTERED = "user.registered"
@@ -108,6 +108,5 @@ def forget_others(_: Dialect, hooks: Iterable[str], before_ms: int, limit: int) 
         yield Query(f"SELECT pos FROM webhook_queue WHERE {where} LIMIT ?", (before_ms, *names, limit))
     ).rows
     positions = [pos for (pos,) in rows]
-    for part in chunks(positions):
-        yield Query(f"DELETE FROM webhook_queue WHERE pos IN ({marks(len(part))})", part)
+    yield from change_in("DELETE FROM webhook_queue WHERE pos IN ({})", positions)
     return len(positions)

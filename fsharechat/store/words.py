@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fsharechat.folding import fold
 from fsharechat.store import copies
-from fsharechat.store.unit import Dialect, Query, Unit, chunks, containing, insert_many, marks, select_in
+from fsharechat.store.unit import Dialect, Query, Unit, change_in, containing, insert_many, select_in
 
 MAX_WORDS = 100_000
 
@@ -71,8 +71,4 @@ def add(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]
 def remove(dialect: Dialect, words: Sequence[str], new_version: bytes) -> Unit[int]:
     """Remove words. Return how many existed."""
     yield from copies.set_version(dialect, VERSION, new_version)
-    removed = 0
-    for part in chunks(words):
-        sql = f"DELETE FROM sensitive_words WHERE word IN ({marks(len(part))})"
-        removed += (yield Query(sql, part)).changed
-    return removed
+    return (yield from change_in("DELETE FROM sensitive_words WHERE word IN ({})", words))

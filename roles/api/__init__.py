@@ -1,9 +1,10 @@
 """The api role: HTTP for login and monitoring."""
 
 from fsharechat.blobs.directory import DirectoryBlobs
-from fsharechat.errors import StartError, listen_problem
+from fsharechat.errors import listening
 from fsharechat.node import Node
 from fsharechat.process import SPARE_FILES, raise_open_files
+from fsharechat.urls import joined
 from roles.api.app import make_app
 from roles.api.listener import Listener
 
@@ -20,13 +21,9 @@ class ApiRole:
         await node.rpc.wait_ready()
         most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
         listener = self._listener = Listener(make_app(node), settings, most)
-        try:
+        with listening(f"[api] port = {settings.port}", settings.host, settings.port):
             host, port = await listener.listen()
-        except OSError as error:
-            problem = listen_problem(settings.host, settings.port, error)
-            raise StartError(f"[api] port = {settings.port}: {problem}") from error
-        shown = f"[{host}]" if ":" in host else host
-        self.addresses["http"] = address = f"http://{shown}:{port}"
+        self.addresses["http"] = address = f"http://{joined(host, port)}"
         if isinstance(node.blobs, DirectoryBlobs) and not node.settings.blobs.public_url:
             node.blobs.address = address
 

@@ -366,7 +366,7 @@ ADMIN = (
         "List the administrators.",
         shapes.AdminAccounts,
         _ACCOUNTS,
-        query=shapes.AccountsQuery,
+        query=shapes.PageQuery,
         needs=AdminRole.READ,
     ),
     Endpoint(
@@ -447,7 +447,7 @@ ADMIN = (
         "List the robots: those of the settings, and those that were made here.",
         shapes.RobotPage,
         _ROBOTS,
-        query=shapes.RobotsQuery,
+        query=shapes.PageQuery,
         needs=AdminRole.READ,
     ),
     Endpoint(
@@ -486,7 +486,7 @@ ADMIN = (
         "List the bots.",
         shapes.BotUsers,
         _BOTS,
-        query=shapes.BotsQuery,
+        query=shapes.PageQuery,
         needs=AdminRole.READ,
     ),
     Endpoint(

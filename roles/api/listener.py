@@ -12,7 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from fsharechat.http import HttpLog, make_runner
 from fsharechat.rooms import AddressRoom, Crowd
-from fsharechat.settings import ApiSettings
+from fsharechat.settings_schema import ApiSettings
 
 log = structlog.get_logger(__name__)
 

@@ -28,8 +28,6 @@ _HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,253}|\[(?P<six>[0-9A-Fa-f:.]{2,45
 _YEAR = 31_536_000
 _ASSETS = "assets"
 """The folder of files with a hash of their content in their names."""
-_COMPRESSED = frozenset({".br", ".gz"})
-"""Made at build time. aiohttp sends them to browsers that take them."""
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",

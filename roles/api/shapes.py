@@ -147,6 +147,11 @@ RobotKind = Literal["stream", "ask", "openai"]
 Number64 = Annotated[int, Field(description="Milliseconds since the Unix epoch.")]
 
 
+class PageQuery(Strict):
+    after: str = _AFTER
+    limit: int = _limit(200)
+
+
 class UsersQuery(Strict):
     search: Annotated[str, Field(max_length=255)] = Field(
         "", description="A uid, or a part of a number or a display name."
@@ -314,7 +319,7 @@ class PersonalQuery(Strict):
 
 class PersonalPage(ApiObject):
     uid: str
-    part: Literal["profile", "friends", "groups", "settings", "sent", "inbox"]
+    part: Literal["profile", "accounts", "friends", "groups", "settings", "sent", "inbox"]
     rows: list[dict[str, Any]]
     next: str = Field(description="Ask again with it as `after`; empty at the end.")
 
@@ -342,11 +347,6 @@ class Words(ApiObject):
     words: list[str]
     total: int
     next: str
-
-
-class RobotsQuery(Strict):
-    after: str = _AFTER
-    limit: int = _limit(200)
 
 
 _KIND = "stream and ask: the form of robots' authors. openai: the chat completions of OpenAI and others."
@@ -423,11 +423,6 @@ class LoginCodeMade(ApiObject):
 
 
 # Bots
-
-
-class BotsQuery(Strict):
-    after: str = _AFTER
-    limit: int = _limit(200)
 
 
 class NewBot(Strict):
@@ -569,11 +564,6 @@ class AdminAccount(ApiObject):
 class AdminAccounts(ApiObject):
     accounts: list[AdminAccount]
     next: str
-
-
-class AccountsQuery(Strict):
-    after: str = _AFTER
-    limit: int = _limit(200)
 
 
 class WhoAsks(ApiObject):

@@ -120,9 +120,7 @@ class Uploads:
     async def _count(self, folder: str, size: int) -> None:
         """Count an upload. Raises HTTPException if the user may not upload so much."""
         match await self._quota.take(folder, size):
-            case (
-                Code.SUCCESS | Code.NOT_IMPLEMENTED
-            ):  # (a group process of an earlier version does not count)
+            case Code.SUCCESS:
                 return
             case Code.TOO_OFTEN:
                 raise web.HTTPInsufficientStorage(text="no more today\n")

@@ -1,9 +1,10 @@
 """The connector role: it holds the connections of clients, and speaks frames and JSON with them."""
 
-from fsharechat.errors import StartError, listen_problem
+from fsharechat.errors import StartError, listening
 from fsharechat.node import Node
 from fsharechat.process import raise_open_files
 from fsharechat.registry import Lease
+from fsharechat.urls import joined
 from roles.connector.acceptor import Acceptor
 from roles.connector.certificate import Certificate, CertificateError
 from roles.connector.hub import Hub
@@ -39,19 +40,15 @@ class ConnectorRole:
             settings.authenticate_seconds,
             node.shares_ports,
         )
-        try:
-            tcp_name = await self._tcp.listen(settings.host, settings.tcp_port)
-        except OSError as error:
-            problem = listen_problem(settings.host, settings.tcp_port, error)
-            raise StartError(f"[connector] tcp_port = {settings.tcp_port}: {problem}") from error
+        host, port = settings.host, settings.tcp_port
+        with listening(f"[connector] tcp_port = {port}", host, port):
+            tcp_name = await self._tcp.listen(host, port)
         self._web = WebSocketServer(hub.connections, hub.admit, node.shares_ports)
-        try:
-            name = await self._web.listen(settings.host, settings.ws_port, context)
-        except OSError as error:
-            problem = listen_problem(settings.host, settings.ws_port, error)
-            raise StartError(f"[connector] ws_port = {settings.ws_port}: {problem}") from error
-        self.addresses["tcp"] = address(tcp_name)
-        self.addresses["ws"] = f"{'wss' if context is not None else 'ws'}://{address(name)}/"
+        port = settings.ws_port
+        with listening(f"[connector] ws_port = {port}", host, port):
+            name = await self._web.listen(host, port, context)
+        self.addresses["tcp"] = joined(*tcp_name[:2])
+        self.addresses["ws"] = f"{'wss' if context is not None else 'ws'}://{joined(*name[:2])}/"
         metrics = node.metrics
         metrics.gauge("sessions", "Connections, logged in or not.", lambda: len(hub.table.sessions))
         metrics.gauge("devices_online", "Devices that are logged in here.", lambda: hub.table.devices)
@@ -102,9 +99,4 @@ class ConnectorRole:
 def _name(node: Node) -> str:
     """Return the name of this connector for people: the address of its port, if known before it listens."""
     settings = node.settings.connector
-    return address((settings.host, settings.tcp_port)) if settings.tcp_port else node.rpc.address
-
-
-def address(name: tuple[object, ...]) -> str:
-    """Return host:port of a socket name."""
-    return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
+    return joined(settings.host, settings.tcp_port) if settings.tcp_port else node.rpc.address

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from fsharechat.settings import ConnectorSettings
+from fsharechat.settings_schema import ConnectorSettings
 from roles.connector.deaf import Breaks
 from roles.connector.session import Session
 from roles.connector.slow import NOTHING, Left, SlowReaders

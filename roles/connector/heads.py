@@ -12,7 +12,7 @@ import structlog
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Method, Rpc
-from fsharechat.settings import ConnectorSettings
+from fsharechat.settings_schema import ConnectorSettings
 from fsharechat.store.heads import Heads
 from fsharechat.tasks import repeat, spawn
 from roles.connector.logs import OnlineUser

@@ -12,7 +12,8 @@ from fsharechat.process import LIMITS_FILES, SPARE_FILES
 from fsharechat.registry import Lease
 from fsharechat.rooms import AddressRoom
 from fsharechat.rpc import Rpc
-from fsharechat.settings import ConnectorSettings, Settings
+from fsharechat.settings import Settings
+from fsharechat.settings_schema import ConnectorSettings
 from fsharechat.tasks import repeat, spawn
 from roles.connector.admission import Admission, Visit
 from roles.connector.connection import ConnectionServices

@@ -8,7 +8,7 @@ import structlog
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Method, Reply, Rpc
 from fsharechat.rpc.payloads import Welcome
-from fsharechat.settings import ConnectorSettings
+from fsharechat.settings_schema import ConnectorSettings
 from fsharechat.tasks import spawn
 from roles.connector.heads import HeadCheck
 from roles.connector.identity import NodeIdentity

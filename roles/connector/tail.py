@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import pull_entry
-from fsharechat.protocol.json import encode_message
+from fsharechat.protocol.shapes.messages import encode_message
 from fsharechat.store.messages import conversation_key
 
 

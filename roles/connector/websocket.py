@@ -11,7 +11,8 @@ from aiohttp import hdrs, web
 
 from fsharechat.http import HttpLog, make_runner, refuse_encoded
 from fsharechat.protocol import json, websocket
-from fsharechat.protocol.json import HEARTBEAT, JsonError
+from fsharechat.protocol.json import HEARTBEAT
+from fsharechat.protocol.shapes.reading import JsonError
 from fsharechat.protocol.signals import Signal
 from fsharechat.protocol.websocket import Message, WebSocketDecoder, WebSocketError
 from roles.connector.acceptor import Acceptor, Admit

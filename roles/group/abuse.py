@@ -7,7 +7,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import abuse
 from fsharechat.store.abuse import AbuseReport
 from fsharechat.store.store import Store
-from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, page
 from roles.group.clock import ServerClock
 from roles.group.edits import visible
 from roles.group.handlers import Handlers
@@ -60,10 +60,7 @@ async def list_reports(store: Store, _: Call, request: OfficeRequest) -> object:
     found = await store.search_for(
         OFFICE, abuse.page, after, limit + 1, request.get("user", ""), newest_first
     )
-    return {
-        "reports": list(map(_shown, found[:limit])),
-        "next": str(found[limit - 1].id) if len(found) > limit else "",
-    }
+    return page("reports", found, limit, _shown, lambda one: str(one.id))
 
 
 async def close(store: Store, call: Call, request: OfficeRequest) -> object:

@@ -5,7 +5,7 @@ are checked here, and here each action is written into the audit log, in the uni
 """
 
 import base64
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate
 
 import orjson
@@ -115,6 +115,17 @@ def handlers(tables: Iterable[Operations]) -> Handlers:
         return _answer(200, "success", result)
 
     return Handlers(raw={Method.ADMIN: administer})
+
+
+def page(
+    name: str, found: Sequence[T], limit: int, show: Callable[[T], object], key: Callable[[T], str]
+) -> dict[str, object]:
+    """Return a page of a list: up to `limit` rows of `found` as `show` writes them, and the `next`.
+
+    `found` has one row more where the list goes on. Then `next` is the `key` of the last one shown.
+    """
+    shown = found[:limit]
+    return {name: [show(one) for one in shown], "next": key(shown[-1]) if len(found) > limit else ""}
 
 
 def cursor_of(text: str) -> list[Any]:

@@ -16,7 +16,7 @@ from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.audit import AuditEntry, AuditFilter, Way
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import DAY_MS, OFFICE, Denied, OfficeRequest, Operations, session_rules
+from roles.group.admin import DAY_MS, OFFICE, Denied, OfficeRequest, Operations, page, session_rules
 from roles.group.clock import ServerClock
 
 LIMITS = SignInLimits(AddressLimit(30, 600_000), AddressLimit(10, 300_000))
@@ -33,10 +33,7 @@ def _shown(one: Administrator) -> dict[str, object]:
 async def list_accounts(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     found = await store.read(accounts.administrators, request["after"], limit + 1)
-    return {
-        "accounts": list(map(_shown, found[:limit])),
-        "next": found[limit - 1].name if len(found) > limit else "",
-    }
+    return page("accounts", found, limit, _shown, lambda one: one.name)
 
 
 async def add(store: Store, clock: ServerClock, call: Call, request: OfficeRequest) -> object:
@@ -193,10 +190,7 @@ async def list_audit(store: Store, _: Call, request: OfficeRequest) -> object:
     newest_first = request["order"] == "desc"
     before = int(request["after"] or 0)
     found = await store.search_for(OFFICE, audit.page, chosen, before, limit + 1, newest_first)
-    return {
-        "entries": [_entry(one) for one in found[:limit]],
-        "next": str(found[limit - 1].id) if len(found) > limit else "",
-    }
+    return page("entries", found, limit, _entry, lambda one: str(one.id))
 
 
 def _entry(one: AuditEntry) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fsharechat.store.bots import CLIENT, Bot
 from fsharechat.store.sessions import LoginSession
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import Denied, OfficeRequest, Operations
+from roles.group.admin import Denied, OfficeRequest, Operations, page
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.tokens import NewSecrets, TokenSigner
@@ -45,10 +45,7 @@ def _create(
 async def list_bots(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     found = await store.read(bots.page, request["after"], limit + 1)
-    return {
-        "bots": list(map(_shown, found[:limit])),
-        "next": found[limit - 1].name if len(found) > limit else "",
-    }
+    return page("bots", found, limit, _shown, lambda bot: bot.name)
 
 
 async def revoke(store: Store, expulsion: Expulsion, _: Call, request: OfficeRequest) -> object:

@@ -1,6 +1,7 @@
 """Operations of the back office on groups of users."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol.signals import Code, GroupType, MemberType
@@ -9,14 +10,12 @@ from fsharechat.store import admin, groups
 from fsharechat.store.admin import Order
 from fsharechat.store.groups import Info
 from fsharechat.store.store import Store
-from fsharechat.store.unit import Dialect, Unit
+from fsharechat.store.unit import Dialect, Row, Unit
 from roles.group import group_roles
-from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of
-from roles.group.clock import ServerClock
-from roles.group.group_changes import NOTHING, Announcement, Change, Notice
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of, page
+from roles.group.group_changes import NOTHING, Announcement, Change, GroupChanges, May, Notice, changing
+from roles.group.group_rights import check_owner, check_set_type
 from roles.group.groups import end
-from roles.group.outbox import EventOutbox
-from roles.group.standing import Standing
 
 
 def _shown(info: Info) -> dict[str, object]:
@@ -45,11 +44,7 @@ async def list_groups(store: Store, _: Call, request: OfficeRequest) -> object:
     order = Order(column, request.get("order") == "desc")
     after = cursor_of(request["after"])
     found = await store.search_for(OFFICE, admin.chat_groups, request["search"], order, after, limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return {
-        "groups": list(map(_shown, found[:limit])),
-        "next": cursor_for(getattr(last, column), last.id) if last else "",
-    }
+    return page("groups", found, limit, _shown, lambda last: cursor_for(getattr(last, column), last.id))
 
 
 async def get(store: Store, _: Call, request: OfficeRequest) -> object:
@@ -58,65 +53,40 @@ async def get(store: Store, _: Call, request: OfficeRequest) -> object:
     if info is None:
         raise Denied(404, "there is no such group")
     rows = await store.read(admin.group_members, info.id, request["after"], limit + 1)
-    members = [
-        {"uid": uid, "displayName": name, "alias": alias, "type": _name(MemberType, kind), "joinedAt": joined}
-        for uid, name, alias, kind, joined in rows[:limit]
-    ]
+    members = page("members", rows, limit, _member, lambda row: row[0])
+    return {**_shown(info), "portrait": info.portrait, "extra": info.extra, **members}
+
+
+def _member(row: Row) -> dict[str, object]:
+    uid, name, alias, kind, joined = row
     return {
-        **_shown(info),
-        "portrait": info.portrait,
-        "extra": info.extra,
-        "members": members,
-        "next": rows[limit - 1][0] if len(rows) > limit else "",
+        "uid": uid,
+        "displayName": name,
+        "alias": alias,
+        "type": _name(MemberType, kind),
+        "joinedAt": joined,
     }
 
 
-async def set_member(
-    store: Store,
-    clock: ServerClock,
-    standing: Standing,
-    outbox: EventOutbox,
-    call: Call,
-    request: OfficeRequest,
-) -> object:
+async def set_member(changes: GroupChanges, call: Call, request: OfficeRequest) -> object:
     """Silence a member, or end the silence, in the owner's name."""
     kind = MemberType[request["type"].upper()]
-    info = await _found(store, request["group"])
-    change = Change(Notice(clock.next_id(), clock.now(), info.owner, info.id), call.retried)
     uid: str = request["member"]
 
-    def unit(dialect: Dialect) -> Unit[Announcement]:
-        if uid not in (yield from groups.present(info.id)):
+    def unit(dialect: Dialect, change: Change, info: Info, members: dict[str, int]) -> Unit[Announcement]:
+        if uid not in members:
             raise Denied(404, "there is no such member")
         if uid == info.owner:
             raise Denied(409, "the owner cannot be silenced: hand the group over first")
-        return (yield from group_roles.set_types(dialect, change, [uid], kind, 0))
+        return (yield from group_roles.set_types(dialect, change, info, members, [uid], kind, 0))
 
-    await _carry_out(store, standing, outbox, request, info, unit)
-    return _shown(await _found(store, info.id))
+    return await _carry_out(changes, call, request, check_set_type, unit)
 
 
-async def hand_over(
-    store: Store,
-    clock: ServerClock,
-    standing: Standing,
-    outbox: EventOutbox,
-    call: Call,
-    request: OfficeRequest,
-) -> object:
+async def hand_over(changes: GroupChanges, call: Call, request: OfficeRequest) -> object:
     """Make another member the owner of a group."""
-    info = await _found(store, request["group"])
-    change = Change(Notice(clock.next_id(), clock.now(), info.owner, info.id), call.retried)
-    uid: str = request["owner"]
-    await _carry_out(
-        store,
-        standing,
-        outbox,
-        request,
-        info,
-        lambda dialect: group_roles.hand_over(dialect, change, uid),
-    )
-    return _shown(await _found(store, info.id))
+    unit = partial(group_roles.hand_over, uid=request["owner"])
+    return await _carry_out(changes, call, request, check_owner, unit)
 
 
 async def _found(store: Store, id: str) -> Info:
@@ -130,39 +100,38 @@ async def _found(store: Store, id: str) -> Info:
 
 
 async def _carry_out(
-    store: Store,
-    standing: Standing,
-    outbox: EventOutbox,
+    changes: GroupChanges,
+    call: Call,
     request: OfficeRequest,
-    info: Info,
-    unit: Callable[[Dialect], Unit[Announcement]],
-) -> None:
+    may: May,
+    unit: Callable[[Dialect, Change, Info, dict[str, int]], Unit[Announcement]],
+) -> object:
     """Change a group in its owner's name, and tell its members. Raises Denied."""
+    info = await _found(changes.store, request["group"])
+    change = Change(Notice(changes.clock.next_id(), changes.clock.now(), info.owner, info.id), call.retried)
+
+    def changed(dialect: Dialect) -> Unit[Announcement]:
+        return changing(dialect, change, may, unit)
+
     try:
-        told = await store.write_group(info.id, (), request.audited(unit))
+        told = await changes.store.write_group(info.id, (), request.audited(changed))
     except Refusal as refusal:
         if refusal.code == Code.NOT_EXIST:
             raise Denied(404, "there is no such member") from None
         raise Denied(409, "the group has changed meanwhile, try again") from None
-    standing.group_changed(info.id)
-    outbox.announce(told.messages, told.stored)
+    changes.standing.group_changed(info.id)
+    changes.outbox.announce(told.messages, told.stored)
+    return _shown(await _found(changes.store, info.id))
 
 
-async def dismiss(
-    store: Store,
-    clock: ServerClock,
-    standing: Standing,
-    outbox: EventOutbox,
-    call: Call,
-    request: OfficeRequest,
-) -> object:
+async def dismiss(changes: GroupChanges, call: Call, request: OfficeRequest) -> object:
     """Dismiss a group. Its members are told as if its owner had done it."""
-    id = request["group"]
-    info, told = await store.write_group(
+    id, clock = request["group"], changes.clock
+    info, told = await changes.store.write_group(
         id, (), request.audited(_dismiss), clock.next_id(), id, clock.now(), call.retried
     )
-    standing.group_changed(info.id)
-    outbox.announce(told.messages, told.stored)
+    changes.standing.group_changed(info.id)
+    changes.outbox.announce(told.messages, told.stored)
     return _shown(info._replace(dismissed=True, member_count=0))
 
 
@@ -177,7 +146,7 @@ def _dismiss(
             return info, NOTHING  # the first try of this call did it
         raise Denied(409, "the group is dismissed already")
     change = Change(Notice(id, now, info.owner, group_id), retried)
-    return info, (yield from end(dialect, change, info))
+    return info, (yield from end(dialect, change, info, (yield from groups.present(group_id))))
 
 
 OPERATIONS: Operations = {

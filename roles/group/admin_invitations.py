@@ -1,6 +1,7 @@
 """Operations of the back office on invitations: who may become a user."""
 
 import secrets
+from functools import partial
 
 from fsharechat.login_numbers import normal_invitee
 from fsharechat.rpc import Call
@@ -8,7 +9,7 @@ from fsharechat.store import invitations
 from fsharechat.store.invitations import Invitation
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import DAY_MS, Denied, OfficeRequest, Operations
+from roles.group.admin import DAY_MS, Denied, OfficeRequest, Operations, page
 from roles.group.clock import ServerClock
 from roles.group.login import invitation_digest
 from roles.group.tokens import TokenSigner
@@ -49,11 +50,8 @@ async def create(
 async def list_invitations(store: Store, clock: ServerClock, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     found = await store.read(invitations.page, request["after"], limit + 1)
-    now = clock.now()
-    return {
-        "invitations": [_shown(one, now) for one in found[:limit]],
-        "next": found[limit - 1].id if len(found) > limit else "",
-    }
+    show = partial(_shown, now=clock.now())
+    return page("invitations", found, limit, show, lambda one: one.id)
 
 
 async def revoke(store: Store, clock: ServerClock, _: Call, request: OfficeRequest) -> object:

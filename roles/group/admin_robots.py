@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from fsharechat.rpc import Call
-from fsharechat.settings import AgentSettings
+from fsharechat.settings_schema import AgentSettings
 from fsharechat.store import robots
 from fsharechat.store.robots import MAX_ROBOTS, NoRobot, TooManyRobots
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import Denied, OfficeRequest, Operations
+from roles.group.admin import Denied, OfficeRequest, Operations, page
 from roles.group.agents import Agents
 from roles.group.clock import ServerClock
 from roles.group.robot_list import RobotList
@@ -56,10 +56,7 @@ async def list_robots(store: Store, listed: RobotList, _: Call, request: OfficeR
     agents = {uid: AgentSettings.model_validate_json(text) for uid, text in kept.items()} | listed.fixed
     limit: int = request["limit"]
     found = sorted(uid for uid in agents if uid > request["after"])
-    return {
-        "robots": [_shown(agents[uid], listed) for uid in found[:limit]],
-        "next": found[limit - 1] if len(found) > limit else "",
-    }
+    return page("robots", found, limit, lambda uid: _shown(agents[uid], listed), lambda uid: uid)
 
 
 async def get(store: Store, listed: RobotList, _: Call, request: OfficeRequest) -> object:

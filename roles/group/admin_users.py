@@ -11,7 +11,7 @@ from fsharechat.store.admin import Account, Order
 from fsharechat.store.oidc import BoundAccount
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
-from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, cursor_for, cursor_of, page
 from roles.group.clock import ServerClock
 from roles.group.expulsion import Expulsion
 from roles.group.login import digest_of
@@ -77,11 +77,7 @@ async def list_users(store: Store, _: Call, request: OfficeRequest) -> object:
     order = Order(column, request.get("order") == "desc")
     after = cursor_of(request["after"])
     found = await store.search_for(OFFICE, admin.accounts, search, status, order, after, limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return {
-        "users": list(map(_shown, found[:limit])),
-        "next": cursor_for(getattr(last, column), last.uid) if last else "",
-    }
+    return page("users", found, limit, _shown, lambda last: cursor_for(getattr(last, column), last.uid))
 
 
 async def set_status(
@@ -136,7 +132,6 @@ async def make_code(
 
 async def count_sessions(presence: PresenceTable, _: Call, __: OfficeRequest) -> object:
     """Return how many devices are online on each connector, as this process knows them."""
-    presence = presence
     nodes = [{"node": node, "devices": devices} for node, devices in presence.per_node.items()]
     return {"devices": len(presence), "users": presence.users, "nodes": nodes}
 

@@ -7,7 +7,7 @@ from fsharechat.rpc import Call
 from fsharechat.store import words
 from fsharechat.store.store import Store
 from fsharechat.store.words import MAX_WORD, MAX_WORDS, TooManyWords
-from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations
+from roles.group.admin import OFFICE, Denied, OfficeRequest, Operations, page
 from roles.group.words import WordFilter
 
 
@@ -26,8 +26,8 @@ async def list_words(store: Store, _: Call, request: OfficeRequest) -> object:
     limit: int = request["limit"]
     after, part = fold(request["after"]).strip(), fold(request.get("search", "")).strip()
     found = await store.search_for(OFFICE, words.found, part, after, limit + 1)
-    total = await store.read(words.count)
-    return {"words": found[:limit], "total": total, "next": found[limit - 1] if len(found) > limit else ""}
+    shown = page("words", found, limit, str, str)
+    return {**shown, "total": await store.read(words.count)}
 
 
 async def add(store: Store, word_filter: WordFilter, _: Call, request: OfficeRequest) -> object:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import aiohttp
 import orjson
 
-from fsharechat.settings import AgentSettings
+from fsharechat.http import read_up_to
+from fsharechat.settings_schema import AgentSettings
 
 if TYPE_CHECKING:
     import httpx
@@ -114,11 +115,9 @@ class Agents:
         most = 6 * self._max_chars + MAX_EVENT_BYTES  # a character is up to six in JSON
         async with self._post(agent, "/ask", uid, question) as response:
             _check_status(response)
-            body = bytearray()
-            async for data in response.content.iter_any():
-                body += data
-                if len(body) > most:
-                    raise AgentError(f"its answer has more than {most} bytes")
+            body = await read_up_to(response, most)
+        if body is None:
+            raise AgentError(f"its answer has more than {most} bytes")
         try:
             said = orjson.loads(body)
         except orjson.JSONDecodeError:

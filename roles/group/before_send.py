@@ -11,8 +11,8 @@ from fsharechat.errors import Refusal, StoreError
 from fsharechat.health import FINE, Finding
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import LeaseError
-from fsharechat.protocol.json import content_object
-from fsharechat.protocol.signals import Code, ContentType, ConversationType, PersistFlag
+from fsharechat.protocol.shapes.messages import content_object
+from fsharechat.protocol.signals import Code, ContentType, ConversationType
 from fsharechat.rpc import Call
 from fsharechat.settings import Settings
 from fsharechat.store import admin
@@ -21,7 +21,7 @@ from roles.group.clock import ServerClock
 from roles.group.hook_events import event_body, message_data
 from roles.group.open_push import SENDER
 from roles.group.outbox import EventOutbox
-from roles.group.own_messages import send_private
+from roles.group.own_messages import local_id_of, send_private, text_content
 from roles.group.signed_posts import PostFailed, SignedPosts
 
 log = structlog.get_logger(__name__)
@@ -130,10 +130,7 @@ class BeforeSend:
 
     async def _tell(self, uid: str, id: str, reason: str) -> None:
         """Tell the sender the reason, once for each message. The code alone says only that it was refused."""
-        content = pb.MessageContent(
-            type=ContentType.TEXT, searchable_content=reason, persist_flag=PersistFlag.STORED_AND_COUNTED
-        )
-        number = int.from_bytes(blake2b(id.encode(), digest_size=8).digest(), "big") >> 1 or 1
+        content, number = text_content(reason), local_id_of(id)
         try:
             now = self._clock.now()
             await self._store.write(admin.keep_system_user, SENDER, self._sender_name, now)

@@ -9,7 +9,6 @@ from fsharechat.registry import Registry
 from fsharechat.settings import Settings
 from fsharechat.status import StatusBook
 from fsharechat.store.store import Store
-from fsharechat.tasks import spawn
 from roles.group.before_send import BeforeSend
 from roles.group.calls import GroupCalls
 from roles.group.clock import ServerClock
@@ -20,6 +19,7 @@ from roles.group.media import UploadSizes
 from roles.group.outbox import EventOutbox
 from roles.group.portraits import Portraits
 from roles.group.presence import Whereabouts
+from roles.group.processes import GroupProcesses
 from roles.group.report_book import ReportBook
 from roles.group.retention import Retention
 from roles.group.robot_list import RobotList
@@ -28,7 +28,6 @@ from roles.group.sleepers import Sleepers
 from roles.group.standing import Standing
 from roles.group.tokens import TokenSigner
 from roles.group.turns import Turns
-from roles.group.users import mend
 from roles.group.webhooks import Webhooks
 from roles.group.words import WordFilter
 
@@ -50,8 +49,6 @@ class Business:
         blobs: Blobs,
         statuses: StatusBook,
     ) -> None:
-        self._store = store
-        self._clock = clock
         self._standing = Standing(store, bus)
         self.whereabouts = Whereabouts(bus)
         presence = self.whereabouts.table
@@ -61,13 +58,16 @@ class Business:
         expulsion = Expulsion(store, bus, presence)
         self.sleepers = Sleepers(store, outbox, self.whereabouts.complete, self._standing.group_changed)
         self.whereabouts.listeners = (expulsion.on_presence, self.sleepers.on_presence)
-        self.calls = GroupCalls(store, bus, clock, outbox, self.whereabouts)
+        self._processes = GroupProcesses(clock.ids)
+        self.calls = GroupCalls(store, bus, clock, outbox, self.whereabouts, self._processes)
         self._robot_list = RobotList(settings.robots.agents, store, bus, clock)
-        self._robots = Robots(settings.robots, self._robot_list, store, clock, outbox, self._standing)
+        self._robots = Robots(
+            settings.robots, self._robot_list, store, clock, outbox, self._standing, self._processes
+        )
         self._portraits = Portraits(store, blobs, self._standing.group_changed, clock.now)
         time = asyncio.get_running_loop().time
         self._upload_sizes = UploadSizes(store, blobs, settings.blobs.url_seconds, clock.now, time)
-        self.webhooks = Webhooks(settings, store, clock)
+        self.webhooks = Webhooks(settings, store, clock, self._processes)
         self.before_send = BeforeSend(settings, store, clock, outbox)
         self.retention = Retention(settings.retention, store, blobs, clock.now)
         turns = Turns()
@@ -82,7 +82,6 @@ class Business:
             turns,
             settings.limits.group_members,
         )
-        self._mending: asyncio.Task[None] | None = None
         self.services = HandlerServices(
             settings,
             store,
@@ -109,23 +108,21 @@ class Business:
 
     async def start(self, registry: Registry) -> None:
         """Listen to other processes. Returns when all earlier news that matters is heard, or the bus is away."""
-        await self.webhooks.start(registry)
+        await registry.watch("group", self._processes.on_change)
+        self.webhooks.start()
         await self.whereabouts.start(registry)
         await self._standing.start()
         await self._words.start()
         self._upload_sizes.start()
-        await self.calls.start(registry)
+        await self.calls.start()
         await self._robot_list.start()
-        await self._robots.start(registry)
+        self._robots.start()
         self.retention.start()
-        self._mending = spawn("parts of names", mend(self._store, self._clock.now()))
 
     async def stop(self) -> None:
         self._words.stop()
         self.retention.stop()
         self._upload_sizes.stop()
-        if self._mending is not None:
-            self._mending.cancel()
         self._book.stop()
         self.sleepers.stop()
         self._standing.stop()

@@ -6,10 +6,9 @@ decided in call_room.py.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import orjson
 import structlog
@@ -21,12 +20,11 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import sent_payload
 from fsharechat.protocol.ids import LeaseError
 from fsharechat.protocol.signals import CALL_TYPES, Code, ContentType, ConversationType, PersistFlag
-from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
 from fsharechat.store import calls
 from fsharechat.store.calls import MAX_CALL_ID, CallRoom, RoomMove
 from fsharechat.store.store import Store
-from fsharechat.tasks import repeat, spawn
+from fsharechat.tasks import TaskSet, repeat
 from fsharechat.tracing import trace_of
 from roles.group import call_room
 from roles.group.cache import Cache
@@ -44,6 +42,7 @@ from roles.group.call_room import (
 from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
 from roles.group.presence import Whereabouts
+from roles.group.processes import GroupProcesses
 from roles.group.standing import CACHE_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -91,7 +90,13 @@ class GroupCalls(MediaEvents):
     """Takes the signals of calls in groups, and looks after the rooms that are this process's."""
 
     def __init__(
-        self, store: Store, bus: Bus, clock: ServerClock, outbox: EventOutbox, whereabouts: Whereabouts
+        self,
+        store: Store,
+        bus: Bus,
+        clock: ServerClock,
+        outbox: EventOutbox,
+        whereabouts: Whereabouts,
+        processes: GroupProcesses,
     ) -> None:
         self.media: MediaServer | None = None
         """None: there is none, so nobody can be called."""
@@ -110,40 +115,25 @@ class GroupCalls(MediaEvents):
             lambda room: 1 + len(room.attendees),
         )
         self._aged = self._time()
-        self._processes: set[int] = set()
+        self._processes = processes
         self._absent: dict[tuple[str, str, str], float] = {}
         """Since when participants have no connection: media room, uid, client id."""
         self._seen: dict[str, float] = {}
         """When the media server was last asked for a room."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._stopped = False
 
-    async def start(self, registry: Registry) -> None:
-        await registry.watch("group", self._on_processes)
+    async def start(self) -> None:
         await self._bus.watch_invalidations(self._on_changed)
-        self._run("calls in groups", repeat(SWEEP_SECONDS, self.sweep))
+        self._tasks.spawn("calls in groups", repeat(SWEEP_SECONDS, self.sweep))
 
     async def stop(self) -> None:
         """Look after nothing more. The media server may end later, and tell of it: another process hears of that."""
         self._stopped = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _run(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        task = spawn(what, work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _on_processes(self, members: Members) -> None:
-        self._processes = set(members)
+        await self._tasks.cancel()
 
     def _on_changed(self, keys: Iterable[str]) -> None:
         self._rooms.drop(key.removeprefix(CALL_KEY) for key in keys if key.startswith(CALL_KEY))
-
-    def _is_ours(self, group_id: str) -> bool:
-        """Return whether this process looks after the call of a group."""
-        return one_of(group_id, self._processes) == self._clock.ids.node
 
     # The start
 
@@ -378,7 +368,7 @@ class GroupCalls(MediaEvents):
             "sdpMid": candidate.mid,
             "sdpMLineIndex": candidate.line,
         }
-        self._run("candidate of a call", self._on_candidate(room, participant, peer, said))
+        self._tasks.spawn("candidate of a call", self._on_candidate(room, participant, peer, said))
 
     async def _on_candidate(self, name: str, uid: str, peer: str, said: dict[str, Any]) -> None:
         group_id, id = call_room.group_of(name)
@@ -404,14 +394,16 @@ class GroupCalls(MediaEvents):
             return call_room.leave(now, participant, one.client_id if one is not None else "", told=True)
 
         log.info("the media of a participant are lost", group=call_room.group_of(room)[0], uid=participant)
-        self._run("participant who is gone", self._by_itself(call_room.group_of(room)[0], move))
+        self._tasks.spawn("participant who is gone", self._by_itself(call_room.group_of(room)[0], move))
 
     def on_closed(self, room: str, reason: str) -> None:
         if self._stopped:
             return
         group_id, id = call_room.group_of(room)
         log.warning("a call has lost its media server", group=group_id, reason=reason)
-        self._run("call that is over", self._by_itself(group_id, lambda now: call_room.close(now, id)))
+        self._tasks.spawn(
+            "call that is over", self._by_itself(group_id, lambda now: call_room.close(now, id))
+        )
 
     # Looking after rooms
 
@@ -428,7 +420,7 @@ class GroupCalls(MediaEvents):
             self._aged = self._time()
             self._rooms.age()
         groups = await self._store.read(calls.all_groups, MAX_ROOMS)
-        ours = [group_id for group_id in groups if self._is_ours(group_id)]
+        ours = [group_id for group_id in groups if self._processes.is_ours(group_id)]
         rooms = await self._store.read(calls.rooms, ours) if ours else {}
         self.looked_after = len(rooms)
         names = {call_room.media_name(room) for room in rooms.values()}
@@ -553,14 +545,6 @@ class GroupCalls(MediaEvents):
             message_id=self._clock.next_id(),
             server_timestamp=self._clock.now(),
         ).SerializeToString()
-
-
-def one_of(what: str, nodes: Collection[int]) -> int | None:
-    """Return which of the group processes looks after something, such as the call of a group: all say the same.
-
-    When one of them goes or comes, few things move.
-    """
-    return max(nodes, key=lambda node: (crc32(f"{node} {what}".encode()), node), default=None)
 
 
 def _said(data: bytes) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 
 import structlog
 
@@ -10,7 +9,7 @@ from fsharechat.bus import Bus
 from fsharechat.errors import StoreError
 from fsharechat.store import copies
 from fsharechat.store.store import Store
-from fsharechat.tasks import spawn
+from fsharechat.tasks import pause, spawn
 
 log = structlog.get_logger(__name__)
 
@@ -67,10 +66,7 @@ class SharedCopy:
     async def _follow(self) -> None:
         seconds = LOOK_SECONDS
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._changed.wait()
-            self._changed.clear()
+            await pause(self._changed, seconds)
             try:
                 await self._look()
                 seconds = LOOK_SECONDS

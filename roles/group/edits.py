@@ -1,6 +1,6 @@
 """A new content for an own message: ME; and messages by their ids: MGI (contract.md section 8)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
@@ -9,14 +9,14 @@ from fsharechat.protocol.signals import Code, ContentType, ConversationType, Mem
 from fsharechat.protocol.sizes import fitting
 from fsharechat.rpc import Call
 from fsharechat.settings import Settings
-from fsharechat.store import group_log, groups, messages, recalls
+from fsharechat.store import groups, messages, recalls
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.before_send import BeforeSend
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.outbox import EventOutbox
-from roles.group.recall import Recall, members_of, parties
+from roles.group.recall import Recall, members_of, parties, those_who_have
 from roles.group.standing import Standing, check_heard
 from roles.group.words import WordFilter, texts_of
 
@@ -108,15 +108,8 @@ def _edit(
     message.edited_dt = max(now, message.edited_dt + 1)
     body = message.SerializeToString()
     yield from messages.replace_body(dialect, id, body)
-    members: Collection[str] = ()
-    group = message.conversation.type == ConversationType.GROUP
-    if group:
-        members = yield from members_of(message)
-    told = dict.fromkeys((*parties(message, members), uid))
-    if group:
-        for other in (yield from group_log.not_given(dialect, message.conversation.target, id, told)):
-            told.pop(other, None)
-    return Recall(body, (yield from recalls.keep_edit(dialect, id, uid, call.client_id, list(told))))
+    told = yield from those_who_have(dialect, message, uid)
+    return Recall(body, (yield from recalls.keep_edit(dialect, id, uid, call.client_id, told)))
 
 
 def may_see(message: pb.Message, uid: str) -> Unit[bool]:

@@ -10,7 +10,7 @@ from fsharechat.errors import StoreError
 from fsharechat.protocol.signals import UserStatus
 from fsharechat.store import sessions
 from fsharechat.store.store import Store
-from fsharechat.tasks import spawn
+from fsharechat.tasks import TaskSet
 from roles.group.presence import PresenceTable
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class Expulsion:
         self._bus = bus
         self._presence = presence
         self._watched: dict[str, float] = {}
-        self._looks: set[asyncio.Task[None]] = set()
+        self._looks = TaskSet()
         self._loop = asyncio.get_running_loop()
 
     def kick(self, uid: str, client_ids: Collection[str] | None = None) -> list[str]:
@@ -61,9 +61,7 @@ class Expulsion:
             self._begin_look(presence)
 
     def _begin_look(self, presence: Presence) -> None:
-        look = spawn("expulsion", self._look(presence))
-        self._looks.add(look)
-        look.add_done_callback(self._looks.discard)
+        self._looks.spawn("expulsion", self._look(presence))
 
     async def _look(self, presence: Presence) -> None:
         uid, client_id = presence.uid, presence.client_id

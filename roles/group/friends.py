@@ -25,7 +25,7 @@ from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.outbox import EventOutbox
-from roles.group.own_messages import private_message
+from roles.group.own_messages import private_message, text_content
 from roles.group.standing import Standing, check_heard
 from roles.group.words import WordFilter
 
@@ -164,11 +164,7 @@ def _accept(
             raise Refusal(Code.INVALID_PARAMETER)
     yield from friends.befriend(dialect, requester, uid, version)
     contents = [
-        pb.MessageContent(
-            type=ContentType.TEXT,
-            searchable_content=closed.reason,
-            persist_flag=PersistFlag.STORED_AND_COUNTED,
-        ),
+        text_content(closed.reason),
         *(
             pb.MessageContent(type=ContentType.TIP, content=tip, persist_flag=PersistFlag.STORED)
             for tip in TIPS

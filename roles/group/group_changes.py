@@ -102,9 +102,8 @@ def brought(content: pb.MessageContent) -> pb.MessageContent | None:
 P = ParamSpec("P")
 May = Callable[[Info, str, Mapping[str, int]], None]
 """Raises Refusal unless a user may change a group. Of the members it looks only at that user."""
-GroupRequest = (
-    pb.CreateGroupRequest
-    | pb.AddGroupMemberRequest
+ChangeRequest = (
+    pb.AddGroupMemberRequest
     | pb.RemoveGroupMemberRequest
     | pb.QuitGroupRequest
     | pb.DismissGroupRequest
@@ -173,19 +172,35 @@ class GroupChanges:
     async def carry_out(
         self,
         call: Call,
-        request: GroupRequest,
+        request: ChangeRequest,
+        may: May,
+        new: Sequence[NewMember],
+        texts: Sequence[str],
+        unit: Callable[Concatenate[Dialect, Change, Info, dict[str, int], P], Unit[Announcement]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Change a group (see `changing`), and tell of it. `new` and `texts` are as for `make`."""
+
+        def changed(dialect: Dialect, change: Change) -> Unit[Announcement]:
+            return changing(dialect, change, may, unit, *args, **kwargs)
+
+        await self.make(call, request, request.group_id, may, new, texts, changed)
+
+    async def make(
+        self,
+        call: Call,
+        request: ChangeRequest | pb.CreateGroupRequest,
         group_id: str,
         may: May | None,
         new: Sequence[NewMember],
         texts: Sequence[str],
-        unit: Callable[Concatenate[Dialect, Change, P], Unit[Announcement]],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        unit: Callable[[Dialect, Change], Unit[Announcement]],
     ) -> None:
-        """Carry out a change and tell of it.
+        """Make or change a group by a unit of work, and tell of it.
 
-        `new` are the users who may become members by it, `texts` are the texts that others will read. `may` is also
-        asked before: the change locks all members, and a user without the right must not cause that.
+        `new` are the users who may become members by it, `texts` are the texts that others will read. `may` is asked
+        before: the unit locks all members, and a user without the right must not cause that.
         """
         texts = [text for text in (*texts, *(member.alias for member in new)) if text]
         rights = await self.standing.check_rights(call.uid, check_heard if texts else check_not_blocked)
@@ -212,7 +227,7 @@ class GroupChanges:
         uids = [call.uid, *(members.types if members else ()), *(member.uid for member in new)]
         change = Change(notice, call.retried, says=bool(texts))
         async with self.turns.turn(call.uid):
-            told = await self.store.write_group(group_id, uids, unit, change, *args, **kwargs)
+            told = await self.store.write_group(group_id, uids, unit, change)
         self.standing.group_changed(group_id)
         self.portraits.want(group_id)
         self.outbox.announce(told.messages, told.stored)
@@ -224,14 +239,28 @@ class GroupChanges:
         return seats
 
 
-def begin(dialect: Dialect, change: Change) -> Unit[Info | None]:
-    """Return the group, locked; None when the first try of a retried call did it. Raises Refusal."""
+def changing(
+    dialect: Dialect,
+    change: Change,
+    may: May,
+    unit: Callable[Concatenate[Dialect, Change, Info, dict[str, int], P], Unit[Announcement]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Unit[Announcement]:
+    """Lock a group, check what the operator may, and change it by `unit`, which gets the group and its members.
+
+    Nothing happens if the first try of a retried call did it. Raises Refusal.
+    """
     info = yield from groups.locked(dialect, change.group_id)
     if change.retried and (yield from messages.is_stored(dialect, change.notice.id)):
-        return None
+        return NOTHING
     if info is None or info.dismissed:
         raise Refusal(Code.NOT_EXIST)
-    return info
+    members = yield from groups.present(info.id)
+    may(info, change.operator, members)
+    if change.says:
+        check_may_say(change.operator, members)
+    return (yield from unit(dialect, change, info, members, *args, **kwargs))
 
 
 def tell(dialect: Dialect, message: NewMessage) -> Unit[Announcement]:

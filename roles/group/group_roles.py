@@ -8,11 +8,11 @@ from fsharechat.protocol.signals import Code, ContentType, MemberType, SubSignal
 from fsharechat.protocol.sizes import GROUP, MAX_ENTRIES_BYTES, sent_size
 from fsharechat.rpc import Call
 from fsharechat.store import groups, webhooks
-from fsharechat.store.groups import MyGroup
+from fsharechat.store.groups import Info, MyGroup
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit
 from roles.group.clock import ServerClock
-from roles.group.group_changes import NOTHING, Announcement, Change, GroupChanges, begin, tell
+from roles.group.group_changes import NOTHING, Announcement, Change, GroupChanges, tell
 from roles.group.group_rights import GIVEN, check_alias, check_owner, check_set_type
 from roles.group.groups import MAX_ALIAS, group_info
 from roles.group.handlers import Handlers
@@ -38,21 +38,19 @@ async def set_type(changes: GroupChanges, call: Call, request: pb.SetMemberTypeR
     if len(request.member_id) > changes.limit:
         raise Refusal(Code.INVALID_PARAMETER)
     uids = list(dict.fromkeys(request.member_id))
-    may = check_set_type
-    await changes.carry_out(
-        call, request, request.group_id, may, (), (), set_types, uids, MemberType(kind), until
-    )
+    await changes.carry_out(call, request, check_set_type, (), (), set_types, uids, MemberType(kind), until)
 
 
 def set_types(
-    dialect: Dialect, change: Change, uids: Sequence[str], kind: MemberType, until: int
+    dialect: Dialect,
+    change: Change,
+    info: Info,
+    members: dict[str, int],
+    uids: Sequence[str],
+    kind: MemberType,
+    until: int,
 ) -> Unit[Announcement]:
     """Set the type of members in the name of the operator, as far as that user may. Raises Refusal."""
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    members = yield from groups.present(info.id)
-    check_set_type(info, change.operator, members)
     there = [uid for uid in uids if uid in members and uid != info.owner]
     if change.operator != info.owner:
         ruled = (MemberType.NORMAL, MemberType.SILENCED)
@@ -78,17 +76,13 @@ def set_types(
 
 
 async def transfer(changes: GroupChanges, call: Call, request: pb.TransferGroupRequest) -> None:
-    may = check_owner
-    await changes.carry_out(call, request, request.group_id, may, (), (), hand_over, request.new_owner)
+    await changes.carry_out(call, request, check_owner, (), (), hand_over, request.new_owner)
 
 
-def hand_over(dialect: Dialect, change: Change, uid: str) -> Unit[Announcement]:
+def hand_over(
+    dialect: Dialect, change: Change, info: Info, members: dict[str, int], uid: str
+) -> Unit[Announcement]:
     """Make another member the owner in place of the operator. Raises Refusal."""
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    check_owner(info, change.operator, {})
-    members = yield from groups.present(info.id)
     if uid not in members:
         raise Refusal(Code.NOT_EXIST)
     if uid == info.owner:
@@ -128,16 +122,12 @@ async def set_alias(changes: GroupChanges, call: Call, request: pb.ModifyGroupAl
     alias = request.alias
     if len(alias) > MAX_ALIAS:
         raise Refusal(Code.INVALID_PARAMETER)
-    may = check_alias
-    await changes.carry_out(call, request, request.group_id, may, (), (alias,), _set_alias, alias)
+    await changes.carry_out(call, request, check_alias, (), (alias,), _set_alias, alias)
 
 
-def _set_alias(dialect: Dialect, change: Change, alias: str) -> Unit[Announcement]:
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    members = yield from groups.present(info.id)
-    check_alias(info, change.operator, members)
+def _set_alias(
+    dialect: Dialect, change: Change, info: Info, members: dict[str, int], alias: str
+) -> Unit[Announcement]:
     info = groups.members_changed(info, len(members), change.now)
     yield from groups.set_alias(dialect, info.id, change.operator, alias, info.member_update_dt)
     yield from groups.save(dialect, info)

@@ -21,12 +21,11 @@ from fsharechat.store import friends, groups, messages, webhooks
 from fsharechat.store.groups import Info, NewMember, Silence
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Unit, rows_within
-from roles.group.group_changes import NOTHING, Announcement, Change, GroupChanges, May, begin, tell
+from roles.group.group_changes import NOTHING, Announcement, Change, GroupChanges, tell
 from roles.group.group_rights import (
     as_added,
     check_add,
     check_kick,
-    check_may_say,
     check_member,
     check_modify,
     check_owner,
@@ -70,18 +69,9 @@ async def create(changes: GroupChanges, call: Call, request: pb.CreateGroupReque
     portrait = info.portrait
     if not portrait:
         portrait = await changes.portraits.first(id, [call.uid, *(member.uid for member in wanted)])
-    await changes.carry_out(
-        call,
-        request,
-        id,
-        None,
-        wanted,
-        (info.name, info.extra),
-        _create,
-        Info(id, info.name, portrait, call.uid, info.type, info.extra, 0, False, 0, 0),
-        wanted,
-        limit,
-    )
+    made = Info(id, info.name, portrait, call.uid, info.type, info.extra, 0, False, 0, 0)
+    unit = partial(_create, info=made, wanted=wanted, limit=limit)
+    await changes.make(call, request, id, None, wanted, (info.name, info.extra), unit)
     return id.encode()
 
 
@@ -147,18 +137,17 @@ def _new(
 async def add_members(changes: GroupChanges, call: Call, request: pb.AddGroupMemberRequest) -> None:
     limit = changes.limit
     wanted = _wanted(request.added_member, limit)
-    may = check_add
-    await changes.carry_out(call, request, request.group_id, may, wanted, (), _add, wanted, limit)
+    await changes.carry_out(call, request, check_add, wanted, (), _add, wanted, limit)
 
 
-def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: int) -> Unit[Announcement]:
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    members = yield from groups.present(info.id)
-    check_add(info, change.operator, members)
-    if change.says:
-        check_may_say(change.operator, members)
+def _add(
+    dialect: Dialect,
+    change: Change,
+    info: Info,
+    members: dict[str, int],
+    wanted: Sequence[NewMember],
+    limit: int,
+) -> Unit[Announcement]:
     new = yield from _new(dialect, info, change.operator, wanted, members, change.now)
     if not new:
         if (yield from friends.blacklisters(dialect, [member.uid for member in wanted], change.operator)):
@@ -176,16 +165,12 @@ def _add(dialect: Dialect, change: Change, wanted: Sequence[NewMember], limit: i
 
 
 async def kick_members(changes: GroupChanges, call: Call, request: pb.RemoveGroupMemberRequest) -> None:
-    may = check_kick
-    await changes.carry_out(call, request, request.group_id, may, (), (), _kick, list(request.removed_member))
+    await changes.carry_out(call, request, check_kick, (), (), _kick, list(request.removed_member))
 
 
-def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announcement]:
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    check_kick(info, change.operator, {})
-    members = yield from groups.present(info.id)
+def _kick(
+    dialect: Dialect, change: Change, info: Info, members: dict[str, int], uids: Sequence[str]
+) -> Unit[Announcement]:
     gone = [uid for uid in dict.fromkeys(uids) if uid in members and uid != change.operator]
     if not gone:
         return NOTHING
@@ -199,7 +184,7 @@ def _kick(dialect: Dialect, change: Change, uids: Sequence[str]) -> Unit[Announc
 
 
 async def quit_group(changes: GroupChanges, call: Call, request: pb.QuitGroupRequest) -> None:
-    await changes.carry_out(call, request, request.group_id, check_quit, (), (), _quit, check_quit)
+    await changes.carry_out(call, request, check_quit, (), (), _quit)
 
 
 async def leave_for_good(changes: GroupChanges, uid: str, group_id: str) -> None:
@@ -209,15 +194,10 @@ async def leave_for_good(changes: GroupChanges, uid: str, group_id: str) -> None
     def may(_: Info, uid: str, members: Mapping[str, int]) -> None:
         check_member(uid, members)
 
-    await changes.carry_out(call, request, group_id, may, (), (), _quit, may)
+    await changes.carry_out(call, request, may, (), (), _quit)
 
 
-def _quit(dialect: Dialect, change: Change, may: May) -> Unit[Announcement]:
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    members = yield from groups.present(info.id)
-    may(info, change.operator, members)
+def _quit(dialect: Dialect, change: Change, info: Info, members: dict[str, int]) -> Unit[Announcement]:
     told = yield from tell(dialect, change.notice.message(ContentType.MEMBER_QUIT, members))
     info = groups.members_changed(info, len(members) - 1, change.now)
     yield from groups.remove_members(dialect, info.id, [change.operator], info.member_update_dt, Silence.LEFT)
@@ -232,20 +212,11 @@ def _quit(dialect: Dialect, change: Change, may: May) -> Unit[Announcement]:
 
 
 async def dismiss(changes: GroupChanges, call: Call, request: pb.DismissGroupRequest) -> None:
-    await changes.carry_out(call, request, request.group_id, check_owner, (), (), _dismiss)
+    await changes.carry_out(call, request, check_owner, (), (), end)
 
 
-def _dismiss(dialect: Dialect, change: Change) -> Unit[Announcement]:
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    check_owner(info, change.operator, {})
-    return (yield from end(dialect, change, info))
-
-
-def end(dialect: Dialect, change: Change, info: Info) -> Unit[Announcement]:
+def end(dialect: Dialect, change: Change, info: Info, members: dict[str, int]) -> Unit[Announcement]:
     """Dismiss a locked group, whoever wanted it."""
-    members = yield from groups.present(info.id)
     told = yield from tell(dialect, change.notice.message(ContentType.GROUP_DISMISSED, members))
     info = groups.members_changed(info, 0, change.now)._replace(dismissed=True)
     yield from groups.remove_all(dialect, info.id, info.member_update_dt)
@@ -259,7 +230,7 @@ async def modify(changes: GroupChanges, call: Call, request: pb.ModifyGroupInfoR
     what = GroupInfoType(request.type)
     may = partial(check_modify, what=what)
     texts = () if what == GroupInfoType.PORTRAIT else (request.value,)
-    await changes.carry_out(call, request, request.group_id, may, (), texts, _modify, what, request.value)
+    await changes.carry_out(call, request, may, (), texts, _modify, what, request.value)
 
 
 def _check_field(kind: int, value: str) -> None:
@@ -267,14 +238,9 @@ def _check_field(kind: int, value: str) -> None:
         raise Refusal(Code.INVALID_PARAMETER)
 
 
-def _modify(dialect: Dialect, change: Change, kind: GroupInfoType, value: str) -> Unit[Announcement]:
-    info = yield from begin(dialect, change)
-    if info is None:
-        return NOTHING
-    members = yield from groups.present(info.id)
-    check_modify(info, change.operator, members, kind)
-    if change.says:
-        check_may_say(change.operator, members)
+def _modify(
+    dialect: Dialect, change: Change, info: Info, members: dict[str, int], kind: GroupInfoType, value: str
+) -> Unit[Announcement]:
     field, _, told_by = _FIELDS[kind]
     changes: dict[str, Any] = {field: value, "update_dt": groups.after(info.update_dt, change.now)}
     yield from groups.save(dialect, info._replace(**changes))

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.json import content_object, replaced
+from fsharechat.protocol.shapes.messages import content_object
+from fsharechat.protocol.shapes.payloads import replaced
 from fsharechat.protocol.signals import ConversationType, UserType
 from fsharechat.settings_hooks import HookSettings
 from fsharechat.store.messages import is_directed_key, undirected_key

@@ -2,7 +2,6 @@
 
 import asyncio
 import binascii
-from hashlib import blake2b
 
 import structlog
 
@@ -15,7 +14,7 @@ from fsharechat.store.store import Store
 from roles.group.admin import OfficeRequest, Operations
 from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
-from roles.group.own_messages import MayNotSpeak, send_private, store_for_group
+from roles.group.own_messages import MayNotSpeak, local_id_of, send_private, store_for_group
 from roles.group.standing import Standing
 
 log = structlog.get_logger(__name__)
@@ -38,7 +37,7 @@ async def push(
     await store.write(admin.keep_system_user, SENDER, request["sender"], clock.now())
     sending: dict[str, asyncio.Future[int | None]] = {}
     for uid in uids.values():
-        local_id = _local_id(request["messageId"], uid)
+        local_id = local_id_of(f"{request['messageId']}\0{uid}")
         sending[uid] = send_private(
             store, clock, outbox, SENDER, uid, content, local_id=local_id, retried=call.retried
         )
@@ -71,7 +70,7 @@ async def push_groups(
     for group in dict.fromkeys(request["groups"]):
         code, id = (403, 0)
         if allowed:
-            local_id = _local_id(request["messageId"], group)
+            local_id = local_id_of(f"{request['messageId']}\0{group}")
             code, id = await _to_group(
                 store, clock, outbox, standing, sender, group, content, local_id, member
             )
@@ -130,12 +129,6 @@ def _outcome(
         return {"mobile": mobile, "code": 404, "messageId": ""}
     id = ids[uid]
     return {"mobile": mobile, "code": 503 if id is None else 200, "messageId": "" if id is None else str(id)}
-
-
-def _local_id(message_id: str, uid: str) -> int:
-    """Return the local id of the message to `uid`: 63 bits, never 0."""
-    digest = blake2b(f"{message_id}\0{uid}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1 or 1
 
 
 OPERATIONS: Operations = {

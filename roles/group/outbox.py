@@ -4,9 +4,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 
+import orjson
 import structlog
 
 from fsharechat.bus import Bus, Edited, Event, Notify, Push, PushTo, Recalled, Reported, make_deliver
+from fsharechat.protocol.signals import SubSignal
 from fsharechat.store.messages import Entry, NewMessage, Stored
 from fsharechat.tracing import TRACING
 from roles.group.presence import PresenceTable
@@ -56,6 +58,11 @@ class EventOutbox:
         """Send a notification to the devices of a user that are online."""
         for node in self._places.get(uid, ()):
             self._add(node, Notify(sub_signal, body, uid, except_client))
+
+    def stream(self, uid: str, stream_id: str, piece: str, robot: str, *, done: bool) -> None:
+        """Send a piece of a robot's answer to the devices of a user that are online (SAI)."""
+        body = orjson.dumps({"i": stream_id, "d": piece, "f": done, "t": robot})
+        self.notify(SubSignal.SAI, body, uid)
 
     def recall(
         self, message_id: int, body: bytes, entries: Sequence[Entry], operator: str, operator_client: str

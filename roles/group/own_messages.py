@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import structlog
 
 from fsharechat.errors import StoreError
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.signals import TRANSPARENT_TYPES, ConversationType, MemberType
+from fsharechat.protocol.signals import (
+    TRANSPARENT_TYPES,
+    ContentType,
+    ConversationType,
+    MemberType,
+    PersistFlag,
+)
 from fsharechat.store import groups, messages
 from fsharechat.store.messages import AS_IT_IS, Audience, NewMessage, Stored, conversation_key
 from fsharechat.store.store import Store
@@ -16,6 +23,18 @@ from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
 
 log = structlog.get_logger(__name__)
+
+
+def text_content(said: str) -> pb.MessageContent:
+    """Return a text, which counts as unread."""
+    return pb.MessageContent(
+        type=ContentType.TEXT, searchable_content=said, persist_flag=PersistFlag.STORED_AND_COUNTED
+    )
+
+
+def local_id_of(name: str) -> int:
+    """Return the local id of what has a name: 63 bits, never 0. A second message with it counts as a resend."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1 or 1
 
 
 def private_message(

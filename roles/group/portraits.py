@@ -14,6 +14,7 @@ from yarl import URL
 
 from fsharechat.blobs import BUCKETS, Blobs, BlobsError
 from fsharechat.errors import StoreError
+from fsharechat.http import read_up_to
 from fsharechat.protocol.signals import MediaType
 from fsharechat.store import groups
 from fsharechat.store.groups import Look
@@ -143,14 +144,7 @@ async def _fetch(http: aiohttp.ClientSession, root: URL, address: str) -> bytes 
         async with http.get(url, allow_redirects=False) as answer:
             if answer.status != 200 or "Content-Encoding" in answer.headers:
                 return None
-            chunks: list[bytes] = []
-            size = 0
-            async for chunk in answer.content.iter_chunked(1 << 16):
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    return None
-                chunks.append(chunk)
-            return b"".join(chunks)
+            return await read_up_to(answer, MAX_BYTES)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         log.info("a portrait cannot be fetched", address=address, error=str(error) or type(error).__name__)
         return None

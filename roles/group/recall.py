@@ -50,16 +50,8 @@ def _recall(dialect: Dialect, uid: str, client_id: str, message_id: int) -> Unit
     content.CopyFrom(notice_of(uid, message_id))
     body = message.SerializeToString()
     yield from messages.replace_body(dialect, message_id, body)
-    members: Collection[str] = ()
-    if message.conversation.type == ConversationType.GROUP:
-        members = yield from members_of(message)
-    told = dict.fromkeys((*parties(message, members), uid))
-    if message.conversation.type == ConversationType.GROUP:
-        where = message.conversation.target
-        for other in (yield from group_log.not_given(dialect, where, message_id, told)):
-            told.pop(other, None)
-    entries = yield from recalls.keep(dialect, message_id, uid, client_id, list(told))
-    return Recall(body, entries)
+    told = yield from those_who_have(dialect, message, uid)
+    return Recall(body, (yield from recalls.keep(dialect, message_id, uid, client_id, told)))
 
 
 def _check(message: pb.Message, uid: str) -> Unit[None]:
@@ -99,6 +91,17 @@ def parties(message: pb.Message, members: Collection[str]) -> list[str]:
     else:
         receivers = members
     return list(dict.fromkeys((message.from_user, *receivers)))
+
+
+def those_who_have(dialect: Dialect, message: pb.Message, operator: str) -> Unit[list[str]]:
+    """Return who must be told that `operator` has changed a message: the operator, and all who may have it."""
+    if message.conversation.type != ConversationType.GROUP:
+        return list(dict.fromkeys((*parties(message, ()), operator)))
+    told = dict.fromkeys((*parties(message, (yield from members_of(message))), operator))
+    group_id = message.conversation.target
+    for other in (yield from group_log.not_given(dialect, group_id, message.message_id, told)):
+        told.pop(other, None)
+    return list(told)
 
 
 def members_of(message: pb.Message, only: str = "") -> Unit[dict[str, int]]:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from fsharechat.bus import Bus
 from fsharechat.errors import StartError
-from fsharechat.settings import AgentSettings
+from fsharechat.settings_schema import AgentSettings
 from fsharechat.store import robots
 from fsharechat.store.store import Store
 from roles.group.agents import Agents

@@ -1,7 +1,5 @@
 """SRA: a robot that is a client of its own streams its answer to a user (calls.md section 10)."""
 
-import orjson
-
 from fsharechat.errors import Refusal
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
@@ -30,8 +28,7 @@ async def stream(
         raise Refusal(Code.INVALID_PARAMETER)
     if call.uid in (await standing.rights_of(request.target_uid)).blacklist:
         raise Refusal(Code.BLACKLISTED)
-    body = {"i": request.stream_id, "d": request.delta, "f": bool(request.done), "t": call.uid}
-    outbox.notify(SubSignal.SAI, orjson.dumps(body), request.target_uid)
+    outbox.stream(request.target_uid, request.stream_id, request.delta, call.uid, done=bool(request.done))
 
 
 HANDLERS = Handlers(

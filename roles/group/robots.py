@@ -3,12 +3,10 @@
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
 import structlog
 
 from fsharechat.errors import Refusal, StoreError
@@ -20,22 +18,20 @@ from fsharechat.protocol.signals import (
     ConversationType,
     MemberType,
     MentionedType,
-    PersistFlag,
     SubSignal,
 )
-from fsharechat.registry import Members, Registry
 from fsharechat.rpc import Call, Reply
-from fsharechat.settings import AgentSettings, RobotsSettings
+from fsharechat.settings_schema import AgentSettings, RobotsSettings
 from fsharechat.store import messages, robots
 from fsharechat.store.messages import conversation_key
 from fsharechat.store.robots import AnswerUnderWay
 from fsharechat.store.store import Store
-from fsharechat.tasks import repeat, spawn
+from fsharechat.tasks import TaskSet, repeat, spawn
 from roles.group.agents import AgentError, Agents, SaidBefore
-from roles.group.calls import one_of
 from roles.group.clock import ServerClock
 from roles.group.outbox import EventOutbox
-from roles.group.own_messages import send_private
+from roles.group.own_messages import local_id_of, send_private, text_content
+from roles.group.processes import GroupProcesses
 from roles.group.robot_list import RobotList
 from roles.group.standing import Standing
 
@@ -108,8 +104,8 @@ class Bubble:
 
     def _tell(self, piece: str, *, done: bool = False) -> None:
         if not self._question.group_id:
-            body = orjson.dumps({"i": self._id, "d": piece, "f": done, "t": self._question.robot})
-            self._outbox.notify(SubSignal.SAI, body, self._question.uid)
+            question = self._question
+            self._outbox.stream(question.uid, self._id, piece, question.robot, done=done)
 
 
 class Robots:
@@ -126,6 +122,7 @@ class Robots:
         clock: ServerClock,
         outbox: EventOutbox,
         standing: Standing,
+        processes: GroupProcesses,
     ) -> None:
         self.agents = listed.agents
         self.send: Callable[[Call], asyncio.Future[Reply]] | None = None
@@ -140,23 +137,20 @@ class Robots:
         """By user; the first one is being answered."""
         self._writing: set[str] = set()
         """The ids of the answers that this process writes."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._processes: set[int] = set()
+        self._tasks = TaskSet()
+        self._processes = processes
         self._begun = False
         """Whether it has ended what the process before it with the same node id has left."""
         self._sweeping: asyncio.Task[None] | None = None
 
-    async def start(self, registry: Registry) -> None:
-        await registry.watch("group", self._on_processes)
+    def start(self) -> None:
         self._sweeping = spawn("lost answers", repeat(SWEEP_SECONDS, self.sweep))
 
     async def stop(self) -> None:
         """Break off all answers. Another process ends them, or the next one with this node id."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._agents.close()
 
     def heard(self, uid: str, message: pb.Message) -> None:
@@ -181,7 +175,7 @@ class Robots:
         if waiting is not None and len(waiting) <= MAX_WAITING:
             waiting.append(question)
         elif waiting is not None:
-            self._run("word of a robot", self._only_say(question, TOO_MANY))
+            self._tasks.spawn("word of a robot", self._only_say(question, TOO_MANY))
         elif len(self._waiting) >= MAX_ASKING:
             log.warning(
                 "a robot is asked by too many at a time",
@@ -189,15 +183,10 @@ class Robots:
                 users=len(self._waiting),
                 trace=question.trace,
             )
-            self._run("word of a robot", self._only_say(question, CANNOT))
+            self._tasks.spawn("word of a robot", self._only_say(question, CANNOT))
         else:
             self._waiting[uid] = deque([question])
-            self._run("answers of a robot", self._answer_all(uid))
-
-    def _run(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        task = spawn(what, work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn("answers of a robot", self._answer_all(uid))
 
     async def _answer_all(self, uid: str) -> None:
         waiting = self._waiting[uid]
@@ -295,8 +284,7 @@ class Robots:
     async def _conclude(self, under_way: AnswerUnderWay, text: str) -> None:
         """Send the message of an answer, once: a second one of the same answer counts as a resend of the first."""
         question = Question(under_way.uid, under_way.robot, "", 0, under_way.group_id)
-        digest = blake2b(under_way.id.encode(), digest_size=8).digest()
-        if not await self._say(question, text, local_id=int.from_bytes(digest, "big") >> 1 or 1):
+        if not await self._say(question, text, local_id=local_id_of(under_way.id)):
             return
         try:
             await self._store.write(robots.end_answer, under_way.id)
@@ -310,9 +298,7 @@ class Robots:
 
     async def _say(self, question: Question, text: str, *, local_id: int = 0) -> bool:
         """Send a message of a robot. Return False if it may be tried again, because it is not stored."""
-        content = pb.MessageContent(
-            type=ContentType.TEXT, searchable_content=text, persist_flag=PersistFlag.STORED_AND_COUNTED
-        )
+        content = text_content(text)
         try:
             if question.group_id:
                 return await self._say_in_group(question, content, local_id)
@@ -356,16 +342,13 @@ class Robots:
 
     # Answers that other processes have lost
 
-    def _on_processes(self, members: Members) -> None:
-        self._processes = set(members)
-
     async def sweep(self) -> None:
         """End the answers of this node id's last process, then, if this process is to, those of all that are gone."""
         node = self._clock.ids.node
-        others = self._processes - {node}
+        others = self._processes.nodes - {node}
         if not self._begun:
-            others = set(range(NODES)) - {node}
-        elif one_of("lost answers", self._processes) != node:
+            others = frozenset(range(NODES)) - {node}
+        elif not self._processes.is_ours("lost answers"):
             return
         if self._store.away:
             return
@@ -385,8 +368,7 @@ class Robots:
             "a robot's answer was lost with its process", robot=answer.robot, uid=answer.uid, node=answer.node
         )
         if not answer.group_id:
-            body = orjson.dumps({"i": answer.id, "d": "", "f": True, "t": answer.robot})
-            self._outbox.notify(SubSignal.SAI, body, answer.uid)
+            self._outbox.stream(answer.uid, answer.id, "", answer.robot, done=True)
         await self._conclude(answer, CANNOT)
 
 

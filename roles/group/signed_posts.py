@@ -10,6 +10,8 @@ import time
 
 import aiohttp
 
+from fsharechat.http import read_up_to
+
 MAX_REASON = 300
 """The most characters of the reason of a failure, for the log."""
 
@@ -77,10 +79,8 @@ class SignedPosts:
     async def _answer(self, response: aiohttp.ClientResponse) -> bytes:
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise PostFailed("its answer is compressed, which the request does not allow", response.status)
-        answer = bytearray()
-        async for piece in response.content.iter_any():
-            answer += piece
-            if len(answer) > self._max_answer:
-                response.close()
-                raise PostFailed(f"its answer has more than {self._max_answer} bytes", response.status)
-        return bytes(answer)
+        answer = await read_up_to(response, self._max_answer)
+        if answer is None:
+            response.close()
+            raise PostFailed(f"its answer has more than {self._max_answer} bytes", response.status)
+        return answer

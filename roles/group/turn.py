@@ -7,7 +7,8 @@ from hashlib import sha1
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
 from fsharechat.rpc import Call
-from fsharechat.settings import Settings, TurnSettings
+from fsharechat.settings import Settings
+from fsharechat.settings_schema import TurnSettings
 from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 

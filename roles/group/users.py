@@ -1,13 +1,10 @@
 """Finding users, and changing the own profile: US, UPUI and MMI (contract.md section 7)."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
-import structlog
-
-from fsharechat.errors import Refusal, StoreError
+from fsharechat.errors import Refusal
 from fsharechat.login_numbers import normal_mobile
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, InfoType, SubSignal, UserResultCode
@@ -21,8 +18,6 @@ from roles.group.clock import ServerClock
 from roles.group.handlers import Handlers
 from roles.group.standing import Standing, check_heard
 from roles.group.words import WordFilter
-
-log = structlog.get_logger(__name__)
 
 _NUMBERS = ("name", "mobile", "email")
 """The fields with numbers and addresses. `name` is the one used to log in."""
@@ -63,41 +58,6 @@ class Viewer(NamedTuple):
         by_number = typed.lower() == user["name"].lower() and typed != user["display_name"]
         known = user["uid"] == self.uid or user["uid"] in self.friend_since
         return self.directory != "friends" or known or not by_number
-
-
-LOOK_BACK_MS = 7 * 86_400_000
-"""How far to look back. Users changed earlier were changed before the table was made, or beside newer processes."""
-
-PAUSE_SECONDS = 0.05
-"""The pause between steps, s: there is no hurry."""
-
-RETRY_SECONDS = 5.0
-
-
-async def mend(store: Store, now: int) -> None:
-    """Make names searchable that a process of a version without the table `name_parts` has changed. `now` is in ms.
-
-    All users who have changed in the last days are checked once. Each group process does this when it starts. In a
-    rolling upgrade the last process starts after the last one of the earlier version has stopped. So it finds all
-    names that those have left.
-    """
-    after, mended = "", 0
-    while True:
-        try:
-            last, found = await store.read(users.without_parts, after, now - LOOK_BACK_MS)
-            for uid in found:
-                await store.write(users.mend_parts, uid)
-        except StoreError as error:
-            log.warning("store failed a request", method="name_parts", error=str(error))
-            await asyncio.sleep(RETRY_SECONDS)
-            continue
-        mended += len(found)
-        if not last:
-            break
-        after = last
-        await asyncio.sleep(PAUSE_SECONDS)
-    if mended:
-        log.info("names made searchable", users=mended)
 
 
 MAX_USERS = 2000

@@ -6,7 +6,6 @@ is removed when the hook has answered. So a process that dies loses nothing. The
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,14 +14,12 @@ import structlog
 from fsharechat.errors import StoreError
 from fsharechat.health import FINE, Finding
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.registry import Members, Registry
 from fsharechat.settings import Settings
 from fsharechat.settings_hooks import WebhookSettings, WebhooksSettings
 from fsharechat.store import messages, users, webhooks
 from fsharechat.store.store import Store
 from fsharechat.store.webhooks import NotedEvent, Untold
 from fsharechat.tasks import repeat, spawn
-from roles.group.calls import one_of
 from roles.group.clock import ServerClock
 from roles.group.hook_events import (
     HookPlace,
@@ -33,6 +30,7 @@ from roles.group.hook_events import (
     place_of_event,
     wants,
 )
+from roles.group.processes import GroupProcesses
 from roles.group.signed_posts import PostFailed, SignedPosts
 
 log = structlog.get_logger(__name__)
@@ -103,7 +101,12 @@ class HookTeller:
     """Tells one hook."""
 
     def __init__(
-        self, hook: WebhookSettings, settings: WebhooksSettings, store: Store, clock: ServerClock
+        self,
+        hook: WebhookSettings,
+        settings: WebhooksSettings,
+        store: Store,
+        clock: ServerClock,
+        processes: GroupProcesses,
     ) -> None:
         self.hook = hook
         self.told = 0
@@ -119,7 +122,7 @@ class HookTeller:
         self._clock = clock
         self._posts = SignedPosts(hook.url, hook.key(), settings.seconds, MAX_ANSWER)
         self._loop = asyncio.get_running_loop()
-        self._processes: frozenset[int] = frozenset()
+        self._processes = processes
         self._keeper: asyncio.Task[None] | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._complained = float("-inf")
@@ -144,13 +147,9 @@ class HookTeller:
         await self._hand_over()
         await self._posts.close()
 
-    def on_processes(self, processes: Collection[int]) -> None:
-        self._processes = frozenset(processes)
-
     @property
     def _mine(self) -> bool:
-        ids = self._clock.ids
-        return ids.held and one_of(f"webhook {self.hook.name}", self._processes) == ids.node
+        return self._clock.ids.held and self._processes.is_ours(f"webhook {self.hook.name}")
 
     def _forget_all(self) -> None:
         self._ready: asyncio.Queue[Lane] = asyncio.Queue()
@@ -175,7 +174,7 @@ class HookTeller:
     # Reading what is to be told
 
     async def _keep(self) -> None:
-        others = len(self._processes) > 1
+        others = len(self._processes.nodes) > 1
         while True:
             try:
                 if not self._mine:
@@ -466,22 +465,25 @@ class HookTeller:
 class Webhooks:
     """All hooks of the settings."""
 
-    def __init__(self, settings: Settings, store: Store, clock: ServerClock) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, clock: ServerClock, processes: GroupProcesses
+    ) -> None:
         self._settings = settings.webhooks
         self._store = store
         self._clock = clock
-        self.tellers = [HookTeller(hook, settings.webhooks, store, clock) for hook in settings.webhooks.hooks]
-        self._processes: frozenset[int] = frozenset()
+        self.tellers = [
+            HookTeller(hook, settings.webhooks, store, clock, processes) for hook in settings.webhooks.hooks
+        ]
+        self._processes = processes
         self._forgetting: asyncio.Task[None] | None = None
 
-    async def start(self, registry: Registry) -> None:
+    def start(self) -> None:
         """Begin to note what is to be told, and to tell it."""
         hears: dict[str, list[str]] = {}
         for hook in self._settings.hooks:
             for kind in hook.events:
                 hears.setdefault(kind, []).append(hook.name)
         self._store.dialect.hears = hears
-        await registry.watch("group", self._on_processes)
         for teller in self.tellers:
             teller.start()
         self._forgetting = spawn("webhooks that are gone", repeat(FORGET_SECONDS, self._forget))
@@ -506,14 +508,9 @@ class Webhooks:
         failing = [f"{teller.hook.name} fails: {teller.failing}" for teller in self.tellers if teller.failing]
         return Finding("; ".join(failing)) if failing else FINE
 
-    def _on_processes(self, members: Members) -> None:
-        self._processes = frozenset(members)
-        for teller in self.tellers:
-            teller.on_processes(self._processes)
-
     async def _forget(self) -> None:
         """Remove the events of hooks that the settings no longer name."""
-        if self._store.away or one_of("webhooks", self._processes) != self._clock.ids.node:
+        if self._store.away or not self._processes.is_ours("webhooks"):
             return
         names = [hook.name for hook in self._settings.hooks]
         before = self._clock.now() - int(1000 * self._settings.keep_seconds)

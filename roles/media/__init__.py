@@ -5,12 +5,13 @@ from ipaddress import ip_address
 
 import structlog
 
-from fsharechat.errors import StartError, listen_problem
+from fsharechat.errors import listening
 from fsharechat.health import Finding
 from fsharechat.mediaserver import MediaEvents
 from fsharechat.node import Node
 from fsharechat.registry import Lease
 from fsharechat.settings_schema import WILDCARDS, MediaSettings
+from fsharechat.urls import joined
 from roles.media.kurento import KurentoServer
 from roles.media.sfu import Limits, Sfu
 from roles.media.udp import UdpPort
@@ -48,14 +49,10 @@ class MediaRole:
         _count(node, server)
 
     def _embedded(self, settings: MediaSettings, limits: Limits, events: MediaEvents) -> Sfu:
-        try:
+        with listening(f"[media] listen = {settings.listen!r}", settings.host, settings.port):
             port = UdpPort(settings.host, settings.port)
-        except OSError as error:
-            problem = listen_problem(settings.host, settings.port, error)
-            raise StartError(f"[media] listen = {settings.listen!r}: {problem}") from error
         address = _address(settings)
-        shown = f"[{address}]" if ":" in address else address
-        self.addresses["media"] = f"{shown}:{port.number}"
+        self.addresses["media"] = joined(address, port.number)
         return Sfu(port, address, limits, events)
 
     async def stop(self) -> None:

@@ -5,7 +5,7 @@ A participant has an outgoing endpoint from its join on, and an incoming one for
 
 import asyncio
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from zlib import crc32
@@ -22,7 +22,7 @@ from fsharechat.mediaserver import (
     RoomFull,
     UnknownSender,
 )
-from fsharechat.tasks import spawn
+from fsharechat.tasks import TaskSet
 from roles.media.kurento_client import EVENT_NOT_SUPPORTED, KurentoClient, KurentoError
 from roles.media.sfu import MAX_ROOMS, Limits
 
@@ -46,7 +46,7 @@ class KurentoServer(MediaServer):
         self.lost = 0
         self._rooms: dict[str, _Room] = {}
         self._by_endpoint: dict[str, _Endpoint] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._clients = [
             KurentoClient(url, self._on_event, partial(self._on_lost, number))
             for number, url in enumerate(urls)
@@ -60,9 +60,7 @@ class KurentoServer(MediaServer):
         """End all rooms. Nobody is told."""
         for room in self.rooms:
             await self.close_room(room)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         for client in self._clients:
             await client.close()
 
@@ -256,7 +254,7 @@ class KurentoServer(MediaServer):
             else:
                 participant.early.append((peer, candidate))
         # The answer must reach the client before the candidates.
-        self._run("candidates of Kurento", self._gather(room, endpoint))
+        self._tasks.spawn("candidates of Kurento", self._gather(room, endpoint))
         return answer
 
     async def _gather(self, room: "_Room", endpoint: "_Endpoint") -> None:
@@ -323,11 +321,6 @@ class KurentoServer(MediaServer):
         for room in [room for room in self._rooms.values() if room.client is client]:
             self._forget(room)
             self.events.on_closed(room.name, f"Kurento at {client.url}: {reason}")
-
-    def _run(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        task = spawn(what, work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 class _Room:

@@ -113,15 +113,6 @@ def receiver_report(sender: int, blocks: Sequence[Block]) -> bytes:
     )
 
 
-def blocks(packet: RtcpPacket) -> list[Block]:
-    """Return the blocks of an RR."""
-    found = []
-    for at in range(8, min(len(packet.data), 8 + 24 * packet.subtype) - 23, 24):
-        ssrc, lost, highest, jitter, last, since = _BLOCK.unpack_from(packet.data, at)
-        found.append(Block(ssrc, lost >> 24, lost & 0xFFFFFF, highest, jitter, last, since))
-    return found
-
-
 def media_ssrc(packet: RtcpPacket) -> int:
     """Return the source that feedback (RTPFB, PSFB) is about; 0 where it is cut off.
 
@@ -161,11 +152,6 @@ def lost_packets(packet: RtcpPacket) -> list[int]:
 
 def pli(sender: int, media: int) -> bytes:
     return _FEEDBACK.pack(0x80 | PLI, PSFB, 2, sender, media)
-
-
-def fir(sender: int, media: int, number: int) -> bytes:
-    """`number` counts the requests; a receiver acts on a new one only."""
-    return _FEEDBACK.pack(0x80 | FIR, PSFB, 4, sender, 0) + struct.pack("!IB3x", media, number & 0xFF)
 
 
 def remb(sender: int, bits: int, sources: Sequence[int]) -> bytes:

@@ -51,23 +51,3 @@ def rename_extensions(packet: bytearray, table: bytes) -> None:
             stop = min(after, end)
             packet[at:stop] = bytes(stop - at)
         at = after
-
-
-def extensions(packet: bytes) -> dict[int, bytes]:
-    """Return the extensions of a packet by their numbers."""
-    found: dict[int, bytes] = {}
-    if not packet[0] & 0x10:
-        return found
-    at = HEADER_BYTES + 4 * (packet[0] & 15)
-    if packet[at : at + 2] != _PROFILE or len(packet) < at + 4:
-        return found
-    end = min(at + 4 + 4 * (packet[at + 2] << 8 | packet[at + 3]), len(packet))
-    at += 4
-    while at < end:
-        head = packet[at]
-        if not head:
-            at += 1
-            continue
-        found[head >> 4] = bytes(packet[at + 1 : min(at + (head & 15) + 2, end)])
-        at += (head & 15) + 2
-    return found

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsharechat.protocol.json import JsonError, decode_request
+from fsharechat.protocol.json import decode_request
 from fsharechat.protocol.shapes import reading
+from fsharechat.protocol.shapes.reading import JsonError
 
 PIECES = [
     r"\ud83d",

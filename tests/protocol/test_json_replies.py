@@ -9,15 +9,15 @@ import pytest
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import Frame, FrameDecoder
 from fsharechat.protocol.json import (
-    JsonError,
     decode_request,
     encode_connect_ack,
-    encode_message,
     encode_notification,
     encode_ping,
     encode_pull,
     encode_reply,
 )
+from fsharechat.protocol.shapes.messages import encode_message
+from fsharechat.protocol.shapes.reading import JsonError
 from fsharechat.protocol.signals import Signal, SubSignal
 from tools.conformance.shapes import PLAIN
 

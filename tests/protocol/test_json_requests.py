@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.frames import Frame
-from fsharechat.protocol.json import HEARTBEAT, JsonError, decode_request
+from fsharechat.protocol.json import HEARTBEAT, decode_request
+from fsharechat.protocol.shapes.reading import JsonError
 from fsharechat.protocol.signals import Signal, SubSignal
 
 ID = 588437610496000001

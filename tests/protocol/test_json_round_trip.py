@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsharechat.protocol import messages_pb2 as pb
-from fsharechat.protocol.json import decode_request, encode_message, encode_pull, encode_reply
+from fsharechat.protocol.json import decode_request, encode_pull, encode_reply
+from fsharechat.protocol.shapes.messages import encode_message
 from fsharechat.protocol.signals import REQUESTS, SubSignal
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

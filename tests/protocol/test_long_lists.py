@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError, Message
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.bodies import MAX_ITEMS, check_whole
-from fsharechat.protocol.json import JsonError, decode_request
-from fsharechat.protocol.shapes.reading import MAX_PARTS
+from fsharechat.protocol.json import decode_request
+from fsharechat.protocol.shapes.reading import MAX_PARTS, JsonError
 
 EMPTY_USER = b"\x0a\x02\x0a\x00"
 EMPTY_MEMBER = b"\x12\x04\x0a\x00\x18\x00"

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from fsharechat import log
-from fsharechat.settings import LogSettings
+from fsharechat.settings_schema import LogSettings
 
 
 class FakeTerminal(io.StringIO):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from fsharechat.settings import ConnectorSettings, Settings, SettingsError, StoreSettings, key_paths, load
+from fsharechat.settings import Settings, SettingsError, key_paths, load
+from fsharechat.settings_schema import ConnectorSettings, StoreSettings
 from tools.services.certificates import Authority
 
 SHIPPED = Path(__file__).parents[2] / "settings.toml"

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import pytest
 
-from fsharechat.settings import BlobsSettings
+from fsharechat.settings_schema import BlobsSettings
 from tools.services.places import ROOT
 from tools.testing.command import UNAVAILABLE, CommandSet, check
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fsharechat.client.chat.command import Command
 from fsharechat.client.chat.lines import file_name
-from fsharechat.client.chat.messages import MAX_SENDING, sent
+from fsharechat.client.chat.messages import sent
 from fsharechat.client.chat.talk import Talk
 from fsharechat.client.chat.words import CommandRefused, plain, size, split, unquoted
 from fsharechat.client.errors import ClientError
@@ -17,21 +17,16 @@ from fsharechat.protocol import messages_pb2 as pb
 
 MAX_SAVED = 4 << 30
 
-Upload = Callable[[Path, Progress], Awaitable[pb.MessageContent]]
+Upload = Callable[..., Awaitable[pb.MessageContent]]
+"""`Media.file`, or another one that uploads."""
 
 
 async def _send_file(talk: Talk, rest: str) -> None:
-    async def upload(path: Path, progress: Progress) -> pb.MessageContent:
-        return await talk.client.media.file(path, on_progress=progress)
-
-    await _send(talk, rest, upload, "/send-file PATH")
+    await _send(talk, rest, talk.client.media.file, "/send-file PATH")
 
 
 async def _send_image(talk: Talk, rest: str) -> None:
-    async def upload(path: Path, progress: Progress) -> pb.MessageContent:
-        return await talk.client.media.image(path, on_progress=progress)
-
-    await _send(talk, rest, upload, "/send-image PATH")
+    await _send(talk, rest, talk.client.media.image, "/send-image PATH")
 
 
 async def _send(talk: Talk, rest: str, upload: Upload, usage: str) -> None:
@@ -41,13 +36,13 @@ async def _send(talk: Talk, rest: str, upload: Upload, usage: str) -> None:
     path = _path(unquoted(rest))
     if not await asyncio.to_thread(path.is_file):
         raise CommandRefused(f"There is no file {path}.")
-    await talk.room_for(MAX_SENDING)
+    await talk.room_for_one()
     talk.spawn(_send_one(talk, conversation, path, upload))
 
 
 async def _send_one(talk: Talk, conversation: pb.Conversation, path: Path, upload: Upload) -> None:
     try:
-        content = await upload(path, progress_of(talk, path.name))
+        content = await upload(path, on_progress=progress_of(talk, path.name))
         receipt = await talk.client.send(conversation, content)
     except NotAPicture:
         talk.say(f"! {path.name} cannot be read as a picture; /send-file sends it as a file.")
@@ -71,7 +66,7 @@ async def _save(talk: Talk, rest: str) -> None:
             f"No file or picture {number} was shown; /history shows those of this conversation."
         )
     path = await asyncio.to_thread(_target, _path(where[0] if where else ""), message)
-    await talk.room_for(MAX_SENDING)
+    await talk.room_for_one()
     talk.spawn(_save_one(talk, message, path))
 
 

@@ -1,7 +1,7 @@
 """What the terminal client knows: people, groups, settings of conversations, and receipts."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fsharechat.client.chat.words import Ambiguous
 from fsharechat.client.client import Client
@@ -11,6 +11,22 @@ from fsharechat.client.transcript import printable
 from fsharechat.client.user_settings import ON, conversation_key
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ConversationType, FriendState, RequestStatus, SettingScope
+
+
+def _named(
+    name: str, among: Iterable[str], name_of: Callable[[str], str], describe: Callable[[str], str]
+) -> str | None:
+    """Return the id among these with a name. A unique beginning of a name is enough. Raises Ambiguous."""
+    wanted, names = name.casefold(), {id: name_of(id).casefold() for id in among}
+    for matches in (
+        [id for id, called in names.items() if called == wanted],
+        [id for id, called in names.items() if called.startswith(wanted)],
+    ):
+        if len(matches) > 1:
+            raise Ambiguous(", ".join(map(describe, matches)))
+        if matches:
+            return matches[0]
+    return None
 
 
 class People:
@@ -92,19 +108,10 @@ class People:
         Raises Ambiguous.
         """
         uids = list(among)
-        wanted = name.casefold()
         for uid in uids:
             if uid == name or (uid in self._users and self._users[uid].mobile == name):
                 return uid
-        for matches in (
-            [uid for uid in uids if self.name(uid).casefold() == wanted],
-            [uid for uid in uids if self.name(uid).casefold().startswith(wanted)],
-        ):
-            if len(matches) > 1:
-                raise Ambiguous(", ".join(self.describe(uid) for uid in matches))
-            if matches:
-                return matches[0]
-        return None
+        return _named(name, uids, self.name, self.describe)
 
     def describe(self, uid: str) -> str:
         """Return the name, with the number if that helps."""
@@ -179,16 +186,7 @@ class Rooms:
         """Return the known group with this name or id. A unique beginning of a name is enough. Raises Ambiguous."""
         if name in self.known:
             return name
-        wanted = name.casefold()
-        for matches in (
-            [known for known in self.known if self.name(known).casefold() == wanted],
-            [known for known in self.known if self.name(known).casefold().startswith(wanted)],
-        ):
-            if len(matches) > 1:
-                raise Ambiguous(", ".join(f"{self.name(found)} ({found})" for found in matches))
-            if matches:
-                return matches[0]
-        return None
+        return _named(name, self.known, self.name, lambda found: f"{self.name(found)} ({found})")
 
 
 class Preferences:

@@ -14,7 +14,6 @@ from fsharechat.client.models import SentMessage, group, private, text
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import ContentType, ConversationType
 
-MAX_SENDING = 100
 RECALL_DEPTH = 200
 
 
@@ -22,7 +21,7 @@ async def send_text(talk: Talk, line: str) -> None:
     """Send a text to the open conversation. The user can type on while the server stores it."""
     conversation = talk.opened()
     content = await _text(talk, conversation, line)
-    await talk.room_for(MAX_SENDING)
+    await talk.room_for_one()
     # The messages leave in the order they were typed.
     talk.spawn(_send_one(talk, conversation, content))
 

@@ -17,6 +17,7 @@ from fsharechat.protocol.signals import ContentType, ConversationType
 
 HISTORY = 20
 MAX_SHOWN = 500
+MAX_SENDING = 100
 
 
 class Screen(Protocol):
@@ -80,9 +81,9 @@ class Talk:
         if self._failure is not None:
             raise self._failure
 
-    async def room_for(self, most: int) -> None:
-        """Wait until fewer than `most` tasks run."""
-        while len(self._tasks) >= most:
+    async def room_for_one(self) -> None:
+        """Wait until fewer than MAX_SENDING tasks run."""
+        while len(self._tasks) >= MAX_SENDING:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def finish(self) -> None:

@@ -17,8 +17,8 @@ from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, Registry, RegistryError
 from fsharechat.registry.zookeeper import nodes
 from fsharechat.registry.zookeeper.lease import ZooKeeperLease, clock
-from fsharechat.registry.zookeeper.session import ZooKeeperSession, pause
-from fsharechat.tasks import spawn
+from fsharechat.registry.zookeeper.session import ZooKeeperSession
+from fsharechat.tasks import pause, spawn
 
 ROOT = "fsharechat"
 PORT = 2181

@@ -9,8 +9,8 @@ import structlog
 
 from fsharechat.registry import Lease, LeaseTaken, RegistryError
 from fsharechat.registry.zookeeper import nodes
-from fsharechat.registry.zookeeper.session import ZooKeeperSession, pause
-from fsharechat.tasks import spawn
+from fsharechat.registry.zookeeper.session import ZooKeeperSession
+from fsharechat.tasks import pause, spawn
 
 # A session ends one timeout after the leader last heard of it. The leader learns of requests to a follower up to half
 # a tick later (a quarter of the shortest timeout that ZooKeeper grants), or never if the follower dies with it: then

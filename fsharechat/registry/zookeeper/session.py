@@ -27,6 +27,7 @@ from aiozk.states import States
 
 from fsharechat.registry import RegistryError
 from fsharechat.tasks import spawn
+from fsharechat.urls import joined
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class ZooKeeperSession:
     def __init__(self, servers: Sequence[tuple[str, int]], timeout: float) -> None:
         self.timeout = timeout
         self._wanted = timeout
-        self._servers = {_joined(host, port): (host, port) for host, port in servers}
+        self._servers = {joined(host, port): (host, port) for host, port in servers}  # as aiozk takes them
         self._id = 0
         self._password = b"\x00"
         self._client: ZKClient | None = None
@@ -205,19 +206,6 @@ class ZooKeeperSession:
     def _unreachable(self) -> str:
         failures = (f"{server}: {self._failures.get(server, 'no answer yet')}" for server in self._servers)
         return f"ZooKeeper cannot be reached at {'; '.join(failures)}"
-
-
-async def pause(wake: asyncio.Event, seconds: float) -> None:
-    """Wait until `wake` is set, at most `seconds`. Then clear it."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await wake.wait()
-    wake.clear()
-
-
-def _joined(host: str, port: int) -> str:
-    """Return a server in the form that aiozk takes."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _probe(host: str, port: int, seconds: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.node import Node
 from roles.api import addresses, passwords
 from roles.group.clock import ServerClock

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.log import LogCodes
 from fsharechat.protocol.signals import LoginCode

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Call, Method
 from fsharechat.store import personal, users

@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 from aiohttp import web
 
-from fsharechat.settings import ApiSettings
+from fsharechat.settings_schema import ApiSettings
 from roles.api import listener
 from roles.api.listener import Listener, moved_bytes
 from tools.testing.server import until

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, web
 from structlog.testing import capture_logs
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.node import Node
 from roles.api import pages
 from roles.api.docs.description import routes

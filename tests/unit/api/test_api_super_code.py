@@ -2,7 +2,7 @@
 
 import pytest
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.protocol.signals import LoginCode
 from tests.unit.api.api_kit import NUMBER, Site
 

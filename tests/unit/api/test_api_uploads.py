@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.node import Node
 from fsharechat.protocol.signals import MediaType
 from tests.unit.api.api_kit import Site

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from fsharechat.blobs.s3 import S3Blobs
-from fsharechat.settings import BlobsSettings as Settings
+from fsharechat.settings_schema import BlobsSettings as Settings
 from tests.unit.blobs.blobs_kit import MediaStore, make_uploaders, serving
 from tools.testing.services import Services
 

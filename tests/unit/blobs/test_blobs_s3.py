@@ -15,7 +15,7 @@ from yarl import URL
 from fsharechat.blobs import BUCKETS, BlobsError, BlobsMisconfigured
 from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
-from fsharechat.settings import BlobsSettings as Settings
+from fsharechat.settings_schema import BlobsSettings as Settings
 from tests.unit.blobs.blobs_kit import make_uploaders
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from fsharechat.backends import make_codes
 from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import CodesSettings, RpcSettings, Settings
-from fsharechat.settings_schema import AliyunSettings, TencentSettings
+from fsharechat.settings import Settings
+from fsharechat.settings_schema import AliyunSettings, CodesSettings, RpcSettings, TencentSettings
 from tests.unit.codes.fake_vendors import KEY_ID, KEY_SECRET
 
 NUMBER = "13812345678"

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import CodesSettings
+from fsharechat.settings_schema import CodesSettings
 from tests.unit.codes.codes_kit import CODE, NUMBER, aliyun_settings, delivery, server_tls, tencent_settings
 from tests.unit.codes.fake_vendors import (
     FakeAliyun,

@@ -10,8 +10,7 @@ import pytest
 
 from fsharechat.codes import CodeError, CodeUnconfirmed
 from fsharechat.codes.delivery import Delivery
-from fsharechat.settings import CodesSettings
-from fsharechat.settings_schema import SmtpSettings
+from fsharechat.settings_schema import CodesSettings, SmtpSettings
 from tests.unit.codes.codes_kit import (
     ADDRESS,
     CODE,

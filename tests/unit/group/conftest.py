@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from fsharechat.node import Node
-from fsharechat.settings import (
+from fsharechat.settings import Settings
+from fsharechat.settings_schema import (
     CodesSettings,
     NodeSettings,
     RobotsSettings,
     SessionsSettings,
-    Settings,
     UsersSettings,
 )
 from roles.group import GroupRole

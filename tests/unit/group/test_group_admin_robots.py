@@ -12,7 +12,7 @@ from fsharechat.errors import StartError
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Code, SubSignal
 from fsharechat.rpc import Method
-from fsharechat.settings import AgentSettings, RobotsSettings
+from fsharechat.settings_schema import AgentSettings, RobotsSettings
 from fsharechat.store import robots as robot_rows
 from fsharechat.store import users
 from roles.group.agents import INSTALL_OPENAI, Agents

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from fsharechat.settings import AgentSettings
+from fsharechat.settings_schema import AgentSettings
 from roles.group.agents import INSTALL_OPENAI, MAX_EVENT_BYTES, AgentError, Agents, SaidBefore
 from tools.testing.chat_completions import DONE, KEY, ChatCompletionsServer, event
 

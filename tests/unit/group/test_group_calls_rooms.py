@@ -19,7 +19,8 @@ from fsharechat.rpc import Reply
 from fsharechat.store import calls as call_rows
 from roles.group import GroupRole
 from roles.group.call_room import RING_MS
-from roles.group.calls import GRACE_SECONDS, MAX_INVITED, MAX_OFFER, MEDIA_SECONDS, GroupCalls, one_of
+from roles.group.calls import GRACE_SECONDS, MAX_INVITED, MAX_OFFER, MEDIA_SECONDS, GroupCalls
+from roles.group.processes import one_of
 from tests.unit.group.group_kit import NODE, Office
 from tests.unit.group.groups_kit import create, kick
 from tools.testing.fake_media_server import FakeMediaServer
@@ -334,7 +335,7 @@ async def test_candidates_of_the_media_server_go_to_the_device(line: Line, peopl
     for room, uid in ((name, ann), (name, ben), (f"{line.group}.1", ann), ("nowhere.1", ann)):
         line.calls.on_candidate(room, uid, ben, Candidate("candidate:9", "1", 1))
     said = {"candidate": "candidate:9", "sdpMid": "1", "sdpMLineIndex": 1}
-    await until(lambda: bool(line.office.events) and len(line.calls._tasks) == 1, "no candidate")
+    await until(lambda: bool(line.office.events) and len(line.calls._tasks._tasks) == 1, "no candidate")
     assert line.told() == [(ann, "web", about("iceCandidate", ben, candidate=said))]
 
 
@@ -537,7 +538,7 @@ async def test_who_has_lost_their_media_is_out_and_is_told(line: Line, people: l
     line.calls.on_gone("nowhere.1", ann, ann)
     line.calls.on_gone(name, cat, cat)
     line.calls.on_gone(name, ben, ben)
-    await until(lambda: len(line.calls._tasks) == 1, "the participant stays")
+    await until(lambda: len(line.calls._tasks._tasks) == 1, "the participant stays")
     assert line.told() == [(ben, "web", BYE), (ann, "web", about("participantLeft", ben))]
     assert await line.there() == {ann: "web"}
 
@@ -548,7 +549,7 @@ async def test_a_media_server_that_is_gone_ends_the_call(line: Line, people: lis
     await line.sent(ben, ANSWER)
     line.told()
     line.calls.on_closed(await line.name(), "it died")
-    await until(lambda: len(line.calls._tasks) == 1, "the room stays")
+    await until(lambda: len(line.calls._tasks._tasks) == 1, "the room stays")
     assert sorted(line.told()) == sorted([(ann, "web", BYE), (ben, "web", BYE)])
     assert await line.room() is None
 
@@ -562,7 +563,7 @@ async def test_what_is_told_after_the_end_is_for_another_process(line: Line, peo
     line.calls.on_closed(name, "it ends")
     line.calls.on_gone(name, ann, ann)
     line.calls.on_candidate(name, ann, ann, Candidate("x"))
-    assert not line.calls._tasks
+    assert not line.calls._tasks._tasks
     assert await line.there() == {ann: "web"}
 
 
@@ -582,7 +583,7 @@ async def test_a_room_that_the_media_server_does_not_have_is_over(line: Line, pe
 async def test_one_process_looks_after_a_room(line: Line, people: list[str]) -> None:
     ann, ben, *_ = people
     await line.start(ann, ben)
-    line.calls._processes = set()
+    line.calls._processes.on_change(())
     line.office.now += RING_MS
     await line.sweep()
     assert await line.room() is not None

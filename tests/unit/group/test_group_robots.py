@@ -14,7 +14,7 @@ from fsharechat.bus import Deliver, Event, Notify
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.ids import IdGenerator
 from fsharechat.protocol.signals import Code, ContentType, ConversationType, SubSignal
-from fsharechat.settings import RobotsSettings
+from fsharechat.settings_schema import RobotsSettings
 from fsharechat.store import robots as robot_rows
 from fsharechat.store import users
 from fsharechat.store.robots import AnswerUnderWay
@@ -442,14 +442,8 @@ async def test_a_process_that_starts_again_ends_the_answers_from_before(
     office: Office, ann: str, robots_of: Robots
 ) -> None:
     await lost(office, ann, node=robots_of._clock.ids.node)
-    robots_of._processes = {
-        robots_of._clock.ids.node,
-        1,
-        2,
-        3,
-        4,
-        5,
-    }  # another one may look after the others'
+    # another one may look after the others'
+    robots_of._processes.on_change({robots_of._clock.ids.node, 1, 2, 3, 4, 5})
     robots_of._begun = False
     await robots_of.sweep()
     assert await answered(office) == [CANNOT]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import SubSignal
-from fsharechat.settings import TurnSettings
+from fsharechat.settings_schema import TurnSettings
 from roles.group.turn import credentials
 from tests.unit.group.group_kit import Office
 

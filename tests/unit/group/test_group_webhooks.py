@@ -16,6 +16,7 @@ from fsharechat.store.address_limits import AddressLimit
 from fsharechat.store.sessions import CodeRules, Guess, LoginSession
 from roles.group import GroupRole, webhooks
 from roles.group.clock import ServerClock
+from roles.group.processes import GroupProcesses
 from tests.unit.group import groups_kit
 from tests.unit.group.group_kit import HookSections, Office, text
 from tools.testing.hook_receiver import SECRET, Answer, Event, HookReceiver, hang, taken
@@ -302,11 +303,11 @@ async def test_another_process_goes_on_where_one_has_ended(
     receiver.answer = hang
     await send(office, anna, ben, "hello")
     await until(lambda: receiver.under_way)
-    teller.on_processes({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10} - {teller._clock.ids.node})
+    teller._processes.on_change({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10} - {teller._clock.ids.node})
     await until(lambda: not teller._workers)
     receiver.answer = taken
     await send(office, anna, ben, "again")
-    teller.on_processes({teller._clock.ids.node})
+    teller._processes.on_change({teller._clock.ids.node})
     await until_all_told(office)
     assert receiver.texts() == ["hello", "again"]
 
@@ -354,12 +355,12 @@ async def test_of_three_processes_one_tells_and_another_follows(
     await role._business.webhooks.stop()
     settings = WebhooksSettings(hooks=(hook(receiver),), seconds=5, per_second=10_000)
     tellers = [
-        webhooks.HookTeller(settings.hooks[0], settings, office.node.store, OtherClock(node))
-        for node in range(3)
+        webhooks.HookTeller(settings.hooks[0], settings, office.node.store, clock, GroupProcesses(clock.ids))
+        for clock in map(OtherClock, range(3))
     ]
     alive = {0, 1, 2}
     for teller in tellers:
-        teller.on_processes(alive)
+        teller._processes.on_change(alive)
         teller.start()
     anna, *others = await office.users(11)
     for uid in others:
@@ -369,7 +370,7 @@ async def test_of_three_processes_one_tells_and_another_follows(
     assert tellers[owner].told == len(receiver.ids()) == len(set(receiver.ids())) == 10
     await tellers[owner].stop()
     for teller in tellers:
-        teller.on_processes(alive - {owner})
+        teller._processes.on_change(alive - {owner})
     for uid in others:
         await send(office, anna, uid, "hello again")
     await until_all_told(office)

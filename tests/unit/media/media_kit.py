@@ -1,6 +1,10 @@
 """Rooms of a media server with scripted participants, for the suite of all backends and for the embedded one."""
 
+import struct
+
 from fsharechat.mediaserver import Candidate, MediaEvents, MediaServer
+from roles.media import rtcp
+from roles.media.rtp import HEADER_BYTES
 from tools.testing.media_peer import MediaPeer
 from tools.testing.server import until
 
@@ -86,3 +90,29 @@ async def stays_silent(source: MediaPeer, sink: MediaPeer, witness: MediaPeer) -
     for _ in range(5):
         await flows(source, witness)
     assert sum(sink.received.values()) == before
+
+
+def extensions(packet: bytes) -> dict[int, bytes]:
+    """Return the extensions of a packet by their numbers."""
+    found: dict[int, bytes] = {}
+    if not packet[0] & 0x10:
+        return found
+    at = HEADER_BYTES + 4 * (packet[0] & 15)
+    if packet[at : at + 2] != b"\xbe\xde" or len(packet) < at + 4:
+        return found
+    end = min(at + 4 + 4 * (packet[at + 2] << 8 | packet[at + 3]), len(packet))
+    at += 4
+    while at < end:
+        head = packet[at]
+        if not head:
+            at += 1
+            continue
+        found[head >> 4] = bytes(packet[at + 1 : min(at + (head & 15) + 2, end)])
+        at += (head & 15) + 2
+    return found
+
+
+def fir(sender: int, media: int, number: int) -> bytes:
+    """Return a Full Intra Request. `number` counts the requests; a receiver acts on a new one only."""
+    head = struct.pack("!BBHII", 0x80 | rtcp.FIR, rtcp.PSFB, 4, sender, 0)
+    return head + struct.pack("!IB3x", media, number & 0xFF)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from roles.media import rtcp
 from roles.media.router import KEY_SECONDS, Demux, Sink, StreamSource
-from roles.media.rtp import AUDIO_LEVEL, HEADER, extensions
+from roles.media.rtp import AUDIO_LEVEL, HEADER
 from roles.media.sdp import OPUS, VP8, MediaCodec
 from roles.media.sfu import Limits, receiver_feedback
+from tests.unit.media.media_kit import extensions, fir
 
 H264 = MediaCodec("H264", 90_000, ("1", "42e0"))
 CAP = 2_000_000
@@ -250,7 +251,7 @@ def test_requests_for_key_frames_are_put_together() -> None:
     begin = 101.0
     for _ in range(50):
         demux.on_rtcp(rtcp.pli(1, source.ssrc), begin)
-        demux.on_rtcp(rtcp.fir(1, source.ssrc, 1), begin)
+        demux.on_rtcp(fir(1, source.ssrc, 1), begin)
     assert up.kinds() == [PLI]
     source.tick(begin + KEY_SECONDS / 2)
     assert up.kinds() == [PLI]

@@ -1,9 +1,12 @@
 """RTCP packets come back as they were written, and nothing that comes raises."""
 
+import struct
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from roles.media import rtcp
+from tests.unit.media.media_kit import fir
 
 ssrcs = st.integers(0, (1 << 32) - 1)
 numbers = st.integers(0, 0xFFFF)
@@ -42,7 +45,7 @@ def test_a_rate_comes_back_rounded_down_to_18_digits(sender: int, bits: int, sou
 
 @given(ssrcs, ssrcs, st.integers(0, 999))
 def test_requests_for_key_frames_name_their_source(sender: int, media: int, number: int) -> None:
-    for data, subtype in ((rtcp.pli(sender, media), rtcp.PLI), (rtcp.fir(sender, media, number), rtcp.FIR)):
+    for data, subtype in ((rtcp.pli(sender, media), rtcp.PLI), (fir(sender, media, number), rtcp.FIR)):
         packet = one(data)
         assert (packet.kind, packet.subtype, rtcp.media_ssrc(packet)) == (rtcp.PSFB, subtype, media)
 
@@ -59,11 +62,18 @@ blocks = st.builds(
 )
 
 
+def blocks_of(report: rtcp.RtcpPacket) -> list[rtcp.Block]:
+    found = []
+    for ssrc, lost, *rest in struct.iter_unpack("!IIIIII", report.data[8:]):
+        found.append(rtcp.Block(ssrc, lost >> 24, lost & 0xFFFFFF, *rest))
+    return found
+
+
 @given(ssrcs, st.lists(blocks, max_size=31))
 def test_a_report_comes_back(sender: int, told: list[rtcp.Block]) -> None:
     packet = one(rtcp.receiver_report(sender, told))
     assert packet.kind == rtcp.RR
-    assert rtcp.blocks(packet) == told
+    assert blocks_of(packet) == told
 
 
 infos = st.builds(rtcp.SenderInfo, ssrcs, st.integers(0, (1 << 64) - 1), ssrcs, ssrcs, ssrcs)
@@ -89,4 +99,3 @@ def test_nothing_that_comes_raises(data: bytes, kind: int, subtype: int) -> None
         rtcp.media_ssrc(packet)
         rtcp.lost_packets(packet)
         rtcp.read_remb(packet)
-        rtcp.blocks(packet)

@@ -8,10 +8,10 @@ from roles.media.rtp import (
     HEADER,
     ORIENTATION,
     SEND_TIME,
-    extensions,
     rename_extensions,
     renaming,
 )
+from tests.unit.media.media_kit import extensions
 
 ones = st.dictionaries(st.integers(1, 14), st.binary(min_size=1, max_size=16), max_size=6)
 

@@ -49,7 +49,7 @@ async def test_too_many_calls_are_refused_at_once(cluster: Cluster, limits: RpcL
     await desk.arrived(6)
     desk.answer(5, DONE)
     assert await later == DONE
-    assert caller.refused == 2
+    assert caller.router.refused == 2
 
 
 async def test_a_full_process_leaves_calls_to_another(cluster: Cluster) -> None:
@@ -58,7 +58,7 @@ async def test_a_full_process_leaves_calls_to_another(cluster: Cluster) -> None:
     for desk in desks:
         await (await cluster.group()).serve(desk)
     caller = await cluster.caller()
-    await until(lambda: caller.processes == 2)
+    await until(lambda: caller.router.processes == 2)
     for n in range(3):
         caller.call(call(b"%d" % n, uid="ann"))
     for n in range(3):
@@ -105,7 +105,7 @@ async def test_a_caller_that_does_not_read_its_replies_is_cut(cluster: Cluster) 
     with capture_logs() as logs:
         for n in range(50):
             raw.call(n)
-        await until(lambda: group.callers == 0)
+        await until(lambda: group.server.connections == 0)
     assert [line["reason"] for line in logs] == ["it does not read its replies"]
     raw.close()
 
@@ -117,7 +117,7 @@ async def test_a_caller_that_stands_still_is_cut(cluster: Cluster) -> None:
     raw = await RawCaller.connect(group.address)
     await raw.shake_hands()
     raw.call(1)
-    await until(lambda: group.callers == 0)
+    await until(lambda: group.server.connections == 0)
     raw.close()
 
 
@@ -134,7 +134,7 @@ async def test_a_caller_has_only_so_many_calls_under_way(cluster: Cluster) -> No
     await desk.arrived(11)
     await asyncio.sleep(IMPATIENT.idle_ticks * IMPATIENT.tick_seconds * 1.5)
     assert len(desk.calls) < 30
-    assert group.callers == 1  # that it is not read is no silence of its
+    assert group.server.connections == 1  # that it is not read is no silence of its
     for n in range(60):
         await desk.arrived(n + 1)
         desk.answer(n, DONE)
@@ -147,7 +147,7 @@ async def test_a_reply_that_the_caller_would_not_take_becomes_code_4(cluster: Cl
     caller = await cluster.caller()
     await asyncio.wait_for(caller.wait_ready(), 10)
     assert await caller.call(call()) == REFUSED
-    assert caller.retried == 0
+    assert caller.router.retried == 0
 
 
 async def test_a_call_that_the_process_would_not_take_is_invalid(cluster: Cluster) -> None:
@@ -157,7 +157,7 @@ async def test_a_call_that_the_process_would_not_take_is_invalid(cluster: Cluste
     assert await caller.call(call(bytes(8 << 20))) == Reply(Code.INVALID_DATA)
     assert await caller.call(call(uid="u" * 70_000)) == Reply(Code.INVALID_DATA)
     assert await caller.call(call(b"fine")) == Reply(Code.SUCCESS, b"fine")
-    assert list(caller.users_under_way) == []
+    assert list(caller.router.lanes) == []
 
 
 async def test_numbers_of_calls_go_round_without_meeting(cluster: Cluster) -> None:

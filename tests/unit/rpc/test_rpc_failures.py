@@ -29,7 +29,7 @@ async def wired_groups(cluster: Cluster, count: int) -> tuple[TcpRpc, list[Desk]
         desks.append(desk)
         wires.append(wire)
     caller = await cluster.caller()
-    await until(lambda: caller.processes == count)
+    await until(lambda: caller.router.processes == count)
     return caller, desks, wires
 
 
@@ -55,7 +55,7 @@ async def test_calls_of_a_killed_process_go_to_another_in_order(cluster: Cluster
     assert [reply.payload for reply in replies] == [b"%d" % n for n in range(20)]
     told = [line["calls"] for line in logs if line["event"] == "group process lost" and line["calls"]]
     assert told == [len(lost)]
-    assert caller.retried == len(lost)
+    assert caller.router.retried == len(lost)
 
 
 async def test_later_calls_of_a_user_follow_those_that_moved(cluster: Cluster) -> None:
@@ -76,7 +76,7 @@ async def test_with_no_other_process_calls_wait_for_it_to_come_back(cluster: Clu
     asked = [caller.call(call(b"%d" % n)) for n in range(3)]
     await desk.arrived(3)
     wire.cut()
-    await until(lambda: caller.processes == 0)
+    await until(lambda: caller.router.processes == 0)
     assert await caller.call(call(b"new")) == Reply(Code.SERVER_ERROR)
     assert not any(one.done() for one in asked)
     wire.go()
@@ -95,7 +95,7 @@ async def test_with_no_other_process_calls_end_at_their_deadline(cluster: Cluste
     wire.cut()
     replies = await asyncio.wait_for(asyncio.gather(*asked), 10)
     assert replies == [Reply(Code.TIMEOUT)] * 3
-    assert list(caller.users_under_way) == []
+    assert list(caller.router.lanes) == []
 
 
 async def test_a_call_over_which_two_processes_break_is_given_up(cluster: Cluster) -> None:
@@ -130,7 +130,7 @@ async def test_a_process_that_stands_still_is_left(cluster: Cluster) -> None:
         desks[1].answer(n, DONE)
     assert await asyncio.wait_for(asyncio.gather(*asked), 10) == [DONE] * 10
     wires[0].go()
-    await until(lambda: caller.processes == 2)
+    await until(lambda: caller.router.processes == 2)
 
 
 async def test_a_process_with_nothing_to_answer_is_not_taken_for_dead(cluster: Cluster) -> None:
@@ -153,7 +153,7 @@ async def test_a_process_that_comes_back_at_its_address_is_found(cluster: Cluste
     for n in range(3):
         port = int(group.address.rpartition(":")[2])
         await group.close()
-        await until(lambda: caller.processes == 0)
+        await until(lambda: caller.router.processes == 0)
         group = await cluster.group(port)
         await group.serve(echo)
         await asyncio.wait_for(caller.wait_ready(), 10)
@@ -193,7 +193,7 @@ async def test_a_process_that_answers_pings_alone_is_left_after_the_deadline(clu
         async with asyncio.timeout(4):  # before it would be silent for too long
             await raw.answer_pings()
         assert asked.result() == Reply(Code.TIMEOUT)
-        assert list(caller.users_under_way) == []
+        assert list(caller.router.lanes) == []
         await callees.shaken()
 
 
@@ -264,7 +264,7 @@ async def test_a_caller_that_cancels_harms_nobody(cluster: Cluster) -> None:
     desk.answer(0, DONE)
     desk.answer(1, DONE)
     assert await stays == DONE
-    await until(lambda: not caller.users_under_way)
+    await until(lambda: not caller.router.lanes)
 
 
 async def test_a_handler_that_fails_costs_that_call_alone(cluster: Cluster) -> None:
@@ -289,4 +289,4 @@ async def test_a_handler_that_fails_costs_that_call_alone(cluster: Cluster) -> N
     codes = [Code.SERVER_ERROR, Code.SERVER_ERROR, Code.TIMEOUT, Code.SUCCESS]
     assert [reply.code for reply in replies] == codes
     assert [line["event"] for line in logs] == ["a call failed"] * 2
-    assert caller.retried == 0
+    assert caller.router.retried == 0

@@ -94,12 +94,12 @@ async def test_a_user_with_nothing_under_way_leaves_nothing_behind(cluster: Clus
     caller, _, desks = await two_groups(cluster)
     asked = caller.call(call(uid="ann"))
     await until(lambda: total(desks) == 1)
-    assert list(caller.users_under_way) == ["ann"]
+    assert list(caller.router.lanes) == ["ann"]
     for desk in desks:
         if desk.calls:
             desk.answer(0, DONE)
     await asked
-    assert list(caller.users_under_way) == []
+    assert list(caller.router.lanes) == []
 
 
 async def test_no_call_fails_or_is_repeated_while_processes_drain(cluster: Cluster) -> None:
@@ -134,7 +134,7 @@ async def test_no_call_fails_or_is_repeated_while_processes_drain(cluster: Clust
             await until(lambda count=count: len(seen) > count + 50)  # type: ignore[misc]
             await asyncio.wait_for(group.unserve(), 10)
             await group.serve(handler)
-            await until(lambda: caller.processes == 2)
+            await until(lambda: caller.router.processes == 2)
     running = False
     await asyncio.gather(*talkers)
     assert set(replies) == {DONE}
@@ -150,7 +150,7 @@ async def test_behind_a_process_that_drains_a_user_waits_for_its_answers(cluster
     await until(lambda: total(desks) == 1)
     here, there = (0, 1) if desks[0].calls else (1, 0)
     drained = asyncio.create_task(groups[here].unserve())
-    await until(lambda: caller.processes == 1)
+    await until(lambda: caller.router.processes == 1)
     second, third = caller.call(call(b"second")), caller.call(call(b"third"))
     other = caller.call(call(b"other", uid="bob"))
     await desks[there].arrived(1)
@@ -173,7 +173,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_is_not_made(cluster: Clus
     await until(lambda: total(desks) == 1)
     here, there = (0, 1) if desks[0].calls else (1, 0)
     drained = asyncio.create_task(groups[here].unserve())
-    await until(lambda: caller.processes == 1)
+    await until(lambda: caller.router.processes == 1)
     second = caller.call(call(b"second"))
     caller.call(call(b"third"))
     second.cancel()
@@ -190,7 +190,7 @@ async def test_a_process_that_left_the_registry_gets_no_new_call_but_its_answers
     asked = [caller.call(call(uid=f"user {n}")) for n in range(4)]
     await until(lambda: total(desks) == 4)
     await cluster.leases[groups[0].address].release()
-    assert caller.processes == 1
+    assert caller.router.processes == 1
     asked += [caller.call(call(uid=f"new {n}")) for n in range(4)]
     await desks[1].arrived(6)
     assert len(desks[0].calls) == 2
@@ -198,7 +198,7 @@ async def test_a_process_that_left_the_registry_gets_no_new_call_but_its_answers
         for n in range(len(desk.calls)):
             desk.answer(n, DONE)
     assert await asyncio.gather(*asked) == [DONE] * 8
-    await until(lambda: groups[0].callers == 0)
+    await until(lambda: groups[0].server.connections == 0)
 
 
 async def test_a_caller_hears_when_it_may_call_and_when_not(cluster: Cluster) -> None:
@@ -242,16 +242,16 @@ async def test_what_waits_is_refused_as_a_new_call_is_when_the_last_process_leav
     await until(lambda: total(desks) == 1)
     here, there = (0, 1) if desks[0].calls else (1, 0)
     drained = asyncio.create_task(groups[here].unserve())
-    await until(lambda: caller.processes == 1)
+    await until(lambda: caller.router.processes == 1)
     second = caller.call(call(b"second"))
     await groups[there].unserve()
-    await until(lambda: caller.processes == 0)
+    await until(lambda: caller.router.processes == 0)
     assert not second.done()
     desks[here].answer(0, DONE)
     assert await first == DONE
     assert await second == Reply(Code.SERVER_ERROR)
     await asyncio.wait_for(drained, 10)
-    assert list(caller.users_under_way) == []
+    assert list(caller.router.lanes) == []
 
 
 async def test_a_process_that_serves_again_before_it_was_heard_is_called(cluster: Cluster) -> None:
@@ -280,7 +280,7 @@ async def test_a_process_with_a_group_role_asks_itself(cluster: Cluster) -> None
     await remote.serve(other)
     home = await cluster.group()
     await home.serve(here)
-    await until(lambda: home.processes == 1)
+    await until(lambda: home.router.processes == 1)
     for n in range(5):
         home.call(call(uid=f"user {n}"))
     assert len(here.calls) == 5  # at once, as plain function calls
@@ -293,7 +293,7 @@ async def test_a_process_whose_group_role_drains_asks_others_in_order(cluster: C
     await remote.serve(other)
     home = await cluster.group()
     await home.serve(here)
-    await until(lambda: home.processes == 1)
+    await until(lambda: home.router.processes == 1)
     first = home.call(call(b"first"))
     drained = asyncio.create_task(home.unserve())
     await asyncio.sleep(0)
@@ -321,7 +321,7 @@ async def test_a_process_whose_group_role_has_too_much_asks_others(cluster: Clus
     cluster.local_limit = 8
     home = await cluster.group()
     await home.serve(here)
-    await until(lambda: home.processes == 1)
+    await until(lambda: home.router.processes == 1)
     first = [home.call(call(b"1", uid=f"user {n}")) for n in range(8)]
     assert len(here.calls) == 8
     home.call(call(b"2", uid="user 0"))
@@ -355,7 +355,7 @@ async def test_a_call_to_all_reaches_each_process_once_and_the_callers_own(clust
     caller, groups, desks = await two_groups(cluster)
     for asking in (caller, groups[0]):
         if asking is not caller:
-            await until(lambda: groups[0].processes == 1)
+            await until(lambda: groups[0].router.processes == 1)
         replies = asking.call_all(Call(1, "", "", b"status"))
         assert len(replies) == 2
         await until(lambda: total(desks) == 2)

@@ -244,7 +244,7 @@ async def test_a_connection_that_was_accepted_just_now_does_not_outlive_the_port
     cluster.tls = process_tls(authority)
     group = await cluster.group()
     host, _, port = group.address.rpartition(":")
-    gate = group._server._gate
+    gate = group.server._gate
     assert gate is not None
     with socket.create_connection((host, int(port)), timeout=10) as client:
         gate._accept()
@@ -266,7 +266,7 @@ async def test_a_renewed_certificate_is_for_new_connections(cluster: Cluster, au
     for caller in (first, second, third):
         await asyncio.wait_for(caller.wait_ready(), 10)
         assert (await caller.call(call(b"body"))).payload == b"body"
-    assert group.callers == 3
+    assert group.server.connections == 3
 
 
 @on_both_loops

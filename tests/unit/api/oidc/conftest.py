@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from tests.unit.api.api_kit import Site
 from tests.unit.api.oidc.oidc_kit import PUBLIC, Browser
 from tools.testing.fake_provider import CLIENT, SECRET, FakeProvider

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.protocol.signals import LoginCode, UserStatus
 from fsharechat.store import personal, users
 from fsharechat.store.unit import Dialect, Query, Unit

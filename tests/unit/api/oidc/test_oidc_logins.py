@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from fsharechat import settings as s
+from fsharechat import settings_schema as s
 from fsharechat.oidc import provider as provider_module
 from fsharechat.protocol.signals import LoginCode
 from fsharechat.rpc import Call, Method
