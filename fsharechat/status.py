@@ -25,7 +25,9 @@ from fsharechat.tasks import repeat, spawn
 log = structlog.get_logger(__name__)
 
 TELL_SECONDS = 5.0
-"""How often a process without the group role tells its status, s."""
+"""How often a process without the group role tells its status, s; and at once if the group processes change."""
+LEAST_SECONDS = 0.1
+"""The shortest time between two of these, s, however often the group processes change."""
 FIRST_SECONDS = 3.0
 """How long a start waits until the status is told for the first time, s."""
 KEEP_SECONDS = 20.0
@@ -103,20 +105,25 @@ class ProcessStatus:
     async def start(self, rpc: Rpc) -> None:
         """Tell a group process of this one, from now on.
 
-        Return when it is told for the first time: who looks now finds this process. Where no group process takes
-        calls, return after FIRST_SECONDS, and tell the first one that comes.
+        When a group process comes or goes, one is told at once: what the other one knew may be lost. Return when it
+        is told for the first time: who looks now finds this process. Where no group process takes calls, return after
+        FIRST_SECONDS, and tell the first one that comes.
         """
         told = asyncio.Event()
 
         async def tell() -> None:
             await rpc.wait_ready()
+            change = rpc.next_change()
             reply = await rpc.ask(Method.STATUS, await self.look())
             if reply.code == Code.SUCCESS:
                 told.set()
             else:
                 log.debug("status not told", code=reply.code)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TELL_SECONDS):
+                    await change.wait()
 
-        self._telling = spawn("status of the process", repeat(TELL_SECONDS, tell, at_once=True))
+        self._telling = spawn("status of the process", repeat(LEAST_SECONDS, tell, at_once=True))
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SECONDS):
                 await told.wait()

@@ -118,6 +118,21 @@ async def test_the_first_group_process_that_comes_is_told_at_once(
     own.stop()
 
 
+async def test_a_group_process_that_comes_again_is_told_at_once(
+    rpc: LocalRpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "TELL_SECONDS", 3600.0)
+    first, second, own = Hearer(), Hearer(), process()
+    await rpc.serve(first.hear)
+    await own.start(rpc)
+    await rpc.unserve()
+    await rpc.serve(second.hear)
+    async with asyncio.timeout(30):
+        assert (await second.heard.get()).method == Method.STATUS
+    assert first.heard.qsize() == 1
+    own.stop()
+
+
 async def test_who_tells_nothing_more_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     own = process()
     book = StatusBook(own)
