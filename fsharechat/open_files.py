@@ -20,7 +20,7 @@ def most_connections(setting: str, asked: int, open_files: int) -> int:
     if asked <= room:
         return asked
     if LIMITS_FILES:
-        log.warning(
+        log.info(
             "fewer connections than a setting asks for: raise the limit of open files",
             setting=setting,
             asked=asked,

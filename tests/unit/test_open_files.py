@@ -81,8 +81,8 @@ async def test_both_roles_say_what_was_asked_what_it_is_and_how_it_is_raised(
         line for line in logs if line["event"].startswith("fewer connections than a setting asks for: raise")
     ]
     assert [(line["log_level"], line["setting"], line["asked"], line["connections"]) for line in said] == [
-        ("warning", "[connector] max_connections", 897, 896),
-        ("warning", "[api] max_connections", 5000, 896),
+        ("info", "[connector] max_connections", 897, 896),
+        ("info", "[api] max_connections", 5000, 896),
     ]
     assert all(line["open_files"] == 1024 and "LimitNOFILE" in line["how"] for line in said)
 

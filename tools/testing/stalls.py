@@ -11,14 +11,18 @@ import signal
 import subprocess
 import sys
 
-BETWEEN_SECONDS = (0.0, 0.5)
+import pytest
+
+BETWEEN_SECONDS = (0.0, 1.0)
 STALL_SECONDS = (0.2, 1.0)
 
 _stopper: subprocess.Popen[bytes] | None = None
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     global _stopper
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # the tests are in other processes
     # It ends when this process ends, however that happens: its standard input does.
     _stopper = subprocess.Popen([sys.executable, __file__, str(os.getpid())], stdin=subprocess.PIPE)
 
