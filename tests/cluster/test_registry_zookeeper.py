@@ -454,7 +454,7 @@ async def test_nothing_listens(open_registry: Open) -> None:
         RegistryError, match=r"127\.0\.0\.1:1: Connection refused; 127\.0\.0\.1:2: Connection"
     ):
         await open_registry(at="127.0.0.1:1,127.0.0.1:2")
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < BOUND / 2
 
 
 @pytest.mark.parametrize(
@@ -487,4 +487,4 @@ async def test_something_listens_that_says_nothing(wire: Proxy, open_registry: O
     began = time.monotonic()
     with pytest.raises(RegistryError, match=f"{wire.address}: no answer in 2.5 s"):
         await open_registry(10.0, at=wire.address)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < BOUND / 2
